@@ -1,0 +1,94 @@
+"""Settings of every process, read from the environment (`FINETUNED_…`).
+
+One class for all processes: the api, the worker and the inference launcher of one
+installation must agree on Redis, storage and limits, so they read the same variables.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set. Units stand in the names; secrets never print."""
+
+    model_config = SettingsConfigDict(env_prefix="FINETUNED_", extra="ignore")
+
+    # Where things are kept.
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    storage_url: str = "file:///var/lib/finetuned/storage"
+    data_dir: Path = Path("/var/lib/finetuned")
+    models_file: Path = Path("/var/lib/finetuned/models.yaml")
+    scratch_dir: Path | None = Field(
+        default=None, description="Where the worker keeps a running job's files; data_dir/scratch."
+    )
+
+    # Limits on what comes in.
+    max_file_bytes: int = Field(default=512 * MIB, gt=0)
+    max_json_body_bytes: int = Field(default=1 * MIB, gt=0)
+    max_inference_body_bytes: int = Field(default=8 * MIB, gt=0)
+    min_examples: int = Field(default=10, ge=1)
+
+    # Worker.
+    worker_name: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
+    worker_port: int = Field(default=9100, ge=0, le=65535)
+    worker_host: str = "127.0.0.1"
+    lease_s: float = Field(default=30.0, gt=0, description="A job is lost when not renewed for it.")
+    reconcile_every_s: float = Field(default=5.0, gt=0)
+    max_attempts_without_progress: int = Field(default=3, ge=1)
+    validate_timeout_s: float = Field(default=3600.0, gt=0)
+    stop_grace_s: float = Field(
+        default=60.0, gt=0, description="For a trainer to save a checkpoint when told to stop."
+    )
+    cpu_tasks: int = Field(default=2, ge=1, description="Tasks of the cpu queue at one time.")
+
+    # Inference.
+    upstreams: dict[str, str] = Field(
+        default_factory=dict, description="Base model id → URL of the vLLM server that serves it."
+    )
+    upstream_api_key: SecretStr | None = None
+    upstream_connect_timeout_s: float = Field(default=5.0, gt=0)
+    upstream_first_byte_timeout_s: float = Field(default=600.0, gt=0)
+    upstream_between_chunks_timeout_s: float = Field(default=120.0, gt=0)
+    inference_host: str = "127.0.0.1"
+    inference_port: int = Field(default=8100, ge=0, le=65535)
+    max_loras: int = Field(default=4, ge=1)
+    max_cpu_loras: int = Field(default=32, ge=1)
+    max_lora_rank: int = Field(default=64, ge=1)
+    max_model_len: int | None = None
+    gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1)
+    cpu_kv_cache_gib: int = Field(default=1, ge=1)
+    tool_call_parser: str | None = None
+    adapter_cache_dir: Path | None = None
+    adapter_cache_bytes: int = Field(default=10 * GIB, gt=0)
+
+    # How long a key or a model may be remembered by one process. A revoked key and a
+    # deleted model are gone everywhere after this time.
+    lookup_cache_s: float = Field(default=2.0, ge=0)
+
+    log_level: str = "INFO"
+
+    @field_validator("storage_url")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        if not value.startswith(("file:///", "s3://")):
+            raise ValueError("storage_url must start with file:/// or s3://")
+        return value
+
+    @property
+    def scratch(self) -> Path:
+        """The folder for files of running jobs."""
+        return self.scratch_dir or self.data_dir / "scratch"
+
+    @property
+    def adapter_cache(self) -> Path:
+        """The folder where the vLLM resolver keeps adapters it fetched."""
+        return self.adapter_cache_dir or self.data_dir / "adapter-cache"

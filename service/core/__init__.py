@@ -1,0 +1,1 @@
+"""What every room stands on: errors, ids, records, storage, queue, auth, http, metrics, logs."""

@@ -1,0 +1,52 @@
+"""Who is asking: from the Authorization header to a principal."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from service.core.cache import LookupCache
+from service.core.errors import Forbidden, Unauthenticated
+
+_MAX_HEADER_CHARS = 512
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A caller: one key of one project."""
+
+    key_id: str
+    project_id: str
+    project_name: str
+    role: str
+
+    def require_admin(self) -> None:
+        """Raise Forbidden for all but admin keys."""
+        if self.role != "admin":
+            raise Forbidden("This needs an admin key. Ask the operator of this service for one.")
+
+
+class Authenticator:
+    """Turns a bearer key into a principal; known keys are remembered for seconds."""
+
+    def __init__(
+        self, find: Callable[[str], Awaitable[Principal | None]], *, cache_s: float
+    ) -> None:
+        self._cache = LookupCache(find, ttl_s=cache_s)
+
+    async def authenticate(self, authorization: str | None) -> Principal:
+        """The principal of an `Authorization: Bearer …` header; raises Unauthenticated."""
+        scheme, _, secret = (authorization or "").partition(" ")
+        secret = secret.strip()
+        if scheme.lower() != "bearer" or not secret:
+            raise Unauthenticated(
+                "No API key was sent. Put it in the header 'Authorization: Bearer <key>'."
+            )
+        if len(secret) > _MAX_HEADER_CHARS:
+            raise Unauthenticated("The API key is not known.")
+        principal = await self._cache.get(secret)
+        if principal is None:
+            raise Unauthenticated(
+                "The API key is not known. It may have been revoked; ask for a new one."
+            )
+        return principal

@@ -1,0 +1,32 @@
+"""What routes ask for: the process's resources and the caller.
+
+`Resources` is opened once in the app's lifespan; nothing is opened at import.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+
+from service.core.auth import Authenticator, Principal
+
+# Only for openapi.json: the check itself is Authenticator's, with OpenAI's error bodies.
+_scheme = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer sk-ft-…`")
+
+
+async def principal(request: Request, _: Annotated[object, Depends(_scheme)]) -> Principal:
+    """The caller; raises Unauthenticated."""
+    authenticator = cast(Authenticator, request.app.state.authenticator)
+    return await authenticator.authenticate(request.headers.get("authorization"))
+
+
+async def admin(caller: Annotated[Principal, Depends(principal)]) -> Principal:
+    """The caller, who must be an admin; raises Forbidden."""
+    caller.require_admin()
+    return caller
+
+
+Caller = Annotated[Principal, Depends(principal)]
+Admin = Annotated[Principal, Depends(admin)]

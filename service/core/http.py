@@ -1,0 +1,179 @@
+"""What every HTTP answer shares: request ids, error bodies, metrics, lists.
+
+The middleware is plain ASGI, so that streams pass through it untouched.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.core import ids, logs, metrics
+from service.core.errors import ApiError, BadRequest, InternalError, Unavailable, error_body
+from service.core.redis import REDIS_ERRORS
+from service.core.storage import StorageError
+
+log = logging.getLogger(__name__)
+_REQUEST_ID = re.compile(rb"[0-9A-Za-z._-]{1,64}")
+T = TypeVar("T")
+
+
+class RequestContext:
+    """Gives each request an id, logs and counts its answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI event."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = _incoming_id(scope) or ids.new(ids.REQUEST)
+        scope.setdefault("state", {})["request_id"] = request_id
+        started, status = time.perf_counter(), 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *(h for h in message.get("headers", ()) if h[0] != b"x-request-id"),
+                    (b"x-request-id", request_id.encode()),
+                ]
+            await send(message)
+
+        with logs.bound(logs.request_id, request_id):
+            try:
+                await self.app(scope, receive, send_with_id)
+            finally:
+                _observe(scope, status, time.perf_counter() - started)
+
+
+def _incoming_id(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return bytes(value).decode()
+    return None
+
+
+def _observe(scope: Scope, status: int, seconds: float) -> None:
+    route = getattr(scope.get("route"), "path", "unmatched")
+    metrics.HTTP_REQUESTS.labels(scope["method"], route, status).inc()
+    metrics.HTTP_SECONDS.labels(scope["method"], route).observe(seconds)
+    log.info(
+        "%s %s %d",
+        scope["method"],
+        route,
+        status,
+        extra={"duration_ms": round(seconds * 1000, 1)},
+    )
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Answer every failure with OpenAI's error body."""
+
+    @app.exception_handler(ApiError)
+    async def api_error(_: Request, error: ApiError) -> JSONResponse:
+        return answer(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        return answer(from_validation(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse(
+            error_body(_http_message(request, error), "invalid_request_error", None, None),
+            status_code=error.status_code,
+            headers=dict(error.headers or {}),
+        )
+
+    async def away(_: Request, error: Exception) -> JSONResponse:
+        log.warning("a backing service is away: %s", type(error).__name__)
+        return answer(
+            Unavailable("A backing service is away for the moment. Try again in a few seconds.")
+        )
+
+    for kind in (*REDIS_ERRORS, StorageError):
+        app.add_exception_handler(kind, away)
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, _: Exception) -> JSONResponse:
+        # Starlette logs the traceback; the answer tells nothing of the inside. This
+        # handler runs outside the middleware, so it sets the request id itself.
+        request_id = request.scope.get("state", {}).get("request_id", "")
+        error = InternalError(
+            "The service failed on this request. Give the operator the request id: "
+            f"{request_id}.",
+            headers={"x-request-id": request_id},
+        )
+        return answer(error)
+
+
+def answer(error: ApiError) -> JSONResponse:
+    """An error as an HTTP answer."""
+    return JSONResponse(error.body(), status_code=error.status, headers=error.headers)
+
+
+def from_validation(errors: Sequence[Any]) -> BadRequest:
+    """The first fault of a body or query, named by its place as OpenAI names it."""
+    first = errors[0]
+    place = ".".join(str(p) for p in first["loc"] if p not in ("body", "query", "path"))
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        return BadRequest(
+            f"Missing required parameter: '{place}'.",
+            param=place,
+            code="missing_required_parameter",
+        )
+    if first["type"] == "json_invalid":
+        return BadRequest("The body is not valid JSON.", code="invalid_json")
+    if first["type"] == "extra_forbidden":
+        return BadRequest(
+            f"Unknown parameter: '{place}'.", param=place, code="unknown_parameter"
+        )
+    more = f" (and {len(errors) - 1} more faults)" if len(errors) > 1 else ""
+    return BadRequest(
+        f"Invalid value for '{place}': {message}{more}", param=place or None, code="invalid_value"
+    )
+
+
+def _http_message(request: Request, error: HTTPException) -> str:
+    path = request.url.path[:200]
+    if error.status_code == 404:
+        return f"Unknown request URL: {request.method} {path}."
+    if error.status_code == 405:
+        return f"Method {request.method} is not allowed on {path}."
+    return str(error.detail)
+
+
+class ListOf(BaseModel, Generic[T]):
+    """OpenAI's list object."""
+
+    object: str = "list"
+    data: list[T]
+    has_more: bool
+    first_id: str | None = None
+    last_id: str | None = None
+
+
+def list_of(items: list[T], has_more: bool) -> ListOf[T]:
+    """A list answer; the SDKs ask on with `after=<last_id>`."""
+    identified = [getattr(item, "id", None) for item in items]
+    return ListOf(
+        data=items,
+        has_more=has_more,
+        first_id=identified[0] if identified else None,
+        last_id=identified[-1] if identified else None,
+    )

@@ -1,0 +1,65 @@
+"""Every Prometheus metric of the service, declared in this one file.
+
+Labels are bounded: route templates, status codes, names from the catalogue, states. No
+raw path, no user text, no id of a file or job.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_LONG_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 48 * 3600)
+
+HTTP_REQUESTS = Counter(
+    "finetuned_http_requests_total",
+    "Requests answered by the api.",
+    ["method", "route", "status"],
+)
+HTTP_SECONDS = Histogram(
+    "finetuned_http_request_seconds",
+    "Time from the first byte of a request to the last byte of its answer.",
+    ["method", "route"],
+    buckets=_SECONDS,
+)
+UPLOADED_BYTES = Counter("finetuned_uploaded_bytes_total", "Bytes of files taken in.")
+
+INFERENCE_REQUESTS = Counter(
+    "finetuned_inference_requests_total",
+    "Requests to the inference gateway, by base model and outcome.",
+    ["base_model", "kind", "status"],
+)
+INFERENCE_FIRST_BYTE_SECONDS = Histogram(
+    "finetuned_inference_first_byte_seconds",
+    "Time from a request's arrival to the first byte of the engine's answer.",
+    ["base_model", "kind"],
+    buckets=_SECONDS,
+)
+INFERENCE_IN_FLIGHT = Gauge(
+    "finetuned_inference_in_flight", "Requests now being answered.", ["base_model"]
+)
+
+JOBS = Counter(
+    "finetuned_jobs_total", "Fine-tuning jobs that reached a final state.", ["status"]
+)
+JOB_SECONDS = Histogram(
+    "finetuned_job_phase_seconds",
+    "Time a job spent in a phase.",
+    ["phase"],
+    buckets=_LONG_SECONDS,
+)
+JOB_ATTEMPTS_LOST = Counter(
+    "finetuned_job_attempts_lost_total",
+    "Attempts that ended without a result and were followed by another.",
+    ["reason"],
+)
+JOBS_RUNNING = Gauge("finetuned_worker_jobs_running", "Trainings running in this worker.")
+TRAINED_TOKENS = Counter("finetuned_trained_tokens_total", "Tokens trained in this worker.")
+TRAIN_TOKENS_PER_SECOND = Gauge(
+    "finetuned_train_tokens_per_second", "Speed of the training that runs in this worker."
+)
+TRAIN_LOSS = Gauge("finetuned_train_loss", "Loss of the training that runs in this worker.")
+QUEUE_DEPTH = Gauge("finetuned_queue_depth", "Tasks that wait in a queue.", ["queue"])
+FILES_CHECKED = Counter(
+    "finetuned_files_checked_total", "Files whose content was checked.", ["status"]
+)

@@ -1,0 +1,243 @@
+"""Artifact storage: a folder or S3, behind one small interface over obstore.
+
+A folder of artifacts is written file by file and its `manifest.json` last, with size and
+sha256 of each file. What has no manifest is not there: a half-written upload is never
+seen by a reader, on a file system and on S3 alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import obstore
+from obstore.store import LocalStore, ObjectStore, S3Store
+
+MANIFEST = "manifest.json"
+_CHUNK_BYTES = 1024 * 1024
+_NO_SPACE = re.compile(r"os error 28|No space left|XMinioStorageFull|InsufficientStorage", re.I)
+
+T = TypeVar("T")
+
+
+class StorageError(Exception):
+    """Storage did not do what was asked of it."""
+
+
+class StorageFull(StorageError):
+    """No space is left where artifacts are kept."""
+
+
+class StorageMissing(StorageError):
+    """The object or folder is not there, or was never written to its end."""
+
+
+class StorageCorrupt(StorageError):
+    """Bytes came back that are not those that were written."""
+
+
+class FileEntry(msgspec.Struct, frozen=True):
+    """One file of a folder artifact."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a folder artifact holds, and facts that its writer wants to keep with it."""
+
+    files: list[FileEntry]
+    meta: dict[str, Any] = {}
+
+    @property
+    def digest(self) -> str:
+        """One sha256 over all entries: the identity of the artifact's content."""
+        listing = "\n".join(f"{f.sha256} {f.size} {f.path}" for f in self.files)
+        return hashlib.sha256(listing.encode()).hexdigest()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(f.size for f in self.files)
+
+
+def open_store(url: str) -> ObjectStore:
+    """The store behind a `file:///…` or `s3://bucket/prefix` URL.
+
+    S3's credentials, region and endpoint come from the standard `AWS_…` variables.
+    """
+    if url.startswith("file://"):
+        path = Path(url.removeprefix("file://"))
+        path.mkdir(parents=True, exist_ok=True)
+        return LocalStore(path, automatic_cleanup=True)
+    return S3Store.from_url(url)
+
+
+class Storage:
+    """Puts and gets of files and folders of artifacts."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.store = store
+
+    @classmethod
+    def from_url(cls, url: str) -> Storage:
+        """Storage at a `file:///…` or `s3://…` URL."""
+        return cls(open_store(url))
+
+    async def writer(self, key: str) -> Writer:
+        """A writer for one object that becomes visible when it is closed."""
+        return Writer(self, key)
+
+    async def put_bytes(self, key: str, data: bytes) -> None:
+        """Write a small object."""
+        await _guard(obstore.put_async(self.store, key, data), key)
+
+    async def get_bytes(self, key: str) -> bytes:
+        """Read a small object."""
+        result = await _guard(obstore.get_async(self.store, key), key)
+        return bytes(await _guard(result.bytes_async(), key))
+
+    async def put_file(self, key: str, path: Path) -> FileEntry:
+        """Write a local file as one object, in chunks; the object is whole or not there."""
+        digest, size = hashlib.sha256(), 0
+        async with Writer(self, key) as writer:
+            with path.open("rb") as source:
+                while chunk := await asyncio.to_thread(source.read, _CHUNK_BYTES):
+                    digest.update(chunk)
+                    size += len(chunk)
+                    await writer.write(chunk)
+        return FileEntry(path=path.name, size=size, sha256=digest.hexdigest())
+
+    async def stream(self, key: str) -> AsyncIterator[bytes]:
+        """The bytes of one object in chunks. Raises StorageMissing before the first."""
+        result = await _guard(obstore.get_async(self.store, key), key)
+        return _chunks(result.stream(min_chunk_size=_CHUNK_BYTES), key)
+
+    async def get_file(self, key: str, target: Path) -> str:
+        """Fetch one object to a local file; its sha256 is returned."""
+        digest = hashlib.sha256()
+        with target.open("wb") as sink:
+            async for chunk in await self.stream(key):
+                digest.update(chunk)
+                await asyncio.to_thread(sink.write, chunk)
+        return digest.hexdigest()
+
+    async def put_folder(
+        self, prefix: str, path: Path, *, meta: dict[str, Any] | None = None
+    ) -> Manifest:
+        """Write all files below `path` under `prefix`, the manifest last."""
+        entries = []
+        for file in sorted(p for p in path.rglob("*") if p.is_file() and p.name != MANIFEST):
+            name = file.relative_to(path).as_posix()
+            entry = await self.put_file(f"{prefix}/{name}", file)
+            entries.append(FileEntry(path=name, size=entry.size, sha256=entry.sha256))
+        manifest = Manifest(files=entries, meta=meta or {})
+        await self.put_bytes(f"{prefix}/{MANIFEST}", msgspec.json.encode(manifest))
+        return manifest
+
+    async def manifest(self, prefix: str) -> Manifest:
+        """The manifest of a folder artifact. Raises StorageMissing where there is none."""
+        raw = await self.get_bytes(f"{prefix}/{MANIFEST}")
+        try:
+            return msgspec.json.decode(raw, type=Manifest)
+        except msgspec.DecodeError as e:
+            raise StorageCorrupt(f"the manifest of {prefix} cannot be read") from e
+
+    async def get_folder(self, prefix: str, target: Path) -> Manifest:
+        """Fetch a folder artifact to `target`, which appears whole or not at all.
+
+        Raises StorageMissing without a manifest, StorageCorrupt where a digest differs.
+        """
+        manifest = await self.manifest(prefix)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            for entry in manifest.files:
+                local = part / entry.path
+                if part not in local.resolve().parents:
+                    raise StorageCorrupt(f"the manifest of {prefix} names a path outside it")
+                local.parent.mkdir(parents=True, exist_ok=True)
+                if await self.get_file(f"{prefix}/{entry.path}", local) != entry.sha256:
+                    raise StorageCorrupt(f"{prefix}/{entry.path} is not what was written")
+            _replace_folder(part, target)
+        except BaseException:
+            await asyncio.to_thread(shutil.rmtree, part, ignore_errors=True)
+            raise
+        return manifest
+
+    async def delete(self, key: str) -> None:
+        """Remove one object; one that is not there is no error."""
+        try:
+            await _guard(obstore.delete_async(self.store, key), key)
+        except StorageMissing:
+            return
+
+    async def delete_prefix(self, prefix: str) -> None:
+        """Remove all objects under a prefix, the manifest first."""
+        await self.delete(f"{prefix}/{MANIFEST}")
+        async for batch in obstore.list(self.store, prefix=prefix):
+            for item in batch:
+                await self.delete(item["path"])
+
+    async def check(self) -> None:
+        """Raise StorageError where storage cannot be written and read."""
+        await self.put_bytes(".health", b"ok")
+        await self.get_bytes(".health")
+
+
+class Writer:
+    """Writes one object in chunks. Use as a context manager: an error discards it all."""
+
+    def __init__(self, storage: Storage, key: str) -> None:
+        self._key = key
+        self._writer = obstore.open_writer_async(storage.store, key, buffer_size=8 * _CHUNK_BYTES)
+
+    async def write(self, chunk: bytes) -> None:
+        """Add bytes."""
+        await _guard(self._writer.write(chunk), self._key)
+
+    async def __aenter__(self) -> Writer:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # Without close() the object never appears: obstore drops the staged parts.
+        if kind is None:
+            await _guard(self._writer.close(), self._key)
+
+
+def _replace_folder(part: Path, target: Path) -> None:
+    if target.exists():
+        shutil.rmtree(target)
+    part.rename(target)
+
+
+async def _chunks(stream: Any, key: str) -> AsyncIterator[bytes]:
+    iterator = aiter(stream)
+    while True:
+        try:
+            chunk = await _guard(anext(iterator), key)
+        except StopAsyncIteration:
+            return
+        yield bytes(chunk)
+
+
+async def _guard(work: Awaitable[T], key: str) -> T:
+    """Turn obstore's errors into ours; messages name the object, not the machine's paths."""
+    try:
+        return await work
+    except FileNotFoundError as e:
+        raise StorageMissing(f"{key} is not in storage") from e
+    except (obstore.exceptions.BaseError, OSError) as e:
+        if _NO_SPACE.search(str(e)):
+            raise StorageFull(f"no space left in storage for {key}") from e
+        raise StorageError(f"storage failed on {key}: {type(e).__name__}") from e
+
+

@@ -1,0 +1,141 @@
+"""`/v1/files`: upload, list, retrieve, content, delete."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, cast
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import StreamingResponse
+
+from service.config import Settings
+from service.core import ids, queue
+from service.core.deps import Caller
+from service.core.errors import BadRequest, NotFound
+from service.core.http import ListOf, list_of
+from service.core.records import Missing
+from service.core.storage import StorageMissing
+from service.files.multipart import Form
+from service.files.records import FileRecord, Files, FileStatus, Purpose
+from service.files.schemas import FileDeleted, FileObject
+from service.files.upload import receive
+
+router = APIRouter(prefix="/v1/files", tags=["Files"])
+
+_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file", "purpose"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "purpose": {"type": "string", "enum": ["fine-tune", "user_data"]},
+                        "expires_after[anchor]": {"type": "string", "enum": ["created_at"]},
+                        "expires_after[seconds]": {
+                            "type": "integer",
+                            "minimum": 3600,
+                            "maximum": 2592000,
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+def _files(request: Request) -> Files:
+    return cast(Files, request.app.state.files)
+
+
+Store = Annotated[Files, Depends(_files)]
+
+
+async def existing(store: Files, project_id: str, file_id: str) -> FileRecord:
+    """The project's file; raises NotFound."""
+    record = None
+    if ids.is_valid(file_id, ids.FILE):
+        record = await store.get(project_id, file_id, ids.now_s())
+    if record is None:
+        raise NotFound(f"No such File object: {file_id[:80]}", param="id")
+    return record
+
+
+@router.post("", operation_id="createFile", summary="Upload a file", openapi_extra=_FORM)
+async def create_file(request: Request, caller: Caller, store: Store) -> FileObject:
+    """Streams to storage in one pass. A `fine-tune` file is then checked line by line."""
+    settings = cast(Settings, request.app.state.settings)
+    record = await receive(
+        Form(request), store, caller.project_id, max_bytes=settings.max_file_bytes
+    )
+    if record.status is FileStatus.UPLOADED:
+        await queue.enqueue(
+            store.redis, queue.CPU, "check_file", record.project_id, record.id, record.attempt
+        )
+    return FileObject.of(record)
+
+
+@router.get("", operation_id="listFiles", summary="List files")
+async def list_files(
+    caller: Caller,
+    store: Store,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+    order: Literal["asc", "desc"] = "desc",
+    purpose: Purpose | None = None,
+) -> ListOf[FileObject]:
+    """The project's files, newest first."""
+    now_s = ids.now_s()
+    try:
+        page = await store.records.page(
+            caller.project_id,
+            after=after,
+            limit=limit,
+            where=lambda r: not r.expired(now_s) and purpose in (None, r.purpose),
+            oldest_first=order == "asc",
+        )
+    except Missing as e:
+        raise BadRequest("No file has the id given in 'after'.", param="after") from e
+    return list_of([FileObject.of(r) for r in page.items], page.has_more)
+
+
+@router.get("/{file_id}", operation_id="retrieveFile", summary="Retrieve a file's record")
+async def retrieve_file(file_id: str, caller: Caller, store: Store) -> FileObject:
+    """What is known of one file, with the check's outcome."""
+    return FileObject.of(await existing(store, caller.project_id, file_id))
+
+
+@router.get(
+    "/{file_id}/content",
+    operation_id="downloadFile",
+    summary="Download a file",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/octet-stream": {}}}},
+)
+async def download_file(file_id: str, caller: Caller, store: Store) -> StreamingResponse:
+    """The bytes exactly as they were uploaded."""
+    record = await existing(store, caller.project_id, file_id)
+    try:
+        chunks = await store.storage.stream(record.content_key)
+    except StorageMissing as e:
+        raise NotFound("The bytes of this file are no longer in storage.", param="id") from e
+    return StreamingResponse(
+        chunks,
+        media_type="application/octet-stream",
+        headers={
+            "content-length": str(record.bytes),
+            "content-disposition": f"attachment; filename*=UTF-8''{quote(record.filename)}",
+            "x-content-type-options": "nosniff",
+        },
+    )
+
+
+@router.delete("/{file_id}", operation_id="deleteFile", summary="Delete a file")
+async def delete_file(file_id: str, caller: Caller, store: Store) -> FileDeleted:
+    """Record and bytes are gone; models trained on the file stay."""
+    record = await existing(store, caller.project_id, file_id)
+    await store.delete(record)
+    return FileDeleted(id=record.id)

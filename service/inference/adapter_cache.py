@@ -1,0 +1,168 @@
+"""Adapters on the engine's own disk: fetched once, checked by digest, bounded by bytes.
+
+vLLM keeps some adapters in memory and reads one that it dropped from its folder again,
+whenever a request needs it. A folder that is gone by then does not fail that request: it
+ends the whole engine (seen with vLLM 0.32). So a folder is removed only when nobody holds
+it and nobody held it lately, and a folder's path never changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from service.core.storage import Manifest, StorageCorrupt
+
+log = logging.getLogger(__name__)
+
+Fetch = Callable[[str, Path], Awaitable[Manifest]]
+"""Brings the folder artifact of a storage prefix to a path, whole or not at all."""
+
+# vLLM may still be ending a request whose connection closed.
+_KEEP_AFTER_USE_S = 60.0
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass
+class _Entry:
+    path: Path
+    bytes: int
+    holders: int = 0
+    used_at: float = 0.0
+
+
+class AdapterCache:
+    """Folders of adapters below `root`, at most `max_bytes` of those not in use."""
+
+    def __init__(
+        self,
+        root: Path,
+        max_bytes: int,
+        fetch: Fetch,
+        *,
+        keep_after_use_s: float = _KEEP_AFTER_USE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._root = root
+        self._max_bytes = max_bytes
+        self._fetch = fetch
+        self._keep_after_use_s = keep_after_use_s
+        self._clock = clock
+        self._entries: dict[str, _Entry] = {}
+        self._arriving: dict[str, asyncio.Task[_Entry]] = {}
+        self._unchecked = _left_by_last_run(root)
+
+    @property
+    def bytes(self) -> int:
+        """What the adapters checked in this run take on disk."""
+        return sum(e.bytes for e in self._entries.values())
+
+    @asynccontextmanager
+    async def hold(self, artifact: str, digest: str) -> AsyncIterator[Path]:
+        """The folder of an adapter, which stays while the context is open.
+
+        Raises StorageError when it is not here and cannot be brought here,
+        StorageCorrupt when what came is not what was registered.
+        """
+        key = hashlib.sha256(f"{artifact}\n{digest}".encode()).hexdigest()
+        entry = await self._get(key, artifact, digest)
+        entry.holders += 1
+        try:
+            yield entry.path
+        finally:
+            entry.holders -= 1
+            entry.used_at = self._clock()
+
+    async def _get(self, key: str, artifact: str, digest: str) -> _Entry:
+        if (entry := self._entries.get(key)) is not None:
+            entry.used_at = self._clock()
+            return entry
+        # One task brings it for all who wait; one of them going away does not stop it.
+        task = self._arriving.get(key)
+        if task is None:
+            task = asyncio.create_task(self._bring(key, artifact, digest))
+            task.add_done_callback(lambda _: self._arriving.pop(key, None))
+            self._arriving[key] = task
+        return await asyncio.shield(task)
+
+    async def _bring(self, key: str, artifact: str, digest: str) -> _Entry:
+        path = self._root / key
+        size = None
+        if key in self._unchecked:
+            self._unchecked.discard(key)
+            size = await asyncio.to_thread(_size_if_whole, path, digest)
+        if size is None:
+            manifest = await self._fetch(artifact, path)
+            if manifest.digest != digest:
+                await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+                raise StorageCorrupt(f"{artifact} is not the artifact that was registered")
+            await asyncio.to_thread(_sidecar(path).write_bytes, msgspec.json.encode(manifest))
+            size = manifest.size
+        entry = _Entry(path, size, used_at=self._clock())
+        self._entries[key] = entry
+        await self._make_room(key)
+        return entry
+
+    async def _make_room(self, newest: str) -> None:
+        for key in list(self._unchecked) if self.bytes > self._max_bytes else ():
+            self._unchecked.discard(key)
+            await asyncio.to_thread(_remove, self._root / key)
+        idle_since = self._clock() - self._keep_after_use_s
+        for key, entry in sorted(self._entries.items(), key=lambda item: item[1].used_at):
+            if self.bytes <= self._max_bytes:
+                return
+            if key == newest or entry.holders or entry.used_at > idle_since:
+                continue
+            del self._entries[key]
+            # Renamed in the same step: a request for it from here on brings it anew.
+            doomed = entry.path.rename(entry.path.with_name(f".{key}-old"))
+            log.info("removed adapter folder %s from the cache", key[:12])
+            await asyncio.to_thread(shutil.rmtree, doomed, ignore_errors=True)
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _left_by_last_run(root: Path) -> set[str]:
+    """Keys of folders that are already there; half-made ones are removed."""
+    root.mkdir(parents=True, exist_ok=True)
+    keys = set()
+    for path in root.iterdir():
+        if path.is_dir() and _KEY.fullmatch(path.name) and _sidecar(path).is_file():
+            keys.add(path.name)
+        elif path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.suffix == ".json" and not path.with_suffix("").is_dir():
+            path.unlink(missing_ok=True)
+    return keys
+
+
+def _size_if_whole(path: Path, digest: str) -> int | None:
+    """Bytes of a folder whose every file still has its digest; None if one has not."""
+    try:
+        manifest = msgspec.json.decode(_sidecar(path).read_bytes(), type=Manifest)
+        if manifest.digest != digest:
+            return None
+        for file in manifest.files:
+            with (path / file.path).open("rb") as source:
+                if hashlib.file_digest(source, "sha256").hexdigest() != file.sha256:
+                    return None
+    except (OSError, msgspec.DecodeError):
+        return None
+    return manifest.size
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    _sidecar(path).unlink(missing_ok=True)

@@ -1,0 +1,75 @@
+"""What our code inside vLLM's processes shares, built from the environment on first use.
+
+`launch` sets the two variables below for the engines it starts. Without them nothing of
+ours acts in a vLLM process.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import signal
+import threading
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from service.config import Settings
+from service.core import logs
+from service.core.redis import connect
+from service.core.storage import Storage
+from service.inference.adapter_cache import AdapterCache
+from service.inference.adapters import Adapters
+from service.models.catalogue import Catalogue
+from service.models.registry import ModelRegistry
+
+MODEL_VARIABLE = "FINETUNED_ENGINE_MODEL"
+"""Id of the base model that this engine serves."""
+MODEL_PATH_VARIABLE = "FINETUNED_ENGINE_MODEL_PATH"
+"""Folder of that base model."""
+
+
+def is_ours() -> bool:
+    """Whether this process belongs to an engine that `launch` started."""
+    return MODEL_VARIABLE in os.environ and MODEL_PATH_VARIABLE in os.environ
+
+
+@functools.cache
+def adapters() -> Adapters:
+    """The adapters of this engine. To be called in its server's event loop."""
+    settings = Settings()
+    logs.configure("inference", settings.log_level)
+    registry = ModelRegistry(
+        connect(settings.redis_url.get_secret_value()),
+        Catalogue(settings.models_file),
+        cache_s=settings.lookup_cache_s,
+    )
+    cache = AdapterCache(
+        settings.adapter_cache,
+        settings.adapter_cache_bytes,
+        Storage.from_url(settings.storage_url).get_folder,
+    )
+    return Adapters(
+        registry,
+        cache,
+        base_model=os.environ[MODEL_VARIABLE],
+        base_path=Path(os.environ[MODEL_PATH_VARIABLE]),
+        max_rank=settings.max_lora_rank,
+    )
+
+
+def die_with_parent() -> None:
+    """In a child process of the engine: end when the parent is gone.
+
+    vLLM's EngineCore outlives a killed API server and keeps its memory for ever (seen with
+    0.32); the next engine on the machine would find no room.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="die-with-parent", daemon=True).start()

@@ -1,0 +1,191 @@
+"""The command line of an engine: vLLM's own OpenAI server with our plugin and guard.
+
+    finetuned-server inference MODEL
+
+Everything is decided here from settings, the catalogue's entry and the machine; the
+process is then replaced by vLLM (`exec`), so that signals and exit codes are vLLM's own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from service.config import Settings
+from service.inference.engine_process import MODEL_PATH_VARIABLE, MODEL_VARIABLE
+from service.models.catalogue import BaseModelEntry, Catalogue
+
+_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+# Few cores are one NUMA node, and vLLM's "auto" would leave one of them unused.
+_BIND_ALL_UP_TO_CORES = 8
+_VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+
+
+class EngineConfigError(Exception):
+    """The engine cannot be started with these settings; the message says how to mend it."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the engine runs on."""
+
+    has_gpu: bool
+    has_bf16: bool
+    cores: tuple[int, ...]
+
+    @classmethod
+    def detect(cls) -> Machine:
+        """Look at this machine, without importing torch."""
+        return cls(
+            has_gpu=any(Path(p).exists() for p in ("/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd")),
+            has_bf16=not _BF16_FLAGS.isdisjoint(_cpu_flags()),
+            cores=tuple(sorted(os.sched_getaffinity(0))),
+        )
+
+
+@dataclass(frozen=True)
+class EngineCommand:
+    """A process to start: arguments, and variables to add to the environment."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(repr=False)  # holds the engine's key
+
+    def environment(self, base: Mapping[str, str]) -> dict[str, str]:
+        """The whole environment of the process."""
+        return {**base, **self.env}
+
+
+def engine_command(
+    settings: Settings,
+    model: BaseModelEntry,
+    port: int,
+    *,
+    machine: Machine | None = None,
+    extra: Sequence[str] = (),
+) -> EngineCommand:
+    """How to start the engine of a base model on `settings.inference_host` and `port`.
+
+    `extra` is put last, so that it overrides. Raises EngineConfigError.
+    """
+    machine = machine or Machine.detect()
+    if settings.upstream_api_key is None:
+        raise EngineConfigError(
+            "the engine needs a key that the api shares: set FINETUNED_UPSTREAM_API_KEY"
+        )
+    argv = (
+        sys.executable,
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        *_what_it_serves(settings, model),
+        *_where_it_listens(settings, port),
+        *_machine_flags(settings, machine),
+        *extra,
+    )
+    env = {
+        MODEL_VARIABLE: model.id,
+        MODEL_PATH_VARIABLE: str(model.path),
+        # A folder for each engine: its cache knows of its own requests only.
+        "FINETUNED_ADAPTER_CACHE_DIR": str(settings.adapter_cache / f"engine-{port}"),
+        "VLLM_API_KEY": settings.upstream_api_key.get_secret_value(),
+        # Resolvers run with it alone. It opens routes to load and unload adapters too; the
+        # guard closes them.
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
+        "VLLM_PLUGINS": "finetuned_resolver",
+        # Longer than the gateway keeps idle connections, see upstreams.py.
+        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
+        "VLLM_LOGGING_COLOR": "0",
+        **_machine_env(settings, machine),
+    }
+    return EngineCommand(argv, env)
+
+
+def _what_it_serves(settings: Settings, model: BaseModelEntry) -> list[str]:
+    length = min(settings.max_model_len or model.context_length, model.context_length)
+    flags = [
+        f"--model={model.path}",
+        f"--served-model-name={model.id}",
+        f"--max-model-len={length}",
+        "--enable-lora",
+        f"--max-loras={settings.max_loras}",
+        f"--max-cpu-loras={max(settings.max_cpu_loras, settings.max_loras)}",
+        f"--max-lora-rank={_rank(settings.max_lora_rank)}",
+        "--enable-prompt-tokens-details",
+        # A request may name an image by URL: only data: URLs stay possible.
+        "--allowed-media-domains=none.invalid",
+    ]
+    if settings.tool_call_parser:
+        flags += ["--enable-auto-tool-choice", f"--tool-call-parser={settings.tool_call_parser}"]
+    return flags
+
+
+def _where_it_listens(settings: Settings, port: int) -> list[str]:
+    return [
+        f"--host={settings.inference_host}",
+        f"--port={port}",
+        "--middleware=service.inference.engine_guard.EngineGuard",
+        "--disable-fastapi-docs",
+        # Prompts and answers are never logged.
+        "--no-enable-log-requests",
+        "--no-enable-log-outputs",
+        "--disable-uvicorn-access-log",
+    ]
+
+
+def _machine_flags(settings: Settings, machine: Machine) -> list[str]:
+    if machine.has_gpu:
+        return ["--dtype=auto", f"--gpu-memory-utilization={settings.gpu_memory_utilization}"]
+    # Where the CPU has no bfloat16 it is emulated, slower than float32.
+    return [f"--dtype={'bfloat16' if machine.has_bf16 else 'float32'}"]
+
+
+def _machine_env(settings: Settings, machine: Machine) -> dict[str, str]:
+    if machine.has_gpu:
+        return {}
+    few = len(machine.cores) <= _BIND_ALL_UP_TO_CORES
+    return {
+        "VLLM_CPU_KVCACHE_SPACE": str(settings.cpu_kv_cache_gib),
+        "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, machine.cores)) if few else "auto",
+    }
+
+
+def _rank(wanted: int) -> int:
+    """vLLM takes certain ranks only: the next one that is large enough."""
+    for rank in _VLLM_RANKS:
+        if rank >= wanted:
+            return rank
+    raise EngineConfigError(
+        f"FINETUNED_MAX_LORA_RANK is {wanted}; vLLM serves ranks up to {_VLLM_RANKS[-1]}"
+    )
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return set()
+    return {
+        flag
+        for line in lines
+        if line.startswith(("flags", "Features"))
+        for flag in line.partition(":")[2].split()
+    }
+
+
+def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -> None:
+    """Become the engine of a base model. Raises EngineConfigError; else does not return."""
+    settings = Settings()
+    model = Catalogue(settings.models_file).get(model_id)
+    if model is None:
+        raise EngineConfigError(
+            f"the catalogue {settings.models_file} has no model '{model_id}': add it with "
+            "'finetuned-server models add'"
+        )
+    command = engine_command(settings, model, port or settings.inference_port, extra=extra)
+    os.execve(command.argv[0], list(command.argv), command.environment(os.environ))

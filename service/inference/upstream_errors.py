@@ -1,0 +1,103 @@
+"""An engine's error as one of ours: OpenAI's body, nothing of the inside.
+
+vLLM writes `{"error": {"message", "type", "param", "code": <status>}}` with types of its
+own. What the caller did wrong is passed on in vLLM's words, which are about the request;
+what the engine did wrong is told in ours.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from service.core.errors import (
+    NO_RETRY,
+    ApiError,
+    BadGateway,
+    BadRequest,
+    InternalError,
+    NotFound,
+    RateLimited,
+    TooLarge,
+    Unavailable,
+)
+
+MAX_ERROR_BYTES = 64 * 1024
+_MAX_MESSAGE_CHARS = 2000
+# vLLM answers 400 for an adapter that it found and could not load: no fault of the caller.
+_NOT_LOADABLE = "was found but could not be loaded"
+
+
+class _Detail(msgspec.Struct):
+    message: str = ""
+    param: str | None = None
+    code: str | int | None = None
+
+
+class _Body(msgspec.Struct):
+    error: _Detail
+
+
+def map_error(status: int, body: bytes, *, model: str, path: str) -> ApiError:
+    """The error to answer with for an engine's answer of 300 or more."""
+    detail = _detail(body)
+    message = detail.message[:_MAX_MESSAGE_CHARS]
+    code = detail.code if isinstance(detail.code, str) else None
+    if _NOT_LOADABLE in message:
+        return not_loadable(model)
+    if status in (400, 422):
+        return BadRequest(message or "The engine refused the request.", param=detail.param)
+    if status == 404:
+        return _not_found(detail, model, path)
+    if status == 413:
+        return TooLarge(message or "The request is too large for the engine.")
+    if status == 429:
+        return RateLimited("The engine has too many requests. Try again in a second.")
+    if status in (502, 503, 504):
+        return Unavailable(
+            "The engine cannot answer at the moment. Try again in a few seconds.",
+            code=code or "engine_unavailable",
+        )
+    if status == 500 and code == "adapter_broken":
+        return not_loadable(model)
+    if status == 500:
+        return InternalError("The engine failed on this request.", code="engine_error")
+    # 401, 405, redirects and the like: gateway and engine are not set up for each other.
+    return BadGateway(f"The engine answered with an unexpected status, {status}.")
+
+
+def not_loadable(model: str) -> ApiError:
+    """The model's files are damaged or do not fit the engine; a retry cannot mend it."""
+    return InternalError(
+        f"The model '{model}' cannot be loaded: its files are damaged or do not fit its base "
+        "model. Ask the operator to look at the engine's log, or train it again.",
+        code="model_not_loadable",
+        headers=NO_RETRY,
+    )
+
+
+def model_not_found(model: str) -> NotFound:
+    """No such model in the caller's project."""
+    return NotFound(
+        f"The model '{model}' does not exist or you do not have access to it.",
+        param="model",
+        code="model_not_found",
+    )
+
+
+def _not_found(detail: _Detail, model: str, path: str) -> ApiError:
+    if detail.message == "Not Found":  # Starlette's words: the engine has no such route
+        return BadRequest(
+            f"The model '{model}' does not serve {path}.",
+            param="model",
+            code="unsupported_model",
+        )
+    if detail.param == "model" or "does not exist" in detail.message:
+        return model_not_found(model)
+    return NotFound(detail.message[:_MAX_MESSAGE_CHARS] or "Not found.", param=detail.param)
+
+
+def _detail(body: bytes) -> _Detail:
+    try:
+        return msgspec.json.decode(body, type=_Body).error
+    except (msgspec.DecodeError, UnicodeError):
+        return _Detail()

@@ -1,0 +1,150 @@
+"""How a job lives: pure functions from one record to the next.
+
+    validating_files → queued → running → succeeded | failed | cancelled
+                          ▲        │
+                          └ paused ┘        (pause from queued or running; resume → queued)
+
+A lost attempt goes back to queued under the next attempt number. A final status is
+written once.
+"""
+
+from __future__ import annotations
+
+from service.jobs.records import FINAL, Chosen, Failure, JobRecord, Status
+
+
+class NotAllowed(Exception):
+    """The job's status does not allow this."""
+
+    def __init__(self, job: JobRecord, action: str) -> None:
+        super().__init__(f"a job that is {job.status} cannot {action}")
+        self.status = job.status
+        self.action = action
+
+
+class Superseded(Exception):
+    """The attempt that writes is no longer the job's attempt, or the job is over."""
+
+
+def prepare(job: JobRecord, chosen: Chosen, now_s: int) -> JobRecord:
+    """Files are in order: the job may be taken by a worker."""
+    if job.status is not Status.VALIDATING:
+        raise Superseded
+    return job.model_copy(
+        update={"status": Status.QUEUED, "hyperparameters": chosen, "queued_at": now_s}
+    )
+
+
+def start(job: JobRecord, attempt: int, now_s: int) -> JobRecord:
+    """A worker takes the attempt."""
+    if job.attempt != attempt or job.status not in (Status.QUEUED, Status.RUNNING):
+        raise Superseded
+    return job.model_copy(
+        update={"status": Status.RUNNING, "started_at": job.started_at or now_s}
+    )
+
+
+def fenced(job: JobRecord, attempt: int) -> JobRecord:
+    """The record, if this attempt may write to it."""
+    if job.attempt != attempt or job.status not in (Status.RUNNING, Status.PAUSED):
+        raise Superseded
+    return job
+
+
+def cancel(job: JobRecord, now_s: int) -> JobRecord:
+    """The caller ends the job."""
+    if job.status in FINAL:
+        raise NotAllowed(job, "be cancelled")
+    return _ended(job, Status.CANCELLED, now_s)
+
+
+def pause(job: JobRecord) -> JobRecord:
+    """The caller stops the job for a while; a running one keeps a checkpoint."""
+    if job.status not in (Status.QUEUED, Status.RUNNING):
+        raise NotAllowed(job, "be paused")
+    return job.model_copy(update={"status": Status.PAUSED, "estimated_finish": None})
+
+
+def resume(job: JobRecord, now_s: int) -> JobRecord:
+    """A paused job goes back into the queue under a new attempt."""
+    if job.status is not Status.PAUSED:
+        raise NotAllowed(job, "be resumed")
+    return _again(job, now_s)
+
+
+def hand_back(job: JobRecord, attempt: int, now_s: int) -> JobRecord:
+    """A worker that shuts down gives its attempt back; nothing went wrong."""
+    fenced(job, attempt)
+    return job if job.status is Status.PAUSED else _again(job, now_s)
+
+
+def lose(job: JobRecord, attempt: int, most_fruitless: int, now_s: int) -> JobRecord:
+    """An attempt died. The next one is queued, unless too many in a row made no progress."""
+    if job.attempt != attempt or job.status is not Status.RUNNING:
+        raise Superseded
+    fruitless = job.fruitless_attempts + 1
+    if fruitless >= most_fruitless:
+        return fail(
+            job,
+            attempt,
+            Failure(
+                code="training_interrupted",
+                message=(
+                    f"The training died {fruitless} times in a row before it reached a new "
+                    "checkpoint. The worker's log has the cause; try a smaller batch_size or "
+                    "max_seq_length if it ran out of memory."
+                ),
+            ),
+            now_s,
+        )
+    return _again(job, now_s).model_copy(update={"fruitless_attempts": fruitless})
+
+
+def progressed(job: JobRecord, attempt: int) -> JobRecord:
+    """A checkpoint is safe in storage."""
+    return fenced(job, attempt).model_copy(update={"fruitless_attempts": 0})
+
+
+def fail(job: JobRecord, attempt: int | None, failure: Failure, now_s: int) -> JobRecord:
+    """The job cannot succeed. `attempt` is None where no worker has it yet."""
+    if job.status in FINAL or (attempt is not None and job.attempt != attempt):
+        raise Superseded
+    return _ended(job, Status.FAILED, now_s).model_copy(update={"error": failure})
+
+
+def succeed(
+    job: JobRecord,
+    attempt: int,
+    *,
+    model: str,
+    result_files: tuple[str, ...],
+    trained_tokens: int,
+    now_s: int,
+) -> JobRecord:
+    """The model is registered."""
+    if job.attempt != attempt or job.status is not Status.RUNNING:
+        raise Superseded
+    return _ended(job, Status.SUCCEEDED, now_s).model_copy(
+        update={
+            "fine_tuned_model": model,
+            "result_files": result_files,
+            "trained_tokens": trained_tokens,
+        }
+    )
+
+
+def _ended(job: JobRecord, status: Status, now_s: int) -> JobRecord:
+    return job.model_copy(
+        update={"status": status, "finished_at": now_s, "estimated_finish": None}
+    )
+
+
+def _again(job: JobRecord, now_s: int) -> JobRecord:
+    return job.model_copy(
+        update={
+            "status": Status.QUEUED,
+            "attempt": job.attempt + 1,
+            "queued_at": now_s,
+            "estimated_finish": None,
+        }
+    )

@@ -1,0 +1,230 @@
+"""Jobs, their events and checkpoints as Redis keeps them.
+
+    finetuned:{project}:jobs:{id}               the job
+    finetuned:{project}:events:{id}             a stream of its events
+    finetuned:{project}:checkpoints:{id}:{ckpt} its checkpoints
+    finetuned:jobs-active                       "project/job" of all jobs that are not final
+
+A job's change and the events that tell of it are one transaction. Writes of an attempt
+are fenced: they go through only while the record names this attempt.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Any, Literal
+
+from arq.connections import ArqRedis
+from pydantic import BaseModel, ConfigDict
+from redis.asyncio.client import Pipeline
+
+from service.core import ids
+from service.core.records import PREFIX, Collection, Record
+
+ACTIVE = f"{PREFIX}:jobs-active"
+_MAX_EVENTS = 20_000
+
+
+class Status(StrEnum):
+    """Where a job is."""
+
+    VALIDATING = "validating_files"
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
+Number = int | Literal["auto"]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Lora(_Value):
+    """Shape of the adapter; `auto` until the job is prepared."""
+
+    r: Number = "auto"
+    alpha: Number = "auto"
+    dropout: float = 0.0
+    target_modules: str | list[str] = "all-linear"
+
+
+class Chosen(_Value):
+    """Hyperparameters: as asked at first, with every `auto` resolved once prepared."""
+
+    batch_size: Number = "auto"
+    learning_rate_multiplier: float | Literal["auto"] = "auto"
+    n_epochs: Number = "auto"
+    learning_rate: float | Literal["auto"] = "auto"
+    lora: Lora = Lora()
+    quantization: Literal["nf4", "none"] = "nf4"
+    max_seq_length: Number = "auto"
+    packing: bool | Literal["auto"] = "auto"
+
+
+class Failure(_Value):
+    """Why a job failed, in the words of the wire."""
+
+    code: str
+    message: str
+    param: str | None = None
+
+
+class JobRecord(Record):
+    """A fine-tuning job."""
+
+    project_name: str
+    model: str
+    training_file: str
+    validation_file: str | None
+    suffix: str | None
+    seed: int
+    metadata: dict[str, str] | None
+    hyperparameters: Chosen
+    model_tag: str  # the last part of the model's name, chosen at creation
+    status: Status = Status.VALIDATING
+    error: Failure | None = None
+    fine_tuned_model: str | None = None
+    result_files: tuple[str, ...] = ()
+    trained_tokens: int | None = None
+    estimated_finish: int | None = None
+    queued_at: int | None = None
+    started_at: int | None = None
+    finished_at: int | None = None
+    attempt: int = 1  # the fencing token
+    fruitless_attempts: int = 0  # lost since the last checkpoint
+
+
+class EventRecord(_Value):
+    """One event; its id is its place in the stream."""
+
+    id: str
+    created_at: int
+    level: Literal["info", "warn", "error"]
+    message: str
+    type: Literal["message", "metrics"]
+    data: dict[str, Any] = {}
+
+
+class CheckpointRecord(Record):
+    """A checkpoint: an adapter that can be served and the state to go on from."""
+
+    job_id: str
+    attempt: int
+    step: int
+    model: str
+    adapter: str  # folder in storage
+    state: str  # folder in storage
+    metrics: dict[str, float | None] = {}
+
+
+class NewEvent(_Value):
+    """An event to be written."""
+
+    message: str
+    level: Literal["info", "warn", "error"] = "info"
+    type: Literal["message", "metrics"] = "message"
+    data: dict[str, Any] = {}
+
+
+Change = Callable[[JobRecord], JobRecord]
+Events = Callable[[JobRecord], Sequence[NewEvent]]
+
+
+class Jobs:
+    """All jobs, by project."""
+
+    def __init__(self, redis: ArqRedis) -> None:
+        self.redis = redis
+        self.records = Collection(redis, "jobs", JobRecord)
+
+    def checkpoints(self, job_id: str) -> Collection[CheckpointRecord]:
+        """The checkpoints of one job."""
+        return Collection(self.redis, f"checkpoints:{job_id}", CheckpointRecord)
+
+    async def create(self, job: JobRecord, *events: NewEvent) -> JobRecord:
+        """Make a job known."""
+
+        def also(pipe: Pipeline) -> None:
+            pipe.sadd(ACTIVE, _member(job))
+            self._append(pipe, job, events)
+
+        return await self.records.create(job, also=also)
+
+    async def get(self, project_id: str, job_id: str) -> JobRecord | None:
+        """The project's job of this id."""
+        if not ids.is_valid(job_id, ids.JOB):
+            return None
+        return await self.records.get(project_id, job_id)
+
+    async def change(
+        self, project_id: str, job_id: str, change: Change, events: Events = lambda _: ()
+    ) -> JobRecord:
+        """Change a job and tell of it in one step. What `change` raises goes through."""
+
+        def also(pipe: Pipeline, job: JobRecord) -> None:
+            if job.status in FINAL:
+                pipe.srem(ACTIVE, _member(job))
+            self._append(pipe, job, events(job))
+
+        return await self.records.update(project_id, job_id, change, also=also)
+
+    async def active(self) -> list[tuple[str, str]]:
+        """(project, job) of every job that is not final."""
+        members = await self.redis.smembers(ACTIVE)
+        pairs = (m.decode().split("/", 1) for m in members)
+        return sorted((project, job) for project, job in pairs)
+
+    async def events_before(
+        self, project_id: str, job_id: str, after: str | None, limit: int
+    ) -> tuple[list[EventRecord], bool]:
+        """Newest first, those older than the event `after`; and whether there are more."""
+        end = "+" if after is None else f"({_stream_id(after)}"
+        rows = await self.redis.xrevrange(
+            _stream(project_id, job_id), max=end, min="-", count=limit + 1
+        )
+        return [_event(row) for row in rows[:limit]], len(rows) > limit
+
+    async def events_after(
+        self, project_id: str, job_id: str, after: str | None, limit: int = 500
+    ) -> list[EventRecord]:
+        """Oldest first, those newer than the event `after`."""
+        start = "-" if after is None else f"({_stream_id(after)}"
+        rows = await self.redis.xrange(
+            _stream(project_id, job_id), min=start, max="+", count=limit
+        )
+        return [_event(row) for row in rows]
+
+    def _append(self, pipe: Pipeline, job: JobRecord, events: Sequence[NewEvent]) -> None:
+        for event in events:
+            body = event.model_dump() | {"created_at": ids.now_s()}
+            pipe.xadd(
+                _stream(job.project_id, job.id),
+                {"event": json.dumps(body, separators=(",", ":"))},
+                maxlen=_MAX_EVENTS,
+                approximate=True,
+            )
+
+
+def _member(job: JobRecord) -> str:
+    return f"{job.project_id}/{job.id}"
+
+
+def _stream(project_id: str, job_id: str) -> str:
+    return f"{PREFIX}:{project_id}:events:{job_id}"
+
+
+def _stream_id(event_id: str) -> str:
+    return event_id.removeprefix(ids.EVENT)
+
+
+def _event(row: tuple[bytes, dict[bytes, bytes]]) -> EventRecord:
+    stream_id, fields = row
+    return EventRecord(id=ids.EVENT + stream_id.decode(), **json.loads(fields[b"event"]))

@@ -1,0 +1,215 @@
+"""`/v1/fine_tuning/jobs`: create, list, watch, cancel, pause, resume."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, cast
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.responses import StreamingResponse
+
+from service.config import Settings
+from service.core import ids, metrics, queue
+from service.core.deps import Caller
+from service.core.errors import BadRequest, Conflict, NotFound
+from service.core.http import ListOf, list_of
+from service.core.idempotency import once
+from service.core.records import Missing
+from service.files.records import Files
+from service.jobs import lifecycle
+from service.jobs.create import create
+from service.jobs.records import JobRecord, Jobs, NewEvent
+from service.jobs.schemas import CheckpointObject, CreateJob, EventObject, JobObject
+from service.jobs.stream import server_sent_events
+from service.models.registry import ModelRegistry
+
+router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["Fine-tuning"])
+_EVENT_ID = re.compile(r"ftevent-[0-9]{1,20}-[0-9]{1,20}")
+_METADATA_FILTER = re.compile(r"metadata\[(.{1,64})\]")
+
+
+def _jobs(request: Request) -> Jobs:
+    return cast(Jobs, request.app.state.jobs)
+
+
+Store = Annotated[Jobs, Depends(_jobs)]
+Limit = Annotated[int, Query(ge=1, le=100)]
+
+
+async def existing(store: Jobs, project_id: str, job_id: str) -> JobRecord:
+    """The project's job; raises NotFound."""
+    job = await store.get(project_id, job_id)
+    if job is None:
+        raise _unknown(job_id)
+    return job
+
+
+@router.post("", operation_id="createFineTuningJob", summary="Create a fine-tuning job")
+async def create_job(
+    request: Request,
+    body: CreateJob,
+    caller: Caller,
+    store: Store,
+    idempotency_key: Annotated[str | None, Header()] = None,
+) -> JobObject:
+    """The job is checked, then queued for a GPU worker. Watch its events to see it learn."""
+    state = request.app.state
+
+    async def make() -> dict[str, Any]:
+        job = await create(
+            body,
+            caller,
+            jobs=store,
+            files=cast(Files, state.files),
+            registry=cast(ModelRegistry, state.registry),
+            max_lora_rank=cast(Settings, state.settings).max_lora_rank,
+        )
+        await queue.enqueue(
+            store.redis, queue.CPU, "prepare_job", job.project_id, job.id, job.attempt
+        )
+        return JobObject.of(job).model_dump(mode="json")
+
+    raw = body.model_dump_json().encode()
+    answer = await once(store.redis, caller.project_id, idempotency_key, raw, make)
+    return JobObject.model_validate(answer)
+
+
+@router.get("", operation_id="listFineTuningJobs", summary="List fine-tuning jobs")
+async def list_jobs(
+    request: Request,
+    caller: Caller,
+    store: Store,
+    after: str | None = None,
+    limit: Limit = 20,
+) -> ListOf[JobObject]:
+    """The project's jobs, newest first. Filter with `metadata[key]=value`."""
+    try:
+        page = await store.records.page(
+            caller.project_id, after=after, limit=limit, where=_metadata_filter(request)
+        )
+    except Missing as e:
+        raise BadRequest("No job has the id given in 'after'.", param="after") from e
+    return list_of([JobObject.of(j) for j in page.items], page.has_more)
+
+
+@router.get("/{job_id}", operation_id="retrieveFineTuningJob", summary="Retrieve a job")
+async def retrieve_job(job_id: str, caller: Caller, store: Store) -> JobObject:
+    """One job as it is now."""
+    return JobObject.of(await existing(store, caller.project_id, job_id))
+
+
+@router.post("/{job_id}/cancel", operation_id="cancelFineTuningJob", summary="Cancel a job")
+async def cancel_job(job_id: str, caller: Caller, store: Store) -> JobObject:
+    """Ends the job for good; a running trainer is stopped within seconds."""
+    job = await _act(
+        store,
+        caller.project_id,
+        job_id,
+        lambda job: lifecycle.cancel(job, ids.now_s()),
+        "The job was cancelled",
+    )
+    metrics.JOBS.labels(job.status).inc()
+    return JobObject.of(job)
+
+
+@router.post("/{job_id}/pause", operation_id="pauseFineTuningJob", summary="Pause a job")
+async def pause_job(job_id: str, caller: Caller, store: Store) -> JobObject:
+    """Stops the job and keeps its progress; `resume` goes on from there."""
+    job = await _act(store, caller.project_id, job_id, lifecycle.pause, "The job was paused")
+    return JobObject.of(job)
+
+
+@router.post("/{job_id}/resume", operation_id="resumeFineTuningJob", summary="Resume a job")
+async def resume_job(job_id: str, caller: Caller, store: Store) -> JobObject:
+    """Queues a paused job again; it goes on from its newest checkpoint."""
+    job = await _act(
+        store,
+        caller.project_id,
+        job_id,
+        lambda job: lifecycle.resume(job, ids.now_s()),
+        "The job was resumed",
+    )
+    await queue.enqueue(store.redis, queue.GPU, "train", job.project_id, job.id, job.attempt)
+    return JobObject.of(job)
+
+
+@router.get("/{job_id}/events", operation_id="listFineTuningEvents", summary="List job events")
+async def list_events(
+    job_id: str,
+    caller: Caller,
+    store: Store,
+    after: str | None = None,
+    limit: Limit = 20,
+    stream: bool = False,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Any:
+    """Newest first; with `stream=true`, server-sent events oldest first until the end."""
+    job = await existing(store, caller.project_id, job_id)
+    cursor = last_event_id if stream and last_event_id else after
+    if cursor is not None and not _EVENT_ID.fullmatch(cursor):
+        raise BadRequest("No event has the id given in 'after'.", param="after")
+    if stream:
+        return StreamingResponse(
+            server_sent_events(store, job.project_id, job.id, cursor),
+            media_type="text/event-stream",
+            headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
+        )
+    events, has_more = await store.events_before(job.project_id, job.id, cursor, limit)
+    return list_of([EventObject.of(e) for e in events], has_more)
+
+
+@router.get(
+    "/{job_id}/checkpoints",
+    operation_id="listFineTuningJobCheckpoints",
+    summary="List checkpoints",
+)
+async def list_checkpoints(
+    job_id: str, caller: Caller, store: Store, after: str | None = None, limit: Limit = 10
+) -> ListOf[CheckpointObject]:
+    """Models saved on the way, newest first; each can be chatted with by its name."""
+    job = await existing(store, caller.project_id, job_id)
+    try:
+        page = await store.checkpoints(job.id).page(job.project_id, after=after, limit=limit)
+    except Missing as e:
+        raise BadRequest("No checkpoint has the id given in 'after'.", param="after") from e
+    return list_of([CheckpointObject.of(c) for c in page.items], page.has_more)
+
+
+async def _act(
+    store: Jobs,
+    project_id: str,
+    job_id: str,
+    change: Callable[[JobRecord], JobRecord],
+    told: str,
+) -> JobRecord:
+    if not ids.is_valid(job_id, ids.JOB):
+        raise _unknown(job_id)
+    try:
+        return await store.change(
+            project_id, job_id, change, events=lambda _: [NewEvent(message=told)]
+        )
+    except Missing as e:
+        raise _unknown(job_id) from e
+    except lifecycle.NotAllowed as e:
+        raise Conflict(
+            f"The job {job_id} is {e.status} and cannot {e.action}.",
+            code="invalid_job_status",
+        ) from e
+
+
+def _unknown(job_id: str) -> NotFound:
+    return NotFound(f"Could not find fine tune: {job_id[:80]}", param="fine_tuning_job_id")
+
+
+def _metadata_filter(request: Request) -> Callable[[JobRecord], bool] | None:
+    pairs = parse_qsl(request.url.query, keep_blank_values=True)
+    if ("metadata", "null") in pairs:
+        return lambda job: not job.metadata
+    wanted = {
+        match[1]: value for name, value in pairs if (match := _METADATA_FILTER.fullmatch(name))
+    }
+    if not wanted:
+        return None
+    return lambda job: wanted.items() <= (job.metadata or {}).items()

@@ -1,0 +1,231 @@
+"""Jobs on the wire: OpenAI's objects, with our own fields beside the standard ones."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from service.jobs.records import CheckpointRecord, EventRecord, JobRecord, Status
+
+Auto = Literal["auto"]
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+MetadataValue = Annotated[str, StringConstraints(max_length=512)]
+Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LoraOptions(_Strict):
+    """Shape of the adapter. What is left out is chosen by the service."""
+
+    r: int | Auto = Field(default="auto", description="Rank.")
+    alpha: int | Auto = "auto"
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    target_modules: Literal["all-linear"] | list[str] = "all-linear"
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        if self.r != "auto" and not 1 <= self.r <= 512:
+            raise ValueError("lora.r must be from 1 to 512")
+        if self.alpha != "auto" and not 1 <= self.alpha <= 4096:
+            raise ValueError("lora.alpha must be from 1 to 4096")
+        if isinstance(self.target_modules, list) and not 1 <= len(self.target_modules) <= 32:
+            raise ValueError("lora.target_modules must name 1 to 32 modules")
+        return self
+
+
+class Hyperparameters(_Strict):
+    """The standard three, and what we add."""
+
+    batch_size: Annotated[int, Field(ge=1, le=256)] | Auto = "auto"
+    learning_rate_multiplier: Annotated[float, Field(gt=0)] | Auto = "auto"
+    n_epochs: Annotated[int, Field(ge=1, le=50)] | Auto = "auto"
+    # Ours.
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | Auto = Field(
+        default="auto", description="Absolute; overrides learning_rate_multiplier."
+    )
+    lora: LoraOptions = LoraOptions()
+    quantization: Literal["nf4", "none"] = Field(
+        default="nf4", description="`nf4` is QLoRA: the base model in 4 bits. `none` is LoRA."
+    )
+    max_seq_length: Annotated[int, Field(ge=64)] | Auto = "auto"
+    packing: bool | Auto = "auto"
+
+
+class SupervisedMethod(_Strict):
+    """Options of supervised fine-tuning."""
+
+    hyperparameters: Hyperparameters = Hyperparameters()
+
+
+class Method(_Strict):
+    """How to train. Only supervised fine-tuning for now."""
+
+    type: Literal["supervised"]
+    supervised: SupervisedMethod = SupervisedMethod()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        kind = value.get("type") if isinstance(value, dict) else None
+        if kind in ("dpo", "reinforcement"):
+            raise ValueError(f"the method '{kind}' is not offered here; use 'supervised'")
+        return value
+
+
+class CreateJob(BaseModel):
+    """Body of a job's creation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(min_length=1, max_length=256, examples=["smollm2-135m-instruct"])
+    training_file: str = Field(min_length=1, max_length=128, examples=["file-abc123"])
+    validation_file: str | None = Field(default=None, max_length=128)
+    suffix: str | None = Field(default=None, min_length=1, max_length=64)
+    seed: int | None = Field(default=None, ge=0, le=2147483647)
+    metadata: Metadata | None = None
+    method: Method | None = None
+    hyperparameters: Hyperparameters | None = Field(
+        default=None, description="Deprecated by OpenAI in favour of `method`; still read."
+    )
+    integrations: None = Field(default=None, description="Always null: nothing leaves the server.")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.method is not None and self.hyperparameters is not None:
+            raise ValueError("give hyperparameters inside 'method' or at the top, not both")
+        return self
+
+    @property
+    def asked(self) -> Hyperparameters:
+        """The hyperparameters, wherever they were given."""
+        if self.method is not None:
+            return self.method.supervised.hyperparameters
+        return self.hyperparameters or Hyperparameters()
+
+
+class JobError(BaseModel):
+    """Why a job failed."""
+
+    code: str
+    message: str
+    param: str | None = None
+
+
+class StandardHyperparameters(BaseModel):
+    """What OpenAI's job object shows at its top."""
+
+    batch_size: int | Auto
+    learning_rate_multiplier: float | Auto
+    n_epochs: int | Auto
+
+
+class JobObject(BaseModel):
+    """OpenAI's fine_tuning.job. `attempt` is ours: more than 1 after a recovery."""
+
+    id: str
+    object: Literal["fine_tuning.job"] = "fine_tuning.job"
+    created_at: int
+    error: JobError | None
+    fine_tuned_model: str | None
+    finished_at: int | None
+    hyperparameters: StandardHyperparameters
+    model: str
+    organization_id: str
+    result_files: list[str]
+    seed: int
+    status: Status
+    trained_tokens: int | None
+    training_file: str
+    validation_file: str | None
+    estimated_finish: int | None
+    integrations: list[Any] | None = None
+    metadata: dict[str, str] | None
+    method: dict[str, Any]
+    suffix: str | None
+    attempt: int
+
+    @classmethod
+    def of(cls, job: JobRecord) -> Self:
+        """The wire form of a record."""
+        chosen = job.hyperparameters
+        return cls(
+            id=job.id,
+            created_at=job.created_at,
+            error=None if job.error is None else JobError(**job.error.model_dump()),
+            fine_tuned_model=job.fine_tuned_model,
+            finished_at=job.finished_at,
+            hyperparameters=StandardHyperparameters.model_validate(chosen, from_attributes=True),
+            model=job.model,
+            organization_id=job.project_id,
+            result_files=list(job.result_files),
+            seed=job.seed,
+            status=job.status,
+            trained_tokens=job.trained_tokens,
+            training_file=job.training_file,
+            validation_file=job.validation_file,
+            estimated_finish=job.estimated_finish,
+            metadata=job.metadata,
+            method={
+                "type": "supervised",
+                "supervised": {"hyperparameters": chosen.model_dump(mode="json")},
+            },
+            suffix=job.suffix,
+            attempt=job.attempt,
+        )
+
+
+class EventObject(BaseModel):
+    """One line of a job's story."""
+
+    id: str
+    object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
+    created_at: int
+    level: Literal["info", "warn", "error"]
+    message: str
+    type: Literal["message", "metrics"]
+    data: dict[str, Any]
+
+    @classmethod
+    def of(cls, event: EventRecord) -> Self:
+        """The wire form of a record."""
+        return cls.model_validate(event.model_dump())
+
+
+class CheckpointMetrics(BaseModel):
+    """What was measured when the checkpoint was made."""
+
+    step: float | None = None
+    train_loss: float | None = None
+    train_mean_token_accuracy: float | None = None
+    valid_loss: float | None = None
+    valid_mean_token_accuracy: float | None = None
+    full_valid_loss: float | None = None
+    full_valid_mean_token_accuracy: float | None = None
+
+
+class CheckpointObject(BaseModel):
+    """A model saved on the way; it can be chatted with by its name."""
+
+    id: str
+    object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
+    created_at: int
+    fine_tuned_model_checkpoint: str
+    fine_tuning_job_id: str
+    step_number: int
+    metrics: CheckpointMetrics
+
+    @classmethod
+    def of(cls, record: CheckpointRecord) -> Self:
+        """The wire form of a record."""
+        return cls(
+            id=record.id,
+            created_at=record.created_at,
+            fine_tuned_model_checkpoint=record.model,
+            fine_tuning_job_id=record.job_id,
+            step_number=record.step,
+            metrics=CheckpointMetrics.model_validate(record.metrics),
+        )

@@ -1,0 +1,39 @@
+"""A job's events as server-sent events: live, and resumable by `Last-Event-ID`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+from service.jobs.records import FINAL, Jobs
+from service.jobs.schemas import EventObject
+
+_POLL_S = 0.3
+_KEEP_ALIVE_S = 15.0  # below the idle limits of common proxies
+
+
+async def server_sent_events(
+    jobs: Jobs, project_id: str, job_id: str, last_event_id: str | None
+) -> AsyncIterator[bytes]:
+    """Events after `last_event_id`, oldest first, until the job is final.
+
+    It polls rather than blocking in Redis: a blocked connection for each listener would
+    use up the pool that all requests share.
+    """
+    cursor, spoken = last_event_id, time.monotonic()
+    while True:
+        # The status is read before the events: what a final status was written with is
+        # then surely among them.
+        job = await jobs.get(project_id, job_id)
+        for event in await jobs.events_after(project_id, job_id, cursor):
+            cursor, spoken = event.id, time.monotonic()
+            body = EventObject.of(event)
+            yield f"id: {event.id}\nevent: {body.object}\ndata: {body.model_dump_json()}\n\n".encode()
+        if job is None or job.status in FINAL:
+            yield b"data: [DONE]\n\n"
+            return
+        if time.monotonic() - spoken > _KEEP_ALIVE_S:
+            spoken = time.monotonic()
+            yield b": keep-alive\n\n"
+        await asyncio.sleep(_POLL_S)

@@ -1,0 +1,1 @@
+"""Models: the base-model catalogue and the registry of trained adapters."""

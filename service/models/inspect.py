@@ -1,0 +1,95 @@
+"""Checks a base-model folder before it may enter the catalogue. Imports no torch.
+
+Only weights in safetensors are taken: a pickle runs code when it is opened, and so does a
+folder that brings its own Python.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack")
+_CONFIGS = ("config.json", "tokenizer_config.json", "processor_config.json")
+
+
+class ModelRefused(Exception):
+    """The folder cannot be a base model here; the message says why and how to mend it."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a folder says about its model."""
+
+    architecture: str
+    context_length: int
+
+
+def inspect_folder(folder: Path) -> ModelFacts:
+    """Facts of a Hugging Face model folder. Raises ModelRefused."""
+    if not folder.is_dir():
+        raise ModelRefused(f"{folder} is not a folder")
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    config = _config(folder)
+    _refuse_code(folder, files)
+    pickles = [p.name for p in files if p.suffix in _PICKLES and p.name != "training_args.bin"]
+    if not any(p.suffix == ".safetensors" for p in files):
+        hint = (
+            f"; {pickles[0]} is a pickle, which can run code: convert it to safetensors first"
+            if pickles
+            else ""
+        )
+        raise ModelRefused(f"there are no weights in safetensors form in {folder.name}{hint}")
+    if pickles:
+        raise ModelRefused(
+            f"{folder.name} holds {', '.join(sorted(pickles)[:3])}, which can run code when "
+            "opened: remove them and keep the safetensors"
+        )
+    if not (folder / "tokenizer.json").is_file():
+        raise ModelRefused(f"{folder.name} has no tokenizer.json (a fast tokenizer)")
+    if not _has_chat_template(folder):
+        raise ModelRefused(
+            f"{folder.name} has no chat template (chat_template.jinja, or chat_template in "
+            "tokenizer_config.json): take the model's instruct or chat variant"
+        )
+    architectures = config.get("architectures") or ["?"]
+    return ModelFacts(architectures[0], _context_length(config))
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / "config.json").read_text("utf-8"))
+    except FileNotFoundError:
+        raise ModelRefused(f"{folder.name} has no config.json: is it a model folder?") from None
+    except ValueError as e:
+        raise ModelRefused(f"config.json of {folder.name} is not JSON") from e
+    if not isinstance(content, dict):
+        raise ModelRefused(f"config.json of {folder.name} is not a JSON object")
+    return content
+
+
+def _refuse_code(folder: Path, files: list[Path]) -> None:
+    scripts = [p.name for p in files if p.suffix in (".py", ".so", ".pyc")]
+    if scripts:
+        raise ModelRefused(f"{folder.name} brings code of its own ({scripts[0]}): never run here")
+    for name in _CONFIGS:
+        path = folder / name
+        if path.is_file() and '"auto_map"' in path.read_text("utf-8"):
+            raise ModelRefused(f"{name} of {folder.name} asks for custom code (auto_map)")
+
+
+def _has_chat_template(folder: Path) -> bool:
+    if (folder / "chat_template.jinja").is_file():
+        return True
+    path = folder / "tokenizer_config.json"
+    return path.is_file() and "chat_template" in json.loads(path.read_text("utf-8"))
+
+
+def _context_length(config: dict[str, Any]) -> int:
+    for source in (config, config.get("text_config") or {}):
+        for name in ("max_position_embeddings", "n_positions", "seq_length"):
+            if isinstance(source.get(name), int):
+                return int(source[name])
+    raise ModelRefused("config.json does not say the context length (max_position_embeddings)")

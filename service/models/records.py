@@ -1,0 +1,49 @@
+"""Trained models as Redis keeps them."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+
+from service.core.records import Record
+
+# ft:<base>:<project>:<suffix>:<id>[:ckpt-step-<N>]; a base id may hold one slash.
+NAME = re.compile(
+    r"ft:(?P<base>[A-Za-z0-9._/-]{1,128}):(?P<project>[a-z0-9-]{1,40}):(?P<suffix>[\w.-]{0,64})"
+    r":(?P<id>[a-z0-9]{6,32})(?::ckpt-step-(?P<step>[0-9]{1,9}))?"
+)
+_NOT_IN_SUFFIX = re.compile(r"[^\w.-]+")
+
+
+class Kind(StrEnum):
+    """What a name stands for."""
+
+    BASE = "base"
+    ADAPTER = "adapter"
+
+
+class ModelRecord(Record):
+    """An adapter: a model name whose weights never change. Its id is its name."""
+
+    base_model: str
+    job_id: str
+    artifact: str  # the folder in storage
+    digest: str  # of the folder's manifest
+    step: int
+    checkpoint: bool = False  # saved in mid-run, not the job's result
+
+
+def slug(suffix: str) -> str:
+    """A suffix as it stands in a name: letters of any script, digits, '.', '_', '-'."""
+    return _NOT_IN_SUFFIX.sub("-", suffix.strip().lower()).strip("-")[:64]
+
+
+def model_name(base: str, project: str, suffix: str, tag: str) -> str:
+    """The immutable name of a trained model."""
+    return f"ft:{base}:{project}:{suffix}:{tag}"
+
+
+def checkpoint_name(name: str, step: int) -> str:
+    """The immutable name of a checkpoint on the way to it."""
+    return f"{name}:ckpt-step-{step}"

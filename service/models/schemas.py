@@ -1,0 +1,55 @@
+"""Models on the wire."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel
+
+from service.models.catalogue import BaseModelEntry
+from service.models.records import ModelRecord
+
+
+class ModelObject(BaseModel):
+    """A model that can be asked for by its id. `base_model` and what follows is ours."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+    base_model: str | None = None
+    license: str | None = None
+    context_length: int | None = None
+    languages: list[str] | None = None
+    fine_tuning_job: str | None = None
+
+    @classmethod
+    def of_base(cls, entry: BaseModelEntry) -> Self:
+        """The wire form of a catalogue entry; its path is nobody's business."""
+        return cls(
+            id=entry.id,
+            created=entry.created_at,
+            owned_by="system",
+            license=entry.license,
+            context_length=entry.context_length,
+            languages=list(entry.languages),
+        )
+
+    @classmethod
+    def of_adapter(cls, record: ModelRecord, project_name: str) -> Self:
+        """The wire form of a trained model."""
+        return cls(
+            id=record.id,
+            created=record.created_at,
+            owned_by=project_name,
+            base_model=record.base_model,
+            fine_tuning_job=record.job_id,
+        )
+
+
+class ModelDeleted(BaseModel):
+    """What deleting a model answers."""
+
+    id: str
+    object: Literal["model"] = "model"
+    deleted: Literal[True] = True

@@ -1,0 +1,1 @@
+"""Tenants: projects, their API keys and roles."""

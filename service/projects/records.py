@@ -1,0 +1,127 @@
+"""Projects and API keys as Redis keeps them.
+
+A key's secret is shown once and kept as its sha256 alone; it has 190 bits of its own, so
+a plain digest cannot be guessed back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from enum import StrEnum
+
+from arq.connections import ArqRedis
+
+from service.core import ids
+from service.core.records import PREFIX, Collection, Missing, Record
+
+# Projects belong to the installation, not to a project.
+INSTALLATION = "-"
+SECRET_PREFIX = "sk-ft-"
+NAME_PATTERN = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+_NAMES = f"{PREFIX}:project-names"
+
+
+class Role(StrEnum):
+    """What a key may do: `admin` also manages projects and keys."""
+
+    ADMIN = "admin"
+    MEMBER = "member"
+
+
+class Project(Record):
+    """A tenant. Its name stands in the names of its models, so it never changes."""
+
+    name: str
+
+
+class ApiKey(Record):
+    """A key without its secret."""
+
+    name: str
+    role: Role
+    digest: str
+    hint: str  # the secret's last four characters, to tell keys apart
+
+
+class NameTaken(Exception):
+    """A project of this name exists or existed."""
+
+
+def digest_of(secret: str) -> str:
+    """What is kept of a secret."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class Projects:
+    """All tenants and their keys."""
+
+    def __init__(self, redis: ArqRedis) -> None:
+        self.redis = redis
+        self.projects = Collection(redis, "projects", Project)
+        self.keys = Collection(redis, "keys", ApiKey)
+
+    async def create(self, name: str) -> Project:
+        """A new project. Raises ValueError for a bad name, NameTaken for a used one."""
+        if not NAME_PATTERN.fullmatch(name):
+            raise ValueError(
+                "a project's name has 1 to 40 lower-case letters, digits and inner hyphens"
+            )
+        project = Project(
+            id=ids.new(ids.PROJECT), project_id=INSTALLATION, created_at=ids.now_s(), name=name
+        )
+        # The name is claimed first: were the process to die here, a name is lost, and no
+        # project without a name can be.
+        if not await self.redis.hsetnx(_NAMES, name, project.id):
+            raise NameTaken(name)
+        return await self.projects.create(project)
+
+    async def get(self, project_id: str) -> Project | None:
+        """The project of this id."""
+        return await self.projects.get(INSTALLATION, project_id)
+
+    async def by_name(self, name: str) -> Project | None:
+        """The project of this name."""
+        project_id = await self.redis.hget(_NAMES, name)
+        return None if project_id is None else await self.get(project_id.decode())
+
+    async def create_key(self, project: Project, name: str, role: Role) -> tuple[ApiKey, str]:
+        """A new key and its secret, which cannot be had again."""
+        secret = SECRET_PREFIX + secrets.token_urlsafe(32)
+        key = ApiKey(
+            id=ids.new(ids.KEY),
+            project_id=project.id,
+            created_at=ids.now_s(),
+            name=name,
+            role=role,
+            digest=digest_of(secret),
+            hint=secret[-4:],
+        )
+        await self.keys.create(
+            key, also=lambda pipe: pipe.set(_digest_key(key.digest), f"{project.id} {key.id}")
+        )
+        return key, secret
+
+    async def revoke_key(self, project_id: str, key_id: str) -> None:
+        """Remove a key. Raises Missing where the project has none of this id."""
+        key = await self.keys.get(project_id, key_id)
+        if key is None:
+            raise Missing(key_id)
+        await self.keys.delete(
+            project_id, key_id, also=lambda pipe: pipe.delete(_digest_key(key.digest))
+        )
+
+    async def find_key(self, digest: str) -> tuple[ApiKey, Project] | None:
+        """The key with this digest and its project."""
+        found = await self.redis.get(_digest_key(digest))
+        if found is None:
+            return None
+        project_id, key_id = found.decode().split(" ")
+        key = await self.keys.get(project_id, key_id)
+        project = await self.get(project_id)
+        return (key, project) if key and project else None
+
+
+def _digest_key(digest: str) -> str:
+    return f"{PREFIX}:key-digests:{digest}"

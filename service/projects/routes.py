@@ -1,0 +1,104 @@
+"""Admin routes: projects and their keys."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from service.core import ids
+from service.core.deps import Admin
+from service.core.errors import BadRequest, Conflict, NotFound
+from service.core.http import ListOf, list_of
+from service.core.records import Missing
+from service.projects.records import INSTALLATION, NameTaken, Project, Projects
+from service.projects.schemas import (
+    CreateKey,
+    CreateProject,
+    Deleted,
+    KeyObject,
+    NewKeyObject,
+    ProjectObject,
+)
+
+router = APIRouter(prefix="/v1/organization/projects", tags=["Projects"])
+
+
+def _projects(request: Request) -> Projects:
+    return cast(Projects, request.app.state.projects)
+
+
+Store = Annotated[Projects, Depends(_projects)]
+Limit = Annotated[int, Query(ge=1, le=100)]
+
+
+async def _existing(store: Projects, project_id: str) -> Project:
+    project = await store.get(project_id) if ids.is_valid(project_id, ids.PROJECT) else None
+    if project is None:
+        raise NotFound(f"No such project: {project_id[:80]}", param="project_id")
+    return project
+
+
+@router.post("", operation_id="createProject", summary="Create a project")
+async def create_project(body: CreateProject, store: Store, _: Admin) -> ProjectObject:
+    """A tenant of its own: files, jobs, models and keys are apart from all others'."""
+    try:
+        return ProjectObject.of(await store.create(body.name))
+    except NameTaken as e:
+        raise Conflict(
+            f"The project name '{body.name}' is taken; names are never used twice.",
+            param="name",
+            code="project_name_taken",
+        ) from e
+
+
+@router.get("", operation_id="listProjects", summary="List projects")
+async def list_projects(
+    store: Store, _: Admin, after: str | None = None, limit: Limit = 20
+) -> ListOf[ProjectObject]:
+    """All projects of this installation, newest first."""
+    try:
+        page = await store.projects.page(INSTALLATION, after=after, limit=limit)
+    except Missing as e:
+        raise BadRequest("No project has the id given in 'after'.", param="after") from e
+    return list_of([ProjectObject.of(p) for p in page.items], page.has_more)
+
+
+@router.get("/{project_id}", operation_id="retrieveProject", summary="Retrieve a project")
+async def retrieve_project(project_id: str, store: Store, _: Admin) -> ProjectObject:
+    """One project."""
+    return ProjectObject.of(await _existing(store, project_id))
+
+
+@router.post("/{project_id}/api_keys", operation_id="createApiKey", summary="Create an API key")
+async def create_key(project_id: str, body: CreateKey, store: Store, _: Admin) -> NewKeyObject:
+    """A key for one project. The answer's `value` is the secret, shown this once."""
+    project = await _existing(store, project_id)
+    key, secret = await store.create_key(project, body.name, body.role)
+    return NewKeyObject(**KeyObject.of(key).model_dump(), value=secret)
+
+
+@router.get("/{project_id}/api_keys", operation_id="listApiKeys", summary="List API keys")
+async def list_keys(
+    project_id: str, store: Store, _: Admin, after: str | None = None, limit: Limit = 20
+) -> ListOf[KeyObject]:
+    """The project's keys, without their secrets."""
+    project = await _existing(store, project_id)
+    try:
+        page = await store.keys.page(project.id, after=after, limit=limit)
+    except Missing as e:
+        raise BadRequest("No key has the id given in 'after'.", param="after") from e
+    return list_of([KeyObject.of(k) for k in page.items], page.has_more)
+
+
+@router.delete(
+    "/{project_id}/api_keys/{key_id}", operation_id="deleteApiKey", summary="Revoke an API key"
+)
+async def delete_key(project_id: str, key_id: str, store: Store, _: Admin) -> Deleted:
+    """The key stops working everywhere within seconds."""
+    project = await _existing(store, project_id)
+    try:
+        await store.revoke_key(project.id, key_id)
+    except Missing as e:
+        raise NotFound(f"No such key: {key_id[:80]}", param="key_id") from e
+    return Deleted(id=key_id, object="organization.project.api_key.deleted")

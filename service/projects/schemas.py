@@ -1,0 +1,77 @@
+"""Projects and keys on the wire, shaped as OpenAI's organization objects."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.projects.records import ApiKey, Project, Role
+
+
+class CreateProject(BaseModel):
+    """Body of a project's creation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", examples=["acme"])
+
+
+class ProjectObject(BaseModel):
+    """A tenant."""
+
+    id: str
+    object: Literal["organization.project"] = "organization.project"
+    name: str
+    created_at: int
+    status: Literal["active"] = "active"
+
+    @classmethod
+    def of(cls, project: Project) -> Self:
+        """The wire form of a record."""
+        return cls(id=project.id, name=project.name, created_at=project.created_at)
+
+
+class CreateKey(BaseModel):
+    """Body of a key's creation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=100, examples=["backend"])
+    role: Role = Role.MEMBER
+
+
+class KeyObject(BaseModel):
+    """A key without its secret."""
+
+    id: str
+    object: Literal["organization.project.api_key"] = "organization.project.api_key"
+    name: str
+    role: Role
+    redacted_value: str
+    created_at: int
+
+    @classmethod
+    def of(cls, key: ApiKey) -> Self:
+        """The wire form of a record."""
+        return cls(
+            id=key.id,
+            name=key.name,
+            role=key.role,
+            redacted_value=f"sk-ft-…{key.hint}",
+            created_at=key.created_at,
+        )
+
+
+class NewKeyObject(KeyObject):
+    """A key just made: the only answer that ever holds the secret."""
+
+    value: str
+
+
+class Deleted(BaseModel):
+    """What a delete answers."""
+
+    id: str
+    object: str
+    deleted: Literal[True] = True

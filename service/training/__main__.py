@@ -1,0 +1,124 @@
+"""``python -m service.training SPEC.json``: one training run, as a child process."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from service.training.channel import Channel, StopFlag, die_with_parent, listen, stop_on_signals
+from service.training.failures import TrainingFailure, classify
+from service.training.protocol import (
+    EXIT_FAILED,
+    EXIT_STOPPED,
+    EXIT_SUCCEEDED,
+    Failed,
+    Stopped,
+    Succeeded,
+)
+from service.training.spec import TrainSpec
+
+log: Final = logging.getLogger("service.training")
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the spec named by the one argument. Returns the exit code."""
+    channel = Channel.claim_stdout()
+    flag = StopFlag()
+    die_with_parent()
+    stop_on_signals(flag)
+    listen(flag)
+    faulthandler.enable()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    log.setLevel(logging.INFO)
+    try:
+        outcome: Succeeded | Stopped | Failed = _run(arguments, channel, flag)
+    except TrainingFailure as failure:
+        outcome = Failed(code=failure.code, message=failure.message, param=failure.param)
+    flag.finish()
+    channel.send(outcome)
+    match outcome:
+        case Succeeded():
+            return EXIT_SUCCEEDED
+        case Stopped():
+            return EXIT_STOPPED
+        case Failed():
+            return EXIT_FAILED
+
+
+def _run(arguments: list[str], channel: Channel, flag: StopFlag) -> Succeeded | Stopped:
+    spec = _read_spec(arguments)
+    _go_offline(spec.output_dir)
+    doing = "loading the libraries"
+
+    def enter(phase: str) -> None:
+        nonlocal doing
+        doing = phase
+        log.info("%s", phase)
+
+    try:
+        spec.output_dir.mkdir(parents=True, exist_ok=True)
+        # Here and not above: this import brings torch, and takes seconds.
+        from service.training.run import run
+
+        return run(spec, channel, flag, enter)
+    except TrainingFailure:
+        raise
+    except Exception as error:  # the edge of the process: whatever it is, the parent is told
+        _log_stack(error)
+        raise classify(error, doing=doing, output_dir=spec.output_dir) from None
+
+
+def _read_spec(arguments: list[str]) -> TrainSpec:
+    if len(arguments) != 1:
+        raise TrainingFailure("invalid_spec", "Usage: python -m service.training SPEC.json")
+    try:
+        return TrainSpec.model_validate_json(Path(arguments[0]).read_bytes())
+    except OSError as error:
+        raise TrainingFailure(
+            "invalid_spec", f"The spec cannot be read: {error.strerror}."
+        ) from error
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc']) or 'spec'}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_input=False)
+        )
+        raise TrainingFailure("invalid_spec", f"The spec is malformed: {faults}") from error
+
+
+def _go_offline(output_dir: Path) -> None:
+    """Settles, before any library is imported, that none of them calls out or writes
+    anywhere but under `output_dir`."""
+    cache = output_dir / "cache"
+    os.environ.update(
+        {
+            "HF_HUB_OFFLINE": "1",
+            "TRANSFORMERS_OFFLINE": "1",
+            "HF_DATASETS_OFFLINE": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "DO_NOT_TRACK": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "HF_HOME": str(cache / "huggingface"),
+            "HF_DATASETS_CACHE": str(cache / "datasets"),
+            "TOKENIZERS_PARALLELISM": "false",
+        }
+    )
+
+
+def _log_stack(error: BaseException) -> None:
+    # The places alone: the text of the exception and the values may be training data.
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.error("%s\n%s", type(error).__name__, frames)
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stderr.flush()
+    # Past the libraries' exit handlers, which can take seconds or change the code.
+    os._exit(code)

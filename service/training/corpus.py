@@ -1,0 +1,123 @@
+"""A training file as samples, with a warning for everything that was left out or changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from service.training.chats import Chat
+from service.training.protocol import Warned, WarningCode
+from service.training.tokens import ChatEncoder, Encoded, Sample
+
+_LINES_TOLD: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """All samples of one file, in its order."""
+
+    samples: tuple[Sample, ...]
+    chats: int
+    warnings: tuple[Warned, ...]
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each sample."""
+        return [len(sample.input_ids) for sample in self.samples]
+
+    @property
+    def supervised_tokens(self) -> int:
+        return sum(sample.supervised for sample in self.samples)
+
+    def digest(self) -> str:
+        """Equal for equal samples in equal order: the data that a checkpoint belongs to."""
+        digest = hashlib.sha256()
+        for sample in self.samples:
+            digest.update(len(sample.input_ids).to_bytes(8, "little"))
+            digest.update(sample.input_ids.tobytes())
+            digest.update(sample.labels.tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(slots=True)
+class _Lines:
+    """The lines that something happened to: all counted, the first few kept."""
+
+    count: int = 0
+    first: list[int] = field(default_factory=list)
+
+    def add(self, line: int) -> None:
+        self.count += 1
+        if len(self.first) < _LINES_TOLD:
+            self.first.append(line)
+
+    def __str__(self) -> str:
+        more = self.count - len(self.first)
+        told = ", ".join(str(line) for line in self.first)
+        return f"line{'s' if self.count > 1 else ''} {told}{f' and {more} more' if more else ''}"
+
+
+def encode_corpus(chats: Iterable[Chat], encoder: ChatEncoder, max_length: int) -> Corpus:
+    """Encodes every chat. Samples may be none at all: the caller decides what that means."""
+    samples: list[Sample] = []
+    told: dict[WarningCode, _Lines] = {}
+    count = 0
+    for chat in chats:
+        count += 1
+        encoded = encoder.encode(chat)
+        samples.extend(encoded.samples)
+        for code in _happened(encoded):
+            told.setdefault(code, _Lines()).add(chat.line)
+    return Corpus(
+        samples=tuple(samples),
+        chats=count,
+        warnings=tuple(
+            Warned(code=code, message=_say(code, lines, count, max_length))
+            for code, lines in sorted(told.items())
+        ),
+    )
+
+
+def _happened(encoded: Encoded) -> list[WarningCode]:
+    if not encoded.rendered:
+        return ["rows_not_rendered"]
+    happened: dict[WarningCode, bool] = {
+        "rows_without_supervision": not encoded.samples,
+        "rows_truncated": encoded.truncated,
+        "rows_split": encoded.split,
+        "turns_not_supervised": encoded.skipped_turns > 0,
+        "prompt_mismatch": encoded.prompt_mismatch,
+        "end_of_turn_added": encoded.end_of_turn_added,
+    }
+    return [code for code, did in happened.items() if did]
+
+
+def _say(code: WarningCode, lines: _Lines, chats: int, max_length: int) -> str:
+    some = f"{lines.count} of {chats} rows"
+    texts: dict[WarningCode, str] = {
+        "rows_not_rendered": f"{some} were dropped: the model's chat template refuses them",
+        "rows_without_supervision": (
+            f"{some} were dropped: they hold no assistant token to learn from "
+            "(all of weight 0, or beyond max_seq_length)"
+        ),
+        "rows_truncated": f"{some} are longer than {max_length} tokens and were cut there",
+        "rows_split": (
+            f"{some} were split into one sample for each assistant turn, since the chat "
+            "template rewrites earlier turns"
+        ),
+        "turns_not_supervised": (
+            f"{some} hold an assistant turn that the chat template has no prompt for; it is "
+            "read as context, without loss"
+        ),
+        "prompt_mismatch": (
+            f"{some} hold a turn that the chat template renders otherwise than it prompts "
+            "for; it is trained after the prompt that serving sends"
+        ),
+        "end_of_turn_added": (
+            f"{some} got the end-of-text token after each answer, since the chat template "
+            "ends no turn"
+        ),
+    }
+    return f"{texts[code]} ({lines})."

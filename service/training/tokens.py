@@ -1,0 +1,210 @@
+"""One conversation as token ids and labels: loss on the assistant's tokens alone.
+
+Templates seldom mark what the assistant wrote, so it is found by rendering. For assistant
+turn i, the prompt is the render of what came before it with the generation prompt, and
+"through" is the render that ends with it. Where both are prefixes of the whole conversation's
+render, the characters between are what serving would have generated. Where they are not (the
+template drops old thinking, say), each supervised turn becomes a sample of its own: the
+prompt that serving would have sent, and the turn.
+"""
+
+from __future__ import annotations
+
+import os.path
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from jinja2 import TemplateError
+
+from service.training.chats import Chat, Message
+
+IGNORED: Final = -100
+# What templates raise on a conversation that they do not take: their own raise_exception,
+# and arithmetic on what is not there.
+_TEMPLATE_ERRORS: Final = (TemplateError, TypeError, ValueError, LookupError, AttributeError)
+
+
+class ChatTokenizer(Protocol):
+    """What is used of a transformers tokenizer. It must be a fast one (it gives offsets)."""
+
+    eos_token: str | None
+    all_special_tokens: list[str]
+    added_tokens_decoder: dict[int, Any]
+
+    def apply_chat_template(
+        self,
+        conversation: list[Message],
+        *,
+        tools: list[Mapping[str, Any]] | None,
+        tokenize: bool,
+        add_generation_prompt: bool,
+    ) -> str: ...
+
+    def __call__(
+        self, text: str, *, add_special_tokens: bool, return_offsets_mapping: bool
+    ) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """`input_ids` and `labels` are of one length; a label is its token's id or `IGNORED`.
+
+    The first label is always ignored, since no token predicts it. `supervised` counts the
+    others that are not.
+    """
+
+    input_ids: array[int]
+    labels: array[int]
+    supervised: int
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The samples of one chat (none where nothing in it can be learned), and what was done."""
+
+    samples: tuple[Sample, ...] = ()
+    rendered: bool = True
+    truncated: bool = False
+    split: bool = False
+    skipped_turns: int = 0
+    prompt_mismatch: bool = False
+    end_of_turn_added: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A supervised turn: its prompt, and the render up to its last supervised character."""
+
+    prompt: str
+    through: str
+    ends: bool  # with a token that ends the turn
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    ids: list[int]
+    labels: list[int]
+
+
+class ChatEncoder:
+    """Encodes chats with one tokenizer and its template, cut at `max_length` tokens."""
+
+    def __init__(self, tokenizer: ChatTokenizer, max_length: int) -> None:
+        self._tokenizer = tokenizer
+        self._max_length = max_length
+        special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+        self._specials = tuple(special.union(tokenizer.all_special_tokens))
+
+    def encode(self, chat: Chat) -> Encoded:
+        """The samples of `chat`. A chat that the template refuses is told by `rendered`."""
+        try:
+            whole = self._render(chat, len(chat.messages))
+        except _TEMPLATE_ERRORS:
+            return Encoded(rendered=False)
+        turns = [turn for place in chat.supervised if (turn := self._turn(chat, place))]
+        skipped = len(chat.supervised) - len(turns)
+        if not turns:
+            return Encoded(skipped_turns=skipped)
+        in_place = self._in_place(whole, turns)
+        pieces = [in_place] if in_place else [self._alone(turn) for turn in turns]
+        samples = [self._cut(piece) for piece in pieces]
+        return Encoded(
+            samples=tuple(sample for sample in samples if sample.supervised),
+            truncated=any(len(piece.ids) > self._max_length for piece in pieces),
+            split=len(pieces) > 1,
+            skipped_turns=skipped,
+            prompt_mismatch=not all(turn.through.startswith(turn.prompt) for turn in turns),
+            end_of_turn_added=not all(turn.ends for turn in turns),
+        )
+
+    def _render(self, chat: Chat, count: int, *, prompt: bool = False) -> str:
+        return self._tokenizer.apply_chat_template(
+            list(chat.messages[:count]),
+            tools=list(chat.tools) or None,
+            tokenize=False,
+            add_generation_prompt=prompt,
+        )
+
+    def _turn(self, chat: Chat, place: int) -> _Turn | None:
+        try:
+            prompt = self._render(chat, place, prompt=True)
+            through = self._render(chat, place + 1)
+        except _TEMPLATE_ERRORS:
+            # No request could have asked for this turn (no user message before it, say).
+            return None
+        # The line feed after the end-of-turn token is the template's, not the model's.
+        stripped = through.rstrip()
+        if stripped.endswith(self._specials):
+            return _Turn(prompt, stripped, ends=True)
+        return _Turn(prompt, through, ends=False)
+
+    def _in_place(self, whole: str, turns: Sequence[_Turn]) -> _Tokens | None:
+        """All turns supervised in one sequence, or None where that is not what serving sees."""
+        spans = []
+        for turn in turns:
+            if not (
+                turn.ends
+                and turn.through.startswith(turn.prompt)
+                and whole.startswith(turn.through)
+            ):
+                return None
+            spans.append((len(turn.prompt), len(turn.through)))
+        return self._mark(turns[-1].through, spans)
+
+    def _alone(self, turn: _Turn) -> _Tokens:
+        """One turn after the very prompt that serving would send."""
+        if turn.ends and turn.through.startswith(turn.prompt):
+            marked = self._mark(turn.through, [(len(turn.prompt), len(turn.through))])
+            if marked:
+                return marked
+        shared = len(os.path.commonprefix([turn.prompt, turn.through]))
+        completion = turn.through[shared:]
+        if not turn.ends:
+            completion += self._tokenizer.eos_token or ""
+        before, after = self._ids(turn.prompt), self._ids(completion)
+        return _Tokens(before + after, [IGNORED] * len(before) + after)
+
+    def _mark(self, text: str, spans: Sequence[tuple[int, int]]) -> _Tokens | None:
+        """Tokenises `text` with labels inside the character `spans` (sorted, disjoint).
+
+        None where a token lies across the start of a span: alone, the prompt would end in
+        other tokens, and the model would be trained after a prompt that it never sees.
+        """
+        encoding = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        ids: list[int] = encoding["input_ids"]
+        labels = [IGNORED] * len(ids)
+        place = 0
+        for index, (start, end) in enumerate(encoding["offset_mapping"]):
+            while place < len(spans) and start >= spans[place][1]:
+                place += 1
+            if place == len(spans):
+                break
+            opens, closes = spans[place]
+            if start < opens < end:
+                return None
+            # All tokens of one character carry that character's offsets.
+            if opens <= start < closes and end > opens:
+                labels[index] = ids[index]
+        return _Tokens(ids, labels)
+
+    def _ids(self, text: str) -> list[int]:
+        encoding = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=False)
+        ids: list[int] = encoding["input_ids"]
+        return ids
+
+    def _cut(self, tokens: _Tokens) -> Sample:
+        """Cuts at the maximum and after the last supervised token: what follows it costs
+        time and teaches nothing."""
+        labels = tokens.labels[: self._max_length]
+        if labels:
+            labels[0] = IGNORED
+        length = len(labels)
+        while length and labels[length - 1] == IGNORED:
+            length -= 1
+        return Sample(
+            input_ids=array("i", tokens.ids[:length]),
+            labels=array("i", labels[:length]),
+            supervised=sum(label != IGNORED for label in labels[:length]),
+        )

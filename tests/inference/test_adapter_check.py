@@ -1,0 +1,121 @@
+"""Adapters that vLLM would take and serve as the base model, or choke on."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+
+import pytest
+
+from service.inference.adapter_check import AdapterMismatch, BaseLayout, check_adapter
+
+Q = "model.layers.0.self_attn.q_proj"
+
+
+def write_safetensors(file, shapes) -> None:
+    header, offset = {}, 0
+    for name, shape in shapes.items():
+        size = 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + size]}
+        offset += size
+    raw = json.dumps(header).encode()
+    file.write_bytes(struct.pack("<Q", len(raw)) + raw + b"\0" * offset)
+
+
+@pytest.fixture
+def base(tmp_path):
+    def make(shapes=None, **config) -> BaseLayout:
+        folder = tmp_path / "base"
+        folder.mkdir()
+        write_safetensors(
+            folder / "model.safetensors",
+            shapes or {f"{Q}.weight": (32, 16), "model.embed_tokens.weight": (100, 16)},
+        )
+        (folder / "config.json").write_text(json.dumps(config))
+        return BaseLayout.read(folder)
+
+    return make
+
+
+@pytest.fixture
+def adapter(tmp_path):
+    def make(module=Q, a=(8, 16), b=(32, 8), drop=None, **config):
+        folder = tmp_path / "adapter"
+        folder.mkdir()
+        (folder / "adapter_config.json").write_text(
+            json.dumps({"peft_type": "LORA", "r": 8, "use_dora": False, **config})
+        )
+        shapes = {
+            f"base_model.model.{module}.lora_A.weight": a,
+            f"base_model.model.{module}.lora_B.weight": b,
+        }
+        shapes.pop(drop, None)
+        write_safetensors(folder / "adapter_model.safetensors", shapes)
+        return folder
+
+    return make
+
+
+def test_one_that_fits(base, adapter):
+    check_adapter(adapter(), base(), max_rank=8)
+
+
+def test_a_text_part_that_is_nested_elsewhere_fits(base, adapter):
+    layout = base({f"model.language_model.{Q.removeprefix('model.')}.weight": (32, 16)})
+    check_adapter(adapter(), layout, max_rank=8)
+
+
+def test_a_tied_head_fits(base, adapter):
+    check_adapter(adapter("lm_head", b=(100, 8)), base(), max_rank=8)
+
+
+def test_shapes_of_a_quantised_base_are_not_compared(base, adapter):
+    layout = base({f"{Q}.weight": (256, 1)}, quantization_config={"quant_method": "bitsandbytes"})
+    check_adapter(adapter(), layout, max_rank=8)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ({"module": "model.layers.7.self_attn.q_proj"}, "no module"),
+        ({"module": "transformer.h.0.attn.c_attn"}, "no module"),
+        ({"a": (8, 24)}, "made for a layer of 32x24, the base model's is 32x16"),
+        ({"b": (64, 8)}, "made for a layer of 64x16"),
+        ({"b": (32, 4)}, "do not belong together"),
+        ({"drop": f"base_model.model.{Q}.lora_B.weight"}, "only one of its two"),
+        ({"r": 16}, "rank is 16"),
+        ({"rank_pattern": {"q_proj": 64}}, "rank is 64"),
+        ({"use_dora": True}, "DoRA"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"peft_type": "IA3"}, "IA3"),
+    ],
+)
+def test_one_that_does_not_fit(base, adapter, made, message):
+    with pytest.raises(AdapterMismatch, match=message):
+        check_adapter(adapter(**made), base(), max_rank=8)
+
+
+def test_an_adapter_without_tensors(base, adapter):
+    folder = adapter()
+    write_safetensors(folder / "adapter_model.safetensors", {})
+    with pytest.raises(AdapterMismatch, match="no tensors"):
+        check_adapter(folder, base(), max_rank=8)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x08", b"\xff" * 64, struct.pack("<Q", 4) + b"[1,]", b"PK\x03\x04" * 9]
+)
+def test_a_file_that_is_no_safetensors(base, adapter, content):
+    folder = adapter()
+    (folder / "adapter_model.safetensors").write_bytes(content)
+    with pytest.raises(AdapterMismatch, match="no safetensors file"):
+        check_adapter(folder, base(), max_rank=8)
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+def test_a_file_that_is_missing(base, adapter, name):
+    folder = adapter()
+    (folder / name).unlink()
+    with pytest.raises(AdapterMismatch):
+        check_adapter(folder, base(), max_rank=8)

@@ -1,0 +1,72 @@
+"""What of vLLM's server can be reached at all, with a small server in vLLM's place."""
+
+from __future__ import annotations
+
+import contextlib
+
+import aiohttp
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from service.inference.engine_guard import EngineGuard
+
+KEY = {"authorization": "Bearer inner"}
+INFERENCE = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"]
+
+
+@pytest.fixture
+async def guarded(serve, monkeypatch):
+    """Send a request to a guarded server that answers everything with its path."""
+    monkeypatch.setenv("VLLM_API_KEY", "inner")
+
+    async def echo(request):
+        return PlainTextResponse(request.url.path)
+
+    app = EngineGuard(Starlette(routes=[Route("/{path:path}", echo, methods=["GET", "POST"])]))
+    async with contextlib.AsyncExitStack() as stack:
+        url = await stack.enter_async_context(serve(app))
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+
+        async def ask(method, path, headers=None):
+            async with session.request(method, url + path, headers=headers) as response:
+                return response.status, await response.text()
+
+        yield ask
+
+
+@pytest.mark.parametrize("path", INFERENCE)
+async def test_inference_needs_the_key(guarded, path):
+    assert await guarded("POST", path, KEY) == (200, path)
+    for headers in (None, {"authorization": "Bearer wrong"}, {"authorization": "inner"}):
+        status, body = await guarded("POST", path, headers)
+        assert status == 401
+        assert "invalid_api_key" in body
+
+
+@pytest.mark.parametrize("path", ["/health", "/metrics"])
+async def test_probes_are_open(guarded, path):
+    assert await guarded("GET", path) == (200, path)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/load_lora_adapter"),
+        ("POST", "/v1/unload_lora_adapter"),
+        ("POST", "/invocations"),
+        ("POST", "/tokenize"),
+        ("POST", "/health"),
+        ("GET", "/v1/models"),
+        ("GET", "/v1/chat/completions"),
+        ("POST", "/v1/chat/completions/"),
+        ("POST", "//v1/chat/completions"),
+        ("DELETE", "/adapters/x"),
+        ("OPTIONS", "/v1/chat/completions"),
+        ("GET", "/docs"),
+    ],
+)
+async def test_everything_else_is_closed_with_the_key_too(guarded, method, path):
+    status, _ = await guarded(method, path, KEY)
+    assert status == 404

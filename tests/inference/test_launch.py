@@ -1,0 +1,133 @@
+"""The engine's command line, without starting it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from service.config import Settings
+from service.inference.launch import EngineConfigError, Machine, engine_command
+from service.models.catalogue import BaseModelEntry
+
+CPU = Machine(has_gpu=False, has_bf16=True, cores=(0, 1))
+GPU = Machine(has_gpu=True, has_bf16=True, cores=tuple(range(64)))
+MODEL = BaseModelEntry(id="org/tiny", path=Path("/m/tiny"), license="mit", context_length=8192)
+
+
+@pytest.fixture
+def settings(monkeypatch, tmp_path):
+    monkeypatch.setenv("FINETUNED_UPSTREAM_API_KEY", "inner-key")
+    monkeypatch.setenv("FINETUNED_DATA_DIR", str(tmp_path))
+
+    def make(**changes) -> Settings:
+        return Settings(**changes)
+
+    return make
+
+
+def command(settings, machine=CPU, **changes):
+    return engine_command(settings(**changes), MODEL, 8100, machine=machine)
+
+
+def test_serves_the_model_under_its_id(settings):
+    argv = command(settings).argv
+    assert argv[1:3] == ("-m", "vllm.entrypoints.openai.api_server")
+    for flag in (
+        "--model=/m/tiny",
+        "--served-model-name=org/tiny",
+        "--max-model-len=8192",
+        "--enable-lora",
+        "--host=127.0.0.1",
+        "--port=8100",
+        "--middleware=service.inference.engine_guard.EngineGuard",
+    ):
+        assert flag in argv
+
+
+def test_the_key_is_in_the_environment_alone(settings):
+    engine = command(settings)
+    assert engine.env["VLLM_API_KEY"] == "inner-key"
+    assert "inner-key" not in " ".join(engine.argv)
+    assert "inner-key" not in repr(engine)
+
+
+def test_nothing_calls_out_and_no_prompt_is_logged(settings):
+    engine = command(settings)
+    assert engine.env["HF_HUB_OFFLINE"] == "1"
+    assert engine.env["VLLM_NO_USAGE_STATS"] == "1"
+    assert engine.env["DO_NOT_TRACK"] == "1"
+    assert "--no-enable-log-requests" in engine.argv
+    assert "--allowed-media-domains=none.invalid" in engine.argv
+    assert "trust" not in " ".join(engine.argv)
+
+
+def test_on_a_cpu(settings):
+    engine = command(settings, cpu_kv_cache_gib=3)
+    assert "--dtype=bfloat16" in engine.argv
+    assert engine.env["VLLM_CPU_KVCACHE_SPACE"] == "3"
+    assert engine.env["VLLM_CPU_OMP_THREADS_BIND"] == "0,1"
+    assert not any("gpu" in flag for flag in engine.argv)
+
+
+def test_on_a_cpu_without_bfloat16(settings):
+    old = Machine(has_gpu=False, has_bf16=False, cores=tuple(range(32)))
+    engine = command(settings, old)
+    assert "--dtype=float32" in engine.argv
+    assert engine.env["VLLM_CPU_OMP_THREADS_BIND"] == "auto"
+
+
+def test_on_a_gpu(settings):
+    engine = command(settings, GPU, gpu_memory_utilization=0.5)
+    assert "--gpu-memory-utilization=0.5" in engine.argv
+    assert "--dtype=auto" in engine.argv
+    assert not any(name.startswith("VLLM_CPU") for name in engine.env)
+
+
+@pytest.mark.parametrize(("wanted", "given"), [(1, 1), (8, 8), (9, 16), (48, 64), (512, 512)])
+def test_ranks_are_those_that_vllm_takes(settings, wanted, given):
+    assert f"--max-lora-rank={given}" in command(settings, max_lora_rank=wanted).argv
+
+
+def test_a_rank_too_large_is_refused(settings):
+    with pytest.raises(EngineConfigError, match="up to 512"):
+        command(settings, max_lora_rank=513)
+
+
+def test_the_context_is_never_longer_than_the_models(settings):
+    assert "--max-model-len=2048" in command(settings, max_model_len=2048).argv
+    assert "--max-model-len=8192" in command(settings, max_model_len=1_000_000).argv
+
+
+def test_memory_slots_are_no_fewer_than_the_engines(settings):
+    argv = command(settings, max_loras=8, max_cpu_loras=4).argv
+    assert "--max-loras=8" in argv
+    assert "--max-cpu-loras=8" in argv
+
+
+def test_tools_are_off_until_a_parser_is_named(settings):
+    assert "--enable-auto-tool-choice" not in command(settings).argv
+    argv = command(settings, tool_call_parser="hermes").argv
+    assert "--enable-auto-tool-choice" in argv
+    assert "--tool-call-parser=hermes" in argv
+
+
+def test_each_engine_has_a_cache_of_its_own(settings, tmp_path):
+    one = engine_command(settings(), MODEL, 8100, machine=CPU)
+    two = engine_command(settings(), MODEL, 8101, machine=CPU)
+    name = "FINETUNED_ADAPTER_CACHE_DIR"
+    assert one.env[name] == str(tmp_path / "adapter-cache" / "engine-8100")
+    assert one.env[name] != two.env[name]
+
+
+def test_without_a_key_it_does_not_start(settings, monkeypatch):
+    monkeypatch.delenv("FINETUNED_UPSTREAM_API_KEY")
+    with pytest.raises(EngineConfigError, match="FINETUNED_UPSTREAM_API_KEY"):
+        command(settings)
+
+
+def test_the_environment_is_added_to_the_parents(settings):
+    env = command(settings, upstream_api_key=SecretStr("k")).environment({"PATH": "/bin"})
+    assert env["PATH"] == "/bin"
+    assert env["VLLM_API_KEY"] == "k"
