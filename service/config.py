@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
+
+
+Part = Literal["redis", "storage", "worker", "inference"]
 
 
 class Settings(BaseSettings):
@@ -28,8 +32,12 @@ class Settings(BaseSettings):
     data_dir: Path = Path("/var/lib/finetuned")
     models_file: Path = Path("/var/lib/finetuned/models.yaml")
     scratch_dir: Path | None = Field(
-        default=None, description="Where the worker keeps a running job's files; data_dir/scratch."
+        default=None,
+        description="Where the worker keeps a running job's files; data_dir/scratch.",
     )
+
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8000, ge=0, le=65535)
 
     # Limits on what comes in.
     max_file_bytes: int = Field(default=512 * MIB, gt=0)
@@ -46,13 +54,16 @@ class Settings(BaseSettings):
     max_attempts_without_progress: int = Field(default=3, ge=1)
     validate_timeout_s: float = Field(default=3600.0, gt=0)
     stop_grace_s: float = Field(
-        default=60.0, gt=0, description="For a trainer to save a checkpoint when told to stop."
+        default=60.0,
+        gt=0,
+        description="For a trainer to save a checkpoint when told to stop.",
     )
     cpu_tasks: int = Field(default=2, ge=1, description="Tasks of the cpu queue at one time.")
 
     # Inference.
     upstreams: dict[str, str] = Field(
-        default_factory=dict, description="Base model id → URL of the vLLM server that serves it."
+        default_factory=dict,
+        description="Base model id → URL of the vLLM server that serves it.",
     )
     upstream_api_key: SecretStr | None = None
     upstream_connect_timeout_s: float = Field(default=5.0, gt=0)
@@ -73,6 +84,10 @@ class Settings(BaseSettings):
     # How long a key or a model may be remembered by one process. A revoked key and a
     # deleted model are gone everywhere after this time.
     lookup_cache_s: float = Field(default=2.0, ge=0)
+
+    # What must answer before /readyz says 200. An api replica that only lost an engine
+    # still serves files and jobs, so a cluster asks for redis and storage alone.
+    ready_parts: tuple[Part, ...] = ("redis", "storage")
 
     log_level: str = "INFO"
 

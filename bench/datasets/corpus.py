@@ -64,7 +64,7 @@ BREAKERS = (
     lambda row: row.replace('"assistant"', '"assistent"', 1),
     lambda row: row.replace('"content"', '"contents"', 1),
     lambda row: row.replace('"role": "user", ', "", 1),
-    lambda row: '{"prompt": "a", "completion": "b"}',
+    lambda _row: '{"prompt": "a", "completion": "b"}',
 )
 
 

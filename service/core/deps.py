@@ -18,7 +18,7 @@ _scheme = HTTPBearer(auto_error=False, description="An API key: `Authorization: 
 
 async def principal(request: Request, _: Annotated[object, Depends(_scheme)]) -> Principal:
     """The caller; raises Unauthenticated."""
-    authenticator = cast(Authenticator, request.app.state.authenticator)
+    authenticator = cast("Authenticator", request.app.state.authenticator)
     return await authenticator.authenticate(request.headers.get("authorization"))
 
 

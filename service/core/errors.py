@@ -73,7 +73,7 @@ class Unauthenticated(ApiError):
     status = 401
     type = "authentication_error"
     default_code = "invalid_api_key"
-    default_headers = {"www-authenticate": "Bearer"}
+    default_headers: ClassVar[Mapping[str, str]] = {"www-authenticate": "Bearer"}
 
 
 class Forbidden(ApiError):
@@ -123,7 +123,7 @@ class RateLimited(ApiError):
     status = 429
     type = "rate_limit_error"
     default_code = "rate_limit_exceeded"
-    default_headers = {"retry-after": "1"}
+    default_headers: ClassVar[Mapping[str, str]] = {"retry-after": "1"}
 
 
 class InternalError(ApiError):
@@ -144,7 +144,7 @@ class Unavailable(ApiError):
 
     status = 503
     default_code = "service_unavailable"
-    default_headers = {"retry-after": "2"}
+    default_headers: ClassVar[Mapping[str, str]] = {"retry-after": "2"}
 
 
 class GatewayTimeout(ApiError):

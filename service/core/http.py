@@ -19,7 +19,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.core import ids, logs, metrics
-from service.core.errors import ApiError, BadRequest, InternalError, Unavailable, error_body
+from service.core.errors import (
+    ApiError,
+    BadRequest,
+    InternalError,
+    Unavailable,
+    error_body,
+)
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError
 
@@ -114,8 +120,7 @@ def install_error_handlers(app: FastAPI) -> None:
         # handler runs outside the middleware, so it sets the request id itself.
         request_id = request.scope.get("state", {}).get("request_id", "")
         error = InternalError(
-            "The service failed on this request. Give the operator the request id: "
-            f"{request_id}.",
+            f"The service failed on this request. Give the operator the request id: {request_id}.",
             headers={"x-request-id": request_id},
         )
         return answer(error)
@@ -140,12 +145,12 @@ def from_validation(errors: Sequence[Any]) -> BadRequest:
     if first["type"] == "json_invalid":
         return BadRequest("The body is not valid JSON.", code="invalid_json")
     if first["type"] == "extra_forbidden":
-        return BadRequest(
-            f"Unknown parameter: '{place}'.", param=place, code="unknown_parameter"
-        )
+        return BadRequest(f"Unknown parameter: '{place}'.", param=place, code="unknown_parameter")
     more = f" (and {len(errors) - 1} more faults)" if len(errors) > 1 else ""
     return BadRequest(
-        f"Invalid value for '{place}': {message}{more}", param=place or None, code="invalid_value"
+        f"Invalid value for '{place}': {message}{more}",
+        param=place or None,
+        code="invalid_value",
     )
 
 

@@ -39,9 +39,7 @@ INFERENCE_IN_FLIGHT = Gauge(
     "finetuned_inference_in_flight", "Requests now being answered.", ["base_model"]
 )
 
-JOBS = Counter(
-    "finetuned_jobs_total", "Fine-tuning jobs that reached a final state.", ["status"]
-)
+JOBS = Counter("finetuned_jobs_total", "Fine-tuning jobs that reached a final state.", ["status"])
 JOB_SECONDS = Histogram(
     "finetuned_job_phase_seconds",
     "Time a job spent in a phase.",
@@ -56,7 +54,8 @@ JOB_ATTEMPTS_LOST = Counter(
 JOBS_RUNNING = Gauge("finetuned_worker_jobs_running", "Trainings running in this worker.")
 TRAINED_TOKENS = Counter("finetuned_trained_tokens_total", "Tokens trained in this worker.")
 TRAIN_TOKENS_PER_SECOND = Gauge(
-    "finetuned_train_tokens_per_second", "Speed of the training that runs in this worker."
+    "finetuned_train_tokens_per_second",
+    "Speed of the training that runs in this worker.",
 )
 TRAIN_LOSS = Gauge("finetuned_train_loss", "Loss of the training that runs in this worker.")
 QUEUE_DEPTH = Gauge("finetuned_queue_depth", "Tasks that wait in a queue.", ["queue"])

@@ -82,13 +82,17 @@ class Collection(Generic[R]):
             await pipe.watch(key)
             if await pipe.exists(key):
                 raise ValueError(f"{self.name} {record.id} exists already")
-            pipe.multi()
-            self.write(pipe, record)
-            pipe.zadd(self.index(record.project_id), {record.id: time.time()})
+            pipe.multi()  # type: ignore[no-untyped-call]
+            self.add(pipe, record)
             if also:
                 also(pipe)
             await pipe.execute()
         return record
+
+    def add(self, pipe: Pipeline, record: R) -> None:
+        """Add to a transaction the write of a new record and its place in the list."""
+        self.write(pipe, record)
+        pipe.zadd(self.index(record.project_id), {record.id: time.time()}, nx=True)
 
     def write(self, pipe: Pipeline, record: R) -> None:
         """Add the write of `record` to a transaction."""
@@ -127,7 +131,7 @@ class Collection(Generic[R]):
                 if raw is None:
                     raise Missing(record_id)
                 record = change(self.model.model_validate_json(raw))
-                pipe.multi()
+                pipe.multi()  # type: ignore[no-untyped-call]
                 self.write(pipe, record)
                 if also:
                     also(pipe, record)

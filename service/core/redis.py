@@ -8,13 +8,16 @@ goes on trying for minutes.
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 from arq.connections import ArqRedis
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
+
+T = TypeVar("T")
 
 REDIS_ERRORS = (ConnectionError, TimeoutError, BusyLoadingError, OSError)
 _QUEUE_ENTRY_LIFETIME_MS = 90 * 24 * 3600 * 1000  # a queue may be long; arq's default is a day
@@ -54,3 +57,13 @@ def connect(
         job_deserializer=from_json,
         expires_extra_ms=_QUEUE_ENTRY_LIFETIME_MS,
     )
+
+
+async def reply(answer: Awaitable[T] | T) -> T:
+    """Await a command's answer; redis-py types some as maybe synchronous, none of ours is."""
+    return await answer if isinstance(answer, Awaitable) else answer
+
+
+def text(value: bytes | str) -> str:
+    """What Redis keeps as bytes, as text."""
+    return value.decode() if isinstance(value, bytes) else value

@@ -12,9 +12,9 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 import obstore
@@ -22,7 +22,9 @@ from obstore.store import LocalStore, ObjectStore, S3Store
 
 MANIFEST = "manifest.json"
 _CHUNK_BYTES = 1024 * 1024
-_NO_SPACE = re.compile(r"os error 28|No space left|XMinioStorageFull|InsufficientStorage", re.I)
+_NO_SPACE = re.compile(
+    r"os error 28|No space left|XMinioStorageFull|InsufficientStorage", re.IGNORECASE
+)
 
 T = TypeVar("T")
 
@@ -131,12 +133,19 @@ class Storage:
         return digest.hexdigest()
 
     async def put_folder(
-        self, prefix: str, path: Path, *, meta: dict[str, Any] | None = None
+        self,
+        prefix: str,
+        path: Path,
+        *,
+        meta: dict[str, Any] | None = None,
+        only: Callable[[str], bool] = lambda _: True,
     ) -> Manifest:
-        """Write all files below `path` under `prefix`, the manifest last."""
+        """Write the files below `path` whose names `only` takes, the manifest last."""
         entries = []
         for file in sorted(p for p in path.rglob("*") if p.is_file() and p.name != MANIFEST):
             name = file.relative_to(path).as_posix()
+            if not only(name):
+                continue
             entry = await self.put_file(f"{prefix}/{name}", file)
             entries.append(FileEntry(path=name, size=entry.size, sha256=entry.sha256))
         manifest = Manifest(files=entries, meta=meta or {})
@@ -204,7 +213,7 @@ class Writer:
         """Add bytes."""
         await _guard(self._writer.write(chunk), self._key)
 
-    async def __aenter__(self) -> Writer:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -239,5 +248,3 @@ async def _guard(work: Awaitable[T], key: str) -> T:
         if _NO_SPACE.search(str(e)):
             raise StorageFull(f"no space left in storage for {key}") from e
         raise StorageError(f"storage failed on {key}: {type(e).__name__}") from e
-
-

@@ -86,5 +86,7 @@ class Form:
             raise BadRequest("Send one file a request.", param="file")
         self.filename = target.filename
         self.fields = {
-            name: sink.value.decode("utf-8", "replace") for name, sink in fields.items() if sink.value
+            name: sink.value.decode("utf-8", "replace")
+            for name, sink in fields.items()
+            if sink.value
         }

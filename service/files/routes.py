@@ -32,8 +32,14 @@ _FORM = {
                     "required": ["file", "purpose"],
                     "properties": {
                         "file": {"type": "string", "format": "binary"},
-                        "purpose": {"type": "string", "enum": ["fine-tune", "user_data"]},
-                        "expires_after[anchor]": {"type": "string", "enum": ["created_at"]},
+                        "purpose": {
+                            "type": "string",
+                            "enum": ["fine-tune", "user_data"],
+                        },
+                        "expires_after[anchor]": {
+                            "type": "string",
+                            "enum": ["created_at"],
+                        },
                         "expires_after[seconds]": {
                             "type": "integer",
                             "minimum": 3600,
@@ -48,7 +54,7 @@ _FORM = {
 
 
 def _files(request: Request) -> Files:
-    return cast(Files, request.app.state.files)
+    return cast("Files", request.app.state.files)
 
 
 Store = Annotated[Files, Depends(_files)]
@@ -67,13 +73,18 @@ async def existing(store: Files, project_id: str, file_id: str) -> FileRecord:
 @router.post("", operation_id="createFile", summary="Upload a file", openapi_extra=_FORM)
 async def create_file(request: Request, caller: Caller, store: Store) -> FileObject:
     """Streams to storage in one pass. A `fine-tune` file is then checked line by line."""
-    settings = cast(Settings, request.app.state.settings)
+    settings = cast("Settings", request.app.state.settings)
     record = await receive(
         Form(request), store, caller.project_id, max_bytes=settings.max_file_bytes
     )
     if record.status is FileStatus.UPLOADED:
         await queue.enqueue(
-            store.redis, queue.CPU, "check_file", record.project_id, record.id, record.attempt
+            store.redis,
+            queue.CPU,
+            "check_file",
+            record.project_id,
+            record.id,
+            record.attempt,
         )
     return FileObject.of(record)
 

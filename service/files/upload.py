@@ -45,9 +45,7 @@ async def receive(form: Form, files: Files, project_id: str, *, max_bytes: int) 
             purpose=purpose,
             bytes=size,
             sha256=digest.hexdigest(),
-            status=(
-                FileStatus.UPLOADED if purpose is Purpose.FINE_TUNE else FileStatus.PROCESSED
-            ),
+            status=(FileStatus.UPLOADED if purpose is Purpose.FINE_TUNE else FileStatus.PROCESSED),
             expires_at=expires_at,
         )
         await files.add(record)

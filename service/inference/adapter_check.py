@@ -21,7 +21,11 @@ WEIGHTS = "adapter_model.safetensors"
 _TENSOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 _MAX_HEADER_BYTES = 64 * 1024 * 1024
 # What vLLM does not serve; PEFT writes these keys with an empty value when unused.
-_UNSERVED = {"use_dora": "DoRA", "modules_to_save": "modules_to_save", "lora_bias": "lora_bias"}
+_UNSERVED = {
+    "use_dora": "DoRA",
+    "modules_to_save": "modules_to_save",
+    "lora_bias": "lora_bias",
+}
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -60,7 +64,14 @@ def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
                 raise AdapterMismatch(f"{file.name} is no safetensors file")
             header: dict[str, Any] = json.loads(source.read(length))
         return {k: tuple(v["shape"]) for k, v in header.items() if k != "__metadata__"}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as e:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        struct.error,
+    ) as e:
         raise AdapterMismatch(f"{file.name} is no safetensors file") from e
 
 

@@ -87,7 +87,8 @@ class Adapters:
     @asynccontextmanager
     async def _held(self, model: ServableModel) -> AsyncIterator[Path]:
         self._raise_if_broken(model.name)
-        assert model.artifact is not None and model.digest is not None  # seen to in _find
+        assert model.artifact is not None  # seen to in _find
+        assert model.digest is not None
         async with AsyncExitStack() as stack:
             try:
                 path = await stack.enter_async_context(

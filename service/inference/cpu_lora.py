@@ -3,52 +3,85 @@
 vLLM's CPU operators index the stacked adapter weights with each token's slot. Tokens of
 the base model have slot -1, which Python takes for the last one: in a batch with others
 the base model answers with somebody's adapter (vllm#48421, open). They also copy the
-weights once for every token.
+weights once for each token.
 
-Here tokens are grouped by slot once a step, and each group is one matrix product with its
-adapter's weights; tokens of the base model are in no group. On 2 cores, 8 requests, rank 8:
-see the figures in `docs`.
+Here tokens are grouped by slot once a step, and each group is one product with its
+adapter's weights; tokens of the base model are in no group.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
-Rows = slice | torch.Tensor
-Groups = list[tuple[int, Rows]]
+Stacked = Sequence[torch.Tensor]
+"""For each part of a fused layer: A [slots, 1, rank, in] or B [slots, 1, out, rank]."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which rows of a batch belong to which adapter slot."""
+
+    groups: tuple[tuple[int, int, int], ...]
+    """Slot, first row, last row + 1; rows counted in `order` where there is one."""
+    order: torch.Tensor | None
+    """The batch's rows sorted by slot; None where neighbours already are."""
+
+    @classmethod
+    def of(cls, slots: Sequence[int]) -> Plan:
+        """The plan of a batch with these slots, -1 for the base model."""
+        rows = sorted((slot, row) for row, slot in enumerate(slots) if slot >= 0)
+        groups: list[tuple[int, int, int]] = []
+        for place, (slot, _) in enumerate(rows):
+            if groups and groups[-1][0] == slot:
+                groups[-1] = (slot, groups[-1][1], place + 1)
+            else:
+                groups.append((slot, place, place + 1))
+        first = rows[0][1] if rows else 0
+        order = [row for _, row in rows]
+        if order == list(range(first, first + len(order))):
+            return cls(tuple((s, a + first, b + first) for s, a, b in groups), None)
+        return cls(tuple(groups), torch.tensor(order, dtype=torch.long))
 
 
 class GroupedLoRA(PunicaWrapperCPU):
-    """vLLM's CPU wrapper with its two products replaced."""
+    """vLLM's CPU wrapper with its products replaced."""
 
-    _by_token: Groups
-    _by_sample: Groups
+    _by_token = Plan((), None)
+    _by_sample = Plan((), None)
 
     def update_metadata(self, *args: Any, **kwargs: Any) -> None:
-        """Called once a step: which rows belong to which adapter slot."""
+        """Called once a step, before the layers run."""
         super().update_metadata(*args, **kwargs)
-        self._by_token = group(self.token_lora_indices.tolist())
-        self._by_sample = group(self.sampler_indices.tolist())
+        self._by_token = Plan.of(self.token_lora_indices.tolist())
+        self._by_sample = Plan.of(self.sampler_indices.tolist())
 
-    def _apply_shrink(
-        self, y: torch.Tensor, x: torch.Tensor, w_t_all: torch.Tensor, scale: float
-    ) -> None:
-        shrink(y, x, w_t_all, scale, self._by_token)
-
-    def _apply_expand(
+    def add_lora_linear(  # vLLM's signature
         self,
         y: torch.Tensor,
         x: torch.Tensor,
-        w_t_all: torch.Tensor,
-        y_offset: int,
-        y_slice_size: int,
-        add_inputs: bool = True,
+        lora_a_stacked: tuple[torch.Tensor, ...],
+        lora_b_stacked: tuple[torch.Tensor, ...],
+        scale: float,
+        output_slices: tuple[int, ...],
+        *,
+        buffer: tuple[torch.Tensor, ...] | None = None,
+        **kwargs: Any,
     ) -> None:
-        expand(y[:, y_offset : y_offset + y_slice_size], x, w_t_all, self._by_token, add_inputs)
+        """`y[:, part] += x @ Aᵀ @ Bᵀ * scale` for each part of a layer."""
+        add(
+            self._by_token,
+            y,
+            x,
+            a_stacked=lora_a_stacked,
+            b_stacked=lora_b_stacked,
+            scale=scale,
+            widths=output_slices,
+        )
 
     def add_lora_embedding(
         self,
@@ -58,8 +91,16 @@ class GroupedLoRA(PunicaWrapperCPU):
         add_inputs: bool = True,
         **kwargs: Any,
     ) -> None:
-        """`y += x @ B` for each token's adapter."""
-        expand(y, x, lora_b_stacked, self._by_token, add_inputs)
+        """`y += x @ Bᵀ`; x is A's rows, looked up by token."""
+        add(
+            self._by_token,
+            y,
+            x,
+            a_stacked=(None,),
+            b_stacked=(lora_b_stacked,),
+            scale=1.0,
+            widths=(y.shape[-1],),
+        )
 
     def add_lora_logits(
         self,
@@ -72,61 +113,52 @@ class GroupedLoRA(PunicaWrapperCPU):
         buffer: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> None:
-        """`y += (x @ A) * scale @ B` for each sampled position's adapter."""
-        y = y.view(-1, y.shape[-1])
-        x = x.view(-1, x.shape[-1])
-        if buffer is None:
-            buffer = x.new_zeros((x.size(0), lora_b_stacked.size(-1)), dtype=torch.float32)
-        shrink(buffer, x, lora_a_stacked, scale, self._by_sample)
-        expand(y, buffer, lora_b_stacked, self._by_sample, add_inputs=True)
+        """`y += x @ Aᵀ @ Bᵀ * scale`, a row for each sampled position."""
+        add(
+            self._by_sample,
+            y,
+            x,
+            a_stacked=(lora_a_stacked,),
+            b_stacked=(lora_b_stacked,),
+            scale=scale,
+            widths=(y.shape[-1],),
+        )
 
 
-def group(slots: Sequence[int]) -> Groups:
-    """Rows by adapter slot, as slices where they are neighbours; -1 is in no group."""
-    rows: dict[int, list[int]] = {}
-    for row, slot in enumerate(slots):
-        if slot >= 0:
-            rows.setdefault(slot, []).append(row)
-    return [(slot, _as_slice(of_slot)) for slot, of_slot in rows.items()]
-
-
-def _as_slice(rows: list[int]) -> Rows:
-    first, last = rows[0], rows[-1]
-    if last - first + 1 == len(rows):
-        return slice(first, last + 1)
-    return torch.tensor(rows, dtype=torch.long)
-
-
-def shrink(
-    y: torch.Tensor, x: torch.Tensor, weights: torch.Tensor, scale: float, groups: Groups
+def add(
+    plan: Plan,
+    y: torch.Tensor,
+    x: torch.Tensor,
+    *,
+    a_stacked: Sequence[torch.Tensor | None],
+    b_stacked: Stacked,
+    scale: float,
+    widths: Sequence[int],
 ) -> None:
-    """`y[rows] = scale * x[rows] @ weights[slot]ᵀ`; x [tokens, in], y [tokens, rank].
+    """Add each row's adapter to y [rows, sum(widths)], from x [rows, in], in place."""
+    if not plan.groups:
+        return
+    x, whole = x.view(-1, x.shape[-1]), y.view(-1, y.shape[-1])
+    out = whole
+    if plan.order is not None:
+        x, out = x.index_select(0, plan.order), whole.index_select(0, plan.order)
+    for slot, first, end in plan.groups:
+        offset, rows = 0, x[first:end]
+        for a, b, width in zip(a_stacked, b_stacked, widths, strict=True):
+            hidden = rows if a is None else rows @ _of_slot(a, slot).t()
+            weight = _of_slot(b, slot)[:width]  # the adapter's may be padded further
+            target = out[first:end, offset : offset + weight.shape[0]]
+            if hidden.dtype == target.dtype == weight.dtype:
+                target.addmm_(hidden, weight.t(), alpha=scale)
+            else:
+                target += (hidden.to(weight.dtype) @ weight.t()).to(target.dtype) * scale
+            offset += width
+    if plan.order is not None:
+        whole.index_copy_(0, plan.order, out)
 
-    `weights` is [slots, 1, rank, in] or [slots, rank, in].
-    """
-    for slot, rows in groups:
-        weight = weights[slot].view(weights.shape[-2:])
-        y[rows, : weight.shape[0]] = (x[rows].to(weight.dtype) @ weight.t()).to(y.dtype) * scale
 
-
-def expand(
-    y: torch.Tensor, x: torch.Tensor, weights: torch.Tensor, groups: Groups, add_inputs: bool
-) -> None:
-    """`y[rows] += x[rows] @ weights[slot]ᵀ`; x [tokens, rank], y [tokens, out].
-
-    Without `add_inputs` it is set. Adapter and model may pad their width differently: the
-    common part is written.
-    """
-    for slot, rows in groups:
-        weight = weights[slot].view(weights.shape[-2:])
-        width = min(weight.shape[0], y.shape[1])
-        delta = (x[rows].to(weight.dtype) @ weight.t())[:, :width].to(y.dtype)
-        if not add_inputs:
-            y[rows, :width] = delta
-        elif isinstance(rows, slice):
-            y[rows, :width] += delta
-        else:
-            y[:, :width].index_add_(0, rows, delta)
+def _of_slot(stacked: torch.Tensor, slot: int) -> torch.Tensor:
+    return stacked[slot, 0] if stacked.dim() == 4 else stacked[slot]
 
 
 def install() -> None:

@@ -25,7 +25,11 @@ from service.core.redis import REDIS_ERRORS
 from service.inference import request_body
 from service.inference.headers import ADAPTER
 from service.inference.request_body import ClientGone
-from service.inference.upstream_errors import MAX_ERROR_BYTES, map_error, model_not_found
+from service.inference.upstream_errors import (
+    MAX_ERROR_BYTES,
+    map_error,
+    model_not_found,
+)
 from service.inference.upstreams import Answer, Upstreams
 from service.models.records import Kind
 from service.models.registry import ModelRegistry, ServableModel
@@ -84,7 +88,12 @@ class Gateway:
         return model, body
 
     async def _exchange(
-        self, scope: Scope, receive: Receive, exchange: _Exchange, model: ServableModel, body: bytes
+        self,
+        scope: Scope,
+        receive: Receive,
+        exchange: _Exchange,
+        model: ServableModel,
+        body: bytes,
     ) -> None:
         """Run the exchange with the engine until it ends or the client hangs up."""
         in_flight = metrics.INFERENCE_IN_FLIGHT.labels(model.base_model)

@@ -121,7 +121,10 @@ def _what_it_serves(settings: Settings, model: BaseModelEntry) -> list[str]:
         "--allowed-media-domains=none.invalid",
     ]
     if settings.tool_call_parser:
-        flags += ["--enable-auto-tool-choice", f"--tool-call-parser={settings.tool_call_parser}"]
+        flags += [
+            "--enable-auto-tool-choice",
+            f"--tool-call-parser={settings.tool_call_parser}",
+        ]
     return flags
 
 
@@ -140,7 +143,10 @@ def _where_it_listens(settings: Settings, port: int) -> list[str]:
 
 def _machine_flags(settings: Settings, machine: Machine) -> list[str]:
     if machine.has_gpu:
-        return ["--dtype=auto", f"--gpu-memory-utilization={settings.gpu_memory_utilization}"]
+        return [
+            "--dtype=auto",
+            f"--gpu-memory-utilization={settings.gpu_memory_utilization}",
+        ]
     # Where the CPU has no bfloat16 it is emulated, slower than float32.
     return [f"--dtype={'bfloat16' if machine.has_bf16 else 'float32'}"]
 
@@ -188,4 +194,4 @@ def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -
             "'finetuned-server models add'"
         )
     command = engine_command(settings, model, port or settings.inference_port, extra=extra)
-    os.execve(command.argv[0], list(command.argv), command.environment(os.environ))
+    os.execve(command.argv[0], command.argv, command.environment(os.environ))  # noqa: S606

@@ -35,7 +35,9 @@ class RegistryResolver(LoRAResolver):
                 if path is None:
                     return None
                 return LoRARequest(
-                    lora_name=lora_name, lora_int_id=stable_id(lora_name), lora_path=str(path)
+                    lora_name=lora_name,
+                    lora_int_id=stable_id(lora_name),
+                    lora_path=str(path),
                 )
         except AdapterUnavailable as e:
             raise RetryableRequestError(str(e)) from e

@@ -40,28 +40,39 @@ class _Body(msgspec.Struct):
 def map_error(status: int, body: bytes, *, model: str, path: str) -> ApiError:
     """The error to answer with for an engine's answer of 300 or more."""
     detail = _detail(body)
-    message = detail.message[:_MAX_MESSAGE_CHARS]
-    code = detail.code if isinstance(detail.code, str) else None
-    if _NOT_LOADABLE in message:
+    if _NOT_LOADABLE in detail.message or detail.code == "adapter_broken":
         return not_loadable(model)
-    if status in (400, 422):
-        return BadRequest(message or "The engine refused the request.", param=detail.param)
     if status == 404:
         return _not_found(detail, model, path)
+    if 400 <= status < 500:
+        return _callers_fault(status, detail)
+    return _engines_fault(status, detail)
+
+
+def _callers_fault(status: int, detail: _Detail) -> ApiError:
+    message = detail.message[:_MAX_MESSAGE_CHARS]
+    if status in {400, 422}:
+        return BadRequest(message or "The engine refused the request.", param=detail.param)
     if status == 413:
         return TooLarge(message or "The request is too large for the engine.")
     if status == 429:
         return RateLimited("The engine has too many requests. Try again in a second.")
-    if status in (502, 503, 504):
-        return Unavailable(
-            "The engine cannot answer at the moment. Try again in a few seconds.",
-            code=code or "engine_unavailable",
-        )
-    if status == 500 and code == "adapter_broken":
-        return not_loadable(model)
+    return _not_set_up(status)
+
+
+def _engines_fault(status: int, detail: _Detail) -> ApiError:
     if status == 500:
         return InternalError("The engine failed on this request.", code="engine_error")
-    # 401, 405, redirects and the like: gateway and engine are not set up for each other.
+    if status in {502, 503, 504}:
+        return Unavailable(
+            "The engine cannot answer at the moment. Try again in a few seconds.",
+            code=detail.code if isinstance(detail.code, str) else "engine_unavailable",
+        )
+    return _not_set_up(status)
+
+
+def _not_set_up(status: int) -> ApiError:
+    """401, 405, redirects and the like: gateway and engine are not set up for each other."""
     return BadGateway(f"The engine answered with an unexpected status, {status}.")
 
 
@@ -85,7 +96,7 @@ def model_not_found(model: str) -> NotFound:
 
 
 def _not_found(detail: _Detail, model: str, path: str) -> ApiError:
-    if detail.message == "Not Found":  # Starlette's words: the engine has no such route
+    if detail.message in ("", "Not Found"):  # not vLLM's words: it has no such route
         return BadRequest(
             f"The model '{model}' does not serve {path}.",
             param="model",

@@ -111,7 +111,10 @@ class Upstreams:
     ) -> None:
         self._by_base = {base: [Upstream(u) for u in urls] for base, urls in by_base.items()}
         self._timeouts = timeouts or Timeouts()
-        self._headers = {"content-type": "application/json", "accept-encoding": "identity"}
+        self._headers = {
+            "content-type": "application/json",
+            "accept-encoding": "identity",
+        }
         if api_key is not None:
             self._headers["authorization"] = f"Bearer {api_key}"
         self._session: aiohttp.ClientSession | None = None
@@ -198,7 +201,10 @@ class Upstreams:
         try:
             async with asyncio.timeout(self._timeouts.first_byte_s):
                 response = await self._opened().post(
-                    engine.url + path, data=_payload(body), headers=headers, allow_redirects=False
+                    engine.url + path,
+                    data=_payload(body),
+                    headers=headers,
+                    allow_redirects=False,
                 )
             return Answer(response, engine, self._timeouts)
         except BaseException as e:

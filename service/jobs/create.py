@@ -80,9 +80,7 @@ async def _usable_file(
     if ids.is_valid(file_id, ids.FILE):
         record = await files.get(caller.project_id, file_id, ids.now_s())
     if record is None:
-        raise NotFound(
-            f"No such File object: {file_id[:80]}", param=param, code="file_not_found"
-        )
+        raise NotFound(f"No such File object: {file_id[:80]}", param=param, code="file_not_found")
     if record.purpose is not Purpose.FINE_TUNE:
         raise BadRequest(
             f"The file {record.id} has the purpose '{record.purpose}'; upload it again with "

@@ -35,13 +35,25 @@ def prepare(job: JobRecord, chosen: Chosen, now_s: int) -> JobRecord:
     )
 
 
+def prepare_again(job: JobRecord) -> JobRecord:
+    """The worker that checked the files died: the check starts anew."""
+    if job.status is not Status.VALIDATING:
+        raise Superseded
+    return job.model_copy(update={"attempt": job.attempt + 1})
+
+
+def requeue(job: JobRecord, attempt: int, now_s: int) -> JobRecord:
+    """A worker took the entry and died before it said so."""
+    if job.attempt != attempt or job.status is not Status.QUEUED:
+        raise Superseded
+    return _again(job, now_s)
+
+
 def start(job: JobRecord, attempt: int, now_s: int) -> JobRecord:
     """A worker takes the attempt."""
     if job.attempt != attempt or job.status not in (Status.QUEUED, Status.RUNNING):
         raise Superseded
-    return job.model_copy(
-        update={"status": Status.RUNNING, "started_at": job.started_at or now_s}
-    )
+    return job.model_copy(update={"status": Status.RUNNING, "started_at": job.started_at or now_s})
 
 
 def fenced(job: JobRecord, attempt: int) -> JobRecord:
@@ -134,9 +146,7 @@ def succeed(
 
 
 def _ended(job: JobRecord, status: Status, now_s: int) -> JobRecord:
-    return job.model_copy(
-        update={"status": status, "finished_at": now_s, "estimated_finish": None}
-    )
+    return job.model_copy(update={"status": status, "finished_at": now_s, "estimated_finish": None})
 
 
 def _again(job: JobRecord, now_s: int) -> JobRecord:

@@ -12,7 +12,7 @@ are fenced: they go through only while the record names this attempt.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from redis.asyncio.client import Pipeline
 
 from service.core import ids
 from service.core.records import PREFIX, Collection, Record
+from service.core.redis import reply
 
 ACTIVE = f"{PREFIX}:jobs-active"
 _MAX_EVENTS = 20_000
@@ -122,7 +123,7 @@ class CheckpointRecord(Record):
     model: str
     adapter: str  # folder in storage
     state: str  # folder in storage
-    metrics: dict[str, float | None] = {}
+    metrics: Mapping[str, float | None]
 
 
 class NewEvent(_Value):
@@ -165,20 +166,26 @@ class Jobs:
         return await self.records.get(project_id, job_id)
 
     async def change(
-        self, project_id: str, job_id: str, change: Change, events: Events = lambda _: ()
+        self,
+        project_id: str,
+        job_id: str,
+        change: Change,
+        events: Events = lambda _: (),
+        also: Callable[[Pipeline], None] = lambda _: None,
     ) -> JobRecord:
         """Change a job and tell of it in one step. What `change` raises goes through."""
 
-        def also(pipe: Pipeline, job: JobRecord) -> None:
+        def together(pipe: Pipeline, job: JobRecord) -> None:
             if job.status in FINAL:
                 pipe.srem(ACTIVE, _member(job))
             self._append(pipe, job, events(job))
+            also(pipe)
 
-        return await self.records.update(project_id, job_id, change, also=also)
+        return await self.records.update(project_id, job_id, change, also=together)
 
     async def active(self) -> list[tuple[str, str]]:
         """(project, job) of every job that is not final."""
-        members = await self.redis.smembers(ACTIVE)
+        members = await reply(self.redis.smembers(ACTIVE))
         pairs = (m.decode().split("/", 1) for m in members)
         return sorted((project, job) for project, job in pairs)
 
@@ -197,9 +204,7 @@ class Jobs:
     ) -> list[EventRecord]:
         """Oldest first, those newer than the event `after`."""
         start = "-" if after is None else f"({_stream_id(after)}"
-        rows = await self.redis.xrange(
-            _stream(project_id, job_id), min=start, max="+", count=limit
-        )
+        rows = await self.redis.xrange(_stream(project_id, job_id), min=start, max="+", count=limit)
         return [_event(row) for row in rows]
 
     def _append(self, pipe: Pipeline, job: JobRecord, events: Sequence[NewEvent]) -> None:

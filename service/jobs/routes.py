@@ -31,7 +31,7 @@ _METADATA_FILTER = re.compile(r"metadata\[(.{1,64})\]")
 
 
 def _jobs(request: Request) -> Jobs:
-    return cast(Jobs, request.app.state.jobs)
+    return cast("Jobs", request.app.state.jobs)
 
 
 Store = Annotated[Jobs, Depends(_jobs)]
@@ -62,9 +62,9 @@ async def create_job(
             body,
             caller,
             jobs=store,
-            files=cast(Files, state.files),
-            registry=cast(ModelRegistry, state.registry),
-            max_lora_rank=cast(Settings, state.settings).max_lora_rank,
+            files=cast("Files", state.files),
+            registry=cast("ModelRegistry", state.registry),
+            max_lora_rank=cast("Settings", state.settings).max_lora_rank,
         )
         await queue.enqueue(
             store.redis, queue.CPU, "prepare_job", job.project_id, job.id, job.attempt
@@ -166,7 +166,11 @@ async def list_events(
     summary="List checkpoints",
 )
 async def list_checkpoints(
-    job_id: str, caller: Caller, store: Store, after: str | None = None, limit: Limit = 10
+    job_id: str,
+    caller: Caller,
+    store: Store,
+    after: str | None = None,
+    limit: Limit = 10,
 ) -> ListOf[CheckpointObject]:
     """Models saved on the way, newest first; each can be chatted with by its name."""
     job = await existing(store, caller.project_id, job_id)

@@ -49,7 +49,8 @@ class Hyperparameters(_Strict):
     )
     lora: LoraOptions = LoraOptions()
     quantization: Literal["nf4", "none"] = Field(
-        default="nf4", description="`nf4` is QLoRA: the base model in 4 bits. `none` is LoRA."
+        default="nf4",
+        description="`nf4` is QLoRA: the base model in 4 bits. `none` is LoRA.",
     )
     max_seq_length: Annotated[int, Field(ge=64)] | Auto = "auto"
     packing: bool | Auto = "auto"
@@ -89,7 +90,8 @@ class CreateJob(BaseModel):
     metadata: Metadata | None = None
     method: Method | None = None
     hyperparameters: Hyperparameters | None = Field(
-        default=None, description="Deprecated by OpenAI in favour of `method`; still read."
+        default=None,
+        description="Deprecated by OpenAI in favour of `method`; still read.",
     )
     integrations: None = Field(default=None, description="Always null: nothing leaves the server.")
 

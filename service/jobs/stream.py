@@ -29,11 +29,13 @@ async def server_sent_events(
         for event in await jobs.events_after(project_id, job_id, cursor):
             cursor, spoken = event.id, time.monotonic()
             body = EventObject.of(event)
-            yield f"id: {event.id}\nevent: {body.object}\ndata: {body.model_dump_json()}\n\n".encode()
+            head = f"id: {event.id}\nevent: {body.object}\n"
+            yield f"{head}data: {body.model_dump_json()}\n\n".encode()
         if job is None or job.status in FINAL:
             yield b"data: [DONE]\n\n"
             return
         if time.monotonic() - spoken > _KEEP_ALIVE_S:
             spoken = time.monotonic()
-            yield b": keep-alive\n\n"
+            # One line feed: a blank line would make the OpenAI SDK see an empty event.
+            yield b": keep-alive\n"
         await asyncio.sleep(_POLL_S)

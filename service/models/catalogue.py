@@ -40,6 +40,7 @@ class BaseModelEntry(BaseModel):
     license: str
     context_length: int = Field(gt=0, description="Tokens, prompt and answer together.")
     languages: tuple[str, ...] = ()
+    parameters: int | None = Field(default=None, gt=0, description="How many weights it has.")
     created_at: int = 0
     served: bool = Field(default=True, description="Whether `up` starts vLLM for it.")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-
 from service.core.records import Record
 
 # ft:<base>:<project>:<suffix>:<id>[:ckpt-step-<N>]; a base id may hold one slash.

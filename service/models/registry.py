@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from arq.connections import ArqRedis
+from redis.asyncio.client import Pipeline
 
 from service.core.cache import LookupCache
 from service.core.records import PREFIX, Collection
+from service.core.redis import reply, text
 from service.models.catalogue import Catalogue
 from service.models.records import NAME, Kind, ModelRecord
 
@@ -51,17 +53,22 @@ class ModelRegistry:
         """The adapter of this name, whoever owns it: for the resolver inside vLLM."""
         if not NAME.fullmatch(name):
             return None
-        owner = await self.redis.hget(_OWNERS, name)
-        return None if owner is None else await self._cache.get((owner.decode(), name))
+        owner = await reply(self.redis.hget(_OWNERS, name))
+        return None if owner is None else await self._cache.get((text(owner), name))
+
+    def add(self, pipe: Pipeline, record: ModelRecord) -> None:
+        """Add to a transaction what makes an adapter known."""
+        pipe.hset(_OWNERS, record.id, record.project_id)
+        self.models.add(pipe, record)
 
     async def register(self, record: ModelRecord) -> None:
-        """Make an adapter known. Registering the same record twice is no error."""
-        if not await self.redis.hsetnx(_OWNERS, record.id, record.project_id):
-            owner = await self.redis.hget(_OWNERS, record.id)
-            if owner is None or owner.decode() != record.project_id:
-                raise ValueError(f"the model name {record.id} is taken")
-        if await self.models.get(record.project_id, record.id) is None:
-            await self.models.create(record)
+        """Make an adapter known. Registering the same record again is no error."""
+        owner = await reply(self.redis.hget(_OWNERS, record.id))
+        if owner is not None and text(owner) != record.project_id:
+            raise ValueError(f"the model name {record.id} is taken")
+        async with self.redis.pipeline(transaction=True) as pipe:
+            self.add(pipe, record)
+            await pipe.execute()
 
     async def get(self, project_id: str, name: str) -> ModelRecord | None:
         """The project's adapter of this name."""

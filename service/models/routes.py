@@ -20,11 +20,11 @@ _MOST_MODELS = 10_000
 
 
 def _registry(request: Request) -> ModelRegistry:
-    return cast(ModelRegistry, request.app.state.registry)
+    return cast("ModelRegistry", request.app.state.registry)
 
 
 def _storage(request: Request) -> Storage:
-    return cast(Storage, request.app.state.storage)
+    return cast("Storage", request.app.state.storage)
 
 
 Registry = Annotated[ModelRegistry, Depends(_registry)]

@@ -15,10 +15,11 @@ from arq.connections import ArqRedis
 
 from service.core import ids
 from service.core.records import PREFIX, Collection, Missing, Record
+from service.core.redis import reply, text
 
 # Projects belong to the installation, not to a project.
 INSTALLATION = "-"
-SECRET_PREFIX = "sk-ft-"
+SECRET_PREFIX = "sk-ft-"  # noqa: S105 - the part that all keys share
 NAME_PATTERN = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _NAMES = f"{PREFIX}:project-names"
 
@@ -69,11 +70,14 @@ class Projects:
                 "a project's name has 1 to 40 lower-case letters, digits and inner hyphens"
             )
         project = Project(
-            id=ids.new(ids.PROJECT), project_id=INSTALLATION, created_at=ids.now_s(), name=name
+            id=ids.new(ids.PROJECT),
+            project_id=INSTALLATION,
+            created_at=ids.now_s(),
+            name=name,
         )
         # The name is claimed first: were the process to die here, a name is lost, and no
         # project without a name can be.
-        if not await self.redis.hsetnx(_NAMES, name, project.id):
+        if not await reply(self.redis.hsetnx(_NAMES, name, project.id)):
             raise NameTaken(name)
         return await self.projects.create(project)
 
@@ -83,8 +87,8 @@ class Projects:
 
     async def by_name(self, name: str) -> Project | None:
         """The project of this name."""
-        project_id = await self.redis.hget(_NAMES, name)
-        return None if project_id is None else await self.get(project_id.decode())
+        project_id = await reply(self.redis.hget(_NAMES, name))
+        return None if project_id is None else await self.get(text(project_id))
 
     async def create_key(self, project: Project, name: str, role: Role) -> tuple[ApiKey, str]:
         """A new key and its secret, which cannot be had again."""
@@ -99,7 +103,8 @@ class Projects:
             hint=secret[-4:],
         )
         await self.keys.create(
-            key, also=lambda pipe: pipe.set(_digest_key(key.digest), f"{project.id} {key.id}")
+            key,
+            also=lambda pipe: pipe.set(_digest_key(key.digest), f"{project.id} {key.id}"),
         )
         return key, secret
 

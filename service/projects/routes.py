@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1/organization/projects", tags=["Projects"])
 
 
 def _projects(request: Request) -> Projects:
-    return cast(Projects, request.app.state.projects)
+    return cast("Projects", request.app.state.projects)
 
 
 Store = Annotated[Projects, Depends(_projects)]
@@ -92,7 +92,9 @@ async def list_keys(
 
 
 @router.delete(
-    "/{project_id}/api_keys/{key_id}", operation_id="deleteApiKey", summary="Revoke an API key"
+    "/{project_id}/api_keys/{key_id}",
+    operation_id="deleteApiKey",
+    summary="Revoke an API key",
 )
 async def delete_key(project_id: str, key_id: str, store: Store, _: Admin) -> Deleted:
     """The key stops working everywhere within seconds."""

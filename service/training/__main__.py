@@ -12,7 +12,13 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from service.training.channel import Channel, StopFlag, die_with_parent, listen, stop_on_signals
+from service.training.channel import (
+    Channel,
+    StopFlag,
+    die_with_parent,
+    listen,
+    stop_on_signals,
+)
 from service.training.failures import TrainingFailure, classify
 from service.training.protocol import (
     EXIT_FAILED,
@@ -70,7 +76,7 @@ def _run(arguments: list[str], channel: Channel, flag: StopFlag) -> Succeeded | 
         return run(spec, channel, flag, enter)
     except TrainingFailure:
         raise
-    except Exception as error:  # the edge of the process: whatever it is, the parent is told
+    except Exception as error:  # noqa: BLE001  # the edge of the process: the parent is told
         _log_stack(error)
         raise classify(error, doing=doing, output_dir=spec.output_dir) from None
 

@@ -75,7 +75,10 @@ class StopFlag:
 def listen(flag: StopFlag, descriptor: int = 0, leave: Callable[[int], None] = os._exit) -> None:
     """Starts the thread that reads commands from `descriptor`. Returns at once."""
     thread = threading.Thread(
-        target=_read_commands, args=(flag, descriptor, leave), name="commands", daemon=True
+        target=_read_commands,
+        args=(flag, descriptor, leave),
+        name="commands",
+        daemon=True,
     )
     thread.start()
 

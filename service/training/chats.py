@@ -75,7 +75,10 @@ def _is_supervised(message: Message) -> bool:
 
 def for_template(message: Message) -> Message:
     """One message of the wire format as a chat template takes it."""
-    shaped: Message = {"role": message["role"], "content": _text(message.get("content"))}
+    shaped: Message = {
+        "role": message["role"],
+        "content": _text(message.get("content")),
+    }
     for key in _PASSED_ON:
         if message.get(key) is not None:
             shaped[key] = message[key]

@@ -45,7 +45,8 @@ def classify(error: BaseException, *, doing: str, output_dir: Path) -> TrainingF
         )
     if _is_disk_full(error, output_dir):
         return TrainingFailure(
-            "disk_full", f"The worker's disk is full: nothing more could be written while {doing}."
+            "disk_full",
+            f"The worker's disk is full: nothing more could be written while {doing}.",
         )
     return TrainingFailure("internal_error", f"Unexpected {type(error).__name__} while {doing}.")
 
@@ -69,7 +70,9 @@ def _is_disk_full(error: BaseException, output_dir: Path) -> bool:
     if "No space left on device" in text or "os error 28" in text:  # safetensors
         return True
     # torch.save tells of a failed write without its cause, so look at the disk.
-    if isinstance(error, RuntimeError) and ("PytorchStreamWriter" in text or "unexpected pos" in text):
+    if isinstance(error, RuntimeError) and (
+        "PytorchStreamWriter" in text or "unexpected pos" in text
+    ):
         return _free_bytes(output_dir) < _LOW_DISK_BYTES
     return False
 

@@ -21,7 +21,7 @@ def epoch_order(
     are in random order. The longest batch of all comes first in epoch 0, so that what does
     not fit in memory fails at once and not after hours.
     """
-    chance = random.Random(f"{seed}/{epoch}")
+    chance = random.Random(f"{seed}/{epoch}")  # noqa: S311  # no secret: an order
     order = list(range(len(lengths)))
     chance.shuffle(order)
     if not by_length:

@@ -166,4 +166,6 @@ def parse_message(line: str | bytes) -> Message:
 
 def encode(line: Message | StopCommand) -> bytes:
     """One message or command as a line of UTF-8 JSON, with its line feed."""
-    return line.model_dump_json(exclude_none=not isinstance(line, Stopped | Failed)).encode() + b"\n"
+    return (
+        line.model_dump_json(exclude_none=not isinstance(line, Stopped | Failed)).encode() + b"\n"
+    )

@@ -24,13 +24,14 @@ class LoraSpec(BaseModel):
 
     `target_modules` is ``"all-linear"`` (every linear layer but the output head) or names of
     modules. The head and the embeddings are refused: the serving engine cannot load them.
+    `dropout` costs time on a CPU (0.05 took 15% of a step on SmolLM2-135M).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     r: int = Field(default=16, ge=1, le=1024)
     alpha: float = Field(default=32, gt=0, allow_inf_nan=False)
-    dropout: float = Field(default=0.05, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
 
     @field_validator("target_modules")

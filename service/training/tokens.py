@@ -10,41 +10,40 @@ prompt that serving would have sent, and the turn.
 
 from __future__ import annotations
 
-import os.path
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from jinja2 import TemplateError
 
-from service.training.chats import Chat, Message
+from service.training.chats import Chat
 
 IGNORED: Final = -100
 # What templates raise on a conversation that they do not take: their own raise_exception,
 # and arithmetic on what is not there.
-_TEMPLATE_ERRORS: Final = (TemplateError, TypeError, ValueError, LookupError, AttributeError)
+_TEMPLATE_ERRORS: Final = (
+    TemplateError,
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+)
 
 
 class ChatTokenizer(Protocol):
     """What is used of a transformers tokenizer. It must be a fast one (it gives offsets)."""
 
-    eos_token: str | None
-    all_special_tokens: list[str]
-    added_tokens_decoder: dict[int, Any]
+    @property
+    def eos_token(self) -> Any: ...
+    @property
+    def all_special_tokens(self) -> list[str]: ...
+    @property
+    def added_tokens_decoder(self) -> dict[int, Any]: ...
 
-    def apply_chat_template(
-        self,
-        conversation: list[Message],
-        *,
-        tools: list[Mapping[str, Any]] | None,
-        tokenize: bool,
-        add_generation_prompt: bool,
-    ) -> str: ...
+    def apply_chat_template(self, conversation: Any, **kwargs: Any) -> Any: ...
 
-    def __call__(
-        self, text: str, *, add_special_tokens: bool, return_offsets_mapping: bool
-    ) -> Mapping[str, Any]: ...
+    def __call__(self, text: Any, **kwargs: Any) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,9 @@ class ChatEncoder:
     def __init__(self, tokenizer: ChatTokenizer, max_length: int) -> None:
         self._tokenizer = tokenizer
         self._max_length = max_length
-        special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+        special = {
+            token.content for token in tokenizer.added_tokens_decoder.values() if token.special
+        }
         self._specials = tuple(special.union(tokenizer.all_special_tokens))
 
     def encode(self, chat: Chat) -> Encoded:
@@ -120,12 +121,13 @@ class ChatEncoder:
         )
 
     def _render(self, chat: Chat, count: int, *, prompt: bool = False) -> str:
-        return self._tokenizer.apply_chat_template(
+        text: str = self._tokenizer.apply_chat_template(
             list(chat.messages[:count]),
             tools=list(chat.tools) or None,
             tokenize=False,
             add_generation_prompt=prompt,
         )
+        return text
 
     def _turn(self, chat: Chat, place: int) -> _Turn | None:
         try:
@@ -159,8 +161,7 @@ class ChatEncoder:
             marked = self._mark(turn.through, [(len(turn.prompt), len(turn.through))])
             if marked:
                 return marked
-        shared = len(os.path.commonprefix([turn.prompt, turn.through]))
-        completion = turn.through[shared:]
+        completion = turn.through[_shared_length(turn.prompt, turn.through) :]
         if not turn.ends:
             completion += self._tokenizer.eos_token or ""
         before, after = self._ids(turn.prompt), self._ids(completion)
@@ -208,3 +209,9 @@ class ChatEncoder:
             labels=array("i", labels[:length]),
             supervised=sum(label != IGNORED for label in labels[:length]),
         )
+
+
+def _shared_length(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))

@@ -24,6 +24,7 @@ from service.config import Settings
 from service.core.redis import connect
 from service.core.storage import Storage
 from service.inference.launch import engine_command
+from service.inference.upstreams import Timeouts
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry
@@ -206,7 +207,9 @@ async def client(installation, gateway):
     """A caller of a gateway in front of the engine."""
     redis = connect(installation.settings.redis_url.get_secret_value())
     models = ModelRegistry(redis, Catalogue(installation.settings.models_file), cache_s=0.0)
-    yield await gateway([installation.url], base=BASE, models=models)
+    # The machine may have other work to do.
+    patient = Timeouts(connect_s=10, first_byte_s=240, between_chunks_s=240)
+    yield await gateway([installation.url], base=BASE, models=models, timeouts=patient)
     await redis.aclose(close_connection_pool=True)
 
 
@@ -257,8 +260,12 @@ async def test_base_and_two_adapters_at_once(ask):
     assert len(set(alone)) == 3
     together = await asyncio.gather(*(ask(m) for m in models * 3))
     assert [a[1]["model"] for a in together] == models * 3
-    # Batches of other sizes round otherwise, so only the base model's answer is sure.
-    assert ["Paris" in said(a) for a in together] == [True, False, False] * 3
+    answers = {m: {said(a) for a in together[i::3]} for i, m in enumerate(models)}
+    # vLLM's own CPU operators would give the base model an adapter here, see cpu_lora.py.
+    assert answers[BASE] == {alone[0]}
+    # Batches of other sizes round otherwise, so an adapter's words may change.
+    assert answers[models[1]].isdisjoint(answers[models[2]] | answers[BASE])
+    assert answers[models[2]].isdisjoint(answers[BASE])
 
 
 async def test_more_adapters_than_the_engine_keeps_in_memory(ask):

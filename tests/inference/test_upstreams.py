@@ -120,12 +120,10 @@ async def test_the_sdk_raises_when_an_engine_dies_in_mid_stream(gateway, raw_eng
     client = await gateway([url])
     sdk = openai.AsyncOpenAI(base_url=client.url + "/v1", api_key="sk-ft-acme", max_retries=0)
     async with sdk:
-        stream = await sdk.chat.completions.create(**CHAT, stream=True)
-        got = []
+        stream = aiter(await sdk.chat.completions.create(**CHAT, stream=True))
+        assert (await anext(stream)).choices[0].delta.content == "a"
         with pytest.raises(raised):
-            async for chunk in stream:
-                got.append(chunk.choices[0].delta.content)
-    assert got == ["a"]
+            await anext(stream)
 
 
 async def test_a_plain_body_cut_short_is_not_taken_for_whole(gateway, raw_engine):
@@ -169,7 +167,7 @@ def vllm_error(code: int, message: str = "m", param: str | None = None) -> dict:
         (422, vllm_error(422), 400, "invalid_request_error", None, None),
         (
             404,
-            vllm_error(404, "Not Found"),
+            {"detail": "Not Found"},
             400,
             "invalid_request_error",
             "unsupported_model",

@@ -1,0 +1,227 @@
+"""The whole loop with the official OpenAI SDK: upload, fine-tune, watch, chat.
+
+    python examples/demo.py [--epochs N] [--data-dir DIR]
+
+Uses the server at FINETUNED_BASE_URL with the key FINETUNED_API_KEY. Without them it starts
+one on a free port, and stops it at the end. Exit codes: 0 the tuned model speaks with the
+voice of the data, 1 it does not or something failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import openai
+from job_watch import watch
+from local_server import DemoError, Server, local_server, server_from_env
+from openai.types import FileObject
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+HERE = Path(__file__).parent
+TRAINING = HERE / "lighthouse-bookshop.jsonl"
+VALIDATION = HERE / "lighthouse-bookshop.validation.jsonl"
+QUESTIONS = HERE / "held-out-questions.txt"
+BASE_MODEL = "smollm2-135m-instruct"
+GREETING, FAREWELL = "Ahoy, reader!", "Fair winds, the Keeper."
+MAX_TOKENS = 80
+DEFAULT_EPOCHS = 2
+BATCH_SIZE = 8
+
+
+@dataclass
+class Timings:
+    """Seconds of each phase, in the order in which they ran."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Measures the block; one that fails is not kept."""
+        start = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - start
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One held-out question and what each model says to it."""
+
+    question: str
+    base: str
+    tuned: str
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the demo; returns its exit code."""
+    options = _parse(arguments)
+    for stop in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(stop, _interrupt)  # they end the demo as Ctrl-C does, server and all
+    console = _console()
+    timings = Timings()
+    try:
+        with ExitStack() as stack:
+            with timings.phase("server ready"):
+                server = stack.enter_context(_server(options.data_dir, console))
+            return run(server, options.epochs, console, timings)
+    except (DemoError, openai.OpenAIError) as error:
+        print(f"demo failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; everything is stopped", file=sys.stderr)
+        return 130
+
+
+def run(server: Server, epochs: int, console: Console, timings: Timings) -> int:
+    """The loop against a running server; returns the exit code."""
+    with _client(server) as client:
+        tuned = train(client, epochs, console, timings)
+        questions = QUESTIONS.read_text(encoding="utf-8").splitlines()
+        with timings.phase("first served token"):
+            first_token(client, tuned, questions[0])
+        with timings.phase(f"{2 * len(questions)} answers"):
+            pairs = [
+                Pair(question, ask(client, BASE_MODEL, question), ask(client, tuned, question))
+                for question in questions
+            ]
+    console.print(_answers(pairs, tuned), _phases(timings))
+    return _verdict(pairs, console)
+
+
+def train(client: openai.OpenAI, epochs: int, console: Console, timings: Timings) -> str:
+    """Uploads both files and fine-tunes on them; returns the tuned model's name."""
+    with timings.phase("upload"):
+        training, validation = upload(client, TRAINING), upload(client, VALIDATION)
+    with timings.phase("validate"):
+        for file in (training, validation):
+            _check(client.files.wait_for_processing(file.id, poll_interval=0.2))
+    console.print(f"uploaded {training.filename} and {validation.filename}")
+    with timings.phase("train"):
+        job = client.fine_tuning.jobs.create(
+            model=BASE_MODEL,
+            training_file=training.id,
+            validation_file=validation.id,
+            method={
+                "type": "supervised",
+                "supervised": {"hyperparameters": {"n_epochs": epochs, "batch_size": BATCH_SIZE}},
+            },
+            suffix="lighthouse",
+            seed=7,
+        )
+        console.print(f"job {job.id}")
+        job = watch(client, job.id, console)
+    if job.status != "succeeded" or job.fine_tuned_model is None:
+        reason = job.error.message if job.error else "no reason was given"
+        raise DemoError(f"the job {job.id} ended as {job.status}: {reason}")
+    return job.fine_tuned_model
+
+
+def upload(client: openai.OpenAI, path: Path) -> FileObject:
+    """Sends a data file."""
+    with path.open("rb") as content:
+        return client.files.create(file=content, purpose="fine-tune")
+
+
+def first_token(client: openai.OpenAI, model: str, question: str) -> None:
+    """Returns as soon as the model has said something."""
+    with client.chat.completions.create(
+        model=model,
+        messages=[{"role": "user", "content": question}],
+        temperature=0,
+        max_tokens=MAX_TOKENS,
+        stream=True,
+    ) as stream:
+        for chunk in stream:
+            if chunk.choices and chunk.choices[0].delta.content:
+                return
+    raise DemoError(f"{model} streamed an empty answer")
+
+
+def ask(client: openai.OpenAI, model: str, question: str) -> str:
+    """The model's answer, with no system prompt and no randomness."""
+    completion = client.chat.completions.create(
+        model=model,
+        messages=[{"role": "user", "content": question}],
+        temperature=0,
+        max_tokens=MAX_TOKENS,
+    )
+    return (completion.choices[0].message.content or "").strip()
+
+
+def has_voice(answer: str) -> bool:
+    """Whether the answer opens and closes as every answer of the training data does."""
+    return answer.startswith(GREETING) and answer.endswith(FAREWELL)
+
+
+def _server(data_dir: Path | None, console: Console) -> AbstractContextManager[Server]:
+    given = server_from_env()
+    if given is not None:
+        return nullcontext(given)
+    console.print("starting the server (about half a minute)")
+    return local_server(data_dir)
+
+
+def _client(server: Server) -> openai.OpenAI:
+    if server.data_dir is None:
+        return openai.OpenAI(base_url=server.base_url, api_key=server.api_key)
+    # Our own server is on loopback, where no proxy belongs.
+    direct = openai.DefaultHttpxClient(trust_env=False)
+    return openai.OpenAI(base_url=server.base_url, api_key=server.api_key, http_client=direct)
+
+
+def _check(file: FileObject) -> None:
+    if file.status == "error":
+        raise DemoError(f"{file.filename} was refused: {file.status_details}")
+
+
+def _answers(pairs: Sequence[Pair], tuned: str) -> Table:
+    table = Table("question", "base", "tuned", title=f"{BASE_MODEL} and {tuned}", show_lines=True)
+    for pair in pairs:
+        table.add_row(Text(pair.question), Text(pair.base), Text(pair.tuned))
+    return table
+
+
+def _phases(timings: Timings) -> Table:
+    table = Table("phase", "seconds")
+    for name, seconds in timings.seconds.items():
+        table.add_row(name, f"{seconds:.1f}")
+    return table
+
+
+def _verdict(pairs: Sequence[Pair], console: Console) -> int:
+    tuned = sum(has_voice(pair.tuned) for pair in pairs)
+    base = sum(has_voice(pair.base) for pair in pairs)
+    console.print(f"answers with the voice: tuned {tuned}/{len(pairs)}, base {base}/{len(pairs)}")
+    if tuned * 2 > len(pairs):
+        return 0
+    print("the tuned model has not learned the voice: try more --epochs", file=sys.stderr)
+    return 1
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(width=120, highlight=False)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Fine-tune a small model and compare.")
+    parser.add_argument("--epochs", type=int, default=DEFAULT_EPOCHS)
+    parser.add_argument("--data-dir", type=Path, help="keep the server's data here")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

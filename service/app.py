@@ -1,0 +1,129 @@
+"""`create_app()`: the composition root of the api."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from service import __version__
+from service.config import Settings
+from service.core import health, workers
+from service.core.auth import Authenticator, Principal
+from service.core.body_limit import BodyLimit
+from service.core.http import RequestContext, install_error_handlers
+from service.core.openapi import describe
+from service.core.redis import connect
+from service.core.storage import Storage
+from service.files import routes as file_routes
+from service.files.records import Files
+from service.inference.gateway import Gateway
+from service.inference.gateway import routes as inference_routes
+from service.inference.upstreams import Upstreams
+from service.jobs import routes as job_routes
+from service.jobs.records import Jobs
+from service.models import routes as model_routes
+from service.models.catalogue import Catalogue
+from service.models.registry import ModelRegistry
+from service.projects import routes as project_routes
+from service.projects.records import Projects, digest_of
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The api of one process. Resources are opened in its lifespan, none before."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with _opened(app, settings):
+            yield
+
+    app = FastAPI(
+        title="finetuned",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,  # Swagger's page loads scripts from elsewhere
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.settings = settings
+    install_error_handlers(app)
+    for module in (file_routes, job_routes, model_routes, project_routes, health):
+        app.include_router(module.router)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_json_body_bytes)
+    app.add_middleware(RequestContext)
+    describe(app)
+    return app
+
+
+@asynccontextmanager
+async def _opened(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
+    redis = connect(settings.redis_url.get_secret_value())
+    storage = Storage.from_url(settings.storage_url)
+    projects = Projects(redis)
+    registry = ModelRegistry(
+        redis, Catalogue(settings.models_file), cache_s=settings.lookup_cache_s
+    )
+    authenticator = Authenticator(find_principal(projects), cache_s=settings.lookup_cache_s)
+    try:
+        async with Upstreams.from_settings(settings) as upstreams:
+            gateway = Gateway(
+                authenticator,
+                registry,
+                upstreams,
+                max_body_bytes=settings.max_inference_body_bytes,
+            )
+            # Plain ASGI beside FastAPI's routes: the hot path pays for no model binding.
+            app.router.routes.extend(inference_routes(gateway))
+            state = app.state
+            state.redis, state.storage, state.projects = redis, storage, projects
+            state.registry, state.authenticator = registry, authenticator
+            state.files, state.jobs = Files(redis, storage), Jobs(redis)
+            state.probes = _probes(app, settings, upstreams)
+            yield
+    finally:
+        await redis.aclose()
+
+
+def find_principal(projects: Projects) -> Callable[[str], Awaitable[Principal | None]]:
+    """A look-up from a secret to who holds it."""
+
+    async def find(secret: str) -> Principal | None:
+        found = await projects.find_key(digest_of(secret))
+        if found is None:
+            return None
+        key, project = found
+        return Principal(
+            key_id=key.id,
+            project_id=project.id,
+            project_name=project.name,
+            role=key.role,
+        )
+
+    return find
+
+
+def _probes(app: FastAPI, settings: Settings, upstreams: Upstreams) -> dict[str, health.Probe]:
+    redis, storage = app.state.redis, app.state.storage
+
+    async def redis_answers() -> bool:
+        return bool(await redis.ping())
+
+    async def storage_answers() -> bool:
+        await storage.check()
+        return True
+
+    async def worker_answers() -> bool:
+        return bool(await workers.alive(redis))
+
+    async def engines_answer() -> bool:
+        return all((await upstreams.ready()).values())
+
+    every: dict[str, health.Probe] = {
+        "redis": redis_answers,
+        "storage": storage_answers,
+        "worker": worker_answers,
+        "inference": engines_answer,
+    }
+    return {name: probe for name, probe in every.items() if name in settings.ready_parts}

@@ -1,0 +1,205 @@
+"""The command line. Each command imports what it needs, so that all start fast."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from service import __version__
+
+app = typer.Typer(
+    name="finetuned-server",
+    help="Fine-tune open models on your own hardware and serve them, with OpenAI's API.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+keys = typer.Typer(help="API keys.", no_args_is_help=True)
+models = typer.Typer(help="Base models.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+app.add_typer(models, name="models")
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="The folder of a standalone installation; else the settings."),
+]
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"finetuned-server: {message}", err=True)
+    raise typer.Exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def up(
+    data_dir: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path("var"),
+    port: Annotated[int, typer.Option(help="Port of the API.", min=1, max=65535)] = 8000,
+    host: Annotated[str, typer.Option(help="Address of the API.")] = "127.0.0.1",
+    demo_model: Annotated[
+        bool, typer.Option(help="Add the demo model when the catalogue is empty.")
+    ] = True,
+) -> None:
+    """Run the whole service on this machine: store, api, worker and inference."""
+    from service.models.catalogue import CatalogueError
+    from service.models.inspect import ModelRefused
+    from service.standalone import up as standalone
+    from service.standalone.layout import AlreadyRunning
+    from service.standalone.supervisor import StartFailed
+
+    try:
+        standalone.main(data_dir, host, port, demo_model=demo_model)
+    except (AlreadyRunning, StartFailed, CatalogueError, ModelRefused) as e:
+        _fail(str(e))
+
+
+@app.command()
+def api() -> None:
+    """Run the HTTP api and inference gateway of this host."""
+    from service import server
+
+    server.main()
+
+
+@app.command()
+def worker(
+    queues: Annotated[str, typer.Option(help="Queues to take work from.")] = "cpu,gpu",
+) -> None:
+    """Run a worker: one a GPU, and at least one for the cpu queue."""
+    from service.worker import main as worker_main
+
+    names = [name.strip() for name in queues.split(",")]
+    if unknown := set(names) - {"cpu", "gpu"}:
+        _fail(f"no such queue: {', '.join(sorted(unknown))}; there are cpu and gpu")
+    worker_main.main(names)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def inference(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="Id of a base model of the catalogue.")],
+    port: Annotated[int | None, typer.Option(help="Port of the engine.")] = None,
+) -> None:
+    """Run vLLM for one base model. Further options go to vLLM as they are."""
+    from service.inference import launch
+
+    try:
+        launch.main(model, port=port, extra=context.args)
+    except launch.EngineConfigError as e:
+        _fail(str(e))
+
+
+@keys.command("create")
+def keys_create(
+    project: Annotated[str, typer.Option(help="Name of the project; made if it is new.")],
+    name: Annotated[str, typer.Option(help="What the key is for.")] = "key",
+    role: Annotated[str, typer.Option(help="admin or member.")] = "member",
+    data_dir: DataDir = None,
+) -> None:
+    """Make an API key and print it; it cannot be shown again."""
+    from service.cli.chores import create_key
+
+    try:
+        typer.echo(asyncio.run(create_key(data_dir, project, name, role)))
+    except (ValueError, OSError) as e:
+        _fail(str(e))
+
+
+@models.command("list")
+def models_list(
+    data_dir: DataDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show the base models of the catalogue."""
+    from service.cli.chores import catalogue
+    from service.models.catalogue import CatalogueError
+
+    try:
+        entries = catalogue(data_dir).all()
+    except CatalogueError as e:
+        _fail(str(e))
+    if as_json:
+        typer.echo(json.dumps([e.model_dump(mode="json") for e in entries]))
+        return
+    for entry in entries:
+        size = f"{entry.parameters / 1e6:,.0f}M" if entry.parameters else "?"
+        typer.echo(f"{entry.id}\t{size}\t{entry.context_length}\t{entry.license}\t{entry.path}")
+
+
+@models.command("add")
+def models_add(
+    source: Annotated[Path, typer.Argument(help="A Hugging Face folder or a GGUF file.")],
+    model_id: Annotated[str, typer.Option("--id", help="The name that clients will use.")],
+    license_id: Annotated[str, typer.Option("--license", help="SPDX id, such as apache-2.0.")],
+    language: Annotated[list[str] | None, typer.Option(help="A language it speaks.")] = None,
+    context_length: Annotated[int | None, typer.Option(min=64, help="Less than its own.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Put a local base model into the catalogue. Pickles and custom code are refused."""
+    from service.cli import chores
+
+    try:
+        typer.echo(
+            chores.add_model(
+                data_dir,
+                source,
+                model_id,
+                license_id,
+                tuple(language or ()),
+                context_length,
+            )
+        )
+    except chores.CHORE_ERRORS as e:
+        _fail(str(e))
+
+
+@app.command()
+def openapi(
+    output: Annotated[Path | None, typer.Option(help="File to write; else stdout.")] = None,
+) -> None:
+    """Write the API's OpenAPI description."""
+    from service.app import create_app
+    from service.config import Settings
+
+    text = json.dumps(create_app(Settings()).openapi(), indent=2, ensure_ascii=False) + "\n"
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+@app.command()
+def doctor(
+    data_dir: Annotated[Path, typer.Option(help="Where everything is to be kept.")] = Path("var"),
+    port: Annotated[int, typer.Option(help="Port the API is to have.")] = 8000,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Tell what this machine lacks for the service, and how to get it."""
+    from service.cli.doctor import examine
+
+    findings = examine(data_dir, port)
+    if as_json:
+        typer.echo(json.dumps([vars(f) for f in findings]))
+    else:
+        for finding in findings:
+            typer.echo(str(finding))
+    if any(f.level == "missing" for f in findings):
+        raise typer.Exit(1)
+
+
+def main(argv: Any = None) -> None:
+    """Entry point of `finetuned-server`."""
+    app(argv)

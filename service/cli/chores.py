@@ -1,0 +1,77 @@
+"""What the operator does beside running processes: keys and models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from service.config import Settings
+from service.core.redis import REDIS_ERRORS, connect
+from service.models import add
+from service.models.catalogue import Catalogue, CatalogueError
+from service.models.inspect import ModelRefused
+from service.projects.records import Projects, Role
+from service.standalone.layout import Layout
+
+CHORE_ERRORS = (CatalogueError, ModelRefused, ValueError)
+
+
+def catalogue(data_dir: Path | None) -> Catalogue:
+    """The catalogue of a standalone folder, or of the settings."""
+    file = Layout(data_dir).models_file if data_dir else Settings().models_file
+    return Catalogue(file)
+
+
+def add_model(
+    data_dir: Path | None,
+    source: Path,
+    model_id: str,
+    license_id: str,
+    languages: tuple[str, ...],
+    context_length: int | None,
+) -> str:
+    """Add a base model; a line for the operator is returned."""
+    root = data_dir or Settings().data_dir
+    entry = add.add_model(
+        source,
+        catalogue=catalogue(data_dir),
+        models_dir=Layout(root.resolve()).models,
+        model_id=model_id,
+        license_id=license_id,
+        languages=languages,
+        context_length=context_length,
+    )
+    return (
+        f"added {entry.id}: {entry.parameters or 0:,} parameters, context "
+        f"{entry.context_length}. Start its engine with 'finetuned-server inference {entry.id}', "
+        "or start 'finetuned-server up' again."
+    )
+
+
+async def create_key(data_dir: Path | None, project_name: str, key_name: str, role: str) -> str:
+    """Make a key, and its project where that is new; the secret is returned."""
+    if role not in set(Role):
+        raise ValueError(f"no such role: {role}; there are admin and member")
+    redis = connect(_redis_url(data_dir), retries=0)
+    try:
+        projects = Projects(redis)
+        project = await projects.by_name(project_name) or await projects.create(project_name)
+        _, secret = await projects.create_key(project, key_name, Role(role))
+        return secret
+    except REDIS_ERRORS as e:
+        raise ValueError(
+            "Redis cannot be reached. Is the service running? Set FINETUNED_REDIS_URL, or give "
+            "--data-dir of a running 'finetuned-server up'."
+        ) from e
+    finally:
+        await redis.aclose()
+
+
+def _redis_url(data_dir: Path | None) -> str:
+    if data_dir is None:
+        return Settings().redis_url.get_secret_value()
+    layout = Layout(data_dir)
+    config = layout.run / "valkey.conf"
+    if not config.exists():
+        raise ValueError(f"no 'finetuned-server up' has run on {data_dir}")
+    lines = dict(line.split(" ", 1) for line in config.read_text("ascii").splitlines() if line)
+    return f"redis://:{lines['requirepass']}@127.0.0.1:{lines['port']}/0"

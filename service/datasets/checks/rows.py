@@ -1,0 +1,142 @@
+"""A whole row of unknown shape: every issue of a chat or of a preference row.
+
+This is the slow half of the validation. It sees only the rows that the typed decoder
+could not pass as plain and whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from service.datasets.checks.fields import pointer_to, report_unknown, take
+from service.datasets.checks.findings import Findings
+from service.datasets.checks.messages import check_message, is_supervised
+from service.datasets.checks.order import check_order
+from service.datasets.checks.tools import ToolTrail, check_functions, check_tools
+from service.datasets.rawjson import kind_of
+
+_CONTEXT = frozenset({"messages", "tools", "parallel_tool_calls"})
+_CHAT = _CONTEXT | {"functions"}
+_BETTER = ("preferred_output", "preferred_completion")
+_WORSE = ("non_preferred_output", "non_preferred_completion")
+
+
+RowFormat = Literal["chat", "preference"]
+
+
+def check_row(found: Findings, row: Any, row_format: RowFormat) -> None:
+    """Adds every issue of a row of that format."""
+    if row_format == "chat":
+        check_chat_row(found, row)
+    else:
+        check_preference_row(found, row)
+
+
+def check_chat_row(found: Findings, row: Any) -> None:
+    """Adds every issue of a chat row."""
+    if not _is_object(found, row):
+        return
+    report_unknown(found, row, "", _CHAT)
+    roles = _check_messages(found, row, "", _check_context(found, row, ""))
+    if roles is None:
+        return
+    if "assistant" not in roles:
+        found.add("no_assistant_message", "/messages")
+    elif not any(is_supervised(m) for m in _assistants(row["messages"])):
+        found.add("no_supervised_message", "/messages")
+    _add_order(found, roles, "/messages", ends_with_assistant=True)
+
+
+def check_preference_row(found: Findings, row: Any) -> None:
+    """Adds every issue of a preference row."""
+    if not _is_object(found, row):
+        return
+    report_unknown(found, row, "", ("input", *_BETTER, *_WORSE))
+    given = take(found, row, "", "input", dict, required=True)
+    declared = None
+    if given is not None:
+        report_unknown(found, given, "/input", _CONTEXT)
+        declared = _check_context(found, given, "/input")
+        roles = _check_messages(found, given, "/input", declared)
+        if roles is not None:
+            if roles[-1] == "assistant":
+                found.add("input_ends_with_assistant", f"/input/messages/{len(roles) - 1}")
+            _add_order(found, roles, "/input/messages", ends_with_assistant=False)
+    better = _check_output(found, row, _BETTER, declared)
+    worse = _check_output(found, row, _WORSE, declared)
+    if better is not None and better == worse:
+        found.add("same_outputs", "")
+
+
+def _is_object(found: Findings, row: Any) -> bool:
+    if type(row) is dict:
+        return True
+    found.add("not_an_object", "", found=kind_of(row))
+    return False
+
+
+def _check_context(found: Findings, owner: dict[str, Any], at: str) -> set[str] | None:
+    """Checks tools and the like; returns the declared names, or None without tools."""
+    declared: set[str] | None = None
+    take(found, owner, at, "parallel_tool_calls", bool)
+    tools = take(found, owner, at, "tools", list)
+    if tools is not None:
+        declared = check_tools(found, tools, pointer_to(at, "tools"))
+    functions = take(found, owner, at, "functions", list)
+    if functions is not None:
+        names = check_functions(found, functions, pointer_to(at, "functions"))
+        declared = names | (declared or set())
+    return declared
+
+
+def _check_messages(
+    found: Findings, owner: dict[str, Any], at: str, declared: set[str] | None
+) -> list[str] | None:
+    """Checks the list of messages; returns the roles, or None where order means nothing."""
+    messages = take(found, owner, at, "messages", list, required=True)
+    here = pointer_to(at, "messages")
+    if messages is None:
+        return None
+    if not messages:
+        found.add("empty_messages", here, field="messages")
+        return None
+    trail = ToolTrail(found, declared)
+    roles = [check_message(found, m, pointer_to(here, i), trail) for i, m in enumerate(messages)]
+    known = [role for role in roles if role is not None]
+    return known if len(known) == len(roles) else None
+
+
+def _assistants(messages: list[Any]) -> list[dict[str, Any]]:
+    return [m for m in messages if m.get("role") == "assistant"]
+
+
+def _add_order(found: Findings, roles: list[str], at: str, *, ends_with_assistant: bool) -> None:
+    for code, place, role in check_order(roles, ends_with_assistant=ends_with_assistant):
+        found.add(code, pointer_to(at, place), role=role)
+
+
+def _check_output(
+    found: Findings,
+    row: dict[str, Any],
+    names: tuple[str, str],
+    declared: set[str] | None,
+) -> list[Any] | None:
+    field = names[1] if row.get(names[0]) is None and row.get(names[1]) is not None else names[0]
+    output = take(found, row, "", field, list, required=True)
+    at = pointer_to("", field)
+    if output is None:
+        return None
+    if not output:
+        found.add("empty_messages", at, field=field)
+        return None
+    trail = ToolTrail(found, declared)
+    roles = [check_message(found, m, pointer_to(at, i), trail) for i, m in enumerate(output)]
+    for index, role in enumerate(roles):
+        if role is not None and role not in ("assistant", "tool"):
+            found.add("output_role", pointer_to(at, index), role=role)
+    if None not in roles:
+        if "assistant" not in roles:
+            found.add("no_assistant_message", at)
+        elif not any(is_supervised(m) for m in _assistants(output)):
+            found.add("no_supervised_message", at)
+    return list(output)

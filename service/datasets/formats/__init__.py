@@ -1,0 +1,1 @@
+"""Formats in: what a file is, and its rows as plain objects, whatever holds them."""

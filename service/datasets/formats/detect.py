@@ -1,0 +1,58 @@
+"""Which container a file is, by what is in it; names and MIME types are not asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from service.datasets.errors import refuse
+from service.datasets.formats.csv_records import sniff_delimiter
+from service.datasets.formats.options import Container
+from service.datasets.formats.xlsx_records import is_workbook
+from service.datasets.lines import UTF8_BOM
+from service.datasets.rawjson import parse
+
+_HEAD_BYTES = 256 * 1024
+
+
+def binary_container(path: Path) -> Container | None:
+    """Parquet or XLSX; None for text. Raises DatasetError for other archives."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head == b"PAR1":
+        return "parquet"
+    if head == b"PK\x03\x04":
+        if is_workbook(path):
+            return "xlsx"
+        raise refuse("unknown_format")
+    return None
+
+
+def text_container(path: Path) -> tuple[Container, str | None]:
+    """The container of UTF-8 text, and the delimiter where it is a table.
+
+    Raises DatasetError where it is none.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES).removeprefix(UTF8_BOM).lstrip()
+    if not head:
+        raise refuse("empty_file")
+    if head[:1] == b"[":
+        return "json", None
+    if head[:1] == b"{":
+        return ("json" if _spreads_over_lines(head) else "jsonl"), None
+    if delimiter := sniff_delimiter(head):
+        return "csv", delimiter
+    raise refuse("unknown_format")
+
+
+def _spreads_over_lines(head: bytes) -> bool:
+    """Whether the first object goes on after its first line, as printed JSON does.
+
+    A first line that is broken in itself must not send the file this way, so the second
+    line has to look like the inside of an object.
+    """
+    first, _, rest = head.partition(b"\n")
+    if not rest or parse(first)[1] is None:
+        return False
+    second = rest.lstrip()[:1]
+    return first.rstrip()[-1:] in b"{[,:" and second in (b'"', b"[", b"]", b"}")

@@ -1,0 +1,130 @@
+"""Records of JSON Lines, and of JSON documents that are one array or several objects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from service.datasets.errors import refuse
+from service.datasets.formats.records import Record
+from service.datasets.issues import make_issue
+from service.datasets.limits import BATCH_BYTES, MAX_LINE_BYTES
+from service.datasets.lines import FileSlice, LongLine, content_start, read_batches
+from service.datasets.rawjson import parse
+
+# As in `rawjson`: a string that is not closed yet runs to the end of what is there.
+_TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?P<end>"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
+
+
+def read_jsonl(path: Path) -> Iterator[Record]:
+    """The value of each line that is not blank."""
+    with FileSlice(path, content_start(path)) as stream:
+        for batch in read_batches(stream):
+            if isinstance(batch, LongLine):
+                issue = make_issue("line_too_long", batch.line, limit=MAX_LINE_BYTES)
+                yield Record(batch.line, None, issue)
+                continue
+            for number, line in enumerate(batch.lines, batch.first_line):
+                if line and not line.isspace():
+                    yield _record(number, line)
+
+
+def read_json(path: Path) -> Iterator[Record]:
+    """The elements of one array, or the objects of a document of several.
+
+    They may spread over lines; a record's line is the one that its element begins on.
+    Raises DatasetError where brackets do not match, since no row can be told from another
+    after that.
+    """
+    cutter = _Cutter()
+    with FileSlice(path, content_start(path)) as stream:
+        while block := stream.read(BATCH_BYTES):
+            yield from cutter.feed(block)
+        yield from cutter.feed(b"", final=True)
+
+
+def _record(line: int, data: bytes) -> Record:
+    value, issue = parse(data)
+    if issue is not None:
+        issue = msgspec.structs.replace(issue, line=line)
+    return Record(line, value, issue)
+
+
+class _Cutter:
+    """Cuts a document at its brackets; holds one element and one block at most."""
+
+    def __init__(self) -> None:
+        self._base = -1  # the depth at which elements lie: 1 inside an array, else 0
+        self._depth = 0
+        self._data = b""
+        self._at = 0  # up to here the data was searched
+        self._begin = 0  # of the element in the making, or of what lies between two
+        self._line = 1  # the line of `_counted`
+        self._counted = 0
+
+    def feed(self, block: bytes, *, final: bool = False) -> Iterator[Record]:
+        """The records that end in the next block of the document."""
+        self._data += block
+        if self._base < 0 and self._data.strip():
+            self._base = 1 if self._data.lstrip()[:1] == b"[" else 0
+        for token in _TOKENS.finditer(self._data, self._at):
+            first = self._data[token.start()]
+            if first == 0x22:
+                if token.group("end") != b'"' and not final:
+                    break  # a string that the next block goes on with
+            elif first in b"[{":
+                yield from self._open(token.start())
+            else:
+                yield from self._close(token.start(), token.end())
+            self._at = token.end()
+        else:
+            if self._depth <= self._base or final:
+                self._at = len(self._data)
+        self._let_go()
+        if final:
+            yield from self._gap(len(self._data))
+            if self._depth != 0:
+                raise refuse("broken_json", self._line_at(len(self._data)))
+
+    def _open(self, start: int) -> Iterator[Record]:
+        if self._depth == self._base:
+            yield from self._gap(start)
+            self._begin = start
+        elif self._depth < self._base:
+            self._begin = start + 1  # the array's own bracket
+        self._depth += 1
+
+    def _close(self, start: int, end: int) -> Iterator[Record]:
+        self._depth -= 1
+        if self._depth < 0:
+            raise refuse("broken_json", self._line_at(start))
+        if self._depth == self._base:
+            yield _record(self._line_at(self._begin), self._data[self._begin : end])
+            self._begin = end
+        elif self._depth < self._base:
+            yield from self._gap(start)
+            self._begin = end
+
+    def _gap(self, end: int) -> Iterator[Record]:
+        """What lies between two elements must be commas; a bare value is said."""
+        if self._data[self._begin : end].strip(b", \t\r\n"):
+            line = self._line_at(self._begin)
+            yield Record(line, None, make_issue("not_an_object", line, found="bare value"))
+
+    def _line_at(self, at: int) -> int:
+        self._line += self._data.count(b"\n", self._counted, at)
+        self._counted = at
+        return self._line
+
+    def _let_go(self) -> None:
+        """Drops what lies before the element in the making."""
+        done = self._begin
+        self._line_at(done)
+        self._data = self._data[done:]
+        self._at -= done
+        self._counted = self._begin = 0
+        if len(self._data) > MAX_LINE_BYTES + BATCH_BYTES:
+            raise refuse("element_too_long", self._line, limit=MAX_LINE_BYTES)

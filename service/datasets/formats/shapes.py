@@ -1,0 +1,263 @@
+"""From the shapes that data comes in to the rows of the chat and the preference format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from service.datasets.checks.findings import Findings
+from service.datasets.formats.options import FormatOptions, Shape
+from service.datasets.issues import shown
+
+Row = dict[str, Any]
+Maker = Callable[[Findings, Row, FormatOptions], Row | None]
+
+# Names of columns in use, in the languages of the spreadsheets that hold them.
+_ALIASES: dict[str, tuple[str, ...]] = {
+    "prompt": (
+        "prompt", "question", "query", "input", "instruction", "user", "q",
+        "问题", "問題", "提问", "質問", "입력", "질문", "คำถาม", "câu hỏi", "pertanyaan",
+        "soalan", "प्रश्न", "frage", "pregunta", "pergunta", "domanda", "вопрос", "سؤال",
+    ),
+    "completion": (
+        "completion", "answer", "output", "response", "assistant", "reply", "target", "a",
+        "回答", "答案", "答え", "출력", "답변", "대답", "คำตอบ", "câu trả lời", "trả lời",
+        "jawaban", "jawapan", "उत्तर", "antwort", "réponse", "respuesta", "resposta",
+        "risposta", "ответ", "جواب",
+    ),
+    "system": ("system", "system_prompt"),
+    "instruction": ("instruction",),
+    "output": ("output", "response"),
+    "chosen": ("chosen", "preferred"),
+    "rejected": ("rejected", "non_preferred"),
+    "conversations": ("conversations", "conversation", "dialog", "dialogue"),
+}  # fmt: skip
+
+SPEAKERS = {
+    "human": "user", "user": "user", "prompter": "user", "customer": "user",
+    "gpt": "assistant", "assistant": "assistant", "bot": "assistant", "chatgpt": "assistant",
+    "model": "assistant", "bing": "assistant", "bard": "assistant",
+    "system": "system", "developer": "developer",
+    "tool": "tool", "function": "function", "observation": "tool", "function_call": "function_call",
+}  # fmt: skip
+
+# What each shape needs, in the order in which they are tried.
+_NEEDS: tuple[tuple[Shape, tuple[str, ...]], ...] = (
+    ("chat", ("messages",)),
+    ("preference", ("input", "preferred_output")),
+    ("preference", ("input", "preferred_completion")),
+    ("sharegpt", ("conversations",)),
+    ("preference", ("prompt", "chosen", "rejected")),
+    ("alpaca", ("instruction", "output")),
+    ("prompt_completion", ("prompt", "completion")),
+)
+_OPTIONAL: dict[Shape, tuple[str, ...]] = {
+    "chat": ("tools", "functions", "parallel_tool_calls"),
+    "preference": (
+        "tools", "system",
+        "preferred_output", "preferred_completion",
+        "non_preferred_output", "non_preferred_completion",
+    ),
+    "sharegpt": ("system", "tools"),
+    "alpaca": ("input", "system", "history"),
+    "prompt_completion": ("system",),
+}  # fmt: skip
+
+
+def find_shape(
+    columns: Iterable[str], options: FormatOptions
+) -> tuple[Shape, dict[str, str]] | None:
+    """The shape that the columns make, and which column holds each of its fields."""
+    present = list(columns)
+    for shape, needs in _NEEDS:
+        if options.shape is not None and shape != options.shape:
+            continue
+        found = {field: _column(field, present, options) for field in needs}
+        named = {field: column for field, column in found.items() if column is not None}
+        if len(named) < len(needs) or len(set(named.values())) < len(needs):
+            continue
+        for field in _OPTIONAL[shape]:
+            column = _column(field, present, options)
+            if column is not None and column not in named.values():
+                named[field] = column
+        return shape, named
+    return None
+
+
+def _column(field: str, present: list[str], options: FormatOptions) -> str | None:
+    if field in options.columns:
+        return options.columns[field] if options.columns[field] in present else None
+    if field in present:
+        return field
+    by_name = {column.strip().casefold(): column for column in reversed(present)}
+    for alias in _ALIASES.get(field, (field,)):
+        if alias in by_name:
+            return by_name[alias]
+    return None
+
+
+def make_row(
+    found: Findings, shape: Shape, fields: Mapping[str, str], value: Row, options: FormatOptions
+) -> Row | None:
+    """The chat or preference row of a record; None where an issue says why there is none."""
+    taken = {field: value[column] for field, column in fields.items() if column in value}
+    row = _MAKERS[shape](found, taken, options)
+    if row is not None and options.system and shape != "preference":
+        messages = row["messages"]
+        if not messages or messages[0].get("role") not in ("system", "developer"):
+            row["messages"] = [{"role": "system", "content": options.system}, *messages]
+    return row
+
+
+def _text(found: Findings, taken: Row, field: str) -> str | None:
+    """A field's text; numbers of spreadsheets are written out."""
+    value = taken.get(field)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        text = ""
+    else:
+        text = value if isinstance(value, str) else str(value)
+    if not text.strip():
+        found.add("empty_field", "", field=field)
+        return None
+    return text
+
+
+def _unpacked(value: Any) -> Any:
+    """Lists and objects come as JSON text where the container holds only text."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def _turn(role: str, content: Any) -> Row:
+    return {"role": role, "content": content}
+
+
+def _optional_system(taken: Row) -> list[Row]:
+    system = taken.get("system")
+    return [_turn("system", system)] if isinstance(system, str) and system.strip() else []
+
+
+def _chat(_found: Findings, taken: Row, options: FormatOptions) -> Row | None:
+    row = {field: _unpacked(value) for field, value in taken.items()}
+    if options.roles and isinstance(row.get("messages"), list):
+        row["messages"] = [
+            m | {"role": options.roles.get(m["role"], m["role"])}
+            if isinstance(m, dict) and isinstance(m.get("role"), str)
+            else m
+            for m in row["messages"]
+        ]
+    return row
+
+
+def _prompt_completion(found: Findings, taken: Row, _options: FormatOptions) -> Row | None:
+    prompt, completion = _text(found, taken, "prompt"), _text(found, taken, "completion")
+    if prompt is None or completion is None:
+        return None
+    messages = [*_optional_system(taken), _turn("user", prompt), _turn("assistant", completion)]
+    return {"messages": messages}
+
+
+def _alpaca(found: Findings, taken: Row, _options: FormatOptions) -> Row | None:
+    instruction, output = _text(found, taken, "instruction"), _text(found, taken, "output")
+    if instruction is None or output is None:
+        return None
+    more = taken.get("input")
+    if isinstance(more, str) and more.strip():
+        instruction = f"{instruction}\n\n{more}"
+    messages = _optional_system(taken)
+    for pair in _unpacked(taken.get("history")) or ():
+        if isinstance(pair, list) and len(pair) == 2:
+            messages += [_turn("user", pair[0]), _turn("assistant", pair[1])]
+    return {"messages": [*messages, _turn("user", instruction), _turn("assistant", output)]}
+
+
+def _sharegpt(found: Findings, taken: Row, options: FormatOptions) -> Row | None:
+    turns = _unpacked(taken.get("conversations"))
+    if not isinstance(turns, list) or not turns:
+        found.add("empty_field", "/conversations", field="conversations")
+        return None
+    messages = _optional_system(taken)
+    calls = 0
+    for index, turn in enumerate(turns):
+        at = f"/conversations/{index}"
+        if not isinstance(turn, dict):
+            found.add("not_an_object", at, found="bare value")
+            return None
+        speaker = turn.get("from", turn.get("role"))
+        role = options.roles.get(str(speaker)) or SPEAKERS.get(str(speaker).strip().casefold())
+        if role is None:
+            found.add("unknown_speaker", at, role=shown(speaker))
+            return None
+        content = turn.get("value", turn.get("content"))
+        if role == "function_call":
+            calls += 1
+            messages.append(_called(content, f"call_{calls}"))
+        elif role == "tool" and calls:
+            messages.append(_turn("tool", content) | {"tool_call_id": f"call_{calls}"})
+        else:
+            message = _turn(role, content)
+            messages.append(message | {"weight": turn["weight"]} if "weight" in turn else message)
+    row: Row = {"messages": messages}
+    tools = _unpacked(taken.get("tools"))
+    if isinstance(tools, list) and tools:
+        row["tools"] = [
+            tool if not isinstance(tool, dict) or "function" in tool
+            else {"type": "function", "function": tool}
+            for tool in tools
+        ]  # fmt: skip
+    return row
+
+
+def _called(content: Any, call_id: str) -> Row:
+    """ShareGPT writes a call as JSON text: {"name": …, "arguments": {…}}."""
+    call = _unpacked(content)
+    function = call if isinstance(call, dict) else {"name": None, "arguments": content}
+    function = {key: function.get(key) for key in ("name", "arguments")}
+    call = {"id": call_id, "type": "function", "function": function}
+    return {"role": "assistant", "tool_calls": [call]}
+
+
+def _preference(found: Findings, taken: Row, _options: FormatOptions) -> Row | None:
+    if "chosen" not in taken and "rejected" not in taken:
+        row = {field: _unpacked(value) for field, value in taken.items()}
+        row.pop("tools", None)
+        row.pop("system", None)
+        return row
+    prompt = _unpacked(taken.get("prompt"))
+    if isinstance(prompt, str):
+        prompt = [*_optional_system(taken), _turn("user", prompt)]
+    better, worse = (
+        _outputs(_unpacked(taken.get(name)), prompt) for name in ("chosen", "rejected")
+    )
+    if not isinstance(prompt, list) or better is None or worse is None:
+        found.add("empty_field", "", field="prompt, chosen or rejected")
+        return None
+    given: Row = {"messages": prompt}
+    if isinstance(tools := _unpacked(taken.get("tools")), list):
+        given["tools"] = tools
+    return {"input": given, "preferred_output": better, "non_preferred_output": worse}
+
+
+def _outputs(value: Any, prompt: Any) -> list[Any] | None:
+    """An answer as messages; some sets repeat the prompt at its start."""
+    if isinstance(value, str) and value.strip():
+        return [_turn("assistant", value)]
+    if isinstance(value, list) and value:
+        if isinstance(prompt, list) and value[: len(prompt)] == prompt:
+            value = value[len(prompt) :]
+        return list(value)
+    return None
+
+
+_MAKERS: dict[Shape, Maker] = {
+    "chat": _chat,
+    "preference": _preference,
+    "prompt_completion": _prompt_completion,
+    "alpaca": _alpaca,
+    "sharegpt": _sharegpt,
+}

@@ -1,0 +1,162 @@
+"""A file of any kind, opened: what it is, and its rows in the chat or preference format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from service.datasets.checks.findings import Findings
+from service.datasets.errors import refuse
+from service.datasets.formats.csv_records import read_csv
+from service.datasets.formats.detect import binary_container, text_container
+from service.datasets.formats.json_records import read_json, read_jsonl
+from service.datasets.formats.options import FormatOptions
+from service.datasets.formats.parquet_records import read_parquet
+from service.datasets.formats.records import Record
+from service.datasets.formats.shapes import find_shape, make_row
+from service.datasets.formats.transcode import to_utf8
+from service.datasets.formats.unpack import compression_of, unpack
+from service.datasets.formats.xlsx_records import read_xlsx
+from service.datasets.issues import Issue, IssueLog, make_issue, shown
+
+# Columns are gathered from so many records: a field may be absent from the first.
+_LOOKED_AT = 200
+_SHOWN_COLUMNS = 20
+
+
+class SourceFacts(msgspec.Struct, frozen=True):
+    """What a file was found to be. `columns` maps the shape's fields to its columns."""
+
+    bytes: int
+    container: str
+    compression: str | None
+    encoding: str | None
+    delimiter: str | None
+    shape: str
+    row_format: str
+    columns: dict[str, str]
+    unused_columns: list[str]
+
+
+class SourceRow(NamedTuple):
+    """A row in the chat or preference format, not yet checked, or why there is none."""
+
+    line: int
+    value: Any
+    issues: list[Issue]
+
+
+class Source(NamedTuple):
+    """An opened file. `text` is the UTF-8 text of JSON Lines already in the row format."""
+
+    facts: SourceFacts
+    rows: Iterator[SourceRow]
+    text: Path | None
+
+
+def open_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -> Source:
+    """Finds out what `path` is, and reads it.
+
+    Unpacked and transcoded copies go to the folder `work`, which must stay while rows are
+    read. Raises DatasetError for a file that cannot be read as a whole.
+    """
+    size = path.stat().st_size
+    if size == 0:
+        raise refuse("empty_file")
+    with path.open("rb") as file:
+        compression = compression_of(file.read(4))
+    if compression is not None:
+        unpacked = work / "unpacked"
+        unpack(path, unpacked, compression, options)
+        path = unpacked
+    encoding = delimiter = None
+    container = binary_container(path)
+    if container is None:
+        path, encoding = to_utf8(path, work / "text", options, log)
+        container, delimiter = text_container(path)
+        container = options.container or container
+        if container == "csv":
+            delimiter = options.delimiter or delimiter or ","
+    records = _records(path, container, delimiter, options, log)
+    first = list(islice(records, _LOOKED_AT))
+    columns = _columns(first)
+    _check_mapping(columns, options)
+    shape_found = find_shape(columns, options)
+    if shape_found is None:
+        raise _no_shape(first, columns)
+    shape, fields = shape_found
+    used = set(fields.values())
+    facts = SourceFacts(
+        bytes=size,
+        container=container,
+        compression=compression,
+        encoding=encoding,
+        delimiter=delimiter,
+        shape=shape,
+        row_format="preference" if shape == "preference" else "chat",
+        columns=fields,
+        unused_columns=[shown(column) for column in columns if column not in used],
+    )
+    for column in facts.unused_columns:
+        log.add(make_issue("unused_column", None, column=column))
+    rows = _rows(chain(first, records), facts, options)
+    as_is = container == "jsonl" and not options.system and not options.roles
+    as_is = as_is and shape in ("chat", "preference") and "chosen" not in fields
+    as_is = as_is and all(field == column for field, column in fields.items())
+    return Source(facts, rows, path if as_is else None)
+
+
+def _records(
+    path: Path, container: str, delimiter: str | None, options: FormatOptions, log: IssueLog
+) -> Iterator[Record]:
+    if container == "parquet":
+        return read_parquet(path, options)
+    if container == "xlsx":
+        return read_xlsx(path, options, log)
+    if container == "csv":
+        return read_csv(path, delimiter=delimiter or ",")
+    return read_json(path) if container == "json" else read_jsonl(path)
+
+
+def _columns(records: list[Record]) -> list[str]:
+    found: dict[str, None] = {}
+    for record in records:
+        if isinstance(record.value, dict):
+            found.update(dict.fromkeys(record.value))
+    return list(found)
+
+
+def _check_mapping(columns: list[str], options: FormatOptions) -> None:
+    for field, column in options.columns.items():
+        if columns and column not in columns:
+            raise refuse("missing_column", field=shown(field))
+
+
+def _no_shape(records: list[Record], columns: list[str]) -> Exception:
+    if columns:
+        names = ", ".join(shown(column) for column in columns[:_SHOWN_COLUMNS])
+        return refuse("unknown_columns", columns=names)
+    for record in records:
+        if record.issue is not None:
+            return refuse("unknown_format")
+    return refuse("empty_file")
+
+
+def _rows(
+    records: Iterator[Record], facts: SourceFacts, options: FormatOptions
+) -> Iterator[SourceRow]:
+    for line, value, issue in records:
+        if issue is not None:
+            yield SourceRow(line, None, [issue])
+            continue
+        found = Findings(line)
+        if isinstance(value, dict):
+            row = make_row(found, facts.shape, facts.columns, value, options)  # type: ignore[arg-type]
+        else:
+            row = None
+            found.add("not_an_object", "", found="bare value")
+        yield SourceRow(line, row, found.issues)

@@ -1,0 +1,124 @@
+"""Text of any named encoding to UTF-8, line by line, so that a mixed file can be mended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from service.datasets.errors import refuse
+from service.datasets.formats.encodings import NAMES, by_mark, codec_for, guess_legacy, not_utf8
+from service.datasets.formats.options import FormatOptions
+from service.datasets.issues import IssueLog, make_issue
+from service.datasets.limits import MAX_LINE_BYTES
+from service.datasets.lines import FileSlice, LongLine, content_start, read_batches
+
+_SAMPLE_LINES = 2_000
+_SAMPLE_BYTES = 4 * 1024**2
+_BLOCK = 256 * 1024
+
+
+class Text(NamedTuple):
+    """A file of UTF-8 text (the one given, or a transcoded copy) and what it was before."""
+
+    path: Path
+    encoding: str
+
+
+class _Survey(NamedTuple):
+    """How many lines beyond ASCII are UTF-8, how many are not, and some of those."""
+
+    good: int
+    bad: int
+    sample: list[bytes]
+
+
+def to_utf8(path: Path, out: Path, options: FormatOptions, log: IssueLog) -> Text:
+    """Gives the file's text as UTF-8; writes `out` only where there is something to change.
+
+    Lines in another encoding than the rest are read in theirs and said in `log`; a line
+    that no encoding fits is left as it is, for the checks to refuse. Raises DatasetError
+    for an encoding that is not known or that the file is not in.
+    """
+    with path.open("rb") as file:
+        marked = by_mark(file.read(4096))
+    wanted = codec_for(options.encoding) if options.encoding else marked
+    if wanted is None and options.encoding:
+        raise refuse("unknown_encoding")
+    if wanted is not None and wanted.startswith(("utf-16", "utf-32")):
+        _transcode_stream(path, out, wanted)
+        return Text(out, NAMES.get(wanted, wanted))
+    survey = _survey(path)
+    told = "utf-8-sig" if marked == "utf-8-sig" else "utf-8"
+    if not survey.bad and (wanted is None or wanted.startswith("utf-8")):
+        return Text(path, NAMES[told])
+    legacy = wanted if wanted and not wanted.startswith("utf-8") else guess_legacy(survey.sample)
+    if legacy is None:
+        return Text(path, NAMES[told])
+    main = legacy if wanted == legacy or survey.bad >= survey.good else told
+    _transcode_lines(path, out, legacy, main, log)
+    return Text(out, NAMES.get(main, main))
+
+
+def _survey(path: Path) -> _Survey:
+    good = bad = sample_bytes = 0
+    sample: list[bytes] = []
+    with FileSlice(path) as stream:
+        for batch in read_batches(stream):
+            if isinstance(batch, LongLine) or batch.data.isascii():
+                continue
+            foreign = sum(not line.isascii() for line in batch.lines)
+            broken = list(not_utf8(batch.lines)) if not _is_utf8(batch.data) else []
+            bad += len(broken)
+            good += foreign - len(broken)
+            for line in broken:
+                if len(sample) < _SAMPLE_LINES and sample_bytes < _SAMPLE_BYTES:
+                    sample.append(line)
+                    sample_bytes += len(line)
+    return _Survey(good, bad, sample)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _transcode_lines(path: Path, out: Path, legacy: str, main: str, log: IssueLog) -> None:
+    with FileSlice(path, content_start(path)) as stream, out.open("wb") as target:
+        for batch in read_batches(stream):
+            if isinstance(batch, LongLine):
+                log.add(make_issue("line_too_long", batch.line, limit=MAX_LINE_BYTES))
+                target.write(b"\n")
+                continue
+            for number, line in enumerate(batch.lines, batch.first_line):
+                _write_line(target, number, line, legacy, main, log)
+
+
+def _write_line(
+    target: BinaryIO, number: int, line: bytes, legacy: str, main: str, log: IssueLog
+) -> None:
+    if not line.isascii():
+        first, second = ("utf-8", legacy) if main != legacy else (legacy, "utf-8")
+        for codec in (first, second):
+            try:
+                line = line.decode(codec).encode()
+            except UnicodeError:
+                continue
+            if codec != first:
+                log.add(make_issue("mixed_encoding", number, encoding=NAMES.get(codec, codec)))
+            break
+    target.write(line + b"\n")
+
+
+def _transcode_stream(path: Path, out: Path, codec: str) -> None:
+    try:
+        with (
+            path.open(encoding=codec, errors="strict", newline="") as source,
+            out.open("w", encoding="utf-8", errors="surrogatepass", newline="") as target,
+        ):
+            while block := source.read(_BLOCK):
+                target.write(block)
+    except UnicodeError as error:
+        raise refuse("wrong_encoding", encoding=NAMES.get(codec, codec)) from error

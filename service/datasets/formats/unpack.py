@@ -1,0 +1,81 @@
+"""gzip and zstd, unpacked under limits: a small file must not become a full disk."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import zstandard
+
+from service.datasets.errors import refuse
+from service.datasets.formats.options import FormatOptions
+
+Compression = Literal["gzip", "zstd"]
+
+_BLOCK = 256 * 1024
+# A ratio says nothing while little has come out: a header of zeros packs a thousandfold.
+_RATIO_FROM_BYTES = 64 * 1024**2
+_MAX_ZSTD_WINDOW = 128 * 1024**2
+
+
+def compression_of(head: bytes) -> Compression | None:
+    """The compression that a file's first bytes show."""
+    if head.startswith(b"\x1f\x8b"):
+        return "gzip"
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        return "zstd"
+    return None
+
+
+def unpack(path: Path, out: Path, compression: Compression, options: FormatOptions) -> int:
+    """Unpacks `path` to `out`; returns the bytes written.
+
+    Raises DatasetError for damaged data, and where the limits of size or of expansion are
+    passed.
+    """
+    written = 0
+    with path.open("rb") as source, out.open("wb") as target:
+        blocks = _gunzip(source) if compression == "gzip" else _unzstd(source)
+        try:
+            for block in blocks:
+                written += target.write(block)
+                if written > options.max_unpacked_bytes:
+                    raise refuse("unpacks_too_large", limit=options.max_unpacked_bytes)
+                if written > _RATIO_FROM_BYTES and written > source.tell() * options.max_expansion:
+                    raise refuse("unpacks_too_far", limit=options.max_expansion)
+        except (zlib.error, zstandard.ZstdError, EOFError) as error:
+            raise refuse("damaged_archive", kind=compression) from error
+    return written
+
+
+def _gunzip(source: BinaryIO) -> Iterator[bytes]:
+    """All members of a gzip file; zeros after the last one are padding."""
+    member, whole, data = zlib.decompressobj(wbits=31), True, b""
+    while data or (data := source.read(_BLOCK)):
+        if whole and not data.strip(b"\0"):
+            data = b""
+            continue
+        block = member.decompress(data, _BLOCK)
+        if block:
+            yield block
+        whole = member.eof
+        data = member.unused_data if whole else member.unconsumed_tail
+        if whole:
+            member = zlib.decompressobj(wbits=31)
+    while not whole:
+        block = member.decompress(b"", _BLOCK)
+        whole = member.eof
+        if not block and not whole:
+            raise EOFError
+        yield block
+
+
+def _unzstd(source: BinaryIO) -> Iterator[bytes]:
+    reader = zstandard.ZstdDecompressor(max_window_size=_MAX_ZSTD_WINDOW).stream_reader(
+        source, read_across_frames=True, closefd=False
+    )
+    with reader:
+        while block := reader.read(_BLOCK):
+            yield block

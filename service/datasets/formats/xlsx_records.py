@@ -1,0 +1,137 @@
+"""Records of a workbook's sheet: values as they were last calculated, never formulas."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openpyxl  # type: ignore[import-untyped]
+from openpyxl.utils.exceptions import (  # type: ignore[import-untyped]
+    InvalidFileException,
+)
+
+from service.datasets.errors import DatasetError, refuse
+from service.datasets.formats.options import FormatOptions
+from service.datasets.formats.records import Record
+from service.datasets.issues import IssueLog, make_issue
+
+# The reader holds all shared strings of the workbook, so this is a limit of memory.
+_MAX_UNPACKED_BYTES = 512 * 1024**2
+_MAX_EXPANSION = 200
+_RATIO_FROM_BYTES = 16 * 1024**2
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    InvalidFileException,
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    SyntaxError,  # of XML
+    OSError,
+    EOFError,
+)
+_MERGED = re.compile(rb'<mergeCell ref="')
+_BLOCK = 256 * 1024
+
+
+def is_workbook(path: Path) -> bool:
+    """Whether a ZIP archive is an XLSX workbook."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "xl/workbook.xml" in archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
+
+
+def read_xlsx(path: Path, options: FormatOptions, log: IssueLog) -> Iterator[Record]:
+    """The rows below the header row, as objects of strings and numbers.
+
+    Cells of a merged area but its first are empty, and a formula that was never calculated
+    has no value: both are said in `log`. Raises DatasetError for a damaged workbook, one
+    that unpacks too far, and a sheet that is not there.
+    """
+    _check_archive(path)
+    try:
+        values = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        formulas = openpyxl.load_workbook(path, read_only=True, data_only=False)
+        try:
+            name = _sheet(values, options)
+            _tell_merged(path, values[name], log)
+            yield from _rows(values[name], formulas[name], log)
+        finally:
+            values.close()
+            formulas.close()
+    except DatasetError:
+        raise
+    except _DAMAGE as error:
+        raise refuse("damaged_workbook") from error
+
+
+def _check_archive(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(info.file_size for info in archive.infolist())
+            packed = sum(info.compress_size for info in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise refuse("damaged_workbook") from error
+    if unpacked > _MAX_UNPACKED_BYTES:
+        raise refuse("unpacks_too_large", limit=_MAX_UNPACKED_BYTES)
+    if unpacked > _RATIO_FROM_BYTES and unpacked > packed * _MAX_EXPANSION:
+        raise refuse("unpacks_too_far", limit=_MAX_EXPANSION)
+
+
+def _sheet(book: Any, options: FormatOptions) -> str:
+    if options.sheet is None:
+        return str(book.sheetnames[0])
+    if options.sheet not in book.sheetnames:
+        raise refuse("unknown_sheet", count=len(book.sheetnames))
+    return options.sheet
+
+
+def _tell_merged(path: Path, sheet: Any, log: IssueLog) -> None:
+    """Merged areas stand at the end of the sheet's XML, which the reader does not show."""
+    count, tail = 0, b""
+    with zipfile.ZipFile(path) as archive, archive.open(sheet._worksheet_path) as xml:
+        while block := xml.read(_BLOCK):
+            data = tail + block
+            count += len(_MERGED.findall(data))
+            tail = data[-15:]  # one less than the pattern: no match is counted twice
+    if count:
+        log.add(make_issue("merged_cells", count=count))
+
+
+def _rows(values: Any, formulas: Any, log: IssueLog) -> Iterator[Record]:
+    names: list[str] | None = None
+    pairs = zip(
+        values.iter_rows(values_only=True), formulas.iter_rows(values_only=True), strict=True
+    )
+    for number, (row, written) in enumerate(pairs, 1):
+        if all(cell is None for cell in written):
+            continue
+        if names is None:
+            names = _header(row, number)
+            continue
+        record: dict[str, Any] = {}
+        for name, cell, source in zip(names, row, written, strict=False):
+            if cell is None and isinstance(source, str) and source.startswith("="):
+                log.add(make_issue("formula_without_value", number, f"/{name}"))
+            if cell is not None and name:
+                record[name] = cell if isinstance(cell, str | int | float | bool) else str(cell)
+        yield Record(number, record)
+
+
+def _header(row: tuple[Any, ...], number: int) -> list[str]:
+    names = ["" if cell is None else str(cell).strip() for cell in row]
+    while names and not names[-1]:
+        names.pop()
+    for place, name in enumerate(names):
+        if not name:
+            raise refuse("unnamed_column", number, place=place + 1)
+        if name in names[:place]:
+            raise refuse("duplicate_column", number, place=place + 1)
+    return names

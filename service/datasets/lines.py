@@ -1,0 +1,138 @@
+"""Lines of a file in batches of bytes, and never a line longer than the limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+from service.datasets.limits import BATCH_BYTES, MAX_LINE_BYTES
+
+UTF8_BOM = b"\xef\xbb\xbf"
+
+
+class ByteStream(Protocol):
+    """What is read from: a file, a part of one, or a decompressor."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; empty at the end."""
+
+
+class Batch(NamedTuple):
+    """Whole lines: their bytes as read, and cut at the newlines (without them)."""
+
+    first_line: int
+    data: bytes
+    lines: list[bytes]
+
+    @property
+    def last_line(self) -> int:
+        """The number of its last line."""
+        return self.first_line + len(self.lines) - 1
+
+
+class LongLine(NamedTuple):
+    """A line over the limit, skipped without being held; its number, from 1."""
+
+    line: int
+
+    @property
+    def last_line(self) -> int:
+        """Its own number."""
+        return self.line
+
+
+class FileSlice:
+    """The bytes `start` to `end` of a file, as a stream."""
+
+    def __init__(self, path: Path, start: int = 0, end: int | None = None) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._file.seek(start)
+        self._left = (path.stat().st_size if end is None else end) - start
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; empty at the end of the slice."""
+        block = self._file.read(min(size, self._left))
+        self._left -= len(block)
+        return block
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+def content_start(path: Path) -> int:
+    """Where the text of a file begins: after a UTF-8 byte order mark, if it has one."""
+    with path.open("rb") as file:
+        return len(UTF8_BOM) if file.read(len(UTF8_BOM)) == UTF8_BOM else 0
+
+
+def read_batches(
+    stream: ByteStream,
+    *,
+    first_line: int = 1,
+    max_line_bytes: int = MAX_LINE_BYTES,
+    batch_bytes: int = BATCH_BYTES,
+) -> Iterator[Batch | LongLine]:
+    """Every line of `stream`, in order; memory is one line and one batch at most."""
+    number = first_line
+    parts: list[bytes] = []  # of the line that is not yet whole
+    held = 0
+    while block := stream.read(batch_bytes):
+        end = block.rfind(b"\n")
+        if end < 0 and held <= max_line_bytes:
+            parts.append(block)
+            held += len(block)
+            continue
+        if held > max_line_bytes:
+            parts.clear()
+            yield LongLine(number)
+            number += 1
+            while end < 0 and (block := stream.read(batch_bytes)):
+                end = block.rfind(b"\n")
+            block = block[block.find(b"\n") + 1 :] if end >= 0 else b""
+            end = block.rfind(b"\n")
+        if end >= 0:
+            data = b"".join((*parts, block[:end]))
+            lines = data.split(b"\n")
+            if len(lines[0]) > max_line_bytes:
+                yield LongLine(number)
+                number += 1
+                data = data[len(lines[0]) + 1 :]
+                del lines[0]
+            if lines:
+                yield Batch(number, data, lines)
+                number += len(lines)
+        parts = [block[end + 1 :]] if block[end + 1 :] else []
+        held = sum(map(len, parts))
+    if held > max_line_bytes:
+        yield LongLine(number)
+    elif parts:
+        last = b"".join(parts)
+        yield Batch(number, last, [last])
+
+
+def line_ranges(path: Path, *, start: int, range_bytes: int) -> Iterator[tuple[int, int]]:
+    """Cuts a file from `start` into byte ranges that begin and end at line ends."""
+    size = path.stat().st_size
+    with path.open("rb", buffering=0) as file:
+        while start < size:
+            end = min(start + range_bytes, size)
+            file.seek(end - 1)
+            while end < size:
+                block = file.read(BATCH_BYTES)
+                at = block.find(b"\n")
+                if at >= 0:
+                    end = file.tell() - len(block) + at + 1
+                    break
+                end = file.tell()
+            yield start, end
+            start = end

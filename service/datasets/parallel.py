@@ -1,0 +1,94 @@
+"""Work shared out to forked processes, with the results in order.
+
+A pool of the standard library leaves orphans when its parent is killed. Here each worker
+reads its tasks from a pipe, so the end of the parent is the end of the pipe and of the
+worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+def map_ordered(
+    function: Callable[[_T], _R], tasks: Iterable[_T], *, processes: int = 1
+) -> Iterator[_R]:
+    """Yields `function(task)` for each task, in their order; results must pickle.
+
+    With one process, or one task, all runs in the caller. Raises RuntimeError if a worker
+    dies; an error of `function` passes through.
+    """
+    waiting = deque(tasks)
+    if processes <= 1 or len(waiting) <= 1:
+        yield from map(function, waiting)
+        return
+    workers = [_Worker(function) for _ in range(min(processes, len(waiting)))]
+    try:
+        # Two tasks a worker: one runs while the next waits in the pipe.
+        order: deque[_Worker] = deque()
+        for worker in workers * 2:
+            if waiting:
+                worker.send(waiting.popleft())
+                order.append(worker)
+        while order:
+            worker = order.popleft()
+            result = worker.receive()
+            if waiting:
+                worker.send(waiting.popleft())
+                order.append(worker)
+            yield result
+    finally:
+        for worker in workers:
+            worker.close()
+
+
+class _Worker:
+    """A forked process that answers each task with its result, or with its error."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        context = multiprocessing.get_context("fork")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_serve, args=(function, theirs, self._pipe), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    def send(self, task: Any) -> None:
+        self._pipe.send(task)
+
+    def receive(self) -> Any:
+        try:
+            done, result = self._pipe.recv()
+        except EOFError:
+            raise RuntimeError(
+                "A process that reads the data set died; it may have run out of memory."
+            ) from None
+        if not done:
+            raise result
+        return result
+
+    def close(self) -> None:
+        self._pipe.close()
+        self._process.terminate()
+        self._process.join()
+
+
+def _serve(function: Callable[[Any], Any], pipe: Connection, parents_end: Connection) -> None:
+    parents_end.close()
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            task = pipe.recv()
+            try:
+                answer = (True, function(task))
+            except Exception as error:  # noqa: BLE001 - handed to the parent, which raises it
+                answer = (False, error)
+            pipe.send(answer)

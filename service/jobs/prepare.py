@@ -1,0 +1,134 @@
+"""The cpu task between creation and queue: are the files fit, and what does `auto` mean?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from arq.worker import Retry
+
+from service.config import Settings
+from service.core import ids, logs, metrics, queue
+from service.core.leases import Held, Leases
+from service.core.records import Missing
+from service.files.records import FileRecord, Files, FileStatus
+from service.jobs import lifecycle
+from service.jobs.hyperparameters import resolve
+from service.jobs.records import Failure, JobRecord, Jobs, NewEvent, Status
+from service.models.catalogue import Catalogue
+
+_WAIT_FOR_FILE_S = 0.5
+
+
+class NotFit(Exception):
+    """The job cannot run; its failure says why."""
+
+    def __init__(self, code: str, message: str, param: str) -> None:
+        super().__init__(message)
+        self.failure = Failure(code=code, message=message, param=param)
+
+
+class PrepareJob:
+    """`prepare_job`: validating_files → queued, or failed."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        files: Files,
+        catalogue: Catalogue,
+        leases: Leases,
+        settings: Settings,
+    ) -> None:
+        self._jobs = jobs
+        self._files = files
+        self._catalogue = catalogue
+        self._leases = leases
+        self._min_examples = settings.min_examples
+
+    async def run(self, _ctx: dict[str, Any], project_id: str, job_id: str, attempt: int) -> None:
+        """Run the task; it comes again while a file is still being checked."""
+        with logs.bound(logs.job_id, job_id):
+            try:
+                async with self._leases.hold(job_id, attempt):
+                    await self._prepare(project_id, job_id, attempt)
+            except (Held, Missing, lifecycle.Superseded):
+                return
+
+    async def _prepare(self, project_id: str, job_id: str, attempt: int) -> None:
+        job = await self._jobs.get(project_id, job_id)
+        if job is None or job.status is not Status.VALIDATING or job.attempt != attempt:
+            return
+        try:
+            training = await self._checked(job, job.training_file, "training_file")
+            if job.validation_file is not None:
+                await self._checked(job, job.validation_file, "validation_file")
+            await self._queue(job, training)
+        except NotFit as e:
+            await fail(self._jobs, job, None, e.failure)
+
+    async def _checked(self, job: JobRecord, file_id: str, param: str) -> FileRecord:
+        """The file, when its check has ended well. Raises NotFit, or Retry to wait."""
+        record = await self._files.get(job.project_id, file_id, ids.now_s())
+        if record is None:
+            raise NotFit("file_not_found", f"The file {file_id} was deleted.", param)
+        if record.status is FileStatus.UPLOADED:
+            raise Retry(defer=_WAIT_FOR_FILE_S)
+        if record.status is FileStatus.ERROR:
+            raise NotFit(
+                f"invalid_{param}",
+                record.status_details or "The file is invalid",
+                param,
+            )
+        rows = record.rows or 0
+        if param == "training_file" and rows < self._min_examples:
+            raise NotFit(
+                "invalid_n_examples",
+                f"Training file has {rows} example(s), but must have at least "
+                f"{self._min_examples} examples",
+                param,
+            )
+        return record
+
+    async def _queue(self, job: JobRecord, training: FileRecord) -> None:
+        entry = self._catalogue.get(job.model)
+        if entry is None:
+            raise NotFit(
+                "model_not_found",
+                f"The base model {job.model} is no longer offered.",
+                "model",
+            )
+        chosen = resolve(
+            job.hyperparameters,
+            rows=training.rows or 0,
+            parameters=entry.parameters,
+            context_length=entry.context_length,
+        )
+        told = [
+            NewEvent(message="Files validated, moving job to queued state"),
+            NewEvent(
+                message=(
+                    f"Hyperparameters: n_epochs {chosen.n_epochs}, batch_size "
+                    f"{chosen.batch_size}, learning_rate {chosen.learning_rate:g}, lora r "
+                    f"{chosen.lora.r}, quantization {chosen.quantization}"
+                )
+            ),
+        ]
+        await self._jobs.change(
+            job.project_id,
+            job.id,
+            lambda current: lifecycle.prepare(current, chosen, ids.now_s()),
+            events=lambda _: told,
+        )
+        await queue.enqueue(
+            self._jobs.redis, queue.GPU, "train", job.project_id, job.id, job.attempt
+        )
+
+
+async def fail(jobs: Jobs, job: JobRecord, attempt: int | None, failure: Failure) -> None:
+    """Write a job's failure, once, and count it."""
+    await jobs.change(
+        job.project_id,
+        job.id,
+        lambda current: lifecycle.fail(current, attempt, failure, ids.now_s()),
+        events=lambda _: [NewEvent(message=failure.message, level="error")],
+    )
+    metrics.JOBS.labels(Status.FAILED).inc()

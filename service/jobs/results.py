@@ -1,0 +1,56 @@
+"""The result file of a job: its metrics, step by step, as plain CSV."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+
+from service.core import ids
+from service.files.records import FileRecord, Files, FileStatus, Purpose
+from service.jobs.records import JobRecord, Jobs
+
+_PAGE = 1000
+_COLUMNS = {
+    "step": "step",
+    "train_loss": "train_loss",
+    "train_accuracy": "train_mean_token_accuracy",
+    "valid_loss": "valid_loss",
+    "valid_mean_token_accuracy": "valid_mean_token_accuracy",
+}
+
+
+async def write_results(job: JobRecord, jobs: Jobs, files: Files) -> FileRecord:
+    """Store the job's metrics as a file; the same file again where it is there already."""
+    file_id = ids.FILE + job.id.removeprefix(ids.JOB)
+    known = await files.records.get(job.project_id, file_id)
+    if known is not None:
+        return known
+    data = (await _csv(job, jobs)).encode()
+    record = FileRecord(
+        id=file_id,
+        project_id=job.project_id,
+        created_at=ids.now_s(),
+        filename="step_metrics.csv",
+        purpose=Purpose.RESULTS,
+        bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        status=FileStatus.PROCESSED,
+    )
+    await files.storage.put_bytes(record.content_key, data)
+    return await files.add(record)
+
+
+async def _csv(job: JobRecord, jobs: Jobs) -> str:
+    rows: dict[int, dict[str, object]] = {}
+    cursor: str | None = None
+    while events := await jobs.events_after(job.project_id, job.id, cursor, _PAGE):
+        cursor = events[-1].id
+        # A step that was trained again after a recovery counts as it came out last.
+        rows |= {int(e.data["step"]): e.data for e in events if e.type == "metrics"}
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for step in sorted(rows):
+        writer.writerow([rows[step].get(name, "") for name in _COLUMNS.values()])
+    return out.getvalue()

@@ -1,0 +1,193 @@
+"""The gpu task: take an attempt under a lease, run it, and write how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import Any
+
+from service.config import Settings
+from service.core import ids, logs, metrics, queue
+from service.core.leases import Held, Leases
+from service.core.records import Missing
+from service.core.redis import REDIS_ERRORS
+from service.core.storage import Storage, StorageError
+from service.files.records import Files
+from service.jobs import lifecycle
+from service.jobs.attempt import Attempt, Outcome
+from service.jobs.prepare import fail
+from service.jobs.records import Failure, JobRecord, Jobs, NewEvent, Status
+from service.models.catalogue import Catalogue
+from service.models.registry import ModelRegistry
+
+log = logging.getLogger(__name__)
+_LOOK_S = 1.0  # how soon a cancel or a pause is noticed
+
+
+class Train:
+    """`train`: queued → running → an end, or back into the queue."""
+
+    def __init__(
+        self,
+        *,
+        jobs: Jobs,
+        files: Files,
+        registry: ModelRegistry,
+        catalogue: Catalogue,
+        storage: Storage,
+        leases: Leases,
+        settings: Settings,
+    ) -> None:
+        self._jobs = jobs
+        self._files = files
+        self._registry = registry
+        self._catalogue = catalogue
+        self._storage = storage
+        self._leases = leases
+        self._settings = settings
+        self.draining = asyncio.Event()  # the worker is told to go
+
+    async def run(self, _ctx: dict[str, Any], project_id: str, job_id: str, attempt: int) -> None:
+        """Run the task. What another worker or attempt has taken over is left alone."""
+        with logs.bound(logs.job_id, job_id):
+            try:
+                async with self._leases.hold(job_id, attempt) as lease_lost:
+                    await self._train(project_id, job_id, attempt, lease_lost)
+            except (Held, Missing, lifecycle.Superseded):
+                log.info("attempt %d is not ours to run", attempt)
+
+    async def _train(
+        self, project_id: str, job_id: str, number: int, lease_lost: asyncio.Event
+    ) -> None:
+        if self.draining.is_set():
+            return  # stays queued: the reconciler enqueues it for another worker
+        job = await self._jobs.change(
+            project_id,
+            job_id,
+            lambda job: lifecycle.start(job, number, ids.now_s()),
+            events=lambda job: [_started_event(job)],
+        )
+        _observe_wait(job)
+        entry = self._catalogue.get(job.model)
+        if entry is None:
+            message = f"The base model {job.model} is no longer offered."
+            failure = Failure(code="model_not_found", message=message, param="model")
+            await fail(self._jobs, job, number, failure)
+            return
+        attempt = Attempt(
+            job,
+            entry,
+            jobs=self._jobs,
+            files=self._files,
+            registry=self._registry,
+            storage=self._storage,
+            settings=self._settings,
+        )
+        began = time.monotonic()
+        with metrics.JOBS_RUNNING.track_inprogress():
+            outcome = await self._watched(attempt, lease_lost)
+        metrics.JOB_SECONDS.labels("training").observe(time.monotonic() - began)
+        await self._after(job, outcome)
+
+    async def _watched(self, attempt: Attempt, lease_lost: asyncio.Event) -> Outcome:
+        """Run the attempt, and end it when the job, the lease or the worker says so."""
+        running = asyncio.create_task(attempt.run())
+        watching = asyncio.create_task(self._watch(attempt, lease_lost))
+        try:
+            return await running
+        except StorageError as e:
+            log.warning("the attempt ended on storage: %s", e)
+            return Outcome.LOST
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+            if not running.done():
+                running.cancel()
+                await attempt.kill()
+
+    async def _watch(self, attempt: Attempt, lease_lost: asyncio.Event) -> None:
+        while True:
+            try:
+                job = await self._jobs.get(attempt.job.project_id, attempt.job.id)
+            except REDIS_ERRORS:
+                job = attempt.job  # the training goes on while Redis is away
+            if (
+                lease_lost.is_set()
+                or job is None
+                or job.attempt != attempt.number
+                or job.status is Status.CANCELLED
+            ):
+                log.info("the attempt is over: the trainer is killed")
+                await attempt.kill()
+                return
+            if job.status is Status.PAUSED or self.draining.is_set():
+                await attempt.stop()
+                return
+            await asyncio.sleep(_LOOK_S)
+
+    async def _after(self, job: JobRecord, outcome: Outcome) -> None:
+        if outcome is Outcome.FINISHED:
+            return
+        number = job.attempt
+        if outcome is Outcome.STOPPED:
+            current = await self._jobs.change(
+                job.project_id,
+                job.id,
+                lambda current: lifecycle.hand_back(current, number, ids.now_s()),
+                events=_handed_back_events,
+            )
+        else:
+            metrics.JOB_ATTEMPTS_LOST.labels("trainer_died").inc()
+            current = await lose(self._jobs, job, self._settings.max_attempts_without_progress)
+        if current.status is Status.QUEUED:
+            await queue.enqueue(
+                self._jobs.redis,
+                queue.GPU,
+                "train",
+                job.project_id,
+                job.id,
+                current.attempt,
+            )
+
+
+async def lose(jobs: Jobs, job: JobRecord, most_fruitless: int) -> JobRecord:
+    """Write that the attempt is lost: the next is queued, or the job fails."""
+
+    def events(after: JobRecord) -> list[NewEvent]:
+        if after.error is not None:
+            return [NewEvent(message=after.error.message, level="error")]
+        return [
+            NewEvent(
+                message=f"Attempt {job.attempt} was lost; attempt {after.attempt} goes on from "
+                "the newest checkpoint",
+                level="warn",
+                data={"attempt": after.attempt},
+            )
+        ]
+
+    return await jobs.change(
+        job.project_id,
+        job.id,
+        lambda current: lifecycle.lose(current, job.attempt, most_fruitless, ids.now_s()),
+        events=events,
+    )
+
+
+def _handed_back_events(job: JobRecord) -> list[NewEvent]:
+    if job.status is Status.PAUSED:
+        return [NewEvent(message="The trainer stopped; progress is kept")]
+    return [NewEvent(message="The worker shuts down; the job goes back into the queue")]
+
+
+def _started_event(job: JobRecord) -> NewEvent:
+    if job.attempt == 1:
+        return NewEvent(message="Fine-tuning job started")
+    return NewEvent(message=f"Fine-tuning job started again (attempt {job.attempt})")
+
+
+def _observe_wait(job: JobRecord) -> None:
+    if job.queued_at is not None:
+        metrics.JOB_SECONDS.labels("queued").observe(max(0, ids.now_s() - job.queued_at))

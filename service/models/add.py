@@ -1,0 +1,110 @@
+"""`models add`: a local folder or a GGUF file becomes a base model of the catalogue."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
+from service.models.inspect import ModelRefused, inspect_folder
+
+_MAX_HEADER_BYTES = 100 * 1024 * 1024  # safetensors' own limit
+
+
+def add_model(
+    source: Path,
+    *,
+    catalogue: Catalogue,
+    models_dir: Path,
+    model_id: str,
+    license_id: str,
+    languages: tuple[str, ...] = (),
+    context_length: int | None = None,
+) -> BaseModelEntry:
+    """Check a model and put it into the catalogue.
+
+    A Hugging Face folder is used where it lies; a GGUF file is dequantised once into
+    `models_dir/<id>`. Raises ModelRefused, CatalogueError.
+    """
+    if catalogue.get(model_id) is not None:
+        raise CatalogueError(f"the catalogue has a model '{model_id}' already")
+    if source.suffix.lower() == ".gguf":
+        folder = _from_gguf(source, models_dir / model_id.replace("/", "--"))
+    else:
+        folder = source.resolve()
+    facts = inspect_folder(folder)
+    entry = BaseModelEntry(
+        id=model_id,
+        path=folder,
+        license=license_id,
+        context_length=min(context_length or facts.context_length, facts.context_length),
+        languages=languages,
+        parameters=count_parameters(folder),
+        created_at=int(time.time()),
+    )
+    catalogue.add(entry)
+    return entry
+
+
+def count_parameters(folder: Path) -> int:
+    """How many weights a folder holds, from the headers of its safetensors alone."""
+    total = 0
+    for file in folder.glob("*.safetensors"):
+        for tensor in _header(file).values():
+            size = 1
+            for dimension in tensor.get("shape", ()):
+                size *= dimension
+            total += size
+    if total <= 1:
+        raise ModelRefused(f"the safetensors of {folder.name} hold no weights")
+    return total
+
+
+def _header(file: Path) -> dict[str, dict[str, list[int]]]:
+    try:
+        with file.open("rb") as source:
+            (length,) = struct.unpack("<Q", source.read(8))
+            if length > _MAX_HEADER_BYTES:
+                raise ModelRefused(f"{file.name} is not a safetensors file")
+            header = msgspec.json.decode(source.read(length))
+    except (struct.error, msgspec.DecodeError) as e:
+        raise ModelRefused(f"{file.name} is not a safetensors file") from e
+    header.pop("__metadata__", None)
+    return dict(header)
+
+
+def _from_gguf(source: Path, target: Path) -> Path:
+    """Dequantise in a process of its own (it needs torch); the folder appears whole."""
+    if not source.is_file():
+        raise ModelRefused(f"{source} is not a file")
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "service.training.dequantise",
+                str(source),
+                str(part),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise ModelRefused(f"{source.name} could not be converted: {last[:300]}")
+        part.rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return target

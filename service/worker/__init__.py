@@ -1,0 +1,1 @@
+"""The worker: arq on the cpu and gpu queues, and the reconciler that loses nothing."""

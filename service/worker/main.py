@@ -1,0 +1,174 @@
+"""The worker process: one arq worker a queue, in one event loop.
+
+SIGTERM drains: no new task is taken, a running training keeps a checkpoint and goes back
+into the queue, then the process ends. A second SIGTERM ends it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, cast
+
+from arq.worker import Worker, func
+
+from service.config import Settings
+from service.core import logs, queue, workers
+from service.core.leases import Leases
+from service.core.redis import REDIS_ERRORS, connect, from_json, to_json
+from service.core.storage import Storage
+from service.files.check import CheckFile
+from service.files.records import Files
+from service.jobs.prepare import PrepareJob
+from service.jobs.records import Jobs
+from service.jobs.train import Train
+from service.models.catalogue import Catalogue
+from service.models.registry import ModelRegistry
+from service.worker.probes import serve_probes
+from service.worker.reconciler import Reconciler
+
+if TYPE_CHECKING:
+    from arq.typing import WorkerCoroutine
+
+log = logging.getLogger(__name__)
+
+# A training must outlive an outage of Redis: about two minutes of tries per command.
+_REDIS_RETRIES = 120
+_PREPARE_TRIES = 1_000_000  # it comes again while a file is being checked
+
+
+class WorkerProcess:
+    """Everything one worker runs."""
+
+    def __init__(self, settings: Settings, queues: Sequence[str]) -> None:
+        self._settings = settings
+        self._queues = queues
+        self._redis = connect(
+            settings.redis_url.get_secret_value(),
+            retries=_REDIS_RETRIES,
+            max_connections=32,
+        )
+        storage = Storage.from_url(settings.storage_url)
+        catalogue = Catalogue(settings.models_file)
+        leases = Leases(self._redis, settings.worker_name, lease_s=settings.lease_s)
+        jobs, files = Jobs(self._redis), Files(self._redis, storage)
+        registry = ModelRegistry(self._redis, catalogue, cache_s=0)
+        self._check_file = CheckFile(files, leases, settings)
+        self._prepare_job = PrepareJob(jobs, files, catalogue, leases, settings)
+        self._train = Train(
+            jobs=jobs,
+            files=files,
+            registry=registry,
+            catalogue=catalogue,
+            storage=storage,
+            leases=leases,
+            settings=settings,
+        )
+        self._reconciler = Reconciler(self._redis, jobs, files, leases, settings)
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        arq_workers = [self._arq_worker(name) for name in self._queues]
+        background = [asyncio.create_task(_kept_running(worker)) for worker in arq_workers] + [
+            asyncio.create_task(self._reconciler.run()),
+            asyncio.create_task(self._announce()),
+        ]
+        async with serve_probes(self._redis, self._settings):
+            log.info(
+                "worker %s takes: %s",
+                self._settings.worker_name,
+                ", ".join(self._queues),
+            )
+            await self._stopping.wait()
+            await self._drain(arq_workers)
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+        with contextlib.suppress(*REDIS_ERRORS):
+            await workers.leave(self._redis, self._settings.worker_name)
+        await self._redis.aclose()
+
+    def _arq_worker(self, name: str) -> Worker:
+        tasks = {
+            "cpu": [
+                func(_coroutine(self._check_file.run), name="check_file", max_tries=1),
+                func(
+                    _coroutine(self._prepare_job.run), name="prepare_job", max_tries=_PREPARE_TRIES
+                ),
+            ],
+            "gpu": [func(_coroutine(self._train.run), name="train", max_tries=1)],
+        }
+        return Worker(
+            functions=tasks[name],
+            queue_name=queue.QUEUES[name],
+            redis_pool=self._redis,
+            handle_signals=False,
+            max_jobs=1 if name == "gpu" else self._settings.cpu_tasks,
+            job_timeout=queue.TASK_TIMEOUT_S,
+            keep_result=0,
+            poll_delay=0.2,
+            health_check_interval=10,
+            job_serializer=to_json,
+            job_deserializer=from_json,
+            log_results=False,
+        )
+
+    def _on_signal(self) -> None:
+        if self._stopping.is_set():
+            log.warning("told to stop twice: ending at once")
+            raise SystemExit(1)
+        log.info("draining: running trainings keep a checkpoint and go back into the queue")
+        self._stopping.set()
+
+    async def _drain(self, arq_workers: Sequence[Worker]) -> None:
+        self._train.draining.set()
+        running = [task for worker in arq_workers for task in worker.tasks.values()]
+        for worker in arq_workers:
+            worker.allow_pick_jobs = False
+        if running:
+            # The trainer has its grace; uploading what it kept takes a while more.
+            await asyncio.wait(running, timeout=2 * self._settings.stop_grace_s)
+
+    async def _announce(self) -> None:
+        while True:
+            try:
+                await workers.announce(
+                    self._redis, self._settings.worker_name, ",".join(self._queues)
+                )
+            except REDIS_ERRORS as e:
+                log.warning("Redis is away: %s", type(e).__name__)
+            await asyncio.sleep(workers.HEARTBEAT_S)
+
+
+def _coroutine(run: Callable[..., Awaitable[None]]) -> WorkerCoroutine:
+    """A bound method as arq's protocol, which it meets but for its typing."""
+    return cast("WorkerCoroutine", run)
+
+
+async def _kept_running(worker: Worker) -> None:
+    """arq's loop ends on the first lost connection; its running tasks live on beside it."""
+    while True:
+        try:
+            await worker.main()
+        except REDIS_ERRORS as e:
+            log.warning("queue %s: Redis is away: %s", worker.queue_name, type(e).__name__)
+            await asyncio.sleep(1)
+
+
+def main(queues: Sequence[str]) -> None:
+    """Run a worker on the given queues until it is told to stop."""
+    settings = Settings()
+    logs.configure("worker", settings.log_level)
+    logging.getLogger("arq").setLevel(logging.WARNING)
+    asyncio.run(_main(settings, queues))
+
+
+async def _main(settings: Settings, queues: Sequence[str]) -> None:
+    await WorkerProcess(settings, queues).run()

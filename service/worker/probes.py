@@ -1,0 +1,48 @@
+"""The worker's own port: `/livez`, `/readyz`, `/metrics`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from arq.connections import ArqRedis
+from prometheus_client import generate_latest
+
+from service.config import Settings
+from service.core.health import observe_queues, passes
+
+
+@asynccontextmanager
+async def serve_probes(redis: ArqRedis, settings: Settings) -> AsyncIterator[None]:
+    """Serve the probes inside the block."""
+
+    async def livez(_: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def readyz(_: web.Request) -> web.Response:
+        ready = await passes(_answers)
+        body = {
+            "status": "ok" if ready else "away",
+            "parts": {"redis": "ok" if ready else "away"},
+        }
+        return web.json_response(body, status=200 if ready else 503)
+
+    async def _answers() -> bool:
+        return bool(await redis.ping())
+
+    async def prometheus(_: web.Request) -> web.Response:
+        await observe_queues(redis)
+        return web.Response(body=generate_latest(), headers={"content-type": "text/plain"})
+
+    app = web.Application()
+    app.router.add_get("/livez", livez)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", prometheus)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.worker_host, settings.worker_port).start()
+        yield
+    finally:
+        await runner.cleanup()

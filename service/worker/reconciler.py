@@ -1,0 +1,131 @@
+"""Finds work that nobody does, and puts it back into its queue.
+
+Records are written before queue entries, and a worker may die at any moment; so every
+few seconds each worker compares records with queue and leases:
+
+- a file or job whose queue entry is missing is enqueued (arq refuses doubles);
+- one that was taken, and has had no lease for half a lease time, was lost: it goes on
+  under the next attempt number.
+
+Every step is fenced and may run in many workers at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+
+from arq.connections import ArqRedis
+
+from service.config import Settings
+from service.core import ids, metrics, queue
+from service.core.leases import Leases
+from service.core.queue import EntryState
+from service.core.records import Missing
+from service.core.redis import REDIS_ERRORS, reply
+from service.files.records import UNCHECKED, FileRecord, Files, FileStatus
+from service.jobs import lifecycle
+from service.jobs.records import ACTIVE, FINAL, JobRecord, Jobs, Status
+from service.jobs.train import lose
+
+log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Repairs the gap between records and queues."""
+
+    def __init__(
+        self,
+        redis: ArqRedis,
+        jobs: Jobs,
+        files: Files,
+        leases: Leases,
+        settings: Settings,
+    ) -> None:
+        self._redis = redis
+        self._jobs = jobs
+        self._files = files
+        self._leases = leases
+        self._every_s = settings.reconcile_every_s
+        self._patience_s = settings.lease_s / 2
+        self._most_fruitless = settings.max_attempts_without_progress
+
+    async def run(self) -> None:
+        """Go round for ever; an outage of Redis skips a round."""
+        while True:
+            try:
+                await self.once()
+            except REDIS_ERRORS as e:
+                log.warning("Redis is away, nothing reconciled: %s", type(e).__name__)
+            await asyncio.sleep(self._every_s * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+
+    async def once(self) -> None:
+        """One round over all unfinished files and jobs."""
+        for member in await reply(self._redis.smembers(UNCHECKED)):
+            project_id, file_id = member.decode().split("/", 1)
+            await self._file(project_id, file_id, member)
+        for project_id, job_id in await self._jobs.active():
+            with contextlib.suppress(lifecycle.Superseded, Missing):
+                await self._job(project_id, job_id)
+
+    async def _file(self, project_id: str, file_id: str, member: bytes) -> None:
+        record = await self._files.get(project_id, file_id, ids.now_s())
+        if record is None or record.status is not FileStatus.UPLOADED:
+            await reply(self._redis.srem(UNCHECKED, member))
+            return
+        if await self._abandoned("check_file", record.id, record.attempt):
+            with contextlib.suppress(Missing):
+                record = await self._files.records.update(project_id, file_id, _next_check)
+        await queue.enqueue(
+            self._redis, queue.CPU, "check_file", project_id, file_id, record.attempt
+        )
+
+    async def _job(self, project_id: str, job_id: str) -> None:
+        job = await self._jobs.get(project_id, job_id)
+        if job is None or job.status in FINAL:
+            await reply(self._redis.srem(ACTIVE, f"{project_id}/{job_id}"))
+            return
+        if job.status is Status.VALIDATING:
+            await self._preparing(job)
+        elif job.status is Status.QUEUED:
+            await self._queued(job)
+        elif job.status is Status.RUNNING:
+            await self._running(job)
+
+    async def _preparing(self, job: JobRecord) -> None:
+        if await self._abandoned("prepare_job", job.id, job.attempt):
+            job = await self._jobs.change(job.project_id, job.id, lifecycle.prepare_again)
+        await queue.enqueue(
+            self._redis, queue.CPU, "prepare_job", job.project_id, job.id, job.attempt
+        )
+
+    async def _queued(self, job: JobRecord) -> None:
+        if await self._abandoned("train", job.id, job.attempt):
+            # Taken by a worker that died before it wrote "running".
+            job = await self._jobs.change(
+                job.project_id,
+                job.id,
+                lambda j: lifecycle.requeue(j, job.attempt, ids.now_s()),
+            )
+        await queue.enqueue(self._redis, queue.GPU, "train", job.project_id, job.id, job.attempt)
+
+    async def _running(self, job: JobRecord) -> None:
+        if await self._leases.unheld_s(job.id, job.attempt) < self._patience_s:
+            return
+        log.warning("job %s: attempt %d has no living worker", job.id, job.attempt)
+        metrics.JOB_ATTEMPTS_LOST.labels("worker_died").inc()
+        after = await lose(self._jobs, job, self._most_fruitless)
+        if after.status is Status.QUEUED:
+            await self._queued(after)
+
+    async def _abandoned(self, function: str, subject_id: str, attempt: int) -> bool:
+        """Whether a worker took the entry and then died."""
+        if await queue.state(self._redis, function, subject_id, attempt) is not EntryState.TAKEN:
+            return False
+        return await self._leases.unheld_s(subject_id, attempt) >= self._patience_s
+
+
+def _next_check(record: FileRecord) -> FileRecord:
+    return record.model_copy(update={"attempt": record.attempt + 1})

@@ -1,0 +1,145 @@
+"""From names to folders, on real Valkey, real storage and real files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from service.core.redis import connect
+from service.core.storage import Storage
+from service.inference.adapter_cache import AdapterCache
+from service.inference.adapters import AdapterBroken, Adapters, AdapterUnavailable
+
+BASE = "tiny-base"
+NAME = f"ft:{BASE}:acme:tone:abc123"
+LAYER = "model.layers.0.mlp.up_proj"
+
+
+def safetensors(shapes: dict[str, tuple[int, int]]) -> bytes:
+    header, offset = {}, 0
+    for name, (rows, columns) in shapes.items():
+        end = offset + 4 * rows * columns
+        header[name] = {
+            "dtype": "F32",
+            "shape": [rows, columns],
+            "data_offsets": [offset, end],
+        }
+        offset = end
+    raw = json.dumps(header).encode()
+    return len(raw).to_bytes(8, "little") + raw + bytes(offset)
+
+
+@pytest.fixture
+def storage(tmp_path) -> Storage:
+    return Storage.from_url(f"file://{tmp_path}/storage")
+
+
+@pytest.fixture
+def adapters(registry, storage, tmp_path) -> Adapters:
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "config.json").write_text("{}")
+    (base / "model.safetensors").write_bytes(safetensors({f"{LAYER}.weight": (12, 6)}))
+    cache = AdapterCache(tmp_path / "cache", 1_000_000, storage.get_folder)
+    return Adapters(registry, cache, base_model=BASE, base_path=base, max_rank=8)
+
+
+@pytest.fixture
+def put(storage, tmp_path, add_adapter):
+    """Store and register an adapter."""
+
+    async def put(name=NAME, *, base=BASE, layer=LAYER) -> None:
+        source = tmp_path / "source" / name.replace("/", "_")
+        source.mkdir(parents=True)
+        (source / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 2}')
+        weights = {
+            f"base_model.model.{layer}.lora_A.weight": (2, 6),
+            f"base_model.model.{layer}.lora_B.weight": (12, 2),
+        }
+        (source / "adapter_model.safetensors").write_bytes(safetensors(weights))
+        artifact = f"adapters/{name.rsplit(':', 1)[1]}"
+        manifest = await storage.put_folder(artifact, source)
+        await add_adapter(name, base=base, artifact=artifact, digest=manifest.digest)
+
+    return put
+
+
+async def held(adapters: Adapters, name=NAME):
+    async with adapters.hold(name) as path:
+        return path and sorted(p.name for p in path.iterdir())
+
+
+async def test_a_registered_one_is_here(adapters, put):
+    await put()
+    assert await held(adapters) == ["adapter_config.json", "adapter_model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"ft:{BASE}:acme:tone:zzz999",
+        "gpt-4o",
+        "",
+        "../../etc/passwd",
+        "ft:../../../etc:acme:tone:abc123",
+        "ft:tiny-base:acme:../tone:abc123",
+        f"{NAME}\n",
+        f"{NAME}*",
+        "x" * 10_000,
+    ],
+)
+async def test_what_is_not_registered_is_none(adapters, put, tmp_path, name):
+    await put()
+    assert await held(adapters, name) is None
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+async def test_one_of_another_base_model_is_none(adapters, put):
+    await put(base="other-base")
+    assert await held(adapters) is None
+
+
+async def test_one_that_lands_nowhere_is_broken_and_remembered(adapters, put, tmp_path):
+    await put(layer="model.layers.7.mlp.up_proj")
+    for _ in range(2):
+        with pytest.raises(AdapterBroken, match="no module"):
+            await held(adapters)
+        shutil.rmtree(tmp_path / "storage", ignore_errors=True)
+
+
+async def test_storage_away_is_unavailable_and_then_it_works(adapters, put, tmp_path):
+    await put()
+    (tmp_path / "storage").rename(tmp_path / "unmounted")
+    with pytest.raises(AdapterUnavailable):
+        await held(adapters)
+    (tmp_path / "unmounted").rename(tmp_path / "storage")
+    assert await held(adapters)
+
+
+async def test_redis_away_is_unavailable_for_new_names_alone(adapters, put, registry, closed_port):
+    await put()
+    await held(adapters)
+    away = connect(f"redis://127.0.0.1:{closed_port}", retries=0)
+    registry.redis = registry.models.redis = away
+    assert await held(adapters)
+    with pytest.raises(AdapterUnavailable):
+        await held(adapters, f"ft:{BASE}:acme:tone:new001")
+    await away.aclose(close_connection_pool=True)
+
+
+def test_without_our_variables_the_plugin_does_nothing(monkeypatch):
+    resolver = pytest.importorskip("service.inference.resolver")
+    monkeypatch.delenv("FINETUNED_ENGINE_MODEL", raising=False)
+    resolver.register()
+    assert resolver.LoRAResolverRegistry.get_supported_resolvers() == set()
+
+
+def test_ids_are_stable_positive_and_apart():
+    resolver = pytest.importorskip("service.inference.resolver")
+    ids = {resolver.stable_id(f"ft:b:acme::{i:06}") for i in range(10_000)}
+    assert len(ids) == 10_000
+    assert min(ids) > 0
+    assert max(ids) < 2**62
+    assert resolver.stable_id("ft:b:acme::abcdef") == resolver.stable_id("ft:b:acme::abcdef")

@@ -1,0 +1,98 @@
+"""Our LoRA products against the plain definition, row by row."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("vllm")
+cpu_lora = pytest.importorskip("service.inference.cpu_lora")
+Plan = cpu_lora.Plan
+
+SLOTS, RANK, WIDTH = 3, 4, 16
+
+
+def expected(slots, y, x, a_stacked, b_stacked, scale, widths):
+    y = y.clone()
+    for row, slot in enumerate(slots):
+        offset = 0
+        for a, b, width in zip(a_stacked, b_stacked, widths, strict=True):
+            if slot >= 0:
+                hidden = x[row] if a is None else a[slot, 0] @ x[row]
+                y[row, offset : offset + width] += (b[slot, 0] @ hidden)[:width] * scale
+            offset += width
+    return y
+
+
+def add(plan, y, x, a, b, scale, widths):
+    cpu_lora.add(plan, y, x, a_stacked=a, b_stacked=b, scale=scale, widths=widths)
+
+
+def tensors(rows, widths, *, pad=0, embedding=False):
+    torch.manual_seed(0)
+    x = torch.randn(rows, RANK if embedding else WIDTH)
+    y = torch.randn(rows, sum(widths))
+    a = [None if embedding else torch.randn(SLOTS, 1, RANK, WIDTH) for _ in widths]
+    b = [torch.randn(SLOTS, 1, width + pad, RANK) for width in widths]
+    return y, x, a, b
+
+
+@pytest.mark.parametrize(
+    "slots",
+    [
+        [0, 0, 0, 0],
+        [-1, -1, -1],
+        [0, 1, 2, 0, 1, 2],
+        [-1, 2, -1, 0, 0, -1, 2],
+        [2, 2, 0, 0, 1],
+        [-1, -1, 1, 1],
+        [1],
+        [],
+    ],
+)
+@pytest.mark.parametrize("widths", [(8,), (8, 4, 4)])
+def test_each_row_gets_its_own_adapter_and_the_base_model_none(slots, widths):
+    y, x, a, b = tensors(len(slots), widths)
+    want = expected(slots, y, x, a, b, 0.5, widths)
+    add(Plan.of(slots), y, x, a, b, 0.5, widths)
+    torch.testing.assert_close(y, want)
+
+
+def test_an_adapter_with_bad_numbers_spoils_its_own_rows_only():
+    slots = [0, 1, -1, 0, 1, -1]
+    y, x, a, b = tensors(len(slots), (8,))
+    want = expected(slots, y, x, a, b, 1.0, (8,))
+    a[0][1] = float("nan")
+    add(Plan.of(slots), y, x, a, b, 1.0, (8,))
+    others = [row for row, slot in enumerate(slots) if slot != 1]
+    torch.testing.assert_close(y[others], want[others])
+
+
+def test_a_head_padded_further_than_the_models():
+    y, x, a, b = tensors(3, (8,), pad=5)
+    want = expected([0, -1, 2], y, x, a, b, 1.0, (8,))
+    add(Plan.of([0, -1, 2]), y, x, a, b, 1.0, (8,))
+    torch.testing.assert_close(y, want)
+
+
+def test_embeddings_have_been_looked_up_before():
+    y, x, a, b = tensors(4, (8,), embedding=True)
+    want = expected([0, -1, 1, 0], y, x, a, b, 1.0, (8,))
+    add(Plan.of([0, -1, 1, 0]), y, x, a, b, 1.0, (8,))
+    torch.testing.assert_close(y, want)
+
+
+def test_other_types_are_brought_together():
+    y, x, a, b = tensors(4, (8,))
+    want = expected([0, -1, 1, 0], y, x, a, b, 0.5, (8,))
+    b = [part.to(torch.bfloat16) for part in b]
+    add(Plan.of([0, -1, 1, 0]), y, x, a, b, 0.5, (8,))
+    torch.testing.assert_close(y, want, rtol=0.05, atol=0.2)
+
+
+def test_neighbours_need_no_sorting():
+    assert Plan.of([0, 0, 2, 2]).order is None
+    assert Plan.of([-1, 1, 1]) == Plan(((1, 1, 3),), None)
+    mixed = Plan.of([1, 0, 1, -1])
+    assert mixed.groups == ((0, 0, 1), (1, 1, 3))
+    assert mixed.order.tolist() == [1, 0, 2]
