@@ -61,7 +61,7 @@ class LineDisplay:
         self._console.print(f"  {text}", markup=False)
 
     def step(self, step: int, total: int, loss: float) -> None:
-        if step == 1 or step == total or step % max(1, total // PLAIN_LINES) == 0:
+        if step in (1, total) or step % max(1, total // PLAIN_LINES) == 0:
             self.message(f"step {step}/{total}  loss {loss:.3f}")
 
 

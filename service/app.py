@@ -83,7 +83,7 @@ async def _opened(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             state.probes = _probes(app, settings, upstreams)
             yield
     finally:
-        await redis.aclose()
+        await redis.aclose(close_connection_pool=True)
 
 
 def find_principal(projects: Projects) -> Callable[[str], Awaitable[Principal | None]]:

@@ -63,7 +63,7 @@ async def create_key(data_dir: Path | None, project_name: str, key_name: str, ro
             "--data-dir of a running 'finetuned-server up'."
         ) from e
     finally:
-        await redis.aclose()
+        await redis.aclose(close_connection_pool=True)
 
 
 def _redis_url(data_dir: Path | None) -> str:

@@ -32,6 +32,7 @@ from service.core.storage import StorageError
 log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(rb"[0-9A-Za-z._-]{1,64}")
 T = TypeVar("T")
+_HTTP_CODES = {404: "unknown_url", 405: "method_not_allowed", 413: "request_too_large"}
 
 
 class RequestContext:
@@ -100,7 +101,12 @@ def install_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         return JSONResponse(
-            error_body(_http_message(request, error), "invalid_request_error", None, None),
+            error_body(
+                _http_message(request, error),
+                "invalid_request_error",
+                None,
+                _HTTP_CODES.get(error.status_code),
+            ),
             status_code=error.status_code,
             headers=dict(error.headers or {}),
         )

@@ -9,7 +9,7 @@ class DatasetError(ValueError):
     """The file, or what was asked of it, cannot be used; `issue` says why and how to mend it."""
 
     def __init__(self, issue: Issue) -> None:
-        where = f"line {issue.line}: " if issue.line is not None else ""
+        where = f"line {issue.line}{issue.pointer}: " if issue.line is not None else ""
         super().__init__(f"{where}{issue.message} {issue.fix}")
         self.issue = issue
 

@@ -93,7 +93,7 @@ def valkey(layout: Layout, ports: Ports) -> Service:
         except (RedisError, OSError):
             return False
         finally:
-            await client.aclose()
+            await client.aclose(close_connection_pool=True)
 
     return Service(
         name="valkey",

@@ -124,7 +124,7 @@ async def _first_key(layout: Layout, redis_url: str) -> None:
         _, secret = await projects.create_key(project, "first admin key", Role.ADMIN)
         write_private(layout.api_key, secret)
     finally:
-        await redis.aclose()
+        await redis.aclose(close_connection_pool=True)
 
 
 def _say(text: str) -> None:

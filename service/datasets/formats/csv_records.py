@@ -47,8 +47,8 @@ def read_csv(path: Path, *, delimiter: str) -> Iterator[Record]:
     only if a field holds line breaks. Raises DatasetError for a header that does not name
     its columns, and for a quoted field that never ends.
     """
-    # The limit is the process's own; a field is never longer than a row may be.
-    csv.field_size_limit(MAX_LINE_BYTES)
+    # The limit is the process's own; that of a whole row, below, is reached first.
+    csv.field_size_limit(2 * MAX_LINE_BYTES)
     source = _Lines(path)
     reader = csv.reader(source, delimiter=delimiter, strict=False)
     try:
@@ -100,7 +100,7 @@ class _Lines:
                     raise refuse("line_too_long", batch.line, limit=MAX_LINE_BYTES)
                 for number, line in enumerate(batch.lines, batch.first_line):
                     self.line = number
-                    self._since_row += len(line)
+                    self._since_row += len(line) + 1
                     if self._since_row > MAX_LINE_BYTES:
                         raise refuse("unclosed_quote", number, limit=MAX_LINE_BYTES)
                     # A bad byte must not stop the file: the row's checks see the mark.

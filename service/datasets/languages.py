@@ -1,0 +1,234 @@
+"""The language and the script of a text.
+
+Most scripts are the script of one language, so a look at the code points settles it. Only
+Latin, Cyrillic, Arabic and Devanagari texts are asked of the language model that
+`py3langid` carries. Texts of a few letters are `und`: no method is right about those.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+UNKNOWN = "und"
+_LETTERS_NEEDED = 4
+_LETTERS_NEEDED_LATIN = 8
+_CHARS_READ = 240
+_CONFIDENCE_NEEDED = 0.5
+
+# Ranges of 128 code points, by script; what is not named is common to all (or rare).
+_BLOCKS: tuple[tuple[str, int, int], ...] = (
+    ("Greek", 0x0380, 0x03FF),
+    ("Cyrillic", 0x0400, 0x057F),
+    ("Hebrew", 0x0580, 0x05FF),
+    ("Arabic", 0x0600, 0x07FF),
+    ("Devanagari", 0x0900, 0x097F),
+    ("Bengali", 0x0980, 0x09FF),
+    ("Gurmukhi", 0x0A00, 0x0A7F),
+    ("Gujarati", 0x0A80, 0x0AFF),
+    ("Odia", 0x0B00, 0x0B7F),
+    ("Tamil", 0x0B80, 0x0BFF),
+    ("Telugu", 0x0C00, 0x0C7F),
+    ("Kannada", 0x0C80, 0x0CFF),
+    ("Malayalam", 0x0D00, 0x0D7F),
+    ("Sinhala", 0x0D80, 0x0DFF),
+    ("Thai", 0x0E00, 0x0E7F),
+    ("Lao", 0x0E80, 0x0EFF),
+    ("Tibetan", 0x0F00, 0x0FFF),
+    ("Myanmar", 0x1000, 0x107F),
+    ("Georgian", 0x1080, 0x10FF),
+    ("Hangul", 0x1100, 0x11FF),
+    ("Khmer", 0x1780, 0x17FF),
+    ("Mongolian", 0x1800, 0x187F),
+    ("Latin", 0x1E00, 0x1EFF),
+    ("Kana", 0x3000, 0x30FF),
+    ("Han", 0x3400, 0x9FFF),
+    ("Hangul", 0xAC00, 0xD7FF),
+    ("Han", 0xF900, 0xFAFF),
+    ("Han", 0x20000, 0x323FF),
+)
+SCRIPTS: tuple[str, ...] = (
+    "Common",
+    "Latin",
+    *dict.fromkeys(name for name, _, _ in _BLOCKS if name != "Latin"),
+)
+_NUMBER = {name: index for index, name in enumerate(SCRIPTS)}
+
+# The languages of scripts that have one of weight.
+_BY_SCRIPT = {
+    "Greek": "el",
+    "Hebrew": "he",
+    "Bengali": "bn",
+    "Gurmukhi": "pa",
+    "Gujarati": "gu",
+    "Odia": "or",
+    "Tamil": "ta",
+    "Telugu": "te",
+    "Kannada": "kn",
+    "Malayalam": "ml",
+    "Sinhala": "si",
+    "Thai": "th",
+    "Lao": "lo",
+    "Tibetan": "bo",
+    "Myanmar": "my",
+    "Georgian": "ka",
+    "Hangul": "ko",
+    "Kana": "ja",
+    "Khmer": "km",
+    "Mongolian": "mn",
+}
+# Those asked of the model. A short list keeps short texts from rare languages.
+_MODEL_LANGUAGES = [
+    "en",
+    "de",
+    "fr",
+    "es",
+    "pt",
+    "it",
+    "nl",
+    "sv",
+    "da",
+    "nb",
+    "fi",
+    "pl",
+    "cs",
+    "sk",
+    "hu",
+    "ro",
+    "hr",
+    "sl",
+    "lt",
+    "lv",
+    "et",
+    "tr",
+    "az",
+    "uz",
+    "id",
+    "ms",
+    "tl",
+    "vi",
+    "sw",
+    "af",
+    "sq",
+    "ca",
+    "eu",
+    "gl",
+    "is",
+    "ga",
+    "cy",
+    "mt",
+    "eo",
+    "la",
+    "ru",
+    "uk",
+    "bg",
+    "sr",
+    "mk",
+    "be",
+    "kk",
+    "ky",
+    "mn",
+    "tg",
+    "ar",
+    "fa",
+    "ur",
+    "ps",
+    "ckb",
+    "ug",
+    "hi",
+    "mr",
+    "ne",
+    "sa",
+]
+
+_ONLY_SIMPLIFIED = frozenset(
+    "们这个来为国时说会对着过发里后学没动样还进给让从关应问间现开长东车门见话语认请谢您吗么"
+    "爱亲书买卖电脑网络单号码务层热线邮钱银订购货运费术业产权质量检测试验证级处办经济"
+)
+_ONLY_TRADITIONAL = frozenset(
+    "們這個來為國時說會對著過發裡後學沒動樣還進給讓從關應問間現開長東車門見話語認請謝您嗎麼"
+    "愛親書買賣電腦網絡單號碼務層熱線郵錢銀訂購貨運費術業產權質量檢測試驗證級處辦經濟"
+) - _ONLY_SIMPLIFIED  # fmt: skip
+
+
+def _script_table() -> np.ndarray[Any, np.dtype[np.uint8]]:
+    table = np.zeros(0x110000 >> 7, dtype=np.uint8)
+    table[: 0x0300 >> 7] = _NUMBER["Latin"]
+    for name, first, last in _BLOCKS:
+        table[first >> 7 : (last >> 7) + 1] = _NUMBER[name]
+    return table
+
+
+_TABLE = _script_table()
+_LATIN, _KANA, _HAN = _NUMBER["Latin"], _NUMBER["Kana"], _NUMBER["Han"]
+# Digits, spaces and marks of the two lowest ranges, and the marks beside kana.
+_NO_LETTERS = np.array(
+    [c for c in range(0x80) if not chr(c).isalpha()]
+    + list(range(0x80, 0xC0))
+    + list(range(0x3000, 0x3041)),
+    dtype=np.uint32,
+)
+
+
+class Language(NamedTuple):
+    """An ISO 639-1 code (zh-Hans and zh-Hant for Chinese), and the dominant script."""
+
+    code: str
+    script: str
+    confidence: float
+
+
+def detect(text: str) -> Language:
+    """The language of a text, by its first letters; `und` where too few of them say."""
+    points = np.frombuffer(text[:_CHARS_READ].encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    is_mark = _LETTER_MASK[np.minimum(points, _MASK_SIZE - 1)]
+    counts = np.bincount(_TABLE[points[~is_mark] >> 7], minlength=len(SCRIPTS))
+    counts[0] = 0
+    letters = int(counts.sum())
+    if letters < _LETTERS_NEEDED:
+        return Language(UNKNOWN, "Common", 0.0)
+    top = int(counts.argmax())
+    # Japanese mixes kana and kanji: a tenth of kana is no longer Chinese.
+    if (
+        counts[_KANA]
+        and counts[_KANA] * 10 >= counts[_KANA] + counts[_HAN]
+        and top in (_KANA, _HAN)
+    ):
+        return Language("ja", "Kana", 1.0)
+    script = SCRIPTS[top]
+    if script == "Han":
+        return Language(_chinese(text[:_CHARS_READ]), "Han", 1.0)
+    if script in _BY_SCRIPT:
+        return Language(_BY_SCRIPT[script], script, 1.0)
+    if letters < _LETTERS_NEEDED_LATIN:
+        return Language(UNKNOWN, script, 0.0)
+    code, confidence = _identifier().classify(text[:_CHARS_READ])
+    if confidence < _CONFIDENCE_NEEDED:
+        return Language(UNKNOWN, script, confidence)
+    return Language(str(code), script, float(confidence))
+
+
+_MASK_SIZE = 0x3042
+_LETTER_MASK = np.zeros(_MASK_SIZE, dtype=bool)
+_LETTER_MASK[_NO_LETTERS] = True
+
+
+def _chinese(text: str) -> str:
+    simplified = sum(char in _ONLY_SIMPLIFIED for char in text)
+    traditional = sum(char in _ONLY_TRADITIONAL for char in text)
+    return "zh-Hant" if traditional > simplified else "zh-Hans"
+
+
+@lru_cache(maxsize=1)
+def _identifier() -> Any:
+    from py3langid.langid import (  # type: ignore[import-untyped]
+        MODEL_FILE,
+        LanguageIdentifier,
+    )
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    known = set(identifier.labels)
+    identifier.set_languages([code for code in _MODEL_LANGUAGES if code in known])
+    return identifier

