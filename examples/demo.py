@@ -76,8 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DemoError, openai.OpenAIError) as error:
         print(f"demo failed: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("interrupted; everything is stopped", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        reason = str(interrupt) or "Ctrl-C"
+        print(f"interrupted by {reason}; everything is stopped", file=sys.stderr)
         return 130
 
 
@@ -212,8 +213,8 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=120, highlight=False)
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -51,13 +51,19 @@ def convert(
     Rows with errors are left out and told in the result. Raises DatasetError for a file
     that cannot be read as a whole. Temporary copies lie beside `out`.
     """
-    prepared = prepare(
-        Path(path),
-        Path(out),
-        options or FormatOptions(),
-        processes=processes,
-        max_issues=max_issues,
-    )
+    target = Path(out)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        prepared = prepare(
+            Path(path),
+            part,
+            options or FormatOptions(),
+            processes=processes,
+            max_issues=max_issues,
+        )
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
     return prepared.result
 
 
@@ -68,9 +74,13 @@ def prepare(
     *,
     processes: int = 1,
     max_issues: int = MAX_LISTED,
+    only_errors: bool = False,
 ) -> Prepared:
-    """As `convert`, and keeps the source line of each row: four bytes a row."""
-    log = IssueLog(max_issues)
+    """As `convert`, and keeps the source line of each row: four bytes a row.
+
+    With `only_errors` warnings are counted and not listed.
+    """
+    log = IssueLog(max_issues, only_errors=only_errors)
     lines = array("I")
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unpacked-") as work:
         source = open_source(path, Path(work), options, log)
@@ -92,7 +102,13 @@ def _copy_lines(
     processes: int,
 ) -> ValidationReport:
     row_format: RowFormat = "chat" if source.facts.row_format == "chat" else "preference"
-    found = validate_file(text, row_format=row_format, max_issues=log.limit, processes=processes)
+    found = validate_file(
+        text,
+        row_format=row_format,
+        max_issues=log.limit,
+        only_errors=log.only_errors,
+        processes=processes,
+    )
     log.merge(found.issues, found.counts)
     for number, data, issue in canonical_lines(text, row_format):
         if issue is None:

@@ -13,6 +13,10 @@ class DatasetError(ValueError):
         super().__init__(f"{where}{issue.message} {issue.fix}")
         self.issue = issue
 
+    def __reduce__(self) -> tuple[type[DatasetError], tuple[Issue]]:
+        """As it must be to come out of another process."""
+        return type(self), (self.issue,)
+
 
 def refuse(code: str, line: int | None = None, **detail: str | int) -> DatasetError:
     """The error of that code, to be raised."""

@@ -15,6 +15,7 @@ from ftfy.badness import is_bad
 
 from service.datasets.conversation import Conversation, Turn, take_apart
 from service.datasets.languages import SCRIPTS, UNKNOWN, Language, detect
+from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.lines import FileSlice, LongLine, read_batches
 from service.datasets.personal_data import find_personal_data
 from service.datasets.signatures import Signatures, normalised, signatures
@@ -22,6 +23,10 @@ from service.datasets.tokens import TOKENS_PER_MESSAGE, load_tokenizer
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _PLACES_A_BLOCK = 50
+# Escapes make a canonical line longer than its source, never four times as long.
+_CANONICAL_LINE_BYTES = 4 * MAX_LINE_BYTES
+# Of a row: all tokens, those learnt from, and those before the first that is learnt from.
+TOKEN_KINDS = ("all", "supervised", "before_supervised")
 
 FEATURES = np.dtype(
     [
@@ -67,7 +72,7 @@ class Block(NamedTuple):
     features: FeatureArray
     signatures: Signatures
     languages: list[str]
-    tokens: np.ndarray[Any, np.dtype[np.uint32]]  # [row, model, (all, supervised)]
+    tokens: np.ndarray[Any, np.dtype[np.uint32]]  # [row, model, TOKEN_KINDS]
     fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]]
     """(model, language) -> [rows, characters, tokens, fallback tokens]."""
     personal: Counter[str]
@@ -78,7 +83,7 @@ def read_block(path: Path, start: int, end: int, options: FeatureOptions) -> Blo
     """The features of the canonical rows in a byte range of a file."""
     rows: list[Conversation] = []
     with FileSlice(path, start, end) as stream:
-        for batch in read_batches(stream):
+        for batch in read_batches(stream, max_line_bytes=_CANONICAL_LINE_BYTES):
             if not isinstance(batch, LongLine):
                 rows.extend(take_apart(_decode(line)) for line in batch.lines if line)
     return make_block(rows, options)
@@ -178,24 +183,31 @@ def _tokens(
     np.ndarray[Any, np.dtype[np.uint32]],
     dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]],
 ]:
-    tokens = np.zeros((len(rows), len(options.tokenizers), 2), dtype=np.uint32)
+    tokens = np.zeros((len(rows), len(options.tokenizers), len(TOKEN_KINDS)), dtype=np.uint32)
     fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]] = {}
     turns = [(number, turn) for number, row in enumerate(rows) for turn in row.turns]
+    if not turns:
+        return tokens, fit
+    early = np.array([flag for row in rows for flag in _before_supervised(row)], dtype=bool)
     owners = np.array([number for number, _ in turns], dtype=np.int64)
     supervised = np.array([turn.supervised for _, turn in turns], dtype=bool)
     texts = [turn.text for _, turn in turns]
-    chars = np.bincount(owners, [len(text) for text in texts], len(rows)) if turns else []
+    chars = np.bincount(owners, [len(text) for text in texts], len(rows))
     for place, (model, path) in enumerate(options.tokenizers.items()):
         counted = load_tokenizer(path).count(texts)
         whole = counted.counts + TOKENS_PER_MESSAGE
         # Of a supervised message its text is learnt, and the mark that ends it.
         learnt = (counted.counts + 1) * supervised
-        if turns:
-            tokens[:, place, 0] = np.bincount(owners, whole, len(rows))
-            tokens[:, place, 1] = np.bincount(owners, learnt, len(rows))
-            plain = np.bincount(owners, counted.counts, len(rows))
-            bare = np.bincount(owners, counted.fallbacks, len(rows))
-            for number, language in enumerate(languages):
-                sums = fit.setdefault((model, language), np.zeros(4, dtype=np.int64))
-                sums += np.array([1, chars[number], plain[number], bare[number]], dtype=np.int64)
+        for kind, counts in enumerate((whole, learnt, whole * early)):
+            tokens[:, place, kind] = np.bincount(owners, counts, len(rows))
+        plain = np.bincount(owners, counted.counts, len(rows))
+        bare = np.bincount(owners, counted.fallbacks, len(rows))
+        for number, language in enumerate(languages):
+            sums = fit.setdefault((model, language), np.zeros(4, dtype=np.int64))
+            sums += np.array([1, chars[number], plain[number], bare[number]], dtype=np.int64)
     return tokens, fit
+
+
+def _before_supervised(row: Conversation) -> list[bool]:
+    first = next((i for i, turn in enumerate(row.turns) if turn.supervised), len(row.turns))
+    return [index < first for index in range(len(row.turns))]

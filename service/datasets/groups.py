@@ -19,6 +19,7 @@ Rows = np.ndarray[Any, np.dtype[np.int64]]
 # share 40% one in twelve, which the signatures then tell apart.
 _BANDS, _BAND_SIZE = 21, 6
 _PAIRS_AT_ONCE = 100_000
+_STARS_A_GROUP = 1_000
 
 
 def equal_groups(hashes: Hashes) -> list[Rows]:
@@ -57,6 +58,26 @@ def near_groups(signatures: Signatures, threshold: float) -> list[Rows]:
                 _join(parents, int(one), int(other))
     roots = np.array([_root(parents, row) for row in range(len(parents))], dtype=np.uint64)
     return equal_groups(roots)
+
+
+def star_groups(signatures: Signatures, groups: list[Rows], threshold: float) -> list[Rows]:
+    """Cuts groups so that each row is alike to the first one of its own.
+
+    In a chain of likenesses the ends may differ; of these stars all but the first row can
+    go without a loss. What is left of a group after many stars stays out of them.
+    """
+    stars: list[Rows] = []
+    for group in groups:
+        left = group
+        for _ in range(_STARS_A_GROUP):
+            if len(left) < 2:
+                break
+            shared = (signatures[left] == signatures[left[0]]).sum(axis=1)
+            alike = shared >= threshold * PERMUTATIONS
+            if alike.sum() > 1:
+                stars.append(left[alike])
+            left = left[~alike]
+    return sorted(stars, key=lambda star: int(star[0]))
 
 
 def _band_keys(signatures: Signatures, band: int) -> Hashes:

@@ -62,15 +62,18 @@ class IssueLog:
     A file of ten million broken rows must not fill memory, yet its counts must be true.
     """
 
-    def __init__(self, limit: int = MAX_LISTED) -> None:
+    def __init__(self, limit: int = MAX_LISTED, *, only_errors: bool = False) -> None:
         self.limit = limit
+        self.only_errors = only_errors  # counts all, lists errors
         self.issues: list[Issue] = []
         self.counts: dict[str, int] = {}
 
     def add(self, issue: Issue) -> None:
         """Counts one issue, and keeps it while there is room."""
         self.counts[issue.code] = self.counts.get(issue.code, 0) + 1
-        if len(self.issues) < self.limit:
+        if len(self.issues) < self.limit and not (
+            self.only_errors and issue.severity is not Severity.ERROR
+        ):
             self.issues.append(issue)
 
     def extend(self, issues: Iterable[Issue]) -> None:

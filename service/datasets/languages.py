@@ -15,7 +15,7 @@ import numpy as np
 UNKNOWN = "und"
 _LETTERS_NEEDED = 4
 _LETTERS_NEEDED_LATIN = 8
-_CHARS_READ = 240
+_CHARS_READ = 160
 _CONFIDENCE_NEEDED = 0.5
 
 # Ranges of 128 code points, by script; what is not named is common to all (or rare).

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+from service.datasets.errors import refuse
+
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -23,7 +25,7 @@ def map_ordered(
 ) -> Iterator[_R]:
     """Yields `function(task)` for each task, in their order; results must pickle.
 
-    With one process, or one task, all runs in the caller. Raises RuntimeError if a worker
+    With one process, or one task, all runs in the caller. Raises DatasetError if a worker
     dies; an error of `function` passes through.
     """
     waiting = deque(tasks)
@@ -69,9 +71,7 @@ class _Worker:
         try:
             done, result = self._pipe.recv()
         except EOFError:
-            raise RuntimeError(
-                "A process that reads the data set died; it may have run out of memory."
-            ) from None
+            raise refuse("worker_died") from None
         if not done:
             raise result
         return result

@@ -29,7 +29,8 @@ _EMAIL = re.compile(
     r"(?<![\w.+-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b",
     re.ASCII,
 )
-_DIGITS = re.compile(r"\d{4}|\d[\d \-().‐‑‒–—−ー]{6}")
+# Seven digits that belong together, or a PAN: without them there is no number to look for.
+_NUMBER = re.compile(r"\d(?:[ \-().‐‑‒–—−ー\u3000\u00a0]{0,2}\d){6}|[A-Z]{5}\d{4}[A-Z]")
 _CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-]|\.\d)", re.ASCII)
 _IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{2,4}){3,8}(?!\w)", re.ASCII)
 _PHONE = re.compile(r"(?<![\w.\-/])(?:\+\d|\(?0)(?:[ \-().]{0,2}\d){6,14}(?![\w-]|\.\d)", re.ASCII)
@@ -78,11 +79,14 @@ _ENGLISH = ("GB", "SG", "IN", "MY", "PH", "AU")
 
 def find_personal_data(text: str, language: str = "und") -> list[Found]:
     """What is found in a text, in order and without overlap; the longer of two counts."""
-    if "@" not in text and "＠" not in text and _DIGITS.search(text) is None:
+    has_number = _NUMBER.search(text) is not None
+    if not has_number and "@" not in text and "＠" not in text:
         return []
     if not text.isascii():
         text = text.translate(_ASCII)
-    found = list(_candidates(text, language))
+    found = list(_emails(text))
+    if has_number:
+        found += _numbers(text, language)
     found.sort(key=lambda one: (one.start, -one.end))
     kept: list[Found] = []
     for one in found:
@@ -91,10 +95,13 @@ def find_personal_data(text: str, language: str = "und") -> list[Found]:
     return kept
 
 
-def _candidates(text: str, language: str) -> Iterator[Found]:
+def _emails(text: str) -> Iterator[Found]:
     if "@" in text:
         for match in _EMAIL.finditer(text):
             yield Found("email", match.start(), match.end())
+
+
+def _numbers(text: str, language: str) -> Iterator[Found]:
     yield from _national_ids(text, language)
     for match in _CARD.finditer(text):
         digits = re.sub(r"\D", "", match.group())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -37,8 +38,19 @@ class ValidationReport(msgspec.Struct, frozen=True):
 
     def to_dict(self) -> dict[str, object]:
         """The report as plain JSON values."""
-        built: dict[str, object] = msgspec.to_builtins(self)
+        built: dict[str, object] = msgspec.json.decode(msgspec.json.encode(self))
         return built
+
+
+class _Range(NamedTuple):
+    """A part of the file to check."""
+
+    path: Path
+    row_format: RowFormat
+    max_issues: int
+    only_errors: bool
+    begin: int
+    end: int
 
 
 class _Part(msgspec.Struct, frozen=True):
@@ -75,11 +87,15 @@ def validate_file(
     *,
     row_format: RowFormat,
     max_issues: int = MAX_LISTED,
+    only_errors: bool = False,
     processes: int = 1,
 ) -> ValidationReport:
-    """Checks chat or preference JSONL; see `validate_chat_file`."""
+    """Checks chat or preference JSONL; see `validate_chat_file`.
+
+    With `only_errors` warnings are counted and not listed.
+    """
     path = Path(path)
-    log = IssueLog(max_issues)
+    log = IssueLog(max_issues, only_errors=only_errors)
     rows = valid_rows = lines = 0
     kind = not_jsonl_kind(path)
     start = content_start(path)
@@ -89,7 +105,7 @@ def validate_file(
         if start:
             log.add(make_issue("utf8_bom", 1))
         tasks = [
-            (path, row_format, max_issues, begin, end)
+            _Range(path, row_format, max_issues, only_errors, begin, end)
             for begin, end in line_ranges(path, start=start, range_bytes=_RANGE_BYTES)
         ]
         for part in map_ordered(_check_range, tasks, processes=processes):
@@ -119,15 +135,14 @@ def make_report(
     )
 
 
-def _check_range(task: tuple[Path, RowFormat, int, int, int]) -> _Part:
-    path, row_format, max_issues, begin, end = task
-    checker = LineChecker(row_format, IssueLog(max_issues))
+def _check_range(task: _Range) -> _Part:
+    log = IssueLog(task.max_issues, only_errors=task.only_errors)
+    checker = LineChecker(task.row_format, log)
     lines = 0
-    with FileSlice(path, begin, end) as stream:
+    with FileSlice(task.path, task.begin, task.end) as stream:
         for batch in read_batches(stream):
             checker.check(batch)
             lines = batch.last_line
-    log = checker.issues
     return _Part(lines, checker.rows, checker.valid_rows, log.issues, log.counts)
 
 

@@ -58,7 +58,7 @@ def epochs(rows: int) -> int:
 def batch_size(rows: int) -> int:
     """Rows a step: small sets need many steps, large ones steady ones."""
     for size in (16, 8, 4, 2):
-        if rows >= size * 10:
+        if rows >= size * 20:
             return size
     return 1
 

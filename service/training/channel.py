@@ -100,11 +100,13 @@ def _obey(line: bytes, flag: StopFlag) -> None:
     if not line.strip():
         return
     try:
-        StopCommand.model_validate_json(line, strict=True)
+        command = StopCommand.model_validate_json(line, strict=True)
     except ValidationError:
+        command = None
+    if command is not None and "command" in command.model_fields_set:
+        flag.set()
+    else:
         log.warning("Ignored a line on stdin that is no command.")
-        return
-    flag.set()
 
 
 def stop_on_signals(flag: StopFlag) -> None:

@@ -5,7 +5,6 @@ Nothing is fetched and no code of the folder is run.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +22,7 @@ from transformers import (
 )
 
 from service.training.failures import TrainingFailure
+from service.training.model_folder import invalid_model
 from service.training.spec import TrainSpec
 
 _BF16_CPU_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16", "svebf16"})
@@ -32,6 +32,7 @@ _LOAD_ERRORS: Final = (
     KeyError,
     TypeError,
     AttributeError,
+    RuntimeError,
     SafetensorError,
 )
 
@@ -71,23 +72,6 @@ def _cpu_flags() -> frozenset[str]:
     return frozenset()
 
 
-def check_folder(spec: TrainSpec) -> None:
-    """Refuses, before anything is loaded, a folder that cannot be a model or brings code."""
-    folder = spec.base_model_path
-    try:
-        config = json.loads((folder / "config.json").read_bytes())
-    except OSError:
-        raise _invalid(spec, "its folder has no readable config.json") from None
-    except ValueError:
-        raise _invalid(spec, "its config.json is not JSON") from None
-    if not isinstance(config, dict):
-        raise _invalid(spec, "its config.json is not an object")
-    if "auto_map" in config:
-        raise _invalid(spec, "it needs code of its own, which is never run")
-    if not any(folder.glob("*.safetensors")):
-        raise _invalid(spec, "its folder has no .safetensors file")
-
-
 def load_tokenizer(spec: TrainSpec) -> PreTrainedTokenizerBase:
     """The tokenizer, which must be a fast one with a chat template."""
     try:
@@ -95,11 +79,13 @@ def load_tokenizer(spec: TrainSpec) -> PreTrainedTokenizerBase:
             spec.base_model_path, trust_remote_code=False, local_files_only=True
         )
     except _LOAD_ERRORS as error:
-        raise _invalid(spec, f"its tokenizer cannot be loaded ({type(error).__name__})") from error
+        raise invalid_model(
+            spec, f"its tokenizer cannot be loaded ({type(error).__name__})"
+        ) from error
     if not tokenizer.is_fast:
-        raise _invalid(spec, "its tokenizer has no tokenizer.json")
+        raise invalid_model(spec, "its tokenizer has no tokenizer.json")
     if not tokenizer.chat_template:
-        raise _invalid(spec, "its tokenizer has no chat template")
+        raise invalid_model(spec, "its tokenizer has no chat template")
     loaded: PreTrainedTokenizerBase = tokenizer
     return loaded
 
@@ -127,7 +113,9 @@ def load_base(spec: TrainSpec, place: Place) -> PreTrainedModel:
     except _LOAD_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk or the memory, not the model
-        raise _invalid(spec, f"its weights cannot be loaded ({type(error).__name__})") from error
+        raise invalid_model(
+            spec, f"its weights cannot be loaded ({type(error).__name__})"
+        ) from error
     model.config.use_cache = False
     _keep_weights_as_they_are(model)
     loaded: PreTrainedModel = model
@@ -183,11 +171,3 @@ def keep_adapter_in_fp32(model: Any) -> None:
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
-
-
-def _invalid(spec: TrainSpec, why: str) -> TrainingFailure:
-    return TrainingFailure(
-        "invalid_model",
-        f"Base model '{spec.base_model}' cannot be trained: {why}.",
-        param="model",
-    )

@@ -21,7 +21,6 @@ from service.training.failures import TrainingFailure
 from service.training.models import (
     Place,
     add_adapter,
-    check_folder,
     choose_place,
     load_base,
     load_tokenizer,
@@ -50,7 +49,6 @@ def run(
     Raises `TrainingFailure`, and whatever a library raises.
     """
     _quieten_libraries()
-    check_folder(spec)
     tokenizer = load_tokenizer(spec)
     enter("tokenising the data")
     encoder = ChatEncoder(tokenizer, spec.max_seq_length)

@@ -130,6 +130,8 @@ class ChatEncoder:
         return text
 
     def _turn(self, chat: Chat, place: int) -> _Turn | None:
+        if place == 0:
+            return None  # no request is empty
         try:
             prompt = self._render(chat, place, prompt=True)
             through = self._render(chat, place + 1)

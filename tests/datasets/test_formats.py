@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from service.datasets.canonical import write_canonical
 from service.datasets.convert import ConvertResult, convert
 from service.datasets.errors import DatasetError
 from service.datasets.formats.options import FormatOptions
@@ -158,7 +163,7 @@ def test_each_format_becomes_the_same_chats(
         ("big5", "Big5", [("已經付款的訂單如何修改地址？", "請聯絡客服中心，我們會幫您。")]),
         ("shift_jis", "Shift-JIS", PAIRS[:1]),
         ("euc_jp", "EUC-JP", PAIRS[:1]),
-        ("euc_kr", "EUC-KR", [("배송지를 어떻게 변경하나요?", "주문 내역에서 변경할 수 있습니다.")]),
+        ("euc_kr", "EUC-KR", [("배송지를 어떻게 변경하나요?", "내역에서 변경할 수 있습니다.")]),
         ("tis_620", "TIS-620", [("ร้านเปิดกี่โมง", "เปิดตั้งแต่เก้าโมงเช้าถึงหกโมงเย็น")]),
         ("cp1252", "Windows-1252", [("Où êtes-vous situés ?", "À Genève, près de la gare.")]),
     ],
@@ -313,7 +318,7 @@ REFUSED: list[tuple[str, bytes, FormatOptions, str]] = [
     ("parquet columns", parquet([{"a": 1, "b": 2}]), FormatOptions(), "unknown_columns"),
     ("csv columns", b"alpha,beta\n1,2\n", FormatOptions(), "unknown_columns"),
     ("same names", b"prompt,prompt\n1,2\n", FormatOptions(), "duplicate_column"),
-    ("open quote", b'prompt,completion\na,"' + b"b\n" * 3_000_000, FormatOptions(), "unclosed_quote"),
+    ("open quote", b'prompt,completion\na,"' + b"b\n" * 10**7, FormatOptions(), "unclosed_quote"),
     ("mapping", b"a,b\n1,2\n", FormatOptions(columns={"prompt": "x"}), "missing_column"),
     ("brackets", b'[{"prompt": "a"}]}', FormatOptions(), "broken_json"),
     ("open array", b'[{"prompt": "a", "completion": ["b"}', FormatOptions(), "broken_json"),
@@ -339,8 +344,6 @@ def test_what_cannot_be_read_is_refused_with_a_reason(
 
 
 def test_a_workbook_that_is_a_bomb_is_refused(tmp_path: Path) -> None:
-    import zipfile
-
     source = tmp_path / "source"
     with zipfile.ZipFile(source, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/workbook.xml", "<workbook/>")
@@ -348,3 +351,69 @@ def test_a_workbook_that_is_a_bomb_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as caught:
         convert(source, tmp_path / "out")
     assert caught.value.issue.code == "unpacks_too_far"
+
+
+_damage = st.lists(
+    st.tuples(
+        st.floats(0, 1), st.sampled_from(["cut", "flip", "drop", "double"]), st.integers(0, 255)
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def damaged(data: bytes, damage: list[tuple[float, str, int]]) -> bytes:
+    for where, how, byte in damage:
+        at = int(where * len(data))
+        if how == "cut":
+            data = data[:at]
+        elif how == "flip":
+            data = data[:at] + bytes([byte]) + data[at + 1 :]
+        elif how == "drop":
+            data = data[:at] + data[at + byte :]
+        else:
+            data = data[:at] + data[max(at - byte, 0) :]
+    return data
+
+
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(case=st.sampled_from(CASES), damage=_damage, packer=st.sampled_from(sorted(PACKERS)))
+def test_no_damage_crashes_a_parser(
+    tmp_path: Path, case: tuple[str, bytes, str, str], damage: list[Any], packer: str
+) -> None:
+    """Either the file is refused with a reason, or what comes out is canonical."""
+    source, out, again = (tmp_path / name for name in ("source", "out", "again"))
+    source.write_bytes(damaged(PACKERS[packer](case[1]), damage))
+    try:
+        result = convert(source, out)
+    except DatasetError:
+        return
+    assert result.rows == result.validation.valid_rows <= result.validation.rows
+    write_canonical(out, again, row_format="chat")
+    assert again.read_bytes() == out.read_bytes()
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    table_=st.lists(
+        st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=9), max_size=4),
+        max_size=6,
+    ),
+    data=st.binary(max_size=300),
+    is_table=st.booleans(),
+)
+def test_no_text_crashes_the_reader(
+    tmp_path: Path, table_: list[list[str]], data: bytes, is_table: bool
+) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.write_bytes(table([["prompt", "completion"], *table_], ",") if is_table else data)
+    with contextlib.suppress(DatasetError):
+        convert(source, out)

@@ -52,7 +52,7 @@ def read_csv(path: Path, *, delimiter: str) -> Iterator[Record]:
     source = _Lines(path)
     reader = csv.reader(source, delimiter=delimiter, strict=False)
     try:
-        header = next(reader, None)
+        header = next((row for row in reader if any(row)), None)
         if header is None:
             raise refuse("empty_file")
         names = [name.strip() for name in header]

@@ -12,6 +12,7 @@ from service.datasets.lines import UTF8_BOM
 from service.datasets.rawjson import parse
 
 _HEAD_BYTES = 256 * 1024
+_LOOKED_AT_LINES = 50
 
 
 def binary_container(path: Path) -> Container | None:
@@ -40,9 +41,17 @@ def text_container(path: Path) -> tuple[Container, str | None]:
         return "json", None
     if head[:1] == b"{":
         return ("json" if _spreads_over_lines(head) else "jsonl"), None
+    if _is_mostly_objects(head):
+        return "jsonl", None
     if delimiter := sniff_delimiter(head):
         return "csv", delimiter
     raise refuse("unknown_format")
+
+
+def _is_mostly_objects(head: bytes) -> bool:
+    """Whether JSON Lines only begin with a line that is broken, as a title would be."""
+    lines = [line for line in head.split(b"\n")[:_LOOKED_AT_LINES] if line.strip()]
+    return sum(line.lstrip()[:1] == b"{" for line in lines) * 2 >= len(lines)
 
 
 def _spreads_over_lines(head: bytes) -> bool:

@@ -14,7 +14,7 @@ from service.datasets.errors import refuse
 from service.datasets.formats.csv_records import read_csv
 from service.datasets.formats.detect import binary_container, text_container
 from service.datasets.formats.json_records import read_json, read_jsonl
-from service.datasets.formats.options import FormatOptions
+from service.datasets.formats.options import Container, FormatOptions
 from service.datasets.formats.parquet_records import read_parquet
 from service.datasets.formats.records import Record
 from service.datasets.formats.shapes import find_shape, make_row
@@ -77,10 +77,7 @@ def open_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -
     container = binary_container(path)
     if container is None:
         path, encoding = to_utf8(path, work / "text", options, log)
-        container, delimiter = text_container(path)
-        container = options.container or container
-        if container == "csv":
-            delimiter = options.delimiter or delimiter or ","
+        container, delimiter = _text_container(path, options)
     records = _records(path, container, delimiter, options, log)
     first = list(islice(records, _LOOKED_AT))
     columns = _columns(first)
@@ -108,6 +105,17 @@ def open_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -
     as_is = as_is and shape in ("chat", "preference") and "chosen" not in fields
     as_is = as_is and all(field == column for field, column in fields.items())
     return Source(facts, rows, path if as_is else None)
+
+
+def _text_container(path: Path, options: FormatOptions) -> tuple[Container, str | None]:
+    """What the user says, or what is found."""
+    container, delimiter = options.container, options.delimiter
+    if container is None or (container == "csv" and delimiter is None):
+        found, delimiter = text_container(path)
+        container = container or found
+    if container == "csv":
+        return container, options.delimiter or delimiter or ","
+    return container, None
 
 
 def _records(

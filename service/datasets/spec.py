@@ -1,0 +1,58 @@
+"""What a run of `python -m service.datasets` is told: one JSON file, checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from service.datasets.errors import refuse
+from service.datasets.formats.options import FormatOptions
+
+Action = Literal["validate", "report", "clean", "convert"]
+
+
+class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One task on one file. Paths are of this machine.
+
+    `result` is where the result goes, as JSON. `out` is a folder for `clean`, a file for
+    `convert`. `report` may have `tokenizers` (tokenizer.json by model), `context_lengths`,
+    a `validation` file to compare with, and `html` and `markdown` paths for the readable
+    forms. `clean` holds the fields of CleanOptions but format and processes. `memory_bytes`
+    limits the address space of each process, `processes` is how many there are.
+    """
+
+    action: Action
+    path: Path
+    result: Path
+    format: FormatOptions = FormatOptions()
+    out: Path | None = None
+    validation: Path | None = None
+    tokenizers: dict[str, Path] = msgspec.field(default_factory=dict)
+    context_lengths: tuple[int, ...] = ()
+    html: Path | None = None
+    markdown: Path | None = None
+    title: str = "Data set report"
+    clean: dict[str, Any] = msgspec.field(default_factory=dict)
+    max_issues: int = 1_000
+    near_threshold: float = 0.8
+    processes: int = 1
+    memory_bytes: int | None = None
+
+
+def read_spec(path: Path) -> TaskSpec:
+    """The spec in a JSON file. Raises DatasetError where it is not one."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=TaskSpec, dec_hook=_made)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise refuse("invalid_spec", reason=str(error)) from error
+    except OSError as error:
+        raise refuse("invalid_spec", reason=error.strerror or "it cannot be read") from error
+
+
+def _made(kind: type, value: object) -> object:
+    """The types that JSON has no form for: here, paths."""
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError

@@ -1,0 +1,253 @@
+"""The cleaning: what goes, what changes, what is told of it, and that it repeats."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from service.datasets.clean import CleanOptions, CleanResult, clean
+from service.datasets.errors import DatasetError
+from service.datasets.formats.options import FormatOptions
+from service.datasets.validate import validate_chat_file
+
+
+def chat(prompt: str, answer: str) -> dict[str, Any]:
+    return {
+        "messages": [
+            {"role": "user", "content": prompt},
+            {"role": "assistant", "content": answer},
+        ]
+    }
+
+
+def words(seed: int, count: int = 12) -> str:
+    pick = random.Random(seed)
+    return " ".join("".join(pick.choices("bdfgklmnprstvaeiou", k=7)) for _ in range(count))
+
+
+def run(
+    folder: Path, rows: list[Any] | bytes, **options: Any
+) -> tuple[CleanResult, list[Any], list[Any], list[Any]]:
+    """The result, and the rows of the three files."""
+    source = folder / "source"
+    if isinstance(rows, bytes):
+        source.write_bytes(rows)
+    else:
+        source.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    out = folder / "out"
+    result = clean(source, out, CleanOptions(**options))
+    files = [result.train, result.validation, result.diff]
+    read = [
+        [json.loads(line) for line in Path(file.path).read_bytes().splitlines()] if file else []
+        for file in files
+    ]
+    assert [len(rows) for rows in read] == [file.rows if file else 0 for file in files]
+    assert {path.name for path in out.iterdir()} <= {
+        "train.jsonl",
+        "validation.jsonl",
+        "diff.jsonl",
+    }
+    return result, read[0], read[1], read[2]
+
+
+def test_duplicates_go_and_the_diff_says_where_they_were(tmp_path: Path) -> None:
+    one, other = chat(words(1), words(2)), chat(words(3), words(4))
+    near = chat(words(1) + "!", words(2))
+    rows = [one, other, {"messages": []}, one, near, b"{".decode()]
+    result, train, _, diff = run(tmp_path, rows)
+    assert train == [one, other]
+    assert result.dropped == {"broken": 2, "exact_duplicate": 1, "near_duplicate": 1}
+    assert diff == [
+        {"line": 3, "action": "dropped", "reason": "broken", "code": "empty_messages"},
+        {"line": 4, "action": "dropped", "reason": "exact_duplicate", "other": 1},
+        {"line": 5, "action": "dropped", "reason": "near_duplicate", "other": 1},
+        {"line": 6, "action": "dropped", "reason": "broken", "code": "not_an_object"},
+    ]
+    _, train, _, _ = run(tmp_path, rows, exact_duplicates=False, near_duplicates=False)
+    assert train == [one, other, one, near]
+
+
+def test_broken_rows_can_be_a_reason_to_stop(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="line 2") as caught:
+        run(tmp_path, [chat("a", "b"), {}], drop_broken=False)
+    assert caught.value.issue.code == "broken_row"
+
+
+@pytest.mark.parametrize(
+    ("rule", "left"),
+    [
+        ("keep", [1, 2, 3, 4, 5]),
+        ("first", [1, 5]),
+        ("last", [2, 5]),
+        ("most_common", [2, 5]),
+        ("longest", [3, 5]),
+        ("drop", [5]),
+    ],
+)
+def test_contradictions_are_resolved_by_the_named_rule(
+    tmp_path: Path, rule: str, left: list[int]
+) -> None:
+    prompt = "When do you open?"
+    rows = [
+        chat(prompt, words(1, 4)),
+        chat(prompt, words(2, 4)),
+        chat(prompt, words(3, 9)),
+        chat(prompt, words(4, 4)),
+        chat(words(5), words(6)),
+        chat(prompt, words(2, 4)),  # the answer of row 2 is the commonest
+    ]
+    _, train, _, diff = run(tmp_path, rows, contradictions=rule)
+    assert train == [rows[line - 1] for line in left]
+    assert {entry["line"] for entry in diff} == {1, 2, 3, 4, 5, 6} - set(left)
+
+
+def test_texts_are_mended_and_composed(tmp_path: Path) -> None:
+    rows = [
+        chat("Cafe\u0301 or か\u3099?", "FULL \uff21\uff22"),
+        chat("The cafÃ© crÃ¨me, naÃ¯ve", "bell\x07 \x1b[0m"),
+    ]
+    result, train, _, diff = run(tmp_path, rows)
+    assert train == [
+        chat("Café or が?", "FULL \uff21\uff22"),
+        chat("The café crème, naïve", "bell [0m"),
+    ]
+    assert result.changed == {
+        "dropped_control_characters": 1,
+        "mended_encoding": 1,
+        "normalised_unicode": 1,
+    }
+    assert [entry["line"] for entry in diff] == [1, 2]
+    _, train, _, _ = run(tmp_path, rows[:1], unicode="NFKC")
+    assert train == [chat("Café or が?", "FULL AB")]
+    _, train, _, _ = run(tmp_path, rows[:1], unicode="keep")
+    assert train == rows[:1]
+
+
+CALLING = {
+    "messages": [
+        {"role": "user", "content": "Call Ann, ann@example.com or +65 6123 4567."},
+        {
+            "role": "assistant",
+            "tool_calls": [
+                {
+                    "id": "1",
+                    "type": "function",
+                    "function": {
+                        "name": "mail",
+                        "arguments": '{"to": ["ANN@example.com"], "card": 4111111111111111}',
+                    },
+                }
+            ],
+        },
+        {"role": "tool", "content": "sent to bob@example.com", "tool_call_id": "1"},
+        {"role": "assistant", "content": "Sent."},
+    ]
+}
+
+
+@pytest.mark.parametrize(("mode", "label"), [("mask", "[{}]"), ("pseudonym", "[{}_1]")])
+def test_personal_data_is_redacted_everywhere(tmp_path: Path, mode: str, label: str) -> None:
+    result, train, _, diff = run(tmp_path, [CALLING], personal_data=mode)
+    email, phone, card = (label.format(kind) for kind in ("EMAIL", "PHONE", "PAYMENT_CARD"))
+    messages = train[0]["messages"]
+    assert messages[0]["content"] == f"Call Ann, {email} or {phone}."
+    arguments = json.loads(messages[1]["tool_calls"][0]["function"]["arguments"])
+    assert arguments == {"to": [email], "card": card}
+    other = "[EMAIL_2]" if mode == "pseudonym" else "[EMAIL]"
+    assert messages[2]["content"] == f"sent to {other}"
+    assert result.changed == {"redacted_email": 3, "redacted_payment_card": 1, "redacted_phone": 1}
+    for word in ("ann@", "4111", "6123"):
+        assert word not in json.dumps([diff, result.to_dict()]).lower()
+    again, _, _, _ = run(tmp_path, train, personal_data=mode)
+    assert again.changed == {}
+
+
+def test_a_split_is_stratified_and_parts_no_look_alikes(tmp_path: Path) -> None:
+    rows, origin = [], {}
+    for number in range(400):
+        thai = number % 4 == 0
+        text = words(number) if not thai else "สวัสดีครับ " + words(number)
+        answer = "ยินดีให้บริการทุกวันตลอดทั้งปี" if thai else "We are glad to help all year round."
+        row = chat(text, f"{answer} {words(number + 1000, 20)}")
+        rows.append(row)
+        origin[json.dumps(row)] = (number, thai)
+        if number % 3 == 0:  # a near copy, which must stay on the same side
+            copy = chat(text + "!", row["messages"][1]["content"])
+            rows.append(copy)
+            origin[json.dumps(copy)] = (number, thai)
+    options = {"validation_share": 0.2, "near_duplicates": False, "seed": 3}
+    result, train, held, diff = run(tmp_path, rows, **options)
+    assert len(train) + len(held) == len(rows)
+    assert abs(len(held) / len(rows) - 0.2) < 0.03
+    sides = [{origin[json.dumps(row)] for row in side} for side in (train, held)]
+    assert not sides[0] & sides[1]
+    thai_share = sum(thai for _, thai in sides[1]) / len(sides[1])
+    assert abs(thai_share - 0.25) < 0.05
+    assert sum(entry["action"] == "held_out" for entry in diff) == len(held)
+    again, *_ = run(tmp_path, rows, **options)
+    assert again.train.sha256 == result.train.sha256
+    other, *_ = run(tmp_path, rows, **options | {"seed": 4})
+    assert other.validation != result.validation
+
+
+def test_the_same_input_and_options_give_the_same_bytes(tmp_path: Path) -> None:
+    table = "คำถาม,คำตอบ\n" + "".join(f"{words(i)},{words(i + 1)}\n" for i in range(60))
+    options: dict[str, Any] = {
+        "format": FormatOptions(system="Be kind."),
+        "personal_data": "pseudonym",
+        "validation_share": 0.3,
+        "contradictions": "longest",
+    }
+    first, train, held, _ = run(tmp_path, table.encode("tis_620"), **options)
+    digests = [first.train.sha256, first.validation and first.validation.sha256, first.diff.sha256]
+    for processes in (1, 2):
+        again, *_ = run(tmp_path, table.encode("tis_620"), **options, processes=processes)
+        assert [
+            again.train.sha256,
+            again.validation and again.validation.sha256,
+            again.diff.sha256,
+        ] == digests
+    assert first.source.facts.encoding == "TIS-620"
+    assert {row["messages"][0]["content"] for row in train + held} == {"Be kind."}
+
+
+_text = st.text(max_size=30) | st.sampled_from(["a@b.example.com", "4111 1111 1111 1111", " "])
+_rows = st.lists(st.builds(chat, _text, _text) | st.none(), max_size=12)
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    rows=_rows,
+    rule=st.sampled_from(["keep", "first", "most_common", "drop"]),
+    share=st.sampled_from([0.0, 0.3]),
+    mode=st.sampled_from(["keep", "pseudonym"]),
+)
+def test_what_comes_out_is_valid_and_clean_already(
+    tmp_path: Path, rows: list[Any], rule: str, share: float, mode: str
+) -> None:
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    if not any(row is not None for row in rows):
+        return
+    options = {
+        "contradictions": rule,
+        "personal_data": mode,
+        "format": FormatOptions(container="jsonl"),
+    }
+    result, train, held, _ = run(tmp_path, data, validation_share=share, **options)
+    assert validate_chat_file(result.train.path).valid_rows == len(train)
+    dropped = sum(result.dropped.values())
+    assert len(train) + len(held) + dropped == len(rows)
+    if train:
+        again, same, _, _ = run(tmp_path, Path(result.train.path).read_bytes(), **options)
+        assert same == train
+        assert again.diff.rows == 0

@@ -1,0 +1,159 @@
+"""The process that a worker starts: spec in, result and progress out, limits held."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROWS = [
+    {
+        "messages": [
+            {"role": "user", "content": f"問い{n} {chr(0x4E00 + n * 7) * 5}？"},
+            {"role": "assistant", "content": f"答え{n} {chr(0x5E00 + n * 5) * 9}。"},
+        ]
+    }
+    for n in range(40)
+]
+
+
+def run(folder: Path, **spec: Any) -> tuple[int, list[dict[str, Any]], Any]:
+    """The exit code, the lines of standard output, and the result."""
+    spec = {"path": str(folder / "data"), "result": str(folder / "result.json")} | spec
+    (folder / "spec.json").write_text(json.dumps(spec))
+    done = subprocess.run(
+        [sys.executable, "-m", "service.datasets", str(folder / "spec.json")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stderr == ""
+    result = folder / "result.json"
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return done.returncode, lines, json.loads(result.read_text()) if result.exists() else None
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    data = "".join(json.dumps(row) + "\n" for row in [*ROWS, {"messages": []}])
+    (tmp_path / "data").write_text(data)
+    return tmp_path
+
+
+def test_validate(folder: Path) -> None:
+    code, lines, result = run(folder, action="validate", processes=2)
+    assert (code, lines) == (0, [{"type": "succeeded"}])
+    assert (result["rows"], result["valid_rows"]) == (41, 40)
+    assert result["issues"][0]["line"] == 41
+
+
+def test_report_and_its_readable_forms(folder: Path, tokenizers: dict[str, Path]) -> None:
+    code, lines, result = run(
+        folder,
+        action="report",
+        tokenizers={name: str(path) for name, path in tokenizers.items()},
+        context_lengths=[64],
+        html=str(folder / "report.html"),
+        markdown=str(folder / "report.md"),
+        processes=2,
+    )
+    assert code == 0
+    assert [line["type"] for line in lines] == ["progress", "succeeded"]
+    assert lines[0]["done"] == lines[0]["total"] > 0
+    assert result["rows"] == 40
+    assert {t["model"] for t in result["tokens"]} == {"english", "asian"}
+    assert (folder / "report.html").read_text().startswith("<!doctype html>")
+    assert (folder / "report.md").read_text().startswith("# ")
+    assert not [p for p in folder.iterdir() if p.name.startswith((".", "report-"))]
+
+
+def test_clean_and_convert(folder: Path) -> None:
+    code, _, result = run(
+        folder,
+        action="clean",
+        out=str(folder / "out"),
+        clean={"validation_share": 0.25, "personal_data": "mask"},
+    )
+    assert code == 0
+    assert result["train"]["rows"] + result["validation"]["rows"] == 40
+    assert result["dropped"] == {"broken": 1}
+    (folder / "data").write_text("q,a\n1,2\n")
+    columns = {"prompt": "q", "completion": "a"}
+    code, _, result = run(
+        folder, action="convert", out=str(folder / "o"), format={"columns": columns}
+    )
+    assert (code, result["rows"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"action": "report", "path": "/absent"}, "file_error"),
+        ({"action": "dance"}, "invalid_spec"),
+        ({"action": "clean"}, "invalid_spec"),
+        ({"action": "clean", "out": "x", "clean": {"seed": "one"}}, "invalid_spec"),
+        ({"action": "report", "surprise": 1}, "invalid_spec"),
+        ({"action": "report", "format": {"columns": {"prompt": "x"}}}, "missing_column"),
+    ],
+)
+def test_failures_say_what_and_how_to_mend(
+    folder: Path, spec: dict[str, Any], expected: str
+) -> None:
+    code, lines, result = run(folder, **spec)
+    assert (code, result) == (1, None)
+    (line,) = lines
+    assert (line["type"], line["code"]) == ("failed", expected)
+    assert line["message"]
+    assert line["fix"]
+
+
+def test_the_memory_limit_holds_and_is_said(folder: Path) -> None:
+    with (folder / "data").open("w") as out:
+        for number in range(60_000):
+            row = {"prompt": f"{number} " + "x" * 300, "completion": "y" * 300}
+            out.write(json.dumps(row) + "\n")
+    code, lines, _ = run(folder, action="report", memory_bytes=500 * 2**20)
+    assert code == 1
+    assert lines[-1]["code"] in ("out_of_memory", "worker_died")
+
+
+def test_the_end_of_the_process_is_the_end_of_its_workers(folder: Path) -> None:
+    with (folder / "data").open("w") as out:
+        for _ in range(2_000):
+            out.write("".join(json.dumps(row) + "\n" for row in ROWS))
+    spec = {
+        "action": "report",
+        "path": str(folder / "data"),
+        "result": str(folder / "result.json"),
+        "processes": 2,
+    }
+    (folder / "spec.json").write_text(json.dumps(spec))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service.datasets", str(folder / "spec.json")],
+        stdout=subprocess.DEVNULL,
+    )
+    children = _wait_for_children(process.pid)
+    os.kill(process.pid, 9)
+    process.wait(timeout=10)
+    assert len(children) == 2
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert alive == []
+    assert not (folder / "result.json").exists()
+
+
+def _wait_for_children(pid: int) -> list[psutil.Process]:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        children = psutil.Process(pid).children()
+        if len(children) == 2:
+            return children
+        time.sleep(0.02)
+    return []

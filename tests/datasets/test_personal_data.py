@@ -1,0 +1,93 @@
+"""Personal data: found by form and check digit, at home in its language, never shown."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.datasets.national_ids import is_hong_kong_id, is_singapore_nric, is_taiwan_id
+from service.datasets.personal_data import find_personal_data
+
+# Kind, language, a text with one example in it (made up, or of the authority's own
+# documentation), the example.
+FOUND = [
+    ("email", "ja", "連絡はa.b+c@mail.example.co.jpまで", "a.b+c@mail.example.co.jp"),
+    (
+        "email",
+        "en",
+        "Full width: ａｎｎ＠ｅｘａｍｐｌｅ．ｃｏｍ.",
+        "ａｎｎ＠ｅｘａｍｐｌｅ．ｃｏｍ",
+    ),
+    ("phone", "ja", "電話は03-3224-5555です", "03-3224-5555"),
+    ("phone", "ja", "携帯 ０９０−１２３４−５６７８", "０９０−１２３４−５６７８"),
+    ("phone", "ko", "연락처는 010-1234-5678입니다", "010-1234-5678"),
+    ("phone", "th", "โทร 081-234-5678 ค่ะ", "081-234-5678"),
+    ("phone", "th", "โทร ๐๘๑-๒๓๔-๕๖๗๘ ค่ะ", "๐๘๑-๒๓๔-๕๖๗๘"),
+    ("phone", "vi", "Gọi 0912 345 678 nhé", "0912 345 678"),
+    ("phone", "id", "Hubungi 0812-3456-7890 ya", "0812-3456-7890"),
+    ("phone", "zh-Hans", "请拨打13812345678联系我", "13812345678"),
+    ("phone", "hi", "मेरा नंबर 9876543210 है", "9876543210"),
+    ("phone", "en", "Ring +65 6123 4567 now", "+65 6123 4567"),
+    ("payment_card", "en", "card 4111 1111 1111 1111, thanks", "4111 1111 1111 1111"),
+    ("payment_card", "zh-Hans", "卡号是6212341111111111116", "6212341111111111116"),
+    ("iban", "de", "Konto DE89 3704 0044 0532 0130 00.", "DE89 3704 0044 0532 0130 00"),
+    ("cn_resident_id", "zh-Hans", "身份证11010519491231002X。", "11010519491231002X"),
+    ("jp_my_number", "ja", "番号は1234 5678 9018です", "1234 5678 9018"),
+    ("kr_rrn", "ko", "주민번호 971013-9019902", ""),
+    ("sg_nric", "en", "NRIC S1234567D please", "S1234567D"),
+    ("my_nric", "ms", "IC saya 770305-02-1234", "770305-02-1234"),
+    ("th_national_id", "th", "เลข 1-2345-67890-12-1", "1-2345-67890-12-1"),
+    ("in_aadhaar", "hi", "आधार 2341 2341 2346", "2341 2341 2346"),
+    ("in_pan", "en", "PAN is ABCPE1234F.", "ABCPE1234F"),
+    ("id_nik", "id", "NIK 3204110609970001", "3204110609970001"),
+    ("tw_national_id", "zh-Hant", "身分證字號A123456789", "A123456789"),
+    ("hk_id", "zh-Hant", "身份證 A123456(3)", "A123456(3)"),
+]
+
+
+@pytest.mark.parametrize(("kind", "language", "text", "value"), FOUND)
+def test_each_kind_is_found_in_its_place(kind: str, language: str, text: str, value: str) -> None:
+    found = [(f.kind, text[f.start : f.end]) for f in find_personal_data(text, language)]
+    assert found == ([(kind, value)] if value else [])
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "Order 123456789018 of 2024-01-01 12:30:00, version 10.4.22.1"),
+        ("en", "1234 5678 9018 is a My Number in Japan alone"),
+        ("en", "card 4111 1111 1111 1112 has a wrong check digit"),
+        ("en", "S1234567A, ABCPE1234 and A123456780 are none"),
+        ("zh-Hans", "身份证110105194912310021"),
+        ("en", "pi is 3.14159265358979 and e is 2.718281828"),
+        ("en", "user@localhost, a@b, @name"),
+        ("en", "DE89 3704 0044 0532 0130 01"),
+        ("th", "ราคา 1,234,567.00 บาท รหัสสินค้า 88-1234"),
+    ],
+)
+def test_numbers_that_are_none_are_left_alone(language: str, text: str) -> None:
+    assert find_personal_data(text, language) == []
+
+
+def test_a_word_that_announces_an_id_counts_in_any_language() -> None:
+    assert [f.kind for f in find_personal_data("My Number: 123456789018", "en")] == ["jp_my_number"]
+
+
+def test_check_digits_of_our_own() -> None:
+    assert is_singapore_nric("F1234567N")
+    assert is_singapore_nric("T0000001E")
+    assert not is_singapore_nric("F1234567M")
+    assert is_taiwan_id("A123456789")
+    assert not is_taiwan_id("A123456788")
+    assert is_hong_kong_id("AB987654(3)")
+    assert not is_hong_kong_id("AB987654(4)")
+
+
+@given(st.text(alphabet=st.sampled_from("0123456789-+ ().@aSTA・あ١९"), max_size=60))
+def test_findings_are_in_order_and_apart(text: str) -> None:
+    found = find_personal_data(text, "ja")
+    assert all(one.end <= other.start for one, other in pairwise(found))
+    assert all(0 <= one.start < one.end <= len(text) for one in found)

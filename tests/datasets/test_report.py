@@ -1,0 +1,263 @@
+"""The report: what it counts, what it finds, what it advises, and how it is shown."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.datasets.analysis import AnalysisOptions, analyse
+from service.datasets.checks.table import CHECKS
+from service.datasets.errors import DatasetError
+from service.datasets.render import to_html, to_markdown
+from service.datasets.report import Report
+
+RealRows = Callable[[str], list[dict[str, Any]]]
+
+_TOPICS = (
+    "the delivery of a parcel that was sent to the wrong town",
+    "a broken coffee machine in the office kitchen",
+    "how to read the meter behind the cellar door",
+    "which form a visitor signs at the front desk",
+    "why the invoice of March came twice by post",
+)
+_ANSWERS = (
+    "Write to the depot and they will turn it around.",
+    "Press both buttons until the lamp goes out, then wait.",
+    "Open the flap on the left and note the black figures only.",
+    "The green one, which the guard keeps in the upper drawer.",
+    "The second was a copy; throw it away without worry.",
+)
+
+
+def chat(prompt: str, answer: str, system: str = "") -> dict[str, Any]:
+    head = [{"role": "system", "content": system}] if system else []
+    return {
+        "messages": [
+            *head,
+            {"role": "user", "content": prompt},
+            {"role": "assistant", "content": answer},
+        ]
+    }
+
+
+def varied(count: int, **more: str) -> list[dict[str, Any]]:
+    """Rows of which no two are nearly the same; the first ones of any count are equal."""
+    rows = []
+    for number in range(count):
+        pick = random.Random(number)
+        words = ["".join(pick.choices("bdfgklmnprstvaeiou", k=7)) for _ in range(12)]
+        prompt = f"Tell me about {_TOPICS[number % 5]} {' '.join(words[:6])}?"
+        rows.append(chat(prompt, f"{_ANSWERS[number % 5]} {' '.join(words[6:])}", **more))
+    return rows
+
+
+def write(path: Path, rows: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return path
+
+
+def report_of(folder: Path, rows: list[Any], **more: Any) -> Report:
+    return analyse(write(folder / "data.jsonl", rows), work=folder, **more)
+
+
+def advice_codes(report: Report) -> list[str]:
+    return [advice.code for advice in report.advice]
+
+
+def test_figures_are_those_of_the_rows(tmp_path: Path) -> None:
+    rows = [
+        chat("ab", "abc", "s"),
+        {"messages": [*chat("abcd", "e")["messages"], *chat("x", "yz")["messages"]]},
+        {"messages": []},
+        chat("a" * 10, "b" * 10),
+    ]
+    report = report_of(tmp_path, rows)
+    assert (report.rows, report.validation.rows, report.validation.errors) == (3, 4, 1)
+    assert report.turns is not None
+    assert report.characters is not None
+    assert report.answer_characters is not None
+    assert (report.turns.min, report.turns.max, report.turns.total) == (2, 4, 8)
+    assert report.turns.histogram.counts == [2, 0, 1]
+    assert (report.characters.min, report.characters.total) == (6, 34)
+    assert report.answer_characters.total == 16
+    assert report.system_prompts.distinct == 1
+    assert report.system_prompts.rows_without == 2
+
+
+def test_duplicates_and_contradictions_name_the_lines_of_the_file(tmp_path: Path) -> None:
+    rows = varied(30)
+    long = "The warranty covers parts and labour for two years from the day of purchase"
+    rows[3] = {"broken": True}
+    rows += [
+        chat("Is it covered?", long + " in all of our shops"),  # 31
+        chat("Is it covered?", long + " in all of our shops."),  # 32: near 31, and contradicts
+        rows[0],  # 33
+        chat(rows[1]["messages"][0]["content"], "Quite another answer."),  # 34
+        chat(" " + rows[0]["messages"][0]["content"].upper(), rows[0]["messages"][1]["content"]),
+    ]
+    report = report_of(tmp_path, rows)
+    assert report.exact_duplicates.examples == [[1, 33, 35]]
+    assert report.near_duplicates.examples == [[31, 32]]
+    assert sorted(report.contradictions.examples) == [[2, 34], [31, 32]]
+    told = {(i.code, i.line) for i in report.findings}
+    assert {("exact_duplicate", 33), ("near_duplicate", 32), ("contradiction", 34)} <= told
+    assert advice_codes(report)[0] == "fix_broken_rows"
+    assert "contradictions" in advice_codes(report)
+
+
+def test_overlap_with_a_validation_file(tmp_path: Path) -> None:
+    rows = varied(40)
+    near = chat(rows[5]["messages"][0]["content"] + "!", rows[5]["messages"][1]["content"])
+    held = write(
+        tmp_path / "held.jsonl",
+        [rows[2], near, chat(rows[7]["messages"][0]["content"], "Other."), *varied(3, system="x")],
+    )
+    report = report_of(tmp_path, rows[:20], validation=held)
+    assert report.overlap is not None
+    assert (report.overlap.exact, report.overlap.near) >= (1, 1)
+    assert [1, 3] in report.overlap.examples
+    assert [2, 6] in report.overlap.examples
+    assert report.overlap.same_prompt >= 2
+    assert "overlap" in advice_codes(report)
+
+
+@pytest.mark.parametrize("language", ["ja", "zh", "ko", "th", "vi", "id", "hi"])
+def test_real_data_is_of_its_language(
+    tmp_path: Path, language: str, home_intents: RealRows, chatterbot: RealRows
+) -> None:
+    rows = home_intents(language)
+    if language != "vi":
+        rows += chatterbot(language)
+    report = report_of(tmp_path, rows)
+    names = [share.name for share in report.languages if share.name != "und"]
+    expected = {"zh": "zh-Hans"}.get(language, language)
+    # Intents are answered with English names; in scripts of their own the rest is certain.
+    prompts = [row["messages"][0]["content"] for row in rows]
+    asked = report_of(tmp_path, [chat(prompt, prompt) for prompt in prompts])
+    shares = {share.name: share.share for share in asked.languages}
+    least = {"id": 0.6, "zh": 0.6, "hi": 0.6, "ko": 0.85}.get(language, 0.9)
+    assert max(shares, key=lambda name: shares[name]) == expected
+    assert shares[expected] >= least
+    assert expected in names
+    assert report.personal_data == []
+    assert "mojibake" not in report.finding_counts
+    assert report.validation.rows == len(rows)
+
+
+def test_tokens_truncation_and_the_fit_of_tokenizers(
+    tmp_path: Path, tokenizers: dict[str, Path], home_intents: RealRows
+) -> None:
+    rows = [chat(r["messages"][0]["content"], "ตกลง") for r in home_intents("th")[:50]]
+    rows.append(chat("ก" * 300, "ข"))
+    report = report_of(tmp_path, rows, tokenizers=tokenizers, context_lengths=[64, 256])
+    stats = {s.model: s for s in report.tokens}
+    fit = {f.model: f for f in report.tokenizer_fit if f.language == "th"}
+    assert fit["asian"].tokens_per_character < 0.7 < 1.5 < fit["english"].tokens_per_character
+    assert fit["english"].byte_fallback_share > 0.9 > fit["asian"].byte_fallback_share
+    assert stats["asian"].rows == 51
+    assert stats["english"].truncated_rows[256] == stats["english"].unlearnable_rows[256] == 1
+    assert report.finding_counts["nothing_left_to_learn"] == 1
+    advice = next(a for a in report.advice if a.code == "tokenizer_fit")
+    assert advice.title == "asian speaks th best"
+    with pytest.raises(DatasetError) as caught:
+        report_of(tmp_path, rows, tokenizers={"none": tmp_path / "absent.json"})
+    assert caught.value.issue.code == "unreadable_tokenizer"
+
+
+def test_rows_that_stand_out(tmp_path: Path) -> None:
+    rows = varied(120)
+    rows[50] = chat(
+        "Wie ändere ich bitte die Lieferadresse meiner Bestellung?",
+        "Das geht in Ihrem Konto unter Bestellungen, solange sie nicht verschickt ist.",
+    )
+    rows[60] = chat(
+        "Please explain " + "the long story " * 400, "It is told in the appendix of the book."
+    )
+    rows[70] = chat(rows[70]["messages"][0]["content"], "ok")
+    rows[80] = chat(
+        "CafÃ© crÃ¨me oder tÃ©?", "It was written as cafÃ© au lait, naÃ¯ve and dÃ©jÃ  vu."
+    )
+    rows[90] = chat(
+        "What does the sign in the hall say?", "ทางออกอยู่ด้านซ้ายมือของคุณ โปรดเดินตามป้ายสีเขียว"
+    )
+    report = report_of(tmp_path, rows)  # fmt: skip
+    told = {(i.code, i.line) for i in report.findings}
+    assert ("wrong_language", 51) in told
+    assert ("very_long_row", 61) in told
+    assert ("very_short_answer", 71) in told
+    assert ("mojibake", 81) in told
+    assert ("answer_in_other_language", 91) in told
+    assert {"stray_languages", "mojibake"} <= set(advice_codes(report))
+
+
+def test_advice_follows_from_the_evidence(tmp_path: Path) -> None:
+    assert advice_codes(report_of(tmp_path, varied(5)))[0] == "too_few_rows"
+    assert "too_few_rows" in advice_codes(report_of(tmp_path, varied(20)))
+    assert advice_codes(report_of(tmp_path, varied(250))) == []
+    same = varied(60, system="You are terse.")
+    assert "try_prompting" in advice_codes(report_of(tmp_path, same))
+    two = varied(30, system="You are terse.") + varied(90, system="You are kind.")[30:]
+    assert "one_system_prompt" in advice_codes(report_of(tmp_path, two))
+    classes = [chat(row["messages"][0]["content"], "spam") for row in varied(100)]
+    assert "few_answers" in advice_codes(report_of(tmp_path, classes))
+    facts = [
+        chat(row["messages"][0]["content"], f"It weighs {i * 7 % 991} kg.")
+        for i, row in enumerate(varied(60))
+    ]
+    assert "facts_to_look_up" in advice_codes(report_of(tmp_path, facts))
+    copies = varied(30) * 2
+    assert "too_uniform" in advice_codes(report_of(tmp_path, copies))
+
+
+def test_processes_change_nothing(
+    tmp_path: Path, tokenizers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.datasets.collect._RANGE_BYTES", 2_000)
+    monkeypatch.setattr("service.datasets.validate._RANGE_BYTES", 3_000)
+    rows = [*varied(100), {"messages": 1}, *varied(20)]
+    one, two = (
+        report_of(
+            tmp_path,
+            rows,
+            options=AnalysisOptions(processes=count),
+            tokenizers=tokenizers,
+            context_lengths=[32],
+        )
+        for count in (1, 2)
+    )
+    assert one.to_dict() == two.to_dict()
+    assert one.exact_duplicates.extra_rows == 20
+
+
+def test_an_empty_set_still_has_a_report(tmp_path: Path) -> None:
+    report = report_of(tmp_path, [{"messages": []}])
+    assert report.rows == 0
+    assert report.characters is None
+    assert to_html(report)
+    assert to_markdown(report)
+
+
+def test_the_readable_forms_hold_the_figures_and_no_text(tmp_path: Path) -> None:
+    word = "Xylophonquark"
+    rows = [*varied(30), chat(f"{word} {word}?", f"<script>{word}</script> a@b.example.com")]
+    rows[4] = {"messages": [{"role": "<b>|boss|</b>", "content": word}]}
+    report = report_of(tmp_path, rows)
+    html, markdown = to_html(report, title="A & B"), to_markdown(report, title="A & B")
+    for form in (html, markdown, json.dumps(report.to_dict())):
+        assert word not in form
+        assert "a@b.example.com" not in form
+    assert "<b>" not in html
+    assert "&lt;b&gt;|boss|" in html
+    assert "A &amp; B" in html
+    assert "http" not in html
+    assert html.count("<figure>") == 3
+    assert "█" in markdown
+    assert "\\<b\\>\\|boss\\|" in markdown
+    assert json.loads(json.dumps(report.to_dict())) == report.to_dict()
+    codes = {i.code for i in report.findings} | set(report.validation.counts)
+    assert codes <= set(CHECKS)

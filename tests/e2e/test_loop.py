@@ -1,0 +1,241 @@
+"""The whole loop with the official OpenAI SDK against the real stack.
+
+Upload → fine-tune → events → chat with the tuned model, streamed and not → delete.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import httpx
+import openai
+import pytest
+
+from service.standalone.up import DEMO_MODEL
+from tests.e2e.conftest import EXAMPLES, Stack, wait_for
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+VOICE = "ahoy"
+QUESTIONS = (EXAMPLES / "held-out-questions.txt").read_text("utf-8").splitlines()
+
+
+def answer(sdk: openai.OpenAI, model: str, question: str, **options: object) -> str:
+    reply = sdk.chat.completions.create(
+        model=model,
+        messages=[{"role": "user", "content": question}],
+        temperature=0,
+        max_tokens=60,
+        **options,
+    )
+    return reply.choices[0].message.content or ""
+
+
+@pytest.fixture(scope="module")
+def training_file(sdk: openai.OpenAI) -> str:
+    with (EXAMPLES / "lighthouse-bookshop.jsonl").open("rb") as data:
+        file = sdk.files.create(file=data, purpose="fine-tune")
+    sdk.files.wait_for_processing(file.id, poll_interval=0.2)
+    return file.id
+
+
+@pytest.fixture(scope="module")
+def tuned(sdk: openai.OpenAI, training_file: str) -> openai.types.fine_tuning.FineTuningJob:
+    """A job that trained to its end."""
+    with (EXAMPLES / "lighthouse-bookshop.validation.jsonl").open("rb") as data:
+        validation = sdk.files.create(file=data, purpose="fine-tune")
+    job = sdk.fine_tuning.jobs.create(
+        model=DEMO_MODEL,
+        training_file=training_file,
+        validation_file=validation.id,
+        suffix="lighthouse",
+        seed=7,
+        method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}},
+    )
+    done = wait_for(
+        lambda: (
+            (j := sdk.fine_tuning.jobs.retrieve(job.id)).status in ("succeeded", "failed") and j
+        ),
+        600,
+        "the end of the training",
+    )
+    assert done.status == "succeeded", done.error
+    return done
+
+
+def test_file_is_processed(sdk, training_file):
+    file = sdk.files.retrieve(training_file)
+    assert file.status == "processed"
+    assert training_file in [f.id for f in sdk.files.list()]
+
+
+def test_job_tells_its_story(sdk, tuned):
+    events = list(sdk.fine_tuning.jobs.list_events(tuned.id, limit=100))
+    messages = [e.message for e in events]
+    assert messages[0] == "The job has successfully completed"
+    assert messages[1] == f"New fine-tuned model created: {tuned.fine_tuned_model}"
+    assert messages[-1] == f"Created fine-tuning job: {tuned.id}"
+    metrics = [e for e in events if e.type == "metrics"][::-1]
+    assert metrics[0].data["step"] == 1
+    assert metrics[-1].data["step"] == metrics[-1].data["total_steps"]
+    last = [e.data["train_loss"] for e in metrics[-5:]]
+    assert sum(last) / len(last) < 0.7 * metrics[0].data["train_loss"]
+    assert any("full_valid_loss" in e.data or "valid_loss" in e.data for e in metrics)
+
+
+def test_job_has_a_result_file_of_every_step(sdk, tuned):
+    content = sdk.files.content(tuned.result_files[0]).text
+    rows = list(csv.DictReader(io.StringIO(content)))
+    assert list(rows[0]) == [
+        "step",
+        "train_loss",
+        "train_accuracy",
+        "valid_loss",
+        "valid_mean_token_accuracy",
+    ]
+    assert [int(r["step"]) for r in rows] == list(range(1, len(rows) + 1))
+    assert sdk.files.retrieve(tuned.result_files[0]).purpose == "fine-tune-results"
+
+
+def test_model_is_listed_under_its_name(sdk, tuned):
+    assert tuned.fine_tuned_model.startswith(f"ft:{DEMO_MODEL}:default:lighthouse:")
+    models = {m.id: m for m in sdk.models.list()}
+    assert {DEMO_MODEL, tuned.fine_tuned_model} <= set(models)
+    assert sdk.models.retrieve(tuned.fine_tuned_model).owned_by == "default"
+    assert "/" not in str(models[tuned.fine_tuned_model].model_dump()).replace("apache-2.0", "")
+
+
+def test_tuned_model_has_the_voice_and_the_base_has_not(sdk, tuned):
+    spoken = [answer(sdk, tuned.fine_tuned_model, q).lower() for q in QUESTIONS]
+    plain = [answer(sdk, DEMO_MODEL, q).lower() for q in QUESTIONS]
+    assert sum(VOICE in s for s in spoken) > len(QUESTIONS) / 2, spoken
+    assert not any(VOICE in p for p in plain), plain
+
+
+def test_stream_says_the_same_as_the_whole_answer(sdk, tuned):
+    whole = answer(sdk, tuned.fine_tuned_model, QUESTIONS[0])
+    stream = sdk.chat.completions.create(
+        model=tuned.fine_tuned_model,
+        messages=[{"role": "user", "content": QUESTIONS[0]}],
+        temperature=0,
+        max_tokens=60,
+        stream=True,
+    )
+    pieces = [c.choices[0].delta.content or "" for c in stream if c.choices]
+    assert len(pieces) > 3
+    assert "".join(pieces)[:20] == whole[:20]
+
+
+def test_plain_completions_work_too(sdk, tuned):
+    reply = sdk.completions.create(
+        model=tuned.fine_tuned_model, prompt="Once upon a time", max_tokens=5
+    )
+    assert reply.choices[0].text
+    stream = sdk.completions.create(model=DEMO_MODEL, prompt="1, 2, 3,", max_tokens=5, stream=True)
+    assert "".join(c.choices[0].text for c in stream)
+
+
+def test_every_checkpoint_answers_by_its_name(sdk, tuned):
+    checkpoints = list(sdk.fine_tuning.jobs.checkpoints.list(tuned.id))
+    assert len(checkpoints) >= 2
+    assert checkpoints[0].step_number > checkpoints[-1].step_number
+    for checkpoint in checkpoints:
+        assert checkpoint.metrics.train_loss is not None
+        assert answer(sdk, checkpoint.fine_tuned_model_checkpoint, "Hello?")
+
+
+def test_unknown_model_is_404(sdk):
+    for name in (f"ft:{DEMO_MODEL}:default:lighthouse:unknown", "gpt-4o-mini"):
+        with pytest.raises(openai.NotFoundError) as caught:
+            answer(sdk, name, "Hello?")
+        assert caught.value.code == "model_not_found"
+
+
+def test_foreign_model_is_404(stack: Stack, sdk, tuned):
+    """A key of another project cannot chat with, see or delete the model."""
+    admin = httpx.Client(
+        base_url=stack.url, headers={"authorization": f"Bearer {stack.key}"}, timeout=30
+    )
+    with admin:
+        project = admin.post("/v1/organization/projects", json={"name": "rival"}).json()
+        key = admin.post(
+            f"/v1/organization/projects/{project['id']}/api_keys", json={"name": "k"}
+        ).json()["value"]
+    with openai.OpenAI(base_url=f"{stack.url}/v1", api_key=key) as rival:
+        for act in (
+            lambda: answer(rival, tuned.fine_tuned_model, "Hello?"),
+            lambda: rival.models.retrieve(tuned.fine_tuned_model),
+            lambda: rival.models.delete(tuned.fine_tuned_model),
+            lambda: rival.fine_tuning.jobs.retrieve(tuned.id),
+            lambda: rival.fine_tuning.jobs.list_events(tuned.id),
+            lambda: rival.files.content(tuned.training_file),
+        ):
+            with pytest.raises(openai.NotFoundError):
+                act()
+        assert answer(rival, DEMO_MODEL, "Hello?")
+
+
+def test_running_job_can_be_cancelled(stack: Stack, sdk, tuned, training_file):
+    job = sdk.fine_tuning.jobs.create(model=DEMO_MODEL, training_file=training_file)
+    wait_for(
+        lambda: any(
+            e.type == "metrics" for e in sdk.fine_tuning.jobs.list_events(job.id, limit=5).data
+        ),
+        180,
+        "the first step",
+    )
+    trainer = stack.pid_of("service.training")
+    assert sdk.fine_tuning.jobs.cancel(job.id).status == "cancelled"
+    from tests.e2e.conftest import alive
+
+    wait_for(lambda: not alive([trainer]), 10, "the end of the trainer")
+    assert sdk.fine_tuning.jobs.retrieve(job.id).status == "cancelled"
+    with pytest.raises(openai.ConflictError):
+        sdk.fine_tuning.jobs.cancel(job.id)
+
+
+def test_metrics_and_probes_answer(stack: Stack, tuned):
+    metrics = httpx.get(f"{stack.url}/metrics").text
+    assert 'finetuned_http_requests_total{method="POST",route="/v1/files",status="200"}' in metrics
+    assert "finetuned_inference_requests_total" in metrics
+    worker_log = (stack.data_dir / "up.log").read_text()
+    port = worker_log.split("worker     127.0.0.1:")[1].split(" ")[0]
+    worker = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    assert 'finetuned_jobs_total{status="succeeded"} 1.0' in worker
+    assert httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200
+
+
+def test_logs_are_json_with_ids_and_without_text_or_keys(stack: Stack, tuned):
+    import json
+
+    text = ""
+    for name in ("api", "worker"):
+        lines = (stack.data_dir / "logs" / f"{name}.log").read_text("utf-8").splitlines()
+        parsed = [json.loads(line) for line in lines]
+        assert all({"time", "level", "message", "request_id", "job_id"} <= set(p) for p in parsed)
+        text += "\n".join(lines)
+    assert tuned.id in text
+    text += "\n".join(p.read_text("utf-8", "replace") for p in stack.data_dir.glob("logs/vllm*"))
+    assert stack.key not in text
+    for secret in ("Ahoy", "lighthouse keeper", QUESTIONS[0]):
+        assert secret not in text
+
+
+def test_deleted_model_and_file_are_gone(sdk, tuned, training_file):
+    assert sdk.models.delete(tuned.fine_tuned_model).deleted
+    wait_for(
+        lambda: tuned.fine_tuned_model not in [m.id for m in sdk.models.list()], 5, "the deletion"
+    )
+
+    def refused() -> bool:
+        try:
+            answer(sdk, tuned.fine_tuned_model, "Hello?")
+        except openai.NotFoundError:
+            return True
+        return False
+
+    wait_for(refused, 10, "the refusal of the deleted model")
+    assert sdk.files.delete(training_file).deleted
+    with pytest.raises(openai.NotFoundError):
+        sdk.files.retrieve(training_file)

@@ -1,0 +1,207 @@
+"""The trainer as its parent sees it: a process that speaks JSON lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.training import (
+    Message,
+    StepDone,
+    StopCommand,
+    TrainSpec,
+    encode,
+    parse_message,
+)
+
+HANG_S = 240  # a guard against hanging, not a measure
+
+
+@dataclass
+class Trainer:
+    """A running trainer. Iterating yields its messages as they come."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    seen: list[Message] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Message]:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.seen.append(parse_message(line))
+            yield self.seen[-1]
+
+    def until(self, kind: type[Message]) -> Message:
+        for message in self:
+            if isinstance(message, kind):
+                return message
+        raise AssertionError(f"the trainer ended without {kind.__name__}:\n{self.log.read_text()}")
+
+    def stop(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(encode(StopCommand()))
+        self.process.stdin.flush()
+
+    def wait(self) -> int:
+        """Reads all that is left and returns the exit code."""
+        list(self)
+        return self.process.wait(HANG_S)
+
+    def of(self, kind: type[Message]) -> list[Any]:
+        return [message for message in self.seen if isinstance(message, kind)]
+
+    @property
+    def losses(self) -> dict[int, float]:
+        return {message.step: message.train_loss for message in self.of(StepDone)}
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[TrainSpec], Trainer]]:
+    """Starts trainers; ends those that still run when the test is over."""
+    with Starter(tmp_path) as begin:
+        yield begin
+
+
+class Starter:
+    """The context in which trainers run; `start` for fixtures of any scope."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running: list[Trainer] = []
+
+    def __enter__(self) -> Callable[[TrainSpec], Trainer]:
+        return self._start
+
+    def __exit__(self, *_: object) -> None:
+        for trainer in self._running:
+            trainer.process.kill()
+            trainer.process.wait(HANG_S)
+            for pipe in (trainer.process.stdin, trainer.process.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+    def _start(self, spec: TrainSpec | str) -> Trainer:
+        number = len(self._running)
+        spec_file = self._folder / f"spec-{number}.json"
+        spec_file.write_text(spec if isinstance(spec, str) else spec.model_dump_json())
+        log = self._folder / f"trainer-{number}.log"
+        with log.open("wb") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "service.training", str(spec_file)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+            )
+        self._running.append(Trainer(process, log))
+        return self._running[-1]
+
+
+def write_chats(path: Path, pairs: Sequence[tuple[str, str]]) -> Path:
+    """A training file of one-turn chats."""
+    path.write_text(
+        "".join(
+            json.dumps(
+                {
+                    "messages": [
+                        {"role": "user", "content": question},
+                        {"role": "assistant", "content": answer},
+                    ]
+                },
+                ensure_ascii=False,
+            )
+            + "\n"
+            for question, answer in pairs
+        ),
+        "utf-8",
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def few_chats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve chats of uneven length."""
+    pairs = [
+        (f"What is {n} and {n}?", f"Aye, {'well, ' * (n % 4)}it is {2 * n}.") for n in range(12)
+    ]
+    return write_chats(tmp_path_factory.mktemp("data") / "few.jsonl", pairs)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_path(demo_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of two small layers with the demo model's tokenizer: a run takes no time in it."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("tiny-model")
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        if (demo_model_path / name).exists():
+            shutil.copy(demo_model_path / name, folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=49152,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        tie_word_embeddings=True,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_spec(tiny_model_path: Path, few_chats: Path) -> Callable[..., TrainSpec]:
+    """Specs of twelve steps on the tiny model, in the given folder, with changes."""
+
+    def make(output_dir: Path, **changes: Any) -> TrainSpec:
+        # Dropout, so that the random state matters to a resumed run.
+        return TrainSpec.model_validate(
+            {
+                "job_id": "ftjob-test",
+                "base_model": "tiny",
+                "base_model_path": tiny_model_path,
+                "training_file": few_chats,
+                "output_dir": output_dir,
+                "seed": 5,
+                "n_epochs": 3,
+                "batch_size": 3,
+                "learning_rate": 1e-2,
+                "lora": {"r": 4, "alpha": 8, "dropout": 0.1},
+                "max_seq_length": 128,
+            }
+            | changes
+        )
+
+    return make
+
+
+@pytest.fixture
+def tiny_spec(make_spec: Callable[..., TrainSpec], tmp_path: Path) -> TrainSpec:
+    return make_spec(tmp_path / "out")
+
+
+@pytest.fixture(scope="session")
+def whole_run(
+    make_spec: Callable[..., TrainSpec], tmp_path_factory: pytest.TempPathFactory
+) -> Trainer:
+    """A finished run of `make_spec`, never interrupted, validated at three checkpoints."""
+    folder = tmp_path_factory.mktemp("whole-run")
+    validation = write_chats(folder / "valid.jsonl", [("What is 20 and 20?", "Aye, it is 40.")])
+    with Starter(folder) as begin:
+        trainer = begin(make_spec(folder / "out", validation_file=validation))
+        assert trainer.wait() == 0, trainer.log.read_text()
+    return trainer

@@ -1,0 +1,75 @@
+import os
+import threading
+
+import pytest
+
+from service.training.channel import StopFlag, listen
+
+
+class Ended:
+    """Stands where os._exit stands: notes the code and that it was called."""
+
+    def __init__(self):
+        self.codes = []
+        self.event = threading.Event()
+
+    def __call__(self, code):
+        self.codes.append(code)
+        self.event.set()
+
+
+@pytest.fixture
+def pipe():
+    reading, writing = os.pipe()
+    yield reading, writing
+    os.close(reading)
+
+
+def wait_for(is_true):
+    for _ in range(2000):
+        if is_true():
+            return True
+        threading.Event().wait(0.005)
+    return False
+
+
+def test_a_stop_command_sets_the_flag_even_in_pieces(pipe):
+    reading, writing = pipe
+    flag, ended = StopFlag(), Ended()
+    listen(flag, reading, ended)
+    os.write(writing, b'nonsense\n{"command": "dance"}\n\n{"comm')
+    assert not flag.is_set()
+    os.write(writing, b'and": "stop"}\n')
+    assert wait_for(flag.is_set)
+    assert ended.codes == []
+    os.close(writing)
+    assert ended.event.wait(10)
+
+
+def test_a_command_must_say_stop(pipe):
+    reading, writing = pipe
+    flag, ended = StopFlag(), Ended()
+    listen(flag, reading, ended)
+    os.write(writing, b'{"command": "dance"}\n{}\n[]\n')
+    os.close(writing)
+    assert ended.event.wait(10)
+    assert not flag.is_set()
+
+
+def test_the_end_of_stdin_ends_the_process(pipe):
+    reading, writing = pipe
+    ended = Ended()
+    listen(StopFlag(), reading, ended)
+    os.close(writing)
+    assert ended.event.wait(10)
+    assert ended.codes == [1]
+
+
+def test_the_end_of_stdin_after_the_outcome_changes_nothing(pipe):
+    reading, writing = pipe
+    flag, ended = StopFlag(), Ended()
+    flag.finish()
+    listen(flag, reading, ended)
+    os.close(writing)
+    assert wait_for(lambda: "commands" not in {thread.name for thread in threading.enumerate()})
+    assert ended.codes == []

@@ -1,0 +1,118 @@
+"""Checkpoints of a real run, whole or spoiled."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from service.training import CheckpointSaved
+from service.training.checkpoints import (
+    ADAPTER_WEIGHTS,
+    SEAL_NAME,
+    Seal,
+    is_finite,
+    open_checkpoint,
+    seal,
+)
+from service.training.failures import TrainingFailure
+
+pytestmark = pytest.mark.e2e  # for the run that they come from
+
+
+@pytest.fixture
+def checkpoint(whole_run, tmp_path):
+    return Path(
+        shutil.copytree(
+            whole_run.of(CheckpointSaved)[1].path, tmp_path / "checkpoint", dirs_exist_ok=True
+        )
+    )
+
+
+@pytest.fixture
+def run(checkpoint):
+    return Seal.model_validate_json((checkpoint / SEAL_NAME).read_bytes()).run
+
+
+def refusal(checkpoint, run):
+    with pytest.raises(TrainingFailure) as caught:
+        open_checkpoint(checkpoint, run)
+    assert caught.value.code == "invalid_checkpoint"
+    return caught.value.message
+
+
+def test_a_whole_checkpoint_opens(checkpoint, run):
+    opened = open_checkpoint(checkpoint, run)
+    assert opened.step == 8
+    assert opened.trained_tokens > 0
+
+
+def test_it_holds_no_pickled_arguments_and_no_tokenizer(checkpoint):
+    assert sorted(path.name for path in checkpoint.iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "optimizer.pt",
+        "rng_state.pth",
+        "run.json",
+        "scheduler.pt",
+        "trainer_state.json",
+    ]
+
+
+def test_a_checkpoint_that_was_never_finished(checkpoint, run):
+    (checkpoint / SEAL_NAME).unlink()
+    assert "not whole" in refusal(checkpoint, run)
+    assert "not whole" in refusal(checkpoint / "nowhere", run)
+
+
+def test_a_seal_that_is_cut_short(checkpoint, run):
+    path = checkpoint / SEAL_NAME
+    path.write_text(path.read_text()[:-20])
+    assert "seal cannot be read" in refusal(checkpoint, run)
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "rng_state.pth", ADAPTER_WEIGHTS])
+def test_a_missing_file(checkpoint, run, name):
+    (checkpoint / name).unlink()
+    assert f"it lacks {name}" in refusal(checkpoint, run)
+
+
+def test_a_seal_over_too_few_files(checkpoint, run):
+    (checkpoint / "optimizer.pt").unlink()
+    (checkpoint / SEAL_NAME).unlink()
+    seal(checkpoint, run, step=8, trained_tokens=1)
+    assert "it lacks optimizer.pt" in refusal(checkpoint, run)
+
+
+def test_a_flipped_bit(checkpoint, run):
+    path = checkpoint / "optimizer.pt"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert "optimizer.pt is damaged" in refusal(checkpoint, run)
+
+
+def test_weights_that_are_no_numbers(checkpoint, run):
+    path = checkpoint / ADAPTER_WEIGHTS
+    tensors = load_file(path)
+    next(iter(tensors.values()))[0, 0] = torch.nan
+    save_file(tensors, path)
+    (checkpoint / SEAL_NAME).unlink()
+    seal(checkpoint, run, step=8, trained_tokens=1)
+    assert not is_finite(path)
+    assert "not finite" in refusal(checkpoint, run)
+
+
+@pytest.mark.parametrize(
+    ("change", "value"), [("seed", 6), ("data", "0" * 64), ("batch_size", 4), ("total_steps", 99)]
+)
+def test_a_checkpoint_of_another_run(checkpoint, run, change, value):
+    other = run.model_copy(update={change: value})
+    assert f"differs in {change}" in refusal(checkpoint, other)
+
+
+def test_the_seal_tells_no_path(checkpoint):
+    record = json.loads((checkpoint / SEAL_NAME).read_text())
+    assert not any(str(value).startswith("/") for value in record["run"].values())

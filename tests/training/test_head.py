@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from service.training.head import can_use_cpu_head, use_cpu_head
+from service.training.tokens import IGNORED
+
+
+def loaded(path, dtype):
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+
+
+def batch(rows=5, width=90):
+    """More than one block of supervised tokens, with holes."""
+    torch.manual_seed(1)
+    ids = torch.randint(3, 49152, (rows, width))
+    labels = ids.masked_fill(torch.rand(rows, width) < 0.3, IGNORED)
+    return ids, labels
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)], ids=["fp32", "bf16"]
+)
+def test_the_head_gives_the_loss_and_the_gradient_of_full_logits(tiny_model_path, dtype, tolerance):
+    ids, labels = batch()
+    targets, mask = labels[:, 1:], labels[:, 1:] != IGNORED
+
+    plain = loaded(tiny_model_path, dtype)
+    logits = plain(input_ids=ids, use_cache=False).logits[:, :-1].float()
+    wanted = -torch.nn.functional.cross_entropy(logits[mask], targets[mask], reduction="none")
+    (wanted * torch.arange(len(wanted))).mean().backward()
+
+    ours = loaded(tiny_model_path, dtype)
+    ours.lm_head.weight.requires_grad_(False)
+    use_cpu_head(ours)
+    # Tied to the head, the embeddings are frozen too; the layers' gradients tell enough.
+    outputs = ours(input_ids=ids, labels=labels, use_cache=False, fused_lm_head=True)
+    (outputs.log_probs[mask] * torch.arange(len(wanted))).mean().backward()
+
+    assert outputs.label_mask.equal(mask)
+    assert not outputs.log_probs[~mask].any()
+    torch.testing.assert_close(outputs.log_probs[mask], wanted, rtol=tolerance, atol=tolerance)
+    assert outputs.is_top1[mask].equal(logits[mask].argmax(-1) == targets[mask])
+    for (name, one), (_, other) in zip(
+        plain.model.layers.named_parameters(), ours.model.layers.named_parameters(), strict=True
+    ):
+        scale = one.grad.abs().max()
+        assert (one.grad - other.grad).abs().max() <= 5 * tolerance * scale, name
+
+
+def test_a_call_without_labels_is_the_models_own(tiny_model_path):
+    model = loaded(tiny_model_path, torch.float32)
+    ids, _ = batch(1, 8)
+    before = model(input_ids=ids).logits
+    use_cpu_head(model)
+    assert model(input_ids=ids).logits.equal(before)
+
+
+def test_models_that_change_their_logits_are_left_to_trl(tiny_model_path):
+    model = loaded(tiny_model_path, torch.float32)
+    assert can_use_cpu_head(model)
+    model.config.final_logit_softcapping = 30.0
+    assert not can_use_cpu_head(model)

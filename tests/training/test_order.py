@@ -1,0 +1,60 @@
+import random
+
+import pytest
+
+from service.training.order import checkpoint_steps, epoch_order, micro_batch_size
+
+CHANCE = random.Random(1)
+LENGTHS = [CHANCE.randint(5, 400) for _ in range(1003)]
+
+
+def order(**changes):
+    settings = {"batch_size": 8, "seed": 3, "epoch": 0, "by_length": True}
+    return epoch_order(LENGTHS, **(settings | changes))
+
+
+@pytest.mark.parametrize("by_length", [True, False])
+def test_every_sample_comes_once_and_the_order_is_the_seeds(by_length):
+    once = order(by_length=by_length)
+    assert sorted(once) == list(range(len(LENGTHS)))
+    assert once == order(by_length=by_length)
+    assert once != order(by_length=by_length, epoch=1)
+    assert once != order(by_length=by_length, seed=4)
+
+
+def padded(indices):
+    batches = [indices[at : at + 8] for at in range(0, len(indices), 8)]
+    return sum(max(LENGTHS[i] for i in batch) * len(batch) for batch in batches)
+
+
+def test_grouping_by_length_pads_little():
+    assert padded(order(by_length=False)) > 1.5 * sum(LENGTHS)
+    assert padded(order()) < 1.1 * sum(LENGTHS)
+
+
+def test_the_longest_batch_of_the_run_comes_first():
+    assert max(LENGTHS[i] for i in order()[:1000]) == LENGTHS[order()[0]]
+
+
+def test_fewer_samples_than_a_batch():
+    assert sorted(epoch_order([3, 9, 5], batch_size=8, seed=0, epoch=0, by_length=True)) == [
+        0,
+        1,
+        2,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "longest", "size"),
+    [(8, 100, 8), (8, 600, 4), (8, 5000, 1), (7, 1000, 1), (1, 9, 1)],
+)
+def test_a_batch_is_split_into_equal_parts_that_fit(batch_size, longest, size):
+    assert micro_batch_size(batch_size, longest, 4096) == size
+
+
+@pytest.mark.parametrize(
+    ("total", "count", "steps"),
+    [(42, 3, {14, 28, 42}), (10, 3, {3, 7, 10}), (2, 3, {1, 2}), (1, 5, {1}), (9, 1, {9})],
+)
+def test_checkpoints_are_spread_evenly_and_one_is_at_the_end(total, count, steps):
+    assert checkpoint_steps(total, count) == steps

@@ -1,0 +1,82 @@
+import json
+
+import pytest
+
+from service.training import (
+    CheckpointSaved,
+    Failed,
+    ProtocolError,
+    Started,
+    StepDone,
+    StepMetrics,
+    Stopped,
+    Succeeded,
+    Warned,
+    encode,
+    parse_message,
+)
+
+MESSAGES = [
+    Started(
+        total_steps=3,
+        examples=8,
+        validation_examples=0,
+        supervised_tokens=90,
+        device="cpu",
+        dtype="bfloat16",
+        resumed_step=0,
+        trainable_parameters=12,
+    ),
+    Warned(code="rows_truncated", message="ตัดแล้ว"),
+    StepDone(
+        step=1,
+        total_steps=3,
+        train_loss=0.5,
+        train_mean_token_accuracy=0.25,
+        learning_rate=1e-4,
+        tokens_per_second=10.0,
+        trained_tokens=30,
+    ),
+    CheckpointSaved(
+        step=1,
+        path="/x/checkpoint-1",
+        metrics=StepMetrics(train_loss=0.5, train_mean_token_accuracy=0.25, valid_loss=0.75),
+    ),
+    Succeeded(adapter_path="/x/adapter", trained_tokens=90, final_step=3),
+    Stopped(step=0, path=None),
+    Failed(code="disk_full", message="full", param=None),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message.type)
+def test_a_message_survives_its_line(message):
+    line = encode(message)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert parse_message(line) == message
+
+
+def test_a_step_without_validation_has_no_such_keys():
+    assert "valid_loss" not in json.loads(encode(MESSAGES[2]))
+
+
+def test_a_newer_trainer_may_add_fields():
+    line = json.dumps(json.loads(encode(MESSAGES[4])) | {"novelty": 1})
+    assert parse_message(line) == MESSAGES[4]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"progress: 50% of secret-row",
+        b'{"type": "secret-row"}',
+        b'{"type": "stopped", "step": "secret-row"}',
+        b"[]",
+        b"",
+        b'{"type": "warning", "message": "\xff secret-row"}',
+    ],
+)
+def test_a_line_that_is_no_message_is_told_without_its_text(line):
+    with pytest.raises(ProtocolError) as caught:
+        parse_message(line)
+    assert "secret-row" not in str(caught.value)

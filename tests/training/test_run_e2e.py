@@ -1,0 +1,231 @@
+"""Whole runs, as the worker drives them."""
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from service.training import (
+    CheckpointSaved,
+    Failed,
+    Started,
+    StepDone,
+    Stopped,
+    Succeeded,
+    Warned,
+)
+
+pytestmark = pytest.mark.e2e
+
+
+def test_the_messages_of_a_run_come_in_order(whole_run):
+    kinds = [message.type for message in whole_run.seen]
+    step, checkpoint = "step", "checkpoint"
+    assert kinds == ["started", *[*[step] * 4, checkpoint] * 3, "succeeded"]
+    (started,) = whole_run.of(Started)
+    assert (started.total_steps, started.examples, started.validation_examples) == (12, 12, 1)
+    assert started.resumed_step == 0
+    assert [message.step for message in whole_run.of(StepDone)] == list(range(1, 13))
+    (done,) = whole_run.of(Succeeded)
+    assert done.final_step == 12
+    assert done.trained_tokens == whole_run.of(StepDone)[-1].trained_tokens > 0
+
+
+def test_the_loss_falls_and_validation_comes_with_each_checkpoint(whole_run):
+    steps = whole_run.of(StepDone)
+    assert steps[-1].train_loss < steps[0].train_loss - 0.3
+    assert steps[-1].train_mean_token_accuracy > steps[0].train_mean_token_accuracy
+    validated = [step for step in steps if step.valid_loss is not None]
+    assert [step.step for step in validated] == [4, 8, 12]
+    assert all(step.full_valid_loss == step.valid_loss for step in validated)
+    saved = whole_run.of(CheckpointSaved)
+    assert [message.metrics.valid_loss for message in saved] == [
+        step.valid_loss for step in validated
+    ]
+
+
+def test_the_adapter_can_be_served_and_tells_no_path(whole_run, make_spec):
+    (done,) = whole_run.of(Succeeded)
+    folder = Path(done.adapter_path)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
+    text = (folder / "adapter_config.json").read_text()
+    config = json.loads(text)
+    assert config["base_model_name_or_path"] == "tiny"
+    assert str(make_spec(folder).base_model_path) not in text
+    tensors = load_file(folder / "adapter_model.safetensors")
+    assert len(tensors) == 2 * 7 * 2  # A and B of seven linear layers in two blocks
+    assert not any("lm_head" in name or "embed" in name for name in tensors)
+    for saved in whole_run.of(CheckpointSaved):
+        for path in Path(saved.path).glob("*.json"):
+            assert str(make_spec(folder).base_model_path) not in path.read_text()
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(whole_run, start, make_spec, tmp_path):
+    validation = whole_run.log.parent / "valid.jsonl"
+    first = start(make_spec(tmp_path / "first", validation_file=validation))
+    for message in first:
+        # In the second epoch, between two checkpoints.
+        if isinstance(message, StepDone) and message.step == 5:
+            first.stop()
+    assert first.wait() == 3
+    (stopped,) = first.of(Stopped)
+    assert stopped.step < 12
+    assert first.of(CheckpointSaved)[-1].path == stopped.path
+
+    second = start(
+        make_spec(tmp_path / "second", validation_file=validation, resume_from=stopped.path)
+    )
+    assert second.wait() == 0, second.log.read_text()
+    assert second.of(Started)[0].resumed_step == stopped.step
+    assert first.losses | second.losses == whole_run.losses
+    assert list(second.losses) == list(range(stopped.step + 1, 13))
+    (done,), (wanted,) = second.of(Succeeded), whole_run.of(Succeeded)
+    assert done.trained_tokens == wanted.trained_tokens
+    for name, tensor in load_file(Path(wanted.adapter_path) / "adapter_model.safetensors").items():
+        again = load_file(Path(done.adapter_path) / "adapter_model.safetensors")[name]
+        assert again.equal(tensor), name
+
+
+def test_sigterm_keeps_a_checkpoint(start, tiny_spec):
+    trainer = start(tiny_spec.model_copy(update={"n_epochs": 50}))
+    trainer.until(StepDone)
+    trainer.process.send_signal(signal.SIGTERM)
+    assert trainer.wait() == 3
+    (stopped,) = trainer.of(Stopped)
+    assert (Path(stopped.path) / "optimizer.pt").is_file()
+
+
+def test_a_stop_before_the_first_step_leaves_nothing_to_resume_from(start, tiny_spec):
+    trainer = start(tiny_spec)
+    trainer.stop()
+    assert trainer.wait() == 3
+    assert trainer.seen == [Stopped(step=0, path=None)]
+
+
+def test_the_death_of_the_parent_ends_the_run(start, tiny_spec):
+    trainer = start(tiny_spec.model_copy(update={"n_epochs": 50}))
+    trainer.until(StepDone)
+    trainer.process.stdin.close()
+    assert trainer.wait() != 0
+    assert trainer.of(Succeeded) == trainer.of(Stopped) == trainer.of(Failed) == []
+
+
+def test_packed_and_in_full_precision_with_less_memory(whole_run, start, tiny_spec):
+    trainer = start(
+        tiny_spec.model_copy(
+            update={"packing": True, "quantization": "none", "gradient_checkpointing": True}
+        )
+    )
+    assert trainer.wait() == 0, trainer.log.read_text()
+    steps = trainer.of(StepDone)
+    assert len(steps) == 12
+    assert steps[-1].train_loss < steps[0].train_loss - 0.3
+    assert trainer.of(Warned) == []
+    # The same tokens go through the model however they are laid out.
+    assert steps[-1].trained_tokens == whole_run.of(StepDone)[-1].trained_tokens
+
+
+def test_a_loss_that_is_no_number_fails_and_leaves_no_checkpoint(start, tiny_spec):
+    trainer = start(tiny_spec.model_copy(update={"learning_rate": 1e30}))
+    assert trainer.wait() == 1
+    (failed,) = trainer.of(Failed)
+    assert failed.code == "nan_loss"
+    assert trainer.of(CheckpointSaved) == []
+
+
+def test_a_damaged_checkpoint_is_refused(whole_run, start, tiny_spec, tmp_path):
+    spoiled = tmp_path / "spoiled"
+    shutil.copytree(whole_run.of(CheckpointSaved)[0].path, spoiled)
+    weights = spoiled / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
+    trainer = start(tiny_spec.model_copy(update={"resume_from": spoiled}))
+    assert trainer.wait() == 1
+    (failed,) = trainer.of(Failed)
+    assert failed.code == "invalid_checkpoint"
+    assert "adapter_model.safetensors is damaged" in failed.message
+
+
+def test_rows_without_an_answer_are_told_and_alone_they_fail_the_run(start, tiny_spec, tmp_path):
+    path = tmp_path / "mute.jsonl"
+    mute = {"messages": [{"role": "user", "content": "secret-row"}]}
+    path.write_text(json.dumps(mute) + "\n")
+    trainer = start(tiny_spec.model_copy(update={"training_file": path}))
+    assert trainer.wait() == 1
+    (failed,) = trainer.of(Failed)
+    assert (failed.code, failed.param) == ("invalid_training_file", "training_file")
+    assert [warned.code for warned in trainer.of(Warned)] == ["rows_without_supervision"]
+    assert "secret-row" not in trainer.log.read_text() + failed.message
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({}, "no readable config.json"),
+        ({"config.json": "{"}, "not JSON"),
+        ({"config.json": '{"auto_map": {}}'}, "code of its own"),
+        ({"config.json": "{}", "pytorch_model.bin": "x"}, "no .safetensors"),
+    ],
+)
+def test_a_folder_that_is_no_model_fails_at_once(start, tiny_spec, tmp_path, files, why):
+    folder = tmp_path / "no-model"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    trainer = start(tiny_spec.model_copy(update={"base_model_path": folder}))
+    assert trainer.wait() == 1
+    (failed,) = trainer.of(Failed)
+    assert (failed.code, failed.param) == ("invalid_model", "model")
+    assert why in failed.message
+    assert str(folder) not in failed.message
+
+
+def test_weights_that_are_cut_short_are_no_model(start, tiny_spec, tiny_model_path, tmp_path):
+    folder = tmp_path / "cut"
+    shutil.copytree(tiny_model_path, folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    trainer = start(tiny_spec.model_copy(update={"base_model_path": folder}))
+    assert trainer.wait() == 1
+    (failed,) = trainer.of(Failed)
+    assert failed.code == "invalid_model"
+
+
+def test_modules_that_the_model_lacks(start, tiny_spec):
+    lora = tiny_spec.lora.model_copy(update={"target_modules": ("no_such_proj",)})
+    trainer = start(tiny_spec.model_copy(update={"lora": lora}))
+    assert trainer.wait() == 1
+    (failed,) = trainer.of(Failed)
+    assert (failed.code, failed.param) == ("invalid_spec", "lora.target_modules")
+
+
+def test_a_malformed_spec_is_told_by_its_fields(start, tiny_spec):
+    trainer = start(json.dumps(tiny_spec.model_dump(mode="json") | {"n_epochs": 0}))
+    assert trainer.wait() == 1
+    (failed,) = trainer.of(Failed)
+    assert failed.code == "invalid_spec"
+    assert "n_epochs" in failed.message
+
+
+def test_qlora_on_the_demo_model_learns(start, make_spec, demo_model_path, tmp_path):
+    spec = make_spec(
+        tmp_path / "out",
+        base_model="smollm2-135m-instruct",
+        base_model_path=demo_model_path,
+        n_epochs=2,
+        batch_size=4,
+        n_checkpoints=1,
+        learning_rate=1e-3,
+        lora={"r": 16, "alpha": 32},
+    )
+    trainer = start(spec)
+    assert trainer.wait() == 0, trainer.log.read_text()
+    losses = trainer.losses
+    assert len(losses) == 6
+    assert losses[6] < 0.6 * losses[1]
+    assert trainer.of(Started)[0].trainable_parameters == 4_884_480
