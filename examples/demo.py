@@ -14,8 +14,10 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from types import FrameType
 
@@ -90,10 +92,7 @@ def run(server: Server, epochs: int, console: Console, timings: Timings) -> int:
         with timings.phase("first served token"):
             first_token(client, tuned, questions[0])
         with timings.phase(f"{2 * len(questions)} answers"):
-            pairs = [
-                Pair(question, ask(client, BASE_MODEL, question), ask(client, tuned, question))
-                for question in questions
-            ]
+            pairs = compare(client, tuned, questions)
     console.print(_answers(pairs, tuned), _phases(timings))
     return _verdict(pairs, console)
 
@@ -156,6 +155,16 @@ def ask(client: openai.OpenAI, model: str, question: str) -> str:
         max_tokens=MAX_TOKENS,
     )
     return (completion.choices[0].message.content or "").strip()
+
+
+def compare(client: openai.OpenAI, tuned: str, questions: Sequence[str]) -> list[Pair]:
+    """Asks both models every question, all at once: the server answers them in one batch."""
+    count = len(questions)
+    with ThreadPoolExecutor(max_workers=2 * count) as pool:
+        base_answers = pool.map(ask, repeat(client, count), repeat(BASE_MODEL), questions)
+        tuned_answers = pool.map(ask, repeat(client, count), repeat(tuned), questions)
+        rows = zip(questions, base_answers, tuned_answers, strict=True)
+        return [Pair(*row) for row in rows]
 
 
 def has_voice(answer: str) -> bool:

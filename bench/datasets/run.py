@@ -123,12 +123,13 @@ def measure(name: str, files: dict[str, Path]) -> None:
 
 def run_one(name: str, files: dict[str, Path]) -> dict[str, Any]:
     """The figures of one contestant, from a fresh process."""
+    listed = json.dumps({key: str(path) for key, path in files.items()})
     done = subprocess.run(
-        [sys.executable, __file__, "--measure", name, "--files", json.dumps({k: str(v) for k, v in files.items()})],
+        [sys.executable, __file__, "--measure", name, "--files", listed],
         capture_output=True,
         text=True,
         check=False,
-    )  # fmt: skip
+    )
     if done.returncode:
         raise SystemExit(f"{name} failed:\n{done.stderr}")
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -27,7 +27,7 @@ _RANGE_BYTES = 1024 * 1024
 # Tokenizers read a few MB/s on a core, so of a large file a sample is counted.
 _TOKEN_BYTES = 24 * 1024 * 1024
 _PLACES = 1_000
-_IN_MEMORY_BYTES = 256 * 1024 * 1024
+_IN_MEMORY_BYTES = 64 * 1024 * 1024
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes in all."""

@@ -98,9 +98,11 @@ def make_block(rows: Sequence[Conversation], options: FeatureOptions) -> Block:
     texts: list[str] = []
     named: list[str] = []
     for number, row in enumerate(rows):
-        text = normalised("\n".join(t.text for t in row.turns if t.role != "system"))
+        plain = [normalised(turn.text) for turn in row.turns]
+        said = zip(row.turns, plain, strict=True)
+        text = " ".join(text for turn, text in said if turn.role != "system")
         texts.append(text)
-        language = _describe(features[number], row, text, options)
+        language = _describe(features[number], row, plain, text, options)
         features[number]["language"] = languages.setdefault(language, len(languages))
         named.append(language)
         if options.personal_data:
@@ -119,8 +121,13 @@ def _hash(text: str) -> int:
     return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
 
 
-def _describe(row: Any, talk: Conversation, text: str, options: FeatureOptions) -> str:
-    """Fills in one row of the features; returns its language."""
+def _describe(
+    row: Any, talk: Conversation, plain: list[str], text: str, options: FeatureOptions
+) -> str:
+    """Fills in one row of the features from its turns, as they are and normalised.
+
+    Returns its language.
+    """
     last = talk.last_answer
     answer = talk.turns[last].text if last < len(talk.turns) else ""
     system = talk.system
@@ -128,8 +135,9 @@ def _describe(row: Any, talk: Conversation, text: str, options: FeatureOptions) 
     row["answer_chars"] = sum(len(turn.text) for turn in talk.turns if turn.supervised)
     row["turns"] = min(sum(turn.role != "system" for turn in talk.turns), 65535)
     row["exact"] = _hash(text)
-    row["prompt"] = _hash("\n".join(f"{t.role}\0{normalised(t.text)}" for t in talk.turns[:last]))
-    row["answer"] = _hash(normalised(answer))
+    roles = [turn.role for turn in talk.turns[:last]]
+    row["prompt"] = _hash("\0".join((*roles, *plain[:last])))
+    row["answer"] = _hash(plain[last] if last < len(plain) else "")
     row["system"] = _hash(system) if system else 0
     row["factual"] = _is_factual(answer)
     if options.mojibake:
@@ -185,6 +193,8 @@ def _tokens(
 ]:
     tokens = np.zeros((len(rows), len(options.tokenizers), len(TOKEN_KINDS)), dtype=np.uint32)
     fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]] = {}
+    if not options.tokenizers:
+        return tokens, fit
     turns = [(number, turn) for number, row in enumerate(rows) for turn in row.turns]
     if not turns:
         return tokens, fit

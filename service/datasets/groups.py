@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from service.datasets.signatures import PERMUTATIONS, Signatures
+from service.datasets.signatures import PERMUTATIONS, SignatureStack
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 Rows = np.ndarray[Any, np.dtype[np.int64]]
@@ -18,7 +18,7 @@ Rows = np.ndarray[Any, np.dtype[np.int64]]
 # 21 bands of 6: of pairs that share 80% of their runs 99.8% meet in a band, of those that
 # share 40% one in twelve, which the signatures then tell apart.
 _BANDS, _BAND_SIZE = 21, 6
-_PAIRS_AT_ONCE = 100_000
+_PAIRS_AT_ONCE = 20_000
 _STARS_A_GROUP = 1_000
 
 
@@ -40,27 +40,28 @@ def _runs(ordered: Hashes) -> Iterator[tuple[int, int]]:
         yield int(starts[index]), int(ends[index])
 
 
-def near_groups(signatures: Signatures, threshold: float) -> list[Rows]:
-    """Groups of rows that are alike, or alike to one that is, by their first rows.
+def near_groups(stack: SignatureStack, rows: Rows, threshold: float) -> list[Rows]:
+    """Groups of the given rows that are alike, or alike to one that is, by their first rows.
 
     `threshold` is the share of character runs that two texts have in common, estimated to
     about ±0.04. Rows that are exactly equal should be reduced to one beforehand.
     """
-    parents = np.arange(len(signatures))
+    parents = np.arange(len(rows))
     for band in range(_BANDS):
-        keys = _band_keys(signatures, band)
+        keys = _band_keys(stack, rows, band)
         order = np.argsort(keys, kind="stable")
         pairs = _pairs(keys[order], order)
         for start in range(0, len(pairs), _PAIRS_AT_ONCE):
             part = pairs[start : start + _PAIRS_AT_ONCE]
-            same = (signatures[part[:, 0]] == signatures[part[:, 1]]).sum(axis=1)
-            for one, other in part[same >= threshold * PERMUTATIONS]:
-                _join(parents, int(one), int(other))
+            one, other = stack.take(rows[part[:, 0]]), stack.take(rows[part[:, 1]])
+            alike = (one == other).sum(axis=1) >= threshold * PERMUTATIONS
+            for first, second in part[alike].tolist():
+                _join(parents, first, second)
     roots = np.array([_root(parents, row) for row in range(len(parents))], dtype=np.uint64)
-    return equal_groups(roots)
+    return [rows[group] for group in equal_groups(roots)]
 
 
-def star_groups(signatures: Signatures, groups: list[Rows], threshold: float) -> list[Rows]:
+def star_groups(stack: SignatureStack, groups: list[Rows], threshold: float) -> list[Rows]:
     """Cuts groups so that each row is alike to the first one of its own.
 
     In a chain of likenesses the ends may differ; of these stars all but the first row can
@@ -69,19 +70,19 @@ def star_groups(signatures: Signatures, groups: list[Rows], threshold: float) ->
     stars: list[Rows] = []
     for group in groups:
         left = group
+        signatures = stack.take(group)
         for _ in range(_STARS_A_GROUP):
             if len(left) < 2:
                 break
-            shared = (signatures[left] == signatures[left[0]]).sum(axis=1)
-            alike = shared >= threshold * PERMUTATIONS
+            alike = (signatures == signatures[0]).sum(axis=1) >= threshold * PERMUTATIONS
             if alike.sum() > 1:
                 stars.append(left[alike])
-            left = left[~alike]
+            left, signatures = left[~alike], signatures[~alike]
     return sorted(stars, key=lambda star: int(star[0]))
 
 
-def _band_keys(signatures: Signatures, band: int) -> Hashes:
-    part = signatures[:, band * _BAND_SIZE : (band + 1) * _BAND_SIZE].astype(np.uint64)
+def _band_keys(stack: SignatureStack, rows: Rows, band: int) -> Hashes:
+    part = stack.columns(band * _BAND_SIZE, (band + 1) * _BAND_SIZE)[rows].astype(np.uint64)
     keys = np.zeros(len(part), dtype=np.uint64)
     for column in range(_BAND_SIZE):
         keys = (keys ^ part[:, column]) * np.uint64(0x9E3779B185EBCA87)

@@ -11,6 +11,7 @@ from service.datasets.collect import Collected
 from service.datasets.groups import Rows, contradictions, equal_groups, near_groups, star_groups
 from service.datasets.issues import IssueLog, make_issue
 from service.datasets.report import GroupStats, OverlapStats
+from service.datasets.signatures import SignatureStack
 
 Lines = np.ndarray[Any, np.dtype[np.uint32]]
 
@@ -39,8 +40,9 @@ def find_likeness(collected: Collected, *, near_threshold: float) -> Likeness:
     for group in exact:
         unique[group[1:]] = False
     kept = np.flatnonzero(unique)
-    linked = [kept[group] for group in near_groups(collected.signatures[kept], near_threshold)]
-    near = star_groups(collected.signatures, linked, near_threshold)
+    stack = SignatureStack(collected.signatures)
+    linked = near_groups(stack, kept, near_threshold)
+    near = star_groups(stack, linked, near_threshold)
     return Likeness(exact, near, linked, contradictions(features["prompt"], features["answer"]))
 
 
@@ -103,10 +105,10 @@ def _known(train: Any, held: Any) -> dict[int, int]:
 
 def _near_across(train: Collected, held: Collected, threshold: float) -> dict[int, int]:
     """Held rows in a near group with a training row."""
-    both = np.concatenate((train.signatures, held.signatures))
+    stack = SignatureStack(train.signatures, held.signatures)
     split = len(train.signatures)
     found: dict[int, int] = {}
-    for group in near_groups(both, threshold):
+    for group in near_groups(stack, np.arange(len(stack)), threshold):
         if group[0] < split:
             for row in group[group >= split]:
                 found[int(row) - split] = int(group[0])

@@ -7,7 +7,7 @@ goes the slow way, through `checks.chat_row`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
@@ -45,11 +45,10 @@ class UserMessage(_Turn, tag="user"):
 
 
 class AssistantMessage(_Turn, tag="assistant"):
-    """What the model should say; `weight` 0 takes it out of the loss."""
+    """What the model should say. One with a weight goes the slow way: weights are rare."""
 
     content: _Text
     name: str | None = None
-    weight: Literal[0, 1] | None = None
 
 
 Message = SystemMessage | DeveloperMessage | UserMessage | AssistantMessage

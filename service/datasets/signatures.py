@@ -33,25 +33,33 @@ def normalised(text: str) -> str:
 def signatures(texts: Sequence[str]) -> Signatures:
     """One row of PERMUTATIONS numbers for each (normalised) text."""
     made = np.empty((len(texts), PERMUTATIONS), dtype=np.uint32)
-    wide = np.fromiter((_is_wide(text) for text in texts), dtype=bool, count=len(texts))
+    encoded = [text.ljust(_NARROW_RUN).encode("utf-32-le", "surrogatepass") for text in texts]
+    wide = _are_wide(encoded)
     for run, chosen in ((_NARROW_RUN, np.flatnonzero(~wide)), (_WIDE_RUN, np.flatnonzero(wide))):
         if len(chosen):
-            made[chosen] = _of_one_run([texts[index] for index in chosen], run)
+            made[chosen] = _of_one_run([encoded[index] for index in chosen], run)
     return made
 
 
-def _is_wide(text: str) -> bool:
-    if text.isascii():
-        return False
-    sample = text[:64]
-    return sum(ord(char) >= _WIDE_FROM for char in sample) * 2 > len(sample)
+def _are_wide(encoded: list[bytes]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Whether most characters of each text are of a script of wide ones."""
+    if not encoded:
+        return np.zeros(0, dtype=bool)
+    points, ends = _points(encoded)
+    starts = np.concatenate(([0], ends[:-1]))
+    return np.add.reduceat(points >= _WIDE_FROM, starts, dtype=np.int64) * 2 > ends - starts
 
 
-def _of_one_run(texts: list[str], run: int) -> Signatures:
-    encoded = [text.ljust(run).encode("utf-32-le", "surrogatepass") for text in texts]
-    points = np.frombuffer(b"".join(encoded), dtype=np.uint32).astype(np.uint64)
-    lengths = np.fromiter((len(data) // 4 for data in encoded), dtype=np.int64, count=len(texts))
-    ends = np.cumsum(lengths)
+def _points(encoded: list[bytes]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The code points of all texts in a row, and where each text ends."""
+    points = np.frombuffer(b"".join(encoded), dtype=np.uint32)
+    lengths = np.fromiter((len(data) // 4 for data in encoded), dtype=np.int64, count=len(encoded))
+    return points, np.cumsum(lengths)
+
+
+def _of_one_run(encoded: list[bytes], run: int) -> Signatures:
+    points, ends = _points(encoded)
+    points = points.astype(np.uint64)
     hashes = points[: len(points) - run + 1].copy()
     for offset in range(1, run):
         hashes *= _PRIME
@@ -64,8 +72,35 @@ def _of_one_run(texts: list[str], run: int) -> Signatures:
     for offset in range(1, run):
         inside[ends - offset] = False
     hashes = hashes[inside[: len(hashes)]]
-    offsets = np.concatenate(([0], np.cumsum(lengths - run + 1))).astype(np.uint64)
+    runs_before = ends - np.arange(1, len(ends) + 1) * (run - 1)
+    offsets = np.concatenate(([0], runs_before)).astype(np.uint64)
     matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
         hashes, offsets, PERMUTATIONS, _SEED
     )
     return np.array(matrix.to_rows(), dtype=np.uint32)
+
+
+class SignatureStack:
+    """Signatures of several files one under the other, without a copy of them."""
+
+    def __init__(self, *parts: Signatures) -> None:
+        self._parts = parts
+        self._starts = np.cumsum([0, *(len(part) for part in parts)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def columns(self, first: int, end: int) -> Signatures:
+        """So many columns of every row."""
+        return np.concatenate([part[:, first:end] for part in self._parts])
+
+    def take(self, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Signatures:
+        """The given rows."""
+        if len(self._parts) == 1:
+            return self._parts[0][rows]
+        made = np.empty((len(rows), PERMUTATIONS), dtype=np.uint32)
+        owners = np.searchsorted(self._starts, rows, side="right") - 1
+        for number, part in enumerate(self._parts):
+            mine = owners == number
+            made[mine] = part[rows[mine] - self._starts[number]]
+        return made

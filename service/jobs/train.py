@@ -85,10 +85,13 @@ class Train:
             storage=self._storage,
             settings=self._settings,
         )
+        log.info("attempt %d begins: %s", number, job.model)
         began = time.monotonic()
         with metrics.JOBS_RUNNING.track_inprogress():
             outcome = await self._watched(attempt, lease_lost)
-        metrics.JOB_SECONDS.labels("training").observe(time.monotonic() - began)
+        seconds = time.monotonic() - began
+        log.info("attempt %d %s after %.1f s", number, outcome, seconds)
+        metrics.JOB_SECONDS.labels("training").observe(seconds)
         await self._after(job, outcome)
 
     async def _watched(self, attempt: Attempt, lease_lost: asyncio.Event) -> Outcome:

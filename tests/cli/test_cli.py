@@ -1,0 +1,94 @@
+"""The command line: what it prints, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from service import __version__
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "service.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", **env},
+    )
+
+
+def test_help_names_every_command():
+    text = run("--help").stdout
+    for command in ("up", "api", "worker", "inference", "keys", "models", "openapi", "doctor"):
+        assert command in text
+
+
+def test_version_is_the_one_of_the_project():
+    assert run("--version").stdout.strip() == __version__
+    assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_doctor_looks_at_everything_and_sees_a_port_in_use(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = run("doctor", "--data-dir", str(tmp_path), "--port", port, "--json")
+    findings = {f["what"]: f for f in json.loads(done.stdout)}
+    assert {"GPU", "memory", "disk", "package torch", "vLLM"} <= set(findings)
+    assert findings["package torch"]["level"] == "ok"
+    assert findings[f"port {port}"]["level"] == "missing"
+    assert findings[f"port {port}"]["how"]
+    assert done.returncode == 1
+
+
+def test_models_list_of_an_empty_folder_is_empty(tmp_path):
+    assert run("models", "list", "--data-dir", str(tmp_path), "--json").stdout.strip() == "[]"
+
+
+def test_models_add_refuses_with_one_clear_line(tmp_path):
+    done = run(
+        *("models", "add", str(tmp_path), "--id", "x", "--license", "mit"),
+        *("--data-dir", str(tmp_path / "d")),
+    )
+    assert done.returncode == 1
+    assert "config.json" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_keys_create_without_a_store_says_what_to_do(tmp_path):
+    done = run("keys", "create", "--project", "a", FINETUNED_REDIS_URL="redis://127.0.0.1:1/0")
+    assert done.returncode == 1
+    assert "Redis cannot be reached" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_keys_create_makes_a_key_that_the_store_knows(redis_url):
+    done = run("keys", "create", "--project", "from-cli", FINETUNED_REDIS_URL=redis_url)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("sk-ft-")
+
+
+def test_inference_of_an_unknown_model_says_so(tmp_path):
+    done = run("inference", "nope", FINETUNED_MODELS_FILE=str(tmp_path / "m.yaml"))
+    assert done.returncode == 1
+    assert "nope" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_api_imports_no_torch():
+    code = "import sys, service.app, service.server; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_worker_imports_no_torch():
+    code = "import sys, service.worker.main; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -1,0 +1,83 @@
+"""What every answer shares: error bodies, request ids, probes, and Redis that is away."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import SecretStr
+
+from service.app import create_app
+from tests.conftest import Api, running
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/v1/nothing", 404),
+        ("PUT", "/v1/files", 405),
+        ("GET", "/v1/files?limit=x", 400),
+        ("GET", "/v1/files?limit=0", 400),
+        ("GET", "/v1/files?after=file-unknown", 400),
+        ("GET", "/v1/chat/completions", 405),
+    ],
+)
+async def test_errors_have_four_keys_and_a_request_id(http, method, path, status):
+    answer = await http.request(method, path)
+    assert answer.status_code == status
+    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+    assert answer.headers["x-request-id"].startswith("req_")
+
+
+async def test_request_id_of_the_caller_is_kept_when_it_is_safe(http):
+    kept = await http.get("/livez", headers={"x-request-id": "abc-1"})
+    assert kept.headers["x-request-id"] == "abc-1"
+    other = await http.get("/livez", headers={"x-request-id": 'a" onload='})
+    assert other.headers["x-request-id"].startswith("req_")
+
+
+async def test_ready_says_which_part_is_away(api: Api, http):
+    assert (await http.get("/readyz")).json() == {
+        "status": "ok",
+        "parts": {"redis": "ok", "storage": "ok"},
+    }
+
+
+async def test_without_redis_answers_are_503_with_retry_after(settings):
+    away = settings.model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:1/0")})
+    app = create_app(away)
+    import httpx
+
+    async with running(app) as url, httpx.AsyncClient(base_url=url, timeout=30) as client:
+        headers = {"authorization": "Bearer sk-ft-x"}
+        for request in (
+            client.get("/v1/files", headers=headers),
+            client.post("/v1/chat/completions", json={"model": "m"}, headers=headers),
+        ):
+            answer = await request
+            assert answer.status_code == 503
+            assert answer.json()["error"]["type"] == "server_error"
+            assert int(answer.headers["retry-after"]) >= 1
+        assert (await client.get("/livez")).status_code == 200
+        ready = await client.get("/readyz")
+        assert ready.status_code == 503
+        assert ready.json()["parts"]["redis"] == "away"
+
+
+async def test_a_fault_of_ours_tells_nothing_of_the_inside(api: Api, http):
+    async def broken() -> None:
+        raise RuntimeError("secret detail")
+
+    api.app.add_api_route("/broken", broken)
+    answer = await http.get("/broken")
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert answer.headers["x-request-id"] in answer.json()["error"]["message"]
+
+
+async def test_metrics_label_routes_not_paths(http):
+    await http.get("/v1/files/file-abc")
+    await http.get("/v1/whatever/123")
+    text = (await http.get("/metrics")).text
+    assert 'route="/v1/files/{file_id}"' in text
+    assert "file-abc" not in text
+    assert "whatever" not in text

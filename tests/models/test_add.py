@@ -1,0 +1,119 @@
+"""Which folders may become a base model, and which never."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from service.models.add import add_model, count_parameters
+from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
+from service.models.inspect import ModelRefused, inspect_folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "config.json").write_text(
+        json.dumps({"architectures": ["LlamaForCausalLM"], "max_position_embeddings": 4096})
+    )
+    (path / "tokenizer.json").write_text("{}")
+    (path / "chat_template.jinja").write_text("{{ messages }}")
+    header = json.dumps(
+        {"w": {"dtype": "BF16", "shape": [10, 20], "data_offsets": [0, 400]}}
+    ).encode()
+    (path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 400)
+    return path
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> Catalogue:
+    return Catalogue(tmp_path / "models.yaml")
+
+
+def add(folder: Path, catalogue: Catalogue, **fields) -> BaseModelEntry:
+    options = {"model_id": "my/model", "license_id": "mit"} | fields
+    return add_model(folder, catalogue=catalogue, models_dir=folder.parent / "models", **options)
+
+
+def test_good_folder_is_taken_with_its_facts(folder, catalogue):
+    entry = add(folder, catalogue, languages=("th", "en"))
+    assert entry.context_length == 4096
+    assert entry.parameters == 200
+    assert Catalogue(catalogue.file).all() == [entry]
+
+
+def test_context_length_can_be_less_but_not_more(folder, catalogue):
+    assert add(folder, catalogue, context_length=1024).context_length == 1024
+    assert add(folder, catalogue, model_id="b", context_length=9999).context_length == 4096
+
+
+def test_the_same_id_is_refused(folder, catalogue):
+    add(folder, catalogue)
+    with pytest.raises(CatalogueError, match="already"):
+        add(folder, catalogue)
+
+
+@pytest.mark.parametrize("name", ["ft:x", "../x", "a/b/c", "", "a b", "-x", "x" * 129])
+def test_bad_ids_are_refused(folder, catalogue, name):
+    with pytest.raises(ValueError):
+        add(folder, catalogue, model_id=name)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda f: (f / "pytorch_model.bin").write_bytes(b"x"), "can run code"),
+        (lambda f: (f / "weights.pkl").write_bytes(b"x"), "can run code"),
+        (lambda f: (f / "modeling.py").write_text("x"), "code of its own"),
+        (lambda f: (f / "config.json").write_text('{"auto_map": {}}'), "auto_map"),
+        (lambda f: (f / "tokenizer_config.json").write_text('{"auto_map": {}}'), "auto_map"),
+        (lambda f: (f / "config.json").write_text("{"), "not JSON"),
+        (lambda f: (f / "config.json").unlink(), "config.json"),
+        (lambda f: (f / "config.json").write_text("{}"), "context length"),
+        (lambda f: (f / "model.safetensors").unlink(), "safetensors"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"nothing"), "safetensors"),
+        (lambda f: (f / "tokenizer.json").unlink(), "tokenizer.json"),
+        (lambda f: (f / "chat_template.jinja").unlink(), "chat template"),
+    ],
+)
+def test_bad_folders_are_refused_with_the_reason(folder, catalogue, change, words):
+    change(folder)
+    with pytest.raises(ModelRefused, match=words):
+        add(folder, catalogue)
+    assert catalogue.all() == []
+
+
+def test_what_is_no_gguf_is_refused_and_leaves_nothing(tmp_path, catalogue):
+    fake = tmp_path / "x.gguf"
+    fake.write_bytes(b"not a model")
+    with pytest.raises(ModelRefused, match="could not be converted"):
+        add(fake, catalogue)
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_catalogue_is_read_again_when_it_changes(folder, catalogue):
+    other = Catalogue(catalogue.file)
+    assert other.all() == []
+    add(folder, catalogue)
+    assert [m.id for m in other.all()] == ["my/model"]
+
+
+@pytest.mark.parametrize(
+    "text", ["models: 3", "- x", "models: [{id: a}]", "a: [", "models:\n- id: 'ft:x'"]
+)
+def test_broken_catalogue_is_a_clear_error(catalogue, text):
+    catalogue.file.write_text(text)
+    with pytest.raises(CatalogueError, match=r"models\.yaml"):
+        catalogue.all()
+
+
+def test_demo_model_came_out_whole(demo_model_path):
+    """The folder that `up` makes of the wheel's GGUF file."""
+    facts = inspect_folder(demo_model_path)
+    assert facts.architecture == "LlamaForCausalLM"
+    assert facts.context_length >= 2048
+    assert 130e6 < count_parameters(demo_model_path) < 170e6

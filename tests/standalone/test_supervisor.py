@@ -1,0 +1,143 @@
+"""Children are kept alive, and none is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from service.standalone.layout import AlreadyRunning, Layout
+from service.standalone.supervisor import Service, StartFailed, Supervisor
+
+# A parent that ignores SIGTERM and has a child of its own.
+STUBBORN = (
+    "import signal, subprocess, sys, time\n"
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+    "print(child.pid, flush=True)\n"
+    "time.sleep(600)\n"
+)
+
+
+@pytest.fixture
+async def supervisor(tmp_path: Path) -> AsyncIterator[Supervisor]:
+    one = Supervisor(tmp_path / "run", tmp_path / "logs")
+    yield one
+    await one.stop()
+
+
+def service(code: str, name: str = "s", ready: bool = True) -> Service:
+    async def probe() -> bool:
+        return ready
+
+    return Service(
+        name=name,
+        argv=[sys.executable, "-c", code],
+        env=os.environ,
+        ready=probe,
+        where="",
+        stop_s=0.5,
+    )
+
+
+async def grandchild(tmp_path: Path) -> int:
+    log = tmp_path / "logs" / "s.log"
+    async with asyncio.timeout(10):
+        while not (log.exists() and log.read_text().strip()):
+            await asyncio.sleep(0.05)
+    return int(log.read_text().split()[-1])
+
+
+def runs(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+async def until(condition, seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.05)
+
+
+async def test_dead_child_is_started_again(supervisor, tmp_path):
+    one = service("import time; time.sleep(600)")
+    await supervisor.start(one)
+    first = one.process.pid
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: one.process.pid != first and runs(one.process.pid))
+    assert one.restarts == 1
+
+
+async def test_stop_ends_a_stubborn_child_and_its_children(supervisor, tmp_path):
+    one = service(STUBBORN)
+    await supervisor.start(one)
+    below = await grandchild(tmp_path)
+    await supervisor.stop()
+    await until(lambda: not runs(one.process.pid) and not runs(below))
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+async def test_what_a_dead_child_left_is_killed_before_the_restart(supervisor, tmp_path):
+    one = service(STUBBORN)
+    await supervisor.start(one)
+    below = await grandchild(tmp_path)
+    os.kill(one.process.pid, signal.SIGKILL)
+    await until(lambda: not runs(below))
+
+
+async def test_leftovers_of_a_killed_run_are_cleared(tmp_path):
+    """A group that outlived its supervisor, as after `kill -9` of `up`."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "import time; time.sleep(600)", start_new_session=True
+    )
+    run = tmp_path / "run"
+    next_run = Supervisor(run, tmp_path / "logs")
+    started = psutil.Process(process.pid).create_time()
+    (run / "s.group").write_text(f"{process.pid} {started}")
+    next_run.clear_leftovers()
+    assert await process.wait() == -signal.SIGKILL
+    assert list(run.iterdir()) == []
+
+
+async def test_a_number_that_is_now_anothers_is_left_alone(tmp_path):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "import time; time.sleep(600)", start_new_session=True
+    )
+    run = tmp_path / "run"
+    next_run = Supervisor(run, tmp_path / "logs")
+    (run / "s.group").write_text(f"{process.pid} 123.0")
+    next_run.clear_leftovers()
+    assert runs(process.pid)
+    process.kill()
+    await process.wait()
+
+
+async def test_a_service_that_never_gets_ready_says_where_its_log_is(supervisor):
+    one = service("import time; time.sleep(600)", ready=False)
+    await supervisor.start(one)
+    with pytest.raises(StartFailed, match=r"s\.log"):
+        await supervisor.until_ready(one, 0.5)
+
+
+def test_a_folder_has_one_up(tmp_path):
+    layout = Layout(tmp_path)
+    with layout.lock() as lock:
+        lock.write("pid 1")
+        lock.flush()
+        with pytest.raises(AlreadyRunning, match="pid 1"):
+            layout.lock()
+    layout.lock().close()
+
+
+def test_secrets_are_made_once_and_private(tmp_path):
+    layout = Layout(tmp_path)
+    assert layout.secret("x") == layout.secret("x") != layout.secret("y")
+    assert (tmp_path / ".x").stat().st_mode & 0o777 == 0o600
