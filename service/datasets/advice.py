@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from service.datasets.languages import UNKNOWN
+from service.datasets.languages import UNKNOWN, language_name
 from service.datasets.report import (
     Advice,
     GroupStats,
@@ -203,8 +203,10 @@ def _languages(f: Figures) -> Iterator[Advice]:
     if odd and f.rows >= 20:
         yield Advice(
             "stray_languages",
-            f"A few rows are not in {f.languages[0].name}",
-            "Look at the rows in " + ", ".join(s.name for s in odd[:5]) + ": they are too few "
+            f"A few rows are not in {language_name(f.languages[0].name)}",
+            "Look at the rows in "
+            + ", ".join(language_name(s.name) for s in odd[:5])
+            + ": they are too few "
             "to teach a language and may be mistakes.",
             {share.name: share.rows for share in odd[:5]},
         )
@@ -225,21 +227,22 @@ def _tokenizers(f: Figures) -> Iterator[Advice]:
         fits = [fit for fit in f.fit if fit.language == share.name]
         if share.name == UNKNOWN or share.share < 0.05 or not fits:
             continue
+        name = language_name(share.name)
         best = min(fits, key=lambda fit: fit.tokens_per_character)
         worst = max(fits, key=lambda fit: fit.tokens_per_character)
         if worst.tokens_per_character >= 1.5 * best.tokens_per_character:
             yield Advice(
                 "tokenizer_fit",
-                f"{best.model} speaks {share.name} best",
+                f"{best.model} speaks {name} best",
                 f"{worst.model} needs {worst.tokens_per_character:.2f} tokens a character of "
-                f"{share.name}, {best.model} {best.tokens_per_character:.2f}: faster answers "
+                f"{name}, {best.model} {best.tokens_per_character:.2f}: faster answers "
                 "and a longer context for the same text.",
                 {fit.model: fit.tokens_per_character for fit in fits},
             )
         elif best.byte_fallback_share >= 0.2:
             yield Advice(
                 "tokenizer_fit",
-                f"No base model here knows {share.name} well",
+                f"No base model here knows {name} well",
                 f"Even {best.model} writes {best.byte_fallback_share:.0%} of it byte by byte. "
                 "Expect slow answers; a model trained on the language would do better.",
                 {fit.model: fit.byte_fallback_share for fit in fits},

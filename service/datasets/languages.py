@@ -172,6 +172,48 @@ _NO_LETTERS = np.array(
 )
 
 
+_NAMES = {
+    "ar": "Arabic",
+    "bn": "Bengali",
+    "de": "German",
+    "en": "English",
+    "es": "Spanish",
+    "fr": "French",
+    "he": "Hebrew",
+    "hi": "Hindi",
+    "id": "Indonesian",
+    "it": "Italian",
+    "ja": "Japanese",
+    "km": "Khmer",
+    "ko": "Korean",
+    "lo": "Lao",
+    "mr": "Marathi",
+    "ms": "Malay",
+    "my": "Burmese",
+    "ne": "Nepali",
+    "nl": "Dutch",
+    "pt": "Portuguese",
+    "ru": "Russian",
+    "si": "Sinhala",
+    "ta": "Tamil",
+    "te": "Telugu",
+    "th": "Thai",
+    "tl": "Tagalog",
+    "tr": "Turkish",
+    "uk": "Ukrainian",
+    "und": "unknown",
+    "ur": "Urdu",
+    "vi": "Vietnamese",
+    "zh-Hans": "Chinese (simplified)",
+    "zh-Hant": "Chinese (traditional)",
+}
+
+
+def language_name(code: str) -> str:
+    """The language's English name, or its code where there is none here."""
+    return _NAMES.get(code, code)
+
+
 class Language(NamedTuple):
     """An ISO 639-1 code (zh-Hans and zh-Hant for Chinese), and the dominant script."""
 

@@ -82,7 +82,10 @@ def read_batches(
     max_line_bytes: int = MAX_LINE_BYTES,
     batch_bytes: int = BATCH_BYTES,
 ) -> Iterator[Batch | LongLine]:
-    """Every line of `stream`, in order; memory is one line and one batch at most."""
+    """Every line of `stream`, in order; memory is one line and one batch at most.
+
+    `batch_bytes` must not be more than `max_line_bytes`.
+    """
     number = first_line
     parts: list[bytes] = []  # of the line that is not yet whole
     held = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import phonenumbers
@@ -32,7 +33,9 @@ _EMAIL = re.compile(
 # Seven digits that belong together, or a PAN: without them there is no number to look for.
 _NUMBER = re.compile(r"\d(?:[ \-().‐‑‒–—−ー\u3000\u00a0]{0,2}\d){6}|[A-Z]{5}\d{4}[A-Z]")
 _CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-]|\.\d)", re.ASCII)
-_IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{2,4}){3,8}(?!\w)", re.ASCII)
+_IBAN = re.compile(
+    r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)", re.ASCII
+)
 _PHONE = re.compile(r"(?<![\w.\-/])(?:\+\d|\(?0)(?:[ \-().]{0,2}\d){6,14}(?![\w-]|\.\d)", re.ASCII)
 _INLAND_PHONE = re.compile(r"(?<![\w.\-/])(?:1[3-9]|[6-9])\d{8,9}(?!\w)", re.ASCII)
 # Digits of other scripts, full-width letters and the many hyphens, each by its ASCII
@@ -133,6 +136,7 @@ def _phones(text: str, language: str) -> Iterator[Found]:
                 yield Found("phone", match.start(), match.end())
 
 
+@lru_cache(maxsize=4096)
 def _is_phone(written: str, regions: tuple[str, ...]) -> bool:
     for region in ("ZZ",) if written.startswith("+") else regions:
         try:

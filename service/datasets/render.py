@@ -7,6 +7,7 @@ from html import escape
 from itertools import starmap
 from typing import NamedTuple
 
+from service.datasets.languages import language_name
 from service.datasets.report import Distribution, GroupStats, Histogram, Report
 
 _MAX_ISSUES = 50
@@ -114,7 +115,7 @@ def _languages(report: Report) -> Iterator[Part]:
     yield Heading("Languages")
     yield Table(
         ["Language", "Rows", "Share"],
-        [[s.name, f"{s.rows:,}", f"{s.share:.1%}"] for s in report.languages],
+        [[language_name(s.name), f"{s.rows:,}", f"{s.share:.1%}"] for s in report.languages],
     )
     yield Table(
         ["Script", "Rows", "Share"],
@@ -125,7 +126,7 @@ def _languages(report: Report) -> Iterator[Part]:
             ["Language", "Base model", "Tokens a character", "Byte by byte"],
             [
                 [
-                    fit.language,
+                    language_name(fit.language),
                     fit.model,
                     f"{fit.tokens_per_character:.2f}",
                     f"{fit.byte_fallback_share:.0%}",

@@ -47,7 +47,8 @@ def _are_wide(encoded: list[bytes]) -> np.ndarray[Any, np.dtype[np.bool_]]:
         return np.zeros(0, dtype=bool)
     points, ends = _points(encoded)
     starts = np.concatenate(([0], ends[:-1]))
-    return np.add.reduceat(points >= _WIDE_FROM, starts, dtype=np.int64) * 2 > ends - starts
+    counts = np.add.reduceat(points >= _WIDE_FROM, starts, dtype=np.int64)
+    return np.asarray(counts * 2 > ends - starts, dtype=bool)
 
 
 def _points(encoded: list[bytes]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -97,7 +98,7 @@ class SignatureStack:
     def take(self, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Signatures:
         """The given rows."""
         if len(self._parts) == 1:
-            return self._parts[0][rows]
+            return np.asarray(self._parts[0][rows])
         made = np.empty((len(rows), PERMUTATIONS), dtype=np.uint32)
         owners = np.searchsorted(self._starts, rows, side="right") - 1
         for number, part in enumerate(self._parts):

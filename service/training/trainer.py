@@ -8,6 +8,7 @@ can be interrupted; a checkpoint holds the adapter alone and is sealed.
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Sampler
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
@@ -30,6 +32,7 @@ from service.training.failures import TrainingFailure
 from service.training.metrics import Tally
 from service.training.models import Place, keep_adapter_in_fp32
 from service.training.order import epoch_order, micro_batch_size
+from service.training.schedule import rate_factor
 from service.training.spec import TrainSpec
 from service.training.tokens import Sample
 
@@ -37,7 +40,6 @@ from service.training.tokens import Sample
 TOKEN_BUDGET: Final = 4096
 # Validation rows at a checkpoint in the middle of the run; the last scores all.
 VALIDATION_ROWS: Final = 256
-_WARMUP_SHARE: Final = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,14 @@ class AdapterTrainer(SFTTrainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return _Order(self.plan)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        self.lr_scheduler = LambdaLR(
+            optimizer or self.optimizer,
+            functools.partial(rate_factor, total_steps=num_training_steps),
+        )
+        self._created_lr_scheduler = True
+        return self.lr_scheduler
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         loss: Tensor = super().training_step(*args, **kwargs)
@@ -241,8 +251,6 @@ def _arguments(plan: Plan) -> SFTConfig:
         per_device_train_batch_size=at_once,
         gradient_accumulation_steps=spec.batch_size // at_once,
         learning_rate=spec.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=math.ceil(plan.run.total_steps * _WARMUP_SHARE),
         weight_decay=0.0,
         max_grad_norm=1.0,
         bf16=plan.place.dtype == torch.bfloat16,

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.datasets.analysis import analyse
 from service.datasets.clean import CleanOptions, CleanResult, clean
 from service.datasets.errors import DatasetError
 from service.datasets.formats.options import FormatOptions
@@ -215,6 +216,28 @@ def test_the_same_input_and_options_give_the_same_bytes(tmp_path: Path) -> None:
         ] == digests
     assert first.source.facts.encoding == "TIS-620"
     assert {row["messages"][0]["content"] for row in train + held} == {"Be kind."}
+
+
+def test_preference_rows_are_cleaned_and_reported(tmp_path: Path) -> None:
+    rows = [
+        {
+            "input": {"messages": [{"role": "user", "content": words(n)}]},
+            "preferred_output": [{"role": "assistant", "content": words(n + 100) + " a@b.example"}],
+            "non_preferred_output": [{"role": "assistant", "content": "mail c@d.example"}],
+        }
+        for n in (1, 2, 1, 3)
+    ]
+    result, train, held, _ = run(tmp_path, rows, personal_data="mask", validation_share=0.34)
+    assert result.source.facts.row_format == "preference"
+    assert result.dropped == {"exact_duplicate": 1}
+    assert (len(train), len(held)) == (2, 1)
+    assert "b.example" not in json.dumps(train)
+    assert train[0]["non_preferred_output"][0]["content"] == "mail [EMAIL]"
+    report = analyse(tmp_path / "source", work=tmp_path)
+    assert (report.rows, report.exact_duplicates.extra_rows) == (4, 1)
+    (email,) = report.personal_data
+    assert email.count == 8
+    assert (1, "/non_preferred_output/0") in email.places
 
 
 _text = st.text(max_size=30) | st.sampled_from(["a@b.example.com", "4111 1111 1111 1111", " "])

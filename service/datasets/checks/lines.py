@@ -31,7 +31,7 @@ _preference = msgspec.json.Decoder(PreferenceRow).decode
 # Verdicts by the types of a row's messages: few orders of roles occur, so the check of the
 # order is a look-up. Bounded, since a file can be made of orders that never repeat.
 _ORDERLY: dict[tuple[type, ...], bool] = {}
-_ORDERLY_MAX = 4_096
+_ORDERLY_MAX, _ORDERLY_TURNS = 4_096, 64
 
 
 class LineChecker:
@@ -109,7 +109,7 @@ def decode_plain_chat(line: bytes) -> ChatRow | None:
 def _judge_order(types: tuple[type, ...]) -> bool:
     roles = [_role(kind) for kind in types]
     orderly = AssistantMessage in types and not check_order(roles)
-    if len(_ORDERLY) < _ORDERLY_MAX:
+    if len(_ORDERLY) < _ORDERLY_MAX and len(types) <= _ORDERLY_TURNS:
         _ORDERLY[types] = orderly
     return orderly
 

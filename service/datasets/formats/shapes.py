@@ -28,6 +28,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     ),
     "system": ("system", "system_prompt"),
     "instruction": ("instruction",),
+    "input": ("input", "context"),
     "output": ("output", "response"),
     "chosen": ("chosen", "preferred"),
     "rejected": ("rejected", "non_preferred"),

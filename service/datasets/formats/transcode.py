@@ -13,7 +13,7 @@ from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.lines import FileSlice, LongLine, content_start, read_batches
 
 _SAMPLE_LINES = 2_000
-_SAMPLE_BYTES = 4 * 1024**2
+_SAMPLE_BYTES = 1024**2
 _BLOCK = 256 * 1024
 
 
