@@ -20,7 +20,12 @@ class ByteStream(Protocol):
 
 
 class Batch(NamedTuple):
-    """Whole lines: their bytes as read, and cut at the newlines (without them)."""
+    """Whole lines, without their newlines.
+
+    `data` is the block of the file that they come from. It holds all of them but the
+    beginning of the first, and may go on with a part of the next one: good for asking at
+    once what no line can hold.
+    """
 
     first_line: int
     data: bytes
@@ -90,37 +95,43 @@ def read_batches(
     parts: list[bytes] = []  # of the line that is not yet whole
     held = 0
     while block := stream.read(batch_bytes):
-        end = block.rfind(b"\n")
-        if end < 0 and held <= max_line_bytes:
-            parts.append(block)
-            held += len(block)
-            continue
         if held > max_line_bytes:
             parts.clear()
             yield LongLine(number)
             number += 1
-            while end < 0 and (block := stream.read(batch_bytes)):
-                end = block.rfind(b"\n")
-            block = block[block.find(b"\n") + 1 :] if end >= 0 else b""
-            end = block.rfind(b"\n")
-        if end >= 0:
-            data = b"".join((*parts, block[:end]))
-            lines = data.split(b"\n")
-            if len(lines[0]) > max_line_bytes:
-                yield LongLine(number)
-                number += 1
-                data = data[len(lines[0]) + 1 :]
-                del lines[0]
-            if lines:
-                yield Batch(number, data, lines)
-                number += len(lines)
-        parts = [block[end + 1 :]] if block[end + 1 :] else []
-        held = sum(map(len, parts))
+            block = _after_line(stream, block, batch_bytes)
+        lines = block.split(b"\n")
+        rest = lines.pop()
+        if not lines:
+            parts.append(rest)
+            held += len(rest)
+            continue
+        if parts:
+            lines[0] = b"".join((*parts, lines[0]))
+        if len(lines[0]) > max_line_bytes:
+            yield LongLine(number)
+            number += 1
+            del lines[0]
+        if lines:
+            yield Batch(number, block, lines)
+            number += len(lines)
+        parts, held = ([rest], len(rest)) if rest else ([], 0)
     if held > max_line_bytes:
         yield LongLine(number)
     elif parts:
         last = b"".join(parts)
-        yield Batch(number, last, [last])
+        if last:
+            yield Batch(number, last, [last])
+
+
+def _after_line(stream: ByteStream, block: bytes, batch_bytes: int) -> bytes:
+    """What was read after the end of the line that `block` goes on with."""
+    while block:
+        end = block.find(b"\n")
+        if end >= 0:
+            return block[end + 1 :]
+        block = stream.read(batch_bytes)
+    return b""
 
 
 def line_ranges(path: Path, *, start: int, range_bytes: int) -> Iterator[tuple[int, int]]:

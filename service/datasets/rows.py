@@ -1,8 +1,8 @@
 """The typed shape of a row: decoding to it is the fast half of the validation.
 
 Each role is a type of its own, so that the decoder itself checks what a role may carry.
-A row that does not fit is not yet wrong (content in parts, an old function call): it only
-goes the slow way, through `checks.chat_row`.
+A row that does not fit is not yet wrong (content in parts, tools, a name, a weight): it
+only goes the slow way, through `checks.rows`.
 """
 
 from __future__ import annotations
@@ -27,28 +27,24 @@ class SystemMessage(_Turn, tag="system"):
     """Instructions."""
 
     content: _Text
-    name: str | None = None
 
 
 class DeveloperMessage(_Turn, tag="developer"):
     """Instructions, by their newer name."""
 
     content: _Text
-    name: str | None = None
 
 
 class UserMessage(_Turn, tag="user"):
     """What the user says."""
 
     content: _Text
-    name: str | None = None
 
 
 class AssistantMessage(_Turn, tag="assistant"):
     """What the model should say. One with a weight goes the slow way: weights are rare."""
 
     content: _Text
-    name: str | None = None
 
 
 Message = SystemMessage | DeveloperMessage | UserMessage | AssistantMessage

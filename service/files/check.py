@@ -12,7 +12,9 @@ from service.core import ids, metrics
 from service.core.leases import Held, Leases
 from service.core.records import Missing
 from service.core.storage import StorageMissing
-from service.datasets import ValidationReport, validate_chat_file
+from service.datasets import ValidationReport
+from service.datasets.spec import TaskSpec
+from service.files import desk
 from service.files.records import FileRecord, Files, FileStatus
 
 _SHOWN = 3
@@ -25,6 +27,7 @@ class CheckFile:
         self._files = files
         self._leases = leases
         self._scratch = settings.scratch
+        self._timeout_s = settings.validate_timeout_s
 
     async def run(self, _ctx: dict[str, Any], project_id: str, file_id: str, attempt: int) -> None:
         """Run the task; a file that is gone or checked already is left alone."""
@@ -44,21 +47,21 @@ class CheckFile:
         try:
             path = folder / "content"
             await self._files.storage.get_file(record.content_key, path)
-            report = await asyncio.to_thread(_report, path)
+            status, rows, details = await self._judge(path, folder)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-        status = FileStatus.PROCESSED if report.ok else FileStatus.ERROR
-        await self._files.finish_check(
-            record,
-            status,
-            rows=report.valid_rows,
-            details=None if report.ok else words(report),
-        )
+        await self._files.finish_check(record, status, rows=rows, details=details)
         metrics.FILES_CHECKED.labels(status).inc()
 
-
-def _report(path: Path) -> ValidationReport:
-    return validate_chat_file(path)
+    async def _judge(self, path: Path, folder: Path) -> tuple[FileStatus, int, str | None]:
+        spec = TaskSpec(action="validate", path=path, result=folder / "report.json")
+        try:
+            report = await desk.run(spec, ValidationReport, timeout_s=self._timeout_s)
+        except desk.DeskFailed as e:
+            return FileStatus.ERROR, 0, e.message
+        if report.ok:
+            return FileStatus.PROCESSED, report.valid_rows, None
+        return FileStatus.ERROR, report.valid_rows, words(report)
 
 
 def words(report: ValidationReport) -> str:

@@ -121,6 +121,8 @@ def _settle_environment(output_dir: Path) -> None:
     # shares the cores, two trainers on two cores took over 20 times as long so, and twice as
     # long (their fair share) with short spins; alone, short spins cost some 10%.
     os.environ.setdefault("GOMP_SPINCOUNT", "100")
+    # One device a trainer: of several that are visible, the first.
+    os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
 
 
 def _log_stack(error: BaseException) -> None:

@@ -55,8 +55,9 @@ class TrainSpec(BaseModel):
     `training_file` and `validation_file` are canonical chat JSONL. `base_model` is the id of
     the catalogue, which is also what the adapter names as its base; `base_model_path` is a
     local folder of safetensors. `batch_size` is in examples an optimizer step, whatever the
-    memory allows at once. `learning_rate` is absolute. `max_seq_length` is in tokens.
-    Checkpoints fall at `n_checkpoints` even parts of the run, the last at its end.
+    memory allows at once: a batch of more than `tokens_at_once` tokens goes through the model
+    in equal parts, with the same result. `learning_rate` is absolute. `max_seq_length` is in
+    tokens. Checkpoints fall at `n_checkpoints` even parts of the run, the last at its end.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,6 +78,7 @@ class TrainSpec(BaseModel):
     lora: LoraSpec = LoraSpec()
     quantization: Literal["nf4", "none"] = "nf4"
     max_seq_length: int = Field(default=2048, ge=8)
+    tokens_at_once: int = Field(default=4096, ge=1)
     packing: bool = False
     n_checkpoints: int = Field(default=3, ge=1, le=1000)
     gradient_checkpointing: bool = False

@@ -36,8 +36,6 @@ from service.training.schedule import rate_factor
 from service.training.spec import TrainSpec
 from service.training.tokens import Sample
 
-# Tokens that go through the model at once; a larger batch is accumulated from parts.
-TOKEN_BUDGET: Final = 4096
 # Validation rows at a checkpoint in the middle of the run; the last scores all.
 VALIDATION_ROWS: Final = 256
 
@@ -242,7 +240,7 @@ class _Order(Sampler[int]):
 
 def _arguments(plan: Plan) -> SFTConfig:
     spec = plan.spec
-    at_once = micro_batch_size(spec.batch_size, max(plan.lengths), TOKEN_BUDGET)
+    at_once = micro_batch_size(spec.batch_size, max(plan.lengths), spec.tokens_at_once)
     return SFTConfig(
         output_dir=str(spec.output_dir),
         seed=spec.seed,

@@ -54,12 +54,7 @@ class LineChecker:
             self.rows += 1
             self.issues.add(make_issue("line_too_long", batch.line, limit=MAX_LINE_BYTES))
             return
-        data = batch.data
-        marked = (
-            b"<" in data
-            or b"INST]" in data
-            or (b"\\" in data and any(escape in data for escape in _ESCAPES))
-        )
+        marked = _may_be_marked(batch.data) or _may_be_marked(batch.lines[0])
         plain, valid = self._plain, 0
         for offset, line in enumerate(batch.lines):
             try:
@@ -85,6 +80,14 @@ class LineChecker:
         self._explain(found, row)
         self.issues.extend(found.issues)
         self.valid_rows += not found.has_errors
+
+
+def _may_be_marked(data: bytes) -> bool:
+    return (
+        b"<" in data
+        or b"INST]" in data
+        or (b"\\" in data and any(escape in data for escape in _ESCAPES))
+    )
 
 
 def decode_plain_chat(line: bytes) -> ChatRow | None:

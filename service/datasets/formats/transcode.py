@@ -64,10 +64,12 @@ def _survey(path: Path) -> _Survey:
     sample: list[bytes] = []
     with FileSlice(path) as stream:
         for batch in read_batches(stream):
-            if isinstance(batch, LongLine) or batch.data.isascii():
+            if isinstance(batch, LongLine):
+                continue
+            if batch.data.isascii() and batch.lines[0].isascii():
                 continue
             foreign = sum(not line.isascii() for line in batch.lines)
-            broken = list(not_utf8(batch.lines)) if not _is_utf8(batch.data) else []
+            broken = list(not_utf8(batch.lines))
             bad += len(broken)
             good += foreign - len(broken)
             for line in broken:
@@ -75,14 +77,6 @@ def _survey(path: Path) -> _Survey:
                     sample.append(line)
                     sample_bytes += len(line)
     return _Survey(good, bad, sample)
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _transcode_lines(path: Path, out: Path, legacy: str, main: str, log: IssueLog) -> None:
