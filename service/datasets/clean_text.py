@@ -19,6 +19,8 @@ from service.datasets.redact import RedactMode, Redactor
 UnicodeForm = Literal["keep", "NFC", "NFKC"]
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
+_ROUNDS = 5
+
 Row = dict[str, Any]
 
 
@@ -30,7 +32,7 @@ class TextChanges(NamedTuple):
 
 
 class TextCleaner:
-    """Mends encodings, composes Unicode, drops control characters, redacts; in that order.
+    """Drops control characters, mends encodings, composes Unicode, and redacts.
 
     Keeps the numbers of pseudonyms, so all rows of a file must go through one cleaner, in
     order.
@@ -61,18 +63,29 @@ class TextCleaner:
         return TextChanges(changed if counts else row, dict(sorted(counts.items())))
 
     def _change(self, text: str, language: str, counts: Counter[str]) -> str:
-        if not text.isascii():
-            if self._mend and is_mojibake(text):
-                text = _counted(text, ftfy.fix_encoding(text), "mended_encoding", counts)
-            if self._form != "keep" and not unicodedata.is_normalized(self._form, text):
-                new = unicodedata.normalize(self._form, text)
-                text = _counted(text, new, "normalised_unicode", counts)
-        if self._drop_control and _CONTROL.search(text):
-            text = _counted(text, _CONTROL.sub("", text), "dropped_control_characters", counts)
+        # One change can bring out another (a control character that hid mojibake), and a
+        # second cleaning must have nothing to do.
+        for _ in range(_ROUNDS):
+            before = text
+            text = self._mended(text, counts)
+            if text == before:
+                break
         found: Counter[str] = Counter()
         text = self._redactor.redact(text, language, found)
         for kind, count in found.items():
             counts[f"redacted_{kind}"] += count
+        return text
+
+    def _mended(self, text: str, counts: Counter[str]) -> str:
+        if self._drop_control and _CONTROL.search(text):
+            text = _counted(text, _CONTROL.sub("", text), "dropped_control_characters", counts)
+        if text.isascii():
+            return text
+        if self._mend and is_mojibake(text):
+            text = _counted(text, ftfy.fix_encoding(text), "mended_encoding", counts)
+        if self._form != "keep" and not unicodedata.is_normalized(self._form, text):
+            new = unicodedata.normalize(self._form, text)
+            text = _counted(text, new, "normalised_unicode", counts)
         return text
 
 

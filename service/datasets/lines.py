@@ -96,7 +96,7 @@ def read_batches(
     held = 0
     while block := stream.read(batch_bytes):
         if held > max_line_bytes:
-            parts.clear()
+            parts, held = [], 0
             yield LongLine(number)
             number += 1
             block = _after_line(stream, block, batch_bytes)

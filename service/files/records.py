@@ -11,10 +11,13 @@ from typing import Any
 
 import msgspec
 from arq.connections import ArqRedis
+from redis.asyncio.client import Pipeline
 
 from service.core.records import PREFIX, Collection, Record
+from service.core.redis import reply, text
 from service.core.storage import Storage
 
+EXPIRING = f"{PREFIX}:files-expiring"  # "project/file", scored by the time they expire
 UNCHECKED = f"{PREFIX}:files-unchecked"  # "project/file" of files that wait for their check
 
 
@@ -77,10 +80,14 @@ class Files:
             f"{record.folder}/manifest.json", msgspec.json.encode(manifest)
         )
         member = f"{record.project_id}/{record.id}"
-        waiting = record.status is FileStatus.UPLOADED
-        return await self.records.create(
-            record, also=lambda pipe: pipe.sadd(UNCHECKED, member) if waiting else None
-        )
+
+        def also(pipe: Pipeline) -> None:
+            if record.status is FileStatus.UPLOADED:
+                pipe.sadd(UNCHECKED, member)
+            if record.expires_at is not None:
+                pipe.zadd(EXPIRING, {member: record.expires_at})
+
+        return await self.records.create(record, also=also)
 
     async def get(self, project_id: str, file_id: str, now_s: int) -> FileRecord | None:
         """The project's file, unless its time is over."""
@@ -107,9 +114,24 @@ class Files:
         )
 
     async def delete(self, record: FileRecord) -> None:
-        """Forget a file, then remove its bytes."""
+        """Remove a file's bytes, then forget it: a delete cut short can be asked again."""
         member = f"{record.project_id}/{record.id}"
-        await self.records.delete(
-            record.project_id, record.id, also=lambda pipe: pipe.srem(UNCHECKED, member)
-        )
+
+        def also(pipe: Pipeline) -> None:
+            pipe.srem(UNCHECKED, member)
+            pipe.zrem(EXPIRING, member)
+
         await self.storage.delete_prefix(record.folder)
+        await self.records.delete(record.project_id, record.id, also=also)
+
+    async def delete_expired(self, now_s: int) -> int:
+        """Delete every file whose time is over; how many there were."""
+        members = await reply(self.redis.zrangebyscore(EXPIRING, "-inf", now_s))
+        for member in members:
+            project_id, file_id = text(member).split("/", 1)
+            record = await self.records.get(project_id, file_id)
+            if record is None:
+                await reply(self.redis.zrem(EXPIRING, member))
+            else:
+                await self.delete(record)
+        return len(members)

@@ -56,6 +56,14 @@ class Outcome(StrEnum):
     LOST = "lost"  # the trainer died; another attempt may succeed
 
 
+class _Unfit(Exception):
+    """The job cannot be trained; no other attempt could."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.code)
+        self.failure = failure
+
+
 class Attempt:
     """One run of the trainer for one job."""
 
@@ -88,7 +96,11 @@ class Attempt:
         """Train to an end. Raises Superseded where the job has moved on meanwhile."""
         await asyncio.to_thread(_fresh_folder, self._dir)
         try:
-            spec_file = await self._write_spec()
+            try:
+                spec_file = await self._write_spec()
+            except _Unfit as e:
+                await self._fail(e.failure)
+                return self._outcome
             self._child = await Child.start(
                 [sys.executable, "-m", "service.training", str(spec_file)],
                 env=_trainer_env(),
@@ -155,7 +167,8 @@ class Attempt:
     async def _local_data(self, file_id: str, name: str) -> Path:
         record = await self._files.get(self.job.project_id, file_id, ids.now_s())
         if record is None:
-            raise StorageMissing(f"the file {file_id} was deleted")
+            message = f"The file {file_id} was deleted before the training could read it."
+            raise _Unfit(Failure(code="file_not_found", message=message, param=f"{name}_file"))
         raw, canonical = self._dir / f"{name}.raw", self._dir / f"{name}.jsonl"
         if await self._storage.get_file(record.content_key, raw) != record.sha256:
             raise StorageCorrupt(f"the file {file_id} is not what was uploaded")
@@ -312,10 +325,12 @@ class Attempt:
         if message.code == "invalid_checkpoint":
             await self._forget_newest_checkpoint(message.message)
             return
-        failure = Failure(code=message.code, message=message.message, param=message.param)
+        await self._fail(Failure(code=message.code, message=message.message, param=message.param))
+
+    async def _fail(self, failure: Failure) -> None:
         await self._change(
             lambda job: lifecycle.fail(job, self.number, failure, ids.now_s()),
-            NewEvent(message=message.message, level="error", data={"code": message.code}),
+            NewEvent(message=failure.message, level="error", data={"code": failure.code}),
         )
         self._outcome = Outcome.FINISHED
         metrics.JOBS.labels("failed").inc()
@@ -387,9 +402,7 @@ def _fresh_folder(path: Path) -> None:
 def _trainer_env() -> dict[str, str]:
     """The child's environment: no secret of ours, no way to a model hub."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("FINETUNED_", "AWS_"))}
-    # Threads that wait give up their core: with spinning ones, a training beside a busy
-    # vLLM on the same two cores took 31 s a step, without 5 s.
-    return {"OMP_WAIT_POLICY": "PASSIVE"} | kept | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+    return kept | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def _log_tail(path: Path, lines: int = 20) -> None:

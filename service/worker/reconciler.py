@@ -4,6 +4,7 @@ Records are written before queue entries, and a worker may die at any moment; so
 few seconds each worker compares records with queue and leases:
 
 - a file or job whose queue entry is missing is enqueued (arq refuses doubles);
+- a file whose time is over is deleted;
 - one that was taken, and has had no lease for half a lease time, was lost: it goes on
   under the next attempt number.
 
@@ -25,6 +26,7 @@ from service.core.leases import Leases
 from service.core.queue import EntryState
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS, reply
+from service.core.storage import StorageError
 from service.files.records import UNCHECKED, FileRecord, Files, FileStatus
 from service.jobs import lifecycle
 from service.jobs.records import ACTIVE, FINAL, JobRecord, Jobs, Status
@@ -57,18 +59,19 @@ class Reconciler:
         while True:
             try:
                 await self.once()
-            except REDIS_ERRORS as e:
-                log.warning("Redis is away, nothing reconciled: %s", type(e).__name__)
+            except (*REDIS_ERRORS, StorageError) as e:
+                log.warning("a part is away, nothing reconciled: %s", type(e).__name__)
             await asyncio.sleep(self._every_s * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
 
     async def once(self) -> None:
-        """One round over all unfinished files and jobs."""
+        """One round over all unfinished files and jobs, and files whose time is over."""
         for member in await reply(self._redis.smembers(UNCHECKED)):
             project_id, file_id = member.decode().split("/", 1)
             await self._file(project_id, file_id, member)
         for project_id, job_id in await self._jobs.active():
             with contextlib.suppress(lifecycle.Superseded, Missing):
                 await self._job(project_id, job_id)
+        await self._files.delete_expired(ids.now_s())
 
     async def _file(self, project_id: str, file_id: str, member: bytes) -> None:
         record = await self._files.get(project_id, file_id, ids.now_s())

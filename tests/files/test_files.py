@@ -225,6 +225,18 @@ async def test_expiry_is_taken_and_checked(http):
     assert answer.json()["error"]["param"] == "expires_after[seconds]"
 
 
+async def test_expired_file_is_gone_and_its_bytes_are_deleted(api: Api, http):
+    fields = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
+    file = (await upload(http, b"x", "user_data", **fields)).json()
+    kept = (await upload(http, b"y", "user_data")).json()
+    files = api.app.state.files
+    assert await files.delete_expired(file["expires_at"] - 1) == 0
+    assert await files.delete_expired(file["expires_at"]) == 1
+    assert (await http.get(f"/v1/files/{file['id']}")).status_code == 404
+    assert [f["id"] for f in (await http.get("/v1/files")).json()["data"]] == [kept["id"]]
+    assert len(_files_below(api.settings.data_dir / "storage")) == 2  # content and manifest
+
+
 async def test_file_name_keeps_no_path(http):
     answer = await http.post(
         "/v1/files",
