@@ -5,13 +5,12 @@ Deterministic: the same input and the same options give the same bytes.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from array import array
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -22,6 +21,7 @@ from service.datasets.checks.rows import RowFormat, check_row
 from service.datasets.clean_text import TextCleaner, UnicodeForm
 from service.datasets.collect import Collected, Progress, collect
 from service.datasets.convert import ConvertResult, prepare
+from service.datasets.diff import DiffEntry, diff_lines
 from service.datasets.digest import DigestWriter
 from service.datasets.errors import refuse
 from service.datasets.features import FeatureOptions
@@ -89,15 +89,6 @@ class CleanResult(msgspec.Struct, frozen=True):
         return built
 
 
-class _Entry(NamedTuple):
-    """A line of the diff: of the source's line, what was done and why."""
-
-    line: int
-    action: Literal["dropped", "changed", "held_out"]
-    reason: str
-    more: dict[str, Any]
-
-
 def clean(
     path: Path | str,
     out_dir: Path | str,
@@ -130,7 +121,7 @@ class _Cleaning:
         self._path, self._out, self._work = path, out, work
         self._options = options
         self._progress = progress
-        self._entries: list[_Entry] = []
+        self._entries: list[DiffEntry] = []
         self._changed: Counter[str] = Counter()
         self._changed_rows = 0
 
@@ -178,7 +169,7 @@ class _Cleaning:
             line = min(first)
             raise refuse("broken_row", line, cause=first[line])
         for line, code in first.items():
-            self._entries.append(_Entry(line, "dropped", "broken", {"code": code}))
+            self._entries.append(DiffEntry(line, "dropped", "broken", {"code": code}))
 
     def _clean_texts(
         self, source: Path, target: Path, source_lines: array[int], row_format: RowFormat
@@ -199,10 +190,12 @@ class _Cleaning:
                     found = Findings(number)
                     check_row(found, row, row_format)
                     if found.first_error is not None:
-                        entry = _Entry(number, "dropped", "empty", {"code": found.first_error.code})
+                        entry = DiffEntry(
+                            number, "dropped", "empty", {"code": found.first_error.code}
+                        )
                         self._entries.append(entry)
                         continue
-                    self._entries.append(_Entry(number, "changed", "text", {"changes": changes}))
+                    self._entries.append(DiffEntry(number, "changed", "text", {"changes": changes}))
                     self._changed.update(changes)
                     self._changed_rows += 1
                     data = encode(row)
@@ -266,7 +259,7 @@ class _Cleaning:
         for row in rows:
             if not dropped[row]:
                 dropped[row] = True
-                self._entries.append(_Entry(lines[int(row)], "dropped", reason, more))
+                self._entries.append(DiffEntry(lines[int(row)], "dropped", reason, more))
 
     def _write(
         self,
@@ -281,13 +274,12 @@ class _Cleaning:
             for row, data in enumerate(_rows(cleaned)):
                 if held[row]:
                     to_validation.write(data + b"\n")
-                    self._entries.append(_Entry(lines[row], "held_out", "validation", {}))
+                    self._entries.append(DiffEntry(lines[row], "held_out", "validation", {}))
                 elif not dropped[row]:
                     to_train.write(data + b"\n")
         diff = self._work / "diff"
         with DigestWriter(diff) as to_diff:
-            for entry in sorted(self._entries, key=lambda e: (e.line, e.action, e.reason)):
-                to_diff.write(_entry_line(entry))
+            to_diff.write(diff_lines(self._entries))
         rows_held = int(held.sum())
         return CleanResult(
             source=source,
@@ -325,8 +317,3 @@ def _renumbered(groups: list[Rows], kept: Rows) -> list[Rows]:
         for group in groups
     )
     return [group for group in renumbered if len(group) > 1]
-
-
-def _entry_line(entry: _Entry) -> bytes:
-    made = {"line": entry.line, "action": entry.action, "reason": entry.reason, **entry.more}
-    return json.dumps(made).encode() + b"\n"

@@ -34,6 +34,7 @@ _DAMAGE = (
     SyntaxError,  # of XML
     OSError,
     EOFError,
+    RuntimeError,  # of zipfile: an unknown compression, a password
 )
 _MERGED = re.compile(rb'<mergeCell ref="')
 _BLOCK = 256 * 1024

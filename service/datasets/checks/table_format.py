@@ -1,0 +1,196 @@
+"""Codes of a file as a whole: what it is, and whether its rows can be read."""
+
+from __future__ import annotations
+
+from service.datasets.checks.check import Check
+
+FILE: dict[str, Check] = {
+    "empty_file": Check(
+        "error",
+        "The file holds no rows.",
+        "Write one JSON object a line, one line for each example.",
+    ),
+    "not_jsonl": Check(
+        "error",
+        "The file is not JSON Lines: it looks like {kind}.",
+        "Convert it to JSON Lines: one JSON object a line.",
+    ),
+    "utf8_bom": Check(
+        "info",
+        "The file starts with a UTF-8 byte order mark, which was skipped.",
+        "Nothing to do; saving as UTF-8 without BOM avoids surprises elsewhere.",
+    ),
+    "blank_line": Check(
+        "warning",
+        "The line is empty and was skipped.",
+        "Remove empty lines between the rows.",
+    ),
+    "line_too_long": Check(
+        "error",
+        "The line has more than {limit} bytes and was not read.",
+        "Split the example: no model's context holds a row of this size.",
+    ),
+    "invalid_utf8": Check(
+        "error",
+        "The line is not UTF-8: byte {at} of it does not belong there.",
+        "Save the file as UTF-8.",
+    ),
+    "invalid_json": Check(
+        "error",
+        "The line is not JSON: {reason}.",
+        "Write each example as one whole JSON object on one line.",
+    ),
+    "lone_surrogate": Check(
+        "error",
+        "A \\ud800–\\udfff escape stands alone, so the text is not Unicode.",
+        "Write the character itself, or both halves of the surrogate pair.",
+    ),
+    "nesting_too_deep": Check(
+        "error",
+        "The JSON is nested more than {limit} deep.",
+        "Flatten the row; tool schemas rarely need more than ten levels.",
+    ),
+    "too_many_values": Check(
+        "error",
+        "The row holds more than {limit} objects and arrays.",
+        "Split the row into several.",
+    ),
+    "not_an_object": Check(
+        "error",
+        "The line is a JSON {found}, not an object.",
+        'Each line must be an object such as {{"messages": […]}}.',
+    ),
+}
+
+FORMAT: dict[str, Check] = {
+    "unknown_format": Check(
+        "error",
+        "The file is in no format that is known here.",
+        "Use JSON Lines, a JSON array, CSV, TSV, Parquet or XLSX, plain or in gzip or zstd.",
+    ),
+    "unknown_columns": Check(
+        "error",
+        "The columns say nothing of prompts and answers: {columns}.",
+        'Map them, for example {{"columns": {{"prompt": "…", "completion": "…"}}}}.',
+    ),
+    "missing_column": Check(
+        "error",
+        "The column mapped to {field} is not in the file.",
+        "Name a column of the file; names are compared letter by letter.",
+    ),
+    "unused_column": Check(
+        "info",
+        "The column {column} is not used.",
+        "Nothing to do, or map the column to a field.",
+    ),
+    "unnamed_column": Check(
+        "error",
+        "Column {place} of the header row has no name.",
+        "Put a header row with one name for each column first.",
+    ),
+    "duplicate_column": Check(
+        "error",
+        "Column {place} of the header row has the name of another.",
+        "Give each column a name of its own.",
+    ),
+    "ragged_row": Check(
+        "error",
+        "The row has {found} fields where the header has {expected}.",
+        "Put fields that hold the delimiter or a line break in double quotes.",
+    ),
+    "broken_csv": Check(
+        "error",
+        "The table cannot be read on from here.",
+        "Save it again as CSV in UTF-8, with double quotes around text.",
+    ),
+    "unclosed_quote": Check(
+        "error",
+        "A quoted field goes on for more than {limit} bytes.",
+        "Look for a double quote that is not closed, some rows before this line.",
+    ),
+    "broken_json": Check(
+        "error",
+        "The brackets of the JSON document do not match.",
+        "Save the data as JSON Lines, where one broken row does not spoil the others.",
+    ),
+    "element_too_long": Check(
+        "error",
+        "An element of the JSON document has more than {limit} bytes.",
+        "Split the example, or look for a quote or bracket that is not closed.",
+    ),
+    "damaged_archive": Check(
+        "error",
+        "The {kind} data is damaged or cut off.",
+        "Pack the file again and compare its size with the original.",
+    ),
+    "damaged_parquet": Check(
+        "error",
+        "The Parquet file is damaged or cut off.",
+        "Write the file again.",
+    ),
+    "damaged_workbook": Check(
+        "error",
+        "The workbook is damaged, encrypted or no XLSX file.",
+        "Save it as XLSX without a password, or export the sheet as CSV.",
+    ),
+    "unknown_sheet": Check(
+        "error",
+        "The workbook has {count} sheet(s), none with the given name.",
+        "Name one of the workbook's sheets, or leave the option out for the first.",
+    ),
+    "merged_cells": Check(
+        "warning",
+        "The sheet has {count} merged area(s); only the first cell of each holds the value.",
+        "Unmerge the cells and fill in each.",
+    ),
+    "formula_without_value": Check(
+        "warning",
+        "A formula has no stored value, so its cell is empty.",
+        "Open the workbook in a spreadsheet program and save it, or paste values.",
+    ),
+    "unpacks_too_large": Check(
+        "error",
+        "The file unpacks to more than {limit} bytes.",
+        "Split the data into several files.",
+    ),
+    "unpacks_too_far": Check(
+        "error",
+        "The file unpacks to more than {limit} times its size, as a decompression bomb does.",
+        "Upload the data unpacked.",
+    ),
+    "row_group_too_large": Check(
+        "error",
+        "A row group of the Parquet file unpacks to more than {limit} bytes.",
+        "Write the file with smaller row groups.",
+    ),
+    "unknown_encoding": Check(
+        "error",
+        "The named encoding is not known.",
+        "Use UTF-8, UTF-16, GB18030, Big5, Shift-JIS, EUC-JP, EUC-KR or TIS-620.",
+    ),
+    "wrong_encoding": Check(
+        "error",
+        "The file is not {encoding} throughout.",
+        "Save the file as UTF-8.",
+    ),
+    "mixed_encoding": Check(
+        "warning",
+        "The line is in {encoding}, unlike the rest of the file; it was read so.",
+        "Save all parts in UTF-8 before joining them.",
+    ),
+    "mojibake": Check(
+        "warning",
+        "The text looks as if it had been read in a wrong encoding once.",
+        "Export the data again as UTF-8, or let the clean call mend it.",
+    ),
+    "unknown_speaker": Check(
+        "error",
+        "The speaker {role} is not known.",
+        'Map it, for example {{"roles": {{"agent": "assistant"}}}}.',
+    ),
+    "empty_field": Check(
+        "error",
+        "The field {field} is empty.",
+        "Fill it in, or remove the row.",
+    ),
+}

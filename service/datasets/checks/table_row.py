@@ -1,0 +1,179 @@
+"""Codes of one row: its fields, its texts, its order, its tools."""
+
+from __future__ import annotations
+
+from service.datasets.checks.check import Check
+
+ROW: dict[str, Check] = {
+    "missing_field": Check(
+        "error",
+        "The field {field} is missing.",
+        "Add the field; see the format's example in the documentation.",
+    ),
+    "wrong_type": Check(
+        "error",
+        "The field {field} must be {expected}, not {found}.",
+        "Change the value's type.",
+    ),
+    "unknown_field": Check(
+        "warning",
+        "The field {field} is not part of the format and is ignored.",
+        "Remove it, or map it to the field that it stands for.",
+    ),
+    "empty_messages": Check(
+        "error",
+        "The list {field} is empty.",
+        "Give at least one user message and the assistant's answer.",
+    ),
+    "invalid_role": Check(
+        "error",
+        "The role {role} is not one of system, developer, user, assistant, tool.",
+        "Use one of the named roles.",
+    ),
+    "missing_content": Check(
+        "error",
+        "The message has no content.",
+        "Give content; only an assistant message with tool_calls may go without.",
+    ),
+    "unsupported_content": Check(
+        "error",
+        "A content part has the type {kind}; only text can be trained on.",
+        "Leave text parts only.",
+    ),
+    "empty_turn": Check(
+        "warning",
+        "The message's content is empty or only white space.",
+        "Remove the message, or write what it should say.",
+    ),
+    "no_assistant_message": Check(
+        "error",
+        "The row has no assistant message, so there is nothing to learn from it.",
+        "Add the answer that the model should give, with the role assistant.",
+    ),
+    "no_supervised_message": Check(
+        "error",
+        "Every assistant message is empty or has weight 0, so nothing is learnt.",
+        "Give at least one assistant message text or a tool call, and weight 1.",
+    ),
+    "weight_not_allowed": Check(
+        "error",
+        "weight stands on a message with the role {role}.",
+        "Only assistant messages take a weight.",
+    ),
+    "invalid_weight": Check(
+        "error",
+        "weight must be 0 or 1.",
+        "Use 1 to learn from the message and 0 to skip it.",
+    ),
+    "control_character": Check(
+        "warning",
+        "The text holds control characters.",
+        "Remove them; they are often left by a copy from a terminal or a PDF.",
+    ),
+    "nul_character": Check(
+        "error",
+        "The text holds a NUL character.",
+        "Remove it; tokenizers and databases cut text at NUL.",
+    ),
+    "special_token": Check(
+        "warning",
+        "The text holds {token}, which chat templates use as a mark.",
+        "Remove the mark: the service adds the model's own template.",
+    ),
+}
+
+ORDER: dict[str, Check] = {
+    "system_not_first": Check(
+        "warning",
+        "A system message stands after the first place.",
+        "Put one system message at the start; many templates refuse others.",
+    ),
+    "starts_with_assistant": Check(
+        "warning",
+        "The conversation starts with the assistant.",
+        "Start with what the user says; some templates refuse this order.",
+    ),
+    "repeated_role": Check(
+        "warning",
+        "Two {role} messages follow each other.",
+        "Join them into one; some templates refuse this order.",
+    ),
+    "ends_without_assistant": Check(
+        "warning",
+        "The conversation does not end with an assistant message.",
+        "Remove what follows the last answer: nothing is learnt from it.",
+    ),
+    "input_ends_with_assistant": Check(
+        "error",
+        "The input ends with an assistant message.",
+        "End the input with the user's turn; the answers belong to the outputs.",
+    ),
+    "output_role": Check(
+        "error",
+        "An output holds a message with the role {role}.",
+        "Outputs hold assistant and tool messages only.",
+    ),
+    "same_outputs": Check(
+        "warning",
+        "The preferred and the other output are the same.",
+        "Remove the row: there is no preference to learn.",
+    ),
+}
+
+TOOLS: dict[str, Check] = {
+    "empty_tool_calls": Check(
+        "error",
+        "tool_calls is an empty list.",
+        "Leave the field out, or give at least one call.",
+    ),
+    "invalid_tool_type": Check(
+        "error",
+        "The tool's type is not function.",
+        'Set "type": "function".',
+    ),
+    "invalid_tool_name": Check(
+        "error",
+        "A function name must be 1 to 64 letters, digits, _ , - or dots.",
+        "Rename the function.",
+    ),
+    "invalid_arguments": Check(
+        "error",
+        "arguments is not a JSON object in a string.",
+        'Give a string such as "{{\\"city\\": \\"Bangkok\\"}}".',
+    ),
+    "arguments_object": Check(
+        "info",
+        "arguments is an object; it is turned into a JSON string.",
+        "Nothing to do; the API's own format is a string.",
+    ),
+    "duplicate_tool_call_id": Check(
+        "error",
+        "The id of a tool call is used twice in the row.",
+        "Give each call an id of its own.",
+    ),
+    "missing_tool_call_id": Check(
+        "error",
+        "The tool message has no tool_call_id.",
+        "Name the id of the call that the message answers.",
+    ),
+    "unknown_tool_call_id": Check(
+        "error",
+        "tool_call_id names no earlier tool call.",
+        "Use the id of a call of an assistant message before it.",
+    ),
+    "unanswered_tool_call": Check(
+        "warning",
+        "A tool call is followed by other turns but has no tool message.",
+        "Add the tool's answer, or end the row with the call.",
+    ),
+    "undeclared_tool": Check(
+        "warning",
+        "A tool is called that the row's tools do not declare.",
+        "Add the function to tools.",
+    ),
+    "duplicate_tool": Check(
+        "warning",
+        "Two tools have the same name.",
+        "Keep one of them.",
+    ),
+}
