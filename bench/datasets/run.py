@@ -1,6 +1,6 @@
 """The figures of the data desk, side by side in one run.
 
-    python bench/datasets/run.py [--megabytes 300] [--rounds 3] [--work FOLDER]
+    python bench/datasets/run.py [--megabytes 300] [--rounds 3] [--work FOLDER] [--validation-only]
 
 Each figure comes from a process of its own, so that its peak memory is its own. Contestants
 take turns and the best of the rounds counts, since the machine may have other work; CPU
@@ -171,6 +171,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "bench-datasets")
     parser.add_argument("--tokenizer", type=Path, help="a tokenizer.json for the report")
+    parser.add_argument("--validation-only", action="store_true")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--files", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -196,6 +197,8 @@ def main() -> None:
             f"| {base['seconds'] / figures['seconds']:.2f} | {figures['cpu']:.2f} "
             f"| {base['cpu'] / figures['cpu']:.2f} | {figures['peak']:.0f} | {figures['said']} |"
         )
+    if given.validation_only:
+        return
     print("\n| | s | CPU s | peak MB | found |\n| --- | --- | --- | --- | --- |")
     for name in ONCE:
         figures = run_one(name, files)

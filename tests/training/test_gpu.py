@@ -1,0 +1,22 @@
+"""The trainer on a GPU: what only CUDA can show."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.training import Started, StepDone, Succeeded
+
+pytestmark = [pytest.mark.gpu, pytest.mark.e2e]
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "none"])
+def test_training_runs_on_the_gpu_and_learns(start, make_spec, tmp_path, quantization):
+    spec = make_spec(tmp_path / "out").model_copy(update={"quantization": quantization})
+    trainer = start(spec)
+    assert trainer.wait() == 0, trainer.log.read_text()
+    (started,) = trainer.of(Started)
+    assert started.device.startswith("cuda")
+    assert started.dtype == "bfloat16"
+    steps = trainer.of(StepDone)
+    assert steps[-1].train_loss < steps[0].train_loss
+    assert trainer.of(Succeeded)
