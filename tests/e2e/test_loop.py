@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import openai
@@ -107,8 +108,11 @@ def test_model_is_listed_under_its_name(sdk, tuned):
 
 
 def test_tuned_model_has_the_voice_and_the_base_has_not(sdk, tuned):
-    spoken = [answer(sdk, tuned.fine_tuned_model, q).lower() for q in QUESTIONS]
-    plain = [answer(sdk, DEMO_MODEL, q).lower() for q in QUESTIONS]
+    # All at once: the engine answers base and adapter in the same batches.
+    asked = [(model, q) for q in QUESTIONS for model in (tuned.fine_tuned_model, DEMO_MODEL)]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        answers = list(pool.map(lambda pair: answer(sdk, *pair).lower(), asked))
+    spoken, plain = answers[::2], answers[1::2]
     assert sum(VOICE in s for s in spoken) > len(QUESTIONS) / 2, spoken
     assert not any(VOICE in p for p in plain), plain
 
