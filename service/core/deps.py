@@ -1,6 +1,7 @@
-"""What routes ask for: the process's resources and the caller.
+"""What routes ask for: the caller, and whether it is an admin.
 
-`Resources` is opened once in the app's lifespan; nothing is opened at import.
+The resources of the process (`app.state`) are opened once in the app's lifespan; nothing is
+opened at import.
 """
 
 from __future__ import annotations
