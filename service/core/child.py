@@ -26,6 +26,11 @@ def die_with_parent() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def environment() -> dict[str, str]:
+    """The environment for a child that reads what users send: ours, without its secrets."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("FINETUNED_", "AWS_"))}
+
+
 class Child:
     """A running child process."""
 
@@ -47,11 +52,6 @@ class Child:
                 preexec_fn=die_with_parent,
             )
         return cls(process)
-
-    @property
-    def pid(self) -> int:
-        """The process id, which is the group's too."""
-        return self._process.pid
 
     async def lines(self) -> AsyncIterator[bytes]:
         """The lines of stdout until the child closes it."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from redis.asyncio import Redis
@@ -39,12 +39,6 @@ class Record(BaseModel):
 
 R = TypeVar("R", bound=Record)
 Also = Callable[["Pipeline"], Any]
-
-
-class ById(Protocol):
-    """Anything with an id."""
-
-    id: str
 
 
 @dataclass(frozen=True)

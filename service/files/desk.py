@@ -7,13 +7,12 @@ there must not take the worker with it.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from typing import TypeVar
 
 import msgspec
 
-from service.core.child import Child
+from service.core.child import Child, environment
 from service.datasets.spec import TaskSpec
 
 T = TypeVar("T")
@@ -37,7 +36,7 @@ async def run(spec: TaskSpec, answer: type[T], *, timeout_s: float) -> T:
     spec_file.write_bytes(msgspec.json.encode(spec, enc_hook=str))
     child = await Child.start(
         [sys.executable, "-m", "service.datasets", str(spec_file)],
-        env=_environment(),
+        env=environment(),
         stderr=spec.result.with_suffix(".log"),
     )
     try:
@@ -73,8 +72,3 @@ def _failure(last: bytes, code: int) -> DeskFailed:
     where = f"Line {told['line']}: " if told.get("line") else ""
     fix = f" {told['fix']}" if told.get("fix") else ""
     return DeskFailed(str(told.get("code")), f"{where}{told.get('message')}{fix}")
-
-
-def _environment() -> dict[str, str]:
-    """The child's environment: no secret of ours."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(("FINETUNED_", "AWS_"))}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
 import signal
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from service.config import Settings
 from service.core import ids
-from service.core.child import Child
+from service.core.child import Child, environment
 from service.core.storage import Storage, StorageCorrupt, StorageMissing
 from service.datasets import write_canonical
 from service.files.records import Files
@@ -96,7 +95,7 @@ class Attempt:
                 return Outcome.FINISHED
             self._child = await Child.start(
                 [sys.executable, "-m", "service.training", str(spec_file)],
-                env=_trainer_env(),
+                env=environment() | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"},
                 stderr=self._dir / "trainer.log",
             )
             try:
@@ -211,12 +210,6 @@ def _fresh_folder(path: Path) -> None:
     """An empty folder, readable by this user alone: it will hold training text."""
     shutil.rmtree(path.parent, ignore_errors=True)
     path.mkdir(parents=True, mode=0o700)
-
-
-def _trainer_env() -> dict[str, str]:
-    """The child's environment: no secret of ours, no way to a model hub."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("FINETUNED_", "AWS_"))}
-    return kept | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def _log_tail(path: Path, lines: int = 20) -> None:
