@@ -16,6 +16,9 @@ from service.core.http import RequestContext, install_error_handlers
 from service.core.openapi import describe
 from service.core.redis import connect
 from service.core.storage import Storage
+from service.curation import routes as curation_routes
+from service.curation.records import Tasks
+from service.curation.schemas import report_schemas
 from service.files import routes as file_routes
 from service.files.records import Files
 from service.inference.gateway import Gateway
@@ -28,6 +31,8 @@ from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from service.projects import routes as project_routes
 from service.projects.records import Projects, digest_of
+from service.uploads import routes as upload_routes
+from service.uploads.records import Uploads
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -49,11 +54,19 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     install_error_handlers(app)
-    for module in (file_routes, job_routes, model_routes, project_routes, health):
+    for module in (
+        file_routes,
+        upload_routes,
+        curation_routes,
+        job_routes,
+        model_routes,
+        project_routes,
+        health,
+    ):
         app.include_router(module.router)
     app.add_middleware(BodyLimit, max_bytes=settings.max_json_body_bytes)
     app.add_middleware(RequestContext)
-    describe(app)
+    describe(app, report_schemas())
     return app
 
 
@@ -80,6 +93,8 @@ async def _opened(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             state.redis, state.storage, state.projects = redis, storage, projects
             state.registry, state.authenticator = registry, authenticator
             state.files, state.jobs = Files(redis, storage), Jobs(redis)
+            state.uploads = Uploads(redis, state.files)
+            state.curation = Tasks(redis)
             state.probes = _probes(app, settings, upstreams)
             yield
     finally:

@@ -41,6 +41,8 @@ class Settings(BaseSettings):
 
     # Limits on what comes in.
     max_file_bytes: int = Field(default=512 * MIB, gt=0)
+    max_upload_bytes: int = Field(default=8 * GIB, gt=0, description="Of a file sent in parts.")
+    max_upload_part_bytes: int = Field(default=64 * MIB, gt=0)
     max_json_body_bytes: int = Field(default=1 * MIB, gt=0)
     max_inference_body_bytes: int = Field(default=8 * MIB, gt=0)
     min_examples: int = Field(default=10, ge=1)
@@ -52,13 +54,21 @@ class Settings(BaseSettings):
     lease_s: float = Field(default=30.0, gt=0, description="A job is lost when not renewed for it.")
     reconcile_every_s: float = Field(default=5.0, gt=0)
     max_attempts_without_progress: int = Field(default=3, ge=1)
-    validate_timeout_s: float = Field(default=3600.0, gt=0)
     stop_grace_s: float = Field(
         default=60.0,
         gt=0,
         description="For a trainer to save a checkpoint when told to stop.",
     )
     cpu_tasks: int = Field(default=2, ge=1, description="Tasks of the cpu queue at one time.")
+    curation_timeout_s: float = Field(
+        default=3600.0, gt=0, description="For one check, report or cleaning of a file."
+    )
+    curation_memory_bytes: int = Field(
+        default=8 * GIB, gt=0, description="Address space of a process that reads a user's file."
+    )
+    max_unpacked_bytes: int = Field(
+        default=16 * GIB, gt=0, description="What a compressed file may grow to."
+    )
 
     # Inference.
     upstreams: dict[str, str] = Field(

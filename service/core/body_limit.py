@@ -1,18 +1,23 @@
 """A limit on JSON bodies, held while they are read.
 
 Uploads and inference read their bodies themselves, in streams with limits of their own.
+What exempts a request is its route alone: a content type is only what the client says.
 """
 
 from __future__ import annotations
 
+import re
+
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_READ_THEMSELVES = ("/v1/chat/", "/v1/completions", "/v1/responses", "/v1/embeddings")
+_READ_THEMSELVES = re.compile(
+    r"/v1/(?:files|uploads/[^/]+/parts|chat/completions|completions|responses|embeddings)"
+)
 
 
 class BodyLimit:
-    """Refuses JSON bodies over `max_bytes`, whatever their content-length says."""
+    """Refuses JSON bodies over `max_bytes`, whatever their headers say."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self.app = app
@@ -20,7 +25,7 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI event."""
-        if scope["type"] != "http" or _is_form(scope) or scope["path"].startswith(_READ_THEMSELVES):
+        if scope["type"] != "http" or _reads_itself(scope):
             await self.app(scope, receive, send)
             return
         size = 0
@@ -37,8 +42,5 @@ class BodyLimit:
         await self.app(scope, limited, send)
 
 
-def _is_form(scope: Scope) -> bool:
-    return any(
-        name == b"content-type" and value.startswith(b"multipart/")
-        for name, value in scope["headers"]
-    )
+def _reads_itself(scope: Scope) -> bool:
+    return scope["method"] == "POST" and _READ_THEMSELVES.fullmatch(scope["path"]) is not None

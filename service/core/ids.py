@@ -14,14 +14,18 @@ _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _RANDOM_CHARS = 24  # 124 bits: not to be guessed, never twice
 
 FILE = "file-"
+UPLOAD = "upload_"
+PART = "part_"
 JOB = "ftjob-"
 EVENT = "ftevent-"
 CHECKPOINT = "ftckpt_"
 PROJECT = "proj_"
 KEY = "key_"
 REQUEST = "req_"
+REPORT = "filereport-"
+CLEANING = "fileclean-"
 
-_ID = re.compile(r"(?:file-|ftjob-|ftckpt_|proj_|key_)[0-9A-Za-z]{1,64}")
+_ID = re.compile(r"(?:file-|fileclean-|upload_|part_|ftjob-|ftckpt_|proj_|key_)[0-9A-Za-z]{1,64}")
 
 
 def random_part(chars: int = _RANDOM_CHARS) -> str:

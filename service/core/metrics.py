@@ -62,3 +62,6 @@ QUEUE_DEPTH = Gauge("finetuned_queue_depth", "Tasks that wait in a queue.", ["qu
 FILES_CHECKED = Counter(
     "finetuned_files_checked_total", "Files whose content was checked.", ["status"]
 )
+FILE_TASKS = Counter(
+    "finetuned_file_tasks_total", "Reports and cleanings of files that ended.", ["kind", "outcome"]
+)

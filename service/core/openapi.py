@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -43,8 +44,8 @@ _ERROR_SCHEMA = {
 }
 
 
-def describe(app: FastAPI) -> None:
-    """Make `/openapi.json` the whole truth."""
+def describe(app: FastAPI, schemas: Mapping[str, Any]) -> None:
+    """Make `/openapi.json` the whole truth; `schemas` are those of no pydantic model."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -55,15 +56,19 @@ def describe(app: FastAPI) -> None:
                     summary="Fine-tune open models on your own hardware and serve them.",
                     description="OpenAI's API for files, fine-tuning, models and inference.",
                     routes=app.routes,
-                )
+                ),
+                schemas,
             )
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _complete(schema: dict[str, Any]) -> dict[str, Any]:
+def _complete(schema: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     components = schema.setdefault("components", {}).setdefault("schemas", {})
+    if both := components.keys() & more.keys():
+        raise ValueError(f"two schemas have one name: {sorted(both)}")
+    components.update(more)
     components["Error"] = _ERROR_SCHEMA
     for name in ("HTTPValidationError", "ValidationError"):
         components.pop(name, None)

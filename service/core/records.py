@@ -145,6 +145,12 @@ class Collection(Generic[R]):
             removed, *_ = await pipe.execute()
         return bool(removed)
 
+    async def clear(self, project_id: str) -> None:
+        """Remove all of the project's records."""
+        ids = await self.redis.zrange(self.index(project_id), 0, -1)
+        keys = [self.key(project_id, i.decode()) for i in ids]
+        await self.redis.delete(*keys, self.index(project_id))
+
     async def page(
         self,
         project_id: str,

@@ -182,6 +182,10 @@ class Storage:
             raise
         return manifest
 
+    async def copy(self, source: str, target: str) -> None:
+        """Copy one object inside storage. Raises StorageMissing."""
+        await _guard(obstore.copy_async(self.store, source, target), source)
+
     async def delete(self, key: str) -> None:
         """Remove one object; one that is not there is no error."""
         try:

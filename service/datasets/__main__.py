@@ -98,6 +98,7 @@ def _report(spec: TaskSpec) -> Any:
         spec.path,
         options=AnalysisOptions(
             format=spec.format,
+            validation_format=spec.validation_format,
             near_threshold=spec.near_threshold,
             max_issues=spec.max_issues,
             processes=spec.processes,

@@ -122,17 +122,19 @@ def _overlap(f: Figures) -> Iterator[Advice]:
 
 
 def _truncation(f: Figures) -> Iterator[Advice]:
+    """Of the longest context alone: a shorter one is the trainer's choice."""
     for stats in f.tokens[:1]:
-        for limit, rows in stats.truncated_rows.items():
-            if rows * 100 >= stats.rows:
-                lost = stats.unlearnable_rows[limit]
-                yield Advice(
-                    "truncation",
-                    f"{rows} row(s) are cut at {limit} tokens",
-                    f"Answers stand at the end, so they go first; {lost} row(s) keep nothing "
-                    "to learn from. Shorten the prompts or train with a longer context.",
-                    {"limit": limit, "rows": rows, "share": _share(rows, stats.rows)},
-                )
+        limit = max(stats.truncated_rows, default=0)
+        rows = stats.truncated_rows.get(limit, 0)
+        if rows * 100 >= stats.rows > 0:
+            lost = stats.unlearnable_rows[limit]
+            yield Advice(
+                "truncation",
+                f"{rows} row(s) are cut at {limit} tokens",
+                f"Answers stand at the end, so they go first; {lost} row(s) keep nothing "
+                "to learn from. Shorten the prompts, or take a base model of a longer context.",
+                {"limit": limit, "rows": rows, "share": _share(rows, stats.rows)},
+            )
 
 
 def _uniform(f: Figures) -> Iterator[Advice]:

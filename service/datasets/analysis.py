@@ -13,6 +13,7 @@ import numpy as np
 from service.datasets.advice import Figures, advise
 from service.datasets.collect import Collected, Progress, collect
 from service.datasets.convert import ConvertResult, prepare
+from service.datasets.distributions import distribution
 from service.datasets.features import FeatureOptions
 from service.datasets.formats.options import FormatOptions
 from service.datasets.issues import MAX_LISTED, IssueLog, make_issue
@@ -31,7 +32,7 @@ from service.datasets.oddities import (
     tell_lengths,
     tell_mojibake,
 )
-from service.datasets.report import OverlapStats, PersonalData, Report, distribution
+from service.datasets.report import OverlapStats, PersonalData, Report
 from service.datasets.token_stats import token_stats, tokenizer_fit
 
 REPORT_VERSION = 1
@@ -42,6 +43,7 @@ class AnalysisOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How to read and what to look at."""
 
     format: FormatOptions = FormatOptions()
+    validation_format: FormatOptions = FormatOptions()
     near_threshold: float = 0.8
     max_issues: int = MAX_LISTED
     processes: int = 1
@@ -77,7 +79,8 @@ def analyse(
         read = _read(Path(path), Path(folder), chosen, models, progress)
         overlap = None
         if validation is not None:
-            held = _read(Path(validation), Path(folder) / "held", chosen, {}, None)
+            of_held = msgspec.structs.replace(chosen, format=chosen.validation_format)
+            held = _read(Path(validation), Path(folder) / "held", of_held, {}, None)
             overlap = find_overlap(
                 read.collected,
                 read.lines,

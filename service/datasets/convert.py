@@ -13,8 +13,9 @@ from service.datasets.canonical import canonical_lines, canonical_row, encode
 from service.datasets.checks.findings import Findings
 from service.datasets.checks.rows import RowFormat, check_row
 from service.datasets.digest import DigestWriter
+from service.datasets.facts import SourceFacts
 from service.datasets.formats.options import FormatOptions
-from service.datasets.formats.source import Source, SourceFacts, SourceRow, open_source
+from service.datasets.formats.source import Source, SourceRow, open_source
 from service.datasets.issues import MAX_LISTED, Issue, IssueLog, make_issue
 from service.datasets.limits import MAX_LINE_BYTES, MAX_NESTING
 from service.datasets.rawjson import exceeded_limit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from html import escape
 from itertools import starmap
@@ -10,7 +11,7 @@ from typing import NamedTuple
 from service.datasets.languages import language_name
 from service.datasets.report import Distribution, GroupStats, Histogram, Report
 
-_MAX_ISSUES = 50
+_MAX_ISSUES_A_CODE = 5
 _BAR_CHARS = 40
 
 
@@ -188,13 +189,18 @@ def _issues(report: Report) -> Iterator[Part]:
     yield Table(["Code", "Found"], [[code, f"{n:,}"] for code, n in sorted(counts.items())])
     listed = [*report.validation.issues, *report.findings]
     listed.sort(key=lambda issue: ("error", "warning", "info").index(issue.severity))
-    rows = [
-        [i.severity, "" if i.line is None else str(i.line), i.pointer, i.message, i.fix]
-        for i in listed[:_MAX_ISSUES]
-    ]
+    seen: Counter[str] = Counter()
+    rows = []
+    for i in listed:
+        seen[i.code] += 1
+        if seen[i.code] <= _MAX_ISSUES_A_CODE:
+            line = "" if i.line is None else str(i.line)
+            rows.append([i.severity, line, i.pointer, i.message, i.fix])
     yield Table(["Severity", "Line", "Place", "What", "How to mend"], rows)
     if sum(counts.values()) > len(rows):
-        yield Paragraph(f"The first {len(rows)}; the JSON form of the report holds more.")
+        yield Paragraph(
+            f"The first {_MAX_ISSUES_A_CODE} of each code; the JSON form of the report holds more."
+        )
 
 
 def _evidence(evidence: dict[str, float]) -> str:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from service.datasets.formats.source import SourceFacts
+from service.datasets.facts import SourceFacts
 from service.datasets.issues import Issue
 from service.datasets.validate import ValidationReport
-
-_BINS = 20
 
 
 class Histogram(msgspec.Struct, frozen=True):
@@ -141,33 +138,3 @@ class Report(msgspec.Struct, frozen=True):
         """The report as plain JSON values."""
         built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return built
-
-
-def distribution(values: Any) -> Distribution | None:
-    """The spread of an array of whole numbers, none of them negative; None if it is empty."""
-    numbers = np.asarray(values, dtype=np.int64)
-    if not len(numbers):
-        return None
-    low, median, high, top = np.percentile(numbers, (0, 50, 95, 100), method="lower")
-    return Distribution(
-        min=int(low),
-        p50=int(median),
-        p95=int(high),
-        max=int(top),
-        mean=round(float(numbers.mean()), 2),
-        total=int(numbers.sum()),
-        histogram=_histogram(numbers),
-    )
-
-
-def _histogram(numbers: np.ndarray[Any, np.dtype[np.int64]]) -> Histogram:
-    """A bin for each number where they are few, else bins that grow as a power does."""
-    low, top = int(numbers.min()), int(numbers.max())
-    if top - low < _BINS:
-        edges: Sequence[float] = [float(edge) for edge in range(low, top + 2)]
-    else:
-        steps = np.unique(np.geomspace(max(low, 1), top + 1, _BINS + 1).round())
-        edges = [float(step) for step in steps]
-        edges[0] = min(edges[0], low)
-    counts, _ = np.histogram(numbers, bins=np.array(edges))
-    return Histogram(list(edges), [int(count) for count in counts])

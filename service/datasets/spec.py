@@ -17,10 +17,11 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One task on one file. Paths are of this machine.
 
     `result` is where the result goes, as JSON. `out` is a folder for `clean`, a file for
-    `convert`. `report` may have `tokenizers` (tokenizer.json by model), `context_lengths`,
-    a `validation` file to compare with, and `html` and `markdown` paths for the readable
-    forms. `clean` holds the fields of CleanOptions but format and processes. `memory_bytes`
-    limits the address space of each process, `processes` is how many there are.
+    `convert`. `report` may have `tokenizers` (tokenizer.json by model), `context_lengths`, a
+    `validation` file to compare with (read by `validation_format`), and `html` and
+    `markdown` paths for the readable forms. `clean` holds the fields of CleanOptions but
+    format and processes. `memory_bytes` limits the address space of each process,
+    `processes` is how many there are.
     """
 
     action: Action
@@ -29,6 +30,7 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: FormatOptions = FormatOptions()
     out: Path | None = None
     validation: Path | None = None
+    validation_format: FormatOptions = FormatOptions()
     tokenizers: dict[str, Path] = msgspec.field(default_factory=dict)
     context_lengths: tuple[int, ...] = ()
     html: Path | None = None

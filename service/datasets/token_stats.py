@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from service.datasets.collect import Collected
+from service.datasets.distributions import distribution
 from service.datasets.features import TOKEN_KINDS
 from service.datasets.issues import IssueLog, make_issue
 from service.datasets.likeness import Lines
-from service.datasets.report import TokenizerFit, TokenStats, distribution
+from service.datasets.report import TokenizerFit, TokenStats
 
 _ALL, _SUPERVISED, _BEFORE = (TOKEN_KINDS.index(kind) for kind in TOKEN_KINDS)
 

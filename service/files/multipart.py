@@ -6,69 +6,93 @@ is read from the socket, so memory stays flat whatever the file's size.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from starlette.requests import ClientDisconnect, Request
 from streaming_form_data import ParseFailedException, StreamingFormDataParser
 from streaming_form_data.targets import BaseTarget
 
-from service.core.errors import BadRequest, UnsupportedMedia
+from service.core.errors import BadRequest
 
-_MAX_FIELD_BYTES = 4096
-_FIELDS = ("purpose", "expires_after[anchor]", "expires_after[seconds]")
+# Of all that is not the file: fields, part headers, boundaries. The parser keeps a header
+# until its end, so without this limit one without an end would fill the memory.
+_MAX_OTHER_BYTES = 128 * 1024
 
 
 class _Chunks(BaseTarget):
     """Hands the file's bytes from the parser's callbacks to the loop around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, part: str) -> None:
         super().__init__()
+        self.part = part
         self.pending: list[bytes] = []
         self.filename: str | None = None
-        self.seen = 0
+        self.started = self.ended = False
 
     def on_start(self) -> None:
-        self.seen += 1
+        if self.started:
+            raise BadRequest("Send one file a request.", param=self.part)
+        self.started = True
         self.filename = self.multipart_filename
 
     def on_data_received(self, chunk: bytes) -> None:
         self.pending.append(chunk)
 
+    def on_finish(self) -> None:
+        self.ended = True
 
-class _Field(BaseTarget):
-    def __init__(self) -> None:
+
+class _Fields(BaseTarget):
+    """Keeps the small parts whose names are wanted, whatever these are."""
+
+    def __init__(self, wanted: Callable[[str], bool]) -> None:
         super().__init__()
-        self.value = b""
+        self.values: dict[str, bytes] = {}
+        self._wanted = wanted
+        self._name = ""
+
+    def takes(self, _registered: str, name: str) -> bool:
+        """The parser's question for each part: only here does a part tell its name."""
+        self._name = name
+        return self._wanted(name)
+
+    def on_start(self) -> None:
+        self.values[self._name] = b""
 
     def on_data_received(self, chunk: bytes) -> None:
-        self.value += chunk
-        if len(self.value) > _MAX_FIELD_BYTES:
-            raise BadRequest("A form field is too long.")
+        self.values[self._name] += chunk
 
 
 @dataclass
 class Form:
-    """A form that is being read; `fields` and `filename` are whole after `chunks` ended."""
+    """A form that is being read; `fields` and `filename` are whole after `chunks` ended.
+
+    `part` names the part that holds the file; of the others those are kept whose name is
+    `wanted`.
+    """
 
     request: Request
+    part: str
+    wanted: Callable[[str], bool]
     filename: str | None = None
     fields: dict[str, str] = field(default_factory=dict)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes of the part named `file`. Raises BadRequest, UnsupportedMedia."""
-        if not self.request.headers.get("content-type", "").startswith("multipart/form-data"):
-            raise UnsupportedMedia(
-                "Send the file as multipart/form-data with the parts 'file' and 'purpose'."
-            )
-        target, fields = _Chunks(), {name: _Field() for name in _FIELDS}
+        """The bytes of the file. Raises BadRequest."""
+        target, fields = _Chunks(self.part), _Fields(self.wanted)
+        other_bytes = 0
         try:
             parser = StreamingFormDataParser(headers=dict(self.request.headers))
-            parser.register("file", target)
-            for name, sink in fields.items():
-                parser.register(name, sink)
+            parser.register(self.part, target)
+            parser.register("other parts", fields, fields.takes)
             async for data in self.request.stream():
                 parser.data_received(data)
+                other_bytes += len(data) - sum(map(len, target.pending))
+                if other_bytes > _MAX_OTHER_BYTES:
+                    raise BadRequest(
+                        f"The form's other parts are over the limit of {_MAX_OTHER_BYTES} bytes."
+                    )
                 for chunk in target.pending:
                     yield chunk
                 target.pending.clear()
@@ -76,17 +100,13 @@ class Form:
             raise BadRequest("The multipart body is malformed.", code="invalid_multipart") from e
         except ClientDisconnect as e:
             raise BadRequest("The upload was cut off before its end.") from e
-        if not target.seen:
+        if not target.started:
             raise BadRequest(
-                "Missing required parameter: 'file'.",
-                param="file",
+                f"Missing required parameter: '{self.part}'.",
+                param=self.part,
                 code="missing_required_parameter",
             )
-        if target.seen > 1:
-            raise BadRequest("Send one file a request.", param="file")
+        if not target.ended:
+            raise BadRequest("The multipart body has no end.", code="invalid_multipart")
         self.filename = target.filename
-        self.fields = {
-            name: sink.value.decode("utf-8", "replace")
-            for name, sink in fields.items()
-            if sink.value
-        }
+        self.fields = {k: v.decode("utf-8", "replace") for k, v in fields.values.items()}

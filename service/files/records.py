@@ -1,18 +1,25 @@
 """Files as Redis keeps them.
 
-Storage, per file: `{project}/files/{id}/content`, the bytes as they came, and
-`manifest.json` beside them, written last: what is needed to rebuild the record.
+Storage, per file, below `{project}/files/{id}/`:
+
+    content          the bytes as they came
+    canonical.jsonl  the rows as a trainer reads them, where they differ from the content
+    manifest.json    what is needed to rebuild the record; nothing is there without it
+    tasks/           what reports and cleanings keep
 """
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
 
+from service import __version__
+from service.core import queue
 from service.core.records import PREFIX, Collection, Record
 from service.core.redis import reply, text
 from service.core.storage import Storage
@@ -47,8 +54,14 @@ class FileRecord(Record):
     status: FileStatus
     status_details: str | None = None
     expires_at: int | None = None
-    rows: int | None = None  # what the check counted
+    format: dict[str, Any] | None = None  # what the uploader said of the format
     attempt: int = 1  # of the check
+    # What the check found:
+    rows: int | None = None
+    warnings: int | None = None
+    found: dict[str, Any] | None = None  # container, encoding, shape, columns …
+    row_format: Literal["chat", "preference"] | None = None
+    canonical: str | None = None  # sha256 of the canonical rows
 
     @property
     def folder(self) -> str:
@@ -60,9 +73,47 @@ class FileRecord(Record):
         """Where the bytes are."""
         return f"{self.folder}/content"
 
+    @property
+    def canonical_key(self) -> str:
+        """Where the canonical rows are: the content itself where it is canonical already."""
+        same = self.canonical == self.sha256
+        return self.content_key if same else f"{self.folder}/canonical.jsonl"
+
+    @property
+    def meaning(self) -> str:
+        """What the outcome of a check hangs on: the bytes, what was said of them, and us."""
+        said = msgspec.json.encode([__version__, self.sha256, self.format], order="sorted")
+        return hashlib.sha256(said).hexdigest()
+
     def expired(self, now_s: int) -> bool:
         """Whether the file's time is over."""
         return self.expires_at is not None and self.expires_at <= now_s
+
+
+class CheckOutcome(msgspec.Struct, frozen=True):
+    """How a check ended; `certain` where another check of the same bytes would end so too."""
+
+    status: FileStatus
+    status_details: str | None = None
+    rows: int = 0
+    warnings: int = 0
+    found: dict[str, Any] | None = None
+    row_format: Literal["chat", "preference"] | None = None
+    canonical: str | None = None
+    certain: bool = True
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of the record that it sets."""
+        return {k: v for k, v in msgspec.structs.asdict(self).items() if k != "certain"}
+
+
+def tasks_of(file_id: str) -> str:
+    """The name of the collection of a file's reports and cleanings, deleted with it."""
+    return f"files:{file_id}:tasks"
+
+
+def _twins_key(project_id: str) -> str:
+    return f"{PREFIX}:{project_id}:files-by-meaning"
 
 
 class Files:
@@ -75,43 +126,64 @@ class Files:
 
     async def add(self, record: FileRecord) -> FileRecord:
         """Make a file known whose bytes are in storage; its manifest is written first."""
+        await self.put_manifest(record)
+        return await self.records.create(record, also=lambda pipe: self._note(pipe, record))
+
+    async def put_manifest(self, record: FileRecord) -> None:
+        """Write what the record can be rebuilt from."""
         manifest: dict[str, Any] = record.model_dump(mode="json")
         await self.storage.put_bytes(
             f"{record.folder}/manifest.json", msgspec.json.encode(manifest)
         )
+
+    def write_new(self, pipe: Pipeline, record: FileRecord) -> None:
+        """Add to a transaction all that makes a file known; see `put_manifest`."""
+        self.records.add(pipe, record)
+        self._note(pipe, record)
+
+    @staticmethod
+    def _note(pipe: Pipeline, record: FileRecord) -> None:
         member = f"{record.project_id}/{record.id}"
-
-        def also(pipe: Pipeline) -> None:
-            if record.status is FileStatus.UPLOADED:
-                pipe.sadd(UNCHECKED, member)
-            if record.expires_at is not None:
-                pipe.zadd(EXPIRING, {member: record.expires_at})
-
-        return await self.records.create(record, also=also)
+        if record.status is FileStatus.UPLOADED:
+            pipe.sadd(UNCHECKED, member)
+        if record.expires_at is not None:
+            pipe.zadd(EXPIRING, {member: record.expires_at})
 
     async def get(self, project_id: str, file_id: str, now_s: int) -> FileRecord | None:
         """The project's file, unless its time is over."""
         record = await self.records.get(project_id, file_id)
         return None if record is None or record.expired(now_s) else record
 
-    async def finish_check(
-        self, record: FileRecord, status: FileStatus, *, rows: int, details: str | None
-    ) -> None:
+    async def enqueue_check(self, record: FileRecord) -> None:
+        """Queue the check of a file that waits for one; the others need none."""
+        if record.status is FileStatus.UPLOADED:
+            await queue.enqueue(
+                self.redis, queue.CPU, "check_file", record.project_id, record.id, record.attempt
+            )
+
+    async def checked_twin(self, record: FileRecord, now_s: int) -> FileRecord | None:
+        """Another file of the project with the same meaning, whose check has ended."""
+        twin_id = await reply(self.redis.hget(_twins_key(record.project_id), record.meaning))
+        if twin_id is None:
+            return None
+        twin = await self.get(record.project_id, text(twin_id), now_s)
+        checked = twin is not None and twin.status is not FileStatus.UPLOADED
+        return twin if checked else None
+
+    async def finish_check(self, record: FileRecord, outcome: CheckOutcome) -> None:
         """Write a check's outcome, if this attempt is still the current one."""
 
         def change(current: FileRecord) -> FileRecord:
             if current.attempt != record.attempt or current.status is not FileStatus.UPLOADED:
                 return current
-            return current.model_copy(
-                update={"status": status, "rows": rows, "status_details": details}
-            )
+            return current.model_copy(update=outcome.fields())
 
-        await self.records.update(
-            record.project_id,
-            record.id,
-            change,
-            also=lambda pipe, _: pipe.srem(UNCHECKED, f"{record.project_id}/{record.id}"),
-        )
+        def also(pipe: Pipeline, _: FileRecord) -> None:
+            pipe.srem(UNCHECKED, f"{record.project_id}/{record.id}")
+            if outcome.certain:
+                pipe.hset(_twins_key(record.project_id), record.meaning, record.id)
+
+        await self.records.update(record.project_id, record.id, change, also=also)
 
     async def delete(self, record: FileRecord) -> None:
         """Remove a file's bytes, then forget it: a delete cut short can be asked again."""
@@ -120,8 +192,11 @@ class Files:
         def also(pipe: Pipeline) -> None:
             pipe.srem(UNCHECKED, member)
             pipe.zrem(EXPIRING, member)
+            # Perhaps a twin's: then the next such file is checked once more, that is all.
+            pipe.hdel(_twins_key(record.project_id), record.meaning)
 
         await self.storage.delete_prefix(record.folder)
+        await Collection(self.redis, tasks_of(record.id), Record).clear(record.project_id)
         await self.records.delete(record.project_id, record.id, also=also)
 
     async def delete_expired(self, now_s: int) -> int:

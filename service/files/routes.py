@@ -9,48 +9,18 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
 from service.config import Settings
-from service.core import ids, queue
+from service.core import ids
 from service.core.deps import Caller
 from service.core.errors import BadRequest, NotFound
 from service.core.http import ListOf, list_of
 from service.core.records import Missing
 from service.core.storage import StorageMissing
-from service.files.multipart import Form
-from service.files.records import FileRecord, Files, FileStatus, Purpose
+from service.files.body import FILE_BODY, body_of
+from service.files.records import FileRecord, Files, Purpose
 from service.files.schemas import FileDeleted, FileObject
-from service.files.upload import receive
+from service.files.upload import enqueue_check, receive
 
 router = APIRouter(prefix="/v1/files", tags=["Files"])
-
-_FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file", "purpose"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                        "purpose": {
-                            "type": "string",
-                            "enum": ["fine-tune", "user_data"],
-                        },
-                        "expires_after[anchor]": {
-                            "type": "string",
-                            "enum": ["created_at"],
-                        },
-                        "expires_after[seconds]": {
-                            "type": "integer",
-                            "minimum": 3600,
-                            "maximum": 2592000,
-                        },
-                    },
-                }
-            }
-        },
-    }
-}
 
 
 def _files(request: Request) -> Files:
@@ -70,22 +40,14 @@ async def existing(store: Files, project_id: str, file_id: str) -> FileRecord:
     return record
 
 
-@router.post("", operation_id="createFile", summary="Upload a file", openapi_extra=_FORM)
+@router.post("", operation_id="createFile", summary="Upload a file", openapi_extra=FILE_BODY)
 async def create_file(request: Request, caller: Caller, store: Store) -> FileObject:
     """Streams to storage in one pass. A `fine-tune` file is then checked line by line."""
     settings = cast("Settings", request.app.state.settings)
     record = await receive(
-        Form(request), store, caller.project_id, max_bytes=settings.max_file_bytes
+        body_of(request, "file"), store, caller.project_id, max_bytes=settings.max_file_bytes
     )
-    if record.status is FileStatus.UPLOADED:
-        await queue.enqueue(
-            store.redis,
-            queue.CPU,
-            "check_file",
-            record.project_id,
-            record.id,
-            record.attempt,
-        )
+    await enqueue_check(store, record)
     return FileObject.of(record)
 
 

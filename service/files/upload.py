@@ -1,65 +1,96 @@
-"""From a streamed form to a stored file and its record."""
+"""From the body of an upload to a stored file and its record."""
 
 from __future__ import annotations
 
 import hashlib
 import unicodedata
 
-from service.core import ids, metrics
-from service.core.errors import BadRequest, InsufficientStorage, TooLarge
-from service.core.storage import StorageFull
-from service.files.multipart import Form
+from service.core import ids, metrics, queue
+from service.core.errors import BadRequest, TooLarge
+from service.files.body import Body
+from service.files.format_fields import format_of
+from service.files.pour import disk_full_told, pour
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 
 _UPLOADABLE = (Purpose.FINE_TUNE, Purpose.USER_DATA)
-_EXPIRY_S = range(3600, 2592000 + 1)
+MIN_EXPIRY_S, MAX_EXPIRY_S = 3600, 2592000
 
 
-async def receive(form: Form, files: Files, project_id: str, *, max_bytes: int) -> FileRecord:
-    """Stream the form's file into storage and make it known.
+async def receive(body: Body, files: Files, project_id: str, *, max_bytes: int) -> FileRecord:
+    """Stream the body's file into storage and make it known.
 
     Raises BadRequest for a bad form, TooLarge over `max_bytes`, InsufficientStorage where
     the disk is full; in every such case nothing of the file is left or listed.
     """
     file_id = ids.new(ids.FILE)
-    key = f"{project_id}/files/{file_id}/content"
-    digest, size = hashlib.sha256(), 0
-    try:
-        async with await files.storage.writer(key) as writer:
-            async for chunk in form.chunks():
-                size += len(chunk)
-                if size > max_bytes:
-                    raise TooLarge(
-                        f"The file is over the limit of {max_bytes} bytes. Split it, or send "
-                        "fewer examples: a few hundred good ones do.",
-                        param="file",
-                    )
-                digest.update(chunk)
-                await writer.write(chunk)
-            purpose, expires_at = _purpose(form), _expires_at(form)
-        record = FileRecord(
-            id=file_id,
-            project_id=project_id,
-            created_at=ids.now_s(),
-            filename=_clean_name(form.filename),
+    digest = hashlib.sha256()
+    with disk_full_told():
+        async with await files.storage.writer(f"{project_id}/files/{file_id}/content") as writer:
+            size = await pour(
+                body.chunks(),
+                writer,
+                [digest],
+                max_bytes=max_bytes,
+                too_large=TooLarge(
+                    f"The file is over the limit of {max_bytes} bytes. Send it in parts through "
+                    "/v1/uploads, or send fewer examples: a few hundred good ones do.",
+                    param="file",
+                ),
+            )
+            purpose = purpose_of(body.fields.get("purpose"))
+            expires_after_s, format_ = _expires_after_s(body), format_of(body.fields)
+        record = new_record(
+            file_id,
+            project_id,
+            filename=clean_name(body.filename),
             purpose=purpose,
-            bytes=size,
+            size=size,
             sha256=digest.hexdigest(),
-            status=(FileStatus.UPLOADED if purpose is Purpose.FINE_TUNE else FileStatus.PROCESSED),
-            expires_at=expires_at,
+            expires_after_s=expires_after_s,
+            format_=format_,
         )
         await files.add(record)
-    except StorageFull as e:
-        raise InsufficientStorage(
-            "The service's storage is full, so the file was not kept. The operator must free "
-            "space or enlarge the volume."
-        ) from e
     metrics.UPLOADED_BYTES.inc(size)
     return record
 
 
-def _purpose(form: Form) -> Purpose:
-    given = form.fields.get("purpose")
+def new_record(
+    file_id: str,
+    project_id: str,
+    *,
+    filename: str,
+    purpose: Purpose,
+    size: int,
+    sha256: str,
+    expires_after_s: int | None,
+    format_: dict[str, object] | None,
+) -> FileRecord:
+    """The record of a file whose bytes have just come in whole."""
+    now_s = ids.now_s()
+    return FileRecord(
+        id=file_id,
+        project_id=project_id,
+        created_at=now_s,
+        filename=filename,
+        purpose=purpose,
+        bytes=size,
+        sha256=sha256,
+        status=FileStatus.UPLOADED if purpose is Purpose.FINE_TUNE else FileStatus.PROCESSED,
+        expires_at=None if expires_after_s is None else now_s + expires_after_s,
+        format=format_,
+    )
+
+
+async def enqueue_check(files: Files, record: FileRecord) -> None:
+    """Have a file checked that needs it."""
+    if record.status is FileStatus.UPLOADED:
+        await queue.enqueue(
+            files.redis, queue.CPU, "check_file", record.project_id, record.id, record.attempt
+        )
+
+
+def purpose_of(given: str | None) -> Purpose:
+    """A purpose that can be uploaded. Raises BadRequest."""
     if given is None:
         raise BadRequest(
             "Missing required parameter: 'purpose'.",
@@ -76,24 +107,28 @@ def _purpose(form: Form) -> Purpose:
     return Purpose(given)
 
 
-def _expires_at(form: Form) -> int | None:
-    anchor = form.fields.get("expires_after[anchor]")
-    seconds = form.fields.get("expires_after[seconds]")
+def _expires_after_s(body: Body) -> int | None:
+    anchor = body.fields.get("expires_after[anchor]")
+    seconds = body.fields.get("expires_after[seconds]")
     if anchor is None and seconds is None:
         return None
     if anchor != "created_at":
         raise BadRequest(
             "expires_after.anchor must be 'created_at'.", param="expires_after[anchor]"
         )
-    if seconds is None or not seconds.isdigit() or int(seconds) not in _EXPIRY_S:
+    # Ten digits are more than enough, and int() of very many would raise.
+    short = (seconds or "")[:10]
+    if not (short.isascii() and short.isdigit()) or not (
+        MIN_EXPIRY_S <= int(short) <= MAX_EXPIRY_S
+    ):
         raise BadRequest(
-            "expires_after.seconds must be a whole number from 3600 to 2592000.",
+            f"expires_after.seconds must be a whole number from {MIN_EXPIRY_S} to {MAX_EXPIRY_S}.",
             param="expires_after[seconds]",
         )
-    return ids.now_s() + int(seconds)
+    return int(short)
 
 
-def _clean_name(name: str | None) -> str:
+def clean_name(name: str | None) -> str:
     """The last part of a client's file name, without control characters."""
     last = (name or "file").replace("\\", "/").rsplit("/", 1)[-1]
     printable = "".join(c for c in last if unicodedata.category(c)[0] != "C")

@@ -17,7 +17,6 @@ from service.config import Settings
 from service.core import ids
 from service.core.child import Child, environment
 from service.core.storage import Storage, StorageCorrupt, StorageMissing
-from service.datasets import write_canonical
 from service.files.records import Files
 from service.jobs import artifacts
 from service.jobs.ledger import Ledger
@@ -161,12 +160,10 @@ class Attempt:
         if record is None:
             message = f"The file {file_id} was deleted before the training could read it."
             raise _Unfit(Failure(code="file_not_found", message=message, param=f"{name}_file"))
-        raw, canonical = self._dir / f"{name}.raw", self._dir / f"{name}.jsonl"
-        if await self._storage.get_file(record.content_key, raw) != record.sha256:
-            raise StorageCorrupt(f"the file {file_id} is not what was uploaded")
-        await asyncio.to_thread(write_canonical, raw, canonical)
-        raw.unlink()
-        return canonical
+        path = self._dir / f"{name}.jsonl"
+        if await self._storage.get_file(record.canonical_key, path) != record.canonical:
+            raise StorageCorrupt(f"the rows of {file_id} are not what its check wrote")
+        return path
 
     async def _newest_checkpoint(self) -> Path | None:
         """The newest checkpoint that is whole, fetched; older ones are tried in turn."""

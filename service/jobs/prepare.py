@@ -78,6 +78,13 @@ class PrepareJob:
                 record.status_details or "The file is invalid",
                 param,
             )
+        if record.row_format != "chat":
+            raise NotFit(
+                f"invalid_{param}",
+                f"The file {file_id} holds preferences, which supervised training cannot use; "
+                "give a file of chats.",
+                param,
+            )
         rows = record.rows or 0
         if param == "training_file" and rows < self._min_examples:
             raise NotFit(

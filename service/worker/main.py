@@ -20,7 +20,11 @@ from service.core import logs, queue, workers
 from service.core.leases import Leases
 from service.core.redis import REDIS_ERRORS, connect, from_json, to_json
 from service.core.storage import Storage
-from service.files.check import CheckFile
+from service.curation.check import CheckFile
+from service.curation.cleaning import MakeCleaning
+from service.curation.curate import Curate
+from service.curation.records import FUNCTION, Kind
+from service.curation.report import MakeReport
 from service.files.records import Files
 from service.jobs.prepare import PrepareJob
 from service.jobs.records import Jobs
@@ -57,6 +61,15 @@ class WorkerProcess:
         jobs, files = Jobs(self._redis), Files(self._redis, storage)
         registry = ModelRegistry(self._redis, catalogue, cache_s=0)
         self._check_file = CheckFile(files, leases, settings)
+        self._curate = Curate(
+            files,
+            leases,
+            settings,
+            {
+                Kind.REPORT: MakeReport(files, catalogue, settings),
+                Kind.CLEANING: MakeCleaning(files, settings),
+            },
+        )
         self._prepare_job = PrepareJob(jobs, files, catalogue, leases, settings)
         self._train = Train(
             jobs=jobs,
@@ -99,6 +112,7 @@ class WorkerProcess:
         tasks = {
             "cpu": [
                 func(_coroutine(self._check_file.run), name="check_file", max_tries=1),
+                func(_coroutine(self._curate.run), name=FUNCTION, max_tries=1),
                 func(
                     _coroutine(self._prepare_job.run), name="prepare_job", max_tries=_PREPARE_TRIES
                 ),

@@ -3,8 +3,8 @@
 Records are written before queue entries, and a worker may die at any moment; so every
 few seconds each worker compares records with queue and leases:
 
-- a file or job whose queue entry is missing is enqueued (arq refuses doubles);
-- a file whose time is over is deleted;
+- a file, a task on a file or a job whose queue entry is missing is enqueued (arq refuses doubles);
+- a file whose time is over is deleted, and so are the parts of an upload that has ended;
 - one that was taken, and has had no lease for half a lease time, was lost: it goes on
   under the next attempt number.
 
@@ -27,10 +27,12 @@ from service.core.queue import EntryState
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS, reply
 from service.core.storage import StorageError
+from service.curation.records import FUNCTION, Task, Tasks
 from service.files.records import UNCHECKED, FileRecord, Files, FileStatus
 from service.jobs import lifecycle
 from service.jobs.records import ACTIVE, FINAL, JobRecord, Jobs, Status
 from service.jobs.train import lose
+from service.uploads.records import Uploads
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,8 @@ class Reconciler:
         self._redis = redis
         self._jobs = jobs
         self._files = files
+        self._uploads = Uploads(redis, files)
+        self._curation = Tasks(redis)
         self._leases = leases
         self._every_s = settings.reconcile_every_s
         self._patience_s = settings.lease_s / 2
@@ -68,10 +72,14 @@ class Reconciler:
         for member in await reply(self._redis.smembers(UNCHECKED)):
             project_id, file_id = member.decode().split("/", 1)
             await self._file(project_id, file_id, member)
+        for task in await self._curation.unfinished():
+            with contextlib.suppress(Missing):
+                await self._curate(task)
         for project_id, job_id in await self._jobs.active():
             with contextlib.suppress(lifecycle.Superseded, Missing):
                 await self._job(project_id, job_id)
         await self._files.delete_expired(ids.now_s())
+        await self._uploads.sweep(ids.now_s())
 
     async def _file(self, project_id: str, file_id: str, member: bytes) -> None:
         record = await self._files.get(project_id, file_id, ids.now_s())
@@ -84,6 +92,12 @@ class Reconciler:
         await queue.enqueue(
             self._redis, queue.CPU, "check_file", project_id, file_id, record.attempt
         )
+
+    async def _curate(self, task: Task) -> None:
+        if await self._abandoned(FUNCTION, task.subject, task.attempt):
+            await self._curation.again(task)
+        else:
+            await self._curation.enqueue(task)
 
     async def _job(self, project_id: str, job_id: str) -> None:
         job = await self._jobs.get(project_id, job_id)

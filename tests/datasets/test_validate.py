@@ -515,3 +515,10 @@ def test_each_fault_of_a_preference_row_is_found(
 ) -> None:
     report = validate_file(write(tmp_path, GOOD_PREFERENCE[0] | change), row_format="preference")
     assert (code, pointer) in [(issue.code, issue.pointer) for issue in report.issues]
+
+
+def test_no_message_or_mend_has_a_brace_left_over():
+    from service.datasets.checks.table import CHECKS
+
+    doubled = [code for code, check in CHECKS.items() if "{{" in check.fix or "}}}}" in check.fix]
+    assert doubled == []

@@ -11,29 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import Api
+from tests.conftest import Api, checked, upload
 
 MIB = 1024 * 1024
-
-
-async def upload(
-    http: httpx.AsyncClient, data: bytes, purpose: str = "fine-tune", **fields: str
-) -> httpx.Response:
-    return await http.post(
-        "/v1/files",
-        files={"file": ("chats.jsonl", data, "application/octet-stream")},
-        data={"purpose": purpose, **fields},
-    )
-
-
-async def checked(http: httpx.AsyncClient, file_id: str) -> dict:
-    """The file once its check has ended."""
-    async with asyncio.timeout(20):
-        while True:
-            file = (await http.get(f"/v1/files/{file_id}")).json()
-            if file["status"] != "uploaded":
-                return file
-            await asyncio.sleep(0.05)
 
 
 async def test_upload_returns_the_file_and_gives_back_the_same_bytes(http, chats):
@@ -94,7 +74,7 @@ async def test_good_file_is_processed_and_counted(http, work, chats):
     ("data", "words"),
     [
         (b"", ["no rows"]),
-        (b"this is not JSON\n", ["Line 1"]),
+        (b"this is not JSON\n", ["format", "JSON Lines"]),
         (b'{"messages": [{"role": "wizard", "content": "x"}]}\n', ["Line 1", "role"]),
         (b'{"messages": [{"role": "user", "content": "x"}]}\n', ["Line 1", "assistant"]),
         (b'{"messages": [{"role": "user", "content": "\xff\xfe"}]}\n', ["Line 1", "UTF-8"]),

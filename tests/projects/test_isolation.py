@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from service.core import ids
@@ -24,6 +26,11 @@ async def owned(api: Api, chats) -> dict[str, str]:
         )
         assert job.status_code == 200, job.text
         job_id, project_id = job.json()["id"], job.json()["organization_id"]
+        cleaning = (await acme.post(f"/v1/files/{file_id}/clean")).json()["id"]
+        upload = await acme.post(
+            "/v1/uploads",
+            json={"filename": "f", "purpose": "user_data", "bytes": 9, "mime_type": "text/plain"},
+        )
     model = f"ft:{BASE_MODEL}:acme:x:abc123def456"
     await api.app.state.registry.register(
         ModelRecord(
@@ -50,13 +57,28 @@ async def owned(api: Api, chats) -> dict[str, str]:
         metrics={},
     )
     await api.app.state.jobs.checkpoints(job_id).create(checkpoint)
-    return {"file": file_id, "job": job_id, "model": model}
+    return {
+        "file": file_id,
+        "job": job_id,
+        "model": model,
+        "upload": upload.json()["id"],
+        "cleaning": cleaning,
+    }
 
 
 ROUTES = [
     ("GET", "/v1/files/{file}"),
     ("GET", "/v1/files/{file}/content"),
     ("DELETE", "/v1/files/{file}"),
+    ("GET", "/v1/files/{file}/report"),
+    ("POST", "/v1/files/{file}/clean"),
+    ("GET", "/v1/files/{file}/clean"),
+    ("GET", "/v1/files/{file}/clean/{cleaning}"),
+    ("GET", "/v1/uploads/{upload}"),
+    ("GET", "/v1/uploads/{upload}/parts"),
+    ("POST", "/v1/uploads/{upload}/parts"),
+    ("POST", "/v1/uploads/{upload}/complete"),
+    ("POST", "/v1/uploads/{upload}/cancel"),
     ("GET", "/v1/fine_tuning/jobs/{job}"),
     ("POST", "/v1/fine_tuning/jobs/{job}/cancel"),
     ("POST", "/v1/fine_tuning/jobs/{job}/pause"),
@@ -72,7 +94,7 @@ ROUTES = [
 def test_every_route_with_an_id_is_in_the_table(api: Api):
     """A new route with an object's id must be added here."""
     listed = {
-        (method, path.split("?")[0].replace("{file}", "{file_id}").replace("{job}", "{job_id}"))
+        (method, re.sub(r"\{(file|job|upload|cleaning)\}", r"{\1_id}", path.split("?")[0]))
         for method, path in ROUTES
     }
     served = {
@@ -94,12 +116,15 @@ async def test_foreign_object_is_404(api: Api, owned, method, path):
                 file="file-" + "z" * 24,
                 job="ftjob-" + "z" * 24,
                 model=f"ft:{BASE_MODEL}:x:y:zzzzzz",
+                upload="upload_" + "z" * 24,
+                cleaning="fileclean-" + "z" * 24,
             ),
         )
         assert foreign.status_code == unknown.status_code == 404
         assert set(foreign.json()["error"]) == {"message", "type", "param", "code"}
         # Still there for its owner.
         assert (await acme.get(f"/v1/files/{owned['file']}")).status_code == 200
+        assert (await acme.get(f"/v1/uploads/{owned['upload']}")).json()["status"] == "pending"
         assert (await acme.get(f"/v1/models/{owned['model']}")).status_code == 200
         assert (await acme.get(f"/v1/fine_tuning/jobs/{owned['job']}")).status_code == 200
 

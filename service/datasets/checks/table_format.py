@@ -58,7 +58,7 @@ FILE: dict[str, Check] = {
     "not_an_object": Check(
         "error",
         "The line is a JSON {found}, not an object.",
-        'Each line must be an object such as {{"messages": […]}}.',
+        'Each line must be an object such as {"messages": […]}.',
     ),
 }
 
@@ -71,7 +71,7 @@ FORMAT: dict[str, Check] = {
     "unknown_columns": Check(
         "error",
         "The columns say nothing of prompts and answers: {columns}.",
-        'Map them, for example {{"columns": {{"prompt": "…", "completion": "…"}}}}.',
+        'Map them, for example {"columns": {"prompt": "…", "completion": "…"}}.',
     ),
     "missing_column": Check(
         "error",
@@ -186,7 +186,7 @@ FORMAT: dict[str, Check] = {
     "unknown_speaker": Check(
         "error",
         "The speaker {role} is not known.",
-        'Map it, for example {{"roles": {{"agent": "assistant"}}}}.',
+        'Map it, for example {"roles": {"agent": "assistant"}}.',
     ),
     "empty_field": Check(
         "error",

@@ -139,7 +139,7 @@ TOOLS: dict[str, Check] = {
     "invalid_arguments": Check(
         "error",
         "arguments is not a JSON object in a string.",
-        'Give a string such as "{{\\"city\\": \\"Bangkok\\"}}".',
+        'Give a string such as "{\\"city\\": \\"Bangkok\\"}".',
     ),
     "arguments_object": Check(
         "info",

@@ -7,10 +7,9 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
 from service.datasets.checks.findings import Findings
-from service.datasets.errors import refuse
+from service.datasets.errors import DatasetError, refuse
+from service.datasets.facts import SourceFacts
 from service.datasets.formats.csv_records import read_csv
 from service.datasets.formats.detect import binary_container, text_container
 from service.datasets.formats.json_records import read_json, read_jsonl
@@ -26,20 +25,6 @@ from service.datasets.issues import Issue, IssueLog, make_issue, shown
 # Columns are gathered from so many records: a field may be absent from the first.
 _LOOKED_AT = 200
 _SHOWN_COLUMNS = 20
-
-
-class SourceFacts(msgspec.Struct, frozen=True):
-    """What a file was found to be. `columns` maps the shape's fields to its columns."""
-
-    bytes: int
-    container: str
-    compression: str | None
-    encoding: str | None
-    delimiter: str | None
-    shape: str
-    row_format: str
-    columns: dict[str, str]
-    unused_columns: list[str]
 
 
 class SourceRow(NamedTuple):
@@ -150,8 +135,11 @@ def _no_shape(records: list[Record], columns: list[str]) -> Exception:
         return refuse("unknown_columns", columns=names)
     for record in records:
         if record.issue is not None:
-            return refuse("unknown_format")
-    return refuse("empty_file")
+            return DatasetError(record.issue)
+    for record in records:
+        if not isinstance(record.value, dict):
+            return refuse("not_an_object", record.line, found="bare value")
+    return refuse("unknown_columns", columns="none") if records else refuse("empty_file")
 
 
 def _rows(

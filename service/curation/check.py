@@ -1,0 +1,138 @@
+"""The cpu task after an upload: what is it, and is every row what a trainer can learn from?
+
+A file of any format that is read here becomes canonical rows, which are kept beside its
+bytes. A file whose bytes were checked before is not checked again.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from service.config import Settings
+from service.core import ids, metrics
+from service.core.leases import Held, Leases
+from service.core.records import Missing
+from service.core.redis import REDIS_ERRORS
+from service.core.storage import StorageError, StorageMissing
+from service.curation.desk import Desk, DeskFailed
+from service.curation.scratch import fetch, scratch_folder
+from service.datasets import ValidationReport
+from service.datasets.spec import TaskSpec
+from service.files.records import CheckOutcome, FileRecord, Files, FileStatus
+
+log = logging.getLogger(__name__)
+_SHOWN = 3
+
+
+class _Converted(msgspec.Struct, frozen=True):
+    """The part of the desk's answer that is kept."""
+
+    facts: dict[str, Any]
+    validation: ValidationReport
+    sha256: str
+
+
+class CheckFile:
+    """`check_file`: uploaded → processed, or error with the lines at fault."""
+
+    def __init__(self, files: Files, leases: Leases, settings: Settings) -> None:
+        self._files = files
+        self._leases = leases
+        self._scratch = settings.scratch
+        self._desk = Desk(settings)
+
+    async def run(self, _ctx: dict[str, Any], project_id: str, file_id: str, attempt: int) -> None:
+        """Run the task; a file that is gone or checked already is left alone."""
+        try:
+            async with self._leases.hold(file_id, attempt):
+                record = await self._files.get(project_id, file_id, ids.now_s())
+                if record is None or record.attempt != attempt:
+                    return
+                if record.status is FileStatus.UPLOADED:
+                    outcome = await self._outcome(record)
+                    await self._files.finish_check(record, outcome)
+                    metrics.FILES_CHECKED.labels(outcome.status).inc()
+        except (Held, Missing):
+            return  # another worker has it, or it was deleted meanwhile
+
+    async def _outcome(self, record: FileRecord) -> CheckOutcome:
+        twin = await self._files.checked_twin(record, ids.now_s())
+        if twin is not None and (outcome := await self._same_as(twin, record)) is not None:
+            return outcome
+        try:
+            async with scratch_folder(self._scratch / record.id) as folder:
+                return await self._check(record, folder)
+        except DeskFailed as e:
+            return CheckOutcome(FileStatus.ERROR, e.message, certain=e.certain)
+        except (*REDIS_ERRORS, StorageError):
+            raise  # comes again
+        except Exception:
+            # A fault of ours: said once, and not tried for ever.
+            log.exception("the check of %s failed", record.id)
+            message = f"The service failed on this file. Give the operator its id: {record.id}."
+            return CheckOutcome(FileStatus.ERROR, message, certain=False)
+
+    async def _same_as(self, twin: FileRecord, record: FileRecord) -> CheckOutcome | None:
+        """The twin's outcome, with a copy of its canonical rows; None where they are gone."""
+        outcome = CheckOutcome(
+            **{name: getattr(twin, name) for name in CheckOutcome.__struct_fields__[:-1]}
+        )
+        if twin.canonical is not None and twin.canonical_key != twin.content_key:
+            target = record.model_copy(update=outcome.fields()).canonical_key
+            try:
+                await self._files.storage.copy(twin.canonical_key, target)
+            except StorageMissing:
+                return None
+        return outcome
+
+    async def _check(self, record: FileRecord, folder: Path) -> CheckOutcome:
+        canonical = folder / "canonical.jsonl"
+        spec = TaskSpec(
+            action="convert",
+            path=await fetch(self._files.storage, record, folder / "content"),
+            out=canonical,
+            format=self._desk.format_of(record.format),
+            result=folder / "result.json",
+        )
+        made = await self._desk.run(spec, _Converted)
+        outcome = _judged(made)
+        if outcome.canonical is not None:
+            kept = record.model_copy(update=outcome.fields())
+            if kept.canonical_key != kept.content_key:
+                await self._files.storage.put_file(kept.canonical_key, canonical)
+        return outcome
+
+
+def _judged(made: _Converted) -> CheckOutcome:
+    report = made.validation
+    return CheckOutcome(
+        status=FileStatus.PROCESSED if report.ok else FileStatus.ERROR,
+        status_details=None if report.ok else words(report),
+        rows=report.valid_rows,
+        warnings=report.warnings,
+        found=made.facts,
+        row_format="preference" if report.format == "preference" else "chat",
+        canonical=made.sha256 if report.ok else None,
+    )
+
+
+def words(report: ValidationReport) -> str:
+    """The first faults, each with its line and place, how many in all, and what to do."""
+    faults = [i for i in report.issues if i.severity == "error"]
+    shown = [
+        (f"Line {i.line}" + (f", {i.pointer}" if i.pointer else "") + ": " if i.line else "")
+        + i.message
+        for i in faults[:_SHOWN]
+    ]
+    if (more := report.errors - len(shown)) > 0:
+        shown.append(f"And {more} more.")
+    if report.valid_rows:
+        shown.append(
+            "The file's report lists them all; mend them, or have the broken rows dropped by "
+            "a cleaning (POST /v1/files/{id}/clean)."
+        )
+    return " ".join(shown)

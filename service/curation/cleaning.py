@@ -1,0 +1,139 @@
+"""Makes a cleaning: new files, and a diff that says what became of each row."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from redis.asyncio.client import Pipeline
+
+from service.config import Settings
+from service.core import ids
+from service.curation.desk import Desk, DeskFailed
+from service.curation.records import Task, Tasks
+from service.curation.scratch import fetch
+from service.datasets.spec import TaskSpec
+from service.files.records import FileRecord, Files, FileStatus, Purpose
+
+
+class _Output(msgspec.Struct, frozen=True):
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class _Source(msgspec.Struct, frozen=True):
+    facts: dict[str, Any]
+    rows: int
+
+
+class _Cleaned(msgspec.Struct, frozen=True):
+    """The desk's answer."""
+
+    source: _Source
+    train: _Output
+    validation: _Output | None
+    diff: _Output
+    dropped: dict[str, int]
+    changed: dict[str, int]
+    changed_rows: int
+
+
+class MakeCleaning:
+    """The work of a cleaning task."""
+
+    def __init__(self, files: Files, settings: Settings) -> None:
+        self._files = files
+        self._tasks = Tasks(files.redis)
+        self._desk = Desk(settings)
+
+    async def __call__(self, task: Task, file: FileRecord, folder: Path) -> None:
+        """Run the desk; its files and the task's end appear in one step. Raises DeskFailed."""
+        options = dict(task.options)
+        given = options.pop("format", None) or file.format
+        spec = TaskSpec(
+            action="clean",
+            path=await fetch(self._files.storage, file, folder / "content"),
+            out=folder / "out",
+            format=self._desk.format_of(given),
+            clean=options,
+            result=folder / "result.json",
+        )
+        made = await self._desk.run(spec, _Cleaned)
+        if made.train.rows == 0:
+            raise DeskFailed(
+                "nothing_left", "No row is left after the cleaning; the report says what is wrong."
+            )
+        await self._keep(task, file, made)
+
+    async def _keep(self, task: Task, file: FileRecord, made: _Cleaned) -> None:
+        shape = "preference" if made.source.facts.get("row_format") == "preference" else "chat"
+        data = {"row_format": shape, "found": _canonical_facts(shape)}
+        outputs = {
+            "training_file": _record(file, made.train, "clean", Purpose.FINE_TUNE, data),
+            "diff_file": _record(file, made.diff, "diff", Purpose.USER_DATA, {}),
+        }
+        paths = {"training_file": made.train.path, "diff_file": made.diff.path}
+        if made.validation is not None and made.validation.rows:
+            outputs["validation_file"] = _record(
+                file, made.validation, "validation", Purpose.FINE_TUNE, data
+            )
+            paths["validation_file"] = made.validation.path
+        async with self._unless_finished(list(outputs.values())):
+            for name, record in outputs.items():
+                await self._files.storage.put_file(record.content_key, Path(paths[name]))
+                await self._files.put_manifest(record)
+
+            def also(pipe: Pipeline) -> None:
+                for record in outputs.values():
+                    self._files.write_new(pipe, record)
+
+            result = {
+                **{name: record.id for name, record in outputs.items()},
+                "source_rows": made.source.rows,
+                "training_rows": made.train.rows,
+                "validation_rows": made.validation.rows if made.validation else 0,
+                "dropped": made.dropped,
+                "changed": made.changed,
+                "changed_rows": made.changed_rows,
+            }
+            await self._tasks.finish(task, result=result, also=also)
+
+    @contextlib.asynccontextmanager
+    async def _unless_finished(self, records: list[FileRecord]) -> AsyncIterator[None]:
+        """Remove what was stored where the block does not come to its end."""
+        try:
+            yield
+        except BaseException:
+            for record in records:
+                await self._files.storage.delete_prefix(record.folder)
+            raise
+
+
+def _record(
+    source: FileRecord, made: _Output, what: str, purpose: Purpose, more: dict[str, Any]
+) -> FileRecord:
+    """A new file, kept no longer than its source. Its rows have passed every check."""
+    stem = source.filename.split(".", 1)[0] or source.id
+    return FileRecord(
+        id=ids.new(ids.FILE),
+        project_id=source.project_id,
+        created_at=ids.now_s(),
+        filename=f"{stem}.{what}.jsonl",
+        purpose=purpose,
+        bytes=made.bytes,
+        sha256=made.sha256,
+        status=FileStatus.PROCESSED,
+        expires_at=source.expires_at,
+        rows=made.rows,
+        canonical=made.sha256 if purpose is Purpose.FINE_TUNE else None,
+        **more,
+    )
+
+
+def _canonical_facts(shape: str) -> dict[str, Any]:
+    return {"container": "jsonl", "encoding": "utf-8", "shape": shape, "row_format": shape}

@@ -1,0 +1,72 @@
+"""The cpu task that makes a report or a cleaning."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Protocol
+
+from service.config import Settings
+from service.core import ids, metrics
+from service.core.leases import Held, Leases
+from service.core.records import Missing
+from service.core.redis import REDIS_ERRORS
+from service.core.storage import StorageError
+from service.curation.desk import DeskFailed
+from service.curation.records import Failure, Kind, State, Superseded, Task, Tasks
+from service.curation.scratch import scratch_folder
+from service.files.records import FileRecord, Files
+
+log = logging.getLogger(__name__)
+
+
+class Work(Protocol):
+    """One kind of task."""
+
+    async def __call__(self, task: Task, file: FileRecord, folder: Path) -> None:
+        """Do the task in a scratch folder and finish it. Raises DeskFailed."""
+
+
+class Curate:
+    """`curate_file`: in progress → completed or failed."""
+
+    def __init__(
+        self, files: Files, leases: Leases, settings: Settings, kinds: dict[Kind, Work]
+    ) -> None:
+        self._files = files
+        self._tasks = Tasks(files.redis)
+        self._leases = leases
+        self._scratch = settings.scratch
+        self._kinds = kinds
+
+    async def run(self, _ctx: dict[str, Any], project_id: str, subject: str, attempt: int) -> None:
+        """Run the task; one that has ended, or whose file is gone, is left alone."""
+        file_id, task_id = subject.split("/")
+        try:
+            async with self._leases.hold(subject, attempt):
+                task = await self._tasks.of(file_id).get(project_id, task_id)
+                file = await self._files.get(project_id, file_id, ids.now_s())
+                if task is None or file is None or task.attempt != attempt:
+                    return
+                if task.state is State.IN_PROGRESS:
+                    await self._run(task, file)
+        except (Held, Missing, Superseded) as e:
+            log.info("%s is not ours to end: %s", task_id, type(e).__name__)
+
+    async def _run(self, task: Task, file: FileRecord) -> None:
+        outcome = State.COMPLETED
+        try:
+            async with scratch_folder(self._scratch / task.id) as folder:
+                await self._kinds[task.kind](task, file, folder)
+        except DeskFailed as e:
+            outcome = State.FAILED
+            await self._tasks.finish(task, error=Failure(code=e.code, message=e.message))
+        except (*REDIS_ERRORS, StorageError, Missing, Superseded):
+            raise  # comes again, or is over
+        except Exception:
+            # A fault of ours: said once, and not tried for ever.
+            outcome = State.FAILED
+            log.exception("%s failed", task.id)
+            message = f"The service failed on this task. Give the operator its id: {task.id}."
+            await self._tasks.finish(task, error=Failure(code="internal_error", message=message))
+        metrics.FILE_TASKS.labels(task.kind, outcome).inc()

@@ -1,0 +1,158 @@
+"""Reports and cleanings as Redis keeps them: tasks on a file, deleted with it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from arq.connections import ArqRedis
+from pydantic import BaseModel
+from redis.asyncio.client import Pipeline
+
+from service.core import ids, queue
+from service.core.records import PREFIX, Collection, Record
+from service.core.redis import reply, text
+from service.files.records import tasks_of
+
+FUNCTION = "curate_file"  # its name in the cpu queue
+UNFINISHED = f"{PREFIX}:curation-unfinished"  # "project/file/task"
+
+
+class Kind(StrEnum):
+    """What is done to the file."""
+
+    REPORT = "report"
+    CLEANING = "cleaning"
+
+
+class State(StrEnum):
+    """Where a task is on its way."""
+
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class Failure(BaseModel):
+    """Why a task failed."""
+
+    code: str
+    message: str
+
+
+class Task(Record):
+    """One report or cleaning of one file."""
+
+    file_id: str
+    kind: Kind
+    options: dict[str, Any]
+    state: State = State.IN_PROGRESS
+    attempt: int = 1
+    finished_at: int | None = None
+    error: Failure | None = None
+    result: dict[str, Any] | None = None
+
+    @property
+    def subject(self) -> str:
+        """What queue and lease call it."""
+        return f"{self.file_id}/{self.id}"
+
+    @property
+    def folder(self) -> str:
+        """Where storage keeps what came out, below the file's own folder."""
+        return f"{self.project_id}/files/{self.file_id}/tasks/{self.id}"
+
+
+class Superseded(Exception):
+    """The task has ended, or another attempt runs it."""
+
+
+class Tasks:
+    """All tasks, by project and file."""
+
+    def __init__(self, redis: ArqRedis) -> None:
+        self.redis = redis
+
+    def of(self, file_id: str) -> Collection[Task]:
+        """The tasks of one file."""
+        return Collection(self.redis, tasks_of(file_id), Task)
+
+    async def create(self, task: Task) -> Task:
+        """Write a new task and queue it. Raises ValueError if its id is taken."""
+        member = f"{task.project_id}/{task.subject}"
+        await self.of(task.file_id).create(task, also=lambda pipe: pipe.sadd(UNFINISHED, member))
+        await self.enqueue(task)
+        return task
+
+    async def enqueue(self, task: Task) -> None:
+        """Put the task's attempt into the queue, unless it is there."""
+        await queue.enqueue(
+            self.redis, queue.CPU, FUNCTION, task.project_id, task.subject, task.attempt
+        )
+
+    async def again(self, task: Task) -> Task:
+        """Start the next attempt of a lost or failed task. Raises Missing."""
+
+        def change(current: Task) -> Task:
+            if current.attempt != task.attempt:
+                return current  # somebody else did so already
+            return current.model_copy(
+                update={
+                    "attempt": current.attempt + 1,
+                    "state": State.IN_PROGRESS,
+                    "error": None,
+                    "finished_at": None,
+                }
+            )
+
+        def also(pipe: Pipeline, after: Task) -> None:
+            pipe.sadd(UNFINISHED, f"{after.project_id}/{after.subject}")
+
+        after = await self.of(task.file_id).update(task.project_id, task.id, change, also=also)
+        await self.enqueue(after)
+        return after
+
+    async def finish(
+        self,
+        task: Task,
+        *,
+        result: dict[str, Any] | None = None,
+        error: Failure | None = None,
+        also: Any = None,
+    ) -> None:
+        """Write how the attempt ended, with `also(pipe)`, as one step.
+
+        Raises Superseded, or Missing where the file was deleted.
+        """
+
+        def change(current: Task) -> Task:
+            if current.attempt != task.attempt or current.state is not State.IN_PROGRESS:
+                raise Superseded(task.id)
+            state = State.COMPLETED if error is None else State.FAILED
+            return current.model_copy(
+                update={
+                    "state": state,
+                    "result": result,
+                    "error": error,
+                    "finished_at": ids.now_s(),
+                }
+            )
+
+        def together(pipe: Pipeline, _: Task) -> None:
+            pipe.srem(UNFINISHED, f"{task.project_id}/{task.subject}")
+            if also is not None:
+                also(pipe)
+
+        await self.of(task.file_id).update(task.project_id, task.id, change, also=together)
+
+    async def unfinished(self) -> list[Task]:
+        """Every task that has not ended; forgets those whose file is gone."""
+        found = []
+        for member in await reply(self.redis.smembers(UNFINISHED)):
+            project_id, file_id, task_id = text(member).split("/")
+            task = await self.of(file_id).get(project_id, task_id)
+            if task is None or task.state is not State.IN_PROGRESS:
+                await reply(self.redis.srem(UNFINISHED, member))
+            else:
+                found.append(task)
+        return found

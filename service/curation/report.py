@@ -1,0 +1,97 @@
+"""Makes the report of a file: once for each view of it, kept beside the file."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from service.config import Settings
+from service.core import ids
+from service.curation.desk import Desk, DeskFailed
+from service.curation.records import Kind, Task, Tasks
+from service.curation.scratch import fetch
+from service.datasets.spec import TaskSpec
+from service.files.records import FileRecord, Files
+from service.models.catalogue import BaseModelEntry, Catalogue
+
+# Common choices of max_seq_length, told beside what the models allow.
+_LENGTHS = (512, 1024, 2048, 4096, 8192)
+FORMS = {"json": "report.json", "html": "report.html", "md": "report.md"}
+
+
+class ReportOptions(msgspec.Struct, frozen=True):
+    """One view: whose tokenizers look at the file, and what it is compared with."""
+
+    models: list[str]
+    validation_file: str | None = None
+
+
+def report_task(file: FileRecord, options: ReportOptions) -> Task:
+    """The task of this view of the file; the same view has the same id."""
+    view = msgspec.json.encode([file.meaning, options], order="sorted")
+    return Task(
+        id=ids.REPORT + hashlib.sha256(view).hexdigest()[:32],
+        project_id=file.project_id,
+        created_at=ids.now_s(),
+        file_id=file.id,
+        kind=Kind.REPORT,
+        options=msgspec.to_builtins(options),
+    )
+
+
+class MakeReport:
+    """The work of a report task."""
+
+    def __init__(self, files: Files, catalogue: Catalogue, settings: Settings) -> None:
+        self._files = files
+        self._tasks = Tasks(files.redis)
+        self._catalogue = catalogue
+        self._desk = Desk(settings)
+
+    async def __call__(self, task: Task, file: FileRecord, folder: Path) -> None:
+        """Run the desk, store report.json, .html and .md, and finish. Raises DeskFailed."""
+        options = msgspec.convert(task.options, ReportOptions)
+        out = folder / "out"
+        out.mkdir()
+        spec = TaskSpec(
+            action="report",
+            path=await fetch(self._files.storage, file, folder / "content"),
+            format=self._desk.format_of(file.format),
+            result=folder / FORMS["json"],
+            html=out / FORMS["html"],
+            markdown=out / FORMS["md"],
+            title=f"Data set report: {file.filename}",
+            **self._models(options.models),
+        )
+        if options.validation_file is not None:
+            held = await self._validation(file.project_id, options.validation_file)
+            spec = msgspec.structs.replace(
+                spec,
+                validation=await fetch(self._files.storage, held, folder / "validation"),
+                validation_format=self._desk.format_of(held.format),
+            )
+        await self._desk.run(spec, msgspec.Raw)
+        spec.result.rename(out / FORMS["json"])
+        await self._files.storage.put_folder(task.folder, out)
+        await self._tasks.finish(task)
+
+    def _models(self, names: list[str]) -> dict[str, Any]:
+        """The tokenizers that are there, and the lengths of context to tell of."""
+        entries = [e for e in map(self._catalogue.get, names) if e is not None]
+        known = {e.id: _tokenizer(e) for e in entries if _tokenizer(e).is_file()}
+        longest = max((e.context_length for e in entries), default=max(_LENGTHS))
+        lengths = {n for n in _LENGTHS if n < longest} | {e.context_length for e in entries}
+        return {"tokenizers": known, "context_lengths": tuple(sorted(lengths))}
+
+    async def _validation(self, project_id: str, file_id: str) -> FileRecord:
+        record = await self._files.get(project_id, file_id, ids.now_s())
+        if record is None:
+            raise DeskFailed("file_not_found", f"The validation file {file_id} was deleted.")
+        return record
+
+
+def _tokenizer(entry: BaseModelEntry) -> Path:
+    return entry.path / "tokenizer.json"

@@ -1,0 +1,206 @@
+"""`/v1/files/{id}/report` and `/v1/files/{id}/clean`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, cast
+
+import msgspec
+from fastapi import APIRouter, Body, Depends, Header, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from service.core import ids
+from service.core.auth import Principal
+from service.core.deps import Caller
+from service.core.errors import BadRequest, NotFound
+from service.core.http import ListOf, list_of
+from service.core.idempotency import once
+from service.core.records import Missing
+from service.core.storage import StorageMissing
+from service.curation.records import Kind, State, Task, Tasks
+from service.curation.report import FORMS, ReportOptions, report_task
+from service.curation.schemas import CleaningObject, CleanRequest, ReportPending
+from service.files.records import FileRecord
+from service.files.routes import Store, existing
+from service.models.registry import ModelRegistry
+
+router = APIRouter(prefix="/v1/files", tags=["Data sets"])
+
+_RETRY_S = 1
+_FAILED_FOR_S = 60  # a failed report is made again when it is asked for later than this
+_MEDIA = {"html": "text/html; charset=utf-8", "md": "text/markdown; charset=utf-8"}
+# The page has its own style and nothing else: no script, no font, no picture.
+_SAFE = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    "x-content-type-options": "nosniff",
+}
+_REPORT = {"schema": {"$ref": "#/components/schemas/FileReport"}}
+_TEXT = {"schema": {"type": "string"}}
+
+
+def _tasks(request: Request) -> Tasks:
+    return cast("Tasks", request.app.state.curation)
+
+
+TaskStore = Annotated[Tasks, Depends(_tasks)]
+
+
+@router.get(
+    "/{file_id}/report",
+    operation_id="retrieveFileReport",
+    summary="Report on a data set",
+    response_class=JSONResponse,
+    response_model=None,
+    responses={
+        200: {"content": {"application/json": _REPORT, "text/html": _TEXT, "text/markdown": _TEXT}},
+        202: {"model": ReportPending, "description": "It is being made; ask again."},
+    },
+)
+async def retrieve_report(
+    request: Request,
+    file_id: str,
+    caller: Caller,
+    files: Store,
+    tasks: TaskStore,
+    model: Annotated[
+        str | None, Query(max_length=256, description="The base model whose tokenizer looks.")
+    ] = None,
+    validation_file: Annotated[
+        str | None, Query(max_length=128, description="A file whose rows are looked for in this.")
+    ] = None,
+    form: Annotated[Literal["json", "html", "md"], Query(alias="format")] = "json",
+) -> Response:
+    """Figures, findings and advice. Made in the background when it is first asked for."""
+    file = await existing(files, caller.project_id, file_id)
+    if validation_file is not None:
+        await _other_file(files, caller, validation_file)
+    registry = cast("ModelRegistry", request.app.state.registry)
+    options = ReportOptions(_models(registry, model), validation_file)
+    task = await _asked_for(tasks, report_task(file, options))
+    if task.state is State.IN_PROGRESS:
+        pending = ReportPending(id=task.id, file_id=file.id).model_dump()
+        return JSONResponse(pending, 202, headers={"retry-after": str(_RETRY_S)})
+    if task.error is not None:
+        raise BadRequest(task.error.message, code=task.error.code, param="file_id")
+    try:
+        made = await files.storage.get_bytes(f"{task.folder}/{FORMS[form]}")
+    except StorageMissing as e:
+        await tasks.again(task)
+        raise NotFound("The report is no longer in storage; it is made again.") from e
+    if form == "json":
+        return Response(_with_head(task, made), media_type="application/json")
+    return Response(made, media_type=_MEDIA[form], headers=_SAFE)
+
+
+@router.post("/{file_id}/clean", operation_id="createFileCleaning", summary="Clean a data set")
+async def clean_file(
+    file_id: str,
+    body: Annotated[CleanRequest, Body(default_factory=CleanRequest)],
+    caller: Caller,
+    files: Store,
+    tasks: TaskStore,
+    idempotency_key: Annotated[str | None, Header()] = None,
+) -> CleaningObject:
+    """Makes new files in the background; the uploaded one stays as it is.
+
+    The same file and the same options give the same bytes.
+    """
+    file = await existing(files, caller.project_id, file_id)
+
+    async def make() -> dict[str, Any]:
+        task = Task(
+            id=ids.new(ids.CLEANING),
+            project_id=caller.project_id,
+            created_at=ids.now_s(),
+            file_id=file.id,
+            kind=Kind.CLEANING,
+            options=body.options(),
+        )
+        return CleaningObject.of(await tasks.create(task)).model_dump(mode="json")
+
+    raw = f"{file.id} {body.model_dump_json()}".encode()
+    answer = await once(tasks.redis, caller.project_id, idempotency_key, raw, make)
+    return CleaningObject.model_validate(answer)
+
+
+@router.get("/{file_id}/clean", operation_id="listFileCleanings", summary="List a file's cleanings")
+async def list_cleanings(
+    file_id: str,
+    caller: Caller,
+    files: Store,
+    tasks: TaskStore,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> ListOf[CleaningObject]:
+    """The cleanings of one file, newest first."""
+    file = await existing(files, caller.project_id, file_id)
+    try:
+        page = await tasks.of(file.id).page(
+            caller.project_id,
+            after=after,
+            limit=limit,
+            where=lambda task: task.kind is Kind.CLEANING,
+        )
+    except Missing as e:
+        raise BadRequest("No cleaning has the id given in 'after'.", param="after") from e
+    return list_of([CleaningObject.of(task) for task in page.items], page.has_more)
+
+
+@router.get(
+    "/{file_id}/clean/{cleaning_id}",
+    operation_id="retrieveFileCleaning",
+    summary="Retrieve a cleaning",
+)
+async def retrieve_cleaning(
+    file_id: str, cleaning_id: str, caller: Caller, files: Store, tasks: TaskStore
+) -> CleaningObject:
+    """How far a cleaning is, and the files that came out of it."""
+    file = await existing(files, caller.project_id, file_id)
+    task = None
+    if ids.is_valid(cleaning_id, ids.CLEANING):
+        task = await tasks.of(file.id).get(caller.project_id, cleaning_id)
+    if task is None:
+        raise NotFound(f"No such cleaning: {cleaning_id[:80]}", param="cleaning_id")
+    return CleaningObject.of(task)
+
+
+async def _other_file(files: Store, caller: Principal, file_id: str) -> FileRecord:
+    try:
+        return await existing(files, caller.project_id, file_id)
+    except NotFound as e:
+        raise NotFound(e.message, param="validation_file", code="file_not_found") from e
+
+
+def _models(registry: ModelRegistry, wanted: str | None) -> list[str]:
+    """The base models that look at the file: one, or all that are offered."""
+    offered = [entry.id for entry in registry.catalogue.all()]
+    if wanted is None:
+        return offered
+    if wanted not in offered:
+        raise NotFound(
+            f"No base model '{wanted[:80]}' is offered here.", param="model", code="model_not_found"
+        )
+    return [wanted]
+
+
+async def _asked_for(tasks: Tasks, wanted: Task) -> Task:
+    """The task of that report; made where it is new, and again where it failed a while ago."""
+    found = await tasks.of(wanted.file_id).get(wanted.project_id, wanted.id)
+    if found is None:
+        try:
+            return await tasks.create(wanted)
+        except ValueError:  # somebody asked at the same moment
+            return wanted
+    if found.state is State.FAILED and (found.finished_at or 0) + _FAILED_FOR_S < ids.now_s():
+        return await tasks.again(found)
+    return found
+
+
+def _with_head(task: Task, report: bytes) -> bytes:
+    head = {
+        "id": task.id,
+        "object": "file.report",
+        "file_id": task.file_id,
+        "status": task.state,
+    }
+    body = msgspec.json.decode(report, type=dict[str, msgspec.Raw])
+    return msgspec.json.encode({**head, **body})

@@ -1,0 +1,115 @@
+"""Reports and cleanings on the wire."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.curation.records import Failure, State, Task
+from service.datasets.report import Report
+from service.files.schemas import FormatFields
+
+
+class ReportPending(BaseModel):
+    """A report that is being made; ask again after `retry-after` seconds."""
+
+    id: str
+    object: Literal["file.report"] = "file.report"
+    file_id: str
+    status: Literal[State.IN_PROGRESS] = State.IN_PROGRESS
+
+
+class CleanRequest(BaseModel):
+    """What to clean. Of duplicates the first row stays."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    drop_broken: bool = Field(
+        default=True, description="Otherwise a broken row fails the cleaning."
+    )
+    exact_duplicates: bool = Field(default=True, description="Drop them.")
+    near_duplicates: bool = Field(default=True, description="Drop them.")
+    near_threshold: Annotated[float, Field(ge=0.5, le=1)] = Field(
+        default=0.8, description="Jaccard likeness from which two rows are nearly the same."
+    )
+    contradictions: Literal["keep", "first", "last", "most_common", "longest", "drop"] = Field(
+        default="keep", description="Which answer stays where a question has several."
+    )
+    personal_data: Literal["keep", "mask", "pseudonym"] = Field(
+        default="keep",
+        description="`mask` writes [EMAIL]; `pseudonym` [EMAIL_1], the same for the same value.",
+    )
+    unicode: Literal["keep", "NFC", "NFKC"] = Field(
+        default="NFC", description="NFKC also folds full-width letters and the like."
+    )
+    mend_mojibake: bool = Field(default=True, description="Text that was decoded wrongly once.")
+    drop_control_characters: bool = True
+    validation_share: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        default=0.0, description="Share of the rows that goes to a validation file."
+    )
+    seed: int = Field(default=0, ge=0, le=2147483647, description="Of the split.")
+    format: FormatFields | None = Field(
+        default=None, description="How to read the file; else as its upload said."
+    )
+
+    def options(self) -> dict[str, Any]:
+        """As the task keeps them."""
+        given = self.model_dump(mode="json", exclude={"format"})
+        said = self.format.stored() if self.format else None
+        return {**given, "format": said} if said else given
+
+
+class CleaningObject(BaseModel):
+    """A cleaning of a file. Its outputs are files of their own."""
+
+    id: str
+    object: Literal["file.cleaning"] = "file.cleaning"
+    created_at: int
+    finished_at: int | None
+    file_id: str
+    status: State
+    options: dict[str, Any]
+    error: Failure | None
+    training_file: str | None = Field(default=None, description="The rows to train on.")
+    validation_file: str | None = Field(default=None, description="The rows that are held out.")
+    diff_file: str | None = Field(
+        default=None, description="JSON Lines: what became of each row that was touched."
+    )
+    source_rows: int | None = None
+    training_rows: int | None = None
+    validation_rows: int | None = None
+    dropped: dict[str, int] | None = Field(default=None, description="Rows, by reason.")
+    changed: dict[str, int] | None = Field(default=None, description="Changes, by kind.")
+    changed_rows: int | None = None
+
+    @classmethod
+    def of(cls, task: Task) -> Self:
+        """The wire form of a record."""
+        return cls(
+            id=task.id,
+            created_at=task.created_at,
+            finished_at=task.finished_at,
+            file_id=task.file_id,
+            status=task.state,
+            options=task.options,
+            error=task.error,
+            **(task.result or {}),
+        )
+
+
+def report_schemas() -> dict[str, Any]:
+    """The parts of openapi.json that describe a report, which is made by the data desk."""
+    _, parts = msgspec.json.schema_components([Report], ref_template="#/components/schemas/{name}")
+    whole = parts.pop("Report")
+    head = {
+        "id": {"type": "string"},
+        "object": {"const": "file.report"},
+        "file_id": {"type": "string"},
+        "status": {"const": State.COMPLETED},
+    }
+    whole["title"] = "FileReport"
+    whole["properties"] = {**head, **whole["properties"]}
+    whole["required"] = [*head, *whole["required"]]
+    return {**parts, "FileReport": whole}

@@ -1,0 +1,49 @@
+"""The folder of one task on a worker's disk: what goes in, and when it is full."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from service.core.storage import Storage, StorageFull, StorageMissing
+from service.curation.desk import DeskFailed
+from service.files.records import FileRecord
+
+
+@contextlib.asynccontextmanager
+async def scratch_folder(path: Path) -> AsyncIterator[Path]:
+    """An empty folder, readable by this user alone, that goes with the block.
+
+    Raises DeskFailed where the worker's disk or the storage was full inside the block.
+    """
+    await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+    try:
+        path.mkdir(parents=True, mode=0o700)
+        yield path
+    except StorageFull as e:
+        raise _full("The service's storage is full") from e
+    except OSError as e:
+        if e.errno != errno.ENOSPC:
+            raise
+        raise _full("The worker's disk is full") from e
+    finally:
+        await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+
+
+async def fetch(storage: Storage, file: FileRecord, path: Path) -> Path:
+    """The file's bytes as they were uploaded, at `path`. Raises DeskFailed."""
+    try:
+        digest = await storage.get_file(file.content_key, path)
+    except StorageMissing as e:
+        raise DeskFailed("file_error", "The bytes of the file are no longer in storage.") from e
+    if digest != file.sha256:
+        raise DeskFailed("file_error", "The bytes in storage are not those that were uploaded.")
+    return path
+
+
+def _full(what: str) -> DeskFailed:
+    return DeskFailed("file_error", f"{what}. The operator must free space; then try again.")

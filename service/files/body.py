@@ -1,0 +1,98 @@
+"""The body of an upload: a multipart form, or the bare bytes with the fields in the query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Protocol
+
+from starlette.requests import ClientDisconnect, Request
+
+from service.core.errors import BadRequest, UnsupportedMedia
+from service.files.multipart import Form
+
+_KNOWN = re.compile(r"purpose|expires_after\[(?:anchor|seconds)\]|format(?:\[.*)?", re.DOTALL)
+
+_BYTES: dict[str, Any] = {"type": "string", "format": "binary"}
+_FIELDS: dict[str, dict[str, Any]] = {
+    "purpose": {"type": "string", "enum": ["fine-tune", "user_data"]},
+    "expires_after[anchor]": {"type": "string", "enum": ["created_at"]},
+    "expires_after[seconds]": {"type": "integer", "minimum": 3600, "maximum": 2592000},
+    "format": {
+        "type": "string",
+        "description": "`FormatFields` as JSON; or flattened: `format[columns][prompt]=Frage`.",
+    },
+}
+
+
+def described(part: str, fields: Mapping[str, Any], *required: str) -> dict[str, Any]:
+    """A body for openapi.json: the form with its fields, or the bare bytes."""
+    form = {
+        "type": "object",
+        "required": [part, *required],
+        "properties": {part: _BYTES, **fields},
+    }
+    return {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": form},
+            "application/octet-stream": {"schema": _BYTES},
+        },
+    }
+
+
+FILE_BODY: dict[str, Any] = {
+    "requestBody": described("file", _FIELDS, "purpose"),
+    "parameters": [
+        {"name": name, "in": "query", "description": "With bare bytes.", "schema": schema}
+        for name, schema in {"filename": {"type": "string"}, **_FIELDS}.items()
+    ],
+}
+
+
+class Body(Protocol):
+    """`fields` and `filename` are whole after `chunks` ended."""
+
+    filename: str | None
+    fields: dict[str, str]
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes of the file, as they come. Raises BadRequest."""
+        ...
+
+
+class RawBody:
+    """A body that is the file and nothing else."""
+
+    def __init__(self, request: Request, wanted: Callable[[str], bool]) -> None:
+        self._request = request
+        self.filename = request.query_params.get("filename")
+        self.fields = {k: v for k, v in request.query_params.items() if wanted(k)}
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes of the body. Raises BadRequest."""
+        try:
+            async for data in self._request.stream():
+                yield data
+        except ClientDisconnect as e:
+            raise BadRequest("The upload was cut off before its end.") from e
+
+
+def body_of(request: Request, part: str) -> Body:
+    """The body by its content type; `part` names the form's part that holds the file.
+
+    Raises UnsupportedMedia for any type but the two.
+    """
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type == "multipart/form-data":
+        return Form(request, part, _is_field)
+    if media_type == "application/octet-stream":
+        return RawBody(request, _is_field)
+    raise UnsupportedMedia(
+        f"Send the bytes as the part '{part}' of multipart/form-data, or bare as "
+        "application/octet-stream."
+    )
+
+
+def _is_field(name: str) -> bool:
+    return _KNOWN.fullmatch(name) is not None

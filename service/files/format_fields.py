@@ -1,0 +1,62 @@
+"""What an uploader says of a file's format, as it comes in form fields or a query.
+
+Either `format` holds a JSON object, or its fields come flattened, as OpenAI's SDK sends
+`extra_body={"format": {"columns": {"prompt": "Frage"}}}`: `format[columns][prompt]`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from service.core.errors import BadRequest
+from service.core.http import from_validation
+from service.files.schemas import FormatFields
+
+_MAX_BYTES = 16 * 1024
+_FLAT = re.compile(r"format\[([^\[\]]+)\](?:\[(.+)\])?", re.DOTALL)
+
+
+def format_of(fields: Mapping[str, str]) -> dict[str, Any] | None:
+    """The format's options, checked; None where nothing is said. Raises BadRequest."""
+    said = {name: value for name, value in fields.items() if name.startswith("format")}
+    if not said:
+        return None
+    if sum(len(n.encode()) + len(v.encode()) for n, v in said.items()) > _MAX_BYTES:
+        raise BadRequest(f"'format' is over the limit of {_MAX_BYTES} bytes.", param="format")
+    try:
+        said_format = FormatFields.model_validate(_nested(said))
+    except ValidationError as e:
+        raise from_validation(
+            [{**fault, "loc": ("format", *fault["loc"])} for fault in e.errors()]
+        ) from e
+    return said_format.stored()
+
+
+def _nested(said: Mapping[str, str]) -> Any:
+    if "format" in said:
+        if len(said) > 1:
+            raise BadRequest("Send 'format' as one JSON object or flattened.", param="format")
+        try:
+            return json.loads(said["format"])
+        except (ValueError, RecursionError) as e:
+            raise BadRequest(
+                'Invalid value for \'format\': a JSON object, such as {"container": "csv"}.',
+                param="format",
+                code="invalid_json",
+            ) from e
+    nested: dict[str, Any] = {}
+    for name, value in said.items():
+        found = _FLAT.fullmatch(name)
+        if found is None:
+            raise BadRequest(f"Unknown parameter: '{name[:80]}'.", param=name[:80])
+        field, key = found.groups()
+        if key is None:
+            nested[field] = value
+        elif isinstance(inner := nested.setdefault(field, {}), dict):
+            inner[key] = value
+    return nested

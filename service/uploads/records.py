@@ -1,0 +1,269 @@
+"""Uploads as Redis keeps them.
+
+Storage, per upload: `{project}/uploads/{id}/{part id}`, the bytes of each part.
+
+    finetuned:{project}:uploads:{id}         the upload
+    finetuned:{project}:uploads:{id}:parts   hash: part id → part as JSON
+    finetuned:{project}:uploads:{id}:files   set: ids of files that are being joined from it
+    finetuned:uploads-due                    "project/upload", scored by when to sweep it next
+
+Nothing else is shared, so each part may go through another replica of the api.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+from arq.connections import ArqRedis
+from redis.asyncio.client import Pipeline
+
+from service.core import ids
+from service.core.errors import NO_RETRY, BadRequest
+from service.core.records import PREFIX, Collection, Missing, Record
+from service.core.redis import reply, text
+from service.files.records import FileRecord, Files, Purpose
+
+DUE = f"{PREFIX}:uploads-due"
+LIFETIME_S = 3600
+MAX_PARTS = 10_000
+_KEPT_S = 24 * 3600  # an ended upload's record, for clients that ask again
+
+
+class UploadStatus(StrEnum):
+    """Where an upload is on its way; all but `pending` are final."""
+
+    PENDING = "pending"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class UploadRecord(Record):
+    """A file that is being sent in parts. `bytes` is what the client said it will be."""
+
+    filename: str
+    purpose: Purpose
+    bytes: int
+    mime_type: str
+    expires_at: int
+    file_expires_after_s: int | None = None
+    format: dict[str, Any] | None = None
+    status: UploadStatus = UploadStatus.PENDING
+    ended_at: int | None = None
+    parts: int = 0
+    received_bytes: int = 0  # of all parts, those that were sent again too
+    part_ids: tuple[str, ...] = ()  # those that the file was made of
+    file_id: str | None = None
+
+    @property
+    def folder(self) -> str:
+        """The prefix of the parts in storage."""
+        return f"{self.project_id}/uploads/{self.id}"
+
+    @property
+    def member(self) -> str:
+        """How sets of all projects name it."""
+        return f"{self.project_id}/{self.id}"
+
+    def ended(self, status: UploadStatus, now_s: int) -> UploadRecord:
+        """The record at its end. Raises BadRequest where it has ended already."""
+        must_be_pending(self)
+        return self.model_copy(update={"status": status, "ended_at": now_s})
+
+
+class PartRecord(Record):
+    """A part whose bytes are in storage. `number` counts the parts as they arrived."""
+
+    upload_id: str
+    bytes: int
+    md5: str
+    number: int = 0
+
+
+def part_key(upload: UploadRecord, part_id: str) -> str:
+    """Where a part's bytes are."""
+    return f"{upload.folder}/{part_id}"
+
+
+def must_be_pending(upload: UploadRecord) -> None:
+    """Raise BadRequest where an upload has ended."""
+    if upload.status is not UploadStatus.PENDING:
+        raise BadRequest(
+            f"This upload is {upload.status}: only a pending one takes parts, can be completed "
+            "or cancelled. Create a new upload.",
+            param="upload_id",
+            code="upload_not_pending",
+            headers=NO_RETRY,
+        )
+
+
+class Uploads:
+    """All uploads, by project."""
+
+    def __init__(self, redis: ArqRedis, files: Files) -> None:
+        self.redis = redis
+        self.files = files
+        self.storage = files.storage
+        self.records = Collection(redis, "uploads", UploadRecord)
+
+    def _key(self, upload: UploadRecord, what: str) -> str:
+        return f"{self.records.key(upload.project_id, upload.id)}:{what}"
+
+    async def create(self, upload: UploadRecord) -> UploadRecord:
+        """Make a new upload known."""
+        return await self.records.create(
+            upload, also=lambda pipe: pipe.zadd(DUE, {upload.member: upload.expires_at})
+        )
+
+    async def get(self, project_id: str, upload_id: str, now_s: int) -> UploadRecord | None:
+        """The project's upload; one whose time is over says so before it is swept."""
+        upload = await self.records.get(project_id, upload_id)
+        if upload and upload.status is UploadStatus.PENDING and upload.expires_at <= now_s:
+            return upload.ended(UploadStatus.EXPIRED, upload.expires_at)
+        return upload
+
+    async def file_of(self, upload: UploadRecord) -> FileRecord | None:
+        """The file that it became, unless that was deleted."""
+        if upload.file_id is None:
+            return None
+        return await self.files.get(upload.project_id, upload.file_id, ids.now_s())
+
+    async def parts(self, upload: UploadRecord) -> list[PartRecord]:
+        """Its parts, in the order in which they arrived."""
+        raw = await reply(self.redis.hvals(self._key(upload, "parts")))
+        return sorted((PartRecord.model_validate_json(r) for r in raw), key=lambda p: p.number)
+
+    async def add_part(
+        self, upload: UploadRecord, part: PartRecord, *, most_bytes: int
+    ) -> PartRecord:
+        """Make a part known whose bytes are in storage.
+
+        Raises BadRequest over `most_bytes` of all parts together, over the number of parts,
+        or where the upload has ended; Missing where it is gone.
+        """
+
+        def change(current: UploadRecord) -> UploadRecord:
+            must_be_pending(current)
+            must_have_room(current, part.bytes, most_bytes)
+            return current.model_copy(
+                update={
+                    "parts": current.parts + 1,
+                    "received_bytes": current.received_bytes + part.bytes,
+                }
+            )
+
+        def numbered(current: UploadRecord) -> PartRecord:
+            return part.model_copy(update={"number": current.parts})
+
+        after = await self.records.update(
+            upload.project_id,
+            upload.id,
+            change,
+            also=lambda pipe, current: pipe.hset(
+                self._key(upload, "parts"), part.id, numbered(current).model_dump_json()
+            ),
+        )
+        return numbered(after)
+
+    async def begin_file(self, upload: UploadRecord, file_id: str) -> None:
+        """Note a file before its bytes are written, so that a crash leaves none behind."""
+        await reply(self.redis.sadd(self._key(upload, "files"), file_id))
+
+    async def complete(
+        self, upload: UploadRecord, part_ids: Sequence[str], file: FileRecord, now_s: int
+    ) -> UploadRecord:
+        """Make the upload completed and its file known, in one step.
+
+        Raises BadRequest where the upload has ended, Missing where it is gone.
+        """
+
+        def also(pipe: Pipeline, current: UploadRecord) -> None:
+            self.files.write_new(pipe, file)
+            pipe.srem(self._key(upload, "files"), file.id)
+            self._sweep_at(pipe, current, now_s)
+
+        return await self.records.update(
+            upload.project_id,
+            upload.id,
+            lambda current: current.ended(UploadStatus.COMPLETED, now_s).model_copy(
+                update={"part_ids": tuple(part_ids), "file_id": file.id}
+            ),
+            also=also,
+        )
+
+    async def end(self, upload: UploadRecord, status: UploadStatus, now_s: int) -> UploadRecord:
+        """Cancel or expire. Raises BadRequest where it has ended, Missing where it is gone."""
+        return await self.records.update(
+            upload.project_id,
+            upload.id,
+            lambda current: current.ended(status, now_s),
+            also=lambda pipe, current: self._sweep_at(pipe, current, now_s),
+        )
+
+    def _sweep_at(self, pipe: Pipeline, upload: UploadRecord, at_s: int) -> None:
+        pipe.zadd(DUE, {upload.member: at_s})
+
+    async def discard_file(self, upload: UploadRecord, file_id: str) -> None:
+        """Remove what a try to complete left, unless the file became known after all."""
+        key = self._key(upload, "files")
+        if await reply(self.redis.sismember(key, file_id)):
+            await self.storage.delete_prefix(f"{upload.project_id}/files/{file_id}")
+            await reply(self.redis.srem(key, file_id))
+
+    async def purge(self, upload: UploadRecord) -> None:
+        """Delete the parts of an ended upload; its record goes a day later."""
+        await self.storage.delete_prefix(upload.folder)
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.delete(self._key(upload, "parts"))
+            self._sweep_at(pipe, upload, (upload.ended_at or 0) + _KEPT_S)
+            await pipe.execute()
+
+    async def sweep(self, now_s: int) -> int:
+        """Expire, purge and forget what is due; how many uploads there were."""
+        members = await reply(self.redis.zrangebyscore(DUE, "-inf", now_s))
+        for member in members:
+            project_id, upload_id = text(member).split("/", 1)
+            upload = await self.records.get(project_id, upload_id)
+            if upload is None:
+                await reply(self.redis.zrem(DUE, member))
+            else:
+                await self._settle(upload, now_s)
+        return len(members)
+
+    async def _settle(self, upload: UploadRecord, now_s: int) -> None:
+        if upload.status is UploadStatus.PENDING:
+            try:
+                upload = await self.end(upload, UploadStatus.EXPIRED, now_s)
+            except (BadRequest, Missing):
+                return  # it was completed or cancelled this moment: the next round sees to it
+        await self.purge(upload)
+        if upload.ended_at is not None and upload.ended_at + _KEPT_S <= now_s:
+            await self._forget(upload)
+
+    async def _forget(self, upload: UploadRecord) -> None:
+        # Whoever still joined parts when the upload ended has discarded its file by now, or died.
+        for file_id in await reply(self.redis.smembers(self._key(upload, "files"))):
+            await self.discard_file(upload, text(file_id))
+        await self.records.delete(
+            upload.project_id, upload.id, also=lambda pipe: pipe.zrem(DUE, upload.member)
+        )
+
+
+def must_have_room(upload: UploadRecord, more_bytes: int, most_bytes: int) -> None:
+    """Raise BadRequest where an upload can take no further part."""
+    if upload.parts >= MAX_PARTS:
+        raise BadRequest(
+            f"This upload has {upload.parts} parts, the limit. Send larger parts.",
+            param="upload_id",
+            code="too_many_parts",
+        )
+    if upload.received_bytes + more_bytes > most_bytes:
+        raise BadRequest(
+            f"This upload has received {upload.received_bytes} bytes; with this part it would be "
+            f"over the limit of {most_bytes} bytes: twice the {upload.bytes} bytes that were "
+            "declared, and one part. Cancel it and create a new one.",
+            param="data",
+            code="too_many_bytes",
+        )

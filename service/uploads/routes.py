@@ -1,0 +1,133 @@
+"""`/v1/uploads`: create, parts, complete, cancel, as OpenAI's; retrieve and list are ours."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Depends, Request
+
+from service.config import Settings
+from service.core import ids
+from service.core.deps import Caller
+from service.core.errors import BadRequest
+from service.core.http import ListOf, list_of
+from service.core.records import Missing
+from service.files.body import body_of, described
+from service.files.upload import clean_name, enqueue_check
+from service.uploads import assembly
+from service.uploads.records import (
+    LIFETIME_S,
+    UploadRecord,
+    Uploads,
+    UploadStatus,
+    must_be_pending,
+)
+from service.uploads.schemas import UploadComplete, UploadCreate, UploadObject, UploadPartObject
+
+router = APIRouter(prefix="/v1/uploads", tags=["Uploads"])
+
+
+def _uploads(request: Request) -> Uploads:
+    return cast("Uploads", request.app.state.uploads)
+
+
+def _settings(request: Request) -> Settings:
+    return cast("Settings", request.app.state.settings)
+
+
+Store = Annotated[Uploads, Depends(_uploads)]
+Limits = Annotated[Settings, Depends(_settings)]
+
+
+async def _existing(store: Store, caller: Caller, upload_id: str) -> UploadRecord:
+    upload = None
+    if ids.is_valid(upload_id, ids.UPLOAD):
+        upload = await store.get(caller.project_id, upload_id, ids.now_s())
+    if upload is None:
+        raise assembly.not_found(upload_id)
+    return upload
+
+
+Existing = Annotated[UploadRecord, Depends(_existing)]
+
+
+@router.post("", operation_id="createUpload", summary="Begin an upload in parts")
+async def create_upload(
+    body: UploadCreate, caller: Caller, store: Store, settings: Limits
+) -> UploadObject:
+    """It takes parts for an hour."""
+    if body.bytes > settings.max_upload_bytes:
+        raise BadRequest(
+            f"The file is over the limit of {settings.max_upload_bytes} bytes.",
+            param="bytes",
+            code="invalid_value",
+        )
+    now_s = ids.now_s()
+    upload = UploadRecord(
+        id=ids.new(ids.UPLOAD),
+        project_id=caller.project_id,
+        created_at=now_s,
+        filename=clean_name(body.filename),
+        purpose=body.purpose,
+        bytes=body.bytes,
+        mime_type=body.mime_type,
+        expires_at=now_s + LIFETIME_S,
+        file_expires_after_s=body.expires_after and body.expires_after.seconds,
+        format=body.format and body.format.stored(),
+    )
+    return UploadObject.of(await store.create(upload))
+
+
+@router.get("/{upload_id}", operation_id="retrieveUpload", summary="Retrieve an upload")
+async def retrieve_upload(upload: Existing, store: Store) -> UploadObject:
+    """Its state, and the file that it became."""
+    return UploadObject.of(upload, await store.file_of(upload))
+
+
+@router.post(
+    "/{upload_id}/parts",
+    operation_id="addUploadPart",
+    summary="Send a part",
+    openapi_extra={"requestBody": described("data", {})},
+)
+async def add_part(
+    request: Request, upload: Existing, store: Store, settings: Limits
+) -> UploadPartObject:
+    """Streams to storage in one pass. Parts may come in any order, and many at a time."""
+    part = await assembly.take_part(
+        store, upload, body_of(request, "data"), max_part_bytes=settings.max_upload_part_bytes
+    )
+    return UploadPartObject.of(part)
+
+
+@router.get("/{upload_id}/parts", operation_id="listUploadParts", summary="List the parts")
+async def list_parts(upload: Existing, store: Store) -> ListOf[UploadPartObject]:
+    """What has arrived, oldest first: a client that was cut off sends the rest."""
+    return list_of(
+        [UploadPartObject.of(part) for part in await store.parts(upload)], has_more=False
+    )
+
+
+@router.post(
+    "/{upload_id}/complete", operation_id="completeUpload", summary="Make the parts a file"
+)
+async def complete_upload(body: UploadComplete, upload: Existing, store: Store) -> UploadObject:
+    """A `fine-tune` file is then checked, as after an upload in one piece."""
+    upload, file = await assembly.complete(store, upload, body.part_ids, body.md5)
+    if file is not None:
+        await enqueue_check(store.files, file)
+    await store.purge(upload)
+    return UploadObject.of(upload, file)
+
+
+@router.post("/{upload_id}/cancel", operation_id="cancelUpload", summary="Cancel an upload")
+async def cancel_upload(upload: Existing, store: Store) -> UploadObject:
+    """Its parts are deleted."""
+    if upload.status is not UploadStatus.CANCELLED:
+        must_be_pending(upload)
+        try:
+            upload = await store.end(upload, UploadStatus.CANCELLED, ids.now_s())
+        except Missing as e:
+            raise assembly.not_found(upload.id) from e
+    await store.purge(upload)
+    return UploadObject.of(upload)

@@ -1,0 +1,56 @@
+"""Uploads, and what a worker makes of them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+
+from tests.conftest import upload
+
+
+@pytest.fixture
+def put(http: httpx.AsyncClient):
+    """Upload bytes under a name; the file's id."""
+
+    async def put(data: bytes, name: str = "data.jsonl", **fields: str) -> str:
+        answer = await upload(http, data, name=name, **fields)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["id"]
+
+    return put
+
+
+@pytest.fixture
+def report(http: httpx.AsyncClient):
+    """The answer to a request for a report, once there is one."""
+
+    async def report(file_id: str, **params: str) -> httpx.Response:
+        async with asyncio.timeout(60):
+            while True:
+                answer = await http.get(f"/v1/files/{file_id}/report", params=params)
+                if answer.status_code != 202:
+                    return answer
+                assert answer.json()["status"] == "in_progress"
+                assert answer.headers["retry-after"] == "1"
+                await asyncio.sleep(0.1)
+
+    return report
+
+
+@pytest.fixture
+def cleaned(http: httpx.AsyncClient):
+    """Clean a file and wait for the end."""
+
+    async def cleaned(file_id: str, **options: object) -> dict:
+        answer = await http.post(f"/v1/files/{file_id}/clean", json=options)
+        assert answer.status_code == 200, answer.text
+        cleaning = answer.json()
+        async with asyncio.timeout(60):
+            while cleaning["status"] == "in_progress":
+                await asyncio.sleep(0.1)
+                cleaning = (await http.get(f"/v1/files/{file_id}/clean/{cleaning['id']}")).json()
+        return cleaning
+
+    return cleaned

@@ -1,0 +1,287 @@
+"""Files of every format over HTTP: found out, made canonical, or refused with the place."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from service.core import ids
+from tests.conftest import Api, checked, upload
+
+PAIRS = [(f"質問 {i}: 営業時間は?", f"答え {i}: 九時から十七時です。") for i in range(12)]
+THAI = [(f"คำถามที่ {i} ร้านเปิดกี่โมง", f"ร้านเปิดเวลาเก้าโมงเช้า {i}") for i in range(12)]
+CHINESE = [(f"问题{i}:你们几点开门?", f"我们上午九点开门,编号{i}。") for i in range(12)]
+
+
+def chat(question: str, answer: str) -> dict:
+    return {
+        "messages": [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": answer},
+        ]
+    }
+
+
+def lines(rows: list[dict]) -> bytes:
+    return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+
+
+def table(
+    pairs: list[tuple[str, str]], delimiter: str = ",", names=("prompt", "completion")
+) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter)
+    writer.writerows([names, *pairs])
+    return out.getvalue()
+
+
+def parquet(columns: dict) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.table(columns), out)
+    return out.getvalue()
+
+
+def workbook(change: Callable = lambda _: None) -> bytes:
+    book = openpyxl.Workbook()
+    for row in [("prompt", "completion"), *PAIRS]:
+        book.active.append(row)
+    change(book.active)
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+QUESTIONS, ANSWERS = (list(column) for column in zip(*PAIRS, strict=True))
+GOOD = {
+    # name: (bytes, container, shape, encoding)
+    "chat.jsonl": (lines([chat(*p) for p in PAIRS]), "jsonl", "chat", "UTF-8"),
+    "pairs.jsonl": (
+        lines([{"prompt": q, "completion": a} for q, a in PAIRS]),
+        "jsonl",
+        "prompt_completion",
+        "UTF-8",
+    ),
+    "alpaca.json": (
+        json.dumps([{"instruction": q, "input": "", "output": a} for q, a in PAIRS]).encode(),
+        "json",
+        "alpaca",
+        "UTF-8",
+    ),
+    "sharegpt.jsonl": (
+        lines(
+            [
+                {
+                    "conversations": [
+                        {"from": "human", "value": q},
+                        {"from": "gpt", "value": a},
+                    ]
+                }
+                for q, a in PAIRS
+            ]
+        ),
+        "jsonl",
+        "sharegpt",
+        "UTF-8",
+    ),
+    "sjis.csv": (table(PAIRS).encode("cp932"), "csv", "prompt_completion", "Shift-JIS"),
+    "gb.csv": (table(CHINESE).encode("gb18030"), "csv", "prompt_completion", "GB18030"),
+    "thai.tsv": (table(THAI, "\t").encode("cp874"), "csv", "prompt_completion", "TIS-620"),
+    "excel.csv": (table(PAIRS).encode("utf-16"), "csv", "prompt_completion", "UTF-16"),
+    "rows.parquet": (
+        parquet({"prompt": QUESTIONS, "completion": ANSWERS}),
+        "parquet",
+        "prompt_completion",
+        None,
+    ),
+    "rows.xlsx": (workbook(), "xlsx", "prompt_completion", None),
+    "chat.jsonl.gz": (
+        gzip.compress(lines([chat(*p) for p in PAIRS])),
+        "jsonl",
+        "chat",
+        "UTF-8",
+    ),
+    "chat.jsonl.zst": (
+        zstandard.compress(lines([chat(*p) for p in PAIRS])),
+        "jsonl",
+        "chat",
+        "UTF-8",
+    ),
+}
+
+
+async def test_every_format_is_found_out_and_made_canonical(api: Api, http, work, put):
+    made = {name: await put(data, name) for name, (data, *_) in GOOD.items()}
+    async with work("cpu"):
+        files = {name: await checked(http, file_id) for name, file_id in made.items()}
+    store = api.app.state.files
+    project = (await store.redis.keys("finetuned:*:files"))[0].decode().split(":")[1]
+    for name, file in files.items():
+        data, container, shape, encoding = GOOD[name]
+        assert (file["status"], file["rows"]) == ("processed", 12), (name, file)
+        found = file["found"]
+        assert (found["container"], found["shape"]) == (container, shape), name
+        assert encoding is None or encoding.lower() in found["encoding"].lower(), (name, found)
+        # The bytes stay as they came, and the rows are chats in UTF-8.
+        assert (await http.get(f"/v1/files/{file['id']}/content")).content == data
+        record = await store.get(project, file["id"], ids.now_s())
+        rows = (await store.storage.get_bytes(record.canonical_key)).splitlines()
+        pairs = CHINESE if name == "gb.csv" else THAI if name == "thai.tsv" else PAIRS
+        assert [json.loads(row) for row in rows] == [chat(*p) for p in pairs], name
+
+
+BOMB = gzip.compress(b"\0" * 300 * 1024 * 1024, 9)
+DEEP = b'{"messages": ' + b"[" * 5000 + b"]" * 5000 + b"}\n"
+
+
+def merged(sheet) -> None:
+    sheet.merge_cells("A2:A4")
+
+
+def formulas(sheet) -> None:
+    sheet["B3"] = "=1+1"
+
+
+BAD = {
+    # name: (bytes, words of the answer, in any case)
+    "bomb.jsonl.gz": (BOMB, ["times"]),
+    "deep.jsonl": (DEEP, ["Line 1", "nested", "64"]),
+    "ragged.csv": (table([*PAIRS, ("a", "b", "c")]).encode(), ["Line 14", "3 fields"]),
+    "wrong.parquet": (parquet({"price": [1.5], "count": [2]}), ["price", "count", "map"]),
+    "cut.parquet": (parquet({"prompt": QUESTIONS, "completion": ANSWERS})[:-40], ["parquet"]),
+    "merged.xlsx": (workbook(merged), ["Line 3", "prompt is empty"]),
+    "formulas.xlsx": (workbook(formulas), ["Line 3", "completion is empty"]),
+    "nul.jsonl": (lines([chat("a\0b", "c")]), ["Line 1", "NUL"]),
+    "surrogate.jsonl": (
+        b'{"messages": [{"role": "user", "content": "\\ud800"},'
+        b' {"role": "assistant", "content": "x"}]}\n',
+        ["Line 1", "alone"],
+    ),
+    "roles.jsonl": (
+        lines([{"messages": [{"role": "tool", "content": "x"}]}]),
+        ["Line 1", "/messages/0"],
+    ),
+    "image.png": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), ["format"]),
+    "archive.zip": (b"", ["format"]),
+}
+
+
+def _zip() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("data.jsonl", "{}")
+    return out.getvalue()
+
+
+async def test_every_bad_file_is_refused_with_its_place(http, work, put):
+    bad = {**BAD, "archive.zip": (_zip(), BAD["archive.zip"][1])}
+    made = {name: await put(data, name) for name, (data, _) in bad.items()}
+    async with work("cpu"):
+        files = {name: await checked(http, file_id) for name, file_id in made.items()}
+    missing = [
+        (name, word, file["status_details"])
+        for name, file in files.items()
+        for word in bad[name][1]
+        if word.lower() not in (file["status_details"] or "").lower()
+    ]
+    assert not missing, "\n".join(map(str, missing))
+    assert {file["status"] for file in files.values()} == {"error"}
+
+
+async def test_lines_in_another_encoding_are_mended_and_told(http, work, put, report):
+    odd = json.dumps(chat("天気", "晴れ"), ensure_ascii=False).encode("cp932") + b"\n"
+    async with work("cpu"):
+        file = await checked(http, await put(lines([chat(*p) for p in PAIRS]) + odd))
+        assert (file["status"], file["rows"]) == ("processed", 13)
+        assert file["warnings"] >= 1
+        found = (await report(file["id"])).json()["validation"]
+    assert [(i["code"], i["line"]) for i in found["issues"]] == [("mixed_encoding", 13)]
+
+
+async def test_columns_are_mapped_as_the_upload_says(http, work, put):
+    data = table(PAIRS, ";", ("Kunde", "Wir")).encode()
+    said = {"columns": {"prompt": "Kunde", "completion": "Wir"}, "system": "Sei freundlich."}
+    mapped = await put(data, "a.csv", format=json.dumps(said))
+    plain = await put(data, "a.csv")
+    async with work("cpu"):
+        file, unmapped = await checked(http, mapped), await checked(http, plain)
+    assert file["status"] == "processed"
+    assert file["format"] == said
+    assert file["found"]["columns"] == said["columns"]
+    assert unmapped["status"] == "error"
+    assert "Kunde" in unmapped["status_details"]
+
+
+@pytest.mark.parametrize(
+    "said", ["{", '{"shape": "poem"}', '{"delimiter": ";;"}', '{"surprise": 1}', "[]"]
+)
+async def test_format_that_is_none_is_refused_at_the_upload(http, said):
+    answer = await upload(http, b"{}", format=said)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"].startswith("format")
+    assert (await http.get("/v1/files")).json()["data"] == []
+
+
+async def test_bytes_known_already_are_not_checked_again(api: Api, http, work, put, caplog):
+    data = table(PAIRS).encode("cp932")
+    async with work("cpu"):
+        first = await checked(http, await put(data, "a.csv"))
+        # Were it checked again, it could not be read from a folder that cannot be made.
+        api.settings.scratch.parent.mkdir(parents=True, exist_ok=True)
+        scratch = api.settings.scratch
+        if scratch.exists():
+            scratch.rmdir()
+        scratch.write_text("no folder")
+        again = await checked(http, await put(data, "b.csv"))
+        assert (again["status"], again["rows"]) == ("processed", 12)
+        assert again["found"] == first["found"]
+        # The copy stands on its own feet.
+        await http.delete(f"/v1/files/{first['id']}")
+        store = api.app.state.files
+        project = (await store.redis.keys("finetuned:*:files"))[0].decode().split(":")[1]
+        record = await store.get(project, again["id"], ids.now_s())
+        assert len((await store.storage.get_bytes(record.canonical_key)).splitlines()) == 12
+        scratch.unlink()
+
+
+async def test_another_projects_bytes_are_checked_for_themselves(api: Api, http, work, put):
+    """What one project uploaded must not be felt by another."""
+    data = lines([chat(*p) for p in PAIRS])
+    async with work("cpu"), await api.client("other") as other:
+        await checked(http, await put(data))
+        theirs = (await upload(other, data)).json()["id"]
+        assert (await checked(other, theirs))["status"] == "processed"
+    store = api.app.state.files
+    assert len(await store.redis.keys("finetuned:*:files-by-meaning")) == 2
+
+
+async def test_preferences_are_read_and_not_for_supervised_training(http, work, put):
+    rows = [
+        {
+            "input": {"messages": [{"role": "user", "content": q}]},
+            "preferred_output": [{"role": "assistant", "content": a}],
+            "non_preferred_output": [{"role": "assistant", "content": "?"}],
+        }
+        for q, a in PAIRS
+    ]
+    async with work("cpu"):
+        file = await checked(http, await put(lines(rows)))
+    assert (file["status"], file["found"]["row_format"]) == ("processed", "preference")
+
+
+async def test_scratch_is_left_empty(api: Api, http, work, put, chats):
+    async with work("cpu"):
+        await checked(http, await put(chats(12)))
+        await checked(http, await put(b"no\n"))
+    scratch: Path = api.settings.scratch
+    assert list(scratch.iterdir()) == []
