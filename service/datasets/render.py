@@ -13,6 +13,7 @@ from service.datasets.report import Distribution, GroupStats, Histogram, Report
 
 _MAX_ISSUES_A_CODE = 5
 _BAR_CHARS = 40
+_NAMES = "Names of persons are looked for in Japanese alone."
 
 
 class Heading(NamedTuple):
@@ -168,7 +169,7 @@ def _group_row(name: str, stats: GroupStats) -> list[str]:
 def _personal(report: Report) -> Iterator[Part]:
     yield Heading("Personal data")
     if not report.personal_data:
-        yield Paragraph("None found. Names of persons are not looked for.")
+        yield Paragraph(f"None found. {_NAMES}")
         return
     yield Table(
         ["Kind", "Found", "Lines"],
@@ -177,7 +178,7 @@ def _personal(report: Report) -> Iterator[Part]:
             for p in report.personal_data
         ],
     )
-    yield Paragraph("Names of persons are not looked for.")
+    yield Paragraph(_NAMES)
 
 
 def _issues(report: Report) -> Iterator[Part]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from service.datasets.national_ids import is_hong_kong_id, is_singapore_nric, is_taiwan_id
 from service.datasets.personal_data import find_personal_data
+from service.datasets.redact import Redactor
 
 # Kind, language, a text with one example in it (made up, or of the authority's own
 # documentation), the example.
@@ -91,3 +93,26 @@ def test_findings_are_in_order_and_apart(text: str) -> None:
     found = find_personal_data(text, "ja")
     assert all(one.end <= other.start for one, other in pairwise(found))
     assert all(0 <= one.start < one.end <= len(text) for one in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("山田花子様のご注文は倉庫を出ました。", ["山田花子"]),
+        ("担当は佐藤一郎です。田中さんにも伝えます。", ["佐藤一郎", "田中"]),
+        ("鈴木先生に渡辺部長から連絡がありました", ["鈴木", "渡辺"]),
+        ("スミスさん 03-3123-4567", ["スミス"]),
+        ("森林で林檎を買い、桜を見た。", []),
+        ("小林製薬の薬は東京で買えますか。", []),
+        ("お客様、愛と平和の店へようこそ。", []),
+    ],
+)
+def test_names_in_japanese_are_found_and_words_left_alone(text: str, names: list[str]) -> None:
+    found = [f for f in find_personal_data(text, "ja") if f.kind == "person_name"]
+    assert [text[f.start : f.end] for f in found] == names
+
+
+def test_names_are_redacted_the_same_for_the_same_person() -> None:
+    text = "山田花子様、佐藤一郎です。山田花子様"
+    made = Redactor("pseudonym").redact(text, "ja", Counter())
+    assert made == "[PERSON_NAME_1]様、[PERSON_NAME_2]です。[PERSON_NAME_1]様"

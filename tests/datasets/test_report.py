@@ -144,7 +144,9 @@ def test_real_data_is_of_its_language(
     assert max(shares, key=lambda name: shares[name]) == expected
     assert shares[expected] >= least
     assert expected in names
-    assert report.personal_data == []
+    # エドウィンハッブル and モトローズ stand in the Japanese conversations.
+    kinds = [(found.kind, found.count) for found in report.personal_data]
+    assert kinds == ([("person_name", 2)] if language == "ja" else [])
     assert "mojibake" not in report.finding_counts
     assert report.validation.rows == len(rows)
 
