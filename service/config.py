@@ -54,6 +54,12 @@ class Settings(BaseSettings):
     lease_s: float = Field(default=30.0, gt=0, description="A job is lost when not renewed for it.")
     reconcile_every_s: float = Field(default=5.0, gt=0)
     max_attempts_without_progress: int = Field(default=3, ge=1)
+    tokens_at_once: int = Field(
+        default=4096, ge=64, description="Most that a trainer takes through the model in one part."
+    )
+    trainer_memory_bytes: int | None = Field(
+        default=None, gt=0, description="Most that a trainer may take; its device's, if not set."
+    )
     stop_grace_s: float = Field(
         default=60.0,
         gt=0,

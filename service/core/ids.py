@@ -24,6 +24,7 @@ KEY = "key_"
 REQUEST = "req_"
 REPORT = "filereport-"
 CLEANING = "fileclean-"
+MEASURE = "filemeasure-"
 
 _ID = re.compile(r"(?:file-|fileclean-|upload_|part_|ftjob-|ftckpt_|proj_|key_)[0-9A-Za-z]{1,64}")
 

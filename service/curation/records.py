@@ -15,6 +15,7 @@ from service.core.redis import reply, text
 from service.files.records import tasks_of
 
 FUNCTION = "curate_file"  # its name in the cpu queue
+_FAILED_FOR_S = 60  # what failed is done again when it is asked for later than this
 UNFINISHED = f"{PREFIX}:curation-unfinished"  # "project/file/task"
 
 
@@ -23,6 +24,7 @@ class Kind(StrEnum):
 
     REPORT = "report"
     CLEANING = "cleaning"
+    MEASURE = "measure"
 
 
 class State(StrEnum):
@@ -83,6 +85,18 @@ class Tasks:
         await self.of(task.file_id).create(task, also=lambda pipe: pipe.sadd(UNFINISHED, member))
         await self.enqueue(task)
         return task
+
+    async def asked_for(self, wanted: Task) -> Task:
+        """The task of that id, made where it is new, and again where it failed a while ago."""
+        found = await self.of(wanted.file_id).get(wanted.project_id, wanted.id)
+        if found is None:
+            try:
+                return await self.create(wanted)
+            except ValueError:  # somebody asked at the same moment
+                return wanted
+        if found.state is State.FAILED and (found.finished_at or 0) + _FAILED_FOR_S < ids.now_s():
+            return await self.again(found)
+        return found
 
     async def enqueue(self, task: Task) -> None:
         """Put the task's attempt into the queue, unless it is there."""

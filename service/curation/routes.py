@@ -26,7 +26,6 @@ from service.models.registry import ModelRegistry
 router = APIRouter(prefix="/v1/files", tags=["Data sets"])
 
 _RETRY_S = 1
-_FAILED_FOR_S = 60  # a failed report is made again when it is asked for later than this
 _MEDIA = {"html": "text/html; charset=utf-8", "md": "text/markdown; charset=utf-8"}
 # The page has its own style and nothing else: no script, no font, no picture.
 _SAFE = {
@@ -75,7 +74,7 @@ async def retrieve_report(
         await _other_file(files, caller, validation_file)
     registry = cast("ModelRegistry", request.app.state.registry)
     options = ReportOptions(_models(registry, model), validation_file)
-    task = await _asked_for(tasks, report_task(file, options))
+    task = await tasks.asked_for(report_task(file, options))
     if task.state is State.IN_PROGRESS:
         pending = ReportPending(id=task.id, file_id=file.id).model_dump()
         return JSONResponse(pending, 202, headers={"retry-after": str(_RETRY_S)})
@@ -180,19 +179,6 @@ def _models(registry: ModelRegistry, wanted: str | None) -> list[str]:
             f"No base model '{wanted[:80]}' is offered here.", param="model", code="model_not_found"
         )
     return [wanted]
-
-
-async def _asked_for(tasks: Tasks, wanted: Task) -> Task:
-    """The task of that report; made where it is new, and again where it failed a while ago."""
-    found = await tasks.of(wanted.file_id).get(wanted.project_id, wanted.id)
-    if found is None:
-        try:
-            return await tasks.create(wanted)
-        except ValueError:  # somebody asked at the same moment
-            return wanted
-    if found.state is State.FAILED and (found.finished_at or 0) + _FAILED_FOR_S < ids.now_s():
-        return await tasks.again(found)
-    return found
 
 
 def _with_head(task: Task, report: bytes) -> bytes:

@@ -36,12 +36,21 @@ async def scratch_folder(path: Path) -> AsyncIterator[Path]:
 
 async def fetch(storage: Storage, file: FileRecord, path: Path) -> Path:
     """The file's bytes as they were uploaded, at `path`. Raises DeskFailed."""
+    return await _fetch(storage, file.content_key, file.sha256, path)
+
+
+async def fetch_rows(storage: Storage, file: FileRecord, path: Path) -> Path:
+    """The canonical rows of a checked file, at `path`. Raises DeskFailed."""
+    return await _fetch(storage, file.canonical_key, file.canonical, path)
+
+
+async def _fetch(storage: Storage, key: str, sha256: str | None, path: Path) -> Path:
     try:
-        digest = await storage.get_file(file.content_key, path)
+        digest = await storage.get_file(key, path)
     except StorageMissing as e:
         raise DeskFailed("file_error", "The bytes of the file are no longer in storage.") from e
-    if digest != file.sha256:
-        raise DeskFailed("file_error", "The bytes in storage are not those that were uploaded.")
+    if digest != sha256:
+        raise DeskFailed("file_error", "The bytes in storage are not those that were written.")
     return path
 
 

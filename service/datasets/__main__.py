@@ -66,6 +66,8 @@ def _run(spec: TaskSpec) -> Any:
         )
     if spec.action == "report":
         return _report(spec)
+    if spec.action == "measure":
+        return _measure(spec)
     if spec.out is None:
         raise refuse("invalid_spec", reason="`out` is missing")
     return _convert(spec, spec.out) if spec.action == "convert" else _clean(spec, spec.out)
@@ -88,6 +90,15 @@ def _clean(spec: TaskSpec, out: Path) -> Any:
     except msgspec.ValidationError as error:
         raise refuse("invalid_spec", reason=str(error)) from error
     return clean(spec.path, out, options, progress=_Progress())
+
+
+def _measure(spec: TaskSpec) -> Any:
+    from service.datasets.measure import measure
+
+    if len(spec.tokenizers) != 1:
+        raise refuse("invalid_spec", reason="`tokenizers` must name one")
+    (tokenizer,) = spec.tokenizers.values()
+    return measure(spec.path, tokenizer, rows=spec.rows, processes=spec.processes)
 
 
 def _report(spec: TaskSpec) -> Any:

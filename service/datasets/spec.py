@@ -10,13 +10,14 @@ import msgspec
 from service.datasets.errors import refuse
 from service.datasets.formats.options import FormatOptions
 
-Action = Literal["validate", "report", "clean", "convert"]
+Action = Literal["validate", "report", "clean", "convert", "measure"]
 
 
 class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One task on one file. Paths are of this machine.
 
-    `result` is where the result goes, as JSON. `out` is a folder for `clean`, a file for
+    `result` is where the result goes, as JSON. `measure` reads a canonical file of `rows`
+    rows with the one tokenizer. `out` is a folder for `clean`, a file for
     `convert`. `report` may have `tokenizers` (tokenizer.json by model), `context_lengths`, a
     `validation` file to compare with (read by `validation_format`), and `html` and
     `markdown` paths for the readable forms. `clean` holds the fields of CleanOptions but
@@ -29,6 +30,7 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     result: Path
     format: FormatOptions = FormatOptions()
     out: Path | None = None
+    rows: int = 0
     validation: Path | None = None
     validation_format: FormatOptions = FormatOptions()
     tokenizers: dict[str, Path] = msgspec.field(default_factory=dict)

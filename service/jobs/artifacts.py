@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from service.core.storage import Manifest, Storage
+from service.jobs.passport import PASSPORT
 from service.jobs.records import CheckpointRecord, JobRecord
 
-_ADAPTER_FILES = frozenset({"adapter_config.json", "adapter_model.safetensors"})
+_ADAPTER_FILES = frozenset({"adapter_config.json", "adapter_model.safetensors", PASSPORT})
 
 
 @dataclass(frozen=True)

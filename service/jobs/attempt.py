@@ -10,8 +10,8 @@ import logging
 import shutil
 import signal
 import sys
-from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from service.config import Settings
 from service.core import ids
@@ -19,14 +19,17 @@ from service.core.child import Child, environment
 from service.core.storage import Storage, StorageCorrupt, StorageMissing
 from service.files.records import Files
 from service.jobs import artifacts
-from service.jobs.ledger import Ledger
-from service.jobs.records import Failure, JobRecord, Jobs
+from service.jobs.ledger import Ledger, Outcome
+from service.jobs.passport import write_passport
+from service.jobs.records import Chosen, Failure, JobRecord, Jobs, Lora
+from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.catalogue import BaseModelEntry
 from service.models.registry import ModelRegistry
 from service.training.protocol import (
     CheckpointSaved,
     Failed,
     Message,
+    Noted,
     Started,
     StepDone,
     StopCommand,
@@ -36,17 +39,12 @@ from service.training.protocol import (
     encode,
     parse_message,
 )
-from service.training.spec import LoraSpec, TrainSpec
+from service.training.spec import EarlyStopping, LoraSpec, TrainSpec
 
 log = logging.getLogger(__name__)
 
-
-class Outcome(StrEnum):
-    """How an attempt ended."""
-
-    FINISHED = "finished"  # the job is final, written down
-    STOPPED = "stopped"  # told to stop; progress is safe
-    LOST = "lost"  # the trainer died; another attempt may succeed
+# Checkpoints of a run; where the validation loss decides, it is looked at more often.
+_CHECKPOINTS, _EVALUATIONS = 3, 10
 
 
 class _Unfit(Exception):
@@ -78,9 +76,11 @@ class Attempt:
         self._files = files
         self._storage = storage
         self._settings = settings
+        self._registry = registry
         self._ledger = Ledger(job, jobs=jobs, files=files, registry=registry, storage=storage)
         self._dir = settings.scratch / job.id / f"a{job.attempt}"
         self._child: Child | None = None
+        self._data: dict[str, Any] = {}  # for the passport
         self._outcome = Outcome.LOST
 
     async def run(self) -> Outcome:
@@ -146,10 +146,19 @@ class Attempt:
             n_epochs=int(chosen.n_epochs),
             batch_size=int(chosen.batch_size),
             learning_rate=float(chosen.learning_rate),
-            lora=LoraSpec.model_validate(chosen.lora.model_dump()),
+            lora=_lora(chosen.lora),
             quantization=chosen.quantization,
             max_seq_length=int(chosen.max_seq_length),
-            packing=chosen.packing is True,
+            packing=chosen.packing,
+            method="dpo" if job.method == "dpo" else "sft",
+            beta=None if chosen.beta is None else float(chosen.beta),
+            warm_start=await self._warm_start(chosen.warm_start),
+            validation_share=chosen.validation_share,
+            early_stopping=_early_stopping(chosen),
+            keep_best=chosen.keep_best,
+            n_checkpoints=_EVALUATIONS if _selects(chosen) else _CHECKPOINTS,
+            tokens_at_once=job.tokens_at_once or self._settings.tokens_at_once,
+            max_memory_bytes=self._settings.trainer_memory_bytes,
         )
         path = self._dir / "spec.json"
         path.write_text(spec.model_dump_json(), encoding="utf-8")
@@ -163,7 +172,28 @@ class Attempt:
         path = self._dir / f"{name}.jsonl"
         if await self._storage.get_file(record.canonical_key, path) != record.canonical:
             raise StorageCorrupt(f"the rows of {file_id} are not what its check wrote")
+        self._data[name] = {
+            "file": file_id,
+            "sha256": record.sha256,
+            "rows_sha256": record.canonical,
+            "rows": record.rows,
+        }
         return path
+
+    async def _warm_start(self, name: str | None) -> Path | None:
+        """The adapter to start from, fetched."""
+        if name is None:
+            return None
+        found = await self._registry.find(self.job.project_id, name)
+        if found is None or found.artifact is None:
+            message = f"The model {name} was deleted before the training could start from it."
+            param = f"method.{self.job.method}.hyperparameters.warm_start"
+            raise _Unfit(Failure(code="model_not_found", message=message, param=param))
+        folder = self._dir / "warm-start"
+        manifest = await self._storage.get_folder(found.artifact, folder)
+        if manifest.digest != found.digest:
+            raise StorageCorrupt(f"the model {name} is not what was registered")
+        return folder
 
     async def _newest_checkpoint(self) -> Path | None:
         """The newest checkpoint that is whole, fetched; older ones are tried in turn."""
@@ -181,26 +211,75 @@ class Attempt:
         match message:
             case Started():
                 await self._ledger.started(message)
+            case Noted():
+                await self._ledger.event(message.message, data={"code": message.code})
             case Warned():
                 await self._ledger.event(message.message, "warn", {"code": message.code})
             case StepDone():
                 await self._ledger.step(message)
             case CheckpointSaved():
-                await self._ledger.checkpoint(message.step, Path(message.path), message)
+                if await self._admit(Path(message.path), message):
+                    await self._ledger.checkpoint(message.step, Path(message.path), message)
             case Stopped():
                 self._outcome = Outcome.STOPPED
             case Succeeded():
-                await self._ledger.succeeded(message)
-                self._outcome = Outcome.FINISHED
-            case Failed():
-                if await self._ledger.failed(message):
+                if await self._admit(Path(message.adapter_path), message):
+                    await self._ledger.succeeded(message)
                     self._outcome = Outcome.FINISHED
+            case Failed():
+                self._outcome = await self._ledger.failed(message)
+
+    async def _admit(self, adapter: Path, message: CheckpointSaved | Succeeded) -> bool:
+        """Check that the engine can serve the adapter, and write its passport.
+
+        Where it cannot, the job fails at its first checkpoint, not after its last step.
+        """
+        if self._outcome is Outcome.FINISHED:
+            return False
+        try:
+            await asyncio.to_thread(
+                check_adapter,
+                adapter,
+                await asyncio.to_thread(BaseLayout.read, self._entry.path),
+                max_rank=self._settings.max_lora_rank,
+            )
+        except AdapterMismatch as e:
+            message_ = f"The serving engine cannot load the adapter: {e}."
+            await self._ledger.fail(Failure(code="adapter_not_servable", message=message_))
+            self._outcome = Outcome.FINISHED
+            await self.kill()
+            return False
+        run = message.model_dump(exclude={"type", "path", "adapter_path"}, exclude_none=True)
+        await asyncio.to_thread(
+            write_passport,
+            adapter,
+            entry=self._entry,
+            spec_file=self._dir / "spec.json",
+            data=self._data,
+            run=run,
+        )
+        return True
 
     async def _tell_of_death(self, code: int) -> None:
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         log.warning("the trainer %s; its last words are in the log", how)
         _log_tail(self._dir / "trainer.log")
         await self._ledger.event(f"The trainer {how} before its end", "warn", {"exit_code": code})
+
+
+def _lora(lora: Lora) -> LoraSpec:
+    """What is still `auto` is the warm start's, or the trainer's default."""
+    asked = {k: None if v == "auto" else v for k, v in lora.model_dump().items()}
+    return LoraSpec.model_validate(asked)
+
+
+def _selects(chosen: Chosen) -> bool:
+    return chosen.early_stopping is not None or chosen.keep_best
+
+
+def _early_stopping(chosen: Chosen) -> EarlyStopping | None:
+    asked = chosen.early_stopping
+    return None if asked is None else EarlyStopping(**asked.model_dump())
 
 
 def _fresh_folder(path: Path) -> None:

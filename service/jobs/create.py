@@ -14,6 +14,7 @@ from service.models.catalogue import BaseModelEntry
 from service.models.records import slug
 from service.models.registry import ModelRegistry
 
+_AUTO_SHARE = 0.1  # of the rows, held out for a choice among checkpoints
 _TAG_CHARS = 12  # 62 bits: names are unique within base, project and suffix
 
 
@@ -31,6 +32,7 @@ async def create(
     for param in ("training_file", "validation_file"):
         await _usable_file(getattr(body, param), param, caller, files)
     _check_numbers(body, entry, max_lora_rank)
+    await _check_warm_start(body, caller, registry)
     job = JobRecord(
         id=ids.new(ids.JOB),
         project_id=caller.project_id,
@@ -42,7 +44,8 @@ async def create(
         suffix=_suffix(body.suffix),
         seed=secrets.randbelow(2**31) if body.seed is None else body.seed,
         metadata=body.metadata,
-        hyperparameters=Chosen.model_validate(body.asked.model_dump()),
+        method="supervised" if body.method is None else body.method.type,
+        hyperparameters=_chosen(body),
         model_tag=ids.random_part(_TAG_CHARS),
     )
     return await jobs.create(
@@ -91,6 +94,40 @@ async def _usable_file(
     return record
 
 
+def _chosen(body: CreateJob) -> Chosen:
+    """What was asked, with a validation split where the choice of a checkpoint needs one."""
+    asked = Chosen.model_validate(body.asked.model_dump())
+    selects = asked.early_stopping is not None or asked.keep_best
+    if selects and body.validation_file is None and asked.validation_share is None:
+        return asked.model_copy(update={"validation_share": _AUTO_SHARE})
+    return asked
+
+
+async def _check_warm_start(body: CreateJob, caller: Principal, registry: ModelRegistry) -> None:
+    name = body.asked.warm_start
+    if name is None:
+        return
+    param = f"{_place(body)}.warm_start"
+    found = await registry.find(caller.project_id, name)
+    if found is None or found.artifact is None:
+        raise NotFound(
+            f"The model '{name[:200]}' to start from does not exist, or is no trained model.",
+            param=param,
+            code="model_not_found",
+        )
+    if found.base_model != body.model:
+        raise BadRequest(
+            f"The model to start from was trained on {found.base_model}, not on {body.model}.",
+            param=param,
+            code="invalid_value",
+        )
+
+
+def _place(body: CreateJob) -> str:
+    kind = "supervised" if body.method is None else body.method.type
+    return f"method.{kind}.hyperparameters"
+
+
 def _suffix(value: str | None) -> str | None:
     if value is None:
         return None
@@ -106,7 +143,7 @@ def _check_numbers(body: CreateJob, entry: BaseModelEntry, max_lora_rank: int) -
         raise BadRequest(
             f"lora.r {asked.lora.r} is over {max_lora_rank}, the highest rank that the serving "
             "engine is set up for.",
-            param="method.supervised.hyperparameters.lora.r",
+            param=f"{_place(body)}.lora.r",
             code="invalid_value",
         )
     length = asked.max_seq_length
@@ -114,6 +151,6 @@ def _check_numbers(body: CreateJob, entry: BaseModelEntry, max_lora_rank: int) -
         raise BadRequest(
             f"max_seq_length {length} is over {entry.context_length}, the context length of "
             f"{entry.id}.",
-            param="method.supervised.hyperparameters.max_seq_length",
+            param=f"{_place(body)}.max_seq_length",
             code="invalid_value",
         )

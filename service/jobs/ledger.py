@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,15 @@ from service.training.protocol import CheckpointSaved, Failed, Started, StepDone
 # Of the newest checkpoints, how many can be resumed from: should the last one prove
 # unreadable, there is one more.
 _STATES_KEPT = 2
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    FINISHED = "finished"  # the job is final, written down
+    STOPPED = "stopped"  # told to stop; progress is safe
+    REQUEUED = "requeued"  # goes on otherwise, written down
+    LOST = "lost"  # the trainer died; another attempt may succeed
 
 
 class Ledger:
@@ -51,6 +61,7 @@ class Ledger:
     async def started(self, message: Started) -> None:
         """Model and data are loaded."""
         self._progress.begin(message)
+        await self._change(lambda job: lifecycle.packed(job, self.number, message.packing))
         start = f"resuming at step {message.resumed_step}, " if message.resumed_step else ""
         await self.event(
             f"Training started: {start}{message.total_steps} steps over {message.examples} "
@@ -168,13 +179,33 @@ class Ledger:
         metrics.JOBS.labels("succeeded").inc()
         await self._drop_states(checkpoints.items)
 
-    async def failed(self, message: Failed) -> bool:
-        """The trainer gave up; False where another attempt may do better."""
+    async def failed(self, message: Failed) -> Outcome:
+        """The trainer gave up; another attempt may do better."""
         if message.code == "invalid_checkpoint":
             await self._forget_newest_checkpoint(message.message)
-            return False
+            return Outcome.LOST
+        smaller = message.suggested_tokens_at_once
+        if message.code == "out_of_memory" and smaller and self.job.tokens_at_once is None:
+            await self._retry_smaller(message.message, smaller)
+            return Outcome.REQUEUED
         await self.fail(Failure(code=message.code, message=message.message, param=message.param))
-        return True
+        return Outcome.FINISHED
+
+    async def _retry_smaller(self, reason: str, tokens_at_once: int) -> None:
+        """Once: the same batches in smaller parts, from the newest checkpoint."""
+        metrics.JOB_ATTEMPTS_LOST.labels("out_of_memory").inc()
+        await self._change(
+            lambda job: lifecycle.retry_smaller(job, self.number, tokens_at_once, ids.now_s()),
+            NewEvent(
+                message=(
+                    f"Out of memory; attempt {self.number + 1} takes at most {tokens_at_once:,} "
+                    "tokens through the model at once and accumulates over more parts: the same "
+                    f"batches, the same result. {reason}"
+                ),
+                level="warn",
+                data={"code": "out_of_memory", "tokens_at_once": tokens_at_once},
+            ),
+        )
 
     async def fail(self, failure: Failure) -> None:
         """End the job with a failure."""

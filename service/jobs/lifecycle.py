@@ -112,6 +112,19 @@ def lose(job: JobRecord, attempt: int, most_fruitless: int, now_s: int) -> JobRe
     return _again(job, now_s).model_copy(update={"fruitless_attempts": fruitless})
 
 
+def retry_smaller(job: JobRecord, attempt: int, tokens_at_once: int, now_s: int) -> JobRecord:
+    """The attempt ran out of memory; the next takes fewer tokens at once."""
+    if job.attempt != attempt or job.status is not Status.RUNNING:
+        raise Superseded
+    return _again(job, now_s).model_copy(update={"tokens_at_once": tokens_at_once})
+
+
+def packed(job: JobRecord, attempt: int, packing: bool) -> JobRecord:
+    """The trainer has decided whether to pack."""
+    chosen = fenced(job, attempt).hyperparameters.model_copy(update={"packing": packing})
+    return job.model_copy(update={"hyperparameters": chosen})
+
+
 def progressed(job: JobRecord, attempt: int) -> JobRecord:
     """A checkpoint is safe in storage."""
     return fenced(job, attempt).model_copy(update={"fruitless_attempts": 0})

@@ -10,9 +10,11 @@ from service.config import Settings
 from service.core import ids, logs, metrics, queue
 from service.core.leases import Held, Leases
 from service.core.records import Missing
+from service.curation.measure import Measures, measure_task, measures_of
+from service.curation.records import State, Tasks
 from service.files.records import FileRecord, Files, FileStatus
 from service.jobs import lifecycle
-from service.jobs.hyperparameters import resolve
+from service.jobs.hyperparameters import Base, Data, resolve
 from service.jobs.records import Failure, JobRecord, Jobs, NewEvent, Status
 from service.models.catalogue import Catalogue
 
@@ -42,6 +44,7 @@ class PrepareJob:
         self._files = files
         self._catalogue = catalogue
         self._leases = leases
+        self._tasks = Tasks(files.redis)
         self._min_examples = settings.min_examples
 
     async def run(self, _ctx: dict[str, Any], project_id: str, job_id: str, attempt: int) -> None:
@@ -78,11 +81,12 @@ class PrepareJob:
                 record.status_details or "The file is invalid",
                 param,
             )
-        if record.row_format != "chat":
+        wanted = "preference" if job.method == "dpo" else "chat"
+        if record.row_format != wanted:
             raise NotFit(
                 f"invalid_{param}",
-                f"The file {file_id} holds preferences, which supervised training cannot use; "
-                "give a file of chats.",
+                f"The file {file_id} holds rows of the {record.row_format} format; the method "
+                f"'{job.method}' needs the {wanted} format.",
                 param,
             )
         rows = record.rows or 0
@@ -103,21 +107,21 @@ class PrepareJob:
                 f"The base model {job.model} is no longer offered.",
                 "model",
             )
-        chosen = resolve(
+        measured = await self._measured(training, job.model)
+        resolved = resolve(
             job.hyperparameters,
-            rows=training.rows or 0,
-            parameters=entry.parameters,
-            context_length=entry.context_length,
+            method=job.method,
+            data=Data(
+                rows=training.rows or 0,
+                longest=measured.longest if measured else None,
+                p95=measured.p95 if measured else None,
+            ),
+            base=Base(entry.context_length, entry.parameters),
         )
+        chosen = resolved.chosen
         told = [
             NewEvent(message="Files validated, moving job to queued state"),
-            NewEvent(
-                message=(
-                    f"Hyperparameters: n_epochs {chosen.n_epochs}, batch_size "
-                    f"{chosen.batch_size}, learning_rate {chosen.learning_rate:g}, lora r "
-                    f"{chosen.lora.r}, quantization {chosen.quantization}"
-                )
-            ),
+            *(NewEvent(message=reason) for reason in resolved.reasons),
         ]
         await self._jobs.change(
             job.project_id,
@@ -128,6 +132,16 @@ class PrepareJob:
         await queue.enqueue(
             self._jobs.redis, queue.GPU, "train", job.project_id, job.id, job.attempt
         )
+
+    async def _measured(self, file: FileRecord, model: str) -> Measures | None:
+        """The file's rows in the model's tokens; None where they cannot be measured.
+
+        Raises Retry while they are being measured.
+        """
+        task = await self._tasks.asked_for(measure_task(file, model))
+        if task.state is State.IN_PROGRESS:
+            raise Retry(defer=_WAIT_FOR_FILE_S)
+        return measures_of(task)
 
 
 async def fail(jobs: Jobs, job: JobRecord, attempt: int | None, failure: Failure) -> None:

@@ -54,7 +54,16 @@ class Lora(_Value):
     r: Number = "auto"
     alpha: Number = "auto"
     dropout: float = 0.0
-    target_modules: str | list[str] = "all-linear"
+    target_modules: str | list[str] | None = None
+    use_dora: bool | None = None
+    use_rslora: bool | None = None
+
+
+class Patience(_Value):
+    """When a training ends early: evaluations without a fall of the loss by `min_delta`."""
+
+    patience: int
+    min_delta: float = 0.0
 
 
 class Chosen(_Value):
@@ -68,6 +77,11 @@ class Chosen(_Value):
     quantization: Literal["nf4", "none"] = "nf4"
     max_seq_length: Number = "auto"
     packing: bool | Literal["auto"] = "auto"
+    beta: float | Literal["auto"] | None = None  # of DPO
+    warm_start: str | None = None  # the name of a model
+    validation_share: float | None = None
+    early_stopping: Patience | None = None
+    keep_best: bool = False
 
 
 class Failure(_Value):
@@ -76,6 +90,9 @@ class Failure(_Value):
     code: str
     message: str
     param: str | None = None
+
+
+Method = Literal["supervised", "dpo"]
 
 
 class JobRecord(Record):
@@ -88,6 +105,7 @@ class JobRecord(Record):
     suffix: str | None
     seed: int
     metadata: dict[str, str] | None
+    method: Method = "supervised"
     hyperparameters: Chosen
     model_tag: str  # the last part of the model's name, chosen at creation
     status: Status = Status.VALIDATING
@@ -101,6 +119,7 @@ class JobRecord(Record):
     finished_at: int | None = None
     attempt: int = 1  # the fencing token
     fruitless_attempts: int = 0  # lost since the last checkpoint
+    tokens_at_once: int | None = None  # less than the trainer's own, after it ran out of memory
 
 
 class EventRecord(_Value):

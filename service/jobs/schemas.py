@@ -24,7 +24,15 @@ class LoraOptions(_Strict):
     r: int | Auto = Field(default="auto", description="Rank.")
     alpha: int | Auto = "auto"
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    target_modules: Literal["all-linear"] | list[str] = "all-linear"
+    target_modules: Literal["all-linear"] | list[str] | None = Field(
+        default=None, description='Names of modules; left out: "all-linear".'
+    )
+    use_dora: bool | None = Field(
+        default=None, description="Refused here: the serving engine loads no DoRA adapter."
+    )
+    use_rslora: bool | None = Field(
+        default=None, description="Scale by alpha / sqrt(r), which suits high ranks."
+    )
 
     @model_validator(mode="after")
     def _bounds(self) -> Self:
@@ -32,9 +40,20 @@ class LoraOptions(_Strict):
             raise ValueError("lora.r must be from 1 to 512")
         if self.alpha != "auto" and not 1 <= self.alpha <= 4096:
             raise ValueError("lora.alpha must be from 1 to 4096")
+        if self.use_dora:
+            raise ValueError(
+                "lora.use_dora makes adapters that the serving engine cannot load; leave it out"
+            )
         if isinstance(self.target_modules, list) and not 1 <= len(self.target_modules) <= 32:
             raise ValueError("lora.target_modules must name 1 to 32 modules")
         return self
+
+
+class EarlyStopping(_Strict):
+    """End when the validation loss has not fallen for a while."""
+
+    patience: int = Field(default=2, ge=1, le=100, description="Evaluations without a fall.")
+    min_delta: float = Field(default=0.0, ge=0, le=10, description="What counts as a fall.")
 
 
 class Hyperparameters(_Strict):
@@ -54,6 +73,29 @@ class Hyperparameters(_Strict):
     )
     max_seq_length: Annotated[int, Field(ge=64)] | Auto = "auto"
     packing: bool | Auto = "auto"
+    warm_start: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="A trained model of the same base: the new adapter starts from its weights.",
+    )
+    validation_share: Annotated[float, Field(gt=0, le=0.5)] | None = Field(
+        default=None,
+        description="Of the training rows, where no validation file is given. With "
+        "early_stopping or keep_best it is 0.1.",
+    )
+    early_stopping: EarlyStopping | None = None
+    keep_best: bool = Field(
+        default=False, description="The result is the checkpoint of the lowest validation loss."
+    )
+
+
+class DpoHyperparameters(Hyperparameters):
+    """Those of supervised training, and beta."""
+
+    beta: Annotated[float, Field(gt=0, le=2)] | Auto = Field(
+        default="auto", description="How hard the model is held to its reference."
+    )
 
 
 class SupervisedMethod(_Strict):
@@ -62,19 +104,40 @@ class SupervisedMethod(_Strict):
     hyperparameters: Hyperparameters = Hyperparameters()
 
 
-class Method(_Strict):
-    """How to train. Only supervised fine-tuning for now."""
+class DpoMethod(_Strict):
+    """Options of direct preference optimisation."""
 
-    type: Literal["supervised"]
-    supervised: SupervisedMethod = SupervisedMethod()
+    hyperparameters: DpoHyperparameters = DpoHyperparameters()
+
+
+class Method(_Strict):
+    """How to train: on chats, or on pairs of a preferred and another answer."""
+
+    type: Literal["supervised", "dpo"]
+    supervised: SupervisedMethod | None = None
+    dpo: DpoMethod | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _known(cls, value: Any) -> Any:
         kind = value.get("type") if isinstance(value, dict) else None
-        if kind in ("dpo", "reinforcement"):
-            raise ValueError(f"the method '{kind}' is not offered here; use 'supervised'")
+        if kind == "reinforcement":
+            raise ValueError("the method 'reinforcement' is not offered here; use 'dpo'")
         return value
+
+    @model_validator(mode="after")
+    def _options_of_the_type(self) -> Self:
+        other = self.dpo if self.type == "supervised" else self.supervised
+        if other is not None:
+            raise ValueError(f"the type is '{self.type}'; give its options alone")
+        return self
+
+    @property
+    def asked(self) -> Hyperparameters:
+        """The hyperparameters of the type."""
+        if self.type == "dpo":
+            return (self.dpo or DpoMethod()).hyperparameters
+        return (self.supervised or SupervisedMethod()).hyperparameters
 
 
 class CreateJob(BaseModel):
@@ -99,13 +162,15 @@ class CreateJob(BaseModel):
     def _one_place(self) -> Self:
         if self.method is not None and self.hyperparameters is not None:
             raise ValueError("give hyperparameters inside 'method' or at the top, not both")
+        if self.validation_file is not None and self.asked.validation_share is not None:
+            raise ValueError("give a validation_file or a validation_share, not both")
         return self
 
     @property
     def asked(self) -> Hyperparameters:
         """The hyperparameters, wherever they were given."""
         if self.method is not None:
-            return self.method.supervised.hyperparameters
+            return self.method.asked
         return self.hyperparameters or Hyperparameters()
 
 
@@ -172,12 +237,17 @@ class JobObject(BaseModel):
             estimated_finish=job.estimated_finish,
             metadata=job.metadata,
             method={
-                "type": "supervised",
-                "supervised": {"hyperparameters": chosen.model_dump(mode="json")},
+                "type": job.method,
+                job.method: {"hyperparameters": _shown(job)},
             },
             suffix=job.suffix,
             attempt=job.attempt,
         )
+
+
+def _shown(job: JobRecord) -> dict[str, Any]:
+    shown = job.hyperparameters.model_dump(mode="json")
+    return shown if job.method == "dpo" else {k: v for k, v in shown.items() if k != "beta"}
 
 
 class EventObject(BaseModel):

@@ -16,7 +16,8 @@ from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage, StorageError
 from service.files.records import Files
 from service.jobs import lifecycle
-from service.jobs.attempt import Attempt, Outcome
+from service.jobs.attempt import Attempt
+from service.jobs.ledger import Outcome
 from service.jobs.prepare import fail
 from service.jobs.records import Failure, JobRecord, Jobs, NewEvent, Status
 from service.models.catalogue import Catalogue
@@ -142,6 +143,11 @@ class Train:
                 lambda current: lifecycle.hand_back(current, number, ids.now_s()),
                 events=_handed_back_events,
             )
+        elif outcome is Outcome.REQUEUED:
+            now = await self._jobs.get(job.project_id, job.id)
+            if now is None:
+                return
+            current = now
         else:
             metrics.JOB_ATTEMPTS_LOST.labels("trainer_died").inc()
             current = await lose(self._jobs, job, self._settings.max_attempts_without_progress)

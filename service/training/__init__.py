@@ -1,4 +1,4 @@
-"""From a spec to an adapter: supervised fine-tuning with LoRA and QLoRA.
+"""From a spec to an adapter: supervised fine-tuning and DPO, with LoRA and QLoRA.
 
 The work runs in a child process, ``python -m service.training SPEC.json``, that speaks JSON
 lines (`protocol`). It knows no HTTP and no Redis. What is named here imports no torch; the
@@ -13,6 +13,8 @@ from service.training.protocol import (
     Failed,
     FailureCode,
     Message,
+    NoteCode,
+    Noted,
     ProtocolError,
     Started,
     StepDone,
@@ -25,17 +27,20 @@ from service.training.protocol import (
     encode,
     parse_message,
 )
-from service.training.spec import LoraSpec, TrainSpec
+from service.training.spec import EarlyStopping, LoraSpec, TrainSpec
 
 __all__ = [
     "EXIT_FAILED",
     "EXIT_STOPPED",
     "EXIT_SUCCEEDED",
     "CheckpointSaved",
+    "EarlyStopping",
     "Failed",
     "FailureCode",
     "LoraSpec",
     "Message",
+    "NoteCode",
+    "Noted",
     "ProtocolError",
     "Started",
     "StepDone",

@@ -47,7 +47,12 @@ def main(arguments: list[str]) -> int:
     try:
         outcome: Succeeded | Stopped | Failed = _run(arguments, channel, flag)
     except TrainingFailure as failure:
-        outcome = Failed(code=failure.code, message=failure.message, param=failure.param)
+        outcome = Failed(
+            code=failure.code,
+            message=failure.message,
+            param=failure.param,
+            suggested_tokens_at_once=failure.suggested_tokens_at_once,
+        )
     flag.finish()
     channel.send(outcome)
     match outcome:

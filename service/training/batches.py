@@ -1,12 +1,14 @@
-"""Samples as tensors: padded batches, or several samples packed in one row.
+"""Examples as tensors: one optimizer batch as parts that fit in memory.
 
-A packed row holds whole samples only, each with positions that begin at 0; from these the
-model builds a mask that keeps them apart. Not every model does, so `keeps_rows_apart` tries
-it before a run relies on it.
+A part is a padded batch, or rows that hold several samples each (packing). A packed row holds
+whole samples only, each with positions that begin at 0; from these the model builds a mask
+that keeps them apart. Not every model does, so `keeps_rows_apart` tries it before a run
+relies on it.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,80 +19,113 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from service.training.tokens import IGNORED, Sample
+from service.training.layout import packed_parts, padded_parts
+from service.training.tokens import IGNORED, Example
 
 _PAD: Final = 0  # never attended to, never a label: any id does
+_PREFIXES: Final = ("", "worse_")
+# An example as the data set gives it.
+_Columns = Mapping[str, Tensor]
 
 
-def to_dataset(samples: Sequence[Sample]) -> datasets.Dataset:
-    """An in-memory data set with int32 columns `input_ids` and `labels`, read as tensors."""
+def to_dataset(examples: Sequence[Example]) -> datasets.Dataset:
+    """An in-memory data set, read as tensors: int32 columns `input_ids` and `labels`, and for
+    pairs, whose better answer these are, `worse_input_ids` and `worse_labels` as well."""
+    rows = [example.rows for example in examples]
+    columns: dict[str, Any] = {}
+    for place in range(len(rows[0])):
+        prefix = _PREFIXES[place]
+        columns[f"{prefix}input_ids"] = [_integers(row[place].input_ids) for row in rows]
+        columns[f"{prefix}labels"] = [_integers(row[place].labels) for row in rows]
     tokens = datasets.Sequence(datasets.Value("int32"))
     return datasets.Dataset.from_dict(
-        {
-            "input_ids": [np.frombuffer(sample.input_ids, dtype=np.int32) for sample in samples],
-            "labels": [np.frombuffer(sample.labels, dtype=np.int32) for sample in samples],
-        },
-        features=datasets.Features({"input_ids": tokens, "labels": tokens}),
+        columns, features=datasets.Features(dict.fromkeys(columns, tokens))
     ).with_format("torch")
+
+
+def _integers(values: array[int]) -> Any:
+    return np.frombuffer(values, dtype=np.int32)
 
 
 @dataclass(frozen=True)
 class Padded:
-    """One row a sample, padded on the right to the longest: `input_ids` and `labels` of shape
-    (samples, longest), and `token_count`, padding not counted.
+    """Parts of at most `budget` positions (one example at least), one row a sample, padded on
+    the right to the longest.
 
-    There is no attention mask: a causal model looks left alone, so no token sees the padding.
+    The answer is ``{"parts": [{"input_ids", "labels" of shape (samples, longest),
+    "token_count"}, …], "units"}``: `token_count` leaves padding out, `units` is the number of
+    supervised tokens of the batch. There is no attention mask: a causal model looks left
+    alone, so no token sees the padding.
     """
 
-    def __call__(self, samples: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        lengths = torch.tensor([len(sample["input_ids"]) for sample in samples])
-        batch = _empty(len(samples), int(lengths.max()))
-        for row, sample in enumerate(samples):
-            _put(batch, row, 0, sample)
-        batch["token_count"] = lengths.sum()
-        return batch
+    budget: int
+
+    def __call__(self, samples: Sequence[_Columns]) -> dict[str, Any]:
+        parts = padded_parts([len(sample["input_ids"]) for sample in samples], self.budget)
+        return _batch([_pad([samples[index] for index in part]) for part in parts])
+
+
+@dataclass(frozen=True)
+class PaddedPairs:
+    """`Padded` with two rows a pair: first the better answers of all pairs of a part, then the
+    worse. `units` is the number of pairs."""
+
+    budget: int
+
+    def __call__(self, pairs: Sequence[_Columns]) -> dict[str, Any]:
+        lengths = [max(len(pair[f"{prefix}input_ids"]) for prefix in _PREFIXES) for pair in pairs]
+        parts = [
+            _pad([_side(pairs[index], prefix) for prefix in _PREFIXES for index in part])
+            for part in padded_parts(lengths, self.budget // 2)
+        ]
+        return _batch(parts) | {"units": len(pairs)}
 
 
 @dataclass(frozen=True)
 class Packed:
-    """Rows of at most `capacity` tokens, filled by best fit in decreasing length: `input_ids`,
-    `labels` and `position_ids` of shape (rows, longest), and `token_count`."""
+    """Parts of at most `budget` positions whose rows are as long as the longest sample and
+    hold as many as fit: as `Padded`, and `position_ids` of the shape of `input_ids`."""
 
-    capacity: int
+    budget: int
 
-    def __call__(self, samples: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        lengths = [len(sample["input_ids"]) for sample in samples]
-        rows = pack(lengths, self.capacity)
-        width = max(sum(lengths[index] for index in row) for row in rows)
-        batch = _empty(len(rows), width)
-        positions = torch.zeros(len(rows), width, dtype=torch.long)
-        for place, row in enumerate(rows):
-            at = 0
-            for index in row:
-                _put(batch, place, at, samples[index])
-                positions[place, at : at + lengths[index]] = torch.arange(lengths[index])
-                at += lengths[index]
-            # The padding is a sample of its own, with no label.
-            positions[place, at:] = torch.arange(width - at)
-        batch["position_ids"] = positions
-        batch["token_count"] = torch.tensor(sum(lengths))
-        return batch
+    def __call__(self, samples: Sequence[_Columns]) -> dict[str, Any]:
+        parts = packed_parts([len(sample["input_ids"]) for sample in samples], self.budget)
+        return _batch([_pack(samples, rows) for rows in parts])
 
 
-def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Which samples go in which row: each, longest first, in the row that it fills best."""
-    rows: list[list[int]] = []
-    free: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        fitting = [row for row, room in enumerate(free) if room >= lengths[index]]
-        if fitting:
-            best = min(fitting, key=free.__getitem__)
-            rows[best].append(index)
-            free[best] -= lengths[index]
-        else:
-            rows.append([index])
-            free.append(capacity - lengths[index])
-    return rows
+def _side(pair: _Columns, prefix: str) -> _Columns:
+    return {name: pair[f"{prefix}{name}"] for name in ("input_ids", "labels")}
+
+
+def _batch(parts: list[dict[str, Tensor]]) -> dict[str, Any]:
+    return {"parts": parts, "units": sum(int((p["labels"] != IGNORED).sum()) for p in parts)}
+
+
+def _pad(samples: Sequence[_Columns]) -> dict[str, Tensor]:
+    lengths = [len(sample["input_ids"]) for sample in samples]
+    part = _empty(len(samples), max(lengths))
+    for row, sample in enumerate(samples):
+        _put(part, row, 0, sample)
+    part["token_count"] = torch.tensor(sum(lengths))
+    return part
+
+
+def _pack(samples: Sequence[_Columns], rows: list[list[int]]) -> dict[str, Tensor]:
+    lengths = {index: len(samples[index]["input_ids"]) for row in rows for index in row}
+    width = max(sum(lengths[index] for index in row) for row in rows)
+    part = _empty(len(rows), width)
+    positions = torch.zeros(len(rows), width, dtype=torch.long)
+    for place, row in enumerate(rows):
+        at = 0
+        for index in row:
+            _put(part, place, at, samples[index])
+            positions[place, at : at + lengths[index]] = torch.arange(lengths[index])
+            at += lengths[index]
+        # The padding is a sample of its own, with no label.
+        positions[place, at:] = torch.arange(width - at)
+    part["position_ids"] = positions
+    part["token_count"] = torch.tensor(sum(lengths.values()))
+    return part
 
 
 def _empty(rows: int, width: int) -> dict[str, Tensor]:
@@ -100,7 +135,7 @@ def _empty(rows: int, width: int) -> dict[str, Tensor]:
     }
 
 
-def _put(batch: dict[str, Tensor], row: int, at: int, sample: Mapping[str, Tensor]) -> None:
+def _put(batch: dict[str, Tensor], row: int, at: int, sample: _Columns) -> None:
     end = at + len(sample["input_ids"])
     batch["input_ids"][row, at:end] = sample["input_ids"]
     # A sample's first label is ignored already, so no token predicts the next sample's start.

@@ -1,4 +1,4 @@
-"""Conversations as the training file holds them, and as a chat template takes them.
+"""Conversations and preferences as the training file holds them, and as a template takes them.
 
 The shape given to the template is the one that the serving engine gives it, so that the
 model is trained on what it will see: tool arguments as objects, content as one string.
@@ -7,10 +7,10 @@ model is trained on what it will see: tool arguments as objects, content as one 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from service.training.failures import TrainingFailure
 
@@ -32,41 +32,90 @@ class Chat:
     tools: tuple[Mapping[str, Any], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """One line of a preference file: the better and the worse answer to one input, each as
+    a chat in which the answer alone carries loss."""
+
+    line: int
+    better: Chat
+    worse: Chat
+
+
+Row = TypeVar("Row", Chat, Preference)
+
+
 def read_chats(path: Path, *, param: str) -> Iterator[Chat]:
     """The chats of a JSONL file, in order; blank lines are passed over.
 
     `param` names the job's field that gave the file. Raises `TrainingFailure`
     (invalid_training_file) at the first line that is no chat.
     """
+    return _read(path, _chat, "a chat. Each line is a JSON object with a list of messages", param)
+
+
+def read_preferences(path: Path, *, param: str) -> Iterator[Preference]:
+    """The same for a file of preferences."""
+    what = (
+        "a preference. Each line is a JSON object with input, preferred_output and "
+        "non_preferred_output"
+    )
+    return _read(path, _preference, what, param)
+
+
+def _read(path: Path, shape: Callable[[int, Any], Row], what: str, param: str) -> Iterator[Row]:
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield _read_chat(line, number, param)
+                if not line.strip():
+                    continue
+                try:
+                    row = shape(number, json.loads(line))
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    raise TrainingFailure(
+                        "invalid_training_file", f"Line {number} is not {what}.", param=param
+                    ) from None
+                yield row
     except FileNotFoundError as error:
         raise TrainingFailure(
             "invalid_training_file", "The file is not on the worker.", param=param
         ) from error
 
 
-def _read_chat(line: bytes, number: int, param: str) -> Chat:
-    try:
-        row = json.loads(line)
-        messages = row["messages"]
+def _chat(number: int, row: Any) -> Chat:
+    messages = row["messages"]
+    return Chat(
+        line=number,
+        messages=tuple(for_template(message) for message in messages),
+        supervised=tuple(
+            place for place, message in enumerate(messages) if _is_supervised(message)
+        ),
+        tools=tuple(row.get("tools") or ()),
+    )
+
+
+def _preference(number: int, row: Any) -> Preference:
+    given = row["input"]["messages"]
+    before = tuple(for_template(message) for message in given)
+    tools = tuple(row["input"].get("tools") or ())
+
+    def answered(output: Any) -> Chat:
+        if not output:
+            raise ValueError("an output holds a message")
         return Chat(
             line=number,
-            messages=tuple(for_template(message) for message in messages),
+            messages=before + tuple(for_template(message) for message in output),
             supervised=tuple(
-                place for place, message in enumerate(messages) if _is_supervised(message)
+                place
+                for place, message in enumerate(output, start=len(before))
+                if _is_supervised(message)
             ),
-            tools=tuple(row.get("tools") or ()),
+            tools=tools,
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise TrainingFailure(
-            "invalid_training_file",
-            f"Line {number} is not a chat. Each line is a JSON object with a list of messages.",
-            param=param,
-        ) from None
+
+    return Preference(
+        number, answered(row["preferred_output"]), answered(row["non_preferred_output"])
+    )
 
 
 def _is_supervised(message: Message) -> bool:

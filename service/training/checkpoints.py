@@ -15,15 +15,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from service.training.failures import TrainingFailure
-from service.training.spec import LoraSpec, TrainSpec
+from service.training.spec import EarlyStopping, LoraShape, TrainSpec
+from service.training.warm_start import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 SEAL_NAME: Final = "run.json"
-ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
+OPTIMIZER: Final = "optimizer.pt"
 _REQUIRED: Final = frozenset(
     {
         ADAPTER_WEIGHTS,
-        "adapter_config.json",
-        "optimizer.pt",
+        ADAPTER_CONFIG,
+        OPTIMIZER,
         "scheduler.pt",
         "rng_state.pth",
         "trainer_state.json",
@@ -33,10 +34,13 @@ _REQUIRED: Final = frozenset(
 
 class RunIdentity(BaseModel):
     """What must be equal for a checkpoint to be continued: all that decides the order of the
-    data, the shape of the adapter and the schedule of the learning rate."""
+    data, the shape of the adapter, the loss, the schedule of the learning rate and the end.
+    `warm_start` is the sha256 digest of the weights that the run began with."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    method: str = "sft"
+    beta: float | None = None
     base_model: str
     data: str
     total_steps: int
@@ -44,10 +48,13 @@ class RunIdentity(BaseModel):
     n_epochs: int
     batch_size: int
     learning_rate: float
-    lora: LoraSpec
+    lora: LoraShape
     quantization: str
     max_seq_length: int
     packing: bool
+    warm_start: str | None = None
+    early_stopping: EarlyStopping | None = None
+    keep_best: bool = False
 
 
 class Seal(BaseModel):
@@ -61,10 +68,16 @@ class Seal(BaseModel):
     files: dict[str, str]
 
 
-def identify(spec: TrainSpec, *, data: str, total_steps: int) -> RunIdentity:
-    """The identity of the run of `spec` over samples with digest `data`."""
-    shared = spec.model_dump(include=set(RunIdentity.model_fields))
-    return RunIdentity(data=data, total_steps=total_steps, **shared)
+def identify(
+    spec: TrainSpec, *, lora: LoraShape, packing: bool, data: str, total_steps: int
+) -> RunIdentity:
+    """The identity of the run of `spec`, in which nothing is "auto" any more, over samples
+    with digest `data`."""
+    settled = {"lora": lora, "packing": packing, "data": data, "total_steps": total_steps}
+    if spec.warm_start:
+        settled["warm_start"] = _digest(spec.warm_start / ADAPTER_WEIGHTS)
+    shared = set(RunIdentity.model_fields) - settled.keys() - {"warm_start"}
+    return RunIdentity.model_validate(spec.model_dump(include=shared) | settled)
 
 
 def seal(folder: Path, run: RunIdentity, *, step: int, trained_tokens: int) -> None:
@@ -102,6 +115,8 @@ def open_checkpoint(folder: Path, run: RunIdentity) -> Seal:
         raise _invalid(f"it is of another run (differs in {', '.join(differing)})")
     if not is_finite(folder / ADAPTER_WEIGHTS):
         raise _invalid("its weights are not finite")
+    if not _has_finite_state(folder / OPTIMIZER):
+        raise _invalid("its optimizer state is not finite")
     return record
 
 
@@ -113,6 +128,17 @@ def is_finite(weights: Path) -> bool:
             return all(bool(file.get_tensor(name).isfinite().all()) for name in names)
     except SafetensorError:
         return False
+
+
+def _has_finite_state(optimizer: Path) -> bool:
+    # Mapped and not read: the check needs no memory of its own.
+    content = torch.load(optimizer, map_location="cpu", weights_only=True, mmap=True)
+    return all(
+        bool(value.isfinite().all())
+        for state in content["state"].values()
+        for value in state.values()
+        if isinstance(value, torch.Tensor)
+    )
 
 
 def are_finite(parameters: list[torch.nn.Parameter]) -> bool:

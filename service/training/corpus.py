@@ -1,4 +1,4 @@
-"""A training file as samples, with a warning for everything that was left out or changed."""
+"""A training file as samples or pairs; all that was left out or changed is told."""
 
 from __future__ import annotations
 
@@ -7,25 +7,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from service.training.chats import Chat
+from service.training.chats import Chat, Preference
 from service.training.protocol import Warned, WarningCode
-from service.training.tokens import ChatEncoder, Encoded, Sample
+from service.training.tokens import ChatEncoder, Encoded, Example, Pair
 
 _LINES_TOLD: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """All samples of one file, in its order."""
+    """All examples of one file, in its order. `rows` counts the lines that they come from."""
 
-    samples: tuple[Sample, ...]
-    chats: int
-    warnings: tuple[Warned, ...]
-
-    @property
-    def lengths(self) -> list[int]:
-        """Tokens of each sample."""
-        return [len(sample.input_ids) for sample in self.samples]
+    samples: tuple[Example, ...] = ()
+    rows: int = 0
+    warnings: tuple[Warned, ...] = ()
 
     @property
     def supervised_tokens(self) -> int:
@@ -34,7 +29,7 @@ class Corpus:
     def digest(self) -> str:
         """Equal for equal samples in equal order: the data that a checkpoint belongs to."""
         digest = hashlib.sha256()
-        for sample in self.samples:
+        for sample in (row for example in self.samples for row in example.rows):
             digest.update(len(sample.input_ids).to_bytes(8, "little"))
             digest.update(sample.input_ids.tobytes())
             digest.update(sample.labels.tobytes())
@@ -59,25 +54,46 @@ class _Lines:
         return f"line{'s' if self.count > 1 else ''} {told}{f' and {more} more' if more else ''}"
 
 
-def encode_corpus(chats: Iterable[Chat], encoder: ChatEncoder, max_length: int) -> Corpus:
-    """Encodes every chat. Samples may be none at all: the caller decides what that means."""
-    samples: list[Sample] = []
+def encode_corpus(
+    rows: Iterable[Chat | Preference], encoder: ChatEncoder, max_length: int
+) -> Corpus:
+    """Encodes every row. Samples may be none at all: the caller decides what that means."""
+    samples: list[Example] = []
     told: dict[WarningCode, _Lines] = {}
     count = 0
-    for chat in chats:
+    for row in rows:
         count += 1
-        encoded = encoder.encode(chat)
-        samples.extend(encoded.samples)
-        for code in _happened(encoded):
-            told.setdefault(code, _Lines()).add(chat.line)
+        made, codes = _encode(row, encoder)
+        samples.extend(made)
+        for code in codes:
+            told.setdefault(code, _Lines()).add(row.line)
     return Corpus(
         samples=tuple(samples),
-        chats=count,
+        rows=count,
         warnings=tuple(
             Warned(code=code, message=_say(code, lines, count, max_length))
             for code, lines in sorted(told.items())
         ),
     )
+
+
+def _encode(
+    row: Chat | Preference, encoder: ChatEncoder
+) -> tuple[tuple[Example, ...], list[WarningCode]]:
+    if isinstance(row, Chat):
+        encoded = encoder.encode(row)
+        return encoded.samples, _happened(encoded)
+    better, worse = encoder.encode(row.better), encoder.encode(row.worse)
+    codes = dict.fromkeys([*_happened(better), *_happened(worse)])
+    if better.split or worse.split:
+        codes.pop("rows_split", None)
+        return (), [*codes, "pairs_not_comparable"]
+    if not better.samples or not worse.samples:
+        return (), list(codes)
+    pair = Pair(better.samples[0], worse.samples[0])
+    if pair.better.input_ids == pair.worse.input_ids:
+        return (), [*codes, "pairs_alike"]
+    return (pair,), list(codes)
 
 
 def _happened(encoded: Encoded) -> list[WarningCode]:
@@ -94,8 +110,8 @@ def _happened(encoded: Encoded) -> list[WarningCode]:
     return [code for code, did in happened.items() if did]
 
 
-def _say(code: WarningCode, lines: _Lines, chats: int, max_length: int) -> str:
-    some = f"{lines.count} of {chats} rows"
+def _say(code: WarningCode, lines: _Lines, rows: int, max_length: int) -> str:
+    some = f"{lines.count} of {rows} rows"
     texts: dict[WarningCode, str] = {
         "rows_not_rendered": f"{some} were dropped: the model's chat template refuses them",
         "rows_without_supervision": (
@@ -118,6 +134,13 @@ def _say(code: WarningCode, lines: _Lines, chats: int, max_length: int) -> str:
         "end_of_turn_added": (
             f"{some} got the end-of-text token after each answer, since the chat template "
             "ends no turn"
+        ),
+        "pairs_not_comparable": (
+            f"{some} were dropped: an answer of several turns, since the chat template "
+            "rewrites earlier turns"
+        ),
+        "pairs_alike": (
+            f"{some} were dropped: within {max_length} tokens both answers are the same"
         ),
     }
     return f"{texts[code]} ({lines})."

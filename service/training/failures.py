@@ -17,7 +17,7 @@ from service.training.protocol import FailureCode
 _LOW_DISK_BYTES: Final = 64 * 2**20
 
 OUT_OF_MEMORY_ADVICE: Final = (
-    "Lower max_seq_length or batch_size, set gradient_checkpointing, choose quantization "
+    "Lower max_seq_length or tokens_at_once, set gradient_checkpointing, choose quantization "
     '"nf4", or take a smaller base model.'
 )
 
@@ -25,11 +25,19 @@ OUT_OF_MEMORY_ADVICE: Final = (
 class TrainingFailure(Exception):
     """The run cannot go on. `message` says what, where and how to mend it."""
 
-    def __init__(self, code: FailureCode, message: str, *, param: str | None = None) -> None:
+    def __init__(
+        self,
+        code: FailureCode,
+        message: str,
+        *,
+        param: str | None = None,
+        suggested_tokens_at_once: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.code: Final = code
         self.message: Final = message
         self.param: Final = param
+        self.suggested_tokens_at_once: Final = suggested_tokens_at_once
 
 
 def classify(error: BaseException, *, doing: str, output_dir: Path) -> TrainingFailure:
@@ -39,7 +47,7 @@ def classify(error: BaseException, *, doing: str, output_dir: Path) -> TrainingF
     """
     if isinstance(error, TrainingFailure):
         return error
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return TrainingFailure(
             "out_of_memory", f"Not enough memory while {doing}. {OUT_OF_MEMORY_ADVICE}"
         )
@@ -51,7 +59,8 @@ def classify(error: BaseException, *, doing: str, output_dir: Path) -> TrainingF
     return TrainingFailure("internal_error", f"Unexpected {type(error).__name__} while {doing}.")
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on the host or on a device."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     if isinstance(error, OSError):

@@ -1,4 +1,4 @@
-"""Sums over supervised tokens, and what they come to."""
+"""Sums over examples, and what they come to."""
 
 from __future__ import annotations
 
@@ -8,34 +8,48 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Tally:
-    """Counts one stretch of tokens: a step, or a pass over validation rows.
+    """Counts one stretch of examples: a step, or a pass over validation rows.
 
-    Means are over tokens and not over batches, so they do not depend on how rows were
-    batched. `tokens` counts all tokens but padding; the rest counts supervised ones.
+    Means are over tokens or pairs and not over batches, so they do not depend on how rows
+    were batched. `units` counts what the loss is a mean over: supervised tokens, or pairs.
+    `correct` of `judged` tokens were the model's first choice. `tokens` counts all tokens but
+    padding. The reward figures are of pairs alone.
     """
 
     loss_sum: float = 0.0
+    units: int = 0
     correct: int = 0
-    supervised: int = 0
+    judged: int = 0
     tokens: int = 0
+    rewarded: int = 0
+    margin_sum: float = 0.0
+    pairs: int = 0
     began: float = field(default_factory=time.perf_counter)
     seconds: float = 0.0
 
-    def add(self, *, loss_sum: float, correct: int, supervised: int, tokens: int) -> None:
+    def add(self, *, loss_sum: float, units: int, correct: int, judged: int, tokens: int) -> None:
         self.loss_sum += loss_sum
+        self.units += units
         self.correct += correct
-        self.supervised += supervised
+        self.judged += judged
         self.tokens += tokens
 
-    @property
-    def loss(self) -> float:
-        """Nats a supervised token."""
-        return self.loss_sum / max(self.supervised, 1)
+    def add_rewards(self, margins: list[float]) -> None:
+        """By how much each pair's better answer gained more than its worse one."""
+        self.pairs += len(margins)
+        self.rewarded += sum(margin > 0 for margin in margins)
+        self.margin_sum += sum(margins)
 
-    @property
-    def accuracy(self) -> float:
-        """The share of supervised tokens that were the model's first choice."""
-        return self.correct / max(self.supervised, 1)
+    def metrics(self, prefix: str) -> dict[str, float]:
+        """The means, named as in `StepMetrics`."""
+        found = {
+            f"{prefix}loss": self.loss_sum / max(self.units, 1),
+            f"{prefix}mean_token_accuracy": self.correct / max(self.judged, 1),
+        }
+        if self.pairs:
+            found[f"{prefix}reward_accuracy"] = self.rewarded / self.pairs
+            found[f"{prefix}reward_margin"] = self.margin_sum / self.pairs
+        return found
 
     def close(self) -> None:
         """Ends the time of this tally."""

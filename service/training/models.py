@@ -1,4 +1,4 @@
-"""The base model and its tokenizer, from a local folder of safetensors, and the adapter on it.
+"""The base model and its tokenizer, from a local folder of safetensors.
 
 Nothing is fetched and no code of the folder is run.
 """
@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
@@ -21,7 +19,6 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from service.training.failures import TrainingFailure
 from service.training.model_folder import invalid_model
 from service.training.spec import TrainSpec
 
@@ -129,40 +126,6 @@ def _keep_weights_as_they_are(model: PreTrainedModel) -> None:
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
-
-
-def add_adapter(model: PreTrainedModel, spec: TrainSpec) -> PeftModel:
-    """A fresh adapter on `model`. It names its base by the catalogue's id, never by a path."""
-    targets = spec.lora.target_modules
-    config = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=spec.lora.r,
-        lora_alpha=spec.lora.alpha,
-        lora_dropout=spec.lora.dropout,
-        target_modules=targets if isinstance(targets, str) else list(targets),
-        bias="none",
-    )
-    try:
-        adapted = get_peft_model(model, config)
-    except ValueError as error:
-        raise TrainingFailure(
-            "invalid_spec",
-            f"The adapter's target modules do not fit base model '{spec.base_model}'. Choose "
-            '"all-linear", or names of its linear layers.',
-            param="lora.target_modules",
-        ) from error
-    ends = (model.get_input_embeddings(), model.get_output_embeddings())
-    if any(isinstance(module, BaseTunerLayer) for module in ends):
-        raise TrainingFailure(
-            "invalid_spec",
-            "The adapter would change the embeddings or the output head, which cannot be served.",
-            param="lora.target_modules",
-        )
-    if not isinstance(adapted, PeftModel):
-        raise TypeError("PEFT wraps the model")
-    # PEFT puts the folder that the model came from.
-    adapted.peft_config["default"].base_model_name_or_path = spec.base_model
-    return adapted
 
 
 def keep_adapter_in_fp32(model: Any) -> None:

@@ -40,16 +40,6 @@ def epoch_order(
     return [index for batch in [*batches, tail] for index in batch]
 
 
-def micro_batch_size(batch_size: int, longest: int, token_budget: int) -> int:
-    """How many samples go through the model at once: the largest divisor of `batch_size`
-    that keeps the padded batch within `token_budget` tokens, and at least 1."""
-    return max(
-        size
-        for size in range(1, batch_size + 1)
-        if batch_size % size == 0 and (size == 1 or size * longest <= token_budget)
-    )
-
-
 def checkpoint_steps(total_steps: int, count: int) -> frozenset[int]:
     """`count` evenly spread steps, the last of them the last of the run."""
     return frozenset(max(1, round(total_steps * part / count)) for part in range(1, count + 1))

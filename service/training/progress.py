@@ -104,11 +104,7 @@ class Progress(TrainerCallback):
     def _tell_step(self, state: TrainerState, validation: dict[str, float]) -> None:
         trainer = self._training
         tally = trainer.tally
-        self._last = StepMetrics(
-            train_loss=tally.loss,
-            train_mean_token_accuracy=tally.accuracy,
-            **validation,
-        )
+        self._last = StepMetrics.model_validate(tally.metrics("train_") | validation)
         self._channel.send(
             StepDone(
                 step=state.global_step,

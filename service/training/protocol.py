@@ -22,10 +22,11 @@ FailureCode = Literal[
     "invalid_spec",
     "invalid_training_file",
     "invalid_model",
+    "invalid_warm_start",
     "invalid_checkpoint",
     "out_of_memory",
     "disk_full",
-    "nan_loss",
+    "loss_not_finite",
     "internal_error",
 ]
 
@@ -38,6 +39,17 @@ WarningCode = Literal[
     "prompt_mismatch",  # the template renders a turn otherwise than it prompts for it
     "end_of_turn_added",  # the template ends no turn: the end-of-text token was added
     "packing_unsupported",  # packed rows would see each other: trained without packing
+    "pairs_not_comparable",  # an answer has more than one way to be rendered: dropped
+    "pairs_alike",  # cut at max_seq_length, both answers are the same: dropped
+    "validation_not_split",  # the training rows cannot be divided: trained without validation
+    "warm_start_base_differs",  # the adapter to start from names another base model
+]
+
+NoteCode = Literal[
+    "validation_split",  # rows were set aside for validation
+    "packing",  # what "auto" chose, and why
+    "stopped_early",  # the validation loss fell no more
+    "best_kept",  # which step's adapter is the result, and why
 ]
 
 
@@ -51,7 +63,12 @@ class _Message(BaseModel):
 
 
 class StepMetrics(_Message):
-    """What a step measured. Losses are nats a supervised token; accuracies are 0 to 1.
+    """What a step measured. Accuracies are 0 to 1.
+
+    Method sft: losses are nats a supervised token. Method dpo: they are the DPO loss a pair
+    (0.69 where the model is its reference), token accuracies are over the preferred answers,
+    `*_reward_accuracy` is the share of pairs whose preferred answer has gained more over the
+    reference than the other, and `*_reward_margin` by how much (in nats, times beta).
 
     `valid_*` are over at most a few hundred validation rows, the same at every checkpoint;
     `full_valid_*` over all of them. Each is None where it was not measured.
@@ -59,17 +76,23 @@ class StepMetrics(_Message):
 
     train_loss: float
     train_mean_token_accuracy: float
+    train_reward_accuracy: float | None = None
+    train_reward_margin: float | None = None
     valid_loss: float | None = None
     valid_mean_token_accuracy: float | None = None
+    valid_reward_accuracy: float | None = None
+    valid_reward_margin: float | None = None
     full_valid_loss: float | None = None
     full_valid_mean_token_accuracy: float | None = None
+    full_valid_reward_accuracy: float | None = None
+    full_valid_reward_margin: float | None = None
 
 
 class Started(_Message):
     """Model and data are loaded; the first step begins.
 
-    `examples` counts samples of an epoch, `supervised_tokens` the tokens of an epoch that
-    carry loss. `resumed_step` is 0 in a fresh run.
+    `examples` counts samples (pairs, with method dpo) of an epoch, `supervised_tokens` the
+    tokens of an epoch that carry loss. `resumed_step` is 0 in a fresh run.
     """
 
     type: Literal["started"] = "started"
@@ -81,6 +104,7 @@ class Started(_Message):
     dtype: str
     resumed_step: int
     trainable_parameters: int
+    packing: bool = False
 
 
 class Warned(_Message):
@@ -88,6 +112,14 @@ class Warned(_Message):
 
     type: Literal["warning"] = "warning"
     code: WarningCode
+    message: str
+
+
+class Noted(_Message):
+    """A choice that the trainer made, and why. `message` is for the owner of the job."""
+
+    type: Literal["note"] = "note"
+    code: NoteCode
     message: str
 
 
@@ -113,12 +145,20 @@ class CheckpointSaved(_Message):
 
 
 class Succeeded(_Message):
-    """`adapter_path` holds adapter_config.json and adapter_model.safetensors, no more."""
+    """`adapter_path` holds adapter_config.json and adapter_model.safetensors, no more.
+
+    `final_step` is where training ended, before `total_steps` where it `stopped_early`;
+    `adapter_step` is the step whose adapter was kept. `peak_memory_bytes` is the largest
+    resident set of the process, on CUDA the most that was allocated on the device.
+    """
 
     type: Literal["succeeded"] = "succeeded"
     adapter_path: str
     trained_tokens: int
     final_step: int
+    adapter_step: int | None = None
+    stopped_early: bool = False
+    peak_memory_bytes: int | None = None
 
 
 class Stopped(_Message):
@@ -131,15 +171,20 @@ class Stopped(_Message):
 
 
 class Failed(_Message):
-    """The run is over. `param` names the field of the job at fault, where there is one."""
+    """The run is over. `param` names the field of the job at fault, where there is one.
+
+    With `out_of_memory`, `suggested_tokens_at_once` is what another attempt may set, from the
+    newest checkpoint and with the same result; None where no part is small enough.
+    """
 
     type: Literal["failed"] = "failed"
     code: FailureCode
     message: str
     param: str | None = None
+    suggested_tokens_at_once: int | None = None
 
 
-Message = Started | Warned | StepDone | CheckpointSaved | Succeeded | Stopped | Failed
+Message = Started | Warned | Noted | StepDone | CheckpointSaved | Succeeded | Stopped | Failed
 
 
 class StopCommand(_Message):

@@ -12,31 +12,26 @@ import datasets
 import transformers
 from transformers import PrinterCallback, set_seed
 
+from service.training.adapters import add_adapter, load_weights, save_adapter
 from service.training.batches import keeps_rows_apart
 from service.training.channel import Channel, StopFlag
-from service.training.chats import read_chats
 from service.training.checkpoints import Seal, identify, open_checkpoint
-from service.training.corpus import Corpus, encode_corpus
-from service.training.failures import TrainingFailure
-from service.training.models import (
-    Place,
-    add_adapter,
-    choose_place,
-    load_base,
-    load_tokenizer,
-)
+from service.training.data import Data, load_data
+from service.training.dpo import PreferenceTrainer
+from service.training.failures import is_out_of_memory
+from service.training.layout import choose_packing
+from service.training.memory import limit_memory, out_of_memory, peak_memory_bytes
+from service.training.models import choose_place, load_base, load_tokenizer
 from service.training.order import checkpoint_steps
+from service.training.plan import Plan, total_steps
 from service.training.progress import Progress
-from service.training.protocol import Started, Stopped, Succeeded, Warned
+from service.training.protocol import Noted, Started, Stopped, Succeeded, Warned
+from service.training.selection import Selection
+from service.training.sft import SupervisedTrainer
 from service.training.spec import TrainSpec
 from service.training.tokens import ChatEncoder
-from service.training.trainer import (
-    AdapterTrainer,
-    Plan,
-    checkpoint_folder,
-    save_adapter,
-    total_steps,
-)
+from service.training.trainer import AdapterTrainer, checkpoint_folder
+from service.training.warm_start import ADAPTER_WEIGHTS, lora_shape, named_base
 
 log: Final = logging.getLogger(__name__)
 
@@ -49,58 +44,64 @@ def run(
     Raises `TrainingFailure`, and whatever a library raises.
     """
     _quieten_libraries()
+    place = choose_place()
+    limit_memory(spec.max_memory_bytes, place.device)
+    shape = lora_shape(spec)
+    _check_base_of_warm_start(spec, channel)
     tokenizer = load_tokenizer(spec)
     enter("tokenising the data")
-    encoder = ChatEncoder(tokenizer, spec.max_seq_length)
-    training = _encode(spec.training_file, encoder, spec, channel, param="training_file")
-    validation = (
-        _encode(spec.validation_file, encoder, spec, channel, param="validation_file")
-        if spec.validation_file
-        else Corpus(samples=(), chats=0, warnings=())
-    )
+    data = load_data(spec, ChatEncoder(tokenizer, spec.max_seq_length), channel)
+    packing = _choose_packing(spec, data, channel)
     identity = identify(
         spec,
-        data=training.digest(),
-        total_steps=total_steps(spec, len(training.samples)),
+        lora=shape,
+        packing=packing,
+        data=data.training.digest(),
+        total_steps=total_steps(spec, len(data.training.samples)),
     )
     sealed = open_checkpoint(spec.resume_from, identity) if spec.resume_from else None
     if flag.is_set():
         return _stopped_early(spec, sealed)
 
     enter("loading the base model")
-    place = choose_place()
     base = load_base(spec, place)
     set_seed(spec.seed)
-    model = add_adapter(base, spec)
+    model = add_adapter(base, spec, shape)
     plan = Plan(
         spec=spec,
         run=identity,
-        training=training.samples,
-        validation=validation.samples,
-        packing=spec.packing and _can_pack(model, channel),
+        training=data.training.samples,
+        validation=data.validation.samples,
+        packing=packing and _can_pack(model, channel),
         place=place,
     )
     progress = Progress(channel, flag, checkpoint_steps(identity.total_steps, spec.n_checkpoints))
-    trainer = AdapterTrainer(model, plan, tokenizer, flag, [progress])
+    kind = PreferenceTrainer if spec.method == "dpo" else SupervisedTrainer
+    trainer = kind(model, plan, tokenizer, flag, [progress])
     trainer.remove_callback(PrinterCallback)
     progress.attach(trainer)
     trainer.trained_tokens = sealed.trained_tokens if sealed else 0
-    channel.send(_started(plan, training, sealed, place, model))
+    channel.send(_started(plan, data, sealed, model))
     if flag.is_set():
         return _stopped_early(spec, sealed)
 
     enter("training")
-    trainer.train(resume_from_checkpoint=str(spec.resume_from) if spec.resume_from else None)
-    step = trainer.state.global_step
-    if step < identity.total_steps:
+    try:
+        if sealed and _is_over(trainer, sealed.step):
+            step = sealed.step
+        elif flag.is_set():
+            return _stopped_early(spec, sealed)
+        else:
+            step = _train(trainer)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise out_of_memory(spec, trainer.part_shape, place.device) from error
+        raise
+    if step < identity.total_steps and not trainer.selection.is_over:
         return Stopped(step=step, path=str(checkpoint_folder(spec.output_dir, step)))
 
     enter("saving the adapter")
-    return Succeeded(
-        adapter_path=str(_save_result(model, spec.output_dir)),
-        trained_tokens=trainer.trained_tokens,
-        final_step=step,
-    )
+    return _succeeded(trainer, step, channel)
 
 
 def _quieten_libraries() -> None:
@@ -109,21 +110,34 @@ def _quieten_libraries() -> None:
     datasets.disable_progress_bars()
 
 
-def _encode(
-    path: Path, encoder: ChatEncoder, spec: TrainSpec, channel: Channel, *, param: str
-) -> Corpus:
-    corpus = encode_corpus(read_chats(path, param=param), encoder, spec.max_seq_length)
-    for warning in corpus.warnings:
-        channel.send(warning)
-    if not corpus.samples:
-        raise TrainingFailure(
-            "invalid_training_file",
-            f"None of the {corpus.chats} rows holds an assistant token to learn from, as the "
-            f"chat template of '{spec.base_model}' renders them within "
-            f"{spec.max_seq_length} tokens.",
-            param=param,
+def _check_base_of_warm_start(spec: TrainSpec, channel: Channel) -> None:
+    if spec.warm_start is None:
+        return
+    named = named_base(spec.warm_start)
+    if named != spec.base_model:
+        channel.send(
+            Warned(
+                code="warm_start_base_differs",
+                message="The adapter to start from names another base model than "
+                f"'{spec.base_model}'. On other weights than its own it says nothing useful.",
+            )
         )
-    return corpus
+
+
+def _choose_packing(spec: TrainSpec, data: Data, channel: Channel) -> bool:
+    if spec.packing != "auto":
+        return spec.packing
+    if spec.method == "dpo":
+        packing, reason = False, "Pairs are not packed but batched by length."
+    else:
+        packing, reason = choose_packing(
+            [sample.length for sample in data.training.samples],
+            batch_size=spec.batch_size,
+            budget=spec.tokens_at_once,
+            seed=spec.seed,
+        )
+    channel.send(Noted(code="packing", message=reason))
+    return packing
 
 
 def _can_pack(model: Any, channel: Channel) -> bool:
@@ -139,18 +153,17 @@ def _can_pack(model: Any, channel: Channel) -> bool:
     return False
 
 
-def _started(
-    plan: Plan, training: Corpus, sealed: Seal | None, place: Place, model: Any
-) -> Started:
+def _started(plan: Plan, data: Data, sealed: Seal | None, model: Any) -> Started:
     return Started(
         total_steps=plan.run.total_steps,
         examples=len(plan.training),
         validation_examples=len(plan.validation),
-        supervised_tokens=training.supervised_tokens,
-        device=place.device,
-        dtype=place.dtype_name,
+        supervised_tokens=data.training.supervised_tokens,
+        device=plan.place.device,
+        dtype=plan.place.dtype_name,
         resumed_step=sealed.step if sealed else 0,
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        packing=plan.packing,
     )
 
 
@@ -158,6 +171,60 @@ def _stopped_early(spec: TrainSpec, sealed: Seal | None) -> Stopped:
     return Stopped(
         step=sealed.step if sealed else 0,
         path=str(spec.resume_from) if sealed else None,
+    )
+
+
+def _is_over(trainer: AdapterTrainer, step: int) -> bool:
+    """Takes up what the checkpoint of `step` knows of the evaluations. Whether they end the
+    run."""
+    spec, checkpoint = trainer.plan.spec, trainer.plan.spec.resume_from
+    if not spec.selects or checkpoint is None:
+        return False
+    weights = checkpoint / ADAPTER_WEIGHTS
+    trainer.selection = Selection.read(checkpoint, weights, trainer.best_weights)
+    due = checkpoint_steps(trainer.plan.run.total_steps, spec.n_checkpoints)
+    is_behind = step in due and trainer.selection.evaluated_step < step
+    if is_behind or trainer.selection.is_over:
+        load_weights(trainer.model, weights)
+    if is_behind:
+        trainer.catch_up(step)
+    return trainer.selection.is_over
+
+
+def _train(trainer: AdapterTrainer) -> int:
+    """Trains to the end, to a stop command, or to where the validation loss says; returns the
+    step."""
+    resume_from = trainer.plan.spec.resume_from
+    trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    return int(trainer.state.global_step)
+
+
+def _succeeded(trainer: AdapterTrainer, step: int, channel: Channel) -> Succeeded:
+    spec, selection = trainer.plan.spec, trainer.selection
+    if selection.is_over and spec.early_stopping:
+        message = (
+            f"Training ended at step {step} of {trainer.plan.run.total_steps}: the validation "
+            f"loss has not fallen by more than {spec.early_stopping.min_delta:g} below "
+            f"{selection.bar:.4f} in {selection.stale} evaluations."
+        )
+        channel.send(Noted(code="stopped_early", message=message))
+    adapter_step = step
+    if spec.keep_best and selection.best_step is not None:
+        adapter_step = selection.best_step
+        message = (
+            f"The adapter of step {adapter_step} is kept: its validation loss of "
+            f"{selection.best_loss:.4f} is the lowest of all evaluations."
+        )
+        channel.send(Noted(code="best_kept", message=message))
+        if adapter_step != step:
+            load_weights(trainer.model, trainer.best_weights)
+    return Succeeded(
+        adapter_path=str(_save_result(trainer.model, spec.output_dir)),
+        trained_tokens=trainer.trained_tokens,
+        final_step=step,
+        adapter_step=adapter_step,
+        stopped_early=selection.is_over,
+        peak_memory_bytes=peak_memory_bytes(trainer.plan.place.device),
     )
 
 

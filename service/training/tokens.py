@@ -58,6 +58,42 @@ class Sample:
     labels: array[int]
     supervised: int
 
+    @property
+    def rows(self) -> tuple[Sample, ...]:
+        """The sequences that go through the model together."""
+        return (self,)
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest of `rows`."""
+        return len(self.input_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The better and the worse answer to one prompt, each with its prompt."""
+
+    better: Sample
+    worse: Sample
+
+    @property
+    def rows(self) -> tuple[Sample, ...]:
+        """Both sequences, the better first."""
+        return (self.better, self.worse)
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longer one."""
+        return max(self.better.length, self.worse.length)
+
+    @property
+    def supervised(self) -> int:
+        return self.better.supervised + self.worse.supervised
+
+
+# What a run learns from, one by one: a sample of method sft, a pair of method dpo.
+Example = Sample | Pair
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:

@@ -1,9 +1,10 @@
-"""TRL's SFTTrainer with our data, our loss bookkeeping and our checkpoints.
+"""What both methods add to TRL's trainers: our data, our bookkeeping and our checkpoints.
 
-The loop, the optimizer, gradient accumulation, mixed precision and resuming are TRL's and
-transformers'. What differs: samples come tokenised and labelled; the order is a function of
-the seed; the loss and the accuracy of a step are means over its supervised tokens; validation
-can be interrupted; a checkpoint holds the adapter alone and is sealed.
+The loop, the optimizer, mixed precision and resuming are TRL's and transformers'. What
+differs: examples come tokenised and labelled; the order is a function of the seed; a batch
+goes through the model in parts of a token budget; the figures of a step are means over its
+tokens or pairs; validation can be interrupted and can end the run; a checkpoint holds the
+adapter alone and is sealed.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 import functools
 import math
 import os
+import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,87 +21,83 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Sampler
-from transformers import PreTrainedTokenizerBase, TrainerCallback
-from trl.trainer.sft_config import SFTConfig
-from trl.trainer.sft_trainer import SFTTrainer
+from transformers import Trainer, TrainerCallback
 
 from service.training import head
-from service.training.batches import Packed, Padded, to_dataset
+from service.training.adapters import save_adapter, start_from
+from service.training.batches import Packed, Padded, PaddedPairs, to_dataset
 from service.training.channel import StopFlag
-from service.training.checkpoints import RunIdentity, are_finite, seal
+from service.training.checkpoints import are_finite, seal
 from service.training.failures import TrainingFailure
 from service.training.metrics import Tally
-from service.training.models import Place, keep_adapter_in_fp32
-from service.training.order import epoch_order, micro_batch_size
+from service.training.models import keep_adapter_in_fp32
+from service.training.order import epoch_order
+from service.training.plan import Plan
 from service.training.schedule import rate_factor
-from service.training.spec import TrainSpec
-from service.training.tokens import Sample
+from service.training.selection import Selection
+from service.training.tokens import Pair
+from service.training.warm_start import ADAPTER_WEIGHTS
 
 # Validation rows at a checkpoint in the middle of the run; the last scores all.
 VALIDATION_ROWS: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A run, ready to begin: the samples and how they are laid out."""
+class AdapterTrainer(Trainer):
+    """Trains the adapter of a `PeftModel` on a `Plan`: stands before TRL's trainer among the
+    bases of `SupervisedTrainer` and `PreferenceTrainer`, which bring `compute_loss`.
 
-    spec: TrainSpec
-    run: RunIdentity
-    training: tuple[Sample, ...]
-    validation: tuple[Sample, ...]
-    packing: bool
-    place: Place
-
-    @property
-    def lengths(self) -> list[int]:
-        return [len(sample.input_ids) for sample in self.training]
-
-
-def total_steps(spec: TrainSpec, samples: int) -> int:
-    """Optimizer steps of the whole run."""
-    return math.ceil(samples / spec.batch_size) * spec.n_epochs
-
-
-class AdapterTrainer(SFTTrainer):
-    """Trains the adapter of a `PeftModel` on a `Plan`. Raises `TrainingFailure` (nan_loss)."""
+    Raises `TrainingFailure` (loss_not_finite).
+    """
 
     def __init__(
         self,
         model: Any,
         plan: Plan,
-        tokenizer: PreTrainedTokenizerBase,
         flag: StopFlag,
+        *,
+        args: Any,
+        tokenizer: Any,
         callbacks: list[TrainerCallback],
     ) -> None:
         self.plan = plan
         self._adapted = model
+        self._flag = flag
         self.tally = Tally()
         self.trained_tokens = 0
-        self._flag = flag
-        capacity = max(plan.spec.max_seq_length, 1)
+        self.selection = Selection()
+        self.part_shape = (0, 0)  # of the last part: rows, positions a row
         super().__init__(
             model=model,
-            args=_arguments(plan),
-            data_collator=Packed(capacity) if plan.packing else Padded(),
+            args=args,
+            data_collator=_collator(plan),
             train_dataset=to_dataset(plan.training),
             processing_class=tokenizer,
             callbacks=callbacks,
         )
-        # compute_loss divides by the supervised tokens of the whole batch, accumulated or not.
+        # A batch is one step, and compute_loss divides by the units of all its parts.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
         keep_adapter_in_fp32(model)
+        start_from(model, plan.spec)
         base = model.get_base_model()
         if head.can_use_cpu_head(base):
             head.use_cpu_head(base)
-        by_length = sorted(plan.validation, key=lambda sample: len(sample.input_ids))
-        self._all_validation = to_dataset(by_length) if by_length else None
+        self._prepare_validation()
+
+    def _prepare_validation(self) -> None:
+        rows = sorted(self.plan.validation, key=lambda example: example.length)
+        self._all_validation = to_dataset(rows) if rows else None
         self._some_validation = self._all_validation
-        if self._all_validation and len(plan.validation) > VALIDATION_ROWS:
-            share = len(by_length) / VALIDATION_ROWS
+        if self._all_validation and len(rows) > VALIDATION_ROWS and not self.plan.spec.selects:
+            share = len(rows) / VALIDATION_ROWS
             self._some_validation = self._all_validation.select(
                 [int(row * share) for row in range(VALIDATION_ROWS)]
             )
+
+    @property
+    def best_weights(self) -> Path:
+        """Where the weights of the best evaluation are kept, with `keep_best`."""
+        return self.plan.spec.output_dir / "best" / ADAPTER_WEIGHTS
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return _Order(self.plan)
@@ -113,101 +110,121 @@ class AdapterTrainer(SFTTrainer):
         self._created_lr_scheduler = True
         return self.lr_scheduler
 
-    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
-        loss: Tensor = super().training_step(*args, **kwargs)
-        if not loss.isfinite():
-            raise self._nan_loss()
-        return loss
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted."""
+        return 0
 
-    def compute_loss(
-        self,
-        model: Any,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> Tensor:
-        """The mean loss over the supervised tokens of the whole batch; counts what it saw.
+        """Forward and backward of one batch, part after part."""
+        total: Tensor | float = 0.0
+        for part in inputs["parts"]:
+            self.part_shape = tuple(part["input_ids"].shape)
+            loss = super().training_step(model, part, num_items_in_batch=inputs["units"])
+            if not loss.isfinite():
+                raise self._not_finite()
+            total = total + loss
+        return torch.as_tensor(total)
 
-        On CUDA TRL's fused head answers, on a CPU ours.
-        """
-        tokens = int(inputs.pop("token_count"))
-        outputs = model(**inputs, use_cache=False, fused_lm_head=True)
-        loss_sum = -outputs.log_probs.sum()
-        supervised = int(outputs.label_mask.sum())
-        self.tally.add(
-            loss_sum=loss_sum.item(),
-            correct=int(outputs.is_top1.sum()),
-            supervised=supervised,
-            tokens=tokens,
-        )
-        loss: Tensor = loss_sum / (supervised if num_items_in_batch is None else num_items_in_batch)
-        return loss
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm = super()._clip_grad_norm(model)
+        if not torch.as_tensor(norm).isfinite():
+            # Before the optimizer's step: the weights are still whole, but no step follows.
+            raise self._not_finite()
+        return norm
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Scores the validation rows: some of them in mid-run, all at the end.
+        """Scores the validation rows: some of them in mid-run, all at the end and where their
+        loss decides something.
 
         The callbacks get `valid_*` and, where all rows were scored, `full_valid_*`; nothing
         where a stop command came in between.
         """
         is_last = self.state.global_step >= self.state.max_steps
-        found = self._score(self._some_validation)
+        found = self._score(self._some_validation, "valid_")
         if self._flag.is_set():
             self.control.should_training_stop = True
-        if found and (is_last or self._some_validation is self._all_validation):
-            every = self._score(self._all_validation) if is_last else found
-            found |= {f"full_{name}": value for name, value in every.items()}
+        if found and self._some_validation is self._all_validation:
+            found |= {f"full_{name}": value for name, value in found.items()}
+        elif found and is_last:
+            found |= self._score(self._all_validation, "full_valid_")
+        self.select(found, self.state.global_step)
         self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
         return found
 
-    @torch.no_grad()
-    def _score(self, rows: Any) -> dict[str, float]:
+    def select(self, found: dict[str, float], step: int) -> None:
+        """Lets an evaluation of all rows decide what the spec leaves to it."""
+        spec = self.plan.spec
+        if not spec.selects or "full_valid_loss" not in found:
+            return
+        is_best = self.selection.observe(step, found["full_valid_loss"], spec.early_stopping)
+        if is_best and spec.keep_best:
+            save_adapter(self._adapted, self.best_weights.parent)
+        if self.selection.is_over:
+            self.control.should_training_stop = True
+
+    def catch_up(self, step: int) -> None:
+        """Makes the evaluation that a stop command cut short, after the adapter of the
+        checkpoint of `step` was loaded."""
+        found = self._score(self._all_validation, "full_valid_")
+        self.select(found, step)
+
+    def _score(self, rows: Any, prefix: str) -> dict[str, float]:
         if rows is None:
             return {}
         training, self.tally = self.tally, Tally()
         self._adapted.eval()
         try:
-            size = self.args.per_device_train_batch_size
-            for start in range(0, len(rows), size):
-                if self._flag.is_set():
-                    return {}
-                batch = [rows[row] for row in range(start, min(start + size, len(rows)))]
-                self.compute_loss(self._adapted, self._prepare_inputs(self.data_collator(batch)))
-            return {
-                "valid_loss": self.tally.loss,
-                "valid_mean_token_accuracy": self.tally.accuracy,
-            }
+            # Trainer has the forward do so itself once training has begun, not in `catch_up`.
+            with torch.no_grad(), self.accelerator.autocast():
+                is_whole = self._tally_all(rows)
+            if not math.isfinite(self.tally.loss_sum):
+                raise self._not_finite()
+            return self.tally.metrics(prefix) if is_whole else {}
         finally:
             self.tally = training
 
+    def _tally_all(self, rows: Any) -> bool:
+        """Whether no stop command came in between."""
+        size = self.plan.spec.batch_size
+        for start in range(0, len(rows), size):
+            batch = [rows[row] for row in range(start, min(start + size, len(rows)))]
+            for part in self.data_collator(batch)["parts"]:
+                if self._flag.is_set():
+                    return False
+                self.compute_loss(self._adapted, self._prepare_inputs(part))
+        return True
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        step = self.state.global_step
         if not are_finite([p for p in self._adapted.parameters() if p.requires_grad]):
-            raise self._nan_loss()
-        # Past TRL's own, which writes a model card.
-        super(SFTTrainer, self)._save_checkpoint(model, trial)
-        seal(
-            checkpoint_folder(self.plan.spec.output_dir, self.state.global_step),
-            self.plan.run,
-            step=self.state.global_step,
-            trained_tokens=self.trained_tokens,
-        )
+            raise self._not_finite()
+        folder = checkpoint_folder(self.plan.spec.output_dir, step)
+        try:
+            # Past TRL's own, which writes a model card.
+            Trainer._save_checkpoint(self, model, trial)  # noqa: SLF001
+            if self.plan.spec.selects:
+                self.selection.write(folder, step, self.best_weights)
+            seal(folder, self.plan.run, step=step, trained_tokens=self.trained_tokens)
+        except BaseException:
+            # Half a checkpoint is of no use, and its room may be wanted for what went wrong.
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        save_adapter(self._adapted, Path(output_dir or self.plan.spec.output_dir), state_dict)
+        save_adapter(self._adapted, Path(output_dir or self.plan.spec.output_dir))
 
-    def _nan_loss(self) -> TrainingFailure:
+    def _not_finite(self) -> TrainingFailure:
+        spec = self.plan.spec
         return TrainingFailure(
-            "nan_loss",
-            f"The loss is not a number any more at step {self.state.global_step + 1}. Lower the "
-            "learning rate, and look for broken rows in the training file.",
+            "loss_not_finite",
+            f"The loss or its gradient is not a finite number at step "
+            f"{self.state.global_step + 1} of {self.plan.run.total_steps}. Nothing of it was "
+            f"saved. Lower the learning rate (it is {spec.learning_rate:g}; try "
+            f"{spec.learning_rate / 10:g}), and look for broken rows in the training file.",
             param="hyperparameters.learning_rate_multiplier",
         )
-
-
-def save_adapter(model: Any, folder: Path, state_dict: Any = None) -> None:
-    """Writes adapter_config.json and adapter_model.safetensors, and nothing else."""
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder, state_dict=state_dict, save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)
 
 
 def checkpoint_folder(output_dir: str | os.PathLike[str], step: int) -> Path:
@@ -215,57 +232,32 @@ def checkpoint_folder(output_dir: str | os.PathLike[str], step: int) -> Path:
     return Path(output_dir) / f"checkpoint-{step}"
 
 
+def _collator(plan: Plan) -> Packed | Padded | PaddedPairs:
+    budget = plan.spec.tokens_at_once
+    if isinstance(plan.training[0], Pair):
+        return PaddedPairs(budget)
+    return Packed(budget) if plan.packing else Padded(budget)
+
+
 class _Order(Sampler[int]):
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._lengths = [example.length for example in plan.training]
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._plan.training)
+        return len(self._lengths)
 
     def __iter__(self) -> Iterator[int]:
         spec = self._plan.spec
         order: Sequence[int] = epoch_order(
-            self._plan.lengths,
+            self._lengths,
             batch_size=spec.batch_size,
             seed=spec.seed,
             epoch=self._epoch,
             by_length=not self._plan.packing,
         )
         return iter(order)
-
-
-def _arguments(plan: Plan) -> SFTConfig:
-    spec = plan.spec
-    at_once = micro_batch_size(spec.batch_size, max(plan.lengths), spec.tokens_at_once)
-    return SFTConfig(
-        output_dir=str(spec.output_dir),
-        seed=spec.seed,
-        data_seed=spec.seed,
-        num_train_epochs=spec.n_epochs,
-        per_device_train_batch_size=at_once,
-        gradient_accumulation_steps=spec.batch_size // at_once,
-        learning_rate=spec.learning_rate,
-        weight_decay=0.0,
-        max_grad_norm=1.0,
-        bf16=plan.place.dtype == torch.bfloat16,
-        use_cpu=plan.place.device == "cpu",
-        gradient_checkpointing=spec.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
-        max_length=None,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        remove_unused_columns=False,
-        # When to log, to evaluate and to save is the callback's business.
-        logging_strategy="no",
-        eval_strategy="no",
-        save_strategy="no",
-        logging_nan_inf_filter=False,
-        report_to="none",
-        push_to_hub=False,
-        disable_tqdm=True,
-        dataloader_num_workers=0,
-        dataloader_pin_memory=plan.place.device == "cuda",
-    )

@@ -152,7 +152,7 @@ async def _joined(
             writer,
             [sha256] if md5 is None else [sha256, whole],
             max_bytes=upload.bytes,
-            too_large=TooLarge("The parts are larger than they were."),
+            too_large=TooLarge("The parts in storage are larger than those that were sent."),
         )
         if size != upload.bytes:
             raise StorageError(f"parts of {upload.id} have lost bytes in storage")

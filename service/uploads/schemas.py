@@ -63,10 +63,8 @@ class UploadObject(BaseModel):
     @classmethod
     def of(cls, upload: UploadRecord, file: FileRecord | None = None) -> UploadObject:
         """The wire form of a record, with the file that it became."""
-        return cls(
-            **{name: getattr(upload, name) for name in cls.model_fields if hasattr(upload, name)},
-            file=None if file is None else FileObject.of(file),
-        )
+        made = cls.model_validate(upload, from_attributes=True)
+        return made.model_copy(update={"file": file and FileObject.of(file)})
 
 
 class UploadPartObject(BaseModel):

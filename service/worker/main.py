@@ -24,6 +24,7 @@ from service.curation.check import CheckFile
 from service.curation.cleaning import MakeCleaning
 from service.curation.curate import Curate
 from service.curation.records import FUNCTION, Kind
+from service.curation.measure import MakeMeasure
 from service.curation.report import MakeReport
 from service.files.records import Files
 from service.jobs.prepare import PrepareJob
@@ -68,6 +69,7 @@ class WorkerProcess:
             {
                 Kind.REPORT: MakeReport(files, catalogue, settings),
                 Kind.CLEANING: MakeCleaning(files, settings),
+                Kind.MEASURE: MakeMeasure(files, catalogue, settings),
             },
         )
         self._prepare_job = PrepareJob(jobs, files, catalogue, leases, settings)

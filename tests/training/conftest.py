@@ -205,3 +205,27 @@ def whole_run(
         trainer = begin(make_spec(folder / "out", validation_file=validation))
         assert trainer.wait() == 0, trainer.log.read_text()
     return trainer
+
+
+def write_preferences(path: Path, count: int) -> Path:
+    """A preference file of uneven length: the better answer speaks like a sailor."""
+    rows = [
+        {
+            "input": {"messages": [{"role": "user", "content": f"What is {n} and {n}?"}]},
+            "preferred_output": [
+                {"role": "assistant", "content": f"Aye, {'well, ' * (n % 4)}it is {2 * n}."}
+            ],
+            "non_preferred_output": [
+                {"role": "assistant", "content": f"The sum is {2 * n}{'.' * (n % 3)}"}
+            ],
+        }
+        for n in range(count)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def few_preferences(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve preferences of uneven length."""
+    return write_preferences(tmp_path_factory.mktemp("preferences") / "few.jsonl", 12)

@@ -3,8 +3,14 @@ from array import array
 import pytest
 import torch
 
-from service.training.batches import Packed, Padded, keeps_rows_apart, pack, to_dataset
-from service.training.tokens import IGNORED, Sample
+from service.training.batches import (
+    Packed,
+    Padded,
+    PaddedPairs,
+    keeps_rows_apart,
+    to_dataset,
+)
+from service.training.tokens import IGNORED, Pair, Sample
 
 
 def sample(*ids, learned):
@@ -27,58 +33,91 @@ def model(tiny_model_path):
     return loaded.eval()
 
 
+PAIRS = [Pair(SAMPLES[0], SAMPLES[1]), Pair(SAMPLES[1], SAMPLES[2])]
+
+
 def rows(*picked):
     dataset = to_dataset(SAMPLES)
     return [dataset[index] for index in picked]
 
 
 def test_padded_rows_end_in_ignored_labels():
-    batch = Padded()(rows(0, 1))
-    assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 9], [11, 12, 0, 0, 0]]
-    assert batch["labels"].tolist() == [
+    batch = Padded(10)(rows(1, 0))
+    (part,) = batch["parts"]
+    assert part["input_ids"].tolist() == [[5, 6, 7, 8, 9], [11, 12, 0, 0, 0]]
+    assert part["labels"].tolist() == [
         [IGNORED, IGNORED, IGNORED, 8, 9],
         [IGNORED, 12, IGNORED, IGNORED, IGNORED],
     ]
-    assert batch["token_count"] == 7
+    assert part["token_count"] == 7
+    assert batch["units"] == 3
+
+
+def test_a_batch_beyond_the_budget_comes_in_parts():
+    batch = Padded(9)(rows(0, 1, 2))
+    assert [part["input_ids"].tolist() for part in batch["parts"]] == [
+        [[5, 6, 7, 8, 9]],
+        [[21, 22, 23, 24], [11, 12, 0, 0]],
+    ]
+    assert batch["units"] == 6
 
 
 def test_packed_rows_hold_whole_samples_with_their_own_positions():
-    batch = Packed(7)(rows(0, 1, 2))
-    assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 9, 11, 12], [21, 22, 23, 24, 0, 0, 0]]
-    assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 4, 0, 1], [0, 1, 2, 3, 0, 1, 2]]
-    starts = batch["position_ids"] == 0
-    assert batch["labels"][starts].tolist() == [IGNORED] * 4
-    assert batch["token_count"] == 11
+    batch = Packed(100)(rows(1, 2, 0))
+    (part,) = batch["parts"]
+    assert part["input_ids"].tolist() == [[5, 6, 7, 8, 9], [21, 22, 23, 24, 0], [11, 12, 0, 0, 0]]
+    long = sample(*range(50, 57), learned=3)
+    dataset = to_dataset([long, *SAMPLES])
+    (part,) = Packed(100)([dataset[index] for index in range(4)])["parts"]
+    assert part["input_ids"].tolist() == [
+        [50, 51, 52, 53, 54, 55, 56],
+        [5, 6, 7, 8, 9, 11, 12],
+        [21, 22, 23, 24, 0, 0, 0],
+    ]
+    assert part["position_ids"].tolist()[1:] == [[0, 1, 2, 3, 4, 0, 1], [0, 1, 2, 3, 0, 1, 2]]
+    starts = part["position_ids"] == 0
+    assert part["labels"][starts].tolist() == [IGNORED] * 5
+    assert part["token_count"] == 18
 
 
-def test_packing_is_best_fit_in_decreasing_length():
-    lengths = [2, 7, 3, 5, 4, 9]
-    assert pack(lengths, 10) == [[5], [1, 2], [3, 4], [0]]
-
-
-def test_a_sample_longer_than_the_capacity_has_a_row_of_its_own():
-    assert pack([12, 3], 10) == [[0], [1]]
+def test_pairs_are_rows_of_better_then_worse_answers():
+    dataset = to_dataset(PAIRS)
+    batch = PaddedPairs(100)([dataset[0], dataset[1]])
+    (part,) = batch["parts"]
+    assert part["input_ids"].tolist() == [
+        [5, 6, 7, 8, 9],
+        [11, 12, 0, 0, 0],
+        [11, 12, 0, 0, 0],
+        [21, 22, 23, 24, 0],
+    ]
+    assert batch["units"] == 2
+    one_each = PaddedPairs(12)([dataset[0], dataset[1]])
+    assert [len(part["input_ids"]) for part in one_each["parts"]] == [2, 2]
+    assert one_each["units"] == 2
 
 
 def losses(model, batch):
+    return torch.cat([part_losses(model, part) for part in batch["parts"]]).sort().values
+
+
+def part_losses(model, batch):
     batch.pop("token_count")
     labels = batch.pop("labels")
     logits = model(**batch, use_cache=False).logits[:, :-1]
     mask = labels[:, 1:] != IGNORED
-    return (
-        torch.nn.functional.cross_entropy(
-            logits[mask].float(), labels[:, 1:][mask], reduction="none"
-        )
-        .sort()
-        .values
+    return torch.nn.functional.cross_entropy(
+        logits[mask].float(), labels[:, 1:][mask], reduction="none"
     )
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("layout", [Padded(), Packed(7), Packed(64)], ids=["padded", "7", "64"])
+@pytest.mark.parametrize("layout", [Padded(64), Padded(5), Packed(5), Packed(64)])
 def test_every_layout_gives_the_losses_of_each_sample_alone(model, layout):
-    alone = torch.cat([losses(model, Padded()(rows(index))) for index in range(3)]).sort().values
-    together = losses(model, layout(rows(0, 1, 2)))
+    long = sample(*range(50, 57), learned=3)
+    dataset = to_dataset([long, *SAMPLES])
+    examples = [dataset[index] for index in range(4)]
+    alone = torch.cat([losses(model, Padded(64)([one])) for one in examples]).sort().values
+    together = losses(model, layout(examples))
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
 

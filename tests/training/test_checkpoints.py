@@ -105,6 +105,16 @@ def test_weights_that_are_no_numbers(checkpoint, run):
     assert "not finite" in refusal(checkpoint, run)
 
 
+def test_an_optimizer_state_that_is_no_numbers(checkpoint, run):
+    path = checkpoint / "optimizer.pt"
+    content = torch.load(path, weights_only=True)
+    next(iter(content["state"].values()))["exp_avg"][0, 0] = torch.inf
+    torch.save(content, path)
+    (checkpoint / SEAL_NAME).unlink()
+    seal(checkpoint, run, step=8, trained_tokens=1)
+    assert "optimizer state is not finite" in refusal(checkpoint, run)
+
+
 @pytest.mark.parametrize(
     ("change", "value"), [("seed", 6), ("data", "0" * 64), ("batch_size", 4), ("total_steps", 99)]
 )

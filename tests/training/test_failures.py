@@ -56,5 +56,5 @@ def test_the_text_of_an_unknown_exception_is_not_told():
 
 
 def test_a_known_failure_stays_itself():
-    failure = TrainingFailure("nan_loss", "x")
+    failure = TrainingFailure("loss_not_finite", "x")
     assert classify(failure, doing="training", output_dir=Path("/")) is failure

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from service.training.order import checkpoint_steps, epoch_order, micro_batch_size
+from service.training.order import checkpoint_steps, epoch_order
 
 CHANCE = random.Random(1)
 LENGTHS = [CHANCE.randint(5, 400) for _ in range(1003)]
@@ -42,14 +42,6 @@ def test_fewer_samples_than_a_batch():
         1,
         2,
     ]
-
-
-@pytest.mark.parametrize(
-    ("batch_size", "longest", "size"),
-    [(8, 100, 8), (8, 600, 4), (8, 5000, 1), (7, 1000, 1), (1, 9, 1)],
-)
-def test_a_batch_is_split_into_equal_parts_that_fit(batch_size, longest, size):
-    assert micro_batch_size(batch_size, longest, 4096) == size
 
 
 @pytest.mark.parametrize(

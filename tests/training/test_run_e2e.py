@@ -135,8 +135,12 @@ def test_a_loss_that_is_no_number_fails_and_leaves_no_checkpoint(start, tiny_spe
     trainer = start(tiny_spec.model_copy(update={"learning_rate": 1e30}))
     assert trainer.wait() == 1
     (failed,) = trainer.of(Failed)
-    assert failed.code == "nan_loss"
+    assert failed.code == "loss_not_finite"
+    assert "at step 2 of 12" in failed.message
+    assert "try 1e+29" in failed.message
     assert trainer.of(CheckpointSaved) == []
+    assert not list(tiny_spec.output_dir.glob("checkpoint-*"))
+    assert not (tiny_spec.output_dir / "adapter").exists()
 
 
 def test_a_damaged_checkpoint_is_refused(whole_run, start, tiny_spec, tmp_path):

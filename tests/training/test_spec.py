@@ -39,3 +39,21 @@ def test_modules_that_cannot_be_served_are_refused(targets):
 def test_an_unknown_field_is_refused(tiny_spec):
     with pytest.raises(ValidationError):
         TrainSpec.model_validate(tiny_spec.model_dump() | {"learning_rat": 1})
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"beta": 0.1}, "beta belongs to"),
+        ({"method": "dpo", "packing": True}, "not packed"),
+        ({"method": "dpo", "beta": 2.5}, "less than or equal to 2"),
+        ({"keep_best": True}, "need a validation_file"),
+        ({"early_stopping": {"patience": 1}}, "need a validation_file"),
+        ({"early_stopping": {"patience": 0}, "validation_share": 0.1}, "greater than"),
+        ({"validation_share": 0.6}, "less than or equal to 0.5"),
+        ({"packing": "sometimes"}, "packing"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(tiny_spec, changes, why):
+    with pytest.raises(ValidationError, match=why):
+        TrainSpec.model_validate(tiny_spec.model_dump() | changes)

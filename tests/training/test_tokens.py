@@ -251,7 +251,7 @@ def test_warnings_count_and_name_lines_and_hold_no_text(tokenizer):
     long = chat(("user", "a"), ("assistant", "secret " * 300))
     rows = [at(1, fine), at(2, long), *(at(line, mute) for line in range(3, 18))]
     corpus = encode_corpus(rows, ChatEncoder(tokenizer, 100), 100)
-    assert corpus.chats == 17
+    assert corpus.rows == 17
     assert len(corpus.samples) == 2
     texts = {warning.code: warning.message for warning in corpus.warnings}
     assert set(texts) == {"rows_truncated", "rows_without_supervision"}

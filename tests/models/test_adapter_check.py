@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from service.inference.adapter_check import AdapterMismatch, BaseLayout, check_adapter
+from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 
 Q = "model.layers.0.self_attn.q_proj"
 

@@ -1,0 +1,75 @@
+"""The trainer as a child, watched: its messages, and how its memory grew."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from service.training import (
+    EXIT_SUCCEEDED,
+    Message,
+    Noted,
+    Started,
+    StepDone,
+    Succeeded,
+    TrainSpec,
+    parse_message,
+)
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@dataclass
+class Watched:
+    """A finished run. Times are seconds on the monotonic clock."""
+
+    messages: list[tuple[float, Message]] = field(default_factory=list)
+    baseline_bytes: int = 0
+
+    def of(self, kind: type[Message]) -> list[Message]:
+        return [message for _, message in self.messages if isinstance(message, kind)]
+
+    @property
+    def step_seconds(self) -> float:
+        """From the first step's begin to the last one's end."""
+        began = next(at for at, message in self.messages if isinstance(message, Started))
+        return max(at for at, message in self.messages if isinstance(message, StepDone)) - began
+
+    @property
+    def trained_tokens(self) -> int:
+        return self.of(StepDone)[-1].trained_tokens
+
+    @property
+    def peak_bytes(self) -> int:
+        return self.of(Succeeded)[0].peak_memory_bytes or 0
+
+    @property
+    def notes(self) -> str:
+        return " ".join(note.message for note in self.of(Noted))
+
+
+def train(spec: TrainSpec, *, environment: dict[str, str] | None = None) -> Watched:
+    """Runs the trainer to its end. Raises RuntimeError with its log where it fails."""
+    spec.output_dir.mkdir(parents=True, exist_ok=True)
+    spec_file, log = spec.output_dir / "spec.json", spec.output_dir / "trainer.log"
+    spec_file.write_text(spec.model_dump_json())
+    watched = Watched()
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service.training", str(spec_file)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            cwd=ROOT,
+            env=os.environ | (environment or {}),
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            watched.messages.append((time.monotonic(), parse_message(line)))
+        if process.wait() != EXIT_SUCCEEDED:
+            raise RuntimeError(f"{watched.messages[-1:]}\n{log.read_text()[-3000:]}")
+    return watched

@@ -1,0 +1,66 @@
+"""What one writes first with TRL: SFTTrainer with its defaults, as a process of its own.
+
+    python bench/training/plain.py MODEL_FOLDER ROWS.jsonl BATCH_SIZE RANK [--packing]
+
+Prints one JSON object: tokens (padding left out), seconds of train(), peak resident bytes.
+The loss is on the answers alone, which TRL does for rows of prompt and completion.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def main(model: str, rows: Path, batch_size: int, rank: int, *, packing: bool) -> None:
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import SFTConfig, SFTTrainer
+
+    chats = [json.loads(line)["messages"] for line in rows.read_text().splitlines()]
+    dataset = Dataset.from_list([{"prompt": c[:-1], "completion": c[-1:]} for c in chats])
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = SFTTrainer(
+            model=model,
+            args=SFTConfig(
+                output_dir=folder,
+                use_cpu=not torch.cuda.is_available(),  # TRL asks for it
+                num_train_epochs=1,
+                per_device_train_batch_size=batch_size,
+                packing=packing,
+                report_to="none",
+                save_strategy="no",
+                logging_strategy="no",
+                disable_tqdm=True,
+            ),
+            train_dataset=dataset,
+            peft_config=LoraConfig(
+                task_type="CAUSAL_LM", r=rank, lora_alpha=2 * rank, target_modules="all-linear"
+            ),
+        )
+        tokens = sum(len(row["input_ids"]) for row in trainer.train_dataset)
+        began = time.perf_counter()
+        trainer.train()
+        seconds = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    figures = {"tokens": tokens, "seconds": seconds, "peak_bytes": peak}
+    figures |= {"steps": trainer.state.global_step, "dtype": str(trainer.model.dtype)}
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    arguments = [a for a in sys.argv[1:] if a != "--packing"]
+    main(
+        arguments[0],
+        Path(arguments[1]),
+        int(arguments[2]),
+        int(arguments[3]),
+        packing="--packing" in sys.argv,
+    )

@@ -1,0 +1,81 @@
+"""Measures a file's rows in one base model's tokens, for a training's plan and estimate."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from service.config import Settings
+from service.core import ids
+from service.curation.desk import Desk, DeskFailed
+from service.curation.records import Kind, State, Task, Tasks
+from service.curation.scratch import fetch_rows
+from service.datasets.spec import TaskSpec
+from service.files.records import FileRecord, Files
+from service.models.catalogue import Catalogue
+
+
+class Measures(msgspec.Struct, frozen=True):
+    """As `service.datasets.measure.Measures`, which only a child process imports."""
+
+    rows: int
+    percentiles: list[int]
+    tokens: int
+    supervised_tokens: int
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row."""
+        return self.percentiles[100]
+
+    @property
+    def p95(self) -> int:
+        """Tokens that 95 of 100 rows do not exceed."""
+        return self.percentiles[95]
+
+
+def measure_task(file: FileRecord, model: str) -> Task:
+    """The task of measuring a checked file for a base model."""
+    view = msgspec.json.encode([file.meaning, model])
+    return Task(
+        id=ids.MEASURE + hashlib.sha256(view).hexdigest()[:32],
+        project_id=file.project_id,
+        created_at=ids.now_s(),
+        file_id=file.id,
+        kind=Kind.MEASURE,
+        options={"model": model},
+    )
+
+
+def measures_of(task: Task) -> Measures | None:
+    """What a finished task measured; None where it failed."""
+    done = task.state is State.COMPLETED and task.result is not None
+    return msgspec.convert(task.result, Measures) if done else None
+
+
+class MakeMeasure:
+    """The work of a measure task."""
+
+    def __init__(self, files: Files, catalogue: Catalogue, settings: Settings) -> None:
+        self._files = files
+        self._tasks = Tasks(files.redis)
+        self._catalogue = catalogue
+        self._desk = Desk(settings)
+
+    async def __call__(self, task: Task, file: FileRecord, folder: Path) -> None:
+        """Run the desk on the canonical rows, and finish. Raises DeskFailed."""
+        entry = self._catalogue.get(task.options["model"])
+        tokenizer = entry.path / "tokenizer.json" if entry is not None else None
+        if tokenizer is None or not tokenizer.is_file() or file.canonical is None:
+            raise DeskFailed("not_measurable", "The model's tokenizer or the rows are not there.")
+        spec = TaskSpec(
+            action="measure",
+            path=await fetch_rows(self._files.storage, file, folder / "rows.jsonl"),
+            rows=file.rows or 0,
+            tokenizers={task.options["model"]: tokenizer},
+            result=folder / "result.json",
+        )
+        made = await self._desk.run(spec, Measures)
+        await self._tasks.finish(task, result=msgspec.to_builtins(made))

@@ -1,0 +1,91 @@
+"""The passport beside each adapter: what it was made of, and by what.
+
+`passport.json` holds digests, not data: of the training rows, the base model's folder, the
+chat template and the order to the trainer; the versions of the libraries; the metrics. Two
+adapters with the same passport but for the time came of the same inputs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from service import __version__
+from service.models.catalogue import BaseModelEntry
+
+PASSPORT = "passport.json"
+_LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizers", "safetensors")
+_SMALL_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json")
+_TEMPLATES = ("chat_template.jinja", "tokenizer_config.json")
+_HEAD_BYTES = 1024 * 1024
+# Of the order: where things lie on this worker says nothing of the adapter.
+_PLACES = {"base_model_path", "training_file", "validation_file", "output_dir", "resume_from",
+           "warm_start", "attempt", "job_id", "max_memory_bytes"}  # fmt: skip
+
+
+def base_digest(folder: Path) -> str:
+    """A sha256 over the base model: its small files, and name, size and head of its weights.
+
+    The head of a safetensors file names every tensor with its shape and place; reading all
+    of a 16 GB model for each job would take longer than many jobs do.
+    """
+    digest = hashlib.sha256()
+    for name in _SMALL_FILES:
+        if (folder / name).is_file():
+            digest.update(name.encode() + b"\0" + (folder / name).read_bytes())
+    for weights in sorted(folder.glob("*.safetensors")):
+        with weights.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+        digest.update(f"{weights.name}\0{weights.stat().st_size}\0".encode() + head)
+    return digest.hexdigest()
+
+
+def template_digest(folder: Path) -> str | None:
+    """The sha256 of the chat template, wherever the folder keeps it; None without one."""
+    for name in _TEMPLATES:
+        file = folder / name
+        if not file.is_file():
+            continue
+        text = file.read_text("utf-8")
+        if name.endswith(".json"):
+            text = json.dumps(json.loads(text).get("chat_template"))
+        if text != "null":
+            return hashlib.sha256(text.encode()).hexdigest()
+    return None
+
+
+def write_passport(
+    folder: Path, *, entry: BaseModelEntry, spec_file: Path, data: dict[str, Any], run: Any
+) -> None:
+    """Write the passport of the adapter in `folder`.
+
+    data: file ids and digests by role. run: what the trainer said at its end.
+    """
+    spec = {k: v for k, v in json.loads(spec_file.read_text("utf-8")).items() if k not in _PLACES}
+    passport = {
+        "version": 1,
+        "base_model": {
+            "id": entry.id,
+            "sha256": base_digest(entry.path),
+            "chat_template_sha256": template_digest(entry.path),
+        },
+        "data": data,
+        "spec": spec,
+        "spec_sha256": hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest(),
+        "libraries": {"finetuned": __version__, **_versions()},
+        "run": run,
+    }
+    (folder / PASSPORT).write_text(json.dumps(passport, indent=2) + "\n", encoding="utf-8")
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

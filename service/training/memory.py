@@ -1,0 +1,69 @@
+"""How much memory the run may take, took, and what to do when that was not enough."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from service.training.failures import TrainingFailure
+from service.training.spec import TrainSpec
+
+_MIB: Final = 2**20
+
+
+def limit_memory(limit_bytes: int | None, device: str) -> None:
+    """Has allocations beyond the limit fail, so that the run can tell of it: on CUDA of the
+    device's memory, elsewhere of this process, once the libraries are loaded.
+
+    Linux can bound the address space that a process may write to, of which much is never
+    touched (1.5 GB of it after the imports, of which 0.6 are resident). So what is bounded is
+    how far it grows from here.
+    """
+    if limit_bytes is None:
+        return
+    if device == "cuda":
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, limit_bytes / total))
+    elif sys.platform == "linux":
+        status = Path("/proc/self/status").read_text()
+        data, resident = (
+            int(status.split(f"{name}:")[1].split()[0]) * 1024 for name in ("VmData", "VmRSS")
+        )
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (max(data + limit_bytes - resident, 0), hard))
+
+
+def peak_memory_bytes(device: str) -> int:
+    """The most that was allocated on the CUDA device, or resident of this process."""
+    if device == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def out_of_memory(spec: TrainSpec, part: tuple[int, int], device: str) -> TrainingFailure:
+    """The failure of a run whose `part` (rows, positions a row) did not fit."""
+    rows, width = part
+    rows_at_least = 2 if spec.method == "dpo" else 1
+    halved = max(rows * width // 2, rows_at_least * width) if rows > rows_at_least else None
+    had = f"{peak_memory_bytes(device) / _MIB:,.0f} MiB were in use"
+    if spec.max_memory_bytes:
+        had += f" of the {spec.max_memory_bytes / _MIB:,.0f} MiB allowed"
+    if not rows:
+        advice = 'Choose quantization "nf4", or take a smaller base model.'
+    elif halved:
+        advice = (
+            f"Set tokens_at_once to {halved} (it is {spec.tokens_at_once}), with the same result."
+        )
+    else:
+        advice = f"Set max_seq_length to {max(width // 2, 8)} (it is {spec.max_seq_length})."
+        if not spec.gradient_checkpointing:
+            advice = f"Set gradient_checkpointing. Else: {advice}"
+    return TrainingFailure(
+        "out_of_memory",
+        f"Not enough memory for {rows} rows of {width} tokens at once: {had}. {advice}",
+        suggested_tokens_at_once=halved,
+    )

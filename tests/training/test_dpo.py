@@ -1,0 +1,249 @@
+"""Direct Preference Optimization: the data, the loss, and whole runs."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from service.training import (
+    CheckpointSaved,
+    Failed,
+    Started,
+    StepDone,
+    Stopped,
+    Succeeded,
+    Warned,
+)
+from service.training.batches import PaddedPairs, to_dataset
+from service.training.chats import read_preferences
+from service.training.corpus import encode_corpus
+from service.training.failures import TrainingFailure
+from service.training.tokens import IGNORED, ChatEncoder, Pair
+
+from .conftest import Starter
+
+LN_2 = math.log(2)
+
+
+def row(better="Aye.", worse="Yes.", **more):
+    return {
+        "input": {
+            "messages": [
+                {"role": "user", "content": "Hi"},
+                {"role": "assistant", "content": "Hello."},
+                {"role": "user", "content": "Well?"},
+            ]
+        }
+        | more,
+        "preferred_output": [{"role": "assistant", "content": better}],
+        "non_preferred_output": [{"role": "assistant", "content": worse}],
+    }
+
+
+def written(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def tokenizer(demo_model_path):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(demo_model_path)
+
+
+def test_the_answers_alone_carry_loss(tmp_path):
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    path = written(tmp_path / "a.jsonl", row(tools=tools))
+    (preference,) = read_preferences(path, param="p")
+    assert preference.better.supervised == preference.worse.supervised == (3,)
+    assert preference.better.tools == preference.worse.tools == tuple(tools)
+    assert preference.better.messages[:3] == preference.worse.messages[:3]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"input": None}, {"preferred_output": []}, {"non_preferred_output": [{"role": "x"}, 3]}],
+)
+def test_a_line_that_is_no_preference_is_told_by_its_number(tmp_path, change):
+    path = written(tmp_path / "a.jsonl", row(), row("secret-row") | change)
+    with pytest.raises(TrainingFailure) as caught:
+        list(read_preferences(path, param="training_file"))
+    assert caught.value.code == "invalid_training_file"
+    assert "Line 2 is not a preference" in caught.value.message
+    assert "secret-row" not in caught.value.message
+
+
+def test_pairs_share_their_prompt_and_useless_ones_are_dropped(tokenizer, tmp_path):
+    long = "word " * 300
+    path = written(tmp_path / "a.jsonl", row(), row(long, long + "!"), row("Aye.", "Aye."))
+    corpus = encode_corpus(read_preferences(path, param="p"), ChatEncoder(tokenizer, 100), 100)
+    (pair,) = corpus.samples
+    assert isinstance(pair, Pair)
+    prompts = [
+        [i for i, y in zip(s.input_ids, s.labels, strict=True) if y == -100] for s in pair.rows
+    ]
+    assert prompts[0] == prompts[1]
+    assert tokenizer.decode(prompts[0]).endswith("<|im_start|>assistant\n")
+    told = {warning.code: warning.message for warning in corpus.warnings}
+    assert told["pairs_alike"].startswith("2 of 3 rows")
+    assert "rows_truncated" in told
+
+
+@pytest.fixture(scope="module")
+def trainer(make_spec, few_preferences, tokenizer, tmp_path_factory):
+    """A trainer in this process, in fp32, whose adapter is not the base model any more."""
+    from service.training.adapters import add_adapter
+    from service.training.channel import StopFlag
+    from service.training.checkpoints import identify
+    from service.training.dpo import PreferenceTrainer
+    from service.training.models import Place, load_base
+    from service.training.plan import Plan
+
+    spec = make_spec(
+        tmp_path_factory.mktemp("dpo"),
+        method="dpo",
+        beta=0.3,
+        training_file=few_preferences,
+        quantization="none",
+    )
+    place = Place("cpu", torch.float32)
+    shape = spec.lora.settled()
+    model = add_adapter(load_base(spec, place), spec, shape)
+    corpus = encode_corpus(
+        read_preferences(few_preferences, param="p"), ChatEncoder(tokenizer, 128), 128
+    )
+    run = identify(spec, lora=shape, packing=False, data="x", total_steps=12)
+    plan = Plan(spec, run, corpus.samples, (), False, place)
+    made = PreferenceTrainer(model, plan, tokenizer, StopFlag(), [])
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_()
+    return made
+
+
+def test_the_loss_and_its_gradient_are_trls(trainer):
+    samples = to_dataset(trainer.plan.training)
+    (part,) = PaddedPairs(10**6)([samples[i] for i in range(5)])["parts"]
+    loss = trainer.compute_loss(trainer.model, dict(part), num_items_in_batch=5)
+    loss.backward()
+    ours = {n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.requires_grad}
+    trainer.model.zero_grad()
+
+    from trl.trainer.utils import add_fused_lm_head
+
+    # TRL's own loss on its own head.
+    base = trainer.model.get_base_model()
+    own = base.forward
+    try:
+        del base.forward
+        add_fused_lm_head(base, outputs=("log_probs", "entropy", "mean_logits", "is_top1"))
+        theirs = trainer._compute_loss(
+            trainer.model,
+            {
+                "input_ids": part["input_ids"],
+                "attention_mask": torch.ones_like(part["input_ids"]),
+                "completion_mask": (part["labels"] != IGNORED).long(),
+            },
+            False,
+        )
+    finally:
+        base.forward = own
+    theirs.backward()
+    torch.testing.assert_close(loss, theirs, rtol=1e-5, atol=1e-5)
+    assert abs(loss.item() - LN_2) > 1e-3
+    for name, parameter in trainer.model.named_parameters():
+        if parameter.requires_grad:
+            torch.testing.assert_close(parameter.grad, ours[name], rtol=1e-3, atol=1e-5)
+    rewards = trainer._metrics["train"]
+    found = trainer.tally.metrics("train_")
+    assert found["train_reward_accuracy"] == pytest.approx(rewards["rewards/accuracies"][-1])
+    assert found["train_reward_margin"] == pytest.approx(rewards["rewards/margins"][-1], abs=1e-4)
+    assert found["train_mean_token_accuracy"] == pytest.approx(rewards["mean_token_accuracy"][-1])
+
+
+@pytest.fixture(scope="module")
+def make_dpo(make_spec, few_preferences):
+    def make(folder, **changes):
+        given = {"method": "dpo", "training_file": few_preferences, "learning_rate": 3e-3}
+        return make_spec(folder, **(given | changes))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def whole_dpo(make_dpo, few_preferences, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole-dpo")
+    with Starter(folder) as begin:
+        run = begin(make_dpo(folder / "out", validation_file=few_preferences))
+        assert run.wait() == 0, run.log.read_text()
+    return run
+
+
+@pytest.mark.e2e
+def test_the_model_learns_to_prefer(whole_dpo):
+    kinds = [message.type for message in whole_dpo.seen]
+    assert kinds == ["started", *[*["step"] * 4, "checkpoint"] * 3, "succeeded"]
+    steps = whole_dpo.of(StepDone)
+    # A fresh adapter is its own reference.
+    assert steps[0].train_loss == pytest.approx(LN_2, abs=1e-6)
+    assert steps[0].train_reward_margin == 0
+    assert steps[-1].train_loss < LN_2 - 0.1
+    assert steps[-1].full_valid_loss < steps[3].full_valid_loss < LN_2
+    assert steps[-1].full_valid_reward_accuracy == 1
+    assert steps[-1].full_valid_reward_margin > 0.2
+    assert whole_dpo.of(CheckpointSaved)[-1].metrics.valid_reward_accuracy == 1
+    (done,) = whole_dpo.of(Succeeded)
+    assert sorted(path.name for path in Path(done.adapter_path).iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
+
+
+@pytest.mark.e2e
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(
+    whole_dpo, start, make_dpo, few_preferences, tmp_path
+):
+    first = start(make_dpo(tmp_path / "first", validation_file=few_preferences))
+    for message in first:
+        if isinstance(message, StepDone) and message.step == 5:
+            first.stop()
+    assert first.wait() == 3
+    (stopped,) = first.of(Stopped)
+    spec = make_dpo(tmp_path / "second", validation_file=few_preferences, resume_from=stopped.path)
+    second = start(spec)
+    assert second.wait() == 0, second.log.read_text()
+    assert second.of(Started)[0].resumed_step == stopped.step
+    assert first.losses | second.losses == whole_dpo.losses
+    (done,), (wanted,) = second.of(Succeeded), whole_dpo.of(Succeeded)
+    again = load_file(Path(done.adapter_path) / "adapter_model.safetensors")
+    for name, tensor in load_file(Path(wanted.adapter_path) / "adapter_model.safetensors").items():
+        assert again[name].equal(tensor), name
+
+
+@pytest.mark.e2e
+def test_the_result_is_the_same_in_parts_and_with_gradient_checkpointing(start, make_dpo, tmp_path):
+    alike = {"quantization": "none", "n_checkpoints": 1, "batch_size": 5, "packing": "auto"}
+    whole = start(make_dpo(tmp_path / "whole", gradient_checkpointing=True, **alike))
+    in_parts = start(make_dpo(tmp_path / "parts", tokens_at_once=1, **alike))
+    for run in (whole, in_parts):
+        assert run.wait() == 0, run.log.read_text()
+        assert run.of(Warned) == []
+    # The last batch of an epoch is a short one.
+    assert len(whole.losses) == 9
+    assert in_parts.losses == pytest.approx(whole.losses, rel=0.02)
+
+
+@pytest.mark.e2e
+def test_another_beta_is_another_run(whole_dpo, start, make_dpo, tmp_path):
+    checkpoint = whole_dpo.of(CheckpointSaved)[0].path
+    run = start(make_dpo(tmp_path / "out", beta=0.5, resume_from=checkpoint))
+    assert run.wait() == 1
+    (failed,) = run.of(Failed)
+    assert failed.code == "invalid_checkpoint"
+    assert "differs in beta" in failed.message

@@ -1,0 +1,51 @@
+import random
+
+import pytest
+
+from service.training.layout import choose_packing, lay_out, pack, packed_parts, padded_parts
+
+CHANCE = random.Random(2)
+UNEVEN = [CHANCE.choice([20, 30, 50, 400]) for _ in range(400)]
+ALIKE = [CHANCE.randint(90, 110) for _ in range(400)]
+
+
+def test_packing_is_best_fit_in_decreasing_length():
+    lengths = [2, 7, 3, 5, 4, 9]
+    assert pack(lengths, 10) == [[5], [1, 2], [3, 4], [0]]
+
+
+def test_a_sample_longer_than_the_capacity_has_a_row_of_its_own():
+    assert pack([12, 3], 10) == [[0], [1]]
+
+
+@pytest.mark.parametrize("budget", [1, 100, 1000, 100_000])
+def test_every_example_is_in_one_part_and_parts_fit(budget):
+    lengths = UNEVEN[:64]
+    padded = padded_parts(lengths, budget)
+    assert sorted(index for part in padded for index in part) == list(range(64))
+    for part in padded:
+        assert len(part) == 1 or len(part) * lengths[part[0]] <= budget
+    packed = packed_parts(lengths, budget)
+    assert sorted(i for part in packed for row in part for i in row) == list(range(64))
+    for part in packed:
+        widths = [sum(lengths[i] for i in row) for row in part]
+        assert max(widths) <= max(lengths)
+        assert len(part) == 1 or len(part) * max(widths) <= budget
+
+
+def test_a_larger_budget_makes_fewer_parts_of_the_same_tokens():
+    small, large = (
+        lay_out(UNEVEN, batch_size=16, budget=budget, seed=0, packing=False)
+        for budget in (500, 5000)
+    )
+    assert large.parts < small.parts
+    assert small.widest <= 500 < large.widest <= 5000
+    assert small.tokens == large.tokens == sum(UNEVEN)
+
+
+@pytest.mark.parametrize(("lengths", "batch", "wanted"), [(UNEVEN, 40, True), (ALIKE, 8, False)])
+def test_auto_packs_where_batches_of_similar_length_hold_much_padding(lengths, batch, wanted):
+    # In one block of batches there is one batch, so that nothing can be grouped.
+    packing, reason = choose_packing(lengths[:batch], batch_size=batch, budget=10_000, seed=0)
+    assert packing is wanted
+    assert "% padding" in reason

@@ -1,0 +1,121 @@
+"""Runs that need more than they may have: memory and disk."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from service.training import CheckpointSaved, Failed, Succeeded
+from service.training.checkpoints import Seal, open_checkpoint
+from service.training.memory import out_of_memory
+
+from .conftest import write_chats
+
+MIB = 2**20
+
+
+@pytest.mark.parametrize(
+    ("changes", "part", "suggested", "says"),
+    [
+        ({}, (8, 128), 512, "tokens_at_once to 512 (it is 4096)"),
+        ({}, (1, 128), None, "Set gradient_checkpointing. Else: Set max_seq_length to 64"),
+        ({"gradient_checkpointing": True}, (1, 128), None, "max_seq_length to 64 (it is 128)"),
+        ({"method": "dpo"}, (2, 128), None, "max_seq_length to 64"),
+        ({"method": "dpo"}, (4, 128), 256, "tokens_at_once to 256"),
+        ({}, (0, 0), None, "smaller base model"),
+        ({"max_memory_bytes": 500 * MIB}, (3, 100), 150, "of the 500 MiB allowed"),
+    ],
+)
+def test_the_advice_is_in_numbers(make_spec, tmp_path, changes, part, suggested, says):
+    failure = out_of_memory(make_spec(tmp_path, **changes), part, "cpu")
+    assert failure.code == "out_of_memory"
+    assert failure.suggested_tokens_at_once == suggested
+    assert says in failure.message
+    assert re.search(r"[\d,]+ MiB were in use", failure.message)
+
+
+@pytest.mark.e2e
+def test_a_run_out_of_memory_goes_on_with_what_it_suggests(start, make_spec, tmp_path):
+    pairs = [(f"Say {n}", f"{n} words, " * 60) for n in range(64)]
+    chats = write_chats(tmp_path / "long.jsonl", pairs)
+    given = {"training_file": chats, "batch_size": 64, "max_seq_length": 256, "n_epochs": 2}
+
+    def spec(name, **changes):
+        return make_spec(tmp_path / name, **(given | {"lora": {"r": 4}} | changes))
+
+    small = start(spec("small", tokens_at_once=512))
+    assert small.wait() == 0, small.log.read_text()
+    large = start(spec("large", tokens_at_once=10**6))
+    assert large.wait() == 0, large.log.read_text()
+    peaks = [run.of(Succeeded)[0].peak_memory_bytes for run in (small, large)]
+    assert peaks[1] > peaks[0] + 100 * MIB
+
+    limit = sum(peaks) // 2
+    at_once, tried = 10**6, []
+    while at_once:
+        tried.append(at_once)
+        changes = {"tokens_at_once": at_once, "max_memory_bytes": limit}
+        run = start(spec(f"try-{len(tried)}", **changes))
+        if run.wait() == 0:
+            break
+        (failed,) = run.of(Failed)
+        assert failed.code == "out_of_memory", failed
+        assert "64 rows" in failed.message or len(tried) > 1
+        at_once = failed.suggested_tokens_at_once
+    assert 2 <= len(tried) <= 5
+    assert run.of(Succeeded)
+    assert run.losses == pytest.approx(small.losses, rel=0.02)
+
+
+@pytest.mark.e2e
+def test_a_resumed_run_takes_no_more_memory(start, make_spec, tmp_path):
+    given = {"lora": {"r": 256}, "n_checkpoints": 2, "n_epochs": 1, "batch_size": 3}
+    whole = start(make_spec(tmp_path / "whole", **given))
+    assert whole.wait() == 0, whole.log.read_text()
+    half = whole.of(CheckpointSaved)[0].path
+    resumed = start(make_spec(tmp_path / "resumed", resume_from=half, **given))
+    assert resumed.wait() == 0, resumed.log.read_text()
+    peaks = [run.of(Succeeded)[0].peak_memory_bytes for run in (whole, resumed)]
+    # 12 MiB of adapter and 24 of optimizer state: a second copy would show.
+    assert peaks[1] < peaks[0] + 6 * MIB
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 24 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("this machine lets no one mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.e2e
+def test_a_full_disk_is_told_and_the_older_checkpoint_stays_whole(start, make_spec, small_disk):
+    # A checkpoint is some 6 MiB: six do not fit.
+    spec = make_spec(small_disk / "out", lora={"r": 256}, n_checkpoints=6)
+    run = start(spec)
+    assert run.wait() == 1
+    (failed,) = run.of(Failed)
+    assert failed.code == "disk_full", run.log.read_text()
+    saved = run.of(CheckpointSaved)
+    assert 1 <= len(saved) < 6
+    for message in saved:
+        folder = Path(message.path)
+        record = Seal.model_validate_json((folder / "run.json").read_bytes())
+        assert open_checkpoint(folder, record.run).step == message.step
+    folders = {path.name for path in (small_disk / "out").glob("checkpoint-*")}
+    assert folders == {Path(message.path).name for message in saved}
+
+    room = shutil.copytree(saved[-1].path, small_disk.parent / "room")
+    again = start(
+        spec.model_copy(update={"output_dir": small_disk.parent / "out", "resume_from": room})
+    )
+    assert again.wait() == 0, again.log.read_text()
