@@ -40,6 +40,14 @@ INFERENCE_IN_FLIGHT = Gauge(
 )
 
 JOBS = Counter("finetuned_jobs_total", "Fine-tuning jobs that reached a final state.", ["status"])
+# Set from the records by the reconciler of every worker: the same numbers in each, so take
+# the max over workers, not the sum.
+JOBS_UNFINISHED = Gauge(
+    "finetuned_jobs_unfinished", "Fine-tuning jobs of the installation, by status.", ["status"]
+)
+OLDEST_QUEUED_JOB_SECONDS = Gauge(
+    "finetuned_oldest_queued_job_seconds", "How long the job that waits longest has waited."
+)
 JOB_SECONDS = Histogram(
     "finetuned_job_phase_seconds",
     "Time a job spent in a phase.",

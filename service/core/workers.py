@@ -32,7 +32,7 @@ class Capacity(BaseModel):
     device: Literal["cuda", "cpu"]
     device_name: str
     gpus: int  # that the worker may use
-    memory_bytes: int  # of one GPU; without one, what the machine or the container may use
+    memory_bytes: int | None  # of one GPU, if known; without one, of the machine or container
 
 
 class Worker(Capacity):

@@ -19,7 +19,6 @@ from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
 
 from service import __version__
-from service.core import queue
 from service.core.records import PREFIX, Collection, Record
 from service.core.redis import reply, text
 from service.core.storage import Storage
@@ -153,13 +152,6 @@ class Files:
         """The project's file, unless its time is over."""
         record = await self.records.get(project_id, file_id)
         return None if record is None or record.expired(now_s) else record
-
-    async def enqueue_check(self, record: FileRecord) -> None:
-        """Queue the check of a file that waits for one; the others need none."""
-        if record.status is FileStatus.UPLOADED:
-            await queue.enqueue(
-                self.redis, queue.CPU, "check_file", record.project_id, record.id, record.attempt
-            )
 
     async def checked_twin(self, record: FileRecord, now_s: int) -> FileRecord | None:
         """Another file of the project with the same meaning, whose check has ended."""

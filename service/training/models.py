@@ -115,6 +115,8 @@ def load_base(spec: TrainSpec, place: Place) -> PreTrainedModel:
         ) from error
     model.config.use_cache = False
     _keep_weights_as_they_are(model)
+    if quantization and place.device == "cpu":
+        _let_go_of_the_files(model)
     loaded: PreTrainedModel = model
     return loaded
 
@@ -126,6 +128,13 @@ def _keep_weights_as_they_are(model: PreTrainedModel) -> None:
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
+
+
+def _let_go_of_the_files(model: PreTrainedModel) -> None:
+    # What was not quantised still lies in the mapped files, and so keeps all their pages.
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.clone()
 
 
 def keep_adapter_in_fp32(model: Any) -> None:

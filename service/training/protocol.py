@@ -144,6 +144,19 @@ class CheckpointSaved(_Message):
     metrics: StepMetrics
 
 
+class Probe(_Message):
+    """A row as the finished model scores it, teacher-forced.
+
+    `tuned[i]` and `base[i]` are the log-probabilities (nats) of `tokens[places[i]]` after the
+    tokens before it, with the adapter and without.
+    """
+
+    tokens: list[int]
+    places: list[int]
+    tuned: list[float]
+    base: list[float]
+
+
 class Succeeded(_Message):
     """`adapter_path` holds adapter_config.json and adapter_model.safetensors, no more.
 
@@ -159,6 +172,7 @@ class Succeeded(_Message):
     adapter_step: int | None = None
     stopped_early: bool = False
     peak_memory_bytes: int | None = None
+    probes: tuple[Probe, ...] = ()
 
 
 class Stopped(_Message):

@@ -24,6 +24,7 @@ from service.training.memory import limit_memory, out_of_memory, peak_memory_byt
 from service.training.models import choose_place, load_base, load_tokenizer
 from service.training.order import checkpoint_steps
 from service.training.plan import Plan, total_steps
+from service.training.probe import probe
 from service.training.progress import Progress
 from service.training.protocol import Noted, Started, Stopped, Succeeded, Warned
 from service.training.selection import Selection
@@ -218,7 +219,9 @@ def _succeeded(trainer: AdapterTrainer, step: int, channel: Channel) -> Succeede
         channel.send(Noted(code="best_kept", message=message))
         if adapter_step != step:
             load_weights(trainer.model, trainer.best_weights)
+    plan = trainer.plan
     return Succeeded(
+        probes=probe(trainer.model, plan.validation or plan.training, spec.probe_rows),
         adapter_path=str(_save_result(trainer.model, spec.output_dir)),
         trained_tokens=trainer.trained_tokens,
         final_step=step,

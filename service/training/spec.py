@@ -124,6 +124,9 @@ class TrainSpec(BaseModel):
     `early_stopping` and `keep_best` (the final adapter is that of the evaluation with the
     lowest loss) need one of the two, and make every evaluation score all validation rows.
 
+    `probe_rows` short rows, of the validation rows where there are any, are scored with the
+    finished adapter and without, for a comparison with the engine that serves it.
+
     `packing` puts several short examples into one row, where they cannot see each other;
     ``"auto"`` packs where batches of similar length would hold much padding.
     """
@@ -157,6 +160,7 @@ class TrainSpec(BaseModel):
     early_stopping: EarlyStopping | None = None
     keep_best: bool = False
     gradient_checkpointing: bool = False
+    probe_rows: int = Field(default=0, ge=0, le=64)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

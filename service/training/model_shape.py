@@ -1,0 +1,112 @@
+"""A base model's sizes, from config.json and the headers of its safetensors files: no torch,
+and no weights are read."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+_MAX_HEADER_BYTES: Final = 100 * 2**20
+_EMBEDDINGS: Final = ("embed", "lm_head", "wte", "wpe", "output_layer")
+
+
+class UnknownShape(ValueError):
+    """The folder does not say what is needed; the message says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """One linear layer of the model, by its module name."""
+
+    name: str
+    inputs: int
+    outputs: int
+
+    @property
+    def short_name(self) -> str:
+        return self.name.rpartition(".")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """What memory depends on. `linears` leave embeddings and output head out; `parameters`
+    counts all weights once, tied ones too. `heads_width` and `kv_width` are the outputs of
+    the query and of the key projection."""
+
+    parameters: int
+    linears: tuple[Linear, ...]
+    layers: int
+    hidden: int
+    intermediate: int
+    heads_width: int
+    kv_width: int
+    vocabulary: int
+
+    @classmethod
+    def read(cls, folder: Path) -> ModelShape:
+        """Reads a folder of a causal model with gated or plain MLPs. Raises `UnknownShape`."""
+        config = _config(folder)
+        tensors: dict[str, tuple[int, ...]] = {}
+        for file in sorted(folder.glob("*.safetensors")):
+            tensors |= _shapes(file)
+        if not tensors:
+            raise UnknownShape("the folder has no .safetensors file")
+        try:
+            hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
+            head = int(config.get("head_dim") or hidden // heads)
+            return cls(
+                parameters=sum(math.prod(shape) for shape in tensors.values()),
+                linears=_linears(tensors),
+                layers=int(config["num_hidden_layers"]),
+                hidden=hidden,
+                intermediate=int(config["intermediate_size"]),
+                heads_width=heads * head,
+                kv_width=int(config.get("num_key_value_heads") or heads) * head,
+                vocabulary=int(config["vocab_size"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UnknownShape(f"config.json does not tell {error}") from None
+
+    def adapted(self, target_modules: str | tuple[str, ...]) -> tuple[Linear, ...]:
+        """The layers that get an adapter."""
+        if isinstance(target_modules, str):
+            return self.linears
+        ends = tuple(f".{name}" for name in target_modules)
+        return tuple(layer for layer in self.linears if f".{layer.name}".endswith(ends))
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        raise UnknownShape("the folder has no readable config.json") from None
+    if not isinstance(config, dict):
+        raise UnknownShape("config.json is not an object")
+    text = config.get("text_config")
+    return text if isinstance(text, dict) else config
+
+
+def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    try:
+        with file.open("rb") as source:
+            (length,) = struct.unpack("<Q", source.read(8))
+            if length > _MAX_HEADER_BYTES:
+                raise ValueError("header too long")
+            header: dict[str, Any] = json.loads(source.read(length))
+        return {k: tuple(v["shape"]) for k, v in header.items() if k != "__metadata__"}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
+        raise UnknownShape(f"{file.name} is no safetensors file") from None
+
+
+def _linears(tensors: dict[str, tuple[int, ...]]) -> tuple[Linear, ...]:
+    return tuple(
+        Linear(name.removesuffix(".weight"), inputs=shape[1], outputs=shape[0])
+        for name, shape in sorted(tensors.items())
+        if name.endswith(".weight")
+        and len(shape) == 2
+        and not any(part.startswith(_EMBEDDINGS) for part in name.split("."))
+    )
