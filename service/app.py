@@ -25,6 +25,7 @@ from service.inference.gateway import Gateway
 from service.inference.gateway import routes as inference_routes
 from service.inference.upstreams import Upstreams
 from service.jobs import routes as job_routes
+from service.jobs.dispatch import Dispatcher
 from service.jobs.records import Jobs
 from service.models import routes as model_routes
 from service.models.catalogue import Catalogue
@@ -64,6 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
         health,
     ):
         app.include_router(module.router)
+    app.include_router(job_routes.estimates)
     app.add_middleware(BodyLimit, max_bytes=settings.max_json_body_bytes)
     app.add_middleware(RequestContext)
     describe(app, report_schemas())
@@ -93,6 +95,7 @@ async def _opened(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             state.redis, state.storage, state.projects = redis, storage, projects
             state.registry, state.authenticator = registry, authenticator
             state.files, state.jobs = Files(redis, storage), Jobs(redis)
+            state.dispatcher = Dispatcher(state.jobs, redis, settings)
             state.uploads = Uploads(redis, state.files)
             state.curation = Tasks(redis)
             state.probes = _probes(app, settings, upstreams)

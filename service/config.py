@@ -46,6 +46,14 @@ class Settings(BaseSettings):
     max_json_body_bytes: int = Field(default=1 * MIB, gt=0)
     max_inference_body_bytes: int = Field(default=8 * MIB, gt=0)
     min_examples: int = Field(default=10, ge=1)
+    max_queued_jobs_per_project: int = Field(
+        default=100, ge=1, description="Jobs being checked count; over it, creation answers 429."
+    )
+
+    # Scheduling.
+    max_running_jobs_per_project: int | None = Field(
+        default=None, ge=1, description="A project at its limit waits, whatever is free."
+    )
 
     # Worker.
     worker_name: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -28,7 +27,6 @@ class Watched:
     """A finished run. Times are seconds on the monotonic clock."""
 
     messages: list[tuple[float, Message]] = field(default_factory=list)
-    baseline_bytes: int = 0
 
     def of(self, kind: type[Message]) -> list[Message]:
         return [message for _, message in self.messages if isinstance(message, kind)]
@@ -48,11 +46,15 @@ class Watched:
         return self.of(Succeeded)[0].peak_memory_bytes or 0
 
     @property
+    def dtype(self) -> str:
+        return self.of(Started)[0].dtype
+
+    @property
     def notes(self) -> str:
         return " ".join(note.message for note in self.of(Noted))
 
 
-def train(spec: TrainSpec, *, environment: dict[str, str] | None = None) -> Watched:
+def train(spec: TrainSpec) -> Watched:
     """Runs the trainer to its end. Raises RuntimeError with its log where it fails."""
     spec.output_dir.mkdir(parents=True, exist_ok=True)
     spec_file, log = spec.output_dir / "spec.json", spec.output_dir / "trainer.log"
@@ -65,7 +67,6 @@ def train(spec: TrainSpec, *, environment: dict[str, str] | None = None) -> Watc
             stdout=subprocess.PIPE,
             stderr=stderr,
             cwd=ROOT,
-            env=os.environ | (environment or {}),
         )
         assert process.stdout is not None
         for line in process.stdout:

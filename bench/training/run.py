@@ -29,19 +29,11 @@ from corpus import write_rows  # noqa: E402
 from service.training import TrainSpec  # noqa: E402
 
 BATCH_SIZE, RANK = 8, 16
-PRELOADS = ("libtcmalloc_minimal.so.4", "libtcmalloc.so.4", "libjemalloc.so.2")
 
 Figures = dict[str, float]
 
 
-def find_preload() -> str | None:
-    """Another allocator, where the system has one."""
-    found = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
-    paths = [line.split("=> ")[-1] for line in found.splitlines()]
-    return next((path for name in PRELOADS for path in paths if path.endswith(name)), None)
-
-
-def ours(model: Path, rows: Path, folder: Path, *, packing: object, preload: str = "") -> Figures:
+def ours(model: Path, rows: Path, folder: Path, *, packing: object) -> Figures:
     spec = TrainSpec.model_validate(
         {
             "job_id": "bench",
@@ -58,7 +50,7 @@ def ours(model: Path, rows: Path, folder: Path, *, packing: object, preload: str
             "n_checkpoints": 1,
         }
     )
-    run = train(spec, environment={"LD_PRELOAD": preload} if preload else None)
+    run = train(spec)
     if run.notes:
         print(f"    {run.notes}", flush=True)
     return {
@@ -83,18 +75,13 @@ def plain(model: Path, rows: Path, folder: Path, *, packing: bool) -> Figures:
 
 
 def contestants() -> dict[str, Callable[[Path, Path, Path], Figures]]:
-    found: dict[str, Callable[[Path, Path, Path], Figures]] = {
+    return {
         "TRL, defaults": lambda *a: plain(*a, packing=False),
         "TRL, packing=True": lambda *a: plain(*a, packing=True),
         "ours, by length": lambda *a: ours(*a, packing=False),
         "ours, packed": lambda *a: ours(*a, packing=True),
         "ours, auto": lambda *a: ours(*a, packing="auto"),
     }
-    if preload := find_preload():
-        found[f"ours, auto, {Path(preload).name}"] = lambda *a: ours(
-            *a, packing="auto", preload=preload
-        )
-    return found
 
 
 def main() -> None:

@@ -6,14 +6,13 @@ import importlib.util
 import os
 import shutil
 import socket
-import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import psutil
-
 from service.config import GIB
+from service.worker.capacity import Gpu, installed_gpus, memory_bytes
 
 Level = Literal["ok", "note", "missing"]
 _MARKS = {"ok": "✓", "note": "•", "missing": "✗"}
@@ -45,7 +44,7 @@ class Finding:
 
 def examine(data_dir: Path, port: int) -> list[Finding]:
     """Look at GPU, memory, disk, packages and ports."""
-    gpus = _gpus()
+    gpus = installed_gpus()
     return [
         _gpu(gpus),
         _memory(),
@@ -57,23 +56,9 @@ def examine(data_dir: Path, port: int) -> list[Finding]:
     ]
 
 
-def _gpus() -> list[str]:
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    done = subprocess.run(
-        [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    return done.stdout.strip().splitlines() if done.returncode == 0 else []
-
-
-def _gpu(gpus: list[str]) -> Finding:
+def _gpu(gpus: Sequence[Gpu]) -> Finding:
     if gpus:
-        return Finding("ok", "GPU", "; ".join(gpus))
+        return Finding("ok", "GPU", "; ".join(_described(gpu) for gpu in gpus))
     return Finding(
         "note",
         "GPU",
@@ -82,8 +67,14 @@ def _gpu(gpus: list[str]) -> Finding:
     )
 
 
+def _described(gpu: Gpu) -> str:
+    if gpu.memory_bytes is None:
+        return gpu.name
+    return f"{gpu.name}, {gpu.memory_bytes / GIB:.0f} GiB"
+
+
 def _memory() -> Finding:
-    gib = psutil.virtual_memory().total / GIB
+    gib = memory_bytes() / GIB
     if gib >= _MIN_MEMORY_GIB:
         return Finding("ok", "memory", f"{gib:.0f} GiB")
     return Finding(

@@ -82,6 +82,11 @@ class Presence:
         # One write at a time: a heartbeat must not overtake the news that the worker is busy.
         self._writing = asyncio.Lock()
 
+    @property
+    def worker(self) -> Worker:
+        """The worker as it is now."""
+        return self._worker
+
     async def say(self) -> None:
         """Announce the worker as it is now. Redis away: the next heartbeat says it."""
         async with self._writing:

@@ -20,10 +20,12 @@ from service.core.storage import Storage, StorageCorrupt, StorageMissing
 from service.files.records import Files
 from service.jobs import artifacts
 from service.jobs.ledger import Ledger, Outcome
+from service.jobs.parity import EngineAway, ask_engine, compare
 from service.jobs.passport import write_passport
 from service.jobs.records import Chosen, Failure, JobRecord, Jobs, Lora
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.catalogue import BaseModelEntry
+from service.models.records import checkpoint_name
 from service.models.registry import ModelRegistry
 from service.training.protocol import (
     CheckpointSaved,
@@ -45,6 +47,7 @@ log = logging.getLogger(__name__)
 
 # Checkpoints of a run; where the validation loss decides, it is looked at more often.
 _CHECKPOINTS, _EVALUATIONS = 3, 10
+_PROBE_ROWS = 4
 
 
 class _Unfit(Exception):
@@ -63,6 +66,7 @@ class Attempt:
         job: JobRecord,
         entry: BaseModelEntry,
         *,
+        device_name: str,
         jobs: Jobs,
         files: Files,
         registry: ModelRegistry,
@@ -77,7 +81,14 @@ class Attempt:
         self._storage = storage
         self._settings = settings
         self._registry = registry
-        self._ledger = Ledger(job, jobs=jobs, files=files, registry=registry, storage=storage)
+        self._ledger = Ledger(
+            job,
+            jobs=jobs,
+            files=files,
+            registry=registry,
+            storage=storage,
+            device_name=device_name,
+        )
         self._dir = settings.scratch / job.id / f"a{job.attempt}"
         self._child: Child | None = None
         self._data: dict[str, Any] = {}  # for the passport
@@ -158,7 +169,9 @@ class Attempt:
             keep_best=chosen.keep_best,
             n_checkpoints=_EVALUATIONS if _selects(chosen) else _CHECKPOINTS,
             tokens_at_once=job.tokens_at_once or self._settings.tokens_at_once,
+            gradient_checkpointing=job.gradient_checkpointing,
             max_memory_bytes=self._settings.trainer_memory_bytes,
+            probe_rows=_PROBE_ROWS,
         )
         path = self._dir / "spec.json"
         path.write_text(spec.model_dump_json(), encoding="utf-8")
@@ -224,7 +237,8 @@ class Attempt:
                 self._outcome = Outcome.STOPPED
             case Succeeded():
                 if await self._admit(Path(message.adapter_path), message):
-                    await self._ledger.succeeded(message)
+                    if await self._serves(message):
+                        await self._ledger.succeeded(message)
                     self._outcome = Outcome.FINISHED
             case Failed():
                 self._outcome = await self._ledger.failed(message)
@@ -259,6 +273,42 @@ class Attempt:
             run=run,
         )
         return True
+
+    async def _serves(self, message: Succeeded) -> bool:
+        """Whether the engine says what the trainer says; where not, the job has failed.
+
+        It is asked by the checkpoint that has the result's weights, which it knows already.
+        An engine that is away proves nothing: that is told, and the model becomes ready.
+        """
+        url = self._settings.upstreams.get(self.job.model)
+        if url is None or not message.probes:
+            return True
+        key = self._settings.upstream_api_key
+        step = message.adapter_step or message.final_step
+        names = [checkpoint_name(self._ledger.model, step), self.job.model]
+        try:
+            tuned, base = await ask_engine(
+                url, key.get_secret_value() if key else None, names, message.probes
+            )
+        except EngineAway as e:
+            told = f"The engine could not be compared with the trainer: {e}"
+            await self._ledger.event(told, "warn", {"code": "serve_parity"})
+            return True
+        parity = compare(message.probes, tuned, base)
+        data = {"code": "serve_parity", **parity.figures()}
+        if parity.fault is None:
+            told = (
+                f"The engine agrees with the trainer to {parity.tuned_gap:.3f} nats a token over "
+                f"{parity.tokens} tokens; the training moved them by {parity.trainer_move:.3f}"
+            )
+            await self._ledger.event(told, data=data)
+            return True
+        failure = Failure(
+            code="serve_parity",
+            message=f"The model was trained, but {parity.fault}; the event has the figures.",
+        )
+        await self._ledger.fail(failure, data)
+        return False
 
     async def _tell_of_death(self, code: int) -> None:
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"

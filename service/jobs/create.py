@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import secrets
 
+from arq.connections import ArqRedis
+
 from service.core import ids
 from service.core.auth import Principal
-from service.core.errors import BadRequest, NotFound
+from service.core.errors import BadRequest, NotFound, RateLimited
 from service.files.records import FileRecord, Files, Purpose
-from service.jobs.records import Chosen, JobRecord, Jobs, NewEvent
+from service.jobs.fit import Training
+from service.jobs.planning import planned, shape_of, trainers
+from service.jobs.records import Chosen, JobRecord, Jobs, NewEvent, Status
 from service.jobs.schemas import CreateJob
 from service.models.catalogue import BaseModelEntry
 from service.models.records import slug
 from service.models.registry import ModelRegistry
 
 _AUTO_SHARE = 0.1  # of the rows, held out for a choice among checkpoints
+_RETRY_AFTER_S = "30"  # a queue moves in minutes, but the SDKs heed no wait over 60 s
+_LEAST_LENGTH = 64  # tokens of the shortest rows that a training may have
 _TAG_CHARS = 12  # 62 bits: names are unique within base, project and suffix
 
 
@@ -26,8 +32,30 @@ async def create(
     files: Files,
     registry: ModelRegistry,
     max_lora_rank: int,
+    max_queued_jobs: int,
 ) -> JobRecord:
-    """Check the body and write the job. Raises BadRequest, NotFound."""
+    """Check the body and write the job. Raises BadRequest, NotFound, RateLimited."""
+    job, entry = await checked(
+        body, caller, files=files, registry=registry, max_lora_rank=max_lora_rank
+    )
+    await _check_queue(caller, jobs, max_queued_jobs)
+    await _check_fit(job, entry, jobs.redis)
+    return await jobs.create(
+        job,
+        NewEvent(message=f"Created fine-tuning job: {job.id}"),
+        NewEvent(message=f"Validating training file: {job.training_file}"),
+    )
+
+
+async def checked(
+    body: CreateJob,
+    caller: Principal,
+    *,
+    files: Files,
+    registry: ModelRegistry,
+    max_lora_rank: int,
+) -> tuple[JobRecord, BaseModelEntry]:
+    """The job that the body asks for, not yet written. Raises BadRequest, NotFound."""
     entry = await _base_model(body.model, caller, registry)
     for param in ("training_file", "validation_file"):
         await _usable_file(getattr(body, param), param, caller, files)
@@ -44,15 +72,12 @@ async def create(
         suffix=_suffix(body.suffix),
         seed=secrets.randbelow(2**31) if body.seed is None else body.seed,
         metadata=body.metadata,
+        priority=body.priority,
         method="supervised" if body.method is None else body.method.type,
         hyperparameters=_chosen(body),
         model_tag=ids.random_part(_TAG_CHARS),
     )
-    return await jobs.create(
-        job,
-        NewEvent(message=f"Created fine-tuning job: {job.id}"),
-        NewEvent(message=f"Validating training file: {job.training_file}"),
-    )
+    return job, entry
 
 
 async def _base_model(name: str, caller: Principal, registry: ModelRegistry) -> BaseModelEntry:
@@ -120,6 +145,36 @@ async def _check_warm_start(body: CreateJob, caller: Principal, registry: ModelR
             f"The model to start from was trained on {found.base_model}, not on {body.model}.",
             param=param,
             code="invalid_value",
+        )
+
+
+async def _check_fit(job: JobRecord, entry: BaseModelEntry, redis: ArqRedis) -> None:
+    """Refuse what no worker could train, whatever the data: the least that it may need.
+
+    What hangs on the data is judged when the job is prepared.
+    """
+    shape = shape_of(entry)
+    if shape is None:
+        return
+    asked = job.hyperparameters
+    length = _LEAST_LENGTH if asked.max_seq_length == "auto" else asked.max_seq_length
+    least = asked.model_copy(update={"batch_size": 1, "max_seq_length": length})
+    training = Training(least, job.method, longest=_LEAST_LENGTH, tokens_at_once=_LEAST_LENGTH)
+    there = planned(training, shape, await trainers(redis))
+    if there is not None and there.refusal is not None:
+        raise BadRequest(there.refusal, param="model", code="does_not_fit")
+
+
+async def _check_queue(caller: Principal, jobs: Jobs, most: int) -> None:
+    # Not one step with the write: requests at the same time may go over by their number.
+    unfinished = await jobs.unfinished(caller.project_id)
+    queued = sum(job.status in (Status.VALIDATING, Status.QUEUED) for job in unfinished)
+    if queued >= most:
+        raise RateLimited(
+            f"The project has {queued} jobs that wait, and may have {most}. Try again when some "
+            "have started, or cancel some.",
+            code="too_many_queued_jobs",
+            headers={"retry-after": _RETRY_AFTER_S},
         )
 
 

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 from arq.connections import ArqRedis
 
 from service.config import Settings
 from service.core import ids, queue, workers
+from service.core.cache import LookupCache
 from service.core.leases import Held, Leases
 from service.core.records import PREFIX
 from service.core.redis import REDIS_ERRORS
 from service.jobs.records import JobRecord, Jobs, Status
-from service.jobs.schedule import next_jobs
+from service.jobs.schedule import next_jobs, queue_positions
 
 log = logging.getLogger(__name__)
 _WANTED = f"{PREFIX}:dispatch-wanted"
@@ -34,9 +36,11 @@ class Dispatcher:
         self._jobs = jobs
         self._redis = redis
         self._max_running = settings.max_running_jobs_per_project
+        # A thousand queued jobs take 20 ms to read, and whoever waits for one polls.
+        self._positions = LookupCache(self._read_positions, ttl_s=settings.lookup_cache_s)
 
     async def dispatch(self) -> None:
-        """Fill the free GPU workers. To be called when a job is queued or ends, or a worker is free.
+        """Fill the free GPU workers. To be called when a job is queued or a worker is free.
 
         One dispatcher works at a time. Another's call leaves a mark and returns; who works
         goes round again while there is a mark. Redis away: logged, the reconciler calls again.
@@ -53,6 +57,23 @@ class Dispatcher:
             return  # its holder looks for our mark after it has let go of the lock
         except REDIS_ERRORS as e:
             log.warning("nothing dispatched, Redis is away: %s", type(e).__name__)
+
+    async def positions(self, jobs: Iterable[JobRecord]) -> dict[str, int]:
+        """Job id → place in the queue of all projects, for those of the jobs that are queued.
+
+        1 is next. As old as `lookup_cache_s` allows.
+        """
+        queued = [job.id for job in jobs if job.status is Status.QUEUED]
+        if not queued:
+            return {}
+        places = await self._positions.get("all")
+        if not places.keys() >= set(queued):  # queued since
+            self._positions.forget("all")
+            places = await self._positions.get("all")
+        return {job_id: places[job_id] for job_id in queued if job_id in places}
+
+    async def _read_positions(self, _: str) -> dict[str, int]:
+        return queue_positions(await self._jobs.unfinished(), self._max_running)
 
     async def _fill(self, lost: asyncio.Event) -> None:
         if not _free(await self._gpu_workers()):

@@ -19,6 +19,7 @@ from service.jobs import artifacts, lifecycle
 from service.jobs.progress import Progress
 from service.jobs.records import CheckpointRecord, Failure, JobRecord, Jobs, NewEvent
 from service.jobs.results import write_results
+from service.jobs.speed import Kind, Speeds
 from service.models.records import ModelRecord, checkpoint_name, model_name
 from service.models.registry import ModelRegistry
 from service.training.protocol import CheckpointSaved, Failed, Started, StepDone, Succeeded
@@ -48,8 +49,10 @@ class Ledger:
         files: Files,
         registry: ModelRegistry,
         storage: Storage,
+        device_name: str,
     ) -> None:
         self.job = job
+        self._device_name = device_name
         self.number = job.attempt
         self.model = model_name(job.model, job.project_name, job.suffix or "", job.model_tag)
         self._jobs = jobs
@@ -177,6 +180,10 @@ class Ledger:
             also=lambda pipe: self._registry.add(pipe, model),
         )
         metrics.JOBS.labels("succeeded").inc()
+        if (speed := self._progress.tokens_per_second) is not None:
+            chosen = self.job.hyperparameters
+            kind = Kind(self._device_name, self.job.model, self.job.method, chosen.quantization)
+            await Speeds(self._jobs.redis).record(kind, speed)
         await self._drop_states(checkpoints.items)
 
     async def failed(self, message: Failed) -> Outcome:
@@ -185,7 +192,7 @@ class Ledger:
             await self._forget_newest_checkpoint(message.message)
             return Outcome.LOST
         smaller = message.suggested_tokens_at_once
-        if message.code == "out_of_memory" and smaller and self.job.tokens_at_once is None:
+        if message.code == "out_of_memory" and smaller and not self.job.halved:
             await self._retry_smaller(message.message, smaller)
             return Outcome.REQUEUED
         await self.fail(Failure(code=message.code, message=message.message, param=message.param))
@@ -207,11 +214,13 @@ class Ledger:
             ),
         )
 
-    async def fail(self, failure: Failure) -> None:
-        """End the job with a failure."""
+    async def fail(self, failure: Failure, data: dict[str, Any] | None = None) -> None:
+        """End the job with a failure; `data` goes into its event."""
         await self._change(
             lambda job: lifecycle.fail(job, self.number, failure, ids.now_s()),
-            NewEvent(message=failure.message, level="error", data={"code": failure.code}),
+            NewEvent(
+                message=failure.message, level="error", data={"code": failure.code, **(data or {})}
+            ),
         )
         metrics.JOBS.labels("failed").inc()
 

@@ -26,12 +26,25 @@ class Superseded(Exception):
     """The attempt that writes is no longer the job's attempt, or the job is over."""
 
 
-def prepare(job: JobRecord, chosen: Chosen, now_s: int) -> JobRecord:
+def prepare(
+    job: JobRecord,
+    chosen: Chosen,
+    now_s: int,
+    *,
+    tokens_at_once: int | None = None,
+    gradient_checkpointing: bool = False,
+) -> JobRecord:
     """Files are in order: the job may be taken by a worker."""
     if job.status is not Status.VALIDATING:
         raise Superseded
     return job.model_copy(
-        update={"status": Status.QUEUED, "hyperparameters": chosen, "queued_at": now_s}
+        update={
+            "status": Status.QUEUED,
+            "hyperparameters": chosen,
+            "queued_at": now_s,
+            "tokens_at_once": tokens_at_once,
+            "gradient_checkpointing": gradient_checkpointing,
+        }
     )
 
 
@@ -116,7 +129,7 @@ def retry_smaller(job: JobRecord, attempt: int, tokens_at_once: int, now_s: int)
     """The attempt ran out of memory; the next takes fewer tokens at once."""
     if job.attempt != attempt or job.status is not Status.RUNNING:
         raise Superseded
-    return _again(job, now_s).model_copy(update={"tokens_at_once": tokens_at_once})
+    return _again(job, now_s).model_copy(update={"tokens_at_once": tokens_at_once, "halved": True})
 
 
 def packed(job: JobRecord, attempt: int, packing: bool) -> JobRecord:

@@ -7,16 +7,19 @@ from typing import Any
 from arq.worker import Retry
 
 from service.config import Settings
-from service.core import ids, logs, metrics, queue
+from service.core import ids, logs, metrics
 from service.core.leases import Held, Leases
 from service.core.records import Missing
 from service.curation.measure import Measures, measure_task, measures_of
 from service.curation.records import State, Tasks
 from service.files.records import FileRecord, Files, FileStatus
 from service.jobs import lifecycle
+from service.jobs.dispatch import Dispatcher
+from service.jobs.fit import Training
 from service.jobs.hyperparameters import Base, Data, resolve
-from service.jobs.records import Failure, JobRecord, Jobs, NewEvent, Status
-from service.models.catalogue import Catalogue
+from service.jobs.planning import Planned, planned, shape_of, trainers
+from service.jobs.records import Chosen, Failure, JobRecord, Jobs, NewEvent, Status
+from service.models.catalogue import BaseModelEntry, Catalogue
 
 _WAIT_FOR_FILE_S = 0.5
 
@@ -39,13 +42,16 @@ class PrepareJob:
         catalogue: Catalogue,
         leases: Leases,
         settings: Settings,
+        dispatcher: Dispatcher,
     ) -> None:
         self._jobs = jobs
         self._files = files
         self._catalogue = catalogue
         self._leases = leases
         self._tasks = Tasks(files.redis)
+        self._tokens_at_once = settings.tokens_at_once
         self._min_examples = settings.min_examples
+        self._dispatcher = dispatcher
 
     async def run(self, _ctx: dict[str, Any], project_id: str, job_id: str, attempt: int) -> None:
         """Run the task; it comes again while a file is still being checked."""
@@ -119,19 +125,39 @@ class PrepareJob:
             base=Base(entry.context_length, entry.parameters),
         )
         chosen = resolved.chosen
+        there = await self._planned(job, chosen, measured, entry)
         told = [
             NewEvent(message="Files validated, moving job to queued state"),
             *(NewEvent(message=reason) for reason in resolved.reasons),
+            *(NewEvent(message=words) for words in (there.words() if there else ())),
         ]
         await self._jobs.change(
             job.project_id,
             job.id,
-            lambda current: lifecycle.prepare(current, chosen, ids.now_s()),
+            lambda current: lifecycle.prepare(
+                current,
+                chosen,
+                ids.now_s(),
+                tokens_at_once=there.plan.tokens_at_once if there else None,
+                gradient_checkpointing=there.plan.gradient_checkpointing if there else False,
+            ),
             events=lambda _: told,
         )
-        await queue.enqueue(
-            self._jobs.redis, queue.GPU, "train", job.project_id, job.id, job.attempt
-        )
+        await self._dispatcher.dispatch()
+
+    async def _planned(
+        self, job: JobRecord, chosen: Chosen, measured: Measures | None, entry: BaseModelEntry
+    ) -> Planned | None:
+        """How the job goes through the roomiest worker. Raises NotFit where it does not."""
+        shape = shape_of(entry)
+        if shape is None:
+            return None
+        longest = measured.longest if measured else None
+        training = Training(chosen, job.method, longest, self._tokens_at_once)
+        there = planned(training, shape, await trainers(self._jobs.redis))
+        if there is not None and there.refusal is not None:
+            raise NotFit("does_not_fit", there.refusal, "model")
+        return there
 
     async def _measured(self, file: FileRecord, model: str) -> Measures | None:
         """The file's rows in the model's tokens; None where they cannot be measured.

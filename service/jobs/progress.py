@@ -21,6 +21,16 @@ class Progress:
         self._tokens = 0
         self._began = time.monotonic()
         self.new_tokens = 0
+        self._first_tokens: int | None = None
+        self._first_at = self._last_at = 0.0
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Of this attempt, evaluations and checkpoints in it; None before its second step."""
+        seconds = self._last_at - self._first_at
+        if self._first_tokens is None or seconds <= 0:
+            return None
+        return (self._tokens - self._first_tokens) / seconds
 
     def begin(self, message: Started) -> None:
         """The trainer starts its first step now."""
@@ -33,6 +43,10 @@ class Progress:
         self._step = message.step
         self.new_tokens = max(0, message.trained_tokens - self._tokens)
         self._tokens = message.trained_tokens
+        if self._first_tokens is None:
+            # The first step warms up; speed is of those after it.
+            self._first_tokens, self._first_at = self._tokens, time.monotonic()
+        self._last_at = time.monotonic()
 
     def worth_an_event(self, message: StepDone) -> bool:
         """Whether this step is told of."""

@@ -119,7 +119,11 @@ class JobRecord(Record):
     finished_at: int | None = None
     attempt: int = 1  # the fencing token
     fruitless_attempts: int = 0  # lost since the last checkpoint
-    tokens_at_once: int | None = None  # less than the trainer's own, after it ran out of memory
+    priority: int = 0  # higher runs first
+    # How the training goes through its machine, the same result in any way:
+    tokens_at_once: int | None = None
+    gradient_checkpointing: bool = False
+    halved: bool = False  # it ran out of memory, and goes on in smaller parts
 
 
 class EventRecord(_Value):
@@ -207,6 +211,17 @@ class Jobs:
         members = await reply(self.redis.smembers(ACTIVE))
         pairs = (m.decode().split("/", 1) for m in members)
         return sorted((project, job) for project, job in pairs)
+
+    async def unfinished(self, project_id: str | None = None) -> list[JobRecord]:
+        """Every job that is not final, of one project or of all, in one read."""
+        keys = [
+            self.records.key(project, job)
+            for project, job in await self.active()
+            if project_id in (None, project)
+        ]
+        found = await self.redis.mget(keys) if keys else []
+        jobs = (JobRecord.model_validate_json(raw) for raw in found if raw is not None)
+        return [job for job in jobs if job.status not in FINAL]
 
     async def events_before(
         self, project_id: str, job_id: str, after: str | None, limit: int

@@ -19,13 +19,16 @@ from service.core.idempotency import once
 from service.core.records import Missing
 from service.files.records import Files
 from service.jobs import lifecycle
-from service.jobs.create import create
+from service.jobs.create import checked, create
+from service.jobs.dispatch import Dispatcher
+from service.jobs.estimate import EstimateObject, Estimates
 from service.jobs.records import JobRecord, Jobs, NewEvent
 from service.jobs.schemas import CheckpointObject, CreateJob, EventObject, JobObject
 from service.jobs.stream import server_sent_events
 from service.models.registry import ModelRegistry
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["Fine-tuning"])
+estimates = APIRouter(prefix="/v1/fine_tuning", tags=["Fine-tuning"])
 _EVENT_ID = re.compile(r"ftevent-[0-9]{1,20}-[0-9]{1,20}")
 _METADATA_FILTER = re.compile(r"metadata\[(.{1,64})\]")
 
@@ -34,7 +37,12 @@ def _jobs(request: Request) -> Jobs:
     return cast("Jobs", request.app.state.jobs)
 
 
+def _dispatcher(request: Request) -> Dispatcher:
+    return cast("Dispatcher", request.app.state.dispatcher)
+
+
 Store = Annotated[Jobs, Depends(_jobs)]
+Dispatch = Annotated[Dispatcher, Depends(_dispatcher)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 
@@ -44,6 +52,23 @@ async def existing(store: Jobs, project_id: str, job_id: str) -> JobRecord:
     if job is None:
         raise _unknown(job_id)
     return job
+
+
+@estimates.post(
+    "/estimate", operation_id="estimateFineTuningJob", summary="Estimate a fine-tuning job"
+)
+async def estimate_job(request: Request, body: CreateJob, caller: Caller) -> EstimateObject:
+    """The same body as a create: steps, tokens, memory, whether it fits, and how long."""
+    state = request.app.state
+    settings, files = cast("Settings", state.settings), cast("Files", state.files)
+    job, entry = await checked(
+        body,
+        caller,
+        files=files,
+        registry=cast("ModelRegistry", state.registry),
+        max_lora_rank=settings.max_lora_rank,
+    )
+    return await Estimates(state.redis, files, settings).of(job, entry)
 
 
 @router.post("", operation_id="createFineTuningJob", summary="Create a fine-tuning job")
@@ -56,6 +81,7 @@ async def create_job(
 ) -> JobObject:
     """The job is checked, then queued for a GPU worker. Watch its events to see it learn."""
     state = request.app.state
+    settings = cast("Settings", state.settings)
 
     async def make() -> dict[str, Any]:
         job = await create(
@@ -64,7 +90,8 @@ async def create_job(
             jobs=store,
             files=cast("Files", state.files),
             registry=cast("ModelRegistry", state.registry),
-            max_lora_rank=cast("Settings", state.settings).max_lora_rank,
+            max_lora_rank=settings.max_lora_rank,
+            max_queued_jobs=settings.max_queued_jobs_per_project,
         )
         await queue.enqueue(
             store.redis, queue.CPU, "prepare_job", job.project_id, job.id, job.attempt
@@ -81,6 +108,7 @@ async def list_jobs(
     request: Request,
     caller: Caller,
     store: Store,
+    dispatcher: Dispatch,
     after: str | None = None,
     limit: Limit = 20,
 ) -> ListOf[JobObject]:
@@ -91,17 +119,20 @@ async def list_jobs(
         )
     except Missing as e:
         raise BadRequest("No job has the id given in 'after'.", param="after") from e
-    return list_of([JobObject.of(j) for j in page.items], page.has_more)
+    return list_of(await _shown(dispatcher, page.items), page.has_more)
 
 
 @router.get("/{job_id}", operation_id="retrieveFineTuningJob", summary="Retrieve a job")
-async def retrieve_job(job_id: str, caller: Caller, store: Store) -> JobObject:
+async def retrieve_job(
+    job_id: str, caller: Caller, store: Store, dispatcher: Dispatch
+) -> JobObject:
     """One job as it is now."""
-    return JobObject.of(await existing(store, caller.project_id, job_id))
+    job = await existing(store, caller.project_id, job_id)
+    return (await _shown(dispatcher, [job]))[0]
 
 
 @router.post("/{job_id}/cancel", operation_id="cancelFineTuningJob", summary="Cancel a job")
-async def cancel_job(job_id: str, caller: Caller, store: Store) -> JobObject:
+async def cancel_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispatch) -> JobObject:
     """Ends the job for good; a running trainer is stopped within seconds."""
     job = await _act(
         store,
@@ -111,18 +142,20 @@ async def cancel_job(job_id: str, caller: Caller, store: Store) -> JobObject:
         "The job was cancelled",
     )
     metrics.JOBS.labels(job.status).inc()
+    await dispatcher.dispatch()
     return JobObject.of(job)
 
 
 @router.post("/{job_id}/pause", operation_id="pauseFineTuningJob", summary="Pause a job")
-async def pause_job(job_id: str, caller: Caller, store: Store) -> JobObject:
+async def pause_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispatch) -> JobObject:
     """Stops the job and keeps its progress; `resume` goes on from there."""
     job = await _act(store, caller.project_id, job_id, lifecycle.pause, "The job was paused")
+    await dispatcher.dispatch()
     return JobObject.of(job)
 
 
 @router.post("/{job_id}/resume", operation_id="resumeFineTuningJob", summary="Resume a job")
-async def resume_job(job_id: str, caller: Caller, store: Store) -> JobObject:
+async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispatch) -> JobObject:
     """Queues a paused job again; it goes on from its newest checkpoint."""
     job = await _act(
         store,
@@ -131,8 +164,8 @@ async def resume_job(job_id: str, caller: Caller, store: Store) -> JobObject:
         lambda job: lifecycle.resume(job, ids.now_s()),
         "The job was resumed",
     )
-    await queue.enqueue(store.redis, queue.GPU, "train", job.project_id, job.id, job.attempt)
-    return JobObject.of(job)
+    await dispatcher.dispatch()
+    return (await _shown(dispatcher, [job]))[0]
 
 
 @router.get("/{job_id}/events", operation_id="listFineTuningEvents", summary="List job events")
@@ -201,6 +234,12 @@ async def _act(
             f"The job {job_id} is {e.status} and cannot {e.action}.",
             code="invalid_job_status",
         ) from e
+
+
+async def _shown(dispatcher: Dispatcher, jobs: list[JobRecord]) -> list[JobObject]:
+    """On the wire, with their places in the queue."""
+    places = await dispatcher.positions(jobs)
+    return [JobObject.of(job, places.get(job.id)) for job in jobs]
 
 
 def _unknown(job_id: str) -> NotFound:

@@ -156,6 +156,9 @@ class CreateJob(BaseModel):
         default=None,
         description="Deprecated by OpenAI in favour of `method`; still read.",
     )
+    priority: int = Field(
+        default=0, ge=-100, le=100, description="Higher runs first; ours, not OpenAI's."
+    )
     integrations: None = Field(default=None, description="Always null: nothing leaves the server.")
 
     @model_validator(mode="after")
@@ -214,9 +217,14 @@ class JobObject(BaseModel):
     method: dict[str, Any]
     suffix: str | None
     attempt: int
+    priority: int = 0
+    queue_position: int | None = Field(
+        default=None,
+        description="1 for the job that a GPU worker takes next; null unless the job is queued.",
+    )
 
     @classmethod
-    def of(cls, job: JobRecord) -> Self:
+    def of(cls, job: JobRecord, queue_position: int | None = None) -> Self:
         """The wire form of a record."""
         chosen = job.hyperparameters
         return cls(
@@ -242,6 +250,8 @@ class JobObject(BaseModel):
             },
             suffix=job.suffix,
             attempt=job.attempt,
+            priority=job.priority,
+            queue_position=queue_position,
         )
 
 

@@ -14,9 +14,11 @@ from service.core.leases import Held, Leases
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage, StorageError
+from service.core.workers import Presence
 from service.files.records import Files
 from service.jobs import lifecycle
 from service.jobs.attempt import Attempt
+from service.jobs.dispatch import Dispatcher
 from service.jobs.ledger import Outcome
 from service.jobs.prepare import fail
 from service.jobs.records import Failure, JobRecord, Jobs, NewEvent, Status
@@ -40,6 +42,8 @@ class Train:
         storage: Storage,
         leases: Leases,
         settings: Settings,
+        presence: Presence,
+        dispatcher: Dispatcher,
     ) -> None:
         self._jobs = jobs
         self._files = files
@@ -48,22 +52,31 @@ class Train:
         self._storage = storage
         self._leases = leases
         self._settings = settings
+        self._presence = presence
+        self._dispatcher = dispatcher
         self.draining = asyncio.Event()  # the worker is told to go
 
     async def run(self, _ctx: dict[str, Any], project_id: str, job_id: str, attempt: int) -> None:
         """Run the task. What another worker or attempt has taken over is left alone."""
         with logs.bound(logs.job_id, job_id):
             try:
-                async with self._leases.hold(job_id, attempt) as lease_lost:
-                    await self._train(project_id, job_id, attempt, lease_lost)
-            except (Held, Missing, lifecycle.Superseded):
-                log.info("attempt %d is not ours to run", attempt)
+                async with self._presence.training(queue.task_id("train", job_id, attempt)):
+                    await self._leased(project_id, job_id, attempt)
+            finally:
+                await self._dispatcher.dispatch()  # this worker is free, or the job queued again
+
+    async def _leased(self, project_id: str, job_id: str, attempt: int) -> None:
+        try:
+            async with self._leases.hold(job_id, attempt) as lease_lost:
+                await self._train(project_id, job_id, attempt, lease_lost)
+        except (Held, Missing, lifecycle.Superseded):
+            log.info("attempt %d is not ours to run", attempt)
 
     async def _train(
         self, project_id: str, job_id: str, number: int, lease_lost: asyncio.Event
     ) -> None:
         if self.draining.is_set():
-            return  # stays queued: the reconciler enqueues it for another worker
+            return  # stays queued: a later round dispatches it to another worker
         job = await self._jobs.change(
             project_id,
             job_id,
@@ -80,6 +93,7 @@ class Train:
         attempt = Attempt(
             job,
             entry,
+            device_name=self._presence.worker.device_name,
             jobs=self._jobs,
             files=self._files,
             registry=self._registry,
@@ -133,33 +147,17 @@ class Train:
             await asyncio.sleep(_LOOK_S)
 
     async def _after(self, job: JobRecord, outcome: Outcome) -> None:
-        if outcome is Outcome.FINISHED:
-            return
         number = job.attempt
         if outcome is Outcome.STOPPED:
-            current = await self._jobs.change(
+            await self._jobs.change(
                 job.project_id,
                 job.id,
                 lambda current: lifecycle.hand_back(current, number, ids.now_s()),
                 events=_handed_back_events,
             )
-        elif outcome is Outcome.REQUEUED:
-            now = await self._jobs.get(job.project_id, job.id)
-            if now is None:
-                return
-            current = now
-        else:
+        elif outcome is Outcome.LOST:
             metrics.JOB_ATTEMPTS_LOST.labels("trainer_died").inc()
-            current = await lose(self._jobs, job, self._settings.max_attempts_without_progress)
-        if current.status is Status.QUEUED:
-            await queue.enqueue(
-                self._jobs.redis,
-                queue.GPU,
-                "train",
-                job.project_id,
-                job.id,
-                current.attempt,
-            )
+            await lose(self._jobs, job, self._settings.max_attempts_without_progress)
 
 
 async def lose(jobs: Jobs, job: JobRecord, most_fruitless: int) -> JobRecord:

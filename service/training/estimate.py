@@ -22,11 +22,14 @@ Dtype = Literal["bfloat16", "float32"]
 # 4 bits, a byte of scale for 64 weights, and 4 bytes for 256 of those.
 _NF4_BYTES: Final = 0.5 + 1 / 64 + 4 / (64 * 256)
 _FP32: Final = 4
-# Supervised tokens that the output head scores at once.
-_HEAD_BLOCK: Final = {"cpu": 256, "cuda": 256}
-# What the process or the device takes beyond tensors: buffers of the math libraries, pages
-# that the allocator keeps.
+# What the output head scores at once: on a CPU ours, all of the vocabulary for so many
+# supervised tokens; on CUDA TRL's, so many tokens by so many words.
+_CPU_HEAD_TOKENS: Final = 256
+_CUDA_HEAD_TOKENS, _CUDA_HEAD_WORDS = 4096, 32768
+# What the process or the device takes beyond tensors: buffers of the math libraries, and what
+# the allocator keeps between tensors of odd sizes. Measured on a CPU, assumed for CUDA.
 _OVERHEAD_BYTES: Final = {"cpu": 150 * 2**20, "cuda": 600 * 2**20}
+_OVERHEAD_SHARE: Final = 0.1  # of the activations
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ def estimate_memory(
         gradients=parameters * _FP32,
         activations=round(activations),
         logits=_logits_bytes(shape, positions, device, width),
-        overhead=_OVERHEAD_BYTES[device],
+        overhead=_OVERHEAD_BYTES[device] + round(_OVERHEAD_SHARE * activations),
     )
 
 
@@ -156,7 +159,10 @@ def _kept_bytes(
 
 
 def _logits_bytes(shape: ModelShape, positions: int, device: Device, width: int) -> int:
-    block = min(_HEAD_BLOCK[device], positions)
-    wide = 0 if width == _FP32 else width
+    if device == "cuda":
+        block = min(_CUDA_HEAD_TOKENS, positions) * _CUDA_HEAD_WORDS * width
+    else:
+        wide = 0 if width == _FP32 else width
+        block = min(_CPU_HEAD_TOKENS, positions) * shape.vocabulary * (_FP32 + wide)
     # The gradient of each token's log-probability is kept in fp32, with its hidden state.
-    return block * shape.vocabulary * (_FP32 + wide) + positions * shape.hidden * (_FP32 + width)
+    return block + positions * shape.hidden * (_FP32 + width)

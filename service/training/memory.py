@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import torch
 
-from service.training.failures import TrainingFailure
+from service.training.failures import TrainingFailure, is_out_of_memory
 from service.training.spec import TrainSpec
 
 _MIB: Final = 2**20
@@ -44,6 +46,20 @@ def peak_memory_bytes(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+@contextmanager
+def telling_of_memory(
+    spec: TrainSpec, device: str, part: Callable[[], tuple[int, int]]
+) -> Iterator[None]:
+    """Has what does not fit in memory end as `out_of_memory`. `part` gives the rows, and the
+    positions a row, that were computed last: (0, 0) before the first."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise out_of_memory(spec, part(), device) from error
+        raise
+
+
 def out_of_memory(spec: TrainSpec, part: tuple[int, int], device: str) -> TrainingFailure:
     """The failure of a run whose `part` (rows, positions a row) did not fit."""
     rows, width = part
@@ -62,8 +78,9 @@ def out_of_memory(spec: TrainSpec, part: tuple[int, int], device: str) -> Traini
         advice = f"Set max_seq_length to {max(width // 2, 8)} (it is {spec.max_seq_length})."
         if not spec.gradient_checkpointing:
             advice = f"Set gradient_checkpointing. Else: {advice}"
+    what = f"for {rows} rows of {width} tokens at once" if rows else "for the base model"
     return TrainingFailure(
         "out_of_memory",
-        f"Not enough memory for {rows} rows of {width} tokens at once: {had}. {advice}",
+        f"Not enough memory {what}: {had}. {advice}",
         suggested_tokens_at_once=halved,
     )

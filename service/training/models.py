@@ -19,6 +19,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from service.training.failures import is_out_of_memory
 from service.training.model_folder import invalid_model
 from service.training.spec import TrainSpec
 
@@ -108,7 +109,7 @@ def load_base(spec: TrainSpec, place: Place) -> PreTrainedModel:
             local_files_only=True,
         )
     except _LOAD_ERRORS as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if is_out_of_memory(error) or (isinstance(error, OSError) and error.errno is not None):
             raise  # the disk or the memory, not the model
         raise invalid_model(
             spec, f"its weights cannot be loaded ({type(error).__name__})"

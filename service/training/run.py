@@ -18,9 +18,8 @@ from service.training.channel import Channel, StopFlag
 from service.training.checkpoints import Seal, identify, open_checkpoint
 from service.training.data import Data, load_data
 from service.training.dpo import PreferenceTrainer
-from service.training.failures import is_out_of_memory
 from service.training.layout import choose_packing
-from service.training.memory import limit_memory, out_of_memory, peak_memory_bytes
+from service.training.memory import limit_memory, peak_memory_bytes, telling_of_memory
 from service.training.models import choose_place, load_base, load_tokenizer
 from service.training.order import checkpoint_steps
 from service.training.plan import Plan, total_steps
@@ -65,9 +64,10 @@ def run(
         return _stopped_early(spec, sealed)
 
     enter("loading the base model")
-    base = load_base(spec, place)
-    set_seed(spec.seed)
-    model = add_adapter(base, spec, shape)
+    with telling_of_memory(spec, place.device, lambda: (0, 0)):
+        base = load_base(spec, place)
+        set_seed(spec.seed)
+        model = add_adapter(base, spec, shape)
     plan = Plan(
         spec=spec,
         run=identity,
@@ -87,17 +87,13 @@ def run(
         return _stopped_early(spec, sealed)
 
     enter("training")
-    try:
+    with telling_of_memory(spec, place.device, lambda: trainer.part_shape):
         if sealed and _is_over(trainer, sealed.step):
             step = sealed.step
         elif flag.is_set():
             return _stopped_early(spec, sealed)
         else:
             step = _train(trainer)
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise out_of_memory(spec, trainer.part_shape, place.device) from error
-        raise
     if step < identity.total_steps and not trainer.selection.is_over:
         return Stopped(step=step, path=str(checkpoint_folder(spec.output_dir, step)))
 

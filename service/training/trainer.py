@@ -193,6 +193,7 @@ class AdapterTrainer(Trainer):
             for part in self.data_collator(batch)["parts"]:
                 if self._flag.is_set():
                     return False
+                self.part_shape = tuple(part["input_ids"].shape)
                 self.compute_loss(self._adapted, self._prepare_inputs(part))
         return True
 

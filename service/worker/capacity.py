@@ -29,11 +29,11 @@ _QUERY = ("--query-gpu=uuid,name,memory.total", "--format=csv,noheader,nounits")
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU; its memory is 0 where nothing tells it."""
+    """One GPU; its memory is None where nothing tells it."""
 
     uuid: str
     name: str
-    memory_bytes: int
+    memory_bytes: int | None
 
 
 def measure(environ: Mapping[str, str] = os.environ) -> Capacity:
@@ -42,13 +42,14 @@ def measure(environ: Mapping[str, str] = os.environ) -> Capacity:
     Takes up to some seconds where a driver is slow to wake.
     """
     gpus = visible(installed_gpus(), environ.get("CUDA_VISIBLE_DEVICES"))
+    memories = [gpu.memory_bytes for gpu in gpus if gpu.memory_bytes is not None]
     if not gpus:
         return Capacity(device="cpu", device_name=_processor(), gpus=0, memory_bytes=memory_bytes())
     return Capacity(
         device="cuda",
         device_name=gpus[0].name,
         gpus=len(gpus),
-        memory_bytes=min(gpu.memory_bytes for gpu in gpus),
+        memory_bytes=min(memories, default=None),
     )
 
 
@@ -59,13 +60,16 @@ def installed_gpus() -> list[Gpu]:
 
 def visible(gpus: Sequence[Gpu], chosen: str | None) -> list[Gpu]:
     """Those that CUDA_VISIBLE_DEVICES lets through: indexes or UUIDs, up to the first wrong one."""
-    if chosen is None:
+    if chosen is None or not gpus:
         return list(gpus)
     kept: list[Gpu] = []
     for name in (part.strip() for part in chosen.split(",")):
-        found = [gpu for i, gpu in enumerate(gpus) if name in (str(i), gpu.uuid)]
-        if not found and name.startswith("GPU-"):  # CUDA takes the beginning of a UUID too
+        if name.startswith("MIG-"):  # a slice of a GPU, whose own size is not asked for
+            found = [Gpu(name, f"{gpus[0].name} (MIG)", None)]
+        elif name.startswith("GPU-"):  # the beginning of a UUID is enough for CUDA
             found = [gpu for gpu in gpus if gpu.uuid.startswith(name)]
+        else:
+            found = [gpu for i, gpu in enumerate(gpus) if name == str(i)]
         if len(found) != 1:
             break
         kept += found
@@ -90,7 +94,7 @@ def parse_nvidia_smi(text: str) -> list[Gpu]:
     for line in text.strip().splitlines():
         uuid, name, mib = (part.strip() for part in line.split(","))
         # "[N/A]" on GPUs that share the machine's memory
-        gpus.append(Gpu(uuid, name, int(mib) * _MIB if mib.isdigit() else 0))
+        gpus.append(Gpu(uuid, name, int(mib) * _MIB if mib.isdigit() else None))
     return gpus
 
 
@@ -100,7 +104,7 @@ def of_proc(folder: Path) -> list[Gpu]:
     for path in sorted(folder.glob("*/information")):
         lines = (line.partition(":") for line in path.read_text("utf-8", "replace").splitlines())
         told = {key.strip(): value.strip() for key, _, value in lines}
-        gpus.append(Gpu(told.get("GPU UUID", ""), told.get("Model", "NVIDIA GPU"), 0))
+        gpus.append(Gpu(told.get("GPU UUID", ""), told.get("Model", "NVIDIA GPU"), None))
     return gpus
 
 
@@ -153,4 +157,9 @@ def _own_cgroup() -> str:
 
 
 def _processor() -> str:
-    return platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())

@@ -23,15 +23,17 @@ from service.core.storage import Storage
 from service.curation.check import CheckFile
 from service.curation.cleaning import MakeCleaning
 from service.curation.curate import Curate
-from service.curation.records import FUNCTION, Kind
 from service.curation.measure import MakeMeasure
+from service.curation.records import FUNCTION, Kind
 from service.curation.report import MakeReport
 from service.files.records import Files
+from service.jobs.dispatch import Dispatcher
 from service.jobs.prepare import PrepareJob
 from service.jobs.records import Jobs
 from service.jobs.train import Train
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
+from service.worker.capacity import measure
 from service.worker.probes import serve_probes
 from service.worker.reconciler import Reconciler
 
@@ -42,6 +44,7 @@ log = logging.getLogger(__name__)
 
 # A training must outlive an outage of Redis: about two minutes of tries per command.
 _REDIS_RETRIES = 120
+_FAREWELL_S = 2.0
 _PREPARE_TRIES = 1_000_000  # it comes again while a file is being checked
 
 
@@ -72,7 +75,14 @@ class WorkerProcess:
                 Kind.MEASURE: MakeMeasure(files, catalogue, settings),
             },
         )
-        self._prepare_job = PrepareJob(jobs, files, catalogue, leases, settings)
+        self._dispatcher = Dispatcher(jobs, self._redis, settings)
+        self._presence = workers.Presence(
+            self._redis,
+            workers.Worker(
+                name=settings.worker_name, queues=tuple(queues), **measure().model_dump()
+            ),
+        )
+        self._prepare_job = PrepareJob(jobs, files, catalogue, leases, settings, self._dispatcher)
         self._train = Train(
             jobs=jobs,
             files=files,
@@ -81,8 +91,10 @@ class WorkerProcess:
             storage=storage,
             leases=leases,
             settings=settings,
+            presence=self._presence,
+            dispatcher=self._dispatcher,
         )
-        self._reconciler = Reconciler(self._redis, jobs, files, leases, settings)
+        self._reconciler = Reconciler(self._redis, jobs, files, leases, settings, self._dispatcher)
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -152,19 +164,19 @@ class WorkerProcess:
         running = [task for worker in arq_workers for task in worker.tasks.values()]
         for worker in arq_workers:
             worker.allow_pick_jobs = False
+        with contextlib.suppress(TimeoutError):  # not held up by a Redis that is away
+            async with asyncio.timeout(_FAREWELL_S):
+                await self._presence.stop_taking()
         if running:
             # The trainer has its grace; uploading what it kept takes a while more.
             await asyncio.wait(running, timeout=2 * self._settings.stop_grace_s)
 
     async def _announce(self) -> None:
+        await self._presence.say()
+        await self._dispatcher.dispatch()  # a worker that starts gets work at once
         while True:
-            try:
-                await workers.announce(
-                    self._redis, self._settings.worker_name, ",".join(self._queues)
-                )
-            except REDIS_ERRORS as e:
-                log.warning("Redis is away: %s", type(e).__name__)
             await asyncio.sleep(workers.HEARTBEAT_S)
+            await self._presence.say()
 
 
 def _coroutine(run: Callable[..., Awaitable[None]]) -> WorkerCoroutine:

@@ -3,7 +3,8 @@
 Records are written before queue entries, and a worker may die at any moment; so every
 few seconds each worker compares records with queue and leases:
 
-- a file, a task on a file or a job whose queue entry is missing is enqueued (arq refuses doubles);
+- a file, a task on a file or a job to be checked whose queue entry is missing is enqueued
+  (arq refuses doubles), and queued jobs are dispatched to free GPU workers;
 - a file whose time is over is deleted, and so are the parts of an upload that has ended;
 - one that was taken, and has had no lease for half a lease time, was lost: it goes on
   under the next attempt number.
@@ -30,6 +31,7 @@ from service.core.storage import StorageError
 from service.curation.records import FUNCTION, Task, Tasks
 from service.files.records import UNCHECKED, FileRecord, Files, FileStatus
 from service.jobs import lifecycle
+from service.jobs.dispatch import Dispatcher
 from service.jobs.records import ACTIVE, FINAL, JobRecord, Jobs, Status
 from service.jobs.train import lose
 from service.uploads.records import Uploads
@@ -47,6 +49,7 @@ class Reconciler:
         files: Files,
         leases: Leases,
         settings: Settings,
+        dispatcher: Dispatcher,
     ) -> None:
         self._redis = redis
         self._jobs = jobs
@@ -54,6 +57,7 @@ class Reconciler:
         self._uploads = Uploads(redis, files)
         self._curation = Tasks(redis)
         self._leases = leases
+        self._dispatcher = dispatcher
         self._every_s = settings.reconcile_every_s
         self._patience_s = settings.lease_s / 2
         self._most_fruitless = settings.max_attempts_without_progress
@@ -78,6 +82,8 @@ class Reconciler:
         for project_id, job_id in await self._jobs.active():
             with contextlib.suppress(lifecycle.Superseded, Missing):
                 await self._job(project_id, job_id)
+        await self._dispatcher.dispatch()
+        observe(await self._jobs.unfinished(), ids.now_s())
         await self._files.delete_expired(ids.now_s())
         await self._uploads.sweep(ids.now_s())
 
@@ -121,27 +127,34 @@ class Reconciler:
     async def _queued(self, job: JobRecord) -> None:
         if await self._abandoned("train", job.id, job.attempt):
             # Taken by a worker that died before it wrote "running".
-            job = await self._jobs.change(
+            await self._jobs.change(
                 job.project_id,
                 job.id,
                 lambda j: lifecycle.requeue(j, job.attempt, ids.now_s()),
             )
-        await queue.enqueue(self._redis, queue.GPU, "train", job.project_id, job.id, job.attempt)
 
     async def _running(self, job: JobRecord) -> None:
         if await self._leases.unheld_s(job.id, job.attempt) < self._patience_s:
             return
         log.warning("job %s: attempt %d has no living worker", job.id, job.attempt)
         metrics.JOB_ATTEMPTS_LOST.labels("worker_died").inc()
-        after = await lose(self._jobs, job, self._most_fruitless)
-        if after.status is Status.QUEUED:
-            await self._queued(after)
+        await lose(self._jobs, job, self._most_fruitless)
 
     async def _abandoned(self, function: str, subject_id: str, attempt: int) -> bool:
         """Whether a worker took the entry and then died."""
         if await queue.state(self._redis, function, subject_id, attempt) is not EntryState.TAKEN:
             return False
         return await self._leases.unheld_s(subject_id, attempt) >= self._patience_s
+
+
+def observe(unfinished: list[JobRecord], now_s: int) -> None:
+    """Set the gauges of jobs that are not final."""
+    for status in Status:
+        if status not in FINAL:
+            number = sum(job.status is status for job in unfinished)
+            metrics.JOBS_UNFINISHED.labels(status).set(number)
+    waits = (now_s - (j.queued_at or now_s) for j in unfinished if j.status is Status.QUEUED)
+    metrics.OLDEST_QUEUED_JOB_SECONDS.set(max(waits, default=0))
 
 
 def _next_check(record: FileRecord) -> FileRecord:

@@ -94,6 +94,11 @@ class Stack:
         assert found, f"no process with {words!r}"
         return found[0]
 
+    def engine_port(self) -> int:
+        """Where the base model's vLLM listens."""
+        words = _cmdline(psutil.Process(self.pid_of("vllm.entrypoints")))
+        return int(words[words.index("--port") + 1])
+
     def all_pids(self) -> list[int]:
         """`up` and everything it started."""
         assert self.process is not None

@@ -5,6 +5,7 @@ Upload → fine-tune → events → chat with the tuned model, streamed and not 
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,9 @@ import httpx
 import openai
 import pytest
 
+from service.jobs.parity import ask_engine, compare
 from service.standalone.up import DEMO_MODEL
+from service.training.protocol import Probe
 from tests.e2e.conftest import EXAMPLES, Stack, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -83,6 +86,24 @@ def test_job_tells_its_story(sdk, tuned):
     last = [e.data["train_loss"] for e in metrics[-5:]]
     assert sum(last) / len(last) < 0.7 * metrics[0].data["train_loss"]
     assert any("full_valid_loss" in e.data or "valid_loss" in e.data for e in metrics)
+
+
+def test_engine_was_compared_with_the_trainer(stack: Stack, sdk, tuned):
+    """The job's event has the figures; and an engine that answers as the base is found out."""
+    events = list(sdk.fine_tuning.jobs.list_events(tuned.id, limit=100))
+    figures = next(e.data for e in events if (e.data or {}).get("code") == "serve_parity")
+    assert figures["trainer_move"] > 0.3
+    assert figures["engine_move"] > 0.3
+    assert figures["tuned_gap"] < 0.1 + 2 * figures["base_gap"]
+
+    probe = Probe(tokens=list(range(300, 340)), places=list(range(1, 40)), tuned=[], base=[])
+    url = f"http://127.0.0.1:{stack.engine_port()}"
+    key = (stack.data_dir / ".engine-key").read_text().strip()
+    names = [tuned.fine_tuned_model, DEMO_MODEL, DEMO_MODEL]
+    tuned_scores, base_scores, wrong = asyncio.run(ask_engine(url, key, names, [probe]))
+    as_trained = probe.model_copy(update={"tuned": tuned_scores[0], "base": base_scores[0]})
+    assert compare([as_trained], tuned_scores, base_scores).fault is None
+    assert "as the base" in str(compare([as_trained], wrong, base_scores).fault)
 
 
 def test_job_has_a_result_file_of_every_step(sdk, tuned):

@@ -105,6 +105,17 @@ def test_weights_that_are_no_numbers(checkpoint, run):
     assert "not finite" in refusal(checkpoint, run)
 
 
+def test_a_seal_from_before_there_were_other_methods(checkpoint, run):
+    path = checkpoint / SEAL_NAME
+    record = json.loads(path.read_text())
+    for name in ("method", "beta", "warm_start", "early_stopping", "keep_best"):
+        record["run"].pop(name)
+    for name in ("use_dora", "use_rslora"):
+        record["run"]["lora"].pop(name)
+    path.write_text(json.dumps(record))
+    assert open_checkpoint(checkpoint, run).step == 8
+
+
 def test_an_optimizer_state_that_is_no_numbers(checkpoint, run):
     path = checkpoint / "optimizer.pt"
     content = torch.load(path, weights_only=True)

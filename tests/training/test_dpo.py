@@ -167,6 +167,16 @@ def test_the_loss_and_its_gradient_are_trls(trainer):
     assert found["train_mean_token_accuracy"] == pytest.approx(rewards["mean_token_accuracy"][-1])
 
 
+def test_a_gradient_that_is_no_number_moves_nothing(trainer):
+    (parameter, *_) = [p for p in trainer.model.parameters() if p.requires_grad]
+    parameter.grad = torch.full_like(parameter, torch.nan)
+    with pytest.raises(TrainingFailure) as caught:
+        trainer._clip_grad_norm(trainer.model)
+    trainer.model.zero_grad()
+    assert caught.value.code == "loss_not_finite"
+    assert "at step 1 of 12" in caught.value.message
+
+
 @pytest.fixture(scope="module")
 def make_dpo(make_spec, few_preferences):
     def make(folder, **changes):
@@ -247,3 +257,14 @@ def test_another_beta_is_another_run(whole_dpo, start, make_dpo, tmp_path):
     (failed,) = run.of(Failed)
     assert failed.code == "invalid_checkpoint"
     assert "differs in beta" in failed.message
+
+
+@pytest.mark.e2e
+def test_dora_and_rslora_learn_to_prefer_too(start, make_dpo, tmp_path):
+    lora = {"r": 4, "use_dora": True, "use_rslora": True}
+    run = start(make_dpo(tmp_path / "out", lora=lora, n_checkpoints=1))
+    assert run.wait() == 0, run.log.read_text()
+    steps = run.of(StepDone)
+    # The magnitudes divide by norms, which bf16 rounds.
+    assert steps[0].train_loss == pytest.approx(LN_2, abs=1e-3)
+    assert steps[-1].train_loss < LN_2 - 0.1

@@ -71,6 +71,15 @@ def test_a_run_out_of_memory_goes_on_with_what_it_suggests(start, make_spec, tmp
 
 
 @pytest.mark.e2e
+def test_a_base_model_that_does_not_fit(start, make_spec, tmp_path):
+    run = start(make_spec(tmp_path / "out", max_memory_bytes=MIB))
+    assert run.wait() == 1, run.log.read_text()
+    (failed,) = run.of(Failed)
+    assert failed.code == "out_of_memory"
+    assert failed.suggested_tokens_at_once is None
+
+
+@pytest.mark.e2e
 def test_a_resumed_run_takes_no_more_memory(start, make_spec, tmp_path):
     given = {"lora": {"r": 256}, "n_checkpoints": 2, "n_epochs": 1, "batch_size": 3}
     whole = start(make_spec(tmp_path / "whole", **given))

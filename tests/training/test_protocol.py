@@ -5,6 +5,7 @@ import pytest
 from service.training import (
     CheckpointSaved,
     Failed,
+    Noted,
     ProtocolError,
     Started,
     StepDone,
@@ -28,6 +29,7 @@ MESSAGES = [
         trainable_parameters=12,
     ),
     Warned(code="rows_truncated", message="ตัดแล้ว"),
+    Noted(code="packing", message="เพราะ"),
     StepDone(
         step=1,
         total_steps=3,
@@ -45,6 +47,7 @@ MESSAGES = [
     Succeeded(adapter_path="/x/adapter", trained_tokens=90, final_step=3),
     Stopped(step=0, path=None),
     Failed(code="disk_full", message="full", param=None),
+    Failed(code="out_of_memory", message="too much", suggested_tokens_at_once=512),
 ]
 
 
@@ -57,12 +60,12 @@ def test_a_message_survives_its_line(message):
 
 
 def test_a_step_without_validation_has_no_such_keys():
-    assert "valid_loss" not in json.loads(encode(MESSAGES[2]))
+    assert "valid_loss" not in json.loads(encode(MESSAGES[3]))
 
 
 def test_a_newer_trainer_may_add_fields():
-    line = json.dumps(json.loads(encode(MESSAGES[4])) | {"novelty": 1})
-    assert parse_message(line) == MESSAGES[4]
+    line = json.dumps(json.loads(encode(MESSAGES[5])) | {"novelty": 1})
+    assert parse_message(line) == MESSAGES[5]
 
 
 @pytest.mark.parametrize(

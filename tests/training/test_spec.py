@@ -17,7 +17,10 @@ def test_the_public_names_are_sorted_and_there():
     assert all(hasattr(service.training, name) for name in names)
 
 
-@pytest.mark.parametrize("module", ["service.training.spec", "service.training.protocol"])
+@pytest.mark.parametrize(
+    "module",
+    ["service.training.spec", "service.training.protocol", "service.training.estimate"],
+)
 def test_the_worker_side_imports_no_torch(module):
     check = f"import sys, {module}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)

@@ -8,10 +8,12 @@ import contextlib
 import pytest
 from arq.constants import in_progress_key_prefix
 
-from service.core import queue
+from service.core import queue, workers
 from service.core.leases import Held, Leases
 from service.jobs import lifecycle
+from service.jobs.dispatch import Dispatcher
 from service.jobs.records import JobRecord, Status
+from service.worker.capacity import measure
 from service.worker.reconciler import Reconciler
 from tests.conftest import BASE_MODEL, Api
 
@@ -22,7 +24,8 @@ JOBS = "/v1/fine_tuning/jobs"
 async def reconciler(api: Api) -> Reconciler:
     state = api.app.state
     leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
-    return Reconciler(state.redis, state.jobs, state.files, leases, api.settings)
+    dispatcher = Dispatcher(state.jobs, state.redis, api.settings)
+    return Reconciler(state.redis, state.jobs, state.files, leases, api.settings, dispatcher)
 
 
 @pytest.fixture
@@ -91,6 +94,8 @@ async def test_a_training_whose_worker_died_goes_on_under_the_next_attempt(
 ):
     await running(api, job)
     await take(api, "train", job.id, 1)
+    other = workers.Worker(name="other", queues=("gpu",), **measure().model_dump())
+    await workers.announce(api.app.state.redis, other)
     await rounds(reconciler, 2)
     after = await api.app.state.jobs.get(job.project_id, job.id)
     assert (after.status, after.attempt) == (Status.QUEUED, 2)

@@ -1,0 +1,125 @@
+"""The memory estimate beside what runs take, for settings that pull each of its terms.
+
+    python bench/training/estimate.py [--model FOLDER] [--only NUMBER …]
+
+Measured is the trainer's largest resident set less that of a process which has imported the
+trainer's libraries. All rows are as long as max_seq_length, so that batches are full.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+sys.path[:0] = [str(HERE), str(ROOT)]
+
+from child import train  # noqa: E402
+from corpus import write_pairs, write_rows  # noqa: E402
+
+from service.training import TrainSpec  # noqa: E402
+from service.training.estimate import estimate_memory  # noqa: E402
+
+MIB = 2**20
+STEPS = 2
+BASE: dict[str, Any] = {
+    "method": "sft",
+    "quantization": "none",
+    "r": 16,
+    "batch_size": 8,
+    "tokens_at_once": 2048,
+    "max_seq_length": 256,
+}
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"quantization": "nf4"},
+    {"r": 128, "tokens_at_once": 512},
+    {"max_seq_length": 1024, "batch_size": 2},
+    {"packing": True},
+    {"method": "dpo", "quantization": "nf4", "batch_size": 4},
+    {"gradient_checkpointing": True},
+]
+IMPORTS = (
+    "import resource, service.training.run; "
+    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
+)
+
+
+def imported_bytes() -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return int(done.stdout.split()[-1])
+
+
+def measure(model: Path, chosen: dict[str, Any], folder: Path) -> tuple[int, str]:
+    """Peak bytes of a run of a few full steps, and the type that it computed in."""
+    given = dict(chosen)
+    rank = given.pop("r")
+    count = STEPS * given["batch_size"]
+    write = write_pairs if given["method"] == "dpo" else write_rows
+    # Far longer than max_seq_length: cut there.
+    rows = write(folder / "rows.jsonl", count, median_words=3 * given["max_seq_length"])
+    if given["method"] == "sft":
+        rows = _full(rows, given["max_seq_length"])
+    spec = TrainSpec.model_validate(
+        {
+            "job_id": "bench",
+            "base_model": "demo",
+            "base_model_path": model,
+            "training_file": rows,
+            "output_dir": folder / "out",
+            "n_epochs": 1,
+            "lora": {"r": rank},
+            "n_checkpoints": 1,
+        }
+        | given
+    )
+    run = train(spec)
+    return run.peak_bytes, run.dtype
+
+
+def _full(rows: Path, words: int) -> Path:
+    """Every answer as long as it gets."""
+    chats = [json.loads(line) for line in rows.read_text().splitlines()]
+    for chat in chats:
+        answer = chat["messages"][1]
+        answer["content"] = " ".join((answer["content"] + " ") * (2 * words))[: 8 * words]
+    rows.write_text("".join(json.dumps(chat) + "\n" for chat in chats))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, default=None)
+    parser.add_argument("--only", type=int, nargs="*", default=None)
+    given = parser.parse_args()
+    model = given.model or next((ROOT / ".cache" / "models").iterdir())
+    before = imported_bytes()
+    print(f"{model.name}; after the imports {before / MIB:.0f} MiB; MiB beyond that:")
+    print(f"{'setting':52}{'measured':>9}{'estimate':>9}{'off':>6}  of which")
+    for number, changes in enumerate(SETTINGS):
+        if given.only and number not in given.only:
+            continue
+        chosen = BASE | changes
+        with tempfile.TemporaryDirectory() as work:
+            peak, dtype = measure(model, chosen, Path(work))
+        found = estimate_memory(model, device="cpu", dtype=dtype, **chosen)
+        measured = peak - before
+        name = f"{number} " + (", ".join(f"{k}={v}" for k, v in changes.items()) or "base")
+        off = found.total / measured - 1
+        parts = {n: round(getattr(found, n) / MIB) for n in found.__slots__}
+        print(
+            f"{name:52}{measured / MIB:>9.0f}{found.total / MIB:>9.0f}{off:>+6.0%}  {parts}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

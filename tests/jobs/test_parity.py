@@ -1,0 +1,47 @@
+"""The judgement on an engine beside its trainer: which differences are noise, which a fault."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.jobs.parity import EngineAway, Parity, ask_engine, compare
+from service.standalone.services import free_port
+from service.training.protocol import Probe
+
+
+def probe(tuned: list[float], base: list[float]) -> Probe:
+    return Probe(tokens=[5, 6, 7], places=[1, 2], tuned=tuned, base=base)
+
+
+@pytest.mark.parametrize(
+    ("trainer_move", "engine_move", "base_gap", "tuned_gap", "words"),
+    [
+        (1.5, 1.4, 0.01, 0.03, None),  # the same dtype
+        (1.5, 1.3, 0.25, 0.35, None),  # NF4 in the trainer, bf16 in the engine
+        (0.01, 0.0, 0.01, 0.02, None),  # a training that moved nothing to speak of
+        (1.5, 0.0, 0.01, 1.5, "as the base"),
+        (1.5, 1.6, 0.01, 0.9, "otherwise than the trainer"),
+        (0.05, 3.0, 0.01, 3.0, "otherwise than the trainer"),
+    ],
+)
+def test_noise_is_let_through_and_faults_are_named(
+    trainer_move, engine_move, base_gap, tuned_gap, words
+):
+    fault = Parity(trainer_move, engine_move, base_gap, tuned_gap, tokens=50).fault
+    assert (fault is None) if words is None else (words in str(fault))
+
+
+def test_means_are_over_all_tokens_of_all_rows():
+    probes = [probe([-1.0, -2.0], [-3.0, -3.0]), probe([-1.0, -1.0], [-1.0, -1.0])]
+    parity = compare(probes, [[-1.5, -2.0], [-1.0, -1.0]], [[-3.0, -3.0], [-1.0, -1.0]])
+    assert parity.tokens == 4
+    assert parity.trainer_move == pytest.approx(0.75)
+    assert parity.engine_move == pytest.approx((1.5 + 1.0) / 4)
+    assert parity.base_gap == 0
+    assert parity.tuned_gap == pytest.approx(0.125)
+
+
+async def test_engine_that_is_not_there_is_said_so():
+    url = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(EngineAway):
+        await ask_engine(url, None, ["a", "b"], [probe([-1.0, -1.0], [-1.0, -1.0])])
