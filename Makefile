@@ -5,7 +5,7 @@ DATA_DIR ?= var
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up doctor test test-fast lint format openapi constraints clean
+.PHONY: help install demo up doctor test test-fast soak lint format openapi constraints clean
 
 help:  ## Show what can be done
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test: install  ## Run all tests, on real parts
 
 test-fast: install  ## Run the tests that start no stack
 	@$(PY) -m pytest -m "not e2e"
+
+soak: install  ## Kill trainer, worker and store twenty times: every job must end with the same losses
+	@FINETUNED_SOAK_KILLS=20 $(PY) -m pytest -s tests/e2e/test_soak.py
 
 lint: install  ## Check style, types, architecture and openapi.json
 	@$(PY) -m ruff check .

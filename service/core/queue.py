@@ -57,6 +57,15 @@ async def enqueue(
     return job is not None
 
 
+async def forget(redis: ArqRedis, queue: str, function: str, subject_id: str, attempt: int) -> None:
+    """Remove an attempt that was given up: a killed worker leaves its entry and mark behind."""
+    name = task_id(function, subject_id, attempt)
+    async with redis.pipeline(transaction=True) as pipe:
+        pipe.zrem(queue, name)
+        pipe.delete(job_key_prefix + name, in_progress_key_prefix + name)
+        await pipe.execute()
+
+
 async def state(redis: ArqRedis, function: str, subject_id: str, attempt: int) -> EntryState:
     """Whether the attempt waits, was taken by a worker, or is unknown to arq."""
     name = task_id(function, subject_id, attempt)

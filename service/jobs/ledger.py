@@ -202,7 +202,7 @@ class Ledger:
         """Once: the same batches in smaller parts, from the newest checkpoint."""
         metrics.JOB_ATTEMPTS_LOST.labels("out_of_memory").inc()
         await self._change(
-            lambda job: lifecycle.retry_smaller(job, self.number, tokens_at_once, ids.now_s()),
+            lambda job: lifecycle.retry_smaller(job, self.number, tokens_at_once),
             NewEvent(
                 message=(
                     f"Out of memory; attempt {self.number + 1} takes at most {tokens_at_once:,} "

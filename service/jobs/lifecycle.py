@@ -55,11 +55,11 @@ def prepare_again(job: JobRecord) -> JobRecord:
     return job.model_copy(update={"attempt": job.attempt + 1})
 
 
-def requeue(job: JobRecord, attempt: int, now_s: int) -> JobRecord:
+def requeue(job: JobRecord, attempt: int) -> JobRecord:
     """A worker took the entry and died before it said so."""
     if job.attempt != attempt or job.status is not Status.QUEUED:
         raise Superseded
-    return _again(job, now_s)
+    return _again(job)
 
 
 def start(job: JobRecord, attempt: int, now_s: int) -> JobRecord:
@@ -91,16 +91,16 @@ def pause(job: JobRecord) -> JobRecord:
 
 
 def resume(job: JobRecord, now_s: int) -> JobRecord:
-    """A paused job goes back into the queue under a new attempt."""
+    """A paused job goes back into the queue under a new attempt, at its end."""
     if job.status is not Status.PAUSED:
         raise NotAllowed(job, "be resumed")
-    return _again(job, now_s)
+    return _again(job).model_copy(update={"queued_at": now_s})
 
 
-def hand_back(job: JobRecord, attempt: int, now_s: int) -> JobRecord:
+def hand_back(job: JobRecord, attempt: int) -> JobRecord:
     """A worker that shuts down gives its attempt back; nothing went wrong."""
     fenced(job, attempt)
-    return job if job.status is Status.PAUSED else _again(job, now_s)
+    return job if job.status is Status.PAUSED else _again(job)
 
 
 def lose(job: JobRecord, attempt: int, most_fruitless: int, now_s: int) -> JobRecord:
@@ -122,14 +122,14 @@ def lose(job: JobRecord, attempt: int, most_fruitless: int, now_s: int) -> JobRe
             ),
             now_s,
         )
-    return _again(job, now_s).model_copy(update={"fruitless_attempts": fruitless})
+    return _again(job).model_copy(update={"fruitless_attempts": fruitless})
 
 
-def retry_smaller(job: JobRecord, attempt: int, tokens_at_once: int, now_s: int) -> JobRecord:
+def retry_smaller(job: JobRecord, attempt: int, tokens_at_once: int) -> JobRecord:
     """The attempt ran out of memory; the next takes fewer tokens at once."""
     if job.attempt != attempt or job.status is not Status.RUNNING:
         raise Superseded
-    return _again(job, now_s).model_copy(update={"tokens_at_once": tokens_at_once, "halved": True})
+    return _again(job).model_copy(update={"tokens_at_once": tokens_at_once, "halved": True})
 
 
 def packed(job: JobRecord, attempt: int, packing: bool) -> JobRecord:
@@ -175,12 +175,12 @@ def _ended(job: JobRecord, status: Status, now_s: int) -> JobRecord:
     return job.model_copy(update={"status": status, "finished_at": now_s, "estimated_finish": None})
 
 
-def _again(job: JobRecord, now_s: int) -> JobRecord:
+def _again(job: JobRecord) -> JobRecord:
+    """Queued for another attempt, in its old place: what has begun goes on first."""
     return job.model_copy(
         update={
             "status": Status.QUEUED,
             "attempt": job.attempt + 1,
-            "queued_at": now_s,
             "estimated_finish": None,
         }
     )

@@ -152,7 +152,7 @@ class Train:
             await self._jobs.change(
                 job.project_id,
                 job.id,
-                lambda current: lifecycle.hand_back(current, number, ids.now_s()),
+                lambda current: lifecycle.hand_back(current, number),
                 events=_handed_back_events,
             )
         elif outcome is Outcome.LOST:
@@ -196,5 +196,5 @@ def _started_event(job: JobRecord) -> NewEvent:
 
 
 def _observe_wait(job: JobRecord) -> None:
-    if job.queued_at is not None:
+    if job.queued_at is not None and job.attempt == 1:
         metrics.JOB_SECONDS.labels("queued").observe(max(0, ids.now_s() - job.queued_at))

@@ -12,8 +12,8 @@ from typing import Final
 
 from service.training.order import epoch_order
 
-# Batches of similar length that hold less padding than this gain nothing from packing, whose
-# mask costs some 5% of a step on a CPU.
+# With a packing mask a step keeps 6% more for its backward pass (SmolLM2-135M: keys and values
+# are repeated for every query head), so batches of similar length with little padding stay.
 _PADDING_WORTH_PACKING: Final = 0.1
 
 

@@ -94,7 +94,7 @@ def run(
             return _stopped_early(spec, sealed)
         else:
             step = _train(trainer)
-    if step < identity.total_steps and not trainer.selection.is_over:
+    if not _is_finished(trainer, step):
         return Stopped(step=step, path=str(checkpoint_folder(spec.output_dir, step)))
 
     enter("saving the adapter")
@@ -186,6 +186,13 @@ def _is_over(trainer: AdapterTrainer, step: int) -> bool:
     if is_behind:
         trainer.catch_up(step)
     return trainer.selection.is_over
+
+
+def _is_finished(trainer: AdapterTrainer, step: int) -> bool:
+    """Whether nothing is left to do, also no evaluation that a stop command cut short."""
+    if step < trainer.plan.run.total_steps:
+        return trainer.selection.is_over
+    return not trainer.plan.spec.selects or trainer.selection.evaluated_step == step
 
 
 def _train(trainer: AdapterTrainer) -> int:

@@ -130,7 +130,7 @@ class Reconciler:
             await self._jobs.change(
                 job.project_id,
                 job.id,
-                lambda j: lifecycle.requeue(j, job.attempt, ids.now_s()),
+                lambda j: lifecycle.requeue(j, job.attempt),
             )
 
     async def _running(self, job: JobRecord) -> None:
@@ -138,13 +138,18 @@ class Reconciler:
             return
         log.warning("job %s: attempt %d has no living worker", job.id, job.attempt)
         metrics.JOB_ATTEMPTS_LOST.labels("worker_died").inc()
+        await queue.forget(self._redis, queue.GPU, "train", job.id, job.attempt)
         await lose(self._jobs, job, self._most_fruitless)
 
     async def _abandoned(self, function: str, subject_id: str, attempt: int) -> bool:
-        """Whether a worker took the entry and then died."""
+        """Whether a worker took the entry and then died; what it left of it is removed."""
         if await queue.state(self._redis, function, subject_id, attempt) is not EntryState.TAKEN:
             return False
-        return await self._leases.unheld_s(subject_id, attempt) >= self._patience_s
+        if await self._leases.unheld_s(subject_id, attempt) < self._patience_s:
+            return False
+        lane = queue.GPU if function == "train" else queue.CPU
+        await queue.forget(self._redis, lane, function, subject_id, attempt)
+        return True
 
 
 def observe(unfinished: list[JobRecord], now_s: int) -> None:

@@ -8,7 +8,6 @@ import os
 import subprocess
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.conftest import Api, checked, upload

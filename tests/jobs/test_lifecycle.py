@@ -37,7 +37,7 @@ ACTIONS = {
     "pause": (lifecycle.pause, {Status.QUEUED, Status.RUNNING}),
     "resume": (lambda j: lifecycle.resume(j, NOW), {Status.PAUSED}),
     "lose": (lambda j: lifecycle.lose(j, 1, 3, NOW), {Status.RUNNING}),
-    "hand_back": (lambda j: lifecycle.hand_back(j, 1, NOW), {Status.RUNNING, Status.PAUSED}),
+    "hand_back": (lambda j: lifecycle.hand_back(j, 1), {Status.RUNNING, Status.PAUSED}),
     "progressed": (lambda j: lifecycle.progressed(j, 1), {Status.RUNNING, Status.PAUSED}),
     "fail": (lambda j: lifecycle.fail(j, 1, FAILURE, NOW), set(Status) - FINAL),
     "succeed": (
@@ -87,7 +87,7 @@ def test_a_checkpoint_forgives_the_attempts_before_it():
 
 def test_pause_and_resume_make_a_new_attempt():
     paused = lifecycle.pause(job(Status.RUNNING))
-    assert lifecycle.hand_back(paused, 1, NOW).status is Status.PAUSED
+    assert lifecycle.hand_back(paused, 1).status is Status.PAUSED
     resumed = lifecycle.resume(paused, NOW)
     assert (resumed.status, resumed.attempt) == (Status.QUEUED, 2)
 
@@ -95,3 +95,20 @@ def test_pause_and_resume_make_a_new_attempt():
 def test_ends_carry_their_time():
     assert lifecycle.cancel(job(), NOW).finished_at == NOW
     assert lifecycle.fail(job(), None, FAILURE, NOW).finished_at == NOW
+
+
+def test_what_has_begun_keeps_its_place_in_the_queue():
+    running = job(Status.RUNNING, queued_at=5)
+    for after in (
+        lifecycle.lose(running, 1, 3, NOW),
+        lifecycle.hand_back(running, 1),
+        lifecycle.retry_smaller(running, 1, 512),
+    ):
+        assert (after.status, after.attempt, after.queued_at) == (Status.QUEUED, 2, 5)
+    resumed = lifecycle.resume(job(Status.PAUSED, queued_at=5), NOW)
+    assert resumed.queued_at == NOW
+
+
+def test_out_of_memory_is_answered_once():
+    after = lifecycle.retry_smaller(job(Status.RUNNING), 1, 512)
+    assert (after.tokens_at_once, after.halved) == (512, True)

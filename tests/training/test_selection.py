@@ -168,6 +168,28 @@ def test_an_evaluation_that_a_stop_cut_short_is_made_up_for(
 
 
 @pytest.mark.e2e
+def test_a_stop_at_the_last_step_loses_no_evaluation(start, make_selecting, tmp_path):
+    def spec(name, **changes):
+        given = {"early_stopping": None, "n_checkpoints": 1, "n_epochs": 1}
+        return make_selecting(tmp_path / name, **(given | changes))
+
+    whole = start(spec("whole"))
+    assert whole.wait() == 0, whole.log.read_text()
+    run = start(spec("first"))
+    for message in run:
+        if isinstance(message, StepDone) and message.step == 3:
+            run.stop()
+    if run.wait() == 3:  # and not too fast for the command
+        (stopped,) = run.of(Stopped)
+        assert stopped.step == 4
+        run = start(spec("second", resume_from=stopped.path))
+        assert run.wait() == 0, run.log.read_text()
+        assert run.of(StepDone) == []
+    assert whole.of(Succeeded)[0].adapter_step == 4
+    is_the_same_end(whole, run)
+
+
+@pytest.mark.e2e
 def test_a_share_of_the_rows_is_set_aside(start, make_spec, tmp_path):
     run = start(make_spec(tmp_path / "out", validation_share=0.25, keep_best=True, n_epochs=2))
     assert run.wait() == 0, run.log.read_text()
