@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     lease_s: float = Field(default=30.0, gt=0, description="A job is lost when not renewed for it.")
     reconcile_every_s: float = Field(default=5.0, gt=0)
     max_attempts_without_progress: int = Field(default=3, ge=1)
+    storage_patience_s: float = Field(
+        default=600.0, ge=0, description="How long a worker waits for storage that is away."
+    )
     tokens_at_once: int = Field(
         default=4096, ge=64, description="Most that a trainer takes through the model in one part."
     )

@@ -8,19 +8,25 @@ seen by a reader, on a file system and on S3 alike.
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
+import logging
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar, cast
 
 import msgspec
 import obstore
 from obstore.store import LocalStore, ObjectStore, S3Store
 
+log = logging.getLogger(__name__)
+
 MANIFEST = "manifest.json"
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 10.0
 _CHUNK_BYTES = 1024 * 1024
 _READ_BYTES = 4 * _CHUNK_BYTES  # on S3 each is a request of its own
 _NO_SPACE = re.compile(
@@ -28,6 +34,7 @@ _NO_SPACE = re.compile(
 )
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class StorageError(Exception):
@@ -84,30 +91,63 @@ def open_store(url: str) -> ObjectStore:
     return S3Store.from_url(url)
 
 
-class Storage:
-    """Puts and gets of files and folders of artifacts."""
+def _patient(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """Try again while storage is away, as long as the storage's patience lasts.
 
-    def __init__(self, store: ObjectStore) -> None:
+    Only for what can be done twice. Full, missing and corrupt are answers, not outages.
+    """
+
+    @functools.wraps(method)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        storage = cast("Storage", args[0])
+        wait_s, give_up = _FIRST_WAIT_S, time.monotonic() + storage.patience_s
+        while True:
+            try:
+                return await method(*args, **kwargs)
+            except (StorageFull, StorageMissing, StorageCorrupt):
+                raise
+            except StorageError as e:
+                if time.monotonic() + wait_s > give_up:
+                    raise
+                log.warning("storage is away, trying again in %.1f s: %s", wait_s, e)
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+    return call
+
+
+class Storage:
+    """Puts and gets of files and folders of artifacts.
+
+    `patience_s`: how long an outage may last before an operation on one object gives up. A
+    worker waits, for hours of training hang on it; a request does not.
+    """
+
+    def __init__(self, store: ObjectStore, *, patience_s: float = 0.0) -> None:
         self.store = store
+        self.patience_s = patience_s
 
     @classmethod
-    def from_url(cls, url: str) -> Storage:
+    def from_url(cls, url: str, *, patience_s: float = 0.0) -> Storage:
         """Storage at a `file:///…` or `s3://…` URL."""
-        return cls(open_store(url))
+        return cls(open_store(url), patience_s=patience_s)
 
     async def writer(self, key: str) -> Writer:
         """A writer for one object that becomes visible when it is closed."""
         return Writer(self, key)
 
+    @_patient
     async def put_bytes(self, key: str, data: bytes) -> None:
         """Write a small object."""
         await _guard(obstore.put_async(self.store, key, data), key)
 
+    @_patient
     async def get_bytes(self, key: str) -> bytes:
         """Read a small object."""
         result = await _guard(obstore.get_async(self.store, key), key)
         return bytes(await _guard(result.bytes_async(), key))
 
+    @_patient
     async def put_file(self, key: str, path: Path) -> FileEntry:
         """Write a local file as one object, in chunks; the object is whole or not there."""
         digest, size = hashlib.sha256(), 0
@@ -131,6 +171,7 @@ class Storage:
             read = obstore.get_range_async(self.store, key, start=start, length=length)
             yield bytes(await _guard(read, key))
 
+    @_patient
     async def get_file(self, key: str, target: Path) -> str:
         """Fetch one object to a local file; its sha256 is returned."""
         digest = hashlib.sha256()
@@ -190,10 +231,12 @@ class Storage:
             raise
         return manifest
 
+    @_patient
     async def copy(self, source: str, target: str) -> None:
         """Copy one object inside storage. Raises StorageMissing."""
         await _guard(obstore.copy_async(self.store, source, target), source)
 
+    @_patient
     async def delete(self, key: str) -> None:
         """Remove one object; one that is not there is no error."""
         try:

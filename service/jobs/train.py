@@ -112,11 +112,16 @@ class Train:
     async def _watched(self, attempt: Attempt, lease_lost: asyncio.Event) -> Outcome:
         """Run the attempt, and end it when the job, the lease or the worker says so."""
         running = asyncio.create_task(attempt.run())
-        watching = asyncio.create_task(self._watch(attempt, lease_lost))
+        watching = asyncio.create_task(self._watch(attempt, running, lease_lost))
         try:
             return await running
         except StorageError as e:
             log.warning("the attempt ended on storage: %s", e)
+            return Outcome.LOST
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise  # it is us who are told to end
             return Outcome.LOST
         finally:
             watching.cancel()
@@ -126,7 +131,9 @@ class Train:
                 running.cancel()
                 await attempt.kill()
 
-    async def _watch(self, attempt: Attempt, lease_lost: asyncio.Event) -> None:
+    async def _watch(
+        self, attempt: Attempt, running: asyncio.Task[Outcome], lease_lost: asyncio.Event
+    ) -> None:
         while True:
             try:
                 job = await self._jobs.get(attempt.job.project_id, attempt.job.id)
@@ -140,6 +147,9 @@ class Train:
             ):
                 log.info("the attempt is over: the trainer is killed")
                 await attempt.kill()
+                # What is still being written, perhaps to a storage that is away, is not waited for.
+                await asyncio.wait([running], timeout=_LOOK_S)
+                running.cancel()
                 return
             if job.status is Status.PAUSED or self.draining.is_set():
                 await attempt.stop()

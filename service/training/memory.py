@@ -31,19 +31,25 @@ def limit_memory(limit_bytes: int | None, device: str) -> None:
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, limit_bytes / total))
     elif sys.platform == "linux":
-        status = Path("/proc/self/status").read_text()
-        data, resident = (
-            int(status.split(f"{name}:")[1].split()[0]) * 1024 for name in ("VmData", "VmRSS")
-        )
+        growth_bytes = limit_bytes - _status_bytes("VmRSS")
+        soft_limit_bytes = max(_status_bytes("VmData") + growth_bytes, 0)
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (max(data + limit_bytes - resident, 0), hard))
+        resource.setrlimit(resource.RLIMIT_DATA, (soft_limit_bytes, hard))
 
 
 def peak_memory_bytes(device: str) -> int:
     """The most that was allocated on the CUDA device, or resident of this process."""
     if device == "cuda":
         return int(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if sys.platform == "linux":
+        # Not ru_maxrss, which a child begins with the size of its parent.
+        return _status_bytes("VmHWM")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
+def _status_bytes(name: str) -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(f"{name}:")[1].split()[0]) * 1024
 
 
 @contextmanager

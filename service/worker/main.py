@@ -59,7 +59,7 @@ class WorkerProcess:
             retries=_REDIS_RETRIES,
             max_connections=32,
         )
-        storage = Storage.from_url(settings.storage_url)
+        storage = Storage.from_url(settings.storage_url, patience_s=settings.storage_patience_s)
         catalogue = Catalogue(settings.models_file)
         leases = Leases(self._redis, settings.worker_name, lease_s=settings.lease_s)
         jobs, files = Jobs(self._redis), Files(self._redis, storage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,41 @@ async def test_errors_tell_no_local_path(storage, tmp_path):
     with pytest.raises(StorageMissing) as caught:
         await storage.get_bytes("nothing/here")
     assert str(tmp_path) not in str(caught.value)
+
+
+def _away(tmp_path: Path) -> Path:
+    """Take the folder away, as a mount that is lost: nothing below it can be read or made."""
+    hidden = tmp_path / "hidden"
+    (tmp_path / "storage").rename(hidden)
+    (tmp_path / "storage").write_text("no folder")
+    return hidden
+
+
+def _back(tmp_path: Path, hidden: Path) -> None:
+    (tmp_path / "storage").unlink()
+    hidden.rename(tmp_path / "storage")
+
+
+async def test_patient_storage_outlasts_an_outage(tmp_path, folder):
+    storage = Storage.from_url((tmp_path / "storage").as_uri(), patience_s=30)
+    await storage.put_bytes("known", b"1")
+    hidden = _away(tmp_path)
+    writing = asyncio.create_task(storage.put_folder("x", folder))
+    await asyncio.sleep(1)
+    assert not writing.done()
+    _back(tmp_path, hidden)
+    await writing
+    assert (await storage.get_folder("x", tmp_path / "back")).size == 3_000_001
+
+
+async def test_impatient_storage_says_so_at_once_and_missing_is_no_outage(tmp_path):
+    patient = Storage.from_url((tmp_path / "storage").as_uri(), patience_s=30)
+    with pytest.raises(StorageMissing):
+        async with asyncio.timeout(5):
+            await patient.get_bytes("none")
+    impatient = Storage.from_url((tmp_path / "storage").as_uri())
+    hidden = _away(tmp_path)
+    with pytest.raises(StorageError):
+        async with asyncio.timeout(5):
+            await impatient.put_bytes("x", b"1")
+    _back(tmp_path, hidden)

@@ -32,6 +32,7 @@ def pairs(n: int) -> bytes:
 @pytest.fixture
 def tiny(settings, tiny_model_path: Path) -> str:  # noqa: F811
     """A base model of some hundred thousand weights in the catalogue."""
+    settings.lease_s = 10.0  # the worker shares its loop with the test, on a busy machine
     settings.models_file.write_text(
         f"models:\n- {{id: {BASE_MODEL}, path: {tiny_model_path}, license: mit, "
         "context_length: 512, parameters: 200000}\n",
@@ -48,8 +49,19 @@ async def ended(http, job_id: str) -> tuple[dict, list[dict]]:
             if job["status"] in ("succeeded", "failed", "cancelled"):
                 break
             await asyncio.sleep(0.1)
-    events = (await http.get(f"{JOBS}/{job_id}/events", params={"limit": 100})).json()["data"]
-    return job, events[::-1]
+    return job, await all_events(http, job_id)
+
+
+async def all_events(http, job_id: str) -> list[dict]:
+    """Every event, oldest first."""
+    events: list[dict] = []
+    while True:
+        after = {"after": events[-1]["id"]} if events else {}
+        path = f"{JOBS}/{job_id}/events"
+        page = (await http.get(path, params={"limit": 100, **after})).json()
+        events += page["data"]
+        if not page["has_more"]:
+            return events[::-1]
 
 
 async def adapter_file(api: Api, model: str, name: str) -> dict:

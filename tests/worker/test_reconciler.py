@@ -80,13 +80,17 @@ async def test_missing_entries_are_enqueued_once(api: Api, reconciler, job):
 async def test_a_check_whose_worker_died_is_done_by_the_next(api: Api, reconciler, job):
     await take(api, "check_file", job.training_file, 1)
     await rounds(reconciler, 2)
-    assert f"check_file:{job.training_file}:2" in await entries(api, queue.CPU)
+    left = await entries(api, queue.CPU)
+    assert f"check_file:{job.training_file}:2" in left
+    assert f"check_file:{job.training_file}:1" not in left
 
 
 async def test_a_preparation_whose_worker_died_is_done_by_the_next(api: Api, reconciler, job):
     await take(api, "prepare_job", job.id, 1)
     await rounds(reconciler, 2)
-    assert f"prepare_job:{job.id}:2" in await entries(api, queue.CPU)
+    left = await entries(api, queue.CPU)
+    assert f"prepare_job:{job.id}:2" in left
+    assert f"prepare_job:{job.id}:1" not in left
 
 
 async def test_a_training_whose_worker_died_goes_on_under_the_next_attempt(
@@ -99,7 +103,9 @@ async def test_a_training_whose_worker_died_goes_on_under_the_next_attempt(
     await rounds(reconciler, 2)
     after = await api.app.state.jobs.get(job.project_id, job.id)
     assert (after.status, after.attempt) == (Status.QUEUED, 2)
-    assert f"train:{job.id}:2" in await entries(api, queue.GPU)
+    left = await entries(api, queue.GPU)
+    assert f"train:{job.id}:2" in left
+    assert f"train:{job.id}:1" not in left
 
 
 async def test_a_training_with_a_living_worker_is_left_alone(api: Api, reconciler, job):

@@ -1,0 +1,111 @@
+"""What goes wrong in mid-training, on real trainings of a tiny model."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import BASE_MODEL, Api, chat_line
+from tests.jobs.test_jobs import JOBS, create, upload
+from tests.jobs.test_methods import ended, tiny  # noqa: F401 - a fixture
+from tests.training.conftest import tiny_model_path  # noqa: F401 - a fixture
+
+LONG = {"n_epochs": 20, "batch_size": 4, "quantization": "none", "lora": {"r": 8}}
+
+
+def rows(n: int) -> bytes:
+    return "\n".join(
+        chat_line(f"What is {i}?", f"Aye, {'well, ' * (i % 7)}{i}.") for i in range(n)
+    ).encode()
+
+
+async def event(http, job_id: str, words: str) -> dict:
+    """The first event that says so, once it is there."""
+    async with asyncio.timeout(90):
+        while True:
+            answer = await http.get(f"{JOBS}/{job_id}/events", params={"limit": 100})
+            for found in answer.json()["data"]:
+                if words in found["message"]:
+                    return found
+            await asyncio.sleep(0.05)
+
+
+async def test_storage_that_is_away_for_a_while_costs_nothing(tiny, api: Api, http, work):  # noqa: F811
+    """The training goes on, its checkpoint waits, and no attempt is lost."""
+    job = await create(http, await upload(http, rows(80)), hyperparameters=LONG)
+    storage = api.settings.data_dir / "storage"
+    hidden = api.settings.data_dir / "hidden"
+    async with work("cpu", "gpu"):
+        await event(http, job["id"], "Step 20/")
+        storage.rename(hidden)
+        storage.write_text("no folder")
+        await asyncio.sleep(6)
+        assert (await http.get(f"{JOBS}/{job['id']}")).json()["status"] == "running"
+        storage.unlink()
+        hidden.rename(storage)
+        job, events = await ended(http, job["id"])
+    told = [event["message"] for event in events if event["type"] == "message"]
+    assert (job["status"], job["attempt"]) == ("succeeded", 1), told
+
+
+async def test_cancel_does_not_wait_for_a_storage_that_is_away(tiny, api: Api, http, work):  # noqa: F811
+    job = await create(http, await upload(http, rows(80)), hyperparameters=LONG)
+    storage = api.settings.data_dir / "storage"
+    hidden = api.settings.data_dir / "hidden"
+    async with work("cpu", "gpu") as worker:
+        await event(http, job["id"], "Step 20/")
+        storage.rename(hidden)
+        storage.write_text("no folder")
+        await asyncio.sleep(5)  # a checkpoint is waiting now
+        assert (await http.post(f"{JOBS}/{job['id']}/cancel")).json()["status"] == "cancelled"
+        async with asyncio.timeout(5):
+            while worker._presence.worker.busy:
+                await asyncio.sleep(0.05)
+        storage.unlink()
+        hidden.rename(storage)
+
+
+async def test_out_of_memory_goes_on_in_smaller_parts_or_fails_with_advice(
+    tiny,  # noqa: F811
+    api: Api,
+    http,
+    work,
+):
+    """The trainer may take so little that its first batch does not fit."""
+    api.settings.trainer_memory_bytes = 700 * 2**20
+    long_rows = "\n".join(chat_line("Say it. " * 40, f"Aye {i}. " * 60) for i in range(40)).encode()
+    asked = {**LONG, "n_epochs": 1, "batch_size": 16, "max_seq_length": 512}
+    job = await create(http, await upload(http, long_rows), hyperparameters=asked)
+    async with work("cpu", "gpu"):
+        job, events = await ended(http, job["id"])
+    halved = [
+        e for e in events if e["data"].get("code") == "out_of_memory" and e["level"] == "warn"
+    ]
+    assert len(halved) == 1
+    assert halved[0]["data"]["tokens_at_once"] < api.settings.tokens_at_once
+    assert job["status"] == "succeeded" or job["error"]["code"] == "out_of_memory"
+    assert job["attempt"] == 2
+
+
+@pytest.mark.parametrize("broken", ["state", "adapter"])
+async def test_poisoned_checkpoint_is_passed_over(tiny, api: Api, http, work, broken):  # noqa: F811
+    """The newest checkpoint's bytes are not what was written: the one before is used."""
+    job = await create(http, await upload(http, rows(80)), hyperparameters=LONG)
+    async with work("cpu", "gpu"):
+        await event(http, job["id"], "Checkpoint saved at step 26")
+        assert (await http.post(f"{JOBS}/{job['id']}/pause")).status_code == 200
+    folder = api.settings.data_dir / "storage"
+    newest = sorted(folder.rglob(f"step-*/{broken}"), key=lambda p: int(p.parent.name[5:]))[-1]
+    for file in newest.iterdir():
+        if file.name != "manifest.json":
+            Path(file).write_bytes(b"poison")
+    await http.post(f"{JOBS}/{job['id']}/resume")
+    async with work("cpu", "gpu"):
+        job, events = await ended(http, job["id"])
+    assert job["status"] == "succeeded", job["error"]
+    assert any("cannot be used" in e["message"] for e in events)
+    steps = [e["data"]["step"] for e in events if e["type"] == "metrics"]
+    assert max(steps) == 400
+    assert BASE_MODEL in job["fine_tuned_model"]
