@@ -1,0 +1,60 @@
+"""Files of a size that no memory should hold, read by the desk's own process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROW = b'{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}\n'
+MOST_BYTES = 150 * 2**20
+
+# Runs a spec and says, after it, the largest resident set of itself and of its children.
+MEASURED = """
+import resource, sys
+from service.datasets.__main__ import main
+code = main(sys.argv[1:])
+peaks = [resource.getrusage(who).ru_maxrss * 1024
+         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+print(max(peaks))
+sys.exit(code)
+"""
+
+
+def validated(path: Path, folder: Path) -> tuple[dict, int]:
+    """The report of a validation on two processes, and its peak memory in bytes."""
+    spec, result = folder / "spec.json", folder / "result.json"
+    spec.write_text(
+        json.dumps({"action": "validate", "path": str(path), "result": str(result), "processes": 2})
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(spec)], capture_output=True, check=True
+    )
+    return json.loads(result.read_bytes()), int(done.stdout.split()[-1])
+
+
+def test_a_line_of_a_gigabyte_is_refused_in_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "line.jsonl"
+    with path.open("wb") as file:
+        file.write(ROW + b'{"messages": "')
+        file.truncate(2**30)  # a hole, read as NUL bytes
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n" + ROW)
+    report, peak = validated(path, tmp_path)
+    assert [(i["line"], i["code"]) for i in report["issues"]] == [(2, "line_too_long")]
+    assert (report["rows"], report["valid_rows"]) == (3, 2)
+    assert peak < MOST_BYTES
+
+
+def test_ten_million_tiny_rows_are_read_in_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.jsonl"
+    block = ROW * 10_000
+    with path.open("wb") as file:
+        for _ in range(1_000):
+            file.write(block)
+    report, peak = validated(path, tmp_path)
+    assert (report["rows"], report["valid_rows"]) == (10_000_000, 10_000_000)
+    assert peak < MOST_BYTES
+    path.unlink()
