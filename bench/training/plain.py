@@ -1,6 +1,9 @@
 """What one writes first with TRL: SFTTrainer with its defaults, as a process of its own.
 
-    python bench/training/plain.py MODEL_FOLDER ROWS.jsonl BATCH_SIZE RANK [--packing]
+    python bench/training/plain.py MODEL_FOLDER ROWS.jsonl BATCH_SIZE RANK [--packing] [--tuned]
+
+`--tuned` loads the weights in bfloat16 and turns gradient checkpointing off, as ours does;
+TRL's defaults are fp32 weights and checkpointing.
 
 Prints one JSON object: tokens (padding left out), seconds of train(), peak resident bytes.
 The loss is on the answers alone, which TRL does for rows of prompt and completion.
@@ -17,7 +20,7 @@ import time
 from pathlib import Path
 
 
-def main(model: str, rows: Path, batch_size: int, rank: int, *, packing: bool) -> None:
+def main(model: str, rows: Path, batch_size: int, rank: int, *, packing: bool, tuned: bool) -> None:
     import torch
     from datasets import Dataset
     from peft import LoraConfig
@@ -34,6 +37,8 @@ def main(model: str, rows: Path, batch_size: int, rank: int, *, packing: bool) -
                 num_train_epochs=1,
                 per_device_train_batch_size=batch_size,
                 packing=packing,
+                gradient_checkpointing=not tuned,
+                model_init_kwargs={"dtype": "bfloat16"} if tuned else None,
                 report_to="none",
                 save_strategy="no",
                 logging_strategy="no",
@@ -56,11 +61,12 @@ def main(model: str, rows: Path, batch_size: int, rank: int, *, packing: bool) -
 
 if __name__ == "__main__":
     os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    arguments = [a for a in sys.argv[1:] if a != "--packing"]
+    arguments = [a for a in sys.argv[1:] if not a.startswith("--")]
     main(
         arguments[0],
         Path(arguments[1]),
         int(arguments[2]),
         int(arguments[3]),
         packing="--packing" in sys.argv,
+        tuned="--tuned" in sys.argv,
     )

@@ -60,10 +60,10 @@ def ours(model: Path, rows: Path, folder: Path, *, packing: object) -> Figures:
     }
 
 
-def plain(model: Path, rows: Path, folder: Path, *, packing: bool) -> Figures:
+def plain(model: Path, rows: Path, folder: Path, *options: str) -> Figures:
     command = [sys.executable, HERE / "plain.py", model, rows, str(BATCH_SIZE), str(RANK)]
     done = subprocess.run(
-        [*command, *(["--packing"] if packing else [])],
+        [*command, *options],
         capture_output=True,
         text=True,
         check=False,
@@ -76,8 +76,9 @@ def plain(model: Path, rows: Path, folder: Path, *, packing: bool) -> Figures:
 
 def contestants() -> dict[str, Callable[[Path, Path, Path], Figures]]:
     return {
-        "TRL, defaults": lambda *a: plain(*a, packing=False),
-        "TRL, packing=True": lambda *a: plain(*a, packing=True),
+        "TRL, defaults": plain,
+        "TRL, packing=True": lambda *a: plain(*a, "--packing"),
+        "TRL, bf16, no checkpointing": lambda *a: plain(*a, "--tuned"),
         "ours, by length": lambda *a: ours(*a, packing=False),
         "ours, packed": lambda *a: ours(*a, packing=True),
         "ours, auto": lambda *a: ours(*a, packing="auto"),

@@ -15,7 +15,7 @@ from typing import Any
 from service.core import ids, metrics
 from service.core.storage import Storage
 from service.files.records import Files
-from service.jobs import artifacts, lifecycle
+from service.jobs import artifacts, endings, lifecycle
 from service.jobs.progress import Progress
 from service.jobs.records import CheckpointRecord, Failure, JobRecord, Jobs, NewEvent
 from service.jobs.results import write_results
@@ -191,38 +191,49 @@ class Ledger:
         if message.code == "invalid_checkpoint":
             await self._forget_newest_checkpoint(message.message)
             return Outcome.LOST
-        smaller = message.suggested_tokens_at_once
-        if message.code == "out_of_memory" and smaller and not self.job.halved:
-            await self._retry_smaller(message.message, smaller)
-            return Outcome.REQUEUED
+        if message.code == "out_of_memory":
+            return await self._out_of_memory(message)
         await self.fail(Failure(code=message.code, message=message.message, param=message.param))
         return Outcome.FINISHED
 
-    async def _retry_smaller(self, reason: str, tokens_at_once: int) -> None:
+    async def _out_of_memory(self, message: Failed) -> Outcome:
         """Once: the same batches in smaller parts, from the newest checkpoint."""
+        what = message.message.partition(". ")[0]
+        smaller = message.suggested_tokens_at_once
+        checkpointing = smaller is None
+        if self.job.halved or (checkpointing and self.job.gradient_checkpointing):
+            told = (
+                f"{what}. Set a smaller max_seq_length, or quantization to nf4; or let the "
+                "operator lower FINETUNED_TOKENS_AT_ONCE or take a larger machine."
+            )
+            await self.fail(Failure(code=message.code, message=told, param=message.param))
+            return Outcome.FINISHED
         metrics.JOB_ATTEMPTS_LOST.labels("out_of_memory").inc()
+        how = (
+            "with gradient checkpointing"
+            if smaller is None
+            else f"with at most {smaller:,} tokens in the model at once, accumulated over more parts"
+        )
         await self._change(
-            lambda job: lifecycle.retry_smaller(job, self.number, tokens_at_once),
+            lambda job: lifecycle.retry_smaller(job, self.number, smaller, checkpointing),
             NewEvent(
                 message=(
-                    f"Out of memory; attempt {self.number + 1} takes at most {tokens_at_once:,} "
-                    "tokens through the model at once and accumulates over more parts: the same "
-                    f"batches, the same result. {reason}"
+                    f"{what}. Attempt {self.number + 1} goes on {how}: the same batches, the "
+                    "same result"
                 ),
                 level="warn",
-                data={"code": "out_of_memory", "tokens_at_once": tokens_at_once},
+                data={
+                    "code": "out_of_memory",
+                    "tokens_at_once": smaller,
+                    "gradient_checkpointing": checkpointing,
+                },
             ),
         )
+        return Outcome.REQUEUED
 
     async def fail(self, failure: Failure, data: dict[str, Any] | None = None) -> None:
         """End the job with a failure; `data` goes into its event."""
-        await self._change(
-            lambda job: lifecycle.fail(job, self.number, failure, ids.now_s()),
-            NewEvent(
-                message=failure.message, level="error", data={"code": failure.code, **(data or {})}
-            ),
-        )
-        metrics.JOBS.labels("failed").inc()
+        await endings.fail(self._jobs, self.job, self.number, failure, data)
 
     async def _forget_newest_checkpoint(self, reason: str) -> None:
         """A checkpoint that no trainer can read: the next attempt uses the one before."""

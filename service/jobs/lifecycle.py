@@ -125,11 +125,19 @@ def lose(job: JobRecord, attempt: int, most_fruitless: int, now_s: int) -> JobRe
     return _again(job).model_copy(update={"fruitless_attempts": fruitless})
 
 
-def retry_smaller(job: JobRecord, attempt: int, tokens_at_once: int) -> JobRecord:
-    """The attempt ran out of memory; the next takes fewer tokens at once."""
+def retry_smaller(
+    job: JobRecord, attempt: int, tokens_at_once: int | None, gradient_checkpointing: bool
+) -> JobRecord:
+    """The attempt ran out of memory; the next takes less at once, or keeps less of it."""
     if job.attempt != attempt or job.status is not Status.RUNNING:
         raise Superseded
-    return _again(job).model_copy(update={"tokens_at_once": tokens_at_once, "halved": True})
+    return _again(job).model_copy(
+        update={
+            "tokens_at_once": tokens_at_once or job.tokens_at_once,
+            "gradient_checkpointing": gradient_checkpointing or job.gradient_checkpointing,
+            "halved": True,
+        }
+    )
 
 
 def packed(job: JobRecord, attempt: int, packing: bool) -> JobRecord:

@@ -7,7 +7,7 @@ from typing import Any
 from arq.worker import Retry
 
 from service.config import Settings
-from service.core import ids, logs, metrics
+from service.core import ids, logs
 from service.core.leases import Held, Leases
 from service.core.records import Missing
 from service.curation.measure import Measures, measure_task, measures_of
@@ -15,6 +15,7 @@ from service.curation.records import State, Tasks
 from service.files.records import FileRecord, Files, FileStatus
 from service.jobs import lifecycle
 from service.jobs.dispatch import Dispatcher
+from service.jobs.endings import fail
 from service.jobs.fit import Training
 from service.jobs.hyperparameters import Base, Data, resolve
 from service.jobs.planning import Planned, planned, shape_of, trainers
@@ -168,14 +169,3 @@ class PrepareJob:
         if task.state is State.IN_PROGRESS:
             raise Retry(defer=_WAIT_FOR_FILE_S)
         return measures_of(task)
-
-
-async def fail(jobs: Jobs, job: JobRecord, attempt: int | None, failure: Failure) -> None:
-    """Write a job's failure, once, and count it."""
-    await jobs.change(
-        job.project_id,
-        job.id,
-        lambda current: lifecycle.fail(current, attempt, failure, ids.now_s()),
-        events=lambda _: [NewEvent(message=failure.message, level="error")],
-    )
-    metrics.JOBS.labels(Status.FAILED).inc()

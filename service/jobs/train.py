@@ -19,8 +19,8 @@ from service.files.records import Files
 from service.jobs import lifecycle
 from service.jobs.attempt import Attempt
 from service.jobs.dispatch import Dispatcher
+from service.jobs.endings import fail, lose
 from service.jobs.ledger import Outcome
-from service.jobs.prepare import fail
 from service.jobs.records import Failure, JobRecord, Jobs, NewEvent, Status
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
@@ -168,29 +168,6 @@ class Train:
         elif outcome is Outcome.LOST:
             metrics.JOB_ATTEMPTS_LOST.labels("trainer_died").inc()
             await lose(self._jobs, job, self._settings.max_attempts_without_progress)
-
-
-async def lose(jobs: Jobs, job: JobRecord, most_fruitless: int) -> JobRecord:
-    """Write that the attempt is lost: the next is queued, or the job fails."""
-
-    def events(after: JobRecord) -> list[NewEvent]:
-        if after.error is not None:
-            return [NewEvent(message=after.error.message, level="error")]
-        return [
-            NewEvent(
-                message=f"Attempt {job.attempt} was lost; attempt {after.attempt} goes on from "
-                "the newest checkpoint",
-                level="warn",
-                data={"attempt": after.attempt},
-            )
-        ]
-
-    return await jobs.change(
-        job.project_id,
-        job.id,
-        lambda current: lifecycle.lose(current, job.attempt, most_fruitless, ids.now_s()),
-        events=events,
-    )
 
 
 def _handed_back_events(job: JobRecord) -> list[NewEvent]:

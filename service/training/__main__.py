@@ -1,4 +1,8 @@
-"""``python -m service.training SPEC.json``: one training run, as a child process."""
+"""``python -m service.training SPEC.json``: one training run, as a child process.
+
+With `gpus` in the spec, this process starts one of its kind for each, which gets a second
+argument (`launcher.RankPlace`).
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ from service.training.channel import (
     stop_on_signals,
 )
 from service.training.failures import TrainingFailure, classify
+from service.training.launcher import RankPlace, supervise
 from service.training.model_folder import check_folder
 from service.training.protocol import (
     EXIT_FAILED,
@@ -35,7 +40,7 @@ log: Final = logging.getLogger("service.training")
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the spec named by the one argument. Returns the exit code."""
+    """Runs the spec named by the first argument. Returns the exit code."""
     channel = Channel.claim_stdout()
     flag = StopFlag()
     die_with_parent()
@@ -45,7 +50,10 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     log.setLevel(logging.INFO)
     try:
-        outcome: Succeeded | Stopped | Failed = _run(arguments, channel, flag)
+        spec, rank = _read_spec(arguments)
+        if spec.gpus > 1 and rank is None:
+            return supervise(spec, arguments[0], channel, flag)
+        outcome: Succeeded | Stopped | Failed = _run(spec, rank, channel, flag)
     except TrainingFailure as failure:
         outcome = Failed(
             code=failure.code,
@@ -64,8 +72,9 @@ def main(arguments: list[str]) -> int:
             return EXIT_FAILED
 
 
-def _run(arguments: list[str], channel: Channel, flag: StopFlag) -> Succeeded | Stopped:
-    spec = _read_spec(arguments)
+def _run(
+    spec: TrainSpec, rank: RankPlace | None, channel: Channel, flag: StopFlag
+) -> Succeeded | Stopped:
     _settle_environment(spec.output_dir)
     doing = "loading the libraries"
 
@@ -80,7 +89,7 @@ def _run(arguments: list[str], channel: Channel, flag: StopFlag) -> Succeeded | 
         # Here and not above: this import brings torch, and takes seconds.
         from service.training.run import run
 
-        return run(spec, channel, flag, enter)
+        return run(spec, channel, flag, enter, rank)
     except TrainingFailure:
         raise
     except Exception as error:  # noqa: BLE001  # the edge of the process: the parent is told
@@ -88,11 +97,12 @@ def _run(arguments: list[str], channel: Channel, flag: StopFlag) -> Succeeded | 
         raise classify(error, doing=doing, output_dir=spec.output_dir) from None
 
 
-def _read_spec(arguments: list[str]) -> TrainSpec:
-    if len(arguments) != 1:
+def _read_spec(arguments: list[str]) -> tuple[TrainSpec, RankPlace | None]:
+    if len(arguments) not in (1, 2):
         raise TrainingFailure("invalid_spec", "Usage: python -m service.training SPEC.json")
     try:
-        return TrainSpec.model_validate_json(Path(arguments[0]).read_bytes())
+        spec = TrainSpec.model_validate_json(Path(arguments[0]).read_bytes())
+        return spec, RankPlace.model_validate_json(arguments[1]) if arguments[1:] else None
     except OSError as error:
         raise TrainingFailure(
             "invalid_spec", f"The spec cannot be read: {error.strerror}."

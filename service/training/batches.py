@@ -93,6 +93,33 @@ class Packed:
         return _batch([_pack(samples, rows) for rows in parts])
 
 
+@dataclass(frozen=True)
+class Shared:
+    """The share of one rank in the batches of `whole`: of samples that lie by length, every
+    `size`-th, so that the shares are of similar length.
+
+    The answer has the rank's own ``"parts"`` and the ``"units"`` of the whole batch. All ranks
+    compute as many parts, since they exchange weights (FSDP) and news at each: a rank with
+    fewer goes through ``"fillers"`` after its own, of which nothing may count.
+    """
+
+    whole: Padded | PaddedPairs | Packed
+    index: int
+    size: int
+
+    def __call__(self, samples: Sequence[_Columns]) -> dict[str, Any]:
+        shares = [samples[rank :: self.size] for rank in range(min(self.size, len(samples)))]
+        batches = [self.whole(share) for share in shares]
+        own = batches[self.index]["parts"] if self.index < len(batches) else []
+        missing = max(len(batch["parts"]) for batch in batches) - len(own)
+        shortest = min(samples, key=lambda sample: len(sample["input_ids"]))
+        return {
+            "parts": own,
+            "fillers": [self.whole([shortest])["parts"][0] for _ in range(missing)],
+            "units": sum(batch["units"] for batch in batches),
+        }
+
+
 def _side(pair: _Columns, prefix: str) -> _Columns:
     return {name: pair[f"{prefix}{name}"] for name in ("input_ids", "labels")}
 

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
+
+_SUMS: Final = (
+    "loss_sum",
+    "units",
+    "correct",
+    "judged",
+    "tokens",
+    "rewarded",
+    "margin_sum",
+    "pairs",
+)
 
 
 @dataclass(slots=True)
@@ -39,6 +52,12 @@ class Tally:
         self.pairs += len(margins)
         self.rewarded += sum(margin > 0 for margin in margins)
         self.margin_sum += sum(margins)
+
+    def merge(self, totals: Callable[[Sequence[float]], list[float]]) -> None:
+        """Makes this the tally of all ranks; `totals` sums each figure over them."""
+        own = [getattr(self, name) for name in _SUMS]
+        for name, mine, total in zip(_SUMS, own, totals(own), strict=True):
+            setattr(self, name, type(mine)(total))
 
     def metrics(self, prefix: str) -> dict[str, float]:
         """The means, named as in `StepMetrics`."""

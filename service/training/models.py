@@ -89,7 +89,9 @@ def load_tokenizer(spec: TrainSpec) -> PreTrainedTokenizerBase:
 
 
 def load_base(spec: TrainSpec, place: Place) -> PreTrainedModel:
-    """The base model, frozen, in NF4 with double quantisation where the spec says so."""
+    """The base model, frozen, in NF4 with double quantisation where the spec says so; on the
+    device, or, where it is to be divided among several, on the host."""
+    device = 0 if place.device == "cuda" and spec.sharding != "fsdp" else "cpu"
     quantization = None
     if spec.quantization == "nf4":
         quantization = BitsAndBytesConfig(
@@ -97,13 +99,14 @@ def load_base(spec: TrainSpec, place: Place) -> PreTrainedModel:
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=place.dtype,
+            bnb_4bit_quant_storage=place.dtype if spec.sharding == "fsdp" else None,
         )
     try:
         model = AutoModelForCausalLM.from_pretrained(
             spec.base_model_path,
             dtype=place.dtype,
             quantization_config=quantization,
-            device_map={"": 0 if place.device == "cuda" else "cpu"},
+            device_map={"": device},
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,

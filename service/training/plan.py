@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from service.training.checkpoints import RunIdentity
 from service.training.models import Place
+from service.training.ranks import Ranks
 from service.training.spec import TrainSpec
 from service.training.tokens import Example
 
@@ -24,6 +25,7 @@ class Plan:
     validation: tuple[Example, ...]
     packing: bool
     place: Place
+    ranks: Ranks = field(default_factory=Ranks)
 
 
 def total_steps(spec: TrainSpec, examples: int) -> int:

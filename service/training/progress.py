@@ -69,6 +69,7 @@ class Progress(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         trainer = self._training
+        trainer.tally.merge(trainer.plan.ranks.totals)
         trainer.tally.close()
         trainer.trained_tokens += trainer.tally.tokens
         is_due = state.global_step in self._save_at

@@ -18,6 +18,7 @@ from service.training.channel import Channel, StopFlag
 from service.training.checkpoints import Seal, identify, open_checkpoint
 from service.training.data import Data, load_data
 from service.training.dpo import PreferenceTrainer
+from service.training.launcher import RankPlace
 from service.training.layout import choose_packing
 from service.training.memory import limit_memory, peak_memory_bytes, telling_of_memory
 from service.training.models import choose_place, load_base, load_tokenizer
@@ -26,8 +27,10 @@ from service.training.plan import Plan, total_steps
 from service.training.probe import probe
 from service.training.progress import Progress
 from service.training.protocol import Noted, Started, Stopped, Succeeded, Warned
+from service.training.ranks import join
 from service.training.selection import Selection
 from service.training.sft import SupervisedTrainer
+from service.training.sharding import shard
 from service.training.spec import TrainSpec
 from service.training.tokens import ChatEncoder
 from service.training.trainer import AdapterTrainer, checkpoint_folder
@@ -37,14 +40,21 @@ log: Final = logging.getLogger(__name__)
 
 
 def run(
-    spec: TrainSpec, channel: Channel, flag: StopFlag, enter: Callable[[str], None]
+    spec: TrainSpec,
+    channel: Channel,
+    flag: StopFlag,
+    enter: Callable[[str], None],
+    rank: RankPlace | None = None,
 ) -> Succeeded | Stopped:
-    """Trains as `spec` says; messages go to `channel`, and `enter` is told of each phase.
+    """Trains as `spec` says; messages go to `channel`, and `enter` is told of each phase. With
+    `rank`, this is one of several processes that do so together.
 
     Raises `TrainingFailure`, and whatever a library raises.
     """
     _quieten_libraries()
     place = choose_place()
+    ranks = join(rank, spec.gpus, place)
+    flag = ranks.agree_on(flag)
     limit_memory(spec.max_memory_bytes, place.device)
     shape = lora_shape(spec)
     _check_base_of_warm_start(spec, channel)
@@ -68,6 +78,8 @@ def run(
         base = load_base(spec, place)
         set_seed(spec.seed)
         model = add_adapter(base, spec, shape)
+        if spec.sharding == "fsdp":
+            shard(model, place, ranks)
     plan = Plan(
         spec=spec,
         run=identity,
@@ -75,6 +87,7 @@ def run(
         validation=data.validation.samples,
         packing=packing and _can_pack(model, channel),
         place=place,
+        ranks=ranks,
     )
     progress = Progress(channel, flag, checkpoint_steps(identity.total_steps, spec.n_checkpoints))
     kind = PreferenceTrainer if spec.method == "dpo" else SupervisedTrainer
@@ -178,7 +191,8 @@ def _is_over(trainer: AdapterTrainer, step: int) -> bool:
     if not spec.selects or checkpoint is None:
         return False
     weights = checkpoint / ADAPTER_WEIGHTS
-    trainer.selection = Selection.read(checkpoint, weights, trainer.best_weights)
+    best = trainer.best_weights if trainer.plan.ranks.is_first else None
+    trainer.selection = Selection.read(checkpoint, weights, best)
     due = checkpoint_steps(trainer.plan.run.total_steps, spec.n_checkpoints)
     is_behind = step in due and trainer.selection.evaluated_step < step
     if is_behind or trainer.selection.is_over:
@@ -220,12 +234,18 @@ def _succeeded(trainer: AdapterTrainer, step: int, channel: Channel) -> Succeede
             f"{selection.best_loss:.4f} is the lowest of all evaluations."
         )
         channel.send(Noted(code="best_kept", message=message))
+        trainer.plan.ranks.wait()  # for the first to have written them
         if adapter_step != step:
             load_weights(trainer.model, trainer.best_weights)
     plan = trainer.plan
+    probes = probe(trainer.model, plan.validation or plan.training, spec.probe_rows)
+    result = spec.output_dir / "adapter"
+    if plan.ranks.is_first:
+        _save_result(trainer.model, result)
+    plan.ranks.wait()
     return Succeeded(
-        probes=probe(trainer.model, plan.validation or plan.training, spec.probe_rows),
-        adapter_path=str(_save_result(trainer.model, spec.output_dir)),
+        probes=probes,
+        adapter_path=str(result),
         trained_tokens=trainer.trained_tokens,
         final_step=step,
         adapter_step=adapter_step,
@@ -234,11 +254,10 @@ def _succeeded(trainer: AdapterTrainer, step: int, channel: Channel) -> Succeede
     )
 
 
-def _save_result(model: Any, output_dir: Path) -> Path:
+def _save_result(model: Any, result: Path) -> None:
     """The finished adapter in a folder of its own, which appears whole or not at all."""
-    result, partial = output_dir / "adapter", output_dir / "adapter.partial"
+    partial = result.with_name("adapter.partial")
     for folder in (result, partial):
         shutil.rmtree(folder, ignore_errors=True)
     save_adapter(model, partial)
     partial.rename(result)
-    return result

@@ -54,15 +54,16 @@ class Selection(BaseModel):
             shutil.copyfile(best, checkpoint / BEST_WEIGHTS)
 
     @classmethod
-    def read(cls, checkpoint: Path, weights: Path, best: Path) -> Selection:
+    def read(cls, checkpoint: Path, weights: Path, best: Path | None) -> Selection:
         """The state in a checkpoint that was found whole (a fresh one where it has none);
-        brings the best adapter's weights to `best`. `weights` are the checkpoint's own."""
+        brings the best adapter's weights to `best`, where that is given. `weights` are the
+        checkpoint's own."""
         path = checkpoint / STATE_NAME
         if not path.is_file():
             return cls()
         selection = cls.model_validate_json(path.read_bytes())
         other = checkpoint / BEST_WEIGHTS
-        if selection.best_step is not None:
+        if selection.best_step is not None and best:
             best.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(other if other.is_file() else weights, best)
         return selection

@@ -21,6 +21,7 @@ _DEFAULT_RANK = 16
 
 Method = Literal["sft", "dpo"]
 Quantization = Literal["nf4", "none"]
+Sharding = Literal["ddp", "fsdp"]
 
 
 class LoraSpec(BaseModel):
@@ -127,6 +128,14 @@ class TrainSpec(BaseModel):
     `probe_rows` short rows, of the validation rows where there are any, are scored with the
     finished adapter and without, for a comparison with the engine that serves it.
 
+    Devices. With `gpus`, that many processes on one machine each compute a share of every
+    batch, with the result of one process up to rounding, and of dropout, which each draws for
+    itself; a checkpoint can be continued on another number of them. With `sharding` ``"ddp"``
+    each device holds the base model, with ``"fsdp"`` a part of it: slower, for models that fit
+    no single device (the host's memory then holds `gpus` of them, quantised, while they load).
+    `tokens_at_once` and `max_memory_bytes` are of one process. Without CUDA the processes share
+    the CPU, which is no faster.
+
     `packing` puts several short examples into one row, where they cannot see each other;
     ``"auto"`` packs where batches of similar length would hold much padding.
     """
@@ -161,6 +170,8 @@ class TrainSpec(BaseModel):
     keep_best: bool = False
     gradient_checkpointing: bool = False
     probe_rows: int = Field(default=0, ge=0, le=64)
+    gpus: int = Field(default=1, ge=1, le=64)
+    sharding: Sharding = "ddp"
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -168,6 +179,13 @@ class TrainSpec(BaseModel):
             raise ValueError('beta belongs to method "dpo"')
         if self.method == "dpo" and self.packing is True:
             raise ValueError('pairs of method "dpo" are not packed: set packing to false or "auto"')
+        if self.batch_size < self.gpus:
+            raise ValueError(
+                f"a batch of {self.batch_size} cannot be shared by {self.gpus} GPUs: set gpus to "
+                "at most batch_size"
+            )
+        if self.sharding == "fsdp" and self.gpus == 1:
+            raise ValueError('sharding "fsdp" divides a model among GPUs: set gpus to 2 or more')
         if self.selects and self.validation_file is None and self.validation_share is None:
             raise ValueError(
                 "early_stopping and keep_best need a validation_file or a validation_share"

@@ -25,7 +25,7 @@ from transformers import Trainer, TrainerCallback
 
 from service.training import head
 from service.training.adapters import save_adapter, start_from
-from service.training.batches import Packed, Padded, PaddedPairs, to_dataset
+from service.training.batches import Packed, Padded, PaddedPairs, Shared, to_dataset
 from service.training.channel import StopFlag
 from service.training.checkpoints import are_finite, seal
 from service.training.failures import TrainingFailure
@@ -33,6 +33,7 @@ from service.training.metrics import Tally
 from service.training.models import keep_adapter_in_fp32
 from service.training.order import epoch_order
 from service.training.plan import Plan
+from service.training.ranks import load_random_state, random_state_file, save_random_state
 from service.training.schedule import rate_factor
 from service.training.selection import Selection
 from service.training.tokens import Pair
@@ -79,6 +80,10 @@ class AdapterTrainer(Trainer):
         self.loss_is_scaled_for_ga = True
         keep_adapter_in_fp32(model)
         start_from(model, plan.spec)
+        if plan.ranks.size > 1:
+            plan.ranks.copy_from_first(self._trained())
+            # All made the same adapter; from here on each drops out others.
+            torch.manual_seed(plan.spec.seed + plan.ranks.index)
         base = model.get_base_model()
         if head.can_use_cpu_head(base):
             head.use_cpu_head(base)
@@ -93,6 +98,9 @@ class AdapterTrainer(Trainer):
             self._some_validation = self._all_validation.select(
                 [int(row * share) for row in range(VALIDATION_ROWS)]
             )
+
+    def _trained(self) -> list[torch.nn.Parameter]:
+        return [p for p in self._adapted.parameters() if p.requires_grad]
 
     @property
     def best_weights(self) -> Path:
@@ -119,13 +127,26 @@ class AdapterTrainer(Trainer):
     ) -> Tensor:
         """Forward and backward of one batch, part after part."""
         total: Tensor | float = 0.0
-        for part in inputs["parts"]:
+        for part, units in self._parts(inputs):
             self.part_shape = tuple(part["input_ids"].shape)
-            loss = super().training_step(model, part, num_items_in_batch=inputs["units"])
+            loss = super().training_step(model, part, num_items_in_batch=units)
             if not loss.isfinite():
                 raise self._not_finite()
             total = total + loss
+        self.plan.ranks.sum_gradients(self._trained())
         return torch.as_tensor(total)
+
+    def _parts(self, inputs: dict[str, Any]) -> Iterator[tuple[dict[str, Any], float]]:
+        """Each part of a batch and what its loss is divided by; those that fill up the share
+        of this rank are divided away and not tallied."""
+        for part in inputs["parts"]:
+            yield part, inputs["units"]
+        counted, self.tally = self.tally, Tally()
+        try:
+            for part in inputs.get("fillers", ()):
+                yield part, math.inf
+        finally:
+            self.tally = counted
 
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)
@@ -159,7 +180,7 @@ class AdapterTrainer(Trainer):
         if not spec.selects or "full_valid_loss" not in found:
             return
         is_best = self.selection.observe(step, found["full_valid_loss"], spec.early_stopping)
-        if is_best and spec.keep_best:
+        if is_best and spec.keep_best and self.plan.ranks.is_first:
             save_adapter(self._adapted, self.best_weights.parent)
         if self.selection.is_over:
             self.control.should_training_stop = True
@@ -179,6 +200,7 @@ class AdapterTrainer(Trainer):
             # Trainer has the forward do so itself once training has begun, not in `catch_up`.
             with torch.no_grad(), self.accelerator.autocast():
                 is_whole = self._tally_all(rows)
+            self.tally.merge(self.plan.ranks.totals)
             if not math.isfinite(self.tally.loss_sum):
                 raise self._not_finite()
             return self.tally.metrics(prefix) if is_whole else {}
@@ -190,7 +212,7 @@ class AdapterTrainer(Trainer):
         size = self.plan.spec.batch_size
         for start in range(0, len(rows), size):
             batch = [rows[row] for row in range(start, min(start + size, len(rows)))]
-            for part in self.data_collator(batch)["parts"]:
+            for part, _ in self._parts(self.data_collator(batch)):
                 if self._flag.is_set():
                     return False
                 self.part_shape = tuple(part["input_ids"].shape)
@@ -198,20 +220,31 @@ class AdapterTrainer(Trainer):
         return True
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        step = self.state.global_step
-        if not are_finite([p for p in self._adapted.parameters() if p.requires_grad]):
+        step, ranks = self.state.global_step, self.plan.ranks
+        if not are_finite(self._trained()):
             raise self._not_finite()
         folder = checkpoint_folder(self.plan.spec.output_dir, step)
         try:
-            # Past TRL's own, which writes a model card.
-            Trainer._save_checkpoint(self, model, trial)  # noqa: SLF001
-            if self.plan.spec.selects:
-                self.selection.write(folder, step, self.best_weights)
-            seal(folder, self.plan.run, step=step, trained_tokens=self.trained_tokens)
+            if ranks.is_first:
+                # Past TRL's own, which writes a model card.
+                Trainer._save_checkpoint(self, model, trial)  # noqa: SLF001
+                if self.plan.spec.selects:
+                    self.selection.write(folder, step, self.best_weights)
+            ranks.wait()
+            if not ranks.is_first:
+                save_random_state(random_state_file(folder, ranks.index))
+            ranks.wait()
+            if ranks.is_first:
+                seal(folder, self.plan.run, step=step, trained_tokens=self.trained_tokens)
         except BaseException:
             # Half a checkpoint is of no use, and its room may be wanted for what went wrong.
             shutil.rmtree(folder, ignore_errors=True)
             raise
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        super()._load_rng_state(checkpoint)
+        if checkpoint is not None and not self.plan.ranks.is_first:
+            load_random_state(random_state_file(Path(checkpoint), self.plan.ranks.index))
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         save_adapter(self._adapted, Path(output_dir or self.plan.spec.output_dir))
@@ -233,11 +266,15 @@ def checkpoint_folder(output_dir: str | os.PathLike[str], step: int) -> Path:
     return Path(output_dir) / f"checkpoint-{step}"
 
 
-def _collator(plan: Plan) -> Packed | Padded | PaddedPairs:
+def _collator(plan: Plan) -> Packed | Padded | PaddedPairs | Shared:
     budget = plan.spec.tokens_at_once
+    whole: Packed | Padded | PaddedPairs
     if isinstance(plan.training[0], Pair):
-        return PaddedPairs(budget)
-    return Packed(budget) if plan.packing else Padded(budget)
+        whole = PaddedPairs(budget)
+    else:
+        whole = Packed(budget) if plan.packing else Padded(budget)
+    ranks = plan.ranks
+    return whole if ranks.size == 1 else Shared(whole, ranks.index, ranks.size)
 
 
 class _Order(Sampler[int]):

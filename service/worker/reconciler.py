@@ -32,8 +32,8 @@ from service.curation.records import FUNCTION, Task, Tasks
 from service.files.records import UNCHECKED, FileRecord, Files, FileStatus
 from service.jobs import lifecycle
 from service.jobs.dispatch import Dispatcher
+from service.jobs.endings import lose
 from service.jobs.records import ACTIVE, FINAL, JobRecord, Jobs, Status
-from service.jobs.train import lose
 from service.uploads.records import Uploads
 
 log = logging.getLogger(__name__)

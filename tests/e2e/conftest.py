@@ -97,7 +97,7 @@ class Stack:
     def engine_port(self) -> int:
         """Where the base model's vLLM listens."""
         words = _cmdline(psutil.Process(self.pid_of("vllm.entrypoints")))
-        return int(words[words.index("--port") + 1])
+        return next(int(word[7:]) for word in words if word.startswith("--port="))
 
     def all_pids(self) -> list[int]:
         """`up` and everything it started."""

@@ -92,6 +92,7 @@ def test_engine_was_compared_with_the_trainer(stack: Stack, sdk, tuned):
     """The job's event has the figures; and an engine that answers as the base is found out."""
     events = list(sdk.fine_tuning.jobs.list_events(tuned.id, limit=100))
     figures = next(e.data for e in events if (e.data or {}).get("code") == "serve_parity")
+    print(figures)
     assert figures["trainer_move"] > 0.3
     assert figures["engine_move"] > 0.3
     assert figures["tuned_gap"] < 0.1 + 2 * figures["base_gap"]

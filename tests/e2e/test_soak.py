@@ -33,7 +33,7 @@ from tests.training.conftest import tiny_model_path  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.e2e
 
-KILLS = int(os.environ.get("FINETUNED_SOAK_KILLS", "5"))
+KILLS = int(os.environ.get("FINETUNED_SOAK_KILLS", "3"))
 SEED = int(os.environ.get("FINETUNED_SOAK_SEED", str(random.SystemRandom().randrange(10**6))))
 JOBS = "/v1/fine_tuning/jobs"
 BETWEEN_S = (3.0, 16.0)  # a trainer needs some seconds to its first step

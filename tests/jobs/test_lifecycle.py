@@ -102,13 +102,15 @@ def test_what_has_begun_keeps_its_place_in_the_queue():
     for after in (
         lifecycle.lose(running, 1, 3, NOW),
         lifecycle.hand_back(running, 1),
-        lifecycle.retry_smaller(running, 1, 512),
+        lifecycle.retry_smaller(running, 1, 512, False),
     ):
         assert (after.status, after.attempt, after.queued_at) == (Status.QUEUED, 2, 5)
     resumed = lifecycle.resume(job(Status.PAUSED, queued_at=5), NOW)
     assert resumed.queued_at == NOW
 
 
-def test_out_of_memory_is_answered_once():
-    after = lifecycle.retry_smaller(job(Status.RUNNING), 1, 512)
-    assert (after.tokens_at_once, after.halved) == (512, True)
+def test_out_of_memory_is_answered_once_by_less_at_once_or_by_checkpointing():
+    less = lifecycle.retry_smaller(job(Status.RUNNING), 1, 512, False)
+    assert (less.tokens_at_once, less.gradient_checkpointing, less.halved) == (512, False, True)
+    kept = lifecycle.retry_smaller(job(Status.RUNNING, tokens_at_once=256), 1, None, True)
+    assert (kept.tokens_at_once, kept.gradient_checkpointing, kept.halved) == (256, True, True)

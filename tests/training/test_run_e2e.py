@@ -92,6 +92,18 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(whole_run, start, make_spec
         assert again.equal(tensor), name
 
 
+def test_a_run_that_was_at_its_end_gives_its_result_again(whole_run, start, make_spec, tmp_path):
+    last = whole_run.of(CheckpointSaved)[-1].path
+    run = start(make_spec(tmp_path / "out", resume_from=last))
+    assert run.wait() == 0, run.log.read_text()
+    assert run.of(StepDone) == []
+    (done,), (wanted,) = run.of(Succeeded), whole_run.of(Succeeded)
+    assert done.trained_tokens == wanted.trained_tokens
+    again = load_file(Path(done.adapter_path) / "adapter_model.safetensors")
+    for name, tensor in load_file(Path(wanted.adapter_path) / "adapter_model.safetensors").items():
+        assert again[name].equal(tensor), name
+
+
 def test_sigterm_keeps_a_checkpoint(start, tiny_spec):
     trainer = start(tiny_spec.model_copy(update={"n_epochs": 50}))
     trainer.until(StepDone)

@@ -1,0 +1,56 @@
+"""How a job ends without a model: written once, told in an event, and counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.core import ids, metrics
+from service.jobs import lifecycle
+from service.jobs.records import Failure, JobRecord, Jobs, NewEvent, Status
+
+
+async def fail(
+    jobs: Jobs,
+    job: JobRecord,
+    attempt: int | None,
+    failure: Failure,
+    data: dict[str, Any] | None = None,
+) -> None:
+    """Fail the job; `attempt` is None where no worker has it yet. Raises Superseded."""
+    event = NewEvent(
+        message=failure.message, level="error", data={"code": failure.code, **(data or {})}
+    )
+    await jobs.change(
+        job.project_id,
+        job.id,
+        lambda current: lifecycle.fail(current, attempt, failure, ids.now_s()),
+        events=lambda _: [event],
+    )
+    metrics.JOBS.labels(Status.FAILED).inc()
+
+
+async def lose(jobs: Jobs, job: JobRecord, most_fruitless: int) -> JobRecord:
+    """Write that the attempt is lost: the next is queued, or the job fails."""
+
+    def events(after: JobRecord) -> list[NewEvent]:
+        if after.error is not None:
+            data = {"code": after.error.code}
+            return [NewEvent(message=after.error.message, level="error", data=data)]
+        return [
+            NewEvent(
+                message=f"Attempt {job.attempt} was lost; attempt {after.attempt} goes on from "
+                "the newest checkpoint",
+                level="warn",
+                data={"attempt": after.attempt},
+            )
+        ]
+
+    after = await jobs.change(
+        job.project_id,
+        job.id,
+        lambda current: lifecycle.lose(current, job.attempt, most_fruitless, ids.now_s()),
+        events=events,
+    )
+    if after.status is Status.FAILED:
+        metrics.JOBS.labels(Status.FAILED).inc()
+    return after
