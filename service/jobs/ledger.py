@@ -209,11 +209,9 @@ class Ledger:
             await self.fail(Failure(code=message.code, message=told, param=message.param))
             return Outcome.FINISHED
         metrics.JOB_ATTEMPTS_LOST.labels("out_of_memory").inc()
-        how = (
-            "with gradient checkpointing"
-            if smaller is None
-            else f"with at most {smaller:,} tokens in the model at once, accumulated over more parts"
-        )
+        how = "with gradient checkpointing"
+        if smaller is not None:
+            how = f"with at most {smaller:,} tokens in the model at once, in more parts"
         await self._change(
             lambda job: lifecycle.retry_smaller(job, self.number, smaller, checkpointing),
             NewEvent(
