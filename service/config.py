@@ -45,6 +45,10 @@ class Settings(BaseSettings):
     max_upload_part_bytes: int = Field(default=64 * MIB, gt=0)
     max_json_body_bytes: int = Field(default=1 * MIB, gt=0)
     max_inference_body_bytes: int = Field(default=8 * MIB, gt=0)
+    max_pending_uploads_per_project: int = Field(default=100, ge=1)
+    max_file_tasks_per_project: int = Field(
+        default=50, ge=1, description="Reports and cleanings that wait or run."
+    )
     min_examples: int = Field(default=10, ge=1)
     max_queued_jobs_per_project: int = Field(
         default=100, ge=1, description="Jobs being checked count; over it, creation answers 429."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
@@ -79,6 +80,11 @@ class Tasks:
         """The tasks of one file."""
         return Collection(self.redis, tasks_of(file_id), Task)
 
+    async def waiting(self, project_id: str) -> int:
+        """How many of the project's tasks have not ended."""
+        members = await reply(self.redis.smembers(UNFINISHED))
+        return sum(text(member).startswith(f"{project_id}/") for member in members)
+
     async def create(self, task: Task) -> Task:
         """Write a new task and queue it. Raises ValueError if its id is taken."""
         member = f"{task.project_id}/{task.subject}"
@@ -132,7 +138,7 @@ class Tasks:
         *,
         result: dict[str, Any] | None = None,
         error: Failure | None = None,
-        also: Any = None,
+        also: Callable[[Pipeline], Any] | None = None,
     ) -> None:
         """Write how the attempt ended, with `also(pipe)`, as one step.
 

@@ -8,10 +8,11 @@ import msgspec
 from fastapi import APIRouter, Body, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 
+from service.config import Settings
 from service.core import ids
 from service.core.auth import Principal
 from service.core.deps import Caller
-from service.core.errors import BadRequest, NotFound
+from service.core.errors import BadRequest, NotFound, RateLimited
 from service.core.http import ListOf, list_of
 from service.core.idempotency import once
 from service.core.records import Missing
@@ -74,7 +75,10 @@ async def retrieve_report(
         await _other_file(files, caller, validation_file)
     registry = cast("ModelRegistry", request.app.state.registry)
     options = ReportOptions(_models(registry, model), validation_file)
-    task = await tasks.asked_for(report_task(file, options))
+    wanted = report_task(file, options)
+    if await tasks.of(file.id).get(caller.project_id, wanted.id) is None:
+        await _room(request, tasks, caller)
+    task = await tasks.asked_for(wanted)
     if task.state is State.IN_PROGRESS:
         pending = ReportPending(id=task.id, file_id=file.id).model_dump()
         return JSONResponse(pending, 202, headers={"retry-after": str(_RETRY_S)})
@@ -92,6 +96,7 @@ async def retrieve_report(
 
 @router.post("/{file_id}/clean", operation_id="createFileCleaning", summary="Clean a data set")
 async def clean_file(
+    request: Request,
     file_id: str,
     body: Annotated[CleanRequest, Body(default_factory=CleanRequest)],
     caller: Caller,
@@ -106,6 +111,7 @@ async def clean_file(
     file = await existing(files, caller.project_id, file_id)
 
     async def make() -> dict[str, Any]:
+        await _room(request, tasks, caller)
         task = Task(
             id=ids.new(ids.CLEANING),
             project_id=caller.project_id,
@@ -160,6 +166,18 @@ async def retrieve_cleaning(
     if task is None:
         raise NotFound(f"No such cleaning: {cleaning_id[:80]}", param="cleaning_id")
     return CleaningObject.of(task)
+
+
+async def _room(request: Request, tasks: Tasks, caller: Principal) -> None:
+    """Raises RateLimited where the project has as many tasks as it may have."""
+    most = cast("Settings", request.app.state.settings).max_file_tasks_per_project
+    if await tasks.waiting(caller.project_id) >= most:
+        raise RateLimited(
+            f"The project has {most} reports and cleanings that wait, and may have no more. Try "
+            "again when some have ended.",
+            code="too_many_file_tasks",
+            headers={"retry-after": "10"},
+        )
 
 
 async def _other_file(files: Store, caller: Principal, file_id: str) -> FileRecord:

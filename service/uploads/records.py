@@ -124,6 +124,15 @@ class Uploads:
             return upload.ended(UploadStatus.EXPIRED, upload.expires_at)
         return upload
 
+    async def pending(self, project_id: str, now_s: int) -> int:
+        """How many of the project's uploads take parts, of its latest thousand."""
+        page = await self.records.page(
+            project_id,
+            limit=1000,
+            where=lambda u: u.status is UploadStatus.PENDING and u.expires_at > now_s,
+        )
+        return len(page.items)
+
     async def file_of(self, upload: UploadRecord) -> FileRecord | None:
         """The file that it became, unless that was deleted."""
         if upload.file_id is None:

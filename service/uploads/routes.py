@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from service.config import Settings
 from service.core import ids
 from service.core.deps import Caller
-from service.core.errors import BadRequest
+from service.core.errors import BadRequest, RateLimited
 from service.core.http import ListOf, list_of
 from service.core.records import Missing
 from service.files.body import body_of, described
@@ -63,6 +63,13 @@ async def create_upload(
             code="invalid_value",
         )
     now_s = ids.now_s()
+    if await store.pending(caller.project_id, now_s) >= settings.max_pending_uploads_per_project:
+        raise RateLimited(
+            f"The project may have {settings.max_pending_uploads_per_project} uploads under way. "
+            "Complete or cancel one; each ends after an hour.",
+            code="too_many_uploads",
+            headers={"retry-after": "60"},
+        )
     upload = UploadRecord(
         id=ids.new(ids.UPLOAD),
         project_id=caller.project_id,

@@ -11,7 +11,7 @@ import pytest
 from service.core import ids
 from service.core.records import Missing
 from service.curation.records import Superseded, Task, Tasks
-from tests.conftest import Api, chat_line, checked
+from tests.conftest import Api, chat_line, checked, upload
 
 ROWS = [
     chat_line(f"คำถามข้อ {i}: {'ร้านเปิดกี่โมง ' * (i % 5 + 1)}?", f"ตอบข้อ {i} เปิดเก้าโมงเช้าวันที่ {i * 7}")
@@ -229,3 +229,16 @@ async def test_full_worker_disk_is_a_clear_failure(api: Api, http, work, put, cl
     assert made["error"]["code"] == "file_error"
     assert (await http.get("/v1/files")).json()["data"][0]["id"] == file_id
     assert ids.is_valid(made["id"], ids.CLEANING)
+
+
+async def test_a_project_cannot_fill_the_queue_with_tasks(api: Api, http, put):
+    api.settings.max_file_tasks_per_project = 2
+    file_id = await put(DATA)
+    answers = [await http.post(f"/v1/files/{file_id}/clean", json={}) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[2].json()["error"]["code"] == "too_many_file_tasks"
+    assert answers[2].headers["retry-after"] == "10"
+    assert (await http.get(f"/v1/files/{file_id}/report")).status_code == 429
+    async with await api.client("other") as other:
+        theirs = (await upload(other, DATA)).json()["id"]
+        assert (await other.post(f"/v1/files/{theirs}/clean", json={})).status_code == 200

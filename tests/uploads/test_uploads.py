@@ -441,3 +441,13 @@ async def test_part_in_another_content_type_is_refused(http):
     answer = await http.post(f"/v1/uploads/{upload_id}/parts", json={"data": "x"})
     assert answer.status_code == 415
     assert "octet-stream" in answer.json()["error"]["message"]
+
+
+async def test_a_project_may_have_so_many_uploads_under_way(api: Api, http):
+    api.settings.max_pending_uploads_per_project = 2
+    body = {"filename": "f", "purpose": "user_data", "bytes": 9, "mime_type": "text/plain"}
+    made = [await http.post("/v1/uploads", json=body) for _ in range(3)]
+    assert [answer.status_code for answer in made] == [200, 200, 429]
+    assert made[2].json()["error"]["code"] == "too_many_uploads"
+    await http.post(f"/v1/uploads/{made[0].json()['id']}/cancel")
+    assert (await http.post("/v1/uploads", json=body)).status_code == 200
