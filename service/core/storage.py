@@ -189,9 +189,14 @@ class Storage:
         meta: dict[str, Any] | None = None,
         only: Callable[[str], bool] = lambda _: True,
     ) -> Manifest:
-        """Write the files below `path` whose names `only` takes, the manifest last."""
+        """Write the files below `path` whose names `only` takes, the manifest last.
+
+        Symbolic links are left out: they could name a file outside the folder.
+        """
         entries = []
-        for file in sorted(p for p in path.rglob("*") if p.is_file() and p.name != MANIFEST):
+        for file in sorted(path.rglob("*")):
+            if file.is_symlink() or not file.is_file() or file.name == MANIFEST:
+                continue
             name = file.relative_to(path).as_posix()
             if not only(name):
                 continue

@@ -132,3 +132,11 @@ async def test_impatient_storage_says_so_at_once_and_missing_is_no_outage(tmp_pa
         async with asyncio.timeout(5):
             await impatient.put_bytes("x", b"1")
     _back(tmp_path, hidden)
+
+
+async def test_links_do_not_lead_out_of_a_folder(storage, folder, tmp_path):
+    (tmp_path / "secret").write_text("not for storage")
+    (folder / "link").symlink_to(tmp_path / "secret")
+    (folder / "deep" / "up").symlink_to(tmp_path)
+    written = await storage.put_folder("x", folder)
+    assert [entry.path for entry in written.files] == ["a.bin", "deep/b.txt"]
