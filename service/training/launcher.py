@@ -23,6 +23,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from service.training.channel import Channel, StopFlag
+from service.training.failures import TrainingFailure
 from service.training.protocol import (
     EXIT_FAILED,
     EXIT_STOPPED,
@@ -64,7 +65,10 @@ class RankPlace(BaseModel):
 
 def supervise(spec: TrainSpec, spec_file: str, channel: Channel, flag: StopFlag) -> int:
     """Runs the ranks of `spec` and returns the exit code. Dies by the signal that killed one
-    of them, so that the parent sees what it would see of a run in one process."""
+    of them, so that the parent sees what it would see of a run in one process.
+
+    Raises `TrainingFailure` where they cannot be started.
+    """
     ranks: list[_Rank] = []
     try:
         _start(ranks, spec, spec_file)
@@ -143,22 +147,28 @@ def _start(ranks: list[_Rank], spec: TrainSpec, spec_file: str) -> None:
         for index in range(spec.gpus):
             listen_fd = meeting.fileno() if index == 0 else None
             place = RankPlace(rank=index, port=port, listen_fd=listen_fd)
-            process = subprocess.Popen(
-                [sys.executable, "-m", "service.training", spec_file, place.model_dump_json()],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env=_environment(index, spec.gpus),
-                pass_fds=() if listen_fd is None else (listen_fd,),
-            )
+            try:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "service.training", spec_file, place.model_dump_json()],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env=environment(index, spec.gpus),
+                    pass_fds=() if listen_fd is None else (listen_fd,),
+                )
+            except OSError as error:
+                raise TrainingFailure(
+                    "internal_error",
+                    f"Process {index + 1} of {spec.gpus} cannot be started: {error.strerror}.",
+                ) from error
             ranks.append(_Rank(index, process))
 
 
-def _environment(index: int, count: int) -> dict[str, str]:
+def environment(index: int, count: int) -> dict[str, str]:
+    """That of a rank: ours, with one device of those that we may use, for it alone."""
     env = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
     visible = [d for d in env.get("CUDA_VISIBLE_DEVICES", "").split(",") if d.strip()]
     if "CUDA_VISIBLE_DEVICES" not in env:
         visible = [str(device) for device in range(count)]
-    # Each sees its own device alone, as the first, and so works as a run on one device does.
     env["CUDA_VISIBLE_DEVICES"] = visible[index] if index < len(visible) else ""
     env.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // count, 1)))
     if sys.platform == "linux":

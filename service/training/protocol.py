@@ -162,7 +162,8 @@ class Succeeded(_Message):
 
     `final_step` is where training ended, before `total_steps` where it `stopped_early`;
     `adapter_step` is the step whose adapter was kept. `peak_memory_bytes` is the largest
-    resident set of the process, on CUDA the most that was allocated on the device.
+    resident set of the process, on CUDA the most that was allocated on the device; of several
+    processes, of the first, which has the longest rows.
     """
 
     type: Literal["succeeded"] = "succeeded"

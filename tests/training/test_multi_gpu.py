@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from service.training import (
     Succeeded,
     TrainSpec,
 )
-from tests.training.conftest import Starter, Trainer, write_chats
+from tests.training.conftest import HANG_S, Starter, Trainer, write_chats
 
 pytestmark = pytest.mark.e2e
 
@@ -54,8 +52,22 @@ def ranks_of(trainer: Trainer) -> list[psutil.Process]:
     return psutil.Process(trainer.process.pid).children()
 
 
-def have_ended(processes: list[psutil.Process]) -> bool:
-    return not psutil.wait_procs(processes, timeout=20)[1]
+def validated(trainer: Trainer) -> dict[int, float]:
+    steps = trainer.of(StepDone)
+    return {step.step: step.full_valid_loss for step in steps if step.full_valid_loss is not None}
+
+
+def agree(one: Trainer, other: Trainer) -> None:
+    """The same losses and the same adapter, up to rounding."""
+    assert [message.type for message in one.seen] == [message.type for message in other.seen]
+    assert one.losses == pytest.approx(other.losses, rel=1e-3)
+    assert validated(one) == pytest.approx(validated(other), rel=1e-3)
+    counts = [[step.trained_tokens for step in run.of(StepDone)] for run in (one, other)]
+    assert counts[0] == counts[1]
+    ours, theirs = adapter(one), adapter(other)
+    assert ours.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        assert (ours[name] - tensor).norm() < 0.05 * tensor.norm(), name
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +85,8 @@ def run_once(
     def run(**changes: Any) -> Trainer:
         folder = tmp_path_factory.mktemp("run")
         with Starter(folder) as begin:
-            spec = make_spec(folder / "out", validation_file=validation, **(ALIKE | changes))
-            return finish(begin(spec))
+            asked = ALIKE | {"validation_file": validation} | changes
+            return finish(begin(make_spec(folder / "out", **asked)))
 
     return run
 
@@ -87,15 +99,100 @@ def alone(run_once: Callable[..., Trainer]) -> Trainer:
 @pytest.mark.parametrize("sharding", ["ddp", "fsdp"])
 def test_two_processes_train_as_one_does(alone, run_once, sharding):
     both = run_once(gpus=2, sharding=sharding)
-    assert [message.type for message in both.seen] == [message.type for message in alone.seen]
-    for step, wanted in zip(both.of(StepDone), alone.of(StepDone), strict=True):
-        assert step.train_loss == pytest.approx(wanted.train_loss, rel=2e-3)
-        assert step.trained_tokens == wanted.trained_tokens
-        if wanted.valid_loss is not None:
-            assert step.valid_loss == pytest.approx(wanted.valid_loss, rel=2e-3)
-    ours, theirs = adapter(both), adapter(alone)
-    assert ours.keys() == theirs.keys()
-    for name, tensor in theirs.items():
-        difference = (ours[name] - tensor).norm() / tensor.norm()
-        print(name, float(difference))
-        assert difference < 0.05, name
+    assert len(validated(both)) == 3
+    agree(both, alone)
+
+
+def test_pairs_are_shared_too_and_the_best_adapter_is_kept(run_once, few_preferences):
+    asked = {
+        "method": "dpo",
+        "training_file": few_preferences,
+        "validation_file": None,
+        "validation_share": 0.25,
+        "keep_best": True,
+        "n_checkpoints": 2,
+    }
+    agree(run_once(gpus=2, **asked), run_once(**asked))
+
+
+def test_a_resumed_run_draws_the_same_dropout_on_each_rank(run_once):
+    asked = {
+        "gpus": 2,
+        "sharding": "fsdp",
+        "packing": True,
+        "lora": {"r": 4, "alpha": 8, "dropout": 0.2},
+    }
+    whole = run_once(**asked)
+    checkpoint = whole.of(CheckpointSaved)[0]
+    rest = run_once(**asked, resume_from=checkpoint.path)
+    assert rest.of(Started)[0].resumed_step == checkpoint.step
+    assert rest.losses == {s: loss for s, loss in whole.losses.items() if s > checkpoint.step}
+    wanted = adapter(whole)
+    for name, tensor in adapter(rest).items():
+        assert tensor.equal(wanted[name]), name
+
+
+def test_a_stop_leaves_a_checkpoint_that_one_process_can_continue(
+    alone, start, make_spec, validation, tmp_path
+):
+    asked = ALIKE | {"validation_file": validation}
+    first = start(make_spec(tmp_path / "first", gpus=2, **asked))
+    first.until(StepDone)
+    first.stop()
+    assert first.wait() == 3, first.log.read_text()
+    (stopped,) = first.of(Stopped)
+    assert stopped.step < 6
+    assert len(list((tmp_path / "first").glob("checkpoint-*"))) == len(first.of(CheckpointSaved))
+
+    second = finish(start(make_spec(tmp_path / "second", resume_from=stopped.path, **asked)))
+    assert first.losses | second.losses == pytest.approx(alone.losses, rel=1e-3)
+
+
+def test_the_death_of_one_rank_ends_all_by_the_same_signal(start, make_spec, tmp_path):
+    trainer = start(make_spec(tmp_path / "out", **(ALIKE | {"n_epochs": 50, "gpus": 2})))
+    trainer.until(StepDone)
+    ranks = ranks_of(trainer)
+    assert len(ranks) == 2
+    ranks[1].kill()
+    assert trainer.wait() == -signal.SIGKILL
+    assert trainer.of(Failed) == trainer.of(Succeeded) == []
+    assert not any(rank.is_running() for rank in ranks)
+
+
+def test_ranks_do_not_outlive_their_supervisor(start, make_spec, tmp_path):
+    trainer = start(make_spec(tmp_path / "out", **(ALIKE | {"n_epochs": 50, "gpus": 2})))
+    # At once, while they still load their libraries: later the kernel alone would do.
+    while len(ranks := ranks_of(trainer)) < 2:
+        assert trainer.process.poll() is None
+    trainer.process.kill()
+    _, alive = psutil.wait_procs(ranks, timeout=HANG_S)
+    assert alive == []
+
+
+def test_a_failure_of_all_is_told_once_with_its_code(start, make_spec, tmp_path):
+    trainer = start(make_spec(tmp_path / "out", gpus=2, base_model_path=tmp_path))
+    assert trainer.wait() == 1
+    assert [(message.type, message.code) for message in trainer.seen] == [
+        ("failed", "invalid_model")
+    ]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("sharding", ["ddp", "fsdp"])
+def test_two_gpus_train_as_one_does(run_once, sharding):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    both, alone = run_once(gpus=2, sharding=sharding), run_once()
+    assert both.of(Started)[0].device == "cuda"
+    assert both.losses == pytest.approx(alone.losses, rel=0.02)
+
+
+@pytest.mark.gpu
+def test_more_gpus_than_there_are_is_refused(start, make_spec, tmp_path):
+    torch = pytest.importorskip("torch")
+    count = torch.cuda.device_count() + 1
+    trainer = start(make_spec(tmp_path / "out", gpus=count, batch_size=count))
+    assert trainer.wait() == 1
+    (failed,) = trainer.of(Failed)
+    assert (failed.code, failed.param) == ("invalid_spec", "gpus")

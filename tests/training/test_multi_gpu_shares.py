@@ -1,0 +1,95 @@
+"""How a batch is shared among ranks, and which specs ask for that."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from service.training import TrainSpec
+from service.training.launcher import environment
+from service.training.tokens import IGNORED
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"gpus": 4}, "a batch of 3 cannot be shared by 4 GPUs"),
+        ({"sharding": "fsdp"}, "set gpus to 2 or more"),
+        ({"gpus": 65, "batch_size": 65}, "less than or equal to 64"),
+    ],
+)
+def test_what_cannot_be_shared_is_refused(tiny_spec, changes, why):
+    with pytest.raises(ValidationError, match=why):
+        TrainSpec.model_validate(tiny_spec.model_dump() | changes)
+
+
+@pytest.mark.parametrize(
+    ("visible", "wanted"),
+    [(None, ["0", "1", "2"]), ("4,GPU-7f", ["4", "GPU-7f", ""]), ("", ["", "", ""])],
+)
+def test_each_rank_sees_one_device_of_those_that_the_run_may_use(monkeypatch, visible, wanted):
+    monkeypatch.setenv("WORLD_SIZE", "8")  # of a cluster's own making
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    found = [environment(index, 3) for index in range(3)]
+    assert [env["CUDA_VISIBLE_DEVICES"] for env in found] == wanted
+    assert not any("WORLD_SIZE" in env for env in found)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("samples", [1, 2, 7])
+@pytest.mark.parametrize("size", [2, 4])
+def test_the_shares_of_a_batch_are_the_batch(packed, samples, size):
+    import torch
+
+    from service.training.batches import Packed, Padded, Shared
+
+    whole = (Packed if packed else Padded)(budget=12)
+    batch = [
+        {
+            "input_ids": torch.arange(100 * n + 1, 100 * n + 9 - n),
+            "labels": torch.tensor([IGNORED] + [100 * n + t for t in range(2, 9 - n)]),
+        }
+        for n in range(samples)
+    ]
+    shares = [Shared(whole, index, size)(batch) for index in range(size)]
+    wanted = whole(batch)
+
+    def tokens(parts):
+        found = [int(t) for part in parts for t in part["input_ids"].flatten() if t]
+        assert len(found) == sum(int(part["token_count"]) for part in parts)
+        return sorted(found)
+
+    assert tokens([part for share in shares for part in share["parts"]]) == tokens(wanted["parts"])
+    assert {share["units"] for share in shares} == {wanted["units"]}
+    # Collectives at each part: all must come to as many.
+    assert len({len(share["parts"]) + len(share["fillers"]) for share in shares}) == 1
+
+
+def test_fsdp_leaves_each_rank_half_of_the_base_and_the_whole_adapter(make_spec, tmp_path):
+    import torch
+    import torch.distributed as dist
+    from torch.distributed.tensor import DTensor
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    from service.training.adapters import add_adapter
+    from service.training.models import Place, load_base
+    from service.training.ranks import Ranks
+    from service.training.sharding import shard
+
+    spec = make_spec(tmp_path, gpus=2, batch_size=2, sharding="fsdp")
+    place = Place("cpu", torch.bfloat16)
+    model = add_adapter(load_base(spec, place), spec, spec.lora.settled())
+    before = {name: p.numel() for name, p in model.named_parameters()}
+    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
+    try:
+        shard(model, place, Ranks(0, 2))
+        for name, parameter in model.named_parameters():
+            assert isinstance(parameter.data, DTensor) is not parameter.requires_grad, name
+            held = parameter.to_local() if isinstance(parameter, DTensor) else parameter
+            share = 1 if parameter.requires_grad else 2
+            assert held.numel() * share == before[name], name
+    finally:
+        dist.destroy_process_group()
