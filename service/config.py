@@ -72,6 +72,12 @@ class Settings(BaseSettings):
     tokens_at_once: int = Field(
         default=4096, ge=64, description="Most that a trainer takes through the model in one part."
     )
+    trainer_gpus: int = Field(
+        default=1, ge=1, le=64, description="GPUs of this worker that one training takes."
+    )
+    trainer_sharding: Literal["ddp", "fsdp"] = Field(
+        default="ddp", description="fsdp divides a base model that one GPU cannot hold."
+    )
     trainer_memory_bytes: int | None = Field(
         default=None, gt=0, description="Most that a trainer may take; its device's, if not set."
     )

@@ -172,6 +172,7 @@ class Attempt:
             gradient_checkpointing=job.gradient_checkpointing,
             max_memory_bytes=self._settings.trainer_memory_bytes,
             probe_rows=_PROBE_ROWS,
+            **self._devices(int(chosen.batch_size)),
         )
         path = self._dir / "spec.json"
         path.write_text(spec.model_dump_json(), encoding="utf-8")
@@ -192,6 +193,11 @@ class Attempt:
             "rows": record.rows,
         }
         return path
+
+    def _devices(self, batch_size: int) -> dict[str, Any]:
+        """How many GPUs the training takes: no more than a batch has rows."""
+        gpus = min(self._settings.trainer_gpus, batch_size)
+        return {"gpus": gpus, "sharding": self._settings.trainer_sharding if gpus > 1 else "ddp"}
 
     async def _warm_start(self, name: str | None) -> Path | None:
         """The adapter to start from, fetched."""

@@ -59,17 +59,27 @@ def classify(error: BaseException, *, doing: str, output_dir: Path) -> TrainingF
     return TrainingFailure("internal_error", f"Unexpected {type(error).__name__} while {doing}.")
 
 
+# torch has no type of its own for an allocation that the CPU refuses, and the libraries below
+# it say so in words of their own.
+_REFUSED = (
+    "DefaultCPUAllocator",
+    "CUDA out of memory",
+    "bad_alloc",
+    "Cannot allocate memory",
+    "unable to mmap",
+    "could not create a primitive",
+    "can't start new thread",
+)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed, on the host or on a device."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    # torch has no type of its own for an allocation that the CPU refuses.
     text = str(error)
-    return isinstance(error, RuntimeError) and (
-        "DefaultCPUAllocator" in text or "CUDA out of memory" in text
-    )
+    return isinstance(error, RuntimeError) and any(words in text for words in _REFUSED)
 
 
 def _is_disk_full(error: BaseException, output_dir: Path) -> bool:

@@ -181,3 +181,15 @@ async def test_adapter_that_the_engine_cannot_load_fails_at_the_first_checkpoint
     assert job["fine_tuned_model"] is None
     models = (await http.get("/v1/models")).json()["data"]
     assert [model["id"] for model in models] == [BASE_MODEL]
+
+
+async def test_a_worker_of_two_devices_trains_on_both(tiny, api: Api, http, work, chats):
+    """Two processes on this machine's CPU stand for two GPUs."""
+    api.settings.trainer_gpus = 2
+    file_id = await upload(http, chats(12))
+    job = await create(http, file_id, hyperparameters=SETTINGS)
+    async with work("cpu", "gpu"):
+        job, _ = await ended(http, job["id"])
+    assert job["status"] == "succeeded", job["error"]
+    passport = await adapter_file(api, job["fine_tuned_model"], "passport.json")
+    assert passport["spec"]["gpus"] == 2
