@@ -94,7 +94,7 @@ def inference(
     port: Annotated[int | None, typer.Option(help="Port of the engine.")] = None,
 ) -> None:
     """Run vLLM for one base model. Further options go to vLLM as they are."""
-    from service.inference import launch
+    from service.inference.engine import launch
 
     try:
         launch.main(model, port=port, extra=context.args)

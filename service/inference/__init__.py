@@ -1,6 +1,6 @@
 """From an OpenAI request to the right adapter on the right engine.
 
-In the api: `gateway` (the four inference routes) over `upstreams` (the engines). In the
-engine's processes: `resolver` (vLLM's plugin) over `adapters`, and `engine_guard` (ASGI
-middleware of vLLM's server). `launch` builds the command line that brings them together.
+`gateway`: the four inference routes, inside the api. `upstreams`: the engines as the gateway
+sees them, which replica takes a request and how it is asked. `engine`: what runs inside vLLM's
+own processes (resolver, guard, adapter cache) and the command line that starts them.
 """

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from service.config import Settings
-from service.inference.launch import EngineConfigError, Machine, engine_command
+from service.inference.engine.launch import EngineConfigError, Machine, engine_command
 from service.models.catalogue import BaseModelEntry
 
 CPU = Machine(has_gpu=False, has_bf16=True, cores=(0, 1))
@@ -41,7 +41,7 @@ def test_serves_the_model_under_its_id(settings):
         "--enable-lora",
         "--host=127.0.0.1",
         "--port=8100",
-        "--middleware=service.inference.engine_guard.EngineGuard",
+        "--middleware=service.inference.engine.guard.EngineGuard",
     ):
         assert flag in argv
 

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from service.inference.engine_guard import EngineGuard
+from service.inference.engine.guard import EngineGuard
 
 KEY = {"authorization": "Bearer inner"}
 INFERENCE = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from service.core.errors import BadRequest
-from service.inference.request_body import MAX_DEPTH, check_nesting, model_name
+from service.inference.gateway.request_body import MAX_DEPTH, check_nesting, model_name
 
 
 @pytest.mark.parametrize(

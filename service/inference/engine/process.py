@@ -18,8 +18,8 @@ from service.config import Settings
 from service.core import logs
 from service.core.redis import connect
 from service.core.storage import Storage
-from service.inference.adapter_cache import AdapterCache
-from service.inference.adapters import Adapters
+from service.inference.engine.adapter_cache import AdapterCache
+from service.inference.engine.adapters import Adapters
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 

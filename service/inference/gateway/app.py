@@ -22,14 +22,14 @@ from service.core import metrics
 from service.core.auth import Authenticator
 from service.core.errors import ApiError, Unavailable
 from service.core.redis import REDIS_ERRORS
-from service.inference import request_body
-from service.inference.headers import ADAPTER
-from service.inference.request_body import ClientGone
-from service.inference.upstream_errors import (
+from service.inference.gateway import request_body
+from service.inference.gateway.engine_errors import (
     MAX_ERROR_BYTES,
     map_error,
     model_not_found,
 )
+from service.inference.gateway.request_body import ClientGone
+from service.inference.headers import ADAPTER
 from service.inference.upstreams import Answer, Upstreams
 from service.models.records import Kind
 from service.models.registry import ModelRegistry, ServableModel

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("vllm")
-cpu_lora = pytest.importorskip("service.inference.cpu_lora")
+cpu_lora = pytest.importorskip("service.inference.engine.cpu_lora")
 Plan = cpu_lora.Plan
 
 SLOTS, RANK, WIDTH = 3, 4, 16

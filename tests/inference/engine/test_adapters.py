@@ -9,8 +9,8 @@ import pytest
 
 from service.core.redis import connect
 from service.core.storage import Storage
-from service.inference.adapter_cache import AdapterCache
-from service.inference.adapters import AdapterBroken, Adapters, AdapterUnavailable
+from service.inference.engine.adapter_cache import AdapterCache
+from service.inference.engine.adapters import AdapterBroken, Adapters, AdapterUnavailable
 
 BASE = "tiny-base"
 NAME = f"ft:{BASE}:acme:tone:abc123"
@@ -130,14 +130,14 @@ async def test_redis_away_is_unavailable_for_new_names_alone(adapters, put, regi
 
 
 def test_without_our_variables_the_plugin_does_nothing(monkeypatch):
-    resolver = pytest.importorskip("service.inference.resolver")
+    resolver = pytest.importorskip("service.inference.engine.resolver")
     monkeypatch.delenv("FINETUNED_ENGINE_MODEL", raising=False)
     resolver.register()
     assert resolver.LoRAResolverRegistry.get_supported_resolvers() == set()
 
 
 def test_ids_are_stable_positive_and_apart():
-    resolver = pytest.importorskip("service.inference.resolver")
+    resolver = pytest.importorskip("service.inference.engine.resolver")
     ids = {resolver.stable_id(f"ft:b:acme::{i:06}") for i in range(10_000)}
     assert len(ids) == 10_000
     assert min(ids) > 0

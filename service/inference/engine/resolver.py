@@ -25,13 +25,13 @@ class RegistryResolver(LoRAResolver):
         answers with 500: an adapter that exists is never "not found", and the base model
         never answers in its place.
         """
-        from service.inference import engine_process
-        from service.inference.adapters import AdapterBroken, AdapterUnavailable
+        from service.inference.engine import process
+        from service.inference.engine.adapters import AdapterBroken, AdapterUnavailable
 
-        if base_model_name != os.environ.get(engine_process.MODEL_PATH_VARIABLE):
+        if base_model_name != os.environ.get(process.MODEL_PATH_VARIABLE):
             return None
         try:
-            async with engine_process.adapters().hold(lora_name) as path:
+            async with process.adapters().hold(lora_name) as path:
                 if path is None:
                     return None
                 return LoRARequest(
@@ -55,12 +55,12 @@ def stable_id(name: str) -> int:
 
 def register() -> None:
     """The entry point. Called once in each of vLLM's processes."""
-    from service.inference import engine_process
+    from service.inference.engine import process
 
-    if not engine_process.is_ours():
+    if not process.is_ours():
         return
-    from service.inference import cpu_lora
+    from service.inference.engine import cpu_lora
 
-    engine_process.die_with_parent()
+    process.die_with_parent()
     cpu_lora.install()
     LoRAResolverRegistry.register_resolver("finetuned", RegistryResolver())

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.config import Settings
-from service.inference.engine_process import MODEL_PATH_VARIABLE, MODEL_VARIABLE
+from service.inference.engine.process import MODEL_PATH_VARIABLE, MODEL_VARIABLE
 from service.models.catalogue import BaseModelEntry, Catalogue
 
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
@@ -132,7 +132,7 @@ def _where_it_listens(settings: Settings, port: int) -> list[str]:
     return [
         f"--host={settings.inference_host}",
         f"--port={port}",
-        "--middleware=service.inference.engine_guard.EngineGuard",
+        "--middleware=service.inference.engine.guard.EngineGuard",
         "--disable-fastapi-docs",
         # Prompts and answers are never logged.
         "--no-enable-log-requests",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageCorrupt, StorageError
-from service.inference.adapter_cache import AdapterCache
+from service.inference.engine.adapter_cache import AdapterCache
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.records import NAME
 from service.models.registry import ModelRegistry, ServableModel

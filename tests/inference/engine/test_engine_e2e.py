@@ -23,7 +23,7 @@ from pydantic import SecretStr
 from service.config import Settings
 from service.core.redis import connect
 from service.core.storage import Storage
-from service.inference.launch import engine_command
+from service.inference.engine.launch import engine_command
 from service.inference.upstreams import Timeouts
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.records import ModelRecord

@@ -17,8 +17,8 @@ from urllib.parse import unquote
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.core.errors import error_body
-from service.inference import engine_process
-from service.inference.adapters import AdapterBroken, AdapterUnavailable
+from service.inference.engine import process
+from service.inference.engine.adapters import AdapterBroken, AdapterUnavailable
 from service.inference.headers import ADAPTER
 
 INFERENCE_PATHS = frozenset(
@@ -58,7 +58,7 @@ class EngineGuard:
             await self._app(scope, receive, send)
             return
         try:
-            async with engine_process.adapters().hold(unquote(name.decode("ascii"))):
+            async with process.adapters().hold(unquote(name.decode("ascii"))):
                 await self._app(scope, receive, send)
         except AdapterUnavailable as e:
             await _refuse(send, 503, str(e), "adapter_unavailable")
