@@ -214,10 +214,10 @@ def _headers_for_engine(scope: Mapping[str, Any], model: ServableModel) -> dict[
 
 
 def _headers_for_client(answer: Answer) -> list[tuple[bytes, bytes]]:
-    content_type = answer.headers.get("content-type", "application/json").encode("latin-1")
+    content_type = answer.headers.get(b"content-type", b"application/json")
     headers = [(b"content-type", content_type)]
-    if (length := answer.headers.get("content-length")) is not None:
-        headers.append((b"content-length", length.encode("latin-1")))
+    if (length := answer.headers.get(b"content-length")) is not None:
+        headers.append((b"content-length", length))
     if content_type.startswith(b"text/event-stream"):
         headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
     return headers

@@ -1,4 +1,4 @@
-"""How one engine is asked: an HTTP client for the gateway's road, and the answer it gets.
+"""How one engine is asked: a small HTTP client for the gateway's road, and the answer it gets.
 
 What was surely not sent raises `NotSent`; after that the engine may have begun to work, and
 every failure is an `ApiError` for the caller.
@@ -7,23 +7,28 @@ every failure is an `ApiError` for the caller.
 from __future__ import annotations
 
 import asyncio
-import io
+import contextlib
 import logging
+import ssl
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
-
-import aiohttp
+from urllib.parse import urlsplit
 
 from service.core.errors import ApiError, BadGateway, GatewayTimeout, Unavailable
+from service.inference.upstreams.connection import Connection, ConnectionLost, NotHttp, Silent
 
 log = logging.getLogger(__name__)
 
 # Below the 75 s after which the engine closes an idle connection (see engine/launch.py), so
 # that no request goes out on one that is being closed.
 _KEEPALIVE_S = 30.0
-_READ_BUFFER_BYTES = 64 * 1024
+_MAX_IDLE = 512  # kept connections to one engine
+_TICK_S = 0.25
+_HEALTH_BYTES = 4096
+_FAILURES = (ConnectionLost, NotHttp, Silent)
 
 
 class NotSent(Exception):
@@ -43,19 +48,25 @@ class Timeouts:
 class Answer:
     """An engine's answer whose status is known and whose body is still to come."""
 
-    def __init__(self, response: aiohttp.ClientResponse, url: str, timeouts: Timeouts) -> None:
-        self._response = response
-        self._url = url
+    __slots__ = (
+        *("_closed", "_connection", "_pool", "_started", "_timeouts"),
+        *("headers", "on_close", "status"),
+    )
+
+    def __init__(self, connection: Connection, pool: _Pool, timeouts: Timeouts) -> None:
+        self._connection = connection
+        self._pool = pool
         self._timeouts = timeouts
-        self._started = False
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
+        self._started = self._closed = False
+        self.status = connection.status
+        self.headers: Mapping[bytes, bytes] = connection.headers
+        """Names in lower case."""
         self.on_close: Callable[[], None] | None = None
 
     @property
     def ended(self) -> bool:
         """Whether every byte has been read."""
-        return self._response.content.at_eof()
+        return self._connection.ended
 
     async def read(self) -> bytes:
         """The next bytes as they came; empty at the end.
@@ -65,12 +76,9 @@ class Answer:
         t = self._timeouts
         wait_s = t.between_chunks_s if self._started else t.first_byte_s
         try:
-            async with asyncio.timeout(wait_s):
-                chunk = await self._response.content.readany()
-        except TimeoutError as e:
-            raise _silent(self._url, wait_s) from e
-        except aiohttp.ClientError as e:
-            raise _lost(self._url, e) from e
+            chunk = await self._connection.read(wait_s)
+        except _FAILURES as e:
+            raise _failure(self._pool.url, e, wait_s) from e
         self._started = True
         return chunk
 
@@ -84,11 +92,12 @@ class Answer:
 
     def close(self) -> None:
         """End it; unless every byte has been read the connection goes, and vLLM stops."""
-        if not self.ended:
-            self._response.close()
+        if self._closed:
+            return
+        self._closed = True
+        self._pool.put_back(self._connection)
         if self.on_close is not None:
             self.on_close()
-            self.on_close = None
 
 
 class EngineClient:
@@ -96,25 +105,14 @@ class EngineClient:
 
     def __init__(self, timeouts: Timeouts, *, api_key: str | None = None) -> None:
         self._timeouts = timeouts
-        self._headers = {
-            "content-type": "application/json",
-            "accept-encoding": "identity",
-        }
+        self._headers = "content-type: application/json\r\naccept-encoding: identity\r\n"
         if api_key is not None:
-            self._headers["authorization"] = f"Bearer {api_key}"
-        self._session: aiohttp.ClientSession | None = None
+            self._headers += f"authorization: Bearer {api_key}\r\n"
+        self._pools: dict[str, _Pool] = {}
+        self._sweeper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            # Every request in flight holds one connection; the gateway bounds them, not this.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeouts.connect_s),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            read_bufsize=_READ_BUFFER_BYTES,
-            skip_auto_headers=("User-Agent", "Accept"),
-            trust_env=False,
-        )
+        self._sweeper = asyncio.create_task(self._sweep(), name="engine-connections")
         return self
 
     async def __aexit__(
@@ -123,64 +121,166 @@ class EngineClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+            self._sweeper = None
+        for pool in self._pools.values():
+            pool.close()
+        self._pools.clear()
 
     async def post(self, url: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Post the body to the engine at `url`; `close()` the answer.
 
         Raises NotSent, GatewayTimeout, Unavailable or BadGateway.
         """
-        try:
-            async with asyncio.timeout(self._timeouts.first_byte_s):
-                response = await self._opened().post(
-                    url + path,
-                    data=_payload(body),
-                    headers={**self._headers, **headers},
-                    allow_redirects=False,
-                )
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as e:
-            raise NotSent(type(e).__name__) from e
-        except TimeoutError as e:
-            raise _silent(url, self._timeouts.first_byte_s) from e
-        except aiohttp.ClientError as e:
-            raise _lost(url, e) from e
-        return Answer(response, url, self._timeouts)
+        pool = self._pool(url)
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        head = (
+            f"POST {path} HTTP/1.1\r\nhost: {pool.host}\r\n{self._headers}{lines}"
+            f"content-length: {len(body)}\r\n\r\n"
+        )
+        return await self._exchange(pool, head.encode("latin-1"), body, self._timeouts)
 
     async def is_healthy(self, url: str, *, timeout_s: float) -> bool:
         """Whether the engine at `url` answers its health check in time."""
+        pool = self._pool(url)
+        head = f"GET /health HTTP/1.1\r\nhost: {pool.host}\r\n\r\n".encode("latin-1")
         try:
             async with asyncio.timeout(timeout_s):
-                async with self._opened().get(f"{url}/health") as response:
-                    return response.status == 200
-        except (aiohttp.ClientError, TimeoutError):
+                answer = await self._exchange(pool, head, b"", self._timeouts)
+                try:
+                    await answer.read_all(_HEALTH_BYTES)
+                finally:
+                    answer.close()
+        except (NotSent, ApiError, TimeoutError):
             return False
+        return answer.status == 200
 
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            raise RuntimeError("EngineClient is not open: use it as an async context manager")
-        return self._session
+    async def _exchange(self, pool: _Pool, head: bytes, body: bytes, t: Timeouts) -> Answer:
+        connection = pool.take() or await pool.connect(t.connect_s)
+        try:
+            await connection.start(head, body, t.first_byte_s)
+        except _FAILURES as e:
+            pool.drop(connection)
+            raise _failure(pool.url, e, t.first_byte_s) from e
+        except BaseException:  # cancelled: the engine shall stop
+            pool.drop(connection)
+            raise
+        return Answer(connection, pool, t)
+
+    def _pool(self, url: str) -> _Pool:
+        pool = self._pools.get(url)
+        if pool is None:
+            if self._sweeper is None:
+                raise RuntimeError("EngineClient is not open: use it as an async context manager")
+            pool = self._pools[url] = _Pool(url)
+        return pool
+
+    async def _sweep(self) -> None:
+        """Let overdue exchanges fail and old connections go.
+
+        One task for all, since a timer a request would cost more than the look-up of a key.
+        """
+        t = self._timeouts
+        tick_s = min(_TICK_S, min(t.first_byte_s, t.between_chunks_s) / 4)
+        while True:
+            await asyncio.sleep(tick_s)
+            now = asyncio.get_running_loop().time()
+            for url, pool in list(self._pools.items()):
+                pool.sweep(now)
+                if pool.is_empty:
+                    del self._pools[url]  # a replica that is gone leaves nothing behind
 
 
-def _payload(body: bytes) -> bytes | io.BytesIO:
-    # aiohttp writes bytes in one go, and warns above 1 MiB; a BytesIO goes in pieces.
-    return body if len(body) <= 1024 * 1024 else io.BytesIO(body)
+class _Pool:
+    """The connections to one engine."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"the engine's address is no http URL: {url!r}")
+        self.url = url
+        self.host = parts.netloc.rpartition("@")[2]
+        self._hostname = parts.hostname
+        self._ssl = ssl.create_default_context() if parts.scheme == "https" else None
+        self._port = parts.port or (443 if self._ssl else 80)
+        self._idle: deque[Connection] = deque()
+        self._busy: set[Connection] = set()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._idle and not self._busy
+
+    def take(self) -> Connection | None:
+        """A kept connection, the one used last: the others may grow old and go."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_open:
+                self._busy.add(connection)
+                return connection
+        return None
+
+    async def connect(self, timeout_s: float) -> Connection:
+        """A new connection. Raises NotSent."""
+        loop = asyncio.get_running_loop()
+        connection = Connection(loop, self._lost)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await loop.create_connection(
+                    lambda: connection, self._hostname, self._port, ssl=self._ssl
+                )
+        except (OSError, TimeoutError) as e:
+            raise NotSent(type(e).__name__) from e
+        self._busy.add(connection)
+        return connection
+
+    def put_back(self, connection: Connection) -> None:
+        """An exchange is over: keep the connection if its answer was read whole."""
+        self._busy.discard(connection)
+        if connection.reusable and len(self._idle) < _MAX_IDLE:
+            connection.rest()
+            self._idle.append(connection)
+        else:
+            connection.abort()
+
+    def drop(self, connection: Connection) -> None:
+        """An exchange failed."""
+        self._busy.discard(connection)
+        connection.abort()
+
+    def sweep(self, now: float) -> None:
+        """Expire what waits for too long; close what has been idle for too long."""
+        for connection in [c for c in self._busy if c.deadline < now]:
+            connection.expire()
+        while self._idle and (
+            self._idle[0].idle_since + _KEEPALIVE_S < now or not self._idle[0].is_open
+        ):
+            self._idle.popleft().abort()
+
+    def close(self) -> None:
+        """Close all, used or not."""
+        for connection in [*self._idle, *self._busy]:
+            connection.abort()
+
+    def _lost(self, connection: Connection) -> None:
+        if connection not in self._busy:
+            with contextlib.suppress(ValueError):
+                self._idle.remove(connection)
 
 
-def _silent(url: str, waited_s: float) -> GatewayTimeout:
-    log.warning("engine %s sent nothing for %g s", url, waited_s)
-    return GatewayTimeout(
-        f"The engine sent nothing for {waited_s:g} seconds. Try again; ask for fewer tokens "
-        "if it stays so.",
-        code="engine_timeout",
-    )
-
-
-def _lost(url: str, error: aiohttp.ClientError) -> ApiError:
-    log.warning("engine %s was lost in mid-answer: %s", url, type(error).__name__)
-    if isinstance(error, aiohttp.ClientResponseError):
+def _failure(url: str, error: Exception, waited_s: float) -> ApiError:
+    if isinstance(error, Silent):
+        log.warning("engine %s sent nothing for %g s", url, waited_s)
+        return GatewayTimeout(
+            f"The engine sent nothing for {waited_s:g} seconds. Try again; ask for fewer tokens "
+            "if it stays so.",
+            code="engine_timeout",
+        )
+    if isinstance(error, NotHttp):
+        log.warning("engine %s answered no HTTP: %s", url, error)
         return BadGateway("The engine answered something that is not HTTP.")
+    log.warning("engine %s was lost in mid-answer: %s", url, error)
     return Unavailable(
         "The engine was lost while it answered. Try again in a few seconds.",
         code="engine_lost",

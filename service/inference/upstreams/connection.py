@@ -1,0 +1,236 @@
+"""One kept HTTP/1.1 connection to an engine, parsed by httptools, one exchange at a time.
+
+Small on purpose: it posts JSON to servers that the operator runs, and reads what comes back
+as it comes. Redirects, cookies, compression and upgrades are not part of that road. What it
+must do well is framing: an answer is whole when its length or its last chunk says so, and a
+connection whose state is in doubt is never used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import httptools
+
+MAX_HEADER_BYTES = 64 * 1024
+_PAUSE_BYTES = 256 * 1024  # unread body at which the engine is told to wait (by TCP)
+_NO_DEADLINE = float("inf")
+
+
+class ConnectionLost(Exception):
+    """The engine closed, or the network failed, before the answer was whole."""
+
+
+class NotHttp(Exception):
+    """What came is no HTTP answer that we take."""
+
+
+class Silent(Exception):
+    """Nothing came in time."""
+
+
+# Where an exchange stands. Plain numbers: they are compared several times a request.
+_IDLE = 0  # no exchange; bytes that come now belong to nothing
+_HEAD = 1  # a request went out; its status has not come
+_BODY = 2
+_DONE = 3  # the answer is whole
+
+
+class Connection(asyncio.Protocol):
+    """A connection as its pool sees it. Not thread-safe: for one event loop.
+
+    Use: `await start(request)`, then `status` and `headers`, then `await read()` until it
+    gives b"". `reusable` says whether another exchange may follow.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, on_lost: Callable[[Connection], None]
+    ) -> None:
+        self._loop = loop
+        self._on_lost = on_lost
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._state = _IDLE
+        self._waiter: asyncio.Future[None] | None = None
+        self._chunks: list[bytes] = []
+        self._unread_bytes = 0
+        self._paused = False
+        self._error: Exception | None = None
+        self._keep_alive = False
+        self._header_bytes = 0
+        self._until_close = False
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        self.deadline = _NO_DEADLINE
+        self.idle_since = 0.0
+
+    # --- what the pool asks
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the other side has not closed it, as far as is known."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the last answer was read whole and the engine keeps the connection."""
+        return (
+            self._state == _DONE
+            and self._keep_alive
+            and self._error is None
+            and not self._chunks
+            and self.is_open
+        )
+
+    @property
+    def ended(self) -> bool:
+        """Whether every byte of the answer has been handed out."""
+        return self._state == _DONE and not self._chunks
+
+    async def start(self, head: bytes, body: bytes, timeout_s: float) -> None:
+        """Send a request and wait for the answer's status and headers.
+
+        Raises ConnectionLost, NotHttp or Silent; the connection is then of no more use.
+        """
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            raise ConnectionLost("the connection is closed")
+        self._state = _HEAD
+        self._header_bytes = 0
+        self._until_close = False
+        self.status = 0
+        self.headers = {}
+        transport.writelines((head, body))
+        while self._state == _HEAD:
+            await self._wait(timeout_s)
+
+    async def read(self, timeout_s: float) -> bytes:
+        """The bytes of the body that are there, or the next ones; b"" at the end.
+
+        Raises as `start` does.
+        """
+        if not self._chunks and self._state != _DONE:
+            await self._wait(timeout_s)
+        chunks = self._chunks
+        if not chunks:
+            return b""
+        self._chunks = []
+        self._unread_bytes = 0
+        if self._paused:
+            self._paused = False
+            assert self._transport is not None
+            self._transport.resume_reading()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def rest(self) -> None:
+        """The exchange is over and the connection goes back to its pool."""
+        self._state = _IDLE
+        self.idle_since = self._loop.time()
+
+    def abort(self) -> None:
+        """Close now, whatever is under way: the engine sees it and stops."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def expire(self) -> None:
+        """Called by the pool when `deadline` has passed."""
+        self._fail(Silent())
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The transport is there."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        if self._state == _IDLE:
+            self.abort()  # nothing was asked: whatever this is, it is not trusted
+            return
+        if self._state == _HEAD:
+            self._header_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as e:
+            self._fail(NotHttp(type(e).__name__))
+            return
+        if self._state == _HEAD and self._header_bytes > MAX_HEADER_BYTES:
+            self._fail(NotHttp("its headers do not end"))
+        elif self._waiter is not None and (self._chunks or self._state != _HEAD):
+            self._wake()
+        if self._unread_bytes > _PAUSE_BYTES and not self._paused:
+            self._paused = True
+            assert self._transport is not None
+            self._transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The other side closed, or we did."""
+        self._on_lost(self)
+        if self._state == _BODY and self._until_close and exc is None:
+            self._state = _DONE  # an answer without a length ends with its connection
+            self._wake()
+        elif self._state in {_HEAD, _BODY}:
+            self._fail(ConnectionLost(type(exc).__name__ if exc else "closed"))
+
+    # --- httptools
+
+    def on_message_begin(self) -> None:
+        """A second answer to one request means that the two sides disagree."""
+        if self._state != _HEAD:
+            self._error = NotHttp("more than one answer")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; trailers are of no interest here."""
+        if self._state == _HEAD:
+            self.headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        """The status is known."""
+        if self._state != _HEAD:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:  # an interim answer; the real one follows
+            self.headers = {}
+            return
+        self.status = status
+        self._keep_alive = self._parser.should_keep_alive()
+        headers = self.headers
+        self._until_close = b"content-length" not in headers and b"transfer-encoding" not in headers
+        self._state = _BODY
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        if self._state != _BODY:
+            return
+        self._chunks.append(body)
+        self._unread_bytes += len(body)
+
+    def on_message_complete(self) -> None:
+        """The answer is whole."""
+        if self._state == _BODY:
+            self._state = _DONE
+
+    # ---
+
+    async def _wait(self, timeout_s: float) -> None:
+        if self._error is not None:
+            raise self._error
+        self._waiter = self._loop.create_future()
+        self.deadline = self._loop.time() + timeout_s
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            self.deadline = _NO_DEADLINE
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fail(self, error: Exception) -> None:
+        self._error = error
+        self.abort()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error)
