@@ -13,6 +13,7 @@ from service.core import health, workers
 from service.core.auth import Authenticator, Principal
 from service.core.body_limit import BodyLimit
 from service.core.http import RequestContext, install_error_handlers
+from service.core.invalidation import Invalidations
 from service.core.openapi import describe
 from service.core.redis import connect
 from service.core.storage import Storage
@@ -81,8 +82,11 @@ async def _opened(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         redis, Catalogue(settings.models_file), cache_s=settings.lookup_cache_s
     )
     authenticator = Authenticator(find_principal(projects), cache_s=settings.lookup_cache_s)
+    invalidations = Invalidations(redis)
+    registry.listen(invalidations)
+    authenticator.listen(invalidations)
     try:
-        async with Upstreams.from_settings(settings) as upstreams:
+        async with Upstreams.from_settings(settings) as upstreams, invalidations.listening():
             gateway = Gateway(
                 authenticator,
                 registry,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from service.core.cache import LookupCache
 from service.core.errors import Forbidden, Unauthenticated
+from service.core.limits import NO_LIMITS, Limits
+from service.core.invalidation import Invalidations, Kind
 
 _MAX_HEADER_CHARS = 512
 
@@ -19,6 +21,8 @@ class Principal:
     project_id: str
     project_name: str
     role: str
+    key_limits: Limits = NO_LIMITS
+    project_limits: Limits = NO_LIMITS
 
     def require_admin(self) -> None:
         """Raise Forbidden for all but admin keys."""
@@ -50,3 +54,21 @@ class Authenticator:
                 "The API key is not known. It may have been revoked; ask for a new one."
             )
         return principal
+
+    def forget_key(self, project_id: str, key_id: str) -> None:
+        """Ask anew about a key, in this process: it was revoked or changed."""
+        # Asked by secret, forgotten by id: a look at every entry once in a while is cheaper
+        # than a digest in every request.
+        self._cache.forget_where(
+            lambda p: p is not None and p.project_id == project_id and p.key_id == key_id
+        )
+
+    def forget_project(self, project_id: str, _: str = "") -> None:
+        """Ask anew about all keys of a project, in this process: it was changed."""
+        self._cache.forget_where(lambda p: p is not None and p.project_id == project_id)
+
+    def listen(self, invalidations: Invalidations) -> None:
+        """Follow the changes of other processes."""
+        invalidations.on(Kind.KEY, self.forget_key)
+        invalidations.on(Kind.PROJECT, self.forget_project)
+        invalidations.on_gap(self._cache.expire_all)

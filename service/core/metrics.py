@@ -73,3 +73,17 @@ FILES_CHECKED = Counter(
 FILE_TASKS = Counter(
     "finetuned_file_tasks_total", "Reports and cleanings of files that ended.", ["kind", "outcome"]
 )
+
+LOOKUPS_STALE = Counter(
+    "finetuned_lookups_stale_total",
+    "Keys and models that were answered from memory because Redis did not answer.",
+)
+INVALIDATIONS = Counter(
+    "finetuned_invalidations_total",
+    "Messages of other processes by which remembered keys and models were dropped.",
+    ["kind"],
+)
+INVALIDATION_SUBSCRIPTIONS = Counter(
+    "finetuned_invalidation_subscriptions_total",
+    "Times that this process subscribed to invalidations: 1, and 1 for each lost connection.",
+)

@@ -1,26 +1,33 @@
-"""Which names can be asked for: base models of the catalogue, adapters of a project.
+"""Which names can be asked for: base models of the catalogue, adapters, aliases of a project.
 
-The gateway asks with a project; vLLM's resolver, which stands behind the gateway, asks by
-name alone. Both remember answers for seconds.
+The gateway asks with a project (`resolve`); vLLM's resolver, which stands behind the
+gateway, asks by name alone. Only `resolve` remembers answers.
 """
 
 from __future__ import annotations
 
+import logging
+import random
 from dataclasses import dataclass
 
 from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
+from redis.exceptions import WatchError
 
+from service.aliases import records as aliases
+from service.core import invalidation
 from service.core.cache import LookupCache
 from service.core.records import PREFIX, Collection
 from service.core.redis import reply, text
 from service.models.catalogue import Catalogue
 from service.models.records import NAME, Kind, ModelRecord
 
+log = logging.getLogger(__name__)
 _OWNERS = f"{PREFIX}:model-owners"  # name → project id; the names of deleted models stay
+_MAX_NAME_CHARS = 512  # of what a request may ask for; no name of ours has more than 290
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ServableModel:
     """A name that can be chatted with, and where its weights are."""
 
@@ -31,66 +38,168 @@ class ServableModel:
     digest: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The model that one request goes to, and the alias by which it was asked for."""
+
+    model: ServableModel
+    alias: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """Models behind one alias, each with the sum of the weights up to and with it."""
+
+    shares: tuple[tuple[Resolved, int], ...]
+
+    def choose(self) -> Resolved:
+        point = random.random() * self.shares[-1][1]  # noqa: S311 - shares traffic, no secret
+        return next(resolved for resolved, upto in self.shares if point < upto)
+
+
+class ModelInUse(Exception):
+    """Aliases of the project point at the model."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(", ".join(names))
+        self.names = names
+
+
 class ModelRegistry:
-    """Base models and adapters, by project."""
+    """Base models, adapters and aliases, by project."""
 
     def __init__(self, redis: ArqRedis, catalogue: Catalogue, *, cache_s: float) -> None:
         self.redis = redis
         self.catalogue = catalogue
         self.models = Collection(redis, "models", ModelRecord)
-        self._cache = LookupCache(self._load, ttl_s=cache_s)
+        self.aliases = aliases.collection(redis)
+        self._resolutions = LookupCache(self._load, ttl_s=cache_s)
+
+    async def resolve(self, project_id: str, name: str) -> Resolved | None:
+        """Where a request for this name goes: base model, own adapter, then alias.
+
+        A split chooses anew with each call. No round trip for a name seen in the last
+        seconds. Raises REDIS_ERRORS where Redis is away and the name was not known.
+        """
+        found = await self._resolutions.get((project_id, name))
+        return found.choose() if isinstance(found, _Split) else found
 
     async def find(self, project_id: str, name: str) -> ServableModel | None:
-        """The model of this name that the project may use."""
+        """The model itself of this name that the project may use; never through an alias."""
         entry = self.catalogue.get(name)
         if entry is not None:
             return ServableModel(name=entry.id, base_model=entry.id, kind=Kind.BASE)
-        if not NAME.fullmatch(name):
-            return None
-        return await self._cache.get((project_id, name))
+        record = await self.get(project_id, name)
+        return None if record is None else _servable(record)
 
     async def resolve_adapter(self, name: str) -> ServableModel | None:
         """The adapter of this name, whoever owns it: for the resolver inside vLLM."""
+        owner = await self.owner(name)
+        record = None if owner is None else await self.models.get(owner, name)
+        return None if record is None else _servable(record)
+
+    async def owner(self, name: str) -> str | None:
+        """The project that a trained model of this name is or was of."""
         if not NAME.fullmatch(name):
             return None
         owner = await reply(self.redis.hget(_OWNERS, name))
-        return None if owner is None else await self._cache.get((text(owner), name))
+        return None if owner is None else text(owner)
 
     def add(self, pipe: Pipeline, record: ModelRecord) -> None:
         """Add to a transaction what makes an adapter known."""
         pipe.hset(_OWNERS, record.id, record.project_id)
         self.models.add(pipe, record)
+        invalidation.publish(pipe, invalidation.Kind.MODEL, record.project_id, record.id)
 
     async def register(self, record: ModelRecord) -> None:
         """Make an adapter known. Registering the same record again is no error."""
-        owner = await reply(self.redis.hget(_OWNERS, record.id))
-        if owner is not None and text(owner) != record.project_id:
+        owner = await self.owner(record.id)
+        if owner is not None and owner != record.project_id:
             raise ValueError(f"the model name {record.id} is taken")
         async with self.redis.pipeline(transaction=True) as pipe:
             self.add(pipe, record)
             await pipe.execute()
+        self.forget(record.project_id, record.id)
 
     async def get(self, project_id: str, name: str) -> ModelRecord | None:
         """The project's adapter of this name."""
         return await self.models.get(project_id, name) if NAME.fullmatch(name) else None
 
     async def delete(self, project_id: str, name: str) -> ModelRecord | None:
-        """Forget an adapter at once; its name is never used again. None if unknown."""
-        record = await self.get(project_id, name)
-        if record is None:
-            return None
-        await self.models.delete(project_id, name)
-        self._cache.forget((project_id, name))
+        """Forget an adapter at once; its name is never used again. None if unknown.
+
+        Raises ModelInUse where aliases point at it: whoever points one at it in the same
+        moment watches the record that goes here, and this watches who points at it.
+        """
+        record: ModelRecord | None = None
+        users = users_key(project_id, name)
+        async with self.redis.pipeline(transaction=True) as pipe:
+            while True:
+                await pipe.watch(self.models.key(project_id, name), users)
+                now = await self.get(project_id, name)
+                if now is None:
+                    break  # or our own transaction, whose answer was lost
+                record = now
+                if names := await reply(pipe.smembers(users)):
+                    raise ModelInUse(sorted(text(n) for n in names))
+                pipe.multi()  # type: ignore[no-untyped-call]
+                pipe.delete(self.models.key(project_id, name))
+                pipe.zrem(self.models.index(project_id), name)
+                invalidation.publish(pipe, invalidation.Kind.MODEL, project_id, name)
+                try:
+                    await pipe.execute()
+                except WatchError:
+                    continue
+                break
+        self.forget(project_id, name)
         return record
 
-    async def _load(self, key: tuple[str, str]) -> ServableModel | None:
-        record = await self.models.get(*key)
-        if record is None:
+    def forget(self, project_id: str, name: str) -> None:
+        """Ask anew about this name, in this process."""
+        self._resolutions.forget((project_id, name))
+
+    def listen(self, invalidations: invalidation.Invalidations) -> None:
+        """Follow the changes of other processes."""
+        invalidations.on(invalidation.Kind.MODEL, self.forget)
+        invalidations.on_gap(self._resolutions.expire_all)
+
+    async def _load(self, key: tuple[str, str]) -> Resolved | _Split | None:
+        project_id, name = key
+        if len(name) > _MAX_NAME_CHARS:
             return None
-        return ServableModel(
-            name=record.id,
-            base_model=record.base_model,
-            kind=Kind.ADAPTER,
-            artifact=record.artifact,
-            digest=record.digest,
-        )
+        model = await self.find(project_id, name)
+        if model is not None:
+            return Resolved(model)
+        alias = await self.aliases.get(project_id, name) if aliases.is_name(name) else None
+        return None if alias is None else await self._behind(alias)
+
+    async def _behind(self, alias: aliases.AliasRecord) -> Resolved | _Split | None:
+        """An alias's models. One that is gone (a base model can be) leaves its share to the
+        other."""
+        shares: list[tuple[Resolved, int]] = []
+        upto = 0
+        for target in alias.targets:
+            model = await self.find(alias.project_id, target.model)
+            if model is None:
+                log.warning("alias %s: its model %s is gone", alias.id, target.model)
+                continue
+            upto += target.weight
+            shares.append((Resolved(model, alias.id), upto))
+        if len(shares) <= 1:
+            return shares[0][0] if shares else None
+        return _Split(tuple(shares))
+
+
+def users_key(project_id: str, model: str) -> str:
+    """The Redis set of the project's aliases that point at one of its adapters."""
+    return f"{PREFIX}:{project_id}:model-aliases:{model}"
+
+
+def _servable(record: ModelRecord) -> ServableModel:
+    return ServableModel(
+        name=record.id,
+        base_model=record.base_model,
+        kind=Kind.ADAPTER,
+        artifact=record.artifact,
+        digest=record.digest,
+    )

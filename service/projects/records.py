@@ -12,8 +12,9 @@ import secrets
 from enum import StrEnum
 
 from arq.connections import ArqRedis
+from redis.asyncio.client import Pipeline
 
-from service.core import ids
+from service.core import ids, invalidation
 from service.core.records import PREFIX, Collection, Missing, Record
 from service.core.redis import reply, text
 
@@ -113,9 +114,12 @@ class Projects:
         key = await self.keys.get(project_id, key_id)
         if key is None:
             raise Missing(key_id)
-        await self.keys.delete(
-            project_id, key_id, also=lambda pipe: pipe.delete(_digest_key(key.digest))
-        )
+
+        def also(pipe: Pipeline) -> None:
+            pipe.delete(_digest_key(key.digest))
+            invalidation.publish(pipe, invalidation.Kind.KEY, project_id, key_id)
+
+        await self.keys.delete(project_id, key_id, also=also)
 
     async def find_key(self, digest: str) -> tuple[ApiKey, Project] | None:
         """The key with this digest and its project."""
