@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from service.core.cache import LookupCache
 from service.core.errors import Forbidden, Unauthenticated
-from service.core.limits import NO_LIMITS, Limits
 from service.core.invalidation import Invalidations, Kind
+from service.core.limits import NO_LIMITS, Limits
 
 _MAX_HEADER_CHARS = 512
 
