@@ -14,6 +14,8 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.core.limits import NO_LIMITS, Limits
+
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 
@@ -98,14 +100,38 @@ class Settings(BaseSettings):
     )
 
     # Inference.
+    client_timeout_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="For a client to send its body, and to take each part of its answer.",
+    )
     upstreams: dict[str, str] = Field(
         default_factory=dict,
-        description="Base model id → URL of the vLLM server that serves it.",
+        description="Base model id → URLs of the vLLM servers that serve it, with commas; "
+        "dns+http://NAME:PORT is a server at each address of the name.",
     )
     upstream_api_key: SecretStr | None = None
     upstream_connect_timeout_s: float = Field(default=5.0, gt=0)
     upstream_first_byte_timeout_s: float = Field(default=600.0, gt=0)
     upstream_between_chunks_timeout_s: float = Field(default=120.0, gt=0)
+    upstream_dns_every_s: float = Field(default=5.0, gt=0)
+    upstream_probe_every_s: float = Field(default=2.0, gt=0)
+    upstream_probe_timeout_s: float = Field(default=5.0, gt=0)
+    upstream_max_failures: int = Field(
+        default=3, ge=1, description="Failed answers in a row that leave an engine out."
+    )
+    upstream_max_backoff_s: float = Field(
+        default=30.0, ge=1, description="Longest time that an engine which is well is left out."
+    )
+    upstream_warmup_s: float = Field(
+        default=10.0, ge=0, description="Until an engine that came back has its full share."
+    )
+    upstream_load_factor: float = Field(
+        default=1.25, gt=1, le=100, description="Most that one engine takes, in shares of the load."
+    )
+    upstream_spill_above: int = Field(
+        default=8, ge=1, description="Requests in flight at which an adapter leaves its engine."
+    )
     inference_host: str = "127.0.0.1"
     inference_port: int = Field(default=8100, ge=0, le=65535)
     max_loras: int = Field(default=4, ge=1)
@@ -117,6 +143,18 @@ class Settings(BaseSettings):
     tool_call_parser: str | None = None
     adapter_cache_dir: Path | None = None
     adapter_cache_bytes: int = Field(default=10 * GIB, gt=0)
+
+    # Limits of inference where a project or key has none of its own, as JSON:
+    # {"requests_per_minute": 600, "tokens_per_minute": 100000, "concurrent_requests": 32,
+    # "concurrent_streams": 16}. Unset: no limit.
+    default_project_limits: Limits = NO_LIMITS
+    default_key_limits: Limits = NO_LIMITS
+    usage_flush_s: float = Field(
+        default=1.0, gt=0, le=5, description="Between two exchanges of usage with Redis."
+    )
+    metrics_max_projects: int = Field(
+        default=50, ge=0, description="Projects with their own label; later ones are 'other'."
+    )
 
     # How long a key or a model may be remembered by one process. A revoked key and a
     # deleted model are gone everywhere after this time.

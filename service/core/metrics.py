@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from service.core.local_metrics import LocalCounter, LocalGauge, LocalHistogram
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1)
 _LONG_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 48 * 3600)
 
 HTTP_REQUESTS = Counter(
@@ -24,19 +27,70 @@ HTTP_SECONDS = Histogram(
 )
 UPLOADED_BYTES = Counter("finetuned_uploaded_bytes_total", "Bytes of files taken in.")
 
-INFERENCE_REQUESTS = Counter(
+# Of inference: cells that the meter keeps (see local_metrics), since they are written on
+# every request. `project` is a project's name, or `other` past the first so many.
+SERVED_REQUESTS = LocalCounter(
     "finetuned_inference_requests_total",
-    "Requests to the inference gateway, by base model and outcome.",
-    ["base_model", "kind", "status"],
+    "Requests to the inference gateway, by base model, project and outcome; 499: the client left.",
+    ["base_model", "kind", "project", "status"],
 )
-INFERENCE_FIRST_BYTE_SECONDS = Histogram(
+SERVED_TOKENS = LocalCounter(
+    "finetuned_inference_tokens_total",
+    "Tokens of inference. Direction `in` is the whole prompt, `cached` the part of it that the "
+    "engine had in its cache, `out` the completion.",
+    ["base_model", "kind", "project", "direction"],
+)
+FIRST_BYTE_SECONDS = LocalHistogram(
     "finetuned_inference_first_byte_seconds",
-    "Time from a request's arrival to the first byte of the engine's answer.",
-    ["base_model", "kind"],
+    "Time from a request's arrival to the first byte of the engine's answer; of a stream "
+    "(streamed=yes) it is the time to the first token.",
+    ["base_model", "kind", "project", "streamed"],
     buckets=_SECONDS,
 )
-INFERENCE_IN_FLIGHT = Gauge(
-    "finetuned_inference_in_flight", "Requests now being answered.", ["base_model"]
+OUTPUT_TOKEN_SECONDS = LocalHistogram(
+    "finetuned_inference_output_token_seconds",
+    "Seconds per output token of streams, after the first.",
+    ["base_model", "kind", "project"],
+    buckets=_TOKEN_SECONDS,
+)
+IN_FLIGHT = LocalGauge("finetuned_inference_in_flight", "Requests now being answered.", ["project"])
+LIMITED = LocalCounter(
+    "finetuned_inference_limited_total",
+    "Requests refused with 429, by the limit that refused and whose it is (key or project).",
+    ["limit", "scope", "project"],
+)
+# Until the gateway counts through the meter: not scraped any more.
+INFERENCE_REQUESTS = Counter("r", "-", ["base_model", "kind", "status"], registry=None)
+INFERENCE_FIRST_BYTE_SECONDS = Histogram("f", "-", ["base_model", "kind"], registry=None)
+INFERENCE_IN_FLIGHT = Gauge("i", "-", ["base_model"], registry=None)
+
+USAGE_ROWS_DROPPED = Counter(
+    "finetuned_usage_rows_dropped_total",
+    "Rows of usage that found no room while Redis was away; minutes go before hours.",
+    ["width"],
+)
+
+ENGINE_REPLICAS = Gauge(
+    "finetuned_engine_replicas",
+    "Engines as this api process sees them, by base model and state: starting, warming (its share "
+    "grows), serving, ejected, leaving (gone from DNS, its last requests run).",
+    ["base_model", "state"],
+)
+ENGINE_EJECTIONS = Counter(
+    "finetuned_engine_ejections_total",
+    "Times that an engine was left out, by why: unreachable, lost, silent, garbage, errors, "
+    "unhealthy (its health check failed).",
+    ["base_model", "reason"],
+)
+ENGINE_SPILLED_REQUESTS = Counter(
+    "finetuned_engine_spilled_requests_total",
+    "Requests that went to another engine than their adapter's own, which had its share.",
+    ["base_model"],
+)
+ENGINE_RESENT_REQUESTS = Counter(
+    "finetuned_engine_resent_requests_total",
+    "Times that an engine took no connection and the request went to another.",
+    ["base_model"],
 )
 
 JOBS = Counter("finetuned_jobs_total", "Fine-tuning jobs that reached a final state.", ["status"])

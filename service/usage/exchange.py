@@ -1,0 +1,137 @@
+"""The exchange with Redis: sums go there in numbered batches, totals come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from service.core import ids
+from service.core.redis import reply
+from service.usage import keys, scripts
+from service.usage.buckets import MAX_DEBT, Bucket
+from service.usage.rows import PendingRows
+from service.usage.subjects import Subject
+
+_ROWS_AT_ONCE = 200  # a script holds Redis for some 10 µs a row
+_SUBJECTS_AT_ONCE = 500
+_ACTIVE_S = 120.0  # whoever asked within it is worth asking about
+
+
+class Exchange:
+    """One replica's side. Not for two tasks at one time."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        clock: Callable[[], float],
+        in_flight_ttl_s: float,
+        replica: str | None = None,
+    ) -> None:
+        self.replica = replica or ids.random_part(16)
+        self.rows = PendingRows()
+        self.last_s = clock()
+        self._redis = redis
+        self._clock = clock
+        self._ttl_ms = max(1, round(in_flight_ttl_s * 1000))
+        self._settle = redis.register_script(scripts.SETTLE)
+        self._observe = redis.register_script(scripts.OBSERVE)
+        self._number = 0
+        # A batch that was sent and not answered: it may or may not have been added, and
+        # goes again under its number before any other.
+        self._sealed: bytes | None = None
+
+    async def run(self, limited: Sequence[Subject]) -> None:
+        """Send all that waits, then learn. Raises RedisError or OSError, and loses nothing."""
+        while (batch := self._seal(limited)) is not None:
+            await self._settle(
+                keys=[keys.settled(self.replica)],
+                args=[self._number, keys.SETTLED_KEPT_S, batch],
+            )
+            self._sealed = None
+        now_s = self._clock()
+        active = [s for s in limited if s.in_flight or now_s - s.touched_s < _ACTIVE_S]
+        for start in range(0, len(active), _SUBJECTS_AT_ONCE):
+            await self._learn(active[start : start + _SUBJECTS_AT_ONCE], active)
+        self.last_s = now_s
+
+    async def leave(self) -> None:
+        """Forget this replica at once, after its last batch was added."""
+        await self._redis.delete(keys.IN_FLIGHT + self.replica, keys.settled(self.replica))
+        await reply(self._redis.srem(keys.REPLICAS, self.replica))
+
+    def _seal(self, limited: Sequence[Subject]) -> bytes | None:
+        """The batch that is to be sent, None where nothing waits."""
+        if self._sealed is None:
+            rows = self._rows()
+            spends = self._spends(limited)
+            if not rows and not spends:
+                return None
+            self._number += 1
+            self._sealed = msgspec.json.encode({"rows": rows, "spends": spends})
+        return self._sealed
+
+    def _rows(self) -> list[Any]:
+        return [
+            (
+                keys.usage_index(width, group.start_s),
+                keys.usage(group.project_id, width, group.start_s),
+                group.project_id,
+                f"{group.key_id} {group.model}",
+                keys.OVERFLOW,
+                keys.MAX_GROUPS,
+                keys.KEPT_S[width],
+                counts.numbers(),
+            )
+            for width, group, counts in self.rows.take(_ROWS_AT_ONCE)
+        ]
+
+    def _spends(self, limited: Sequence[Subject]) -> list[Any]:
+        spends: list[Any] = []
+        now_s = self._clock()
+        for subject in limited:
+            for dimension, bucket in _buckets(subject):
+                if bucket.unsent and len(spends) < _SUBJECTS_AT_ONCE:
+                    most = MAX_DEBT * bucket.capacity
+                    spends.append(
+                        (
+                            keys.limits(subject.id),
+                            dimension,
+                            bucket.settle(),
+                            bucket.capacity,
+                            most,
+                            now_s,
+                            keys.LIMITS_KEPT_S,
+                        )
+                    )
+        return spends
+
+    async def _learn(self, subjects: Sequence[Subject], active: Sequence[Subject]) -> None:
+        told = {
+            "in_flight": [
+                (s.id, s.in_flight, s.streams)
+                for s in active
+                if s.in_flight and (s.concurrent_requests or s.concurrent_streams)
+            ],
+            "subjects": [(s.id, keys.limits(s.id)) for s in subjects],
+        }
+        answer = await self._observe(
+            keys=[keys.REPLICAS, keys.IN_FLIGHT + self.replica],
+            args=[self.replica, keys.IN_FLIGHT, self._ttl_ms, msgspec.json.encode(told)],
+        )
+        now_s = self._clock()
+        for subject, found in zip(subjects, answer, strict=True):
+            requests_used, requests_at_s, tokens_used, tokens_at_s, requests, streams = found
+            if subject.requests is not None:
+                subject.requests.learn(float(requests_used), float(requests_at_s), now_s)
+            if subject.tokens is not None:
+                subject.tokens.learn(float(tokens_used), float(tokens_at_s), now_s)
+            subject.requests_elsewhere, subject.streams_elsewhere = requests, streams
+
+
+def _buckets(subject: Subject) -> list[tuple[str, Bucket]]:
+    pairs = (("requests", subject.requests), ("tokens", subject.tokens))
+    return [(dimension, bucket) for dimension, bucket in pairs if bucket is not None]

@@ -1,0 +1,276 @@
+"""The meter of one api process: admits requests, counts answers, tells Redis about it.
+
+`admit` and `done` are synchronous and touch plain memory alone. How far a limit can be
+overshot: a replica learns what the others admitted once in an exchange (`flush_every_s`,
+1 s), so N replicas admit at most N times what was left at the last exchange, and what was
+too much is waited off before the next request is admitted (up to a minute's allowance).
+While Redis is away each replica holds the limits alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from service.config import Settings
+from service.core import metrics
+from service.core.auth import Principal
+from service.core.limits import NO_LIMITS, Limits
+from service.core.local_metrics import BoundedLabel
+from service.usage import refusals
+from service.usage.accounts import CLIENT_GONE, Account, Series, Served
+from service.usage.counts import Counts
+from service.usage.exchange import Exchange
+from service.usage.subjects import Scope, Subject
+
+log = logging.getLogger(__name__)
+
+# Bytes of a JSON body that make a token, roughly, in all languages; the truth comes after.
+_BYTES_PER_TOKEN = 4
+# A body of pictures is long and has few tokens; a context is rarely longer than this.
+_MAX_PROMPT_ESTIMATE = 32_768
+_MAX_OUTPUT_ESTIMATE = 1 << 24
+_IDLE_S = 180.0  # by then a bucket is empty and a caller's cache entry old
+_SWEEP_EVERY_S = 60.0
+_LAST_FLUSH_S = 5.0
+
+__all__ = ["Admission", "Meter", "Served"]
+
+NO_HEADERS: refusals.Headers = ()
+
+
+class Admission:
+    """A request that was let in. `headers` are the answer's `x-ratelimit-*`."""
+
+    __slots__ = ("account", "estimate", "headers", "streamed")
+
+    def __init__(
+        self, account: Account, estimate: int, headers: refusals.Headers, streamed: bool
+    ) -> None:
+        self.account = account
+        self.estimate = estimate
+        self.headers = headers
+        self.streamed = streamed
+
+
+class Meter:
+    """Limits and accounting of one process: `async with Meter(redis) as meter`."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        key_limits: Limits = NO_LIMITS,
+        project_limits: Limits = NO_LIMITS,
+        flush_every_s: float = 1.0,
+        in_flight_ttl_s: float = 10.0,
+        max_labelled_projects: int = 50,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._defaults: dict[Scope, Limits] = {"key": key_limits, "project": project_limits}
+        self._flush_every_s = flush_every_s
+        self._clock = clock
+        self._label = BoundedLabel(max_labelled_projects)
+        self._accounts: dict[str, Account] = {}
+        self._subjects: dict[str, Subject] = {}
+        self._dirty: list[Series] = []
+        self._minute = int(clock() // 60)
+        self._exchange = Exchange(redis, clock=clock, in_flight_ttl_s=in_flight_ttl_s)
+        self._next_sweep_s = clock() + _SWEEP_EVERY_S
+        self._in_flight_ttl_s = in_flight_ttl_s
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    def from_settings(cls, redis: Redis, settings: Settings) -> Self:
+        """A meter with the operator's defaults."""
+        return cls(
+            redis,
+            key_limits=settings.default_key_limits,
+            project_limits=settings.default_project_limits,
+            flush_every_s=settings.usage_flush_s,
+            max_labelled_projects=settings.metrics_max_projects,
+        )
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="usage exchange")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop; what was counted is told to Redis, if it answers within seconds."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        try:
+            async with asyncio.timeout(_LAST_FLUSH_S):
+                await self.flush()
+                await self._exchange.leave()
+        except (RedisError, OSError, TimeoutError) as e:
+            log.error("usage of the last seconds is lost, Redis is away: %s", type(e).__name__)
+
+    def admit(
+        self, caller: Principal, *, body_bytes: int, max_tokens: int | None, streamed: bool
+    ) -> Admission:
+        """Let a request in, or raise RateLimited. No I/O; give the admission to `done` once."""
+        account = self._accounts.get(caller.key_id)
+        if account is None or account.caller is not caller:
+            account = self._account(caller)
+        key, project = account.key, account.project
+        estimate, headers = 0, NO_HEADERS
+        if key.is_limited or project.is_limited:
+            estimate = _estimate(body_bytes, max_tokens)
+            self._take(account, estimate, streamed=streamed)
+            headers = refusals.headers(key, project)
+        key.in_flight += 1
+        project.in_flight += 1
+        if streamed:
+            key.streams += 1
+            project.streams += 1
+        account.in_flight.value += 1
+        return Admission(account, estimate, headers, streamed)
+
+    def done(self, admission: Admission, served: Served) -> None:
+        """Account for an admitted request, whatever became of it. Call it exactly once."""
+        account = admission.account
+        key, project = account.key, account.project
+        key.in_flight -= 1
+        project.in_flight -= 1
+        if admission.streamed:
+            key.streams -= 1
+            project.streams -= 1
+        account.in_flight.value -= 1
+        if key.tokens is not None or project.tokens is not None:
+            _correct(key, project, admission.estimate, served)
+        if not served.base_model:
+            return
+        minute = int(self._clock() // 60)
+        if minute != self._minute:
+            self._collect()
+        series = account.series.get(served.model) or account.series_of(served)
+        if not series.is_dirty:
+            series.is_dirty = True
+            self._dirty.append(series)
+        series.add(served)
+
+    async def flush(self) -> None:
+        """Tell Redis what was counted, and learn what the other replicas counted."""
+        self._collect()
+        limited = [s for s in self._subjects.values() if s.is_limited]
+        try:
+            await self._exchange.run(limited)
+        except (RedisError, OSError):
+            if self._clock() - self._exchange.last_s > self._in_flight_ttl_s:
+                for subject in limited:  # what they told is no longer true
+                    subject.requests_elsewhere = subject.streams_elsewhere = 0
+            raise
+        if self._clock() > self._next_sweep_s:
+            self._forget_idle()
+
+    async def _run(self) -> None:
+        is_away = False
+        while True:
+            await asyncio.sleep(self._flush_every_s)
+            try:
+                await self.flush()
+                is_away = False
+            except (RedisError, OSError) as e:
+                if not is_away:
+                    log.warning("usage cannot be exchanged for now: %s: %s", type(e).__name__, e)
+                is_away = True
+
+    def _take(self, account: Account, tokens: int, *, streamed: bool) -> None:
+        now_s = self._clock()
+        subject, other = account.key, account.project
+        hit = subject.refusal(tokens, now_s, streamed=streamed)
+        if hit is None:
+            hit = other.refusal(tokens, now_s, streamed=streamed)
+            if hit is None:
+                subject.take(tokens, now_s)
+                other.take(tokens, now_s)
+                return
+            subject = other
+        metrics.LIMITED.cell(hit, subject.scope, account.label).value += 1
+        raise refusals.refuse(subject, hit, tokens, account.key, account.project)
+
+    def _account(self, caller: Principal) -> Account:
+        """The account of a caller that was looked up anew: its limits may be others now."""
+        account = self._accounts.get(caller.key_id)
+        now_s = self._clock()
+        if account is None:
+            account = self._accounts[caller.key_id] = Account(
+                caller,
+                self._subject(caller.key_id, "key"),
+                self._subject(caller.project_id, "project"),
+                self._label.value(caller.project_name),
+            )
+        account.caller = caller
+        account.touched_s = now_s
+        account.key.hold(caller.key_limits.or_default(self._defaults["key"]), now_s)
+        account.project.hold(caller.project_limits.or_default(self._defaults["project"]), now_s)
+        return account
+
+    def _subject(self, subject_id: str, scope: Scope) -> Subject:
+        subject = self._subjects.get(subject_id)
+        if subject is None:
+            subject = self._subjects[subject_id] = Subject(subject_id, scope)
+        return subject
+
+    def _collect(self) -> None:
+        """Move what was counted to the rows of its minute, and begin the minute that is now."""
+        now_s = self._clock()
+        for series in self._dirty:
+            series.account.touched_s = now_s
+            caller, counts = series.account.caller, series.counts
+            self._exchange.rows.add(
+                self._minute * 60, caller.project_id, caller.key_id, series.model, counts
+            )
+            series.counts, series.is_dirty = Counts(), False
+        self._dirty.clear()
+        self._minute = int(now_s // 60)
+
+    def _forget_idle(self) -> None:
+        now_s = self._clock()
+        self._next_sweep_s, oldest_s = now_s + _SWEEP_EVERY_S, now_s - _IDLE_S
+        self._accounts = {
+            key_id: account
+            for key_id, account in self._accounts.items()
+            if account.touched_s > oldest_s or account.key.in_flight
+        }
+        kept = {id(s) for a in self._accounts.values() for s in (a.key, a.project)}
+        self._subjects = {
+            subject_id: subject
+            for subject_id, subject in self._subjects.items()
+            if id(subject) in kept
+        }
+
+
+def _estimate(body_bytes: int, max_tokens: int | None) -> int:
+    prompt = min(body_bytes // _BYTES_PER_TOKEN, _MAX_PROMPT_ESTIMATE)
+    return prompt + min(max(max_tokens or 0, 0), _MAX_OUTPUT_ESTIMATE)
+
+
+def _correct(key: Subject, project: Subject, estimate: int, served: Served) -> None:
+    """Put the truth in place of the estimate.
+
+    An answer whose tokens nobody told (its client left before they came) stays estimated:
+    else hanging up would be a way around the limit.
+    """
+    tokens = served.input_tokens + served.output_tokens
+    if not tokens and (served.status < 400 or served.status == CLIENT_GONE):
+        return
+    for subject in (key, project):
+        if subject.tokens is not None:
+            subject.tokens.use(tokens - estimate)

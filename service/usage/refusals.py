@@ -1,0 +1,118 @@
+"""What a caller is told of its limits: `x-ratelimit-*` headers and the answer 429."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from service.core.errors import NO_RETRY, RateLimited
+from service.usage.buckets import Bucket
+from service.usage.subjects import Hit, Subject
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+# Requests end when they end; a client that is over a limit of concurrency asks again then.
+_CONCURRENCY_RETRY_S = 1.0
+_NOUNS = {
+    "requests": "requests per minute",
+    "tokens": "tokens per minute",
+    "too_large": "tokens per minute",
+    "concurrent_requests": "concurrent requests",
+    "concurrent_streams": "concurrent streams",
+}
+
+
+def duration(seconds: float) -> str:
+    """A span as OpenAI writes it: `12ms`, `1.5s`, `6m0s`."""
+    ms = math.ceil(seconds * 1000)
+    if ms < 1000:
+        return f"{ms}ms"
+    if ms < 60_000:
+        return f"{ms / 1000:g}s"
+    return f"{ms // 60_000}m{ms % 60_000 // 1000}s"
+
+
+def headers(first: Subject, second: Subject) -> Headers:
+    """The allowance left, of the one of two subjects that has less."""
+    found: tuple[tuple[bytes, bytes], ...] = ()
+    bucket = _tighter(first.requests, second.requests)
+    if bucket is not None:
+        found = _of(bucket, b"requests")
+    bucket = _tighter(first.tokens, second.tokens)
+    if bucket is not None:
+        found += _of(bucket, b"tokens")
+    return found
+
+
+def refuse(subject: Subject, hit: Hit, tokens: int, key: Subject, project: Subject) -> RateLimited:
+    """The error for a request that would pass a limit of `subject`, one of the two."""
+    told = {name.decode(): value.decode() for name, value in headers(key, project)}
+    if hit == "too_large":
+        limit = subject.tokens.capacity if subject.tokens else 0
+        return RateLimited(
+            f"Request too large for your {subject.scope} '{subject.id}' on {_NOUNS[hit]}: limit "
+            f"{limit}, this request alone may take {tokens}. Send less, or ask for fewer tokens "
+            "(max_tokens); a retry of the same does not help.",
+            headers={**told, **NO_RETRY},
+        )
+    wait_s = (
+        _wait_s((key, project), tokens) if hit in ("requests", "tokens") else _CONCURRENCY_RETRY_S
+    )
+    return RateLimited(
+        f"Rate limit reached for your {subject.scope} '{subject.id}' on {_NOUNS[hit]}: "
+        f"{_state(subject, hit, tokens)}. Please try again in {duration(wait_s)}.",
+        headers={
+            **told,
+            "retry-after": str(max(1, math.ceil(wait_s))),
+            "retry-after-ms": str(max(1, math.ceil(wait_s * 1000))),
+        },
+    )
+
+
+def _state(subject: Subject, hit: Hit, tokens: int) -> str:
+    if hit == "requests" and subject.requests:
+        return f"limit {subject.requests.capacity}, used {_shown(subject.requests)}, requested 1"
+    if hit == "tokens" and subject.tokens:
+        return f"limit {subject.tokens.capacity}, used {_shown(subject.tokens)}, requested {tokens}"
+    if hit == "concurrent_streams":
+        return f"limit {subject.concurrent_streams}"
+    return f"limit {subject.concurrent_requests}"
+
+
+def _shown(bucket: Bucket) -> int:
+    return math.ceil(bucket.used)
+
+
+def _wait_s(subjects: Iterable[Subject], tokens: int) -> float:
+    """Until the request fits all buckets."""
+    wait_s = 0.0
+    for subject in subjects:
+        if subject.requests is not None:
+            wait_s = max(wait_s, subject.requests.wait_s(1))
+        if subject.tokens is not None:
+            wait_s = max(wait_s, subject.tokens.wait_s(tokens))
+    return wait_s
+
+
+def _tighter(one: Bucket | None, other: Bucket | None) -> Bucket | None:
+    if one is None or other is None:
+        return one or other
+    return one if one.capacity - one.used <= other.capacity - other.used else other
+
+
+def _of(bucket: Bucket, noun: bytes) -> Headers:
+    names = _NAMES[noun]
+    used = bucket.used
+    left = bucket.capacity - used
+    reset = duration(used / bucket.drain_per_s)
+    return (
+        (names[0], b"%d" % bucket.capacity),
+        (names[1], b"%d" % left if left > 0 else b"0"),
+        (names[2], reset.encode()),
+    )
+
+
+_NAMES = {
+    noun: tuple(b"x-ratelimit-%s-%s" % (part, noun) for part in (b"limit", b"remaining", b"reset"))
+    for noun in (b"requests", b"tokens")
+}

@@ -1,0 +1,65 @@
+"""Usage that waits for its way to Redis, in bounded memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from service.core import metrics
+from service.usage.counts import Counts
+
+Width = Literal["1m", "1h"]
+WIDTH_S: dict[Width, int] = {"1m": 60, "1h": 3600}
+
+# About 30 MB. An outage of an hour with 800 active pairs of key and model fits; past that
+# minutes are given up first, and the hours, which are billed by, stay.
+_MAX_ROWS = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What is counted together: a key's requests to one model within one span of time."""
+
+    start_s: int
+    project_id: str
+    key_id: str
+    model: str
+
+
+class PendingRows:
+    """Sums by group, each in its minute and in its hour."""
+
+    def __init__(self, max_rows: int = _MAX_ROWS) -> None:
+        self._max_rows = max_rows
+        self._rows: dict[Width, dict[Group, Counts]] = {"1m": {}, "1h": {}}
+
+    def __len__(self) -> int:
+        return sum(len(rows) for rows in self._rows.values())
+
+    def add(self, now_s: int, project_id: str, key_id: str, model: str, counts: Counts) -> None:
+        """Add sums to the minute and the hour of `now_s`."""
+        for width, seconds in WIDTH_S.items():
+            group = Group(now_s - now_s % seconds, project_id, key_id, model)
+            rows = self._rows[width]
+            found = rows.get(group)
+            if found is None:
+                found = rows[group] = Counts()
+            found.add(counts)
+        while len(self) > self._max_rows:
+            self._drop_oldest()
+
+    def take(self, most: int) -> list[tuple[Width, Group, Counts]]:
+        """Remove and return up to `most` rows, hours first: they matter longer."""
+        taken: list[tuple[Width, Group, Counts]] = []
+        for width in ("1h", "1m"):
+            rows = self._rows[width]
+            oldest = list(islice(rows, most - len(taken)))
+            taken += [(width, group, rows.pop(group)) for group in oldest]
+        return taken
+
+    def _drop_oldest(self) -> None:
+        width: Width = "1m" if self._rows["1m"] else "1h"
+        rows = self._rows[width]
+        del rows[next(iter(rows))]
+        metrics.USAGE_ROWS_DROPPED.labels(width).inc()

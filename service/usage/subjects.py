@@ -1,0 +1,100 @@
+"""Whom limits are held against: one key or one project, and what it uses now."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from service.core.limits import NO_LIMITS, Limits, ceiling
+from service.usage.buckets import Bucket
+
+Scope = Literal["key", "project"]
+Hit = Literal["requests", "tokens", "too_large", "concurrent_requests", "concurrent_streams"]
+
+
+class Subject:
+    """A key or a project: its buckets and its requests in flight.
+
+    In flight counts what this replica answers now, limited or not, so that a limit set later
+    holds for what runs already; `elsewhere` is what the other replicas told last.
+    """
+
+    __slots__ = (
+        "concurrent_requests",
+        "concurrent_streams",
+        "id",
+        "in_flight",
+        "is_limited",
+        "limits",
+        "requests",
+        "requests_elsewhere",
+        "scope",
+        "streams",
+        "streams_elsewhere",
+        "tokens",
+        "touched_s",
+    )
+
+    def __init__(self, subject_id: str, scope: Scope) -> None:
+        self.id = subject_id
+        self.scope: Scope = scope
+        self.limits = NO_LIMITS
+        self.is_limited = False
+        self.requests: Bucket | None = None
+        self.tokens: Bucket | None = None
+        self.concurrent_requests: int | None = None
+        self.concurrent_streams: int | None = None
+        self.in_flight = 0
+        self.streams = 0
+        self.requests_elsewhere = 0
+        self.streams_elsewhere = 0
+        self.touched_s = 0.0
+
+    def hold(self, limits: Limits, now_s: float) -> None:
+        """Let these limits hold from now on."""
+        self.limits = limits
+        self.requests = _resized(self.requests, ceiling(limits.requests_per_minute), now_s)
+        self.tokens = _resized(self.tokens, ceiling(limits.tokens_per_minute), now_s)
+        self.concurrent_requests = ceiling(limits.concurrent_requests)
+        self.concurrent_streams = ceiling(limits.concurrent_streams)
+        self.is_limited = not (
+            self.requests is None
+            and self.tokens is None
+            and self.concurrent_requests is None
+            and self.concurrent_streams is None
+        )
+
+    def refusal(self, tokens: int, now_s: float, *, streamed: bool) -> Hit | None:
+        """The limit that one more request would pass, or None. Takes nothing."""
+        allowance = self.tokens
+        if allowance is not None and tokens > allowance.capacity:
+            return "too_large"
+        most = self.concurrent_requests
+        if most is not None and self.in_flight + self.requests_elsewhere >= most:
+            return "concurrent_requests"
+        if streamed:
+            most = self.concurrent_streams
+            if most is not None and self.streams + self.streams_elsewhere >= most:
+                return "concurrent_streams"
+        bucket = self.requests
+        if bucket is not None and bucket.drain(now_s) + 1 > bucket.capacity:
+            return "requests"
+        if allowance is not None and allowance.drain(now_s) + tokens > allowance.capacity:
+            return "tokens"
+        return None
+
+    def take(self, tokens: int, now_s: float) -> None:
+        """Use one request and so many tokens."""
+        self.touched_s = now_s
+        if self.requests is not None:
+            self.requests.use(1)
+        if self.tokens is not None:
+            self.tokens.use(tokens)
+
+
+def _resized(bucket: Bucket | None, capacity: int | None, now_s: float) -> Bucket | None:
+    if capacity is None:
+        return None
+    if bucket is None:
+        return Bucket(capacity, now_s)
+    bucket.resize(capacity)
+    return bucket
