@@ -1,13 +1,15 @@
 """The engines behind the gateway: who serves which base model, and how to ask one.
 
-One `Upstream` is one vLLM server. Only what was surely not sent is sent again, to the
-next replica: an error before the connection stood. After that the engine may have begun
-to work, and the caller is told.
+One replica is one vLLM server. Only what was surely not sent is sent again, to the next
+replica: an error before the connection stood. After that the engine may have begun to work,
+and the caller is told.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -15,27 +17,18 @@ from types import TracebackType
 from typing import Self
 
 from service.config import Settings
-from service.core.errors import Unavailable
-from service.inference.upstreams.client import Answer, EngineClient, NotSent, Timeouts
+from service.core.errors import ApiError, Unavailable
+from service.inference.upstreams.answers import Answer, fault_of
+from service.inference.upstreams.client import EngineClient, NotSent, Timeouts
+from service.inference.upstreams.discovery import Discovery, Resolve, resolve
+from service.inference.upstreams.policy import Policy
+from service.inference.upstreams.probes import Probes
+from service.inference.upstreams.replicas import Replica, Replicas
 
 log = logging.getLogger(__name__)
 
-# An engine that refused a connection is asked last for so long.
-_SHUN_S = 2.0
-_HEALTH_TIMEOUT_S = 2.0
-
-
-class Upstream:
-    """One engine's server, and what this process saw of it."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
-        self.in_flight = 0
-        self.shunned_until = 0.0
-
-    def release(self) -> None:
-        """One request less."""
-        self.in_flight -= 1
+# For the first look-up of names, before requests come.
+_FIRST_LOOK_UP_S = 2.0
 
 
 class Upstreams:
@@ -47,9 +40,19 @@ class Upstreams:
         *,
         api_key: str | None = None,
         timeouts: Timeouts | None = None,
+        policy: Policy | None = None,
+        resolve: Resolve = resolve,
     ) -> None:
-        self._by_base = {base: [Upstream(u) for u in urls] for base, urls in by_base.items()}
-        self._client = EngineClient(timeouts or Timeouts(), api_key=api_key)
+        self._timeouts = timeouts or Timeouts()
+        self._client = EngineClient(self._timeouts, api_key=api_key)
+        policy = policy or Policy()
+        self._served = {
+            base: _Served(base, urls, self._client, policy, resolve)
+            for base, urls in by_base.items()
+            if urls
+        }
+        self._unserved = dict.fromkeys([base for base, urls in by_base.items() if not urls], False)
+        self._open = contextlib.AsyncExitStack()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Upstreams:
@@ -66,10 +69,16 @@ class Upstreams:
                 first_byte_s=settings.upstream_first_byte_timeout_s,
                 between_chunks_s=settings.upstream_between_chunks_timeout_s,
             ),
+            policy=Policy.from_settings(settings),
         )
 
     async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
+        async with contextlib.AsyncExitStack() as opening:
+            await opening.enter_async_context(self._client)
+            for served in self._served.values():
+                opening.push_async_callback(served.close)
+            await asyncio.gather(*(served.open() for served in self._served.values()))
+            self._open = opening.pop_all()
         return self
 
     async def __aexit__(
@@ -78,7 +87,7 @@ class Upstreams:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._client.__aexit__(kind, error, trace)
+        await self._open.aclose()
 
     async def send(
         self,
@@ -94,51 +103,102 @@ class Upstreams:
         `adapter` is the name of the adapter that the request needs. Raises Unavailable when no
         engine takes it, GatewayTimeout when one is silent.
         """
-        engines = self._in_order(base)
-        if not engines:
+        served = self._served.get(base)
+        if served is None:
             raise Unavailable(
                 f"No engine serves '{base}' at the moment. Ask the operator to start one.",
                 code="model_not_served",
             )
-        for engine in engines:
+        began = time.monotonic()
+        tried: list[Replica] = []
+        while (replica := self._next(served.replicas, adapter, tried, began)) is not None:
             try:
-                return await self._ask(engine, path, body, headers)
+                return await self._ask(served.replicas, replica, path, body, headers, adapter)
             except NotSent as e:
-                engine.shunned_until = time.monotonic() + _SHUN_S
-                log.warning("engine %s takes no connection: %s", engine.url, e)
+                log.debug("engine %s took no connection: %s", replica.url, e)
+                tried.append(replica)
         raise Unavailable(
             f"The engine of '{base}' is starting or away. Try again in a few seconds.",
             code="engine_unavailable",
         )
 
     async def ready(self) -> dict[str, bool]:
-        """For each base model, whether at least one engine answers its health check."""
-        bases = list(self._by_base)
-        answers = await asyncio.gather(*(self._any_healthy(self._by_base[b]) for b in bases))
-        return dict(zip(bases, answers, strict=True))
+        """For each base model, whether at least one engine serves."""
+        bases = list(self._served)
+        answers = await asyncio.gather(*(served.ready() for served in self._served.values()))
+        return dict(zip(bases, answers, strict=True)) | self._unserved
 
-    def _in_order(self, base: str) -> list[Upstream]:
-        engines = self._by_base.get(base, [])
-        if len(engines) < 2:
-            return engines
-        now = time.monotonic()
-        return sorted(engines, key=lambda e: (e.shunned_until > now, e.in_flight))
+    def _next(
+        self, replicas: Replicas, adapter: str | None, tried: list[Replica], began: float
+    ) -> Replica | None:
+        replica = replicas.pick(adapter, tried)
+        if not tried or replica is None:
+            return replica
+        # Engines in doubt may each take a whole connect timeout: nobody waits for two of those.
+        late = time.monotonic() - began >= self._timeouts.connect_s
+        if late and not replicas.is_usable(replica):
+            return None
+        replicas.sends_again()
+        return replica
 
     async def _ask(
-        self, engine: Upstream, path: str, body: bytes, headers: Mapping[str, str]
+        self,
+        replicas: Replicas,
+        replica: Replica,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        adapter: str | None,
     ) -> Answer:
-        engine.in_flight += 1
+        term = replicas.take(replica)
         try:
-            answer = await self._client.post(engine.url, path, body, headers)
-        except BaseException:
-            engine.release()
+            answer = await self._client.post(replica.url, path, body, headers)
+        except BaseException as e:
+            replicas.release(replica)
+            if isinstance(e, NotSent):
+                replicas.refused(replica, term)
+            elif isinstance(e, ApiError):
+                replicas.failed(replica, term, fault_of(e), adapter)
             raise
-        answer.on_close = engine.release
-        return answer
+        return Answer(answer, replicas, replica, term, adapter)
 
-    async def _any_healthy(self, engines: Sequence[Upstream]) -> bool:
-        return any(
-            await asyncio.gather(
-                *(self._client.is_healthy(e.url, timeout_s=_HEALTH_TIMEOUT_S) for e in engines)
-            )
+
+class _Served:
+    """One base model: who its replicas are, and whether they live."""
+
+    def __init__(
+        self,
+        base: str,
+        sources: Sequence[str],
+        client: EngineClient,
+        policy: Policy,
+        resolve: Resolve,
+    ) -> None:
+        self.replicas = Replicas(base, policy)
+        self._probes = Probes(
+            self.replicas,
+            functools.partial(client.is_healthy, timeout_s=policy.probe_timeout_s),
+            every_s=policy.probe_every_s,
         )
+        self._discovery = Discovery(
+            sources, self._on_change, resolve=resolve, every_s=policy.dns_every_s
+        )
+
+    async def open(self) -> None:
+        """Find the replicas and begin to probe them."""
+        await self._discovery.open(patience_s=_FIRST_LOOK_UP_S)
+
+    async def close(self) -> None:
+        """End look-ups and probes."""
+        await self._discovery.close()
+        await self._probes.close()
+
+    async def ready(self) -> bool:
+        """Whether one serves; where none is known to, they are asked now."""
+        if not self.replicas.any_usable:
+            await self._probes.once()
+        return self.replicas.any_usable
+
+    def _on_change(self, urls: Sequence[str]) -> None:
+        self.replicas.set_urls(urls)
+        self._probes.follow(self.replicas.members)

@@ -1,0 +1,128 @@
+"""Who the replicas of a base model are: addresses from the settings, and names in DNS.
+
+`http://host:8000` is one replica. `dns+http://name:8000` is as many as the name has address
+records (a headless Service in Kubernetes), looked up again every few seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+log = logging.getLogger(__name__)
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""The addresses of a name; raises OSError where there are none."""
+
+_DNS = "dns+"
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name whose every address is a replica."""
+
+    host: str
+    port: int
+
+    def urls(self, addresses: Sequence[str]) -> list[str]:
+        """The replicas at these addresses."""
+        return [
+            f"http://{f'[{address}]' if ':' in address else address}:{self.port}"
+            for address in addresses
+        ]
+
+
+def parse(url: str) -> str | Name:
+    """A replica's URL, or a name to look up. Raises ValueError with the way to mend it."""
+    url = url.strip().rstrip("/")
+    is_name = url.startswith(_DNS)
+    parts = urlsplit(url.removeprefix(_DNS))
+    if parts.scheme not in ({"http"} if is_name else {"http", "https"}) or not parts.hostname:
+        raise ValueError(
+            f"the engine's address {url!r} must be http://HOST:PORT, https://HOST:PORT or "
+            "dns+http://NAME:PORT"
+        )
+    if parts.path or parts.query or parts.fragment:
+        raise ValueError(f"the engine's address {url!r} must end after its port")
+    port = parts.port  # raises ValueError where it is no port
+    return Name(parts.hostname, port or 80) if is_name else url
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """All A and AAAA records, as the system finds them."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    return sorted({str(address[0]) for *_, address in found})
+
+
+class Discovery:
+    """The replicas of one base model, as they come and go.
+
+    `on_change` gets all URLs whenever they are others than before. A look-up that fails
+    changes nothing: whether the replicas live is for their probes to tell.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[str],
+        on_change: Callable[[Sequence[str]], None],
+        *,
+        resolve: Resolve = resolve,
+        every_s: float = 5.0,
+    ) -> None:
+        self._sources = [parse(source) for source in sources]
+        self._names = {source for source in self._sources if isinstance(source, Name)}
+        self._on_change = on_change
+        self._resolve = resolve
+        self._every_s = every_s
+        self._found: dict[Name, list[str]] = {}
+        self._told: list[str] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def open(self, *, patience_s: float) -> None:
+        """Tell what is known, begin to look names up, and wait for the first answers."""
+        self._tell()
+        first = {asyncio.create_task(self._look_up(name)): name for name in self._names}
+        self._tasks = [*first]
+        if first:
+            await asyncio.wait(first, timeout=patience_s)
+        self._tasks += [
+            asyncio.create_task(self._follow(name, look_up), name=f"look up {name.host}")
+            for look_up, name in first.items()
+        ]
+
+    async def close(self) -> None:
+        """Look up no more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    def _tell(self) -> None:
+        urls: dict[str, None] = {}
+        for source in self._sources:
+            known = self._found.get(source, []) if isinstance(source, Name) else [source]
+            urls.update(dict.fromkeys(known))
+        if list(urls) != self._told:
+            self._told = list(urls)
+            self._on_change(self._told)
+
+    async def _look_up(self, name: Name) -> None:
+        try:
+            addresses = await self._resolve(name.host, name.port)
+        except (OSError, UnicodeError) as e:
+            log.warning("the engines' name %s was not found: %s", name.host, e)
+            return
+        if addresses:
+            self._found[name] = name.urls(addresses)
+            self._tell()
+
+    async def _follow(self, name: Name, first: asyncio.Task[None]) -> None:
+        await first
+        while True:
+            await asyncio.sleep(self._every_s)
+            await self._look_up(name)

@@ -1,0 +1,68 @@
+"""Asks every replica for its health, each in a task of its own: a stuck one delays no other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+
+from service.inference.upstreams.replicas import Replica, Replicas
+
+log = logging.getLogger(__name__)
+
+
+class Probes:
+    """The probes of one base model's replicas. Nothing runs after `close`."""
+
+    def __init__(
+        self,
+        replicas: Replicas,
+        is_healthy: Callable[[str], Awaitable[bool]],
+        *,
+        every_s: float,
+    ) -> None:
+        self._replicas = replicas
+        self._is_healthy = is_healthy
+        self._every_s = every_s
+        self._tasks: dict[Replica, asyncio.Task[None]] = {}
+        self._closed = False
+
+    def follow(self, members: Sequence[Replica]) -> None:
+        """Probe these replicas, and no others any more."""
+        if self._closed:
+            return
+        for replica in [r for r in self._tasks if r not in members]:
+            self._tasks.pop(replica).cancel()
+        for replica in members:
+            if replica not in self._tasks:
+                task = asyncio.create_task(self._watch(replica), name=f"probe {replica.url}")
+                task.add_done_callback(_tell)
+                self._tasks[replica] = task
+
+    async def once(self) -> None:
+        """Probe all now."""
+        await asyncio.gather(*(self._probe(replica) for replica in self._replicas.members))
+
+    async def close(self) -> None:
+        """Stop, and wait until none runs."""
+        self._closed = True
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch(self, replica: Replica) -> None:
+        while True:
+            await self._probe(replica)
+            # Many api processes shall not ask an engine in the same moment.
+            await asyncio.sleep(self._every_s * random.uniform(0.8, 1.2))  # noqa: S311
+
+    async def _probe(self, replica: Replica) -> None:
+        self._replicas.probed(replica, await self._is_healthy(replica.url))
+
+
+def _tell(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("%s ended", task.get_name(), exc_info=error)

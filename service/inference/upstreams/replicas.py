@@ -1,0 +1,176 @@
+"""The replicas of one base model: their state, the choice between them, and who is told."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+
+from service.core import metrics
+from service.inference.upstreams.balancer import Balancer
+from service.inference.upstreams.health import Fault, Health, State
+from service.inference.upstreams.policy import Policy
+
+log = logging.getLogger(__name__)
+
+
+class Replica:
+    """One engine's server, and what this process saw of it."""
+
+    __slots__ = ("health", "in_flight", "url")
+
+    def __init__(self, url: str, policy: Policy) -> None:
+        self.url = url
+        self.in_flight = 0
+        self.health = Health(policy)
+
+
+class Replicas:
+    """All replicas of one base model. Not thread-safe: for one event loop.
+
+    `pick` and `take`, then one of `refused`, `failed` and `succeeded` with the term that `take`
+    gave (or none, where the caller left), and `release` in any case.
+    """
+
+    def __init__(
+        self, base: str, policy: Policy, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._base = base
+        self._policy = policy
+        self._clock = clock
+        self._members: dict[str, Replica] = {}
+        self._leaving: dict[str, Replica] = {}
+        self._usable: list[Replica] = []
+        self._balancer: Balancer[Replica] | None = None
+        self._changes_at = math.inf
+
+    @property
+    def members(self) -> list[Replica]:
+        """Those that may be asked, whatever their state."""
+        return list(self._members.values())
+
+    @property
+    def any_usable(self) -> bool:
+        """Whether one has shown that it serves."""
+        return bool(self._usable)
+
+    def set_urls(self, urls: Sequence[str]) -> None:
+        """These are the replicas now. What runs on others ends there."""
+        known = {**self._members, **self._leaving}
+        self._members = {url: known.get(url) or Replica(url, self._policy) for url in urls}
+        self._leaving = {
+            url: replica
+            for url, replica in known.items()
+            if url not in self._members and replica.in_flight
+        }
+        log.info("base model %s has %d replicas", self._base, len(self._members))
+        self._refresh()
+
+    def pick(self, adapter: str | None, tried: Collection[Replica] = ()) -> Replica | None:
+        """The replica for the next request, none of those tried.
+
+        `adapter` is None for the base model. Where none is usable, those that are not are
+        tried too: better an engine in doubt than an error for sure.
+        """
+        if self._changes_at <= self._clock():
+            self._refresh()
+        if tried:
+            return self._pick_another(adapter, tried)
+        if self._balancer is None:
+            return self._pick_another(adapter, ())
+        if adapter is None:
+            return self._balancer.least_loaded()
+        replica, spilled = self._balancer.for_adapter(adapter)
+        if spilled:
+            metrics.ENGINE_SPILLED_REQUESTS.labels(self._base).inc()
+        return replica
+
+    def is_usable(self, replica: Replica) -> bool:
+        """Whether it has shown that it serves, and not failed since."""
+        return replica in self._usable
+
+    def sends_again(self) -> None:
+        """A request that a replica did not take goes to another."""
+        metrics.ENGINE_RESENT_REQUESTS.labels(self._base).inc()
+
+    def take(self, replica: Replica) -> int:
+        """A request goes to it. The term stands for the state it was asked in."""
+        replica.in_flight += 1
+        return replica.health.term
+
+    def release(self, replica: Replica) -> None:
+        """The request is over."""
+        replica.in_flight -= 1
+        if not replica.in_flight and self._leaving.pop(replica.url, None) is not None:
+            self._publish()
+
+    def refused(self, replica: Replica, term: int) -> None:
+        """It took no connection."""
+        if term == replica.health.term and replica.health.refused(self._clock()):
+            self._ejected(replica, Fault.UNREACHABLE)
+
+    def failed(self, replica: Replica, term: int, fault: Fault, adapter: str | None) -> None:
+        """It failed after the request was sent."""
+        spare = any(r is not replica for r in self._usable)
+        if term == replica.health.term and replica.health.failed(
+            fault, adapter, self._clock(), spare=spare
+        ):
+            self._ejected(replica, fault)
+
+    def succeeded(self, replica: Replica, term: int) -> None:
+        """It answered, and the answer was whole."""
+        if term == replica.health.term and replica.health.succeeded(self._clock()):
+            self._came(replica)
+
+    def probed(self, replica: Replica, healthy: bool) -> None:
+        """Its health check answered, or did not."""
+        if not replica.health.probed(healthy, self._clock()):
+            if self._changes_at <= self._clock():
+                self._refresh()  # so that the metrics are true without requests
+        elif healthy:
+            self._came(replica)
+        else:
+            self._ejected(replica, Fault.UNHEALTHY)
+
+    def states(self) -> dict[State, int]:
+        """How many replicas are in each state."""
+        now = self._clock()
+        found = Counter(replica.health.state(now) for replica in self._members.values())
+        return {state: found[state] for state in State} | {State.LEAVING: len(self._leaving)}
+
+    def _pick_another(self, adapter: str | None, tried: Collection[Replica]) -> Replica | None:
+        left = [r for r in self._usable if r not in tried]
+        left = left or [r for r in self._members.values() if r not in tried]
+        if not left:
+            return None
+        balancer = self._balance([(replica, 1.0) for replica in left])
+        return balancer.least_loaded() if adapter is None else balancer.for_adapter(adapter)[0]
+
+    def _balance(self, weights: Sequence[tuple[Replica, float]]) -> Balancer[Replica]:
+        policy = self._policy
+        return Balancer(weights, load_factor=policy.load_factor, spill_above=policy.spill_above)
+
+    def _came(self, replica: Replica) -> None:
+        log.info("engine %s of %s serves", replica.url, self._base)
+        self._refresh()
+
+    def _ejected(self, replica: Replica, fault: Fault) -> None:
+        log.warning("engine %s of %s is left out: %s", replica.url, self._base, fault)
+        metrics.ENGINE_EJECTIONS.labels(self._base, fault).inc()
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Look at all states and weights again."""
+        now = self._clock()
+        members = self._members.values()
+        weights = [(r, weight) for r in members if (weight := r.health.weight(now))]
+        self._usable = [replica for replica, _ in weights]
+        self._balancer = self._balance(weights) if weights else None
+        self._changes_at = min((r.health.next_change(now) for r in members), default=math.inf)
+        self._publish()
+
+    def _publish(self) -> None:
+        for state, count in self.states().items():
+            metrics.ENGINE_REPLICAS.labels(self._base, state).set(count)
