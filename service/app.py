@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from service import __version__
+from service.aliases import routes as alias_routes
+from service.aliases.changes import Aliases
 from service.config import Settings
 from service.core import health, workers
 from service.core.auth import Authenticator, Principal
@@ -62,6 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
         curation_routes,
         job_routes,
         model_routes,
+        alias_routes,
         project_routes,
         health,
     ):
@@ -98,6 +101,9 @@ async def _opened(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             state = app.state
             state.redis, state.storage, state.projects = redis, storage, projects
             state.registry, state.authenticator = registry, authenticator
+            state.aliases = Aliases(
+                redis, registry, max_per_project=settings.max_aliases_per_project
+            )
             state.files, state.jobs = Files(redis, storage), Jobs(redis)
             state.dispatcher = Dispatcher(state.jobs, redis, settings)
             state.uploads = Uploads(redis, state.files)

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     max_file_tasks_per_project: int = Field(
         default=50, ge=1, description="Reports and cleanings that wait or run."
     )
+    max_aliases_per_project: int = Field(default=1000, ge=1)
     min_examples: int = Field(default=10, ge=1)
     max_queued_jobs_per_project: int = Field(
         default=100, ge=1, description="Jobs being checked count; over it, creation answers 429."

@@ -11,6 +11,7 @@ import random
 from dataclasses import dataclass
 
 from arq.connections import ArqRedis
+from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import WatchError
 
@@ -125,25 +126,31 @@ class ModelRegistry:
         """The project's adapter of this name."""
         return await self.models.get(project_id, name) if NAME.fullmatch(name) else None
 
+    async def alias(self, project_id: str, name: str) -> aliases.AliasRecord | None:
+        """The project's alias of this name."""
+        return await self.aliases.get(project_id, name) if aliases.is_name(name) else None
+
     async def delete(self, project_id: str, name: str) -> ModelRecord | None:
         """Forget an adapter at once; its name is never used again. None if unknown.
 
         Raises ModelInUse where aliases point at it: whoever points one at it in the same
         moment watches the record that goes here, and this watches who points at it.
         """
+        if not NAME.fullmatch(name):
+            return None
         record: ModelRecord | None = None
-        users = users_key(project_id, name)
+        key, users = self.models.key(project_id, name), users_key(project_id, name)
         async with self.redis.pipeline(transaction=True) as pipe:
             while True:
-                await pipe.watch(self.models.key(project_id, name), users)
-                now = await self.get(project_id, name)
-                if now is None:
-                    break  # or our own transaction, whose answer was lost
-                record = now
+                await pipe.watch(key, users)
+                raw = await pipe.get(key)
+                if raw is None:
+                    break  # unknown, or gone by our own transaction, whose answer was lost
+                record = ModelRecord.model_validate_json(raw)
                 if names := await reply(pipe.smembers(users)):
                     raise ModelInUse(sorted(text(n) for n in names))
                 pipe.multi()  # type: ignore[no-untyped-call]
-                pipe.delete(self.models.key(project_id, name))
+                pipe.delete(key)
                 pipe.zrem(self.models.index(project_id), name)
                 invalidation.publish(pipe, invalidation.Kind.MODEL, project_id, name)
                 try:
@@ -153,6 +160,21 @@ class ModelRegistry:
                 break
         self.forget(project_id, name)
         return record
+
+    async def is_or_was_model(self, redis: Redis, name: str) -> bool:
+        """Whether any project's trained model has or had this name."""
+        return NAME.fullmatch(name) is not None and await reply(redis.hexists(_OWNERS, name))
+
+    async def watch_target(self, pipe: Pipeline, project_id: str, name: str) -> bool:
+        """Whether an alias of the project may point at this; the transaction then fails if
+        the adapter is deleted before it ends."""
+        if self.catalogue.get(name) is not None:
+            return True
+        if not NAME.fullmatch(name):
+            return False
+        key = self.models.key(project_id, name)
+        await pipe.watch(key)
+        return bool(await pipe.exists(key))
 
     def forget(self, project_id: str, name: str) -> None:
         """Ask anew about this name, in this process."""
@@ -170,7 +192,7 @@ class ModelRegistry:
         model = await self.find(project_id, name)
         if model is not None:
             return Resolved(model)
-        alias = await self.aliases.get(project_id, name) if aliases.is_name(name) else None
+        alias = await self.alias(project_id, name)
         return None if alias is None else await self._behind(alias)
 
     async def _behind(self, alias: aliases.AliasRecord) -> Resolved | _Split | None:

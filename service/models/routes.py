@@ -8,10 +8,10 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Depends, Request
 
 from service.core.deps import Caller
-from service.core.errors import Forbidden, NotFound
+from service.core.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound
 from service.core.http import ListOf
 from service.core.storage import Storage, StorageError
-from service.models.registry import ModelRegistry
+from service.models.registry import ModelInUse, ModelRegistry
 from service.models.schemas import ModelDeleted, ModelObject
 
 log = logging.getLogger(__name__)
@@ -33,46 +33,81 @@ Artifacts = Annotated[Storage, Depends(_storage)]
 
 @router.get("", operation_id="listModels", summary="List models")
 async def list_models(caller: Caller, registry: Registry) -> ListOf[ModelObject]:
-    """Base models of the catalogue, then the project's trained models, newest first."""
+    """Base models of the catalogue, the project's aliases, then its trained models, newest
+    first."""
     page = await registry.models.page(caller.project_id, limit=_MOST_MODELS)
     adapters = [
         ModelObject.of_adapter(r, caller.project_name) for r in page.items if not r.checkpoint
     ]
     bases = [ModelObject.of_base(entry) for entry in registry.catalogue.all()]
-    return ListOf(data=[*bases, *adapters], has_more=page.has_more)
+    named = await registry.aliases.page(caller.project_id, limit=_MOST_MODELS)
+    aliases = [
+        ModelObject.of_alias(r, caller.project_name)
+        for r in named.items
+        if registry.catalogue.get(r.id) is None  # a base model added since goes before
+    ]
+    return ListOf(data=[*bases, *aliases, *adapters], has_more=page.has_more or named.has_more)
 
 
 @router.get("/{model:path}", operation_id="retrieveModel", summary="Retrieve a model")
 async def retrieve_model(model: str, caller: Caller, registry: Registry) -> ModelObject:
-    """One base model or trained model."""
+    """One base model, trained model or alias (`alias_of` says what it stands for)."""
     entry = registry.catalogue.get(model)
     if entry is not None:
         return ModelObject.of_base(entry)
     record = await registry.get(caller.project_id, model)
-    if record is None:
-        raise _unknown(model)
-    return ModelObject.of_adapter(record, caller.project_name)
+    if record is not None:
+        return ModelObject.of_adapter(record, caller.project_name)
+    alias = await registry.alias(caller.project_id, model)
+    if alias is not None:
+        return ModelObject.of_alias(alias, caller.project_name)
+    raise _unknown(model)
 
 
 @router.delete("/{model:path}", operation_id="deleteModel", summary="Delete a trained model")
 async def delete_model(
     model: str, caller: Caller, registry: Registry, storage: Artifacts
 ) -> ModelDeleted:
-    """The model stops answering within seconds; its name is never used again."""
+    """The model stops answering at once; its name is never used again.
+
+    Refused with 409 while an alias points at it.
+    """
     if registry.catalogue.get(model) is not None:
         raise Forbidden(
             f"'{model}' is a base model: only the operator can take it out of the catalogue.",
             param="model",
         )
-    record = await registry.delete(caller.project_id, model)
+    try:
+        record = await registry.delete(caller.project_id, model)
+    except ModelInUse as e:
+        raise Conflict(
+            f"'{model}' is in use by the alias '{e.names[0]}'{_more(e.names)}. "
+            "Point it elsewhere or delete it first.",
+            param="model",
+            code="model_in_use",
+        ) from e
     if record is None:
-        raise _unknown(model)
+        raise await _not_deletable(registry, caller.project_id, model)
     try:
         await storage.delete_prefix(record.artifact)
     except StorageError as e:
         # The model is gone for every caller; only bytes are left behind.
         log.warning("files of a deleted model are left in storage: %s", e)
     return ModelDeleted(id=model)
+
+
+def _more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
+
+
+async def _not_deletable(registry: ModelRegistry, project_id: str, name: str) -> ApiError:
+    if await registry.alias(project_id, name) is None:
+        return _unknown(name)
+    return BadRequest(
+        f"'{name}' is an alias, not a model: delete it with DELETE /v1/aliases/{name}.",
+        param="model",
+        code="model_is_alias",
+    )
 
 
 def _unknown(model: str) -> NotFound:

@@ -6,6 +6,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel
 
+from service.aliases.records import AliasRecord
+from service.aliases.schemas import TargetShare, shares
 from service.models.catalogue import BaseModelEntry
 from service.models.records import ModelRecord
 
@@ -22,6 +24,7 @@ class ModelObject(BaseModel):
     context_length: int | None = None
     languages: list[str] | None = None
     fine_tuning_job: str | None = None
+    alias_of: list[TargetShare] | None = None
 
     @classmethod
     def of_base(cls, entry: BaseModelEntry) -> Self:
@@ -44,6 +47,16 @@ class ModelObject(BaseModel):
             owned_by=project_name,
             base_model=record.base_model,
             fine_tuning_job=record.job_id,
+        )
+
+    @classmethod
+    def of_alias(cls, record: AliasRecord, project_name: str) -> Self:
+        """The wire form of an alias, which is asked for as a model is."""
+        return cls(
+            id=record.id,
+            created=record.created_at,
+            owned_by=project_name,
+            alias_of=shares(record.targets),
         )
 
 

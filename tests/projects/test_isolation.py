@@ -57,12 +57,16 @@ async def owned(api: Api, chats) -> dict[str, str]:
         metrics={},
     )
     await api.app.state.jobs.checkpoints(job_id).create(checkpoint)
+    async with await api.client("acme") as acme:
+        alias = await acme.put("/v1/aliases/gpt-4o-mini", json={"model": model})
+        assert alias.status_code == 200, alias.text
     return {
         "file": file_id,
         "job": job_id,
         "model": model,
         "upload": upload.json()["id"],
         "cleaning": cleaning,
+        "name": "gpt-4o-mini",
     }
 
 
@@ -88,7 +92,13 @@ ROUTES = [
     ("GET", "/v1/fine_tuning/jobs/{job}/checkpoints"),
     ("GET", "/v1/models/{model}"),
     ("DELETE", "/v1/models/{model}"),
+    ("GET", "/v1/aliases/{name}"),
+    ("GET", "/v1/aliases/{name}/history"),
+    ("POST", "/v1/aliases/{name}/rollback"),
+    ("DELETE", "/v1/aliases/{name}"),
 ]
+# A name is each project's own: another's alias of the same name stands in nobody's way.
+OWN_NAMES = {("PUT", "/v1/aliases/{name}")}
 
 
 def test_every_route_with_an_id_is_in_the_table(api: Api):
@@ -103,7 +113,7 @@ def test_every_route_with_an_id_is_in_the_table(api: Api):
         for method in methods
         if "{" in path and not path.startswith("/v1/organization")
     }
-    assert served == listed
+    assert served == listed | OWN_NAMES
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -118,6 +128,7 @@ async def test_foreign_object_is_404(api: Api, owned, method, path):
                 model=f"ft:{BASE_MODEL}:x:y:zzzzzz",
                 upload="upload_" + "z" * 24,
                 cleaning="fileclean-" + "z" * 24,
+                name="gpt-unknown",
             ),
         )
         assert foreign.status_code == unknown.status_code == 404
@@ -126,6 +137,7 @@ async def test_foreign_object_is_404(api: Api, owned, method, path):
         assert (await acme.get(f"/v1/files/{owned['file']}")).status_code == 200
         assert (await acme.get(f"/v1/uploads/{owned['upload']}")).json()["status"] == "pending"
         assert (await acme.get(f"/v1/models/{owned['model']}")).status_code == 200
+        assert (await acme.get(f"/v1/aliases/{owned['name']}")).json()["generation"] == 1
         assert (await acme.get(f"/v1/fine_tuning/jobs/{owned['job']}")).status_code == 200
 
 
@@ -133,6 +145,7 @@ async def test_foreign_objects_are_in_no_list(api: Api, owned):
     async with await api.client("other") as other:
         assert (await other.get("/v1/files")).json()["data"] == []
         assert (await other.get("/v1/fine_tuning/jobs")).json()["data"] == []
+        assert (await other.get("/v1/aliases")).json()["data"] == []
         models = (await other.get("/v1/models")).json()["data"]
         assert [m["id"] for m in models] == [BASE_MODEL]
 
