@@ -1,0 +1,221 @@
+"""The replicas of one base model by a clock that the test moves: no sockets, no waiting."""
+
+from __future__ import annotations
+
+import timeit
+from collections import Counter
+
+import pytest
+from prometheus_client import REGISTRY
+
+from service.inference.upstreams.health import Fault, State
+from service.inference.upstreams.policy import Policy
+from service.inference.upstreams.replicas import Replicas
+
+URLS = [f"http://10.0.0.{i}:8000" for i in range(1, 9)]
+ADAPTERS = [f"ft:clocked:acme:shop{i}:a{i:05d}" for i in range(200)]
+BASE = "clocked"
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def replicas(clock):
+    """Serving replicas, as many as asked for."""
+
+    def make(count: int, **policy) -> Replicas:
+        made = Replicas(BASE, Policy(**policy), clock=clock)
+        made.set_urls(URLS[:count])
+        for member in made.members:
+            made.probed(member, True)
+        clock.now += 60
+        return made
+
+    return make
+
+
+def homes(replicas: Replicas) -> dict[str, str]:
+    return {adapter: replicas.pick(adapter).url for adapter in ADAPTERS}
+
+
+def metric(state: State) -> float | None:
+    labels = {"base_model": BASE, "state": state.value}
+    return REGISTRY.get_sample_value("finetuned_engine_replicas", labels)
+
+
+def eject(replicas: Replicas, replica) -> None:
+    term = replicas.take(replica)
+    replicas.release(replica)
+    replicas.refused(replica, term)
+
+
+def test_only_the_adapters_of_an_ejected_replica_move(replicas):
+    three = replicas(3)
+    before, gone = homes(three), three.members[1]
+    eject(three, gone)
+    after = homes(three)
+    assert {a for a in ADAPTERS if before[a] != after[a]} == {
+        a for a in ADAPTERS if before[a] == gone.url
+    }
+
+
+def test_one_that_returns_gets_its_adapters_back_over_some_seconds(replicas, clock):
+    three = replicas(3, warmup_s=10)
+    before, gone = homes(three), three.members[1]
+    eject(three, gone)
+    clock.now += 5
+    three.probed(gone, True)
+    counts = []
+    for _ in range(11):
+        counts.append(Counter(homes(three).values())[gone.url])
+        clock.now += 1
+    assert counts == sorted(counts)
+    assert 0 < counts[0] < counts[5] < counts[10]
+    assert homes(three) == before
+
+
+def test_one_that_returns_gets_few_requests_of_the_base_model_at_first(replicas, clock):
+    two = replicas(2, warmup_s=10)
+    back, other = two.members
+    eject(two, back)
+    clock.now += 5
+    two.probed(back, True)
+    for _ in range(110):
+        two.take(two.pick(None))
+    assert (back.in_flight, other.in_flight) == (10, 100)
+    clock.now += 10
+    for _ in range(90):
+        two.take(two.pick(None))
+    assert (back.in_flight, other.in_flight) == (100, 100)
+
+
+def test_one_that_returns_is_bounded_by_its_share(replicas, clock):
+    """Under load, even the adapters that are its own find it full."""
+    two = replicas(2, warmup_s=10, spill_above=8)
+    back, other = two.members
+    own = [adapter for adapter, url in homes(two).items() if url == back.url]
+    eject(two, back)
+    clock.now += 5
+    two.probed(back, True)
+    clock.now += 4.5  # half of its share
+    for i in range(120):
+        two.take(two.pick(own[i % len(own)]))
+    # 1.25 times half a share of one and a half: 0.42 of all.
+    assert back.in_flight <= 51
+    assert other.in_flight >= 69
+
+
+def test_states_are_told_to_prometheus(replicas, clock):
+    three = replicas(3, warmup_s=10)
+    three.set_urls(URLS[:4])
+    eject(three, three.members[0])
+    assert three.states() == {
+        State.STARTING: 1,
+        State.WARMING: 0,
+        State.SERVING: 2,
+        State.EJECTED: 1,
+        State.LEAVING: 0,
+    }
+    assert {state: metric(state) for state in State} == three.states()
+    clock.now += 5
+    three.probed(three.members[0], True)
+    assert (metric(State.EJECTED), metric(State.WARMING)) == (0, 1)
+    clock.now += 10
+    three.probed(three.members[1], True)  # any look at the clock is enough
+    assert (metric(State.WARMING), metric(State.SERVING)) == (0, 3)
+
+
+def test_requests_of_an_earlier_term_say_nothing(replicas, clock):
+    """Twenty in flight when an engine falls out: their failures must not count against it later,
+    and an answer that was still on its way must not bring it back."""
+    two = replicas(2, max_failures=3)
+    ill = two.members[0]
+    terms = [two.take(ill) for _ in range(20)]
+    for term in terms[:3]:
+        two.failed(ill, term, Fault.LOST, None)
+    assert two.states()[State.EJECTED] == 1
+    two.succeeded(ill, terms[3])
+    assert two.states()[State.EJECTED] == 1
+    clock.now += 5
+    two.probed(ill, True)
+    for term in terms[4:]:
+        two.failed(ill, term, Fault.LOST, None)
+        two.refused(ill, term)
+    assert two.states()[State.EJECTED] == 0
+
+
+def test_the_last_usable_one_is_not_left_out_for_failures(replicas):
+    two = replicas(2, max_failures=3)
+    first, last = two.members
+    eject(two, first)
+    for _ in range(10):
+        two.failed(last, two.take(last), Fault.GARBAGE, None)
+    assert two.pick("ft:x") is last
+
+
+def test_each_is_tried_once_usable_ones_first(replicas):
+    four = replicas(4)
+    four.set_urls(URLS[:5])
+    eject(four, four.members[0])
+    tried = []
+    while (replica := four.pick(ADAPTERS[0], tried)) is not None:
+        tried.append(replica)
+    assert len(tried) == 5
+    assert set(tried[:3]) == set(four.members[1:4])
+    assert tried[0].url == homes(four)[ADAPTERS[0]]
+
+
+def test_in_doubt_adapters_keep_their_order(replicas):
+    three = replicas(3)
+    before = homes(three)
+    for member in three.members:
+        eject(three, member)
+    assert homes(three) == before
+
+
+def test_one_that_leaves_and_returns_is_the_same_while_requests_run(replicas):
+    two = replicas(2)
+    leaving = two.members[0]
+    two.take(leaving)
+    two.set_urls(URLS[1:2])
+    assert two.states()[State.LEAVING] == 1
+    assert {two.pick(a).url for a in ADAPTERS} == {URLS[1]}
+    two.set_urls(URLS[:2])
+    assert two.members[0] is leaving
+    two.set_urls(URLS[1:2])
+    two.release(leaving)
+    assert two.states()[State.LEAVING] == metric(State.LEAVING) == 0
+    two.set_urls(URLS[:2])
+    assert two.members[0] is not leaving
+
+
+def test_none_at_all():
+    nobody = Replicas(BASE, Policy())
+    nobody.set_urls([])
+    assert nobody.pick("ft:x") is None
+    assert nobody.pick(None) is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_picking_costs_little(replicas, clock, count):
+    """Measured 0.3 to 2 µs; the bound is loose, for machines that are busy."""
+    some = replicas(count)
+    some.probed(some.members[0], True)
+
+    def pick():
+        for adapter in ADAPTERS:
+            some.pick(adapter)
+            some.pick(None)
+
+    pick()
+    assert min(timeit.repeat(pick, number=5, repeat=5)) / (5 * 2 * len(ADAPTERS)) < 20e-6
