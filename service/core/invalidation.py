@@ -25,7 +25,6 @@ from service.core.records import PREFIX
 
 log = logging.getLogger(__name__)
 CHANNEL = f"{PREFIX}:invalidations"
-_PING_EVERY_S = 5.0  # a connection that is silent for twice as long is taken for lost
 _WAIT_S = (0.1, 0.2, 0.5, 1.0)  # between tries to subscribe
 
 
@@ -47,10 +46,14 @@ def publish(pipe: Pipeline, kind: Kind, project_id: str, name: str) -> None:
 
 
 class Invalidations:
-    """Listens to what other processes publish."""
+    """Listens to what other processes publish.
 
-    def __init__(self, redis: Redis) -> None:
+    A connection that is silent for twice `ping_every_s` is taken for lost.
+    """
+
+    def __init__(self, redis: Redis, *, ping_every_s: float = 5.0) -> None:
         self._redis = redis
+        self._ping_every_s = ping_every_s
         self._handlers: dict[str, list[Forget]] = {kind: [] for kind in Kind}
         self._resets: list[Callable[[], Any]] = []
 
@@ -88,10 +91,10 @@ class Invalidations:
 
     async def _hear(self, pubsub: PubSub) -> bool:
         """Take one message. Raises ConnectionError where the other side is silent."""
-        message = await pubsub.get_message(timeout=_PING_EVERY_S)
+        message = await pubsub.get_message(timeout=self._ping_every_s)
         if message is None:
             await pubsub.ping()
-            message = await pubsub.get_message(timeout=_PING_EVERY_S)
+            message = await pubsub.get_message(timeout=self._ping_every_s)
         if message is None:
             raise ConnectionError("no answer to a ping")
         if message["type"] == "subscribe":

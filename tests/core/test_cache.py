@@ -1,22 +1,34 @@
-"""The look-up cache: how long an answer lives, and what happens when Redis is away."""
+"""The look-up cache: how long an answer lives, who shares it, and what it forgets."""
 
 from __future__ import annotations
 
+import asyncio
+import random
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisAway
 
 from service.core.cache import LookupCache
 
 
 class World:
+    """What is looked up. A look-up waits at the gate; it reads before it waits."""
+
     def __init__(self) -> None:
         self.now, self.loads, self.away = 0.0, 0, False
+        self.absent: set[str] = set()
+        self.gate = asyncio.Event()
+        self.gate.set()
 
-    async def load(self, key: str) -> str:
+    async def load(self, key: str) -> str | None:
         if self.away:
             raise RedisAway
         self.loads += 1
-        return f"{key}{self.loads}"
+        value = None if key in self.absent else f"{key}{self.loads}"
+        await self.gate.wait()
+        return value
 
 
 @pytest.fixture
@@ -24,9 +36,21 @@ def world() -> World:
     return World()
 
 
+def cache_of(world: World, **kwargs) -> LookupCache[str, str | None]:
+    limits = {"size": 2, "absent_size": 2, "ttl_s": 2, "stale_s": 60, "patience_s": 0.05} | kwargs
+    return LookupCache(world.load, clock=lambda: world.now, **limits)
+
+
 @pytest.fixture
-def cache(world: World) -> LookupCache[str, str]:
-    return LookupCache(world.load, ttl_s=2, stale_s=60, size=2, clock=lambda: world.now)
+def cache(world: World) -> LookupCache[str, str | None]:
+    return cache_of(world)
+
+
+async def under_way(world: World, loads: int = 1) -> None:
+    """Wait until so many look-ups have begun."""
+    async with asyncio.timeout(5):
+        while world.loads < loads:
+            await asyncio.sleep(0)
 
 
 async def test_remembers_for_its_time_and_no_longer(world, cache):
@@ -46,7 +70,204 @@ async def test_known_answers_outlive_an_outage_for_a_while(world, cache):
         await cache.get("a")
 
 
+async def test_after_an_outage_the_next_answer_is_new(world, cache):
+    await cache.get("a")
+    world.away, world.now = True, 30
+    await cache.get("a")
+    world.away, world.now = False, 31.5
+    assert await cache.get("a") == "a2"
+
+
 async def test_size_is_bounded(world, cache):
     for key in "abc":
         await cache.get(key)
     assert await cache.get("a") == "a4"
+
+
+async def test_guesses_push_out_nothing_that_is_in_use(world, cache):
+    await cache.get("a")
+    world.absent = {f"guess{i}" for i in range(100)}
+    for guess in world.absent:
+        assert await cache.get(guess) is None
+    loads = world.loads
+    assert await cache.get("a") == "a1"
+    assert world.loads == loads
+
+
+async def test_that_there_is_no_such_thing_is_remembered_too_in_its_own_budget(world, cache):
+    world.absent = {"x", "y", "z"}
+    assert [await cache.get("x"), await cache.get("x")] == [None, None]
+    assert world.loads == 1
+    for key in "yz":
+        await cache.get(key)
+    await cache.get("x")  # it had to go: the budget is two
+    assert world.loads == 4
+    world.absent, world.now = set(), 2
+    assert await cache.get("x") == "x5"
+
+
+async def test_that_there_is_no_such_thing_is_not_said_while_redis_is_away(world, cache):
+    world.absent = {"x"}
+    await cache.get("x")
+    world.away, world.now = True, 3
+    with pytest.raises(RedisAway):
+        await cache.get("x")
+
+
+async def test_what_has_gone_is_not_answered_in_an_outage(world, cache):
+    await cache.get("a")
+    world.absent, world.now = {"a"}, 2
+    assert await cache.get("a") is None
+    world.away, world.now = True, 5
+    with pytest.raises(RedisAway):
+        await cache.get("a")
+
+
+async def test_many_who_wait_share_one_look_up(world, cache):
+    world.gate.clear()
+    waiting = [asyncio.create_task(cache.get("a")) for _ in range(50)]
+    await under_way(world)
+    world.gate.set()
+    assert await asyncio.gather(*waiting) == ["a1"] * 50
+
+
+@pytest.mark.parametrize("gone", [1, 3])
+async def test_a_waiter_that_leaves_takes_nothing_with_it(world, cache, gone):
+    """Neither the first, which began the look-up, nor all of them."""
+    world.gate.clear()
+    waiting = [asyncio.create_task(cache.get("a")) for _ in range(3)]
+    await under_way(world)
+    for task in waiting[:gone]:
+        task.cancel()
+    await asyncio.sleep(0)
+    world.gate.set()
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert answers[gone:] == ["a1"] * (3 - gone)
+    assert all(isinstance(a, asyncio.CancelledError) for a in answers[:gone])
+    assert await cache.get("a") == "a1"
+    assert world.loads == 1
+
+
+async def test_a_failed_look_up_fails_all_who_wait_and_is_not_remembered(world, cache):
+    world.away = True
+    answers = await asyncio.gather(*(cache.get("a") for _ in range(3)), return_exceptions=True)
+    assert [type(a) for a in answers] == [RedisAway] * 3
+    world.away = False
+    assert await cache.get("a") == "a1"
+
+
+@pytest.mark.parametrize("how", ["forget", "forget_where", "expire_all"])
+async def test_an_answer_under_way_is_not_kept_when_its_key_was_forgotten(world, cache, how):
+    world.gate.clear()
+    waiting = asyncio.create_task(cache.get("a"))
+    await under_way(world)
+    {
+        "forget": lambda: cache.forget("a"),
+        "forget_where": lambda: cache.forget_where(lambda value: False),
+        "expire_all": cache.expire_all,
+    }[how]()
+    world.gate.set()
+    assert await waiting == "a2"  # who waits is not told the old one either
+    assert await cache.get("a") == "a2"
+
+
+async def test_forgetting_one_leaves_the_others(world, cache):
+    await cache.get("a")
+    await cache.get("b")
+    cache.forget_where(lambda value: value == "a1")
+    assert [await cache.get("a"), await cache.get("b")] == ["a3", "b2"]
+
+
+async def test_what_is_forgotten_is_not_used_in_an_outage(world, cache):
+    await cache.get("a")
+    world.away = True
+    cache.forget("a")
+    with pytest.raises(RedisAway):
+        await cache.get("a")
+
+
+async def test_what_is_expired_is_asked_for_but_used_in_an_outage(world, cache):
+    """A flapping Redis must not cost what is known."""
+    await cache.get("a")
+    cache.expire_all()
+    assert await cache.get("a") == "a2"
+    cache.expire_all()
+    world.away = True
+    assert await cache.get("a") == "a2"
+
+
+async def test_redis_that_hangs_delays_one_request_and_briefly(world, cache):
+    await cache.get("a")
+    await cache.get("b")
+    world.now = 3
+    world.gate.clear()
+    async with asyncio.timeout(0.5):
+        assert await cache.get("a") == "a1"  # after 0.05 s of patience
+    for _ in range(100):
+        assert [await cache.get("a"), await cache.get("b")] == ["a1", "b2"]
+    assert world.loads == 3
+    world.now = 5.5  # time to ask again: one request does, and only that one
+    answers = await asyncio.gather(*(cache.get(k) for k in "abab"))
+    assert answers == ["a1", "b2", "a1", "b2"]
+    assert world.loads == 4
+    world.gate.set()
+    await asyncio.sleep(0.01)
+    world.now = 6
+    assert await cache.get("b") not in ("b2", None)
+
+
+async def test_unknown_keys_wait_for_a_hanging_redis_only_so_long(world):
+    world.gate.clear()
+    cache = cache_of(world, load_timeout_s=0.05)
+    with pytest.raises(TimeoutError):
+        await cache.get("a")
+
+
+async def test_without_a_time_to_live_every_request_asks_for_itself(world):
+    """So that who wrote a moment ago reads it."""
+    cache = cache_of(world, ttl_s=0)
+    world.gate.clear()
+    first = asyncio.create_task(cache.get("a"))
+    await under_way(world)
+    second = asyncio.create_task(cache.get("a"))
+    await under_way(world, 2)
+    world.gate.set()
+    assert [await first, await second] == ["a1", "a2"]
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=60, deadline=None)
+def test_no_order_of_events_brings_an_old_value_back(seed):
+    """Whatever interleaves: who asks after a change was announced never gets what was before."""
+    chance = random.Random(seed)
+    truth = {"version": 0}
+
+    async def load(_: str) -> int:
+        for _ in range(chance.randrange(3)):
+            await asyncio.sleep(0)
+        seen = truth["version"]
+        for _ in range(chance.randrange(6)):
+            await asyncio.sleep(0)
+        return seen
+
+    async def run() -> None:
+        cache = LookupCache(load, ttl_s=1000)
+
+        async def ask() -> None:
+            for _ in range(chance.randrange(12)):
+                await asyncio.sleep(0)
+            announced = truth["version"]
+            assert await cache.get("k") >= announced
+
+        async def change() -> None:
+            for _ in range(chance.randrange(12)):
+                await asyncio.sleep(0)
+            truth["version"] += 1
+            chance.choice([cache.expire_all, lambda: cache.forget("k")])()
+
+        jobs = [ask() for _ in range(8)] + [change() for _ in range(4)]
+        chance.shuffle(jobs)
+        await asyncio.gather(*jobs)
+        assert await cache.get("k") == truth["version"]
+
+    asyncio.run(run())

