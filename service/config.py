@@ -20,6 +20,8 @@ MIB = 1024 * 1024
 GIB = 1024 * MIB
 
 
+_DEFAULT_RANK_LIMIT = 64
+
 Part = Literal["redis", "storage", "worker", "inference"]
 
 
@@ -135,12 +137,32 @@ class Settings(BaseSettings):
     )
     inference_host: str = "127.0.0.1"
     inference_port: int = Field(default=8100, ge=0, le=65535)
-    max_loras: int = Field(default=4, ge=1)
-    max_cpu_loras: int = Field(default=32, ge=1)
-    max_lora_rank: int = Field(default=64, ge=1)
-    max_model_len: int | None = None
-    gpu_memory_utilization: float = Field(default=0.85, gt=0, le=1)
+    # The engine's sizes. What is not set is derived from the machine, the base model and its
+    # adapters; `doctor` and the engine's log give the reasons.
+    max_loras: int | None = Field(default=None, ge=1, description="Adapters in one batch.")
+    max_cpu_loras: int | None = Field(
+        default=None, ge=1, description="Adapters that an engine keeps in memory."
+    )
+    max_lora_rank: int | None = Field(
+        default=None, ge=1, description="Of jobs and engines; jobs may ask for 64, if not set."
+    )
+    max_model_len: int | None = Field(default=None, ge=1, description="Prompt and answer.")
+    gpu_memory_utilization: float | None = Field(
+        default=None, gt=0, le=1, description="The part of a GPU that one engine takes."
+    )
     cpu_kv_cache_gib: int = Field(default=1, ge=1)
+    gpu_sharing: Literal["separate", "share", "time-slice"] = Field(
+        default="separate",
+        description=(
+            "share: engines and trainings divide one GPU's memory. time-slice: engines sleep "
+            "while a job trains. `up` shares, if not set."
+        ),
+    )
+    engine_drain_s: float = Field(
+        default=60.0,
+        ge=0,
+        description="For requests under way to end before an engine sleeps; then they are ended.",
+    )
     tool_call_parser: str | None = None
     adapter_cache_dir: Path | None = None
     adapter_cache_bytes: int = Field(default=10 * GIB, gt=0)
@@ -178,6 +200,11 @@ class Settings(BaseSettings):
     def scratch(self) -> Path:
         """The folder for files of running jobs."""
         return self.scratch_dir or self.data_dir / "scratch"
+
+    @property
+    def lora_rank_limit(self) -> int:
+        """The highest rank that a job may ask for; every engine serves it."""
+        return self.max_lora_rank or _DEFAULT_RANK_LIMIT
 
     @property
     def adapter_cache(self) -> Path:

@@ -11,6 +11,7 @@ from service.models.catalogue import Catalogue, CatalogueError
 from service.models.inspect import ModelRefused
 from service.projects.records import Projects, Role
 from service.standalone.layout import Layout
+from service.standalone.services import running_store
 
 CHORE_ERRORS = (CatalogueError, ModelRefused, ValueError)
 
@@ -69,9 +70,7 @@ async def create_key(data_dir: Path | None, project_name: str, key_name: str, ro
 def _redis_url(data_dir: Path | None) -> str:
     if data_dir is None:
         return Settings().redis_url.get_secret_value()
-    layout = Layout(data_dir)
-    config = layout.run / "valkey.conf"
-    if not config.exists():
+    store = running_store(data_dir)
+    if store is None:
         raise ValueError(f"no 'finetuned-server up' has run on {data_dir}")
-    lines = dict(line.split(" ", 1) for line in config.read_text("ascii").splitlines() if line)
-    return f"redis://:{lines['requirepass']}@127.0.0.1:{lines['port']}/0"
+    return store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import shutil
@@ -11,7 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from service.config import GIB
+from pydantic import SecretStr
+
+from service.config import GIB, Settings
+from service.inference.engine.facts import gather, weights_bytes
+from service.inference.engine.launch import Machine, highest_rank
+from service.inference.engine.sizing import SizingError, size, trainer_budget
+from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
+from service.standalone.layout import Layout
+from service.standalone.services import GPU_SHARING, running_store
 from service.worker.capacity import Gpu, installed_gpus, memory_bytes
 
 Level = Literal["ok", "note", "missing"]
@@ -43,7 +52,7 @@ class Finding:
 
 
 def examine(data_dir: Path, port: int) -> list[Finding]:
-    """Look at GPU, memory, disk, packages and ports."""
+    """Look at GPU, memory, disk, packages, ports, and at the engines that would be started."""
     gpus = installed_gpus()
     return [
         _gpu(gpus),
@@ -53,7 +62,71 @@ def examine(data_dir: Path, port: int) -> list[Finding]:
         _engine(bool(gpus)),
         _bf16(bool(gpus)),
         _port(port),
+        *_engines(data_dir, gpus),
     ]
+
+
+def _engines(data_dir: Path, gpus: Sequence[Gpu]) -> list[Finding]:
+    """How the engine of each base model would be made, and why."""
+    settings = _settings(data_dir)
+    try:
+        served = [entry for entry in Catalogue(settings.models_file).all() if entry.served]
+    except CatalogueError as e:
+        return [Finding("missing", "base models", str(e), "mend the file")]
+    if not served:
+        how = "add one with 'finetuned-server models add'; 'up' adds the demo model"
+        return [Finding("note", "base models", "none yet", how)]
+    findings = [_sized(settings, entry, served) for entry in served]
+    return [*findings, *_trainer(settings, gpus, served)]
+
+
+def _settings(data_dir: Path) -> Settings:
+    """The settings that `up` would run with on this folder."""
+    settings = Settings()
+    changes: dict[str, object] = {}
+    models_file = Layout(data_dir.resolve()).models_file
+    if models_file.exists():
+        changes["models_file"] = models_file
+    if "gpu_sharing" not in settings.model_fields_set:
+        changes["gpu_sharing"] = GPU_SHARING
+    if (store := running_store(data_dir)) is not None:
+        changes["redis_url"] = SecretStr(store)
+    return settings.model_copy(update=changes)
+
+
+def _sized(settings: Settings, entry: BaseModelEntry, served: list[BaseModelEntry]) -> Finding:
+    highest = asyncio.run(highest_rank(settings, entry.id))
+    facts = gather(
+        entry,
+        served,
+        has_gpu=Machine.detect().has_gpu,
+        highest_rank=0 if highest is None else highest,
+    )
+    try:
+        told = "; ".join(size(settings, facts).reasons)
+    except SizingError as e:
+        return Finding("missing", f"engine of {entry.id}", str(e), "set a lower rank")
+    if highest is None:
+        told += "; the store does not run, so ranks of existing adapters are not known"
+    return Finding("ok", f"engine of {entry.id}", told)
+
+
+def _trainer(
+    settings: Settings, gpus: Sequence[Gpu], served: list[BaseModelEntry]
+) -> list[Finding]:
+    """Whether engines and a training fit one GPU together."""
+    known = [gpu.memory_bytes for gpu in gpus if gpu.memory_bytes is not None]
+    if not known or settings.gpu_sharing == "separate":
+        return []
+    sizes = [weights_bytes(entry) for entry in served]
+    budget = trainer_budget(settings, min(known), sizes)
+    told = f"{settings.gpu_sharing}: a training may take {(budget or 0) / GIB:.1f} GiB"
+    if settings.gpu_sharing == "share" and settings.gpu_memory_utilization is not None:
+        engines = settings.gpu_memory_utilization * len(served) * min(known)
+        if engines + (budget or 0) > min(known):
+            how = "lower FINETUNED_GPU_MEMORY_UTILIZATION or FINETUNED_TRAINER_MEMORY_BYTES"
+            return [Finding("missing", "GPU for both", f"{told}, more than is left", how)]
+    return [Finding("ok", "GPU for both", told)]
 
 
 def _gpu(gpus: Sequence[Gpu]) -> Finding:

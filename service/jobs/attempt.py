@@ -261,7 +261,7 @@ class Attempt:
                 check_adapter,
                 adapter,
                 await asyncio.to_thread(BaseLayout.read, self._entry.path),
-                max_rank=self._settings.max_lora_rank,
+                max_rank=self._settings.lora_rank_limit,
             )
         except AdapterMismatch as e:
             message_ = f"The serving engine cannot load the adapter: {e}."

@@ -20,6 +20,7 @@ from service.jobs.progress import Progress
 from service.jobs.records import CheckpointRecord, Failure, JobRecord, Jobs, NewEvent
 from service.jobs.results import write_results
 from service.jobs.speed import Kind, Speeds
+from service.models import ranks
 from service.models.records import ModelRecord, checkpoint_name, model_name
 from service.models.registry import ModelRegistry
 from service.training.protocol import CheckpointSaved, Failed, Started, StepDone, Succeeded
@@ -111,6 +112,7 @@ class Ledger:
     async def checkpoint(self, step: int, folder: Path, message: CheckpointSaved) -> None:
         """A checkpoint lies on the local disk: keep it, and make it a model."""
         name = checkpoint_name(self.model, step)
+        rank = await asyncio.to_thread(ranks.rank_of, folder)
         stored = await artifacts.put_checkpoint(
             self._storage, self.job, self.number, step, folder, self._meta(name, step)
         )
@@ -140,6 +142,7 @@ class Ledger:
             checkpoints.add(pipe, record)
             if not same_step:
                 self._registry.add(pipe, model)
+                ranks.note(pipe, self.job.model, rank)
 
         await self._change(
             lambda job: lifecycle.progressed(job, self.number),

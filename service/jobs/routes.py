@@ -66,7 +66,7 @@ async def estimate_job(request: Request, body: CreateJob, caller: Caller) -> Est
         caller,
         files=files,
         registry=cast("ModelRegistry", state.registry),
-        max_lora_rank=settings.max_lora_rank,
+        max_lora_rank=settings.lora_rank_limit,
     )
     return await Estimates(state.redis, files, settings).of(job, entry)
 
@@ -90,7 +90,7 @@ async def create_job(
             jobs=store,
             files=cast("Files", state.files),
             registry=cast("ModelRegistry", state.registry),
-            max_lora_rank=settings.max_lora_rank,
+            max_lora_rank=settings.lora_rank_limit,
             max_queued_jobs=settings.max_queued_jobs_per_project,
         )
         await queue.enqueue(

@@ -20,6 +20,8 @@ from service.standalone.supervisor import Probe, Service
 
 _PROBE_TIMEOUT_S = 2.0
 _WORKER_STOP_S = 75.0  # the trainer's grace and the upload of what it kept
+GPU_SHARING = "share"
+"""Of `up`, whose engines and trainings have one machine; what the operator set wins."""
 _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 
@@ -58,7 +60,17 @@ def environment(
     }
     # What the operator set by hand wins, except for what ties the processes together.
     given = {k: v for k, v in os.environ.items() if k not in {f"FINETUNED_{n}" for n in ours}}
+    given.setdefault("FINETUNED_GPU_SHARING", GPU_SHARING)
     return given | {f"FINETUNED_{name}": value for name, value in ours.items()}
+
+
+def running_store(data_dir: Path) -> str | None:
+    """The URL of the store that `up` runs, or last ran, on this folder; None for neither."""
+    config = Layout(data_dir).run / "valkey.conf"
+    if not config.exists():
+        return None
+    lines = dict(line.split(" ", 1) for line in config.read_text("ascii").splitlines() if line)
+    return f"redis://:{lines['requirepass']}@127.0.0.1:{lines['port']}/0"
 
 
 def valkey(layout: Layout, ports: Ports) -> Service:

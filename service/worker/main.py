@@ -34,6 +34,7 @@ from service.jobs.train import Train
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from service.worker.capacity import measure
+from service.worker.gpu_share import with_budget, within_budget
 from service.worker.probes import serve_probes
 from service.worker.reconciler import Reconciler
 
@@ -52,6 +53,8 @@ class WorkerProcess:
     """Everything one worker runs."""
 
     def __init__(self, settings: Settings, queues: Sequence[str]) -> None:
+        catalogue, machine = Catalogue(settings.models_file), measure()
+        settings = with_budget(settings, catalogue, machine)
         self._settings = settings
         self._queues = queues
         self._redis = connect(
@@ -60,7 +63,6 @@ class WorkerProcess:
             max_connections=32,
         )
         storage = Storage.from_url(settings.storage_url, patience_s=settings.storage_patience_s)
-        catalogue = Catalogue(settings.models_file)
         leases = Leases(self._redis, settings.worker_name, lease_s=settings.lease_s)
         jobs, files = Jobs(self._redis), Files(self._redis, storage)
         registry = ModelRegistry(self._redis, catalogue, cache_s=0)
@@ -79,7 +81,9 @@ class WorkerProcess:
         self._presence = workers.Presence(
             self._redis,
             workers.Worker(
-                name=settings.worker_name, queues=tuple(queues), **measure().model_dump()
+                name=settings.worker_name,
+                queues=tuple(queues),
+                **within_budget(machine, settings).model_dump(),
             ),
         )
         self._prepare_job = PrepareJob(jobs, files, catalogue, leases, settings, self._dispatcher)

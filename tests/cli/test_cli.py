@@ -50,6 +50,24 @@ def test_doctor_looks_at_everything_and_sees_a_port_in_use(tmp_path):
     assert done.returncode == 1
 
 
+def test_doctor_tells_how_engines_are_sized_and_why(tmp_path, redis_url):
+    (tmp_path / "models.yaml").write_text(
+        f"models:\n- {{id: tiny, path: {tmp_path}, license: mit, context_length: 2048}}\n"
+    )
+    env = {"FINETUNED_REDIS_URL": redis_url, "FINETUNED_MAX_LORAS": "3"}
+    done = run("doctor", "--data-dir", str(tmp_path), "--port", "0", "--json", **env)
+    engine = {f["what"]: f for f in json.loads(done.stdout)}["engine of tiny"]
+    assert engine["level"] == "ok"
+    assert "max_loras 3: as set" in engine["found"]
+    assert "max_lora_rank 64: jobs may ask for ranks up to 64" in engine["found"]
+    assert "context 2,048 tokens: the base model's own" in engine["found"]
+    env["FINETUNED_MAX_LORA_RANK"] = "1000"
+    done = run("doctor", "--data-dir", str(tmp_path), "--port", "0", "--json", **env)
+    engine = {f["what"]: f for f in json.loads(done.stdout)}["engine of tiny"]
+    assert engine["level"] == "missing"
+    assert "up to 512" in engine["found"]
+
+
 def test_models_list_of_an_empty_folder_is_empty(tmp_path):
     assert run("models", "list", "--data-dir", str(tmp_path), "--json").stdout.strip() == "[]"
 

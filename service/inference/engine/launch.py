@@ -8,6 +8,7 @@ process is then replaced by vLLM (`exec`), so that signals and exit codes are vL
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,13 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.config import Settings
+from service.core.redis import REDIS_ERRORS, connect
+from service.inference.engine.facts import gather
 from service.inference.engine.process import MODEL_PATH_VARIABLE, MODEL_VARIABLE
+from service.inference.engine.sizing import Facts, Sizes, SizingError, size
+from service.models import ranks
 from service.models.catalogue import BaseModelEntry, Catalogue
 
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 # Few cores are one NUMA node, and vLLM's "auto" would leave one of them unused.
 _BIND_ALL_UP_TO_CORES = 8
-_VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+_STORE_PATIENCE_S = 2.0
 
 
 class EngineConfigError(Exception):
@@ -52,6 +57,7 @@ class EngineCommand:
 
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(repr=False)  # holds the engine's key
+    sizes: Sizes
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """The whole environment of the process."""
@@ -64,13 +70,19 @@ def engine_command(
     port: int,
     *,
     machine: Machine | None = None,
+    facts: Facts | None = None,
     extra: Sequence[str] = (),
 ) -> EngineCommand:
     """How to start the engine of a base model on `settings.inference_host` and `port`.
 
-    `extra` is put last, so that it overrides. Raises EngineConfigError.
+    `facts` are what sizes are derived from; by default this machine's. `extra` is put last,
+    so that it overrides. Raises EngineConfigError.
     """
     machine = machine or Machine.detect()
+    try:
+        sizes = size(settings, facts or gather(model, [model], has_gpu=machine.has_gpu))
+    except SizingError as e:
+        raise EngineConfigError(str(e)) from e
     if settings.upstream_api_key is None:
         raise EngineConfigError(
             "the engine needs a key that the api shares: set FINETUNED_UPSTREAM_API_KEY"
@@ -79,15 +91,16 @@ def engine_command(
         sys.executable,
         "-m",
         "vllm.entrypoints.openai.api_server",
-        *_what_it_serves(settings, model),
+        *_what_it_serves(settings, model, sizes),
         *_where_it_listens(settings, port),
-        *_machine_flags(settings, machine),
+        *_machine_flags(settings, machine, sizes),
         *extra,
     )
     env = {
         MODEL_VARIABLE: model.id,
         MODEL_PATH_VARIABLE: str(model.path),
         # A folder for each engine: its cache knows of its own requests only.
+        "FINETUNED_MAX_LORA_RANK": str(sizes.max_lora_rank),  # of the guard's check
         "FINETUNED_ADAPTER_CACHE_DIR": str(settings.adapter_cache / f"engine-{port}"),
         "VLLM_API_KEY": settings.upstream_api_key.get_secret_value(),
         # Resolvers run with it alone. It opens routes to load and unload adapters too; the
@@ -103,19 +116,18 @@ def engine_command(
         "VLLM_LOGGING_COLOR": "0",
         **_machine_env(settings, machine),
     }
-    return EngineCommand(argv, env)
+    return EngineCommand(argv, env, sizes)
 
 
-def _what_it_serves(settings: Settings, model: BaseModelEntry) -> list[str]:
-    length = min(settings.max_model_len or model.context_length, model.context_length)
+def _what_it_serves(settings: Settings, model: BaseModelEntry, sizes: Sizes) -> list[str]:
     flags = [
         f"--model={model.path}",
         f"--served-model-name={model.id}",
-        f"--max-model-len={length}",
+        f"--max-model-len={sizes.max_model_len}",
         "--enable-lora",
-        f"--max-loras={settings.max_loras}",
-        f"--max-cpu-loras={max(settings.max_cpu_loras, settings.max_loras)}",
-        f"--max-lora-rank={_rank(settings.max_lora_rank)}",
+        f"--max-loras={sizes.max_loras}",
+        f"--max-cpu-loras={sizes.max_cpu_loras}",
+        f"--max-lora-rank={sizes.max_lora_rank}",
         "--enable-prompt-tokens-details",
         # A request may name an image by URL: only data: URLs stay possible.
         "--allowed-media-domains=none.invalid",
@@ -141,12 +153,11 @@ def _where_it_listens(settings: Settings, port: int) -> list[str]:
     ]
 
 
-def _machine_flags(settings: Settings, machine: Machine) -> list[str]:
+def _machine_flags(settings: Settings, machine: Machine, sizes: Sizes) -> list[str]:
     if machine.has_gpu:
-        return [
-            "--dtype=auto",
-            f"--gpu-memory-utilization={settings.gpu_memory_utilization}",
-        ]
+        flags = ["--dtype=auto", f"--gpu-memory-utilization={sizes.gpu_memory_utilization}"]
+        # Without it there is no telling vLLM to let go of the GPU.
+        return [*flags, "--enable-sleep-mode"] if settings.gpu_sharing == "time-slice" else flags
     # Where the CPU has no bfloat16 it is emulated, slower than float32.
     return [f"--dtype={'bfloat16' if machine.has_bf16 else 'float32'}"]
 
@@ -159,16 +170,6 @@ def _machine_env(settings: Settings, machine: Machine) -> dict[str, str]:
         "VLLM_CPU_KVCACHE_SPACE": str(settings.cpu_kv_cache_gib),
         "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, machine.cores)) if few else "auto",
     }
-
-
-def _rank(wanted: int) -> int:
-    """vLLM takes certain ranks only: the next one that is large enough."""
-    for rank in _VLLM_RANKS:
-        if rank >= wanted:
-            return rank
-    raise EngineConfigError(
-        f"FINETUNED_MAX_LORA_RANK is {wanted}; vLLM serves ranks up to {_VLLM_RANKS[-1]}"
-    )
 
 
 def _cpu_flags() -> set[str]:
@@ -187,11 +188,32 @@ def _cpu_flags() -> set[str]:
 def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -> None:
     """Become the engine of a base model. Raises EngineConfigError; else does not return."""
     settings = Settings()
-    model = Catalogue(settings.models_file).get(model_id)
+    catalogue = Catalogue(settings.models_file)
+    model = catalogue.get(model_id)
     if model is None:
         raise EngineConfigError(
             f"the catalogue {settings.models_file} has no model '{model_id}': add it with "
             "'finetuned-server models add'"
         )
-    command = engine_command(settings, model, port or settings.inference_port, extra=extra)
+    machine = Machine.detect()
+    highest = asyncio.run(highest_rank(settings, model_id))
+    facts = gather(model, catalogue.all(), has_gpu=machine.has_gpu, highest_rank=highest or 0)
+    command = engine_command(
+        settings, model, port or settings.inference_port, machine=machine, facts=facts, extra=extra
+    )
+    for reason in command.sizes.reasons:
+        sys.stderr.write(f"{model_id}: {reason}\n")
+    sys.stderr.flush()
     os.execve(command.argv[0], command.argv, command.environment(os.environ))  # noqa: S606
+
+
+async def highest_rank(settings: Settings, model_id: str) -> int | None:
+    """The highest rank among the base model's adapters; None where the store is away."""
+    url = settings.redis_url.get_secret_value()
+    redis = connect(url, retries=0, timeout_s=_STORE_PATIENCE_S)
+    try:
+        return await ranks.highest(redis, model_id)
+    except REDIS_ERRORS:
+        return None
+    finally:
+        await redis.aclose(close_connection_pool=True)

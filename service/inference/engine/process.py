@@ -54,7 +54,7 @@ def adapters() -> Adapters:
         cache,
         base_model=os.environ[MODEL_VARIABLE],
         base_path=Path(os.environ[MODEL_PATH_VARIABLE]),
-        max_rank=settings.max_lora_rank,
+        max_rank=settings.lora_rank_limit,
     )
 
 

@@ -90,9 +90,47 @@ def test_other_types_are_brought_together():
     torch.testing.assert_close(y, want, rtol=0.05, atol=0.2)
 
 
-def test_neighbours_need_no_sorting():
-    assert Plan.of([0, 0, 2, 2]).order is None
-    assert Plan.of([-1, 1, 1]) == Plan(((1, 1, 3),), None)
-    mixed = Plan.of([1, 0, 1, -1])
-    assert mixed.groups == ((0, 0, 1), (1, 1, 3))
-    assert mixed.order.tolist() == [1, 0, 2]
+def test_an_adapter_with_bad_numbers_among_large_groups_too():
+    slots = [0] * 20 + [1] * 20 + [2, -1]
+    y, x, a, b = tensors(len(slots), (8, 4))
+    want = expected(slots, y, x, a, b, 1.0, (8, 4))
+    b[1][1] = float("nan")
+    add(Plan.of(slots), y, x, a, b, 1.0, (8, 4))
+    others = [row for row, slot in enumerate(slots) if slot != 1]
+    torch.testing.assert_close(y[others], want[others])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_mix_of_prompts_and_single_tokens(seed):
+    """Long runs of one slot, as prompts are, between single rows in any order."""
+    random = torch.Generator().manual_seed(seed)
+
+    def number(most: int) -> int:
+        return int(torch.randint(most, (1,), generator=random))
+
+    slots = [
+        slot
+        for _ in range(1 + number(12))
+        for slot in [number(SLOTS + 1) - 1] * (1 + number(40) * number(2))
+    ]
+    widths = (8, 4, 4)
+    y, x, a, b = tensors(len(slots), widths)
+    want = expected(slots, y, x, a, b, 0.5, widths)
+    add(Plan.of(slots), y, x, a, b, 0.5, widths)
+    torch.testing.assert_close(y, want)
+
+
+def test_few_rows_of_several_slots_go_together_and_many_rows_alone():
+    plan = Plan.of([1, 0, 1, -1])
+    assert plan.groups == ()
+    assert plan.together.rows.tolist() == [0, 1, 2]
+    assert Plan.of([1, 0]).together.rows is None
+    mixed = Plan.of([0] * 40 + [1, 2])
+    assert [(g.slot, g.rows) for g in mixed.groups] == [(0, slice(0, 40))]
+    assert mixed.together.slots == 2
+
+
+def test_slots_far_apart_are_not_computed_together():
+    plan = Plan.of([0, 7])
+    assert plan.together is None
+    assert [g.slot for g in plan.groups] == [0, 7]

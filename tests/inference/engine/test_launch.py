@@ -82,7 +82,18 @@ def test_on_a_gpu(settings):
     engine = command(settings, GPU, gpu_memory_utilization=0.5)
     assert "--gpu-memory-utilization=0.5" in engine.argv
     assert "--dtype=auto" in engine.argv
+    assert "--enable-sleep-mode" not in engine.argv
     assert not any(name.startswith("VLLM_CPU") for name in engine.env)
+
+
+def test_on_a_gpu_in_turns_with_trainings_it_can_sleep(settings):
+    assert "--enable-sleep-mode" in command(settings, GPU, gpu_sharing="time-slice").argv
+    assert "--enable-sleep-mode" not in command(settings, CPU, gpu_sharing="time-slice").argv
+
+
+def test_the_guard_checks_with_the_engines_rank(settings):
+    engine = command(settings, max_lora_rank=9)
+    assert engine.env["FINETUNED_MAX_LORA_RANK"] == "16"
 
 
 @pytest.mark.parametrize(("wanted", "given"), [(1, 1), (8, 8), (9, 16), (48, 64), (512, 512)])

@@ -1,0 +1,143 @@
+"""Throughput of many adapters mixed, of one adapter, and of the base model, on one engine.
+
+    python -m bench.engine.multi_lora [--adapters 8] [--rank 16] [--rounds 3] [--tokens 48]
+
+One vLLM on this machine's CPU or GPU, its slots fit all adapters. The three loads take turns
+and the best round of each counts, since the machine may have other work; tokens a second of
+the engine's own CPU time are told too, which other work changes less. The target: mixed
+adapters at 0.9 of one adapter or more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+
+import aiohttp
+import psutil
+from pydantic import SecretStr
+
+from bench.engine.base_model import base_model
+from service.config import Settings
+from tests.inference.engine.support import (
+    ALL_LINEAR,
+    BASE,
+    ENGINE_KEY,
+    Engine,
+    catalogued,
+    headers,
+    name_of,
+    register,
+    valkey,
+    write_adapter,
+)
+
+PROMPT = "Tell me about the history of the city, its people, its trade and its weather. "
+
+
+async def ask(http: aiohttp.ClientSession, model: str, tokens: int, nonce: int) -> int:
+    """One answer; its number of tokens."""
+    body = {
+        "model": model,
+        "prompt": f"{nonce} {PROMPT}",
+        "max_tokens": tokens,
+        "temperature": 0,
+        "ignore_eos": True,
+    }
+    adapter = None if model == BASE else model
+    async with http.post("/v1/completions", json=body, headers=headers(adapter)) as answer:
+        told = await answer.json()
+        assert answer.status == 200, told
+        return told["usage"]["completion_tokens"]
+
+
+async def load(
+    http: aiohttp.ClientSession, engine: int, models: list[str], tokens: int, start: int
+) -> tuple[float, float]:
+    """Tokens a second, and a CPU second; one request at once for each model, three times over."""
+    began, cpu_began = time.perf_counter(), cpu_seconds(engine)
+
+    async def client(place: int, model: str) -> int:
+        return sum([await ask(http, model, tokens, start + 100 * i + place) for i in range(3)])
+
+    made = sum(await asyncio.gather(*(client(i, m) for i, m in enumerate(models))))
+    return made / (time.perf_counter() - began), made / (cpu_seconds(engine) - cpu_began)
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process and all below it have used."""
+    top = psutil.Process(pid)
+    times = [p.cpu_times() for p in (top, *top.children(recursive=True))]
+    return sum(t.user + t.system for t in times)
+
+
+async def measure(
+    url: str, engine: int, names: list[str], rounds: int, tokens: int
+) -> dict[str, tuple[float, float]]:
+    """The best of the rounds for each load."""
+    n = len(names)
+    loads = {"base": [BASE] * n, "one adapter": [names[0]] * n, f"{n} mixed": names}
+    best = dict.fromkeys(loads, (0.0, 0.0))
+    timeout = aiohttp.ClientTimeout(total=600)
+    async with aiohttp.ClientSession(base_url=url, timeout=timeout) as http:
+        for models in loads.values():  # load and compile
+            await asyncio.gather(*(ask(http, m, 4, 9999) for m in models))
+        for turn in range(rounds):
+            for what, models in loads.items():
+                told = await load(http, engine, models, tokens, 1000 * turn)
+                print(f"round {turn + 1}  {what:<12} {line(told)}", flush=True)
+                best[what] = (max(best[what][0], told[0]), max(best[what][1], told[1]))
+    return best
+
+
+def line(told: tuple[float, float]) -> str:
+    """The two figures in words."""
+    return f"{told[0]:7.1f} tok/s {told[1]:7.1f} tok/CPU-s"
+
+
+def main() -> None:
+    """Run the bench."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--adapters", type=int, default=8)
+    options.add_argument("--slots", type=int, help="max_loras; as many as adapters, if not given")
+    options.add_argument("--rank", type=int, default=16)
+    options.add_argument("--max-rank", type=int, help="max_lora_rank; the rank, if not given")
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--tokens", type=int, default=48)
+    asked = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder, valkey() as redis_url:
+        root = Path(folder)
+        settings = Settings(
+            redis_url=SecretStr(redis_url),
+            storage_url=(root / "storage").as_uri(),
+            data_dir=root,
+            models_file=root / "models.yaml",
+            upstream_api_key=SecretStr(ENGINE_KEY),
+            max_loras=asked.slots or asked.adapters,
+            max_lora_rank=asked.max_rank or asked.rank,
+            max_model_len=1024,
+        )
+        base = base_model()
+        entry = catalogued(settings, base)
+        folders = {}
+        for seed in range(asked.adapters):
+            target = root / "made" / f"a{seed:04}"
+            write_adapter(target, base, seed=seed, rank=asked.rank, modules=ALL_LINEAR)
+            folders[name_of(target.name)] = target
+        asyncio.run(register(settings, folders))
+        env = {"FINETUNED_MAX_LORA_RANK": str(settings.max_lora_rank)}
+        with Engine(settings, entry, root / "engine.log", env=env) as engine:
+            best = asyncio.run(
+                measure(engine.url, engine.pid, [*folders], asked.rounds, asked.tokens)
+            )
+    one = best["one adapter"]
+    for what, told in best.items():
+        wall, cpu = (mine / its for mine, its in zip(told, one, strict=True))
+        print(f"{what:<12} {line(told)}   of one adapter: {wall:.2f}, by CPU time {cpu:.2f}")
+
+
+if __name__ == "__main__":
+    main()

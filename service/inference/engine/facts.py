@@ -1,0 +1,64 @@
+"""What an engine's sizes are derived from, read from the machine and a base model's folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from service.inference.engine.sizing import BaseFacts, Facts
+from service.models.catalogue import BaseModelEntry
+from service.training.model_shape import ModelShape, UnknownShape
+from service.worker.capacity import measure, memory_bytes
+
+_SERVED_WEIGHT_BYTES = 2  # engines serve in 16 bits what is not quantised
+
+
+def base_facts(entry: BaseModelEntry) -> BaseFacts:
+    """What the base model's folder tells; what it does not tell stays open."""
+    try:
+        shape = ModelShape.read(entry.path)
+    except UnknownShape:
+        return BaseFacts(entry.id, weights_bytes(entry), entry.context_length)
+    return BaseFacts(
+        id=entry.id,
+        weights_bytes=weights_bytes(entry),
+        context_length=entry.context_length,
+        kv_bytes_per_token=2 * shape.layers * shape.kv_width * _SERVED_WEIGHT_BYTES,
+        adapter_bytes_per_rank=_SERVED_WEIGHT_BYTES
+        * sum(linear.inputs + linear.outputs for linear in shape.linears),
+    )
+
+
+def weights_bytes(entry: BaseModelEntry) -> int:
+    """What the weights take in an engine; 0 where neither catalogue nor folder tells."""
+    on_disk = sum(file.stat().st_size for file in entry.path.glob("*.safetensors"))
+    if entry.parameters is None or _is_quantized(entry.path):
+        return on_disk
+    return entry.parameters * _SERVED_WEIGHT_BYTES
+
+
+def gather(
+    entry: BaseModelEntry,
+    served: Iterable[BaseModelEntry],
+    *,
+    has_gpu: bool | None = None,
+    highest_rank: int = 0,
+) -> Facts:
+    """The facts of an engine on this machine, beside the engines of `served`."""
+    machine = measure()
+    return Facts(
+        base=base_facts(entry),
+        memory_bytes=memory_bytes(),
+        has_gpu=machine.device == "cuda" if has_gpu is None else has_gpu,
+        gpu_bytes=machine.memory_bytes if machine.device == "cuda" else None,
+        served_bytes=sum(weights_bytes(e) for e in served if e.served),
+        highest_rank=highest_rank,
+    )
+
+
+def _is_quantized(folder: Path) -> bool:
+    try:
+        return "quantization_config" in json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False

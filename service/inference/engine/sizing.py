@@ -1,0 +1,249 @@
+"""How large an engine is made: slots, ranks, context and memory, with the reasons in words.
+
+Pure: from settings and facts of the machine and the base model to numbers. What the operator
+set wins; only the rest is derived. The worker takes the trainer's part of a shared GPU from
+here too, so that both parts add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.config import GIB, MIB, Settings
+
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""vLLM takes these for --max-lora-rank."""
+
+# Of a GPU: what engine and trainer may take together, and an engine that is alone. The rest
+# is the driver's, CUDA graphs' and other programs'.
+_BOTH, _ALONE = 0.90, 0.85
+# An engine beside a trainer: half of what both may take, more where the base model needs it.
+_LEAST_SHARE, _MOST_SHARE = 0.45, 0.65
+# Beside its weights an engine needs buffers and activations; and a cache worth having.
+_OVERHEAD, _WORKING_BYTES, _CACHE_BYTES = 1.1, int(1.5 * GIB), 2 * GIB
+# Adapters in slots take cache from requests: at most this part of what the weights leave.
+_SLOTS_SHARE = 0.3
+_MOST_SLOTS_GPU, _SLOTS_CPU = 16, 8
+# Adapters in memory are read from disk once: this part of the machine's memory.
+_KEPT_SHARE, _MOST_KEPT, _KEPT_CPU = 0.1, 256, 32
+_LENGTH_STEP = 256
+
+
+class SizingError(Exception):
+    """What was asked for cannot be; the message says how to mend it."""
+
+
+@dataclass(frozen=True)
+class BaseFacts:
+    """A base model. What its folder does not tell is None."""
+
+    id: str
+    weights_bytes: int
+    context_length: int
+    kv_bytes_per_token: int | None = None
+    adapter_bytes_per_rank: int | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What sizes are derived from."""
+
+    base: BaseFacts
+    memory_bytes: int
+    has_gpu: bool = False
+    gpu_bytes: int | None = None
+    """Of one GPU; None where nothing tells it."""
+    served_bytes: int = 0
+    """Weights of all base models that are served on this machine, this one's too."""
+    highest_rank: int = 0
+    """Of the adapters that exist."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the engine is started with."""
+
+    max_loras: int
+    max_cpu_loras: int
+    max_lora_rank: int
+    max_model_len: int
+    gpu_memory_utilization: float | None
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Choice:
+    value: int
+    why: str
+
+
+def size(settings: Settings, facts: Facts) -> Sizes:
+    """The sizes of an engine. Raises SizingError for a rank that vLLM does not take."""
+    share = engine_share(settings, facts) if facts.has_gpu else None
+    rank = _rank(settings, facts)
+    slots = _slots(settings, facts, rank.value, share)
+    kept = _kept(settings, facts, rank.value, slots.value)
+    length = _length(settings, facts, rank.value, slots.value, share)
+    reasons = [
+        f"max_lora_rank {rank.value}: {rank.why}",
+        f"max_loras {slots.value}: {slots.why}",
+        f"max_cpu_loras {kept.value}: {kept.why}",
+        f"context {length.value:,} tokens: {length.why}",
+    ]
+    if share is not None:
+        reasons.append(f"gpu_memory_utilization {share:.2f}: {_why_share(settings, facts)}")
+    return Sizes(
+        max_loras=slots.value,
+        max_cpu_loras=kept.value,
+        max_lora_rank=rank.value,
+        max_model_len=length.value,
+        gpu_memory_utilization=share,
+        reasons=tuple(reasons),
+    )
+
+
+def engine_share(settings: Settings, facts: Facts) -> float:
+    """The part of the GPU's memory that this engine may take."""
+    if settings.gpu_memory_utilization is not None:
+        return settings.gpu_memory_utilization
+    if settings.gpu_sharing == "separate":
+        return _ALONE
+    served = max(facts.served_bytes, facts.base.weights_bytes, 1)
+    whole = _engines_share(settings, facts.gpu_bytes, served)
+    # Down, so that what several engines take does not add up to more than the whole.
+    return max(int(whole * facts.base.weights_bytes / served * 100) / 100, 0.01)
+
+
+def _engines_share(settings: Settings, gpu_bytes: int | None, served_bytes: int) -> float:
+    """The part of a GPU that all engines on it may take together."""
+    if settings.gpu_sharing == "time-slice":
+        return _ALONE
+    if gpu_bytes is None:
+        return _LEAST_SHARE
+    need = (served_bytes * _OVERHEAD + _WORKING_BYTES + _CACHE_BYTES) / gpu_bytes
+    return round(min(max(need, _LEAST_SHARE), _MOST_SHARE), 2)
+
+
+def trainer_budget(
+    settings: Settings, gpu_bytes: int | None, served_bytes: Sequence[int]
+) -> int | None:
+    """Bytes of a GPU that a training may take; None for all of it.
+
+    `served_bytes` are the weights of the base models whose engines share the GPU.
+    """
+    if settings.trainer_memory_bytes is not None:
+        return settings.trainer_memory_bytes
+    if gpu_bytes is None or not served_bytes or settings.gpu_sharing == "separate":
+        return None
+    if settings.gpu_sharing == "time-slice":
+        return int(_ALONE * gpu_bytes)
+    if settings.gpu_memory_utilization is not None:
+        engines = settings.gpu_memory_utilization * len(served_bytes)
+    else:
+        engines = _engines_share(settings, gpu_bytes, sum(served_bytes))
+    return max(int((_BOTH - engines) * gpu_bytes), 1)
+
+
+def served_rank(wanted: int) -> int:
+    """The next rank that vLLM takes. Raises SizingError."""
+    for rank in RANKS:
+        if rank >= wanted:
+            return rank
+    raise SizingError(f"FINETUNED_MAX_LORA_RANK is {wanted}; vLLM serves ranks up to {RANKS[-1]}")
+
+
+def _rank(settings: Settings, facts: Facts) -> _Choice:
+    if settings.max_lora_rank is not None:
+        return _Choice(served_rank(settings.max_lora_rank), "as set")
+    limit = settings.lora_rank_limit
+    if facts.highest_rank > limit:
+        why = f"there is an adapter of rank {facts.highest_rank}"
+        return _Choice(served_rank(facts.highest_rank), why)
+    return _Choice(served_rank(limit), f"jobs may ask for ranks up to {limit}")
+
+
+def _slots(settings: Settings, facts: Facts, rank: int, share: float | None) -> _Choice:
+    if settings.max_loras is not None:
+        return _Choice(settings.max_loras, "as set")
+    slot_bytes = _adapter_bytes(facts, rank)
+    if share is None:
+        room = int(facts.memory_bytes * _KEPT_SHARE)
+        most, where = _SLOTS_CPU, f"on a CPU with {_gib(facts.memory_bytes)}"
+    elif facts.gpu_bytes is None:
+        return _Choice(_SLOTS_CPU, "the GPU does not tell its memory")
+    else:
+        room = int(_room(facts, share) * _SLOTS_SHARE)
+        base = f"base {_gib(facts.base.weights_bytes)}"
+        most, where = _MOST_SLOTS_GPU, f"{_gib(facts.gpu_bytes)} GPU, {base}"
+    if slot_bytes is None:
+        return _Choice(min(most, 4), f"{where}; the base model's layers are not known")
+    fitting = max(1, min(most, room // slot_bytes))
+    slots = 1 << (fitting.bit_length() - 1)
+    return _Choice(slots, f"{where}, {_mib(slot_bytes)} a slot of rank {rank}")
+
+
+def _kept(settings: Settings, facts: Facts, rank: int, slots: int) -> _Choice:
+    if settings.max_cpu_loras is not None:
+        if settings.max_cpu_loras < slots:
+            return _Choice(slots, f"{settings.max_cpu_loras} were set, and max_loras is more")
+        return _Choice(settings.max_cpu_loras, "as set")
+    adapter_bytes = _adapter_bytes(facts, rank)
+    most = _MOST_KEPT if facts.has_gpu else _KEPT_CPU
+    if adapter_bytes is None:
+        return _Choice(max(slots, _KEPT_CPU), "the base model's layers are not known")
+    room = int(facts.memory_bytes * _KEPT_SHARE)
+    kept = max(slots, min(most, room // adapter_bytes))
+    return _Choice(kept, f"{_mib(adapter_bytes)} each at most, {_gib(facts.memory_bytes)} memory")
+
+
+def _length(
+    settings: Settings, facts: Facts, rank: int, slots: int, share: float | None
+) -> _Choice:
+    own = facts.base.context_length
+    if settings.max_model_len is not None:
+        why = "as set" if settings.max_model_len <= own else "the base model's own; more was set"
+        return _Choice(min(settings.max_model_len, own), why)
+    per_token = facts.base.kv_bytes_per_token
+    if per_token is None or (share is not None and facts.gpu_bytes is None):
+        return _Choice(own, "the base model's own")
+    if share is None:
+        cache = settings.cpu_kv_cache_gib * GIB
+    else:
+        cache = _room(facts, share) - slots * (_adapter_bytes(facts, rank) or 0)
+    fitting = max(cache // per_token // _LENGTH_STEP, 1) * _LENGTH_STEP
+    if fitting >= own:
+        return _Choice(own, f"the base model's own; a cache of {_gib(cache)} holds {fitting:,}")
+    return _Choice(fitting, f"what a cache of {_gib(max(cache, 0))} holds, of the model's {own:,}")
+
+
+def _why_share(settings: Settings, facts: Facts) -> str:
+    if settings.gpu_memory_utilization is not None:
+        return "as set"
+    if settings.gpu_sharing == "separate":
+        return "the engine has the GPU for itself"
+    if settings.gpu_sharing == "time-slice":
+        return "the engine sleeps while a job trains"
+    if facts.gpu_bytes is None:
+        return "the GPU is shared with trainings, and does not tell its memory"
+    budget = trainer_budget(settings, facts.gpu_bytes, [facts.served_bytes]) or 0
+    return f"{_gib(facts.gpu_bytes)} GPU shared with trainings, which may take {_gib(budget)}"
+
+
+def _room(facts: Facts, share: float) -> int:
+    """Of the engine's part of the GPU, what weights and working memory leave."""
+    whole = int((facts.gpu_bytes or 0) * share)
+    return max(whole - int(facts.base.weights_bytes * _OVERHEAD) - _WORKING_BYTES, 0)
+
+
+def _adapter_bytes(facts: Facts, rank: int) -> int | None:
+    per_rank = facts.base.adapter_bytes_per_rank
+    return None if per_rank is None else per_rank * rank
+
+
+def _gib(count: int) -> str:
+    return f"{count / GIB:.1f} GiB"
+
+
+def _mib(count: int) -> str:
+    return f"{count / MIB:.0f} MiB"

@@ -1,0 +1,31 @@
+"""The highest LoRA rank among a base model's adapters, which its engine must have room for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from arq.connections import ArqRedis
+from redis.asyncio.client import Pipeline
+
+from service.core.records import PREFIX
+from service.models.adapter_check import CONFIG
+
+_HIGHEST = f"{PREFIX}:highest-lora-rank"  # sorted set: base model by rank
+
+
+def rank_of(adapter: Path) -> int:
+    """The highest rank in an adapter's folder, which has been checked before."""
+    config = json.loads((adapter / CONFIG).read_text("utf-8"))
+    return int(max([config["r"], *(config.get("rank_pattern") or {}).values()]))
+
+
+def note(pipe: Pipeline, base_model: str, rank: int) -> None:
+    """Add to a transaction that an adapter of this rank is there. It is kept when it goes."""
+    pipe.zadd(_HIGHEST, {base_model: rank}, gt=True)
+
+
+async def highest(redis: ArqRedis, base_model: str) -> int:
+    """The highest rank that was ever noted for the base model; 0 for none."""
+    score = await redis.zscore(_HIGHEST, base_model)
+    return int(score or 0)

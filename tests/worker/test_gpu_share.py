@@ -1,0 +1,43 @@
+"""A worker plans for what the engines on its GPU leave."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.config import GIB, Settings
+from service.core.workers import Capacity
+from service.models.catalogue import BaseModelEntry, Catalogue
+from service.worker.gpu_share import with_budget, within_budget
+
+GPU = Capacity(device="cuda", device_name="H", gpus=1, memory_bytes=24 * GIB)
+CPU = Capacity(device="cpu", device_name="C", gpus=0, memory_bytes=24 * GIB)
+
+
+@pytest.fixture
+def catalogue(tmp_path) -> Catalogue:
+    catalogue = Catalogue(tmp_path / "models.yaml")
+    for name, served in (("one", True), ("two", False)):
+        catalogue.add(
+            BaseModelEntry(
+                id=name,
+                path=tmp_path / name,
+                license="mit",
+                context_length=2048,
+                parameters=1_000_000_000,
+                served=served,
+            )
+        )
+    return catalogue
+
+
+def test_a_shared_gpu_is_planned_for_in_part(catalogue):
+    settings = with_budget(Settings(gpu_sharing="share"), catalogue, GPU)
+    assert settings.trainer_memory_bytes == int((0.90 - 0.45) * 24 * GIB)
+    assert within_budget(GPU, settings).memory_bytes == settings.trainer_memory_bytes
+
+
+def test_a_gpu_of_ones_own_and_a_cpu_are_planned_for_whole(catalogue):
+    for machine, sharing in ((GPU, "separate"), (CPU, "share")):
+        settings = with_budget(Settings(gpu_sharing=sharing), catalogue, machine)
+        assert settings.trainer_memory_bytes is None
+        assert within_budget(machine, settings) == machine
