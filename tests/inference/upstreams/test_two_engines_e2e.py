@@ -1,0 +1,301 @@
+"""Two real vLLM engines behind one gateway: adapters stay; one dies under load and returns."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+from pydantic import SecretStr
+
+from service.config import Settings
+from service.core.redis import connect
+from service.inference.upstreams import Timeouts
+from service.inference.upstreams.balancer import Balancer
+from service.models.catalogue import Catalogue
+from service.models.registry import ModelRegistry
+from tests.inference.engine.support import (
+    BASE,
+    ENGINE_KEY,
+    Engine,
+    catalogued,
+    name_of,
+    register,
+    write_adapter,
+)
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+ADAPTERS_EACH = 3
+# Far more than an answer takes, so that a request which hangs fails the test.
+PATIENCE_S = 120.0
+
+
+@dataclass
+class Site:
+    """What two engines share, and which of them is each adapter's own."""
+
+    settings: Settings
+    engines: tuple[Engine, Engine]
+    homes: dict[str, Engine]
+
+    def adapters_of(self, engine: Engine) -> set[str]:
+        return {adapter for adapter, home in self.homes.items() if home is engine}
+
+    def fetched_by(self, engine: Engine) -> int:
+        """How many adapters this engine has brought from storage."""
+        folder = self.settings.adapter_cache / f"engine-{engine.port}"
+        return sum(path.is_dir() for path in folder.iterdir())
+
+
+@dataclass
+class Asked:
+    """One request and how it ended."""
+
+    model: str
+    began_at: float
+    status: int
+    code: str | None
+    said: str
+
+
+@dataclass
+class _Address:
+    url: str
+    in_flight: int = 0
+
+
+@pytest.fixture(scope="module")
+def site(demo_model_path, redis_url, tmp_path_factory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    settings = Settings(
+        redis_url=SecretStr(urlsplit(redis_url)._replace(path="/2").geturl()),
+        storage_url=f"file://{folder}/storage",
+        data_dir=folder,
+        models_file=folder / "models.yaml",
+        upstream_api_key=SecretStr(ENGINE_KEY),
+        max_loras=4,
+        max_cpu_loras=8,
+        max_lora_rank=8,
+        max_model_len=1024,
+        lookup_cache_s=0.1,
+    )
+    model = catalogued(settings, demo_model_path)
+    cores = sorted(os.sched_getaffinity(0))
+    engines = tuple(
+        # A core each: the threads of two engines on the same cores wait for one another.
+        Engine(
+            settings,
+            model,
+            folder / f"engine-{i}.log",
+            env={"VLLM_CPU_OMP_THREADS_BIND": str(cores[i % len(cores)])},
+            port=port,
+        )
+        for i, port in enumerate(_free_ports(2))
+    )
+    homes = _names_with_homes(engines)
+    asyncio.run(_fill(settings, homes, folder, demo_model_path))
+    with ExitStack() as running, ThreadPoolExecutor(2) as starting:
+        for engine in starting.map(lambda e: e.__enter__(), engines):
+            running.callback(engine.stop)
+        yield Site(settings, engines, homes)
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        listeners = [
+            held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+        ]
+        return [listener.getsockname()[1] for listener in listeners]
+
+
+def _names_with_homes(engines) -> dict[str, Engine]:
+    """Adapter names of which each engine is the own one of equally many."""
+    by_url = {engine.url: engine for engine in engines}
+    balancer = Balancer([(_Address(url), 1.0) for url in by_url], load_factor=1.25, spill_above=8)
+    homes: dict[str, Engine] = {}
+    count: defaultdict[str, int] = defaultdict(int)
+    for i in range(1000):
+        url = balancer.for_adapter(name_of(f"a{i}"))[0].url
+        if count[url] < ADAPTERS_EACH:
+            count[url] += 1
+            homes[name_of(f"a{i}")] = by_url[url]
+    assert [count[url] for url in by_url] == [ADAPTERS_EACH] * len(by_url)
+    return homes
+
+
+async def _fill(settings: Settings, names, folder: Path, base: Path) -> None:
+    redis = connect(settings.redis_url.get_secret_value())
+    await redis.flushdb()
+    await redis.aclose(close_connection_pool=True)
+    folders = {name: folder / "made" / str(i) for i, name in enumerate(names)}
+    for seed, made in enumerate(folders.values()):
+        write_adapter(made, base, seed=seed, rank=8, strength=0.5)
+    await register(settings, folders)
+
+
+@pytest.fixture
+async def client(site, gateway):
+    redis = connect(site.settings.redis_url.get_secret_value())
+    models = ModelRegistry(redis, Catalogue(site.settings.models_file), cache_s=0.0)
+    patient = Timeouts(connect_s=10, first_byte_s=PATIENCE_S, between_chunks_s=PATIENCE_S)
+    urls = [engine.url for engine in site.engines]
+    yield await gateway(urls, base=BASE, models=models, timeouts=patient)
+    await redis.aclose(close_connection_pool=True)
+
+
+async def ask(client, model: str, *, stream: bool = False) -> Asked:
+    body = {"model": model, "messages": QUESTION, "max_tokens": 10, "temperature": 0}
+    began_at = time.monotonic()
+    async with asyncio.timeout(PATIENCE_S):
+        async with client.post(json={**body, "stream": stream}) as response:
+            if response.content_type == "text/event-stream":
+                return _streamed(model, began_at, response.status, await response.read())
+            answer = await response.json()
+    if response.status != 200:
+        return Asked(model, began_at, response.status, answer["error"]["code"], "")
+    assert answer["model"] == model
+    return Asked(model, began_at, 200, None, answer["choices"][0]["message"]["content"])
+
+
+def _streamed(model: str, began_at: float, status: int, text: bytes) -> Asked:
+    events = [line.removeprefix(b"data: ") for line in text.split(b"\n") if line.strip()]
+    if events[-1] != b"[DONE]":
+        code = json.loads(events[-1])["error"]["code"]
+        return Asked(model, began_at, status, code, "")
+    chunks = [json.loads(event) for event in events[:-1]]
+    assert {chunk["model"] for chunk in chunks} == {model}
+    said = "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"])
+    return Asked(model, began_at, status, None, said)
+
+
+async def served_by(client, engine: Engine) -> int:
+    """How many requests the engine has answered since it started."""
+    async with client.session.get(engine.url + "/metrics") as response:
+        text = await response.text()
+    lines = [x for x in text.splitlines() if x.startswith("vllm:request_success_total{")]
+    return round(sum(float(line.rsplit(" ", 1)[1]) for line in lines))
+
+
+def no_model_spoke_for_another(asked: list[Asked]) -> None:
+    said = defaultdict(set)
+    for one in asked:
+        if one.code is None:
+            said[one.model].add(one.said)
+    models = list(said)
+    for i, model in enumerate(models):
+        for other in models[i + 1 :]:
+            assert said[model].isdisjoint(said[other]), (model, other)
+
+
+async def until_both_serve(client) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while (text := _replicas("serving")) != 2.0:
+            assert text is not None
+            await asyncio.sleep(0.2)
+    assert await client.upstreams.ready() == {BASE: True}
+
+
+def _replicas(state: str) -> float | None:
+    from prometheus_client import REGISTRY
+
+    return REGISTRY.get_sample_value(
+        "finetuned_engine_replicas", {"base_model": BASE, "state": state}
+    )
+
+
+async def test_each_adapter_stays_on_its_engine(site, client):
+    await until_both_serve(client)
+    asked = []
+    for i in range(4):
+        asked += await asyncio.gather(
+            *(ask(client, name, stream=bool(i % 2)) for name in site.homes)
+        )
+    assert {(one.status, one.code) for one in asked} == {(200, None)}
+    no_model_spoke_for_another(asked)
+    for engine in site.engines:
+        assert site.fetched_by(engine) == ADAPTERS_EACH
+        assert await served_by(client, engine) == 4 * ADAPTERS_EACH
+
+
+async def test_a_killed_engine_takes_only_what_was_sent_to_it(site, client):
+    await until_both_serve(client)
+    doomed, other = site.engines
+    asked: list[Asked] = []
+    stopping = asyncio.Event()
+
+    async def load(model: str, stream: bool) -> None:
+        while not stopping.is_set():
+            asked.append(await ask(client, model, stream=stream))
+
+    models = [*site.homes, BASE]
+    callers = [asyncio.create_task(load(m, s)) for m in models for s in (False, True)]
+    await asyncio.sleep(6)
+    before = len(asked)
+    assert {one.code for one in asked} == {None}
+
+    killed_at = time.monotonic()
+    family = psutil.Process(doomed.process.pid).children(recursive=True)
+    os.killpg(doomed.process.pid, signal.SIGKILL)
+    await asyncio.to_thread(doomed.process.wait)
+    await asyncio.to_thread(psutil.wait_procs, family, 20)
+    gone_at = time.monotonic()
+
+    await asyncio.sleep(8)
+    stopping.set()
+    await asyncio.gather(*callers)
+
+    failed = [one for one in asked if one.code is not None]
+    print(
+        f"{len(asked)} requests, {before} before the kill, {len(failed)} lost; the engine took "
+        f"{gone_at - killed_at:.2f} s to go"
+    )
+    assert failed, "nothing was in flight on the killed engine: the test has shown nothing"
+    assert {one.code for one in failed} == {"engine_lost"}
+    assert {one.status for one in failed} <= {503, 200}  # 200: a stream that had begun
+    # Each caller loses at most the one request that it had there.
+    assert len(failed) <= len(callers)
+    assert max(one.began_at for one in failed) < gone_at
+    after = [one for one in asked if one.began_at > gone_at]
+    assert {one.model for one in after} == set(models)
+    assert {one.code for one in after} == {None}
+    no_model_spoke_for_another(asked)
+    assert site.fetched_by(other) == 2 * ADAPTERS_EACH
+
+
+async def test_without_it_everything_is_answered(site, client):
+    """By a gateway that is new and has seen neither."""
+    asked = await asyncio.gather(*(ask(client, name) for name in [*site.homes, BASE] * 2))
+    assert {(one.status, one.code) for one in asked} == {(200, None)}
+    assert _replicas("starting") == 1.0
+
+
+async def test_a_restarted_engine_gets_its_adapters_again(site, client):
+    returned, other = site.engines
+    await asyncio.gather(*(ask(client, name) for name in site.homes))
+    asking: list[Asked] = []
+    with ThreadPoolExecutor(1) as thread:
+        start = asyncio.get_running_loop().run_in_executor(thread, returned.__enter__)
+        while not start.done():  # with traffic on the other all the while
+            asking += await asyncio.gather(*(ask(client, name) for name in site.homes))
+        await start
+    await until_both_serve(client)
+    counts = [await served_by(client, engine) for engine in site.engines]
+    models = [*site.homes, *site.adapters_of(returned)]
+    asking += await asyncio.gather(*(ask(client, name) for name in models))
+    assert {(one.status, one.code) for one in asking} == {(200, None)}
+    assert await served_by(client, returned) - counts[0] == 2 * ADAPTERS_EACH
+    assert await served_by(client, other) - counts[1] == ADAPTERS_EACH
