@@ -9,6 +9,10 @@ from service.inference.upstreams.client import Answer as EngineAnswer
 from service.inference.upstreams.health import Fault
 from service.inference.upstreams.replicas import Replica, Replicas
 
+# The guard's own codes (engine/guard.py): the adapter is damaged, or storage is away. Another
+# replica would fare no better, and those of its adapters that it has still answer.
+_OF_THE_ADAPTER = (b'"adapter_broken"', b'"adapter_unavailable"')
+
 
 def fault_of(error: ApiError) -> Fault:
     """What the replica did wrong, by the error that the caller is told."""
@@ -20,7 +24,16 @@ def fault_of(error: ApiError) -> Fault:
 class Answer:
     """An answer whose status is known and whose body is still to come. Close it."""
 
-    __slots__ = ("_adapter", "_answer", "_closed", "_replica", "_replicas", "_term", "status")
+    __slots__ = (
+        "_adapter",
+        "_answer",
+        "_closed",
+        "_replica",
+        "_replicas",
+        "_term",
+        "_told",
+        "status",
+    )
 
     def __init__(
         self,
@@ -35,10 +48,8 @@ class Answer:
         self._replica = replica
         self._term = term
         self._adapter = adapter
-        self._closed = False
+        self._closed = self._told = False
         self.status = answer.status
-        if self.status >= 500:
-            self._failed(Fault.ERRORS)
 
     @property
     def headers(self) -> Mapping[bytes, bytes]:
@@ -64,10 +75,13 @@ class Answer:
     async def read_all(self, limit_bytes: int) -> bytes:
         """The body up to a limit, for answers that are errors."""
         try:
-            return await self._answer.read_all(limit_bytes)
+            body = await self._answer.read_all(limit_bytes)
         except ApiError as e:
             self._failed(fault_of(e))
             raise
+        if self.status >= 500 and any(code in body for code in _OF_THE_ADAPTER):
+            self._told = True
+        return body
 
     def close(self) -> None:
         """End it; unless every byte has been read the connection goes, and vLLM stops."""
@@ -75,10 +89,14 @@ class Answer:
             return
         self._closed = True
         # An answer that the caller left in the middle says nothing about the engine.
-        if self.status < 500 and self._answer.ended:
+        if self.status >= 500:
+            self._failed(Fault.ERRORS)
+        elif self._answer.ended:
             self._replicas.succeeded(self._replica, self._term)
         self._answer.close()
         self._replicas.release(self._replica)
 
     def _failed(self, fault: Fault) -> None:
-        self._replicas.failed(self._replica, self._term, fault, self._adapter)
+        if not self._told:
+            self._told = True
+            self._replicas.failed(self._replica, self._term, fault, self._adapter)

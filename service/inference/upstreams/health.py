@@ -67,6 +67,11 @@ class Health:
             self._state = State.SERVING
         return self._state
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the last that was seen of it was a failure."""
+        return bool(self._failures or self._failed_probes)
+
     def weight(self, now: float) -> float:
         """The share that it gets: 0 if none, 1 if the whole."""
         state = self.state(now)

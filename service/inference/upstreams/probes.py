@@ -40,9 +40,9 @@ class Probes:
                 task.add_done_callback(_tell)
                 self._tasks[replica] = task
 
-    async def once(self) -> None:
+    async def any_healthy(self) -> bool:
         """Probe all now."""
-        await asyncio.gather(*(self._probe(replica) for replica in self._replicas.members))
+        return any(await asyncio.gather(*map(self._probe, self._replicas.members)))
 
     async def close(self) -> None:
         """Stop, and wait until none runs."""
@@ -59,8 +59,10 @@ class Probes:
             # Many api processes shall not ask an engine in the same moment.
             await asyncio.sleep(self._every_s * random.uniform(0.8, 1.2))  # noqa: S311
 
-    async def _probe(self, replica: Replica) -> None:
-        self._replicas.probed(replica, await self._is_healthy(replica.url))
+    async def _probe(self, replica: Replica) -> bool:
+        healthy = await self._is_healthy(replica.url)
+        self._replicas.probed(replica, healthy)
+        return healthy
 
 
 def _tell(task: asyncio.Task[None]) -> None:

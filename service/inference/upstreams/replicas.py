@@ -52,9 +52,9 @@ class Replicas:
         return list(self._members.values())
 
     @property
-    def any_usable(self) -> bool:
-        """Whether one has shown that it serves."""
-        return bool(self._usable)
+    def any_well(self) -> bool:
+        """Whether one serves, and failed at nothing lately."""
+        return any(not replica.health.in_doubt for replica in self._usable)
 
     def set_urls(self, urls: Sequence[str]) -> None:
         """These are the replicas now. What runs on others ends there."""

@@ -194,10 +194,8 @@ class _Served:
         await self._probes.close()
 
     async def ready(self) -> bool:
-        """Whether one serves; where none is known to, they are asked now."""
-        if not self.replicas.any_usable:
-            await self._probes.once()
-        return self.replicas.any_usable
+        """Whether one serves; where that is in doubt they are asked now."""
+        return self.replicas.any_well or await self._probes.any_healthy()
 
     def _on_change(self, urls: Sequence[str]) -> None:
         self.replicas.set_urls(urls)

@@ -106,6 +106,18 @@ def test_an_adapter_that_kills_its_engine_ejects_it(serving):
     assert fail(serving, 3, model="ft:a", fault=Fault.LOST)[-1]
 
 
+def test_a_failure_is_remembered_until_it_answers_again(serving):
+    assert not serving.in_doubt
+    serving.failed(Fault.LOST, None, 100.0, spare=False)
+    assert serving.in_doubt
+    serving.succeeded(100.0)
+    assert not serving.in_doubt
+    serving.probed(False, 100.0)
+    assert serving.in_doubt
+    serving.probed(True, 100.0)
+    assert not serving.in_doubt
+
+
 def test_errors_of_the_base_model_eject(serving):
     assert fail(serving, 3, fault=Fault.ERRORS)[-1]
 

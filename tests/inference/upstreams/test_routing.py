@@ -143,6 +143,20 @@ async def test_an_adapter_whose_requests_fail_takes_no_engine_from_others(serve_
         assert replicas("serving") == 2
 
 
+async def test_adapters_that_storage_cannot_give_take_no_engine_from_others(
+    serve_engine, ask, until
+):
+    body = b'{"error": {"message": "m", "code": "adapter_unavailable"}}'
+    answer = b"HTTP/1.1 503 Oh\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+    servers = [await serve_engine(answer=answer) for _ in range(2)]
+    async with upstreams(*servers) as gateway:
+        await until(lambda: replicas("serving") == 2)
+        for adapter in ADAPTERS:
+            assert await ask(gateway, adapter) == (503, body)
+        assert replicas("serving") == 2
+        assert len(servers[0].seen) + len(servers[1].seen) == len(ADAPTERS)
+
+
 async def test_a_caller_who_leaves_says_nothing_about_the_engine(serve_engine, until):
     servers = [await serve_engine() for _ in range(2)]
     async with upstreams(*servers) as gateway:
@@ -286,12 +300,23 @@ async def test_nothing_runs_after_the_end(serve_engine, until):
     assert server.probes == probes
 
 
-async def test_ready_asks_where_nothing_is_known(serve_engine):
+async def test_ready_asks_where_nothing_is_known(serve_engine, ask, until):
     server = await serve_engine()
     async with upstreams(server, policy=UNWATCHED) as gateway:
         assert await gateway.ready() == {BASE: True}
     await server.stop()
     async with upstreams(server, policy=UNWATCHED) as gateway:
+        assert await gateway.ready() == {BASE: False}
+    await server.start()
+    async with upstreams(server, policy=UNWATCHED) as gateway:
+        await until(lambda: replicas("serving") == 1)
+        await server.stop()
+        server.answer, server.hangs_up = b"", True
+        await server.start()
+        with pytest.raises(Unavailable):
+            await ask(gateway)
+        # It counts as serving, but its last answer was lost: so it is looked at again.
+        await server.stop()
         assert await gateway.ready() == {BASE: False}
     async with Upstreams({BASE: [], "other": []}) as gateway:
         assert await gateway.ready() == {BASE: False, "other": False}
