@@ -25,13 +25,7 @@ class Answer:
     """An answer whose status is known and whose body is still to come. Close it."""
 
     __slots__ = (
-        "_adapter",
-        "_answer",
-        "_closed",
-        "_replica",
-        "_replicas",
-        "_term",
-        "_told",
+        *("_adapter", "_answer", "_closed", "_replica", "_replicas", "_term", "_told"),
         "status",
     )
 
