@@ -1,0 +1,152 @@
+"""Where a request for a name goes: order, shares, and what is gone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+
+from service.aliases.changes import Aliases
+from service.aliases.records import Target
+from service.core.redis import connect
+from service.models.catalogue import BaseModelEntry, Catalogue
+from service.models.records import Kind, ModelRecord
+from service.models.registry import ModelInUse, ModelRegistry, Resolved
+
+ADAPTER = "ft:tiny:acme:x:abc123"
+
+
+def base(name: str) -> BaseModelEntry:
+    return BaseModelEntry(id=name, path=f"/models/{name}", license="mit", context_length=2048)
+
+
+@pytest.fixture
+async def registry(redis_url, tmp_path) -> AsyncIterator[ModelRegistry]:
+    """An empty registry with two base models, which remembers for long."""
+    redis = connect(redis_url)
+    await redis.flushdb()
+    catalogue = Catalogue(tmp_path / "models.yaml")
+    catalogue.add(base("tiny"))
+    catalogue.add(base("small"))
+    yield ModelRegistry(redis, catalogue, cache_s=100)
+    await redis.aclose(close_connection_pool=True)
+
+
+@pytest.fixture
+def aliases(registry) -> Aliases:
+    return Aliases(registry.redis, registry, max_per_project=10)
+
+
+async def add(registry: ModelRegistry, name: str, project: str = "proj_a") -> None:
+    await registry.register(
+        ModelRecord(
+            id=name,
+            project_id=project,
+            created_at=1,
+            base_model="tiny",
+            job_id="ftjob-1",
+            artifact="a",
+            digest="d",
+            step=1,
+        )
+    )
+
+
+async def name_of(registry: ModelRegistry, name: str) -> tuple[str, str | None] | None:
+    found = await registry.resolve("proj_a", name)
+    return None if found is None else (found.model.name, found.alias)
+
+
+async def test_base_then_adapter_then_alias(registry, aliases):
+    await add(registry, ADAPTER)
+    await aliases.put("proj_a", "mine", (Target(model=ADAPTER),), key_id="k")
+    assert await name_of(registry, "tiny") == ("tiny", None)
+    assert await name_of(registry, ADAPTER) == (ADAPTER, None)
+    assert await name_of(registry, "mine") == (ADAPTER, "mine")
+    assert await name_of(registry, "nothing") is None
+    assert await registry.resolve("proj_b", "mine") is None
+    assert await registry.resolve("proj_b", ADAPTER) is None
+
+
+async def test_find_is_of_models_alone(registry, aliases):
+    await aliases.put("proj_a", "mine", (Target(model="tiny"),), key_id="k")
+    assert await registry.find("proj_a", "mine") is None
+    assert (await registry.find("proj_a", "tiny")).kind is Kind.BASE
+
+
+async def test_a_base_model_that_is_added_later_goes_before_an_alias(registry, aliases):
+    await aliases.put("proj_a", "later", (Target(model="tiny"),), key_id="k")
+    assert await name_of(registry, "later") == ("tiny", "later")
+    registry.catalogue.add(base("later"))
+    registry.forget("proj_a", "later")  # what time does
+    assert await name_of(registry, "later") == ("later", None)
+
+
+async def test_a_trained_model_goes_before_an_alias_of_its_name(registry, aliases):
+    """The base model was not ours when the alias was made."""
+    name = "ft:newcomer:acme:x:abc123"
+    await aliases.put("proj_a", name, (Target(model="tiny"),), key_id="k")
+    assert await name_of(registry, name) == ("tiny", name)
+    await add(registry, name)
+    assert await name_of(registry, name) == (name, None)
+
+
+@pytest.mark.parametrize("weights", [(90, 10), (50, 50), (1, 99)])
+async def test_a_split_goes_by_weight(registry, aliases, weights):
+    names = ("tiny", "small")
+    targets = tuple(Target(model=m, weight=w) for m, w in zip(names, weights, strict=True))
+    await aliases.put("proj_a", "mine", targets, key_id="k")
+    requests = 20_000
+    seen = Counter([await name_of(registry, "mine") for _ in range(requests)])
+    assert set(seen) == {("tiny", "mine"), ("small", "mine")}
+    share = weights[0] / 100
+    deviation = (requests * share * (1 - share)) ** 0.5
+    assert abs(seen["tiny", "mine"] - requests * share) < 6 * deviation
+
+
+async def test_the_share_of_a_base_model_that_is_gone_goes_to_the_other(registry, aliases):
+    targets = (Target(model="tiny", weight=90), Target(model="small", weight=10))
+    await aliases.put("proj_a", "mine", targets, key_id="k")
+    await aliases.put("proj_a", "only", (Target(model="tiny"),), key_id="k")
+    file = registry.catalogue.file
+    file.write_text("models:\n- {id: small, path: /x, license: mit, context_length: 2048}\n")
+    for name in ("mine", "only"):
+        registry.forget("proj_a", name)
+    assert {await name_of(registry, "mine") for _ in range(50)} == {("small", "mine")}
+    assert await name_of(registry, "only") is None
+
+
+async def test_a_deleted_model_is_gone_from_this_process_too(registry):
+    await add(registry, ADAPTER)
+    assert await name_of(registry, ADAPTER) == (ADAPTER, None)
+    await registry.delete("proj_a", ADAPTER)
+    assert await name_of(registry, ADAPTER) is None
+    assert await registry.delete("proj_a", ADAPTER) is None
+    assert await registry.delete("proj_a", "tiny") is None
+
+
+async def test_another_projects_alias_holds_no_model_of_ours(registry, aliases):
+    await add(registry, ADAPTER)
+    await registry.redis.sadd("finetuned:proj_b:model-aliases:" + ADAPTER, "theirs")
+    assert await registry.delete("proj_a", ADAPTER) is not None
+
+
+async def test_who_points_at_a_model_is_told_in_order(registry, aliases):
+    await add(registry, ADAPTER)
+    for name in ("b", "a"):
+        await aliases.put("proj_a", name, (Target(model=ADAPTER),), key_id="k")
+    with pytest.raises(ModelInUse) as refused:
+        await registry.delete("proj_a", ADAPTER)
+    assert refused.value.names == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["", "x" * 513, "ft:" + "x" * 100_000, "a\x00", "\ud800", "日本"])
+async def test_what_can_be_no_name_is_not_found(registry, name):
+    assert await registry.resolve("proj_a", name) is None
+
+
+def test_what_is_resolved_can_be_shared():
+    """One answer serves many requests: nobody can change it."""
+    with pytest.raises(AttributeError):
+        Resolved(None).alias = "x"
