@@ -24,9 +24,14 @@ class Principal:
     key_limits: Limits = NO_LIMITS
     project_limits: Limits = NO_LIMITS
 
+    @property
+    def is_admin(self) -> bool:
+        """Whether the key may see and manage all projects."""
+        return self.role == "admin"
+
     def require_admin(self) -> None:
         """Raise Forbidden for all but admin keys."""
-        if self.role != "admin":
+        if not self.is_admin:
             raise Forbidden("This needs an admin key. Ask the operator of this service for one.")
 
 

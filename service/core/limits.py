@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-UNLIMITED: Literal["unlimited"] = "unlimited"
-# Beyond this a limit is none; sums of it stay exact in the store's floats.
+# Beyond this a limit is none, and sums stay exact in the store's floats.
 _MAX = 1_000_000_000_000
 
-Amount = Annotated[int, Field(ge=1, le=_MAX, strict=True)]
+
+def _checked(value: Any) -> Any:
+    # In one place and before the union, whose own errors name its branches, not the field.
+    if value is None or value == "unlimited":
+        return value
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX:
+        raise ValueError(f"a whole number from 1 to {_MAX}, 'unlimited', or null for the default")
+    return value
+
+
+Amount = Annotated[
+    Annotated[int, Field(ge=1, le=_MAX)] | Literal["unlimited"] | None, BeforeValidator(_checked)
+]
 
 
 class Limits(BaseModel):
@@ -18,14 +29,12 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    requests_per_minute: Amount | Literal["unlimited"] | None = None
-    tokens_per_minute: Amount | Literal["unlimited"] | None = Field(
-        default=None, description="Prompt and completion together."
-    )
-    concurrent_requests: Amount | Literal["unlimited"] | None = Field(
+    requests_per_minute: Amount = None
+    tokens_per_minute: Amount = Field(default=None, description="Prompt and completion together.")
+    concurrent_requests: Amount = Field(
         default=None, description="Requests being answered at one time, streams among them."
     )
-    concurrent_streams: Amount | Literal["unlimited"] | None = None
+    concurrent_streams: Amount = Field(default=None, description="Streams at one time.")
 
     def or_default(self, default: Limits) -> Limits:
         """These limits, and `default`'s where none is set."""
@@ -36,9 +45,9 @@ class Limits(BaseModel):
         return self.model_copy(update=change.model_dump(exclude_unset=True))
 
 
+NO_LIMITS = Limits()
+
+
 def ceiling(value: int | str | None) -> int | None:
     """The number that holds, or None where nothing does."""
     return value if isinstance(value, int) else None
-
-
-NO_LIMITS = Limits()

@@ -15,6 +15,7 @@ from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, invalidation
+from service.core.limits import NO_LIMITS, Limits
 from service.core.records import PREFIX, Collection, Missing, Record
 from service.core.redis import reply, text
 
@@ -36,6 +37,7 @@ class Project(Record):
     """A tenant. Its name stands in the names of its models, so it never changes."""
 
     name: str
+    limits: Limits = NO_LIMITS
 
 
 class ApiKey(Record):
@@ -45,6 +47,7 @@ class ApiKey(Record):
     role: Role
     digest: str
     hint: str  # the secret's last four characters, to tell keys apart
+    limits: Limits = NO_LIMITS
 
 
 class NameTaken(Exception):
@@ -64,7 +67,7 @@ class Projects:
         self.projects = Collection(redis, "projects", Project)
         self.keys = Collection(redis, "keys", ApiKey)
 
-    async def create(self, name: str) -> Project:
+    async def create(self, name: str, limits: Limits = NO_LIMITS) -> Project:
         """A new project. Raises ValueError for a bad name, NameTaken for a used one."""
         if not NAME_PATTERN.fullmatch(name):
             raise ValueError(
@@ -75,6 +78,7 @@ class Projects:
             project_id=INSTALLATION,
             created_at=ids.now_s(),
             name=name,
+            limits=limits,
         )
         # The name is claimed first: were the process to die here, a name is lost, and no
         # project without a name can be.
@@ -91,7 +95,31 @@ class Projects:
         project_id = await reply(self.redis.hget(_NAMES, name))
         return None if project_id is None else await self.get(text(project_id))
 
-    async def create_key(self, project: Project, name: str, role: Role) -> tuple[ApiKey, str]:
+    async def limit(self, project_id: str, change: Limits) -> Project:
+        """Set the limits that `change` gives. Raises Missing; holds everywhere at once."""
+        return await self.projects.update(
+            INSTALLATION,
+            project_id,
+            lambda project: project.model_copy(update={"limits": project.limits.changed(change)}),
+            also=lambda pipe, _: invalidation.publish(
+                pipe, invalidation.Kind.PROJECT, project_id, project_id
+            ),
+        )
+
+    async def limit_key(self, project_id: str, key_id: str, change: Limits) -> ApiKey:
+        """Set the limits that `change` gives. Raises Missing; holds everywhere at once."""
+        return await self.keys.update(
+            project_id,
+            key_id,
+            lambda key: key.model_copy(update={"limits": key.limits.changed(change)}),
+            also=lambda pipe, _: invalidation.publish(
+                pipe, invalidation.Kind.KEY, project_id, key_id
+            ),
+        )
+
+    async def create_key(
+        self, project: Project, name: str, role: Role, limits: Limits = NO_LIMITS
+    ) -> tuple[ApiKey, str]:
         """A new key and its secret, which cannot be had again."""
         secret = SECRET_PREFIX + secrets.token_urlsafe(32)
         key = ApiKey(
@@ -102,6 +130,7 @@ class Projects:
             role=role,
             digest=digest_of(secret),
             hint=secret[-4:],
+            limits=limits,
         )
         await self.keys.create(
             key,

@@ -19,6 +19,7 @@ from service.projects.schemas import (
     KeyObject,
     NewKeyObject,
     ProjectObject,
+    UpdateLimits,
 )
 
 router = APIRouter(prefix="/v1/organization/projects", tags=["Projects"])
@@ -39,11 +40,15 @@ async def _existing(store: Projects, project_id: str) -> Project:
     return project
 
 
+def _no_key(key_id: str) -> NotFound:
+    return NotFound(f"No such key: {key_id[:80]}", param="key_id")
+
+
 @router.post("", operation_id="createProject", summary="Create a project")
 async def create_project(body: CreateProject, store: Store, _: Admin) -> ProjectObject:
     """A tenant of its own: files, jobs, models and keys are apart from all others'."""
     try:
-        return ProjectObject.of(await store.create(body.name))
+        return ProjectObject.of(await store.create(body.name, body.limits))
     except NameTaken as e:
         raise Conflict(
             f"The project name '{body.name}' is taken; names are never used twice.",
@@ -70,11 +75,24 @@ async def retrieve_project(project_id: str, store: Store, _: Admin) -> ProjectOb
     return ProjectObject.of(await _existing(store, project_id))
 
 
+@router.post("/{project_id}", operation_id="updateProject", summary="Set a project's limits")
+async def update_project(
+    project_id: str, body: UpdateLimits, store: Store, _: Admin
+) -> ProjectObject:
+    """Limits of inference, over all keys of the project; they hold within seconds.
+
+    A limit that is not named stays, `null` brings back the installation's default, and
+    `"unlimited"` lifts that too.
+    """
+    project = await _existing(store, project_id)
+    return ProjectObject.of(await store.limit(project.id, body.limits))
+
+
 @router.post("/{project_id}/api_keys", operation_id="createApiKey", summary="Create an API key")
 async def create_key(project_id: str, body: CreateKey, store: Store, _: Admin) -> NewKeyObject:
     """A key for one project. The answer's `value` is the secret, shown this once."""
     project = await _existing(store, project_id)
-    key, secret = await store.create_key(project, body.name, body.role)
+    key, secret = await store.create_key(project, body.name, body.role, body.limits)
     return NewKeyObject(**KeyObject.of(key).model_dump(), value=secret)
 
 
@@ -91,6 +109,28 @@ async def list_keys(
     return list_of([KeyObject.of(k) for k in page.items], page.has_more)
 
 
+@router.post(
+    "/{project_id}/api_keys/{key_id}",
+    operation_id="updateApiKey",
+    summary="Set an API key's limits",
+)
+async def update_key(
+    project_id: str, key_id: str, body: UpdateLimits, store: Store, _: Admin
+) -> KeyObject:
+    """Limits of inference of one key, within its project's; they hold within seconds.
+
+    A limit that is not named stays, `null` brings back the installation's default, and
+    `"unlimited"` lifts that too.
+    """
+    project = await _existing(store, project_id)
+    if not ids.is_valid(key_id, ids.KEY):
+        raise _no_key(key_id)
+    try:
+        return KeyObject.of(await store.limit_key(project.id, key_id, body.limits))
+    except Missing as e:
+        raise _no_key(key_id) from e
+
+
 @router.delete(
     "/{project_id}/api_keys/{key_id}",
     operation_id="deleteApiKey",
@@ -102,5 +142,5 @@ async def delete_key(project_id: str, key_id: str, store: Store, _: Admin) -> De
     try:
         await store.revoke_key(project.id, key_id)
     except Missing as e:
-        raise NotFound(f"No such key: {key_id[:80]}", param="key_id") from e
+        raise _no_key(key_id) from e
     return Deleted(id=key_id, object="organization.project.api_key.deleted")

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.core.limits import NO_LIMITS, Limits
 from service.projects.records import ApiKey, Project, Role
 
 
@@ -15,6 +16,15 @@ class CreateProject(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", examples=["acme"])
+    limits: Limits = NO_LIMITS
+
+
+class UpdateLimits(BaseModel):
+    """Body of an update of a project or key: limits that are not named stay as they are."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limits: Limits
 
 
 class ProjectObject(BaseModel):
@@ -25,11 +35,17 @@ class ProjectObject(BaseModel):
     name: str
     created_at: int
     status: Literal["active"] = "active"
+    limits: Limits
 
     @classmethod
     def of(cls, project: Project) -> Self:
         """The wire form of a record."""
-        return cls(id=project.id, name=project.name, created_at=project.created_at)
+        return cls(
+            id=project.id,
+            name=project.name,
+            created_at=project.created_at,
+            limits=project.limits,
+        )
 
 
 class CreateKey(BaseModel):
@@ -39,6 +55,7 @@ class CreateKey(BaseModel):
 
     name: str = Field(min_length=1, max_length=100, examples=["backend"])
     role: Role = Role.MEMBER
+    limits: Limits = NO_LIMITS
 
 
 class KeyObject(BaseModel):
@@ -50,6 +67,7 @@ class KeyObject(BaseModel):
     role: Role
     redacted_value: str
     created_at: int
+    limits: Limits
 
     @classmethod
     def of(cls, key: ApiKey) -> Self:
@@ -60,6 +78,7 @@ class KeyObject(BaseModel):
             role=key.role,
             redacted_value=f"sk-ft-…{key.hint}",
             created_at=key.created_at,
+            limits=key.limits,
         )
 
 

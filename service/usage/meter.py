@@ -203,7 +203,7 @@ class Meter:
                 return
             subject = other
         metrics.LIMITED.cell(hit, subject.scope, account.label).value += 1
-        raise refusals.refuse(subject, hit, tokens, account.key, account.project)
+        raise refusals.refuse(subject, hit, tokens, now_s, account.key, account.project)
 
     def _account(self, caller: Principal) -> Account:
         """The account of a caller that was looked up anew: its limits may be others now."""

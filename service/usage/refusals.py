@@ -44,8 +44,13 @@ def headers(first: Subject, second: Subject) -> Headers:
     return found
 
 
-def refuse(subject: Subject, hit: Hit, tokens: int, key: Subject, project: Subject) -> RateLimited:
+def refuse(
+    subject: Subject, hit: Hit, tokens: int, now_s: float, key: Subject, project: Subject
+) -> RateLimited:
     """The error for a request that would pass a limit of `subject`, one of the two."""
+    for bucket in (key.requests, key.tokens, project.requests, project.tokens):
+        if bucket is not None:
+            bucket.drain(now_s)
     told = {name.decode(): value.decode() for name, value in headers(key, project)}
     if hit == "too_large":
         limit = subject.tokens.capacity if subject.tokens else 0

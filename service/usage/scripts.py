@@ -67,6 +67,7 @@ for _, row in ipairs(told.in_flight) do
 end
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 redis.call('SADD', KEYS[1], me)
+redis.call('EXPIRE', KEYS[1], 86400)
 local others = {}
 for _, replica in ipairs(redis.call('SMEMBERS', KEYS[1])) do
   if replica ~= me then

@@ -1,0 +1,151 @@
+"""A question about usage: which spans of time, which groups. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from service.core.errors import BadRequest
+from service.usage.counts import Counts
+from service.usage.keys import KEPT_S
+from service.usage.rows import WIDTH_S, Group, Width
+from service.usage.schemas import BucketWidth, GroupBy, UsageBucket, UsageResult
+
+BUCKET_S: dict[BucketWidth, int] = {"1m": 60, "1h": 3600, "1d": 24 * 3600}
+# Default and most buckets of a page, as at OpenAI.
+_LIMITS: dict[BucketWidth, tuple[int, int]] = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}
+_PAGE = re.compile(r"page_([0-9]{1,12})")
+
+
+@dataclass(frozen=True)
+class Spans:
+    """The buckets of one page, and where the next one begins."""
+
+    width: BucketWidth
+    starts: range
+    next_page: str | None
+
+    @property
+    def kept_width(self) -> Width:
+        """The width of the sums that are kept; a day is made of hours."""
+        return "1m" if self.width == "1m" else "1h"
+
+    @property
+    def bucket_s(self) -> int:
+        """The length of a bucket."""
+        return BUCKET_S[self.width]
+
+    def kept_starts(self, start_s: int) -> range:
+        """The kept spans that make up the bucket which begins at `start_s`."""
+        return range(start_s, start_s + BUCKET_S[self.width], WIDTH_S[self.kept_width])
+
+
+def spans(
+    width: BucketWidth,
+    start_s: int,
+    end_s: int | None,
+    *,
+    limit: int | None,
+    page: str | None,
+    now_s: int,
+) -> Spans:
+    """The buckets asked for: whole ones, none that is no longer kept, none of the future.
+
+    Raises BadRequest for what cannot be.
+    """
+    bucket_s = BUCKET_S[width]
+    if end_s is not None and end_s <= start_s:
+        raise BadRequest("end_time must be after start_time.", param="end_time")
+    default, most = _LIMITS[width]
+    if limit is not None and limit > most:
+        raise BadRequest(f"With {width} buckets, limit is at most {most}.", param="limit")
+    oldest_s = now_s - KEPT_S["1m" if width == "1m" else "1h"]
+    first_s = max(start_s, oldest_s)
+    if page is not None:
+        first_s = max(first_s, _page_start(page))
+    stop_s = min(now_s + 1, end_s if end_s is not None else now_s + 1)
+    first_s -= first_s % bucket_s
+    whole = range(first_s, stop_s, bucket_s)
+    shown = whole[: limit or default]
+    more = len(whole) > len(shown)
+    return Spans(width, shown, page_at(shown.stop) if more else None)
+
+
+def page_at(start_s: int) -> str:
+    """The name of the page that begins with this bucket."""
+    return f"page_{start_s}"
+
+
+def _page_start(page: str) -> int:
+    match = _PAGE.fullmatch(page)
+    if match is None:
+        raise BadRequest("page must be a next_page of an answer before.", param="page")
+    return int(match[1])
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is let through, None for all, and how it is put together."""
+
+    key_ids: Collection[str] | None
+    models: Collection[str] | None
+    group_by: Collection[GroupBy]
+
+    def passes(self, group: Group) -> bool:
+        """Whether this group was asked for."""
+        return (self.key_ids is None or group.key_id in self.key_ids) and (
+            self.models is None or group.model in self.models
+        )
+
+
+class BucketSums:
+    """The sums of one bucket, by what was asked to group by."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._sums: dict[tuple[str | None, str | None, str | None], Counts] = {}
+
+    def __len__(self) -> int:
+        return len(self._sums)
+
+    def add(self, group: Group, counts: Counts) -> None:
+        """Add kept sums to those of their group."""
+        if not self._wanted.passes(group):
+            return
+        by = self._wanted.group_by
+        place = (
+            group.project_id if "project_id" in by else None,
+            group.key_id if "api_key_id" in by else None,
+            group.model if "model" in by else None,
+        )
+        found = self._sums.get(place)
+        if found is None:
+            found = self._sums[place] = Counts()
+        found.add(counts)
+
+    def bucket(self, start_s: int, end_s: int) -> UsageBucket:
+        """The bucket on the wire."""
+        return UsageBucket(start_time=start_s, end_time=end_s, results=list(self._results()))
+
+    def _results(self) -> Iterator[UsageResult]:
+        batch = False if "batch" in self._wanted.group_by else None
+        ordered = sorted(self._sums.items(), key=lambda item: [part or "" for part in item[0]])
+        for (project_id, key_id, model), sums in ordered:
+            yield UsageResult(
+                input_tokens=sums.input_tokens,
+                output_tokens=sums.output_tokens,
+                input_cached_tokens=sums.cached_tokens,
+                num_model_requests=sums.requests,
+                num_failed_requests=sums.failed,
+                project_id=project_id,
+                api_key_id=key_id,
+                model=model,
+                batch=batch,
+                mean_time_to_first_token_ms=_mean_ms(sums.first_token_us, sums.streams),
+                mean_time_per_output_token_ms=_mean_ms(sums.later_tokens_us, sums.later_tokens),
+            )
+
+
+def _mean_ms(total_us: int, count: int) -> float | None:
+    return round(total_us / 1000 / count, 3) if count else None

@@ -1,0 +1,124 @@
+"""`GET /v1/organization/usage/completions`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Annotated, TypeVar
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from service.core import ids
+from service.core.deps import Caller
+from service.usage.query import BucketSums, Spans, Wanted, page_at, spans
+from service.usage.records import UsageRecords
+from service.usage.schemas import BucketWidth, GroupBy, UsageBucket, UsagePage
+
+router = APIRouter(prefix="/v1/organization/usage", tags=["Usage"])
+
+# A page ends early, after a whole bucket, when it holds so many results.
+_MAX_RESULTS = 10_000
+_KEPT_SPANS_AT_ONCE = 60
+
+T = TypeVar("T")
+Text = Annotated[str, Query(max_length=256)]
+# The SDKs write lists as `models[]=a&models[]=b`; curl and others as `models=a&models=b`.
+Texts = Annotated[list[Text], Query(max_length=100)]
+Time = Annotated[int, Query(ge=0, le=253_402_300_799)]
+
+
+def _wanted(
+    group_by: Annotated[list[GroupBy], Query(max_length=7)] = [],  # noqa: B006 - never changed
+    api_key_ids: Texts = [],  # noqa: B006
+    models: Texts = [],  # noqa: B006
+    group_by_: Annotated[
+        list[GroupBy], Query(alias="group_by[]", max_length=7, include_in_schema=False)
+    ] = [],  # noqa: B006
+    api_key_ids_: Annotated[
+        list[Text], Query(alias="api_key_ids[]", max_length=100, include_in_schema=False)
+    ] = [],  # noqa: B006
+    models_: Annotated[
+        list[Text], Query(alias="models[]", max_length=100, include_in_schema=False)
+    ] = [],  # noqa: B006
+) -> Wanted:
+    return Wanted(
+        group_by=frozenset([*group_by, *group_by_]),
+        key_ids=_given(api_key_ids, api_key_ids_),
+        models=_given(models, models_),
+    )
+
+
+def _projects(
+    caller: Caller,
+    project_ids: Texts = [],  # noqa: B006
+    project_ids_: Annotated[
+        list[Text], Query(alias="project_ids[]", max_length=100, include_in_schema=False)
+    ] = [],  # noqa: B006
+) -> frozenset[str] | None:
+    """The projects that the caller may see of those it asks for; None is all."""
+    asked = _given(project_ids, project_ids_)
+    if caller.is_admin:
+        known = None if asked is None else {p for p in asked if ids.is_valid(p, ids.PROJECT)}
+        return None if known is None else frozenset(known)
+    own = frozenset([caller.project_id])
+    return own if asked is None else own & asked
+
+
+def _nobody(
+    batch: bool | None = None,
+    user_ids: Texts = [],  # noqa: B006
+    user_ids_: Annotated[
+        list[Text], Query(alias="user_ids[]", max_length=100, include_in_schema=False)
+    ] = [],  # noqa: B006
+) -> bool:
+    """Whether it is asked for what we do not have: batches, users."""
+    return bool(batch or user_ids or user_ids_)
+
+
+@router.get(
+    "/completions", operation_id="getUsageCompletions", summary="Usage of inference over time"
+)
+async def usage_completions(
+    request: Request,
+    start_time: Time,
+    wanted: Annotated[Wanted, Depends(_wanted)],
+    projects: Annotated[frozenset[str] | None, Depends(_projects)],
+    asks_for_nobody: Annotated[bool, Depends(_nobody)],
+    end_time: Time | None = None,
+    bucket_width: BucketWidth = "1d",
+    limit: Annotated[int | None, Query(ge=1, le=1440)] = None,
+    page: Annotated[str | None, Query(max_length=32)] = None,
+) -> UsagePage:
+    """Requests and tokens by minute (kept 2 days), hour or day (400 days), in UTC.
+
+    Admin keys see all projects, other keys their own. The last seconds may be missing. Buckets
+    are whole: a start within one begins with it. All inference routes count, embeddings too.
+    """
+    asked = spans(bucket_width, start_time, end_time, limit=limit, page=page, now_s=ids.now_s())
+    if asks_for_nobody:
+        projects = frozenset()
+    return await _page(UsageRecords(request.app.state.redis), asked, wanted, projects)
+
+
+async def _page(
+    records: UsageRecords, asked: Spans, wanted: Wanted, projects: Collection[str] | None
+) -> UsagePage:
+    data: list[UsageBucket] = []
+    starts, bucket_s, results = asked.starts, asked.bucket_s, 0
+    at_once = max(1, _KEPT_SPANS_AT_ONCE // len(asked.kept_starts(0)))
+    for at in range(0, len(starts), at_once):
+        sums = {start_s: BucketSums(wanted) for start_s in starts[at : at + at_once]}
+        kept = [kept_s for start_s in sums for kept_s in asked.kept_starts(start_s)]
+        async for group, counts in records.read(asked.kept_width, kept, projects):
+            sums[group.start_s - group.start_s % bucket_s].add(group, counts)
+        for start_s, bucket in sums.items():
+            results += len(bucket)
+            data.append(bucket.bucket(start_s, start_s + bucket_s))
+            if results >= _MAX_RESULTS and start_s != starts[-1]:
+                return UsagePage(data=data, has_more=True, next_page=page_at(start_s + bucket_s))
+    return UsagePage(data=data, has_more=asked.next_page is not None, next_page=asked.next_page)
+
+
+def _given(*lists: list[str]) -> frozenset[str] | None:
+    """The values of a parameter in either spelling; None where it was not given."""
+    values = frozenset(value for values in lists for value in values)
+    return values or None

@@ -1,0 +1,58 @@
+"""Usage on the wire, shaped as OpenAI's Usage API."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+BucketWidth = Literal["1m", "1h", "1d"]
+# OpenAI's. We have no users, batches, tiers or sources: grouping by them makes no difference.
+GroupBy = Literal[
+    "project_id", "user_id", "api_key_id", "model", "batch", "service_tier", "api_source"
+]
+
+
+class UsageResult(BaseModel):
+    """Usage of one group in one bucket. A field that was not grouped by is null."""
+
+    object: Literal["organization.usage.completions.result"] = (
+        "organization.usage.completions.result"
+    )
+    input_tokens: int = Field(description="Prompt tokens, the cached ones among them.")
+    output_tokens: int
+    input_cached_tokens: int
+    num_model_requests: int = Field(
+        description="Requests that an engine answered, those whose client left among them."
+    )
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    project_id: str | None = None
+    user_id: str | None = None
+    api_key_id: str | None = None
+    model: str | None = None
+    batch: bool | None = None
+    service_tier: str | None = None
+
+    # Ours.
+    num_failed_requests: int = Field(description="Requests that ended in an error.")
+    mean_time_to_first_token_ms: float | None = Field(description="Of streams; null without any.")
+    mean_time_per_output_token_ms: float | None = Field(description="Of streams, after the first.")
+
+
+class UsageBucket(BaseModel):
+    """A span of time, its end exclusive. Without usage it has no results."""
+
+    object: Literal["bucket"] = "bucket"
+    start_time: int
+    end_time: int
+    results: list[UsageResult]
+
+
+class UsagePage(BaseModel):
+    """Buckets in the order of time."""
+
+    object: Literal["page"] = "page"
+    data: list[UsageBucket]
+    has_more: bool
+    next_page: str | None

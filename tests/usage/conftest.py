@@ -1,0 +1,161 @@
+"""Meters on a real Valkey, as replicas of one api, with a clock that tests turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import pytest
+
+from service.core.auth import Principal
+from service.core.limits import Limits
+from service.core.redis import connect
+from service.usage import Admission, Meter, Served
+
+NOON = 1_790_000_040.0  # a time far from others', 0 s into a minute
+assert NOON % 60 == 0
+
+
+@dataclass
+class Clock:
+    """Wall time that stands still until told otherwise."""
+
+    now_s: float = NOON
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def turn(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+def caller(
+    key="key_a", project="proj_acme", *, key_limits: dict | None = None, **project_limits
+) -> Principal:
+    """A key whose project has the given limits."""
+    return Principal(
+        key, project, project.removeprefix("proj_"), "member",
+        Limits(**(key_limits or {})), Limits(**project_limits),
+    )  # fmt: skip
+
+
+def served(model="ft:m", *, tokens=(10, 5), cached=0, status=200, **other) -> Served:
+    """An answer, not streamed unless told."""
+    fields = {"first_byte_s": 0.1, "seconds": 0.1, "streamed": False, "base_model": "tiny"}
+    return Served(
+        model=model, kind="adapter", status=status, cached_tokens=cached,
+        input_tokens=tokens[0], output_tokens=tokens[1], **{**fields, **other},
+    )  # fmt: skip
+
+
+@dataclass
+class Replica:
+    """A meter and short ways to use it."""
+
+    meter: Meter
+
+    def admit(self, who: Principal, *, body=40, max_tokens=0, streamed=False) -> Admission:
+        return self.meter.admit(who, body_bytes=body, max_tokens=max_tokens, streamed=streamed)
+
+    def serve(self, who: Principal, *, max_tokens=0, **answer) -> Admission:
+        admission = self.admit(who, max_tokens=max_tokens)
+        self.meter.done(admission, served(**answer))
+        return admission
+
+    async def flush(self) -> None:
+        await self.meter.flush()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def redis(redis_url):
+    """An empty database."""
+    client = connect(redis_url)
+    await client.flushdb()
+    yield client
+    await client.aclose(close_connection_pool=True)
+
+
+@pytest.fixture
+def replica(redis, clock) -> Callable[..., Replica]:
+    """A new replica that exchanges when `flush()` is called."""
+
+    def make(through=None, **options) -> Replica:
+        return Replica(Meter(through or redis, clock=clock, **options))
+
+    return make
+
+
+@dataclass
+class Proxy:
+    """A road to Valkey that can be cut, or lose answers that were given."""
+
+    host: str
+    port: int
+    url: str = ""
+    is_cut: bool = False
+    answers_to_lose: int = 0
+    lost: list[bytes] = field(default_factory=list)
+
+    async def serve(self, reader, writer) -> None:
+        """One connection, until either side or the proxy ends it."""
+        up_reader, up_writer = await asyncio.open_connection(self.host, self.port)
+        ways = [
+            asyncio.create_task(self._pass_on(reader, up_writer)),
+            asyncio.create_task(self._pass_on(up_reader, writer, is_answer=True)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            writer.close()
+            up_writer.close()
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+
+    async def _pass_on(self, reader, writer, *, is_answer=False) -> None:
+        while not self.is_cut and (chunk := await reader.read(65536)):
+            if self.is_cut:
+                return
+            # Greetings and the loading of a script are not what a test wants to lose.
+            if is_answer and self.answers_to_lose and chunk.startswith((b":", b"*")):
+                self.answers_to_lose -= 1
+                self.lost.append(chunk)
+                return
+            writer.write(chunk)
+            await writer.drain()
+
+
+@pytest.fixture
+async def proxy(redis_url) -> AsyncIterator[Proxy]:
+    """The proxy, listening."""
+    target = urlsplit(redis_url)
+    road = Proxy(target.hostname, target.port)
+    connections = set()
+
+    async def serve(reader, writer):
+        connections.add(task := asyncio.create_task(road.serve(reader, writer)))
+        task.add_done_callback(connections.discard)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    road.url = f"redis://127.0.0.1:{port}{target.path}"
+    yield road
+    server.close()
+    for task in list(connections):
+        task.cancel()
+    await asyncio.gather(*connections, return_exceptions=True)
+
+
+@pytest.fixture
+async def cut_redis(proxy):
+    """A client whose road is the proxy; it tries once."""
+    client = connect(proxy.url, retries=0)
+    yield client
+    await client.aclose(close_connection_pool=True)

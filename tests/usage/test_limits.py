@@ -1,0 +1,228 @@
+"""What one replica admits and refuses, and what it tells."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.core.errors import RateLimited
+from service.core.limits import Limits
+from service.usage.refusals import duration
+from tests.usage.conftest import caller, served
+
+
+def told(headers) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in headers}
+
+
+async def test_without_limits_nothing_is_refused_or_told(replica):
+    one = replica()
+    for _ in range(100):
+        assert one.serve(caller()).headers == ()
+
+
+@pytest.mark.parametrize("whose", ["key", "project"])
+async def test_requests_per_minute(replica, clock, whose):
+    one = replica()
+    limits = {"requests_per_minute": 3}
+    who = caller(key_limits=limits) if whose == "key" else caller(**limits)
+    for left in (2, 1, 0):
+        assert told(one.serve(who).headers) == {
+            "x-ratelimit-limit-requests": "3",
+            "x-ratelimit-remaining-requests": str(left),
+            "x-ratelimit-reset-requests": {2: "20s", 1: "40s", 0: "1m0s"}[left],
+        }
+    with pytest.raises(RateLimited, match=rf"{whose} .* requests per minute: limit 3") as refused:
+        one.admit(who)
+    assert refused.value.code == "rate_limit_exceeded"
+    assert refused.value.headers["retry-after"] == "20"
+    assert refused.value.headers["retry-after-ms"] == "20000"
+    assert refused.value.headers["x-ratelimit-remaining-requests"] == "0"
+    assert "x-should-retry" not in refused.value.headers
+
+    clock.turn(19.9)
+    with pytest.raises(RateLimited) as refused:
+        one.admit(who)
+    assert refused.value.headers["retry-after-ms"] == "100"
+    clock.turn(0.1)
+    one.serve(who)  # a third of a minute brings one of three
+    with pytest.raises(RateLimited):
+        one.admit(who)
+
+
+async def test_a_refused_request_takes_nothing(replica, clock):
+    """The key has room, the project has none: the key's allowance stays."""
+    one = replica()
+    first = caller("key_1", key_limits={"requests_per_minute": 10}, requests_per_minute=1)
+    second = caller("key_2", key_limits={"requests_per_minute": 10}, requests_per_minute=1)
+    one.serve(first)
+    for _ in range(20):
+        with pytest.raises(RateLimited, match="your project 'proj_acme'"):
+            one.admit(second)
+    clock.turn(60)
+    assert told(one.serve(second).headers)["x-ratelimit-remaining-requests"] == "0"
+    key = one.meter._subjects["key_2"]
+    assert key.requests.used == 1
+
+
+async def test_the_tighter_of_key_and_project_is_told(replica):
+    who = caller(key_limits={"requests_per_minute": 5}, requests_per_minute=100)
+    assert told(replica().serve(who).headers)["x-ratelimit-limit-requests"] == "5"
+
+
+async def test_tokens_are_estimated_and_then_corrected(replica):
+    one = replica()
+    who = caller(tokens_per_minute=1000)
+    admission = one.admit(who, body=400, max_tokens=500)  # 100 + 500
+    assert told(admission.headers) == {
+        "x-ratelimit-limit-tokens": "1000",
+        "x-ratelimit-remaining-tokens": "400",
+        "x-ratelimit-reset-tokens": "36s",
+    }
+    with pytest.raises(RateLimited, match="limit 1000, used 600, requested 600") as refused:
+        one.admit(who, body=400, max_tokens=500)
+    assert refused.value.headers["retry-after"] == "12"  # 200 tokens too many, 1000 a minute
+    one.meter.done(admission, served(tokens=(90, 10)))
+    again = one.admit(who, body=400, max_tokens=500)
+    assert told(again.headers)["x-ratelimit-remaining-tokens"] == "300"
+
+
+async def test_an_answer_longer_than_estimated_is_waited_off_within_two_minutes(replica, clock):
+    one = replica()
+    who = caller(tokens_per_minute=100)
+    one.serve(who, tokens=(20, 100_000))
+    with pytest.raises(RateLimited) as refused:
+        one.admit(who)
+    assert 60 < float(refused.value.headers["retry-after"]) < 120
+    clock.turn(float(refused.value.headers["retry-after"]))
+    one.serve(who)
+
+
+async def test_failed_requests_give_their_tokens_back(replica):
+    one = replica()
+    who = caller(tokens_per_minute=1000)
+    one.serve(who, max_tokens=900, tokens=(0, 0), status=502)
+    one.serve(who, max_tokens=900, tokens=(0, 0), status=404, base_model="")
+    one.serve(who, max_tokens=900)
+
+
+@pytest.mark.parametrize("status", [200, 499])
+async def test_hanging_up_before_the_tokens_are_told_is_no_way_around(replica, status):
+    one = replica()
+    who = caller(tokens_per_minute=1000)
+    one.serve(who, max_tokens=900, tokens=(0, 0), status=status)
+    with pytest.raises(RateLimited):
+        one.admit(who, max_tokens=900)
+
+
+@pytest.mark.parametrize("max_tokens", [2000, 10**400], ids=["some", "absurd"])
+async def test_a_request_beyond_the_whole_allowance_is_told_not_to_retry(replica, max_tokens):
+    one = replica()
+    who = caller(tokens_per_minute=1000, requests_per_minute=1)
+    one.serve(who)  # also where it would be refused for another reason
+    with pytest.raises(RateLimited, match=r"Request too large .*\(max_tokens\)") as refused:
+        one.admit(who, max_tokens=max_tokens)
+    assert refused.value.headers["x-should-retry"] == "false"
+    assert "retry-after-ms" not in refused.value.headers
+
+
+@pytest.mark.parametrize("max_tokens", [-5, None])
+async def test_odd_max_tokens_give_nothing_back(replica, max_tokens):
+    admission = replica().admit(caller(tokens_per_minute=100), body=40, max_tokens=max_tokens)
+    assert told(admission.headers)["x-ratelimit-remaining-tokens"] == "90"
+
+
+async def test_a_long_body_is_not_taken_for_text_without_end(replica):
+    """8 MiB of a picture is no 2 million tokens."""
+    replica().admit(caller(tokens_per_minute=40_000), body=8 * 1024 * 1024)
+
+
+async def test_concurrent_requests(replica):
+    one = replica()
+    who = caller(concurrent_requests=2)
+    first, _second = one.admit(who), one.admit(who, streamed=True)
+    with pytest.raises(RateLimited, match="concurrent requests: limit 2") as refused:
+        one.admit(who)
+    assert refused.value.headers["retry-after"] == "1"
+    one.meter.done(first, served())
+    one.admit(who)
+
+
+async def test_concurrent_streams_leave_room_for_others(replica):
+    one = replica()
+    who = caller(key_limits={"concurrent_streams": 1})
+    stream = one.admit(who, streamed=True)
+    with pytest.raises(RateLimited, match="concurrent streams: limit 1"):
+        one.admit(who, streamed=True)
+    one.serve(who)
+    one.meter.done(stream, served(streamed=True))
+    one.admit(who, streamed=True)
+
+
+async def test_a_changed_limit_holds_for_the_next_request(replica):
+    """A caller that is looked up anew is another object, maybe with other limits."""
+    one = replica()
+    running = one.admit(caller())
+    with pytest.raises(RateLimited):  # what ran already counts
+        one.admit(caller(concurrent_requests=1))
+    one.meter.done(running, served())
+    for _ in range(5):
+        one.serve(caller(requests_per_minute=5))
+    with pytest.raises(RateLimited):
+        one.admit(caller(requests_per_minute=5))
+    one.serve(caller(requests_per_minute=6))  # what was used stays used
+    with pytest.raises(RateLimited):
+        one.admit(caller(requests_per_minute=6))
+    one.serve(caller())
+
+
+async def test_defaults_hold_where_nothing_is_set(replica):
+    one = replica(
+        project_limits=Limits(requests_per_minute=2), key_limits=Limits(concurrent_requests=1)
+    )
+    running = one.admit(caller())
+    with pytest.raises(RateLimited, match="concurrent"):
+        one.admit(caller())
+    one.admit(caller("key_free", key_limits={"concurrent_requests": "unlimited"}))
+    with pytest.raises(RateLimited, match="requests per minute"):
+        one.admit(caller("key_free", key_limits={"concurrent_requests": "unlimited"}))
+    one.meter.done(running, served())
+    one.serve(caller(requests_per_minute="unlimited"))
+
+
+async def test_a_clock_set_back_neither_fills_nor_drains(replica, clock):
+    one = replica()
+    who = caller(requests_per_minute=2)
+    one.serve(who)
+    clock.turn(-3600)
+    one.serve(who)
+    with pytest.raises(RateLimited):
+        one.admit(who)
+
+
+async def test_the_idle_are_forgotten_and_the_running_are_not(replica, clock):
+    one = replica()
+    for number in range(50):
+        one.serve(caller(f"key_{number}"))
+    running = one.admit(caller("key_slow", "proj_slow"))
+    await one.flush()
+    clock.turn(600)
+    await one.flush()
+    assert set(one.meter._accounts) == {"key_slow"}
+    assert set(one.meter._subjects) == {"key_slow", "proj_slow"}
+    one.meter.done(running, served())
+    clock.turn(600)
+    await one.flush()
+    clock.turn(600)
+    await one.flush()
+    assert one.meter._accounts == one.meter._subjects == {}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0ms"), (0.0115, "12ms"), (0.9999, "1s"), (1, "1s"), (8.64, "8.64s"),
+        (59.9999, "1m0s"), (86.4, "1m26s"), (360, "6m0s"),
+    ],
+)  # fmt: skip
+def test_durations_are_written_as_openai_writes_them(seconds, text):
+    assert duration(seconds) == text
