@@ -18,11 +18,10 @@ class Bucket:
     since and Redis does not know yet.
     """
 
-    __slots__ = ("at_s", "capacity", "drain_per_s", "unsent", "used")
+    __slots__ = ("at_s", "capacity", "capacity_text", "drain_per_s", "unsent", "used")
 
     def __init__(self, capacity: int, now_s: float) -> None:
-        self.capacity = capacity
-        self.drain_per_s = capacity / WINDOW_S
+        self.resize(capacity)
         self.used = 0.0
         self.at_s = now_s
         self.unsent = 0
@@ -30,6 +29,7 @@ class Bucket:
     def resize(self, capacity: int) -> None:
         """Let another capacity hold; what was used stays used."""
         self.capacity = capacity
+        self.capacity_text = b"%d" % capacity
         self.drain_per_s = capacity / WINDOW_S
 
     def drain(self, now_s: float) -> float:
@@ -45,8 +45,10 @@ class Bucket:
         """Take `amount`; a negative one gives back."""
         self.unsent += amount
         used = self.used + amount
-        most = MAX_DEBT * self.capacity
-        self.used = 0.0 if used < 0.0 else min(used, most)
+        if used > self.capacity:
+            most = MAX_DEBT * self.capacity
+            used = used if used < most else most
+        self.used = used if used > 0.0 else 0.0
 
     def wait_s(self, amount: int) -> float:
         """How long until `amount` fits, as of the last drain."""

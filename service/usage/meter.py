@@ -258,8 +258,11 @@ class Meter:
 
 
 def _estimate(body_bytes: int, max_tokens: int | None) -> int:
-    prompt = min(body_bytes // _BYTES_PER_TOKEN, _MAX_PROMPT_ESTIMATE)
-    return prompt + min(max(max_tokens or 0, 0), _MAX_OUTPUT_ESTIMATE)
+    estimate = body_bytes // _BYTES_PER_TOKEN
+    estimate = min(estimate, _MAX_PROMPT_ESTIMATE)
+    if max_tokens is not None and max_tokens > 0:
+        estimate += max_tokens if max_tokens < _MAX_OUTPUT_ESTIMATE else _MAX_OUTPUT_ESTIMATE
+    return estimate
 
 
 def _correct(key: Subject, project: Subject, estimate: int, served: Served) -> None:

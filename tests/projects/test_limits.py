@@ -1,0 +1,141 @@
+"""Limits of projects and keys: set by admins, told to every api process."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from service.app import find_principal
+from service.core.limits import NO_LIMITS, Limits
+from service.projects.records import ApiKey, Project, Projects, Role
+from tests.conftest import Api
+
+ROOT = "/v1/organization/projects"
+NONE = {
+    "requests_per_minute": None,
+    "tokens_per_minute": None,
+    "concurrent_requests": None,
+    "concurrent_streams": None,
+}
+
+
+async def test_limits_are_set_changed_and_unset(api: Api):
+    async with await api.client("root", Role.ADMIN) as admin:
+        project = (
+            await admin.post(ROOT, json={"name": "clinic", "limits": {"requests_per_minute": 60}})
+        ).json()
+        assert project["limits"] == {**NONE, "requests_per_minute": 60}
+        path = f"{ROOT}/{project['id']}"
+
+        changed = await admin.post(path, json={"limits": {"tokens_per_minute": "unlimited"}})
+        expected = {**NONE, "requests_per_minute": 60, "tokens_per_minute": "unlimited"}
+        assert changed.json() == {**project, "limits": expected}
+        changed = await admin.post(path, json={"limits": {"requests_per_minute": None}})
+        assert changed.json()["limits"] == {**NONE, "tokens_per_minute": "unlimited"}
+        assert (await admin.get(path)).json() == changed.json()
+
+        key = (
+            await admin.post(
+                f"{path}/api_keys", json={"name": "k", "limits": {"concurrent_streams": 2}}
+            )
+        ).json()
+        assert key["limits"] == {**NONE, "concurrent_streams": 2}
+        key_path = f"{path}/api_keys/{key['id']}"
+        changed = await admin.post(key_path, json={"limits": {"concurrent_requests": 4}})
+        expected = {**NONE, "concurrent_streams": 2, "concurrent_requests": 4}
+        assert changed.json()["limits"] == expected
+        assert "value" not in changed.json()
+        assert (await admin.get(f"{path}/api_keys")).json()["data"] == [changed.json()]
+
+
+@pytest.mark.parametrize(
+    ("limits", "param", "code"),
+    [
+        ({"requests_per_minute": 0}, "limits.requests_per_minute", "invalid_value"),
+        ({"requests_per_minute": -1}, "limits.requests_per_minute", "invalid_value"),
+        ({"tokens_per_minute": 1.5}, "limits.tokens_per_minute", "invalid_value"),
+        ({"tokens_per_minute": True}, "limits.tokens_per_minute", "invalid_value"),
+        ({"tokens_per_minute": 10**13}, "limits.tokens_per_minute", "invalid_value"),
+        ({"concurrent_requests": "lots"}, "limits.concurrent_requests", "invalid_value"),
+        ({"concurrent_streams": "7"}, "limits.concurrent_streams", "invalid_value"),
+        ({"requests_per_day": 5}, "limits.requests_per_day", "unknown_parameter"),
+        ([], "limits", "invalid_value"),
+        (None, "limits", "invalid_value"),
+    ],
+)
+async def test_what_is_no_limit_is_refused_and_named(api: Api, limits, param, code):
+    async with await api.client("root", Role.ADMIN) as admin:
+        project = (await admin.post(ROOT, json={"name": "clinic"})).json()
+        path = f"{ROOT}/{project['id']}"
+        key = (await admin.post(f"{path}/api_keys", json={"name": "k"})).json()
+        for method, body in (
+            (path, {}),
+            (f"{path}/api_keys/{key['id']}", {}),
+            (f"{path}/api_keys", {"name": "x"}),
+            (ROOT, {"name": "other"}),
+        ):
+            answer = await admin.post(method, json={**body, "limits": limits})
+            assert answer.status_code == 400, method
+            error = answer.json()["error"]
+            assert (error["param"], error["code"]) == (param, code)
+        assert (await admin.get(path)).json() == project
+
+
+async def test_only_admins_set_limits_and_unknown_ids_are_404(api: Api):
+    body = {"limits": {"requests_per_minute": 10**6}}
+    async with await api.client("acme") as member, await api.client("root", Role.ADMIN) as admin:
+        projects: Projects = api.app.state.projects
+        own = await projects.by_name("acme")
+        other = await projects.by_name("root")
+        assert own is not None
+        assert other is not None
+        key_id = (await projects.keys.page(own.id)).items[0].id
+        path = f"{ROOT}/{own.id}"
+        for place in (path, f"{path}/api_keys/{key_id}"):
+            assert (await member.post(place, json=body)).status_code == 403
+        for place in (
+            f"{ROOT}/proj_{'z' * 24}",
+            f"{path}/api_keys/key_{'z' * 24}",
+            f"{path}/api_keys/*",
+            f"{ROOT}/{other.id}/api_keys/{key_id}",  # of another project
+        ):
+            answer = await admin.post(place, json=body)
+            assert answer.status_code == 404, place
+            assert answer.json()["error"]["code"] == "not_found"
+        assert (await admin.post(path, json={**body, "name": "new"})).status_code == 400
+
+
+async def test_a_change_is_told_to_those_who_remember(api: Api):
+    """The cache would remember for long; what was changed is asked anew at once."""
+    projects: Projects = api.app.state.projects
+    secret = await api.key("acme")
+    authenticator = api.app.state.authenticator
+    authenticator._cache._ttl_s = 3600  # as a setting would have it
+    header = f"Bearer {secret}"
+    caller = await authenticator.authenticate(header)
+    assert caller.key_limits == caller.project_limits == NO_LIMITS
+    assert await authenticator.authenticate(header) is caller
+
+    await projects.limit(caller.project_id, Limits(requests_per_minute=7))
+    await projects.limit_key(caller.project_id, caller.key_id, Limits(tokens_per_minute=70))
+    async with asyncio.timeout(2):
+        while True:
+            caller = await authenticator.authenticate(header)
+            if caller.key_limits.tokens_per_minute and caller.project_limits.requests_per_minute:
+                break
+            await asyncio.sleep(0.01)
+    assert caller.project_limits == Limits(requests_per_minute=7)
+    assert caller.key_limits == Limits(tokens_per_minute=70)
+    assert await find_principal(projects)(secret) == caller
+
+
+def test_records_of_before_have_no_limits():
+    project = Project.model_validate_json(
+        '{"id":"proj_1","project_id":"-","created_at":1,"name":"acme"}'
+    )
+    key = ApiKey.model_validate_json(
+        '{"id":"key_1","project_id":"proj_1","created_at":1,"name":"k","role":"member",'
+        '"digest":"d","hint":"abcd"}'
+    )
+    assert project.limits == key.limits == NO_LIMITS
