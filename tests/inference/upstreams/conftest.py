@@ -105,14 +105,19 @@ async def serve_engine() -> AsyncIterator[Callable[..., Awaitable[Server]]]:
 
 @pytest.fixture
 def ask():
-    """Send one request through upstreams and read the answer whole."""
+    """Send one request through upstreams and read the answer as the gateway does."""
 
     async def ask(upstreams: Upstreams, adapter: str | None = None) -> tuple[int, bytes]:
         answer = await upstreams.send(
             BASE, "/v1/chat/completions", b"{}", {"x-model": adapter or "base"}, adapter=adapter
         )
         try:
-            return answer.status, await answer.read_all(1024)
+            if answer.status >= 300:
+                return answer.status, await answer.read_all(1024)
+            body = b""
+            while chunk := await answer.read():
+                body += chunk
+            return answer.status, body
         finally:
             answer.close()
 

@@ -141,6 +141,15 @@ def test_an_adapter_stays_while_there_is_little_to_do():
     assert server.url == homes(others)[ADAPTERS[0]]
 
 
+def test_the_bound_counts_the_new_request():
+    """1.5 times the half of 4 is 3: its fourth goes on, its third did not."""
+    own = homes(URLS[:2])[ADAPTERS[0]]
+    urls = [own, *(url for url in URLS[:2] if url != own)]
+    for loads, spills in (([2, 0], False), ([2, 1], False), ([3, 0], True), ([3, 1], False)):
+        chooses = balancer(urls, loads=loads, load_factor=1.5, spill_above=1)
+        assert chooses.for_adapter(ADAPTERS[0])[1] is spills, loads
+
+
 def test_a_busy_site_lets_an_adapter_have_more():
     """With 80 requests over 8 replicas each may have 13; 8 is the floor, not the bound."""
     busy = balancer(URLS, loads=[10] * 8)

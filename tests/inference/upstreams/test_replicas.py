@@ -199,6 +199,12 @@ def test_one_that_leaves_and_returns_is_the_same_while_requests_run(replicas):
     assert two.members[0] is not leaving
 
 
+def test_one_that_leaves_with_nothing_to_do_is_gone(replicas):
+    two = replicas(2)
+    two.set_urls(URLS[1:2])
+    assert two.states()[State.LEAVING] == metric(State.LEAVING) == 0
+
+
 def test_none_at_all():
     nobody = Replicas(BASE, Policy())
     nobody.set_urls([])

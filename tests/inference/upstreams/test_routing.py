@@ -92,6 +92,7 @@ async def test_the_base_model_is_spread(serve_engine, ask, until):
     [
         (GARBAGE, True, "garbage"),
         (CUT, True, "lost"),
+        (CUT.replace(b"200 OK", b"500 Oh"), True, "lost"),
         (b"", True, "lost"),
         (ERROR, False, "errors"),
     ],
