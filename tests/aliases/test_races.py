@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from service.aliases.changes import Aliases, Changed, Expected
+from service.aliases.changes import Aliases, Changed, Expected, TooMany, UnknownTarget
 from service.aliases.records import Target
 from service.core.redis import connect
-from service.models.registry import ModelRegistry
+from service.models.registry import ModelInUse, ModelRegistry
 from tests.conftest import BASE_MODEL
 
 NAME = "/v1/aliases/gpt-4o-mini"
@@ -111,21 +110,26 @@ async def test_no_alias_is_left_pointing_at_a_deleted_model(clients, new_model):
     assert set(outcomes) <= {(200, 409), (404, 200)}
 
 
-@contextlib.asynccontextmanager
-async def answer_lost(url: str) -> AsyncIterator[str]:
-    """A way to Redis on which the first transaction is carried out and its answer lost."""
-    target = urlsplit(url)
-    lost = False
+class Wire:
+    """A way to Redis on which a test acts just before and after the first transaction."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal lost
-        there, back = await asyncio.open_connection(target.hostname, target.port)
+    def __init__(self, url: str) -> None:
+        self.there = urlsplit(url)
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+        self.lose_answer = False
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(self.there.hostname, self.there.port)
         try:
             while data := await reader.read(65536):
+                is_transaction = b"EXEC" in data
+                if is_transaction and self.meanwhile is not None:
+                    act, self.meanwhile = self.meanwhile, None
+                    await act()
                 back.write(data)
                 answer = await there.read(65536)
-                if b"EXEC" in data and not lost:
-                    lost = True
+                if is_transaction and self.lose_answer:
+                    self.lose_answer = False
                     return
                 writer.write(answer)
                 await writer.drain()
@@ -133,26 +137,89 @@ async def answer_lost(url: str) -> AsyncIterator[str]:
             back.close()
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    assert lost
-
 
 @pytest.fixture
-async def losing_registry(api) -> AsyncIterator[ModelRegistry]:
-    """The registry, on a connection that loses the answer to its first transaction."""
-    url = api.settings.redis_url.get_secret_value()
-    async with answer_lost(url) as losing_url:
-        redis = connect(losing_url, max_connections=1)
-        yield ModelRegistry(redis, api.app.state.registry.catalogue, cache_s=0)
+async def wire(api) -> AsyncIterator[tuple[Wire, ModelRegistry]]:
+    """Such a way, and a registry on it."""
+    wire = Wire(api.settings.redis_url.get_secret_value())
+    async with await asyncio.start_server(wire.serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        redis = connect(f"redis://127.0.0.1:{port}", max_connections=1)
+        yield wire, ModelRegistry(redis, api.app.state.registry.catalogue, cache_s=0)
         await redis.aclose(close_connection_pool=True)
+    assert wire.meanwhile is None
+    assert not wire.lose_answer
 
 
 @pytest.fixture
-def losing(losing_registry) -> Aliases:
-    """The aliases on that connection."""
-    return Aliases(losing_registry.redis, losing_registry, max_per_project=10)
+def wired(wire) -> Aliases:
+    """The aliases on it."""
+    registry = wire[1]
+    return Aliases(registry.redis, registry, max_per_project=2)
+
+
+@pytest.fixture
+def losing(wire, wired) -> Aliases:
+    """The aliases, where the answer to the first transaction is lost."""
+    wire[0].lose_answer = True
+    return wired
+
+
+async def test_a_target_that_is_deleted_meanwhile_is_no_target(
+    api, wire, wired, project_id, new_model
+):
+    model = await new_model()
+    wire[0].meanwhile = lambda: api.app.state.registry.delete(project_id, model)
+    with pytest.raises(UnknownTarget):
+        await wired.put(project_id, "a", (Target(model=model),), key_id="key_a")
+    assert await wired.get(project_id, "a") is None
+
+
+async def test_a_model_that_gets_an_alias_meanwhile_is_not_deleted(
+    api, wire, project_id, new_model
+):
+    model = await new_model()
+    aliases: Aliases = api.app.state.aliases
+    target = (Target(model=model),)
+    wire[0].meanwhile = lambda: aliases.put(project_id, "a", target, key_id="key_a")
+    with pytest.raises(ModelInUse):
+        await wire[1].delete(project_id, model)
+    assert await wire[1].get(project_id, model) is not None
+
+
+async def test_a_model_that_is_deleted_meanwhile_is_gone_for_both(api, wire, project_id, new_model):
+    model = await new_model()
+    wire[0].meanwhile = lambda: api.app.state.registry.delete(project_id, model)
+    assert (await wire[1].delete(project_id, model)).id == model
+
+
+async def test_the_limit_holds_though_others_make_aliases_meanwhile(api, wire, wired, project_id):
+    target = (Target(model=BASE_MODEL),)
+    aliases: Aliases = api.app.state.aliases
+    await wired.put(project_id, "a", target, key_id="key_a")
+    wire[0].meanwhile = lambda: aliases.put(project_id, "b", target, key_id="key_a")
+    with pytest.raises(TooMany):
+        await wired.put(project_id, "c", target, key_id="key_a")
+
+
+@pytest.mark.parametrize("action", ["put", "rollback", "delete"])
+async def test_who_expects_an_alias_sees_it_changed_meanwhile(
+    api, wire, wired, project_id, new_model, action
+):
+    aliases: Aliases = api.app.state.aliases
+    one, two, three = [(Target(model=await new_model()),) for _ in range(3)]
+    await aliases.put(project_id, "a", one, key_id="key_a")
+    seen = await aliases.put(project_id, "a", two, key_id="key_a")
+    wire[0].meanwhile = lambda: aliases.put(project_id, "a", three, key_id="key_b")
+    expected = Expected(etag=seen.etag)
+    change = {
+        "put": lambda: wired.put(project_id, "a", one, key_id="key_a", expected=expected),
+        "rollback": lambda: wired.rollback(project_id, "a", key_id="key_a"),  # even without
+        "delete": lambda: wired.delete(project_id, "a", key_id="key_a", expected=expected),
+    }[action]
+    with pytest.raises(Changed):
+        await change()
+    assert (await aliases.get(project_id, "a")).targets == three
 
 
 async def test_a_change_whose_answer_was_lost_is_made_once(api, losing, project_id, new_model):
@@ -183,28 +250,10 @@ async def test_a_delete_whose_answer_was_lost_is_done(api, losing, project_id):
     assert await aliases.get(project_id, "a") is None
 
 
-async def test_a_deleted_model_is_told_though_the_answer_was_lost(
-    losing_registry, project_id, new_model
-):
+async def test_a_deleted_model_is_told_though_the_answer_was_lost(wire, project_id, new_model):
     model = await new_model()
-    record = await losing_registry.delete(project_id, model)
+    wire[0].lose_answer = True
+    record = await wire[1].delete(project_id, model)
     assert record is not None
     assert record.id == model
-    assert await losing_registry.get(project_id, model) is None
-
-
-async def test_a_change_made_by_another_meanwhile_is_no_success(api, project_id, new_model):
-    """A rollback that loses a race undoes nothing that its caller has not seen."""
-    aliases: Aliases = api.app.state.aliases
-    one, two = [(Target(model=await new_model()),) for _ in range(2)]
-    first = await aliases.put(project_id, "a", one, key_id="key_a")
-    await aliases.put(project_id, "a", two, key_id="key_a")
-    with pytest.raises(Changed):
-        await aliases.rollback(project_id, "a", key_id="k", expected=Expected(etag=first.etag))
-    results = await asyncio.gather(
-        *(aliases.rollback(project_id, "a", key_id="key_a") for _ in range(8)),
-        return_exceptions=True,
-    )
-    made = [r for r in results if not isinstance(r, Changed)]
-    assert all(r.generation for r in made)
-    assert (await aliases.get(project_id, "a")).generation == 2 + len(made)
+    assert await wire[1].get(project_id, model) is None

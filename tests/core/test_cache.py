@@ -171,6 +171,19 @@ async def test_an_answer_under_way_is_not_kept_when_its_key_was_forgotten(world,
     assert await cache.get("a") == "a2"
 
 
+async def test_what_is_forgotten_while_redis_is_waited_for_is_not_used_either(world, cache):
+    await cache.get("a")
+    world.now = 3
+    world.gate.clear()
+    waiting = asyncio.create_task(cache.get("a"))
+    await under_way(world, 2)
+    cache.forget("a")
+    await asyncio.sleep(0.1)  # past the patience
+    assert not waiting.done()
+    world.gate.set()
+    assert await waiting == "a3"
+
+
 async def test_forgetting_one_leaves_the_others(world, cache):
     await cache.get("a")
     await cache.get("b")
