@@ -111,7 +111,8 @@ class Health:
 
     def succeeded(self, now: float) -> bool:
         """An answer came whole."""
-        self._forgive()
+        if self.in_doubt:
+            self._forgive()
         if self._state in {State.WARMING, State.SERVING}:
             return False
         self._return(now)
