@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from service import __version__
 from service.aliases import routes as alias_routes
@@ -24,8 +25,7 @@ from service.curation.records import Tasks
 from service.curation.schemas import report_schemas
 from service.files import routes as file_routes
 from service.files.records import Files
-from service.inference.gateway import Gateway
-from service.inference.gateway import routes as inference_routes
+from service.inference.gateway import PATHS, Gateway
 from service.inference.upstreams import Upstreams
 from service.jobs import routes as job_routes
 from service.jobs.dispatch import Dispatcher
@@ -37,17 +37,33 @@ from service.projects import routes as project_routes
 from service.projects.records import Projects, digest_of
 from service.uploads import routes as upload_routes
 from service.uploads.records import Uploads
+from service.usage import routes as usage_routes
+from service.usage.meter import Meter
 
 
-def create_app(settings: Settings) -> FastAPI:
+class Api(FastAPI):
+    """FastAPI's routes, and beside them the gateway's, which go through none of its layers."""
+
+    gateway: Gateway | None = None
+    """Set while the lifespan lasts."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI event."""
+        if scope["type"] == "http" and scope["path"] in PATHS and self.gateway is not None:
+            await self.gateway(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def create_app(settings: Settings) -> Api:
     """The api of one process. Resources are opened in its lifespan, none before."""
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with _opened(app, settings):
             yield
 
-    app = FastAPI(
+    app = Api(
         title="finetuned",
         version=__version__,
         lifespan=lifespan,
@@ -66,6 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
         model_routes,
         alias_routes,
         project_routes,
+        usage_routes,
         health,
     ):
         app.include_router(module.router)
@@ -77,7 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 @asynccontextmanager
-async def _opened(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
+async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
     redis = connect(settings.redis_url.get_secret_value())
     storage = Storage.from_url(settings.storage_url)
     projects = Projects(redis)
@@ -89,15 +106,19 @@ async def _opened(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     registry.listen(invalidations)
     authenticator.listen(invalidations)
     try:
-        async with Upstreams.from_settings(settings) as upstreams, invalidations.listening():
-            gateway = Gateway(
+        async with (
+            Upstreams.from_settings(settings) as upstreams,
+            Meter.from_settings(redis, settings) as meter,
+            invalidations.listening(),
+        ):
+            app.gateway = Gateway(
                 authenticator,
                 registry,
                 upstreams,
+                meter,
                 max_body_bytes=settings.max_inference_body_bytes,
+                client_timeout_s=settings.client_timeout_s,
             )
-            # Plain ASGI beside FastAPI's routes: the hot path pays for no model binding.
-            app.router.routes.extend(inference_routes(gateway))
             state = app.state
             state.redis, state.storage, state.projects = redis, storage, projects
             state.registry, state.authenticator = registry, authenticator
@@ -111,6 +132,7 @@ async def _opened(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             state.probes = _probes(app, settings, upstreams)
             yield
     finally:
+        app.gateway = None
         await redis.aclose(close_connection_pool=True)
 
 
@@ -127,6 +149,8 @@ def find_principal(projects: Projects) -> Callable[[str], Awaitable[Principal | 
             project_id=project.id,
             project_name=project.name,
             role=key.role,
+            key_limits=key.limits,
+            project_limits=project.limits,
         )
 
     return find

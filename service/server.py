@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import uvicorn
 
 from service.app import create_app
@@ -10,14 +12,17 @@ from service.core import logs
 
 _KEEP_ALIVE_S = 75
 _GRACE_S = 30
+_COLLECT_AFTER_OBJECTS = 10_000
 
 
 def main() -> None:
     """Serve the api until it is told to stop."""
     settings = Settings()
     logs.configure("api", settings.log_level)
+    app = create_app(settings)
+    _spare_the_collector()
     uvicorn.run(
-        create_app(settings),
+        app,
         host=settings.api_host,
         port=settings.api_port,
         loop="uvloop",
@@ -27,6 +32,18 @@ def main() -> None:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # nothing here asks for the address of a caller
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
     )
+
+
+def _spare_the_collector() -> None:
+    """Leave what is loaded out of garbage collection, and collect less often.
+
+    A request makes a few hundred objects that reference counting frees. With the default of
+    700 the collector would look through all modules again and again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER_OBJECTS, 20, 20)

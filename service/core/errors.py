@@ -5,6 +5,8 @@
     ├── Unauthenticated      401 authentication_error
     ├── Forbidden            403 permission_error
     ├── NotFound             404 invalid_request_error
+    ├── MethodNotAllowed     405 invalid_request_error
+    ├── RequestTimeout       408 invalid_request_error, retried by the SDKs
     ├── Conflict             409 invalid_request_error, never retried by the SDKs
     ├── TooLarge             413 invalid_request_error
     ├── UnsupportedMedia     415 invalid_request_error
@@ -90,6 +92,22 @@ class NotFound(ApiError):
     status = 404
     type = "invalid_request_error"
     default_code = "not_found"
+
+
+class MethodNotAllowed(ApiError):
+    """The path is known, but not for this method."""
+
+    status = 405
+    type = "invalid_request_error"
+    default_code = "method_not_allowed"
+
+
+class RequestTimeout(ApiError):
+    """The request did not come, or its answer was not taken, in time."""
+
+    status = 408
+    type = "invalid_request_error"
+    default_code = "request_timeout"
 
 
 class Conflict(ApiError):

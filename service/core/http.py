@@ -46,7 +46,7 @@ class RequestContext:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = _incoming_id(scope) or ids.new(ids.REQUEST)
+        request_id = _incoming_id(scope) or ids.request_id()
         scope.setdefault("state", {})["request_id"] = request_id
         started, status = time.perf_counter(), 500
 

@@ -6,6 +6,7 @@ ever pass: no slash, no dot, no wildcard.
 
 from __future__ import annotations
 
+import random
 import re
 import secrets
 import time
@@ -37,6 +38,11 @@ def random_part(chars: int = _RANDOM_CHARS) -> str:
 def new(prefix: str) -> str:
     """A fresh id with the given prefix."""
     return prefix + random_part()
+
+
+def request_id() -> str:
+    """A fresh id of a request: never twice, but no secret, for it is made at every request."""
+    return f"{REQUEST}{random.getrandbits(124):031x}"
 
 
 def is_valid(value: str, prefix: str) -> bool:

@@ -12,16 +12,16 @@ import aiohttp
 import pytest
 import uvicorn
 from aiohttp import web
-from starlette.applications import Starlette
 
 from service.core.auth import Authenticator, Principal
-from service.core.http import RequestContext
+from service.core.limits import NO_LIMITS, Limits
 from service.core.redis import connect
-from service.inference.gateway import Gateway, routes
+from service.inference.gateway import Gateway
 from service.inference.upstreams import Timeouts, Upstreams
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry
+from service.usage.meter import Meter
 
 BASE = "tiny-base"
 ACME_KEY, OTHER_KEY = "sk-ft-acme", "sk-ft-other"
@@ -122,13 +122,14 @@ async def engine() -> AsyncIterator[FakeEngine]:
 
 @pytest.fixture
 async def raw_engine() -> AsyncIterator[Callable[[bytes], Awaitable[str]]]:
-    """Start an engine that sends the given bytes to each request, then closes."""
+    """Start an engine that is healthy, but sends the given bytes to each request and closes."""
     servers = []
 
     async def start(answer: bytes) -> str:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read(64 * 1024)
-            writer.write(answer)
+            request = await reader.read(64 * 1024)
+            well = request.startswith(b"GET /health ")
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n" if well else answer)
             await writer.drain()
             writer.close()
 
@@ -195,6 +196,8 @@ async def gateway(registry, engine) -> AsyncIterator[Callable[..., Awaitable[Cli
             models=None,
             timeouts=None,
             max_body_bytes=1024 * 1024,
+            client_timeout_s=10.0,
+            key_limits: Limits = NO_LIMITS,
         ) -> Client:
             async def find(secret: str) -> Principal | None:
                 return PROJECTS.get(secret)
@@ -206,15 +209,16 @@ async def gateway(registry, engine) -> AsyncIterator[Callable[..., Awaitable[Cli
                     timeouts=timeouts or Timeouts(connect_s=2, first_byte_s=5, between_chunks_s=5),
                 )
             )
+            meter = await stack.enter_async_context(Meter(registry.redis, key_limits=key_limits))
             app = Gateway(
                 Authenticator(find, cache_s=0.0),
                 models or registry,
                 upstreams,
+                meter,
                 max_body_bytes=max_body_bytes,
+                client_timeout_s=client_timeout_s,
             )
-            url = await stack.enter_async_context(
-                serving(RequestContext(Starlette(routes=routes(app))))
-            )
+            url = await stack.enter_async_context(serving(app))
             session = await stack.enter_async_context(aiohttp.ClientSession())
             return Client(url, session, upstreams)
 

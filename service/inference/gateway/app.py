@@ -1,4 +1,4 @@
-"""The inference routes: key, model, engine, and then bytes as they come.
+"""The inference routes: key, model, limits, engine, and then bytes as they come.
 
 Plain ASGI, because on this road a framework costs more than the work: the body goes to
 the engine as it came, the answer comes back chunk by chunk, nothing is kept. Of the
@@ -9,36 +9,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import quote
 
-import msgspec
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from service.core import metrics
 from service.core.auth import Authenticator
-from service.core.errors import ApiError, Unavailable
+from service.core.errors import ApiError, InternalError, MethodNotAllowed, NotFound, Unavailable
 from service.core.redis import REDIS_ERRORS
 from service.inference.gateway import request_body
-from service.inference.gateway.engine_errors import (
-    MAX_ERROR_BYTES,
-    map_error,
-    model_not_found,
-)
-from service.inference.gateway.request_body import ClientGone
+from service.inference.gateway.engine_errors import MAX_ERROR_BYTES, map_error, model_not_found
+from service.inference.gateway.exchange import CLIENT_GONE, Exchange
+from service.inference.gateway.request_body import ClientGone, Request
+from service.inference.gateway.usage_tap import Usage, UsageTap
 from service.inference.headers import ADAPTER
-from service.inference.upstreams import Answer, Upstreams
+from service.inference.upstreams import Upstreams
 from service.models.records import Kind
-from service.models.registry import ModelRegistry, ServableModel
+from service.models.registry import ModelRegistry, Resolved, ServableModel
+from service.usage.meter import Admission, Meter, Served
 
 log = logging.getLogger(__name__)
 
-PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings")
+PATHS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"})
+# Where a stream has the option of a usage event; the others tell it always.
+_USAGE_OPTIONAL = frozenset({"/v1/chat/completions", "/v1/completions"})
 _FORWARDED = {b"traceparent": "traceparent", b"tracestate": "tracestate"}
-_CLIENT_GONE = 499  # nginx's number for it; in metrics only
+_NO_USAGE = Usage(0, 0, 0)
 
 
 class Gateway:
@@ -49,180 +45,159 @@ class Gateway:
         authenticator: Authenticator,
         registry: ModelRegistry,
         upstreams: Upstreams,
+        meter: Meter,
         *,
         max_body_bytes: int,
+        client_timeout_s: float,
     ) -> None:
         self._authenticator = authenticator
         self._registry = registry
         self._upstreams = upstreams
+        self._meter = meter
         self._max_body_bytes = max_body_bytes
+        self._client_timeout_s = client_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every failure has OpenAI's error body."""
-        exchange = _Exchange(send)
+        exchange = Exchange(scope, receive, send, self._client_timeout_s)
         try:
-            model, body = await self._admit(scope, receive)
+            await self._answer(exchange, receive)
         except ApiError as e:
             await exchange.fail(e)
         except ClientGone:
-            return
+            exchange.status = CLIENT_GONE
         except REDIS_ERRORS as e:
             log.warning("Redis is away: %s", type(e).__name__)
             await exchange.fail(
                 Unavailable("A backing service is away. Try again in a few seconds.")
             )
-        else:
-            await self._exchange(scope, receive, exchange, model, body)
+        except asyncio.CancelledError:
+            if not exchange.gave_up or exchange.task is None:
+                raise
+            exchange.task.uncancel()  # it was this exchange that ended itself
+        except Exception:  # nothing is above this to answer in OpenAI's form
+            log.exception("the gateway failed")
+            await exchange.fail(
+                InternalError(
+                    "The service failed on this request. Give the operator the request id: "
+                    f"{exchange.request_id}."
+                )
+            )
+        finally:
+            _observe(exchange)
 
-    async def _admit(self, scope: Scope, receive: Receive) -> tuple[ServableModel, bytes]:
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+    async def _answer(self, exchange: Exchange, receive: Receive) -> None:
+        if exchange.scope["path"] not in PATHS:
+            raise NotFound("Unknown request URL.", code="unknown_url")
+        if exchange.scope["method"] != "POST":
+            raise MethodNotAllowed(
+                f"Method {exchange.scope['method']} is not allowed here; use POST."
+            )
+        headers = exchange.headers
         authorization = headers.get(b"authorization")
         caller = await self._authenticator.authenticate(
             None if authorization is None else authorization.decode("latin-1")
         )
-        body = await request_body.read(receive, headers, self._max_body_bytes)
-        name = request_body.model_name(body)
-        model = await self._registry.find(caller.project_id, name)
-        if model is None:
-            raise model_not_found(name)
-        return model, body
+        body = await request_body.read(
+            receive, headers, self._max_body_bytes, self._client_timeout_s
+        )
+        request = request_body.parse(body)
+        found = await self._registry.resolve(caller.project_id, request.model)
+        if found is None:
+            raise model_not_found(request.model)
+        admission = self._meter.admit(
+            caller,
+            body_bytes=len(body),
+            max_tokens=request.output_limit,
+            streamed=request.streamed,
+        )
+        await self._metered(exchange, admission, found, request, body)
+
+    async def _metered(
+        self,
+        exchange: Exchange,
+        admission: Admission,
+        found: Resolved,
+        request: Request,
+        body: bytes,
+    ) -> None:
+        """Run the exchange with the engine, and account for it however it ends."""
+        model, path = found.model, exchange.scope["path"]
+        strip = request.streamed and path in _USAGE_OPTIONAL and not request.asks_for_usage
+        tap = UsageTap(strip=strip)
+        if found.alias is not None:
+            body = request_body.with_field(body, "model", model.name)
+        if strip:
+            body = request_body.with_field(body, "stream_options", _with_usage(request))
+        exchange.watch()
+        try:
+            await self._exchange(exchange, admission, model, body, tap)
+        except ApiError as e:
+            await exchange.fail(e)
+        finally:
+            exchange.end_watch()
+            usage = tap.usage() or Usage(0, tap.events, 0) if request.streamed else tap.usage()
+            self._meter.done(
+                admission, _served(exchange, model, usage or _NO_USAGE, streamed=request.streamed)
+            )
 
     async def _exchange(
         self,
-        scope: Scope,
-        receive: Receive,
-        exchange: _Exchange,
+        exchange: Exchange,
+        admission: Admission,
         model: ServableModel,
         body: bytes,
+        tap: UsageTap,
     ) -> None:
-        """Run the exchange with the engine until it ends or the client hangs up."""
-        in_flight = metrics.INFERENCE_IN_FLIGHT.labels(model.base_model)
-        in_flight.inc()
-        pump = asyncio.ensure_future(self._pump(scope, exchange, model, body))
-        gone = asyncio.ensure_future(_client_gone(receive))
-        try:
-            await asyncio.wait((pump, gone), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            # Cancelling the pump closes the engine's connection: vLLM stops at once.
-            status = exchange.status if pump.done() else _CLIENT_GONE
-            for task in (pump, gone):
-                task.cancel()
-            await asyncio.gather(pump, gone, return_exceptions=True)
-            in_flight.dec()
-            metrics.INFERENCE_REQUESTS.labels(model.base_model, model.kind, status).inc()
-        if pump.done() and not pump.cancelled() and (error := pump.exception()) is not None:
-            raise error
-
-    async def _pump(
-        self, scope: Scope, exchange: _Exchange, model: ServableModel, body: bytes
-    ) -> None:
-        arrived, path = time.perf_counter(), scope["path"]
-        try:
-            answer = await self._upstreams.send(
-                model.base_model, path, body, _headers_for_engine(scope, model)
-            )
-            try:
-                if answer.status >= 300:
-                    error_body = await answer.read_all(MAX_ERROR_BYTES)
-                    raise map_error(answer.status, error_body, model=model.name, path=path)
-                first = await answer.read()
-                metrics.INFERENCE_FIRST_BYTE_SECONDS.labels(model.base_model, model.kind).observe(
-                    time.perf_counter() - arrived
-                )
-                await exchange.relay(answer, first)
-            finally:
-                answer.close()
-        except ApiError as e:
-            await exchange.fail(e)
-
-
-class _Exchange:
-    """What has been told to the client so far."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._is_stream = False
-        self._at_event_start = True
-        self.status = 0
-
-    async def relay(self, answer: Answer, chunk: bytes) -> None:
-        """Pass an answer on as it comes, beginning with a chunk that was read already.
-
-        The start waits for that chunk: an engine that dies before it is a plain error.
-        """
-        self.status = answer.status
-        headers = _headers_for_client(answer)
-        self._is_stream = headers[0][1].startswith(b"text/event-stream")
-        await self._send(
-            {"type": "http.response.start", "status": answer.status, "headers": headers}
+        path = exchange.scope["path"]
+        adapter = model.name if model.kind == Kind.ADAPTER else None
+        answer = await self._upstreams.send(
+            model.base_model, path, body, _headers_for_engine(exchange, adapter), adapter=adapter
         )
-        while chunk and not answer.ended:
-            self._at_event_start = chunk.endswith(b"\n\n")
-            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
-            chunk = await answer.read()
-        await self._send({"type": "http.response.body", "body": chunk})
-
-    async def fail(self, error: ApiError) -> None:
-        """Tell the client of a failure in the way that is still open.
-
-        Before the answer began: a status and a body. In a stream: an error event, which the
-        SDKs raise. In a plain body nothing can be said: it stays short of its length, and
-        the server closes the connection.
-        """
-        body = msgspec.json.encode(error.body())
-        if not self.status:
-            self.status = error.status
-            await self._send(
-                {
-                    "type": "http.response.start",
-                    "status": error.status,
-                    "headers": [
-                        (b"content-type", b"application/json"),
-                        (b"content-length", str(len(body)).encode()),
-                        *((k.encode(), v.encode()) for k, v in error.headers.items()),
-                    ],
-                }
-            )
-            await self._send({"type": "http.response.body", "body": body})
-        elif self._is_stream:
-            self.status = error.status
-            event = b"data: " + body + b"\n\n"
-            await self._send(
-                {
-                    "type": "http.response.body",
-                    "body": event if self._at_event_start else b"\n\n" + event,
-                }
-            )
+        try:
+            if answer.status >= 300:
+                error_body = await answer.read_all(MAX_ERROR_BYTES)
+                raise map_error(answer.status, error_body, model=model.name, path=path)
+            await exchange.relay(answer, await answer.read(), tap, admission.headers)
+        finally:
+            answer.close()
 
 
-def routes(gateway: Gateway) -> list[Route]:
-    """The gateway's routes, to be put beside the api's."""
-    return [Route(path, gateway, methods=["POST"], include_in_schema=False) for path in PATHS]
+def _with_usage(request: Request) -> dict[str, object]:
+    options = request.stream_options if isinstance(request.stream_options, dict) else {}
+    return {**options, "include_usage": True}
 
 
-def _headers_for_engine(scope: Mapping[str, Any], model: ServableModel) -> dict[str, str]:
+def _headers_for_engine(exchange: Exchange, adapter: str | None) -> dict[str, str]:
     headers = {
-        _FORWARDED[name]: value.decode("latin-1")
-        for name, value in scope["headers"]
-        if name in _FORWARDED
+        name: exchange.headers[key].decode("latin-1")
+        for key, name in _FORWARDED.items()
+        if key in exchange.headers
     }
-    if request_id := scope.get("state", {}).get("request_id"):
-        headers["x-request-id"] = request_id
-    if model.kind == Kind.ADAPTER:
-        headers[ADAPTER] = quote(model.name, safe="")
+    headers["x-request-id"] = exchange.request_id
+    if adapter is not None:
+        headers[ADAPTER] = quote(adapter, safe="")
     return headers
 
 
-def _headers_for_client(answer: Answer) -> list[tuple[bytes, bytes]]:
-    content_type = answer.headers.get(b"content-type", b"application/json")
-    headers = [(b"content-type", content_type)]
-    if (length := answer.headers.get(b"content-length")) is not None:
-        headers.append((b"content-length", length))
-    if content_type.startswith(b"text/event-stream"):
-        headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-    return headers
+def _served(exchange: Exchange, model: ServableModel, usage: Usage, *, streamed: bool) -> Served:
+    return Served(
+        model=model.name,
+        base_model=model.base_model,
+        kind=model.kind,
+        status=exchange.status or CLIENT_GONE,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_tokens=usage.cached_tokens,
+        first_byte_s=exchange.first_byte_s,
+        seconds=exchange.seconds,
+        streamed=streamed,
+    )
 
 
-async def _client_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+def _observe(exchange: Exchange) -> None:
+    method, path = exchange.scope["method"], exchange.scope["path"]
+    metrics.HTTP_REQUESTS.labels(method, path, exchange.status).inc()
+    metrics.HTTP_SECONDS.labels(method, path).observe(exchange.seconds)
+    if exchange.status >= 500:
+        log.warning("%s %s %d", method, path, exchange.status)

@@ -1,6 +1,6 @@
 """What the gateway must know of a request's body before it passes the bytes on.
 
-The body is not parsed into objects: only `model` is taken out. vLLM parses it again with
+The body is not parsed into objects: only a few fields are taken out. vLLM parses it again with
 Python's `json`, so both must see the same name. They do: in both the last of two equal
 keys wins, and what `json` takes beyond JSON (NaN, UTF-16, a byte-order mark) is refused
 here.
@@ -8,12 +8,14 @@ here.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
-from service.core.errors import BadRequest, TooLarge
+from service.core.errors import BadRequest, RequestTimeout, TooLarge
 
 MAX_DEPTH = 64
 _MAX_BRACKETS = 100_000
@@ -26,49 +28,111 @@ class ClientGone(Exception):
     """The client hung up before its request was whole."""
 
 
-class _Head(msgspec.Struct):
+class Request(msgspec.Struct):
+    """What the gateway reads of a request; everything else is the engine's to judge."""
+
     model: str
+    stream: Any = None
+    stream_options: Any = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    max_output_tokens: Any = None
+    n: Any = None
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the answer is to come as server-sent events."""
+        return self.stream is True
+
+    @property
+    def output_limit(self) -> int | None:
+        """The most tokens that the answer may have, as far as the request says."""
+        for limit in (self.max_completion_tokens, self.max_tokens, self.max_output_tokens):
+            if type(limit) is int and limit > 0:
+                return limit * (self.n if type(self.n) is int and self.n > 0 else 1)
+        return None
+
+    @property
+    def asks_for_usage(self) -> bool:
+        """Whether the caller wants the event with the token counts at a stream's end."""
+        return (
+            type(self.stream_options) is dict and self.stream_options.get("include_usage") is True
+        )
 
 
-_DECODER = msgspec.json.Decoder(_Head)
+_DECODER = msgspec.json.Decoder(Request)
 
 
-async def read(receive: Receive, headers: Mapping[bytes, bytes], limit_bytes: int) -> bytes:
-    """The whole body. Raises TooLarge above the limit, ClientGone when the client left."""
+async def read(
+    receive: Receive, headers: Mapping[bytes, bytes], limit_bytes: int, timeout_s: float
+) -> bytes:
+    """The whole body.
+
+    Raises TooLarge above the limit, RequestTimeout for one that does not end in time,
+    ClientGone when the client left.
+    """
     declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > limit_bytes:
         raise _too_large(limit_bytes)
-    chunks: list[bytes] = []
-    size = 0
+    message = await receive()
+    if not message.get("more_body", False) and message["type"] == "http.request":
+        body: bytes = message.get("body", b"")
+        if len(body) > limit_bytes:
+            raise _too_large(limit_bytes)
+        return body
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _read_on(receive, message, limit_bytes)
+    except TimeoutError:
+        raise RequestTimeout(
+            f"The body was not whole after {timeout_s:g} seconds. Send it in one go."
+        ) from None
+
+
+async def _read_on(receive: Receive, message: Message, limit_bytes: int) -> bytes:
+    body = bytearray()
     while True:
-        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit_bytes:
+        body += message.get("body", b"")
+        if len(body) > limit_bytes:
             raise _too_large(limit_bytes)
-        chunks.append(chunk)
         if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            return bytes(body)
+        message = await receive()
 
 
-def model_name(body: bytes) -> str:
-    """The `model` that the body asks for. Raises BadRequest for what is no request."""
+def parse(body: bytes) -> Request:
+    """What the body asks for. Raises BadRequest for what is no request."""
     check_nesting(body)
     try:
-        name = _DECODER.decode(body).model
+        request = _DECODER.decode(body)
     except msgspec.ValidationError as e:
         raise _invalid(str(e)) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise BadRequest("The body is not valid JSON.", code="invalid_json") from None
-    if not name or len(name) > _MAX_NAME_CHARS:
+    if not request.model or len(request.model) > _MAX_NAME_CHARS:
         raise BadRequest(
             f"'model' must have 1 to {_MAX_NAME_CHARS} characters.",
             param="model",
             code="invalid_value",
         )
-    return name
+    return request
+
+
+def with_field(body: bytes, name: str, value: object) -> bytes:
+    """The body of a request with one field set, every other byte as it was.
+
+    The field is put last, where it wins over an earlier one of the same name. `body` must have
+    passed `parse`: a JSON object that has a field.
+    """
+    end = body.rindex(b"}")
+    return b"%b,%b:%b%b" % (
+        body[:end],
+        msgspec.json.encode(name),
+        msgspec.json.encode(value),
+        body[end:],
+    )
 
 
 def check_nesting(body: bytes) -> None:

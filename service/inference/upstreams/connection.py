@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 import httptools
 
@@ -101,7 +102,7 @@ class Connection(asyncio.Protocol):
         self._until_close = False
         self.status = 0
         self.headers = {}
-        transport.writelines((head, body))
+        transport.write(head + body)
         while self._state == _HEAD:
             await self._wait(timeout_s)
 
@@ -110,7 +111,7 @@ class Connection(asyncio.Protocol):
 
         Raises as `start` does.
         """
-        if not self._chunks and self._state != _DONE:
+        while not self._chunks and self._state != _DONE:
             await self._wait(timeout_s)
         chunks = self._chunks
         if not chunks:
@@ -141,8 +142,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The transport is there."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
@@ -155,6 +155,7 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as e:
             self._fail(NotHttp(type(e).__name__))
+            self._wake()  # where the answer is whole, what follows it does no harm to it
             return
         if self._state == _HEAD and self._header_bytes > MAX_HEADER_BYTES:
             self._fail(NotHttp("its headers do not end"))
@@ -232,5 +233,5 @@ class Connection(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         self._error = error
         self.abort()
-        if self._waiter is not None and not self._waiter.done():
+        if self._waiter is not None and not self._waiter.done() and self._state != _DONE:
             self._waiter.set_exception(error)

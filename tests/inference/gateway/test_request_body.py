@@ -7,7 +7,7 @@ import json
 import pytest
 
 from service.core.errors import BadRequest
-from service.inference.gateway.request_body import MAX_DEPTH, check_nesting, model_name
+from service.inference.gateway.request_body import MAX_DEPTH, check_nesting, parse, with_field
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from service.inference.gateway.request_body import MAX_DEPTH, check_nesting, mod
     ],
 )
 def test_same_name_as_the_engine_reads(body):
-    assert model_name(body) == json.loads(body)["model"]
+    assert parse(body).model == json.loads(body)["model"]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_same_name_as_the_engine_reads(body):
 )
 def test_what_the_two_may_read_differently_is_refused(body):
     with pytest.raises(BadRequest):
-        model_name(body)
+        parse(body)
 
 
 def nested(levels: int, open_=b"[", close=b"]") -> bytes:
@@ -79,3 +79,53 @@ def test_flat_or_quoted_brackets_are_fine(body):
 def test_deep_or_endless_structures_are_refused(body):
     with pytest.raises(BadRequest):
         check_nesting(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"a"}',
+        b' {"model":"a", "messages":[{"role":"user"}] } \n',
+        b'{"model":"a","stream_options":{"x":1},"model":"b"}',
+        b'{"x":"}","model":"a"}',
+    ],
+)
+def test_a_field_is_set_and_all_else_is_as_it_was(body):
+    changed = with_field(body, "model", "ft:b:acme:ü:1")
+    assert json.loads(changed) == json.loads(body) | {"model": "ft:b:acme:ü:1"}
+    assert changed.startswith(body.rstrip()[:-1])
+
+
+@pytest.mark.parametrize(
+    ("fields", "limit"),
+    [
+        ({}, None),
+        ({"max_tokens": 5}, 5),
+        ({"max_completion_tokens": 7, "max_tokens": 5}, 7),
+        ({"max_output_tokens": 9}, 9),
+        ({"max_tokens": 5, "n": 3}, 15),
+        ({"max_tokens": "5"}, None),
+        ({"max_tokens": True}, None),
+        ({"max_tokens": -1}, None),
+        ({"max_tokens": 5, "n": "x"}, 5),
+    ],
+)
+def test_the_output_limit_is_what_can_be_read_of_it(fields, limit):
+    assert parse(json.dumps({"model": "a", **fields}).encode()).output_limit == limit
+
+
+@pytest.mark.parametrize(
+    ("fields", "streamed", "asks"),
+    [
+        ({}, False, False),
+        ({"stream": True}, True, False),
+        ({"stream": "true"}, False, False),
+        ({"stream": True, "stream_options": {"include_usage": True}}, True, True),
+        ({"stream": True, "stream_options": {"include_usage": False}}, True, False),
+        ({"stream": True, "stream_options": None}, True, False),
+        ({"stream": True, "stream_options": []}, True, False),
+    ],
+)
+def test_what_is_said_of_streams(fields, streamed, asks):
+    request = parse(json.dumps({"model": "a", **fields}).encode())
+    assert (request.streamed, request.asks_for_usage) == (streamed, asks)

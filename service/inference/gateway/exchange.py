@@ -1,0 +1,175 @@
+"""One request and its answer, as the client sees it: how far it got, and who gave up.
+
+The client's side is watched only when an answer takes longer than a moment: then a client that
+hangs up, or that does not take what it is sent, ends the exchange, and with it the engine's
+work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Iterable
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from service.core import ids, logs
+from service.core.errors import ApiError
+from service.inference.gateway.usage_tap import UsageTap
+from service.inference.upstreams import Answer
+
+CLIENT_GONE = 499
+"""nginx's number for a client that hung up; in metrics only."""
+
+_WATCH_AFTER_S = 0.02
+_STALL_CHECK_S = 1.0
+_REQUEST_ID = re.compile(rb"[0-9A-Za-z._-]{1,64}")
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class Exchange:
+    """What has been told to the client so far. Made in the task that answers the request."""
+
+    __slots__ = (
+        *("_at_event_start", "_is_stream", "_receive", "_send", "_sending_since", "_timer"),
+        *("_watch", "_write_timeout_s", "arrived", "first_byte_s", "gave_up", "headers"),
+        *("request_id", "scope", "status", "task"),
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, write_timeout_s: float) -> None:
+        self.scope = scope
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.arrived = time.perf_counter()
+        self.first_byte_s: float | None = None
+        self.status = 0
+        self.gave_up = False
+        """Whether the client went, or did not take its answer, and this ended the exchange."""
+        self.task: asyncio.Task[None] | None = None
+        self._receive = receive
+        self._send = send
+        self._write_timeout_s = write_timeout_s
+        self._is_stream = False
+        self._at_event_start = True
+        self._sending_since: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._watch: asyncio.Task[None] | None = None
+        given = self.headers.get(b"x-request-id")
+        if given is not None and _REQUEST_ID.fullmatch(given):
+            self.request_id = given.decode()
+        else:
+            self.request_id = ids.request_id()
+        logs.request_id.set(self.request_id)  # the server gives each request its own context
+
+    @property
+    def seconds(self) -> float:
+        """Since the request came."""
+        return time.perf_counter() - self.arrived
+
+    # --- the client's side
+
+    def watch(self) -> None:
+        """From now on, notice a client that goes."""
+        self.task = asyncio.current_task()
+        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._start_watch)
+
+    def end_watch(self) -> None:
+        """The exchange is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def _start_watch(self) -> None:
+        self._watch = asyncio.create_task(self._until_client_goes())
+
+    async def _until_client_goes(self) -> None:
+        gone = asyncio.ensure_future(_disconnected(self._receive))
+        try:
+            while not gone.done():
+                await asyncio.wait((gone,), timeout=_STALL_CHECK_S)
+                if self._is_stalled():
+                    break
+        finally:
+            gone.cancel()
+        self.gave_up = True
+        self.status = CLIENT_GONE
+        assert self.task is not None
+        # Cancelling it closes the engine's connection: vLLM stops at once.
+        self.task.cancel()
+
+    def _is_stalled(self) -> bool:
+        since = self._sending_since
+        return since is not None and time.perf_counter() - since > self._write_timeout_s
+
+    # --- the answer
+
+    async def relay(self, answer: Answer, chunk: bytes, tap: UsageTap, extra: Headers) -> None:
+        """Pass an answer on as it comes, beginning with a chunk that was read already.
+
+        The start waits for that chunk: an engine that dies before it is a plain error.
+        """
+        self.first_byte_s = self.seconds
+        self.status = answer.status
+        headers = self._headers_for_client(answer)
+        headers.extend(extra)
+        await self._send(
+            {"type": "http.response.start", "status": answer.status, "headers": headers}
+        )
+        while chunk and not answer.ended:
+            if passed := tap.pass_on(chunk):
+                self._at_event_start = passed.endswith(b"\n\n")
+                self._sending_since = time.perf_counter()
+                await self._send({"type": "http.response.body", "body": passed, "more_body": True})
+                self._sending_since = None
+            chunk = await answer.read()
+        last = tap.pass_on(chunk) + tap.finish()
+        self._sending_since = time.perf_counter()
+        await self._send({"type": "http.response.body", "body": last})
+
+    async def fail(self, error: ApiError) -> None:
+        """Tell the client of a failure in the way that is still open.
+
+        Before the answer began: a status and a body. In a stream: an error event, which the
+        SDKs raise. In a plain body nothing can be said: it stays short of its length, and
+        the server closes the connection.
+        """
+        body = msgspec.json.encode(error.body())
+        if not self.status:
+            self.status = error.status
+            headers = [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                (b"x-request-id", self.request_id.encode()),
+                *((k.encode(), v.encode()) for k, v in error.headers.items()),
+            ]
+            await self._send(
+                {"type": "http.response.start", "status": error.status, "headers": headers}
+            )
+            await self._send({"type": "http.response.body", "body": body})
+        elif self._is_stream:
+            self.status = error.status
+            event = b"data: " + body + b"\n\n"
+            if not self._at_event_start:
+                event = b"\n\n" + event
+            await self._send({"type": "http.response.body", "body": event})
+
+    def _headers_for_client(self, answer: Answer) -> list[tuple[bytes, bytes]]:
+        content_type = answer.headers.get(b"content-type", b"application/json")
+        headers = [
+            (b"content-type", content_type),
+            (b"x-request-id", self.request_id.encode()),
+        ]
+        if (length := answer.headers.get(b"content-length")) is not None:
+            headers.append((b"content-length", length))
+        if content_type.startswith(b"text/event-stream"):
+            self._is_stream = True
+            headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        return headers
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
