@@ -50,13 +50,19 @@ NO_HEADERS: refusals.Headers = ()
 class Admission:
     """A request that was let in. `headers` are the answer's `x-ratelimit-*`."""
 
-    __slots__ = ("account", "estimate", "headers", "streamed")
+    __slots__ = ("account", "estimate", "headers", "prompt", "streamed")
 
     def __init__(
-        self, account: Account, estimate: int, headers: refusals.Headers, streamed: bool
+        self,
+        account: Account,
+        prompt: int,
+        estimate: int,
+        headers: refusals.Headers,
+        streamed: bool,
     ) -> None:
         self.account = account
-        self.estimate = estimate
+        self.prompt = prompt  # tokens of it, as estimated
+        self.estimate = estimate  # of prompt and completion
         self.headers = headers
         self.streamed = streamed
 
@@ -129,9 +135,12 @@ class Meter:
         if account is None or account.caller is not caller:
             account = self._account(caller)
         key, project = account.key, account.project
-        estimate, headers = 0, NO_HEADERS
+        prompt, estimate, headers = 0, 0, NO_HEADERS
         if key.is_limited or project.is_limited:
-            estimate = _estimate(body_bytes, max_tokens)
+            prompt = min(body_bytes // _BYTES_PER_TOKEN, _MAX_PROMPT_ESTIMATE)
+            estimate = prompt
+            if max_tokens is not None and max_tokens > 0:
+                estimate += min(max_tokens, _MAX_OUTPUT_ESTIMATE)
             self._take(account, estimate, streamed=streamed)
             headers = refusals.headers(key, project)
         key.in_flight += 1
@@ -140,7 +149,7 @@ class Meter:
             key.streams += 1
             project.streams += 1
         account.in_flight.value += 1
-        return Admission(account, estimate, headers, streamed)
+        return Admission(account, prompt, estimate, headers, streamed)
 
     def done(self, admission: Admission, served: Served) -> None:
         """Account for an admitted request, whatever became of it. Call it exactly once."""
@@ -153,7 +162,7 @@ class Meter:
             project.streams -= 1
         account.in_flight.value -= 1
         if key.tokens is not None or project.tokens is not None:
-            _correct(key, project, admission.estimate, served)
+            _correct(admission, served)
         if not served.base_model:
             return
         minute = int(self._clock() // 60)
@@ -257,23 +266,16 @@ class Meter:
         }
 
 
-def _estimate(body_bytes: int, max_tokens: int | None) -> int:
-    estimate = body_bytes // _BYTES_PER_TOKEN
-    estimate = min(estimate, _MAX_PROMPT_ESTIMATE)
-    if max_tokens is not None and max_tokens > 0:
-        estimate += max_tokens if max_tokens < _MAX_OUTPUT_ESTIMATE else _MAX_OUTPUT_ESTIMATE
-    return estimate
-
-
-def _correct(key: Subject, project: Subject, estimate: int, served: Served) -> None:
+def _correct(admission: Admission, served: Served) -> None:
     """Put the truth in place of the estimate.
 
-    An answer whose tokens nobody told (its client left before they came) stays estimated:
-    else hanging up would be a way around the limit.
+    Where nobody told of the prompt (its client left before the engine's account of it) the
+    estimate of it stands, and where no output was seen either, the whole estimate: else
+    hanging up would be a way around the limit.
     """
     tokens = served.input_tokens + served.output_tokens
-    if not tokens and (served.status < 400 or served.status == CLIENT_GONE):
-        return
-    for subject in (key, project):
+    if not served.input_tokens and (served.status < 400 or served.status == CLIENT_GONE):
+        tokens = tokens + admission.prompt if tokens else admission.estimate
+    for subject in (admission.account.key, admission.account.project):
         if subject.tokens is not None:
-            subject.tokens.use(tokens - estimate)
+            subject.tokens.use(tokens - admission.estimate)

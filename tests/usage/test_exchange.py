@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import random
 
 import pytest
 from redis.exceptions import RedisError
@@ -98,7 +100,7 @@ async def test_the_overshoot_is_one_exchange_of_the_others_and_is_waited_off(rep
 async def test_token_corrections_reach_the_others(replica):
     one, two = replica(), replica()
     who = caller(tokens_per_minute=1000)
-    two.serve(who, tokens=(0, 1))
+    two.serve(who, tokens=(1, 0))
     running = one.admit(who, max_tokens=900)
     await one.flush()
     await two.flush()
@@ -178,6 +180,37 @@ async def test_a_batch_whose_answer_was_lost_counts_once(replica, redis, proxy, 
     assert (await sums(redis))["key_a ft:m"] == [3, 0, 30, 0, 15]
     assert float(await redis.hget(keys.limits("proj_acme"), "requests_used")) == 3
     assert one.meter._subjects["proj_acme"].requests.used == 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_whatever_is_lost_on_the_way_every_request_counts_once(
+    replica, redis, proxy, cut_redis, seed
+):
+    chance = random.Random(seed)
+    replicas = [replica(cut_redis), replica(cut_redis), replica()]
+    who = caller(requests_per_minute=10**6, tokens_per_minute=10**9)
+    count = 0
+    for _ in range(150):
+        one = chance.choice(replicas)
+        step = chance.randrange(6)
+        if step < 3:
+            one.serve(who, max_tokens=chance.randrange(100), tokens=(3, 4))
+            count += 1
+        elif step == 3:
+            proxy.answers_to_lose = chance.randrange(3)
+        elif step == 4:
+            proxy.is_cut = chance.random() < 0.5
+        else:
+            with contextlib.suppress(RedisError, OSError):
+                await one.flush()
+    proxy.is_cut, proxy.answers_to_lose = False, 0
+    for _ in range(2):
+        for one in replicas:
+            await one.flush()
+    assert (await sums(redis))["key_a ft:m"] == [count, 0, 3 * count, 0, 4 * count]
+    for one in replicas:
+        project = one.meter._subjects["proj_acme"]
+        assert (project.requests.used, project.tokens.used) == (count, 7 * count)
 
 
 async def test_a_clients_own_retries_count_once_too(replica, redis, proxy):

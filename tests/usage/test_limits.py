@@ -114,6 +114,15 @@ async def test_hanging_up_before_the_tokens_are_told_is_no_way_around(replica, s
         one.admit(who, max_tokens=900)
 
 
+async def test_of_a_stream_that_was_left_the_prompt_stays_estimated(replica):
+    one = replica()
+    who = caller(tokens_per_minute=1000)
+    left = one.admit(who, body=400, max_tokens=500, streamed=True)
+    one.meter.done(left, served(tokens=(0, 7), status=499, streamed=True))
+    again = one.admit(who, body=0)
+    assert told(again.headers)["x-ratelimit-remaining-tokens"] == str(1000 - 100 - 7)
+
+
 @pytest.mark.parametrize("max_tokens", [2000, 10**400], ids=["some", "absurd"])
 async def test_a_request_beyond_the_whole_allowance_is_told_not_to_retry(replica, max_tokens):
     one = replica()
