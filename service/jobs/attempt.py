@@ -18,14 +18,15 @@ from service.core import ids
 from service.core.child import Child, environment
 from service.core.storage import Storage, StorageCorrupt, StorageMissing
 from service.files.records import Files
+from service.inference.upstreams import Upstreams
 from service.jobs import artifacts
 from service.jobs.ledger import Ledger, Outcome
-from service.jobs.parity import EngineAway, ask_engine, compare
 from service.jobs.passport import write_passport
 from service.jobs.records import Chosen, Failure, JobRecord, Jobs, Lora
+from service.jobs.serving import Serving
+from service.jobs.turns import Turn, Turns
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.catalogue import BaseModelEntry
-from service.models.records import checkpoint_name
 from service.models.registry import ModelRegistry
 from service.training.protocol import (
     CheckpointSaved,
@@ -48,6 +49,7 @@ log = logging.getLogger(__name__)
 # Checkpoints of a run; where the validation loss decides, it is looked at more often.
 _CHECKPOINTS, _EVALUATIONS = 3, 10
 _PROBE_ROWS = 4
+_TRAINER_EXIT_S = 30.0
 
 
 class _Unfit(Exception):
@@ -72,8 +74,11 @@ class Attempt:
         registry: ModelRegistry,
         storage: Storage,
         settings: Settings,
+        upstreams: Upstreams,
+        turns: Turns,
     ) -> None:
         self.job = job
+        self._turns = turns
         self.number = job.attempt
         self._entry = entry
         self._jobs = jobs
@@ -89,8 +94,11 @@ class Attempt:
             storage=storage,
             device_name=device_name,
         )
+        self._serving = Serving(job, self._ledger, upstreams, settings)
         self._dir = settings.scratch / job.id / f"a{job.attempt}"
         self._child: Child | None = None
+        self._turn: Turn | None = None
+        self._told_to_stop = False
         self._data: dict[str, Any] = {}  # for the passport
         self._outcome = Outcome.LOST
 
@@ -103,25 +111,36 @@ class Attempt:
             except _Unfit as e:
                 await self._ledger.fail(e.failure)
                 return Outcome.FINISHED
-            self._child = await Child.start(
-                [sys.executable, "-m", "service.training", str(spec_file)],
-                env=environment() | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"},
-                stderr=self._dir / "trainer.log",
-            )
-            try:
-                async for line in self._child.lines():
-                    await self._handle(parse_message(line))
-                code = await self._child.wait()
-            finally:
-                await self._child.kill()
-            if self._outcome is Outcome.LOST:
-                await self._tell_of_death(code)
-            return self._outcome
+            async with self._turns.training() as turn:
+                self._turn = turn
+                return await self._train(spec_file)
         finally:
             await asyncio.to_thread(shutil.rmtree, self._dir.parent, ignore_errors=True)
 
+    async def _train(self, spec_file: Path) -> Outcome:
+        await self._tell_of_turn()
+        if self._told_to_stop:
+            return Outcome.STOPPED
+        self._child = await Child.start(
+            [sys.executable, "-m", "service.training", str(spec_file)],
+            env=environment() | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"},
+            stderr=self._dir / "trainer.log",
+        )
+        if self._told_to_stop:  # while it was being started
+            await self._child.tell(encode(StopCommand()))
+        try:
+            async for line in self._child.lines():
+                await self._handle(parse_message(line))
+            code = await self._child.wait()
+        finally:
+            await self._child.kill()
+        if self._outcome is Outcome.LOST:
+            await self._tell_of_death(code)
+        return self._outcome
+
     async def stop(self) -> None:
         """Ask the trainer to keep a checkpoint and end; killed after the grace time."""
+        self._told_to_stop = True
         child = self._child
         if child is None:
             return
@@ -243,8 +262,11 @@ class Attempt:
                 self._outcome = Outcome.STOPPED
             case Succeeded():
                 if await self._admit(Path(message.adapter_path), message):
-                    if await self._serves(message):
+                    await self._give_gpu_back()
+                    if await self._serving.agrees(message):
                         await self._ledger.succeeded(message)
+                        self._outcome = Outcome.FINISHED
+                        await self._serving.warm()
                     self._outcome = Outcome.FINISHED
             case Failed():
                 self._outcome = await self._ledger.failed(message)
@@ -280,41 +302,26 @@ class Attempt:
         )
         return True
 
-    async def _serves(self, message: Succeeded) -> bool:
-        """Whether the engine says what the trainer says; where not, the job has failed.
+    async def _tell_of_turn(self) -> None:
+        if self._turn is None or not self._turn.shared:
+            return
+        if self._turn.awake:
+            told = f"The engine cannot be put to sleep: {', '.join(self._turn.awake)}"
+            await self._ledger.event(told, "warn", {"code": "engine_awake"})
+        else:
+            told = "The engine sleeps while the job trains"
+            await self._ledger.event(told, data={"code": "engine_sleeping"})
 
-        It is asked by the checkpoint that has the result's weights, which it knows already.
-        An engine that is away proves nothing: that is told, and the model becomes ready.
-        """
-        url = self._settings.upstreams.get(self.job.model)
-        if url is None or not message.probes:
-            return True
-        key = self._settings.upstream_api_key
-        step = message.adapter_step or message.final_step
-        names = [checkpoint_name(self._ledger.model, step), self.job.model]
+    async def _give_gpu_back(self) -> None:
+        """The training is done: once its process is gone, the engines may wake."""
+        if self._turn is None or not self._turn.shared or self._child is None:
+            return
         try:
-            tuned, base = await ask_engine(
-                url, key.get_secret_value() if key else None, names, message.probes
-            )
-        except EngineAway as e:
-            told = f"The engine could not be compared with the trainer: {e}"
-            await self._ledger.event(told, "warn", {"code": "serve_parity"})
-            return True
-        parity = compare(message.probes, tuned, base)
-        data = {"code": "serve_parity", **parity.figures()}
-        if parity.fault is None:
-            told = (
-                f"The engine agrees with the trainer to {parity.tuned_gap:.3f} nats a token over "
-                f"{parity.tokens} tokens; the training moved them by {parity.trainer_move:.3f}"
-            )
-            await self._ledger.event(told, data=data)
-            return True
-        failure = Failure(
-            code="serve_parity",
-            message=f"The model was trained, but {parity.fault}; the event has the figures.",
-        )
-        await self._ledger.fail(failure, data)
-        return False
+            async with asyncio.timeout(_TRAINER_EXIT_S):
+                await self._child.wait()
+        except TimeoutError:
+            await self._child.kill()  # what it made is on disk
+        await self._turn.end()
 
     async def _tell_of_death(self, code: int) -> None:
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"

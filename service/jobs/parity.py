@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-import aiohttp
-
+from service.inference.upstreams import Upstreams
+from service.jobs.engines import EngineAway, complete
 from service.training.protocol import Probe
 
 # Nats a token. Two implementations in bf16 differ by some hundredths; a base that was
@@ -26,10 +26,6 @@ _NOISE = 0.1
 _TIMES_THE_BASES = 2.0
 _LEAST_MOVE, _LEAST_SHARE = 0.02, 0.25
 _TIMEOUT_S = 300.0
-
-
-class EngineAway(Exception):
-    """The engine could not be asked."""
 
 
 @dataclass(frozen=True)
@@ -81,19 +77,17 @@ def compare(
 
 
 async def ask_engine(
-    url: str, api_key: str | None, names: Sequence[str], probes: Sequence[Probe]
+    upstreams: Upstreams, base: str, names: Sequence[str], probes: Sequence[Probe]
 ) -> list[list[list[float]]]:
     """The engine's scores by name, probe and place. Raises EngineAway."""
-    headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     try:
-        async with aiohttp.ClientSession(base_url=url, headers=headers, timeout=timeout) as http:
-            return [[await _score(http, name, probe) for probe in probes] for name in names]
-    except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as e:
-        raise EngineAway(type(e).__name__) from e
+        async with asyncio.timeout(_TIMEOUT_S):
+            return [[await _score(upstreams, base, n, probe) for probe in probes] for n in names]
+    except TimeoutError as e:
+        raise EngineAway(f"it took over {_TIMEOUT_S:.0f} s") from e
 
 
-async def _score(http: aiohttp.ClientSession, model: str, probe: Probe) -> list[float]:
+async def _score(upstreams: Upstreams, base: str, model: str, probe: Probe) -> list[float]:
     body = {
         "model": model,
         "prompt": probe.tokens,
@@ -101,10 +95,7 @@ async def _score(http: aiohttp.ClientSession, model: str, probe: Probe) -> list[
         "temperature": 0,
         "prompt_logprobs": 0,
     }
-    async with http.post("/v1/completions", json=body) as answer:
-        if answer.status != 200:
-            raise EngineAway(f"it answered {answer.status}")
-        told = await answer.json()
+    told = await complete(upstreams, base, body)
     return [_logprob(told, place, probe.tokens[place]) for place in probe.places]
 
 

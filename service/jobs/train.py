@@ -16,12 +16,14 @@ from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage, StorageError
 from service.core.workers import Presence
 from service.files.records import Files
+from service.inference.upstreams import Upstreams
 from service.jobs import lifecycle
 from service.jobs.attempt import Attempt
 from service.jobs.dispatch import Dispatcher
 from service.jobs.endings import fail, lose
 from service.jobs.ledger import Outcome
 from service.jobs.records import Failure, JobRecord, Jobs, NewEvent, Status
+from service.jobs.turns import Turns
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 
@@ -44,6 +46,7 @@ class Train:
         settings: Settings,
         presence: Presence,
         dispatcher: Dispatcher,
+        upstreams: Upstreams,
     ) -> None:
         self._jobs = jobs
         self._files = files
@@ -54,6 +57,8 @@ class Train:
         self._settings = settings
         self._presence = presence
         self._dispatcher = dispatcher
+        self._upstreams = upstreams
+        self._turns = Turns(settings)
         self.draining = asyncio.Event()  # the worker is told to go
 
     async def run(self, _ctx: dict[str, Any], project_id: str, job_id: str, attempt: int) -> None:
@@ -99,6 +104,8 @@ class Train:
             registry=self._registry,
             storage=self._storage,
             settings=self._settings,
+            upstreams=self._upstreams,
+            turns=self._turns,
         )
         log.info("attempt %d begins: %s", number, job.model)
         began = time.monotonic()

@@ -27,6 +27,7 @@ from service.curation.measure import MakeMeasure
 from service.curation.records import FUNCTION, Kind
 from service.curation.report import MakeReport
 from service.files.records import Files
+from service.inference.upstreams import Upstreams
 from service.jobs.dispatch import Dispatcher
 from service.jobs.prepare import PrepareJob
 from service.jobs.records import Jobs
@@ -87,6 +88,7 @@ class WorkerProcess:
             ),
         )
         self._prepare_job = PrepareJob(jobs, files, catalogue, leases, settings, self._dispatcher)
+        self._upstreams = Upstreams.from_settings(settings)
         self._train = Train(
             jobs=jobs,
             files=files,
@@ -97,6 +99,7 @@ class WorkerProcess:
             settings=settings,
             presence=self._presence,
             dispatcher=self._dispatcher,
+            upstreams=self._upstreams,
         )
         self._reconciler = Reconciler(self._redis, jobs, files, leases, settings, self._dispatcher)
         self._stopping = asyncio.Event()
@@ -111,7 +114,7 @@ class WorkerProcess:
             asyncio.create_task(self._reconciler.run()),
             asyncio.create_task(self._announce()),
         ]
-        async with serve_probes(self._redis, self._settings):
+        async with serve_probes(self._redis, self._settings), self._upstreams:
             log.info(
                 "worker %s takes: %s",
                 self._settings.worker_name,

@@ -14,6 +14,7 @@ import httpx
 import openai
 import pytest
 
+from service.inference.upstreams import Upstreams
 from service.jobs.parity import ask_engine, compare
 from service.standalone.up import DEMO_MODEL
 from service.training.protocol import Probe
@@ -101,7 +102,12 @@ def test_engine_was_compared_with_the_trainer(stack: Stack, sdk, tuned):
     url = f"http://127.0.0.1:{stack.engine_port()}"
     key = (stack.data_dir / ".engine-key").read_text().strip()
     names = [tuned.fine_tuned_model, DEMO_MODEL, DEMO_MODEL]
-    tuned_scores, base_scores, wrong = asyncio.run(ask_engine(url, key, names, [probe]))
+
+    async def ask() -> list[list[list[float]]]:
+        async with Upstreams({DEMO_MODEL: [url]}, api_key=key) as upstreams:
+            return await ask_engine(upstreams, DEMO_MODEL, names, [probe])
+
+    tuned_scores, base_scores, wrong = asyncio.run(ask())
     as_trained = probe.model_copy(update={"tuned": tuned_scores[0], "base": base_scores[0]})
     assert compare([as_trained], tuned_scores, base_scores).fault is None
     assert "as the base" in str(compare([as_trained], wrong, base_scores).fault)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from service.jobs.parity import EngineAway, Parity, ask_engine, compare
+from service.inference.upstreams import Upstreams
+from service.jobs.engines import EngineAway
+from service.jobs.parity import Parity, ask_engine, compare
 from service.standalone.services import free_port
 from service.training.protocol import Probe
 
@@ -42,6 +44,7 @@ def test_means_are_over_all_tokens_of_all_rows():
 
 
 async def test_engine_that_is_not_there_is_said_so():
-    url = f"http://127.0.0.1:{free_port()}"
-    with pytest.raises(EngineAway):
-        await ask_engine(url, None, ["a", "b"], [probe([-1.0, -1.0], [-1.0, -1.0])])
+    rows = [probe([-1.0, -1.0], [-1.0, -1.0])]
+    async with Upstreams({"b": [f"http://127.0.0.1:{free_port()}"]}) as upstreams:
+        with pytest.raises(EngineAway, match="engine_unavailable"):
+            await ask_engine(upstreams, "b", ["a", "b"], rows)

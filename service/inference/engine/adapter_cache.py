@@ -4,12 +4,16 @@ vLLM keeps some adapters in memory and reads one that it dropped from its folder
 whenever a request needs it. A folder that is gone by then does not fail that request: it
 ends the whole engine (seen with vLLM 0.32). So a folder is removed only when nobody holds
 it and nobody held it lately, and a folder's path never changes.
+
+Beside each folder lies a note of what it is; so folders that a run left are known to the next
+one, and those of adapters that were deleted since can be removed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import logging
 import re
 import shutil
@@ -28,13 +32,21 @@ log = logging.getLogger(__name__)
 Fetch = Callable[[str, Path], Awaitable[Manifest]]
 """Brings the folder artifact of a storage prefix to a path, whole or not at all."""
 
-# vLLM may still be ending a request whose connection closed.
-_KEEP_AFTER_USE_S = 60.0
+# vLLM may still be ending a request whose connection closed: it learns of that at its next step.
+_KEEP_AFTER_USE_S = 10.0
 _KEY = re.compile(r"[0-9a-f]{64}")
+
+
+class _Note(msgspec.Struct):
+    """What lies beside a folder."""
+
+    name: str
+    manifest: Manifest
 
 
 @dataclass
 class _Entry:
+    name: str
     path: Path
     bytes: int
     holders: int = 0
@@ -60,22 +72,32 @@ class AdapterCache:
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
         self._arriving: dict[str, asyncio.Task[_Entry]] = {}
-        self._unchecked = _left_by_last_run(root)
+        self._unchecked = _left_by_last_run(root)  # names by key
+        self._removals = itertools.count()
+        self.on_removal: Callable[[str], object] = lambda name: None
+        """Told the name of an adapter whose folder is about to go."""
 
     @property
     def bytes(self) -> int:
         """What the adapters checked in this run take on disk."""
         return sum(e.bytes for e in self._entries.values())
 
+    @property
+    def names(self) -> set[str]:
+        """Of all adapters that have a folder here."""
+        return {e.name for e in self._entries.values()} | set(self._unchecked.values())
+
     @asynccontextmanager
-    async def hold(self, artifact: str, digest: str) -> AsyncIterator[Path]:
+    async def hold(self, artifact: str, digest: str, *, name: str) -> AsyncIterator[Path]:
         """The folder of an adapter, which stays while the context is open.
 
-        Raises StorageError when it is not here and cannot be brought here,
-        StorageCorrupt when what came is not what was registered.
+        `name` is noted beside it. Raises StorageError when it is not here and cannot be
+        brought here, StorageCorrupt when what came is not what was registered.
         """
         key = hashlib.sha256(f"{artifact}\n{digest}".encode()).hexdigest()
-        entry = await self._get(key, artifact, digest)
+        entry = await self._get(key, artifact, digest, name)
+        while self._entries.get(key) is not entry:  # removed before we came to hold it
+            entry = await self._get(key, artifact, digest, name)
         entry.holders += 1
         try:
             yield entry.path
@@ -83,84 +105,114 @@ class AdapterCache:
             entry.holders -= 1
             entry.used_at = self._clock()
 
-    async def _get(self, key: str, artifact: str, digest: str) -> _Entry:
+    async def remove(self, name: str) -> bool:
+        """Remove an adapter's folders; False where one is in use, or was lately."""
+        left = False
+        for key in [k for k, other in self._unchecked.items() if other == name]:
+            await self._remove_unchecked(key)
+        for key, entry in [(k, e) for k, e in self._entries.items() if e.name == name]:
+            if self._in_use(entry):
+                left = True
+            else:
+                await self._remove(key, entry)
+        return not left
+
+    async def _get(self, key: str, artifact: str, digest: str, name: str) -> _Entry:
         if (entry := self._entries.get(key)) is not None:
             entry.used_at = self._clock()
             return entry
         # One task brings it for all who wait; one of them going away does not stop it.
         task = self._arriving.get(key)
         if task is None:
-            task = asyncio.create_task(self._bring(key, artifact, digest))
+            task = asyncio.create_task(self._bring(key, artifact, digest, name))
             task.add_done_callback(lambda _: self._arriving.pop(key, None))
             self._arriving[key] = task
         return await asyncio.shield(task)
 
-    async def _bring(self, key: str, artifact: str, digest: str) -> _Entry:
+    async def _bring(self, key: str, artifact: str, digest: str, name: str) -> _Entry:
         path = self._root / key
         size = None
         if key in self._unchecked:
-            self._unchecked.discard(key)
+            del self._unchecked[key]
             size = await asyncio.to_thread(_size_if_whole, path, digest)
         if size is None:
             manifest = await self._fetch(artifact, path)
             if manifest.digest != digest:
                 await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
                 raise StorageCorrupt(f"{artifact} is not the artifact that was registered")
-            await asyncio.to_thread(_sidecar(path).write_bytes, msgspec.json.encode(manifest))
+            note = msgspec.json.encode(_Note(name, manifest))
+            await asyncio.to_thread(_sidecar(path).write_bytes, note)
             size = manifest.size
-        entry = _Entry(path, size, used_at=self._clock())
+        entry = _Entry(name, path, size, used_at=self._clock())
         self._entries[key] = entry
         await self._make_room(key)
         return entry
 
     async def _make_room(self, newest: str) -> None:
         for key in list(self._unchecked) if self.bytes > self._max_bytes else ():
-            self._unchecked.discard(key)
-            await asyncio.to_thread(_remove, self._root / key)
-        idle_since = self._clock() - self._keep_after_use_s
+            await self._remove_unchecked(key)
         for key, entry in sorted(self._entries.items(), key=lambda item: item[1].used_at):
             if self.bytes <= self._max_bytes:
                 return
-            if key == newest or entry.holders or entry.used_at > idle_since:
-                continue
-            del self._entries[key]
-            # Renamed in the same step: a request for it from here on brings it anew.
-            doomed = entry.path.rename(entry.path.with_name(f".{key}-old"))
-            log.info("removed adapter folder %s from the cache", key[:12])
-            await asyncio.to_thread(shutil.rmtree, doomed, ignore_errors=True)
+            if key in self._entries and key != newest and not self._in_use(entry):
+                await self._remove(key, entry)
+
+    def _in_use(self, entry: _Entry) -> bool:
+        return entry.holders > 0 or entry.used_at > self._clock() - self._keep_after_use_s
+
+    async def _remove(self, key: str, entry: _Entry) -> None:
+        del self._entries[key]
+        self.on_removal(entry.name)
+        # Renamed in the same step: a request for it from here on brings it anew.
+        doomed = entry.path.rename(entry.path.with_name(f".{key}-{next(self._removals)}-old"))
+        _sidecar(entry.path).unlink(missing_ok=True)
+        log.info("removed adapter folder %s from the cache", key[:12])
+        await asyncio.to_thread(shutil.rmtree, doomed, ignore_errors=True)
+
+    async def _remove_unchecked(self, key: str) -> None:
+        if self._unchecked.pop(key, None) is not None:
+            await asyncio.to_thread(_remove, self._root / key)
 
 
 def _sidecar(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _left_by_last_run(root: Path) -> set[str]:
-    """Keys of folders that are already there; half-made ones are removed."""
+def _left_by_last_run(root: Path) -> dict[str, str]:
+    """Names by key of folders that are already there; half-made ones are removed."""
     root.mkdir(parents=True, exist_ok=True)
-    keys = set()
+    names: dict[str, str] = {}
     for path in root.iterdir():
-        if path.is_dir() and _KEY.fullmatch(path.name) and _sidecar(path).is_file():
-            keys.add(path.name)
+        note = _note(path) if path.is_dir() and _KEY.fullmatch(path.name) else None
+        if note is not None:
+            names[path.name] = note.name
         elif path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         elif path.suffix == ".json" and not path.with_suffix("").is_dir():
             path.unlink(missing_ok=True)
-    return keys
+    return names
+
+
+def _note(path: Path) -> _Note | None:
+    try:
+        return msgspec.json.decode(_sidecar(path).read_bytes(), type=_Note)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def _size_if_whole(path: Path, digest: str) -> int | None:
     """Bytes of a folder whose every file still has its digest; None if one has not."""
+    note = _note(path)
+    if note is None or note.manifest.digest != digest:
+        return None
     try:
-        manifest = msgspec.json.decode(_sidecar(path).read_bytes(), type=Manifest)
-        if manifest.digest != digest:
-            return None
-        for file in manifest.files:
+        for file in note.manifest.files:
             with (path / file.path).open("rb") as source:
                 if hashlib.file_digest(source, "sha256").hexdigest() != file.sha256:
                     return None
-    except (OSError, msgspec.DecodeError):
+    except OSError:
         return None
-    return manifest.size
+    return note.manifest.size
 
 
 def _remove(path: Path) -> None:

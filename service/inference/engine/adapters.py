@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from service.core.redis import REDIS_ERRORS
@@ -18,8 +20,10 @@ from service.models.registry import ModelRegistry, ServableModel
 
 log = logging.getLogger(__name__)
 
+# Names remembered, so that a known adapter needs no Redis; a thousand take about 0.5 MB.
+_MOST_KNOWN = 10_000
 # So long a broken adapter is answered from memory, so that retries fetch nothing.
-_REMEMBER_BROKEN_S = 10.0
+_REMEMBER_BROKEN_S, _MOST_BROKEN = 10.0, 1000
 
 
 class AdapterUnavailable(Exception):
@@ -28,6 +32,12 @@ class AdapterUnavailable(Exception):
 
 class AdapterBroken(Exception):
     """The files are damaged or do not fit the base model; no retry mends it."""
+
+
+@dataclass
+class _Known:
+    model: ServableModel
+    checked: bool = False
 
 
 class Adapters:
@@ -50,9 +60,12 @@ class Adapters:
         self._layout: BaseLayout | None = None
         # Names are never reused and their weights never change, so what was found and
         # checked once holds: then neither Redis nor storage is asked again.
-        self._known: dict[str, ServableModel] = {}
-        self._checked: set[str] = set()
-        self._broken: dict[str, tuple[float, str]] = {}  # until when, and why
+        self._known: OrderedDict[str, _Known] = OrderedDict()  # the latest used last
+        self._broken: OrderedDict[str, tuple[float, str]] = OrderedDict()  # until when, and why
+
+    def on_removal(self, tell: Callable[[str], object]) -> None:
+        """Have `tell` called with the name of each adapter whose folder is about to go."""
+        self._cache.on_removal = tell
 
     @asynccontextmanager
     async def hold(self, name: str) -> AsyncIterator[Path | None]:
@@ -60,18 +73,44 @@ class Adapters:
 
         Raises AdapterUnavailable or AdapterBroken.
         """
-        model = await self._find(name)
-        if model is None:
+        known = await self._find(name)
+        if known is None:
             yield None
             return
-        async with self._held(model) as path:
+        async with self._held(known) as path:
             yield path
 
-    async def _find(self, name: str) -> ServableModel | None:
+    async def forget_deleted(self) -> None:
+        """Remove what is kept of adapters that the registry knows no longer.
+
+        One that is in use is left for the next time. Raises AdapterUnavailable.
+        """
+        for name in self._cache.names | self._known.keys():
+            if await self._look_up(name) is not None:
+                continue
+            self._known.pop(name, None)
+            if await self._cache.remove(name):
+                log.info("adapter %s was deleted: nothing is kept of it", name)
+
+    async def close(self) -> None:
+        """Let go of the connection to the registry."""
+        await self._registry.redis.aclose(close_connection_pool=True)
+
+    async def _find(self, name: str) -> _Known | None:
+        if (known := self._known.get(name)) is not None:
+            self._known.move_to_end(name)
+            return known
+        model = await self._look_up(name)
+        if model is None:
+            return None
+        known = self._known[name] = _Known(model)
+        if len(self._known) > _MOST_KNOWN:
+            self._known.popitem(last=False)
+        return known
+
+    async def _look_up(self, name: str) -> ServableModel | None:
         if not NAME.fullmatch(name):
             return None
-        if (known := self._known.get(name)) is not None:
-            return known
         try:
             model = await self._registry.resolve_adapter(name)
         except REDIS_ERRORS as e:
@@ -79,37 +118,35 @@ class Adapters:
             raise AdapterUnavailable("the registry of models is away") from e
         if model is None or model.base_model != self._base_model:
             return None
-        if model.artifact is None or model.digest is None:
-            return None
-        self._known[name] = model
-        return model
+        return None if model.artifact is None or model.digest is None else model
 
     @asynccontextmanager
-    async def _held(self, model: ServableModel) -> AsyncIterator[Path]:
+    async def _held(self, known: _Known) -> AsyncIterator[Path]:
+        model = known.model
         self._raise_if_broken(model.name)
-        assert model.artifact is not None  # seen to in _find
+        assert model.artifact is not None  # seen to in _look_up
         assert model.digest is not None
         async with AsyncExitStack() as stack:
             try:
                 path = await stack.enter_async_context(
-                    self._cache.hold(model.artifact, model.digest)
+                    self._cache.hold(model.artifact, model.digest, name=model.name)
                 )
             except StorageCorrupt as e:
                 raise self._as_broken(model.name, str(e)) from e
             except (StorageError, OSError) as e:  # also a volume that is not mounted
                 log.warning("adapter %s cannot be fetched: %s", model.name, e)
                 raise AdapterUnavailable("the adapter cannot be fetched from storage") from e
-            await self._check(model.name, path)
+            await self._check(known, path)
             yield path
 
-    async def _check(self, name: str, path: Path) -> None:
-        if name in self._checked:
+    async def _check(self, known: _Known, path: Path) -> None:
+        if known.checked:
             return
         try:
             await asyncio.to_thread(self._check_files, path)
         except AdapterMismatch as e:
-            raise self._as_broken(name, str(e)) from e
-        self._checked.add(name)
+            raise self._as_broken(known.model.name, str(e)) from e
+        known.checked = True
 
     def _check_files(self, path: Path) -> None:
         if self._layout is None:
@@ -125,4 +162,6 @@ class Adapters:
     def _as_broken(self, name: str, reason: str) -> AdapterBroken:
         log.error("adapter %s cannot be served: %s", name, reason)
         self._broken[name] = (time.monotonic() + _REMEMBER_BROKEN_S, reason)
+        if len(self._broken) > _MOST_BROKEN:
+            self._broken.popitem(last=False)
         return AdapterBroken(reason)

@@ -2,30 +2,43 @@
 
 vLLM's key protects `/v1` alone; `/invocations`, `/tokenize` and, with resolvers on, the
 routes that load and unload adapters stand open beside it. Here everything is closed but
-the four inference routes (with the key), `/health` and `/metrics`.
+the four inference routes (with the key), `/health` and `/metrics`, and where the GPU is shared
+in turns, two routes of our own that put the engine to sleep and wake it (with the key).
 
 While a request runs, its adapter's folder is held in the cache, see adapter_cache.py.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
+import logging
+import math
 import os
-from urllib.parse import unquote
+from typing import Any
+from urllib.parse import parse_qs, unquote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.core.errors import error_body
 from service.inference.engine import process
 from service.inference.engine.adapters import AdapterBroken, AdapterUnavailable
-from service.inference.headers import ADAPTER
+from service.inference.engine.housekeeping import Housekeeper
+from service.inference.engine.sleep import Sleeper
+from service.inference.headers import ADAPTER, SLEEP_PATH, WAKE_PATH
+
+log = logging.getLogger(__name__)
 
 INFERENCE_PATHS = frozenset(
     {"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"}
 )
+_TURN_PATHS = frozenset({SLEEP_PATH, WAKE_PATH})
 _OPEN_PATHS = frozenset({"/health", "/metrics"})
 _ADAPTER = ADAPTER.encode()
+# When to come again to a sleeping engine. A training may take longer than that.
+_RETRY_AFTER_S = 30
+_MAX_LEASE_S, _MAX_HOLDER_CHARS = 3600.0, 200
 
 
 class EngineGuard:
@@ -34,41 +47,114 @@ class EngineGuard:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._key = b"Bearer " + os.environ["VLLM_API_KEY"].encode()
+        self._sleeper = process.sleeper()
+        self._housekeeping: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is allowed, refuse the rest."""
+        if scope["type"] == "http" and self._housekeeping is None and process.is_ours():
+            keeper = Housekeeper(process.adapters(), scope["app"].state)
+            self._housekeeping = asyncio.create_task(keeper.run())
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
         elif scope["method"] == "GET" and scope["path"] in _OPEN_PATHS:
-            await self._app(scope, receive, send)
-        elif scope["method"] != "POST" or scope["path"] not in INFERENCE_PATHS:
-            await _refuse(send, 404, "Not Found", "not_found")
+            await self._probe(scope, receive, send)
+        elif scope["method"] == "POST" and scope["path"] in INFERENCE_PATHS:
+            if await self._has_key(scope, send):
+                await self._infer(scope, receive, send)
+        elif self._sleeper and scope["method"] == "POST" and scope["path"] in _TURN_PATHS:
+            if await self._has_key(scope, send):
+                await _turn(self._sleeper, scope, send)
         else:
-            await self._infer(scope, receive, send)
+            await _refuse(send, 404, "Not Found", "not_found")
+
+    async def _has_key(self, scope: Scope, send: Send) -> bool:
+        given = dict(scope["headers"]).get(b"authorization", b"")
+        if hmac.compare_digest(given, self._key):
+            return True
+        await _refuse(send, 401, "The engine's key is missing or wrong.", "invalid_api_key")
+        return False
+
+    async def _probe(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # The gateway's health check too: it then prefers a replica that is awake.
+        if scope["path"] == "/health" and self._sleeper and self._sleeper.closed:
+            await _refuse_asleep(send)
+        else:
+            await self._app(scope, receive, send)
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
-        if not hmac.compare_digest(headers.get(b"authorization", b""), self._key):
-            await _refuse(send, 401, "The engine's key is missing or wrong.", "invalid_api_key")
-            return
-        name = headers.get(_ADAPTER)
+        if self._sleeper is None:
+            await self._held(scope, receive, send)
+        elif self._sleeper.closed:
+            await _refuse_asleep(send)
+        else:
+            with self._sleeper.request():
+                await self._held(scope, receive, send)
+
+    async def _held(self, scope: Scope, receive: Receive, send: Send) -> None:
+        name = dict(scope["headers"]).get(_ADAPTER)
         if name is None:
             await self._app(scope, receive, send)
             return
         try:
-            async with process.adapters().hold(unquote(name.decode("ascii"))):
-                await self._app(scope, receive, send)
+            async with process.adapters().hold(unquote(name.decode("ascii"))) as path:
+                if path is None:  # deleted: vLLM may remember the name, but not load it again
+                    await _refuse(send, 404, "The model does not exist.", "model_not_found")
+                else:
+                    await self._app(scope, receive, send)
         except AdapterUnavailable as e:
             await _refuse(send, 503, str(e), "adapter_unavailable")
         except AdapterBroken as e:
             await _refuse(send, 500, str(e), "adapter_broken")
 
 
-async def _refuse(send: Send, status: int, message: str, code: str) -> None:
+async def _turn(sleeper: Sleeper, scope: Scope, send: Send) -> None:
+    """Put the engine to sleep, or wake it, for the one who asks."""
+    asked = parse_qs(scope["query_string"].decode("ascii", "replace"))
+    holder = asked.get("holder", [""])[0]
+    try:
+        lease_s = float(asked.get("lease_s", ["0"])[0])
+    except ValueError:
+        lease_s = math.nan
+    if not 0 < len(holder) <= _MAX_HOLDER_CHARS or not 0 <= lease_s <= _MAX_LEASE_S:
+        await _refuse(send, 400, "holder or lease_s is missing or wrong", "invalid_value")
+        return
+    engine = scope["app"].state.engine_client  # vLLM's own, whose server this is
+    try:
+        if scope["path"] == SLEEP_PATH:
+            await sleeper.sleep(engine, holder, lease_s)
+        else:
+            await sleeper.wake(engine, holder)
+    except Exception:  # whatever vLLM raises
+        log.exception("the engine cannot be put to sleep or woken")
+        await _refuse(send, 500, "The engine cannot do that.", "engine_error")
+        return
+    await _answer(send, 200, {"closed": sleeper.closed})
+
+
+async def _refuse_asleep(send: Send) -> None:
+    await _refuse(
+        send,
+        503,
+        "A job trains on this engine's GPU. Try again later.",
+        "engine_sleeping",
+        (b"retry-after", str(_RETRY_AFTER_S).encode()),
+    )
+
+
+async def _refuse(
+    send: Send, status: int, message: str, code: str, *headers: tuple[bytes, bytes]
+) -> None:
     kind = "server_error" if status >= 500 else "invalid_request_error"
-    body = json.dumps(error_body(message, kind, None, code)).encode()
+    await _answer(send, status, error_body(message, kind, None, code), *headers)
+
+
+async def _answer(
+    send: Send, status: int, content: dict[str, Any], *headers: tuple[bytes, bytes]
+) -> None:
+    body = json.dumps(content).encode()
     await send(
         {
             "type": "http.response.start",
@@ -76,6 +162,7 @@ async def _refuse(send: Send, status: int, message: str, code: str) -> None:
             "headers": [
                 (b"content-type", b"application/json"),
                 (b"content-length", str(len(body)).encode()),
+                *headers,
             ],
         }
     )

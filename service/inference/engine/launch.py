@@ -9,6 +9,8 @@ process is then replaced by vLLM (`exec`), so that signals and exit codes are vL
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import itertools
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -71,12 +73,14 @@ def engine_command(
     *,
     machine: Machine | None = None,
     facts: Facts | None = None,
+    cache: Path | None = None,
     extra: Sequence[str] = (),
 ) -> EngineCommand:
     """How to start the engine of a base model on `settings.inference_host` and `port`.
 
-    `facts` are what sizes are derived from; by default this machine's. `extra` is put last,
-    so that it overrides. Raises EngineConfigError.
+    `facts` are what sizes are derived from; by default this machine's. `cache` is where
+    this engine alone keeps adapters. `extra` is put last, so that it overrides. Raises
+    EngineConfigError.
     """
     machine = machine or Machine.detect()
     try:
@@ -99,9 +103,8 @@ def engine_command(
     env = {
         MODEL_VARIABLE: model.id,
         MODEL_PATH_VARIABLE: str(model.path),
-        # A folder for each engine: its cache knows of its own requests only.
         "FINETUNED_MAX_LORA_RANK": str(sizes.max_lora_rank),  # of the guard's check
-        "FINETUNED_ADAPTER_CACHE_DIR": str(settings.adapter_cache / f"engine-{port}"),
+        "FINETUNED_ADAPTER_CACHE_DIR": str(cache or settings.adapter_cache / f"engine-{port}"),
         "VLLM_API_KEY": settings.upstream_api_key.get_secret_value(),
         # Resolvers run with it alone. It opens routes to load and unload adapters too; the
         # guard closes them.
@@ -199,12 +202,38 @@ def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -
     highest = asyncio.run(highest_rank(settings, model_id))
     facts = gather(model, catalogue.all(), has_gpu=machine.has_gpu, highest_rank=highest or 0)
     command = engine_command(
-        settings, model, port or settings.inference_port, machine=machine, facts=facts, extra=extra
+        settings,
+        model,
+        port or settings.inference_port,
+        machine=machine,
+        facts=facts,
+        cache=claim_cache(settings.adapter_cache, model_id),
+        extra=extra,
     )
     for reason in command.sizes.reasons:
         sys.stderr.write(f"{model_id}: {reason}\n")
     sys.stderr.flush()
     os.execve(command.argv[0], command.argv, command.environment(os.environ))  # noqa: S606
+
+
+def claim_cache(root: Path, model_id: str) -> Path:
+    """A folder below `root` that this process alone uses until it ends, `exec` included.
+
+    A cache knows of its own engine's requests only. An engine that starts again, on whatever
+    port, finds what the last one fetched.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count():
+        folder = root / f"{model_id.replace('/', '--')}-{number}"
+        lock = os.open(folder.with_suffix(f"{folder.suffix}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        os.set_inheritable(lock, True)
+        return folder
+    raise AssertionError("not reached: there is always a next number")
 
 
 async def highest_rank(settings: Settings, model_id: str) -> int | None:

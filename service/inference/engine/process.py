@@ -20,6 +20,7 @@ from service.core.redis import connect
 from service.core.storage import Storage
 from service.inference.engine.adapter_cache import AdapterCache
 from service.inference.engine.adapters import Adapters
+from service.inference.engine.sleep import Sleeper
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 
@@ -56,6 +57,14 @@ def adapters() -> Adapters:
         base_path=Path(os.environ[MODEL_PATH_VARIABLE]),
         max_rank=settings.lora_rank_limit,
     )
+
+
+def sleeper() -> Sleeper | None:
+    """Of an engine that takes turns on its GPU with trainings; else None."""
+    settings = Settings()
+    if settings.gpu_sharing != "time-slice":
+        return None
+    return Sleeper(drain_s=settings.engine_drain_s)
 
 
 def die_with_parent() -> None:

@@ -37,13 +37,23 @@ def storage(tmp_path) -> Storage:
 
 
 @pytest.fixture
-def adapters(registry, storage, tmp_path) -> Adapters:
+def make_adapters(registry, storage, tmp_path):
     base = tmp_path / "base"
     base.mkdir()
     (base / "config.json").write_text("{}")
     (base / "model.safetensors").write_bytes(safetensors({f"{LAYER}.weight": (12, 6)}))
-    cache = AdapterCache(tmp_path / "cache", 1_000_000, storage.get_folder)
-    return Adapters(registry, cache, base_model=BASE, base_path=base, max_rank=8)
+
+    def make() -> Adapters:
+        fetch = storage.get_folder
+        cache = AdapterCache(tmp_path / "cache", 1_000_000, fetch, keep_after_use_s=0)
+        return Adapters(registry, cache, base_model=BASE, base_path=base, max_rank=8)
+
+    return make
+
+
+@pytest.fixture
+def adapters(make_adapters) -> Adapters:
+    return make_adapters()
 
 
 @pytest.fixture
@@ -127,6 +137,49 @@ async def test_redis_away_is_unavailable_for_new_names_alone(adapters, put, regi
     with pytest.raises(AdapterUnavailable):
         await held(adapters, f"ft:{BASE}:acme:tone:new001")
     await away.aclose(close_connection_pool=True)
+
+
+async def test_deleted_ones_are_refused_and_their_files_go(adapters, put, registry, tmp_path):
+    other = f"ft:{BASE}:acme:tone:kept01"
+    await put()
+    await put(other)
+    await held(adapters)
+    await held(adapters, other)
+    async with adapters.hold(NAME):
+        await registry.delete("proj_acme", NAME)
+        await adapters.forget_deleted()  # in use: next time
+    assert len(folders(tmp_path)) == 2
+    await adapters.forget_deleted()
+    assert len(folders(tmp_path)) == 1
+    assert await held(adapters) is None
+    assert await held(adapters, other)
+
+
+async def test_files_of_one_deleted_while_the_engine_was_down(
+    make_adapters, put, registry, tmp_path
+):
+    await put()
+    await held(make_adapters())
+    await registry.delete("proj_acme", NAME)
+    await make_adapters().forget_deleted()
+    assert folders(tmp_path) == []
+
+
+async def test_nothing_is_removed_while_redis_is_away(
+    adapters, put, registry, tmp_path, closed_port
+):
+    await put()
+    await held(adapters)
+    away = connect(f"redis://127.0.0.1:{closed_port}", retries=0)
+    registry.redis = registry.models.redis = away
+    with pytest.raises(AdapterUnavailable):
+        await adapters.forget_deleted()
+    assert len(folders(tmp_path)) == 1
+    await away.aclose(close_connection_pool=True)
+
+
+def folders(tmp_path):
+    return [p for p in (tmp_path / "cache").iterdir() if p.is_dir()]
 
 
 def test_without_our_variables_the_plugin_does_nothing(monkeypatch):

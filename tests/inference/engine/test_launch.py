@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,12 +126,38 @@ def test_tools_are_off_until_a_parser_is_named(settings):
     assert "--tool-call-parser=hermes" in argv
 
 
-def test_each_engine_has_a_cache_of_its_own(settings, tmp_path):
-    one = engine_command(settings(), MODEL, 8100, machine=CPU)
-    two = engine_command(settings(), MODEL, 8101, machine=CPU)
-    name = "FINETUNED_ADAPTER_CACHE_DIR"
-    assert one.env[name] == str(tmp_path / "adapter-cache" / "engine-8100")
-    assert one.env[name] != two.env[name]
+CLAIM = """
+import sys, time
+from pathlib import Path
+from service.inference.engine.launch import claim_cache
+print(claim_cache(Path(sys.argv[1]), "org/tiny").name, flush=True)
+time.sleep(60)
+"""
+
+
+def test_each_engine_has_a_cache_of_its_own_and_finds_it_again(tmp_path):
+    def start() -> tuple[subprocess.Popen, str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", CLAIM, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
+        return process, process.stdout.readline().strip()
+
+    one, first = start()
+    two, second = start()
+    assert (first, second) == ("org--tiny-0", "org--tiny-1")
+    one.kill()
+    one.communicate()
+    three, third = start()
+    assert third == first
+    for process in (two, three):
+        process.kill()
+        process.communicate()
+
+
+def test_the_cache_is_told_to_the_engine(settings, tmp_path):
+    cache = tmp_path / "mine"
+    engine = engine_command(settings(), MODEL, 8100, machine=CPU, cache=cache)
+    assert engine.env["FINETUNED_ADAPTER_CACHE_DIR"] == str(cache)
 
 
 def test_without_a_key_it_does_not_start(settings, monkeypatch):

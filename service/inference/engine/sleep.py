@@ -1,0 +1,117 @@
+"""Whether the engine sleeps: asked for by workers that train on the same GPU, for a while each.
+
+A sleeping engine has let go of the GPU's memory and answers 503. It sleeps as long as anybody
+who asked for it asks again in time; when a worker dies, the engine wakes by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+log = logging.getLogger(__name__)
+
+_LOOK_S = 0.5
+_LEVEL = 1  # weights go to the machine's memory, the cache is dropped
+_MAX_HOLDERS = 64
+
+
+class Engine(Protocol):
+    """Of vLLM's EngineClient, what is used here."""
+
+    async def sleep(self, level: int, mode: Any) -> None:
+        """Let go of the memory; requests under way are ended."""
+
+    async def wake_up(self) -> object:
+        """Take the memory back."""
+
+
+class Sleeper:
+    """One engine's sleep. Not thread-safe: for one event loop."""
+
+    def __init__(self, *, drain_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._drain_s = drain_s
+        self._clock = clock
+        self._until: dict[str, float] = {}  # by who asked for it
+        self._changing = asyncio.Lock()
+        self._asleep = False
+        self._requests = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether requests are refused: it sleeps, or falls asleep, or wakes."""
+        return self._asleep or bool(self._until)
+
+    @contextlib.contextmanager
+    def request(self) -> Iterator[None]:
+        """Around a request, which is let end before the engine sleeps."""
+        self._requests += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._requests -= 1
+            if not self._requests:
+                self._idle.set()
+
+    async def sleep(self, engine: Engine, holder: str, lease_s: float) -> bool:
+        """Sleep for `holder` for so long, or longer if it asks again.
+
+        Returns when the memory is free: True. False where the holder changed its mind.
+        """
+        if holder not in self._until and len(self._until) >= _MAX_HOLDERS:
+            raise ValueError("too many ask for sleep")
+        self._until[holder] = self._clock() + lease_s
+        try:
+            async with self._changing:
+                if not self._asleep:
+                    await self._drain()
+                    if holder not in self._until:
+                        return False
+                    await engine.sleep(_LEVEL, "abort")
+                    self._asleep = True
+                    log.info("the engine sleeps, for %s", holder)
+        except BaseException:
+            self._until.pop(holder, None)
+            raise
+        self._until[holder] = self._clock() + lease_s  # falling asleep took its time
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._watch(engine))
+        return True
+
+    async def wake(self, engine: Engine, holder: str) -> None:
+        """`holder` needs it asleep no longer; returns when it is awake, or others hold it."""
+        self._until.pop(holder, None)
+        await self._wake_if_free(engine)
+
+    async def _drain(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_s):
+                await self._idle.wait()
+
+    async def _wake_if_free(self, engine: Engine) -> None:
+        async with self._changing:
+            if self._asleep and not self._until:
+                await engine.wake_up()
+                self._asleep = False
+                log.info("the engine is awake")
+
+    async def _watch(self, engine: Engine) -> None:
+        """Wake the engine when those who asked for its sleep are gone."""
+        while self._asleep:
+            await asyncio.sleep(_LOOK_S)
+            now = self._clock()
+            for holder in [h for h, until in self._until.items() if until < now]:
+                log.warning("%s asked for sleep and is not heard of any more", holder)
+                del self._until[holder]
+            try:
+                await self._wake_if_free(engine)
+            except Exception:  # whatever vLLM raises: asked again at the next look
+                log.exception("the engine does not wake up")

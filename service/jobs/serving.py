@@ -1,0 +1,61 @@
+"""The last steps of a job: the engine agrees with the trainer, and has the model at hand."""
+
+from __future__ import annotations
+
+from service.config import Settings
+from service.inference.upstreams import Upstreams
+from service.jobs.engines import EngineAway, warm
+from service.jobs.ledger import Ledger
+from service.jobs.parity import ask_engine, compare
+from service.jobs.records import Failure, JobRecord
+from service.models.records import checkpoint_name
+from service.training.protocol import Succeeded
+
+
+class Serving:
+    """One job's result, as the engines of its base model serve it."""
+
+    def __init__(
+        self, job: JobRecord, ledger: Ledger, upstreams: Upstreams, settings: Settings
+    ) -> None:
+        self._base = job.model
+        self._ledger = ledger
+        self._upstreams = upstreams
+        self._is_served = job.model in settings.upstreams
+
+    async def agrees(self, message: Succeeded) -> bool:
+        """Whether the engine says what the trainer says; where not, the job has failed.
+
+        It is asked by the checkpoint that has the result's weights, which it knows already.
+        An engine that is away proves nothing: that is told, and the model becomes ready.
+        """
+        if not self._is_served or not message.probes:
+            return True
+        step = message.adapter_step or message.final_step
+        names = [checkpoint_name(self._ledger.model, step), self._base]
+        try:
+            tuned, base = await ask_engine(self._upstreams, self._base, names, message.probes)
+        except EngineAway as e:
+            told = f"The engine could not be compared with the trainer: {e}"
+            await self._ledger.event(told, "warn", {"code": "serve_parity"})
+            return True
+        parity = compare(message.probes, tuned, base)
+        data = {"code": "serve_parity", **parity.figures()}
+        if parity.fault is None:
+            told = (
+                f"The engine agrees with the trainer to {parity.tuned_gap:.3f} nats a token over "
+                f"{parity.tokens} tokens; the training moved them by {parity.trainer_move:.3f}"
+            )
+            await self._ledger.event(told, data=data)
+            return True
+        failure = Failure(
+            code="serve_parity",
+            message=f"The model was trained, but {parity.fault}; the event has the figures.",
+        )
+        await self._ledger.fail(failure, data)
+        return False
+
+    async def warm(self) -> None:
+        """Spare the first user the wait for the model to come to its engine."""
+        if self._is_served:
+            await warm(self._upstreams, self._base, self._ledger.model)

@@ -1,0 +1,117 @@
+"""Turns on a GPU that trains and serves: its engines sleep while a job trains.
+
+The engines are told again and again, so that one that starts meanwhile sleeps too, and all of
+them wake by themselves when the worker dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from service.config import Settings
+from service.inference.headers import SLEEP_PATH, WAKE_PATH
+
+log = logging.getLogger(__name__)
+
+_CHANGE_S = 60.0  # for weights to leave the GPU, or to come back
+
+
+class Turns:
+    """Takes turns for one worker."""
+
+    def __init__(self, settings: Settings) -> None:
+        urls = {u.strip() for urls in settings.upstreams.values() for u in urls.split(",")}
+        self._urls = sorted(urls - {""}) if settings.gpu_sharing == "time-slice" else []
+        self._settings = settings
+
+    @contextlib.asynccontextmanager
+    async def training(self) -> AsyncIterator[Turn]:
+        """The GPU is the training's inside the block, or until `end()`."""
+        async with Turn(self._urls, self._settings) as turn:
+            yield turn
+
+
+class Turn:
+    """One training's turn."""
+
+    def __init__(self, urls: list[str], settings: Settings) -> None:
+        self._urls = urls
+        self._lease_s = settings.lease_s
+        self._drain_s = settings.engine_drain_s
+        self._holder = settings.worker_name
+        key = settings.upstream_api_key
+        self._headers = {"authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+        self._http: aiohttp.ClientSession | None = None
+        self._renewing: asyncio.Task[None] | None = None
+        self.awake: list[str] = []
+        """Engines that could not be put to sleep."""
+
+    async def __aenter__(self) -> Self:
+        if not self._urls:
+            return self
+        self._http = aiohttp.ClientSession(headers=self._headers)
+        try:
+            self.awake = await self._tell(SLEEP_PATH)
+        except BaseException:
+            await self.end()
+            raise
+        self._renewing = asyncio.create_task(self._renew())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.end()
+
+    @property
+    def shared(self) -> bool:
+        """Whether there are engines to take turns with."""
+        return bool(self._urls)
+
+    async def end(self) -> None:
+        """The engines may wake; returns when they have. A second call does nothing."""
+        http = self._http
+        if http is None:
+            return
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.gather(self._renewing, return_exceptions=True)
+        try:
+            for url in await self._tell(WAKE_PATH):
+                log.warning("engine %s could not be told to wake: it does so by itself", url)
+        finally:
+            self._http = None
+            await http.close()
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease_s / 3)
+            await self._tell(SLEEP_PATH)
+
+    async def _tell(self, path: str) -> list[str]:
+        """The engines that did not do it."""
+        done = await asyncio.gather(*(self._post(url, path) for url in self._urls))
+        return [url for url, ok in zip(self._urls, done, strict=True) if not ok]
+
+    async def _post(self, url: str, path: str) -> bool:
+        assert self._http is not None
+        query = {"holder": self._holder, "lease_s": f"{self._lease_s:g}"}
+        timeout = aiohttp.ClientTimeout(total=self._drain_s + _CHANGE_S, connect=5)
+        try:
+            async with self._http.post(url + path, params=query, timeout=timeout) as answer:
+                if answer.status == 200:
+                    return True
+                log.warning("engine %s answers %d to %s", url, answer.status, path)
+        except (aiohttp.ClientError, TimeoutError) as e:
+            log.warning("engine %s does not answer %s: %s", url, path, type(e).__name__)
+        return False
