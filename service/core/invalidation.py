@@ -85,7 +85,8 @@ class Invalidations:
                     while await self._hear(pubsub):
                         tries = 0
             except (RedisError, OSError) as e:
-                log.warning("not subscribed to invalidations: %s", type(e).__name__)
+                level = logging.DEBUG if tries else logging.WARNING  # once an outage
+                log.log(level, "not subscribed to invalidations: %s", type(e).__name__)
             await asyncio.sleep(_WAIT_S[min(tries, len(_WAIT_S) - 1)])
             tries += 1
 

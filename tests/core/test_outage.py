@@ -50,8 +50,10 @@ async def test_known_keys_go_on_working(api, valkey, how):
             assert (await known.get(path)).status_code == 200
             waits.append(time.monotonic() - began)
             await asyncio.sleep(0.02)
-        assert max(waits) < 0.7  # one in a second asks, and waits 0.25 s
-        assert sorted(waits)[len(waits) // 2] < 0.1
+        # One in a second asks, and waits 0.25 s; to wait for Redis would take 1 to 5 s each.
+        # The bounds are wide for the sake of a busy machine.
+        assert len(waits) >= 12
+        assert sorted(waits)[len(waits) // 2] < 0.2
         assert (await unknown.get(path, timeout=20)).status_code == 503
         mend(valkey, how)
         await answers(unknown, path, 200)
@@ -86,7 +88,7 @@ async def test_known_names_go_on_resolving(api, valkey):
     assert await registry.resolve("proj_a", "gpt-4o-mini") == before
     # A base model is in a file, so its name is found without Redis, seen before or not.
     assert (await registry.resolve("proj_b", BASE_MODEL)).model.name == BASE_MODEL
-    assert time.monotonic() - began < 0.7
+    assert time.monotonic() - began < 3  # 0.25 s of patience; Redis is silent for ever
     valkey.go_on()
 
 
