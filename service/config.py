@@ -206,12 +206,6 @@ class Settings(BaseSettings):
         """The highest rank that a job may ask for; every engine serves it."""
         return self.max_lora_rank or _DEFAULT_RANK_LIMIT
 
-    def engine_url(self, base_model: str) -> str | None:
-        """An address of the base model's engines, for a caller to whom any of them will do."""
-        first = self.upstreams.get(base_model, "").partition(",")[0].strip()
-        # As a plain URL, the name of many is the address of some one of them.
-        return first.removeprefix("dns+").rstrip("/") or None
-
     @property
     def adapter_cache(self) -> Path:
         """The folder where the vLLM resolver keeps adapters it fetched."""

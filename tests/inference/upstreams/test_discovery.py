@@ -98,21 +98,6 @@ async def test_settings_name_several_engines_with_commas(serve_engine, ask, unti
     assert [len(s.seen) for s in servers] == [2, 2]
 
 
-@pytest.mark.parametrize(
-    ("urls", "url"),
-    [
-        ("http://10.0.0.1:8000", "http://10.0.0.1:8000"),
-        (" http://10.0.0.1:8000/ , http://10.0.0.2:8000", "http://10.0.0.1:8000"),
-        ("dns+http://vllm.svc:8000", "http://vllm.svc:8000"),
-        ("", None),
-    ],
-)
-def test_settings_give_one_address_to_those_who_need_any(urls, url):
-    settings = Settings(upstreams={BASE: urls})
-    assert settings.engine_url(BASE) == url
-    assert settings.engine_url("unknown") is None
-
-
 async def test_each_address_of_a_name_is_a_replica(serve_engine, ask, until):
     first = await serve_engine()
     second = await serve_engine(host="127.0.0.2", port=first.port)
