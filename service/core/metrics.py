@@ -1,7 +1,8 @@
 """Every Prometheus metric of the service, declared in this one file.
 
-Labels are bounded: route templates, status codes, names from the catalogue, states. No
-raw path, no user text, no id of a file or job.
+Labels are bounded: route templates, status codes, names from the catalogue, states, and
+the names of the first so many projects. No raw path, no user text, no id of a file, job or
+key, no adapter's name.
 """
 
 from __future__ import annotations
@@ -59,11 +60,6 @@ LIMITED = LocalCounter(
     "Requests refused with 429, by the limit that refused and whose it is (key or project).",
     ["limit", "scope", "project"],
 )
-# Until the gateway counts through the meter: not scraped any more.
-INFERENCE_REQUESTS = Counter("r", "-", ["base_model", "kind", "status"], registry=None)
-INFERENCE_FIRST_BYTE_SECONDS = Histogram("f", "-", ["base_model", "kind"], registry=None)
-INFERENCE_IN_FLIGHT = Gauge("i", "-", ["base_model"], registry=None)
-
 USAGE_ROWS_DROPPED = Counter(
     "finetuned_usage_rows_dropped_total",
     "Rows of usage that found no room while Redis was away; minutes go before hours.",
@@ -72,7 +68,7 @@ USAGE_ROWS_DROPPED = Counter(
 
 ENGINE_REPLICAS = Gauge(
     "finetuned_engine_replicas",
-    "Engines as this api process sees them, by base model and state: starting, warming (its share "
+    "Engines as this process sees them, by base model and state: starting, warming (its share "
     "grows), serving, ejected, leaving (gone from DNS, its last requests run).",
     ["base_model", "state"],
 )
