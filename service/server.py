@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import resource
 
 import uvicorn
 
@@ -21,6 +22,7 @@ def main() -> None:
     logs.configure("api", settings.log_level)
     app = create_app(settings)
     _spare_the_collector()
+    _allow_many_connections()
     uvicorn.run(
         app,
         host=settings.api_host,
@@ -47,3 +49,9 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER_OBJECTS, 20, 20)
+
+
+def _allow_many_connections() -> None:
+    """Raise the limit of open files to what the system allows; the usual 1024 is soon met."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -164,6 +164,11 @@ class Client:
         auth = {} if key is None else {"authorization": f"Bearer {key}"}
         return self.session.post(self.url + path, headers={**auth, **(headers or {})}, **kwargs)
 
+    async def ask(self, **kwargs) -> bytes:
+        """Send a request and read its whole answer."""
+        async with self.post(**kwargs) as response:
+            return await response.read()
+
 
 @contextlib.asynccontextmanager
 async def serving(app) -> AsyncIterator[str]:

@@ -8,9 +8,11 @@ caller's headers only trace ids cross; of the engine's only what says how to rea
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from urllib.parse import quote
 
+from prometheus_client import Counter, Histogram
 from starlette.types import Receive, Scope, Send
 
 from service.core import metrics
@@ -33,7 +35,7 @@ log = logging.getLogger(__name__)
 PATHS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"})
 # Where a stream has the option of a usage event; the others tell it always.
 _USAGE_OPTIONAL = frozenset({"/v1/chat/completions", "/v1/completions"})
-_FORWARDED = {b"traceparent": "traceparent", b"tracestate": "tracestate"}
+_FORWARDED = (b"traceparent", b"tracestate")
 _NO_USAGE = Usage(0, 0, 0)
 
 
@@ -169,15 +171,18 @@ def _with_usage(request: Request) -> dict[str, object]:
 
 
 def _headers_for_engine(exchange: Exchange, adapter: str | None) -> dict[str, str]:
-    headers = {
-        name: exchange.headers[key].decode("latin-1")
-        for key, name in _FORWARDED.items()
-        if key in exchange.headers
-    }
-    headers["x-request-id"] = exchange.request_id
+    headers = {"x-request-id": exchange.request_id}
     if adapter is not None:
-        headers[ADAPTER] = quote(adapter, safe="")
+        headers[ADAPTER] = _quoted(adapter)
+    for name in _FORWARDED:
+        if (value := exchange.headers.get(name)) is not None:
+            headers[name.decode()] = value.decode("latin-1")
     return headers
+
+
+@functools.lru_cache(maxsize=4096)
+def _quoted(adapter: str) -> str:
+    return quote(adapter, safe="")
 
 
 def _served(exchange: Exchange, model: ServableModel, usage: Usage, *, streamed: bool) -> Served:
@@ -197,7 +202,17 @@ def _served(exchange: Exchange, model: ServableModel, usage: Usage, *, streamed:
 
 def _observe(exchange: Exchange) -> None:
     method, path = exchange.scope["method"], exchange.scope["path"]
-    metrics.HTTP_REQUESTS.labels(method, path, exchange.status).inc()
-    metrics.HTTP_SECONDS.labels(method, path).observe(exchange.seconds)
+    requests, seconds = _series(method, path if path in PATHS else "unmatched", exchange.status)
+    requests.inc()
+    seconds.observe(exchange.seconds)
     if exchange.status >= 500:
         log.warning("%s %s %d", method, path, exchange.status)
+
+
+@functools.lru_cache(maxsize=1024)
+def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    """The series of these labels; to find them costs more than to count."""
+    return (
+        metrics.HTTP_REQUESTS.labels(method, route, status),
+        metrics.HTTP_SECONDS.labels(method, route),
+    )

