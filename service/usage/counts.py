@@ -25,8 +25,15 @@ class Counts:
 
     def add(self, other: Counts) -> None:
         """Add another group's sums."""
-        for name in NAMES:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.requests += other.requests
+        self.failed += other.failed
+        self.input_tokens += other.input_tokens
+        self.cached_tokens += other.cached_tokens
+        self.output_tokens += other.output_tokens
+        self.streams += other.streams
+        self.first_token_us += other.first_token_us
+        self.later_tokens += other.later_tokens
+        self.later_tokens_us += other.later_tokens_us
 
     def numbers(self) -> tuple[int, ...]:
         """The sums in the order of Redis."""

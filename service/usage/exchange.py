@@ -39,6 +39,7 @@ class Exchange:
         self._ttl_ms = max(1, round(in_flight_ttl_s * 1000))
         self._settle = redis.register_script(scripts.SETTLE)
         self._observe = redis.register_script(scripts.OBSERVE)
+        self._told = False  # whether the others believe in requests in flight here
         self._number = 0
         # A batch that was sent and not answered: it may or may not have been added, and
         # goes again under its number before any other.
@@ -53,9 +54,22 @@ class Exchange:
             )
             self._sealed = None
         now_s = self._clock()
-        active = [s for s in limited if s.in_flight or now_s - s.touched_s < _ACTIVE_S]
+        active: list[Subject] = []
+        for subject in limited:
+            if subject.in_flight or now_s - subject.touched_s < _ACTIVE_S:
+                active.append(subject)
+            else:
+                subject.forget_elsewhere()
+        in_flight = [
+            (s.id, s.in_flight, s.streams)
+            for s in active
+            if s.in_flight and (s.concurrent_requests or s.concurrent_streams)
+        ]
         for start in range(0, len(active), _SUBJECTS_AT_ONCE):
-            await self._learn(active[start : start + _SUBJECTS_AT_ONCE], active)
+            await self._learn(active[start : start + _SUBJECTS_AT_ONCE], in_flight)
+        if not active and self._told:
+            await self._learn([], [])  # what was told is no longer so
+        self._told = bool(in_flight)
         self.last_s = now_s
 
     async def leave(self) -> None:
@@ -109,13 +123,9 @@ class Exchange:
                     )
         return spends
 
-    async def _learn(self, subjects: Sequence[Subject], active: Sequence[Subject]) -> None:
+    async def _learn(self, subjects: Sequence[Subject], in_flight: Sequence[Any]) -> None:
         told = {
-            "in_flight": [
-                (s.id, s.in_flight, s.streams)
-                for s in active
-                if s.in_flight and (s.concurrent_requests or s.concurrent_streams)
-            ],
+            "in_flight": in_flight,
             "subjects": [(s.id, keys.limits(s.id)) for s in subjects],
         }
         answer = await self._observe(

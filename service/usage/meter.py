@@ -42,9 +42,9 @@ _IDLE_S = 180.0  # by then a bucket is empty and a caller's cache entry old
 _SWEEP_EVERY_S = 60.0
 _LAST_FLUSH_S = 5.0
 
-__all__ = ["Admission", "Meter", "Served"]
+_NO_HEADERS: refusals.Headers = ()
 
-NO_HEADERS: refusals.Headers = ()
+__all__ = ["Admission", "Meter", "Served"]
 
 
 class Admission:
@@ -135,7 +135,7 @@ class Meter:
         if account is None or account.caller is not caller:
             account = self._account(caller)
         key, project = account.key, account.project
-        prompt, estimate, headers = 0, 0, NO_HEADERS
+        prompt, estimate, headers = 0, 0, _NO_HEADERS
         if key.is_limited or project.is_limited:
             prompt = min(body_bytes // _BYTES_PER_TOKEN, _MAX_PROMPT_ESTIMATE)
             estimate = prompt
@@ -182,8 +182,8 @@ class Meter:
             await self._exchange.run(limited)
         except (RedisError, OSError):
             if self._clock() - self._exchange.last_s > self._in_flight_ttl_s:
-                for subject in limited:  # what they told is no longer true
-                    subject.requests_elsewhere = subject.streams_elsewhere = 0
+                for subject in limited:
+                    subject.forget_elsewhere()
             raise
         if self._clock() > self._next_sweep_s:
             self._forget_idle()
@@ -207,8 +207,8 @@ class Meter:
         if hit is None:
             hit = other.refusal(tokens, now_s, streamed=streamed)
             if hit is None:
-                subject.take(tokens, now_s)
-                other.take(tokens, now_s)
+                subject.take(tokens)
+                other.take(tokens)
                 return
             subject = other
         metrics.LIMITED.cell(hit, subject.scope, account.label).value += 1
@@ -256,7 +256,7 @@ class Meter:
         self._accounts = {
             key_id: account
             for key_id, account in self._accounts.items()
-            if account.touched_s > oldest_s or account.key.in_flight
+            if max(account.touched_s, account.key.touched_s) > oldest_s or account.key.in_flight
         }
         kept = {id(s) for a in self._accounts.values() for s in (a.key, a.project)}
         self._subjects = {

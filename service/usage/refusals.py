@@ -53,12 +53,14 @@ def refuse(
     told = {name.decode(): value.decode() for name, value in headers(key, project)}
     if hit == "too_large":
         limit = subject.tokens.capacity if subject.tokens else 0
-        return RateLimited(
+        error = RateLimited(
             f"Request too large for your {subject.scope} '{subject.id}' on {_NOUNS[hit]}: limit "
             f"{limit}, this request alone may take {tokens}. Send less, or ask for fewer tokens "
             "(max_tokens); a retry of the same does not help.",
             headers={**told, **NO_RETRY},
         )
+        del error.headers["retry-after"]
+        return error
     wait_s = (
         _wait_s((key, project), tokens) if hit in ("requests", "tokens") else _CONCURRENCY_RETRY_S
     )

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request
 
 from service.core import ids
 from service.core.deps import Caller
-from service.usage.query import BucketSums, Spans, Wanted, page_at, spans
+from service.usage.pages import read_page
+from service.usage.query import Wanted, spans
 from service.usage.records import UsageRecords
-from service.usage.schemas import BucketWidth, GroupBy, UsageBucket, UsagePage
+from service.usage.schemas import BucketWidth, GroupBy, UsagePage
 
 router = APIRouter(prefix="/v1/organization/usage", tags=["Usage"])
-
-# A page ends early, after a whole bucket, when it holds so many results.
-_MAX_RESULTS = 10_000
-_KEPT_SPANS_AT_ONCE = 60
 
 T = TypeVar("T")
 Text = Annotated[str, Query(max_length=256)]
@@ -96,26 +92,7 @@ async def usage_completions(
     asked = spans(bucket_width, start_time, end_time, limit=limit, page=page, now_s=ids.now_s())
     if asks_for_nobody:
         projects = frozenset()
-    return await _page(UsageRecords(request.app.state.redis), asked, wanted, projects)
-
-
-async def _page(
-    records: UsageRecords, asked: Spans, wanted: Wanted, projects: Collection[str] | None
-) -> UsagePage:
-    data: list[UsageBucket] = []
-    starts, bucket_s, results = asked.starts, asked.bucket_s, 0
-    at_once = max(1, _KEPT_SPANS_AT_ONCE // len(asked.kept_starts(0)))
-    for at in range(0, len(starts), at_once):
-        sums = {start_s: BucketSums(wanted) for start_s in starts[at : at + at_once]}
-        kept = [kept_s for start_s in sums for kept_s in asked.kept_starts(start_s)]
-        async for group, counts in records.read(asked.kept_width, kept, projects):
-            sums[group.start_s - group.start_s % bucket_s].add(group, counts)
-        for start_s, bucket in sums.items():
-            results += len(bucket)
-            data.append(bucket.bucket(start_s, start_s + bucket_s))
-            if results >= _MAX_RESULTS and start_s != starts[-1]:
-                return UsagePage(data=data, has_more=True, next_page=page_at(start_s + bucket_s))
-    return UsagePage(data=data, has_more=asked.next_page is not None, next_page=asked.next_page)
+    return await read_page(UsageRecords(request.app.state.redis), asked, wanted, projects)
 
 
 def _given(*lists: list[str]) -> frozenset[str] | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from service.core import metrics
 from service.usage.counts import Counts
@@ -17,8 +16,7 @@ WIDTH_S: dict[Width, int] = {"1m": 60, "1h": 3600}
 _MAX_ROWS = 50_000
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """What is counted together: a key's requests to one model within one span of time."""
 
     start_s: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from service.core.limits import NO_LIMITS, Limits, ceiling
+from service.core.limits import Limits, ceiling
 from service.usage.buckets import Bucket
 
 Scope = Literal["key", "project"]
@@ -24,7 +24,6 @@ class Subject:
         "id",
         "in_flight",
         "is_limited",
-        "limits",
         "requests",
         "requests_elsewhere",
         "scope",
@@ -37,7 +36,6 @@ class Subject:
     def __init__(self, subject_id: str, scope: Scope) -> None:
         self.id = subject_id
         self.scope: Scope = scope
-        self.limits = NO_LIMITS
         self.is_limited = False
         self.requests: Bucket | None = None
         self.tokens: Bucket | None = None
@@ -45,13 +43,16 @@ class Subject:
         self.concurrent_streams: int | None = None
         self.in_flight = 0
         self.streams = 0
+        self.touched_s = 0.0  # when it was last asked for
+        self.forget_elsewhere()
+
+    def forget_elsewhere(self) -> None:
+        """Believe no longer in what the other replicas told."""
         self.requests_elsewhere = 0
         self.streams_elsewhere = 0
-        self.touched_s = 0.0
 
     def hold(self, limits: Limits, now_s: float) -> None:
         """Let these limits hold from now on."""
-        self.limits = limits
         self.requests = _resized(self.requests, ceiling(limits.requests_per_minute), now_s)
         self.tokens = _resized(self.tokens, ceiling(limits.tokens_per_minute), now_s)
         self.concurrent_requests = ceiling(limits.concurrent_requests)
@@ -62,9 +63,12 @@ class Subject:
             and self.concurrent_requests is None
             and self.concurrent_streams is None
         )
+        if not self.is_limited:
+            self.forget_elsewhere()
 
     def refusal(self, tokens: int, now_s: float, *, streamed: bool) -> Hit | None:
         """The limit that one more request would pass, or None. Takes nothing."""
+        self.touched_s = now_s
         allowance = self.tokens
         if allowance is not None and tokens > allowance.capacity:
             return "too_large"
@@ -82,9 +86,8 @@ class Subject:
             return "tokens"
         return None
 
-    def take(self, tokens: int, now_s: float) -> None:
+    def take(self, tokens: int) -> None:
         """Use one request and so many tokens."""
-        self.touched_s = now_s
         if self.requests is not None:
             self.requests.use(1)
         if self.tokens is not None:

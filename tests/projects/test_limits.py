@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from service.app import find_principal
+from service.app import create_app, find_principal
 from service.core.limits import NO_LIMITS, Limits
 from service.projects.records import ApiKey, Project, Projects, Role
-from tests.conftest import Api
+from tests.conftest import Api, running
 
 ROOT = "/v1/organization/projects"
 NONE = {
@@ -106,12 +106,18 @@ async def test_only_admins_set_limits_and_unknown_ids_are_404(api: Api):
         assert (await admin.post(path, json={**body, "name": "new"})).status_code == 400
 
 
-async def test_a_change_is_told_to_those_who_remember(api: Api):
-    """The cache would remember for long; what was changed is asked anew at once."""
+@pytest.fixture
+async def remembering(settings, api: Api):
+    """An api that would remember keys for an hour."""
+    app = create_app(settings.model_copy(update={"lookup_cache_s": 3600}))
+    async with running(app) as url:
+        yield Api(app, url, settings)
+
+
+async def test_a_change_is_told_to_those_who_remember(api: Api, remembering: Api):
     projects: Projects = api.app.state.projects
     secret = await api.key("acme")
-    authenticator = api.app.state.authenticator
-    authenticator._cache._ttl_s = 3600  # as a setting would have it
+    authenticator = remembering.app.state.authenticator
     header = f"Bearer {secret}"
     caller = await authenticator.authenticate(header)
     assert caller.key_limits == caller.project_limits == NO_LIMITS

@@ -164,6 +164,39 @@ async def test_a_long_stream_is_told_on_though_nobody_asks_anew(replica, clock):
         two.admit(who, streamed=True)
 
 
+async def test_a_long_stream_that_ended_is_told_to_have(replica, clock):
+    one, two = replica(), replica()
+    who = caller(concurrent_streams=1)
+    stream = one.admit(who, streamed=True)
+    await one.flush()
+    clock.turn(3600)
+    one.meter.done(stream, served(streamed=True))
+    await one.flush()
+    two.serve(who)
+    await two.flush()
+    two.admit(who, streamed=True)
+
+
+async def test_who_is_always_refused_still_learns_when_there_is_room(replica, clock):
+    one, two = replica(), replica()
+    who = caller(concurrent_requests=2)
+    running = [one.admit(who), one.admit(who)]
+    await one.flush()
+    await two.flush()
+    two.serve(who)
+    await two.flush()
+    for _ in range(10):
+        with pytest.raises(RateLimited):
+            two.admit(who)
+        clock.turn(30)
+        await two.flush()
+    for admission in running:
+        one.meter.done(admission, served())
+    await one.flush()
+    await two.flush()
+    two.admit(who)
+
+
 async def test_a_batch_whose_answer_was_lost_counts_once(replica, redis, proxy, cut_redis):
     """The script ran, its answer did not come: the batch goes again and is passed over."""
     one = replica(cut_redis)
@@ -323,17 +356,16 @@ async def test_many_rows_go_in_several_batches(replica, redis):
     assert len(await sums(redis)) == 500
 
 
-async def test_a_span_has_bounded_groups_and_the_rest_share_one(replica, redis, monkeypatch):
-    monkeypatch.setattr(keys, "MAX_GROUPS", 3)
+async def test_a_span_has_bounded_groups_and_the_rest_share_one(replica, redis):
     one = replica()
     for _ in range(2):
-        for number in range(10):
+        for number in range(keys.MAX_GROUPS + 7):
             one.serve(caller(), model=f"ft:{number}")
         await one.flush()
     kept = await sums(redis)
-    assert len(kept) == 4
+    assert len(kept) == keys.MAX_GROUPS + 1
     assert kept["other other"][0] == 14
-    assert sum(line[0] for line in kept.values()) == 20
+    assert sum(line[0] for line in kept.values()) == 2 * (keys.MAX_GROUPS + 7)
 
 
 def test_rows_that_wait_are_bounded_and_minutes_go_first():

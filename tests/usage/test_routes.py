@@ -9,7 +9,10 @@ from openai import AsyncOpenAI
 
 from service.projects.records import Projects, Role
 from service.usage import Meter
-from service.usage import routes as usage_routes
+from service.usage.pages import read_page
+from service.usage.query import Wanted, spans
+from service.usage.records import UsageRecords
+from service.usage.schemas import UsagePage
 from tests.conftest import Api
 from tests.usage.conftest import Clock, Replica, caller
 
@@ -172,21 +175,24 @@ async def test_times_to_first_and_per_token(usage):
     assert result.model_extra["mean_time_per_output_token_ms"] == 20
 
 
-async def test_a_page_with_very_many_results_ends_early(usage, monkeypatch):
-    monkeypatch.setattr(usage_routes, "_MAX_RESULTS", 3)
+async def test_a_page_with_very_many_results_ends_early(usage):
     for ago_s in (0, 60, 120):
         for key in ("key_1", "key_2"):
             await usage.add("acme", key, ago_s=ago_s)
-    asked = {"start_time": int(usage.now_s) - 120, "bucket_width": "1m"}
-    async with await usage.sdk() as client:
-        completions = client.admin.organization.usage.completions
-        page = await completions(**asked, group_by=["api_key_id"])
-        assert [len(b.results) for b in page.data][:2] == [2, 2]
-        assert page.has_more
-        assert page.next_page is not None
-        rest = await completions(**asked, group_by=["api_key_id"], page=page.next_page)
-        assert len(rest.data[0].results) == 2
-        assert rest.data[0].start_time == page.data[-1].end_time
+    wanted = Wanted(key_ids=None, models=None, group_by={"api_key_id"})
+    now_s = int(usage.now_s)
+
+    async def read(page=None) -> UsagePage:
+        asked = spans("1m", now_s - 120, None, limit=None, page=page, now_s=now_s)
+        return await read_page(UsageRecords(usage.redis), asked, wanted, None, max_results=3)
+
+    page = await read()
+    assert [len(b.results) for b in page.data] == [2, 2]
+    assert page.has_more
+    rest = await read(page.next_page)
+    assert [len(b.results) for b in rest.data] == [2]
+    assert rest.data[0].start_time == page.data[-1].end_time
+    assert not rest.has_more
 
 
 async def test_lists_without_brackets_are_read_too(usage, api):
