@@ -166,6 +166,9 @@ class Settings(BaseSettings):
     tool_call_parser: str | None = None
     adapter_cache_dir: Path | None = None
     adapter_cache_bytes: int = Field(default=10 * GIB, gt=0)
+    adapter_sweep_s: float = Field(
+        default=30.0, gt=0, description="How often an engine drops what it has of deleted models."
+    )
 
     # Limits of inference where a project or key has none of its own, as JSON:
     # {"requests_per_minute": 600, "tokens_per_minute": 100000, "concurrent_requests": 32,

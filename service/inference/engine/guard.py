@@ -24,7 +24,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.core.errors import error_body
 from service.inference.engine import process
 from service.inference.engine.adapters import AdapterBroken, AdapterUnavailable
-from service.inference.engine.housekeeping import Housekeeper
 from service.inference.engine.sleep import Sleeper
 from service.inference.headers import ADAPTER, SLEEP_PATH, WAKE_PATH
 
@@ -53,8 +52,7 @@ class EngineGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is allowed, refuse the rest."""
         if scope["type"] == "http" and self._housekeeping is None and process.is_ours():
-            keeper = Housekeeper(process.adapters(), scope["app"].state)
-            self._housekeeping = asyncio.create_task(keeper.run())
+            self._housekeeping = process.keep_house(scope["app"].state)
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] != "http":

@@ -17,13 +17,11 @@ from service.inference.engine.adapters import Adapters, AdapterUnavailable
 
 log = logging.getLogger(__name__)
 
-EVERY_S = 60.0
-
 
 class Housekeeper:
     """Works beside one vLLM server, in its event loop."""
 
-    def __init__(self, adapters: Adapters, state: Any, *, every_s: float = EVERY_S) -> None:
+    def __init__(self, adapters: Adapters, state: Any, *, every_s: float) -> None:
         """`state` is that of vLLM's own application."""
         self._adapters = adapters
         self._models = state.openai_serving_models

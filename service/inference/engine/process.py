@@ -6,6 +6,7 @@ ours acts in a vLLM process.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ import signal
 import threading
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
 from service.config import Settings
 from service.core import logs
@@ -20,6 +22,7 @@ from service.core.redis import connect
 from service.core.storage import Storage
 from service.inference.engine.adapter_cache import AdapterCache
 from service.inference.engine.adapters import Adapters
+from service.inference.engine.housekeeping import Housekeeper
 from service.inference.engine.sleep import Sleeper
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
@@ -65,6 +68,12 @@ def sleeper() -> Sleeper | None:
     if settings.gpu_sharing != "time-slice":
         return None
     return Sleeper(drain_s=settings.engine_drain_s)
+
+
+def keep_house(state: Any) -> asyncio.Task[None]:
+    """Begin to drop what is no longer needed; `state` is that of vLLM's application."""
+    every_s = Settings().adapter_sweep_s
+    return asyncio.create_task(Housekeeper(adapters(), state, every_s=every_s).run())
 
 
 def die_with_parent() -> None:

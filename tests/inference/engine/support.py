@@ -166,6 +166,9 @@ def settings_env(settings: Settings) -> dict[str, str]:
         "FINETUNED_STORAGE_URL": settings.storage_url,
         "FINETUNED_MODELS_FILE": str(settings.models_file),
         "FINETUNED_ADAPTER_CACHE_BYTES": str(settings.adapter_cache_bytes),
+        "FINETUNED_ADAPTER_SWEEP_S": str(settings.adapter_sweep_s),
+        "FINETUNED_GPU_SHARING": settings.gpu_sharing,
+        "FINETUNED_ENGINE_DRAIN_S": str(settings.engine_drain_s),
     }
 
 

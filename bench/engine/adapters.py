@@ -1,0 +1,206 @@
+"""A thousand adapters on one engine: Zipf traffic, few slots, a cache that holds a part of them.
+
+    python -m bench.engine.adapters [--adapters 1000] [--requests 3000] [--slots 4] [--share 0.2]
+
+Real Valkey, storage in a folder, vLLM with our guard and resolver. Each request asks for one
+token. Told: errors; first and later answers of an adapter (p50, p99); bytes in the cache against
+its limit; how the server's memory grew; and how long the first user of a fresh model waits, with
+and without the worker's asking before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import collections
+import random
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import numpy as np
+import psutil
+from pydantic import SecretStr
+
+from bench.engine.base_model import base_model
+from service.config import MIB, Settings
+from service.inference.upstreams import Upstreams
+from service.jobs.engines import warm
+from tests.inference.engine.support import (
+    ALL_LINEAR,
+    BASE,
+    ENGINE_KEY,
+    Engine,
+    catalogued,
+    headers,
+    name_of,
+    register,
+    valkey,
+    write_adapter,
+)
+
+
+@dataclass
+class Traffic:
+    """What came of the requests. Seconds."""
+
+    first: list[float] = field(default_factory=list)
+    again: list[float] = field(default_factory=list)
+    errors: collections.Counter[str] = field(default_factory=collections.Counter)
+    most_cached: int = 0
+
+
+def zipf(names: list[str], count: int, seed: int) -> list[str]:
+    """So many names, the first the most often (exponent 1)."""
+    weights = [1 / (place + 1) for place in range(len(names))]
+    return random.Random(seed).choices(names, weights, k=count)
+
+
+async def send(url: str, cache: Path, asked: list[str], at_once: int) -> Traffic:
+    """Ask for one token of each name, so many at once."""
+    traffic, seen, waiting = Traffic(), set(), iter(asked)
+
+    async def client(http: aiohttp.ClientSession) -> None:
+        for name in waiting:
+            times = traffic.again if name in seen else traffic.first
+            seen.add(name)
+            began = time.perf_counter()
+            body = {"model": name, "prompt": "Hello", "max_tokens": 1, "temperature": 0}
+            async with http.post("/v1/completions", json=body, headers=headers(name)) as answer:
+                told = await answer.text()
+            if answer.status == 200:
+                times.append(time.perf_counter() - began)
+            else:
+                traffic.errors[f"{answer.status} {told[:200]}"] += 1
+            if len(seen) % 20 == 0:
+                traffic.most_cached = max(traffic.most_cached, folder_bytes(cache))
+
+    timeout = aiohttp.ClientTimeout(total=600)
+    async with aiohttp.ClientSession(base_url=url, timeout=timeout) as http:
+        await asyncio.gather(*(client(http) for _ in range(at_once)))
+    traffic.most_cached = max(traffic.most_cached, folder_bytes(cache))
+    return traffic
+
+
+async def fresh(url: str, settings: Settings, base: Path, root: Path, count: int = 12) -> None:
+    """Register models of rank 8 on all layers and ask each twice; every other one is made warm."""
+    folders = {}
+    for number in range(count):
+        target = root / "fresh" / f"f{number:04}"
+        write_adapter(target, base, seed=10_000 + number, rank=8, modules=ALL_LINEAR)
+        folders[name_of(target.name)] = target
+    await register(settings, folders)
+    times: dict[str, list[float]] = collections.defaultdict(list)
+    timeout = aiohttp.ClientTimeout(total=600)
+    async with (
+        Upstreams({BASE: [url]}, api_key=ENGINE_KEY) as upstreams,
+        aiohttp.ClientSession(base_url=url, timeout=timeout) as http,
+    ):
+        await warm(upstreams, BASE, BASE)
+        for number, name in enumerate(folders):
+            kind = "cold" if number % 2 else "warm"
+            if kind == "warm":
+                await warm(upstreams, BASE, name)
+            for turn in ("first", "second"):
+                began = time.perf_counter()
+                body = {"model": name, "prompt": "Good day", "max_tokens": 1}
+                async with http.post("/v1/completions", json=body, headers=headers(name)) as told:
+                    assert told.status == 200, await told.text()
+                times[f"{kind}, {turn}"].append(time.perf_counter() - began)
+    for what, seconds in sorted(times.items()):
+        print(f"fresh model, {what:<13} p50 {np.median(seconds) * 1000:.0f} ms")
+
+
+def folder_bytes(cache: Path) -> int:
+    """Of the weights below a cache, as they are now."""
+    total = 0
+    for file in cache.glob("*/*/adapter_model.safetensors"):
+        try:
+            total += file.stat().st_size
+        except FileNotFoundError:  # evicted meanwhile
+            continue
+    return total
+
+
+def percentiles(times: list[float]) -> str:
+    """p50 and p99 in milliseconds."""
+    if not times:
+        return "none"
+    p50, p99 = np.percentile(np.array(times) * 1000, [50, 99])
+    return f"{len(times)} answers, p50 {p50:.0f} ms, p99 {p99:.0f} ms"
+
+
+def memory_mib(pid: int) -> dict[str, float]:
+    """Resident MiB of the server, and of the engine's processes below it."""
+    top = psutil.Process(pid)
+    below = sum(p.memory_info().rss for p in top.children(recursive=True))
+    return {"server": top.memory_info().rss / MIB, "engine": below / MIB}
+
+
+def main() -> None:
+    """Run the bench."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--adapters", type=int, default=1000)
+    options.add_argument("--requests", type=int, default=3000)
+    options.add_argument("--slots", type=int, default=4)
+    options.add_argument("--share", type=float, default=0.2, help="of all adapters' bytes: cache")
+    options.add_argument("--at-once", type=int, default=8)
+    asked = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder, valkey() as redis_url:
+        root, base = Path(folder), base_model()
+        folders = {}
+        for seed in range(asked.adapters):
+            target = root / "made" / f"a{seed:04}"
+            write_adapter(target, base, seed=seed)
+            folders[name_of(target.name)] = target
+        all_bytes = folder_bytes(root)
+        settings = Settings(
+            redis_url=SecretStr(redis_url),
+            storage_url=(root / "storage").as_uri(),
+            data_dir=root,
+            models_file=root / "models.yaml",
+            upstream_api_key=SecretStr(ENGINE_KEY),
+            max_loras=asked.slots,
+            max_cpu_loras=max(asked.slots, 16),
+            max_lora_rank=8,
+            max_model_len=512,
+            adapter_cache_bytes=int(all_bytes * asked.share),
+        )
+        entry = catalogued(settings, base)
+        began = time.perf_counter()
+        asyncio.run(register(settings, folders))
+        print(f"{asked.adapters} adapters, {all_bytes / MIB:.0f} MiB: registered in "
+              f"{time.perf_counter() - began:.0f} s")  # fmt: skip
+        with Engine(settings, entry, root / "engine.log") as engine:
+            names = zipf([*folders], asked.requests, seed=1)
+            before = memory_mib(engine.pid)
+            began = time.perf_counter()
+            traffic = asyncio.run(send(engine.url, settings.adapter_cache, names, asked.at_once))
+            took = time.perf_counter() - began
+            after = memory_mib(engine.pid)
+            tell(traffic, names, took, settings.adapter_cache_bytes, before, after)
+            asyncio.run(fresh(engine.url, settings, base, root))
+
+
+def tell(
+    traffic: Traffic,
+    names: list[str],
+    took: float,
+    limit: int,
+    before: dict[str, float],
+    after: dict[str, float],
+) -> None:
+    """Print what was found."""
+    print(f"{len(names)} requests for {len(set(names))} adapters in {took:.0f} s")
+    print(f"errors: {sum(traffic.errors.values())} {dict(traffic.errors)}")
+    print(f"first of an adapter: {percentiles(traffic.first)}")
+    print(f"later ones:          {percentiles(traffic.again)}")
+    print(f"cache: {traffic.most_cached / MIB:.0f} MiB at most, limit {limit / MIB:.0f} MiB")
+    for what, was in before.items():
+        print(f"memory of the {what}: {was:.0f} → {after[what]:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
