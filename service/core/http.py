@@ -76,8 +76,8 @@ def _incoming_id(scope: Scope) -> str | None:
 
 def _observe(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "unmatched")
-    metrics.HTTP_REQUESTS.labels(scope["method"], route, status).inc()
-    metrics.HTTP_SECONDS.labels(scope["method"], route).observe(seconds)
+    metrics.HTTP_REQUESTS.cell(scope["method"], route, str(status)).value += 1
+    metrics.HTTP_SECONDS.cell(scope["method"], route).observe(seconds)
     log.info(
         "%s %s %d",
         scope["method"],

@@ -15,12 +15,12 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1)
 _LONG_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 48 * 3600)
 
-HTTP_REQUESTS = Counter(
+HTTP_REQUESTS = LocalCounter(
     "finetuned_http_requests_total",
     "Requests answered by the api.",
     ["method", "route", "status"],
 )
-HTTP_SECONDS = Histogram(
+HTTP_SECONDS = LocalHistogram(
     "finetuned_http_request_seconds",
     "Time from the first byte of a request to the last byte of its answer.",
     ["method", "route"],

@@ -12,7 +12,6 @@ import functools
 import logging
 from urllib.parse import quote
 
-from prometheus_client import Counter, Histogram
 from starlette.types import Receive, Scope, Send
 
 from service.core import metrics
@@ -21,7 +20,7 @@ from service.core.errors import ApiError, InternalError, MethodNotAllowed, NotFo
 from service.core.redis import REDIS_ERRORS
 from service.inference.gateway import request_body
 from service.inference.gateway.engine_errors import MAX_ERROR_BYTES, map_error, model_not_found
-from service.inference.gateway.exchange import CLIENT_GONE, Exchange
+from service.inference.gateway.exchange import CLIENT_GONE, Exchange, Watch
 from service.inference.gateway.request_body import ClientGone, Request
 from service.inference.gateway.usage_tap import Usage, UsageTap
 from service.inference.headers import ADAPTER
@@ -58,6 +57,7 @@ class Gateway:
         self._meter = meter
         self._max_body_bytes = max_body_bytes
         self._client_timeout_s = client_timeout_s
+        self._watch = Watch()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every failure has OpenAI's error body."""
@@ -131,13 +131,13 @@ class Gateway:
             body = request_body.with_field(body, "model", model.name)
         if strip:
             body = request_body.with_field(body, "stream_options", _with_usage(request))
-        exchange.watch()
+        self._watch.begin(exchange)
         try:
             await self._exchange(exchange, admission, model, body, tap)
         except ApiError as e:
             await exchange.fail(e)
         finally:
-            exchange.end_watch()
+            self._watch.end(exchange)
             usage = tap.usage() or Usage(0, tap.events, 0) if request.streamed else tap.usage()
             self._meter.done(
                 admission, _served(exchange, model, usage or _NO_USAGE, streamed=request.streamed)
@@ -202,17 +202,8 @@ def _served(exchange: Exchange, model: ServableModel, usage: Usage, *, streamed:
 
 def _observe(exchange: Exchange) -> None:
     method, path = exchange.scope["method"], exchange.scope["path"]
-    requests, seconds = _series(method, path if path in PATHS else "unmatched", exchange.status)
-    requests.inc()
-    seconds.observe(exchange.seconds)
+    route = path if path in PATHS else "unmatched"
+    metrics.HTTP_REQUESTS.cell(method, route, str(exchange.status)).value += 1
+    metrics.HTTP_SECONDS.cell(method, route).observe(exchange.seconds)
     if exchange.status >= 500:
-        log.warning("%s %s %d", method, path, exchange.status)
-
-
-@functools.lru_cache(maxsize=1024)
-def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-    """The series of these labels; to find them costs more than to count."""
-    return (
-        metrics.HTTP_REQUESTS.labels(method, route, status),
-        metrics.HTTP_SECONDS.labels(method, route),
-    )
+        log.warning("%s %s %d", method, route, exchange.status)

@@ -34,8 +34,8 @@ class Exchange:
     """What has been told to the client so far. Made in the task that answers the request."""
 
     __slots__ = (
-        *("_at_event_start", "_is_stream", "_receive", "_send", "_sending_since", "_timer"),
-        *("_watch", "_write_timeout_s", "arrived", "first_byte_s", "gave_up", "headers"),
+        *("_at_event_start", "_is_stream", "_receive", "_send", "_sending_since", "_watch"),
+        *("_write_timeout_s", "arrived", "first_byte_s", "gave_up", "headers"),
         *("request_id", "scope", "status", "task"),
     )
 
@@ -54,7 +54,6 @@ class Exchange:
         self._is_stream = False
         self._at_event_start = True
         self._sending_since: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._watch: asyncio.Task[None] | None = None
         given = self.headers.get(b"x-request-id")
         if given is not None and _REQUEST_ID.fullmatch(given):
@@ -72,18 +71,12 @@ class Exchange:
 
     def watch(self) -> None:
         """From now on, notice a client that goes."""
-        self.task = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._start_watch)
+        self._watch = asyncio.create_task(self._until_client_goes())
 
     def end_watch(self) -> None:
         """The exchange is over."""
-        if self._timer is not None:
-            self._timer.cancel()
         if self._watch is not None:
             self._watch.cancel()
-
-    def _start_watch(self) -> None:
-        self._watch = asyncio.create_task(self._until_client_goes())
 
     async def _until_client_goes(self) -> None:
         gone = asyncio.ensure_future(_disconnected(self._receive))
@@ -168,6 +161,42 @@ class Exchange:
             self._is_stream = True
             headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
         return headers
+
+
+class Watch:
+    """Has the clients of exchanges watched that take longer than a moment.
+
+    Most answers of an engine that is not a model come before that, and cost no task and no
+    timer of their own.
+    """
+
+    def __init__(self) -> None:
+        self._young: dict[Exchange, None] = {}  # in the order of their arrival
+        self._is_ticking = False
+
+    def begin(self, exchange: Exchange) -> None:
+        """Called in the task that answers."""
+        exchange.task = asyncio.current_task()
+        self._young[exchange] = None
+        if not self._is_ticking:
+            self._is_ticking = True
+            asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._tick)
+
+    def end(self, exchange: Exchange) -> None:
+        """The exchange is over."""
+        self._young.pop(exchange, None)
+        exchange.end_watch()
+
+    def _tick(self) -> None:
+        oldest = time.perf_counter() - _WATCH_AFTER_S
+        for exchange in list(self._young):
+            if exchange.arrived > oldest:
+                break
+            del self._young[exchange]
+            exchange.watch()
+        self._is_ticking = bool(self._young)
+        if self._is_ticking:
+            asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._tick)
 
 
 async def _disconnected(receive: Receive) -> None:

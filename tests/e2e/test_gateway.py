@@ -1,0 +1,133 @@
+"""The gateway before a real vLLM: the same bytes as without it, but for what it adds."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import re
+
+import httpx
+import openai
+import pytest
+
+from service.standalone.up import DEMO_MODEL
+from tests.e2e.conftest import Stack, wait_for
+
+pytestmark = pytest.mark.e2e
+
+MESSAGES = [{"role": "user", "content": "Name three colours."}]
+CHAT = {"model": DEMO_MODEL, "messages": MESSAGES, "max_tokens": 12, "temperature": 0}
+PROMPT = {"model": DEMO_MODEL, "prompt": "One, two,", "max_tokens": 12, "temperature": 0}
+# What vLLM makes anew for each request.
+_NEW = re.compile(rb'"(id|response_id|item_id|created|created_at|completed_at)":("[^"]*"|[0-9.]+)')
+
+
+@pytest.fixture(scope="module")
+def engine(stack: Stack):
+    """vLLM itself, as the gateway reaches it."""
+    key = (stack.data_dir / ".engine-key").read_text().strip()
+    headers = {"authorization": f"Bearer {key}"}
+    url = f"http://127.0.0.1:{stack.engine_port()}"
+    with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def gateway(stack: Stack):
+    """The api."""
+    headers = {"authorization": f"Bearer {stack.key}"}
+    with httpx.Client(base_url=stack.url, headers=headers, timeout=60) as client:
+        yield client
+
+
+def same(body: bytes) -> bytes:
+    return _NEW.sub(rb'"\1":0', body)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", CHAT),
+        ("/v1/chat/completions", {**CHAT, "stream": True}),
+        (
+            "/v1/chat/completions",
+            {**CHAT, "stream": True, "stream_options": {"include_usage": True}},
+        ),
+        ("/v1/chat/completions", {**CHAT, "stream": True, "logprobs": True, "n": 2}),
+        ("/v1/completions", PROMPT),
+        ("/v1/completions", {**PROMPT, "stream": True}),
+        (
+            "/v1/responses",
+            {"model": DEMO_MODEL, "input": "Hi", "max_output_tokens": 5, "temperature": 0},
+        ),
+    ],
+)
+def test_the_same_bytes_as_from_the_engine(gateway, engine, path, body):
+    direct, ours = engine.post(path, json=body), gateway.post(path, json=body)
+    assert (direct.status_code, ours.status_code) == (200, 200)
+    assert same(ours.content) == same(direct.content)
+    assert ours.headers["content-type"] == direct.headers["content-type"]
+
+
+def test_a_caller_may_use_a_request_id_twice_at_the_same_time(gateway):
+    def ask(_: int) -> httpx.Response:
+        return gateway.post(
+            "/v1/chat/completions",
+            json={**CHAT, "max_tokens": 40},
+            headers={"x-request-id": "mine-1"},
+        )
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(ask, range(4)))
+    assert [a.status_code for a in answers] == [200] * 4
+    assert {a.headers["x-request-id"] for a in answers} == {"mine-1"}
+    assert len({same(a.content) for a in answers}) == 1
+
+
+def test_tokens_of_streams_and_answers_are_accounted_alike(stack: Stack, gateway, engine):
+    told = engine.post("/v1/chat/completions", json=CHAT).json()["usage"]
+
+    def usage() -> dict[str, int]:
+        with stack.client() as sdk:
+            page = sdk.get(
+                "/organization/usage/completions?start_time=1&bucket_width=1d&limit=31",
+                cast_to=httpx.Response,
+            ).json()
+        rows = [row for bucket in page["data"] for row in bucket["results"]]
+        return {
+            name: sum(row[name] for row in rows)
+            for name in ("input_tokens", "output_tokens", "num_model_requests")
+        }
+
+    before = usage()
+    gateway.post("/v1/chat/completions", json=CHAT)
+    gateway.post("/v1/chat/completions", json={**CHAT, "stream": True})
+    wait_for(
+        lambda: usage()["num_model_requests"] == before["num_model_requests"] + 2, 10, "accounting"
+    )
+    after = usage()
+    assert after["input_tokens"] - before["input_tokens"] == 2 * told["prompt_tokens"]
+    assert after["output_tokens"] - before["output_tokens"] == 2 * told["completion_tokens"]
+
+
+def test_a_program_moves_over_by_its_base_url_alone(stack: Stack, sdk: openai.OpenAI):
+    name = "gpt-4o-mini"
+    sdk.put(f"/aliases/{name}", body={"model": DEMO_MODEL}, cast_to=object)
+    try:
+        answer = sdk.chat.completions.create(model=name, messages=MESSAGES, max_tokens=8)
+        assert answer.choices[0].message.content
+        assert answer.model == DEMO_MODEL
+        with sdk.chat.completions.create(
+            model=name, messages=MESSAGES, max_tokens=8, stream=True
+        ) as stream:
+            assert all(chunk.choices for chunk in stream)  # no event that was not asked for
+        assert sdk.models.retrieve(name).id == name
+    finally:
+        sdk.delete(f"/aliases/{name}", cast_to=object)
+    with pytest.raises(openai.NotFoundError):
+        sdk.chat.completions.create(model=name, messages=MESSAGES)
+
+
+def test_the_engines_own_errors_are_told_in_the_contract(sdk: openai.OpenAI):
+    with pytest.raises(openai.BadRequestError) as refused:
+        sdk.chat.completions.create(model=DEMO_MODEL, messages=MESSAGES, max_tokens=10**6)
+    assert refused.value.type == "invalid_request_error"
