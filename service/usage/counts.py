@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Self
 
 
@@ -37,12 +37,23 @@ class Counts:
 
     def numbers(self) -> tuple[int, ...]:
         """The sums in the order of Redis."""
-        return astuple(self)
+        # Written out, as is add(): dataclasses.astuple takes 25 times as long.
+        return (
+            self.requests,
+            self.failed,
+            self.input_tokens,
+            self.cached_tokens,
+            self.output_tokens,
+            self.streams,
+            self.first_token_us,
+            self.later_tokens,
+            self.later_tokens_us,
+        )
 
     @classmethod
     def parse(cls, line: str) -> Self:
         """The sums of a line in Redis; what a newer version added behind them is left."""
-        return cls(*(int(n) for n in line.split(" ")[: len(NAMES)]))
+        return cls(*(int(n) for n in line.split(" ")[:_FIELDS]))
 
 
-NAMES = tuple(f.name for f in fields(Counts))
+_FIELDS = len(fields(Counts))

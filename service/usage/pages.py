@@ -9,7 +9,7 @@ from service.usage.records import UsageRecords
 from service.usage.schemas import UsageBucket, UsagePage
 
 # A page ends early, after a whole bucket, when it holds so many results.
-_MAX_RESULTS = 10_000
+_MAX_RESULTS = 5_000
 _KEPT_SPANS_AT_ONCE = 60
 
 

@@ -18,9 +18,14 @@ if number <= tonumber(redis.call('GET', KEYS[1]) or '0') then return 0 end
 local batch = cjson.decode(ARGV[3])
 for _, row in ipairs(batch.rows) do
   local index, hash, project, field, overflow, most, lifetime, sums = unpack(row)
-  local size = redis.call('HLEN', hash)
-  if size >= most and redis.call('HEXISTS', hash, field) == 0 then field = overflow end
-  local known = redis.call('HGET', hash, field)
+  local known, size = redis.call('HGET', hash, field), nil
+  if not known then
+    size = redis.call('HLEN', hash)
+    if size >= most then
+      field = overflow
+      known = redis.call('HGET', hash, field)
+    end
+  end
   if known then
     local place = 0
     for n in string.gmatch(known, '%d+') do
