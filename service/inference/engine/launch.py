@@ -132,6 +132,9 @@ def _what_it_serves(settings: Settings, model: BaseModelEntry, sizes: Sizes) -> 
         f"--max-cpu-loras={sizes.max_cpu_loras}",
         f"--max-lora-rank={sizes.max_lora_rank}",
         "--enable-prompt-tokens-details",
+        # Tells version and configuration, and stands in another place of a stream whose usage
+        # is asked for: without it a stream is the same whoever asks.
+        "--fingerprint-mode=none",
         # A request may name an image by URL: only data: URLs stay possible.
         "--allowed-media-domains=none.invalid",
     ]
