@@ -109,7 +109,8 @@ class Turn:
         timeout = aiohttp.ClientTimeout(total=self._drain_s + _CHANGE_S, connect=5)
         try:
             async with self._http.post(url + path, params=query, timeout=timeout) as answer:
-                if answer.status == 200:
+                # 404: it takes no turns, for it has a GPU of its own or runs on a CPU.
+                if answer.status in {200, 404}:
                     return True
                 log.warning("engine %s answers %d to %s", url, answer.status, path)
         except (aiohttp.ClientError, TimeoutError) as e:

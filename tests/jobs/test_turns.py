@@ -23,6 +23,7 @@ from starlette.routing import Route
 from service.config import Settings
 from service.inference.engine import process
 from service.inference.engine.guard import EngineGuard
+from service.jobs.turns import Turns
 from service.models.catalogue import Catalogue
 from tests.conftest import BASE_MODEL, Api, running
 from tests.jobs.test_faults import LONG, event, rows
@@ -136,6 +137,18 @@ async def test_an_engine_that_is_away_does_not_hold_the_job_up(engine, api: Api,
     assert job["status"] == "succeeded", job["error"]
     assert any(e["data"].get("code") == "engine_awake" for e in events)
     assert engine.calls == []
+
+
+async def test_an_engine_that_takes_no_turns_goes_on_serving(engine, settings):
+    """Such as one on a CPU, another replica of the same base model."""
+    other = Starlette()
+    async with running(other) as url:
+        settings.upstreams = {BASE_MODEL: f"{settings.upstreams[BASE_MODEL]},{url}"}
+        async with Turns(settings).training() as turn:
+            assert turn.shared
+            assert turn.awake == []
+            assert engine.calls == ["sleep"]
+    assert engine.calls == ["sleep", "wake"]
 
 
 async def test_kill_9_of_the_worker(engine, api: Api, http, work):
