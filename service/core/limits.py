@@ -19,9 +19,8 @@ def _checked(value: Any) -> Any:
     return value
 
 
-Amount = Annotated[
-    Annotated[int, Field(ge=1, le=_MAX)] | Literal["unlimited"] | None, BeforeValidator(_checked)
-]
+_Number = Annotated[int, Field(json_schema_extra={"minimum": 1, "maximum": _MAX})]
+Amount = Annotated[_Number | Literal["unlimited"] | None, BeforeValidator(_checked)]
 
 
 class Limits(BaseModel):

@@ -49,37 +49,38 @@ async def test_limits_are_set_changed_and_unset(api: Api):
         assert (await admin.get(f"{path}/api_keys")).json()["data"] == [changed.json()]
 
 
-@pytest.mark.parametrize(
-    ("limits", "param", "code"),
-    [
-        ({"requests_per_minute": 0}, "limits.requests_per_minute", "invalid_value"),
-        ({"requests_per_minute": -1}, "limits.requests_per_minute", "invalid_value"),
-        ({"tokens_per_minute": 1.5}, "limits.tokens_per_minute", "invalid_value"),
-        ({"tokens_per_minute": True}, "limits.tokens_per_minute", "invalid_value"),
-        ({"tokens_per_minute": 10**13}, "limits.tokens_per_minute", "invalid_value"),
-        ({"concurrent_requests": "lots"}, "limits.concurrent_requests", "invalid_value"),
-        ({"concurrent_streams": "7"}, "limits.concurrent_streams", "invalid_value"),
-        ({"requests_per_day": 5}, "limits.requests_per_day", "unknown_parameter"),
-        ([], "limits", "invalid_value"),
-        (None, "limits", "invalid_value"),
-    ],
-)
-async def test_what_is_no_limit_is_refused_and_named(api: Api, limits, param, code):
+NO_SUCH_LIMITS = [
+    ({"requests_per_minute": 0}, "limits.requests_per_minute", "invalid_value"),
+    ({"requests_per_minute": -1}, "limits.requests_per_minute", "invalid_value"),
+    ({"tokens_per_minute": 1.5}, "limits.tokens_per_minute", "invalid_value"),
+    ({"tokens_per_minute": True}, "limits.tokens_per_minute", "invalid_value"),
+    ({"tokens_per_minute": 10**13}, "limits.tokens_per_minute", "invalid_value"),
+    ({"concurrent_requests": "lots"}, "limits.concurrent_requests", "invalid_value"),
+    ({"concurrent_streams": "7"}, "limits.concurrent_streams", "invalid_value"),
+    ({"requests_per_day": 5}, "limits.requests_per_day", "unknown_parameter"),
+    ([], "limits", "invalid_value"),
+    (None, "limits", "invalid_value"),
+]
+
+
+async def test_what_is_no_limit_is_refused_and_named(api: Api):
     async with await api.client("root", Role.ADMIN) as admin:
         project = (await admin.post(ROOT, json={"name": "clinic"})).json()
         path = f"{ROOT}/{project['id']}"
         key = (await admin.post(f"{path}/api_keys", json={"name": "k"})).json()
-        for method, body in (
-            (path, {}),
-            (f"{path}/api_keys/{key['id']}", {}),
-            (f"{path}/api_keys", {"name": "x"}),
-            (ROOT, {"name": "other"}),
-        ):
-            answer = await admin.post(method, json={**body, "limits": limits})
-            assert answer.status_code == 400, method
-            error = answer.json()["error"]
-            assert (error["param"], error["code"]) == (param, code)
+        for limits, param, code in NO_SUCH_LIMITS:
+            for place, body in (
+                (path, {}),
+                (f"{path}/api_keys/{key['id']}", {}),
+                (f"{path}/api_keys", {"name": "x"}),
+                (ROOT, {"name": "other"}),
+            ):
+                answer = await admin.post(place, json={**body, "limits": limits})
+                assert answer.status_code == 400, (place, limits)
+                error = answer.json()["error"]
+                assert (error["param"], error["code"]) == (param, code)
         assert (await admin.get(path)).json() == project
+        assert (await admin.get(f"{path}/api_keys")).json()["data"][0]["limits"] == NONE
 
 
 async def test_only_admins_set_limits_and_unknown_ids_are_404(api: Api):
