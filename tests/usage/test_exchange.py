@@ -356,6 +356,20 @@ async def test_many_rows_go_in_several_batches(replica, redis):
     assert len(await sums(redis)) == 500
 
 
+async def test_many_limited_keys_are_learnt_of_in_several_parts(replica):
+    one, two = replica(), replica()
+    callers = [caller(f"key_{n}", key_limits={"requests_per_minute": 2}) for n in range(450)]
+    for who in callers:
+        one.serve(who)
+        two.serve(who)
+    for each in (one, two, one):
+        await each.flush()
+    for who in callers:
+        for each in (one, two):
+            with pytest.raises(RateLimited):
+                each.admit(who)
+
+
 async def test_a_span_has_bounded_groups_and_the_rest_share_one(replica, redis):
     one = replica()
     for _ in range(2):

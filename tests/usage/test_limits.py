@@ -49,6 +49,18 @@ async def test_requests_per_minute(replica, clock, whose):
         one.admit(who)
 
 
+async def test_headers_read_as_in_openais_own_example(replica):
+    """60 requests and 150000 tokens a minute, one request used: full again in a second."""
+    headers = told(
+        replica().serve(caller(requests_per_minute=60, tokens_per_minute=150_000)).headers
+    )
+    assert headers["x-ratelimit-limit-requests"] == "60"
+    assert headers["x-ratelimit-remaining-requests"] == "59"
+    assert headers["x-ratelimit-reset-requests"] == "1s"
+    assert headers["x-ratelimit-remaining-tokens"] == "149990"
+    assert headers["x-ratelimit-reset-tokens"] == "4ms"
+
+
 async def test_a_refused_request_takes_nothing(replica, clock):
     """The key has room, the project has none: the key's allowance stays."""
     one = replica()
