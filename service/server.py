@@ -10,6 +10,7 @@ import uvicorn
 from service.app import create_app
 from service.config import Settings
 from service.core import logs
+from service.core.joined_writes import Protocol
 
 _KEEP_ALIVE_S = 75
 _GRACE_S = 30
@@ -28,7 +29,7 @@ def main() -> None:
         host=settings.api_host,
         port=settings.api_port,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         access_log=False,
