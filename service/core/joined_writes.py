@@ -44,7 +44,7 @@ class JoinedWrites:
 class Protocol(HttpToolsProtocol):
     """uvicorn's protocol on httptools, with joined writes."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         joined = JoinedWrites(cast("asyncio.Transport", transport), self.loop)
         super().connection_made(cast("asyncio.Transport", joined))

@@ -107,40 +107,24 @@ class Gateway:
         found = await self._registry.resolve(caller.project_id, request.model)
         if found is None:
             raise model_not_found(request.model)
+        tap = UsageTap(strip=_hides_usage(request, exchange.scope["path"]))
+        sent = _for_engine(body, request, found, with_usage=tap.strips)
         admission = self._meter.admit(
             caller,
             body_bytes=len(body),
             max_tokens=request.output_limit,
             streamed=request.streamed,
         )
-        await self._metered(exchange, admission, found, request, body)
-
-    async def _metered(
-        self,
-        exchange: Exchange,
-        admission: Admission,
-        found: Resolved,
-        request: Request,
-        body: bytes,
-    ) -> None:
-        """Run the exchange with the engine, and account for it however it ends."""
-        model, path = found.model, exchange.scope["path"]
-        strip = request.streamed and path in _USAGE_OPTIONAL and not request.asks_for_usage
-        tap = UsageTap(strip=strip)
-        if found.alias is not None:
-            body = request_body.with_field(body, "model", model.name)
-        if strip:
-            body = request_body.with_field(body, "stream_options", _with_usage(request))
-        self._watch.begin(exchange)
         try:
-            await self._exchange(exchange, admission, model, body, tap)
+            self._watch.begin(exchange)
+            await self._exchange(exchange, admission, found.model, sent, tap)
         except ApiError as e:
             await exchange.fail(e)
         finally:
             self._watch.end(exchange)
-            usage = tap.usage() or Usage(0, tap.events, 0) if request.streamed else tap.usage()
+            usage = _usage(tap, streamed=request.streamed)
             self._meter.done(
-                admission, _served(exchange, model, usage or _NO_USAGE, streamed=request.streamed)
+                admission, _served(exchange, found.model, usage, streamed=request.streamed)
             )
 
     async def _exchange(
@@ -165,9 +149,23 @@ class Gateway:
             answer.close()
 
 
-def _with_usage(request: Request) -> dict[str, object]:
-    options = request.stream_options if isinstance(request.stream_options, dict) else {}
-    return {**options, "include_usage": True}
+def _hides_usage(request: Request, path: str) -> bool:
+    """Whether the gateway asks for a usage event that the caller did not ask for."""
+    return request.streamed and path in _USAGE_OPTIONAL and not request.asks_for_usage
+
+
+def _for_engine(body: bytes, request: Request, found: Resolved, *, with_usage: bool) -> bytes:
+    if found.alias is not None:
+        body = request_body.with_field(body, "model", found.model.name)
+    if with_usage:
+        options = request.stream_options if isinstance(request.stream_options, dict) else {}
+        body = request_body.with_field(body, "stream_options", {**options, "include_usage": True})
+    return body
+
+
+def _usage(tap: UsageTap, *, streamed: bool) -> Usage:
+    """What the engine told; of a stream that was cut off, about as many tokens as events."""
+    return tap.usage() or (Usage(0, tap.events, 0) if streamed else _NO_USAGE)
 
 
 def _headers_for_engine(exchange: Exchange, adapter: str | None) -> dict[str, str]:

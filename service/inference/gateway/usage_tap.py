@@ -37,10 +37,11 @@ class UsageTap:
     rest.
     """
 
-    __slots__ = ("_held", "_seen", "_strip", "events")
+    __slots__ = ("_held", "_seen", "events", "strips")
 
     def __init__(self, *, strip: bool) -> None:
-        self._strip = strip
+        self.strips = strip
+        """Whether an event is taken out."""
         self._held = b""
         self._seen = b""
         self.events = 0
@@ -48,7 +49,7 @@ class UsageTap:
 
     def pass_on(self, chunk: bytes) -> bytes:
         """What of the chunk (and of what was held back) goes to the client now."""
-        if self._strip:
+        if self.strips:
             return self._stripped(chunk)
         self.events += chunk.count(b"\n\n")
         self._look(chunk)
@@ -57,7 +58,7 @@ class UsageTap:
     def finish(self) -> bytes:
         """What was held back: an event without an end."""
         held, self._held = self._held, b""
-        return held if self._strip else b""
+        return held if self.strips else b""
 
     def usage(self) -> Usage | None:
         """The counts, if the answer told them."""
