@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from aiohttp import web
 from pydantic import SecretStr
 
 from service.aliases.records import Target
@@ -90,6 +91,56 @@ async def test_known_names_go_on_resolving(api, valkey):
     assert (await registry.resolve("proj_b", BASE_MODEL)).model.name == BASE_MODEL
     assert time.monotonic() - began < 3  # 0.25 s of patience; Redis is silent for ever
     valkey.go_on()
+
+
+@pytest.fixture
+async def engine_url() -> AsyncIterator[str]:
+    """An engine that says which model it was asked for."""
+
+    async def chat(request: web.Request) -> web.Response:
+        return web.json_response({"model": (await request.json())["model"], "choices": []})
+
+    async def health(_: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", chat)
+    app.router.add_get("/health", health)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("how", ["kill", "hang"])
+async def test_a_chat_by_an_alias_goes_on(settings, valkey, engine_url, how):
+    """The whole road: key, alias, limits, engine, accounting."""
+    settings = settings.model_copy(
+        update={
+            "redis_url": SecretStr(valkey.url),
+            "lookup_cache_s": TTL_S,
+            "upstreams": {BASE_MODEL: engine_url},
+        }
+    )
+    app = create_app(settings)
+    async with running(app) as url, await Api(app, url, settings).client() as client:
+        await client.put("/v1/aliases/gpt-4o-mini", json={"model": BASE_MODEL})
+        body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+        assert (await client.post("/v1/chat/completions", json=body)).status_code == 200
+        interrupt(valkey, how)
+        served, until = 0, time.monotonic() + 3
+        while time.monotonic() < until:
+            answer = await client.post("/v1/chat/completions", json=body)
+            assert answer.status_code == 200, answer.text
+            served += 1
+            await asyncio.sleep(0.02)
+        assert served >= 12
+        mend(valkey, how)
+        await answers(client, "/v1/aliases/gpt-4o-mini", 200)
+        assert (await client.delete("/v1/aliases/gpt-4o-mini")).status_code == 200
+        gone = await client.post("/v1/chat/completions", json=body)
+        assert gone.json()["error"]["code"] == "model_not_found"
 
 
 async def answers(client: httpx.AsyncClient, path: str, status: int) -> None:
