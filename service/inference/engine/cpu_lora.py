@@ -14,7 +14,7 @@ adapters of a row each took six times as long as one adapter of eight rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -74,12 +74,39 @@ class Together:
         )
 
 
+class Views:
+    """Weights of slots, turned for the products; made once for a plan, which serves many steps."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, int, int, int], tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def get(self, stacked: torch.Tensor, first: int, count: int, width: int) -> torch.Tensor:
+        """Of stacked [slots, 1, out, in] `count` slots from `first`, as [count, in, width].
+
+        Without the first dimension where `count` is 0: the one slot `first`.
+        """
+        key = (id(stacked), first, count, width)
+        made = self._made.get(key)
+        if made is None:
+            weights = stacked[:, 0] if stacked.dim() == 4 else stacked
+            slots = weights[first : first + count] if count else weights[first]
+            # With the tensor itself, so that no other can take its id.
+            made = self._made[key] = (stacked, slots[..., :width, :].transpose(-1, -2))
+        return made[1]
+
+
 @dataclass(frozen=True)
 class Plan:
     """Which rows of a batch belong to which adapter slot."""
 
+    slots: tuple[int, ...] = ()
     groups: tuple[Group, ...] = ()
     together: Together | None = None
+    views: Views = field(default_factory=Views)
+
+    def following(self, slots: Sequence[int]) -> Plan:
+        """The plan of the next batch: this one, while the same requests go on."""
+        return self if tuple(slots) == self.slots else Plan.of(slots)
 
     @classmethod
     def of(cls, slots: Sequence[int]) -> Plan:
@@ -92,7 +119,8 @@ class Plan:
         if len(few) < 2 or max(few) - min(few) + 1 > _MOST_SPAN * len(few):
             few = {}
         groups = (Group(s, _indexes(rows)) for s, rows in by_slot.items() if s not in few)
-        return cls(tuple(groups), Together.of(few, len(slots)) if few else None)
+        together = Together.of(few, len(slots)) if few else None
+        return cls(tuple(slots), tuple(groups), together)
 
 
 def _indexes(rows: list[int]) -> torch.Tensor | slice:
@@ -111,8 +139,8 @@ class GroupedLoRA(PunicaWrapperCPU):
     def update_metadata(self, *args: Any, **kwargs: Any) -> None:
         """Called once a step, before the layers run."""
         super().update_metadata(*args, **kwargs)
-        self._by_token = Plan.of(self.token_lora_indices.tolist())
-        self._by_sample = Plan.of(self.sampler_indices.tolist())
+        self._by_token = self._by_token.following(self.token_lora_indices.tolist())
+        self._by_sample = self._by_sample.following(self.sampler_indices.tolist())
 
     def add_lora_linear(  # vLLM's signature
         self,
@@ -199,13 +227,14 @@ def add(
     for a, b, width in zip(a_stacked, b_stacked, widths, strict=True):
         out = y[:, offset : offset + min(width, b.shape[-2])]  # b may be padded further
         for group in plan.groups:
-            _add_group(group, out, x, a, b, scale)
+            _add_group(plan.views, group, out, x, a, b, scale)
         if plan.together is not None and taken is not None:
-            _add_together(plan.together, out, taken, a, b, scale)
+            _add_together(plan.views, plan.together, out, taken, a, b, scale)
         offset += width
 
 
 def _add_group(
+    views: Views,
     group: Group,
     out: torch.Tensor,
     x: torch.Tensor,
@@ -214,8 +243,8 @@ def _add_group(
     scale: float,
 ) -> None:
     rows = x[group.rows]
-    hidden = rows if a is None else rows @ _by_slot(a)[group.slot].t()
-    weight = _by_slot(b)[group.slot, : out.shape[-1]].t()
+    hidden = rows if a is None else rows @ views.get(a, group.slot, 0, a.shape[-2])
+    weight = views.get(b, group.slot, 0, out.shape[-1])
     same_type = hidden.dtype == weight.dtype == out.dtype
     if same_type and isinstance(group.rows, slice):
         out[group.rows].addmm_(hidden, weight, alpha=scale)
@@ -224,6 +253,7 @@ def _add_group(
 
 
 def _add_together(
+    views: Views,
     layout: Together,
     out: torch.Tensor,
     taken: torch.Tensor,
@@ -231,19 +261,15 @@ def _add_together(
     b: torch.Tensor,
     scale: float,
 ) -> None:
-    slots = slice(layout.first_slot, layout.first_slot + layout.slots)
-    hidden = taken if a is None else torch.bmm(taken, _by_slot(a)[slots].transpose(1, 2))
-    weight = _by_slot(b)[slots, : out.shape[-1]].transpose(1, 2)
+    first, count = layout.first_slot, layout.slots
+    hidden = taken if a is None else torch.bmm(taken, views.get(a, first, count, a.shape[-2]))
+    weight = views.get(b, first, count, out.shape[-1])
     added = torch.bmm(hidden.to(weight.dtype), weight).flatten(0, 1)
     added = added.index_select(0, layout.places).to(out.dtype)
     if layout.rows is None:
         out.add_(added, alpha=scale)
     else:
         out.index_add_(0, layout.rows, added, alpha=scale)
-
-
-def _by_slot(stacked: torch.Tensor) -> torch.Tensor:
-    return stacked[:, 0] if stacked.dim() == 4 else stacked
 
 
 def install() -> None:

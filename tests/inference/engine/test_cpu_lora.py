@@ -130,6 +130,20 @@ def test_few_rows_of_several_slots_go_together_and_many_rows_alone():
     assert mixed.together.slots == 2
 
 
+def test_a_plan_serves_as_long_as_the_batch_is_the_same_and_sees_new_weights():
+    slots = [0, 2, 1, -1, 2]
+    plan = Plan.of(slots)
+    assert plan.following(slots) is plan
+    assert plan.following([0, 2, 1, -1, 1]) is not plan
+    y, x, a, b = tensors(len(slots), (8, 4, 4))
+    for _ in range(2):
+        was = y.clone()
+        add(plan, y, x, a, b, 0.5, (8, 4, 4))
+        torch.testing.assert_close(y, expected(slots, was, x, a, b, 0.5, (8, 4, 4)))
+        for part in (*a, *b):
+            part.mul_(-0.5)  # as an adapter that comes into a slot
+
+
 def test_slots_far_apart_are_not_computed_together():
     plan = Plan.of([0, 7])
     assert plan.together is None
