@@ -157,13 +157,7 @@ def contestants(given: argparse.Namespace, engine: int, redis_url: str, work: Pa
     key = asyncio.run(our_key_and_model(redis_url, models_file))
     port = free_port()
     # High, but set: what costs is to count against them.
-    limits = json.dumps(
-        {
-            "requests_per_minute": 100_000_000,
-            "tokens_per_minute": 1_000_000_000_000,
-            "concurrent_requests": 10_000,
-        }
-    )
+    rates = {"requests_per_minute": 100_000_000, "tokens_per_minute": 1_000_000_000_000}
     ours = Contestant(
         "finetuned",
         [sys.executable, "-m", "service.cli", "api"],
@@ -177,8 +171,8 @@ def contestants(given: argparse.Namespace, engine: int, redis_url: str, work: Pa
             "FINETUNED_UPSTREAMS": json.dumps({MODEL: f"http://127.0.0.1:{engine}"}),
             "FINETUNED_UPSTREAM_API_KEY": "engine",
             "FINETUNED_API_PORT": str(port),
-            "FINETUNED_DEFAULT_KEY_LIMITS": limits,
-            "FINETUNED_DEFAULT_PROJECT_LIMITS": limits,
+            "FINETUNED_DEFAULT_KEY_LIMITS": json.dumps(rates),
+            "FINETUNED_DEFAULT_PROJECT_LIMITS": json.dumps({"concurrent_requests": 10_000}),
         },
     )
     found = [Contestant("direct, no proxy", [], engine), ours]

@@ -6,7 +6,7 @@ ever pass: no slash, no dot, no wildcard.
 
 from __future__ import annotations
 
-import random
+import itertools
 import re
 import secrets
 import time
@@ -27,6 +27,10 @@ REPORT = "filereport-"
 CLEANING = "fileclean-"
 MEASURE = "filemeasure-"
 
+# Of this process: by chance, then counted.
+_REQUEST_PREFIX = f"{REQUEST}{secrets.token_hex(10)}"
+_REQUESTS = itertools.count(1)
+
 _ID = re.compile(r"(?:file-|fileclean-|upload_|part_|ftjob-|ftckpt_|proj_|key_)[0-9A-Za-z]{1,64}")
 
 
@@ -42,7 +46,7 @@ def new(prefix: str) -> str:
 
 def request_id() -> str:
     """A fresh id of a request: never twice, but no secret, for it is made at every request."""
-    return f"{REQUEST}{random.getrandbits(124):031x}"
+    return f"{_REQUEST_PREFIX}{next(_REQUESTS):08x}"
 
 
 def is_valid(value: str, prefix: str) -> bool:

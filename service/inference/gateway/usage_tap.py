@@ -17,6 +17,11 @@ _MARK = b'"usage"'
 _COUNTS = re.compile(
     rb'"(prompt|input|completion|output|cached)_tokens"\s*:\s*(\d{1,12})',
 )
+# As vLLM writes it; found in a sixth of the time.
+_AS_VLLM = re.compile(
+    rb'"usage":\{"prompt_tokens":(\d{1,12}),"total_tokens":\d{1,12},"completion_tokens":(\d{1,12})'
+)
+_CACHED = re.compile(rb'"cached_tokens":(\d{1,12})')
 _OBJECT_BYTES = 1024  # the usage object is smaller
 _MAX_HELD_BYTES = 1024 * 1024
 
@@ -62,6 +67,9 @@ class UsageTap:
 
     def usage(self) -> Usage | None:
         """The counts, if the answer told them."""
+        if (told := _AS_VLLM.match(self._seen)) is not None:
+            cached = _CACHED.search(self._seen, told.end())
+            return Usage(int(told[1]), int(told[2]), int(cached[1]) if cached else 0)
         counts: dict[bytes, int] = {}
         for name, value in _COUNTS.findall(self._seen):
             counts.setdefault(name, int(value))

@@ -135,11 +135,13 @@ class EngineClient:
         Raises NotSent, GatewayTimeout, Unavailable or BadGateway.
         """
         pool = self._pool(url)
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        head = (
-            f"POST {path} HTTP/1.1\r\nhost: {pool.host}\r\n{self._headers}{lines}"
-            f"content-length: {len(body)}\r\n\r\n"
-        )
+        head = pool.heads.get(path)
+        if head is None:
+            head = f"POST {path} HTTP/1.1\r\nhost: {pool.host}\r\n{self._headers}"
+            pool.heads[path] = head
+        for name, value in headers.items():
+            head += f"{name}: {value}\r\n"
+        head += f"content-length: {len(body)}\r\n\r\n"
         return await self._exchange(pool, head.encode("latin-1"), body, self._timeouts)
 
     async def is_healthy(self, url: str, *, timeout_s: float) -> bool:
@@ -205,6 +207,8 @@ class _Pool:
         self._hostname = parts.hostname
         self._ssl = ssl.create_default_context() if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._ssl else 80)
+        self.heads: dict[str, str] = {}
+        """What every request of a path begins with. The paths are the gateway's: few."""
         self._idle: deque[Connection] = deque()
         self._busy: set[Connection] = set()
 
