@@ -17,6 +17,7 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _MAX_LINE_BYTES = 4 * 1024 * 1024
+_BURY_S = 5.0  # one that hangs in a driver ends when it ends
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -75,3 +76,17 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
+        await _bury(self._process.pid)
+
+
+async def _bury(group: int) -> None:
+    """Take killed orphans of a process group off the list of processes.
+
+    They are ours where we are the first process of a container, and nobody else does it: each
+    cancelled training would leave its processes as zombies for as long as the worker lives.
+    """
+    with contextlib.suppress(ChildProcessError, TimeoutError):  # none is left, or none is ours
+        async with asyncio.timeout(_BURY_S):
+            while True:
+                if os.waitpid(-group, os.WNOHANG)[0] == 0:  # noqa: ASYNC222 - does not block
+                    await asyncio.sleep(0.01)
