@@ -12,7 +12,7 @@ from service import __version__
 from service.aliases import routes as alias_routes
 from service.aliases.changes import Aliases
 from service.config import Settings
-from service.core import health, workers
+from service.core import health, metrics, workers
 from service.core.auth import Authenticator, Principal
 from service.core.body_limit import BodyLimit
 from service.core.http import RequestContext, install_error_handlers
@@ -95,6 +95,7 @@ def create_app(settings: Settings) -> Api:
 
 @asynccontextmanager
 async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
+    metrics.begin("api", __version__)
     redis = connect(settings.redis_url.get_secret_value())
     storage = Storage.from_url(settings.storage_url)
     projects = Projects(redis)

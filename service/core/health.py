@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from service.core import metrics, queue
 from service.core.redis import REDIS_ERRORS
+from service.core.redis_metrics import observe_redis
 from service.core.storage import StorageError
 
 router = APIRouter(tags=["Health"])
@@ -48,14 +48,5 @@ async def readyz(request: Request) -> JSONResponse:
 @router.get("/metrics", operation_id="metrics", summary="Prometheus metrics")
 async def prometheus(request: Request) -> Response:
     """This process's metrics, and the depth of the queues."""
-    await observe_queues(request.app.state.redis)
+    await observe_redis(request.app.state.redis)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-
-async def observe_queues(redis: Any) -> None:
-    """Read how many tasks wait; a Redis that is away must not fail a scrape."""
-    try:
-        for name, key in queue.QUEUES.items():
-            metrics.QUEUE_DEPTH.labels(name).set(await redis.zcard(key))
-    except REDIS_ERRORS:
-        return

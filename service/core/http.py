@@ -26,12 +26,14 @@ from service.core.errors import (
     Unavailable,
     error_body,
 )
+from service.core.local_metrics import OTHER
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError
 
 log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(rb"[0-9A-Za-z._-]{1,64}")
 T = TypeVar("T")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _HTTP_CODES = {404: "unknown_url", 405: "method_not_allowed", 413: "request_too_large"}
 
 
@@ -76,8 +78,9 @@ def _incoming_id(scope: Scope) -> str | None:
 
 def _observe(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "unmatched")
-    metrics.HTTP_REQUESTS.cell(scope["method"], route, str(status)).value += 1
-    metrics.HTTP_SECONDS.cell(scope["method"], route).observe(seconds)
+    method = scope["method"] if scope["method"] in _METHODS else OTHER  # a caller's own word
+    metrics.HTTP_REQUESTS.cell(method, route, str(status)).value += 1
+    metrics.HTTP_SECONDS.cell(method, route).observe(seconds)
     log.info(
         "%s %s %d",
         scope["method"],

@@ -73,6 +73,10 @@ class _Local(Collector, Generic[C]):
             cell = self._cells[labels] = self._new()
         return cell
 
+    def clear(self) -> None:
+        """Forget all cells: nothing is scraped until there is a new one."""
+        self._cells.clear()
+
     def _new(self) -> C:
         raise NotImplementedError
 

@@ -23,6 +23,8 @@ import msgspec
 import obstore
 from obstore.store import LocalStore, ObjectStore, S3Store
 
+from service.core import metrics
+
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
@@ -139,13 +141,13 @@ class Storage:
     @_patient
     async def put_bytes(self, key: str, data: bytes) -> None:
         """Write a small object."""
-        await _guard(obstore.put_async(self.store, key, data), key)
+        await _guard("put", obstore.put_async(self.store, key, data), key)
 
     @_patient
     async def get_bytes(self, key: str) -> bytes:
         """Read a small object."""
-        result = await _guard(obstore.get_async(self.store, key), key)
-        return bytes(await _guard(result.bytes_async(), key))
+        result = await _guard("get", obstore.get_async(self.store, key), key)
+        return bytes(await _guard("read", result.bytes_async(), key))
 
     @_patient
     async def put_file(self, key: str, path: Path) -> FileEntry:
@@ -161,7 +163,7 @@ class Storage:
 
     async def stream(self, key: str) -> AsyncIterator[bytes]:
         """The bytes of one object in chunks. Raises StorageMissing before the first."""
-        size = (await _guard(obstore.head_async(self.store, key), key))["size"]
+        size = (await _guard("head", obstore.head_async(self.store, key), key))["size"]
         return self._ranges(key, size)
 
     async def _ranges(self, key: str, size: int) -> AsyncIterator[bytes]:
@@ -169,7 +171,7 @@ class Storage:
         for start in range(0, size, _READ_BYTES):
             length = min(_READ_BYTES, size - start)
             read = obstore.get_range_async(self.store, key, start=start, length=length)
-            yield bytes(await _guard(read, key))
+            yield bytes(await _guard("read", read, key))
 
     @_patient
     async def get_file(self, key: str, target: Path) -> str:
@@ -212,7 +214,7 @@ class Storage:
         try:
             return msgspec.json.decode(raw, type=Manifest)
         except msgspec.DecodeError as e:
-            raise StorageCorrupt(f"the manifest of {prefix} cannot be read") from e
+            raise _corrupt(f"the manifest of {prefix} cannot be read") from e
 
     async def get_folder(self, prefix: str, target: Path) -> Manifest:
         """Fetch a folder artifact to `target`, which appears whole or not at all.
@@ -226,10 +228,10 @@ class Storage:
             for entry in manifest.files:
                 local = part / entry.path
                 if part not in local.resolve().parents:
-                    raise StorageCorrupt(f"the manifest of {prefix} names a path outside it")
+                    raise _corrupt(f"the manifest of {prefix} names a path outside it")
                 local.parent.mkdir(parents=True, exist_ok=True)
                 if await self.get_file(f"{prefix}/{entry.path}", local) != entry.sha256:
-                    raise StorageCorrupt(f"{prefix}/{entry.path} is not what was written")
+                    raise _corrupt(f"{prefix}/{entry.path} is not what was written")
             _replace_folder(part, target)
         except BaseException:
             await asyncio.to_thread(shutil.rmtree, part, ignore_errors=True)
@@ -239,13 +241,13 @@ class Storage:
     @_patient
     async def copy(self, source: str, target: str) -> None:
         """Copy one object inside storage. Raises StorageMissing."""
-        await _guard(obstore.copy_async(self.store, source, target), source)
+        await _guard("copy", obstore.copy_async(self.store, source, target), source)
 
     @_patient
     async def delete(self, key: str) -> None:
         """Remove one object; one that is not there is no error."""
         try:
-            await _guard(obstore.delete_async(self.store, key), key)
+            await _guard("delete", obstore.delete_async(self.store, key), key)
         except StorageMissing:
             return
 
@@ -275,7 +277,7 @@ class Writer:
 
     async def write(self, chunk: bytes) -> None:
         """Add bytes."""
-        await _guard(self._writer.write(chunk), self._key)
+        await _guard("write", self._writer.write(chunk), self._key)
 
     async def __aenter__(self) -> Self:
         return self
@@ -283,7 +285,7 @@ class Writer:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # Without close() the object never appears: obstore drops the staged parts.
         if kind is None:
-            await _guard(self._writer.close(), self._key)
+            await _guard("commit", self._writer.close(), self._key)
 
 
 def _replace_folder(part: Path, target: Path) -> None:
@@ -292,13 +294,28 @@ def _replace_folder(part: Path, target: Path) -> None:
     part.rename(target)
 
 
-async def _guard(work: Awaitable[T], key: str) -> T:
-    """Turn obstore's errors into ours; messages name the object, not the machine's paths."""
+def _corrupt(message: str) -> StorageCorrupt:
+    metrics.STORAGE_ERRORS.cell("read", "corrupt").value += 1
+    return StorageCorrupt(message)
+
+
+async def _guard(operation: str, work: Awaitable[T], key: str) -> T:
+    """Time it, and turn obstore's errors into ours; messages name the object, no paths."""
+    began = time.perf_counter()
     try:
         return await work
-    except FileNotFoundError as e:
-        raise StorageMissing(f"{key} is not in storage") from e
     except (obstore.exceptions.BaseError, OSError) as e:
-        if _NO_SPACE.search(str(e)):
-            raise StorageFull(f"no space left in storage for {key}") from e
-        raise StorageError(f"storage failed on {key}: {type(e).__name__}") from e
+        error, kind = _ours(e, key)
+        metrics.STORAGE_ERRORS.cell(operation, kind).value += 1
+        raise error from e
+    finally:
+        metrics.STORAGE_SECONDS.cell(operation).observe(time.perf_counter() - began)
+
+
+def _ours(error: Exception, key: str) -> tuple[StorageError, str]:
+    """The error as ours, and its kind in metrics."""
+    if isinstance(error, FileNotFoundError):
+        return StorageMissing(f"{key} is not in storage"), "missing"
+    if _NO_SPACE.search(str(error)):
+        return StorageFull(f"no space left in storage for {key}"), "full"
+    return StorageError(f"storage failed on {key}: {type(error).__name__}"), "away"

@@ -22,6 +22,7 @@ from service.inference.upstreams import Upstreams
 from service.jobs import artifacts
 from service.jobs.ledger import Ledger, Outcome
 from service.jobs.passport import write_passport
+from service.jobs.phases import Phases
 from service.jobs.records import Chosen, Failure, JobRecord, Jobs, Lora
 from service.jobs.serving import Serving
 from service.jobs.turns import Turn, Turns
@@ -100,6 +101,7 @@ class Attempt:
         self._turn: Turn | None = None
         self._told_to_stop = False
         self._data: dict[str, Any] = {}  # for the passport
+        self._phases = Phases()
         self._outcome = Outcome.LOST
 
     async def run(self) -> Outcome:
@@ -115,12 +117,14 @@ class Attempt:
                 self._turn = turn
                 return await self._train(spec_file)
         finally:
+            self._phases.end()
             await asyncio.to_thread(shutil.rmtree, self._dir.parent, ignore_errors=True)
 
     async def _train(self, spec_file: Path) -> Outcome:
         await self._tell_of_turn()
         if self._told_to_stop:
             return Outcome.STOPPED
+        self._phases.enter("loading")
         self._child = await Child.start(
             [sys.executable, "-m", "service.training", str(spec_file)],
             env=environment() | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"},
@@ -248,6 +252,7 @@ class Attempt:
     async def _handle(self, message: Message) -> None:
         match message:
             case Started():
+                self._phases.enter("training")
                 await self._ledger.started(message)
             case Noted():
                 await self._ledger.event(message.message, data={"code": message.code})
@@ -261,6 +266,7 @@ class Attempt:
             case Stopped():
                 self._outcome = Outcome.STOPPED
             case Succeeded():
+                self._phases.enter("registering")
                 if await self._admit(Path(message.adapter_path), message):
                     await self._give_gpu_back()
                     if await self._serving.agrees(message):

@@ -77,8 +77,8 @@ class Ledger:
     async def step(self, message: StepDone) -> None:
         """One optimizer step is done."""
         self._progress.advance(message)
-        metrics.TRAIN_LOSS.set(message.train_loss)
-        metrics.TRAIN_TOKENS_PER_SECOND.set(message.tokens_per_second)
+        metrics.TRAIN_LOSS.cell().value = message.train_loss
+        metrics.TRAIN_TOKENS_PER_SECOND.cell().value = message.tokens_per_second
         metrics.TRAINED_TOKENS.inc(self._progress.new_tokens)
         if not self._progress.worth_an_event(message):
             return

@@ -22,6 +22,7 @@ from service.jobs.attempt import Attempt
 from service.jobs.dispatch import Dispatcher
 from service.jobs.endings import fail, lose
 from service.jobs.ledger import Outcome
+from service.jobs.phases import observe
 from service.jobs.records import Failure, JobRecord, Jobs, NewEvent, Status
 from service.jobs.turns import Turns
 from service.models.catalogue import Catalogue
@@ -109,11 +110,15 @@ class Train:
         )
         log.info("attempt %d begins: %s", number, job.model)
         began = time.monotonic()
-        with metrics.JOBS_RUNNING.track_inprogress():
-            outcome = await self._watched(attempt, lease_lost)
+        try:
+            with metrics.JOBS_RUNNING.track_inprogress():
+                outcome = await self._watched(attempt, lease_lost)
+        finally:
+            metrics.TRAIN_LOSS.clear()
+            metrics.TRAIN_TOKENS_PER_SECOND.clear()
         seconds = time.monotonic() - began
         log.info("attempt %d %s after %.1f s", number, outcome, seconds)
-        metrics.JOB_SECONDS.labels("training").observe(seconds)
+        observe("attempt", seconds)
         await self._after(job, outcome)
 
     async def _watched(self, attempt: Attempt, lease_lost: asyncio.Event) -> Outcome:
@@ -191,4 +196,4 @@ def _started_event(job: JobRecord) -> NewEvent:
 
 def _observe_wait(job: JobRecord) -> None:
     if job.queued_at is not None and job.attempt == 1:
-        metrics.JOB_SECONDS.labels("queued").observe(max(0, ids.now_s() - job.queued_at))
+        observe("queued", ids.now_s() - job.queued_at)

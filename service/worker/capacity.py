@@ -41,7 +41,7 @@ def measure(environ: Mapping[str, str] = os.environ) -> Capacity:
 
     Takes up to some seconds where a driver is slow to wake.
     """
-    gpus = visible(installed_gpus(), environ.get("CUDA_VISIBLE_DEVICES"))
+    gpus = own_gpus(environ)
     memories = [gpu.memory_bytes for gpu in gpus if gpu.memory_bytes is not None]
     if not gpus:
         return Capacity(device="cpu", device_name=_processor(), gpus=0, memory_bytes=memory_bytes())
@@ -51,6 +51,11 @@ def measure(environ: Mapping[str, str] = os.environ) -> Capacity:
         gpus=len(gpus),
         memory_bytes=min(memories, default=None),
     )
+
+
+def own_gpus(environ: Mapping[str, str] = os.environ) -> list[Gpu]:
+    """The GPUs that this process may use."""
+    return visible(installed_gpus(), environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def installed_gpus() -> list[Gpu]:

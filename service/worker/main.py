@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, cast
 
 from arq.worker import Worker, func
 
+from service import __version__
 from service.config import Settings
-from service.core import logs, queue, workers
+from service.core import logs, metrics, queue, workers
 from service.core.leases import Leases
 from service.core.redis import REDIS_ERRORS, connect, from_json, to_json
 from service.core.storage import Storage
@@ -106,6 +107,7 @@ class WorkerProcess:
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT."""
+        metrics.begin("worker", __version__)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)

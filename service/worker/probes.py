@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 from arq.connections import ArqRedis
-from prometheus_client import generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.config import Settings
-from service.core.health import observe_queues, passes
+from service.core.health import passes
+from service.core.redis_metrics import observe_redis
+from service.worker.gpu_metrics import GpuMetrics
 
 
 @asynccontextmanager
@@ -31,9 +34,11 @@ async def serve_probes(redis: ArqRedis, settings: Settings) -> AsyncIterator[Non
     async def _answers() -> bool:
         return bool(await redis.ping())
 
+    gpus = GpuMetrics()
+
     async def prometheus(_: web.Request) -> web.Response:
-        await observe_queues(redis)
-        return web.Response(body=generate_latest(), headers={"content-type": "text/plain"})
+        await asyncio.gather(observe_redis(redis), gpus.observe())
+        return web.Response(body=generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     app = web.Application()
     app.router.add_get("/livez", livez)

@@ -159,7 +159,7 @@ def observe(unfinished: list[JobRecord], now_s: int) -> None:
             number = sum(job.status is status for job in unfinished)
             metrics.JOBS_UNFINISHED.labels(status).set(number)
     waits = (now_s - (j.queued_at or now_s) for j in unfinished if j.status is Status.QUEUED)
-    metrics.OLDEST_QUEUED_JOB_SECONDS.set(max(waits, default=0))
+    metrics.OLDEST_QUEUED_JOB_SECONDS.cell().value = max(waits, default=0)
 
 
 def _next_check(record: FileRecord) -> FileRecord:

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import msgspec
 
+from service.core import metrics
 from service.core.storage import Manifest, StorageCorrupt
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,11 @@ class AdapterCache:
         return sum(e.bytes for e in self._entries.values())
 
     @property
+    def limit_bytes(self) -> int:
+        """The most that they may take."""
+        return self._max_bytes
+
+    @property
     def names(self) -> set[str]:
         """Of all adapters that have a folder here."""
         return {e.name for e in self._entries.values()} | set(self._unchecked.values())
@@ -131,7 +137,7 @@ class AdapterCache:
 
     async def _bring(self, key: str, artifact: str, digest: str, name: str) -> _Entry:
         path = self._root / key
-        size = None
+        size, source = None, "disk"
         if key in self._unchecked:
             del self._unchecked[key]
             size = await asyncio.to_thread(_size_if_whole, path, digest)
@@ -142,9 +148,10 @@ class AdapterCache:
                 raise StorageCorrupt(f"{artifact} is not the artifact that was registered")
             note = msgspec.json.encode(_Note(name, manifest))
             await asyncio.to_thread(_sidecar(path).write_bytes, note)
-            size = manifest.size
+            size, source = manifest.size, "storage"
         entry = _Entry(name, path, size, used_at=self._clock())
         self._entries[key] = entry
+        metrics.ADAPTER_ARRIVALS.cell(source).value += 1
         await self._make_room(key)
         return entry
 
@@ -166,11 +173,13 @@ class AdapterCache:
         # Renamed in the same step: a request for it from here on brings it anew.
         doomed = entry.path.rename(entry.path.with_name(f".{key}-{next(self._removals)}-old"))
         _sidecar(entry.path).unlink(missing_ok=True)
+        metrics.ADAPTER_REMOVALS.cell().value += 1
         log.info("removed adapter folder %s from the cache", key[:12])
         await asyncio.to_thread(shutil.rmtree, doomed, ignore_errors=True)
 
     async def _remove_unchecked(self, key: str) -> None:
         if self._unchecked.pop(key, None) is not None:
+            metrics.ADAPTER_REMOVALS.cell().value += 1
             await asyncio.to_thread(_remove, self._root / key)
 
 

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.core import metrics
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageCorrupt, StorageError
 from service.inference.engine.adapter_cache import AdapterCache
@@ -91,6 +92,12 @@ class Adapters:
             self._known.pop(name, None)
             if await self._cache.remove(name):
                 log.info("adapter %s was deleted: nothing is kept of it", name)
+
+    def observe(self) -> None:
+        """Set the gauges of what is on disk."""
+        metrics.ADAPTERS.cell("disk").value = len(self._cache.names)
+        metrics.ADAPTER_CACHE_BYTES.cell().value = self._cache.bytes
+        metrics.ADAPTER_CACHE_LIMIT_BYTES.cell().value = self._cache.limit_bytes
 
     async def close(self) -> None:
         """Let go of the connection to the registry."""

@@ -16,11 +16,13 @@ import json
 import logging
 import math
 import os
+import time
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.core import metrics
 from service.core.errors import error_body
 from service.inference.engine import process
 from service.inference.engine.adapters import AdapterBroken, AdapterUnavailable
@@ -80,6 +82,8 @@ class EngineGuard:
         if scope["path"] == "/health" and self._sleeper and self._sleeper.closed:
             await _refuse_asleep(send)
         else:
+            if scope["path"] == "/metrics" and process.is_ours():
+                process.adapters().observe()
             await self._app(scope, receive, send)
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,15 +100,20 @@ class EngineGuard:
         if name is None:
             await self._app(scope, receive, send)
             return
+        began = time.perf_counter()
         try:
             async with process.adapters().hold(unquote(name.decode("ascii"))) as path:
+                metrics.ADAPTER_WAIT_SECONDS.cell().observe(time.perf_counter() - began)
+                metrics.ADAPTER_REQUESTS.cell("unknown" if path is None else "held").value += 1
                 if path is None:  # deleted: vLLM may remember the name, but not load it again
                     await _refuse(send, 404, "The model does not exist.", "model_not_found")
                 else:
                     await self._app(scope, receive, send)
         except AdapterUnavailable as e:
+            metrics.ADAPTER_REQUESTS.cell("unavailable").value += 1
             await _refuse(send, 503, str(e), "adapter_unavailable")
         except AdapterBroken as e:
+            metrics.ADAPTER_REQUESTS.cell("broken").value += 1
             await _refuse(send, 500, str(e), "adapter_broken")
 
 

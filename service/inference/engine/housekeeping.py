@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from typing import Any
 
+from service.core import metrics
 from service.inference.engine.adapters import Adapters, AdapterUnavailable
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ class Housekeeper:
             with contextlib.suppress(AdapterUnavailable):  # the registry is away: next time
                 await self._adapters.forget_deleted()
             self._shrink_metrics()
+            await self._count_loaded()
 
     def forget(self, name: str) -> None:
         """Have vLLM forget an adapter: its name at once, its weights in a moment."""
@@ -52,6 +55,15 @@ class Housekeeper:
         for logger in getattr(manager, "stat_loggers", ()):
             if (gauge := getattr(logger, "gauge_lora_info", None)) is not None:
                 gauge.clear()
+
+    async def _count_loaded(self) -> None:
+        try:
+            loaded = await self._engine.list_loras()
+        except Exception:  # whatever vLLM raises; the number is not known now
+            log.debug("the engine does not tell its adapters", exc_info=True)
+            metrics.ADAPTERS.cell("memory").value = math.nan
+        else:
+            metrics.ADAPTERS.cell("memory").value = len(loaded)
 
     async def _unload(self, number: int) -> None:
         try:

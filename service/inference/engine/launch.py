@@ -63,7 +63,9 @@ class EngineCommand:
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """The whole environment of the process."""
-        return {**base, **self.env}
+        # With this variable vLLM would gather metrics from files that are not there.
+        kept = {name: value for name, value in base.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
+        return {**kept, **self.env}
 
 
 def engine_command(

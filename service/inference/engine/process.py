@@ -16,8 +16,9 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from service import __version__
 from service.config import Settings
-from service.core import logs
+from service.core import logs, metrics
 from service.core.redis import connect
 from service.core.storage import Storage
 from service.inference.engine.adapter_cache import AdapterCache
@@ -72,6 +73,7 @@ def sleeper() -> Sleeper | None:
 
 def keep_house(state: Any) -> asyncio.Task[None]:
     """Begin to drop what is no longer needed; `state` is that of vLLM's application."""
+    metrics.begin("inference", __version__)
     every_s = Settings().adapter_sweep_s
     return asyncio.create_task(Housekeeper(adapters(), state, every_s=every_s).run())
 

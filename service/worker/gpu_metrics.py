@@ -1,0 +1,55 @@
+"""Memory and use of this worker's GPUs, asked of NVML at a scrape; nothing without a GPU."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+from typing import Any
+
+from service.core import metrics
+from service.worker.capacity import own_gpus
+
+log = logging.getLogger(__name__)
+_PATIENCE_S = 2.0  # a driver may hang; neither the scrape nor a lease waits for it
+
+
+class GpuMetrics:
+    """Sets the gauges of the GPUs that this process may use."""
+
+    def __init__(self) -> None:
+        self._nvml: Any = None
+        self._handles: dict[str, Any] = {}
+        self._asking: asyncio.Task[None] | None = None
+        try:
+            self._nvml = importlib.import_module("pynvml")
+        except ModuleNotFoundError:
+            return
+        try:
+            self._nvml.nvmlInit()
+            self._handles = {
+                str(place): self._nvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
+                for place, gpu in enumerate(own_gpus())
+            }
+        except self._nvml.NVMLError as e:
+            log.info("no metrics of GPUs: %s", e)
+
+    async def observe(self) -> None:
+        """Ask the driver, in a thread, and give up when it is silent."""
+        if not self._handles:
+            return
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(asyncio.to_thread(self._ask))
+        await asyncio.wait([self._asking], timeout=_PATIENCE_S)
+
+    def _ask(self) -> None:
+        for place, handle in self._handles.items():
+            try:
+                memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)
+                metrics.GPU_MEMORY_USED_BYTES.cell(place).value = memory.used
+                metrics.GPU_MEMORY_BYTES.cell(place).value = memory.total
+                # A slice of a GPU (MIG) does not tell it.
+                busy = self._nvml.nvmlDeviceGetUtilizationRates(handle)
+                metrics.GPU_UTILIZATION.cell(place).value = busy.gpu / 100
+            except self._nvml.NVMLError as e:
+                log.debug("GPU %s does not tell: %s", place, e)

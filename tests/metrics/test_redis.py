@@ -1,0 +1,81 @@
+"""What a scrape tells of Redis, queues and workers, also while Redis is away."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from arq.constants import in_progress_key_prefix
+from prometheus_client import generate_latest
+
+from service.core import queue, workers
+from service.core.redis import connect
+from service.core.redis_metrics import observe_redis
+from tests.core.conftest import Valkey
+from tests.metrics.samples import Since, parsed, value
+
+
+@pytest.fixture
+def valkey(tmp_path):
+    server = Valkey(tmp_path / "valkey")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+async def redis(valkey):
+    # As patient as a worker's: a scrape must not wait as long.
+    redis = connect(valkey.url, retries=120)
+    yield redis
+    await redis.aclose(close_connection_pool=True)
+
+
+async def scraped(redis):
+    await observe_redis(redis)
+    return parsed(generate_latest().decode())
+
+
+async def test_waiting_tasks_and_their_age_but_not_those_that_run(redis):
+    for n in range(3):
+        await queue.enqueue(redis, queue.CPU, "check_file", "proj_a", f"file-{n}", 1)
+    running = queue.task_id("check_file", "file-0", 1)
+    await redis.set(in_progress_key_prefix + running, b"1")
+    ago_ms = (time.time() - 100) * 1000
+    await redis.zadd(
+        queue.CPU, {running: ago_ms - 1000, queue.task_id("check_file", "file-1", 1): ago_ms}
+    )
+    found = await scraped(redis)
+    assert value(found, "queue_depth", queue="cpu") == 2
+    assert value(found, "queue_depth", queue="gpu") == 0
+    assert value(found, "queue_oldest_seconds", queue="cpu") == pytest.approx(100, abs=5)
+    assert value(found, "queue_oldest_seconds", queue="gpu") == 0
+
+
+async def test_workers_by_queue_and_those_that_are_free(redis):
+    has = {"device": "cpu", "device_name": "x", "gpus": 0, "memory_bytes": 1}
+    for name, queues, busy in (("a", ("gpu",), True), ("b", ("cpu", "gpu"), False)):
+        await workers.announce(redis, workers.Worker(name=name, queues=queues, busy=busy, **has))
+    found = await scraped(redis)
+    assert value(found, "workers", queue="gpu") == 2
+    assert value(found, "workers", queue="cpu") == 1
+    assert value(found, "gpu_workers_free") == 1
+
+
+@pytest.mark.parametrize("how", ["kill", "hang"])
+async def test_an_outage_is_told_in_time_and_its_end_too(valkey, redis, how):
+    since = Since()
+    found = await scraped(redis)
+    assert value(found, "redis_up") == 1
+    assert 0 < value(found, "redis_round_trip_seconds") < 1
+    {"kill": valkey.kill, "hang": valkey.hang}[how]()
+    began = time.monotonic()
+    found = await scraped(redis)
+    assert time.monotonic() - began < 5
+    assert value(found, "redis_up") == 0
+    assert value(found, "queue_depth", queue="cpu") is None
+    {"kill": valkey.start, "hang": valkey.go_on}[how]()
+    until = time.monotonic() + 10
+    while value(await scraped(redis), "redis_up") == 0:
+        assert time.monotonic() < until
+    if how == "kill":
+        assert since.grown("redis_reconnects_total") >= 1
