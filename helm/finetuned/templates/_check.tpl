@@ -1,0 +1,110 @@
+{{/* Values that do not go together; what one value may be is the schema's. */}}
+{{- define "finetuned.check" -}}
+{{- $v := .Values -}}
+{{- if and $v.engineKey.existingSecret $v.engineKey.value -}}
+{{- fail "engineKey: set existingSecret or value, not both" -}}
+{{- end -}}
+{{- if and $v.adminKey.existingSecret $v.adminKey.value -}}
+{{- fail "adminKey: set existingSecret or value, not both" -}}
+{{- end -}}
+{{- if and $v.valkey.password.existingSecret $v.valkey.password.value -}}
+{{- fail "valkey.password: set existingSecret or value, not both" -}}
+{{- end -}}
+{{- $owned := list "API_HOST" "API_PORT" "WORKER_HOST" "WORKER_PORT" "WORKER_NAME" "INFERENCE_HOST" "INFERENCE_PORT" "DATA_DIR" "MODELS_FILE" "STORAGE_URL" "UPSTREAMS" "UPSTREAM_API_KEY" "GPU_SHARING" "STOP_GRACE_S" "REDIS_URL" -}}
+{{- range $name, $_ := $v.settings -}}
+{{- if hasPrefix "FINETUNED_" $name -}}
+{{- fail (printf "settings: write %s without FINETUNED_" $name) -}}
+{{- end -}}
+{{- if has $name $owned -}}
+{{- fail (printf "settings: %s is decided by other values of this chart" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- include "finetuned.checkRedis" . -}}
+{{- include "finetuned.checkStorage" . -}}
+{{- include "finetuned.checkModels" . -}}
+{{- include "finetuned.checkKeda" . -}}
+{{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) -}}
+{{- fail "httpRoute.parentRefs: name the Gateway that the route belongs to" -}}
+{{- end -}}
+{{- end }}
+
+{{- define "finetuned.checkRedis" -}}
+{{- $v := .Values -}}
+{{- with $v.redis.external -}}
+{{- if and .existingSecret .url -}}
+{{- fail "redis.external: set existingSecret or url, not both" -}}
+{{- end -}}
+{{- if eq $v.redis.type "external" -}}
+{{- if not (or .existingSecret .url) -}}
+{{- fail "redis.external: redis.type is external, so set existingSecret or url" -}}
+{{- end -}}
+{{- if and $v.networkPolicy.enabled (not $v.networkPolicy.redisEgress) -}}
+{{- fail "networkPolicy.redisEgress: say how the external Redis is reached, such as [{to: [{ipBlock: {cidr: 10.1.2.3/32}}], ports: [{port: 6379}]}], or set networkPolicy.enabled=false" -}}
+{{- end -}}
+{{- else if or .existingSecret .url -}}
+{{- fail "redis.external: set redis.type=external too, or leave existingSecret and url empty" -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "finetuned.checkStorage" -}}
+{{- $v := .Values -}}
+{{- with $v.storage.s3 -}}
+{{- if and .existingSecret (or .accessKeyId .secretAccessKey) -}}
+{{- fail "storage.s3: set existingSecret or accessKeyId and secretAccessKey, not both" -}}
+{{- end -}}
+{{- if ne (empty .accessKeyId) (empty .secretAccessKey) -}}
+{{- fail "storage.s3: accessKeyId and secretAccessKey belong together" -}}
+{{- end -}}
+{{- if eq $v.storage.type "s3" -}}
+{{- if not .bucket -}}
+{{- fail "storage.s3.bucket: storage.type is s3, so name the bucket" -}}
+{{- end -}}
+{{- if and (hasPrefix "http://" .endpoint) (not .allowHttp) -}}
+{{- fail "storage.s3.endpoint: it is not encrypted; take https://, or set storage.s3.allowHttp=true" -}}
+{{- end -}}
+{{- if and $v.networkPolicy.enabled (not $v.networkPolicy.storageEgress) -}}
+{{- fail "networkPolicy.storageEgress: say how S3 is reached, such as [{to: [{ipBlock: {cidr: 10.1.2.0/24}}], ports: [{port: 443}]}], or set networkPolicy.enabled=false" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "finetuned.checkModels" -}}
+{{- $seen := dict -}}
+{{- range .Values.models -}}
+{{- if hasKey $seen .id -}}
+{{- fail (printf "models: the id %s stands twice" .id) -}}
+{{- end -}}
+{{- $_ := set $seen .id true -}}
+{{- if and (eq $.Values.modelStore.type "emptyDir") (not .image) -}}
+{{- fail (printf "models: modelStore.type is emptyDir, so the model %s needs an image to be copied from" .id) -}}
+{{- end -}}
+{{- if not (hasPrefix (printf "%s/" (trimSuffix "/" $.Values.modelStore.mountPath)) .path) -}}
+{{- fail (printf "models: the path %s of %s does not lie below modelStore.mountPath (%s)" .path .id $.Values.modelStore.mountPath) -}}
+{{- end -}}
+{{- end -}}
+{{- $pools := dict "cpu" true -}}
+{{- range .Values.worker.gpuPools -}}
+{{- if hasKey $pools .name -}}
+{{- fail (printf "worker.gpuPools: the name %s stands twice, or is that of the cpu worker" .name) -}}
+{{- end -}}
+{{- $_ := set $pools .name true -}}
+{{- end -}}
+{{- end }}
+
+{{- define "finetuned.checkKeda" -}}
+{{- $scaled := list -}}
+{{- range .Values.worker.gpuPools -}}
+{{- if dig "keda" "enabled" false . -}}{{- $scaled = append $scaled .name -}}{{- end -}}
+{{- end -}}
+{{- range .Values.models -}}
+{{- if dig "engine" "keda" "enabled" false . -}}{{- $scaled = append $scaled .id -}}{{- end -}}
+{{- end -}}
+{{- if and $scaled (not .Values.keda.prometheus) -}}
+{{- fail (printf "keda.prometheus: %s is scaled by KEDA, so give the URL of Prometheus" (join ", " $scaled)) -}}
+{{- end -}}
+{{- if and $scaled (eq (int .Values.worker.cpu.replicas) 0) -}}
+{{- fail "worker.cpu.replicas: KEDA needs a cpu worker, which tells how many jobs wait" -}}
+{{- end -}}
+{{- end }}

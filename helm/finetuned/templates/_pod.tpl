@@ -1,0 +1,193 @@
+{{/*
+What every pod has: dict root, component, part (its values: nodeSelector, …), priority (serving,
+training or empty). Meets the restricted Pod Security Standard. Service links are off: they
+would put FINETUNED_API_PORT=tcp://… beside the settings.
+*/}}
+{{- define "finetuned.pod" -}}
+serviceAccountName: {{ include "finetuned.serviceAccountName" . }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with concat .root.Values.global.imagePullSecrets .root.Values.image.pullSecrets | uniq }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+{{- with include "finetuned.priorityClass" (dict "root" .root "given" .part.priorityClassName "kind" .priority) }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .part.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- with merge (dict) (.part.nodeSelector | default dict) (include "finetuned.gpuNodes" .part | fromYaml) }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .part.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .part.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The label by which NVIDIA's feature discovery tells a node's kind of GPU. */}}
+{{- define "finetuned.gpuNodes" -}}
+{{- with (.gpu | default dict).product }}
+nvidia.com/gpu.product: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* Spread over nodes: dict root, component, model, part. */}}
+{{- define "finetuned.spread" -}}
+topologySpreadConstraints:
+{{- if .part.topologySpreadConstraints }}
+  {{- toYaml .part.topologySpreadConstraints | nindent 2 }}
+{{- else }}
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels: {{- include "finetuned.selector" . | nindent 8 }}
+{{- end }}
+{{- end }}
+
+{{- define "finetuned.containerSecurity" -}}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  runAsNonRoot: true
+  capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* Requests and limits with the GPUs: dict resources, gpu. */}}
+{{- define "finetuned.resources" -}}
+{{- $resources := deepCopy (.resources | default dict) -}}
+{{- $gpu := .gpu | default dict -}}
+{{- if ($gpu.count | default 0) | int -}}
+{{- $limits := merge (dict ($gpu.resource | default "nvidia.com/gpu") ($gpu.count | int)) ($resources.limits | default dict) -}}
+{{- $_ := set $resources "limits" $limits -}}
+{{- end -}}
+{{- with $resources }}
+resources: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Annotations of a pod, which change when what it read at its start has changed: dict root, part. */}}
+{{- define "finetuned.podAnnotations" -}}
+checksum/settings: {{ include "finetuned.settings" .root | sha256sum }}
+checksum/secrets: {{ include "finetuned.secretSources" .root | sha256sum }}
+{{- with .part.podAnnotations }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Where the settings of all processes come from, and the secrets that api, workers and engines need. */}}
+{{- define "finetuned.envOfAll" -}}
+envFrom:
+  - configMapRef:
+      name: {{ include "finetuned.fullname" .root }}-settings
+env:
+  {{- include "finetuned.redisEnv" .root | nindent 2 }}
+  {{- include "finetuned.storageEnv" .root | nindent 2 }}
+  - name: FINETUNED_UPSTREAM_API_KEY
+    valueFrom:
+      secretKeyRef: {{- include "finetuned.secretRef" (dict "root" .root "source" .root.Values.engineKey "key" "engine-key") | nindent 8 }}
+  {{- with .env }}
+  {{- include "finetuned.env" . | trim | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{/* Folder that a process may write, on the node's disk or a volume: dict name, size, storageClass. */}}
+{{- define "finetuned.scratchVolume" -}}
+- name: {{ .name }}
+  {{- if .storageClass }}
+  ephemeral:
+    volumeClaimTemplate:
+      spec:
+        accessModes: [ReadWriteOnce]
+        storageClassName: {{ .storageClass }}
+        resources: {requests: {storage: {{ .size }}}}
+  {{- else }}
+  emptyDir: {sizeLimit: {{ .size }}}
+  {{- end }}
+{{- end }}
+
+{{/* Volumes that api, workers and engines share. */}}
+{{- define "finetuned.volumes" -}}
+- name: tmp
+  emptyDir: {sizeLimit: 10Gi}
+- name: catalogue
+  configMap:
+    name: {{ include "finetuned.fullname" . }}-catalogue
+- name: models
+  {{- if eq .Values.modelStore.type "emptyDir" }}
+  emptyDir: {sizeLimit: {{ .Values.modelStore.size }}}
+  {{- else }}
+  persistentVolumeClaim:
+    claimName: {{ .Values.modelStore.existingClaim | default (printf "%s-models" (include "finetuned.fullname" .)) }}
+  {{- end }}
+{{- if eq .Values.storage.type "pvc" }}
+- name: storage
+  persistentVolumeClaim:
+    claimName: {{ .Values.storage.pvc.existingClaim | default (printf "%s-storage" (include "finetuned.fullname" .)) }}
+{{- end }}
+{{- end }}
+
+{{/* Their mounts: dict root, storageReadOnly. */}}
+{{- define "finetuned.mounts" -}}
+- {name: tmp, mountPath: /tmp}
+- {name: data, mountPath: /var/lib/finetuned}
+- {name: catalogue, mountPath: /etc/finetuned, readOnly: true}
+- {name: models, mountPath: {{ .root.Values.modelStore.mountPath }}, readOnly: true}
+{{- if eq .root.Values.storage.type "pvc" }}
+- name: storage
+  mountPath: /var/lib/finetuned-storage
+  {{- if .storageReadOnly }}
+  readOnly: true
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+Init containers that bring base models out of their images: dict root, models, only (a file
+pattern). A folder appears whole, by a rename, so pods that share a volume do not disturb
+each other.
+*/}}
+{{- define "finetuned.modelCopies" -}}
+{{- $root := .root -}}
+{{- $only := .only -}}
+{{- range .models }}
+{{- if .image }}
+- name: model-{{ include "finetuned.modelSlug" .id }}
+  image: {{ include "finetuned.imageRef" (dict "root" $root "image" .image) }}
+  imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+  command: [sh, -c]
+  args:
+    - |
+      set -eu
+      if [ -d "$2" ]; then exit 0; fi
+      part="$2.part-$(hostname)"
+      rm -rf "$part"
+      mkdir -p "$part"
+      cp -R "$1"/{{ $only | default "." }} "$part"/
+      mv -T "$part" "$2" || [ -d "$2" ]
+      rm -rf "$part"
+    - model
+    - {{ .image.path | default "/model" }}
+    - {{ .path }}
+  {{- include "finetuned.containerSecurity" $root | nindent 2 }}
+  resources:
+    requests: {cpu: 100m, memory: 64Mi}
+    limits: {memory: 1Gi}
+  volumeMounts:
+    - {name: models, mountPath: {{ $root.Values.modelStore.mountPath }}}
+{{- end }}
+{{- end }}
+{{- end }}

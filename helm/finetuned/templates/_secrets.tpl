@@ -1,0 +1,51 @@
+{{/* Where a secret is: dict root, source (existingSecret), key. */}}
+{{- define "finetuned.secretRef" -}}
+name: {{ .source.existingSecret | default (include "finetuned.fullname" .root) }}
+key: {{ .key }}
+{{- end }}
+
+{{/* A secret of this chart: dict root, key, value, prefix. What is in the cluster stays. */}}
+{{- define "finetuned.secretValue" -}}
+{{- $there := lookup "v1" "Secret" .root.Release.Namespace (include "finetuned.fullname" .root) | default dict -}}
+{{- $kept := get ($there.data | default dict) .key -}}
+{{- if .value -}}{{ b64enc .value }}
+{{- else if $kept -}}{{ $kept }}
+{{- else -}}{{ printf "%s%s" (.prefix | default "") (randAlphaNum 43) | b64enc }}
+{{- end -}}
+{{- end }}
+
+{{/* What decides the secrets, for a checksum: one made by chance never changes. */}}
+{{- define "finetuned.secretSources" -}}
+{{- $v := .Values -}}
+{{ list $v.valkey.password $v.engineKey $v.redis.external $v.storage.s3 | toJson }}
+{{- end }}
+
+{{/* FINETUNED_REDIS_URL; the kubelet puts the password into the bundled Valkey's URL. */}}
+{{- define "finetuned.redisEnv" -}}
+{{- if eq .Values.redis.type "bundled" -}}
+- name: VALKEY_PASSWORD
+  valueFrom:
+    secretKeyRef: {{- include "finetuned.secretRef" (dict "root" . "source" .Values.valkey.password "key" "valkey-password") | nindent 6 }}
+- name: FINETUNED_REDIS_URL
+  value: redis://:$(VALKEY_PASSWORD)@{{ include "finetuned.fullname" . }}-valkey.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}:6379/0
+{{- else -}}
+- name: FINETUNED_REDIS_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ .Values.redis.external.existingSecret | default (include "finetuned.fullname" .) }}
+      key: {{ if .Values.redis.external.existingSecret }}url{{ else }}redis-url{{ end }}
+{{- end -}}
+{{- end }}
+
+{{/* S3's credentials, unless the pods have an identity of their own. */}}
+{{- define "finetuned.storageEnv" -}}
+{{- $s3 := .Values.storage.s3 -}}
+{{- if and (eq .Values.storage.type "s3") (or $s3.existingSecret $s3.accessKeyId) -}}
+- name: AWS_ACCESS_KEY_ID
+  valueFrom:
+    secretKeyRef: {{- include "finetuned.secretRef" (dict "root" . "source" $s3 "key" "access-key-id") | nindent 6 }}
+- name: AWS_SECRET_ACCESS_KEY
+  valueFrom:
+    secretKeyRef: {{- include "finetuned.secretRef" (dict "root" . "source" $s3 "key" "secret-access-key") | nindent 6 }}
+{{- end -}}
+{{- end }}

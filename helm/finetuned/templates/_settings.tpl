@@ -1,0 +1,67 @@
+{{/* What all processes must agree on, as environment variables. */}}
+{{- define "finetuned.settings" -}}
+{{- $values := .Values -}}
+{{- $upstreams := dict -}}
+{{- range include "finetuned.served" . | fromYamlArray -}}
+{{- $name := include "finetuned.engineName" (dict "root" $ "model" .) -}}
+{{- $_ := set $upstreams .id (printf "dns+http://%s.%s.svc.%s:%d" $name $.Release.Namespace $values.clusterDomain (int $values.inference.port)) -}}
+{{- end -}}
+FINETUNED_API_HOST: "0.0.0.0"
+FINETUNED_API_PORT: "8000"
+FINETUNED_WORKER_HOST: "0.0.0.0"
+FINETUNED_WORKER_PORT: "9100"
+FINETUNED_INFERENCE_HOST: "0.0.0.0"
+FINETUNED_INFERENCE_PORT: {{ $values.inference.port | quote }}
+FINETUNED_DATA_DIR: /var/lib/finetuned
+FINETUNED_MODELS_FILE: /etc/finetuned/models.yaml
+FINETUNED_STORAGE_URL: {{ include "finetuned.storageURL" . }}
+FINETUNED_UPSTREAMS: {{ toJson $upstreams | quote }}
+FINETUNED_GPU_SHARING: {{ $values.gpuSharing }}
+FINETUNED_STOP_GRACE_S: {{ $values.worker.stopGraceSeconds | quote }}
+{{- range $name, $value := $values.settings }}
+FINETUNED_{{ $name }}: {{ include "finetuned.plain" $value | quote }}
+{{- end }}
+HOME: /tmp
+XDG_CACHE_HOME: /var/lib/finetuned/cache
+HF_HUB_OFFLINE: "1"
+DO_NOT_TRACK: "1"
+PYTHONUNBUFFERED: "1"
+{{- if eq $values.storage.type "s3" }}
+AWS_REGION: {{ $values.storage.s3.region }}
+{{- with $values.storage.s3.endpoint }}
+AWS_ENDPOINT_URL: {{ . }}
+{{- end }}
+{{- if $values.storage.s3.allowHttp }}
+AWS_ALLOW_HTTP: "true"
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "finetuned.storageURL" -}}
+{{- $storage := .Values.storage -}}
+{{- if eq $storage.type "s3" -}}
+s3://{{ $storage.s3.bucket }}{{ with trimAll "/" $storage.s3.prefix }}/{{ . }}{{ end }}
+{{- else -}}
+file:///var/lib/finetuned-storage
+{{- end -}}
+{{- end }}
+
+{{/* The base models that have an engine, as a YAML list. */}}
+{{- define "finetuned.served" -}}
+{{- $served := list -}}
+{{- range .Values.models -}}
+{{- if dig "engine" "enabled" true . -}}{{- $served = append $served . -}}{{- end -}}
+{{- end -}}
+{{ toYaml $served }}
+{{- end }}
+
+{{/* The catalogue of base models. */}}
+{{- define "finetuned.catalogue" -}}
+{{- $entries := list -}}
+{{- range .Values.models -}}
+{{- $entry := dict "id" .id "path" .path "license" .license "context_length" (int64 .contextLength) "languages" (.languages | default list) "served" (dig "engine" "enabled" true .) -}}
+{{- with .parameters -}}{{- $_ := set $entry "parameters" (int64 .) -}}{{- end -}}
+{{- $entries = append $entries $entry -}}
+{{- end -}}
+{{ dict "models" $entries | toYaml }}
+{{- end }}

@@ -1,0 +1,83 @@
+{{/* The workers of one pool: dict root, part. */}}
+{{- define "finetuned.worker" }}
+{{- $root := .root }}
+{{- $part := .part }}
+{{- $values := $root.Values }}
+{{- $queues := $part.queues | default (list "gpu") }}
+{{- $gpu := $part.gpu | default dict }}
+{{- $grace := int $values.worker.stopGraceSeconds }}
+{{- $which := dict "root" $root "component" "worker" "name" (printf "worker-%s" $part.name) "pool" $part.name "part" $part "priority" "training" }}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{- include "finetuned.metadata" $which | nindent 2 }}
+spec:
+  {{- if not (dig "keda" "enabled" false $part) }}
+  replicas: {{ dig "replicas" 1 $part }}
+  {{- end }}
+  # No spare GPU is taken for granted: the old pod goes first.
+  strategy:
+    rollingUpdate: {maxSurge: 0, maxUnavailable: 1}
+  selector:
+    matchLabels: {{- include "finetuned.selector" $which | nindent 6 }}
+  template:
+    metadata:
+      labels: {{- include "finetuned.podLabels" $which | nindent 8 }}
+      annotations: {{- include "finetuned.podAnnotations" $which | nindent 8 }}
+    spec:
+      {{- include "finetuned.pod" $which | nindent 6 }}
+      # The trainer's grace to keep a checkpoint, as much again to bring it to storage.
+      terminationGracePeriodSeconds: {{ add (mul 2 $grace) 30 }}
+      {{- with include "finetuned.modelCopies" (dict "root" $root "models" $values.models) | trim }}
+      initContainers: {{- . | nindent 8 }}
+      {{- end }}
+      containers:
+        - name: worker
+          image: {{ include "finetuned.image" (dict "root" $root "which" "worker") }}
+          imagePullPolicy: {{ $values.image.pullPolicy }}
+          args: [worker, --queues, {{ join "," $queues | quote }}]
+          {{- include "finetuned.envOfAll" (dict "root" $root "env" (merge (dict) ($part.env | default dict) (include "finetuned.trainerEnv" $gpu | fromYaml))) | nindent 10 }}
+            - name: FINETUNED_WORKER_NAME
+              valueFrom: {fieldRef: {fieldPath: metadata.name}}
+          ports:
+            - {name: metrics, containerPort: 9100}
+          startupProbe:
+            httpGet: {path: /livez, port: metrics}
+            periodSeconds: 5
+            failureThreshold: 60
+          livenessProbe:
+            httpGet: {path: /livez, port: metrics}
+            periodSeconds: 10
+            timeoutSeconds: 5
+            failureThreshold: 6
+          readinessProbe:
+            httpGet: {path: /readyz, port: metrics}
+            periodSeconds: 10
+            timeoutSeconds: 8
+            failureThreshold: 3
+          {{- include "finetuned.resources" (dict "resources" $part.resources "gpu" $gpu) | nindent 10 }}
+          {{- include "finetuned.containerSecurity" $root | nindent 10 }}
+          volumeMounts:
+            {{- include "finetuned.mounts" (dict "root" $root) | nindent 12 }}
+            - {name: shm, mountPath: /dev/shm}
+      volumes:
+        {{- include "finetuned.volumes" $root | nindent 8 }}
+        {{- include "finetuned.scratchVolume" (dict "name" "data" "size" $values.worker.scratch.size "storageClass" $values.worker.scratch.storageClass) | nindent 8 }}
+        - name: shm
+          emptyDir: {medium: Memory, sizeLimit: {{ $values.worker.sharedMemory }}}
+---
+{{- include "finetuned.headless" (merge (dict "port" 9100 "portName" "metrics") $which) }}
+---
+{{- include "finetuned.budget" $which }}
+{{- if dig "keda" "enabled" false $part }}
+---
+{{- include "finetuned.scaledWorker" (merge (dict) $which) }}
+{{- end }}
+{{- end }}
+
+{{/* All GPUs of the pod are for one training. */}}
+{{- define "finetuned.trainerEnv" -}}
+{{- if gt (.count | default 0 | int) 1 }}
+FINETUNED_TRAINER_GPUS: {{ .count }}
+{{- end }}
+{{- end }}

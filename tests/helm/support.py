@@ -1,0 +1,127 @@
+"""Helm as a user runs it, and what it renders."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parent.parent.parent
+CHART = ROOT / "helm" / "finetuned"
+PROFILES = sorted(path.name for path in (CHART / "ci").glob("*-values.yaml"))
+RELEASE, NAMESPACE = "ft", "models"
+
+Manifest = dict[str, Any]
+
+MODEL = {"id": "tiny", "path": "/models/tiny", "license": "mit", "contextLength": 2048}
+# What is made by chance otherwise.
+FIXED = {
+    "valkey": {"password": {"value": "p" * 43}},
+    "engineKey": {"value": "e" * 43},
+    "adminKey": {"value": "sk-ft-" + "a" * 43},
+}
+
+
+class Refused(Exception):
+    """Helm did not take the values; the message is what the user reads."""
+
+
+class _Strict(yaml.CSafeLoader):
+    """Refuses a key that stands twice, of which YAML readers keep one in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        keys = [key.value for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"a key stands twice in {keys}"
+        return super().construct_mapping(node, deep)
+
+
+@dataclass(frozen=True)
+class Helm:
+    """One major of helm, on one chart (a folder or a package)."""
+
+    program: Path
+    chart: Path = CHART
+
+    def run(self, *arguments: str, values: Manifest | None = None) -> str:
+        """What helm prints. Raises Refused."""
+        done = subprocess.run(
+            [str(self.program), *arguments, *(["-f", "-"] if values is not None else [])],
+            input=None if values is None else yaml.safe_dump(values),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode:
+            raise Refused(done.stderr)
+        return done.stdout
+
+    def template(
+        self, values: Manifest | None = None, *, profile: str | None = None, **options: str
+    ) -> Rendered:
+        """The manifests of the chart with these values over a profile's."""
+        given = ["-f", str(CHART / "ci" / profile)] if profile else []
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+        text = self.run(
+            *("template", RELEASE, str(self.chart), "--namespace", NAMESPACE),
+            *given,
+            *flags,
+            values=values or {},
+        )
+        return Rendered([doc for doc in yaml.load_all(text, _Strict) if doc])
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """All objects of one rendering."""
+
+    objects: list[Manifest]
+
+    def of_kind(self, kind: str) -> dict[str, Manifest]:
+        """The objects of a kind by their names, without the release's."""
+        return {
+            o["metadata"]["name"].removeprefix(f"{RELEASE}-"): o
+            for o in self.objects
+            if o["kind"] == kind
+        }
+
+    def one(self, kind: str, name: str) -> Manifest:
+        """One object; its name without the release's."""
+        found = self.of_kind(kind)
+        assert name in found, f"no {kind} {name}; there are {sorted(found)}"
+        return found[name]
+
+    def pods(self) -> Iterator[tuple[str, Manifest]]:
+        """The pods of all objects that make some: `Kind/name` and the pod's spec."""
+        for o in self.objects:
+            name = f"{o['kind']}/{o['metadata']['name']}"
+            if o["kind"] == "Pod":
+                yield name, o["spec"]
+            elif o["kind"] in {"Deployment", "StatefulSet", "Job"}:
+                yield name, o["spec"]["template"]["spec"]
+
+    def pod(self, kind: str, name: str) -> Manifest:
+        """The pod's spec of one object."""
+        return dict(self.pods())[f"{kind}/{RELEASE}-{name}"]
+
+    def container(self, kind: str, name: str) -> Manifest:
+        """The first container of one object's pods."""
+        return self.pod(kind, name)["containers"][0]
+
+    def settings(self) -> dict[str, str]:
+        """The environment that all processes share."""
+        return self.one("ConfigMap", "settings")["data"]
+
+
+def containers(pod: Manifest) -> list[Manifest]:
+    """All containers of a pod."""
+    return [*pod.get("initContainers", []), *pod["containers"]]
+
+
+def env_of(container: Manifest) -> dict[str, Any]:
+    """The container's own variables: the value, or where it comes from."""
+    return {e["name"]: e.get("value", e.get("valueFrom")) for e in container.get("env", [])}

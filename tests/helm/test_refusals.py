@@ -1,0 +1,110 @@
+"""Wrong values are refused before anything is installed, in words that tell what to change."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from tests.helm.support import MODEL, Refused
+
+KEDA = {"enabled": True, "maxReplicas": 2}
+S3 = {"type": "s3", "s3": {"bucket": "b", "existingSecret": "s"}}
+
+SCHEMA = [
+    ({"api": {"replica": 3}}, "api", "replica"),
+    ({"apis": {}}, "root", "apis"),
+    ({"api": {"replicas": "two"}}, "replicas", "integer"),
+    ({"api": {"autoscaling": {"targetCPU": 101}}}, "targetCPU", "100"),
+    ({"gpuSharing": "both"}, "gpuSharing", "time-slice"),
+    ({"models": [{"id": "x"}]}, "models", "license"),
+    ({"models": [{**MODEL, "id": "ft:x"}]}, "id", "pattern"),
+    ({"models": [{**MODEL, "contextLength": 1}]}, "contextLength", "64"),
+    ({"models": [{**MODEL, "engine": {"gpus": 1}}]}, "engine", "gpus"),
+    ({"models": [{**MODEL, "engine": {"gpu": {"resource": "gpu"}}}]}, "resource", "pattern"),
+    ({"models": [{**MODEL, "image": {"repository": "m"}}]}, "image", "tag"),
+    ({"worker": {"gpuPools": [{"name": "A_b"}]}}, "name", "pattern"),
+    ({"worker": {"gpuPools": [{"name": "a", "queues": ["tpu"]}]}}, "queues", "gpu"),
+    ({"worker": {"stopGraceSeconds": 0}}, "stopGraceSeconds", "1"),
+    ({"image": {"digests": {"api": "latest"}}}, "digests", "sha256"),
+    ({"valkey": {"password": {"value": "a b"}}}, "password", "pattern"),
+    ({"valkey": {"appendfsync": "no"}}, "appendfsync", "always"),
+    ({"adminKey": {"value": "short"}}, "adminKey", "32"),
+    ({"storage": {"pvc": {"size": "big"}}}, "size", "pattern"),
+    ({"redis": {"external": {"url": "http://x"}}}, "url", "redis"),
+    ({"ingress": {"paths": ["v1"]}}, "paths", "pattern"),
+]
+
+TOGETHER = [
+    ({"engineKey": {"existingSecret": "s", "value": "v"}}, "engineKey: set existingSecret or"),
+    (
+        {"adminKey": {"existingSecret": "s", "value": "v" * 32}},
+        "adminKey: set existingSecret or",
+    ),
+    (
+        {"valkey": {"password": {"existingSecret": "s", "value": "v"}}},
+        "valkey.password: set existingSecret or",
+    ),
+    ({"redis": {"type": "external"}}, "redis.external: redis.type is external, so set"),
+    (
+        {"redis": {"type": "external", "external": {"url": "redis://x", "existingSecret": "s"}}},
+        "redis.external: set existingSecret or url",
+    ),
+    (
+        {"redis": {"external": {"url": "redis://x"}}},
+        "redis.external: set redis.type=external too",
+    ),
+    (
+        {"redis": {"type": "external", "external": {"url": "redis://x"}}},
+        "networkPolicy.redisEgress: say how the external Redis is reached",
+    ),
+    ({"storage": {"type": "s3"}}, "storage.s3.bucket: storage.type is s3"),
+    ({"storage": S3}, "networkPolicy.storageEgress: say how S3 is reached"),
+    (
+        {"storage": {"s3": {"accessKeyId": "a", "existingSecret": "s"}}},
+        "storage.s3: set existingSecret or accessKeyId",
+    ),
+    ({"storage": {"s3": {"accessKeyId": "a"}}}, "accessKeyId and secretAccessKey belong"),
+    (
+        {"storage": {"type": "s3", "s3": {"bucket": "b", "endpoint": "http://s3"}}},
+        "storage.s3.endpoint: it is not encrypted",
+    ),
+    ({"models": [MODEL, MODEL]}, "models: the id tiny stands twice"),
+    ({"models": [{**MODEL, "path": "/data/tiny"}]}, "does not lie below modelStore.mountPath"),
+    (
+        {"models": [MODEL], "modelStore": {"type": "emptyDir"}},
+        "the model tiny needs an image to be copied from",
+    ),
+    ({"worker": {"gpuPools": [{"name": "a"}, {"name": "a"}]}}, "the name a stands twice"),
+    ({"worker": {"gpuPools": [{"name": "cpu"}]}}, "the name cpu stands twice, or is that of"),
+    ({"worker": {"gpuPools": [{"name": "a", "keda": KEDA}]}}, "keda.prometheus: a is scaled"),
+    ({"models": [{**MODEL, "engine": {"keda": KEDA}}]}, "keda.prometheus: tiny is scaled"),
+    (
+        {
+            "keda": {"prometheus": "http://p"},
+            "worker": {"cpu": {"replicas": 0}, "gpuPools": [{"name": "a", "keda": KEDA}]},
+        },
+        "worker.cpu.replicas: KEDA needs a cpu worker",
+    ),
+    ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs: name the Gateway"),
+    ({"settings": {"REDIS_URL": "x"}}, "settings: REDIS_URL is decided by other values"),
+    ({"settings": {"FINETUNED_LEASE_S": 3}}, "settings: write FINETUNED_LEASE_S without"),
+]
+
+
+@pytest.mark.parametrize(("values", "place", "word"), SCHEMA, ids=lambda x: str(x)[:40])
+def test_the_schema_names_place_and_fault(each_helm, values, place, word):
+    with pytest.raises(Refused) as refusal:
+        each_helm.template(copy.deepcopy(values))
+    told = str(refusal.value)
+    assert "values don't meet the specifications" in told
+    assert word in told
+    # helm 4 calls the root ''.
+    assert place in told or place == "root"
+
+
+@pytest.mark.parametrize(("values", "words"), TOGETHER, ids=lambda x: str(x)[:40])
+def test_what_does_not_go_together_is_said(each_helm, values, words):
+    with pytest.raises(Refused) as refusal:
+        each_helm.template(copy.deepcopy(values))
+    assert words in str(refusal.value)
