@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_SECRET = ("FINETUNED_", "AWS_", "OTEL_")
 _MAX_LINE_BYTES = 4 * 1024 * 1024
 _BURY_S = 5.0  # one that hangs in a driver ends when it ends
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -28,8 +29,11 @@ def die_with_parent() -> None:
 
 
 def environment() -> dict[str, str]:
-    """The environment for a child that reads what users send: ours, without its secrets."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(("FINETUNED_", "AWS_"))}
+    """The environment for a child that reads what users send: ours, without its secrets.
+
+    Those of OpenTelemetry (OTEL_EXPORTER_OTLP_HEADERS) too: a child sends nothing anywhere.
+    """
+    return {k: v for k, v in os.environ.items() if not k.startswith(_SECRET)}
 
 
 class Child:

@@ -252,7 +252,7 @@ class Attempt:
     async def _handle(self, message: Message) -> None:
         match message:
             case Started():
-                self._phases.enter("training")
+                self._phases.enter("training", steps=message.total_steps, examples=message.examples)
                 await self._ledger.started(message)
             case Noted():
                 await self._ledger.event(message.message, data={"code": message.code})
@@ -266,7 +266,9 @@ class Attempt:
             case Stopped():
                 self._outcome = Outcome.STOPPED
             case Succeeded():
-                self._phases.enter("registering")
+                self._phases.enter(
+                    "registering", step=message.final_step, tokens=message.trained_tokens
+                )
                 if await self._admit(Path(message.adapter_path), message):
                     await self._give_gpu_back()
                     if await self._serving.agrees(message):

@@ -6,7 +6,7 @@ import secrets
 
 from arq.connections import ArqRedis
 
-from service.core import ids
+from service.core import ids, tracing
 from service.core.auth import Principal
 from service.core.errors import BadRequest, NotFound, RateLimited
 from service.files.records import FileRecord, Files, Purpose
@@ -76,6 +76,7 @@ async def checked(
         method="supervised" if body.method is None else body.method.type,
         hyperparameters=_chosen(body),
         model_tag=ids.random_part(_TAG_CHARS),
+        trace=tracing.carrier() or None,
     )
     return job, entry
 

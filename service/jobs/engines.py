@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from service.core import tracing
 from service.core.errors import ApiError
 from service.inference.headers import ADAPTER
 from service.inference.upstreams import Upstreams
@@ -32,7 +33,9 @@ class EngineAway(Exception):
 async def complete(upstreams: Upstreams, base: str, body: Mapping[str, Any]) -> Any:
     """The answer to a completion of the base model or one of its adapters. Raises EngineAway."""
     adapter = None if body["model"] == base else str(body["model"])
-    headers = {} if adapter is None else {ADAPTER: quote(adapter, safe="")}
+    headers = tracing.carrier()
+    if adapter is not None:
+        headers[ADAPTER] = quote(adapter, safe="")
     request = msgspec.json.encode(body)
     try:
         answer = await upstreams.send(base, "/v1/completions", request, headers, adapter=adapter)

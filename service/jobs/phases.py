@@ -1,18 +1,22 @@
-"""How long a job is in each of its phases, for metrics."""
+"""How long a job is in each of its phases, for metrics and traces."""
 
 from __future__ import annotations
 
 import time
 from typing import Literal
 
-from service.core import metrics
+from service.core import metrics, tracing
+from service.jobs.records import JobRecord
 
 Phase = Literal["preparing", "queued", "attempt", "loading", "training", "registering"]
+_OF_TRAINER = frozenset({"loading", "training"})
 
 
-def observe(phase: Phase, seconds: float) -> None:
-    """Count a phase that has ended."""
-    metrics.JOB_SECONDS.labels(phase).observe(max(seconds, 0))
+def waited(phase: Phase, job: JobRecord, seconds: float) -> None:
+    """The job was in this phase for so long, until now."""
+    seconds = max(seconds, 0)
+    metrics.JOB_SECONDS.labels(phase).observe(seconds)
+    tracing.begin(f"job.{phase}", parent=job.trace, ago_s=seconds, job=job.id).end()
 
 
 class Phases:
@@ -21,14 +25,20 @@ class Phases:
     def __init__(self) -> None:
         self._current: Phase | None = None
         self._began = 0.0
+        self._span = tracing.Span()
 
-    def enter(self, phase: Phase) -> None:
-        """The attempt is in this phase from now on."""
-        self.end()
+    def enter(self, phase: Phase, **facts: tracing.Value) -> None:
+        """The attempt is in this phase from now on; the facts are of the one that ends."""
+        self.end(**facts)
         self._current, self._began = phase, time.monotonic()
+        # The trainer itself speaks to nobody but the worker, which tells of it here.
+        self._span = tracing.begin(f"{'trainer' if phase in _OF_TRAINER else 'job'}.{phase}")
 
-    def end(self) -> None:
+    def end(self, **facts: tracing.Value) -> None:
         """The attempt is over, or its last phase is."""
-        if self._current is not None:
-            observe(self._current, time.monotonic() - self._began)
+        if self._current is None:
+            return
+        metrics.JOB_SECONDS.labels(self._current).observe(time.monotonic() - self._began)
+        self._span.set(**facts)
+        self._span.end()
         self._current = None

@@ -18,7 +18,7 @@ from service.jobs.dispatch import Dispatcher
 from service.jobs.endings import fail
 from service.jobs.fit import Training
 from service.jobs.hyperparameters import Base, Data, resolve
-from service.jobs.phases import observe
+from service.jobs.phases import waited
 from service.jobs.planning import Planned, planned, shape_of, trainers
 from service.jobs.records import Chosen, Failure, JobRecord, Jobs, NewEvent, Status
 from service.models.catalogue import BaseModelEntry, Catalogue
@@ -145,7 +145,7 @@ class PrepareJob:
             ),
             events=lambda _: told,
         )
-        observe("preparing", ids.now_s() - job.created_at)
+        waited("preparing", job, ids.now_s() - job.created_at)
         await self._dispatcher.dispatch()
 
     async def _planned(

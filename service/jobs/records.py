@@ -120,6 +120,7 @@ class JobRecord(Record):
     attempt: int = 1  # the fencing token
     fruitless_attempts: int = 0  # lost since the last checkpoint
     priority: int = 0  # higher runs first
+    trace: dict[str, str] | None = None  # the request that created it, see core/tracing.py
     # How the training goes through its machine, the same result in any way:
     tokens_at_once: int | None = None
     gradient_checkpointing: bool = False

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from service.config import Settings
-from service.core import ids, logs, metrics, queue
+from service.core import ids, logs, metrics, queue, tracing
 from service.core.leases import Held, Leases
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
@@ -22,7 +22,7 @@ from service.jobs.attempt import Attempt
 from service.jobs.dispatch import Dispatcher
 from service.jobs.endings import fail, lose
 from service.jobs.ledger import Outcome
-from service.jobs.phases import observe
+from service.jobs.phases import waited
 from service.jobs.records import Failure, JobRecord, Jobs, NewEvent, Status
 from service.jobs.turns import Turns
 from service.models.catalogue import Catalogue
@@ -110,16 +110,31 @@ class Train:
         )
         log.info("attempt %d begins: %s", number, job.model)
         began = time.monotonic()
-        try:
-            with metrics.JOBS_RUNNING.track_inprogress():
-                outcome = await self._watched(attempt, lease_lost)
-        finally:
-            metrics.TRAIN_LOSS.clear()
-            metrics.TRAIN_TOKENS_PER_SECOND.clear()
+        outcome = await self._measured(attempt, lease_lost)
         seconds = time.monotonic() - began
         log.info("attempt %d %s after %.1f s", number, outcome, seconds)
-        observe("attempt", seconds)
         await self._after(job, outcome)
+
+    async def _measured(self, attempt: Attempt, lease_lost: asyncio.Event) -> Outcome:
+        """The attempt from its begin to its end, in metrics and in a trace."""
+        job = attempt.job
+        facts: dict[str, tracing.Value] = {"job": job.id, "base_model": job.model}
+        with (
+            tracing.span(
+                "job.attempt", parent=job.trace, kind="consumer", attempt=job.attempt, **facts
+            ) as span,
+            metrics.JOB_SECONDS.labels("attempt").time(),
+            metrics.JOBS_RUNNING.track_inprogress(),
+        ):
+            try:
+                outcome = await self._watched(attempt, lease_lost)
+            finally:
+                metrics.TRAIN_LOSS.clear()
+                metrics.TRAIN_TOKENS_PER_SECOND.clear()
+            span.set(outcome=outcome)
+            if outcome is Outcome.LOST:
+                span.fail("attempt_lost")
+            return outcome
 
     async def _watched(self, attempt: Attempt, lease_lost: asyncio.Event) -> Outcome:
         """Run the attempt, and end it when the job, the lease or the worker says so."""
@@ -196,4 +211,4 @@ def _started_event(job: JobRecord) -> NewEvent:
 
 def _observe_wait(job: JobRecord) -> None:
     if job.queued_at is not None and job.attempt == 1:
-        observe("queued", ids.now_s() - job.queued_at)
+        waited("queued", job, ids.now_s() - job.queued_at)

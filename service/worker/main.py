@@ -17,10 +17,11 @@ from arq.worker import Worker, func
 
 from service import __version__
 from service.config import Settings
-from service.core import logs, metrics, queue, workers
+from service.core import logs, metrics, queue, tracing, workers
 from service.core.leases import Leases
 from service.core.redis import REDIS_ERRORS, connect, from_json, to_json
 from service.core.storage import Storage
+from service.core.storage_check import require_storage
 from service.curation.check import CheckFile
 from service.curation.cleaning import MakeCleaning
 from service.curation.curate import Curate
@@ -208,6 +209,8 @@ def main(queues: Sequence[str]) -> None:
     settings = Settings()
     logs.configure("worker", settings.log_level)
     logging.getLogger("arq").setLevel(logging.WARNING)
+    tracing.start("worker", __version__)
+    require_storage(settings.storage_url)
     asyncio.run(_main(settings, queues))
 
 

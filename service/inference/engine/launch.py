@@ -19,6 +19,7 @@ from pathlib import Path
 
 from service.config import Settings
 from service.core.redis import REDIS_ERRORS, connect
+from service.inference.engine import trace_options
 from service.inference.engine.facts import gather
 from service.inference.engine.process import MODEL_PATH_VARIABLE, MODEL_VARIABLE
 from service.inference.engine.sizing import Facts, Sizes, SizingError, size
@@ -100,6 +101,7 @@ def engine_command(
         *_what_it_serves(settings, model, sizes),
         *_where_it_listens(settings, port),
         *_machine_flags(settings, machine, sizes),
+        *trace_options.flags(),
         *extra,
     )
     env = {
@@ -120,6 +122,7 @@ def engine_command(
         "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
         "VLLM_LOGGING_COLOR": "0",
         **_machine_env(settings, machine),
+        **trace_options.environment(os.environ),
     }
     return EngineCommand(argv, env, sizes)
 

@@ -1,0 +1,237 @@
+"""One traced and scraped stack: the dashboards have something to show, and spans connect."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+import yaml
+
+from service.standalone.services import free_port
+from service.standalone.up import DEMO_MODEL
+from tests.e2e.collector import Collector, Received, collecting
+from tests.e2e.conftest import Stack, wait_for
+from tests.e2e.prometheus import Prometheus, scraping
+from tests.metrics.boards import queries
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+ALERTS = Path(__file__).parent.parent.parent / "helm" / "finetuned" / "files" / "alerts.yaml"
+SECRET = "quinquereme"  # in the rows and in the prompts, and never in a span
+CALLER_TRACE, CALLER_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+TRACEPARENT = {"traceparent": f"00-{CALLER_TRACE}-{CALLER_SPAN}-01"}
+# What a stack that is well does not show.
+ABSENT = {
+    "finetuned_gpu_memory": "needs a GPU",
+    "finetuned_gpu_utilization": "needs a GPU",
+    "finetuned_engine_ejections": "no engine was left out",
+    "finetuned_engine_spilled": "there is one engine",
+    "finetuned_engine_resent": "there is one engine",
+}
+
+
+@pytest.fixture(scope="module")
+def spans() -> Iterator[Collector]:
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def traced(spans, demo_model_path, tmp_path_factory) -> Iterator[Stack]:
+    """A stack of its own that traces."""
+    data_dir = tmp_path_factory.mktemp("traced")
+    entry = {
+        "id": DEMO_MODEL,
+        "path": str(demo_model_path),
+        "license": "apache-2.0",
+        "context_length": 2048,
+        "parameters": 134_515_008,
+    }
+    (data_dir / "models.yaml").write_text(yaml.safe_dump({"models": [entry]}))
+    stack = Stack(data_dir, free_port())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", spans.url)
+        patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "500")
+        patch.setenv("FINETUNED_ADAPTER_SWEEP_S", "2")
+        try:
+            stack.start()
+            yield stack
+        finally:
+            if stack.process is not None and stack.process.poll() is None:
+                stack.stop()
+
+
+@pytest.fixture(scope="module")
+def prometheus(traced, tmp_path_factory) -> Iterator[Prometheus | None]:
+    """Scrapes it; None where Prometheus is not installed."""
+    binary = shutil.which("prometheus")
+    if binary is None:
+        yield None
+        return
+    worker = re.search(r"worker +(127\.0\.0\.1:\d+)", (traced.data_dir / "up.log").read_text())
+    targets = {
+        "api": traced.url,
+        "worker": f"http://{worker[1]}",
+        "inference": f"http://127.0.0.1:{traced.engine_port()}",
+    }
+    with scraping(binary, tmp_path_factory.mktemp("prometheus"), targets, ALERTS) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def used(traced: Stack, prometheus) -> str:
+    """The stack, after a job and chats of every kind; the name of the trained model."""
+    with traced.client() as sdk:
+        model = _train(sdk)
+        for _ in range(2):  # a rate needs a counter to grow while it is looked at
+            for name in (DEMO_MODEL, model):
+                _chat(sdk, name, stream=False)
+                _chat(sdk, name, stream=True)
+            with suppress(openai.NotFoundError):
+                _chat(sdk, f"ft:{DEMO_MODEL}:default:no:such", stream=False)
+            time.sleep(3)
+        _meet_a_limit(traced)
+    return model
+
+
+def _train(sdk: openai.OpenAI) -> str:
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"What is a {SECRET} {n}?"},
+                {"role": "assistant", "content": f"A {SECRET} of Nineveh, number {n}."},
+            ]
+        }
+        for n in range(12)
+    ]
+    data = "\n".join(map(json.dumps, rows)).encode()
+    file = sdk.files.create(file=("rows.jsonl", data), purpose="fine-tune")
+    chosen = {"n_epochs": 1, "batch_size": 2}
+    job = sdk.fine_tuning.jobs.create(
+        model=DEMO_MODEL,
+        training_file=file.id,
+        method={"type": "supervised", "supervised": {"hyperparameters": chosen}},
+        extra_headers=TRACEPARENT,
+    )
+
+    def ended() -> object:
+        now = sdk.fine_tuning.jobs.retrieve(job.id)
+        return now if now.status in ("succeeded", "failed") else None
+
+    done = wait_for(ended, 300, "the end of the training")
+    assert done.status == "succeeded", done.error
+    return done.fine_tuned_model
+
+
+def _chat(sdk: openai.OpenAI, model: str, *, stream: bool) -> None:
+    answer = sdk.chat.completions.create(
+        model=model,
+        messages=[{"role": "user", "content": f"Tell me of the {SECRET}."}],
+        max_tokens=8,
+        stream=stream,
+        extra_headers=TRACEPARENT,
+    )
+    if stream:
+        assert list(answer)
+
+
+def _meet_a_limit(stack: Stack) -> None:
+    """Two requests with a key that may have one a minute."""
+    headers = {"authorization": f"Bearer {stack.key}"}
+    with httpx.Client(base_url=stack.url, headers=headers, timeout=60) as http:
+        projects = "/v1/organization/projects"
+        project = http.post(projects, json={"name": "limited"}).json()
+        body = {"name": "k", "limits": {"requests_per_minute": 1}}
+        made = http.post(f"{projects}/{project['id']}/api_keys", json=body).json()
+        ask = {"model": DEMO_MODEL, "messages": [{"role": "user", "content": "Hi"}]}
+        limited = {"authorization": f"Bearer {made['value']}"}
+        path = "/v1/chat/completions"
+        statuses = [
+            http.post(path, json={**ask, "max_tokens": 1}, headers=limited).status_code
+            for _ in range(4)
+        ]
+        assert 429 in statuses
+        time.sleep(3)
+        assert http.post(path, json={**ask, "max_tokens": 1}, headers=limited).status_code == 429
+
+
+def test_every_panel_has_something_to_show(prometheus, used):
+    if prometheus is None:
+        pytest.skip("prometheus is not installed (Debian: apt-get install prometheus)")
+    time.sleep(3)
+    asked = list(queries())
+    empty = [q for q in asked if not prometheus.finds(q.sent(rate_interval="10s", span="1m"))]
+    unexplained = [q for q in empty if not any(name in q.expr for name in ABSENT)]
+    assert unexplained == []
+    assert len(empty) < len(asked) / 8
+
+
+def test_alerts_are_evaluated_and_none_of_a_stack_that_is_well_fires(prometheus, used):
+    if prometheus is None:
+        pytest.skip("prometheus is not installed (Debian: apt-get install prometheus)")
+    groups = prometheus.get("/api/v1/rules")["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert len(rules) > 20
+    assert [(r["name"], r.get("lastError")) for r in rules if r["health"] != "ok"] == []
+    assert [r["name"] for r in rules if r["state"] == "firing"] == []
+
+
+def test_a_chat_is_one_trace_from_the_caller_to_the_engine(spans, used):
+    def chats() -> list[Received]:
+        return [s for s in spans.named("llm_request") if s.trace == CALLER_TRACE]
+
+    wait_for(lambda: len(chats()) >= 8, 30, "the engine's spans")
+    gateway = {s.id: s for s in spans.named("POST /v1/chat/completions")}
+    for chat in chats():
+        assert chat.service == "finetuned-inference"
+        above = gateway.get(chat.parent)
+        if above is None:
+            continue  # asked by the worker, see below
+        assert above.service == "finetuned-api"
+        assert (above.trace, above.parent) == (CALLER_TRACE, CALLER_SPAN)
+        assert above.attributes["http.response.status_code"] == 200
+        assert "first byte" in above.events
+        assert above.seconds > 0
+    refused = [s for s in gateway.values() if s.attributes["http.response.status_code"] == 404]
+    assert refused
+    assert not any(s.is_error for s in refused)
+
+
+def test_a_job_is_one_trace_from_the_caller_to_the_trainer_and_the_engine(spans, used):
+    wait_for(lambda: spans.named("job.attempt"), 30, "the worker's spans")
+    [created] = spans.named("POST /v1/fine_tuning/jobs")
+    assert (created.trace, created.parent) == (CALLER_TRACE, CALLER_SPAN)
+    [attempt] = spans.named("job.attempt")
+    for name in ("job.preparing", "job.queued", "job.attempt"):
+        [span] = spans.named(name)
+        assert span.service == "finetuned-worker"
+        assert (span.trace, span.parent) == (CALLER_TRACE, created.id)
+        assert span.attributes["finetuned.job"].startswith("ftjob-")
+    assert attempt.attributes["finetuned.outcome"] == "finished"
+    total = 0.0
+    for name in ("trainer.loading", "trainer.training", "job.registering"):
+        [span] = spans.named(name)
+        assert (span.trace, span.parent) == (CALLER_TRACE, attempt.id)
+        total += span.seconds
+    assert total == pytest.approx(attempt.seconds, rel=0.3)
+    [training] = spans.named("trainer.training")
+    assert training.attributes["finetuned.step"] == 6
+    # The comparison with the engine, and the first load of the model there.
+    asked = [s for s in spans.named("llm_request") if s.parent == attempt.id]
+    assert asked
+
+
+def test_spans_hold_no_text_and_no_key(spans, traced, used):
+    sent = b"".join(spans.raw)
+    assert len(sent) > 1000
+    assert SECRET.encode() not in sent
+    assert b"Nineveh" not in sent
+    assert traced.key.encode() not in sent
