@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -116,6 +117,23 @@ def keys_create(
         typer.echo(asyncio.run(create_key(data_dir, project, name, role)))
     except (ValueError, OSError) as e:
         _fail(str(e))
+
+
+@keys.command("ensure")
+def keys_ensure(
+    project: Annotated[str, typer.Option(help="Name of the project; made if it is new.")],
+    name: Annotated[str, typer.Option(help="What the key is for.")] = "key",
+    role: Annotated[str, typer.Option(help="admin or member.")] = "member",
+) -> None:
+    """Make the key in $FINETUNED_NEW_KEY known, unless it is; for installers."""
+    from service.cli.chores import ensure_key
+
+    secret = os.environ.get("FINETUNED_NEW_KEY", "")
+    try:
+        made = asyncio.run(ensure_key(project, name, role, secret))
+    except (ValueError, OSError) as e:
+        _fail(str(e))
+    typer.echo("the key was made" if made else "the key is known already")
 
 
 @models.command("list")

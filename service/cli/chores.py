@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from service.config import Settings
@@ -9,10 +12,12 @@ from service.core.redis import REDIS_ERRORS, connect
 from service.models import add
 from service.models.catalogue import Catalogue, CatalogueError
 from service.models.inspect import ModelRefused
-from service.projects.records import Projects, Role
+from service.projects.records import Project, Projects, Role, digest_of
 from service.standalone.layout import Layout
 from service.standalone.services import running_store
 
+# Of a secret that was not made here: long enough that its plain digest cannot be guessed back.
+_OWN_SECRET = re.compile(r"[!-~]{32,512}")
 CHORE_ERRORS = (CatalogueError, ModelRefused, ValueError)
 
 
@@ -50,14 +55,35 @@ def add_model(
 
 async def create_key(data_dir: Path | None, project_name: str, key_name: str, role: str) -> str:
     """Make a key, and its project where that is new; the secret is returned."""
-    if role not in set(Role):
-        raise ValueError(f"no such role: {role}; there are admin and member")
-    redis = connect(_redis_url(data_dir), retries=0)
-    try:
-        projects = Projects(redis)
-        project = await projects.by_name(project_name) or await projects.create(project_name)
+    async with _projects(data_dir) as projects:
+        project = await _project(projects, project_name, role)
         _, secret = await projects.create_key(project, key_name, Role(role))
         return secret
+
+
+async def ensure_key(project_name: str, key_name: str, role: str, secret: str) -> bool:
+    """Make a key whose secret the operator chose; False where it is known already."""
+    if not _OWN_SECRET.fullmatch(secret):
+        raise ValueError("the key must have 32 to 512 visible characters of ASCII")
+    async with _projects(None) as projects:
+        if await projects.find_key(digest_of(secret)) is not None:
+            return False
+        project = await _project(projects, project_name, role)
+        await projects.create_key(project, key_name, Role(role), secret=secret)
+        return True
+
+
+async def _project(projects: Projects, name: str, role: str) -> Project:
+    if role not in set(Role):
+        raise ValueError(f"no such role: {role}; there are admin and member")
+    return await projects.by_name(name) or await projects.create(name)
+
+
+@asynccontextmanager
+async def _projects(data_dir: Path | None) -> AsyncIterator[Projects]:
+    redis = connect(_redis_url(data_dir), retries=0)
+    try:
+        yield Projects(redis)
     except REDIS_ERRORS as e:
         raise ValueError(
             "Redis cannot be reached. Is the service running? Set FINETUNED_REDIS_URL, or give "

@@ -12,10 +12,11 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from arq.connections import ArqRedis
-from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
+
+from service.core.sentinel import pool_of
 
 T = TypeVar("T")
 
@@ -38,10 +39,12 @@ def connect(
 ) -> ArqRedis:
     """A client that retries lost connections `retries` times, waiting up to 1 s between.
 
+    `url` is one server's, or Sentinel's (see sentinel.py).
+
     Nothing is opened before the first command. `max_connections` are shared by waiting
     for a free one, so that a burst of requests queues here and does not exhaust Redis.
     """
-    pool = BlockingConnectionPool.from_url(
+    pool = pool_of(
         url,
         max_connections=max_connections,
         timeout=timeout_s,

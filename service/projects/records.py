@@ -118,10 +118,15 @@ class Projects:
         )
 
     async def create_key(
-        self, project: Project, name: str, role: Role, limits: Limits = NO_LIMITS
+        self,
+        project: Project,
+        name: str,
+        role: Role,
+        limits: Limits = NO_LIMITS,
+        secret: str | None = None,
     ) -> tuple[ApiKey, str]:
-        """A new key and its secret, which cannot be had again."""
-        secret = SECRET_PREFIX + secrets.token_urlsafe(32)
+        """A new key and its secret (made by chance, if not given), which cannot be had again."""
+        secret = secret or SECRET_PREFIX + secrets.token_urlsafe(32)
         key = ApiKey(
             id=ids.new(ids.KEY),
             project_id=project.id,

@@ -1,0 +1,92 @@
+"""Redis behind Sentinel: a pool whose connections lead to whichever server is the master.
+
+    redis+sentinel://[USER]:PASSWORD@HOST:26379,HOST:26379/MASTER[/DB][?sentinel_password=…]
+
+`rediss+sentinel://` speaks TLS with servers and sentinels. Further options of the query are
+redis-py's own, such as `ssl_ca_certs`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from redis.asyncio import BlockingConnectionPool, ConnectionPool
+from redis.asyncio.connection import SSLConnection, parse_url
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
+from redis.backoff import NoBackoff
+
+_SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
+_PORT = 26379
+
+
+def pool_of(url: str, **options: Any) -> ConnectionPool:
+    """A pool that waits for a free connection, to one server or to Sentinel's master.
+
+    Opens nothing. Raises ValueError for a URL that names no hosts or no master.
+    """
+    scheme = url.partition("://")[0]
+    if scheme not in _SCHEMES:
+        return BlockingConnectionPool.from_url(url, **options)
+    hosts, master, server = _parse(url, _SCHEMES[scheme])
+    asked = {k: v for k, v in options.items() if k.startswith("socket_")}
+    # A sentinel that is down must not hold up the question to the next.
+    asked["socket_timeout"] = asked.get("socket_connect_timeout")
+    for name in ("username", "password"):
+        if (value := server.pop(f"sentinel_{name}", None)) is not None:
+            asked[name] = value
+    if scheme == "rediss+sentinel":
+        asked |= {"ssl": True} | {k: v for k, v in server.items() if k.startswith("ssl_")}
+    kind = _TlsConnection if scheme == "rediss+sentinel" else _Connection
+    # redis-py gives these no types.
+    sentinel = Sentinel(hosts, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
+    server["connection_class"] = kind
+    return _MasterPool(master, sentinel, **server, **options)  # type: ignore[no-untyped-call]
+
+
+def _parse(url: str, scheme: str) -> tuple[list[tuple[str, int]], str, dict[str, Any]]:
+    """The sentinels, the master's name, and what redis-py is told of the servers."""
+    parts = urlsplit(url)
+    user, at, hosts = parts.netloc.rpartition("@")
+    master, _, db = parts.path.strip("/").partition("/")
+    if not hosts or not master:
+        raise ValueError("Sentinel's URL must be redis+sentinel://HOST:PORT,HOST:PORT/MASTER/DB")
+    server: dict[str, Any] = dict(parse_url(f"{scheme}://{user}{at}-/{db}?{parts.query}"))
+    server.pop("host")
+    server.pop("connection_class", None)  # the pool has its own
+    return [_address(host) for host in hosts.split(",")], master, server
+
+
+def _address(host: str) -> tuple[str, int]:
+    parts = urlsplit(f"//{host}")
+    return parts.hostname or "", parts.port or _PORT
+
+
+class _Connection(SentinelManagedConnection):
+    """Tries an address once, then asks for the master again.
+
+    With redis-py's own, which has the same patience for both, a worker would try the dead
+    master for minutes where its host does not even refuse.
+    """
+
+    async def connect_to(self, address: tuple[str, int]) -> None:
+        patient, self.retry = self.retry, Retry(NoBackoff(), 0)
+        try:
+            await super().connect_to(address)  # type: ignore[no-untyped-call]
+        finally:
+            self.retry = patient
+
+
+class _TlsConnection(_Connection, SSLConnection):
+    """The same over TLS."""
+
+
+class _MasterPool(SentinelConnectionPool, BlockingConnectionPool):
+    """Sentinel's pool, which redis-py has not as one that waits."""
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        await super().disconnect(inuse_connections)
+        if inuse_connections:  # the end; else the master has changed
+            for sentinel in self.sentinel_manager.sentinels:
+                await sentinel.aclose(close_connection_pool=True)
