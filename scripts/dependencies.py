@@ -1,0 +1,30 @@
+"""Prints what pyproject.toml asks for, one requirement a line, without this project itself.
+
+    python scripts/dependencies.py [--without-core] [EXTRA …]
+
+So that an image has its dependencies in a layer of their own, which a change of the code
+leaves as it is.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+
+PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
+
+
+def dependencies(extras: list[str], *, core: bool = True) -> list[str]:
+    """The requirements of the project (`core`) and of some of its extras."""
+    project = tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]
+    wanted: list[str] = list(project["dependencies"]) if core else []
+    for extra in extras:
+        wanted += project["optional-dependencies"][extra]
+    return wanted
+
+
+if __name__ == "__main__":
+    words = sys.argv[1:]
+    extras = [word for word in words if not word.startswith("--")]
+    sys.stdout.write("\n".join(dependencies(extras, core="--without-core" not in words)) + "\n")

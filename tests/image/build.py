@@ -1,0 +1,127 @@
+"""Builds the images here, where neither a container daemon nor a registry is to be had.
+
+    python -m tests.image.build [TARGET …]
+
+buildah runs the build's steps in a chroot. Everything is kept in .cache/image, so a second
+build takes what has not changed. What builds is scripts/images.sh, as for everyone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.image import stand_in
+
+ROOT = Path(__file__).parent.parent.parent
+CACHE = ROOT / ".cache" / "image"
+TOOLS = ("buildah", "debootstrap", "unshare", "nsenter", "setpriv")
+TARGETS = ("api", "worker-cpu", "inference-cpu", "inference")
+VLLM_STAND_IN = "localhost/finetuned-vllm-cpu"
+_PIP_SETTINGS = ("index-url", "extra-index-url", "find-links")
+
+
+def missing() -> str | None:
+    """What this machine lacks to build images; None where nothing."""
+    if absent := [tool for tool in TOOLS if shutil.which(tool) is None]:
+        return f"not installed: {', '.join(absent)}"
+    if os.geteuid() != 0:
+        return "not root, which mounts and debootstrap need"
+    return stand_in.missing()
+
+
+def version() -> str:
+    """The version that the images are tagged with."""
+    from service import __version__
+
+    return __version__
+
+
+def environment() -> dict[str, str]:
+    """Of buildah: storage of our own, steps in a chroot."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    config = CACHE / "storage.conf"
+    config.write_text(
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{CACHE}/storage"\nrunroot = "{CACHE}/run"\n',
+        "utf-8",
+    )
+    return os.environ | {
+        "BUILDAH_ISOLATION": "chroot",
+        "CONTAINERS_STORAGE_CONF": str(config),
+        "BUILDER": "buildah",
+    }
+
+
+def buildah(*words: str | Path) -> str:
+    """What a command of buildah prints."""
+    done = subprocess.run(
+        ["buildah", *words], env=environment(), check=True, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout.strip()
+
+
+def build(targets: Sequence[str] = TARGETS) -> None:
+    """Build images and what they stand on."""
+    _base()
+    if plain := [target for target in targets if target != "inference"]:
+        _images(plain)
+    if "inference" in targets:
+        # vLLM's own image is for GPUs: the CPU build of the same version stands in for it.
+        _images(["vllm-cpu"])
+        _images(["inference"], f"--build-arg=VLLM_IMAGE={VLLM_STAND_IN}:{version()}")
+
+
+def _base() -> None:
+    if any(stand_in.NAME in (image.get("names") or []) for image in _images_here()):
+        return
+    rootfs = CACHE / "rootfs"
+    if not rootfs.exists():
+        stand_in.make(rootfs)
+    container = buildah("from", "scratch")
+    buildah("copy", "--quiet", container, rootfs, "/")
+    path = "PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+    buildah("config", "--env", path, "--cmd", "python3", container)
+    buildah("commit", "--quiet", "--rm", "--format", "docker", container, stand_in.NAME)
+
+
+def _images_here() -> list[dict]:
+    return json.loads(buildah("images", "--json") or "[]") or []
+
+
+def _images(targets: Sequence[str], *flags: str) -> None:
+    more = [*flags, "--pull=never", *_limits(), *_package_sources()]
+    env = environment() | {"FLAGS": " ".join(more), "PREFIX": "localhost/"}
+    subprocess.run([ROOT / "scripts" / "images.sh", *targets], env=env, check=True)
+
+
+def _limits() -> list[str]:
+    """buildah would ask for higher limits than a chroot of ours may have."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    processes = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    return [f"--ulimit=nofile={files}:{files}", f"--ulimit=nproc={processes}:{processes}"]
+
+
+def _package_sources() -> list[str]:
+    """Packages come from where this machine's pip has them, folders included."""
+    lines, mounts = ["[global]", f"cert = {stand_in.CA_BUNDLE}"], []
+    for setting in _PIP_SETTINGS:
+        value = os.environ.get(f"PIP_{setting.replace('-', '_').upper()}")
+        if not value:
+            continue
+        lines.append(f"{setting} = {value}")
+        mounts += [f"--volume={p}:{p}:ro" for p in value.split() if Path(p).is_dir()]
+    config = CACHE / "pip.conf"
+    config.write_text("\n".join(lines) + "\n", "utf-8")
+    return [f"--secret=id=pip,src={config}", *mounts]
+
+
+if __name__ == "__main__":
+    if why := missing():
+        sys.exit(f"images cannot be built here: {why}")
+    build(sys.argv[1:] or TARGETS)

