@@ -47,5 +47,12 @@ openapi: install  ## Write openapi.json from the app
 constraints: install  ## Write requirements/constraints.txt from what is installed
 	@scripts/constraints.sh
 
+.PHONY: images image-test
+images:  ## Build all container images with docker or buildah (docs/images.md)
+	@scripts/images.sh
+
+image-test: install  ## Build the images that need no GPU, run them, and look into them (root, buildah)
+	@FINETUNED_IMAGE_TESTS=1 $(PY) -m pytest -s tests/image
+
 clean:  ## Remove caches and the virtual environment
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
