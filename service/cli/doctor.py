@@ -15,6 +15,8 @@ from typing import Literal
 from pydantic import SecretStr
 
 from service.config import GIB, Settings
+from service.core.storage import StorageRefused
+from service.core.storage_check import storage_fault
 from service.inference.engine.facts import gather, weights_bytes
 from service.inference.engine.launch import Machine, highest_rank
 from service.inference.engine.sizing import SizingError, size, trainer_budget
@@ -62,8 +64,20 @@ def examine(data_dir: Path, port: int) -> list[Finding]:
         _engine(bool(gpus)),
         _bf16(bool(gpus)),
         _port(port),
+        *_storage(Settings().storage_url),
         *_engines(data_dir, gpus),
     ]
+
+
+def _storage(url: str) -> list[Finding]:
+    """S3, where it is set; a folder is seen to with the disk."""
+    if not url.startswith("s3://"):
+        return []
+    fault = storage_fault(url)
+    if fault is None:
+        return [Finding("ok", "storage", f"{url} takes and gives objects")]
+    how = "" if isinstance(fault, StorageRefused) else "check AWS_ENDPOINT_URL and the network"
+    return [Finding("missing", "storage", f"{url}: {fault}", how)]
 
 
 def _engines(data_dir: Path, gpus: Sequence[Gpu]) -> list[Finding]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -12,20 +13,29 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.core.redis import REDIS_ERRORS
 from service.core.redis_metrics import observe_redis
-from service.core.storage import StorageError
+from service.core.storage import StorageError, StorageRefused
 
+log = logging.getLogger(__name__)
 router = APIRouter(tags=["Health"])
 Probe = Callable[[], Awaitable[bool]]
 _TIMEOUT_S = 5.0
 
 
-async def passes(probe: Probe) -> bool:
-    """Whether a part answers in time."""
+async def state(probe: Probe) -> Literal["ok", "away", "refused"]:
+    """Whether a part answers in time, and does what is asked of it."""
     try:
         async with asyncio.timeout(_TIMEOUT_S):
-            return await probe()
+            return "ok" if await probe() else "away"
+    except StorageRefused as e:
+        log.error("storage cannot be used: %s", e)
+        return "refused"
     except (*REDIS_ERRORS, StorageError, TimeoutError):
-        return False
+        return "away"
+
+
+async def passes(probe: Probe) -> bool:
+    """Whether a part answers in time."""
+    return await state(probe) == "ok"
 
 
 @router.get("/livez", operation_id="livez", summary="Whether this process answers")
@@ -38,9 +48,9 @@ async def livez() -> dict[str, str]:
 async def readyz(request: Request) -> JSONResponse:
     """200 when every part that this installation needs answers; else 503, naming it."""
     probes: dict[str, Probe] = request.app.state.probes
-    found = await asyncio.gather(*(passes(p) for p in probes.values()))
-    parts = {name: "ok" if ok else "away" for name, ok in zip(probes, found, strict=True)}
-    ready = all(found)
+    found = await asyncio.gather(*(state(p) for p in probes.values()))
+    parts = dict(zip(probes, found, strict=True))
+    ready = all(part == "ok" for part in found)
     content: dict[str, Any] = {"status": "ok" if ready else "away", "parts": parts}
     return JSONResponse(content, status_code=200 if ready else 503)
 

@@ -221,7 +221,7 @@ STORAGE_SECONDS = LocalHistogram(
 STORAGE_ERRORS = LocalCounter(
     "finetuned_storage_errors_total",
     "Operations on storage that failed, by why: missing (no such object; often no fault), full, "
-    "corrupt, away (all else).",
+    "corrupt, refused (credentials or bucket are wrong), away (all else).",
     ["operation", "kind"],
 )
 REDIS_UP = LocalGauge("finetuned_redis_up", "Whether Redis answered at the last scrape.", [])

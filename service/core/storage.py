@@ -21,9 +21,10 @@ from typing import Any, ParamSpec, Self, TypeVar, cast
 
 import msgspec
 import obstore
-from obstore.store import LocalStore, ObjectStore, S3Store
+from obstore.store import LocalStore, ObjectStore
 
 from service.core import metrics
+from service.core.object_store import PART_BYTES, S3Writer, open_store, refusal
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,10 @@ class StorageError(Exception):
 
 class StorageFull(StorageError):
     """No space is left where artifacts are kept."""
+
+
+class StorageRefused(StorageError):
+    """Credentials, bucket or address are wrong; the message says what to mend."""
 
 
 class StorageMissing(StorageError):
@@ -79,18 +84,6 @@ class Manifest(msgspec.Struct, frozen=True):
     def size(self) -> int:
         """Bytes of all files."""
         return sum(f.size for f in self.files)
-
-
-def open_store(url: str) -> ObjectStore:
-    """The store behind a `file:///…` or `s3://bucket/prefix` URL.
-
-    S3's credentials, region and endpoint come from the standard `AWS_…` variables.
-    """
-    if url.startswith("file://"):
-        path = Path(url.removeprefix("file://"))
-        path.mkdir(parents=True, exist_ok=True)
-        return LocalStore(path, automatic_cleanup=True)
-    return S3Store.from_url(url)
 
 
 def _patient(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
@@ -131,8 +124,11 @@ class Storage:
 
     @classmethod
     def from_url(cls, url: str, *, patience_s: float = 0.0) -> Storage:
-        """Storage at a `file:///…` or `s3://…` URL."""
-        return cls(open_store(url), patience_s=patience_s)
+        """Storage at a `file:///…` or `s3://…` URL. Raises StorageRefused where none can be."""
+        try:
+            return cls(open_store(url), patience_s=patience_s)
+        except obstore.exceptions.BaseError as e:
+            raise StorageRefused(refusal(e) or str(e).partition("\n")[0]) from e
 
     async def writer(self, key: str) -> Writer:
         """A writer for one object that becomes visible when it is closed."""
@@ -251,12 +247,17 @@ class Storage:
         except StorageMissing:
             return
 
+    @_patient
+    async def keys(self, prefix: str) -> list[str]:
+        """All objects under a prefix."""
+        listing = obstore.list(self.store, prefix=prefix)
+        return [item["path"] for item in await _guard("list", listing.collect_async(), prefix)]
+
     async def delete_prefix(self, prefix: str) -> None:
         """Remove all objects under a prefix, the manifest first."""
         await self.delete(f"{prefix}/{MANIFEST}")
-        async for batch in obstore.list(self.store, prefix=prefix):
-            for item in batch:
-                await self.delete(item["path"])
+        for key in await self.keys(prefix):
+            await self.delete(key)
         if isinstance(self.store, LocalStore) and self.store.prefix is not None:
             # What a killed process had staged is in no listing.
             staged = Path(self.store.prefix) / prefix
@@ -273,7 +274,12 @@ class Writer:
 
     def __init__(self, storage: Storage, key: str) -> None:
         self._key = key
-        self._writer = obstore.open_writer_async(storage.store, key, buffer_size=8 * _CHUNK_BYTES)
+        self._writer: S3Writer | obstore.AsyncWritableFile
+        if isinstance(storage.store, LocalStore):
+            # Dropped without close(), it removes what it had staged.
+            self._writer = obstore.open_writer_async(storage.store, key, buffer_size=PART_BYTES)
+        else:
+            self._writer = S3Writer(storage.store, key)
 
     async def write(self, chunk: bytes) -> None:
         """Add bytes."""
@@ -283,9 +289,10 @@ class Writer:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # Without close() the object never appears: obstore drops the staged parts.
         if kind is None:
             await _guard("commit", self._writer.close(), self._key)
+        elif isinstance(self._writer, S3Writer):
+            await self._writer.discard()
 
 
 def _replace_folder(part: Path, target: Path) -> None:
@@ -314,6 +321,8 @@ async def _guard(operation: str, work: Awaitable[T], key: str) -> T:
 
 def _ours(error: Exception, key: str) -> tuple[StorageError, str]:
     """The error as ours, and its kind in metrics."""
+    if (why := refusal(error)) is not None:
+        return StorageRefused(why), "refused"
     if isinstance(error, FileNotFoundError):
         return StorageMissing(f"{key} is not in storage"), "missing"
     if _NO_SPACE.search(str(error)):

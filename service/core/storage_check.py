@@ -1,0 +1,41 @@
+"""Whether storage can be used as it is set, asked before a process starts and by `doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import obstore
+
+from service.core.storage import Storage, StorageError, StorageRefused
+
+log = logging.getLogger(__name__)
+
+_PATIENCE_S = 15.0
+
+
+def storage_fault(url: str) -> StorageError | None:
+    """What is wrong with the storage behind a URL; StorageRefused where waiting mends nothing."""
+    try:
+        asyncio.run(_use(url))
+    except StorageError as e:
+        return e
+    except TimeoutError:
+        return StorageError(f"no answer within {_PATIENCE_S:.0f} s")
+    except (obstore.exceptions.BaseError, OSError, ValueError) as e:
+        return StorageRefused(str(e).partition("\n")[0])
+    return None
+
+
+def require_storage(url: str) -> None:
+    """End this process where storage says no; one that is away may come back."""
+    fault = storage_fault(url)
+    if isinstance(fault, StorageRefused):
+        raise SystemExit(f"finetuned-server: storage cannot be used: {fault}")
+    if fault is not None:
+        log.warning("storage is away: %s", fault)
+
+
+async def _use(url: str) -> None:
+    async with asyncio.timeout(_PATIENCE_S):
+        await Storage.from_url(url).check()

@@ -1,0 +1,247 @@
+"""Storage on a real S3 server: whole or not there, nothing left behind, refusals told clearly."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import obstore
+import pytest
+
+from service.app import create_app
+from service.cli.doctor import _storage as doctors_storage
+from service.config import Settings
+from service.core.object_store import PART_BYTES
+from service.core.storage import (
+    Storage,
+    StorageCorrupt,
+    StorageError,
+    StorageMissing,
+    StorageRefused,
+)
+from tests.conftest import running
+from tests.e2e.seaweed import BUCKET, Seaweed
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+MIB = 1024 * 1024
+URL = f"s3://{BUCKET}/one/installation"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    server = Seaweed(tmp_path_factory.mktemp("s3") / "weed")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def s3(server: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Seaweed]:
+    """The server, with the environment that an operator sets; empty before and after."""
+    for name, value in server.env().items():
+        monkeypatch.setenv(name, value)
+    assert server.objects() == []
+    yield server
+    for key in server.objects():
+        obstore.delete(server.store(), key)
+
+
+@pytest.fixture
+def storage(s3: Seaweed) -> Storage:
+    return Storage.from_url(URL)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "folder"
+    (path / "deep").mkdir(parents=True)
+    (path / "a.bin").write_bytes(os.urandom(2 * PART_BYTES + 1))
+    (path / "deep" / "b.txt").write_text("b")
+    (path / "empty").touch()
+    return path
+
+
+async def test_folder_comes_back_the_same(storage, folder, tmp_path):
+    written = await storage.put_folder("x/y", folder, meta={"step": 3})
+    assert await storage.get_folder("x/y", tmp_path / "back") == written
+    for name in ("a.bin", "deep/b.txt", "empty"):
+        assert (tmp_path / "back" / name).read_bytes() == (folder / name).read_bytes()
+    await storage.put_bytes("x/y/deep/b.txt", b"poison")
+    with pytest.raises(StorageCorrupt):
+        await storage.get_folder("x/y", tmp_path / "again")
+
+
+async def test_file_of_many_parts_comes_back_the_same(storage, s3, tmp_path):
+    sent = hashlib.sha256()
+    with (tmp_path / "large").open("wb") as sink:
+        for _ in range(70):
+            sink.write(block := os.urandom(MIB))
+            sent.update(block)
+        sink.write(b"odd")
+        sent.update(b"odd")
+    entry = await storage.put_file("large", tmp_path / "large")
+    assert (entry.size, entry.sha256) == (70 * MIB + 3, sent.hexdigest())
+    assert await storage.get_file("large", tmp_path / "back") == sent.hexdigest()
+    assert s3.unfinished() == 0
+
+
+@pytest.mark.parametrize("size", [0, 1, PART_BYTES, PART_BYTES + 1, 5 * PART_BYTES])
+async def test_what_is_given_up_leaves_nothing(storage, s3, size):
+    async def fails() -> None:
+        async with await storage.writer("x") as writer:
+            for start in range(0, size, MIB):
+                await writer.write(bytes(min(MIB, size - start)))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fails()
+    assert (s3.objects(), s3.unfinished()) == ([], 0)
+
+
+async def test_a_cancelled_write_leaves_nothing(storage, s3):
+    begun = asyncio.Event()
+
+    async def writes() -> None:
+        async with await storage.writer("x") as writer:
+            while True:
+                await writer.write(bytes(PART_BYTES))
+                begun.set()
+
+    writing = asyncio.create_task(writes())
+    await begun.wait()
+    await asyncio.sleep(0.3)
+    assert s3.unfinished() == 1, "nothing had begun: the test has shown nothing"
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert (s3.objects(), s3.unfinished()) == ([], 0)
+
+
+@pytest.mark.parametrize("size", [0, 1, PART_BYTES, PART_BYTES + 1])
+async def test_sizes_about_a_part(storage, size):
+    async with await storage.writer("about-a-part") as writer:
+        await writer.write(b"a" * size)
+    assert await storage.get_bytes("about-a-part") == b"a" * size
+
+
+async def test_delete_prefix_removes_all_below_and_nothing_else(storage, s3, folder):
+    await storage.put_folder("x/a", folder)
+    await asyncio.gather(*(storage.put_bytes(f"x/a/many/{i}", b"1") for i in range(1100)))
+    await storage.put_bytes("x/ab", b"stays")
+    await storage.copy("x/ab", "x/copied")
+    await storage.delete_prefix("x/a")
+    await storage.delete("never/there")
+    assert s3.objects() == ["one/installation/x/ab", "one/installation/x/copied"]
+    with pytest.raises(StorageMissing):
+        await storage.manifest("x/a")
+
+
+async def test_two_installations_in_one_bucket_do_not_see_each_other(storage, s3):
+    other = Storage.from_url(f"s3://{BUCKET}/one/installation-2")
+    await storage.put_bytes("proj/files/f/content", b"ours")
+    await other.put_bytes("proj/files/f/content", b"theirs")
+    assert await storage.keys("proj") == await other.keys("proj") == ["proj/files/f/content"]
+    assert await storage.get_bytes("proj/files/f/content") == b"ours"
+    await storage.delete_prefix("proj")
+    assert await other.get_bytes("proj/files/f/content") == b"theirs"
+    assert s3.objects() == ["one/installation-2/proj/files/f/content"]
+
+
+async def test_wrong_credentials_are_told_at_once_and_by_name(s3, tmp_path, monkeypatch):
+    await Storage.from_url(URL).check()
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    wrong = Storage.from_url(URL)
+    for ask in (wrong.check(), wrong.keys("x"), wrong.delete("x"), wrong.get_bytes("x")):
+        with pytest.raises(StorageRefused, match=r"SignatureDoesNotMatch.*AWS_SECRET_ACCESS_KEY"):
+            await ask
+    with pytest.raises(StorageRefused, match="AWS_SECRET_ACCESS_KEY"):  # HEAD tells no code
+        await wrong.stream("x")
+    large = tmp_path / "large"
+    large.write_bytes(bytes(5 * PART_BYTES))
+    with pytest.raises(StorageRefused):
+        await wrong.put_file("x", large)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    with pytest.raises(StorageRefused, match=r"InvalidAccessKeyId.*AWS_ACCESS_KEY_ID"):
+        await Storage.from_url(URL).check()
+
+
+async def test_wrong_settings_are_told_with_what_mends_them(s3, monkeypatch):
+    with pytest.raises(StorageRefused, match="no such bucket"):
+        await Storage.from_url("s3://nowhere/x").put_bytes("x", b"1")
+    with pytest.raises(StorageRefused, match="no such bucket"):
+        await Storage.from_url("s3://nowhere/x").get_bytes("x")
+    monkeypatch.delenv("AWS_ALLOW_HTTP")
+    with pytest.raises(StorageRefused, match="AWS_ALLOW_HTTP"):
+        await Storage.from_url(URL).check()
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(StorageRefused, match="AWS_SECRET_ACCESS_KEY"):
+        await Storage.from_url(URL).check()
+
+
+@pytest.mark.parametrize("command", ["api", "worker"])
+def test_a_process_with_a_wrong_secret_ends_and_says_why(s3, redis_url, command):
+    env = {
+        "FINETUNED_REDIS_URL": redis_url,
+        "FINETUNED_STORAGE_URL": URL,
+        "FINETUNED_API_PORT": "0",
+        "FINETUNED_WORKER_PORT": "0",
+        **s3.env(secret="wrong-and-never-to-be-told"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "service.cli", command],
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("finetuned-server: storage cannot be used: S3 refused"), done.stderr
+    assert "AWS_SECRET_ACCESS_KEY" in last
+    assert "never-to-be-told" not in done.stdout + done.stderr
+
+
+async def test_readyz_and_doctor_tell_a_refusal(s3, settings: Settings, monkeypatch):
+    told = await asyncio.to_thread(doctors_storage, URL)
+    assert [finding.level for finding in told] == ["ok"]
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    told = await asyncio.to_thread(doctors_storage, URL)
+    assert [finding.level for finding in told] == ["missing"]
+    assert "AWS_SECRET_ACCESS_KEY" in told[0].found
+    app = create_app(settings.model_copy(update={"storage_url": URL}))
+    async with running(app) as url, httpx.AsyncClient() as http:
+        answer = await http.get(f"{url}/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["parts"] == {"redis": "ok", "storage": "refused"}
+
+
+async def test_patience_outlasts_a_killed_server(s3, folder, tmp_path):
+    """Last, for the server takes its time to come back."""
+    impatient, patient = Storage.from_url(URL), Storage.from_url(URL, patience_s=120)
+    await impatient.put_bytes("acknowledged", b"1")
+    s3.kill()
+    async with asyncio.timeout(20):
+        with pytest.raises(StorageError) as caught:
+            await impatient.put_bytes("x", b"1")
+    assert not isinstance(caught.value, StorageRefused | StorageMissing)
+    writing = asyncio.create_task(patient.put_folder("x", folder))
+    listing = asyncio.create_task(patient.keys("x"))
+    await asyncio.sleep(1)
+    assert not writing.done()
+    assert not listing.done()
+    await asyncio.to_thread(s3.start)
+    await writing
+    await listing
+    assert (await patient.get_folder("x", tmp_path / "back")).size == 2 * PART_BYTES + 2
+    assert await impatient.get_bytes("acknowledged") == b"1"
