@@ -75,7 +75,9 @@ class Contestant:
             self._wait_until_it_answers(process)
             yield
         finally:
-            children = psutil.Process(process.pid).children(recursive=True)
+            children = []
+            with contextlib.suppress(psutil.NoSuchProcess):
+                children = psutil.Process(process.pid).children(recursive=True)
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(10)
@@ -196,7 +198,12 @@ def contestants(given: argparse.Namespace, engine: int, redis_url: str, work: Pa
         parameters = {"model": f"openai/{MODEL}", "api_base": f"http://127.0.0.1:{engine}/v1"}
         parameters["api_key"] = "engine"
         config.write_text(
-            yaml.safe_dump({"model_list": [{"model_name": MODEL, "litellm_params": parameters}]})
+            yaml.safe_dump(
+                {
+                    "model_list": [{"model_name": MODEL, "litellm_params": parameters}],
+                    "general_settings": {"master_key": "sk-bench"},  # it starts with none no more
+                }
+            )
         )
         found.append(
             Contestant(
@@ -206,6 +213,7 @@ def contestants(given: argparse.Namespace, engine: int, redis_url: str, work: Pa
                     *("--host", "127.0.0.1", "--port", str(port), "--telemetry", "False"),
                 ],
                 port,
+                key="sk-bench",
                 start_s=120,
             )
         )

@@ -1,9 +1,9 @@
 """What one writes first with TRL: SFTTrainer with its defaults, as a process of its own.
 
-    python bench/training/plain.py MODEL_FOLDER ROWS.jsonl BATCH_SIZE RANK [--packing] [--tuned]
+    python bench/training/plain.py MODEL_FOLDER ROWS.jsonl BATCH_SIZE RANK SEED ADAPTER_FOLDER
+        [--packing] [--bf16] [--no-checkpointing]
 
-`--tuned` loads the weights in bfloat16 and turns gradient checkpointing off, as ours does;
-TRL's defaults are fp32 weights and checkpointing.
+TRL's defaults are fp32 weights and gradient checkpointing; ours are bfloat16 and none.
 
 Prints one JSON object: tokens (padding left out), seconds of train(), peak resident bytes.
 The loss is on the answers alone, which TRL does for rows of prompt and completion.
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 
-def main(model: str, rows: Path, batch_size: int, rank: int, *, packing: bool, tuned: bool) -> None:
+def main(model: str, rows: Path, batch_size: int, rank: int, seed: int, out: Path) -> None:
     import torch
     from datasets import Dataset
     from peft import LoraConfig
@@ -36,9 +36,11 @@ def main(model: str, rows: Path, batch_size: int, rank: int, *, packing: bool, t
                 use_cpu=not torch.cuda.is_available(),  # TRL asks for it
                 num_train_epochs=1,
                 per_device_train_batch_size=batch_size,
-                packing=packing,
-                gradient_checkpointing=not tuned,
-                model_init_kwargs={"dtype": "bfloat16"} if tuned else None,
+                seed=seed,
+                learning_rate=2e-4,
+                packing="--packing" in sys.argv,
+                gradient_checkpointing="--no-checkpointing" not in sys.argv,
+                model_init_kwargs={"dtype": "bfloat16"} if "--bf16" in sys.argv else None,
                 report_to="none",
                 save_strategy="no",
                 logging_strategy="no",
@@ -53,6 +55,7 @@ def main(model: str, rows: Path, batch_size: int, rank: int, *, packing: bool, t
         began = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - began
+        trainer.save_model(str(out))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     figures = {"tokens": tokens, "seconds": seconds, "peak_bytes": peak}
     figures |= {"steps": trainer.state.global_step, "dtype": str(trainer.model.dtype)}
@@ -65,8 +68,6 @@ if __name__ == "__main__":
     main(
         arguments[0],
         Path(arguments[1]),
-        int(arguments[2]),
-        int(arguments[3]),
-        packing="--packing" in sys.argv,
-        tuned="--tuned" in sys.argv,
+        *(int(number) for number in arguments[2:5]),
+        out=Path(arguments[5]),
     )
