@@ -1,0 +1,252 @@
+"""Values of the whole installation: images, settings, secrets, storage, Redis, models."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+
+import pytest
+import yaml
+
+from service.config import Settings
+from service.models.catalogue import Catalogue
+from tests.helm.support import FIXED, MODEL, PROFILES, containers, env_of
+
+EGRESS = [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]
+S3 = {"storage": {"type": "s3", "s3": {"bucket": "b"}}, "networkPolicy": {"storageEgress": EGRESS}}
+OURS = [("Deployment", "api"), ("Deployment", "worker-cpu"), ("Deployment", "vllm-tiny")]
+IMAGED = {**MODEL, "image": {"registry": "r.example", "repository": "m", "tag": "1"}}
+
+
+def images(rendered) -> set[str]:
+    return {c["image"] for _, pod in rendered.pods() for c in containers(pod)}
+
+
+def test_images_without_a_registry_are_the_nodes_own(render):
+    assert images(render({"models": [MODEL]})) == {
+        "finetuned-api:0.1.0",
+        "finetuned-worker:0.1.0",
+        "finetuned-inference:0.1.0",
+        "docker.io/valkey/valkey:9.0",
+    }
+
+
+def test_images_registry_tag_digest_and_names(render):
+    digest = "sha256:" + "0" * 64
+    image = {
+        "registry": "r.example/team/",
+        "tag": "7",
+        "digests": {"api": digest},
+        "names": {"worker": "finetuned-worker-cpu"},
+        "pullPolicy": "Always",
+    }
+    rendered = render({"models": [MODEL], "image": image})
+    assert images(rendered) == {
+        f"r.example/team/finetuned-api@{digest}",
+        "r.example/team/finetuned-worker-cpu:7",
+        "r.example/team/finetuned-inference:7",
+        "docker.io/valkey/valkey:9.0",
+    }
+    policies = {c["imagePullPolicy"] for _, pod in rendered.pods() for c in containers(pod)}
+    assert policies == {"Always"}
+
+
+@pytest.mark.parametrize("profile", [None, *PROFILES])
+def test_one_registry_and_its_secrets_for_every_image(render, profile):
+    values = {
+        "global": {"imageRegistry": "mirror.example", "imagePullSecrets": ["mirror"]},
+        "image": {"pullSecrets": ["ours", "mirror"]},
+    }
+    rendered = render({**values, **({} if profile else {"models": [IMAGED]})}, profile=profile)
+    assert all(image.startswith("mirror.example/") for image in images(rendered))
+    for _, pod in rendered.pods():
+        assert pod["imagePullSecrets"] == [{"name": "mirror"}, {"name": "ours"}]
+
+
+def test_settings_reach_every_process_as_they_were_written(render, monkeypatch):
+    settings = {
+        "MAX_FILE_BYTES": 1073741824,
+        "GPU_MEMORY_UTILIZATION": 0.85,
+        "LOG_LEVEL": "DEBUG",
+        "READY_PARTS": ["redis", "storage", "worker"],
+        "DEFAULT_KEY_LIMITS": {"requests_per_minute": 600},
+    }
+    data = render({"settings": settings, "models": [MODEL]}).settings()
+    for name, value in data.items():
+        assert isinstance(value, str)
+        monkeypatch.setenv(name, value)
+    read = Settings()
+    assert read.max_file_bytes == 1073741824
+    assert read.gpu_memory_utilization == 0.85
+    assert read.ready_parts == ("redis", "storage", "worker")
+    assert read.default_key_limits.requests_per_minute == 600
+    assert read.upstreams == {"tiny": "dns+http://ft-vllm-tiny.models.svc.cluster.local:8100"}
+    assert (read.api_host, read.worker_host, read.inference_host) == ("0.0.0.0",) * 3
+    assert read.storage_url == "file:///var/lib/finetuned-storage"
+
+
+def test_a_change_of_settings_starts_pods_anew_and_a_new_chart_does_not(render):
+    def annotations(**values):
+        pods = render({**FIXED, **values}).of_kind("Deployment").values()
+        return [p["spec"]["template"]["metadata"]["annotations"] for p in pods]
+
+    before = annotations()
+    assert before == annotations()
+    assert all(a != b for a, b in zip(before, annotations(settings={"LEASE_S": 9}), strict=True))
+    changed = annotations(engineKey={"value": "another"})
+    assert all(a != b for a, b in zip(before, changed, strict=True))
+
+
+def test_the_catalogue_is_one_that_the_service_reads(render, tmp_path):
+    models = [
+        {**MODEL, "parameters": 8190735360, "languages": ["th", "en"]},
+        {**MODEL, "id": "Org/Other.Model", "engine": {"enabled": False}},
+    ]
+    rendered = render({"models": models})
+    text = rendered.one("ConfigMap", "catalogue")["data"]["models.yaml"]
+    (tmp_path / "models.yaml").write_text(text)
+    first, second = Catalogue(tmp_path / "models.yaml").all()
+    assert (first.id, first.parameters, first.languages) == ("tiny", 8190735360, ("th", "en"))
+    assert (first.context_length, first.served, second.served) == (2048, True, False)
+    assert list(json.loads(rendered.settings()["FINETUNED_UPSTREAMS"])) == ["tiny"]
+    assert "vllm-tiny" in rendered.of_kind("Deployment")
+    assert len([n for n in rendered.of_kind("Deployment") if n.startswith("vllm")]) == 1
+
+
+def test_secrets_are_made_by_chance_and_only_in_the_secret(render):
+    one, two = (render({"models": [MODEL]}) for _ in range(2))
+    data = one.of_kind("Secret")["ft"]["data"]
+    assert set(data) == {"valkey-password", "engine-key", "admin-key"}
+    assert all(data[k] != two.of_kind("Secret")["ft"]["data"][k] for k in data)
+    plain = [b64decode(v).decode() for v in data.values()]
+    assert all(len(p) >= 43 for p in plain)
+    others = yaml.safe_dump([o for o in one.objects if o["kind"] != "Secret"])
+    assert not [p for p in plain if p in others]
+
+
+def test_secrets_of_the_operator_are_used_and_none_is_made(render):
+    values = {
+        "engineKey": {"existingSecret": "engine"},
+        "adminKey": {"existingSecret": "admin"},
+        "valkey": {"password": {"existingSecret": "store"}},
+        "models": [MODEL],
+    }
+    rendered = render(values)
+    assert not rendered.of_kind("Secret")
+    for kind, name in OURS:
+        env = env_of(rendered.container(kind, name))
+        assert env["FINETUNED_UPSTREAM_API_KEY"]["secretKeyRef"]["name"] == "engine"
+        assert env["VALKEY_PASSWORD"]["secretKeyRef"]["name"] == "store"
+    job = env_of(rendered.container("Job", "admin-key"))
+    assert job["FINETUNED_NEW_KEY"]["secretKeyRef"] == {"name": "admin", "key": "admin-key"}
+    assert set(job) == {"VALKEY_PASSWORD", "FINETUNED_REDIS_URL", "FINETUNED_NEW_KEY"}
+
+
+def test_no_admin_key(render):
+    rendered = render({"adminKey": {"enabled": False}})
+    assert "admin-key" not in rendered.of_kind("Secret")["ft"]["data"]
+    assert not rendered.of_kind("Job")
+    assert not rendered.of_kind("Pod")  # the test has no key then
+
+
+def test_storage_on_s3(render):
+    s3 = {"prefix": "/p/", "region": "eu", "endpoint": "http://s3:1", "allowHttp": True}
+    values = {
+        **S3,
+        "storage": {"type": "s3", "s3": {"bucket": "b", **s3, "existingSecret": "s"}},
+        "models": [MODEL],
+    }
+    rendered = render(values)
+    data = rendered.settings()
+    assert data["FINETUNED_STORAGE_URL"] == "s3://b/p"
+    assert (data["AWS_REGION"], data["AWS_ENDPOINT_URL"]) == ("eu", "http://s3:1")
+    assert data["AWS_ALLOW_HTTP"] == "true"
+    assert "storage" not in rendered.of_kind("PersistentVolumeClaim")
+    for kind, name in OURS:
+        assert "storage" not in {v["name"] for v in rendered.pod(kind, name)["volumes"]}
+        env = env_of(rendered.container(kind, name))
+        assert env["AWS_SECRET_ACCESS_KEY"]["secretKeyRef"] == {
+            "name": "s",
+            "key": "secret-access-key",
+        }
+
+
+def test_s3_with_keys_in_values_and_with_none(render):
+    s3 = {"bucket": "b", "accessKeyId": "id", "secretAccessKey": "key"}
+    rendered = render({**S3, "storage": {"type": "s3", "s3": s3}})
+    data = rendered.of_kind("Secret")["ft"]["data"]
+    assert b64decode(data["access-key-id"]) == b"id"
+    env = env_of(rendered.container("Deployment", "api"))
+    assert env["AWS_ACCESS_KEY_ID"]["secretKeyRef"]["name"] == "ft"
+    own = render(S3 | {"serviceAccount": {"annotations": {"role": "arn"}}})
+    assert "AWS_ACCESS_KEY_ID" not in env_of(own.container("Deployment", "api"))
+    assert own.one("ServiceAccount", "worker")["metadata"]["annotations"] == {"role": "arn"}
+
+
+def test_volumes_new_and_existing(render):
+    rendered = render(
+        {
+            "storage": {"pvc": {"storageClass": "fast", "size": "1Ti"}},
+            "modelStore": {"existingClaim": "weights"},
+        }
+    )
+    claims = rendered.of_kind("PersistentVolumeClaim")
+    assert set(claims) == {"storage"}
+    assert claims["storage"]["spec"] == {
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": "fast",
+        "resources": {"requests": {"storage": "1Ti"}},
+    }
+    assert claims["storage"]["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    volumes = {v["name"]: v for v in rendered.pod("Deployment", "api")["volumes"]}
+    assert volumes["models"]["persistentVolumeClaim"] == {"claimName": "weights"}
+    assert volumes["storage"]["persistentVolumeClaim"] == {"claimName": "ft-storage"}
+
+
+def test_an_external_redis(render):
+    values = {"networkPolicy": {"redisEgress": EGRESS}, "models": [MODEL]}
+    url = "redis+sentinel://:p@a:26379,b:26379/records/0"
+    given = render({**values, "redis": {"type": "external", "external": {"url": url}}})
+    named = render({**values, "redis": {"type": "external", "external": {"existingSecret": "r"}}})
+    assert b64decode(given.of_kind("Secret")["ft"]["data"]["redis-url"]).decode() == url
+    for rendered, source in [
+        (given, {"name": "ft", "key": "redis-url"}),
+        (named, {"name": "r", "key": "url"}),
+    ]:
+        assert not rendered.of_kind("StatefulSet")
+        assert "valkey" not in rendered.of_kind("Service")
+        for kind, name in [*OURS, ("Job", "admin-key")]:
+            env = env_of(rendered.container(kind, name))
+            assert env["FINETUNED_REDIS_URL"]["secretKeyRef"] == source
+            assert "VALKEY_PASSWORD" not in env
+
+
+def test_the_bundled_store_keeps_what_it_acknowledged(render):
+    rendered = render({"valkey": {"appendfsync": "everysec"}})
+    config = rendered.one("ConfigMap", "valkey")["data"]["valkey.conf"]
+    assert "appendonly yes" in config
+    assert "appendfsync everysec" in config
+    assert "maxmemory-policy noeviction" in config
+    url = env_of(rendered.container("Deployment", "api"))["FINETUNED_REDIS_URL"]
+    assert url == "redis://:$(VALKEY_PASSWORD)@ft-valkey.models.svc.cluster.local:6379/0"
+    claim = rendered.one("StatefulSet", "valkey")["spec"]["volumeClaimTemplates"][0]
+    assert claim["spec"]["resources"]["requests"]["storage"] == "20Gi"
+
+
+def test_models_out_of_images(render):
+    values = {"models": [IMAGED], "modelStore": {"type": "emptyDir", "size": "9Gi"}}
+    rendered = render(values)
+    assert "models" not in rendered.of_kind("PersistentVolumeClaim")
+    for kind, name in OURS:
+        pod = rendered.pod(kind, name)
+        (copy,) = pod["initContainers"]
+        assert copy["image"] == "r.example/m:1"
+        assert copy["args"][-2:] == ["/model", "/models/tiny"]
+        # The api reads a model's configuration and needs no weights.
+        assert ("*.json" in copy["args"][0]) is (name == "api")
+        volumes = {v["name"]: v for v in pod["volumes"]}
+        assert volumes["models"] == {"name": "models", "emptyDir": {"sizeLimit": "9Gi"}}
+    # On one volume, workers and engines bring the models for all.
+    shared = render({"models": [IMAGED]})
+    assert "initContainers" not in shared.pod("Deployment", "api")
+    assert "initContainers" in shared.pod("Deployment", "worker-cpu")

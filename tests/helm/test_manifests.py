@@ -1,0 +1,152 @@
+"""Every object that any profile renders is one that its API takes.
+
+Kubernetes' own objects against the schemas of the supported versions, strictly; those of the
+Prometheus operator and KEDA against models made from their definitions; HTTPRoute against
+Gateway API's, where node is.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from cloudcoil.models.keda.v1alpha1 import ScaledObject
+from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor
+from kubernetes_validate.utils import all_versions
+
+from tests.helm.support import CHART, MODEL, PROFILES, ROOT
+
+CUSTOM = {
+    "ServiceMonitor": ServiceMonitor,
+    "PrometheusRule": PrometheusRule,
+    "ScaledObject": ScaledObject,
+}
+CHECKED_ELSEWHERE = {*CUSTOM, "HTTPRoute"}
+KEDA = {"enabled": True, "maxReplicas": 2}
+EVERYTHING: dict[str, Any] = {
+    "models": [{**MODEL, "image": {"repository": "m", "tag": "1"}, "engine": {"keda": KEDA}}],
+    "worker": {"gpuPools": [{"name": "a", "gpu": {"count": 2, "product": "L4"}, "keda": KEDA}]},
+    "api": {"autoscaling": {"enabled": True}},
+    "ingress": {"enabled": True, "hosts": ["a.example"], "tls": [{"secretName": "t"}]},
+    "httpRoute": {"enabled": True, "parentRefs": [{"name": "g"}], "timeouts": {"request": "0s"}},
+    "priorityClasses": {"create": True},
+    "monitoring": {
+        "serviceMonitor": {"enabled": True},
+        "prometheusRule": {"enabled": True},
+        "dashboards": {"enabled": True},
+    },
+    "keda": {"prometheus": "http://prometheus:9090"},
+}
+GATEWAY_PACKAGE = "@kubernetes-models/gateway-api@2.0.0"
+
+
+def versions() -> list[str]:
+    """Those that the chart says it runs on and the package has."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
+    lowest = chart["kubeVersion"].removeprefix(">=").removesuffix("-0")
+    minor = int(lowest.split(".")[1])
+    return [v for v in all_versions() if int(v.split(".")[1]) >= minor]
+
+
+def objects(render, profile: str | None, **options: str) -> list[dict[str, Any]]:
+    rendered = render(EVERYTHING if profile is None else {}, profile=profile, **options)
+    return rendered.objects
+
+
+def test_several_versions_are_checked():
+    assert len(versions()) >= 5
+    assert versions()[0].startswith("1.32")
+
+
+# Each version takes all that can be rendered; the newest takes each profile.
+@pytest.mark.parametrize(
+    ("profile", "version"),
+    [*((None, v) for v in versions()), *((p, versions()[-1]) for p in PROFILES)],
+)
+def test_kubernetes_takes_it(render, profile, version):
+    checked = 0
+    for o in objects(render, profile, kube_version=version):
+        if o["kind"] not in CHECKED_ELSEWHERE:
+            kubernetes_validate.validate(o, version, strict=True)
+            checked += 1
+    assert checked > 20
+
+
+def test_an_older_cluster_is_refused(helm):
+    with pytest.raises(Exception, match=r"incompatible with Kubernetes v1\.31"):
+        helm.template(kube_version="1.31.0")
+
+
+@pytest.mark.parametrize("profile", [None, "s3-ha-values.yaml"])
+def test_operators_take_theirs(render, profile):
+    found = [o for o in objects(render, profile) if o["kind"] in CUSTOM]
+    assert {o["kind"] for o in found} == set(CUSTOM)
+    for o in found:
+        read = CUSTOM[o["kind"]].model_validate(o)
+        # A name that the API does not know would be missing from what was read.
+        kept = read.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        assert missing(o["spec"], kept["spec"]) == []
+
+
+def missing(given: Any, kept: Any, path: str = "spec") -> list[str]:
+    """The paths of `given` that `kept` lacks."""
+    if isinstance(given, dict) and isinstance(kept, dict):
+        return [
+            lost
+            for key, value in given.items()
+            for lost in (
+                missing(value, kept[key], f"{path}.{key}") if key in kept else [f"{path}.{key}"]
+            )
+        ]
+    if isinstance(given, list) and isinstance(kept, list):
+        return [
+            lost
+            for i, (one, other) in enumerate(zip(given, kept, strict=True))
+            for lost in missing(one, other, f"{path}[{i}]")
+        ]
+    return []
+
+
+def test_names_that_an_operator_does_not_know_are_found(render):
+    (scaled, *_) = [o for o in objects(render, None) if o["kind"] == "ScaledObject"]
+    scaled["spec"]["minReplicas"] = 1
+    read = ScaledObject.model_validate(scaled)
+    kept = read.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    assert missing(scaled["spec"], kept["spec"]) == ["spec.minReplicas"]
+
+
+def test_gateway_api_takes_the_route(render):
+    if not (shutil.which("npm") and shutil.which("node")):
+        pytest.skip("node and npm are not installed; Gateway API's schemas are on npm")
+    place = ROOT / ".cache" / "gateway-api"
+    place.mkdir(parents=True, exist_ok=True)
+    schema = place / "node_modules/@kubernetes-models/gateway-api/_schemas"
+    if not schema.exists():
+        quiet = ["--silent", "--no-save", "--ignore-scripts", "--legacy-peer-deps"]
+        command = ["npm", "install", *quiet, GATEWAY_PACKAGE]
+        subprocess.run(command, cwd=place, check=True, timeout=120)
+    script = """
+      const api = "@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1/HTTPRoute";
+      const {HTTPRoute} = await import(api);
+      const route = JSON.parse(process.argv[1]);
+      new HTTPRoute(route).validate();
+      route.spec.rules[0].backendRefs[0].port = "none";
+      try { new HTTPRoute(route).validate() } catch { process.exit(0) }
+      process.exit(3);
+    """
+    for profile in (None, "s3-ha-values.yaml"):
+        (route,) = [o for o in objects(render, profile) if o["kind"] == "HTTPRoute"]
+        done = subprocess.run(
+            ["node", "--input-type=module", "-e", script, json.dumps(route)],
+            cwd=place,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr

@@ -1,0 +1,243 @@
+"""How traffic comes in, where pods may go, what is measured and scaled by it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from tests.helm.support import CHART, MODEL, PROFILES
+
+PROMETHEUS = {"prometheus": "http://prometheus:9090"}
+MODELS = {"models": [MODEL]}
+
+
+def selected(rendered, policy) -> set[str]:
+    """The workloads whose pods a policy selects."""
+    wanted = policy["spec"]["podSelector"]["matchLabels"].items()
+    found = set()
+    for o in rendered.objects:
+        pod = o if o["kind"] == "Pod" else o.get("spec", {}).get("template", {})
+        if o["kind"] in {"Deployment", "StatefulSet", "Job", "Pod"} and (
+            wanted <= pod["metadata"]["labels"].items()
+        ):
+            found.add(o["metadata"]["name"].removeprefix("ft-"))
+    return found
+
+
+def peers(rules: list, side: str) -> set[str]:
+    """The components that rules let through; `*` for everyone."""
+    found = set()
+    for rule in rules:
+        for peer in rule.get(side, [{}]):
+            labels = peer.get("podSelector", {}).get("matchLabels", {})
+            found.add(labels.get("app.kubernetes.io/component", json.dumps(peer) if peer else "*"))
+    return found
+
+
+@pytest.mark.parametrize("profile", [None, *PROFILES])
+def test_all_traffic_of_all_pods_is_denied_first(render, profile):
+    rendered = render({} if profile else MODELS, profile=profile)
+    deny = rendered.one("NetworkPolicy", "deny")
+    assert len(selected(rendered, deny)) == len(list(rendered.pods()))
+    assert deny["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert "ingress" not in deny["spec"]
+    assert "egress" not in deny["spec"]
+
+
+def test_who_may_speak_to_whom(render):
+    rendered = render(MODELS)
+    allowed = {}
+    for name, policy in rendered.of_kind("NetworkPolicy").items():
+        assert selected(rendered, policy)
+        spec = policy["spec"]
+        allowed[name] = (
+            peers(spec.get("ingress", []), "from"),
+            peers(spec.get("egress", []), "to"),
+        )
+    dns = json.dumps(
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
+    )
+    assert allowed == {
+        "deny": (set(), set()),
+        "api": ({"*"}, {dns, "valkey", "inference"}),
+        "worker": (set(), {dns, "valkey", "inference"}),
+        "inference": ({"api", "worker"}, {dns, "valkey"}),
+        "valkey": ({"api", "worker", "inference", "admin-key"}, set()),
+        "admin-key": (set(), {dns, "valkey"}),
+        "test": (set(), {dns, "api"}),
+    }
+
+
+def test_policies_name_the_ports_that_containers_open(render):
+    rendered = render({**MODELS, "inference": {"port": 9000}})
+    for name, port in [("api", 8000), ("inference", 9000), ("valkey", 6379)]:
+        (rule,) = rendered.one("NetworkPolicy", name)["spec"]["ingress"]
+        assert [p["port"] for p in rule["ports"]] == [port]
+        kinds = {"api": ("Deployment", "api"), "valkey": ("StatefulSet", "valkey")}
+        container = rendered.container(*kinds.get(name, ("Deployment", "vllm-tiny")))
+        assert container["ports"][0]["containerPort"] == port
+
+
+def test_policies_of_the_operator(render):
+    gateway = [{"namespaceSelector": {"matchLabels": {"name": "gateway"}}}]
+    dns = {"to": [{"ipBlock": {"cidr": "169.254.20.10/32"}}], "ports": [5353]}
+    policy = {"apiFrom": gateway, "dns": dns}
+    rendered = render({**MODELS, "networkPolicy": policy})
+    (rule,) = rendered.one("NetworkPolicy", "api")["spec"]["ingress"]
+    assert rule["from"][0] == gateway[0]
+    assert peers([rule], "from") == {json.dumps(gateway[0]), "test"}
+    egress = rendered.one("NetworkPolicy", "worker")["spec"]["egress"]
+    assert egress[0]["to"] == dns["to"]
+    assert {p["port"] for p in egress[0]["ports"]} == {5353}
+    assert not render({"networkPolicy": {"enabled": False}}).of_kind("NetworkPolicy")
+
+
+def test_storage_and_redis_outside_are_reached_by_who_needs_them(render):
+    s3, redis = ({"to": [{"ipBlock": {"cidr": cidr}}]} for cidr in ("10.1.0.0/16", "10.2.0.0/16"))
+    values = {
+        **MODELS,
+        "storage": {"type": "s3", "s3": {"bucket": "b"}},
+        "redis": {"type": "external", "external": {"url": "redis://r"}},
+        "networkPolicy": {"storageEgress": [s3], "redisEgress": [redis]},
+    }
+    policies = render(values).of_kind("NetworkPolicy")
+    assert "valkey" not in policies
+    for name in ("api", "worker", "inference"):
+        assert s3 in policies[name]["spec"]["egress"]
+        assert redis in policies[name]["spec"]["egress"]
+    assert redis in policies["admin-key"]["spec"]["egress"]
+    assert s3 not in policies["admin-key"]["spec"]["egress"]
+
+
+def test_ingress(render):
+    ingress = {
+        "enabled": True,
+        "className": "nginx",
+        "hosts": ["a.example", "b.example"],
+        "annotations": {"note": "1"},
+        "tls": [{"hosts": ["a.example"], "secretName": "t"}],
+    }
+    found = render({"ingress": ingress}).one("Ingress", "api")
+    assert found["metadata"]["annotations"] == {"note": "1"}
+    spec = found["spec"]
+    assert (spec["ingressClassName"], spec["tls"]) == ("nginx", ingress["tls"])
+    assert [rule["host"] for rule in spec["rules"]] == ["a.example", "b.example"]
+    paths = spec["rules"][0]["http"]["paths"]
+    # Metrics tell projects' names: they stay inside.
+    assert [p["path"] for p in paths] == ["/v1", "/openapi.json"]
+    assert paths[0]["backend"]["service"] == {"name": "ft-api", "port": {"name": "http"}}
+    (any_host,) = render({"ingress": {"enabled": True}}).one("Ingress", "api")["spec"]["rules"]
+    assert "host" not in any_host
+    assert not render().of_kind("Ingress")
+
+
+def test_http_route(render):
+    route = {
+        "enabled": True,
+        "parentRefs": [{"name": "g"}],
+        "hostnames": ["a.example"],
+        "timeouts": {"request": "0s"},
+        "paths": ["/v1"],
+    }
+    spec = render({"httpRoute": route, "api": {"service": {"port": 81}}}).one("HTTPRoute", "api")[
+        "spec"
+    ]
+    assert (spec["parentRefs"], spec["hostnames"]) == ([{"name": "g"}], ["a.example"])
+    (rule,) = spec["rules"]
+    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/v1"}}]
+    assert rule["timeouts"] == {"request": "0s"}
+    assert rule["backendRefs"] == [{"name": "ft-api", "port": 81}]
+    assert not render().of_kind("HTTPRoute")
+
+
+def test_every_component_is_scraped(render):
+    monitor = {"enabled": True, "labels": {"release": "prom"}, "interval": "10s"}
+    rendered = render({**MODELS, "monitoring": {"serviceMonitor": monitor}})
+    found = rendered.of_kind("ServiceMonitor")
+    services = rendered.of_kind("Service").values()
+    assert set(found) == {"api", "worker", "inference"}
+    for name, scrape in found.items():
+        assert scrape["metadata"]["labels"]["release"] == "prom"
+        wanted = scrape["spec"]["selector"]["matchLabels"].items()
+        hit = [s for s in services if wanted <= s["metadata"]["labels"].items()]
+        assert hit
+        (endpoint,) = scrape["spec"]["endpoints"]
+        assert (endpoint["path"], endpoint["interval"]) == ("/metrics", "10s")
+        for service in hit:
+            assert endpoint["port"] in {p["name"] for p in service["spec"]["ports"]}
+        allowed = peers(rendered.one("NetworkPolicy", name)["spec"]["ingress"], "from")
+        assert any("monitoring" in peer for peer in allowed)
+    assert not render().of_kind("ServiceMonitor")
+
+
+def test_alerts_and_dashboards_are_the_files(render):
+    monitoring = {
+        "prometheusRule": {"enabled": True, "labels": {"release": "prom"}},
+        "dashboards": {"enabled": True, "annotations": {"folder": "finetuned"}},
+    }
+    rendered = render({"monitoring": monitoring})
+    rule = rendered.one("PrometheusRule", "alerts")
+    assert rule["spec"] == yaml.safe_load((CHART / "files" / "alerts.yaml").read_text("utf-8"))
+    assert rule["metadata"]["labels"]["release"] == "prom"
+    files = sorted((CHART / "files" / "dashboards").glob("*.json"))
+    assert files
+    for file in files:
+        config = rendered.one("ConfigMap", f"dashboard-{file.stem}")
+        assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert config["metadata"]["annotations"] == {"folder": "finetuned"}
+        assert json.loads(config["data"][file.name]) == json.loads(file.read_text("utf-8"))
+    assert not [n for n in render().of_kind("ConfigMap") if n.startswith("dashboard")]
+
+
+def test_keda_scales_workers_from_and_to_none(render):
+    keda = {"enabled": True, "maxReplicas": 4, "cooldownSeconds": 60}
+    pools = [{"name": "l4", "keda": keda}, {"name": "fixed"}]
+    values = {"keda": {**PROMETHEUS, "authenticationRef": "auth"}, "worker": {"gpuPools": pools}}
+    rendered = render(values)
+    assert set(rendered.of_kind("ScaledObject")) == {"worker-l4"}
+    spec = rendered.one("ScaledObject", "worker-l4")["spec"]
+    assert spec["scaleTargetRef"]["name"] == "ft-worker-l4"
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (0, 4)
+    assert spec["cooldownPeriod"] == 60
+    (trigger,) = spec["triggers"]
+    assert trigger["authenticationRef"] == {"name": "auth"}
+    assert trigger["metadata"]["threshold"] == "1"
+    # Running jobs count: else a worker would be taken away as soon as it took the last job.
+    assert trigger["metadata"]["query"] == (
+        'sum(max by (status) (finetuned_jobs_unfinished{namespace="models",'
+        'status=~"queued|running"}))'
+    )
+    assert "replicas" not in rendered.one("Deployment", "worker-l4")["spec"]
+    assert rendered.one("Deployment", "worker-fixed")["spec"]["replicas"] == 1
+
+
+def test_keda_scales_engines_by_waiting_requests(render):
+    keda = {"enabled": True, "minReplicas": 2, "maxReplicas": 6, "waitingRequests": 9}
+    model = {**MODEL, "id": "Org/tiny", "engine": {"keda": keda}}
+    rendered = render({"keda": PROMETHEUS, "models": [model]})
+    ((name, scaled),) = rendered.of_kind("ScaledObject").items()
+    spec = scaled["spec"]
+    assert name in rendered.of_kind("Deployment")
+    assert spec["scaleTargetRef"]["name"] == f"ft-{name}"
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (2, 6)
+    metadata = spec["triggers"][0]["metadata"]
+    assert metadata["serverAddress"] == "http://prometheus:9090"
+    assert metadata["threshold"] == "9"
+    assert metadata["query"] == (
+        'sum(vllm:num_requests_waiting{namespace="models",model_name="Org/tiny"})'
+    )
+    assert "replicas" not in rendered.one("Deployment", name)["spec"]
+
+
+def test_the_test_pod(render):
+    rendered = render({**MODELS, "test": {"fineTune": True, "timeoutSeconds": 99}})
+    pod = rendered.one("Pod", "test")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert pod["spec"]["activeDeadlineSeconds"] == 99
+    env = {e["name"]: e.get("value") for e in pod["spec"]["containers"][0]["env"]}
+    assert (env["TEST_MODEL"], env["TEST_FINE_TUNE"]) == ("tiny", "true")
+    other = render({**MODELS, "test": {"model": "other"}}).container("Pod", "test")
+    assert {"name": "TEST_MODEL", "value": "other"} in other["env"]
+    assert not render({"test": {"enabled": False}}).of_kind("Pod")

@@ -1,0 +1,263 @@
+"""Values of api, workers and engines."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.config import Settings
+from tests.helm.support import MODEL, PROFILES, containers, env_of
+
+SCHEDULING = {
+    "nodeSelector": {"zone": "a"},
+    "tolerations": [{"key": "k", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {}},
+    "priorityClassName": "urgent",
+    "podAnnotations": {"note": "x"},
+    "resources": {"requests": {"cpu": "3"}, "limits": {"memory": "5Gi"}},
+}
+SPREAD = [{"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "name"),
+    [
+        ("api", "Deployment", "api"),
+        ("worker.cpu", "Deployment", "worker-cpu"),
+        ("inference", "Deployment", "vllm-tiny"),
+        ("valkey", "StatefulSet", "valkey"),
+    ],
+)
+def test_where_and_with_what_pods_run(render, path, kind, name):
+    values: dict = SCHEDULING
+    for key in reversed(path.split(".")):
+        values = {key: values}
+    rendered = render({"models": [{**MODEL, "engine": {"gpu": {"count": 0}}}], **values})
+    pod = rendered.pod(kind, name)
+    for key in ("nodeSelector", "tolerations", "affinity", "priorityClassName"):
+        assert pod[key] == SCHEDULING[key]
+    template = rendered.one(kind, name)["spec"]["template"]
+    assert template["metadata"]["annotations"]["note"] == "x"
+    resources = pod["containers"][0]["resources"]
+    assert resources["requests"]["cpu"] == "3"
+    assert resources["limits"] == {"memory": "5Gi"}
+
+
+def test_the_api_scales_by_cpu_or_has_its_replicas(render):
+    fixed = render({"api": {"replicas": 3}})
+    assert fixed.one("Deployment", "api")["spec"]["replicas"] == 3
+    assert not fixed.of_kind("HorizontalPodAutoscaler")
+    scaling = {"enabled": True, "minReplicas": 4, "maxReplicas": 9, "targetCPU": 50}
+    scaled = render({"api": {"autoscaling": scaling}})
+    assert "replicas" not in scaled.one("Deployment", "api")["spec"]
+    spec = scaled.one("HorizontalPodAutoscaler", "api")["spec"]
+    assert (spec["minReplicas"], spec["maxReplicas"]) == (4, 9)
+    assert spec["scaleTargetRef"]["name"] == "ft-api"
+    assert spec["metrics"][0]["resource"]["target"]["averageUtilization"] == 50
+
+
+def test_the_service_of_the_api(render):
+    service = {"type": "LoadBalancer", "port": 8080, "annotations": {"lb": "internal"}}
+    rendered = render({"api": {"service": service, "env": {"FINETUNED_LOG_LEVEL": "DEBUG"}}})
+    spec = rendered.one("Service", "api")
+    assert spec["spec"]["type"] == "LoadBalancer"
+    assert spec["spec"]["ports"][0]["port"] == 8080
+    assert spec["metadata"]["annotations"] == {"lb": "internal"}
+    assert env_of(rendered.container("Deployment", "api"))["FINETUNED_LOG_LEVEL"] == "DEBUG"
+    test = env_of(rendered.container("Pod", "test"))
+    assert test["FINETUNED_URL"] == "http://ft-api.models.svc.cluster.local:8080"
+
+
+def test_spread_over_nodes(render):
+    values = {"models": [MODEL], "api": {}, "inference": {}}
+    rendered = render(values)
+    for name in ("api", "vllm-tiny"):
+        (spread,) = rendered.pod("Deployment", name)["topologySpreadConstraints"]
+        labels = rendered.one("Deployment", name)["spec"]["template"]["metadata"]["labels"]
+        assert spread["labelSelector"]["matchLabels"].items() <= labels.items()
+        assert spread["topologyKey"] == "kubernetes.io/hostname"
+    given = {"topologySpreadConstraints": SPREAD}
+    rendered = render({"models": [MODEL], "api": given, "inference": given})
+    for name in ("api", "vllm-tiny"):
+        assert rendered.pod("Deployment", name)["topologySpreadConstraints"] == SPREAD
+
+
+def test_pools_of_workers(render):
+    pools = [
+        {"name": "l4", "replicas": 3, "gpu": {"count": 1, "product": "NVIDIA-L4"}},
+        {
+            "name": "big",
+            "gpu": {"resource": "amd.com/gpu", "count": 4},
+            "queues": ["cpu", "gpu"],
+            "env": {"FINETUNED_TRAINER_SHARDING": "fsdp"},
+            "nodeSelector": {"pool": "big"},
+            "runtimeClassName": "nvidia",
+        },
+        {"name": "slow", "gpu": {"count": 0}},
+    ]
+    rendered = render({"worker": {"gpuPools": pools, "cpu": {"replicas": 2}}})
+    workers = {n: d for n, d in rendered.of_kind("Deployment").items() if n.startswith("worker")}
+    assert set(workers) == {"worker-cpu", "worker-l4", "worker-big", "worker-slow"}
+    replicas = {name: d["spec"]["replicas"] for name, d in workers.items()}
+    assert replicas == {"worker-cpu": 2, "worker-l4": 3, "worker-big": 1, "worker-slow": 1}
+
+    def args(name):
+        return rendered.container("Deployment", name)["args"]
+
+    assert args("worker-cpu") == ["worker", "--queues", "cpu"]
+    assert args("worker-l4") == ["worker", "--queues", "gpu"]
+    assert args("worker-big") == ["worker", "--queues", "cpu,gpu"]
+    limits = rendered.container("Deployment", "worker-l4")["resources"]["limits"]
+    assert limits == {"nvidia.com/gpu": 1}
+    assert "resources" not in rendered.container("Deployment", "worker-slow")
+    l4, big = (rendered.pod("Deployment", f"worker-{n}") for n in ("l4", "big"))
+    assert l4["nodeSelector"] == {"nvidia.com/gpu.product": "NVIDIA-L4"}
+    assert big["nodeSelector"] == {"pool": "big"}
+    assert big["runtimeClassName"] == "nvidia"
+    env = env_of(big["containers"][0])
+    assert (env["FINETUNED_TRAINER_GPUS"], env["FINETUNED_TRAINER_SHARDING"]) == ("4", "fsdp")
+    assert "FINETUNED_TRAINER_GPUS" not in env_of(l4["containers"][0])
+
+
+def test_a_training_has_time_to_keep_a_checkpoint(render):
+    rendered = render({"worker": {"stopGraceSeconds": 300}})
+    assert rendered.settings()["FINETUNED_STOP_GRACE_S"] == "300"
+    for name in ("worker-cpu", "worker-gpu"):
+        # The worker waits twice its grace: for the trainer, and for the upload.
+        assert rendered.pod("Deployment", name)["terminationGracePeriodSeconds"] > 600
+    assert render().settings()["FINETUNED_STOP_GRACE_S"] == "120"
+
+
+def test_scratch_and_shared_memory(render):
+    worker = {"scratch": {"size": "7Gi", "storageClass": "nvme"}, "sharedMemory": "3Gi"}
+    inference = {"cache": {"size": "9Gi"}, "sharedMemory": "2Gi"}
+    rendered = render({"models": [MODEL], "worker": worker, "inference": inference})
+    trainer = {v["name"]: v for v in rendered.pod("Deployment", "worker-gpu")["volumes"]}
+    claim = trainer["data"]["ephemeral"]["volumeClaimTemplate"]["spec"]
+    assert claim["storageClassName"] == "nvme"
+    assert claim["resources"]["requests"]["storage"] == "7Gi"
+    assert trainer["shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "3Gi"}
+    engine = {v["name"]: v for v in rendered.pod("Deployment", "vllm-tiny")["volumes"]}
+    assert engine["data"]["emptyDir"] == {"sizeLimit": "9Gi"}
+    assert engine["shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "2Gi"}
+
+
+def test_an_engine_is_what_its_model_says_before_what_all_say(render):
+    engine = {
+        "replicas": 3,
+        "gpu": {"count": 2, "product": "NVIDIA-H100"},
+        "args": ["--max-num-seqs=7"],
+        "env": {"FINETUNED_MAX_LORAS": 5, "A": "own"},
+        "resources": {"limits": {"memory": "9Gi"}},
+        "tolerations": [{"key": "own"}],
+    }
+    all_engines = {
+        "env": {"A": "all", "B": "all"},
+        "tolerations": [{"key": "all"}],
+        "nodeSelector": {"all": "yes"},
+        "port": 9000,
+    }
+    other = {**MODEL, "id": "other"}
+    rendered = render({"models": [{**MODEL, "engine": engine}, other], "inference": all_engines})
+    tiny = rendered.pod("Deployment", "vllm-tiny")
+    container = tiny["containers"][0]
+    assert rendered.one("Deployment", "vllm-tiny")["spec"]["replicas"] == 3
+    assert container["args"] == [
+        "inference",
+        "tiny",
+        "--tensor-parallel-size=2",
+        "--max-num-seqs=7",
+    ]
+    env = env_of(container)
+    assert (env["A"], env["B"], env["FINETUNED_MAX_LORAS"]) == ("own", "all", "5")
+    assert container["resources"] == {"limits": {"memory": "9Gi", "nvidia.com/gpu": 2}}
+    assert tiny["tolerations"] == [{"key": "own"}]
+    assert tiny["nodeSelector"] == {"all": "yes", "nvidia.com/gpu.product": "NVIDIA-H100"}
+    default = rendered.pod("Deployment", "vllm-other")
+    assert default["tolerations"] == [{"key": "all"}]
+    assert default["containers"][0]["args"] == ["inference", "other"]
+    assert default["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
+    service = rendered.one("Service", "vllm-tiny")["spec"]
+    assert service["clusterIP"] == "None"
+    assert service["ports"][0]["port"] == 9000
+
+
+def test_probes_of_engines(render):
+    model = {"models": [MODEL], "inference": {"startupMinutes": 45}}
+    container = render(model).container("Deployment", "vllm-tiny")
+    startup = container["startupProbe"]
+    assert startup["failureThreshold"] * startup["periodSeconds"] == 45 * 60
+    assert container["livenessProbe"]["httpGet"]["path"] == "/health"
+    # An engine that sleeps answers 503 to /health; it must neither die nor leave DNS.
+    sleeping = render({**model, "gpuSharing": "time-slice"})
+    container = sleeping.container("Deployment", "vllm-tiny")
+    assert "tcpSocket" in container["livenessProbe"]
+    assert "tcpSocket" in container["readinessProbe"]
+    assert sleeping.settings()["FINETUNED_GPU_SHARING"] == "time-slice"
+
+
+def test_an_engine_drains_before_it_ends(render):
+    pod = render({"models": [MODEL], "inference": {"drainSeconds": 50}}).pod(
+        "Deployment", "vllm-tiny"
+    )
+    assert pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "50"]
+    assert pod["terminationGracePeriodSeconds"] > 50
+    # It is gone from DNS before: the api looks names up every so often.
+    assert Settings().upstream_dns_every_s < 50
+
+
+def test_priority_classes(render):
+    rendered = render({"models": [MODEL], "priorityClasses": {"create": True, "value": 500}})
+    classes = {n: c["value"] for n, c in rendered.of_kind("PriorityClass").items()}
+    assert classes == {"serving": 500, "training": 499}
+    for kind, name, kind_of in [
+        ("Deployment", "api", "serving"),
+        ("Deployment", "vllm-tiny", "serving"),
+        ("StatefulSet", "valkey", "serving"),
+        ("Deployment", "worker-gpu", "training"),
+    ]:
+        assert rendered.pod(kind, name)["priorityClassName"] == f"ft-{kind_of}"
+
+
+@pytest.mark.parametrize("profile", [None, *PROFILES])
+def test_every_workload_has_budget_account_and_labels(render, profile):
+    rendered = render({} if profile else {"models": [MODEL]}, profile=profile)
+    budgets = rendered.of_kind("PodDisruptionBudget")
+    for kind in ("Deployment", "StatefulSet"):
+        for name, workload in rendered.of_kind(kind).items():
+            selector = workload["spec"]["selector"]
+            assert budgets[name]["spec"]["selector"] == selector
+            assert budgets[name]["spec"]["maxUnavailable"] == 1
+    accounts = {f"ft-{name}" for name in rendered.of_kind("ServiceAccount")}
+    assert {pod["serviceAccountName"] for _, pod in rendered.pods()} <= accounts
+
+
+def test_one_account_of_the_operator(render):
+    rendered = render({"serviceAccount": {"create": False, "name": "mine"}, "models": [MODEL]})
+    assert not rendered.of_kind("ServiceAccount")
+    assert {pod["serviceAccountName"] for _, pod in rendered.pods()} == {"mine"}
+
+
+@pytest.mark.parametrize("profile", [None, *PROFILES])
+def test_every_pod_is_restricted(render, profile):
+    rendered = render({} if profile else {"models": [MODEL]}, profile=profile)
+    for _name, pod in rendered.pods():
+        assert pod["automountServiceAccountToken"] is False
+        # A Service named finetuned-api would set FINETUNED_API_PORT=tcp://… in every pod.
+        assert pod["enableServiceLinks"] is False
+        security = pod["securityContext"]
+        assert security["runAsNonRoot"] is True
+        assert security["runAsUser"] == security["fsGroup"] == 10001
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+        allowed = {"configMap", "emptyDir", "persistentVolumeClaim", "ephemeral"}
+        for volume in pod.get("volumes", []):
+            assert set(volume) - {"name"} <= allowed
+        for container in containers(pod):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "runAsNonRoot": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            for port in container.get("ports", []):
+                assert "hostPort" not in port
