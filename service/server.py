@@ -6,11 +6,16 @@ import gc
 import resource
 
 import uvicorn
+from starlette.types import ASGIApp
 
+from service import __version__
 from service.app import create_app
 from service.config import Settings
-from service.core import logs
+from service.core import logs, tracing
 from service.core.joined_writes import Protocol
+from service.core.storage_check import require_storage
+from service.core.traced import Traced
+from service.inference.gateway import PATHS
 
 _KEEP_ALIVE_S = 75
 _GRACE_S = 30
@@ -21,7 +26,11 @@ def main() -> None:
     """Serve the api until it is told to stop."""
     settings = Settings()
     logs.configure("api", settings.log_level)
-    app = create_app(settings)
+    require_storage(settings.storage_url)
+    tracing.start("api", __version__)
+    app: ASGIApp = create_app(settings)
+    if tracing.is_on():  # where it is not, requests pass nothing of it
+        app = Traced(app, routes=PATHS)
     _spare_the_collector()
     _allow_many_connections()
     uvicorn.run(

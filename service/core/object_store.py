@@ -22,7 +22,8 @@ _PARTS_AT_ONCE = 4  # each is in memory
 # About 3 s. obstore's own 3 minutes would hang a request; a worker tries again for longer.
 _RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=10)}
 _STATUS = re.compile(r"status code: (?P<status>401|403)\b")
-_CODE = re.compile(r"<Code>(?P<code>\w{1,64})</Code>")
+# In an answer's body, or of one key of several that were to be deleted.
+_CODE = re.compile(r"""(?:<Code>|\bcode: ")(?P<code>\w{1,64})(?:</Code>|")""")
 _CHECK_KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 _REMEDIES = {
     "SignatureDoesNotMatch": "the secret is wrong: check AWS_SECRET_ACCESS_KEY and AWS_REGION",

@@ -188,6 +188,22 @@ async def test_wrong_settings_are_told_with_what_mends_them(s3, monkeypatch):
         await Storage.from_url(URL).check()
 
 
+async def test_an_engine_needs_a_key_that_reads_and_no_more(
+    storage, s3, folder, tmp_path, monkeypatch
+):
+    written = await storage.put_folder("adapter", folder)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.reader)
+    reader = Storage.from_url(URL)
+    assert await reader.get_folder("adapter", tmp_path / "back") == written
+    for ask in (
+        reader.put_bytes("x", b"1"),
+        reader.delete("adapter/a.bin"),
+        reader.keys("adapter"),
+    ):
+        with pytest.raises(StorageRefused, match=r"AccessDenied.*may not do this"):
+            await ask
+
+
 @pytest.mark.parametrize("command", ["api", "worker"])
 def test_a_process_with_a_wrong_secret_ends_and_says_why(s3, redis_url, command):
     env = {

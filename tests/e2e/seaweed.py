@@ -44,6 +44,8 @@ class Seaweed:
 
     folder: Path
     access_key: str = "finetuned-tests"
+    reader: str = "finetuned-engine"
+    """A key that may read and no more, with the same secret."""
     secret: str = "a-secret-of-the-tests"
     ports: dict[str, int] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
@@ -92,13 +94,12 @@ class Seaweed:
         """Start it, or start it again, and wait until it takes and gives an object."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.ports = self.ports or dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
-        identity = {
-            "name": "tests",
-            "credentials": [{"accessKey": self.access_key, "secretKey": self.secret}],
-            "actions": ["Admin", "Read", "List", "Tagging", "Write"],
-        }
+        identities = [
+            _identity(self.access_key, self.secret, ["Admin", "Read", "List", "Write"]),
+            _identity(self.reader, self.secret, ["Read"]),
+        ]
         config = self.folder / "s3.json"
-        config.write_text(json.dumps({"identities": [identity]}), "utf-8")
+        config.write_text(json.dumps({"identities": identities}), "utf-8")
         argv = [
             *(weed(), "-logtostderr", "server", f"-dir={self.folder}", "-ip=127.0.0.1"),
             *("-filer", "-s3", f"-s3.config={config}", "-s3.iam=false", "-s3.port.iceberg=0"),
@@ -156,6 +157,11 @@ class Seaweed:
         asked = urllib.request.Request(url, method=method, headers={"accept": "application/json"})
         with urllib.request.urlopen(asked, timeout=5) as answer:
             return answer.read()
+
+
+def _identity(key: str, secret: str, actions: list[str]) -> dict[str, object]:
+    credentials = [{"accessKey": key, "secretKey": secret}]
+    return {"name": key, "credentials": credentials, "actions": actions}
 
 
 def _free_ports(count: int) -> list[int]:
