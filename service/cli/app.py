@@ -185,6 +185,18 @@ def models_add(
 
 
 @app.command()
+def rebuild(data_dir: DataDir = None) -> None:
+    """Make lost records of files and models anew from storage; what is known stays."""
+    from service.cli import chores
+    from service.core.storage import StorageError
+
+    try:
+        typer.echo(asyncio.run(chores.rebuild(data_dir)))
+    except (*chores.CHORE_ERRORS, StorageError) as e:
+        _fail(str(e))
+
+
+@app.command()
 def openapi(
     output: Annotated[Path | None, typer.Option(help="File to write; else stdout.")] = None,
 ) -> None:
@@ -197,6 +209,19 @@ def openapi(
         sys.stdout.write(text)
     else:
         output.write_text(text, encoding="utf-8")
+
+
+@app.command()
+def metrics(
+    output: Annotated[Path | None, typer.Option(help="File to write; else stdout.")] = None,
+) -> None:
+    """Write the page of all Prometheus metrics."""
+    from service.cli.metrics_page import page
+
+    if output is None:
+        sys.stdout.write(page())
+    else:
+        output.write_text(page(), encoding="utf-8")
 
 
 @app.command()

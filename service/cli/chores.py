@@ -1,4 +1,4 @@
-"""What the operator does beside running processes: keys and models."""
+"""What the operator does beside running processes: keys, models, lost records."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from arq.connections import ArqRedis
+
+from service.cli.rebuild import Rebuild
 from service.config import Settings
 from service.core.redis import REDIS_ERRORS, connect
+from service.core.storage import Storage
 from service.models import add
 from service.models.catalogue import Catalogue, CatalogueError
 from service.models.inspect import ModelRefused
@@ -79,11 +83,29 @@ async def _project(projects: Projects, name: str, role: str) -> Project:
     return await projects.by_name(name) or await projects.create(name)
 
 
+async def rebuild(data_dir: Path | None) -> str:
+    """Make lost records anew from storage; a line for the operator is returned."""
+    url = Layout(data_dir.resolve()).storage.as_uri() if data_dir else Settings().storage_url
+    async with _store(data_dir) as redis:
+        made = await Rebuild(redis, Storage.from_url(url), catalogue(data_dir)).run()
+    told = ", ".join(f"{made[what]} {what}" for what in ("projects", "files", "models"))
+    return (
+        f"made anew: {told}, {made['checkpoints']} checkpoints. Keys, aliases and limits are to be "
+        "made by hand: see 'finetuned-server keys create'."
+    )
+
+
 @asynccontextmanager
 async def _projects(data_dir: Path | None) -> AsyncIterator[Projects]:
+    async with _store(data_dir) as redis:
+        yield Projects(redis)
+
+
+@asynccontextmanager
+async def _store(data_dir: Path | None) -> AsyncIterator[ArqRedis]:
     redis = connect(_redis_url(data_dir), retries=0)
     try:
-        yield Projects(redis)
+        yield redis
     except REDIS_ERRORS as e:
         raise ValueError(
             "Redis cannot be reached. Is the service running? Set FINETUNED_REDIS_URL, or give "

@@ -248,9 +248,15 @@ class Storage:
             return
 
     @_patient
+    async def written_at(self, key: str) -> int:
+        """When an object was written, in UTC seconds. Raises StorageMissing."""
+        head = await _guard("head", obstore.head_async(self.store, key), key)
+        return int(head["last_modified"].timestamp())
+
+    @_patient
     async def keys(self, prefix: str) -> list[str]:
-        """All objects under a prefix."""
-        listing = obstore.list(self.store, prefix=prefix)
+        """All objects under a prefix; those of all, where it is empty."""
+        listing = obstore.list(self.store, prefix=prefix or None)
         return [item["path"] for item in await _guard("list", listing.collect_async(), prefix)]
 
     async def delete_prefix(self, prefix: str) -> None:

@@ -126,6 +126,10 @@ class Files:
     async def add(self, record: FileRecord) -> FileRecord:
         """Make a file known whose bytes are in storage; its manifest is written first."""
         await self.put_manifest(record)
+        return await self.restore(record)
+
+    async def restore(self, record: FileRecord) -> FileRecord:
+        """Make a file known by what its manifest says."""
         return await self.records.create(record, also=lambda pipe: self._note(pipe, record))
 
     async def put_manifest(self, record: FileRecord) -> None:

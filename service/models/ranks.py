@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
@@ -16,7 +17,11 @@ _HIGHEST = f"{PREFIX}:highest-lora-rank"  # sorted set: base model by rank
 
 def rank_of(adapter: Path) -> int:
     """The highest rank in an adapter's folder, which has been checked before."""
-    config = json.loads((adapter / CONFIG).read_text("utf-8"))
+    return rank_in(json.loads((adapter / CONFIG).read_text("utf-8")))
+
+
+def rank_in(config: dict[str, Any]) -> int:
+    """The highest rank that an adapter's configuration names."""
     return int(max([config["r"], *(config.get("rank_pattern") or {}).values()]))
 
 

@@ -20,6 +20,7 @@ from service.core import invalidation
 from service.core.cache import LookupCache
 from service.core.records import PREFIX, Collection
 from service.core.redis import reply, text
+from service.models import ranks
 from service.models.catalogue import Catalogue
 from service.models.records import NAME, Kind, ModelRecord
 
@@ -112,13 +113,15 @@ class ModelRegistry:
         self.models.add(pipe, record)
         invalidation.publish(pipe, invalidation.Kind.MODEL, record.project_id, record.id)
 
-    async def register(self, record: ModelRecord) -> None:
+    async def register(self, record: ModelRecord, rank: int | None = None) -> None:
         """Make an adapter known. Registering the same record again is no error."""
         owner = await self.owner(record.id)
         if owner is not None and owner != record.project_id:
             raise ValueError(f"the model name {record.id} is taken")
         async with self.redis.pipeline(transaction=True) as pipe:
             self.add(pipe, record)
+            if rank is not None:
+                ranks.note(pipe, record.base_model, rank)
             await pipe.execute()
         self.forget(record.project_id, record.id)
 

@@ -80,10 +80,20 @@ class Projects:
             name=name,
             limits=limits,
         )
+        return await self._claim(project)
+
+    async def restore(self, project_id: str, name: str) -> Project:
+        """A project whose record is lost, under its old id. Raises NameTaken."""
+        now_s = ids.now_s()
+        return await self._claim(
+            Project(id=project_id, project_id=INSTALLATION, created_at=now_s, name=name)
+        )
+
+    async def _claim(self, project: Project) -> Project:
         # The name is claimed first: were the process to die here, a name is lost, and no
         # project without a name can be.
-        if not await reply(self.redis.hsetnx(_NAMES, name, project.id)):
-            raise NameTaken(name)
+        if not await reply(self.redis.hsetnx(_NAMES, project.name, project.id)):
+            raise NameTaken(project.name)
         return await self.projects.create(project)
 
     async def get(self, project_id: str) -> Project | None:

@@ -1,0 +1,127 @@
+"""`rebuild`: records of files and models, made anew from their manifests in storage.
+
+For an installation whose Redis is lost and whose storage is whole. Keys, aliases, limits, usage
+and the records of jobs are in Redis alone and stay lost; files are checked once more.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from arq.connections import ArqRedis
+from pydantic import ValidationError
+
+from service.core import ids
+from service.core.storage import MANIFEST, Storage, StorageCorrupt, StorageMissing
+from service.files.records import FileRecord, Files
+from service.models import ranks
+from service.models.adapter_check import CONFIG
+from service.models.catalogue import Catalogue
+from service.models.records import NAME, ModelRecord
+from service.models.registry import ModelRegistry
+from service.projects.records import NameTaken, Projects
+
+log = logging.getLogger(__name__)
+_FILE = re.compile(rf"(?P<project>[^/]+)/files/(?P<id>[^/]+)/{re.escape(MANIFEST)}")
+_ADAPTER = re.compile(
+    rf"(?P<artifact>(?P<project>[^/]+)/jobs/[^/]+/a(?P<attempt>\d+)/(?P<step>step-\d+/)?adapter)/"
+    rf"{re.escape(MANIFEST)}"
+)
+
+
+class Rebuild:
+    """One run. What is known already is left as it is, so it may be run again."""
+
+    def __init__(self, redis: ArqRedis, storage: Storage, catalogue: Catalogue) -> None:
+        self._storage = storage
+        self._files = Files(redis, storage)
+        self._registry = ModelRegistry(redis, catalogue, cache_s=0)
+        self._projects = Projects(redis)
+        self._names: dict[str, str] = {}  # of projects, as their models have it
+        self.made: Counter[str] = Counter()
+
+    async def run(self) -> Counter[str]:
+        """Make what is missing known; how many projects, files and models that were."""
+        keys = await self._storage.keys("")
+        models = await self._models(keys)
+        files = [m for key in keys if (m := _FILE.fullmatch(key))]
+        for project_id in sorted({m["project"] for m in files} | {m.project_id for m in models}):
+            if ids.is_valid(project_id, ids.PROJECT):
+                await self._project(project_id)
+        for found in files:
+            await self._file(found["project"], found["id"])
+        for model in models:
+            await self._model(model)
+        return self.made
+
+    async def _project(self, project_id: str) -> None:
+        if await self._projects.get(project_id) is not None:
+            return
+        unnamed = f"recovered-{project_id.removeprefix(ids.PROJECT)[:12]}"
+        try:
+            await self._projects.restore(project_id, self._names.get(project_id, unnamed))
+        except NameTaken:
+            await self._projects.restore(project_id, unnamed)
+        self.made["projects"] += 1
+
+    async def _file(self, project_id: str, file_id: str) -> None:
+        if await self._files.records.get(project_id, file_id) is not None:
+            return
+        raw = await self._storage.get_bytes(f"{project_id}/files/{file_id}/{MANIFEST}")
+        try:
+            record = FileRecord.model_validate_json(raw)
+        except ValidationError:
+            log.warning("the manifest of %s cannot be read: the file stays lost", file_id)
+            return
+        if (record.project_id, record.id) == (project_id, file_id):
+            await self._files.restore(record)
+            self.made["files"] += 1
+
+    async def _models(self, keys: Iterable[str]) -> list[ModelRecord]:
+        """Adapters in storage that no name is known of; of attempts at one, the last."""
+        found = [m for key in keys if (m := _ADAPTER.fullmatch(key))]
+        models: dict[str, ModelRecord] = {}
+        for place in sorted(found, key=lambda m: int(m["attempt"])):
+            record = await self._record(place)
+            if record is None:
+                continue
+            self._names[record.project_id] = _project_in(record.id)
+            # A name that is known and has no model is a deleted model's.
+            if await self._registry.owner(record.id) is None:
+                models[record.id] = record
+        return list(models.values())
+
+    async def _record(self, place: re.Match[str]) -> ModelRecord | None:
+        artifact = place["artifact"]
+        try:
+            manifest = await self._storage.manifest(artifact)
+            record = ModelRecord(
+                id=manifest.meta["model"],
+                project_id=manifest.meta["project_id"],
+                created_at=await self._storage.written_at(f"{artifact}/{MANIFEST}"),
+                base_model=manifest.meta["base_model"],
+                job_id=manifest.meta["job_id"],
+                artifact=artifact,
+                digest=manifest.digest,
+                step=manifest.meta["step"],
+                checkpoint=place["step"] is not None,
+            )
+        except (KeyError, ValidationError, StorageCorrupt, StorageMissing):
+            log.warning("the manifest in %s cannot be read: the model stays lost", artifact)
+            return None
+        ours = NAME.fullmatch(record.id) and record.project_id == place["project"]
+        return record if ours else None
+
+    async def _model(self, record: ModelRecord) -> None:
+        config = json.loads(await self._storage.get_bytes(f"{record.artifact}/{CONFIG}"))
+        await self._registry.register(record, rank=ranks.rank_in(config))
+        self.made["checkpoints" if record.checkpoint else "models"] += 1
+
+
+def _project_in(model: str) -> str:
+    match = NAME.fullmatch(model)
+    return match["project"] if match else ""

@@ -1,0 +1,125 @@
+"""`rebuild`: what is known again when Redis has lost everything, and what is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from service.cli.chores import rebuild
+from service.core import ids
+from service.core.redis import connect
+from service.core.storage import Storage
+from service.models import ranks
+from service.models.catalogue import Catalogue
+from service.models.records import checkpoint_name, model_name
+from service.models.registry import ModelRegistry
+from tests.cli.test_cli import run
+from tests.conftest import BASE_MODEL, Api, checked, upload
+
+JOB = f"{ids.JOB}one"
+MODEL = model_name(BASE_MODEL, "acme", "voice", "abc123def456")
+
+
+@pytest.fixture
+def command(api: Api):
+    """Run `rebuild` on the api's Redis and storage, as an operator does."""
+
+    def command() -> str:
+        settings = api.settings
+        done = run(
+            "rebuild",
+            FINETUNED_REDIS_URL=settings.redis_url.get_secret_value(),
+            FINETUNED_STORAGE_URL=settings.storage_url,
+            FINETUNED_MODELS_FILE=str(settings.models_file),
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return command
+
+
+async def put_adapter(
+    api: Api, folder: Path, project_id: str, attempt: int, step: int, *, checkpoint: bool = False
+) -> None:
+    """An adapter in storage as a job leaves it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "adapter_config.json").write_text(json.dumps({"r": 8, "rank_pattern": {"q": 24}}))
+    meta = {"base_model": BASE_MODEL, "project_id": project_id, "job_id": JOB, "step": step}
+    meta["model"] = checkpoint_name(MODEL, step) if checkpoint else MODEL
+    place = f"{project_id}/jobs/{JOB}/a{attempt}/" + (f"step-{step}/" if checkpoint else "")
+    await Storage.from_url(api.settings.storage_url).put_folder(
+        f"{place}adapter", folder, meta=meta
+    )
+
+
+async def lose_everything(api: Api) -> None:
+    redis = connect(api.settings.redis_url.get_secret_value())
+    await redis.flushdb()
+    await redis.aclose(close_connection_pool=True)
+
+
+async def test_files_models_and_projects_are_known_again(api: Api, chats, work, command, tmp_path):
+    async with await api.client() as http, work("cpu"):
+        kept = (await upload(http, chats(20))).json()
+        gone = (await upload(http, b"gone", purpose="user_data")).json()
+        await checked(http, kept["id"])
+        await http.delete(f"/v1/files/{gone['id']}")
+    project = await api.app.state.projects.by_name("acme")
+    async with await api.client("other") as http:
+        theirs = (await upload(http, b"theirs", purpose="user_data")).json()
+    await put_adapter(api, tmp_path / "made", project.id, 1, 3, checkpoint=True)
+    await put_adapter(api, tmp_path / "made", project.id, 1, 9)
+    await put_adapter(api, tmp_path / "made", project.id, 2, 9)  # of two attempts, the last
+    await lose_everything(api)
+
+    told = command()
+    assert told.startswith("made anew: 2 projects, 2 files, 1 models, 1 checkpoints.")
+    async with await api.client() as http, work("cpu"):
+        file = await checked(http, kept["id"])
+        assert (file["status"], file["created_at"]) == ("processed", kept["created_at"])
+        assert (await http.get(f"/v1/files/{kept['id']}/content")).content == chats(20)
+        assert [f["id"] for f in (await http.get("/v1/files")).json()["data"]] == [kept["id"]]
+        models = [m["id"] for m in (await http.get("/v1/models")).json()["data"]]
+        assert models == [BASE_MODEL, MODEL]
+        assert (await http.get(f"/v1/files/{theirs['id']}")).status_code == 404
+    registry: ModelRegistry = api.app.state.registry
+    record = await registry.get(project.id, MODEL)
+    assert record.artifact == f"{project.id}/jobs/{JOB}/a2/adapter"
+    assert (await registry.get(project.id, checkpoint_name(MODEL, 3))).checkpoint
+    assert (await api.app.state.projects.by_name("acme")).id == project.id
+    assert await ranks.highest(registry.redis, BASE_MODEL) == 24
+    back = await Storage.from_url(api.settings.storage_url).get_folder(
+        record.artifact, tmp_path / "back"
+    )
+    assert back.digest == record.digest
+
+
+async def test_what_is_known_stays_and_what_was_deleted_too(api: Api, http, command, tmp_path):
+    kept = (await upload(http, b"kept", purpose="user_data")).json()
+    project = await api.app.state.projects.by_name("acme")
+    await put_adapter(api, tmp_path / "made", project.id, 1, 9)
+    assert command().startswith("made anew: 0 projects, 0 files, 1 models")
+    assert command().startswith("made anew: 0 projects, 0 files, 0 models")
+    # Its bytes stay behind, as when storage is away while the model is deleted.
+    await api.app.state.registry.delete(project.id, MODEL)
+    assert command().startswith("made anew: 0 projects, 0 files, 0 models")
+    assert (await http.get(f"/v1/files/{kept['id']}")).json() == kept
+
+
+async def test_manifests_that_lie_are_passed_over(api: Api, command, tmp_path):
+    storage = Storage.from_url(api.settings.storage_url)
+    await put_adapter(api, tmp_path / "made", "proj_theirs", 1, 9)
+    manifest = await storage.get_bytes(f"proj_theirs/jobs/{JOB}/a1/adapter/manifest.json")
+    await storage.put_bytes(f"proj_mine/jobs/{JOB}/a1/adapter/manifest.json", manifest)
+    await storage.put_bytes("proj_mine/files/file-a/manifest.json", b'{"id": "file-b"}')
+    await storage.put_bytes("no project/files/x/manifest.json", b"{}")
+    assert "1 models" in command()
+    registry = ModelRegistry(api.app.state.redis, Catalogue(api.settings.models_file), cache_s=0)
+    assert await registry.get("proj_mine", MODEL) is None
+
+
+async def test_a_redis_that_is_away_is_told(tmp_path):
+    with pytest.raises(ValueError, match="no 'finetuned-server up' has run"):
+        await rebuild(tmp_path)
