@@ -248,6 +248,8 @@ def begin(process: str, version: str) -> None:
             JOBS.labels(status)
         for reason in ("worker_died", "trainer_died", "out_of_memory"):
             JOB_ATTEMPTS_LOST.labels(reason)
+        for phase in ("preparing", "queued", "attempt", "loading", "training", "registering"):
+            JOB_SECONDS.labels(phase)
     if process == "inference":
         for outcome in ("held", "unknown", "unavailable", "broken"):
             ADAPTER_REQUESTS.cell(outcome)
