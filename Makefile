@@ -5,7 +5,7 @@ DATA_DIR ?= var
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up doctor test test-fast soak lint format openapi helm-readme helm-tools constraints clean
+.PHONY: help install demo up doctor test test-fast soak lint format openapi metrics-docs helm-readme helm-tools constraints clean
 
 help:  ## Show what can be done
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ format: install  ## Put the code into shape
 
 openapi: install  ## Write openapi.json from the app
 	@$(PY) -m service.cli openapi --output openapi.json
+
+metrics-docs: install  ## Write docs/metrics.md from the declared metrics
+	@$(PY) -m service.cli metrics --output docs/metrics.md
 
 helm-readme: install  ## Write the chart's README from its values
 	@$(PY) scripts/helm_readme.py

@@ -8,14 +8,17 @@ goes on trying for minutes.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable
+import weakref
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from arq.connections import ArqRedis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
 
+from service.core import metrics
 from service.core.sentinel import pool_of
 
 T = TypeVar("T")
@@ -53,6 +56,7 @@ def connect(
         health_check_interval=30,
         retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries),
         retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError],
+        redis_connect_func=_counting_reconnects(),
     )
     return ArqRedis(
         pool,
@@ -60,6 +64,19 @@ def connect(
         job_deserializer=from_json,
         expires_extra_ms=_QUEUE_ENTRY_LIFETIME_MS,
     )
+
+
+def _counting_reconnects() -> Callable[[AbstractConnection], Awaitable[None]]:
+    """redis-py's own greeting of a new connection; one that was open before is counted."""
+    known: weakref.WeakSet[AbstractConnection] = weakref.WeakSet()
+
+    async def greet(connection: AbstractConnection) -> None:
+        await connection.on_connect()
+        if connection in known:
+            metrics.REDIS_RECONNECTS.cell().value += 1
+        known.add(connection)
+
+    return greet
 
 
 async def reply(answer: Awaitable[T] | T) -> T:
