@@ -1,0 +1,290 @@
+"""Two of everything on Redis and S3: any process does, and any may be killed.
+
+The tests go from one to the next: models that the first trained are asked by those after it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import httpx
+import openai
+import pytest
+
+from service.config import GIB
+from service.standalone.up import DEMO_MODEL
+from service.worker.capacity import memory_bytes
+from tests.core.conftest import Valkey
+from tests.e2e.chats import QUESTION, load, said, until
+from tests.e2e.conftest import wait_for
+from tests.e2e.seaweed import Seaweed
+from tests.e2e.site import Node, Site
+from tests.e2e.test_recovery import messages, small_file, wait_for_message, wait_for_success
+from tests.inference.engine.support import ENGINE_KEY, headers
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+MIB = 1024 * 1024
+_LEAST_MEMORY_GIB = 16
+_TRAINED: list[str] = []
+_CHECKPOINTS: list[str] = []
+"""Names of the models that were trained here, and of their checkpoints."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, demo_model_path) -> Iterator[Site]:
+    if memory_bytes() < _LEAST_MEMORY_GIB * GIB:
+        pytest.skip(f"two engines and two trainers take up to {_LEAST_MEMORY_GIB} GiB of memory")
+    folder = tmp_path_factory.mktemp("site")
+    with ExitStack() as running:
+        s3 = Seaweed(folder / "weed")
+        running.callback(s3.close)
+        s3.start()
+        site = Site(folder, demo_model_path, Valkey(folder / "valkey"), s3)
+        running.callback(site.close)
+        try:
+            site.start()
+            yield site
+        except BaseException:
+            print(site.logs())
+            raise
+
+
+@pytest.fixture(autouse=True)
+def told_at_failure(site: Site) -> Iterator[None]:
+    """Captured output is shown where a test failed."""
+    yield
+    print(site.logs())
+
+
+@pytest.fixture(scope="module")
+def sdks(site: Site) -> Iterator[tuple[openai.OpenAI, openai.OpenAI]]:
+    """The SDK on each api; what fails, fails."""
+    with site.client(site.apis[0], max_retries=0) as a, site.client(site.apis[1]) as b:
+        yield a, b
+
+
+def start_job(sdk: openai.OpenAI, file_id: str, epochs: int) -> str:
+    asked = {"n_epochs": epochs, "batch_size": 4}
+    job = sdk.fine_tuning.jobs.create(
+        model=DEMO_MODEL, training_file=file_id, seed=3, hyperparameters=asked
+    )
+    return job.id
+
+
+def models() -> list[str]:
+    return [DEMO_MODEL, *_TRAINED]
+
+
+def uploads_in(site: Site) -> list[str]:
+    return [key for key in site.s3.objects() if "/uploads/" in key]
+
+
+def test_upload_begun_on_one_api_is_finished_on_the_other(site: Site, sdks):
+    a, b = sdks
+    parts = [os.urandom(40 * MIB), os.urandom(40 * MIB), b"odd"]
+    whole = b"".join(parts)
+    upload = a.uploads.create(
+        filename="large.bin", purpose="user_data", bytes=len(whole), mime_type="text/plain"
+    )
+    sent = [
+        sdk.uploads.parts.create(upload.id, data=part).id
+        for sdk, part in zip((a, b, a), parts, strict=True)
+    ]
+    assert len(uploads_in(site)) == len(parts)
+    md5 = hashlib.md5(whole).hexdigest()
+    done = b.uploads.complete(upload.id, part_ids=sent, md5=md5)
+    assert a.uploads.complete(upload.id, part_ids=sent, md5=md5).file.id == done.file.id
+    for sdk in sdks:
+        assert hashlib.md5(sdk.files.content(done.file.id).content).hexdigest() == md5
+    wait_for(lambda: uploads_in(site) == [], 30, "the end of the parts")
+    assert site.s3.unfinished() == 0
+    assert b.files.delete(done.file.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        a.files.content(done.file.id)
+
+
+def test_two_jobs_at_once_and_a_worker_is_killed(site: Site, sdks):
+    """Each worker trains one; the one whose worker dies goes on elsewhere."""
+    a, b = sdks
+    file_id = small_file(a)
+    assert b.files.content(file_id).content == a.files.content(file_id).content
+    jobs = [start_job(a, file_id, 2), start_job(b, file_id, 2)]
+    for job_id in jobs:
+        wait_for_message(b, job_id, "Step 2/")
+    trainers = [site.trainer_of(job_id) for job_id in jobs]
+    assert {t.name for t in trainers} == {"worker-0", "worker-1"}
+    wait_for_message(a, jobs[0], "Checkpoint saved")
+    trainers[0].kill()
+    acknowledged = a.files.create(file=("kept.txt", b"kept"), purpose="user_data")
+    first, second = (wait_for_success(b, job_id) for job_id in jobs)
+    trainers[0].start()
+    assert (first.attempt, second.attempt) == (2, 1)
+    assert any("resuming at step" in told for told in messages(b, first.id))
+    rows = b.files.content(first.result_files[0]).text.splitlines()[1:]
+    assert [int(row.split(",")[0]) for row in rows] == list(range(1, 17))  # 32 × 2 / 4
+    assert b.files.content(acknowledged.id).content == b"kept"
+    _TRAINED.extend([first.fine_tuned_model, second.fine_tuned_model])
+
+
+def test_every_adapter_answers_on_every_engine_and_through_every_api(site: Site, sdks):
+    answers = {model: {said(sdk, model) for sdk in sdks} for model in _TRAINED}
+    body = {"messages": QUESTION, "max_tokens": 8, "temperature": 0}
+    for engine in site.engines:
+        for model in _TRAINED:
+            answer = httpx.post(
+                f"{engine.url}/v1/chat/completions",
+                json=body | {"model": model},
+                headers=headers(model),
+                timeout=60,
+            )
+            assert answer.status_code == 200, answer.text
+            answers[model].add(answer.json()["choices"][0]["message"]["content"])
+    base = said(sdks[0], DEMO_MODEL)
+    assert len(answers) == 2
+    for told in answers.values():
+        assert len(told) == 1, "the engines do not agree"
+        assert told != {base}
+    names = [{model.id for model in sdk.models.list()} for sdk in sdks]
+    assert names[0] == names[1] >= {DEMO_MODEL, *_TRAINED}
+
+
+def test_chats_go_on_when_an_engine_is_killed(site: Site, sdks):
+    doomed = site.engines[0]
+    with site.client(site.apis[1], max_retries=0) as b, load((sdks[0], b), models()) as chats:
+        until(chats, lambda c: len(c) >= 12)
+        assert {c.error for c in chats} == {None}
+        doomed.kill()
+        gone_at = time.monotonic()
+        until(chats, lambda c: sum(x.began_at > gone_at for x in c) >= 12)
+        doomed.launch()
+    lost = [c for c in chats if c.error is not None]
+    assert {c.error for c in lost} <= {"engine_lost"}
+    assert all(c.began_at < gone_at for c in lost), "only what it was at work on is lost"
+    doomed.until_ready()
+    wait_for(site.serves, 60, "the engine's return")
+
+
+def test_what_an_api_acknowledged_outlives_it(site: Site, sdks):
+    """Killed in a stream of uploads and chats: the other has all, and goes on."""
+    b = sdks[1]
+    doomed, kept = site.apis[0], []
+    with site.client(doomed, max_retries=0) as a, load((b,), models(), callers=2) as chats:
+
+        def upload() -> None:
+            for i in range(1000):
+                data = f"file {i} ".encode() * 1000
+                kept.append((a.files.create(file=("f", data), purpose="user_data").id, data))
+
+        with ThreadPoolExecutor(1) as pool:
+            uploading = pool.submit(upload)
+            wait_for(lambda: len(kept) >= 20, 60, "some uploads")
+            doomed.kill()
+            with pytest.raises(openai.APIConnectionError):
+                uploading.result()
+        until(chats, lambda c: len(c) >= 6)
+    assert {c.error for c in chats} == {None}
+    listed = {f.id for f in b.files.list(purpose="user_data")}
+    assert {file_id for file_id, _ in kept} <= listed
+    for file_id, data in kept:
+        assert b.files.content(file_id).content == data
+    for file_id in listed:
+        b.files.delete(file_id)
+    doomed.start()
+    assert said(sdks[0], _TRAINED[0])
+
+
+def test_a_job_outlives_redis_killed_and_s3_away_for_a_minute(site: Site, sdks):
+    a, b = sdks
+    file_id = small_file(b)
+    job_id = start_job(a, file_id, 3)
+    wait_for_message(b, job_id, "Step 2/")
+    before = {f.id for f in b.files.list()}
+    site.store.kill()
+    site.store.start()
+    wait_for(lambda: {f.id for f in httpx_files(site)} == before, 60, "Redis' return")
+
+    site.s3.kill()
+    gone_at = time.monotonic()
+    with pytest.raises(openai.InternalServerError) as refused:
+        a.files.create(file=("f", b"1"), purpose="user_data")
+    assert refused.value.status_code == 503
+    assert time.monotonic() - gone_at < 20, "a request must not wait for S3"
+    assert parts_of(site.apis[0]) == {"redis": "ok", "storage": "away"}
+    while time.monotonic() - gone_at < 55:  # S3 itself takes a few seconds more to start
+        assert said(b, _TRAINED[0])
+        time.sleep(1)
+    assert a.fine_tuning.jobs.retrieve(job_id).status == "running"
+    site.s3.start()
+    wait_for(lambda: parts_of(site.apis[0])["storage"] == "ok", 60, "S3's return")
+    job = wait_for_success(b, job_id)
+    assert job.attempt == 1, messages(b, job_id)
+    assert said(a, job.fine_tuned_model)
+    assert b.files.content(job.result_files[0]).text.count("\n") == 25
+    _TRAINED.append(job.fine_tuned_model)
+
+
+def httpx_files(site: Site) -> list:
+    with site.client(site.apis[1]) as sdk:
+        return list(sdk.files.list())
+
+
+def parts_of(api: Node) -> dict[str, str]:
+    return httpx.get(f"{api.url}/readyz", timeout=10).json()["parts"]
+
+
+def test_redis_that_lost_everything_is_rebuilt_from_the_bucket(site: Site, sdks):
+    a, b = sdks
+    for job in a.fine_tuning.jobs.list():
+        kept = a.fine_tuning.jobs.checkpoints.list(job.id)
+        _CHECKPOINTS.extend(checkpoint.fine_tuned_model_checkpoint for checkpoint in kept)
+    asked = [*_TRAINED, _CHECKPOINTS[0]]
+    before = {model: said(a, model) for model in asked}
+    files = {f.id: b.files.content(f.id).content for f in b.files.list()}
+    site.store.kill()
+    shutil.rmtree(site.folder / "valkey")
+    (site.folder / "valkey").mkdir()
+    site.store.start()
+    told = site.run("rebuild")
+    assert told.startswith(
+        f"made anew: 1 projects, {len(files)} files, {len(_TRAINED)} models, "
+        f"{len(_CHECKPOINTS)} checkpoints."
+    )
+    site.make_key()
+    for sdk in sdks:
+        sdk.api_key = site.key
+        wait_for(lambda sdk=sdk: answers(sdk), 30, "the new key's way to the api")
+        assert {model: said(sdk, model) for model in asked} == before
+        assert {f.id: sdk.files.content(f.id).content for f in sdk.files.list()} == files
+
+
+def answers(sdk: openai.OpenAI) -> bool:
+    try:
+        return bool(sdk.models.list())
+    except openai.AuthenticationError:
+        return False
+
+
+def test_deleting_leaves_nothing_in_the_bucket(site: Site, sdks):
+    a, b = sdks
+    for model in [*_TRAINED, *_CHECKPOINTS]:
+        b.models.delete(model)
+    for file in b.files.list():
+        a.files.delete(file.id)
+    assert site.s3.objects() == ["site/.health"]
+    assert site.s3.unfinished() == 0
+    for sdk in sdks:
+        with pytest.raises(openai.NotFoundError):
+            said(sdk, _TRAINED[0])
+
+
+def test_no_secret_is_in_any_log(site: Site):
+    for node in site.nodes:
+        for secret in (site.s3.secret, site.key, ENGINE_KEY):
+            assert secret not in node.log, node.name
