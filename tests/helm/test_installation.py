@@ -183,6 +183,18 @@ def test_s3_with_keys_in_values_and_with_none(render):
     assert own.one("ServiceAccount", "worker")["metadata"]["annotations"] == {"role": "arn"}
 
 
+def test_engines_have_a_key_that_only_reads(render):
+    s3 = {"bucket": "b", "existingSecret": "all", "enginesSecret": "read"}
+    values = {**S3, "storage": {"type": "s3", "s3": {**s3, "disableBulkDelete": True}}}
+    rendered = render({**values, "models": [MODEL]})
+    assert rendered.settings()["AWS_DISABLE_BULK_DELETE"] == "true"
+    keys = {
+        name: env_of(rendered.container(kind, name))["AWS_ACCESS_KEY_ID"]["secretKeyRef"]["name"]
+        for kind, name in OURS
+    }
+    assert keys == {"api": "all", "worker-cpu": "all", "vllm-tiny": "read"}
+
+
 def test_volumes_new_and_existing(render):
     rendered = render(
         {

@@ -48,7 +48,7 @@ spec:
           image: {{ include "finetuned.image" (dict "root" $root "which" "inference") }}
           imagePullPolicy: {{ $values.image.pullPolicy }}
           args: {{- toYaml $args | nindent 12 }}
-          {{- include "finetuned.envOfAll" (dict "root" $root "env" $env) | nindent 10 }}
+          {{- include "finetuned.envOfAll" (dict "root" $root "component" "inference" "env" $env) | nindent 10 }}
           ports:
             - {name: http, containerPort: {{ $values.inference.port }}}
           startupProbe:

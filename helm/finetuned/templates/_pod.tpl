@@ -88,14 +88,19 @@ checksum/secrets: {{ include "finetuned.secretSources" .root | sha256sum }}
 {{- end }}
 {{- end }}
 
-{{/* Where the settings of all processes come from, and the secrets that api, workers and engines need. */}}
+{{/*
+Where the settings of all processes come from, and the secrets that api, workers and engines need:
+dict root, component, env.
+*/}}
 {{- define "finetuned.envOfAll" -}}
 envFrom:
   - configMapRef:
       name: {{ include "finetuned.fullname" .root }}-settings
 env:
   {{- include "finetuned.redisEnv" .root | nindent 2 }}
-  {{- include "finetuned.storageEnv" .root | nindent 2 }}
+  {{- with include "finetuned.storageEnv" . }}
+  {{- . | nindent 2 }}
+  {{- end }}
   - name: FINETUNED_UPSTREAM_API_KEY
     valueFrom:
       secretKeyRef: {{- include "finetuned.secretRef" (dict "root" .root "source" .root.Values.engineKey "key" "engine-key") | nindent 8 }}

@@ -37,15 +37,18 @@ key: {{ .key }}
 {{- end -}}
 {{- end }}
 
-{{/* S3's credentials, unless the pods have an identity of their own. */}}
+{{/* S3's credentials, unless the pods have an identity of their own: dict root, component. */}}
 {{- define "finetuned.storageEnv" -}}
-{{- $s3 := .Values.storage.s3 -}}
-{{- if and (eq .Values.storage.type "s3") (or $s3.existingSecret $s3.accessKeyId) -}}
+{{- $s3 := .root.Values.storage.s3 -}}
+{{- if and (eq .component "inference") $s3.enginesSecret -}}
+{{- $s3 = dict "existingSecret" $s3.enginesSecret -}}
+{{- end -}}
+{{- if and (eq .root.Values.storage.type "s3") (or $s3.existingSecret $s3.accessKeyId) -}}
 - name: AWS_ACCESS_KEY_ID
   valueFrom:
-    secretKeyRef: {{- include "finetuned.secretRef" (dict "root" . "source" $s3 "key" "access-key-id") | nindent 6 }}
+    secretKeyRef: {{- include "finetuned.secretRef" (dict "root" .root "source" $s3 "key" "access-key-id") | nindent 6 }}
 - name: AWS_SECRET_ACCESS_KEY
   valueFrom:
-    secretKeyRef: {{- include "finetuned.secretRef" (dict "root" . "source" $s3 "key" "secret-access-key") | nindent 6 }}
+    secretKeyRef: {{- include "finetuned.secretRef" (dict "root" .root "source" $s3 "key" "secret-access-key") | nindent 6 }}
 {{- end -}}
 {{- end }}

@@ -34,6 +34,9 @@ AWS_ENDPOINT_URL: {{ . }}
 {{- if $values.storage.s3.allowHttp }}
 AWS_ALLOW_HTTP: "true"
 {{- end }}
+{{- if $values.storage.s3.disableBulkDelete }}
+AWS_DISABLE_BULK_DELETE: "true"
+{{- end }}
 {{- end }}
 {{- end }}
 

