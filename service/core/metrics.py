@@ -243,6 +243,7 @@ def begin(process: str, version: str) -> None:
     for operation in ("put", "write", "commit"):
         STORAGE_ERRORS.cell(operation, "full")
     STORAGE_ERRORS.cell("read", "corrupt")
+    REDIS_RECONNECTS.cell()
     if process == "worker":
         for status in ("succeeded", "failed"):
             JOBS.labels(status)
@@ -255,6 +256,7 @@ def begin(process: str, version: str) -> None:
             ADAPTER_REQUESTS.cell(outcome)
         for source in ("storage", "disk"):
             ADAPTER_ARRIVALS.cell(source)
+        ADAPTER_REMOVALS.cell()
     if process == "api":
         for width in ("1m", "1h"):
             USAGE_ROWS_DROPPED.labels(width)

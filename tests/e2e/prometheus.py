@@ -38,6 +38,8 @@ class Prometheus:
         return any(math.isfinite(float(value)) for value in values)
 
     def are_up(self, count: int) -> bool:
+        if httpx.get(f"{self.url}/-/ready", timeout=5).status_code != 200:
+            return False
         targets = self.get("/api/v1/targets")["activeTargets"]
         return [t["health"] for t in targets] == ["up"] * count
 
