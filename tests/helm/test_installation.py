@@ -136,10 +136,10 @@ def test_secrets_of_the_operator_are_used_and_none_is_made(render):
     for kind, name in OURS:
         env = env_of(rendered.container(kind, name))
         assert env["FINETUNED_UPSTREAM_API_KEY"]["secretKeyRef"]["name"] == "engine"
-        assert env["VALKEY_PASSWORD"]["secretKeyRef"]["name"] == "store"
+        assert env["FINETUNED_VALKEY_PASSWORD"]["secretKeyRef"]["name"] == "store"
     job = env_of(rendered.container("Job", "admin-key"))
     assert job["FINETUNED_NEW_KEY"]["secretKeyRef"] == {"name": "admin", "key": "admin-key"}
-    assert set(job) == {"VALKEY_PASSWORD", "FINETUNED_REDIS_URL", "FINETUNED_NEW_KEY"}
+    assert set(job) == {"FINETUNED_VALKEY_PASSWORD", "FINETUNED_REDIS_URL", "FINETUNED_NEW_KEY"}
 
 
 def test_no_admin_key(render):
@@ -230,7 +230,7 @@ def test_an_external_redis(render):
         for kind, name in [*OURS, ("Job", "admin-key")]:
             env = env_of(rendered.container(kind, name))
             assert env["FINETUNED_REDIS_URL"]["secretKeyRef"] == source
-            assert "VALKEY_PASSWORD" not in env
+            assert "FINETUNED_VALKEY_PASSWORD" not in env
 
 
 def test_the_bundled_store_keeps_what_it_acknowledged(render):
@@ -240,7 +240,7 @@ def test_the_bundled_store_keeps_what_it_acknowledged(render):
     assert "appendfsync everysec" in config
     assert "maxmemory-policy noeviction" in config
     url = env_of(rendered.container("Deployment", "api"))["FINETUNED_REDIS_URL"]
-    assert url == "redis://:$(VALKEY_PASSWORD)@ft-valkey.models.svc.cluster.local:6379/0"
+    assert url == "redis://:$(FINETUNED_VALKEY_PASSWORD)@ft-valkey.models.svc.cluster.local:6379/0"
     claim = rendered.one("StatefulSet", "valkey")["spec"]["volumeClaimTemplates"][0]
     assert claim["spec"]["resources"]["requests"]["storage"] == "20Gi"
 

@@ -261,3 +261,20 @@ def test_every_pod_is_restricted(render, profile):
             }
             for port in container.get("ports", []):
                 assert "hostPort" not in port
+
+
+def test_children_of_a_worker_get_no_secret(render, monkeypatch):
+    from service.core.child import environment
+
+    values = {
+        "models": [MODEL],
+        "storage": {"type": "s3", "s3": {"bucket": "b", "existingSecret": "s"}},
+        "networkPolicy": {"enabled": False},
+    }
+    for name in ("worker-cpu", "worker-gpu"):
+        env = env_of(render(values).container("Deployment", name))
+        secret = {key for key, value in env.items() if "secretKeyRef" in value}
+        assert len(secret) == 4
+        for key in secret:
+            monkeypatch.setenv(key, "secret")
+        assert not secret & set(environment())

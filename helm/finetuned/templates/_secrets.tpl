@@ -20,14 +20,17 @@ key: {{ .key }}
 {{ list $v.valkey.password $v.engineKey $v.redis.external $v.storage.s3 | toJson }}
 {{- end }}
 
-{{/* FINETUNED_REDIS_URL; the kubelet puts the password into the bundled Valkey's URL. */}}
+{{/*
+FINETUNED_REDIS_URL; the kubelet puts the password into the bundled Valkey's URL. Its name begins
+with FINETUNED_, so that the worker's children, which read what users send, do not get it.
+*/}}
 {{- define "finetuned.redisEnv" -}}
 {{- if eq .Values.redis.type "bundled" -}}
-- name: VALKEY_PASSWORD
+- name: FINETUNED_VALKEY_PASSWORD
   valueFrom:
     secretKeyRef: {{- include "finetuned.secretRef" (dict "root" . "source" .Values.valkey.password "key" "valkey-password") | nindent 6 }}
 - name: FINETUNED_REDIS_URL
-  value: redis://:$(VALKEY_PASSWORD)@{{ include "finetuned.fullname" . }}-valkey.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}:6379/0
+  value: redis://:$(FINETUNED_VALKEY_PASSWORD)@{{ include "finetuned.fullname" . }}-valkey.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}:6379/0
 {{- else -}}
 - name: FINETUNED_REDIS_URL
   valueFrom:

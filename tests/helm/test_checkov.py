@@ -1,0 +1,67 @@
+"""checkov's policies on what every profile renders; what does not pass is named with its reason.
+
+checkov pins libraries that this project has in other versions, so it lives in a folder of its own
+under .cache, made when it is first needed.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.helm.support import MODEL, PROFILES, ROOT
+
+CHECKOV = "checkov==3.3.30"
+REASONS = {
+    "CKV_K8S_11": "CPU limits slow pods down while cores are idle; memory has limits",
+    "CKV_K8S_15": "IfNotPresent: a node that has the image starts without the registry",
+    "CKV_K8S_35": "settings are read from the environment alone, and no child is given them",
+    "CKV_K8S_43": "digests are the operator's to give (image.digests)",
+    "CKV_K8S_8": "the pod of `helm test` runs to its end",
+    "CKV_K8S_9": "the pod of `helm test` runs to its end",
+}
+
+
+@pytest.fixture(scope="session")
+def checkov() -> Path:
+    """The program."""
+    place = ROOT / ".cache" / CHECKOV.replace("==", "-")
+    program = place / "bin" / "checkov"
+    if not program.exists():
+        venv.create(place, with_pip=True, clear=True)
+        quiet = ["--quiet", "--disable-pip-version-check"]
+        pip = [str(place / "bin" / "python"), "-m", "pip", "install", *quiet, CHECKOV]
+        subprocess.run(pip, check=True, timeout=600)
+    return program
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(sys.platform != "linux", reason="the folder is made for Linux")
+def test_what_fails_is_named_with_its_reason(render, checkov, tmp_path):
+    for profile in (None, *PROFILES):
+        rendered = render({} if profile else {"models": [MODEL]}, profile=profile)
+        (tmp_path / f"{profile or 'default'}.yaml").write_text(yaml.safe_dump_all(rendered.objects))
+    command = [str(checkov), "--framework", "kubernetes", "--directory", str(tmp_path)]
+    done = subprocess.run(
+        [*command, "--output", "json", "--compact", "--quiet", "--skip-download"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    report = json.loads(done.stdout)
+    assert report["summary"]["passed"] > 500
+    assert not report["summary"]["parsing_errors"]
+    failed: dict[str, set[str]] = {}
+    for check in report["results"]["failed_checks"]:
+        failed.setdefault(check["check_id"], set()).add(
+            f"{check['resource']}: {check['check_name']}"
+        )
+    assert not {k: v for k, v in failed.items() if k not in REASONS}
+    assert set(failed) == set(REASONS), "a reason that is needed no more"
