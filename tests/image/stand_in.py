@@ -67,7 +67,7 @@ def _put_python(rootfs: Path) -> None:
     (there / "lib" / name / "site-packages").mkdir()
     shutil.copy(ours / "bin" / name, there / "bin")
     for library in (ours / "lib").glob("libpython3.11.so*"):
-        shutil.copy(library, there / "lib")
+        shutil.copy(library, there / "lib", follow_symlinks=False)
     for link in ("python3", "python"):
         (there / "bin" / link).symlink_to(name)
     for command in (["ldconfig"], ["python3", "-m", "ensurepip"]):
