@@ -5,7 +5,7 @@ DATA_DIR ?= var
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up doctor test test-fast soak lint format openapi metrics-docs helm-readme helm-tools constraints clean
+.PHONY: help install demo up doctor test test-fast soak stateless lint format openapi metrics-docs helm-readme helm-tools constraints clean
 
 help:  ## Show what can be done
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test-fast: install  ## Run the tests that start no stack
 
 soak: install  ## Kill trainer, worker and store twenty times: every job must end with the same losses
 	@FINETUNED_SOAK_KILLS=20 $(PY) -m pytest -s tests/e2e/test_soak.py
+
+stateless: install  ## Two of every process on Redis and S3, each killed once: nothing may be lost
+	@FINETUNED_STATELESS=1 $(PY) -m pytest tests/e2e/test_stateless.py
 
 lint: install  ## Check style, types, architecture and openapi.json
 	@$(PY) -m ruff check .

@@ -28,7 +28,13 @@ from tests.e2e.site import Node, Site
 from tests.e2e.test_recovery import messages, small_file, wait_for_message, wait_for_success
 from tests.inference.engine.support import ENGINE_KEY, headers
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        "FINETUNED_STATELESS" not in os.environ, reason="6 minutes: 'make stateless' runs it"
+    ),
+]
 
 MIB = 1024 * 1024
 _LEAST_MEMORY_GIB = 16
