@@ -135,16 +135,18 @@ class Node:
         }
         change = self._changes(name, container, volumes)
         self._write_configs(spec, volumes, change)
-        argv = [change(word) for word in self._argv(container)]
+        argv = self._argv(container, change)
         return Pod(name, spec, folder, argv, self._env(name, container, change), ports)
 
-    def _argv(self, container: Manifest) -> list[str]:
-        command = container.get("command")
-        if command is None:
-            # The image's own entrypoint; only ours have one that is known here.
-            assert container["image"].split(":")[0].split("@")[0].startswith("finetuned-")
-            command = self.entrypoint
-        return [*command, *container.get("args", [])]
+    def _argv(self, container: Manifest, change: Callable[[str], str]) -> list[str]:
+        words = [*container.get("command", ()), *container.get("args", ())]
+        told = [change(word) for word in words]
+        if "command" in container:
+            return told
+        # The image's own entrypoint; only ours have one that is known here. Its path is this
+        # machine's, which may lie below a mount's.
+        assert container["image"].split(":")[0].split("@")[0].startswith("finetuned-")
+        return [*self.entrypoint, *told]
 
     def _env(self, name: str, container: Manifest, change: Callable[[str], str]) -> dict[str, str]:
         """The whole environment: nothing of this machine's but PATH."""
