@@ -14,11 +14,20 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from service.config import GIB, Settings
 from service.core.workers import Capacity
-from service.inference.engine.sizing import BaseFacts, Facts, Sizes, size, trainer_budget
+from service.inference.engine.sizing import (
+    OVERHEAD,
+    WORKING_BYTES,
+    BaseFacts,
+    Facts,
+    Sizes,
+    size,
+    trainer_budget,
+)
 from service.jobs.fit import Plan, Training, plan
 from service.jobs.records import Chosen
-from service.jobs.speed import _reckoned
+from service.jobs.speed import reckoned
 from service.training.model_shape import Linear, ModelShape
+from service.worker.gpu_share import within_budget
 
 GPUS_GIB, MACHINE_GIB = (24, 48, 80), 128
 LENGTH, BATCH = 2048, 8
@@ -68,11 +77,10 @@ MODELS = (
 )
 
 
-def training(shape: ModelShape, memory: int) -> Plan:
+def training(shape: ModelShape, gpu: Capacity) -> Plan:
     """QLoRA of rank 16 on rows of up to LENGTH tokens."""
     chosen = Chosen(batch_size=BATCH, max_seq_length=LENGTH, n_epochs=1, packing=False)
     asked = Training(chosen, "supervised", LENGTH, Settings().tokens_at_once)
-    gpu = Capacity(device="cuda", device_name="GPU", gpus=1, memory_bytes=memory)
     return plan(asked, shape, gpu)
 
 
@@ -88,17 +96,16 @@ def engine(shape: ModelShape, memory: int, sharing: str) -> Sizes | None:
     )
     facts = Facts(base, MACHINE_GIB * GIB, True, memory, served_bytes=weights)
     sizes = size(Settings(gpu_sharing=sharing), facts)
-    room = memory * (sizes.gpu_memory_utilization or 0) - weights * 1.1 - 1.5 * GIB
+    room = memory * (sizes.gpu_memory_utilization or 0) - weights * OVERHEAD - WORKING_BYTES
     return sizes if room > GIB else None
 
 
 def row(model: Shape, gib: int) -> str:
     """One line of the table."""
     shape, memory = model.model(), gib * GIB
-    alone, made = training(shape, memory), engine(shape, memory, "separate")
-    speed = _reckoned(
-        Capacity(device="cuda", device_name="GPU", gpus=1, memory_bytes=memory), shape.parameters
-    )
+    gpu = Capacity(device="cuda", device_name="GPU", gpus=1, memory_bytes=memory)
+    alone, made = training(shape, gpu), engine(shape, memory, "separate")
+    speed = reckoned(gpu, shape.parameters)
     trains = "does not fit"
     if alone.fits:
         checkpointed = ", checkpointed" if alone.gradient_checkpointing else ""
@@ -108,8 +115,9 @@ def row(model: Shape, gib: int) -> str:
         serves = f"{made.max_loras} / {made.max_cpu_loras}, {made.max_model_len:,} tokens"
     shared = engine(shape, memory, "share")
     weights = 2 * shape.parameters
-    budget = trainer_budget(Settings(gpu_sharing="share"), memory, [weights]) or 0
-    together = shared is not None and training(shape, int(budget / 0.9)).fits
+    budget = trainer_budget(Settings(gpu_sharing="share"), memory, [weights])
+    left = within_budget(gpu, Settings(trainer_memory_bytes=budget))
+    together = shared is not None and training(shape, left).fits
     both = "share" if together else "time-slice" if alone.fits and made else "–"
     return f"| {model.name} | {gib} GiB | {trains} | {speed.expected:,.0f} | {serves} | {both} |"
 

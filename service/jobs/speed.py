@@ -69,14 +69,15 @@ class Speeds:
         raw = await reply(self._redis.lrange(kind.key, 0, -1))
         seen = [float(text(value)) for value in raw]
         if not seen:
-            return _reckoned(machine, parameters)
+            return reckoned(machine, parameters)
         middle = median(seen)
         # Two jobs say little of how much a third may differ.
         slack = _FEW_FACTOR if len(seen) < 3 else 1.1
         return Speed(middle, min(seen) / slack, max(seen) * slack, len(seen))
 
 
-def _reckoned(machine: Capacity, parameters: int) -> Speed:
+def reckoned(machine: Capacity, parameters: int) -> Speed:
+    """What a job will do where none has run yet."""
     flops = _GPU_FLOPS if machine.device == "cuda" else _CORE_FLOPS * _CPU_CORES
     tokens = flops / (_FLOPS_A_WEIGHT * max(parameters, 1))
     return Speed(tokens, tokens / _RECKONED_FACTOR, tokens * _RECKONED_FACTOR, 0)

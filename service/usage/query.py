@@ -28,8 +28,8 @@ class Spans:
 
     @property
     def kept_width(self) -> Width:
-        """The width of the sums that are kept; a day is made of hours."""
-        return "1m" if self.width == "1m" else "1h"
+        """The width of the sums that are kept."""
+        return _kept(self.width)
 
     @property
     def bucket_s(self) -> int:
@@ -60,7 +60,7 @@ def spans(
     default, most = _LIMITS[width]
     if limit is not None and limit > most:
         raise BadRequest(f"With {width} buckets, limit is at most {most}.", param="limit")
-    oldest_s = now_s - KEPT_S["1m" if width == "1m" else "1h"]
+    oldest_s = now_s - KEPT_S[_kept(width)]
     first_s = max(start_s, oldest_s)
     if page is not None:
         first_s = max(first_s, _page_start(page))
@@ -70,6 +70,11 @@ def spans(
     shown = whole[: limit or default]
     more = len(whole) > len(shown)
     return Spans(width, shown, page_at(shown.stop) if more else None)
+
+
+def _kept(width: BucketWidth) -> Width:
+    """The width of the sums behind a bucket; a day is made of hours."""
+    return "1m" if width == "1m" else "1h"
 
 
 def page_at(start_s: int) -> str:

@@ -21,7 +21,7 @@ _BOTH, _ALONE = 0.90, 0.85
 # An engine beside a trainer: half of what both may take, more where the base model needs it.
 _LEAST_SHARE, _MOST_SHARE = 0.45, 0.65
 # Beside its weights an engine needs buffers and activations; and a cache worth having.
-_OVERHEAD, _WORKING_BYTES, _CACHE_BYTES = 1.1, int(1.5 * GIB), 2 * GIB
+OVERHEAD, WORKING_BYTES, _CACHE_BYTES = 1.1, int(1.5 * GIB), 2 * GIB
 # Adapters in slots take cache from requests: at most this part of what the weights leave.
 _SLOTS_SHARE = 0.3
 # On 2 CPU cores 8 slots were no slower than 4 (76 and 65 tokens a second of 4 adapters' worth of
@@ -123,7 +123,7 @@ def _engines_share(settings: Settings, gpu_bytes: int | None, served_bytes: int)
         return _ALONE
     if gpu_bytes is None:
         return _LEAST_SHARE
-    need = (served_bytes * _OVERHEAD + _WORKING_BYTES + _CACHE_BYTES) / gpu_bytes
+    need = (served_bytes * OVERHEAD + WORKING_BYTES + _CACHE_BYTES) / gpu_bytes
     return round(min(max(need, _LEAST_SHARE), _MOST_SHARE), 2)
 
 
@@ -235,7 +235,7 @@ def _why_share(settings: Settings, facts: Facts) -> str:
 def _room(facts: Facts, share: float) -> int:
     """Of the engine's part of the GPU, what weights and working memory leave."""
     whole = int((facts.gpu_bytes or 0) * share)
-    return max(whole - int(facts.base.weights_bytes * _OVERHEAD) - _WORKING_BYTES, 0)
+    return max(whole - int(facts.base.weights_bytes * OVERHEAD) - WORKING_BYTES, 0)
 
 
 def _adapter_bytes(facts: Facts, rank: int) -> int | None:
