@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
 from service.aliases import routes as alias_routes
@@ -15,6 +15,7 @@ from service.config import Settings
 from service.core import health, metrics, workers
 from service.core.auth import Authenticator, Principal
 from service.core.body_limit import BodyLimit
+from service.core.cors import for_pages_of
 from service.core.http import RequestContext, install_error_handlers
 from service.core.invalidation import Invalidations
 from service.core.openapi import describe
@@ -47,8 +48,15 @@ class Api(FastAPI):
     gateway: Gateway | None = None
     """Set while the lifespan lasts."""
 
+    serve: ASGIApp | None = None
+    """What answers in place of `answer`, around which it stands."""
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI event."""
+        await (self.serve or self.answer)(scope, receive, send)
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The gateway's routes by the gateway, the others by FastAPI."""
         if scope["type"] == "http" and scope["path"] in PATHS and self.gateway is not None:
             await self.gateway(scope, receive, send)
         else:
@@ -90,6 +98,8 @@ def create_app(settings: Settings) -> Api:
     app.add_middleware(BodyLimit, max_bytes=settings.max_json_body_bytes)
     app.add_middleware(RequestContext)
     describe(app, report_schemas())
+    if settings.cors_origins:
+        app.serve = for_pages_of(settings.cors_origins, app.answer)
     return app
 
 

@@ -7,6 +7,7 @@ installation must agree on Redis, storage and limits, so they read the same vari
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,7 @@ GIB = 1024 * MIB
 
 
 _DEFAULT_RANK_LIMIT = 64
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]+")
 
 Part = Literal["redis", "storage", "worker", "inference"]
 
@@ -42,6 +44,9 @@ class Settings(BaseSettings):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=0, le=65535)
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description="Of web pages that may use the api from a browser; ['*']: any."
+    )
 
     # Limits on what comes in.
     max_file_bytes: int = Field(default=512 * MIB, gt=0)
@@ -197,6 +202,15 @@ class Settings(BaseSettings):
     def _known_scheme(cls, value: str) -> str:
         if not value.startswith(("file:///", "s3://")):
             raise ValueError("storage_url must start with file:/// or s3://")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _bare_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # A browser sends no path and no last slash: such an origin would never match.
+        for origin in value:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"cors_origins: write '{origin}' as https://HOST[:PORT]")
         return value
 
     @property

@@ -1,0 +1,66 @@
+"""Pages of other origins: none by default; those that are named, on every route."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from service.app import create_app
+from service.config import Settings
+from tests.conftest import Api, running
+
+PAGE = "https://tools.example"
+ROUTES = [("GET", "/v1/files"), ("POST", "/v1/chat/completions"), ("PUT", "/v1/aliases/a")]
+
+
+def asked_before(method: str, origin: str = PAGE) -> dict[str, str]:
+    return {
+        "origin": origin,
+        "access-control-request-method": method,
+        "access-control-request-headers": "authorization,content-type,x-stainless-lang",
+    }
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_no_page_is_let_in_by_default(http, method, path):
+    asked = await http.options(path, headers=asked_before(method))
+    answered = await http.request(method, path, headers={"origin": PAGE})
+    for answer in (asked, answered):
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_named_page_may_ask_and_read(settings: Settings, method, path):
+    app = create_app(settings.model_copy(update={"cors_origins": (PAGE,)}))
+    async with running(app) as url, httpx.AsyncClient(base_url=url) as http:
+        asked = await http.options(path, headers=asked_before(method))
+        assert asked.status_code == 200
+        assert asked.headers["access-control-allow-origin"] == PAGE
+        assert method in asked.headers["access-control-allow-methods"]
+        assert "x-stainless-lang" in asked.headers["access-control-allow-headers"]
+
+        refused = await http.request(method, path, headers={"origin": PAGE})
+        assert refused.status_code == 401  # an error, too, must be readable
+        assert refused.headers["access-control-allow-origin"] == PAGE
+        assert "x-request-id" in refused.headers["access-control-expose-headers"]
+        assert "access-control-allow-credentials" not in refused.headers
+
+        other = await http.options(path, headers=asked_before(method, "https://other.example"))
+        assert other.status_code == 400
+        assert "access-control-allow-origin" not in other.headers
+
+
+async def test_nothing_stands_before_the_gateway_by_default(api: Api):
+    assert api.app.serve is None
+
+
+@pytest.mark.parametrize("origin", ["tools.example", "https://tools.example/", "https://a.b/page"])
+def test_origin_that_no_browser_sends_is_refused(origin):
+    with pytest.raises(ValidationError, match="https://HOST"):
+        Settings(cors_origins=(origin,))
+
+
+def test_origins_come_as_json(monkeypatch):
+    monkeypatch.setenv("FINETUNED_CORS_ORIGINS", f'["{PAGE}"]')
+    assert Settings().cors_origins == (PAGE,)
