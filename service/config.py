@@ -79,8 +79,11 @@ class Settings(BaseSettings):
     storage_patience_s: float = Field(
         default=600.0, ge=0, description="How long a worker waits for storage that is away."
     )
-    tokens_at_once: int = Field(
-        default=4096, ge=64, description="Most that a trainer takes through the model in one part."
+    tokens_at_once: int | None = Field(
+        default=None,
+        ge=64,
+        description="Most that a trainer takes through the model in one part; what suits its "
+        "device, if not set.",
     )
     trainer_gpus: int = Field(
         default=1, ge=1, le=64, description="GPUs of this worker that one training takes."

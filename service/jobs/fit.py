@@ -12,8 +12,9 @@ from typing import TypeVar
 
 from service.core.workers import Capacity
 from service.jobs.records import Chosen
-from service.training.estimate import MemoryEstimate, estimate_memory
+from service.training.estimate import Device, MemoryEstimate, estimate_memory
 from service.training.model_shape import ModelShape
+from service.training.spec import tokens_at_once
 
 M = TypeVar("M", bound=Capacity)
 
@@ -32,7 +33,7 @@ class Training:
     chosen: Chosen  # with no `auto` left but packing's
     method: str
     longest: int | None
-    tokens_at_once: int
+    tokens_at_once: int | None  # None for what suits the machine
 
     @property
     def length(self) -> int:
@@ -60,7 +61,7 @@ class Plan:
 def plan(training: Training, shape: ModelShape, machine: Capacity) -> Plan:
     """The first way through the machine that fits, from the fastest on; else the smallest."""
     made = None
-    for tokens, checkpointing in _ways(training):
+    for tokens, checkpointing in _ways(training, machine.device):
         made = _plan(training, shape, machine, tokens, checkpointing)
         if made.fits:
             return made
@@ -99,11 +100,11 @@ def _with(training: Training, **fields: object) -> Training:
     )
 
 
-def _ways(training: Training) -> Iterator[tuple[int, bool]]:
+def _ways(training: Training, device: Device) -> Iterator[tuple[int, bool]]:
     rows = 2 if training.method == "dpo" else 1
     least = rows * training.length
     for checkpointing in (False, True):
-        tokens = max(training.tokens_at_once, least)
+        tokens = max(training.tokens_at_once or tokens_at_once(device), least)
         while tokens > least:
             yield tokens, checkpointing
             tokens //= 2

@@ -2,8 +2,7 @@
 
 A part is a padded batch, or rows that hold several samples each (packing). A packed row holds
 whole samples only, each with positions that begin at 0; from these the model builds a mask
-that keeps them apart. Not every model does, so `keeps_rows_apart` tries it before a run
-relies on it.
+that keeps them apart. In a joined row nothing is padded: `attention` keeps its samples apart.
 """
 
 from __future__ import annotations
@@ -17,9 +16,8 @@ import datasets
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
-from service.training.layout import packed_parts, padded_parts
+from service.training.layout import pack, packed_parts, padded_parts
 from service.training.tokens import IGNORED, Example
 
 _PAD: Final = 0  # never attended to, never a label: any id does
@@ -94,6 +92,18 @@ class Packed:
 
 
 @dataclass(frozen=True)
+class Joined:
+    """Parts of one row each: as many whole samples as fit `budget`, end to end. As `Packed`,
+    and `cu_seq_lens_q`: where each sample begins, and the width at the end."""
+
+    budget: int
+
+    def __call__(self, samples: Sequence[_Columns]) -> dict[str, Any]:
+        lengths = [len(sample["input_ids"]) for sample in samples]
+        return _batch([_join(samples, row) for row in pack(lengths, self.budget)])
+
+
+@dataclass(frozen=True)
 class Shared:
     """The share of one rank in the batches of `whole`: of samples that lie by length, every
     `size`-th, so that the shares are of similar length.
@@ -103,7 +113,7 @@ class Shared:
     fewer goes through ``"fillers"`` after its own, of which nothing may count.
     """
 
-    whole: Padded | PaddedPairs | Packed
+    whole: Padded | PaddedPairs | Packed | Joined
     index: int
     size: int
 
@@ -118,6 +128,14 @@ class Shared:
             "fillers": [self.whole([shortest])["parts"][0] for _ in range(missing)],
             "units": sum(batch["units"] for batch in batches),
         }
+
+
+def extent(part: Mapping[str, Tensor]) -> tuple[int, int]:
+    """The positions of a part, and those of its longest row; in a joined row, sample."""
+    rows, width = part["input_ids"].shape
+    if "cu_seq_lens_q" in part:
+        return width, int(part["cu_seq_lens_q"].diff().max())
+    return rows * width, width
 
 
 def _side(pair: _Columns, prefix: str) -> _Columns:
@@ -155,6 +173,11 @@ def _pack(samples: Sequence[_Columns], rows: list[list[int]]) -> dict[str, Tenso
     return part
 
 
+def _join(samples: Sequence[_Columns], row: list[int]) -> dict[str, Tensor]:
+    ends = torch.tensor([len(samples[index]["input_ids"]) for index in row]).cumsum(0)
+    return _pack(samples, [row]) | {"cu_seq_lens_q": torch.cat([ends.new_zeros(1), ends])}
+
+
 def _empty(rows: int, width: int) -> dict[str, Tensor]:
     return {
         "input_ids": torch.full((rows, width), _PAD),
@@ -167,21 +190,3 @@ def _put(batch: dict[str, Tensor], row: int, at: int, sample: _Columns) -> None:
     batch["input_ids"][row, at:end] = sample["input_ids"]
     # A sample's first label is ignored already, so no token predicts the next sample's start.
     batch["labels"][row, at:end] = sample["labels"]
-
-
-@torch.no_grad()
-def keeps_rows_apart(model: PreTrainedModel | Any) -> bool:
-    """Whether a packed sample is blind to its neighbour: changes the first of two samples in
-    a row and compares what the model makes of the second."""
-    was_training = model.training
-    model.eval()
-    device = next(model.parameters()).device
-    positions = torch.arange(8).repeat(1, 2).to(device)
-    second = torch.arange(20, 28)
-    answers = []
-    for first in (torch.arange(1, 9), torch.arange(40, 48)):
-        ids = torch.cat([first, second])[None].to(device)
-        logits = model(input_ids=ids, position_ids=positions, use_cache=False).logits
-        answers.append(logits[0, 8:].float())
-    model.train(was_training)
-    return torch.allclose(answers[0], answers[1], rtol=1e-3, atol=1e-3)

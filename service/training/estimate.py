@@ -102,8 +102,10 @@ def estimate_memory(
     width = 2 if dtype == "bfloat16" else _FP32
     layers = shape.adapted(target_modules)
     parameters = sum(r * (layer.inputs + layer.outputs) for layer in layers)
-    positions = _positions(method, batch_size, tokens_at_once, max_seq_length)
-    kept = _kept_bytes(shape, layers, r, width, masked=max_seq_length if packing else 0)
+    joined = packing and device == "cpu"
+    positions = _positions(method, batch_size, tokens_at_once, max_seq_length, joined=joined)
+    masked = max_seq_length if packing and not joined else 0
+    kept = _kept_bytes(shape, layers, r, width, masked=masked)
     if gradient_checkpointing:
         # Each layer keeps its input; one at a time is computed again.
         activations = positions * (shape.layers * shape.hidden * width + 2 * kept)
@@ -124,7 +126,9 @@ def estimate_memory(
     )
 
 
-def _positions(method: Method, batch_size: int, budget: int, longest: int) -> int:
+def _positions(method: Method, batch_size: int, budget: int, longest: int, *, joined: bool) -> int:
+    if joined:
+        return max(min(batch_size * longest, budget), longest)
     rows = 2 if method == "dpo" else 1
     together = min(batch_size, max(budget // (rows * longest), 1))
     return rows * longest * together
@@ -144,7 +148,7 @@ def _kept_bytes(
 ) -> float:
     """What one decoder layer keeps for its backward pass, a position.
 
-    masked: the row length where an attention mask is given (packing), else 0.
+    masked: the row length where an attention mask is given (packing on CUDA), else 0.
     """
     norms = 2 * shape.hidden * _FP32
     # Each adapted layer keeps its own input in bf16; in fp32 neighbours share theirs.

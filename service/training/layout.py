@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from service.training.order import epoch_order
 
+# What a row is: a sample, padded; samples that fill it up to the width of the longest, padded;
+# or samples end to end, one row a part.
+Rows = Literal["padded", "packed", "joined"]
+
 # With a packing mask a step keeps 6% more for its backward pass (SmolLM2-135M: keys and values
 # are repeated for every query head), so batches of similar length with little padding stay.
-_PADDING_WORTH_PACKING: Final = 0.1
+# Joined rows cost nothing more; a little padding is left for the sake of stable choices.
+_PADDING_WORTH: Final = {"packed": 0.1, "joined": 0.02}
 
 
 def padded_parts(lengths: Sequence[int], budget: int) -> list[list[int]]:
@@ -72,39 +77,50 @@ class Layout:
 
 
 def lay_out(
-    lengths: Sequence[int], *, batch_size: int, budget: int, seed: int, packing: bool
+    lengths: Sequence[int], *, batch_size: int, budget: int, seed: int, rows: Rows
 ) -> Layout:
     """The layout of the first epoch. `lengths` are of the examples; for pairs, halve the
     budget and double what comes out."""
-    order = epoch_order(lengths, batch_size=batch_size, seed=seed, epoch=0, by_length=not packing)
+    by_length = rows == "padded"
+    order = epoch_order(lengths, batch_size=batch_size, seed=seed, epoch=0, by_length=by_length)
     sizes: list[int] = []
     for start in range(0, len(order), batch_size):
         batch = [lengths[index] for index in order[start : start + batch_size]]
-        if packing:
-            sizes += [
-                len(rows) * max(sum(batch[i] for i in row) for row in rows)
-                for rows in packed_parts(batch, budget)
-            ]
-        else:
-            sizes += [len(part) * batch[part[0]] for part in padded_parts(batch, budget)]
+        sizes += _part_sizes(batch, budget, rows)
     return Layout(tokens=sum(lengths), positions=sum(sizes), widest=max(sizes), parts=len(sizes))
 
 
+def _part_sizes(batch: Sequence[int], budget: int, rows: Rows) -> list[int]:
+    if rows == "padded":
+        return [len(part) * batch[part[0]] for part in padded_parts(batch, budget)]
+    if rows == "joined":
+        return [sum(batch[i] for i in row) for row in pack(batch, budget)]
+    return [
+        len(part) * max(sum(batch[i] for i in row) for row in part)
+        for part in packed_parts(batch, budget)
+    ]
+
+
 def choose_packing(
-    lengths: Sequence[int], *, batch_size: int, budget: int, seed: int
+    lengths: Sequence[int],
+    *,
+    batch_size: int,
+    budget: int,
+    seed: int,
+    into: Literal["packed", "joined"],
 ) -> tuple[bool, str]:
-    """What ``packing: "auto"`` means for samples of these lengths, and the reason."""
+    """What ``packing: "auto"`` means for samples of these lengths where packing is `into` such
+    rows, and the reason."""
     grouped, packed = (
-        lay_out(lengths, batch_size=batch_size, budget=budget, seed=seed, packing=packing)
-        for packing in (False, True)
+        lay_out(lengths, batch_size=batch_size, budget=budget, seed=seed, rows=rows)
+        for rows in ("padded", into)
     )
     figures = (
         f"batches of similar length are {grouped.padding_share:.0%} padding, packed rows "
         f"{packed.padding_share:.0%}"
     )
-    is_worth_it = (
-        grouped.padding_share > _PADDING_WORTH_PACKING
-        and packed.positions < 0.95 * grouped.positions
+    is_worth_it = grouped.padding_share > _PADDING_WORTH[into] and (
+        packed.positions < 0.95 * grouped.positions or into == "joined"
     )
     if is_worth_it:
         return True, f"Samples are packed: {figures}."

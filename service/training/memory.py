@@ -56,8 +56,9 @@ def _status_bytes(name: str) -> int:
 def telling_of_memory(
     spec: TrainSpec, device: str, part: Callable[[], tuple[int, int]]
 ) -> Iterator[None]:
-    """Has what does not fit in memory end as `out_of_memory`. `part` gives the rows, and the
-    positions a row, that were computed last: (0, 0) before the first."""
+    """Has what does not fit in memory end as `out_of_memory`. `part` gives the positions that
+    were computed last, and those of the longest row or sample of them: (0, 0) before the
+    first."""
     try:
         yield
     except Exception as error:
@@ -67,24 +68,25 @@ def telling_of_memory(
 
 
 def out_of_memory(spec: TrainSpec, part: tuple[int, int], device: str) -> TrainingFailure:
-    """The failure of a run whose `part` (rows, positions a row) did not fit."""
-    rows, width = part
-    rows_at_least = 2 if spec.method == "dpo" else 1
-    halved = max(rows * width // 2, rows_at_least * width) if rows > rows_at_least else None
+    """The failure of a run whose `part` (positions, of the longest) did not fit."""
+    positions, longest = part
+    least = longest * (2 if spec.method == "dpo" else 1)
+    halved = max(positions // 2, least) if positions > least else None
     had = f"{peak_memory_bytes(device) / _MIB:,.0f} MiB were in use"
     if spec.max_memory_bytes:
         had += f" of the {spec.max_memory_bytes / _MIB:,.0f} MiB allowed"
-    if not rows:
+    if not positions:
         advice = 'Choose quantization "nf4", or take a smaller base model.'
     elif halved:
-        advice = (
-            f"Set tokens_at_once to {halved} (it is {spec.tokens_at_once}), with the same result."
-        )
+        budget = spec.budget(device)
+        advice = f"Set tokens_at_once to {halved} (it is {budget}), with the same result."
     else:
-        advice = f"Set max_seq_length to {max(width // 2, 8)} (it is {spec.max_seq_length})."
+        advice = f"Set max_seq_length to {max(longest // 2, 8)} (it is {spec.max_seq_length})."
         if not spec.gradient_checkpointing:
             advice = f"Set gradient_checkpointing. Else: {advice}"
-    what = f"for {rows} rows of {width} tokens at once" if rows else "for the base model"
+    what = "for the base model"
+    if positions:
+        what = f"for {positions} tokens at once, of which the longest row has {longest}"
     return TrainingFailure(
         "out_of_memory",
         f"Not enough memory {what}: {had}. {advice}",

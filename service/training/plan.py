@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from service.training.checkpoints import RunIdentity
+from service.training.layout import Rows
 from service.training.models import Place
 from service.training.ranks import Ranks
 from service.training.spec import TrainSpec
@@ -23,9 +24,13 @@ class Plan:
     run: RunIdentity
     training: tuple[Example, ...]
     validation: tuple[Example, ...]
-    packing: bool
+    rows: Rows
     place: Place
     ranks: Ranks = field(default_factory=Ranks)
+
+    @property
+    def packing(self) -> bool:
+        return self.rows != "padded"
 
 
 def total_steps(spec: TrainSpec, examples: int) -> int:

@@ -13,15 +13,15 @@ import transformers
 from transformers import PrinterCallback, set_seed
 
 from service.training.adapters import add_adapter, load_weights, save_adapter
-from service.training.batches import keeps_rows_apart
+from service.training.attention import can_join, keeps_apart
 from service.training.channel import Channel, StopFlag
 from service.training.checkpoints import Seal, identify, open_checkpoint
 from service.training.data import Data, load_data
 from service.training.dpo import PreferenceTrainer
 from service.training.launcher import RankPlace
-from service.training.layout import choose_packing
+from service.training.layout import Rows, choose_packing
 from service.training.memory import limit_memory, peak_memory_bytes, telling_of_memory
-from service.training.models import choose_place, load_base, load_tokenizer
+from service.training.models import Place, choose_place, load_base, load_tokenizer
 from service.training.order import checkpoint_steps
 from service.training.plan import Plan, total_steps
 from service.training.probe import probe
@@ -61,7 +61,7 @@ def run(
     tokenizer = load_tokenizer(spec)
     enter("tokenising the data")
     data = load_data(spec, ChatEncoder(tokenizer, spec.max_seq_length), channel)
-    packing = _choose_packing(spec, data, channel)
+    packing = _choose_packing(spec, place, data, channel)
     identity = identify(
         spec,
         lora=shape,
@@ -85,7 +85,7 @@ def run(
         run=identity,
         training=data.training.samples,
         validation=data.validation.samples,
-        packing=packing and _can_pack(model, channel),
+        rows=_rows(model, spec, channel) if packing else "padded",
         place=place,
         ranks=ranks,
     )
@@ -100,7 +100,7 @@ def run(
         return _stopped_early(spec, sealed)
 
     enter("training")
-    with telling_of_memory(spec, place.device, lambda: trainer.part_shape):
+    with telling_of_memory(spec, place.device, lambda: trainer.extent):
         if sealed and _is_over(trainer, sealed.step):
             step = sealed.step
         elif flag.is_set():
@@ -134,7 +134,7 @@ def _check_base_of_warm_start(spec: TrainSpec, channel: Channel) -> None:
         )
 
 
-def _choose_packing(spec: TrainSpec, data: Data, channel: Channel) -> bool:
+def _choose_packing(spec: TrainSpec, place: Place, data: Data, channel: Channel) -> bool:
     if spec.packing != "auto":
         return spec.packing
     if spec.method == "dpo":
@@ -143,16 +143,20 @@ def _choose_packing(spec: TrainSpec, data: Data, channel: Channel) -> bool:
         packing, reason = choose_packing(
             [sample.length for sample in data.training.samples],
             batch_size=spec.batch_size,
-            budget=spec.tokens_at_once,
+            budget=spec.budget(place.device),
             seed=spec.seed,
+            into="joined" if place.device == "cpu" else "packed",
         )
     channel.send(Noted(code="packing", message=reason))
     return packing
 
 
-def _can_pack(model: Any, channel: Channel) -> bool:
-    if keeps_rows_apart(model):
-        return True
+def _rows(model: Any, spec: TrainSpec, channel: Channel) -> Rows:
+    """How this model's samples are packed, if they can be."""
+    if can_join(model, spec.max_seq_length):
+        return "joined"
+    if keeps_apart(model):
+        return "packed"
     channel.send(
         Warned(
             code="packing_unsupported",
@@ -160,7 +164,7 @@ def _can_pack(model: Any, channel: Channel) -> bool:
             "batches them by length instead.",
         )
     )
-    return False
+    return "padded"
 
 
 def _started(plan: Plan, data: Data, sealed: Seal | None, model: Any) -> Started:

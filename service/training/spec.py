@@ -18,10 +18,18 @@ _EMBEDDING_NAMES = frozenset(
     {"lm_head", "embed_tokens", "embed_in", "embed_out", "wte", "wpe", "output_layer"}
 )
 _DEFAULT_RANK = 16
+# On a CPU more is hardly faster and takes more memory: 5,000 tokens through SmolLM2-135M on
+# two cores took 20.9 s and 2.0 GiB at 512, 19.3 s and 2.2 at 1024, 17.5 s and 2.8 at 2048.
+_TOKENS_AT_ONCE = {"cpu": 1536, "cuda": 4096}
 
 Method = Literal["sft", "dpo"]
 Quantization = Literal["nf4", "none"]
 Sharding = Literal["ddp", "fsdp"]
+
+
+def tokens_at_once(device: str) -> int:
+    """How many tokens go through the model in one part where nobody says."""
+    return _TOKENS_AT_ONCE[device]
 
 
 class LoraSpec(BaseModel):
@@ -162,7 +170,7 @@ class TrainSpec(BaseModel):
     lora: LoraSpec = LoraSpec()
     quantization: Quantization = "nf4"
     max_seq_length: int = Field(default=2048, ge=8)
-    tokens_at_once: int = Field(default=4096, ge=1)
+    tokens_at_once: int | None = Field(default=None, ge=1)
     max_memory_bytes: int | None = Field(default=None, ge=2**20)
     packing: bool | Literal["auto"] = False
     n_checkpoints: int = Field(default=3, ge=1, le=1000)
@@ -191,6 +199,10 @@ class TrainSpec(BaseModel):
                 "early_stopping and keep_best need a validation_file or a validation_share"
             )
         return self
+
+    def budget(self, device: str) -> int:
+        """`tokens_at_once`, or what suits the device."""
+        return self.tokens_at_once or tokens_at_once(device)
 
     @property
     def selects(self) -> bool:

@@ -25,10 +25,11 @@ from transformers import Trainer, TrainerCallback
 
 from service.training import head
 from service.training.adapters import save_adapter, start_from
-from service.training.batches import Packed, Padded, PaddedPairs, Shared, to_dataset
+from service.training.batches import Joined, Packed, Padded, PaddedPairs, Shared, extent, to_dataset
 from service.training.channel import StopFlag
 from service.training.checkpoints import are_finite, seal
 from service.training.failures import TrainingFailure
+from service.training.layout import Rows
 from service.training.metrics import Tally
 from service.training.models import keep_adapter_in_fp32
 from service.training.order import epoch_order
@@ -66,7 +67,7 @@ class AdapterTrainer(Trainer):
         self.tally = Tally()
         self.trained_tokens = 0
         self.selection = Selection()
-        self.part_shape = (0, 0)  # of the last part: rows, positions a row
+        self.extent = (0, 0)  # of the last part: positions, and those of its longest row or sample
         super().__init__(
             model=model,
             args=args,
@@ -128,7 +129,7 @@ class AdapterTrainer(Trainer):
         """Forward and backward of one batch, part after part."""
         total: Tensor | float = 0.0
         for part, units in self._parts(inputs):
-            self.part_shape = tuple(part["input_ids"].shape)
+            self.extent = extent(part)
             loss = super().training_step(model, part, num_items_in_batch=units)
             if not loss.isfinite():
                 raise self._not_finite()
@@ -215,7 +216,7 @@ class AdapterTrainer(Trainer):
             for part, _ in self._parts(self.data_collator(batch)):
                 if self._flag.is_set():
                     return False
-                self.part_shape = tuple(part["input_ids"].shape)
+                self.extent = extent(part)
                 self.compute_loss(self._adapted, self._prepare_inputs(part))
         return True
 
@@ -266,14 +267,11 @@ def checkpoint_folder(output_dir: str | os.PathLike[str], step: int) -> Path:
     return Path(output_dir) / f"checkpoint-{step}"
 
 
-def _collator(plan: Plan) -> Packed | Padded | PaddedPairs | Shared:
-    budget = plan.spec.tokens_at_once
-    whole: Packed | Padded | PaddedPairs
-    if isinstance(plan.training[0], Pair):
-        whole = PaddedPairs(budget)
-    else:
-        whole = Packed(budget) if plan.packing else Padded(budget)
-    ranks = plan.ranks
+def _collator(plan: Plan) -> Packed | Joined | Padded | PaddedPairs | Shared:
+    kinds: dict[Rows, type[Padded | Packed | Joined]]
+    kinds = {"padded": Padded, "packed": Packed, "joined": Joined}
+    kind = PaddedPairs if isinstance(plan.training[0], Pair) else kinds[plan.rows]
+    whole, ranks = kind(plan.spec.budget(plan.place.device)), plan.ranks
     return whole if ranks.size == 1 else Shared(whole, ranks.index, ranks.size)
 
 

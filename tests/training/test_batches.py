@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from service.training.batches import (
+    Joined,
     Packed,
     Padded,
     PaddedPairs,
-    keeps_rows_apart,
+    extent,
     to_dataset,
 )
 from service.training.tokens import IGNORED, Pair, Sample
@@ -121,17 +122,15 @@ def test_every_layout_gives_the_losses_of_each_sample_alone(model, layout):
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
 
-def test_this_model_keeps_packed_samples_apart(model):
-    assert keeps_rows_apart(model)
+def test_joined_rows_hold_samples_end_to_end():
+    first, second = Joined(9)(rows(0, 1, 2))["parts"]
+    assert first["input_ids"].tolist() == [[5, 6, 7, 8, 9, 21, 22, 23, 24]]
+    assert first["position_ids"].tolist() == [[0, 1, 2, 3, 4, 0, 1, 2, 3]]
+    assert first["cu_seq_lens_q"].tolist() == [0, 5, 9]
+    assert second["input_ids"].tolist() == [[11, 12]]
+    assert first["token_count"] + second["token_count"] == 11
 
 
-def test_a_model_that_ignores_positions_is_found_out(model):
-    class Leaky(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner = model
-
-        def forward(self, input_ids, position_ids, use_cache):
-            return self.inner(input_ids=input_ids, use_cache=use_cache)
-
-    assert not keeps_rows_apart(Leaky())
+def test_the_extent_of_a_part_is_its_positions_and_its_longest_row_or_sample():
+    assert [extent(part) for part in Joined(9)(rows(0, 1, 2))["parts"]] == [(9, 5), (2, 2)]
+    assert [extent(part) for part in Padded(10)(rows(0, 1))["parts"]] == [(10, 5)]

@@ -72,10 +72,11 @@ def test_a_share_for_validation_is_not_trained_on():
     assert (run.steps, run.tokens) == (20, 1600)
 
 
-def kept_by_torch(folder, shape, *, packing, checkpointing):
+def kept_by_torch(folder, rows):
     """Bytes that a forward pass keeps for the backward pass, as torch counts them."""
     from service.training import TrainSpec, head
     from service.training.adapters import add_adapter
+    from service.training.attention import can_join
     from service.training.models import Place, keep_adapter_in_fp32, load_base
 
     spec = TrainSpec.model_validate(
@@ -92,12 +93,15 @@ def kept_by_torch(folder, shape, *, packing, checkpointing):
     model = add_adapter(base, spec, spec.lora.settled())
     keep_adapter_in_fp32(model)
     head.use_cpu_head(base)
-    if checkpointing:
-        model.enable_input_require_grads()
-        model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
-    ids = torch.randint(5, 4000, (4, 128))
-    places = torch.arange(64).repeat(4, 2) if packing else None
+    ids, told = torch.randint(5, 4000, (4, 128)), {}
+    if rows == "packed":
+        told = {"position_ids": torch.arange(64).repeat(4, 2)}
+    if rows == "joined":
+        assert can_join(base, longest=64)
+        ids = ids.view(1, 512)
+        told = {"position_ids": torch.arange(64).repeat(1, 8)}
+        told |= {"cu_seq_lens_q": torch.arange(0, 513, 64)}
     own = {p.untyped_storage().data_ptr() for p in [*model.parameters(), *model.buffers()]}
     kept = {}
 
@@ -111,15 +115,17 @@ def kept_by_torch(folder, shape, *, packing, checkpointing):
         torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
         torch.autocast("cpu", torch.bfloat16),
     ):
-        outputs = model(input_ids=ids, labels=ids, position_ids=places, fused_lm_head=True)
+        outputs = model(input_ids=ids, labels=ids, fused_lm_head=True, **told)
     assert outputs.log_probs.requires_grad
     return sum(kept.values())
 
 
-@pytest.mark.parametrize("packing", [False, True])
-def test_what_a_step_keeps_is_what_torch_keeps(tiny_model_path, shape, packing):
-    kept = kept_by_torch(tiny_model_path, shape, packing=packing, checkpointing=False)
-    found = estimate_memory(shape, packing=packing, device="cpu", **SETTINGS)
+@pytest.mark.parametrize(
+    ("rows", "device"), [("padded", "cpu"), ("joined", "cpu"), ("packed", "cuda")]
+)
+def test_what_a_step_keeps_is_what_torch_keeps(tiny_model_path, shape, rows, device):
+    kept = kept_by_torch(tiny_model_path, rows)
+    found = estimate_memory(shape, packing=rows != "padded", device=device, **SETTINGS)
     head = 512 * 64 * 6
     # The estimate counts one layer more, for the gradients that stand beside.
     copies = found.adapter // 2

@@ -35,7 +35,7 @@ def test_every_example_is_in_one_part_and_parts_fit(budget):
 
 def test_a_larger_budget_makes_fewer_parts_of_the_same_tokens():
     small, large = (
-        lay_out(UNEVEN, batch_size=16, budget=budget, seed=0, packing=False)
+        lay_out(UNEVEN, batch_size=16, budget=budget, seed=0, rows="padded")
         for budget in (500, 5000)
     )
     assert large.parts < small.parts
@@ -43,9 +43,30 @@ def test_a_larger_budget_makes_fewer_parts_of_the_same_tokens():
     assert small.tokens == large.tokens == sum(UNEVEN)
 
 
-@pytest.mark.parametrize(("lengths", "batch", "wanted"), [(UNEVEN, 40, True), (ALIKE, 8, False)])
-def test_auto_packs_where_batches_of_similar_length_hold_much_padding(lengths, batch, wanted):
+@pytest.mark.parametrize(
+    ("lengths", "batch", "into", "wanted"),
+    [
+        (UNEVEN, 40, "packed", True),
+        (ALIKE, 8, "packed", False),
+        (ALIKE, 8, "joined", True),
+        ([100] * 8, 8, "joined", False),
+    ],
+)
+def test_auto_packs_where_batches_of_similar_length_hold_much_padding(lengths, batch, into, wanted):
     # In one block of batches there is one batch, so that nothing can be grouped.
-    packing, reason = choose_packing(lengths[:batch], batch_size=batch, budget=10_000, seed=0)
+    packing, reason = choose_packing(
+        lengths[:batch], batch_size=batch, budget=10_000, seed=0, into=into
+    )
     assert packing is wanted
     assert "% padding" in reason
+
+
+def test_joined_rows_hold_no_padding():
+    lengths = [length + index % 13 for index, length in enumerate(UNEVEN)]
+    joined, packed = (
+        lay_out(lengths, batch_size=16, budget=5000, seed=0, rows=rows)
+        for rows in ("joined", "packed")
+    )
+    assert joined.positions == joined.tokens == sum(lengths)
+    assert 400 <= joined.widest <= 5000
+    assert packed.positions > packed.tokens

@@ -20,13 +20,15 @@ MIB = 2**20
 @pytest.mark.parametrize(
     ("changes", "part", "suggested", "says"),
     [
-        ({}, (8, 128), 512, "tokens_at_once to 512 (it is 4096)"),
-        ({}, (1, 128), None, "Set gradient_checkpointing. Else: Set max_seq_length to 64"),
-        ({"gradient_checkpointing": True}, (1, 128), None, "max_seq_length to 64 (it is 128)"),
-        ({"method": "dpo"}, (2, 128), None, "max_seq_length to 64"),
-        ({"method": "dpo"}, (4, 128), 256, "tokens_at_once to 256"),
+        ({}, (1024, 128), 512, "tokens_at_once to 512 (it is 1536)"),
+        ({"tokens_at_once": 300}, (300, 128), 150, "tokens_at_once to 150 (it is 300)"),
+        ({"tokens_at_once": 300}, (200, 128), 128, "for 200 tokens at once"),
+        ({}, (128, 128), None, "Set gradient_checkpointing. Else: Set max_seq_length to 64"),
+        ({"gradient_checkpointing": True}, (128, 128), None, "max_seq_length to 64 (it is 128)"),
+        ({"method": "dpo"}, (256, 128), None, "max_seq_length to 64"),
+        ({"method": "dpo"}, (512, 128), 256, "tokens_at_once to 256"),
         ({}, (0, 0), None, "smaller base model"),
-        ({"max_memory_bytes": 500 * MIB}, (3, 100), 150, "of the 500 MiB allowed"),
+        ({"max_memory_bytes": 500 * MIB}, (300, 100), 150, "of the 500 MiB allowed"),
     ],
 )
 def test_the_advice_is_in_numbers(make_spec, tmp_path, changes, part, suggested, says):
@@ -63,7 +65,7 @@ def test_a_run_out_of_memory_goes_on_with_what_it_suggests(start, make_spec, tmp
             break
         (failed,) = run.of(Failed)
         assert failed.code == "out_of_memory", failed
-        assert "64 rows" in failed.message or len(tried) > 1
+        assert "16384 tokens" in failed.message or len(tried) > 1
         at_once = failed.suggested_tokens_at_once
     assert 2 <= len(tried) <= 5
     assert run.of(Succeeded)

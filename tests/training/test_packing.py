@@ -77,7 +77,9 @@ def test_auto_chooses_and_says_why(start, make_spec, tmp_path):
     assert note.message.startswith("Samples are packed: batches of similar length are")
     assert run.of(Started)[0].packing
 
-    run = start(make_spec(tmp_path / "alike", packing="auto", n_epochs=1))
+    alike = write_chats(tmp_path / "alike.jsonl", [(f"Say {n}", "well") for n in range(8)])
+    given = {"training_file": alike, "n_epochs": 1}
+    run = start(make_spec(tmp_path / "alike", packing="auto", **given))
     assert run.wait() == 0, run.log.read_text()
     assert run.of(Noted)[0].message.startswith("Samples are not packed")
     assert not run.of(Started)[0].packing
