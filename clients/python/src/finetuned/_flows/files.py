@@ -1,0 +1,208 @@
+"""Files: what is known of them, their bytes, their reports and cleanings."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from finetuned._flows.common import Deadline, at, listed
+from finetuned._http import Answer, Request, body_of, error_of, parse, retry_after_s
+from finetuned._retry import backoff_s
+from finetuned._steps import (
+    Close,
+    Flow,
+    Items,
+    Next,
+    Open,
+    Opened,
+    Sleep,
+    fetch,
+    run,
+    send,
+)
+from finetuned.errors import CleaningFailed, FileRefused
+from finetuned.types import CleaningObject, FileDeleted, FileObject, FileReport, FormatFields
+
+Keep = Literal["keep", "first", "last", "most_common", "longest", "drop"]
+_POLL_S = 0.5
+
+
+def list_files(
+    *, purpose: str | None = None, order: str = "desc", limit: int | None = None
+) -> Items[FileObject]:
+    """The project's files, newest first."""
+    return listed(FileObject, "files", limit=limit, params={"purpose": purpose, "order": order})
+
+
+def retrieve(file_id: str) -> Flow[FileObject]:
+    """What is known of one file, with the outcome of its check."""
+    return fetch(FileObject, Request("GET", at("files", file_id)))
+
+
+def delete(file_id: str) -> Flow[FileDeleted]:
+    """Delete record and bytes; models that were trained on the file stay."""
+    return fetch(FileDeleted, Request("DELETE", at("files", file_id)))
+
+
+def wait(file_id: str, *, timeout_s: float | None = None) -> Flow[FileObject]:
+    """The file once its check has ended; raises FileRefused where it cannot be trained on."""
+    deadline = Deadline(timeout_s, f"The check of {file_id}")
+    while True:
+        file = yield from retrieve(file_id)
+        if file.status == "error":
+            raise FileRefused(
+                f"{file.filename} cannot be trained on: {file.status_details or 'no reason given'}",
+                code="invalid_training_file",
+                next_step=f"`finetuned files report {file.id}` shows each fault and its remedy.",
+            )
+        if file.status == "processed":
+            return file
+        deadline.check()
+        yield Sleep(_POLL_S)
+
+
+def content(file_id: str) -> Flow[bytes]:
+    """The bytes exactly as they were uploaded, in memory; for large files take `download`."""
+    answer = yield from send(Request("GET", at("files", file_id, "content")))
+    return answer.content
+
+
+def download(file_id: str, to: str | os.PathLike[str]) -> Flow[Path]:
+    """Write the bytes to a local file, which appears whole or not at all."""
+    target = Path(to)
+    request = Request("GET", at("files", file_id, "content"))
+    opened = cast("Opened", (yield Open(request)))
+    if opened.error is not None:
+        raise error_of(opened.error)
+    handle, name = yield from run(lambda: tempfile.mkstemp(dir=target.parent, prefix=".finetuned-"))
+    try:
+        with os.fdopen(handle, "wb") as file:
+            while (chunk := cast("bytes | None", (yield Next(opened.stream)))) is not None:
+                yield from run(lambda chunk=chunk: file.write(chunk))  # type: ignore[misc]
+        yield Close(opened.stream)
+        Path(name).chmod(0o666 & ~_umask())
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def report(
+    file_id: str,
+    *,
+    model: str | None = None,
+    validation_file: str | None = None,
+    timeout_s: float | None = None,
+) -> Flow[FileReport]:
+    """Figures, findings and advice on a data set; waits while it is being made.
+
+    `model` is the base model whose tokenizer looks (else all do); the rows of `validation_file`
+    are looked for in the file.
+    """
+    answer = yield from _reported(file_id, model, validation_file, "json", timeout_s)
+    return parse(FileReport, answer)
+
+
+def report_text(
+    file_id: str,
+    *,
+    form: Literal["md", "html"] = "md",
+    model: str | None = None,
+    validation_file: str | None = None,
+    timeout_s: float | None = None,
+) -> Flow[str]:
+    """The report as a page for people; waits while it is being made."""
+    answer = yield from _reported(file_id, model, validation_file, form, timeout_s)
+    return answer.content.decode()
+
+
+def _reported(
+    file_id: str, model: str | None, validation_file: str | None, form: str, timeout_s: float | None
+) -> Flow[Answer]:
+    params = {"model": model, "validation_file": validation_file, "format": form}
+    deadline = Deadline(timeout_s, f"The report on {file_id}")
+    while True:
+        answer = yield from send(Request("GET", at("files", file_id, "report"), params=params))
+        if answer.status != 202:
+            return answer
+        deadline.check()
+        yield Sleep(min(retry_after_s(answer.headers) or _POLL_S, 10.0))
+
+
+def clean(
+    file_id: str,
+    *,
+    drop_broken: bool | None = None,
+    exact_duplicates: bool | None = None,
+    near_duplicates: bool | None = None,
+    near_threshold: float | None = None,
+    contradictions: Keep | None = None,
+    personal_data: Literal["keep", "mask", "pseudonym"] | None = None,
+    unicode: Literal["keep", "NFC", "NFKC"] | None = None,
+    mend_mojibake: bool | None = None,
+    drop_control_characters: bool | None = None,
+    validation_share: float | None = None,
+    seed: int | None = None,
+    format: FormatFields | dict[str, Any] | None = None,
+    idempotency_key: str | None = None,
+    timeout_s: float | None = None,
+) -> Flow[CleaningObject]:
+    """Make clean files of a file, and wait for them; the uploaded one stays as it is.
+
+    What is left out is as the server decides. Raises CleaningFailed.
+    """
+    options = body_of(
+        drop_broken=drop_broken,
+        exact_duplicates=exact_duplicates,
+        near_duplicates=near_duplicates,
+        near_threshold=near_threshold,
+        contradictions=contradictions,
+        personal_data=personal_data,
+        unicode=unicode,
+        mend_mojibake=mend_mojibake,
+        drop_control_characters=drop_control_characters,
+        validation_share=validation_share,
+        seed=seed,
+        format=format,
+    )
+    request = Request(
+        "POST",
+        at("files", file_id, "clean"),
+        json=options,
+        headers=once(idempotency_key),
+    )
+    cleaning = yield from fetch(CleaningObject, request)
+    deadline = Deadline(timeout_s, f"The cleaning {cleaning.id}")
+    tries = 0
+    while cleaning.status == "in_progress":
+        deadline.check()
+        yield Sleep(min(backoff_s(tries), 2.0))
+        tries += 1
+        cleaning = yield from cleaning_of(file_id, cleaning.id)
+    if cleaning.error is not None:
+        raise CleaningFailed(cleaning.error.message, code=cleaning.error.code)
+    return cleaning
+
+
+def cleaning_of(file_id: str, cleaning_id: str) -> Flow[CleaningObject]:
+    """How far a cleaning is, and the files that came out of it."""
+    return fetch(CleaningObject, Request("GET", at("files", file_id, "clean", cleaning_id)))
+
+
+def cleanings(file_id: str, *, limit: int | None = None) -> Items[CleaningObject]:
+    """The cleanings of one file, newest first."""
+    return listed(CleaningObject, at("files", file_id, "clean"), limit=limit)
+
+
+def once(key: str | None) -> dict[str, str]:
+    """The header by which a create that is sent twice happens once."""
+    return {"idempotency-key": key or os.urandom(16).hex()}

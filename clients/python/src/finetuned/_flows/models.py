@@ -1,0 +1,25 @@
+"""Models: base models, trained models and aliases, as they can be asked for."""
+
+from __future__ import annotations
+
+from finetuned._flows.common import Page, at
+from finetuned._http import Request
+from finetuned._steps import Flow, Item, Items, fetch
+from finetuned.types import ModelDeleted, ModelObject
+
+
+def list_models() -> Items[ModelObject]:
+    """Base models, the project's aliases, then its trained models, newest first."""
+    page = yield from fetch(Page[ModelObject], Request("GET", "models"))
+    for model in page.data:
+        yield Item(model)
+
+
+def retrieve(model: str) -> Flow[ModelObject]:
+    """One model by its name."""
+    return fetch(ModelObject, Request("GET", at("models", model)))
+
+
+def delete(model: str) -> Flow[ModelDeleted]:
+    """Delete a trained model; its name is never used again."""
+    return fetch(ModelDeleted, Request("DELETE", at("models", model)))

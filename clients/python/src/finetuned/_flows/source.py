@@ -1,0 +1,107 @@
+"""What is uploaded, and the note on disk by which a later process goes on with it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from finetuned import config
+from finetuned.errors import BadRequest, UploadFailed
+
+
+@dataclass(frozen=True)
+class Source:
+    """A local file, or bytes in memory."""
+
+    name: str
+    size: int
+    path: Path | None = None
+    data: bytes | None = field(default=None, repr=False)
+    changed_at_ns: int = 0
+
+    @classmethod
+    def of(cls, given: str | os.PathLike[str] | bytes, filename: str | None) -> Source:
+        """Look at what is to be sent; raises BadRequest where it cannot be."""
+        if isinstance(given, bytes):
+            if not filename:
+                raise BadRequest("Bytes need a filename.", next_step="Give filename=….")
+            made = cls(filename, len(given), data=given)
+        else:
+            path = Path(given).expanduser()
+            try:
+                told = path.stat()
+                if not path.is_file():
+                    raise BadRequest(f"{path} is no file.", next_step="Name a file of rows.")
+            except OSError as e:
+                raise BadRequest(
+                    f"{path} cannot be read: {e.strerror}.", next_step="Check the path."
+                ) from e
+            made = cls(filename or path.name, told.st_size, path, None, told.st_mtime_ns)
+        if made.size == 0:
+            raise BadRequest(f"{made.name} is empty.", next_step="Name a file of rows.")
+        return made
+
+    def parts(self, part_bytes: int) -> Iterator[bytes]:
+        """The content, cut."""
+        if self.data is not None:
+            for start in range(0, len(self.data), part_bytes):
+                yield self.data[start : start + part_bytes]
+            return
+        assert self.path is not None
+        try:
+            with self.path.open("rb") as file:
+                while chunk := file.read(part_bytes):
+                    yield chunk
+        except OSError as e:
+            raise UploadFailed(f"{self.path} cannot be read: {e.strerror}.") from e
+
+    def unchanged(self) -> bool:
+        """Whether the file is as it was when the upload began."""
+        if self.path is None:
+            return True
+        try:
+            told = self.path.stat()
+        except OSError:
+            return False
+        return (told.st_size, told.st_mtime_ns) == (self.size, self.changed_at_ns)
+
+
+@dataclass(frozen=True)
+class Note:
+    """Which upload a file's parts go to. Bytes in memory have none."""
+
+    path: Path | None
+
+    @classmethod
+    def of(cls, base_url: str, source: Source, asked: dict[str, Any], part_bytes: int) -> Note:
+        """The note of a file as it is now, for this server and these wishes."""
+        if source.path is None:
+            return cls(None)
+        what = [base_url, str(source.path.resolve()), source.changed_at_ns, asked, part_bytes]
+        digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+        return cls(config.state_folder() / "uploads" / f"{digest[:32]}.json")
+
+    def read(self) -> str | None:
+        """The upload's id, where one was noted."""
+        if self.path is not None:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                return str(json.loads(self.path.read_text("utf-8"))["upload_id"])
+        return None
+
+    def write(self, upload_id: str) -> None:
+        """Note an upload. Where the disk takes no note, the upload goes on without."""
+        if self.path is not None:
+            with contextlib.suppress(OSError):
+                config.write_private(self.path, json.dumps({"upload_id": upload_id}))
+
+    def delete(self) -> None:
+        """Forget the upload."""
+        if self.path is not None:
+            with contextlib.suppress(OSError):
+                self.path.unlink(missing_ok=True)

@@ -1,0 +1,52 @@
+"""Usage of inference over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from finetuned._http import Request
+from finetuned._steps import Item, Items, fetch
+from finetuned.types import UsageBucket, UsagePage
+
+Group = Literal["project_id", "api_key_id", "model"]
+
+
+def completions(
+    start_time: int | datetime,
+    *,
+    end_time: int | datetime | None = None,
+    bucket_width: Literal["1m", "1h", "1d"] = "1d",
+    group_by: Sequence[Group] = (),
+    models: Sequence[str] = (),
+    api_key_ids: Sequence[str] = (),
+    project_ids: Sequence[str] = (),
+) -> Items[UsageBucket]:
+    """Requests and tokens by minute, hour or day (UTC), in the order of time.
+
+    A member's key sees its own project, an admin's all. All inference routes count.
+    """
+    params: dict[str, Any] = {
+        "start_time": _seconds(start_time),
+        "end_time": _seconds(end_time),
+        "bucket_width": bucket_width,
+        "group_by": list(group_by),
+        "models": list(models),
+        "api_key_ids": list(api_key_ids),
+        "project_ids": list(project_ids),
+        "page": None,
+    }
+    while True:
+        page = yield from fetch(
+            UsagePage, Request("GET", "organization/usage/completions", params=params)
+        )
+        for bucket in page.data:
+            yield Item(bucket)
+        if not page.has_more or page.next_page is None:
+            return
+        params = {**params, "page": page.next_page}
+
+
+def _seconds(time: int | datetime | None) -> int | None:
+    return int(time.timestamp()) if isinstance(time, datetime) else time

@@ -1,0 +1,106 @@
+"""A request and an answer as the flows see them, whichever library carries them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from finetuned.errors import ApiError, UnexpectedAnswer, class_of
+
+T = TypeVar("T")
+_SAFE_METHODS = frozenset({"GET", "PUT", "DELETE"})
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request. `path` is below the base URL and already quoted."""
+
+    method: str
+    path: str
+    params: Mapping[str, Any] | None = None
+    json: Any = None
+    content: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    read_timeout_s: float | None = None
+    repeatable: bool | None = None
+    """Whether sending it twice does no harm; None: as its method says."""
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether it may be sent again although the first may have arrived."""
+        if self.repeatable is not None:
+            return self.repeatable
+        return self.method in _SAFE_METHODS or "idempotency-key" in self.headers
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP answer, read to its end. Names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes = field(repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is no error."""
+        return self.status < 300
+
+
+def parse(kind: type[T], answer: Answer) -> T:
+    """The body as an object; raises UnexpectedAnswer where it is something else."""
+    try:
+        return TypeAdapter(kind).validate_json(answer.content)
+    except ValidationError as e:
+        raise UnexpectedAnswer(
+            f"The server's answer is no {getattr(kind, '__name__', kind)}.",
+            status=answer.status,
+            request_id=answer.headers.get("x-request-id"),
+        ) from e
+
+
+def error_of(answer: Answer) -> ApiError:
+    """The error that an answer of status 300 or more tells."""
+    told: dict[str, Any] = {}
+    try:
+        body = json.loads(answer.content)
+        told = body["error"] if isinstance(body["error"], dict) else {}
+    except (ValueError, KeyError, TypeError):
+        pass  # a proxy's page, or nothing: the status has to do
+    return class_of(answer.status)(
+        str(told.get("message") or f"The server answered {answer.status}."),
+        status=answer.status,
+        code=told.get("code"),
+        type=told.get("type"),
+        param=told.get("param"),
+        request_id=answer.headers.get("x-request-id"),
+        retry_after_s=retry_after_s(answer.headers),
+    )
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """When the server wants to be asked again."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        with suppress(KeyError, ValueError):
+            return max(0.0, float(headers[name]) * unit)
+    return None
+
+
+def body_of(**fields: Any) -> dict[str, Any]:
+    """A JSON body of the fields that were given; models become plain values."""
+    return {name: _plain(value) for name, value in fields.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return value

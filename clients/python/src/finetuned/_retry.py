@@ -1,0 +1,55 @@
+"""When to send a request again.
+
+Sent again: what surely never arrived; what was refused by a limit (429); and, only where a
+second one does no harm, what may have arrived (408, 5xx, a broken connection). The server's
+`x-should-retry` decides over all of these, and its `retry-after` over how long to wait.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import cast
+
+from finetuned._http import Answer, Request, retry_after_s
+from finetuned._steps import Flow, Sleep, Try
+from finetuned.errors import ConnectionFailed, NeverSent
+
+_AMBIGUOUS = frozenset({408, 500, 502, 503, 504})
+_FIRST_S, _LONGEST_S = 0.25, 8.0
+LONGEST_RETRY_AFTER_S = 60.0
+
+
+def backoff_s(tries: int) -> float:
+    """How long to wait after so many tries; by chance, so that clients do not come in step."""
+    return float(min(_LONGEST_S, _FIRST_S * 2.0**tries) * random.uniform(0.5, 1.0))  # noqa: S311
+
+
+def retrying(request: Request, max_retries: int) -> Flow[Answer]:
+    """The last answer to a request that is sent as often as helps."""
+    tries = 0
+    while True:
+        try:
+            answer = cast("Answer", (yield Try(request)))
+        except ConnectionFailed as e:
+            if tries >= max_retries or not (request.may_repeat or isinstance(e, NeverSent)):
+                raise
+            wait_s = backoff_s(tries)
+        else:
+            asked_s = retry_after_s(answer.headers)
+            if tries >= max_retries or not helps(request, answer, asked_s):
+                return answer
+            wait_s = backoff_s(tries) if asked_s is None else asked_s + backoff_s(0) / 4
+        tries += 1
+        yield Sleep(wait_s)
+
+
+def helps(request: Request, answer: Answer, asked_s: float | None) -> bool:
+    """Whether an answer says that the same request may go well a little later."""
+    if answer.ok or (asked_s or 0) > LONGEST_RETRY_AFTER_S:
+        return False
+    told = answer.headers.get("x-should-retry")
+    if told == "false":
+        return False
+    if answer.status == 429:
+        return True
+    return request.may_repeat and (answer.status in _AMBIGUOUS or told == "true")

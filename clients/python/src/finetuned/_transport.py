@@ -1,0 +1,87 @@
+"""How requests look to httpx2, and its failures to us: shared by threads and asyncio."""
+
+from __future__ import annotations
+
+import ipaddress
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+from finetuned._http import Answer, Request
+from finetuned._version import __version__
+from finetuned.config import Target
+from finetuned.errors import ConfigurationError, ConnectionFailed, NeverSent, TimedOut
+
+# uvicorn closes an idle connection after 5 s; one that we drop first is never half dead.
+_IDLE_S = 4.0
+_CONNECT_S = 10.0
+
+
+def options(target: Target, timeout_s: float) -> dict[str, Any]:
+    """Arguments of httpx2's client, either kind."""
+    return {
+        "base_url": target.base_url,
+        "headers": {
+            "authorization": f"Bearer {target.api_key}",
+            "user-agent": f"finetuned-client/{__version__} Python/{platform.python_version()}",
+        },
+        "timeout": httpx2.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
+        "limits": httpx2.Limits(max_connections=100, keepalive_expiry=_IDLE_S),
+        # A proxy has no business between this machine and itself.
+        "trust_env": not is_loopback(target.base_url),
+    }
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is this machine itself."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def arguments(request: Request, timeout: httpx2.Timeout) -> dict[str, Any]:
+    """Arguments of `build_request`."""
+    made: dict[str, Any] = {"method": request.method, "url": request.path.lstrip("/")}
+    if request.params is not None:
+        made["params"] = {k: v for k, v in request.params.items() if v is not None}
+    if request.json is not None:
+        made["json"] = request.json
+    if request.content is not None:
+        made["content"] = request.content
+    if request.headers:
+        made["headers"] = dict(request.headers)
+    if request.read_timeout_s is not None:
+        made["timeout"] = httpx2.Timeout(**(timeout.as_dict() | {"read": request.read_timeout_s}))
+    return made
+
+
+def answer_of(response: httpx2.Response) -> Answer:
+    """A response whose body was read."""
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Answer(response.status_code, headers, response.content)
+
+
+@contextmanager
+def failures_told(base_url: str) -> Iterator[None]:
+    """Raise our own errors in place of httpx2's."""
+    where = urlsplit(base_url).netloc
+    try:
+        yield
+    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as e:
+        raise NeverSent(f"There is no connection to {where}: {_reason(e)}.") from e
+    except httpx2.TimeoutException as e:
+        raise TimedOut(f"{where} did not answer in time.") from e
+    except httpx2.TransportError as e:
+        raise ConnectionFailed(f"The connection to {where} broke: {_reason(e)}.") from e
+    except (httpx2.InvalidURL, UnicodeError) as e:
+        raise ConfigurationError(f"'{base_url}' is no address of a server.") from e
+
+
+def _reason(error: Exception) -> str:
+    return str(error).rstrip(".") or type(error).__name__

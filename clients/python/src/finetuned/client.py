@@ -1,0 +1,168 @@
+"""`Client` and `AsyncClient`."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import httpx2
+from typing_extensions import Self
+
+from finetuned import config, resources
+from finetuned._async import AsyncRunner
+from finetuned._sync import Runner
+from finetuned._transport import is_loopback
+
+if TYPE_CHECKING:
+    import openai
+
+DEFAULT_TIMEOUT_S = 60.0
+DEFAULT_MAX_RETRIES = 4
+# An answer of many tokens takes its time.
+_OPENAI_TIMEOUT_S = 600.0
+
+
+class Client:
+    """finetuned from a program.
+
+    Key and address come from the arguments, else from FINETUNED_API_KEY and
+    FINETUNED_BASE_URL, else from what `finetuned login` kept. Threads may share one.
+
+        with finetuned.Client() as client:
+            file = client.files.upload("chats.jsonl")
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        max_retries: int = DEFAULT_MAX_RETRIES,
+        http_client: httpx2.Client | None = None,
+    ) -> None:
+        target = config.resolve(api_key, base_url)
+        self._runner = runner = Runner(
+            target, timeout_s=timeout_s, max_retries=max_retries, http=http_client
+        )
+        self.files = resources.Files(runner)
+        self.uploads = resources.Uploads(runner)
+        self.jobs = resources.Jobs(runner)
+        self.models = resources.Models(runner)
+        self.aliases = resources.Aliases(runner)
+        self.usage = resources.Usage(runner)
+        self.admin = resources.Admin(runner)
+
+    @property
+    def base_url(self) -> str:
+        """The server's address, with `/v1`."""
+        return self._runner.target.base_url
+
+    @cached_property
+    def openai(self) -> openai.OpenAI:
+        """OpenAI's own client on this server: chat, completions, responses, embeddings, …"""
+        import openai
+
+        target = self._runner.target
+        http = openai.DefaultHttpxClient(trust_env=not is_loopback(target.base_url))
+        return openai.OpenAI(
+            base_url=target.base_url,
+            api_key=target.api_key,
+            # Given, so that OPENAI_ORG_ID and the like are not sent here.
+            organization="",
+            project="",
+            max_retries=self._runner.max_retries,
+            timeout=_OPENAI_TIMEOUT_S,
+            http_client=http,
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._runner.http.close()
+        if "openai" in self.__dict__:
+            self.openai.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self.base_url!r})"
+
+
+class AsyncClient:
+    """finetuned from an asyncio program: the methods of `Client`, to be awaited.
+
+    What lists or watches is an asynchronous iterator: `async for job in client.jobs.list()`.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        max_retries: int = DEFAULT_MAX_RETRIES,
+        http_client: httpx2.AsyncClient | None = None,
+    ) -> None:
+        target = config.resolve(api_key, base_url)
+        self._runner = runner = AsyncRunner(
+            target, timeout_s=timeout_s, max_retries=max_retries, http=http_client
+        )
+        self.files = resources.AsyncFiles(runner)
+        self.uploads = resources.AsyncUploads(runner)
+        self.jobs = resources.AsyncJobs(runner)
+        self.models = resources.AsyncModels(runner)
+        self.aliases = resources.AsyncAliases(runner)
+        self.usage = resources.AsyncUsage(runner)
+        self.admin = resources.AsyncAdmin(runner)
+
+    @property
+    def base_url(self) -> str:
+        """The server's address, with `/v1`."""
+        return self._runner.target.base_url
+
+    @cached_property
+    def openai(self) -> openai.AsyncOpenAI:
+        """OpenAI's own client on this server: chat, completions, responses, embeddings, …"""
+        import openai
+
+        target = self._runner.target
+        http = openai.DefaultAsyncHttpxClient(trust_env=not is_loopback(target.base_url))
+        return openai.AsyncOpenAI(
+            base_url=target.base_url,
+            api_key=target.api_key,
+            organization="",
+            project="",
+            max_retries=self._runner.max_retries,
+            timeout=_OPENAI_TIMEOUT_S,
+            http_client=http,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._runner.http.aclose()
+        if "openai" in self.__dict__:
+            await self.openai.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self.base_url!r})"

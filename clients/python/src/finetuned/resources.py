@@ -1,0 +1,205 @@
+"""The groups of methods of both clients, as lists of flows."""
+
+from __future__ import annotations
+
+from finetuned._async import AsyncRunner
+from finetuned._flows import admin, aliases, files, jobs, models, uploads, usage, watch
+from finetuned._methods import (
+    AsyncResource,
+    Resource,
+    async_items,
+    async_method,
+    items,
+    method,
+)
+from finetuned._sync import Runner
+
+
+class Files(Resource):
+    """Files, their reports and cleanings."""
+
+    upload = method(uploads.upload)
+    wait = method(files.wait)
+    list = items(files.list_files)
+    retrieve = method(files.retrieve)
+    content = method(files.content)
+    download = method(files.download)
+    delete = method(files.delete)
+    report = method(files.report)
+    report_text = method(files.report_text)
+    clean = method(files.clean)
+    cleaning = method(files.cleaning_of)
+    cleanings = items(files.cleanings)
+
+
+class AsyncFiles(AsyncResource):
+    """Files, their reports and cleanings."""
+
+    upload = async_method(uploads.upload)
+    wait = async_method(files.wait)
+    list = async_items(files.list_files)
+    retrieve = async_method(files.retrieve)
+    content = async_method(files.content)
+    download = async_method(files.download)
+    delete = async_method(files.delete)
+    report = async_method(files.report)
+    report_text = async_method(files.report_text)
+    clean = async_method(files.clean)
+    cleaning = async_method(files.cleaning_of)
+    cleanings = async_items(files.cleanings)
+
+
+class Uploads(Resource):
+    """Uploads in parts, step by step; `files.upload` does all of it."""
+
+    create = method(uploads.create)
+    retrieve = method(uploads.retrieve)
+    parts = method(uploads.parts)
+    add_part = method(uploads.add_part)
+    complete = method(uploads.complete)
+    cancel = method(uploads.cancel)
+
+
+class AsyncUploads(AsyncResource):
+    """Uploads in parts, step by step; `files.upload` does all of it."""
+
+    create = async_method(uploads.create)
+    retrieve = async_method(uploads.retrieve)
+    parts = async_method(uploads.parts)
+    add_part = async_method(uploads.add_part)
+    complete = async_method(uploads.complete)
+    cancel = async_method(uploads.cancel)
+
+
+class Jobs(Resource):
+    """Fine-tuning jobs."""
+
+    create = method(jobs.create)
+    estimate = method(jobs.estimate)
+    list = items(jobs.list_jobs)
+    retrieve = method(jobs.retrieve)
+    cancel = method(jobs.cancel)
+    pause = method(jobs.pause)
+    resume = method(jobs.resume)
+    events = items(jobs.events)
+    checkpoints = items(jobs.checkpoints)
+    watch = items(watch.watch)
+    wait = method(jobs.wait)
+
+
+class AsyncJobs(AsyncResource):
+    """Fine-tuning jobs."""
+
+    create = async_method(jobs.create)
+    estimate = async_method(jobs.estimate)
+    list = async_items(jobs.list_jobs)
+    retrieve = async_method(jobs.retrieve)
+    cancel = async_method(jobs.cancel)
+    pause = async_method(jobs.pause)
+    resume = async_method(jobs.resume)
+    events = async_items(jobs.events)
+    checkpoints = async_items(jobs.checkpoints)
+    watch = async_items(watch.watch)
+    wait = async_method(jobs.wait)
+
+
+class Models(Resource):
+    """Models that can be asked for."""
+
+    list = items(models.list_models)
+    retrieve = method(models.retrieve)
+    delete = method(models.delete)
+
+
+class AsyncModels(AsyncResource):
+    """Models that can be asked for."""
+
+    list = async_items(models.list_models)
+    retrieve = async_method(models.retrieve)
+    delete = async_method(models.delete)
+
+
+class Aliases(Resource):
+    """Names of the project's own for its models."""
+
+    list = items(aliases.list_aliases)
+    retrieve = method(aliases.retrieve)
+    set = method(aliases.set_alias)
+    rollback = method(aliases.rollback)
+    history = method(aliases.history)
+    delete = method(aliases.delete)
+
+
+class AsyncAliases(AsyncResource):
+    """Names of the project's own for its models."""
+
+    list = async_items(aliases.list_aliases)
+    retrieve = async_method(aliases.retrieve)
+    set = async_method(aliases.set_alias)
+    rollback = async_method(aliases.rollback)
+    history = async_method(aliases.history)
+    delete = async_method(aliases.delete)
+
+
+class Usage(Resource):
+    """Usage of inference."""
+
+    completions = items(usage.completions)
+
+
+class AsyncUsage(AsyncResource):
+    """Usage of inference."""
+
+    completions = async_items(usage.completions)
+
+
+class Projects(Resource):
+    """Projects of the installation."""
+
+    list = items(admin.list_projects)
+    create = method(admin.create_project)
+    retrieve = method(admin.retrieve_project)
+    limit = method(admin.limit_project)
+
+
+class AsyncProjects(AsyncResource):
+    """Projects of the installation."""
+
+    list = async_items(admin.list_projects)
+    create = async_method(admin.create_project)
+    retrieve = async_method(admin.retrieve_project)
+    limit = async_method(admin.limit_project)
+
+
+class Keys(Resource):
+    """API keys of a project."""
+
+    list = items(admin.list_keys)
+    create = method(admin.create_key)
+    limit = method(admin.limit_key)
+    revoke = method(admin.revoke_key)
+
+
+class AsyncKeys(AsyncResource):
+    """API keys of a project."""
+
+    list = async_items(admin.list_keys)
+    create = async_method(admin.create_key)
+    limit = async_method(admin.limit_key)
+    revoke = async_method(admin.revoke_key)
+
+
+class Admin:
+    """What needs an admin key."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.projects = Projects(runner)
+        self.keys = Keys(runner)
+
+
+class AsyncAdmin:
+    """What needs an admin key."""
+
+    def __init__(self, runner: AsyncRunner) -> None:
+        self.projects = AsyncProjects(runner)
+        self.keys = AsyncKeys(runner)

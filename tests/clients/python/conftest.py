@@ -1,0 +1,109 @@
+"""The client against the real api; its configuration in an empty home."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import finetuned
+import pytest
+from finetuned.types import EventObject
+
+from service.core import ids
+from service.jobs.records import Chosen, JobRecord, NewEvent, Status
+from tests.conftest import BASE_MODEL, Api
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home: no configuration, no notes of uploads, no keys in the environment."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "FINETUNED_API_KEY", "FINETUNED_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+@pytest.fixture
+async def key(api: Api) -> str:
+    """A member's key of project acme."""
+    return await api.key()
+
+
+@pytest.fixture
+async def client(api: Api, key: str) -> AsyncIterator[finetuned.AsyncClient]:
+    """The asynchronous client."""
+    async with finetuned.AsyncClient(api_key=key, base_url=api.base_url) as client:
+        yield client
+
+
+@pytest.fixture
+def sync_client(api: Api, key: str) -> Iterator[finetuned.Client]:
+    """The synchronous client: call it in a thread, for the api runs in this event loop."""
+    with finetuned.Client(api_key=key, base_url=api.base_url) as client:
+        yield client
+
+
+class Story:
+    """A job of the real store, whose story a test tells step by step."""
+
+    def __init__(self, api: Api, job: JobRecord) -> None:
+        self._jobs, self.job = api.app.state.jobs, job
+
+    async def tell(self, *messages: str) -> None:
+        await self._change({}, [NewEvent(message=m) for m in messages])
+
+    async def step(self, step: int, total: int, loss: float) -> None:
+        data = {"step": step, "total_steps": total, "train_loss": loss}
+        text = f"Step {step}/{total}: training loss={loss}"
+        await self._change({}, [NewEvent(message=text, type="metrics", data=data)])
+
+    async def end(self, status: Status = Status.SUCCEEDED, **more: object) -> None:
+        told = [NewEvent(message=f"The job has {status}")]
+        await self._change({"status": status, "finished_at": ids.now_s(), **more}, told)
+
+    async def _change(self, update: dict[str, object], events: list[NewEvent]) -> None:
+        await self._jobs.change(
+            self.job.project_id,
+            self.job.id,
+            lambda job: job.model_copy(update=update),
+            events=lambda _: events,
+        )
+
+
+@pytest.fixture
+async def story(api: Api, key: str) -> Story:
+    """A running job of project acme."""
+    project = await api.app.state.projects.by_name("acme")
+    job = JobRecord(
+        id=ids.new(ids.JOB),
+        project_id=project.id,
+        created_at=ids.now_s(),
+        model=BASE_MODEL,
+        project_name="acme",
+        training_file="file-x",
+        validation_file=None,
+        suffix=None,
+        seed=1,
+        metadata=None,
+        model_tag="tag",
+        hyperparameters=Chosen(),
+        status=Status.RUNNING,
+    )
+    await api.app.state.jobs.create(job)
+    return Story(api, job)
+
+
+@pytest.fixture
+def watched(client: finetuned.AsyncClient) -> Callable[..., asyncio.Task[list[EventObject]]]:
+    """Watch a job to its end, beside the test."""
+
+    async def watch(job_id: str, by: finetuned.AsyncClient) -> list[EventObject]:
+        return [event async for event in by.jobs.watch(job_id)]
+
+    def start(job_id: str, by: finetuned.AsyncClient | None = None) -> asyncio.Task:
+        return asyncio.create_task(watch(job_id, by or client))
+
+    return start

@@ -1,0 +1,188 @@
+"""Each group of methods once against the real api."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+import finetuned
+import pytest
+from finetuned import types
+
+from service.projects.records import Role
+from tests.conftest import BASE_MODEL, Api
+
+CHAT = '{"messages": [{"role": "user", "content": "Q%d"}, {"role": "assistant", "content": "A"}]}'
+
+
+def rows(n: int) -> bytes:
+    return "\n".join(CHAT % i for i in range(n)).encode()
+
+
+async def test_file_is_checked_reported_and_cleaned(client, work):
+    async with work("cpu"):
+        data = rows(12) + b"\n" + (CHAT % 3).encode()  # a duplicate
+        file = await client.files.upload(data, filename="chats.jsonl")
+        file = await client.files.wait(file.id, timeout_s=30)
+        assert (file.status, file.rows) == ("processed", 13)
+        report = await client.files.report(file.id, timeout_s=60)
+        assert isinstance(report, types.FileReport)
+        assert report.exact_duplicates.extra_rows == 1
+        assert "13" in await client.files.report_text(file.id)
+        assert (await client.files.report_text(file.id, form="html")).lstrip().startswith("<!")
+        cleaning = await client.files.clean(file.id, near_duplicates=False, timeout_s=60)
+        assert cleaning.dropped == {"exact_duplicate": 1}
+        assert [c.id async for c in client.files.cleanings(file.id)] == [cleaning.id]
+        cleaned = await client.files.content(cleaning.training_file)
+        assert len(cleaned.splitlines()) == 12
+        assert (await client.files.delete(file.id)).deleted
+
+
+async def test_file_that_cannot_be_trained_on_is_told(client, work):
+    async with work("cpu"):
+        file = await client.files.upload(b'{"messages": []}\n', filename="bad.jsonl")
+        with pytest.raises(finetuned.FileRefused, match=f"files report {file.id}"):
+            await client.files.wait(file.id, timeout_s=30)
+        assert (await client.files.report(file.id, timeout_s=60)).validation.errors > 0
+
+
+async def test_waiting_ends(client):
+    file = await client.files.upload(rows(12), filename="chats.jsonl")
+    with pytest.raises(finetuned.TimedOut, match="goes on"):
+        await client.files.wait(file.id, timeout_s=0.1)
+
+
+async def test_jobs_are_made_listed_and_cancelled(client):
+    file = await client.files.upload(rows(12), filename="chats.jsonl")
+    hyperparameters = types.Hyperparameters(n_epochs=2, lora=types.LoraOptions(r=8))
+    method = types.Method(
+        type="supervised", supervised=types.SupervisedMethod(hyperparameters=hyperparameters)
+    )
+    job = await client.jobs.create(
+        model=BASE_MODEL, training_file=file.id, method=method, metadata={"team": "a"}, seed=7
+    )
+    asked = job.method["supervised"]["hyperparameters"]
+    assert (asked["n_epochs"], asked["lora"]["r"], job.seed) == (2, 8, 7)
+    other = await client.jobs.create(
+        model=BASE_MODEL, training_file=file.id, metadata={"team": "b c"}
+    )
+    assert [j.id async for j in client.jobs.list()] == [other.id, job.id]
+    assert [j.id async for j in client.jobs.list(metadata={"team": "b c"})] == [other.id]
+    assert [j.id async for j in client.jobs.list(limit=1)] == [other.id]
+    assert [e.message async for e in client.jobs.events(job.id)][-1].endswith(job.id)
+    assert [c async for c in client.jobs.checkpoints(job.id)] == []
+    assert (await client.jobs.cancel(job.id)).status == "cancelled"
+    with pytest.raises(finetuned.Conflict):
+        await client.jobs.pause(job.id)
+    with pytest.raises(finetuned.Conflict):
+        await client.jobs.resume(job.id)
+
+
+async def test_same_idempotency_key_makes_one_job(client):
+    file = await client.files.upload(rows(12), filename="chats.jsonl")
+    jobs = [
+        await client.jobs.create(
+            model=BASE_MODEL, training_file=file.id, idempotency_key="nightly-7"
+        )
+        for _ in range(2)
+    ]
+    assert jobs[0].id == jobs[1].id
+
+
+async def test_estimate(client, work):
+    async with work("cpu"):
+        file = await client.files.upload(rows(20), filename="chats.jsonl")
+        estimate = await client.jobs.estimate(model=BASE_MODEL, training_file=file.id)
+    assert (estimate.rows, estimate.model) == (20, BASE_MODEL)
+    assert estimate.steps > 0
+
+
+async def test_long_lists_are_read_page_by_page(client):
+    for n in range(3):
+        await client.aliases.set(f"alias/{n}", BASE_MODEL)
+    assert [a.id async for a in client.aliases.list(limit=2)] == ["alias/2", "alias/1"]
+
+
+async def test_pages_follow_each_other(api: Api):
+    async with finetuned.AsyncClient(
+        api_key=await api.key(role=Role.ADMIN), base_url=api.base_url
+    ) as admin:
+        project = await admin.admin.projects.create("many")
+        made = await asyncio.gather(
+            *(admin.admin.keys.create(project.id, f"key {n}") for n in range(103))
+        )
+        listed = [k.id async for k in admin.admin.keys.list(project.id)]
+    assert len(listed) == 103
+    assert set(listed) == {key.id for key in made}
+
+
+async def test_models_and_aliases(client):
+    names = [m.id async for m in client.models.list()]
+    assert names == [BASE_MODEL]
+    made = await client.aliases.set("team/support", BASE_MODEL, create_only=True)
+    assert (await client.models.retrieve("team/support")).alias_of == made.targets
+    with pytest.raises(finetuned.Conflict):
+        await client.aliases.set("team/support", BASE_MODEL, create_only=True)
+    with pytest.raises(finetuned.Conflict):
+        await client.aliases.set("team/support", BASE_MODEL, if_match="stale")
+    with pytest.raises(finetuned.NotFound):
+        await client.aliases.set("team/support", targets={BASE_MODEL: 50, "ft:none": 50})
+    again = await client.aliases.set("team/support", BASE_MODEL, if_match=made.etag)
+    assert (await client.aliases.retrieve("team/support")).etag == again.etag
+    assert len(await client.aliases.history("team/support")) >= 1
+    with pytest.raises(finetuned.BadRequest):
+        await client.aliases.set("team/support")
+    assert (await client.aliases.delete("team/support")).deleted
+    with pytest.raises(finetuned.PermissionDenied):
+        await client.models.delete(BASE_MODEL)
+
+
+async def test_projects_keys_and_limits(api: Api):
+    async with finetuned.AsyncClient(
+        api_key=await api.key(role=Role.ADMIN), base_url=api.base_url
+    ) as admin:
+        project = await admin.admin.projects.create("shop", limits={"requests_per_minute": 60})
+        assert project.limits.requests_per_minute == 60
+        limited = await admin.admin.projects.limit(project.id, {"tokens_per_minute": 1000})
+        assert limited.limits.requests_per_minute == 60
+        cleared = await admin.admin.projects.limit(project.id, {"requests_per_minute": None})
+        assert cleared.limits.requests_per_minute is None
+        key = await admin.admin.keys.create(project.id, "backend")
+        async with finetuned.AsyncClient(api_key=key.value, base_url=api.base_url) as member:
+            assert [m.id async for m in member.models.list()] == [BASE_MODEL]
+            assert (await admin.admin.keys.revoke(project.id, key.id)).deleted
+            with pytest.raises(finetuned.NotAuthenticated):
+                await member.files.retrieve("file-x")
+
+
+async def test_usage_comes_as_buckets(client):
+    since = int(time.time()) - 3 * 86_400
+    buckets = [b async for b in client.usage.completions(since, group_by=["model", "project_id"])]
+    assert len(buckets) == 4
+    assert buckets[0].start_time < buckets[-1].start_time
+    day = datetime.fromtimestamp(since, UTC)
+    hours = [b async for b in client.usage.completions(day, bucket_width="1h", models=["a"])]
+    assert len(hours) > 24  # over pages
+
+
+async def test_openai_client_talks_to_the_same_server(client, sync_client, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-other")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-private")
+    assert [m.id async for m in client.openai.models.list()] == [BASE_MODEL]
+    assert client.openai is client.openai
+    headers = sync_client.openai.default_headers
+    assert "org-private" not in str(headers)
+    assert str(sync_client.openai.base_url).startswith(sync_client.base_url)
+
+
+async def test_what_is_newer_than_the_client_is_kept():
+    given = {"id": "file-1", "object": "file", "bytes": 1, "created_at": 1, "filename": "f"}
+    file = types.FileObject.model_validate(given | {"purpose": "new", "status": "new", "x": 1})
+    assert (file.purpose, file.status, file.model_extra) == ("new", "new", {"x": 1})
+
+
+async def test_empty_id_is_refused_here(client):
+    with pytest.raises(finetuned.BadRequest, match="empty"):
+        await client.files.delete("")

@@ -1,0 +1,67 @@
+"""Which server and key are used, and how they are kept."""
+
+from __future__ import annotations
+
+import finetuned
+import pytest
+from finetuned import config
+from finetuned.config import Target
+
+SERVER = "https://ft.example/v1"
+
+
+def test_arguments_go_before_environment_before_login(monkeypatch):
+    config.write(Target(SERVER, "kept"))
+    assert config.resolve() == Target(SERVER, "kept")
+    monkeypatch.setenv("FINETUNED_API_KEY", "environment")
+    assert config.resolve() == Target(SERVER, "environment")
+    monkeypatch.setenv("FINETUNED_BASE_URL", "http://other:1/")
+    assert config.resolve() == Target("http://other:1/v1", "environment")
+    assert config.resolve("given", "http://x") == Target("http://x/v1", "given")
+
+
+def test_kept_key_goes_to_no_other_server(monkeypatch):
+    config.write(Target(SERVER, "kept"))
+    monkeypatch.setenv("FINETUNED_BASE_URL", "http://other:1")
+    with pytest.raises(finetuned.ConfigurationError, match="kept is for https://ft"):
+        config.resolve()
+
+
+def test_without_a_key_the_next_step_is_told():
+    with pytest.raises(finetuned.ConfigurationError, match="finetuned login"):
+        finetuned.Client()
+
+
+def test_openai_variables_are_not_read(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-other")
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://api.example/v1")
+    with pytest.raises(finetuned.ConfigurationError):
+        config.resolve()
+
+
+def test_key_is_kept_for_this_user_alone(home, monkeypatch, tmp_path):
+    path = config.write(Target(SERVER, "secret"))
+    assert path == home / ".config/finetuned/config.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert "secret" not in repr(config.read())
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    assert config.read() is None
+    monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
+    assert config.read() == Target(SERVER, "secret")
+    assert config.forget()
+    assert not config.forget()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"base_url": 1, "api_key": "x"}', "\xff"])
+def test_broken_configuration_is_told(text):
+    config.config_file().parent.mkdir(parents=True)
+    config.config_file().write_text(text, "latin-1")
+    with pytest.raises(finetuned.ConfigurationError, match="login"):
+        config.read()
+
+
+@pytest.mark.parametrize("url", ["", "ft.example", "ftp://x"])
+def test_address_is_checked(url):
+    with pytest.raises(finetuned.ConfigurationError, match="https://HOST"):
+        config.with_v1(url)

@@ -1,0 +1,170 @@
+"""What is sent again and what is not, and what errors tell."""
+
+from __future__ import annotations
+
+import finetuned
+import pytest
+from finetuned._http import Answer, Request
+from finetuned._retry import retrying
+from finetuned._steps import Sleep, Try
+from finetuned.errors import ConnectionFailed, NeverSent
+
+from service.projects.records import Role
+from tests.clients.python.relay import answering, relayed
+from tests.conftest import BASE_MODEL, Api, upload
+
+GET = Request("GET", "files")
+POST = Request("POST", "organization/projects", json={})
+KEYED = Request("POST", "fine_tuning/jobs", json={}, headers={"idempotency-key": "k"})
+OK = Answer(200, {}, b"{}")
+
+
+def played(request: Request, *happens: Answer | Exception) -> tuple[object, list[float]]:
+    """Let a request meet what happens; its end, and how long it waited each time."""
+    flow, waits, left = retrying(request, 3), [], list(happens)
+    step = next(flow)
+    try:
+        while True:
+            if isinstance(step, Sleep):
+                waits.append(step.seconds)
+                step = flow.send(None)
+            else:
+                assert isinstance(step, Try)
+                met = left.pop(0)
+                step = flow.throw(met) if isinstance(met, Exception) else flow.send(met)
+    except StopIteration as end:
+        assert not left
+        return end.value, waits
+    except ConnectionFailed as e:
+        assert not left
+        return e, waits
+
+
+def answer(status: int, **headers: str) -> Answer:
+    return Answer(status, {k.replace("_", "-"): v for k, v in headers.items()}, b"")
+
+
+@pytest.mark.parametrize("request_", [GET, KEYED])
+def test_safe_requests_are_sent_again(request_):
+    end, waits = played(request_, ConnectionFailed("cut"), answer(503), OK)
+    assert end is OK
+    assert len(waits) == 2
+    assert 0 < waits[0] <= 0.25
+    assert 0.25 <= waits[1] <= 0.5
+
+
+def test_unsafe_requests_are_not():
+    broken, away = ConnectionFailed("cut"), answer(503)
+    assert played(POST, broken) == (broken, [])
+    assert played(POST, away) == (away, [])
+
+
+def test_unsafe_requests_are_where_nothing_arrived_or_a_limit_refused():
+    end, waits = played(POST, NeverSent("refused"), answer(429, retry_after="2"), OK)
+    assert end is OK
+    assert 2 <= waits[1] <= 2.1
+
+
+def test_server_decides():
+    refused = answer(503, x_should_retry="false")
+    assert played(GET, refused) == (refused, [])
+    assert len(played(GET, answer(409, x_should_retry="true"), OK)[1]) == 1
+    far = answer(429, retry_after="3600")
+    assert played(GET, far) == (far, [])
+
+
+def test_it_ends():
+    end, waits = played(GET, *[answer(500)] * 4)
+    assert end.status == 500
+    assert len(waits) == 3
+
+
+async def test_lost_answer_makes_one_job(api: Api, key, http, chats):
+    file = (await upload(http, chats(12))).json()
+    async with (
+        relayed(api.base_url) as relay,
+        finetuned.AsyncClient(api_key=key, base_url=relay.url) as client,
+    ):
+        relay.cut_after_down = relay.down_bytes + 1
+        job = await client.jobs.create(model=BASE_MODEL, training_file=file["id"])
+        assert relay.connections == 2
+        assert [j.id async for j in client.jobs.list()] == [job.id]
+
+
+async def test_lost_answer_makes_no_second_project(api: Api):
+    key = await api.key(role=Role.ADMIN)
+    async with (
+        relayed(api.base_url) as relay,
+        finetuned.AsyncClient(api_key=key, base_url=relay.url) as client,
+    ):
+        relay.cut_after_down = 1
+        with pytest.raises(finetuned.ConnectionFailed):
+            await client.admin.projects.create("once")
+        assert relay.connections == 1
+        assert "once" in [p.name async for p in client.admin.projects.list()]
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "status", "code"),
+    [
+        (lambda c: c.files.retrieve("file-unknown"), finetuned.NotFound, 404, "not_found"),
+        (lambda c: c.admin.projects.create("x"), finetuned.PermissionDenied, 403, None),
+        (lambda c: c.aliases.set("Not A Name", "m"), finetuned.BadRequest, 400, "invalid_value"),
+        (lambda c: c.aliases.set(BASE_MODEL, "m"), finetuned.Conflict, 409, None),
+    ],
+)
+async def test_errors_carry_what_the_server_said(client, call, kind, status, code):
+    with pytest.raises(kind) as caught:
+        await call(client)
+    error = caught.value
+    assert isinstance(error, finetuned.ApiError)
+    assert error.status == status
+    assert code in (None, error.code)
+    assert error.request_id
+    assert error.request_id in str(error)
+    assert error.type
+    assert error.body()["message"] == error.message
+
+
+async def test_wrong_key_is_told_with_the_next_step(api: Api):
+    async with finetuned.AsyncClient(api_key="sk-ft-wrong", base_url=api.base_url) as client:
+        with pytest.raises(finetuned.NotAuthenticated, match="finetuned login") as caught:
+            await client.files.retrieve("file-x")
+    assert "sk-ft-wrong" not in f"{caught.value!r} {caught.value} {client!r}"
+
+
+async def test_no_server_is_told_with_its_address():
+    async with finetuned.AsyncClient(
+        api_key="k", base_url="http://127.0.0.1:9", max_retries=1
+    ) as client:
+        with pytest.raises(finetuned.NeverSent, match=r"127\.0\.0\.1:9.*FINETUNED_BASE_URL"):
+            await client.files.retrieve("file-x")
+
+
+async def test_silent_server_is_given_up():
+    async with (
+        answering(b"") as url,
+        finetuned.AsyncClient(api_key="k", base_url=url, timeout_s=0.3, max_retries=0) as client,
+    ):
+        with pytest.raises(finetuned.TimedOut):
+            await client.files.retrieve("file-x")
+
+
+async def test_page_of_another_server_is_told():
+    page = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>"
+    async with (
+        answering(page) as url,
+        finetuned.AsyncClient(api_key="k", base_url=url) as client,
+    ):
+        with pytest.raises(finetuned.UnexpectedAnswer, match="FINETUNED_BASE_URL"):
+            await client.files.retrieve("file-x")
+
+
+async def test_proxy_page_is_an_error_of_its_status():
+    page = b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 6\r\n\r\n<html>"
+    async with (
+        answering(page) as url,
+        finetuned.AsyncClient(api_key="k", base_url=url, max_retries=0) as client,
+    ):
+        with pytest.raises(finetuned.ServerError, match="502"):
+            await client.files.retrieve("file-x")
