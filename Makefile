@@ -50,6 +50,7 @@ openapi: install  ## Write openapi.json from the app
 .PHONY: clients
 clients: install  ## Write the clients' types from openapi.json
 	@$(PY) clients/python/scripts/generate_types.py
+	@$(PY) -m tests.node run clients/typescript generate
 
 metrics-docs: install  ## Write docs/metrics.md from the declared metrics
 	@$(PY) -m service.cli metrics --output docs/metrics.md

@@ -10,7 +10,8 @@
 
 `npm_ci` takes package.json, package-lock.json and .npmrc of a folder, and installs once for each
 content of these files: a stamp in node_modules tells. Two runs at once wait for each other. No
-script of a package is run. From a shell: `python -m tests.node ci FOLDER`, which prints where.
+script of a package is run. From a shell: `python -m tests.node ci FOLDER`, which prints where, and
+`python -m tests.node run FOLDER SCRIPT`, a script of the folder's own package.json, in place.
 """
 
 from __future__ import annotations
@@ -102,5 +103,7 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["ci", name]:
             sys.stdout.write(f"{npm_ci(Path(name).resolve())}\n")
+        case ["run", name, script]:
+            npm("run", script, cwd=npm_ci(Path(name).resolve(), in_place=True))
         case _:
-            sys.exit("usage: python -m tests.node ci FOLDER")
+            sys.exit("usage: python -m tests.node ci FOLDER | run FOLDER SCRIPT")

@@ -1,0 +1,61 @@
+/** What the service says of a data set, and makes of it. Both are made in the background. */
+
+import { type Finetuned, newIdempotencyKey, unwrap } from "./client.js";
+import { TaskError } from "./errors.js";
+import { retryAfterMs, sleep } from "./retry.js";
+import type { CleaningObject, CleanRequest, FileReport, ReportQuery } from "./types.js";
+
+const POLL_MS = 1_000;
+
+/** `AbortSignal.timeout(…)` as the signal limits the time. */
+export interface WaitOptions {
+  signal?: AbortSignal;
+}
+
+/** The report on a file: figures, findings, advice. Waits until it is made. */
+export async function report(
+  client: Finetuned,
+  fileId: string,
+  query: ReportQuery = {},
+  { signal }: WaitOptions = {},
+): Promise<FileReport> {
+  const params = { path: { file_id: fileId }, query };
+  for (;;) {
+    const { data, response } = await client.http.GET("/v1/files/{file_id}/report", {
+      params,
+      signal: signal ?? null,
+    });
+    if (response.status !== 202) return data as FileReport;
+    await sleep(retryAfterMs(response.headers.get("retry-after")) ?? POLL_MS, signal ?? null);
+  }
+}
+
+/** Clean a file into new ones, whose ids the answer has. Waits until they are made. */
+export async function clean(
+  client: Finetuned,
+  fileId: string,
+  body: CleanRequest = {},
+  { signal, idempotencyKey = newIdempotencyKey() }: WaitOptions & { idempotencyKey?: string } = {},
+): Promise<CleaningObject> {
+  const path = { file_id: fileId };
+  let cleaning = await unwrap(
+    client.http.POST("/v1/files/{file_id}/clean", {
+      params: { path, header: { "idempotency-key": idempotencyKey } },
+      body,
+      signal: signal ?? null,
+    }),
+  );
+  while (cleaning.status === "in_progress") {
+    await sleep(POLL_MS, signal ?? null);
+    cleaning = await unwrap(
+      client.http.GET("/v1/files/{file_id}/clean/{cleaning_id}", {
+        params: { path: { ...path, cleaning_id: cleaning.id } },
+        signal: signal ?? null,
+      }),
+    );
+  }
+  if (cleaning.error) {
+    throw new TaskError(`The cleaning failed: ${cleaning.error.message}`, cleaning.error.code);
+  }
+  return cleaning;
+}

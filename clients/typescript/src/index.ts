@@ -1,0 +1,26 @@
+/** What finetuned adds to the OpenAI API. The standard parts are for OpenAI's own SDK. */
+
+export {
+  type AliasOptions,
+  type AliasTarget,
+  aliasHistory,
+  deleteAlias,
+  getAlias,
+  listAliases,
+  rollbackAlias,
+  setAlias,
+} from "./aliases.js";
+export { type ClientOptions, Finetuned, type SendInit, unwrap } from "./client.js";
+export { clean, report, type WaitOptions } from "./datasets.js";
+export * from "./errors.js";
+export type { components, operations, paths } from "./generated.js";
+export {
+  type CreateJobOptions,
+  createJob,
+  estimate,
+  type WatchOptions,
+  watchJob,
+} from "./jobs.js";
+export type { Uploadable, UploadSource } from "./source.js";
+export type * from "./types.js";
+export { type UploadOptions, type UploadProgress, upload } from "./uploads.js";

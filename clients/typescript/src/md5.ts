@@ -1,0 +1,16 @@
+/** MD5, which browsers' own cryptography lacks. It finds damage; it guards nothing. */
+
+import { md5 } from "@noble/hashes/legacy.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
+
+/** A digest that grows with the bytes it is given. */
+export interface Digest {
+  update(bytes: Uint8Array): void;
+  hex(): string;
+}
+
+/** A new MD5. */
+export function newMd5(): Digest {
+  const hash = md5.create();
+  return { update: (bytes) => void hash.update(bytes), hex: () => bytesToHex(hash.digest()) };
+}

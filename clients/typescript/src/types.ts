@@ -1,0 +1,26 @@
+/** The wire types by name, all of them from openapi.json. */
+
+import type { components, operations } from "./generated.js";
+
+type Schemas = components["schemas"];
+
+export type FileObject = Schemas["FileObject"];
+export type FormatFields = Schemas["FormatFields"];
+export type UploadObject = Schemas["UploadObject"];
+export type UploadPartObject = Schemas["UploadPartObject"];
+export type FileReport = Schemas["FileReport"];
+export type CleanRequest = Schemas["CleanRequest"];
+export type CleaningObject = Schemas["CleaningObject"];
+export type CreateJob = Schemas["CreateJob"];
+export type JobObject = Schemas["JobObject"];
+export type JobEvent = Schemas["EventObject"];
+export type EstimateObject = Schemas["EstimateObject"];
+export type SetAlias = Schemas["SetAlias"];
+export type AliasObject = Schemas["AliasObject"];
+export type AliasChange = Schemas["AliasChange"];
+
+/** How a report is asked for. */
+export type ReportQuery = Pick<
+  NonNullable<operations["retrieveFileReport"]["parameters"]["query"]>,
+  "model" | "validation_file"
+>;

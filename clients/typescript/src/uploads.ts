@@ -1,0 +1,228 @@
+/** Large files in parts: many at a time, checked by MD5, resumed after any fault. */
+
+import { type Finetuned, postJson, unwrap } from "./client.js";
+import { UploadError } from "./errors.js";
+import { digestFor, sourceOf, type Uploadable, type UploadSource } from "./source.js";
+import type { FileObject, FormatFields, UploadObject, UploadPartObject } from "./types.js";
+
+const MIB = 1024 * 1024;
+const PART_BYTES = 8 * MIB;
+const MOST_PARTS = 10_000;
+/** A part over a slow line, and the joining of many parts, take longer than other requests. */
+const TIMEOUT_MS = 600_000;
+
+export interface UploadProgress {
+  /** What `resume` takes. */
+  uploadId: string;
+  /** Of the whole file, what has arrived. */
+  sentBytes: number;
+  totalBytes: number;
+}
+
+export interface UploadOptions {
+  /** `fine-tune`, if not set: the service then checks the rows. */
+  purpose?: "fine-tune" | "user_data";
+  /** Else the file's own. */
+  filename?: string;
+  /** How to read the rows, where that cannot be found out. */
+  format?: FormatFields;
+  /** After how many seconds the file is deleted. */
+  expiresAfterSeconds?: number;
+  /** The id of an upload that was cut off: what has arrived is not sent again. */
+  resume?: string;
+  /** Size of a part, 8 MiB if not set. To resume, it must be the same. */
+  partBytes?: number;
+  /** Parts under way at one time, 4 if not set. */
+  parallel?: number;
+  /** Called when the upload is made, and after each part. */
+  onProgress?: (progress: UploadProgress) => void;
+  /** Ends the sending; the upload can be resumed for an hour. */
+  signal?: AbortSignal;
+}
+
+/** Upload a Blob or a File. For a path, on Node, see `@finetuned/client/node`. */
+export async function upload(
+  client: Finetuned,
+  file: Uploadable,
+  options: UploadOptions = {},
+): Promise<FileObject> {
+  const source = sourceOf(file, options.filename);
+  if (source.size === 0) throw new UploadError(`${source.name} is empty.`);
+  const begun = await begin(client, source, options);
+  if (begun.file) return begun.file; // it was resumed after its end
+  const arrived = options.resume ? await listParts(client, begun.id, options) : [];
+  try {
+    return await new Sending(client, source, begun.id, arrived, options).run();
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    const why = error instanceof Error ? error.message : String(error);
+    throw new UploadError(`${why} For an hour the upload goes on with resume: "${begun.id}".`, {
+      cause: error,
+      uploadId: begun.id,
+    });
+  }
+}
+
+async function begin(
+  client: Finetuned,
+  source: UploadSource,
+  options: UploadOptions,
+): Promise<UploadObject> {
+  const signal = options.signal ?? null;
+  if (options.resume === undefined) {
+    const { expiresAfterSeconds: seconds, format } = options;
+    return unwrap(
+      client.http.POST("/v1/uploads", {
+        body: {
+          filename: source.name,
+          purpose: options.purpose ?? "fine-tune",
+          bytes: source.size,
+          mime_type: source.type || "application/octet-stream",
+          ...(seconds === undefined ? {} : { expires_after: { anchor: "created_at", seconds } }),
+          ...(format === undefined ? {} : { format }),
+        },
+        signal,
+      }),
+    );
+  }
+  const path = { upload_id: options.resume };
+  const found = await unwrap(
+    client.http.GET("/v1/uploads/{upload_id}", { params: { path }, signal }),
+  );
+  if (found.bytes !== source.size) {
+    const told = `${found.bytes} bytes, and ${source.name} has ${source.size}`;
+    throw new UploadError(`The upload ${found.id} is of a file of ${told}. Begin a new one.`);
+  }
+  if (found.status !== "pending" && !found.file) {
+    throw new UploadError(`The upload ${found.id} is ${found.status}. Begin a new one.`);
+  }
+  return found;
+}
+
+async function listParts(
+  client: Finetuned,
+  uploadId: string,
+  { signal }: UploadOptions,
+): Promise<UploadPartObject[]> {
+  const params = { path: { upload_id: uploadId } };
+  const answer = client.http.GET("/v1/uploads/{upload_id}/parts", {
+    params,
+    signal: signal ?? null,
+  });
+  return (await unwrap(answer)).data;
+}
+
+/** One run through the file: read in order, sent as they come, ordered at the end. */
+class Sending {
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #underWay = new Set<Promise<void>>();
+  readonly #partIds: string[] = [];
+  readonly #arrived = new Map<string, string[]>();
+  #sentBytes = 0;
+
+  constructor(
+    readonly client: Finetuned,
+    readonly source: UploadSource,
+    readonly uploadId: string,
+    arrived: UploadPartObject[],
+    readonly options: UploadOptions,
+  ) {
+    const { signal } = options;
+    this.#signal = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
+    for (const part of arrived) {
+      const same = this.#arrived.get(nameOf(part.md5, part.bytes)) ?? [];
+      this.#arrived.set(nameOf(part.md5, part.bytes), [...same, part.id]);
+    }
+  }
+
+  async run(): Promise<FileObject> {
+    try {
+      const md5 = await this.#sendAll();
+      return await this.#complete(md5);
+    } finally {
+      this.#stop.abort();
+      await Promise.allSettled(this.#underWay);
+    }
+  }
+
+  async #sendAll(): Promise<string> {
+    const { source, options } = this;
+    const whole = digestFor(source);
+    const step = options.partBytes ?? Math.max(PART_BYTES, Math.ceil(source.size / MOST_PARTS));
+    this.#tell(0);
+    for (let start = 0, index = 0; start < source.size; start += step, index++) {
+      while (this.#underWay.size >= (options.parallel ?? 4)) await Promise.race(this.#underWay);
+      this.#signal.throwIfAborted();
+      const bytes = await this.#read(start, Math.min(start + step, source.size));
+      whole.update(bytes);
+      this.#begin(index, bytes);
+    }
+    await Promise.all(this.#underWay);
+    return whole.hex();
+  }
+
+  async #read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = await this.source.read(start, end);
+    if (bytes.length === end - start) return bytes;
+    throw new UploadError(`${this.source.name} became shorter while it was read.`);
+  }
+
+  /** Send one part, unless it has arrived before: parts are known by their MD5 and size. */
+  #begin(index: number, bytes: Uint8Array<ArrayBuffer>): void {
+    const digest = digestFor(this.source);
+    digest.update(bytes);
+    const md5 = digest.hex();
+    const known = this.#arrived.get(nameOf(md5, bytes.length))?.shift();
+    if (known !== undefined) {
+      this.#partIds[index] = known;
+      this.#tell(bytes.length);
+      return;
+    }
+    const sent: Promise<void> = this.#send(index, bytes, md5).then(() => {
+      this.#underWay.delete(sent); // one that failed stays, so that the loop meets its error
+    });
+    sent.catch(() => undefined);
+    this.#underWay.add(sent);
+  }
+
+  async #send(index: number, bytes: Uint8Array<ArrayBuffer>, md5: string): Promise<void> {
+    const response = await this.client.send(`/v1/uploads/${this.uploadId}/parts`, {
+      method: "POST",
+      headers: { "content-type": "application/octet-stream" },
+      body: bytes,
+      signal: this.#signal,
+      timeoutMs: TIMEOUT_MS,
+      repeatable: true, // a part that arrived twice is left out at the end
+    });
+    const part = (await response.json()) as UploadPartObject;
+    if (part.md5 !== md5) throw new UploadError(`Part ${index + 1} was damaged on its way.`);
+    this.#partIds[index] = part.id;
+    this.#tell(bytes.length);
+  }
+
+  async #complete(md5: string): Promise<FileObject> {
+    const path = `/v1/uploads/${this.uploadId}/complete`;
+    const body = { part_ids: this.#partIds, md5 };
+    const { file } = await postJson<UploadObject>(this.client, path, body, {
+      signal: this.#signal,
+      timeoutMs: TIMEOUT_MS,
+      repeatable: true, // the same parts again get the same answer
+    });
+    if (file) return file;
+    throw new UploadError("The upload was completed before, and its file is deleted.");
+  }
+
+  #tell(moreBytes: number): void {
+    this.#sentBytes += moreBytes;
+    this.options.onProgress?.({
+      uploadId: this.uploadId,
+      sentBytes: this.#sentBytes,
+      totalBytes: this.source.size,
+    });
+  }
+}
+
+function nameOf(md5: string, bytes: number): string {
+  return `${md5}-${bytes}`;
+}

@@ -1,0 +1,46 @@
+import { expect, test } from "vitest";
+import { BadRequestError, clean, report, TaskError, upload } from "../src/index.js";
+import { BASE_MODEL, between, chats, service } from "./support.js";
+
+test("a report is waited for", async () => {
+  const proxy = await between(() => undefined);
+  const client = service({ baseURL: proxy.url });
+  const file = await upload(client, chats(25, "report"));
+  const made = await report(client, file.id, { model: BASE_MODEL });
+  expect(made).toMatchObject({
+    object: "file.report",
+    file_id: file.id,
+    status: "completed",
+    rows: 25,
+  });
+  // It was asked for before it was there.
+  expect(proxy.requests.filter((line) => line.endsWith("/report")).length).toBeGreaterThan(1);
+});
+
+test("a cleaning makes a file of its own", async () => {
+  const once = await chats(15, "clean").text();
+  const file = await upload(service(), new File([once, "\n", once], "twice.jsonl"));
+  const cleaned = await clean(service(), file.id, {
+    validation_share: 0.2,
+    near_duplicates: false,
+  });
+  expect(cleaned).toMatchObject({ status: "completed", source_rows: 30 });
+  expect((cleaned.training_rows ?? 0) + (cleaned.validation_rows ?? 0)).toBe(15);
+  expect(cleaned.training_file).toMatch(/^file-/);
+  expect(cleaned.training_file).not.toBe(file.id);
+});
+
+test("what failed in the background is an error with the service's code", async () => {
+  const file = await upload(service(), new File(["{}\n{}"], "broken.jsonl"));
+  const failed = await clean(service(), file.id, { drop_broken: false }).catch((error) => error);
+  expect(failed).toBeInstanceOf(TaskError);
+  expect(failed.code).toBeTruthy();
+});
+
+test("an option that is none is refused with its name", async () => {
+  const file = await upload(service(), chats(10, "options"));
+  // @ts-expect-error: the types know it too
+  const refused = await clean(service(), file.id, { unicode: "NFX" }).catch((error) => error);
+  expect(refused).toBeInstanceOf(BadRequestError);
+  expect(refused.param).toBe("unicode");
+});

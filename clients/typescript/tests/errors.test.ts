@@ -1,0 +1,137 @@
+import { inspect } from "node:util";
+import { expect, test } from "vitest";
+import {
+  AuthenticationError,
+  BadRequestError,
+  ConnectionError,
+  FinetunedError,
+  NotFoundError,
+  PermissionError,
+  RateLimitError,
+  rollbackAlias,
+  ServerError,
+  TimeoutError,
+  unwrap,
+} from "../src/index.js";
+import { between, service } from "./support.js";
+
+const models = (options: object) => unwrap(service(options).http.GET("/v1/models"));
+
+test("a refusal tells all that the service said, and what to do", async () => {
+  const params = { path: { file_id: "file-unknown" } };
+  const refused = await service()
+    .http.GET("/v1/files/{file_id}", { params })
+    .catch((error) => error);
+  expect(refused).toBeInstanceOf(NotFoundError);
+  expect(refused).toMatchObject({
+    name: "NotFoundError",
+    status: 404,
+    type: "invalid_request_error",
+  });
+  expect(refused.param).toBe("id");
+  expect(refused.requestId).toMatch(/^req_/);
+  expect(refused.message).toContain(refused.requestId);
+  expect(refused.message).toContain("No such File object");
+  expect(refused.message).toContain("Check the id");
+});
+
+test("each status has its class", async () => {
+  await expect(models({ apiKey: "sk-wrong" })).rejects.toThrow(AuthenticationError);
+  await expect(service().http.GET("/v1/organization/projects")).rejects.toThrow(PermissionError);
+  const query = { limit: 0 };
+  await expect(service().http.GET("/v1/files", { params: { query } })).rejects.toThrow(
+    BadRequestError,
+  );
+});
+
+test("a page of a proxy is an error too", async () => {
+  const proxy = await between(() => ({ status: 502, headers: { "content-type": "text/html" } }));
+  const failed = await models({ baseURL: proxy.url, maxRetries: 0 }).catch((error) => error);
+  expect(failed).toBeInstanceOf(ServerError);
+  expect(failed).toMatchObject({ status: 502, code: null, requestId: null });
+});
+
+test("no answer is a ConnectionError that says what to check", async () => {
+  const closed = await between(() => undefined);
+  await closed.close();
+  const failed = await models({ baseURL: closed.url, maxRetries: 0 }).catch((error) => error);
+  expect(failed).toBeInstanceOf(ConnectionError);
+  expect(failed.message).toMatch(/ECONNREFUSED.*Check baseURL/);
+});
+
+test("no answer in time is a TimeoutError", async () => {
+  const proxy = await between(() => "hang");
+  const asking = models({ baseURL: proxy.url, maxRetries: 0, timeoutMs: 100 });
+  await expect(asking).rejects.toThrow(TimeoutError);
+});
+
+test("reading is tried again after faults that may pass", async () => {
+  const faults = [
+    "cut",
+    { status: 503, headers: { "retry-after": "0" } },
+    { status: 500 },
+  ] as const;
+  const proxy = await between((_, nth) => faults[nth]);
+  expect((await models({ baseURL: proxy.url })).data.length).toBeGreaterThan(0);
+  expect(proxy.requests).toHaveLength(4);
+});
+
+test("what may have been done is not done again", async () => {
+  for (const fault of ["cut", { status: 503 }] as const) {
+    const proxy = await between(() => fault);
+    await expect(rollbackAlias(service({ baseURL: proxy.url }), "any")).rejects.toThrow(
+      FinetunedError,
+    );
+    expect(proxy.requests).toHaveLength(1);
+  }
+});
+
+test("what was surely not done is sent again", async () => {
+  const proxy = await between((_, nth) => (nth === 0 ? { status: 429 } : undefined));
+  await expect(rollbackAlias(service({ baseURL: proxy.url }), "any")).rejects.toThrow(
+    NotFoundError,
+  );
+  expect(proxy.requests).toHaveLength(2);
+});
+
+test.each([
+  { status: 503, headers: { "x-should-retry": "false" } },
+  { status: 429, headers: { "retry-after": "3600" } },
+  { status: 404 },
+])("an answer that says so is not asked for again: %o", async (fault) => {
+  const proxy = await between(() => fault);
+  await expect(models({ baseURL: proxy.url })).rejects.toMatchObject({ status: fault.status });
+  expect(proxy.requests).toHaveLength(1);
+});
+
+test("retries end", async () => {
+  const proxy = await between(() => ({ status: 429 }));
+  await expect(models({ baseURL: proxy.url, maxRetries: 1 })).rejects.toThrow(RateLimitError);
+  expect(proxy.requests).toHaveLength(2);
+});
+
+test("a signal ends the waiting for a retry", async () => {
+  const proxy = await between(() => ({ status: 429, headers: { "retry-after": "30" } }));
+  const signal = AbortSignal.timeout(200);
+  const asking = service({ baseURL: proxy.url }).http.GET("/v1/models", { signal });
+  await expect(asking).rejects.toMatchObject({ name: "TimeoutError", code: 23 });
+});
+
+test("no log of the client shows its key", () => {
+  const client = service({ apiKey: "sk-secret" });
+  expect(inspect(client, { depth: 9, showHidden: true }) + JSON.stringify(client)).not.toContain(
+    "sk-secret",
+  );
+  expect(client.openaiOptions().apiKey).toBe("sk-secret");
+});
+
+test("the address may end in /v1 or not", () => {
+  const given = [
+    "http://a.example",
+    "http://a.example/",
+    "http://a.example/v1",
+    "http://a.example/v1/",
+  ];
+  for (const baseURL of given) expect(service({ baseURL }).baseURL).toBe("http://a.example/v1");
+  expect(service({ baseURL: "http://a.example/ft/v1" }).baseURL).toBe("http://a.example/ft/v1");
+});

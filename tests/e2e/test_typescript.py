@@ -1,0 +1,102 @@
+"""Node on the real stack: OpenAI's SDK through the whole loop, and our client as it is packed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.standalone.up import DEMO_MODEL
+from tests.conftest import ROOT
+from tests.e2e.conftest import Stack
+from tests.node import NODE, env, installed, npm
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+CLIENT = ROOT / "clients" / "typescript"
+SCRIPTS = Path(__file__).parent / "typescript"
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program's folder: the packed client and OpenAI's SDK are installed in it."""
+    installed(CLIENT, in_place=True)
+    npm("run", "build", cwd=CLIENT)
+    folder = tmp_path_factory.mktemp("program")
+    npm("pack", "--pack-destination", str(folder), cwd=CLIENT)
+    modules = folder / "node_modules"
+    modules.mkdir()
+    for library in ("openai", "openapi-fetch", "eventsource-parser", "@noble"):
+        (modules / library).symlink_to(CLIENT / "node_modules" / library)
+    with tarfile.open(next(folder.glob("*.tgz"))) as packed:
+        packed.extractall(folder, filter="data")
+    (modules / "@finetuned").mkdir()
+    (folder / "package").rename(modules / "@finetuned" / "client")
+    for script in SCRIPTS.glob("*.mjs"):
+        shutil.copy(script, folder)
+    return folder
+
+
+@pytest.fixture
+def node(program: Path, stack: Stack, chats: Callable[[int], bytes]) -> Callable[..., str]:
+    """Run a script of the program on the stack; what it printed."""
+    (program / "chats.jsonl").write_bytes(chats(12))
+
+    def run(script: str, *arguments: str) -> str:
+        done = subprocess.run(
+            [NODE, script, *arguments],
+            cwd=program,
+            env=env(FINETUNED_BASE_URL=stack.url, FINETUNED_API_KEY=stack.key),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_openai_sdk_of_node_runs_the_whole_loop(node):
+    seen = json.loads(node("openai_loop.mjs", "chats.jsonl", DEMO_MODEL))
+    assert (seen["file"]["status"], seen["file"]["rows"]) == ("processed", 12)
+    job = seen["job"]
+    assert job["status"] == "succeeded", job["error"]
+    assert job["fine_tuned_model"].startswith(f"ft:{DEMO_MODEL}:default:node:")
+    assert seen["events"][0] == "The job has successfully completed"
+    assert seen["events"][-1] == f"Created fine-tuning job: {job['id']}"
+    assert len(seen["events"]) == len(set(seen["events"])) > 5  # more than a page
+    assert seen["answer"]
+    assert len(seen["pieces"]) > 1
+    assert seen["deleted"]
+    assert seen["after"]
+
+
+def test_example_of_the_readme_runs(node, program: Path):
+    example = re.search(r"```ts\n(.*?)```", (CLIENT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert example
+    (program / "example.mjs").write_text(example[1], "utf-8")
+    printed = node("example.mjs").splitlines()
+    text = "\n".join(printed)
+    assert "sentBytes" in text
+    created, completed = "Created fine-tuning job", "The job has successfully completed"
+    assert text.index("sentBytes") < text.index(created) < text.index("Step 1/")
+    assert completed in printed
+    assert "".join(printed[printed.index(completed) + 1 :]).strip()  # the model's answer
+
+
+def test_estimate_and_alias_of_a_trained_model(node):
+    """The model is the one that the example made."""
+    seen = json.loads(node("extras.mjs"))
+    assert seen["estimate"]["rows"] == 12
+    assert seen["estimate"]["fits"] is True
+    assert seen["estimate"]["steps"] > 0
+    assert seen["answer"]["choices"][0]["message"]["content"]
+    assert seen["back"]["targets"] == [{"model": DEMO_MODEL, "weight": 100}]
+    assert seen["conflict"] == "alias_changed"

@@ -1,0 +1,31 @@
+// An estimate, and an alias of the newest model that OpenAI's SDK chats with. Prints JSON.
+
+import {
+  ConflictError,
+  deleteAlias,
+  estimate,
+  Finetuned,
+  rollbackAlias,
+  setAlias,
+  unwrap,
+} from "@finetuned/client";
+import OpenAI from "openai";
+
+const client = new Finetuned();
+const { data } = await unwrap(client.http.GET("/v1/fine_tuning/jobs"));
+const job = data.find((one) => one.status === "succeeded");
+const told = await estimate(client, { model: job.model, training_file: job.training_file });
+
+const name = "node/live";
+await setAlias(client, name, job.model, { isNew: true });
+const { etag } = await setAlias(client, name, job.fine_tuned_model);
+const openai = new OpenAI(client.openaiOptions());
+const messages = [{ role: "user", content: "Question 1?" }];
+const answer = await openai.chat.completions.create({ model: name, max_tokens: 5, messages });
+const back = await rollbackAlias(client, name, { etag });
+const again = await rollbackAlias(client, name, { etag }).catch((error) => error);
+await deleteAlias(client, name);
+await openai.models.delete(job.fine_tuned_model);
+
+const conflict = again instanceof ConflictError && again.code;
+console.log(JSON.stringify({ job, estimate: told, answer, back, conflict }));
