@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from service import __version__
 from service.config import Settings
 from service.standalone.services import free_port
 from service.standalone.up import DEMO_MODEL
@@ -77,6 +79,10 @@ async def test_style_and_types(client: Path):
 
 async def test_generated_types_are_those_of_openapi_json(client: Path):
     await npm("run", "stale")
+
+
+def test_version_is_the_services():
+    assert json.loads((CLIENT / "package.json").read_text("utf-8"))["version"] == __version__
 
 
 async def test_client_against_the_api(client: Path, api: Api, work):

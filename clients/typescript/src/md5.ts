@@ -1,7 +1,6 @@
 /** MD5, which browsers' own cryptography lacks. It finds damage; it guards nothing. */
 
-import { md5 } from "@noble/hashes/legacy.js";
-import { bytesToHex } from "@noble/hashes/utils.js";
+import { md5 } from "js-md5";
 
 /** A digest that grows with the bytes it is given. */
 export interface Digest {
@@ -12,5 +11,5 @@ export interface Digest {
 /** A new MD5. */
 export function newMd5(): Digest {
   const hash = md5.create();
-  return { update: (bytes) => void hash.update(bytes), hex: () => bytesToHex(hash.digest()) };
+  return { update: (bytes) => void hash.update(bytes), hex: () => hash.hex() };
 }
