@@ -5,7 +5,7 @@ DATA_DIR ?= var
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up doctor test test-fast soak stateless lint format openapi metrics-docs helm-readme helm-tools constraints clean
+.PHONY: help install demo up doctor test test-fast soak stateless lint format openapi metrics-docs helm-readme helm-tools docs constraints clean
 
 help:  ## Show what can be done
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,17 @@ format: install  ## Put the code into shape
 openapi: install  ## Write openapi.json from the app
 	@$(PY) -m service.cli openapi --output openapi.json
 
+.PHONY: openapi-examples openapi-release lint-openapi
+openapi-examples: install  ## Ask a running api for the examples of openapi.json, then write it
+	@$(PY) -m tests.openapi.record
+	@$(PY) -m service.cli openapi --output openapi.json
+
+openapi-release: openapi  ## Keep openapi.json as what this version promises, in docs/openapi
+	@cp openapi.json docs/openapi/$$($(PY) -c 'import service; print(service.__version__)').json
+
+lint-openapi: install  ## Lint openapi.json, and find what would break programs since the release (npm)
+	@$(PY) -m tests.openapi.checks
+
 .PHONY: clients
 clients: install  ## Write the clients' types from openapi.json
 	@$(PY) clients/python/scripts/generate_types.py
@@ -60,6 +71,9 @@ helm-readme: install  ## Write the chart's README from its values
 
 helm-tools: install  ## Bring helm and kubectl into .cache/helm
 	@$(PY) scripts/helm_tools.py
+
+docs: install  ## Build the site of docs/ into build/site, strictly
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 constraints: install  ## Write requirements/constraints.txt from what is installed
 	@scripts/constraints.sh

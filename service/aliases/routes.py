@@ -6,7 +6,7 @@ pipeline that promotes a model should not hold an admin key, which opens all pro
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
@@ -24,6 +24,7 @@ from service.aliases.schemas import AliasChange, AliasDeleted, AliasObject, SetA
 from service.core.deps import Caller
 from service.core.errors import ApiError, BadRequest, Conflict, NotFound
 from service.core.http import ListOf, list_of
+from service.core.openapi.parts import headers
 from service.core.records import Missing
 
 router = APIRouter(prefix="/v1/aliases", tags=["Aliases"])
@@ -62,6 +63,9 @@ def _expected_or_new(
 Store = Annotated[Aliases, Depends(_aliases)]
 IfMatch = Annotated[Expected, Depends(_expected)]
 IfMatchOrNew = Annotated[Expected, Depends(_expected_or_new)]
+_WITH_ETAG: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The alias.", "headers": headers("etag")}
+}
 
 
 @router.get("", operation_id="listAliases", summary="List aliases")
@@ -71,7 +75,7 @@ async def list_aliases(
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> ListOf[AliasObject]:
-    """The project's aliases, newest first."""
+    """The project's aliases, newest first, with the models that they stand for."""
     try:
         page = await store.records.page(caller.project_id, after=after, limit=limit)
     except Missing as e:
@@ -90,12 +94,17 @@ async def list_history(name: str, caller: Caller, store: Store) -> ListOf[AliasC
 
 
 @router.post(
-    "/{name:path}/rollback", operation_id="rollbackAlias", summary="Undo an alias's last change"
+    "/{name:path}/rollback",
+    operation_id="rollbackAlias",
+    summary="Undo an alias's last change",
+    responses=_WITH_ETAG,
 )
 async def rollback_alias(
     name: str, caller: Caller, store: Store, expected: IfMatch, response: Response
 ) -> AliasObject:
-    """Sets what stood before the last change. Twice in a row undoes itself: send `If-Match`."""
+    """Sets what stood before the last change, at once on every replica. Twice in a row undoes
+    itself: send `If-Match`.
+    """
     await _existing(store, caller.project_id, name)
     try:
         record = await store.rollback(
@@ -117,15 +126,20 @@ async def rollback_alias(
     return _answer(record, response)
 
 
-@router.get("/{name:path}", operation_id="retrieveAlias", summary="Retrieve an alias")
+@router.get(
+    "/{name:path}",
+    operation_id="retrieveAlias",
+    summary="Retrieve an alias",
+    responses=_WITH_ETAG,
+)
 async def retrieve_alias(
     name: str, caller: Caller, store: Store, response: Response
 ) -> AliasObject:
-    """One alias."""
+    """The models that a name stands for now, and the `etag` to guard a change of it with."""
     return _answer(await _existing(store, caller.project_id, name), response)
 
 
-@router.put("/{name:path}", operation_id="setAlias", summary="Set an alias")
+@router.put("/{name:path}", operation_id="setAlias", summary="Set an alias", responses=_WITH_ETAG)
 async def set_alias(
     name: str,
     body: SetAlias,

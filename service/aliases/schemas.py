@@ -17,7 +17,7 @@ class TargetShare(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    model: ModelName
+    model: ModelName = Field(description="A base model or a trained one.")
     weight: Annotated[StrictInt, Field(ge=1, le=100)] = Field(
         description="Whole percent of the requests that go to this model."
     )
@@ -41,8 +41,10 @@ class SetAlias(BaseModel):
         },
     )
 
-    model: ModelName | None = None
-    targets: Annotated[list[TargetShare], Field(min_length=1, max_length=2)] | None = None
+    model: ModelName | None = Field(default=None, description="All requests go there.")
+    targets: Annotated[list[TargetShare], Field(min_length=1, max_length=2)] | None = Field(
+        default=None, description="Or between these two, by weight; the weights sum to 100."
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -66,13 +68,13 @@ class SetAlias(BaseModel):
 class AliasObject(BaseModel):
     """A name of the project's own for one model, or for a split between two."""
 
-    id: str
+    id: str = Field(description="The name to ask for.")
     object: Literal["alias"] = "alias"
-    created_at: int
-    updated_at: int
+    created_at: int = Field(description="Seconds since 1970, UTC.")
+    updated_at: int = Field(description="Of the last change.")
     generation: int = Field(description="1, and 1 more with each change.")
     etag: str = Field(description="To be sent as `If-Match` with a change.")
-    targets: list[TargetShare]
+    targets: list[TargetShare] = Field(description="Where requests go.")
 
     @classmethod
     def of(cls, record: AliasRecord) -> Self:
@@ -90,14 +92,14 @@ class AliasObject(BaseModel):
 class AliasChange(BaseModel):
     """One change of an alias."""
 
-    id: str
+    id: str = Field(description="The `etag` of the alias after this change.")
     object: Literal["alias.change"] = "alias.change"
-    generation: int
-    created_at: int
-    action: Literal["set", "rollback"]
+    generation: int = Field(description="Of the alias after this change.")
+    created_at: int = Field(description="Seconds since 1970, UTC.")
+    action: Literal["set", "rollback"] = Field(description="What was done.")
     api_key_id: str = Field(description="The key that made the change.")
     previous_targets: list[TargetShare] = Field(description="Empty where the alias was new.")
-    targets: list[TargetShare]
+    targets: list[TargetShare] = Field(description="Where requests went after it.")
 
     @classmethod
     def of(cls, change: Change) -> Self:
@@ -116,7 +118,7 @@ class AliasChange(BaseModel):
 class AliasDeleted(BaseModel):
     """What deleting an alias answers."""
 
-    id: str
+    id: str = Field(description="Of the alias that is gone.")
     object: Literal["alias"] = "alias"
     deleted: Literal[True] = True
 

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, Field
 
 from service.core.redis import REDIS_ERRORS
 from service.core.redis_metrics import observe_redis
@@ -18,10 +19,11 @@ from service.core.storage import StorageError, StorageRefused
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["Health"])
 Probe = Callable[[], Awaitable[bool]]
+PartState = Literal["ok", "away", "refused"]
 _TIMEOUT_S = 5.0
 
 
-async def state(probe: Probe) -> Literal["ok", "away", "refused"]:
+async def state(probe: Probe) -> PartState:
     """Whether a part answers in time, and does what is asked of it."""
     try:
         async with asyncio.timeout(_TIMEOUT_S):
@@ -38,15 +40,37 @@ async def passes(probe: Probe) -> bool:
     return await state(probe) == "ok"
 
 
+class Alive(BaseModel):
+    """This process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(BaseModel):
+    """Whether all needed parts answer, and which do not."""
+
+    status: Literal["ok", "away"]
+    parts: dict[str, PartState] = Field(description="By name: redis, storage, worker, inference.")
+
+
 @router.get("/livez", operation_id="livez", summary="Whether this process answers")
-async def livez() -> dict[str, str]:
+async def livez() -> Alive:
     """Says ok as long as the event loop turns; asks no other part."""
-    return {"status": "ok"}
+    return Alive()
 
 
-@router.get("/readyz", operation_id="readyz", summary="Whether all needed parts answer")
+@router.get(
+    "/readyz",
+    operation_id="readyz",
+    summary="Whether all needed parts answer",
+    response_model=Ready,
+    responses={503: {"model": Ready, "description": "A needed part does not answer."}},
+)
 async def readyz(request: Request) -> JSONResponse:
-    """200 when every part that this installation needs answers; else 503, naming it."""
+    """200 when every part that this installation needs answers; else 503, naming it.
+
+    A part is `ok`, `away`, or `refused`: it answers, and does not do what is asked of it.
+    """
     probes: dict[str, Probe] = request.app.state.probes
     found = await asyncio.gather(*(state(p) for p in probes.values()))
     parts = dict(zip(probes, found, strict=True))
@@ -55,8 +79,13 @@ async def readyz(request: Request) -> JSONResponse:
     return JSONResponse(content, status_code=200 if ready else 503)
 
 
-@router.get("/metrics", operation_id="metrics", summary="Prometheus metrics")
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Prometheus metrics",
+    response_class=PlainTextResponse,
+)
 async def prometheus(request: Request) -> Response:
-    """This process's metrics, and the depth of the queues."""
+    """This process's metrics, and the depth of the queues, in Prometheus' text format."""
     await observe_redis(request.app.state.redis)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -9,12 +9,12 @@ import logging
 import re
 import time
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -173,13 +173,13 @@ def _http_message(request: Request, error: HTTPException) -> str:
 
 
 class ListOf(BaseModel, Generic[T]):
-    """OpenAI's list object."""
+    """OpenAI's list object: a page, and whether there is more."""
 
-    object: str = "list"
+    object: Literal["list"] = "list"
     data: list[T]
     has_more: bool
     first_id: str | None = None
-    last_id: str | None = None
+    last_id: str | None = Field(default=None, description="For `after`, to go on.")
 
 
 def list_of(items: list[T], has_more: bool) -> ListOf[T]:

@@ -15,6 +15,7 @@ from service.core.deps import Caller
 from service.core.errors import BadRequest, NotFound, RateLimited
 from service.core.http import ListOf, list_of
 from service.core.idempotency import once
+from service.core.openapi.parts import headers
 from service.core.records import Missing
 from service.core.storage import StorageMissing
 from service.curation.records import Kind, State, Task, Tasks
@@ -51,8 +52,15 @@ TaskStore = Annotated[Tasks, Depends(_tasks)]
     response_class=JSONResponse,
     response_model=None,
     responses={
-        200: {"content": {"application/json": _REPORT, "text/html": _TEXT, "text/markdown": _TEXT}},
-        202: {"model": ReportPending, "description": "It is being made; ask again."},
+        200: {
+            "description": "The report.",
+            "content": {"application/json": _REPORT, "text/html": _TEXT, "text/markdown": _TEXT},
+        },
+        202: {
+            "model": ReportPending,
+            "description": "It is being made; ask again.",
+            "headers": headers("retry-after"),
+        },
     },
 )
 async def retrieve_report(
@@ -67,9 +75,17 @@ async def retrieve_report(
     validation_file: Annotated[
         str | None, Query(max_length=128, description="A file whose rows are looked for in this.")
     ] = None,
-    form: Annotated[Literal["json", "html", "md"], Query(alias="format")] = "json",
+    form: Annotated[
+        Literal["json", "html", "md"],
+        Query(alias="format", description="For programs, for a browser, or for a page of text."),
+    ] = "json",
 ) -> Response:
-    """Figures, findings and advice. Made in the background when it is first asked for."""
+    """Figures, findings and advice: lengths and tokens, languages, duplicates, contradictions,
+    personal data, and whether the data is fit to train on at all.
+
+    Made in the background when it is first asked for: 202 until it is there. A later request with
+    the same options gets the same report.
+    """
     file = await existing(files, caller.project_id, file_id)
     if validation_file is not None:
         await _other_file(files, caller, validation_file)
@@ -106,7 +122,8 @@ async def clean_file(
 ) -> CleaningObject:
     """Makes new files in the background; the uploaded one stays as it is.
 
-    The same file and the same options give the same bytes.
+    The same file and the same options give the same bytes. Poll `retrieveFileCleaning` until the
+    status is `completed` or `failed`; then train on its `training_file`.
     """
     file = await existing(files, caller.project_id, file_id)
 
@@ -158,7 +175,9 @@ async def list_cleanings(
 async def retrieve_cleaning(
     file_id: str, cleaning_id: str, caller: Caller, files: Store, tasks: TaskStore
 ) -> CleaningObject:
-    """How far a cleaning is, and the files that came out of it."""
+    """How far a cleaning is, the files that came out of it, and how many rows were dropped and
+    changed for which reason. `diff_file` tells of each row.
+    """
     file = await existing(files, caller.project_id, file_id)
     task = None
     if ids.is_valid(cleaning_id, ids.CLEANING):

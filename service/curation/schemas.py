@@ -15,9 +15,9 @@ from service.files.schemas import FormatFields
 class ReportPending(BaseModel):
     """A report that is being made; ask again after `retry-after` seconds."""
 
-    id: str
+    id: str = Field(description="Of the report.")
     object: Literal["file.report"] = "file.report"
-    file_id: str
+    file_id: str = Field(description="What it is on.")
     status: Literal[State.IN_PROGRESS] = State.IN_PROGRESS
 
 
@@ -45,7 +45,7 @@ class CleanRequest(BaseModel):
         default="NFC", description="NFKC also folds full-width letters and the like."
     )
     mend_mojibake: bool = Field(default=True, description="Text that was decoded wrongly once.")
-    drop_control_characters: bool = True
+    drop_control_characters: bool = Field(default=True, description="But tabs and line ends.")
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = Field(
         default=0.0, description="Share of the rows that goes to a validation file."
     )
@@ -64,25 +64,25 @@ class CleanRequest(BaseModel):
 class CleaningObject(BaseModel):
     """A cleaning of a file. Its outputs are files of their own."""
 
-    id: str
+    id: str = Field(description="`fileclean-` and letters.")
     object: Literal["file.cleaning"] = "file.cleaning"
-    created_at: int
-    finished_at: int | None
-    file_id: str
-    status: State
-    options: dict[str, Any]
-    error: Failure | None
+    created_at: int = Field(description="Seconds since 1970, UTC.")
+    finished_at: int | None = Field(description="Null while it runs.")
+    file_id: str = Field(description="What is cleaned.")
+    status: State = Field(description="`in_progress`, then `completed` or `failed`.")
+    options: dict[str, Any] = Field(description="As they were chosen.")
+    error: Failure | None = Field(description="Why it failed.")
     training_file: str | None = Field(default=None, description="The rows to train on.")
     validation_file: str | None = Field(default=None, description="The rows that are held out.")
     diff_file: str | None = Field(
         default=None, description="JSON Lines: what became of each row that was touched."
     )
-    source_rows: int | None = None
-    training_rows: int | None = None
-    validation_rows: int | None = None
+    source_rows: int | None = Field(default=None, description="Of the file.")
+    training_rows: int | None = Field(default=None, description="Of `training_file`.")
+    validation_rows: int | None = Field(default=None, description="Of `validation_file`.")
     dropped: dict[str, int] | None = Field(default=None, description="Rows, by reason.")
     changed: dict[str, int] | None = Field(default=None, description="Changes, by kind.")
-    changed_rows: int | None = None
+    changed_rows: int | None = Field(default=None, description="Rows with a change.")
 
     @classmethod
     def of(cls, task: Task) -> Self:

@@ -13,11 +13,25 @@ from service.files.multipart import Form
 
 _KNOWN = re.compile(r"purpose|expires_after\[(?:anchor|seconds)\]|format(?:\[.*)?", re.DOTALL)
 
-_BYTES: dict[str, Any] = {"type": "string", "format": "binary"}
+BYTES: dict[str, Any] = {"type": "string", "format": "binary"}
+_FILENAME = {"type": "string", "description": "the file's name."}
 _FIELDS: dict[str, dict[str, Any]] = {
-    "purpose": {"type": "string", "enum": ["fine-tune", "user_data"]},
-    "expires_after[anchor]": {"type": "string", "enum": ["created_at"]},
-    "expires_after[seconds]": {"type": "integer", "minimum": 3600, "maximum": 2592000},
+    "purpose": {
+        "type": "string",
+        "enum": ["fine-tune", "user_data"],
+        "description": "What the file is for; `fine-tune` has it checked.",
+    },
+    "expires_after[anchor]": {
+        "type": "string",
+        "enum": ["created_at"],
+        "description": "From when its life is counted.",
+    },
+    "expires_after[seconds]": {
+        "type": "integer",
+        "minimum": 3600,
+        "maximum": 2592000,
+        "description": "How long it is kept; for good where nothing is said.",
+    },
     "format": {
         "type": "string",
         "description": "`FormatFields` as JSON; or flattened: `format[columns][prompt]=Frage`.",
@@ -30,13 +44,13 @@ def described(part: str, fields: Mapping[str, Any], *required: str) -> dict[str,
     form = {
         "type": "object",
         "required": [part, *required],
-        "properties": {part: _BYTES, **fields},
+        "properties": {part: BYTES, **fields},
     }
     return {
         "required": True,
         "content": {
             "multipart/form-data": {"schema": form},
-            "application/octet-stream": {"schema": _BYTES},
+            "application/octet-stream": {"schema": BYTES},
         },
     }
 
@@ -44,8 +58,13 @@ def described(part: str, fields: Mapping[str, Any], *required: str) -> dict[str,
 FILE_BODY: dict[str, Any] = {
     "requestBody": described("file", _FIELDS, "purpose"),
     "parameters": [
-        {"name": name, "in": "query", "description": "With bare bytes.", "schema": schema}
-        for name, schema in {"filename": {"type": "string"}, **_FIELDS}.items()
+        {
+            "name": name,
+            "in": "query",
+            "description": f"With bare bytes: {schema['description']}",
+            "schema": {key: value for key, value in schema.items() if key != "description"},
+        }
+        for name, schema in {"filename": _FILENAME, **_FIELDS}.items()
     ],
 }
 

@@ -13,9 +13,10 @@ from service.core import ids
 from service.core.deps import Caller
 from service.core.errors import BadRequest, NotFound
 from service.core.http import ListOf, list_of
+from service.core.openapi.parts import headers
 from service.core.records import Missing
 from service.core.storage import StorageMissing
-from service.files.body import FILE_BODY, body_of
+from service.files.body import BYTES, FILE_BODY, body_of
 from service.files.records import FileRecord, Files, Purpose
 from service.files.schemas import FileDeleted, FileObject
 from service.files.upload import enqueue_check, receive
@@ -42,7 +43,14 @@ async def existing(store: Files, project_id: str, file_id: str) -> FileRecord:
 
 @router.post("", operation_id="createFile", summary="Upload a file", openapi_extra=FILE_BODY)
 async def create_file(request: Request, caller: Caller, store: Store) -> FileObject:
-    """Streams to storage in one pass. A `fine-tune` file is then checked line by line."""
+    """Takes a file as a multipart form, as the SDKs send it, or as bare bytes with the fields in
+    the query. It streams to storage in one pass.
+
+    A file with the purpose `fine-tune` is then checked line by line: it is `uploaded` until that
+    ends, then `processed`, or `error` with the reason in `status_details`. JSON Lines, JSON, CSV,
+    TSV, Parquet and XLSX are read, gzipped or zstd-compressed too; `format` helps where columns
+    have names of their own. Larger files go through `/v1/uploads`.
+    """
     settings = cast("Settings", request.app.state.settings)
     record = await receive(
         body_of(request, "file"), store, caller.project_id, max_bytes=settings.max_file_bytes
@@ -58,9 +66,9 @@ async def list_files(
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     order: Literal["asc", "desc"] = "desc",
-    purpose: Purpose | None = None,
+    purpose: Annotated[Purpose | None, Query(description="Only files of this.")] = None,
 ) -> ListOf[FileObject]:
-    """The project's files, newest first."""
+    """The project's files, newest first, or of one purpose. Expired files are not listed."""
     now_s = ids.now_s()
     try:
         page = await store.records.page(
@@ -77,7 +85,9 @@ async def list_files(
 
 @router.get("/{file_id}", operation_id="retrieveFile", summary="Retrieve a file's record")
 async def retrieve_file(file_id: str, caller: Caller, store: Store) -> FileObject:
-    """What is known of one file, with the check's outcome."""
+    """What is known of one file, with the outcome of its check: `status`, and the rows and
+    warnings that were counted, or in `status_details` the line and the fault.
+    """
     return FileObject.of(await existing(store, caller.project_id, file_id))
 
 
@@ -86,10 +96,16 @@ async def retrieve_file(file_id: str, caller: Caller, store: Store) -> FileObjec
     operation_id="downloadFile",
     summary="Download a file",
     response_class=StreamingResponse,
-    responses={200: {"content": {"application/octet-stream": {}}}},
+    responses={
+        200: {
+            "description": "The bytes.",
+            "headers": headers("content-disposition"),
+            "content": {"application/octet-stream": {"schema": BYTES}},
+        }
+    },
 )
 async def download_file(file_id: str, caller: Caller, store: Store) -> StreamingResponse:
-    """The bytes exactly as they were uploaded."""
+    """The bytes exactly as they were uploaded, or as a job or a cleaning wrote them."""
     record = await existing(store, caller.project_id, file_id)
     try:
         chunks = await store.storage.stream(record.content_key)
@@ -108,7 +124,9 @@ async def download_file(file_id: str, caller: Caller, store: Store) -> Streaming
 
 @router.delete("/{file_id}", operation_id="deleteFile", summary="Delete a file")
 async def delete_file(file_id: str, caller: Caller, store: Store) -> FileDeleted:
-    """Record and bytes are gone; models trained on the file stay."""
+    """Record and bytes are gone at once, reports on the file too. Models trained on it stay, and
+    so do files that a cleaning made of it.
+    """
     record = await existing(store, caller.project_id, file_id)
     await store.delete(record)
     return FileDeleted(id=record.id)

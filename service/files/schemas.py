@@ -37,7 +37,9 @@ class FormatFields(BaseModel):
     system: Annotated[str, StringConstraints(max_length=16_384)] | None = Field(
         default=None, description="A system message for rows that have none."
     )
-    delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] | None = None
+    delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] | None = Field(
+        default=None, description="Of CSV; found out where it is not given."
+    )
     sheet: Name | None = Field(default=None, description="Of a workbook; else the first.")
 
     def stored(self) -> dict[str, Any] | None:
@@ -50,19 +52,29 @@ class FileObject(BaseModel):
     that was said at the upload, and what was `found`.
     """
 
-    id: str
+    id: str = Field(description="`file-` and letters.")
     object: Literal["file"] = "file"
-    bytes: int
-    created_at: int
-    filename: str
+    bytes: int = Field(description="Its size.")
+    created_at: int = Field(description="Seconds since 1970, UTC.")
+    filename: str = Field(description="As the client named it.")
     purpose: Purpose
-    status: FileStatus
-    status_details: str | None = None
-    expires_at: int | None = None
-    rows: int | None = None
-    warnings: int | None = None
-    format: dict[str, Any] | None = None
-    found: dict[str, Any] | None = None
+    status: FileStatus = Field(
+        description="`uploaded` until it was checked, then `processed` or `error`."
+    )
+    status_details: str | None = Field(
+        default=None, description="Why it cannot be used: the line, and the fault."
+    )
+    expires_at: int | None = Field(default=None, description="When it goes; null: never.")
+    rows: int | None = Field(default=None, description="That the check counted.")
+    warnings: int | None = Field(
+        default=None, description="That the check counted; see the report."
+    )
+    format: dict[str, Any] | None = Field(
+        default=None, description="What the uploader said of the format."
+    )
+    found: dict[str, Any] | None = Field(
+        default=None, description="Container, encoding, shape and columns, as the check found them."
+    )
 
     @classmethod
     def of(cls, record: FileRecord) -> Self:
@@ -73,6 +85,6 @@ class FileObject(BaseModel):
 class FileDeleted(BaseModel):
     """What deleting a file answers."""
 
-    id: str
+    id: str = Field(description="Of the file that is gone.")
     object: Literal["file"] = "file"
     deleted: Literal[True] = True

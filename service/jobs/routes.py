@@ -31,6 +31,15 @@ router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["Fine-tuning"])
 estimates = APIRouter(prefix="/v1/fine_tuning", tags=["Fine-tuning"])
 _EVENT_ID = re.compile(r"ftevent-[0-9]{1,20}-[0-9]{1,20}")
 _METADATA_FILTER = re.compile(r"metadata\[(.{1,64})\]")
+_METADATA = {
+    "name": "metadata",
+    "in": "query",
+    "style": "deepObject",
+    "explode": True,
+    "description": "Jobs with all of these pairs: `metadata[team]=support`.",
+    "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+    "example": {"team": "support"},
+}
 
 
 def _jobs(request: Request) -> Jobs:
@@ -58,7 +67,10 @@ async def existing(store: Jobs, project_id: str, job_id: str) -> JobRecord:
     "/estimate", operation_id="estimateFineTuningJob", summary="Estimate a fine-tuning job"
 )
 async def estimate_job(request: Request, body: CreateJob, caller: Caller) -> EstimateObject:
-    """The same body as a create: steps, tokens, memory, whether it fits, and how long."""
+    """Takes the same body as a create, and creates nothing: what every `auto` would become and
+    why, steps, tokens, the memory at the peak, whether it fits the workers that are online, and
+    how long it would take.
+    """
     state = request.app.state
     settings, files = cast("Settings", state.settings), cast("Files", state.files)
     job, entry = await checked(
@@ -79,7 +91,13 @@ async def create_job(
     store: Store,
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> JobObject:
-    """The job is checked, then queued for a GPU worker. Watch its events to see it learn."""
+    """The job's files are checked, then it is queued for a GPU worker: `validating_files`,
+    `queued`, `running`, and at last `succeeded`, `failed` or `cancelled`. Watch its events to see
+    it learn; `fine_tuned_model` is the name to chat with.
+
+    Only `model` and `training_file` must be given. Hyperparameters stand in `method`, or at the
+    top as in older SDKs; what is `auto` is chosen from the data, and an event tells why.
+    """
     state = request.app.state
     settings = cast("Settings", state.settings)
 
@@ -103,7 +121,12 @@ async def create_job(
     return JobObject.model_validate(answer)
 
 
-@router.get("", operation_id="listFineTuningJobs", summary="List fine-tuning jobs")
+@router.get(
+    "",
+    operation_id="listFineTuningJobs",
+    summary="List fine-tuning jobs",
+    openapi_extra={"parameters": [_METADATA]},
+)
 async def list_jobs(
     request: Request,
     caller: Caller,
@@ -112,7 +135,9 @@ async def list_jobs(
     after: str | None = None,
     limit: Limit = 20,
 ) -> ListOf[JobObject]:
-    """The project's jobs, newest first. Filter with `metadata[key]=value`."""
+    """The project's jobs, newest first. Filter with `metadata[key]=value`, or with `metadata=null`
+    for jobs that have none.
+    """
     try:
         page = await store.records.page(
             caller.project_id, after=after, limit=limit, where=_metadata_filter(request)
@@ -126,14 +151,18 @@ async def list_jobs(
 async def retrieve_job(
     job_id: str, caller: Caller, store: Store, dispatcher: Dispatch
 ) -> JobObject:
-    """One job as it is now."""
+    """One job as it is now: its status, the hyperparameters that were chosen, its place in the
+    queue, the model that came out of it, or why it failed.
+    """
     job = await existing(store, caller.project_id, job_id)
     return (await _shown(dispatcher, [job]))[0]
 
 
 @router.post("/{job_id}/cancel", operation_id="cancelFineTuningJob", summary="Cancel a job")
 async def cancel_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispatch) -> JobObject:
-    """Ends the job for good; a running trainer is stopped within seconds."""
+    """Ends the job for good; a running trainer is stopped within seconds. Checkpoints that were
+    made stay. A job that has ended is 409.
+    """
     job = await _act(
         store,
         caller.project_id,
@@ -148,7 +177,9 @@ async def cancel_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
 
 @router.post("/{job_id}/pause", operation_id="pauseFineTuningJob", summary="Pause a job")
 async def pause_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispatch) -> JobObject:
-    """Stops the job and keeps its progress; `resume` goes on from there."""
+    """Stops a queued or running job and keeps its progress in a checkpoint; `resume` goes on from
+    there. A job that is paused or has ended is 409.
+    """
     job = await _act(store, caller.project_id, job_id, lifecycle.pause, "The job was paused")
     await dispatcher.dispatch()
     return JobObject.of(job)
@@ -156,7 +187,9 @@ async def pause_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispa
 
 @router.post("/{job_id}/resume", operation_id="resumeFineTuningJob", summary="Resume a job")
 async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispatch) -> JobObject:
-    """Queues a paused job again; it goes on from its newest checkpoint."""
+    """Queues a paused job again; it goes on from its newest checkpoint. A job that is not paused
+    is 409.
+    """
     job = await _act(
         store,
         caller.project_id,
@@ -168,17 +201,33 @@ async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
     return (await _shown(dispatcher, [job]))[0]
 
 
-@router.get("/{job_id}/events", operation_id="listFineTuningEvents", summary="List job events")
+@router.get(
+    "/{job_id}/events",
+    operation_id="listFineTuningEvents",
+    summary="List job events",
+    response_model=ListOf[EventObject],
+    responses={
+        200: {
+            "description": "A page of events, or with `stream` all of them as they come.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+)
 async def list_events(
     job_id: str,
     caller: Caller,
     store: Store,
     after: str | None = None,
     limit: Limit = 20,
-    stream: bool = False,
+    stream: Annotated[bool, Query(description="Answer by server-sent events.")] = False,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Any:
-    """Newest first; with `stream=true`, server-sent events oldest first until the end."""
+    """What happened to the job, newest first: messages, and metrics of the training steps.
+
+    With `stream=true` server-sent events, oldest first, live until the job ends: `id:`, `event:`
+    and one `data:` line with an `EventObject` each, and `data: [DONE]` at the end. A client that
+    was cut off goes on with `Last-Event-ID`.
+    """
     job = await existing(store, caller.project_id, job_id)
     cursor = last_event_id if stream and last_event_id else after
     if cursor is not None and not _EVENT_ID.fullmatch(cursor):
@@ -205,7 +254,9 @@ async def list_checkpoints(
     after: str | None = None,
     limit: Limit = 10,
 ) -> ListOf[CheckpointObject]:
-    """Models saved on the way, newest first; each can be chatted with by its name."""
+    """Models saved on the way, newest first, with the losses that were measured there; each can be
+    chatted with by its name, `fine_tuned_model_checkpoint`.
+    """
     job = await existing(store, caller.project_id, job_id)
     try:
         page = await store.checkpoints(job.id).page(job.project_id, after=after, limit=limit)

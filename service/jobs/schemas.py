@@ -22,8 +22,8 @@ class LoraOptions(_Strict):
     """Shape of the adapter. What is left out is chosen by the service."""
 
     r: int | Auto = Field(default="auto", description="Rank.")
-    alpha: int | Auto = "auto"
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    alpha: int | Auto = Field(default="auto", description="Scale: alpha / r.")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Of the adapter.")
     target_modules: Literal["all-linear"] | list[str] | None = Field(
         default=None, description='Names of modules; left out: "all-linear".'
     )
@@ -59,9 +59,15 @@ class EarlyStopping(_Strict):
 class Hyperparameters(_Strict):
     """The standard three, and what we add."""
 
-    batch_size: Annotated[int, Field(ge=1, le=256)] | Auto = "auto"
-    learning_rate_multiplier: Annotated[float, Field(gt=0)] | Auto = "auto"
-    n_epochs: Annotated[int, Field(ge=1, le=50)] | Auto = "auto"
+    batch_size: Annotated[int, Field(ge=1, le=256)] | Auto = Field(
+        default="auto", description="Rows of a step."
+    )
+    learning_rate_multiplier: Annotated[float, Field(gt=0)] | Auto = Field(
+        default="auto", description="Times the rate that suits the model."
+    )
+    n_epochs: Annotated[int, Field(ge=1, le=50)] | Auto = Field(
+        default="auto", description="Rounds through the data."
+    )
     # Ours.
     learning_rate: Annotated[float, Field(gt=0, le=1)] | Auto = Field(
         default="auto", description="Absolute; overrides learning_rate_multiplier."
@@ -71,8 +77,10 @@ class Hyperparameters(_Strict):
         default="nf4",
         description="`nf4` is QLoRA: the base model in 4 bits. `none` is LoRA.",
     )
-    max_seq_length: Annotated[int, Field(ge=64)] | Auto = "auto"
-    packing: bool | Auto = "auto"
+    max_seq_length: Annotated[int, Field(ge=64)] | Auto = Field(
+        default="auto", description="Tokens at which a row is cut."
+    )
+    packing: bool | Auto = Field(default="auto", description="Several rows in one sequence.")
     warm_start: str | None = Field(
         default=None,
         min_length=1,
@@ -84,7 +92,9 @@ class Hyperparameters(_Strict):
         description="Of the training rows, where no validation file is given. With "
         "early_stopping or keep_best it is 0.1.",
     )
-    early_stopping: EarlyStopping | None = None
+    early_stopping: EarlyStopping | None = Field(
+        default=None, description="End when it learns no more."
+    )
     keep_best: bool = Field(
         default=False, description="The result is the checkpoint of the lowest validation loss."
     )
@@ -113,9 +123,9 @@ class DpoMethod(_Strict):
 class Method(_Strict):
     """How to train: on chats, or on pairs of a preferred and another answer."""
 
-    type: Literal["supervised", "dpo"]
-    supervised: SupervisedMethod | None = None
-    dpo: DpoMethod | None = None
+    type: Literal["supervised", "dpo"] = Field(description="On chats, or on preferences.")
+    supervised: SupervisedMethod | None = Field(default=None, description="For `supervised`.")
+    dpo: DpoMethod | None = Field(default=None, description="For `dpo`.")
 
     @model_validator(mode="before")
     @classmethod
@@ -145,13 +155,34 @@ class CreateJob(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = Field(min_length=1, max_length=256, examples=["smollm2-135m-instruct"])
-    training_file: str = Field(min_length=1, max_length=128, examples=["file-abc123"])
-    validation_file: str | None = Field(default=None, max_length=128)
-    suffix: str | None = Field(default=None, min_length=1, max_length=64)
-    seed: int | None = Field(default=None, ge=0, le=2147483647)
-    metadata: Metadata | None = None
-    method: Method | None = None
+    model: str = Field(
+        min_length=1,
+        max_length=256,
+        examples=["smollm2-135m-instruct"],
+        description="A base model of the catalogue.",
+    )
+    training_file: str = Field(
+        min_length=1,
+        max_length=128,
+        examples=["file-abc123"],
+        description="Checked, or still being checked.",
+    )
+    validation_file: str | None = Field(
+        default=None, max_length=128, description="Rows to measure on."
+    )
+    suffix: str | None = Field(
+        default=None, min_length=1, max_length=64, description="Part of the new model's name."
+    )
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        le=2147483647,
+        description="Of all chance in the training; drawn where none is given.",
+    )
+    metadata: Metadata | None = Field(default=None, description="Yours, to find the job by.")
+    method: Method | None = Field(
+        default=None, description="How to train, and with what; supervised where nothing is said."
+    )
     hyperparameters: Hyperparameters | None = Field(
         default=None,
         description="Deprecated by OpenAI in favour of `method`; still read.",
@@ -180,44 +211,50 @@ class CreateJob(BaseModel):
 class JobError(BaseModel):
     """Why a job failed."""
 
-    code: str
-    message: str
-    param: str | None = None
+    code: str = Field(description="The fault, for programs.")
+    message: str = Field(description="What is wrong, where, and how to mend it.")
+    param: str | None = Field(default=None, description="The parameter at fault.")
 
 
 class StandardHyperparameters(BaseModel):
     """What OpenAI's job object shows at its top."""
 
-    batch_size: int | Auto
-    learning_rate_multiplier: float | Auto
-    n_epochs: int | Auto
+    batch_size: int | Auto = Field(description="Rows of a step.")
+    learning_rate_multiplier: float | Auto = Field(
+        description="Times the rate that suits the model."
+    )
+    n_epochs: int | Auto = Field(description="Rounds through the data.")
 
 
 class JobObject(BaseModel):
     """OpenAI's fine_tuning.job. `attempt` is ours: more than 1 after a recovery."""
 
-    id: str
+    id: str = Field(description="`ftjob-` and letters.")
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
-    created_at: int
-    error: JobError | None
-    fine_tuned_model: str | None
-    finished_at: int | None
-    hyperparameters: StandardHyperparameters
-    model: str
-    organization_id: str
-    result_files: list[str]
-    seed: int
-    status: Status
-    trained_tokens: int | None
-    training_file: str
-    validation_file: str | None
-    estimated_finish: int | None
-    integrations: list[Any] | None = None
-    metadata: dict[str, str] | None
-    method: dict[str, Any]
-    suffix: str | None
-    attempt: int
-    priority: int = 0
+    created_at: int = Field(description="Seconds since 1970, UTC.")
+    error: JobError | None = Field(description="Why it failed.")
+    fine_tuned_model: str | None = Field(
+        description="The name to chat with, when it has succeeded."
+    )
+    finished_at: int | None = Field(description="When it ended, however it did.")
+    hyperparameters: StandardHyperparameters = Field(
+        description="The standard ones; all of them are in `method`."
+    )
+    model: str = Field(description="The base model.")
+    organization_id: str = Field(description="The project.")
+    result_files: list[str] = Field(description="A CSV of losses, when it has ended.")
+    seed: int = Field(description="Of all chance in the training.")
+    status: Status = Field(description="How far it is.")
+    trained_tokens: int | None = Field(description="When it has succeeded.")
+    training_file: str = Field(description="What it learns from.")
+    validation_file: str | None = Field(description="What it is measured on.")
+    estimated_finish: int | None = Field(description="When it should end, where that can be told.")
+    integrations: list[Any] | None = Field(default=None, description="Always null.")
+    metadata: dict[str, str] | None = Field(description="Yours.")
+    method: dict[str, Any] = Field(description="How it trains, with every hyperparameter.")
+    suffix: str | None = Field(description="Part of the model's name.")
+    attempt: int = Field(description="More than 1 after a recovery.")
+    priority: int = Field(default=0, description="Higher runs first.")
     queue_position: int | None = Field(
         default=None,
         description="1 for the job that a GPU worker takes next; null unless the job is queued.",
@@ -263,13 +300,15 @@ def _shown(job: JobRecord) -> dict[str, Any]:
 class EventObject(BaseModel):
     """One line of a job's story."""
 
-    id: str
+    id: str = Field(description="`ftevent-` and numbers; for `after` and `Last-Event-ID`.")
     object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
-    created_at: int
-    level: Literal["info", "warn", "error"]
-    message: str
-    type: Literal["message", "metrics"]
-    data: dict[str, Any]
+    created_at: int = Field(description="Seconds since 1970, UTC.")
+    level: Literal["info", "warn", "error"] = Field(description="How grave it is.")
+    message: str = Field(description="For people.")
+    type: Literal["message", "metrics"] = Field(
+        description="`metrics`: `data` has figures of a step."
+    )
+    data: dict[str, Any] = Field(description="For programs.")
 
     @classmethod
     def of(cls, event: EventRecord) -> Self:
@@ -299,13 +338,13 @@ class CheckpointMetrics(BaseModel):
 class CheckpointObject(BaseModel):
     """A model saved on the way; it can be chatted with by its name."""
 
-    id: str
+    id: str = Field(description="`ftckpt_` and letters.")
     object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
-    created_at: int
-    fine_tuned_model_checkpoint: str
-    fine_tuning_job_id: str
-    step_number: int
-    metrics: CheckpointMetrics
+    created_at: int = Field(description="Seconds since 1970, UTC.")
+    fine_tuned_model_checkpoint: str = Field(description="The name to chat with.")
+    fine_tuning_job_id: str = Field(description="Whose checkpoint it is.")
+    step_number: int = Field(description="Steps that were trained.")
+    metrics: CheckpointMetrics = Field(description="What was measured there.")
 
     @classmethod
     def of(cls, record: CheckpointRecord) -> Self:

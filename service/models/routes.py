@@ -33,8 +33,10 @@ Artifacts = Annotated[Storage, Depends(_storage)]
 
 @router.get("", operation_id="listModels", summary="List models")
 async def list_models(caller: Caller, registry: Registry) -> ListOf[ModelObject]:
-    """Base models of the catalogue, the project's aliases, then its trained models, newest
-    first."""
+    """Base models of the catalogue, the project's aliases, then its trained models, newest first.
+
+    All of them can be asked for by their `id`. Checkpoints are not listed here.
+    """
     page = await registry.models.page(caller.project_id, limit=_MOST_MODELS)
     adapters = [
         ModelObject.of_adapter(r, caller.project_name) for r in page.items if not r.checkpoint
@@ -70,7 +72,8 @@ async def delete_model(
 ) -> ModelDeleted:
     """The model stops answering at once; its name is never used again.
 
-    Refused with 409 while an alias points at it.
+    Refused with 409 while an alias points at it, and with 403 for a base model, which is the
+    operator's.
     """
     if registry.catalogue.get(model) is not None:
         raise Forbidden(

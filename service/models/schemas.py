@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from service.aliases.records import AliasRecord
 from service.aliases.schemas import TargetShare, shares
@@ -15,16 +15,26 @@ from service.models.records import ModelRecord
 class ModelObject(BaseModel):
     """A model that can be asked for by its id. `base_model` and what follows is ours."""
 
-    id: str
+    id: str = Field(description="The name to ask for.")
     object: Literal["model"] = "model"
-    created: int
-    owned_by: str
-    base_model: str | None = None
-    license: str | None = None
-    context_length: int | None = None
-    languages: list[str] | None = None
-    fine_tuning_job: str | None = None
-    alias_of: list[TargetShare] | None = None
+    created: int = Field(description="Seconds since 1970, UTC.")
+    owned_by: str = Field(description="`system`, or the project.")
+    base_model: str | None = Field(
+        default=None, description="Of a trained model: what it was trained on."
+    )
+    license: str | None = Field(default=None, description="Of a base model.")
+    context_length: int | None = Field(
+        default=None, description="Of a base model: tokens of prompt and answer together."
+    )
+    languages: list[str] | None = Field(
+        default=None, description="Of a base model, as the operator named them."
+    )
+    fine_tuning_job: str | None = Field(
+        default=None, description="Of a trained model: the job that made it."
+    )
+    alias_of: list[TargetShare] | None = Field(
+        default=None, description="Of an alias: the models that it stands for."
+    )
 
     @classmethod
     def of_base(cls, entry: BaseModelEntry) -> Self:
@@ -63,6 +73,6 @@ class ModelObject(BaseModel):
 class ModelDeleted(BaseModel):
     """What deleting a model answers."""
 
-    id: str
+    id: str = Field(description="Of the model that is gone.")
     object: Literal["model"] = "model"
     deleted: Literal[True] = True

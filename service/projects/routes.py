@@ -46,7 +46,9 @@ def _no_key(key_id: str) -> NotFound:
 
 @router.post("", operation_id="createProject", summary="Create a project")
 async def create_project(body: CreateProject, store: Store, _: Admin) -> ProjectObject:
-    """A tenant of its own: files, jobs, models and keys are apart from all others'."""
+    """A tenant of its own: files, jobs, models and keys are apart from all others'. Its name stands
+    in the names of its models, and is never used twice. Make a key for it next.
+    """
     try:
         return ProjectObject.of(await store.create(body.name, body.limits))
     except NameTaken as e:
@@ -71,7 +73,7 @@ async def list_projects(
 
 @router.get("/{project_id}", operation_id="retrieveProject", summary="Retrieve a project")
 async def retrieve_project(project_id: str, store: Store, _: Admin) -> ProjectObject:
-    """One project."""
+    """One project, with the limits that were set for it."""
     return ProjectObject.of(await _existing(store, project_id))
 
 
@@ -90,7 +92,9 @@ async def update_project(
 
 @router.post("/{project_id}/api_keys", operation_id="createApiKey", summary="Create an API key")
 async def create_key(project_id: str, body: CreateKey, store: Store, _: Admin) -> NewKeyObject:
-    """A key for one project. The answer's `value` is the secret, shown this once."""
+    """A key for one project. The answer's `value` is the secret, shown this once: only its digest
+    is kept. A key with the role `admin` may manage all projects.
+    """
     project = await _existing(store, project_id)
     key, secret = await store.create_key(project, body.name, body.role, body.limits)
     return NewKeyObject(**KeyObject.of(key).model_dump(), value=secret)
@@ -100,7 +104,7 @@ async def create_key(project_id: str, body: CreateKey, store: Store, _: Admin) -
 async def list_keys(
     project_id: str, store: Store, _: Admin, after: str | None = None, limit: Limit = 20
 ) -> ListOf[KeyObject]:
-    """The project's keys, without their secrets."""
+    """The project's keys, newest first, without their secrets."""
     project = await _existing(store, project_id)
     try:
         page = await store.keys.page(project.id, after=after, limit=limit)
@@ -137,7 +141,7 @@ async def update_key(
     summary="Revoke an API key",
 )
 async def delete_key(project_id: str, key_id: str, store: Store, _: Admin) -> Deleted:
-    """The key stops working everywhere within seconds."""
+    """The key stops working everywhere within seconds, and cannot be brought back."""
     project = await _existing(store, project_id)
     try:
         await store.revoke_key(project.id, key_id)

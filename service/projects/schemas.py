@@ -30,12 +30,12 @@ class UpdateLimits(BaseModel):
 class ProjectObject(BaseModel):
     """A tenant."""
 
-    id: str
+    id: str = Field(description="`proj_` and letters.")
     object: Literal["organization.project"] = "organization.project"
-    name: str
-    created_at: int
+    name: str = Field(description="As it stands in the names of its models.")
+    created_at: int = Field(description="Seconds since 1970, UTC.")
     status: Literal["active"] = "active"
-    limits: Limits
+    limits: Limits = Field(description="That were set for it.")
 
     @classmethod
     def of(cls, project: Project) -> Self:
@@ -54,20 +54,20 @@ class CreateKey(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=100, examples=["backend"])
-    role: Role = Role.MEMBER
+    role: Role = Field(default=Role.MEMBER, description="`admin` may manage all projects.")
     limits: Limits = NO_LIMITS
 
 
 class KeyObject(BaseModel):
     """A key without its secret."""
 
-    id: str
+    id: str = Field(description="`key_` and letters.")
     object: Literal["organization.project.api_key"] = "organization.project.api_key"
-    name: str
+    name: str = Field(description="What it is for, in your words.")
     role: Role
-    redacted_value: str
-    created_at: int
-    limits: Limits
+    redacted_value: str = Field(description="The last characters of the secret.")
+    created_at: int = Field(description="Seconds since 1970, UTC.")
+    limits: Limits = Field(description="That were set for it, within its project's.")
 
     @classmethod
     def of(cls, key: ApiKey) -> Self:
@@ -85,12 +85,12 @@ class KeyObject(BaseModel):
 class NewKeyObject(KeyObject):
     """A key just made: the only answer that ever holds the secret."""
 
-    value: str
+    value: str = Field(description="The secret, shown this once.")
 
 
 class Deleted(BaseModel):
     """What a delete answers."""
 
-    id: str
-    object: str
+    id: str = Field(description="Of what is gone.")
+    object: str = Field(description="What it was.")
     deleted: Literal[True] = True

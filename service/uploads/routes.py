@@ -55,7 +55,9 @@ Existing = Annotated[UploadRecord, Depends(_existing)]
 async def create_upload(
     body: UploadCreate, caller: Caller, store: Store, settings: Limits
 ) -> UploadObject:
-    """It takes parts for an hour."""
+    """For files over the limit of `/v1/files`, or lines that break: up to 8 GiB, in parts of up to
+    64 MiB. It takes parts for an hour, and then needs to be completed.
+    """
     if body.bytes > settings.max_upload_bytes:
         raise BadRequest(
             f"The file is over the limit of {settings.max_upload_bytes} bytes.",
@@ -87,7 +89,7 @@ async def create_upload(
 
 @router.get("/{upload_id}", operation_id="retrieveUpload", summary="Retrieve an upload")
 async def retrieve_upload(upload: Existing, store: Store) -> UploadObject:
-    """Its state, and the file that it became."""
+    """Its status (`pending`, `completed`, `cancelled`, `expired`), and the file that it became."""
     return UploadObject.of(upload, await store.file_of(upload))
 
 
@@ -100,7 +102,10 @@ async def retrieve_upload(upload: Existing, store: Store) -> UploadObject:
 async def add_part(
     request: Request, upload: Existing, store: Store, settings: Limits
 ) -> UploadPartObject:
-    """Streams to storage in one pass. Parts may come in any order, and many at a time."""
+    """Takes a part as the field `data` of a multipart form, as the SDKs send it, or as bare bytes.
+
+    Parts may come in any order, and many at a time: `completeUpload` says which follows which.
+    """
     part = await assembly.take_part(
         store, upload, body_of(request, "data"), max_part_bytes=settings.max_upload_part_bytes
     )
@@ -109,7 +114,9 @@ async def add_part(
 
 @router.get("/{upload_id}/parts", operation_id="listUploadParts", summary="List the parts")
 async def list_parts(upload: Existing, store: Store) -> ListOf[UploadPartObject]:
-    """What has arrived, oldest first: a client that was cut off sends the rest."""
+    """What has arrived, oldest first, with the size and MD5 of each: a client that was cut off
+    compares, and sends the rest.
+    """
     return list_of(
         [UploadPartObject.of(part) for part in await store.parts(upload)], has_more=False
     )
@@ -119,7 +126,10 @@ async def list_parts(upload: Existing, store: Store) -> ListOf[UploadPartObject]
     "/{upload_id}/complete", operation_id="completeUpload", summary="Make the parts a file"
 )
 async def complete_upload(body: UploadComplete, upload: Existing, store: Store) -> UploadObject:
-    """A `fine-tune` file is then checked, as after an upload in one piece."""
+    """Joins parts in the order of `part_ids` to a file; together they must have the bytes that were
+    declared, and the `md5`, where one is given. A `fine-tune` file is then checked, as after an
+    upload in one piece. Sent again with the same parts it answers the same.
+    """
     upload, file = await assembly.complete(store, upload, body.part_ids, body.md5)
     if file is not None:
         await enqueue_check(store.files, file)
@@ -129,7 +139,9 @@ async def complete_upload(body: UploadComplete, upload: Existing, store: Store) 
 
 @router.post("/{upload_id}/cancel", operation_id="cancelUpload", summary="Cancel an upload")
 async def cancel_upload(upload: Existing, store: Store) -> UploadObject:
-    """Its parts are deleted."""
+    """Its parts are deleted, and it takes no more. One that is completed cannot be cancelled:
+    delete its file.
+    """
     if upload.status is not UploadStatus.CANCELLED:
         must_be_pending(upload)
         try:

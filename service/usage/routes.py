@@ -23,9 +23,11 @@ Time = Annotated[int, Query(ge=0, le=253_402_300_799)]
 
 
 def _wanted(
-    group_by: Annotated[list[GroupBy], Query(max_length=7)] = [],  # noqa: B006 - never changed
-    api_key_ids: Texts = [],  # noqa: B006
-    models: Texts = [],  # noqa: B006
+    group_by: Annotated[
+        list[GroupBy], Query(max_length=7, description="A result for each value of these.")
+    ] = [],  # noqa: B006 - never changed
+    api_key_ids: Annotated[Texts, Query(description="Only of these keys.")] = [],  # noqa: B006
+    models: Annotated[Texts, Query(description="Only of these models.")] = [],  # noqa: B006
     group_by_: Annotated[
         list[GroupBy], Query(alias="group_by[]", max_length=7, include_in_schema=False)
     ] = [],  # noqa: B006
@@ -45,7 +47,7 @@ def _wanted(
 
 def _projects(
     caller: Caller,
-    project_ids: Texts = [],  # noqa: B006
+    project_ids: Annotated[Texts, Query(description="Only of these projects.")] = [],  # noqa: B006
     project_ids_: Annotated[
         list[Text], Query(alias="project_ids[]", max_length=100, include_in_schema=False)
     ] = [],  # noqa: B006
@@ -60,8 +62,10 @@ def _projects(
 
 
 def _nobody(
-    batch: bool | None = None,
-    user_ids: Texts = [],  # noqa: B006
+    batch: Annotated[
+        bool | None, Query(description="Only of batches: there are none here.")
+    ] = None,
+    user_ids: Annotated[Texts, Query(description="Only of these users: there are none here.")] = [],  # noqa: B006
     user_ids_: Annotated[
         list[Text], Query(alias="user_ids[]", max_length=100, include_in_schema=False)
     ] = [],  # noqa: B006
@@ -75,14 +79,20 @@ def _nobody(
 )
 async def usage_completions(
     request: Request,
-    start_time: Time,
+    start_time: Annotated[Time, Query(description="The first second that counts.")],
     wanted: Annotated[Wanted, Depends(_wanted)],
     projects: Annotated[frozenset[str] | None, Depends(_projects)],
     asks_for_nobody: Annotated[bool, Depends(_nobody)],
-    end_time: Time | None = None,
-    bucket_width: BucketWidth = "1d",
-    limit: Annotated[int | None, Query(ge=1, le=1440)] = None,
-    page: Annotated[str | None, Query(max_length=32)] = None,
+    end_time: Annotated[
+        Time | None, Query(description="The first second that does not; now, where left out.")
+    ] = None,
+    bucket_width: Annotated[BucketWidth, Query(description="Minutes, hours or days.")] = "1d",
+    limit: Annotated[
+        int | None, Query(ge=1, le=1440, description="The most buckets that a page holds.")
+    ] = None,
+    page: Annotated[
+        str | None, Query(max_length=32, description="`next_page` of the page before.")
+    ] = None,
 ) -> UsagePage:
     """Requests and tokens by minute (kept 2 days), hour or day (400 days), in UTC.
 

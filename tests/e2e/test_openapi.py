@@ -1,0 +1,26 @@
+"""What a whole installation answers is what openapi.json says."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.conftest import Stack
+from tests.openapi.record import EXAMPLES
+from tests.openapi.scenario import stack as scenario
+from tests.openapi.world import World
+
+pytestmark = pytest.mark.e2e
+
+
+async def test_training_and_serving_answer_as_described(stack: Stack):
+    """Each call checks its answer; what comes with a training and an engine is asked here."""
+    world = World(stack.url, {"member": stack.key})
+    try:
+        job = await scenario.train(world)
+        await scenario.look(world, job)
+        await scenario.ask(world, job)
+        await scenario.usage(world)
+    finally:
+        await world.close()
+    kept = {file.stem for file in (EXAMPLES / "stack").glob("*.json")}
+    assert world.said.keys() == kept

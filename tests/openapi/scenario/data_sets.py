@@ -1,0 +1,93 @@
+"""Reports on files, and cleanings of them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.openapi.scenario.data import NO_FILE
+from tests.openapi.scenario.files import Uploaded
+from tests.openapi.world import World
+
+_NO_CLEANING = "fileclean-" + "0" * 24
+
+
+async def ask(world: World, files: Uploaded, model: str) -> str:
+    """Ask for a report and a cleaning while no worker runs; the project may have two."""
+    path = {"file_id": files.chats}
+    cleaning = await world.call(
+        "createFileCleaning",
+        "held_out",
+        "Drop duplicates, mask personal data, hold out a fifth of the rows",
+        path=path,
+        headers={"idempotency-key": "clean-chats-1"},
+        json={"personal_data": "mask", "validation_share": 0.2, "seed": 7},
+    )
+    await world.call(
+        "createFileCleaning",
+        expect=409,
+        path=path,
+        headers={"idempotency-key": "clean-chats-1"},
+        json={},
+    )
+    await world.call(
+        "retrieveFileReport",
+        "in_progress",
+        "Not made yet: ask again after `retry-after` seconds",
+        expect=202,
+        path=path,
+        query={"model": model},
+    )
+    await world.call("createFileCleaning", expect=429, path=path, json={})
+    await world.call("retrieveFileReport", expect=429, path={"file_id": files.table})
+    await world.call("createFileCleaning", expect=400, path=path, json={"near_threshold": 2})
+    await world.call("createFileCleaning", expect=404, path={"file_id": NO_FILE}, json={})
+    return cleaning.json()["id"]
+
+
+async def look(world: World, files: Uploaded, cleaning_id: str, model: str) -> None:
+    """What they came to."""
+    path = {"file_id": files.chats}
+    await _until_completed(world, files.chats, cleaning_id)
+    one = {**path, "cleaning_id": cleaning_id}
+    await world.call("retrieveFileCleaning", "completed", path=one)
+    missing = {**path, "cleaning_id": _NO_CLEANING}
+    await world.call("retrieveFileCleaning", expect=404, path=missing)
+    await world.call("listFileCleanings", "one", path=path, query={"limit": 20})
+    await world.call("listFileCleanings", expect=400, path=path, query={"after": "x"})
+    await world.call("listFileCleanings", expect=404, path={"file_id": NO_FILE})
+    await _reports(world, files, model)
+
+
+async def _until_completed(world: World, file_id: str, cleaning_id: str) -> None:
+    path = {"file_id": file_id, "cleaning_id": cleaning_id}
+    async with asyncio.timeout(60):
+        while True:
+            answer = await world.call("retrieveFileCleaning", path=path)
+            if answer.json()["status"] != "in_progress":
+                return
+            await asyncio.sleep(0.05)
+
+
+async def _reports(world: World, files: Uploaded, model: str) -> None:
+    path, query = {"file_id": files.chats}, {"model": model}
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await world.call("retrieveFileReport", "report", "A report", path=path, query=query)
+                break
+            except AssertionError:  # 202 still
+                await asyncio.sleep(0.1)
+    for form in ("md", "html"):
+        await world.call(
+            "retrieveFileReport",
+            "report",
+            "The first lines",
+            path=path,
+            query={**query, "format": form},
+            cut=lambda text: text[:600],
+        )
+    await world.call("retrieveFileReport", expect=404, path={"file_id": NO_FILE})
+    other = {**query, "validation_file": NO_FILE}
+    await world.call("retrieveFileReport", expect=404, path=path, query=other)
+    await world.call("retrieveFileReport", expect=404, path=path, query={"model": "gpt-4o"})
+    await world.call("retrieveFileReport", expect=400, path=path, query={"format": "pdf"})

@@ -1,0 +1,110 @@
+"""Files: into the service, looked at, and out again."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from tests.openapi.scenario.data import BROKEN, CHATS, NO_FILE, NOTE, TABLE
+from tests.openapi.world import World
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """Ids of files."""
+
+    chats: str
+    table: str
+    broken: str
+    note: str
+
+
+async def create(world: World, max_file_bytes: int) -> Uploaded:
+    """Upload four files; no worker runs yet."""
+    made = await world.call(
+        "createFile",
+        "form",
+        "A file of chats, as the SDKs send it",
+        form={"purpose": "fine-tune"},
+        file=("chats.jsonl", CHATS),
+    )
+    table = await world.call(
+        "createFile",
+        "bare_bytes",
+        "A table, as bare bytes; `format` tells which column is what",
+        query={
+            "purpose": "fine-tune",
+            "filename": "fragen.csv",
+            "format": '{"columns": {"prompt": "Frage", "completion": "Antwort"}}',
+            "expires_after[anchor]": "created_at",
+            "expires_after[seconds]": 2592000,
+        },
+        content=TABLE.encode(),
+    )
+    broken = await world.call(
+        "createFile", form={"purpose": "fine-tune"}, file=("broken.jsonl", BROKEN)
+    )
+    note = await world.call("createFile", form={"purpose": "user_data"}, file=("hours.txt", NOTE))
+    await _refused(world, max_file_bytes)
+    ids = [answer.json()["id"] for answer in (made, table, broken, note)]
+    return Uploaded(*ids)
+
+
+async def _refused(world: World, max_file_bytes: int) -> None:
+    await world.call("createFile", expect=400, file=("chats.jsonl", CHATS))
+    await world.call(
+        "createFile", expect=400, form={"purpose": "batch"}, file=("chats.jsonl", CHATS)
+    )
+    await world.call(
+        "createFile",
+        expect=413,
+        form={"purpose": "user_data"},
+        file=("large.bin", b"0" * (max_file_bytes + 1)),
+    )
+    await world.call("createFile", expect=415, json={"purpose": "fine-tune"})
+
+
+async def checked(world: World, file_id: str) -> None:
+    """Wait until a worker has checked the file."""
+    async with asyncio.timeout(60):
+        while True:
+            answer = await world.call("retrieveFile", path={"file_id": file_id})
+            if answer.json()["status"] != "uploaded":
+                return
+            await asyncio.sleep(0.05)
+
+
+async def look(world: World, files: Uploaded) -> None:
+    """What is known of files whose checks have ended."""
+    for file_id in (files.chats, files.table, files.broken):
+        await checked(world, file_id)
+    shown = {
+        "processed": ("A file that can be trained on", files.chats),
+        "converted": ("A table whose columns were found", files.table),
+        "error": ("A file that cannot be trained on, and why", files.broken),
+    }
+    for name, (summary, file_id) in shown.items():
+        await world.call("retrieveFile", name, summary, path={"file_id": file_id})
+    await world.call("retrieveFile", expect=404, path={"file_id": NO_FILE})
+    await world.call("listFiles", "newest", query={"purpose": "fine-tune", "limit": 2})
+    await world.call("listFiles", "next_page", query={"after": files.table, "order": "desc"})
+    await world.call("listFiles", expect=400, query={"after": NO_FILE})
+    await world.call("listFiles", expect=400, query={"limit": 0})
+    await world.call("downloadFile", "text", path={"file_id": files.note})
+    await world.call("downloadFile", expect=404, path={"file_id": NO_FILE})
+
+
+async def delete(world: World, files: Uploaded) -> None:
+    """Remove a file."""
+    await world.call("deleteFile", "deleted", path={"file_id": files.note})
+    await world.call("deleteFile", expect=404, path={"file_id": files.note})
+
+
+async def full_disk(world: World) -> None:
+    """What uploads answer where storage is full."""
+    await world.call(
+        "createFile",
+        expect=507,
+        form={"purpose": "user_data"},
+        file=("large.bin", b"0" * 900_000),
+    )

@@ -1,0 +1,74 @@
+"""What the gateway answers where no model does: keys, limits, and engines at their worst."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from tests.openapi.world import World
+
+ROUTES = {
+    "createChatCompletion": {"messages": [{"role": "user", "content": "Are you open on Mondays?"}]},
+    "createCompletion": {"prompt": "Our opening hours are"},
+    "createResponse": {"input": "Are you open on Mondays?"},
+    "createEmbedding": {"input": "Are you open on Mondays?"},
+}
+SILENT, GARBLED, FAILING = "qwen3-32b", "qwen3-14b", "qwen3-8b"
+AWAY, UNSERVED = "qwen3-4b", "qwen3-1.7b"
+"""Base models whose engines are like this."""
+
+_ANSWERS = {
+    SILENT: b"",
+    GARBLED: b"220 mail.example ESMTP\r\n",
+    FAILING: b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n",
+}
+
+
+@contextlib.asynccontextmanager
+async def engines(free_port: int) -> AsyncIterator[dict[str, str]]:
+    """Addresses of engines by base model: they are healthy, and answer nothing of use."""
+    servers = []
+
+    async def start(answer: bytes) -> str:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            request = await reader.read(64 * 1024)
+            if request.startswith(b"GET "):
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            elif answer:
+                writer.write(answer)
+            else:
+                await reader.read()  # until the caller leaves
+            with contextlib.suppress(ConnectionError):
+                await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        servers.append(server)
+        return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    found = {name: await start(answer) for name, answer in _ANSWERS.items()}
+    yield found | {AWAY: f"http://127.0.0.1:{free_port}"}
+    for server in servers:
+        server.close()
+
+
+async def failures(world: World, limited_key: str, *, max_body_bytes: int) -> None:
+    """Every way to fail, of every route."""
+    for operation, body in ROUTES.items():
+        await world.call(operation, expect=400, json=body)
+        await world.call(operation, expect=400, json={"model": 7, **body})
+        await world.call(operation, expect=404, json={"model": "gpt-4o", **body})
+        large = {"model": AWAY, **body, "user": "0" * max_body_bytes}
+        await world.call(operation, expect=413, json=large)
+        for model, status in ((FAILING, 500), (GARBLED, 502), (SILENT, 504)):
+            await world.call(operation, expect=status, json={"model": model, **body})
+        for model in (UNSERVED, AWAY):
+            await world.call(operation, expect=503, json={"model": model, **body})
+    for operation, body in ROUTES.items():
+        # Its one request a minute, which is used up by the first.
+        request = {"model": AWAY, **body}
+        first = operation == "createChatCompletion"
+        if first:
+            await world.call(operation, expect=503, key=limited_key, json=request)
+        await world.call(operation, expect=429, key=limited_key, json=request)

@@ -1,0 +1,117 @@
+"""Fine-tuning jobs, as far as they go without a GPU worker."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.openapi.scenario.data import NO_FILE, NO_JOB
+from tests.openapi.scenario.files import Uploaded
+from tests.openapi.world import World
+
+
+async def create(world: World, files: Uploaded, model: str) -> list[str]:
+    """Create the two jobs that the project may have waiting."""
+    body = {"model": model, "training_file": files.chats}
+    simple = await world.call(
+        "createFineTuningJob",
+        "defaults",
+        "The least that must be said; the rest is chosen by the service",
+        headers={"idempotency-key": "train-bookshop-1"},
+        json={**body, "suffix": "bookshop", "seed": 42},
+    )
+    chosen = {
+        "n_epochs": 3,
+        "batch_size": 8,
+        "learning_rate": 0.0002,
+        "lora": {"r": 16, "alpha": 32},
+        "quantization": "nf4",
+        "early_stopping": {"patience": 3},
+    }
+    full = await world.call(
+        "createFineTuningJob",
+        "chosen",
+        "Hyperparameters of your own, metadata and a priority",
+        json={
+            **body,
+            "suffix": "bookshop",
+            "seed": 42,
+            "method": {"type": "supervised", "supervised": {"hyperparameters": chosen}},
+            "metadata": {"team": "support"},
+            "priority": 10,
+        },
+    )
+    await _refused(world, body)
+    return [simple.json()["id"], full.json()["id"]]
+
+
+async def _refused(world: World, body: dict[str, str]) -> None:
+    create, estimate = "createFineTuningJob", "estimateFineTuningJob"
+    await world.call(create, expect=429, json=body)
+    reused = {"idempotency-key": "train-bookshop-1"}
+    await world.call(create, expect=409, headers=reused, json={**body, "seed": 1})
+    for operation in (create, estimate):
+        await world.call(operation, expect=400, json={"model": body["model"]})
+        await world.call(operation, expect=400, json={**body, "epochs": 3})
+        await world.call(operation, expect=400, json={**body, "seed": -1})
+        await world.call(operation, expect=404, json={**body, "training_file": NO_FILE})
+        await world.call(operation, expect=404, json={**body, "model": "gpt-4o"})
+
+
+async def estimate(world: World, files: Uploaded, model: str) -> None:
+    """What a job would take."""
+    body = {"model": model, "training_file": files.chats, "seed": 42}
+    await world.call("estimateFineTuningJob", "no_worker", "No GPU worker is online", json=body)
+    broken = {**body, "training_file": files.broken}
+    await world.call("estimateFineTuningJob", expect=400, json=broken)
+
+
+async def look(world: World, jobs: list[str]) -> None:
+    """Jobs that wait for a GPU worker, which does not come."""
+    for job_id in jobs:
+        await _until_queued(world, job_id)
+    path = {"job_id": jobs[0]}
+    await world.call("retrieveFineTuningJob", "queued", "A job that waits", path=path)
+    await world.call("listFineTuningJobs", "newest", query={"limit": 20})
+    await world.call("listFineTuningJobs", expect=400, query={"after": NO_JOB})
+    await world.call("pauseFineTuningJob", "paused", path=path)
+    await world.call("pauseFineTuningJob", expect=409, path=path)
+    await world.call("resumeFineTuningJob", "queued", path=path)
+    await world.call("resumeFineTuningJob", expect=409, path=path)
+    await world.call("cancelFineTuningJob", "cancelled", path=path)
+    await world.call("cancelFineTuningJob", expect=409, path=path)
+    await _events(world, path)
+    for operation in (
+        *("retrieveFineTuningJob", "pauseFineTuningJob", "resumeFineTuningJob"),
+        *("cancelFineTuningJob", "listFineTuningEvents", "listFineTuningJobCheckpoints"),
+    ):
+        await world.call(operation, expect=404, path={"job_id": NO_JOB})
+
+
+async def _events(world: World, path: dict[str, str]) -> None:
+    listed = await world.call(
+        "listFineTuningEvents", "cancelled", "A job's story", path=path, query={"limit": 20}
+    )
+    oldest = listed.json()["data"][-3]["id"]
+    await world.call(
+        "listFineTuningEvents",
+        "cancelled",
+        "The same as a stream, gone on with after an event",
+        path=path,
+        query={"stream": True},
+        headers={"last-event-id": oldest},
+    )
+    await world.call("listFineTuningEvents", expect=400, path=path, query={"after": "x"})
+    await world.call("listFineTuningJobCheckpoints", "none_yet", path=path, query={"limit": 10})
+    await world.call(
+        "listFineTuningJobCheckpoints", expect=400, path=path, query={"after": "ftckpt_x"}
+    )
+
+
+async def _until_queued(world: World, job_id: str) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            answer = await world.call("retrieveFineTuningJob", path={"job_id": job_id})
+            if answer.json()["status"] != "validating_files":
+                assert answer.json()["status"] == "queued", answer.text
+                return
+            await asyncio.sleep(0.05)

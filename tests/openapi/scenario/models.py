@@ -1,0 +1,71 @@
+"""Models and the aliases that point at them."""
+
+from __future__ import annotations
+
+from tests.openapi.world import World
+
+_ALIAS = "gpt-4o-mini"
+_PATH = {"name": _ALIAS}
+
+
+async def aliases(world: World, models: list[str]) -> None:
+    """Point a name at a model, split it, go back."""
+    old, new = models
+    path = _PATH
+    await world.call(
+        "setAlias",
+        "model",
+        "Point a name at a model; `If-None-Match` guards one that is there",
+        path=path,
+        headers={"if-none-match": "*"},
+        json={"model": old},
+    )
+    await world.call(
+        "setAlias", expect=409, path=path, headers={"if-none-match": "*"}, json={"model": new}
+    )
+    await world.call("rollbackAlias", expect=409, path=path)
+    split = [{"model": old, "weight": 90}, {"model": new, "weight": 10}]
+    now = await world.call("retrieveAlias", "model", path=path)
+    await world.call(
+        "setAlias",
+        "split",
+        "Try a new model on a tenth of the requests",
+        path=path,
+        headers={"if-match": now.headers["etag"]},
+        json={"targets": split},
+    )
+    await world.call("listAliases", "one", query={"limit": 20})
+    await world.call("listAliases", expect=400, query={"after": "gpt-unknown"})
+    await world.call("listAliasHistory", "two", path=path)
+    await _refused(world, old)
+    await world.call("rollbackAlias", "back", path=path)
+
+
+async def _refused(world: World, model: str) -> None:
+    await world.call("setAlias", expect=400, path=_PATH, json={})
+    await world.call("setAlias", expect=400, path={"name": "gpt 4"}, json={"model": model})
+    await world.call("setAlias", expect=404, path=_PATH, json={"model": "gpt-4o"})
+    await world.call("setAlias", expect=409, path={"name": model}, json={"model": model})
+    stale = {"if-match": '"stale"'}
+    await world.call("deleteAlias", expect=409, path=_PATH, headers=stale)
+    unknown = {"name": "gpt-unknown"}
+    for operation in ("retrieveAlias", "listAliasHistory", "rollbackAlias", "deleteAlias"):
+        await world.call(operation, expect=404, path=unknown)
+
+
+async def models(world: World, base: str, trained: list[str]) -> None:
+    """List, look at, and delete models; the alias of `aliases` points at one."""
+    await world.call("listModels", "all")
+    for name, summary, model in (
+        ("base", "A base model", base),
+        ("trained", "A trained model", trained[0]),
+        ("alias", "An alias", _ALIAS),
+    ):
+        await world.call("retrieveModel", name, summary, path={"model": model})
+    await world.call("retrieveModel", expect=404, path={"model": "gpt-4o"})
+    await world.call("deleteModel", expect=403, path={"model": base})
+    await world.call("deleteModel", expect=400, path={"model": _ALIAS})
+    await world.call("deleteModel", expect=404, path={"model": "gpt-4o"})
+    await world.call("deleteModel", expect=409, path={"model": trained[0]})
+    await world.call("deleteModel", "deleted", path={"model": trained[1]})
+    await world.call("deleteAlias", "deleted", path=_PATH)

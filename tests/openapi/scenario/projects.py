@@ -1,0 +1,93 @@
+"""Projects, their keys, their limits, and what they used."""
+
+from __future__ import annotations
+
+import time
+
+from tests.openapi.scenario.data import NO_KEY, NO_PROJECT
+from tests.openapi.world import World
+
+_LIMITS = {"requests_per_minute": 600, "tokens_per_minute": 60_000}
+
+
+async def projects(world: World) -> str:
+    """Create, list, look, limit."""
+    made = await world.call(
+        "createProject",
+        "named",
+        "A tenant with limits",
+        key="admin",
+        json={"name": "bookshop", "limits": _LIMITS},
+    )
+    path = {"project_id": made.json()["id"]}
+    await world.call("createProject", expect=409, key="admin", json={"name": "bookshop"})
+    await world.call("createProject", expect=400, key="admin", json={"name": "Book shop"})
+    await world.call("listProjects", "all", key="admin", query={"limit": 20})
+    await world.call("listProjects", expect=400, key="admin", query={"after": NO_PROJECT})
+    await world.call("retrieveProject", "one", key="admin", path=path)
+    limits = {"limits": {"concurrent_streams": 8, "tokens_per_minute": "unlimited"}}
+    await world.call(
+        "updateProject",
+        "limits",
+        "Lift one limit, set another; the rest stay",
+        key="admin",
+        path=path,
+        json=limits,
+    )
+    wrong = {"limits": {"requests_per_minute": 0}}
+    await world.call("updateProject", expect=400, key="admin", path=path, json=wrong)
+    await _keys(world, path)
+    await _refused(world, path, limits)
+    return path["project_id"]
+
+
+async def _keys(world: World, path: dict[str, str]) -> None:
+    made = await world.call(
+        "createApiKey",
+        "member",
+        "A key for a program",
+        key="admin",
+        path=path,
+        json={"name": "backend", "role": "member", "limits": {"requests_per_minute": 60}},
+    )
+    one = {**path, "key_id": made.json()["id"]}
+    await world.call("createApiKey", expect=400, key="admin", path=path, json={})
+    await world.call("listApiKeys", "one", key="admin", path=path, query={"limit": 20})
+    await world.call("listApiKeys", expect=400, key="admin", path=path, query={"after": NO_KEY})
+    limits = {"limits": {"requests_per_minute": 120}}
+    await world.call("updateApiKey", "limits", "Double it", key="admin", path=one, json=limits)
+    wrong = {"limits": {"requests_per_minute": "many"}}
+    await world.call("updateApiKey", expect=400, key="admin", path=one, json=wrong)
+    await world.call("deleteApiKey", "revoked", key="admin", path=one)
+    await world.call("deleteApiKey", expect=404, key="admin", path=one)
+    await world.call("updateApiKey", expect=404, key="admin", path=one, json=limits)
+
+
+async def _refused(world: World, path: dict[str, str], limits: dict[str, object]) -> None:
+    """Unknown projects, and a key that is no admin's."""
+    key, one = {"name": "backend"}, {**path, "key_id": NO_KEY}
+    calls = {
+        "createProject": ({}, {"name": "bookshop"}),
+        "listProjects": ({}, None),
+        "retrieveProject": (path, None),
+        "updateProject": (path, limits),
+        "createApiKey": (path, key),
+        "listApiKeys": (path, None),
+        "updateApiKey": (one, limits),
+        "deleteApiKey": (one, None),
+    }
+    for operation, (at, body) in calls.items():
+        await world.call(operation, expect=403, path=at, json=body)
+        if at:
+            unknown = {**at, "project_id": NO_PROJECT}
+            await world.call(operation, expect=404, key="admin", path=unknown, json=body)
+
+
+async def usage(world: World) -> None:
+    """What is refused; an answer with usage comes from an installation that serves."""
+    operation, now_s = "getUsageCompletions", int(time.time())
+    await world.call(operation, query={"start_time": now_s - 3600})
+    await world.call(operation, expect=400)
+    await world.call(operation, expect=400, query={"start_time": now_s, "bucket_width": "2h"})
+    wrong = {"start_time": 1767225600, "end_time": 1767222000}
+    await world.call(operation, expect=400, query=wrong)

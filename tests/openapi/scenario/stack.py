@@ -1,0 +1,133 @@
+"""What an installation answers that trains and serves: with a GPU worker and an engine."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+from service.standalone.up import DEMO_MODEL
+from tests.openapi.description import ROOT
+from tests.openapi.scenario.inference import ROUTES
+from tests.openapi.world import World
+
+_CHATS = ROOT / "examples" / "lighthouse-bookshop.jsonl"
+_HELD_OUT = ROOT / "examples" / "lighthouse-bookshop.validation.jsonl"
+_MOST_TOKENS = {"createResponse": {"max_output_tokens": 24}, "createEmbedding": {}}
+_STREAMED = ("createChatCompletion", "createCompletion", "createResponse")
+_TRAIN_S, _METERED_S = 600, 30
+
+
+async def train(world: World) -> dict[str, Any]:
+    """A job that succeeded: one of before, or one more."""
+    jobs = (await world.call("listFineTuningJobs", query={"limit": 100})).json()["data"]
+    models = {model["id"] for model in (await world.call("listModels")).json()["data"]}
+    for job in jobs:
+        if job["status"] == "succeeded" and job["fine_tuned_model"] in models:
+            return job
+    body = {
+        "model": DEMO_MODEL,
+        "training_file": await _uploaded(world, _CHATS),
+        "validation_file": await _uploaded(world, _HELD_OUT),
+        "method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}},
+        "suffix": "bookshop",
+        "seed": 42,
+    }
+    made = await world.call("createFineTuningJob", json=body)
+    return await _ended(world, made.json()["id"])
+
+
+async def _uploaded(world: World, file: Path) -> str:
+    form = {"purpose": "fine-tune"}
+    made = await world.call("createFile", form=form, file=(file.name, file.read_bytes()))
+    return made.json()["id"]
+
+
+async def _ended(world: World, job_id: str) -> dict[str, Any]:
+    async with asyncio.timeout(_TRAIN_S):
+        while True:
+            job = (await world.call("retrieveFineTuningJob", path={"job_id": job_id})).json()
+            if job["finished_at"] is not None:
+                assert job["status"] == "succeeded", job
+                return job
+            await asyncio.sleep(0.5)
+
+
+async def look(world: World, job: dict[str, Any]) -> None:
+    """What came out of a job."""
+    path = {"job_id": job["id"]}
+    estimate = {"model": job["model"], "training_file": job["training_file"], "seed": 42}
+    await world.call(
+        "retrieveFineTuningJob", "succeeded", "A job whose model can be chatted with", path=path
+    )
+    await world.call(
+        "listFineTuningEvents",
+        "succeeded",
+        "The last events of a success",
+        path=path,
+        query={"limit": 6},
+    )
+    await world.call("listFineTuningJobCheckpoints", "one", path=path, query={"limit": 1})
+    await world.call("estimateFineTuningJob", "worker", "A worker is online", json=estimate)
+    await world.call("retrieveModel", "tuned", path={"model": job["fine_tuned_model"]})
+
+
+async def ask(world: World, job: dict[str, Any]) -> None:
+    """Questions to the trained model and its base, at once and as streams."""
+    for operation, body in ROUTES.items():
+        model = job["fine_tuned_model"] if operation == "createChatCompletion" else DEMO_MODEL
+        limit = _MOST_TOKENS.get(operation, {"max_tokens": 24, "temperature": 0})
+        if operation == "createEmbedding":
+            await world.call(operation, expect=400, json={"model": model, **body})
+            continue
+        request = {"model": model, **body, **limit}
+        await world.call(operation, "answer", "The whole answer at once", json=request)
+        if operation in _STREAMED:
+            await world.call(
+                operation,
+                "stream",
+                "As events (the first and the last are shown)",
+                json={**request, "stream": True},
+                cut=_first_and_last,
+            )
+
+
+async def embed(world: World, model: str) -> None:
+    """Vectors, of a model that makes them."""
+    await world.call(
+        "createEmbedding",
+        "answer",
+        "A vector (its first numbers are shown)",
+        json={"model": model, **ROUTES["createEmbedding"]},
+        cut=_short,
+    )
+
+
+async def usage(world: World) -> None:
+    """What the questions came to, by model."""
+    query = {
+        "start_time": int(time.time()) // 86_400 * 86_400,
+        "bucket_width": "1d",
+        "group_by": ["model"],
+        "limit": 1,
+    }
+    async with asyncio.timeout(_METERED_S):
+        while True:
+            found = await world.call("getUsageCompletions", query=query)
+            if any(bucket["results"] for bucket in found.json()["data"]):
+                break
+            await asyncio.sleep(0.5)
+    await world.call("getUsageCompletions", "by_model", query=query)
+
+
+def _first_and_last(text: str) -> str:
+    events = text.split("\n\n")
+    return "\n\n".join([*events[:3], *events[-4:]])
+
+
+def _short(answer: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **answer,
+        "data": [{**one, "embedding": one["embedding"][:4]} for one in answer["data"]],
+    }

@@ -1,0 +1,88 @@
+"""A file in two parts."""
+
+from __future__ import annotations
+
+import hashlib
+
+from tests.openapi.scenario.data import CHATS, NO_UPLOAD
+from tests.openapi.world import World
+
+_HALF = CHATS.index(b"\n", len(CHATS) // 2) + 1
+_DECLARED = {
+    "filename": "chats.jsonl",
+    "purpose": "fine-tune",
+    "bytes": len(CHATS),
+    "mime_type": "application/jsonl",
+}
+
+
+async def all_of(world: World, *, max_upload_bytes: int, max_part_bytes: int) -> None:
+    """Create, parts, complete, cancel, and what is refused. Two uploads may be pending."""
+    upload = await _create(world, max_upload_bytes)
+    path = {"upload_id": upload}
+    parts = await _parts(world, path, max_part_bytes)
+    md5 = hashlib.md5(CHATS, usedforsecurity=False).hexdigest()
+    world.stable.keep(md5)
+    wrong = {"part_ids": parts[:1]}
+    await world.call("completeUpload", expect=400, path=path, json=wrong)
+    await world.call("completeUpload", expect=404, path={"upload_id": NO_UPLOAD}, json=wrong)
+    await world.call(
+        "completeUpload",
+        "in_order",
+        "The parts in their order, and the digest of the whole",
+        path=path,
+        json={"part_ids": parts, "md5": md5},
+    )
+    await world.call("retrieveUpload", "completed", path=path)
+    await world.call("retrieveUpload", expect=404, path={"upload_id": NO_UPLOAD})
+    await world.call("cancelUpload", expect=400, path=path)
+
+
+async def _create(world: World, max_upload_bytes: int) -> str:
+    """Two uploads, of which one is cancelled; a third is one too many."""
+    expiry = {"anchor": "created_at", "seconds": 86_400}
+    made = await world.call(
+        "createUpload", "chats", "A file of chats that will be sent in parts", json=_DECLARED
+    )
+    other = await world.call("createUpload", json={**_DECLARED, "expires_after": expiry})
+    await world.call("createUpload", expect=429, json=_DECLARED)
+    await world.call("createUpload", expect=400, json={**_DECLARED, "bytes": max_upload_bytes + 1})
+    await world.call("createUpload", expect=400, json={"filename": "chats.jsonl"})
+    cancelled = {"upload_id": other.json()["id"]}
+    await world.call("cancelUpload", "cancelled", path=cancelled)
+    await world.call("cancelUpload", expect=404, path={"upload_id": NO_UPLOAD})
+    await world.call("addUploadPart", expect=400, path=cancelled, content=b"0")
+    return made.json()["id"]
+
+
+async def _parts(world: World, path: dict[str, str], max_part_bytes: int) -> list[str]:
+    halves = CHATS[:_HALF], CHATS[_HALF:]
+    for half in halves:
+        world.stable.keep(hashlib.md5(half, usedforsecurity=False).hexdigest())
+    first = await world.call(
+        "addUploadPart", "form", "As the SDKs send it", path=path, file=("part", halves[0])
+    )
+    second = await world.call(
+        "addUploadPart", "bare_bytes", "As bare bytes", path=path, content=halves[1]
+    )
+    large = b"0" * (max_part_bytes + 1)
+    await world.call("addUploadPart", expect=413, path=path, content=large)
+    await world.call("addUploadPart", expect=415, path=path, json={})
+    await world.call("addUploadPart", expect=404, path={"upload_id": NO_UPLOAD}, content=b"0")
+    await world.call("listUploadParts", "two", path=path)
+    await world.call("listUploadParts", expect=404, path={"upload_id": NO_UPLOAD})
+    return [first.json()["id"], second.json()["id"]]
+
+
+async def full_disk(world: World) -> None:
+    """What parts, and joining them, answer where storage is full."""
+    size = 300_000
+    upload = await world.call("createUpload", json={**_DECLARED, "bytes": 2 * size})
+    path = {"upload_id": upload.json()["id"]}
+    await world.call("addUploadPart", expect=507, path=path, content=b"0" * 900_000)
+    await world.call("cancelUpload", path=path)
+    small = await world.call("createUpload", json={**_DECLARED, "bytes": size})
+    path = {"upload_id": small.json()["id"]}
+    part = await world.call("addUploadPart", path=path, content=b"0" * size)
+    parts = {"part_ids": [part.json()["id"]]}
+    await world.call("completeUpload", expect=507, path=path, json=parts)

@@ -1,0 +1,75 @@
+"""What is new in each run, made the same in every one: ids, secrets, times."""
+
+from __future__ import annotations
+
+import random
+import re
+import string
+import time
+from typing import Any
+
+_LETTERS = string.digits + string.ascii_lowercase
+_EPOCH_S = 1_767_225_600  # 1 January 2026, the day on which every example begins
+_TIME = re.compile(r"(?:.*_at|created|estimated_finish|(?:start|end)_time)")
+# A prefix, which is kept, and what comes by chance.
+_BY_CHANCE = re.compile(
+    r"(?P<prefix>(?:file-|fileclean-|filereport-|filemeasure-|upload_|part_|ftjob-|ftckpt_|proj_"
+    r"|key_|chatcmpl-|cmpl-|embd-|resp_|msg_|call_|chatcmpl-tool-|sk-ft-…?|ft:[^:\s]+:[^:\s]+:[^:\s]+:"
+    r"|ftevent-)|\b)"
+    r"(?P<chance>[0-9]{13}-[0-9]+|[0-9a-f]{32}\b|[0-9a-f]{16}\b|[0-9A-Za-z_-]{43}\b"
+    r"|[0-9a-z]{24}\b|(?<=:)[0-9a-z]{12}\b|(?<=…)[0-9A-Za-z_-]{4}\b)"
+)
+
+
+class Stable:
+    """One run: the same thing gets the same name wherever it is told."""
+
+    def __init__(self) -> None:
+        self._began_s = time.time()
+        self._names: dict[str, str] = {}
+        self._kept: set[str] = set()
+
+    def keep(self, text: str) -> None:
+        """Leave a text as it is that looks like chance: a digest of known bytes."""
+        self._kept.add(text)
+
+    def value(self, value: Any, key: str = "") -> Any:
+        """A JSON value, or a text, with all that is new in this run replaced."""
+        match value:
+            case dict():
+                return {k: self.value(v, k) for k, v in value.items()}
+            case list():
+                return [self.value(v, key) for v in value]
+            case str():
+                return self._text(value)
+            case int() if _TIME.fullmatch(key) and value > _EPOCH_S:
+                return self._time(value)
+        return value
+
+    def _text(self, text: str) -> str:
+        text = _BY_CHANCE.sub(self._name, text)
+        text = re.sub(r"try again in [0-9.]+s", "try again in 59.9s", text)
+        return re.sub(
+            r'("(?:[a-z_]+_at|created)": ?)([0-9]{10})(\.[0-9]+)?',
+            lambda m: f"{m[1]}{self._time(int(m[2]))}",
+            text,
+        )
+
+    def _time(self, seconds: int) -> int:
+        return _EPOCH_S + round((seconds - self._began_s) / 60) * 60
+
+    def _name(self, match: re.Match[str]) -> str:
+        prefix, chance = match["prefix"], match["chance"]
+        if chance in self._kept:
+            return match[0]
+        if chance not in self._names:
+            self._names[chance] = self._new(prefix, chance)
+        return prefix + self._names[chance]
+
+    def _new(self, prefix: str, chance: str) -> str:
+        if prefix == "ftevent-":
+            count = sum(name.startswith(str(_EPOCH_S)) for name in self._names.values())
+            return f"{_EPOCH_S * 1000 + count}-0"
+        seed = random.Random(f"{prefix} {len(self._names)}")
+        letters = "0123456789abcdef" if re.fullmatch("[0-9a-f]{16,32}", chance) else _LETTERS
+        return "".join(seed.choice(letters) for _ in chance)

@@ -1,0 +1,84 @@
+"""openapi.json is what the app says, and says enough."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from service.app import create_app
+from service.config import Settings
+from tests.openapi.description import FILE, Operation, operations, resolved
+
+# OpenAI's own operationIds for the routes that it has too; ours differ where a reason is given.
+OPENAI = {
+    *("createFile", "listFiles", "retrieveFile", "deleteFile", "downloadFile"),
+    *("createUpload", "addUploadPart", "completeUpload", "cancelUpload"),
+    *("createFineTuningJob", "retrieveFineTuningJob", "cancelFineTuningJob"),
+    *("pauseFineTuningJob", "resumeFineTuningJob", "listFineTuningEvents"),
+    *("listFineTuningJobCheckpoints", "listModels", "retrieveModel", "deleteModel"),
+    *("createChatCompletion", "createCompletion", "createResponse", "createEmbedding"),
+}
+OURS = {
+    "listFineTuningJobs",  # OpenAI: listPaginatedFineTuningJobs, the one list that it names so
+    "estimateFineTuningJob",
+    *("retrieveUpload", "listUploadParts"),
+    *("retrieveFileReport", "createFileCleaning", "listFileCleanings", "retrieveFileCleaning"),
+    *("listAliases", "retrieveAlias", "setAlias", "deleteAlias"),
+    *("listAliasHistory", "rollbackAlias"),
+    # OpenAI's administration has ids in kebab case, which make poor names of functions.
+    *("createProject", "listProjects", "retrieveProject", "updateProject"),
+    *("createApiKey", "listApiKeys", "updateApiKey", "deleteApiKey", "getUsageCompletions"),
+    *("livez", "readyz", "metrics"),
+}
+OPEN = {"livez", "readyz", "metrics"}
+
+each_operation = pytest.mark.parametrize(
+    "operation", operations().values(), ids=lambda operation: operation.id
+)
+
+
+def test_openapi_json_is_what_the_app_generates():
+    """Renew it with `make openapi`."""
+    assert json.loads(FILE.read_text("utf-8")) == create_app(Settings()).openapi()
+
+
+def test_operation_ids_are_known_and_stay():
+    assert set(operations()) == OPENAI | OURS
+
+
+@each_operation
+def test_operation_is_described(operation: Operation):
+    described = operation.described
+    assert described["summary"]
+    assert len(described["description"]) > len(described["summary"])
+    for parameter in described.get("parameters", ()):
+        assert parameter["description"], parameter["name"]
+    for parameter in described.get("parameters", ()):
+        assert parameter["in"] != "path" or "example" in parameter, parameter["name"]
+    assert "422" not in described["responses"]
+
+
+@each_operation
+def test_operation_tells_of_keys_and_of_what_fails_everywhere(operation: Operation):
+    answers = set(operation.described["responses"])
+    assert bool(operation.described["security"]) is (operation.id not in OPEN)
+    if operation.id not in OPEN:
+        assert {"401", "503"} <= answers
+    if operation.method == "post" and "{" in operation.path:
+        assert "404" in answers
+
+
+@each_operation
+def test_failures_have_the_error_body_and_a_real_example(operation: Operation):
+    for status in operation.described["responses"]:
+        if status < "400" or operation.id in OPEN:
+            continue
+        answer = operation.response(status)
+        content = answer["content"]["application/json"]
+        assert content["schema"] == {"$ref": "#/components/schemas/Error"}
+        assert content["examples"], status
+        for name, example in content["examples"].items():
+            error = resolved(example)["value"]["error"]
+            assert set(error) == {"message", "type", "param", "code"}
+            assert name == (error["code"] or "error")

@@ -1,0 +1,77 @@
+"""Each example is true: it is what its schema says, was sent, and was answered so."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+
+import pytest
+
+from tests.openapi.description import Json, Operation, examples, faults, operations, resolved
+from tests.openapi.record import EXAMPLES
+from tests.openapi.world import SHARED, World
+
+each_operation = pytest.mark.parametrize(
+    "operation", operations().values(), ids=lambda operation: operation.id
+)
+
+
+@each_operation
+def test_examples_are_what_their_schemas_say(operation: Operation):
+    parts = [operation.response(status) for status in operation.described["responses"]]
+    body = operation.described.get("requestBody")
+    for part in [*parts, *([] if body is None else [body])]:
+        for media, name, value, schema in examples(part):
+            assert not faults(value, schema, closed=True), f"{media} {name}"
+    for parameter in operation.described.get("parameters", ()):
+        if "example" in parameter:
+            assert not faults(parameter["example"], parameter["schema"]), parameter["name"]
+
+
+@each_operation
+def test_operation_has_examples_of_its_body_and_its_success(operation: Operation):
+    answers = operation.described["responses"]
+    wanted = [resolved(answers[status]) for status in answers if status < "300"]
+    if body := operation.described.get("requestBody"):
+        wanted.append(body)
+    for part in wanted:
+        for media, content in part["content"].items():
+            assert content.get("examples"), media
+
+
+def test_a_false_example_would_be_found():
+    schema = {"$ref": "#/components/schemas/FileObject"}
+    file = operations()["createFile"].response(200)["content"]["application/json"]
+    example = copy.deepcopy(next(iter(file["examples"].values()))["value"])
+    assert not faults(example, schema, closed=True)
+    assert faults({**example, "bytes": "many"}, schema)
+    assert faults({**example, "new": 1}, schema, closed=True)
+    del example["bytes"]
+    assert faults(example, schema)
+
+
+def test_examples_are_what_a_running_api_says(world: World):
+    """Every request of them was sent. Renew them with `make openapi-examples`."""
+    kept = {file.stem: json.loads(file.read_text("utf-8")) for file in EXAMPLES.glob("*.json")}
+    if os.geteuid() != 0:  # a full disk needs root
+        for said in kept.values():
+            said.get("responses", {}).pop("507", None)
+    assert world.said.keys() == kept.keys()
+    for name, said in kept.items():
+        assert world.said[name] == said, name
+
+
+def test_every_operation_was_called(world: World):
+    called = world.said.keys() - {SHARED}
+    assert called == set(operations())
+
+
+def test_every_error_that_is_documented_was_seen(world: World):
+    """But those that stand for all operations, which were seen with one of them."""
+    shared = set(world.said[SHARED]["responses"])
+    for operation in operations().values():
+        said: Json = world.said[operation.id].get("responses", {})
+        documented = {status for status in operation.described["responses"] if status >= "400"}
+        root = set() if os.geteuid() == 0 else {"507"}
+        assert documented - shared - root <= said.keys(), operation.id

@@ -1,0 +1,62 @@
+"""openapi.json passes Redocly's rules; the rules find what they are for."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.openapi.checks import lint
+from tests.openapi.description import FILE, Json, description
+
+
+def test_no_fault(tools: Path):
+    assert lint(FILE, tools=tools) == []
+
+
+def no_description(document: Json) -> None:
+    del document["paths"]["/v1/files"]["get"]["description"]
+
+
+def wrong_example(document: Json) -> None:
+    answer = document["paths"]["/v1/files"]["get"]["responses"]["200"]
+    answer["content"]["application/json"]["examples"]["newest"]["value"]["has_more"] = "yes"
+
+
+def no_example(document: Json) -> None:
+    answer = document["paths"]["/v1/files"]["get"]["responses"]["200"]
+    del answer["content"]["application/json"]["examples"]
+
+
+def unused(document: Json) -> None:
+    document["components"]["schemas"]["Unused"] = {"type": "string"}
+
+
+def no_header(document: Json) -> None:
+    del document["paths"]["/v1/files"]["get"]["responses"]["200"]["headers"]
+
+
+def no_security(document: Json) -> None:
+    del document["paths"]["/v1/files"]["get"]["security"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "rule"),
+    [
+        (no_description, "operation-description"),
+        (wrong_example, "no-invalid-media-type-examples"),
+        (no_example, "rule/an-answer-has-an-example"),
+        (unused, "no-unused-components"),
+        (no_header, "response-contains-header"),
+        (no_security, "security-defined"),
+    ],
+)
+def test_a_fault_is_found(spoil: Callable[[Json], None], rule: str, tools: Path, tmp_path: Path):
+    document = copy.deepcopy(description())
+    spoil(document)
+    file = tmp_path / "openapi.json"
+    file.write_text(json.dumps(document), "utf-8")
+    assert any(fault.startswith(rule) for fault in lint(file, tools=tools))
