@@ -1,0 +1,52 @@
+"""Pages of the site whose files lie elsewhere in the repository.
+
+A hook of mkdocs (`hooks:` in mkdocs.yml). Files of `docs/` link to them where they lie, so that the
+links work in the repository too; in the site they lead to the pages.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parent.parent.parent
+# Where a file lies → its page.
+PAGES = {
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "examples/README.md": "example-data.md",
+    "helm/finetuned/README.md": "chart.md",
+}
+_LINK = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?(\))")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages."""
+    for source, page in PAGES.items():
+        text = moved((ROOT / source).read_text("utf-8"), source, page)
+        files.append(File.generated(config, page, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Lead links out of `docs/` to the pages."""
+    path = page.file.src_uri
+    return markdown if path in PAGES.values() else moved(markdown, f"docs/{path}", path)
+
+
+def moved(text: str, source: str, page: str) -> str:
+    """The Markdown of a file, with its links as they must be on its page."""
+
+    def relink(match: re.Match[str]) -> str:
+        before, link, anchor, after = match.groups()
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link))
+        target = PAGES.get(target, target.removeprefix("docs/"))
+        link = posixpath.relpath(target, posixpath.dirname(page) or ".")
+        return f"{before}{link}{anchor or ''}{after}"
+
+    return _LINK.sub(relink, text)

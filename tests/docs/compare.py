@@ -1,0 +1,62 @@
+"""Whether what a page shows is what was printed."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+# Ids, then numbers: what differs from run to run.
+_ID = re.compile(r"\b(file|fileclean|ftjob|ftevent|ftckpt|proj|key|req|chatcmpl)[-_][\w-]+")
+_MODEL = re.compile(r"\b(ft:[\w.-]+:[\w-]+:[\w-]*:)[a-z0-9]{6,}")
+_NUMBER = re.compile(r"\d[\d,.]*")
+
+
+def assert_shown(shown: str, printed: str, *, exact: bool) -> None:
+    """Fail unless `printed` has what a page shows. `…` stands for anything."""
+    try:
+        page = json.loads(shown)
+    except ValueError:
+        _assert_lines(shown, printed, exact=exact)
+    else:
+        _assert_shape(page, json.loads(printed), "$", exact=exact)
+
+
+def _assert_lines(shown: str, printed: str, *, exact: bool) -> None:
+    """Each line of the page is among the printed ones, in the same order."""
+    rest = [_plain(line, exact=exact) for line in printed.splitlines()]
+    for line in shown.splitlines():
+        words = _plain(line, exact=exact)
+        if not words or words == "…":
+            continue
+        form = re.compile(".*".join(re.escape(part.strip()) for part in words.split("…")))
+        at = next((i for i, one in enumerate(rest) if form.fullmatch(one)), None)
+        assert at is not None, f"the page shows {line!r}, which is not in:\n{printed}"
+        rest = rest[at + 1 :]
+
+
+def _plain(line: str, *, exact: bool) -> str:
+    line = " ".join(_MODEL.sub(r"\1ID", _ID.sub(r"\1-ID", line)).split())
+    return line if exact else re.sub(r"[─━═]+", "─", _NUMBER.sub("0", line))
+
+
+def _assert_shape(page: Any, real: Any, place: str, *, exact: bool) -> None:
+    """Every field of the page is there, with the same type; exactly: the same value."""
+    if isinstance(page, dict):
+        assert isinstance(real, dict), (place, real)
+        for name, value in page.items():
+            assert name in real, f"{place}.{name} is not in {real}"
+            _assert_shape(value, real[name], f"{place}.{name}", exact=exact)
+    elif isinstance(page, list):
+        assert isinstance(real, list), (place, real)
+        assert len(real) >= len(page), f"{place} has {len(real)} entries: {real}"
+        for number, (value, other) in enumerate(zip(page, real, strict=False)):
+            _assert_shape(value, other, f"{place}[{number}]", exact=exact)
+    elif isinstance(page, str) and isinstance(real, str):
+        if exact:
+            _assert_lines(page, real, exact=True)
+    elif exact:
+        assert page == real, (place, page, real)
+    else:
+        kinds = {int if isinstance(one, float) else type(one) for one in (page, real)}
+        assert len(kinds) == 1, f"{place} is {real!r}, not like {page!r}"

@@ -1,0 +1,42 @@
+"""Which pages there are, and what they need to be run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.docs.blocks import Block, blocks
+
+ROOT = Path(__file__).parent.parent.parent
+
+# Run against the stack, which tests/e2e starts; the others need nothing but the repository.
+ON_THE_STACK = (
+    "README.md",
+    "docs/quick-start.md",
+    "docs/tutorial.md",
+    "docs/data-sets.md",
+    "docs/data-in-your-language.md",
+    "docs/when-not-to-fine-tune.md",
+    "docs/training.md",
+    "docs/serving.md",
+    "docs/integrations.md",
+    "docs/api/guide.md",
+    "docs/operations.md",
+)
+
+
+def all_pages() -> list[str]:
+    """Every page of the site that is written by hand, and README."""
+    found = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "examples/README.md",
+        "helm/finetuned/README.md",
+        *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md"))),
+    ]
+    assert set(ON_THE_STACK) <= set(found)
+    return found
+
+
+def blocks_of(page: str) -> list[Block]:
+    """The blocks of a page."""
+    return blocks(ROOT / page, ROOT)
