@@ -1,0 +1,5 @@
+"""`python -m finetuned.cli`."""
+
+from finetuned.cli import main
+
+main()

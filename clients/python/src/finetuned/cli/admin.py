@@ -1,0 +1,179 @@
+"""`finetuned admin …`: projects and keys. All of it needs an admin key."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from finetuned import config
+from finetuned.cli.failures import WrongUsage
+from finetuned.cli.output import Json, Out, when
+from finetuned.cli.session import client, confirm
+from finetuned.types import Limits, NewKeyObject
+
+app = typer.Typer(help="Projects and keys; needs an admin key.", no_args_is_help=True)
+projects = typer.Typer(help="Projects of this installation.", no_args_is_help=True)
+keys = typer.Typer(help="API keys of a project.", no_args_is_help=True)
+app.add_typer(projects, name="projects")
+app.add_typer(keys, name="keys")
+
+ProjectId = Annotated[str, typer.Argument(metavar="PROJECT_ID", show_default=False)]
+Limit = Annotated[
+    str | None, typer.Option(help="A number, 'unlimited', or 'default'.", metavar="N")
+]
+
+
+@projects.command("list")
+def list_projects(as_json: Json = False) -> None:
+    """All projects, newest first."""
+    out = Out(as_json)
+    with client() as server:
+        found = list(server.admin.projects.list())
+    if out.json:
+        out.value(found)
+        return
+    out.table(
+        ["id", "name", "limits", "created"],
+        [(p.id, p.name, _limits(p.limits), when(p.created_at)) for p in found],
+    )
+
+
+@projects.command("create")
+def create_project(
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Make a project. Its name is never used twice."""
+    out = Out(as_json)
+    with client() as server:
+        made = server.admin.projects.create(name)
+    if out.json:
+        out.value(made)
+    else:
+        out.line(made.id)
+
+
+@projects.command("limit")
+def limit_project(
+    project_id: ProjectId,
+    requests_per_minute: Limit = None,
+    tokens_per_minute: Limit = None,
+    concurrent_requests: Limit = None,
+    concurrent_streams: Limit = None,
+    as_json: Json = False,
+) -> None:
+    """Set limits of inference; those not named stay as they are."""
+    out = Out(as_json)
+    wanted = {
+        name: _amount(value)
+        for name, value in {
+            "requests_per_minute": requests_per_minute,
+            "tokens_per_minute": tokens_per_minute,
+            "concurrent_requests": concurrent_requests,
+            "concurrent_streams": concurrent_streams,
+        }.items()
+        if value is not None
+    }
+    if not wanted:
+        raise WrongUsage("No limit was named.", next_step="`--help` lists them.")
+    with client() as server:
+        made = server.admin.projects.limit(project_id, wanted)
+    if out.json:
+        out.value(made)
+    else:
+        out.line(f"{made.id}  {_limits(made.limits)}")
+
+
+@keys.command("list")
+def list_keys(project_id: ProjectId, as_json: Json = False) -> None:
+    """A project's keys, without their secrets."""
+    out = Out(as_json)
+    with client() as server:
+        found = list(server.admin.keys.list(project_id))
+    if out.json:
+        out.value(found)
+        return
+    out.table(
+        ["id", "name", "role", "key", "created"],
+        [(k.id, k.name, k.role, k.redacted_value, when(k.created_at)) for k in found],
+    )
+
+
+@keys.command("create")
+def create_key(
+    project_id: ProjectId,
+    to: Annotated[
+        str,
+        typer.Option(
+            help="Where the secret goes: a new file (mode 0600), or - for standard output, to be "
+            "piped on. It is never told again.",
+            metavar="PATH|-",
+        ),
+    ],
+    name: Annotated[str, typer.Option(help="What it is for.")] = "key",
+    role: Annotated[Literal["member", "admin"], typer.Option()] = "member",
+    as_json: Json = False,
+) -> None:
+    """Make a key. Its secret goes where --to says and nowhere else."""
+    out = Out(as_json)
+    if to == "-" and sys.stdout.isatty():
+        raise WrongUsage(
+            "A secret is not printed to a terminal.", next_step="Name a file: --to api-key."
+        )
+    path = Path(to)
+    if to != "-" and (path.exists() or not path.parent.is_dir()):
+        raise WrongUsage(
+            f"{path} is there already, or its folder is not.", next_step="Name a new file."
+        )
+    with client() as server:
+        made = server.admin.keys.create(project_id, name, role=role)
+    if to == "-":
+        out.raw(f"{made.value}\n")
+        out.say(f"made {made.id}")
+        return
+    config.write_private(path, f"{made.value}\n")
+    if out.json:
+        out.value(_without_secret(made))
+    else:
+        out.line(made.id)
+        out.say(f"Its secret is in {path}.")
+
+
+@keys.command("revoke")
+def revoke_key(
+    project_id: ProjectId,
+    key_id: Annotated[str, typer.Argument(metavar="KEY_ID", show_default=False)],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Revoke a key; it stops working everywhere within seconds."""
+    out = Out(as_json)
+    confirm(f"Revoke {key_id}?", yes=yes)
+    with client() as server:
+        gone = server.admin.keys.revoke(project_id, key_id)
+    if out.json:
+        out.value(gone)
+    else:
+        out.line(gone.id)
+
+
+def _amount(text: str) -> int | str | None:
+    if text == "default":
+        return None
+    if text == "unlimited":
+        return text
+    if not text.isdigit():
+        raise WrongUsage(f"'{text}' is no limit.", next_step="A number, 'unlimited' or 'default'.")
+    return int(text)
+
+
+def _limits(limits: Limits) -> str:
+    named = limits.model_dump(exclude_none=True)
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in named.items())
+
+
+def _without_secret(key: NewKeyObject) -> dict[str, Any]:
+    return key.model_dump(mode="json", exclude={"value"})

@@ -1,0 +1,64 @@
+"""The commands together, and how they end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from finetuned import __version__
+from finetuned.cli import admin, chat, files, jobs, login, models, train, usage
+from finetuned.cli.failures import INTERRUPTED, REFUSED, exit_code, tell
+from finetuned.cli.output import Out
+from finetuned.errors import FinetunedError
+
+app = typer.Typer(
+    name="finetuned",
+    help="Fine-tune open models on your own hardware, and chat with them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(login.login)
+app.command()(login.logout)
+app.add_typer(files.app, name="files")
+app.command()(train.train)
+app.add_typer(jobs.app, name="jobs")
+app.command()(chat.chat)
+app.add_typer(models.app, name="models")
+app.add_typer(models.alias, name="alias")
+app.command()(usage.usage)
+app.add_typer(admin.app, name="admin")
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Key and server come from FINETUNED_API_KEY and FINETUNED_BASE_URL, or from `login`."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command → its exit code."""
+    try:
+        app(args=list(arguments), prog_name="finetuned")
+    except SystemExit as e:
+        return e.code if isinstance(e.code, int) else REFUSED
+    except FinetunedError as e:
+        tell(e, Out("--json" in arguments))
+        return exit_code(e)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has enough of it; nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return REFUSED
+    except OSError as e:
+        tell(FinetunedError(f"{e.filename or 'a file'}: {e.strerror}"), Out("--json" in arguments))
+        return REFUSED
+    return 0

@@ -1,0 +1,129 @@
+"""`finetuned chat`: talk to a model, or to two side by side."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import typer
+
+import finetuned
+from finetuned.cli import complete
+from finetuned.cli.comparing import compare
+from finetuned.cli.failures import WrongUsage, openai_errors
+from finetuned.cli.output import Json, Out, printable
+from finetuned.cli.session import client
+
+_MOST_TOKENS = 512
+
+
+@dataclass
+class Talk:
+    """A conversation with one model."""
+
+    server: finetuned.Client
+    model: str
+    options: dict[str, Any]
+    messages: list[dict[str, str]] = field(default_factory=list)
+
+    def ask(self, question: str) -> Iterator[str]:
+        """The answer, piece by piece; both are kept for what comes after."""
+        asked = [*self.messages, {"role": "user", "content": question}]
+        pieces: list[str] = []
+        with openai_errors():
+            create: Callable[..., Any] = self.server.openai.chat.completions.create
+            with create(model=self.model, messages=asked, stream=True, **self.options) as stream:
+                for chunk in stream:
+                    if chunk.choices and (text := chunk.choices[0].delta.content):
+                        pieces.append(text)
+                        yield text
+        self.messages = [*asked, {"role": "assistant", "content": "".join(pieces)}]
+
+
+def chat(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", autocompletion=complete.models, show_default=False)
+    ],
+    message: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MESSAGE]",
+            help="Ask this and end; without it, standard input is read, or you are asked.",
+            show_default=False,
+        ),
+    ] = None,
+    compare_with: Annotated[
+        str | None,
+        typer.Option(
+            "--compare",
+            help="Another model to stand beside; 'base' is the model's own base model.",
+            autocompletion=complete.models,
+        ),
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, max=2)] = None,
+    max_tokens: Annotated[int, typer.Option(min=1)] = _MOST_TOKENS,
+    as_json: Json = False,
+) -> None:
+    """Chat with a model. In a conversation, Ctrl-D or /exit ends it and /new begins anew."""
+    out = Out(as_json)
+    options: dict[str, Any] = {"max_tokens": max_tokens}
+    if temperature is not None:
+        options["temperature"] = temperature
+    first = [{"role": "system", "content": system}] if system else []
+    with client() as server:
+        names = [model]
+        if compare_with is not None:
+            other = base_of(server, model) if compare_with == "base" else compare_with
+            names = [other, model]
+        talks = [Talk(server, name, options, list(first)) for name in names]
+        if message is None and sys.stdin.isatty():
+            _converse(talks, first, out)
+            return
+        question = message if message is not None else sys.stdin.read().strip()
+        if not question:
+            raise WrongUsage("There is no message.", next_step="Give one, or pipe it in.")
+        _turn(talks, question, out)
+
+
+def base_of(server: finetuned.Client, name: str) -> str:
+    """The base model of a trained model or alias."""
+    found = server.models.retrieve(name)
+    if found.alias_of:
+        found = server.models.retrieve(found.alias_of[0].model)
+    if found.base_model is None:
+        raise WrongUsage(
+            f"{name} is a base model itself.", next_step="Name a trained model, or what to compare."
+        )
+    return found.base_model
+
+
+def _turn(talks: list[Talk], question: str, out: Out) -> None:
+    if out.json:
+        answers = [{"model": t.model, "content": "".join(t.ask(question))} for t in talks]
+        out.value(answers if len(answers) > 1 else answers[0])
+    elif len(talks) > 1:
+        compare([(t.model, t.ask(question)) for t in talks], question, out)
+    else:
+        for piece in talks[0].ask(question):
+            out.raw(printable(piece))
+        out.raw("\n")
+
+
+def _converse(talks: list[Talk], first: list[dict[str, str]], out: Out) -> None:
+    out.say(f"{' and '.join(t.model for t in talks)}  (Ctrl-D ends, /new begins anew)", "dim")
+    while True:
+        try:
+            question = input("> ").strip()
+        except EOFError:
+            out.say("")
+            return
+        if question in ("/exit", "/quit"):
+            return
+        if question == "/new":
+            for talk in talks:
+                talk.messages = list(first)
+        elif question:
+            _turn(talks, question, out)

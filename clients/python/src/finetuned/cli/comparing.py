@@ -1,0 +1,88 @@
+"""Two answers side by side, both as they come."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+from rich.console import RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from finetuned.cli.output import Out, printable
+from finetuned.errors import FinetunedError
+
+_TICK_S = 0.1
+Streams = Sequence[tuple[str, Iterator[str]]]
+
+
+class _Answer:
+    """What one model has said so far, written by a thread of its own."""
+
+    def __init__(self, model: str, pieces: Iterator[str]) -> None:
+        self.model = model
+        self.text = ""
+        self.error: FinetunedError | None = None
+        self._pieces = pieces
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self) -> None:
+        try:
+            for piece in self._pieces:
+                self.text += piece
+        except FinetunedError as e:
+            self.error = e
+
+
+def compare(streams: Streams, question: str, out: Out) -> None:
+    """Show all answers; raises what the first of them raised."""
+    answers = [_Answer(model, pieces) for model, pieces in streams]
+    if out.live:
+        _side_by_side(answers, question, out)
+    else:
+        _one_by_one(answers, out)
+    for answer in answers:
+        if answer.error is not None:
+            raise answer.error
+
+
+def _side_by_side(answers: list[_Answer], question: str, out: Out) -> None:
+    with Live(_picture(answers, question), console=out.console, auto_refresh=False) as live:
+        while any(answer.thread.is_alive() for answer in answers):
+            answers[0].thread.join(_TICK_S)
+            if not answers[0].thread.is_alive():
+                answers[-1].thread.join(_TICK_S)
+            live.update(_picture(answers, question), refresh=True)
+        live.update(_picture(answers, question), refresh=True)
+
+
+def _one_by_one(answers: list[_Answer], out: Out) -> None:
+    for answer in answers:
+        answer.thread.join()
+        out.line(f"== {answer.model}")
+        out.line(answer.text.strip())
+
+
+def _picture(answers: list[_Answer], question: str) -> RenderableType:
+    grid = Table.grid(expand=True, padding=(0, 1))
+    for _ in answers:
+        grid.add_column(ratio=1)
+    styles = ["dim"] * (len(answers) - 1) + ["cyan"]
+    grid.add_row(
+        *(
+            Panel(
+                Text(printable(answer.text.strip()) or "…"),
+                title=Text(printable(answer.model)),
+                title_align="left",
+                border_style=style,
+            )
+            for answer, style in zip(answers, styles, strict=True)
+        )
+    )
+    whole = Table.grid(expand=True)
+    whole.add_row(Text(printable(question), style="bold"))
+    whole.add_row(grid)
+    return whole

@@ -1,0 +1,30 @@
+"""What the shell offers after TAB: names that the server knows. It is silent when it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from finetuned import Client
+from finetuned.errors import FinetunedError
+
+_MOST = 50
+
+
+def _offered(names: Callable[[Client], Iterator[str]]) -> Callable[[str], list[str]]:
+    def complete(incomplete: str) -> list[str]:
+        try:
+            with Client(timeout_s=2.0, max_retries=0) as client:
+                found = (name for name in names(client) if name.startswith(incomplete))
+                return list(islice(found, _MOST))
+        except (FinetunedError, OSError):
+            return []
+
+    return complete
+
+
+models = _offered(lambda client: (m.id for m in client.models.list()))
+bases = _offered(lambda client: (m.id for m in client.models.list() if m.owned_by == "system"))
+jobs = _offered(lambda client: (j.id for j in client.jobs.list(limit=_MOST)))
+files = _offered(lambda client: (f.id for f in client.files.list(limit=_MOST)))
+aliases = _offered(lambda client: (a.id for a in client.aliases.list(limit=_MOST)))

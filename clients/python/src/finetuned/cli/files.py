@@ -1,0 +1,245 @@
+"""`finetuned files …`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from finetuned.cli import complete, reports
+from finetuned.cli.failures import WrongUsage
+from finetuned.cli.output import Json, Out, size, span, when
+from finetuned.cli.sending import send
+from finetuned.cli.session import client, confirm, pairs
+from finetuned.types import FileObject
+
+app = typer.Typer(help="Data files: upload, report, clean.", no_args_is_help=True)
+
+FileId = Annotated[
+    str, typer.Argument(metavar="FILE_ID", autocompletion=complete.files, show_default=False)
+]
+
+
+@app.command()
+def upload(
+    path: Annotated[Path, typer.Argument(metavar="PATH", show_default=False)],
+    purpose: Annotated[Literal["fine-tune", "user_data"], typer.Option()] = "fine-tune",
+    wait: Annotated[bool, typer.Option(help="Wait for the check of the rows.")] = True,
+    column: Annotated[
+        list[str] | None, typer.Option(help="FIELD=COLUMN, such as prompt=Frage; may repeat.")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of the text, such as gb18030.")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="A system message for rows that have none.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with an upload that was cut off.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Send a file of rows: JSON Lines, JSON, CSV, TSV, Parquet or XLSX."""
+    out = Out(as_json)
+    said: dict[str, Any] = {"encoding": encoding, "system": system}
+    if column:
+        said["columns"] = pairs(column, "--column")
+    how = {key: value for key, value in said.items() if value is not None}
+    with client() as server:
+        file = send(server, path, out, purpose=purpose, format=how or None, resume=resume)
+        if wait and purpose == "fine-tune":
+            file = server.files.wait(file.id)
+    show_file(file, out)
+
+
+@app.command("list")
+def list_files(
+    purpose: Annotated[str | None, typer.Option()] = None,
+    limit: Annotated[int, typer.Option(min=1)] = 20,
+    as_json: Json = False,
+) -> None:
+    """The project's files, newest first."""
+    out = Out(as_json)
+    with client() as server:
+        found = list(server.files.list(purpose=purpose, limit=limit))
+    if out.json:
+        out.value(found)
+        return
+    out.table(
+        ["id", "name", "purpose", "status", "rows", "size", "created"],
+        [
+            (f.id, f.filename, f.purpose, f.status, f.rows, size(f.bytes), when(f.created_at))
+            for f in found
+        ],
+        empty="no files yet: `finetuned files upload PATH`",
+    )
+
+
+@app.command()
+def show(file_id: FileId, as_json: Json = False) -> None:
+    """What is known of a file."""
+    with client() as server:
+        show_file(server.files.retrieve(file_id), Out(as_json))
+
+
+@app.command()
+def report(
+    file_id: FileId,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Whose tokenizer looks.", autocompletion=complete.bases),
+    ] = None,
+    validation_file: Annotated[
+        str | None, typer.Option(help="A file whose rows are looked for in this.")
+    ] = None,
+    form: Annotated[
+        Literal["md", "html"] | None, typer.Option("--format", help="The whole report as a page.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the page to a file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Figures, findings and advice on a file. Exits with 5 where rows are broken."""
+    out = Out(as_json)
+    with client() as server:
+        if form is not None or output is not None:
+            chosen = form or ("html" if output and output.suffix in (".html", ".htm") else "md")
+            text = server.files.report_text(
+                file_id, form=chosen, model=model, validation_file=validation_file
+            )
+            if output is None:
+                out.raw(text)
+            else:
+                output.write_text(text, "utf-8")
+                out.say(f"written to {output}")
+            return
+        found = server.files.report(file_id, model=model, validation_file=validation_file)
+    reports.show(found, out)
+    if found.validation.errors:
+        raise typer.Exit(5)
+
+
+@app.command()
+def clean(
+    file_id: FileId,
+    contradictions: Annotated[
+        Literal["keep", "first", "last", "most_common", "longest", "drop"],
+        typer.Option(help="Which answer stays where a question has several."),
+    ] = "keep",
+    personal_data: Annotated[
+        Literal["keep", "mask", "pseudonym"], typer.Option(help="Mask it, or give it other names.")
+    ] = "keep",
+    near_duplicates: Annotated[bool, typer.Option(help="Drop them.")] = True,
+    validation_share: Annotated[
+        float | None, typer.Option(help="Of the rows, to a file of their own.", min=0, max=0.5)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the split.", min=0)] = None,
+    as_json: Json = False,
+) -> None:
+    """Make clean files of a file; the uploaded one stays as it is."""
+    out = Out(as_json)
+    with client() as server:
+        done = server.files.clean(
+            file_id,
+            contradictions=contradictions,
+            personal_data=personal_data,
+            near_duplicates=near_duplicates,
+            validation_share=validation_share,
+            seed=seed,
+        )
+    if out.json:
+        out.value(done)
+        return
+    took = (done.finished_at or done.created_at) - done.created_at
+    out.facts(
+        [
+            ("training file", done.training_file),
+            ("validation file", done.validation_file),
+            ("diff", done.diff_file),
+            ("rows", f"{done.source_rows} → {done.training_rows}"),
+            ("held out", done.validation_rows),
+            ("dropped", _counts(done.dropped)),
+            ("changed", _counts(done.changed)),
+            ("took", span(took)),
+        ]
+    )
+
+
+@app.command()
+def get(
+    file_id: FileId,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="A path, or - for standard output.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Overwrite a file that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Download a file as it was uploaded."""
+    out = Out(as_json)
+    with client() as server:
+        if output == "-":
+            sys.stdout.buffer.write(server.files.content(file_id))
+            return
+        target = Path(output) if output else Path(_bare(server.files.retrieve(file_id).filename))
+        if target.exists() and not force:
+            raise WrongUsage(f"{target} is there already.", next_step="Say --force, or -o PATH.")
+        if not target.parent.is_dir():
+            raise WrongUsage(f"There is no folder {target.parent}.")
+        server.files.download(file_id, target)
+    if out.json:
+        out.value({"id": file_id, "path": str(target)})
+    else:
+        out.line(target)
+
+
+@app.command()
+def delete(
+    file_ids: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE_ID…", autocompletion=complete.files, show_default=False),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete files. Models that were trained on them stay."""
+    out = Out(as_json)
+    confirm(f"Delete {', '.join(file_ids)}?", yes=yes)
+    with client() as server:
+        gone = [server.files.delete(file_id) for file_id in file_ids]
+    if out.json:
+        out.value(gone)
+        return
+    for one in gone:
+        out.line(one.id)
+
+
+def show_file(file: FileObject, out: Out) -> None:
+    """One file."""
+    if out.json:
+        out.value(file)
+        return
+    found = file.found if isinstance(file.found, dict) else {}
+    out.facts(
+        [
+            ("id", file.id),
+            ("name", file.filename),
+            ("purpose", file.purpose),
+            ("status", file.status),
+            ("why", file.status_details),
+            ("rows", file.rows),
+            ("warnings", file.warnings),
+            ("size", size(file.bytes)),
+            ("found", ", ".join(str(v) for v in found.values() if isinstance(v, str))),
+            ("created", when(file.created_at)),
+            ("expires", when(file.expires_at)),
+        ]
+    )
+
+
+def _bare(filename: str) -> str:
+    """A name that the server knows, as a name in this folder and nothing else."""
+    name = filename.replace("\\", "/").rsplit("/", 1)[-1].lstrip(".")
+    return "".join(c for c in name if c.isprintable()) or "download"
+
+
+def _counts(counts: dict[str, int] | None) -> str:
+    return ", ".join(f"{count} {name}" for name, count in (counts or {}).items() if count)

@@ -1,0 +1,123 @@
+"""`finetuned jobs …`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from finetuned.cli import complete, watching
+from finetuned.cli.output import Json, Out, span, when
+from finetuned.cli.session import client, pairs
+from finetuned.types import JobObject
+
+app = typer.Typer(help="Fine-tuning jobs.", no_args_is_help=True)
+
+JobId = Annotated[
+    str, typer.Argument(metavar="JOB_ID", autocompletion=complete.jobs, show_default=False)
+]
+
+
+@app.command("list")
+def list_jobs(
+    limit: Annotated[int, typer.Option(min=1)] = 20,
+    metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; may repeat.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The project's jobs, newest first."""
+    out = Out(as_json)
+    with client() as server:
+        wanted = pairs(metadata or [], "--metadata")
+        found = list(server.jobs.list(metadata=wanted, limit=limit))
+    if out.json:
+        out.value(found)
+        return
+    out.table(
+        ["id", "status", "model", "suffix", "created", "result"],
+        [
+            (j.id, _status(j), j.model, j.suffix, when(j.created_at), j.fine_tuned_model)
+            for j in found
+        ],
+        empty="no jobs yet: `finetuned train FILE --model MODEL --watch`",
+    )
+
+
+@app.command()
+def show(job_id: JobId, as_json: Json = False) -> None:
+    """One job, with its checkpoints and what it told last."""
+    out = Out(as_json)
+    with client() as server:
+        job = server.jobs.retrieve(job_id)
+        if out.json:
+            out.value(job)
+            return
+        checkpoints = list(server.jobs.checkpoints(job_id, limit=5))
+        events = list(server.jobs.events(job_id, limit=5))
+    _facts(job, out)
+    for checkpoint in checkpoints:
+        out.say(f"checkpoint  {checkpoint.fine_tuned_model_checkpoint}")
+    for event in reversed(events):
+        out.say(f"{when(event.created_at)}  {event.message}", "dim")
+
+
+@app.command()
+def watch(job_id: JobId, as_json: Json = False) -> None:
+    """Follow a job to its end. Exits with 5 where it fails or is cancelled."""
+    with client() as server:
+        watching.watch(server, job_id, Out(as_json))
+
+
+@app.command()
+def cancel(job_id: JobId, as_json: Json = False) -> None:
+    """End a job for good."""
+    with client() as server:
+        _done(server.jobs.cancel(job_id), Out(as_json))
+
+
+@app.command()
+def pause(job_id: JobId, as_json: Json = False) -> None:
+    """Stop a job and keep its progress."""
+    with client() as server:
+        _done(server.jobs.pause(job_id), Out(as_json))
+
+
+@app.command()
+def resume(job_id: JobId, as_json: Json = False) -> None:
+    """Queue a paused job again."""
+    with client() as server:
+        _done(server.jobs.resume(job_id), Out(as_json))
+
+
+def _done(job: JobObject, out: Out) -> None:
+    if out.json:
+        out.value(job)
+    else:
+        out.line(f"{job.id} is {_status(job)}")
+
+
+def _status(job: JobObject) -> str:
+    return f"{job.status} ({job.queue_position})" if job.queue_position else job.status
+
+
+def _facts(job: JobObject, out: Out) -> None:
+    lasted = job.finished_at and span(job.finished_at - job.created_at)
+    out.facts(
+        [
+            ("id", job.id),
+            ("status", _status(job)),
+            ("why", job.error and job.error.message),
+            ("base model", job.model),
+            ("result", job.fine_tuned_model),
+            ("training file", job.training_file),
+            ("validation file", job.validation_file),
+            ("result files", ", ".join(job.result_files)),
+            ("epochs", str(job.hyperparameters.n_epochs)),
+            ("batch size", str(job.hyperparameters.batch_size)),
+            ("trained tokens", job.trained_tokens),
+            ("seed", str(job.seed)),
+            ("created", when(job.created_at)),
+            ("finished", when(job.finished_at)),
+            ("lasted", lasted),
+            ("expected end", when(job.estimated_finish)),
+        ]
+    )

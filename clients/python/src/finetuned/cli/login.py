@@ -1,0 +1,67 @@
+"""`finetuned login` and `logout`."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from finetuned import Client, config
+from finetuned._transport import is_loopback
+from finetuned.cli.failures import WrongUsage
+from finetuned.cli.output import Json, Out
+
+Url = Annotated[
+    str | None, typer.Option(help="The server's address; else FINETUNED_BASE_URL.", metavar="URL")
+]
+
+
+def login(url: Url = None, as_json: Json = False) -> None:
+    """Keep a server's address and an API key.
+
+    The key is asked for, or read from standard input; it is never an argument, for those are
+    seen by every user of the machine.
+    """
+    out = Out(as_json)
+    kept = config.read()
+    base_url = config.with_v1(
+        url or os.environ.get(config.ENV_URL) or (kept.base_url if kept else config.DEFAULT_URL)
+    )
+    if base_url.startswith("http://") and not is_loopback(base_url):
+        out.say("This address is not encrypted: the key can be read on the way.", "yellow")
+    target = config.Target(base_url, _ask(base_url))
+    with Client(api_key=target.api_key, base_url=target.base_url) as client:
+        models = sum(1 for _ in client.models.list())
+    path = config.write(target)
+    if out.json:
+        out.value({"base_url": base_url, "models": models, "file": str(path)})
+        return
+    out.line(f"Logged in to {urlsplit(base_url).netloc}, which offers {models} model(s).")
+    out.say(f"The key is kept in {path}.")
+
+
+def _ask(base_url: str) -> str:
+    if sys.stdin.isatty():
+        key = getpass.getpass(f"API key for {base_url}: ")
+    else:
+        key = sys.stdin.readline()
+    key = key.strip()
+    if not key:
+        raise WrongUsage("No key was given.", next_step="Type it, or pipe it: `… < api-key`.")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise WrongUsage("This is no API key: it has characters that none has.")
+    return key
+
+
+def logout(as_json: Json = False) -> None:
+    """Forget the key that `login` kept."""
+    out = Out(as_json)
+    was = config.forget()
+    if out.json:
+        out.value({"forgotten": was})
+    else:
+        out.line("The key is forgotten." if was else "There was no key.")

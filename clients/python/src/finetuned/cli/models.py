@@ -1,0 +1,209 @@
+"""`finetuned models …` and `finetuned alias …`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from finetuned.cli import complete
+from finetuned.cli.failures import WrongUsage
+from finetuned.cli.output import Json, Out, when
+from finetuned.cli.session import client, confirm, pairs
+from finetuned.types import AliasObject, ModelObject, TargetShare
+
+app = typer.Typer(help="Base models, trained models and aliases.")
+alias = typer.Typer(help="Names of your own for models.", no_args_is_help=True)
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", autocompletion=complete.models, show_default=False)
+]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", autocompletion=complete.aliases, show_default=False)
+]
+IfMatch = Annotated[
+    str | None, typer.Option(help="Only where the alias still has this etag.", metavar="ETAG")
+]
+
+
+@app.callback(invoke_without_command=True)
+def models(context: typer.Context, as_json: Json = False) -> None:
+    """Base models, trained models and aliases; lists them where no command follows."""
+    if context.invoked_subcommand is None:
+        list_models(as_json)
+
+
+@app.command("list")
+def list_models(as_json: Json = False) -> None:
+    """All models that can be asked for."""
+    out = Out(as_json)
+    with client() as server:
+        found = list(server.models.list())
+    if out.json:
+        out.value(found)
+        return
+    out.table(
+        ["model", "kind", "of", "created"],
+        [(m.id, _kind(m), m.base_model or _shares(m.alias_of), when(m.created)) for m in found],
+    )
+
+
+@app.command()
+def show(model: Model, as_json: Json = False) -> None:
+    """One model."""
+    out = Out(as_json)
+    with client() as server:
+        found = server.models.retrieve(model)
+    if out.json:
+        out.value(found)
+        return
+    out.facts(
+        [
+            ("model", found.id),
+            ("kind", _kind(found)),
+            ("base model", found.base_model),
+            ("stands for", _shares(found.alias_of)),
+            ("job", found.fine_tuning_job),
+            ("licence", found.license),
+            ("context", found.context_length),
+            ("languages", ", ".join(found.languages or [])),
+            ("created", when(found.created)),
+        ]
+    )
+
+
+@app.command()
+def delete(
+    model: Model,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete a trained model; its name is never used again."""
+    out = Out(as_json)
+    confirm(f"Delete {model}?", yes=yes)
+    with client() as server:
+        gone = server.models.delete(model)
+    if out.json:
+        out.value(gone)
+    else:
+        out.line(gone.id)
+
+
+@alias.command("list")
+def list_aliases(as_json: Json = False) -> None:
+    """The project's aliases, newest first."""
+    out = Out(as_json)
+    with client() as server:
+        found = list(server.aliases.list())
+    if out.json:
+        out.value(found)
+        return
+    out.table(
+        ["alias", "points at", "changed"],
+        [(a.id, _shares(a.targets), when(a.updated_at)) for a in found],
+        empty="no aliases yet: `finetuned alias set NAME MODEL`",
+    )
+
+
+@alias.command("set")
+def set_alias(
+    name: Name,
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", autocompletion=complete.models, show_default=False),
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="MODEL=PERCENT, twice: requests are shared out.")
+    ] = None,
+    new: Annotated[bool, typer.Option("--new", help="Only where there is none yet.")] = False,
+    if_match: IfMatch = None,
+    as_json: Json = False,
+) -> None:
+    """Point a name at a model, or share its requests out between two."""
+    if (model is None) == (not split):
+        raise WrongUsage("Give a MODEL, or --split twice.")
+    try:
+        targets = {m: int(share) for m, share in pairs(split or [], "--split").items()}
+    except ValueError:
+        raise WrongUsage("--split takes MODEL=PERCENT with a whole number.") from None
+    with client() as server:
+        made = server.aliases.set(
+            name, model, targets=targets or None, create_only=new, if_match=if_match
+        )
+    _show(made, Out(as_json))
+
+
+@alias.command("show")
+def show_alias(name: Name, as_json: Json = False) -> None:
+    """Where a name points, and its etag."""
+    with client() as server:
+        _show(server.aliases.retrieve(name), Out(as_json))
+
+
+@alias.command()
+def rollback(name: Name, if_match: IfMatch = None, as_json: Json = False) -> None:
+    """Undo the last change."""
+    with client() as server:
+        _show(server.aliases.rollback(name, if_match=if_match), Out(as_json))
+
+
+@alias.command()
+def history(name: Name, as_json: Json = False) -> None:
+    """Who pointed it where and when."""
+    out = Out(as_json)
+    with client() as server:
+        found = server.aliases.history(name)
+    if out.json:
+        out.value(found)
+        return
+    out.table(
+        ["change", "when", "what", "to", "by"],
+        [
+            (c.generation, when(c.created_at), c.action, _shares(c.targets), c.api_key_id)
+            for c in found
+        ],
+    )
+
+
+@alias.command("delete")
+def delete_alias(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove a name. The models that it pointed at stay."""
+    out = Out(as_json)
+    confirm(f"Delete the alias {name}?", yes=yes)
+    with client() as server:
+        gone = server.aliases.delete(name)
+    if out.json:
+        out.value(gone)
+    else:
+        out.line(gone.id)
+
+
+def _show(found: AliasObject, out: Out) -> None:
+    if out.json:
+        out.value(found)
+        return
+    out.facts(
+        [
+            ("alias", found.id),
+            ("points at", _shares(found.targets)),
+            ("changes", found.generation),
+            ("changed", when(found.updated_at)),
+            ("etag", found.etag),
+        ]
+    )
+
+
+def _kind(model: ModelObject) -> str:
+    if model.alias_of:
+        return "alias"
+    return "trained" if model.base_model else "base"
+
+
+def _shares(targets: list[TargetShare] | None) -> str:
+    if targets is None or len(targets) == 1:
+        return targets[0].model if targets else ""
+    return ", ".join(f"{t.model} {t.weight}%" for t in targets)

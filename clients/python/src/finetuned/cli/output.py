@@ -1,0 +1,158 @@
+"""What commands print: tables for people, tab-separated lines for pipes, JSON on demand."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+# A file's name or a model's answer must not steer the terminal.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, errors too.")]
+
+
+def printable(text: object) -> str:
+    """Text without control characters, but for line feeds and tabs."""
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", str(text))
+
+
+class Out:
+    """Where a command prints. Results go to stdout, all else to stderr."""
+
+    def __init__(self, as_json: bool = False) -> None:
+        self.json = as_json
+        self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    @property
+    def live(self) -> bool:
+        """Whether a person looks on at stdout."""
+        return self.console.is_terminal and not self.json
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """A line about what is going on, which is no result."""
+        if not self.json:
+            self.errors.print(Text(printable(text), style=style or ""))
+
+    def line(self, text: object) -> None:
+        """A line of the result."""
+        self.console.print(Text(printable(text)))
+
+    def raw(self, text: str) -> None:
+        """A result's text as it is, with no line feed."""
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def error_line(self, text: str) -> None:
+        """A line on stderr."""
+        self.errors.print(Text(text))
+
+    def problem(self, text: str) -> None:
+        """A line on stderr that is seen."""
+        self.errors.print(Text(text, style="bold red"))
+
+    def value(self, value: Any) -> None:
+        """A JSON result."""
+        self.raw(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+
+    def json_line(self, value: Any) -> None:
+        """One of many JSON results."""
+        self.raw(json.dumps(plain(value), ensure_ascii=False) + "\n")
+
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[object]],
+        *,
+        empty: str = "nothing here yet",
+    ) -> None:
+        """Rows under columns; for a pipe as tab-separated lines without a head."""
+        shown = [[_cell(cell) for cell in row] for row in rows]
+        if not self.console.is_terminal:
+            for row in shown:
+                self.raw("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
+                self.raw("\n")
+            return
+        if not shown:
+            self.say(empty)
+            return
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for number, name in enumerate(columns):
+            numeric = all(row[number].replace(",", "").isdigit() for row in shown)
+            # The first column is what the next command takes: it must stay whole.
+            table.add_column(
+                name,
+                justify="right" if numeric else "left",
+                no_wrap=number == 0,
+                overflow="fold",
+            )
+        for row in shown:
+            table.add_row(*(escape(cell) for cell in row))
+        self.console.print(table)
+
+    def facts(self, pairs: Iterable[tuple[str, object]]) -> None:
+        """One object, a line a field; what is empty is left out."""
+        kept = [(name, _cell(value)) for name, value in pairs if value not in (None, "", [], {})]
+        width = max((len(name) for name, _ in kept), default=0)
+        for name, value in kept:
+            text = Text(f"{name:<{width}}  ", style="dim")
+            self.console.print(text.append(value, style="not dim"))
+
+
+def plain(value: Any) -> Any:
+    """Models as plain values."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True)
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    return value
+
+
+def when(seconds: int | None) -> str:
+    """A time of the server, here."""
+    if seconds is None:
+        return ""
+    return datetime.fromtimestamp(seconds, timezone.utc).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"
+
+
+def span(seconds: float) -> str:
+    """A duration for people."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return printable(value)

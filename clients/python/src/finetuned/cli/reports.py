@@ -1,0 +1,59 @@
+"""A data report in the terminal: verdict, figures, advice, findings."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+
+from finetuned.cli.output import Out, printable, size
+from finetuned.types import FileReport
+
+_MOST_FINDINGS = 12
+_STYLES = {"error": "bold red", "warning": "yellow"}
+
+
+def show(report: FileReport, out: Out) -> None:
+    """The parts that decide whether to train on it; `--format html` has all of it."""
+    if out.json:
+        out.value(report)
+        return
+    checked = report.validation
+    out.facts(
+        [
+            ("file", report.file_id),
+            ("is", f"{report.source.container}, {report.source.shape}, {size(checked.bytes)}"),
+            ("rows", f"{checked.rows:,}, {checked.valid_rows:,} of them good"),
+            ("errors", checked.errors),
+            ("warnings", checked.warnings),
+            *((f"tokens of {t.model}", _spread(t.tokens)) for t in report.tokens),
+            ("languages", ", ".join(f"{s.name} {s.share:.0%}" for s in report.languages[:4])),
+            ("duplicates", _alike(report)),
+            ("personal data", ", ".join(f"{p.count} {p.kind}" for p in report.personal_data)),
+        ]
+    )
+    for number, advice in enumerate(report.advice, 1):
+        out.console.print(f"\n[bold]{number}. {escape(printable(advice.title))}[/]")
+        out.console.print(f"   {escape(printable(advice.text))}")
+    findings = [*checked.issues, *report.findings]
+    if findings:
+        out.console.print()
+    for issue in findings[:_MOST_FINDINGS]:
+        place = f"line {issue.line} {issue.pointer}" if issue.line else "file"
+        style = _STYLES.get(issue.severity, "")
+        out.console.print(f"{place}: ", end="", markup=False)
+        out.console.print(f"{issue.severity} {issue.code}", style=style, end="", markup=False)
+        out.console.print(f": {printable(issue.message)} {printable(issue.fix)}", markup=False)
+    if len(findings) > _MOST_FINDINGS:
+        out.say(f"… and {len(findings) - _MOST_FINDINGS} more: --format md, or --json")
+
+
+def _spread(tokens: object) -> str:
+    spread = tokens
+    return (
+        f"{getattr(spread, 'total', 0):,} in all, {getattr(spread, 'p50', 0):,} in the middle, "
+        f"{getattr(spread, 'max', 0):,} at most"
+    )
+
+
+def _alike(report: FileReport) -> str:
+    exact, near = report.exact_duplicates.extra_rows, report.near_duplicates.extra_rows
+    return f"{exact} exact, {near} near" if exact or near else ""

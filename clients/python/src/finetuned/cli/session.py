@@ -1,0 +1,37 @@
+"""What commands share: the client, questions to the user, `KEY=VALUE` options."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from finetuned import Client
+from finetuned.cli.failures import WrongUsage
+
+
+def client() -> Client:
+    """The client of the server that the environment or `finetuned login` names."""
+    return Client()
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Go on only where the user says so."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise WrongUsage("This cannot be undone.", next_step="Say --yes where nobody can be asked.")
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise WrongUsage("Nothing was done.")
+
+
+def pairs(given: Iterable[str], option: str) -> dict[str, str]:
+    """`KEY=VALUE` of an option that may stand several times."""
+    made = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise WrongUsage(f"{option} takes KEY=VALUE, not '{text}'.")
+        made[key] = value
+    return made

@@ -1,0 +1,150 @@
+"""`finetuned train`: from a file to a job, and to its end with --watch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+import finetuned
+from finetuned.cli import complete
+from finetuned.cli.output import Json, Out, size, span
+from finetuned.cli.sending import send
+from finetuned.cli.session import client, pairs
+from finetuned.cli.watching import watch as watch_job
+from finetuned.types import EstimateObject
+
+_MANY = "may repeat"
+
+
+def train(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A local file of rows, or the id of one that was uploaded.",
+            autocompletion=complete.files,
+            show_default=False,
+        ),
+    ],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="The base model.", autocompletion=complete.bases)
+    ],
+    validation: Annotated[
+        str | None, typer.Option(help="A file of rows to validate on, or its id.")
+    ] = None,
+    suffix: Annotated[str | None, typer.Option(help="A word in the new model's name.")] = None,
+    method: Annotated[Literal["supervised", "dpo"], typer.Option()] = "supervised",
+    epochs: Annotated[int | None, typer.Option(min=1, max=50)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, max=256)] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Absolute.")] = None,
+    learning_rate_multiplier: Annotated[float | None, typer.Option()] = None,
+    lora_rank: Annotated[int | None, typer.Option(min=1, max=512)] = None,
+    quantization: Annotated[
+        Literal["nf4", "none"] | None, typer.Option(help="nf4 is QLoRA, none is LoRA.")
+    ] = None,
+    max_seq_length: Annotated[int | None, typer.Option(min=64)] = None,
+    beta: Annotated[float | None, typer.Option(help="Of dpo.")] = None,
+    warm_start: Annotated[
+        str | None,
+        typer.Option(help="A trained model to start from.", autocompletion=complete.models),
+    ] = None,
+    keep_best: Annotated[
+        bool, typer.Option("--keep-best", help="Keep the step of the lowest validation loss.")
+    ] = False,
+    early_stopping: Annotated[
+        int | None, typer.Option(help="End after so many validations without a fall.", min=1)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    priority: Annotated[int | None, typer.Option(min=-100, max=100)] = None,
+    metadata: Annotated[list[str] | None, typer.Option(help=f"KEY=VALUE; {_MANY}.")] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Only tell what the job would take.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Follow the job to its end.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune a base model on a file of rows. What is left out is chosen from the data."""
+    out = Out(as_json)
+    chosen = _given(
+        n_epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        learning_rate_multiplier=learning_rate_multiplier,
+        lora=_given(r=lora_rank) or None,
+        quantization=quantization,
+        max_seq_length=max_seq_length,
+        beta=beta,
+        warm_start=warm_start,
+        keep_best=keep_best or None,
+        early_stopping=_given(patience=early_stopping) or None,
+    )
+    with client() as server:
+        request: dict[str, Any] = {
+            "model": model,
+            "training_file": _file_id(server, file, out),
+            "validation_file": validation and _file_id(server, validation, out),
+            "method": {"type": method, method: {"hyperparameters": chosen}},
+            "suffix": suffix,
+            "seed": seed,
+            "priority": priority,
+            "metadata": pairs(metadata, "--metadata") if metadata else None,
+        }
+        if estimate:
+            _show_estimate(server.jobs.estimate(**request), out)
+            return
+        job = server.jobs.create(**request)
+        if watch:
+            out.say(f"created {job.id}")
+            watch_job(server, job.id, out)
+            return
+    if out.json:
+        out.value(job)
+        return
+    out.line(job.id)
+    out.say(f"Follow it: finetuned jobs watch {job.id}")
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _file_id(server: finetuned.Client, given: str, out: Out) -> str:
+    """The id of a file that was checked; a local one is sent first."""
+    path = Path(given)
+    is_id = given.startswith("file-") and not path.exists()
+    file_id = given if is_id else send(server, path, out).id
+    checked = server.files.wait(file_id)
+    warned = f", {checked.warnings} warnings" if checked.warnings else ""
+    out.say(f"checked {checked.filename}: {checked.rows} rows{warned}")
+    if checked.warnings:
+        out.say(f"  finetuned files report {file_id}", "dim")
+    return file_id
+
+
+def _show_estimate(found: EstimateObject, out: Out) -> None:
+    if out.json:
+        out.value(found)
+        return
+    memory, lasts = found.memory, found.duration
+    out.facts(
+        [
+            ("model", found.model),
+            ("rows", found.rows),
+            ("steps", found.steps),
+            ("tokens", found.trained_tokens),
+            ("device", found.device or "no worker is online"),
+            ("memory", memory and f"{size(memory.total)} of {size(memory.available or 0)}"),
+            ("fits", found.fits),
+            (
+                "takes",
+                lasts and f"{span(lasts.expected)} ({span(lasts.low)} to {span(lasts.high)})",
+            ),
+            ("advice", found.advice),
+        ]
+    )
+    for reason in found.reasons:
+        out.say(f"  {reason}", "dim")

@@ -1,0 +1,206 @@
+"""Follows a job to its end: a bar, the loss curve and the time left; lines in a pipe; JSON."""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Protocol
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+from typing_extensions import Self
+
+import finetuned
+from finetuned.cli.curve import curve
+from finetuned.cli.failures import JobEnded
+from finetuned.cli.output import Out, printable, span
+from finetuned.types import EventObject, JobObject
+
+_LINES = 10  # how many steps a whole run prints in a pipe
+_WIDEST = 100
+_STYLES = {"warn": "yellow", "error": "bold red"}
+
+
+def watch(server: finetuned.Client, job_id: str, out: Out) -> JobObject:
+    """Show a job until it is final → the job. Raises JobEnded unless it succeeded.
+
+    Ctrl-C leaves it alone: the job goes on.
+    """
+    try:
+        with _display(job_id, out) as display:
+            for event in server.jobs.watch(job_id):
+                display.show(event)
+    except KeyboardInterrupt:
+        out.say(
+            f"\nThe job goes on. `finetuned jobs watch {job_id}` looks again, "
+            f"`finetuned jobs cancel {job_id}` ends it."
+        )
+        raise
+    job = server.jobs.retrieve(job_id)
+    end(job, out)
+    return job
+
+
+def end(job: JobObject, out: Out) -> None:
+    """Say how a job ended; raises JobEnded unless it succeeded."""
+    if out.json:
+        out.json_line(job)
+    if job.status != "succeeded":
+        reason = job.error.message if job.error else f"The job {job.id} was {job.status}."
+        code = job.error.code if job.error else job.status
+        raise JobEnded(
+            reason, code=code, next_step=f"`finetuned jobs show {job.id}` has all about it."
+        )
+    if not out.json:
+        out.line(f"{job.fine_tuned_model}")
+        out.say(f'Try it: finetuned chat "{job.fine_tuned_model}" --compare base')
+
+
+class Display(Protocol):
+    """Shows events as they come."""
+
+    def show(self, event: EventObject) -> None:
+        """One event."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def _display(job_id: str, out: Out) -> AbstractContextManager[Any]:
+    if out.json:
+        return JsonLines(out)
+    return LiveDisplay(job_id, out) if out.live else PlainLines(out)
+
+
+class JsonLines:
+    """An event a line."""
+
+    def __init__(self, out: Out) -> None:
+        self._out = out
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, event: EventObject) -> None:
+        """One event."""
+        self._out.json_line(event)
+
+
+class PlainLines(JsonLines):
+    """A plain line a message, and for steps every so often."""
+
+    def show(self, event: EventObject) -> None:
+        """One event."""
+        if event.type == "metrics" and "train_loss" in event.data:
+            step, total = int(event.data["step"]), int(event.data["total_steps"])
+            if step not in (1, total) and step % max(1, total // _LINES):
+                return
+        mark = "" if event.level == "info" else f"{event.level}: "
+        self._out.say(f"{mark}{event.message}")
+
+
+class Run:
+    """The steps of a training so far."""
+
+    def __init__(self) -> None:
+        self.step = self.total = 0
+        self.train: list[tuple[int, float]] = []
+        self.valid: list[tuple[int, float]] = []
+        self._times: list[tuple[int, int]] = []
+        self.tokens_per_second = 0.0
+
+    def add(self, event: EventObject) -> None:
+        """A step. One that is trained again after a recovery replaces what was."""
+        data = event.data
+        step, self.total = int(data["step"]), int(data["total_steps"])
+        if step <= self.step:
+            self.train = [p for p in self.train if p[0] < step]
+            self.valid = [p for p in self.valid if p[0] < step]
+            self._times = []
+        self.step = step
+        self._times.append((event.created_at, step))
+        self.train += _point(step, data.get("train_loss"))
+        self.valid += _point(step, data.get("valid_loss", data.get("full_valid_loss")))
+        self.tokens_per_second = float(data.get("tokens_per_second") or 0)
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that the steps which are left will take, at the pace of those so far."""
+        if len(self._times) < 2 or self.step >= self.total:
+            return None
+        (began, first), (now, last) = self._times[0], self._times[-1]
+        return (now - began) / max(1, last - first) * (self.total - self.step)
+
+
+def _point(step: int, loss: Any) -> list[tuple[int, float]]:
+    if isinstance(loss, (int, float)) and math.isfinite(loss):
+        return [(step, float(loss))]
+    return []
+
+
+class LiveDisplay:
+    """The bar and the curve stay below; messages scroll above."""
+
+    def __init__(self, job_id: str, out: Out) -> None:
+        self._job_id, self._console = job_id, out.console
+        self._run = Run()
+        self._phase = "waiting"
+        self._live = Live(self._picture(), console=out.console, refresh_per_second=4)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.update(self._picture(), refresh=True)
+        self._live.stop()
+
+    def show(self, event: EventObject) -> None:
+        """One event."""
+        if event.type == "metrics" and "train_loss" in event.data:
+            self._run.add(event)
+            self._phase = "training"
+        else:
+            style = _STYLES.get(event.level, "")
+            self._console.print(Text(f"  {printable(event.message)}", style=style))
+        self._live.update(self._picture())
+
+    def _picture(self) -> RenderableType:
+        run, width = self._run, min(self._console.width, _WIDEST)
+        head = Table.grid(padding=(0, 2))
+        head.add_row(*self._head())
+        parts: list[RenderableType] = [head]
+        if len(run.train) > 1 and not self._console.options.ascii_only:
+            drawn = curve(run.train, run.valid, total=run.total, width=width)
+            parts += [Text(), drawn]
+        return Group(*parts)
+
+    def _head(self) -> list[RenderableType]:
+        run = self._run
+        if not run.total:
+            return [Text(self._phase, style="bold"), Text(self._job_id, style="dim")]
+        told: list[RenderableType] = [
+            Text("trained" if run.step >= run.total else self._phase, style="bold"),
+            ProgressBar(total=run.total, completed=run.step, width=28),
+            Text(f"{run.step}/{run.total}"),
+        ]
+        if run.train:
+            told.append(Text(f"loss {run.train[-1][1]:.3f}", style="cyan"))
+        if run.valid:
+            told.append(Text(f"validation {run.valid[-1][1]:.3f}", style="magenta"))
+        if run.left_s is not None:
+            told.append(Text(f"{span(run.left_s)} left"))
+        return told

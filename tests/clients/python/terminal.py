@@ -1,0 +1,136 @@
+"""A terminal: a program runs in it, a test types and reads the screen, and a picture is taken."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import pty
+import struct
+import subprocess
+import termios
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+import pyte
+from rich.console import Console
+from rich.style import Style
+from rich.terminal_theme import DIMMED_MONOKAI
+from rich.text import Text
+
+_COLORS = {"brown": "yellow", "brightbrown": "bright_yellow"}
+
+
+class Terminal:
+    """A program in a pseudo terminal of its own session."""
+
+    def __init__(
+        self, command: Sequence[str], env: Mapping[str, str], *, columns: int = 100, rows: int = 30
+    ) -> None:
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        self._lock = threading.Lock()
+        self._fd, inner = pty.openpty()
+        fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.process = subprocess.Popen(
+            command,
+            stdin=inner,
+            stdout=inner,
+            stderr=inner,
+            env={**env, "TERM": "xterm-256color", "COLUMNS": "", "LINES": ""},
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - one call
+        )
+        os.close(inner)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data = os.read(self._fd, 65_536)
+            except OSError:  # the program has ended
+                return
+            with self._lock:
+                self._stream.feed(data)
+
+    @property
+    def text(self) -> str:
+        """What the screen shows."""
+        with self._lock:
+            return "\n".join(line.rstrip() for line in self._screen.display)
+
+    def type(self, text: str) -> None:
+        """Press keys."""
+        os.write(self._fd, text.encode())
+
+    def wait_for(self, text: str, timeout_s: float = 30.0) -> str:
+        """Look until the screen shows `text`."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if text in self.text:
+                return self.text
+            time.sleep(0.05)
+        raise AssertionError(f"the screen does not show {text!r}:\n{self.text}")
+
+    def end(self, timeout_s: float = 30.0) -> int:
+        """Wait for the program's end; its exit code."""
+        code = self.process.wait(timeout_s)
+        self._reader.join(5)
+        return code
+
+    def close(self) -> None:
+        """End the program, however far it is."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join(5)
+        os.close(self._fd)
+
+    def svg(self, title: str) -> str:
+        """A picture of the screen, without anything that is fetched from elsewhere."""
+        with self._lock:
+            lines = [self._line(number) for number in range(self._screen.lines)]
+        while lines and not lines[-1].plain.strip():
+            lines.pop()
+        console = Console(
+            record=True, width=self._screen.columns, file=io.StringIO(), color_system="truecolor"
+        )
+        for line in lines:
+            console.print(line, soft_wrap=True)
+        svg = console.export_svg(title=title, theme=DIMMED_MONOKAI, unique_id="terminal")
+        return _without_fonts(svg)
+
+    def _line(self, number: int) -> Text:
+        row, text = self._screen.buffer[number], Text()
+        for column in range(self._screen.columns):
+            char = row[column]
+            text.append(
+                char.data,
+                Style(
+                    color=_color(char.fg),
+                    bgcolor=_color(char.bg),
+                    bold=char.bold,
+                    reverse=char.reverse,
+                ),
+            )
+        text.rstrip()
+        return text
+
+
+def _color(name: str) -> str | None:
+    if name == "default":
+        return None
+    if name in _COLORS:
+        return _COLORS[name]
+    if len(name) == 6 and all(c in "0123456789abcdef" for c in name):
+        return f"#{name}"
+    return name.replace("bright", "bright_")
+
+
+def _without_fonts(svg: str) -> str:
+    """The picture without `@font-face`, which would be fetched from a server."""
+    while (start := svg.find("@font-face")) >= 0:
+        svg = svg[:start] + svg[svg.index("}", start) + 1 :].lstrip()
+    return svg.replace("Fira Code, monospace", "'DejaVu Sans Mono', Menlo, Consolas, monospace")

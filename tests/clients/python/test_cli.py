@@ -1,0 +1,305 @@
+"""The command line as its users run it: a process, against the real api."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from service.jobs.records import Failure, Status
+from service.projects.records import Role
+from tests.clients.python.terminal import Terminal
+from tests.conftest import BASE_MODEL, Api
+
+PROGRAM = [sys.executable, "-m", "finetuned.cli"]
+CHAT = '{"messages": [{"role": "user", "content": "Q%d"}, {"role": "assistant", "content": "A"}]}'
+
+
+@dataclass
+class Result:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> object:
+        return json.loads(self.out)
+
+
+@dataclass
+class Cli:
+    """Runs commands."""
+
+    env: dict[str, str]
+    folder: Path
+
+    async def __call__(self, *arguments: str, stdin: str = "", **env: str) -> Result:
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            *PROGRAM,
+            *arguments,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env=self.env | env,
+            cwd=self.folder,
+        )
+        out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 60)
+        result = Result(process.returncode, out.decode(), err.decode())
+        assert "Traceback" not in result.err, result.err
+        assert "\x1b" not in result.out + result.err
+        return result
+
+
+@pytest.fixture
+def env(api: Api, key: str) -> dict[str, str]:
+    """An environment with a member's key."""
+    return os.environ | {"FINETUNED_API_KEY": key, "FINETUNED_BASE_URL": api.base_url}
+
+
+@pytest.fixture
+def cli(env, tmp_path: Path) -> Cli:
+    return Cli(env, tmp_path)
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "chats.jsonl"
+    path.write_text("\n".join([*(CHAT % i for i in range(12)), CHAT % 3]))
+    return path
+
+
+async def test_login_reads_the_key_from_stdin_and_keeps_it(api: Api, cli, key, home):
+    del cli.env["FINETUNED_API_KEY"], cli.env["FINETUNED_BASE_URL"]
+    missing = await cli("models")
+    assert (missing.code, missing.out) == (3, "")
+    assert "finetuned login" in missing.err
+    wrong = await cli("login", "--url", api.base_url, stdin="sk-ft-wrong\n")
+    assert wrong.code == 3
+    assert not (home / ".config/finetuned/config.json").exists()
+    done = await cli("login", "--url", api.base_url, stdin=f"{key}\n")
+    assert done.code == 0, done.err
+    for text in (wrong.out, wrong.err, done.out, done.err):
+        assert key not in text
+        assert "sk-ft-wrong" not in text
+    assert (home / ".config/finetuned/config.json").stat().st_mode & 0o777 == 0o600
+    assert (await cli("models", "--json")).json()[0]["id"] == BASE_MODEL
+    assert (await cli("logout")).code == 0
+    assert (await cli("models")).code == 3
+
+
+async def test_files_from_upload_to_deletion(cli, rows, work, tmp_path):
+    async with work("cpu"):
+        sent = await cli("files", "upload", rows.name, "--json")
+        assert sent.code == 0, sent.err
+        file = sent.json()
+        assert (file["status"], file["rows"]) == ("processed", 13)
+        report = await cli("files", "report", file["id"])
+        assert report.code == 0, report.err
+        assert "1 exact" in report.out
+        page = await cli("files", "report", file["id"], "-o", "report.html")
+        assert page.code == 0
+        assert (tmp_path / "report.html").read_text().lstrip().startswith("<!")
+        cleaned = await cli("files", "clean", file["id"], "--no-near-duplicates", "--json")
+        assert cleaned.json()["dropped"] == {"exact_duplicate": 1}
+        bad = tmp_path / "bad.jsonl"
+        bad.write_text('{"messages": []}\n')
+        refused = await cli("files", "upload", "bad.jsonl")
+        assert refused.code == 5
+        broken_id = refused.err.split("files report ")[1].split("`")[0]
+        broken = await cli("files", "report", broken_id)
+        assert broken.code == 5
+        assert "line 1" in broken.out
+    listed = await cli("files", "list")
+    assert file["id"] in [line.split("\t")[0] for line in listed.out.splitlines()]
+    there = await cli("files", "get", file["id"])
+    assert there.code == 2
+    assert "--force" in there.err
+    assert (await cli("files", "get", file["id"], "-o", "-")).out == rows.read_text()
+    assert (await cli("files", "get", file["id"], "-o", "copy")).code == 0
+    assert (tmp_path / "copy").read_bytes() == rows.read_bytes()
+    assert (await cli("files", "delete", file["id"])).code == 2
+    assert (await cli("files", "delete", file["id"], "--yes")).code == 0
+    assert (await cli("files", "show", file["id"])).code == 4
+
+
+async def test_job_is_watched_in_lines_and_in_json(cli, story):
+    watching = asyncio.create_task(cli("jobs", "watch", story.job.id))
+    as_json = asyncio.create_task(cli("jobs", "watch", story.job.id, "--json"))
+    await story.tell("Loading the model")
+    for step in range(1, 41):
+        await story.step(step, 40, 4.0 - step / 20)
+    await story.end(fine_tuned_model="ft:tiny-base:acme::tag")
+    result = await watching
+    assert (result.code, result.out) == (0, "ft:tiny-base:acme::tag\n")
+    lines = result.err.splitlines()
+    assert lines[0] == "Loading the model"
+    assert sum(line.startswith("Step ") for line in lines) == 11
+    told = [json.loads(line) for line in (await as_json).out.splitlines()]
+    assert [e["object"] for e in told] == ["fine_tuning.job.event"] * 42 + ["fine_tuning.job"]
+
+
+async def test_failed_job_exits_with_5(cli, story):
+    failure = Failure(code="out_of_memory", message="Too large.")
+    await story.end(Status.FAILED, error=failure)
+    result = await cli("jobs", "watch", story.job.id)
+    assert result.code == 5
+    assert "Too large." in result.err
+    as_json = await cli("jobs", "watch", story.job.id, "--json")
+    assert as_json.code == 5
+    assert json.loads(as_json.err)["error"]["code"] == "out_of_memory"
+
+
+async def test_jobs_are_listed_shown_and_stopped(cli, story):
+    assert story.job.id in (await cli("jobs", "list")).out
+    assert "running" in (await cli("jobs", "show", story.job.id)).out
+    assert "paused" in (await cli("jobs", "pause", story.job.id)).out
+    assert "queued" in (await cli("jobs", "resume", story.job.id)).out
+    assert (await cli("jobs", "cancel", story.job.id, "--json")).json()["status"] == "cancelled"
+    again = await cli("jobs", "cancel", story.job.id)
+    assert again.code == 1
+    assert "request req_" in again.err
+    assert (await cli("jobs", "show", "ftjob-unknown")).code == 4
+
+
+async def test_train_uploads_estimates_and_creates(cli, rows, work):
+    async with work("cpu"):
+        asked = ("train", rows.name, "--model", BASE_MODEL, "--epochs", "2", "--lora-rank", "8")
+        estimate = await cli(*asked, "--estimate", "--json")
+        assert estimate.code == 0, estimate.err
+        assert estimate.json()["hyperparameters"]["n_epochs"] == 2
+        made = await cli(*asked, "--metadata", "team=a", "--json")
+        job = made.json()
+        assert job["metadata"] == {"team": "a"}
+        assert job["method"]["supervised"]["hyperparameters"]["lora"]["r"] == 8
+        by_id = await cli("train", job["training_file"], "--model", BASE_MODEL)
+        assert by_id.out.startswith("ftjob-")
+        assert (await cli("train", "missing.jsonl", "--model", BASE_MODEL)).code == 1
+
+
+async def test_aliases_and_usage(cli):
+    assert (await cli("alias", "set", "team/support", BASE_MODEL)).code == 0
+    assert f"team/support\t{BASE_MODEL}" in (await cli("alias", "list")).out
+    assert (await cli("alias", "set", "team/support", BASE_MODEL, "--new")).code == 1
+    assert (await cli("alias", "set", "team/support")).code == 2
+    assert (await cli("models", "show", "team/support", "--json")).json()["alias_of"]
+    history = (await cli("alias", "history", "team/support", "--json")).json()
+    assert history[-1]["action"] == "set"
+    assert (await cli("alias", "delete", "team/support", "--yes")).code == 0
+    assert (await cli("usage", "--since", "2d")).out == ""
+    assert len((await cli("usage", "--since", "2d", "--json")).json()) == 3
+    assert (await cli("usage", "--since", "soon")).code == 2
+
+
+async def test_admin_makes_projects_and_keys(api: Api, cli, tmp_path):
+    assert (await cli("admin", "projects", "list")).code == 3
+    cli.env["FINETUNED_API_KEY"] = await api.key(role=Role.ADMIN)
+    project = (await cli("admin", "projects", "create", "shop")).out.strip()
+    limited = await cli("admin", "projects", "limit", project, "--requests-per-minute", "9")
+    assert "requests per minute 9" in limited.out
+    made = await cli("admin", "keys", "create", project, "--to", "shop-key", "--json")
+    assert made.code == 0, made.err
+    secret = (tmp_path / "shop-key").read_text().strip()
+    assert (tmp_path / "shop-key").stat().st_mode & 0o777 == 0o600
+    assert secret not in made.out + made.err
+    assert (await cli("models", FINETUNED_API_KEY=secret)).code == 0
+    piped = await cli("admin", "keys", "create", project, "--to", "-")
+    assert (await cli("models", FINETUNED_API_KEY=piped.out.strip())).code == 0
+    key_id = made.json()["id"]
+    assert (await cli("admin", "keys", "revoke", project, key_id, "--yes")).code == 0
+    assert (await cli("models", FINETUNED_API_KEY=secret)).code == 3
+
+
+async def test_chat_says_what_is_wrong(cli):
+    unknown = await cli("chat", "ft:none", "hello")
+    assert unknown.code == 4
+    assert "ft:none" in unknown.err
+    away = await cli("chat", BASE_MODEL, stdin="hello")
+    assert away.code == 6  # there is no engine here
+    assert (await cli("chat", BASE_MODEL, "hello", "--compare", "base")).code == 2
+    assert (await cli("chat", BASE_MODEL)).code == 2
+
+
+async def test_no_server_and_wrong_usage_have_their_codes(cli):
+    away = await cli("models", "--json", FINETUNED_BASE_URL="http://127.0.0.1:9")
+    assert away.code == 6
+    assert json.loads(away.err)["error"]["next_step"]
+    assert (await cli("jobs", "nonsense")).code == 2
+    assert (await cli("--version")).out.strip()
+
+
+async def test_shell_completion_knows_models(cli):
+    result = await cli(
+        _FINETUNED_COMPLETE="complete_bash",
+        COMP_WORDS="finetuned chat ti",
+        COMP_CWORD="2",
+    )
+    assert BASE_MODEL in result.out.split()
+    silent = await cli(
+        _FINETUNED_COMPLETE="complete_bash",
+        COMP_WORDS="finetuned chat ti",
+        COMP_CWORD="2",
+        FINETUNED_BASE_URL="http://127.0.0.1:9",
+    )
+    assert (silent.out.strip(), silent.err) == ("", "")
+
+
+async def test_watch_in_a_terminal_draws_a_curve(env, story):
+    terminal = Terminal([*PROGRAM, "jobs", "watch", story.job.id], env)
+    try:
+        await story.tell("Loading the model")
+        for step in range(1, 31):
+            await story.step(step, 40, 4.0 - step / 20)
+        shown = await asyncio.to_thread(terminal.wait_for, "30/40")
+        assert "loss 2.500" in shown
+        assert "3.95 │⠑" in shown or "3.95 │⠉" in shown
+        await story.end(fine_tuned_model="ft:tiny-base:acme::tag")
+        assert await asyncio.to_thread(terminal.end) == 0
+        assert "--compare base" in terminal.text
+        assert "@font-face" not in terminal.svg("watch")
+    finally:
+        terminal.close()
+
+
+async def test_ctrl_c_leaves_the_job_alone(env, story, client):
+    terminal = Terminal([*PROGRAM, "jobs", "watch", story.job.id], env)
+    try:
+        await story.tell("Loading the model")
+        await asyncio.to_thread(terminal.wait_for, "Loading the model")
+        terminal.type("\x03")
+        assert await asyncio.to_thread(terminal.end) == 130
+        assert "goes on" in terminal.text
+        assert (await client.jobs.retrieve(story.job.id)).status == "running"
+    finally:
+        terminal.close()
+
+
+async def test_prompts_do_not_show_the_key(env, key, api: Api):
+    del env["FINETUNED_API_KEY"]
+    terminal = Terminal([*PROGRAM, "login"], env)
+    try:
+        await asyncio.to_thread(terminal.wait_for, "API key for")
+        terminal.type(f"{key}\n")
+        assert await asyncio.to_thread(terminal.end) == 0
+        assert "Logged in" in terminal.text
+        assert key not in terminal.text.replace("\n", "")
+    finally:
+        terminal.close()
+
+
+async def test_no_color_is_honoured(env, story):
+    await story.tell("one")
+    await story.end()
+    for more, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+        terminal = Terminal([*PROGRAM, "jobs", "show", "ftjob-unknown"], env | more)
+        try:
+            assert await asyncio.to_thread(terminal.end) == 4
+            assert ("red" in str(terminal._screen.buffer[0][0])) is coloured
+        finally:
+            terminal.close()
