@@ -63,6 +63,10 @@ clients: install  ## Write the clients' types from openapi.json
 	@$(PY) clients/python/scripts/generate_types.py
 	@$(PY) -m tests.node run clients/typescript generate
 
+.PHONY: pictures
+pictures: install  ## Take the pictures of the command line from a real training
+	@$(PY) -m tests.clients.python.pictures
+
 metrics-docs: install  ## Write docs/metrics.md from the declared metrics
 	@$(PY) -m service.cli metrics --output docs/metrics.md
 
