@@ -3426,6 +3426,11 @@ export interface components {
          * @example 2
          */
         "retry-after": number;
+        /**
+         * @description The same in milliseconds, which the SDKs prefer.
+         * @example 850
+         */
+        "retry-after-ms": number;
         /** @description `false`: the same request will fail again. The SDKs heed it. */
         "x-should-retry": "false";
         /** @description How to prove who is asking. */
@@ -3924,6 +3929,7 @@ export interface operations {
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4008,6 +4014,7 @@ export interface operations {
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4069,6 +4076,7 @@ export interface operations {
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5739,7 +5747,9 @@ export interface operations {
                 page?: string | null;
                 /**
                  * @description A result for each value of these.
-                 * @example model
+                 * @example [
+                 *       "model"
+                 *     ]
                  */
                 group_by?: ("project_id" | "user_id" | "api_key_id" | "model" | "batch" | "service_tier" | "api_source")[];
                 /** @description Only of these keys. */
@@ -5970,6 +5980,7 @@ export interface operations {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     "retry-after": components["headers"]["retry-after"];
+                    "retry-after-ms": components["headers"]["retry-after-ms"];
                     "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                     "x-ratelimit-limit-tokens": components["headers"]["x-ratelimit-limit-tokens"];
                     "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
@@ -6093,6 +6104,7 @@ export interface operations {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     "retry-after": components["headers"]["retry-after"];
+                    "retry-after-ms": components["headers"]["retry-after-ms"];
                     "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                     "x-ratelimit-limit-tokens": components["headers"]["x-ratelimit-limit-tokens"];
                     "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
@@ -6216,6 +6228,7 @@ export interface operations {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     "retry-after": components["headers"]["retry-after"];
+                    "retry-after-ms": components["headers"]["retry-after-ms"];
                     "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                     "x-ratelimit-limit-tokens": components["headers"]["x-ratelimit-limit-tokens"];
                     "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
@@ -6338,6 +6351,7 @@ export interface operations {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     "retry-after": components["headers"]["retry-after"];
+                    "retry-after-ms": components["headers"]["retry-after-ms"];
                     "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                     "x-ratelimit-limit-tokens": components["headers"]["x-ratelimit-limit-tokens"];
                     "x-ratelimit-remaining-requests": components["headers"]["x-ratelimit-remaining-requests"];
