@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Request
 
@@ -11,6 +11,7 @@ from service.core import ids
 from service.core.deps import Caller
 from service.core.errors import BadRequest, RateLimited
 from service.core.http import ListOf, list_of
+from service.core.openapi.parts import headers
 from service.core.records import Missing
 from service.files.body import body_of, described
 from service.files.upload import clean_name, enqueue_check
@@ -49,6 +50,8 @@ async def _existing(store: Store, caller: Caller, upload_id: str) -> UploadRecor
 
 
 Existing = Annotated[UploadRecord, Depends(_existing)]
+# An upload that has ended takes nothing more, however often it is asked.
+_ENDED: dict[int | str, dict[str, Any]] = {400: {"headers": headers("x-should-retry")}}
 
 
 @router.post("", operation_id="createUpload", summary="Begin an upload in parts")
@@ -98,6 +101,7 @@ async def retrieve_upload(upload: Existing, store: Store) -> UploadObject:
     operation_id="addUploadPart",
     summary="Send a part",
     openapi_extra={"requestBody": described("data", {})},
+    responses=_ENDED,
 )
 async def add_part(
     request: Request, upload: Existing, store: Store, settings: Limits
@@ -123,7 +127,10 @@ async def list_parts(upload: Existing, store: Store) -> ListOf[UploadPartObject]
 
 
 @router.post(
-    "/{upload_id}/complete", operation_id="completeUpload", summary="Make the parts a file"
+    "/{upload_id}/complete",
+    operation_id="completeUpload",
+    summary="Make the parts a file",
+    responses=_ENDED,
 )
 async def complete_upload(body: UploadComplete, upload: Existing, store: Store) -> UploadObject:
     """Joins parts in the order of `part_ids` to a file; together they must have the bytes that were
@@ -137,7 +144,12 @@ async def complete_upload(body: UploadComplete, upload: Existing, store: Store) 
     return UploadObject.of(upload, file)
 
 
-@router.post("/{upload_id}/cancel", operation_id="cancelUpload", summary="Cancel an upload")
+@router.post(
+    "/{upload_id}/cancel",
+    operation_id="cancelUpload",
+    summary="Cancel an upload",
+    responses=_ENDED,
+)
 async def cancel_upload(upload: Existing, store: Store) -> UploadObject:
     """Its parts are deleted, and it takes no more. One that is completed cannot be cancelled:
     delete its file.

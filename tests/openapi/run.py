@@ -102,6 +102,7 @@ def _settings(folder: Path, base: Path, redis_url: str, engines: dict[str, str])
         worker_port=0,
         upstreams=engines,
         upstream_first_byte_timeout_s=0.3,
+        client_timeout_s=inference.CLIENT_TIMEOUT_S,
         ready_parts=("redis", "storage"),
         max_file_bytes=_FILE_BYTES,
         max_upload_bytes=4 * _FILE_BYTES,

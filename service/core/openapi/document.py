@@ -88,9 +88,11 @@ def _responses(operation: dict[str, Any], said: Said) -> dict[str, Any]:
         for status in shared:
             found[str(status)] = {"$ref": f"#/components/responses/Error{status}"}
     for seen, contents in said.items():
-        if seen not in found or "$ref" in found[seen]:
-            limits = parts.RATE_HEADERS if operation["tags"] == [inference.TAG] else ()
+        given = found.get(seen, {})
+        if "content" not in given:  # nothing of its own, or a reference
+            limits = parts.RATE_ERROR_HEADERS if operation["tags"] == [inference.TAG] else ()
             found[seen] = parts.error(int(seen), *(limits if seen == "429" else ()))
+            found[seen]["headers"] |= given.get("headers", {})
         examples.add_to_contents(found[seen], contents)
     for response in found.values():
         if "$ref" not in response:

@@ -16,6 +16,7 @@ the SDKs ignore, or in operations of its own.
   object of another project is answered with 404, as one that does not exist.
 - Every failure has the body `Error`, whose four keys are always there. The message says what is
   wrong and how to mend it; `code` is for programs and does not change.
+- A fault of the service itself is 500 with the code `internal_error`, on any operation.
 - Every answer has an `x-request-id`. Send your own, of up to 64 letters, digits and `._-`, and it
   is taken over.
 - Times are seconds since 1970 in UTC. Lists are newest first, and go on with `after=<last id>`
@@ -113,6 +114,7 @@ _RATE = {
     "reset-tokens": ("string", "120ms", "Until all tokens are free again."),
 }
 RATE_HEADERS = tuple(f"x-ratelimit-{name}" for name in _RATE)
+RATE_ERROR_HEADERS = ("retry-after-ms", *RATE_HEADERS)
 _SENT: dict[str, Json] = {
     "x-request-id": {
         "description": "This request's id, to be told to the operator.",
@@ -124,6 +126,11 @@ _SENT: dict[str, Json] = {
         "description": "Seconds after which to ask again.",
         "schema": {"type": "integer"},
         "example": 2,
+    },
+    "retry-after-ms": {
+        "description": "The same in milliseconds, which the SDKs prefer.",
+        "schema": {"type": "integer"},
+        "example": 850,
     },
     "x-should-retry": {
         "description": "`false`: the same request will fail again. The SDKs heed it.",

@@ -14,6 +14,7 @@ ROUTES = {
     "createResponse": {"input": "Are you open on Mondays?"},
     "createEmbedding": {"input": "Are you open on Mondays?"},
 }
+CLIENT_TIMEOUT_S = 0.5
 SILENT, GARBLED, FAILING = "qwen3-32b", "qwen3-14b", "qwen3-8b"
 AWAY, UNSERVED = "qwen3-4b", "qwen3-1.7b"
 """Base models whose engines are like this."""
@@ -53,6 +54,12 @@ async def engines(free_port: int) -> AsyncIterator[dict[str, str]]:
         server.close()
 
 
+async def _slow() -> AsyncIterator[bytes]:
+    """A body that is not whole in time."""
+    yield b"{"
+    await asyncio.sleep(2 * CLIENT_TIMEOUT_S)
+
+
 async def failures(world: World, limited_key: str, *, max_body_bytes: int) -> None:
     """Every way to fail, of every route."""
     for operation, body in ROUTES.items():
@@ -61,6 +68,8 @@ async def failures(world: World, limited_key: str, *, max_body_bytes: int) -> No
         await world.call(operation, expect=404, json={"model": "gpt-4o", **body})
         large = {"model": AWAY, **body, "user": "0" * max_body_bytes}
         await world.call(operation, expect=413, json=large)
+        closed = {"connection": "close"}
+        await world.call(operation, expect=408, headers=closed, content=_slow())
         for model, status in ((FAILING, 500), (GARBLED, 502), (SILENT, 504)):
             await world.call(operation, expect=status, json={"model": model, **body})
         for model in (UNSERVED, AWAY):
