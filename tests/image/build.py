@@ -8,13 +8,14 @@ build takes what has not changed. What builds is scripts/images.sh, as for every
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.image import stand_in
@@ -24,7 +25,7 @@ CACHE = ROOT / ".cache" / "image"
 TOOLS = ("buildah", "debootstrap", "unshare", "nsenter", "setpriv")
 TARGETS = ("api", "worker-cpu", "inference-cpu", "inference")
 VLLM_STAND_IN = "localhost/finetuned-vllm-cpu"
-_PIP_SETTINGS = ("index-url", "extra-index-url", "find-links")
+_PIP_SETTINGS = ("index-url", "extra-index-url", "find-links", "constraint")
 
 
 def missing() -> str | None:
@@ -109,16 +110,26 @@ def _limits() -> list[str]:
 
 def _package_sources() -> list[str]:
     """Packages come from where this machine's pip has them, folders included."""
-    lines, mounts = ["[global]", f"cert = {stand_in.CA_BUNDLE}"], []
-    for setting in _PIP_SETTINGS:
-        value = os.environ.get(f"PIP_{setting.replace('-', '_').upper()}")
-        if not value:
-            continue
+    lines, folders = ["[global]", f"cert = {stand_in.CA_BUNDLE}"], set()
+    for setting, value in _pip_settings():
         lines.append(f"{setting} = {value}")
-        mounts += [f"--volume={p}:{p}:ro" for p in value.split() if Path(p).is_dir()]
+        for path in map(Path, value.split()):
+            if path.is_absolute() and path.exists():
+                folders.add(path if path.is_dir() else path.parent)
+    mounts = [f"--volume={folder}:{folder}:ro" for folder in sorted(folders)]
     config = CACHE / "pip.conf"
     config.write_text("\n".join(lines) + "\n", "utf-8")
     return [f"--secret=id=pip,src={config}", *mounts]
+
+
+def _pip_settings() -> Iterator[tuple[str, str]]:
+    told = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True
+    )
+    for line in told.stdout.splitlines():
+        name, _, value = line.partition("=")
+        if (setting := name.rpartition(".")[2]) in _PIP_SETTINGS:
+            yield setting, ast.literal_eval(value)
 
 
 if __name__ == "__main__":
