@@ -97,6 +97,17 @@ async def test_new_process_goes_on_where_the_last_was(api: Api, key, rows, home)
     assert list((home / ".local/state/finetuned/uploads").iterdir()) == []
 
 
+async def test_old_notes_are_dropped(client, rows, home):
+    folder = home / ".local/state/finetuned/uploads"
+    folder.mkdir(parents=True)
+    old, young = folder / "old.json", folder / "young.json"
+    for note in (old, young):
+        note.write_text("{}")
+    os.utime(old, (1, 1))
+    await client.files.upload(rows, purpose="user_data")
+    assert list(folder.iterdir()) == [young]
+
+
 async def test_answer_of_complete_that_was_lost_makes_no_second_file(api: Api, key, rows):
     async with (
         relayed(api.base_url) as relay,

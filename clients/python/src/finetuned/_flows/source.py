@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 
 from finetuned import config
 from finetuned.errors import BadRequest, UploadFailed
+
+_KEPT_S = 2 * 3600  # the server takes parts for one
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ class Note:
         """Note an upload. Where the disk takes no note, the upload goes on without."""
         if self.path is not None:
             with contextlib.suppress(OSError):
+                _drop_old(self.path.parent)
                 config.write_private(self.path, json.dumps({"upload_id": upload_id}))
 
     def delete(self) -> None:
@@ -105,3 +109,10 @@ class Note:
         if self.path is not None:
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
+
+
+def _drop_old(folder: Path) -> None:
+    """Delete notes of uploads that the server has forgotten."""
+    for path in folder.glob("*.json"):
+        if time.time() - path.stat().st_mtime > _KEPT_S:
+            path.unlink(missing_ok=True)
