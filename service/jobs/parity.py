@@ -82,7 +82,10 @@ async def ask_engine(
     """The engine's scores by name, probe and place. Raises EngineAway."""
     try:
         async with asyncio.timeout(_TIMEOUT_S):
-            return [[await _score(upstreams, base, n, probe) for probe in probes] for n in names]
+            return [
+                await asyncio.gather(*(_score(upstreams, base, name, probe) for probe in probes))
+                for name in names
+            ]
     except TimeoutError as e:
         raise EngineAway(f"it took over {_TIMEOUT_S:.0f} s") from e
 

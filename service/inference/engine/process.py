@@ -16,6 +16,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import REGISTRY
+
 from service import __version__
 from service.config import Settings
 from service.core import logs, metrics
@@ -32,6 +34,7 @@ MODEL_VARIABLE = "FINETUNED_ENGINE_MODEL"
 """Id of the base model that this engine serves."""
 MODEL_PATH_VARIABLE = "FINETUNED_ENGINE_MODEL_PATH"
 """Folder of that base model."""
+_RUNNING_ADAPTERS = "vllm:lora_requests_info"
 
 
 def is_ours() -> bool:
@@ -74,8 +77,24 @@ def sleeper() -> Sleeper | None:
 def keep_house(state: Any) -> asyncio.Task[None]:
     """Begin to drop what is no longer needed; `state` is that of vLLM's application."""
     metrics.begin("inference", __version__)
+    keep_one_series_of_running_adapters()
     every_s = Settings().adapter_sweep_s
     return asyncio.create_task(Housekeeper(adapters(), state, every_s=every_s).run())
+
+
+def keep_one_series_of_running_adapters() -> None:
+    """vLLM 0.32 keeps a series of `vllm:lora_requests_info` for every set of adapters that ever
+    ran together, for as long as it lives: keep the newest alone."""
+    gauge = getattr(REGISTRY, "_names_to_collectors", {}).get(_RUNNING_ADAPTERS)
+    if gauge is None:
+        return
+    labelled = gauge.labels
+
+    def labels(*values: str, **named: str) -> Any:
+        gauge.clear()
+        return labelled(*values, **named)
+
+    gauge.labels = labels
 
 
 def die_with_parent() -> None:

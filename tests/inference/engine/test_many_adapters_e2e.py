@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -151,6 +152,18 @@ async def test_zipf_traffic_has_no_error_and_evicted_ones_come_back(served, ask)
     # Its folder is gone; also without a hold by the guard vLLM must not look for it there.
     assert text(await ask(served.names[-1], plain=True)) == said
     assert text(await ask(served.names[-1])) == said
+
+
+async def test_sets_of_adapters_that_ran_together_do_not_add_up_in_the_metrics(served, ask):
+    for pair in itertools.pairwise(served.names[:8]):
+        await asyncio.gather(*(ask(name) for name in pair))
+    async with (
+        aiohttp.ClientSession(base_url=served.engine.url) as http,
+        http.get("/metrics") as answer,
+    ):
+        lines = (await answer.text()).splitlines()
+    series = [line for line in lines if line.startswith("vllm:lora_requests_info{")]
+    assert len(series) == 1, series
 
 
 async def test_a_deleted_model_leaves_no_files_and_is_not_answered(served, ask):
