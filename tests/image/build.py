@@ -15,7 +15,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.image import stand_in
@@ -111,7 +111,7 @@ def _limits() -> list[str]:
 def _package_sources() -> list[str]:
     """Packages come from where this machine's pip has them, folders included."""
     lines, folders = ["[global]", f"cert = {stand_in.CA_BUNDLE}"], set()
-    for setting, value in _pip_settings():
+    for setting, value in _pip_settings().items():
         lines.append(f"{setting} = {value}")
         for path in map(Path, value.split()):
             if path.is_absolute() and path.exists():
@@ -122,14 +122,17 @@ def _package_sources() -> list[str]:
     return [f"--secret=id=pip,src={config}", *mounts]
 
 
-def _pip_settings() -> Iterator[tuple[str, str]]:
+def _pip_settings() -> dict[str, str]:
+    """Those of this machine's files and environment; the environment's count."""
     told = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True
     )
-    for line in told.stdout.splitlines():
+    found: dict[str, str] = {}
+    for line in sorted(told.stdout.splitlines(), key=lambda line: line.startswith(":env:")):
         name, _, value = line.partition("=")
         if (setting := name.rpartition(".")[2]) in _PIP_SETTINGS:
-            yield setting, ast.literal_eval(value)
+            found[setting] = ast.literal_eval(value)
+    return found
 
 
 if __name__ == "__main__":
