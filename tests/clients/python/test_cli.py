@@ -303,3 +303,12 @@ async def test_no_color_is_honoured(env, story):
             assert ("red" in str(terminal._screen.buffer[0][0])) is coloured
         finally:
             terminal.close()
+
+
+async def test_texts_cannot_steer_the_terminal(cli, story):
+    await story.tell("clear\x1b[2J the screen\x07")
+    await story.end(fine_tuned_model="ft:\x1b]0;title\x07")
+    watched = await cli("jobs", "watch", story.job.id)  # it looks for escapes in what is printed
+    assert watched.code == 0
+    assert "\x07" not in watched.out + watched.err
+    assert "clear\N{REPLACEMENT CHARACTER}[2J the screen" in watched.err
