@@ -12,11 +12,12 @@ import termios
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 import pyte
 from rich.console import Console
 from rich.style import Style
-from rich.terminal_theme import DIMMED_MONOKAI
+from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 _COLORS = {"brown": "yellow", "brightbrown": "bright_yellow"}
@@ -99,24 +100,22 @@ class Terminal:
         )
         for line in lines:
             console.print(line, soft_wrap=True)
-        svg = console.export_svg(title=title, theme=DIMMED_MONOKAI, unique_id="terminal")
+        svg = console.export_svg(title=title, theme=MONOKAI, unique_id="terminal")
         return _without_fonts(svg)
 
     def _line(self, number: int) -> Text:
         row, text = self._screen.buffer[number], Text()
-        for column in range(self._screen.columns):
-            char = row[column]
-            text.append(
-                char.data,
-                Style(
-                    color=_color(char.fg),
-                    bgcolor=_color(char.bg),
-                    bold=char.bold,
-                    reverse=char.reverse,
-                ),
-            )
+        cells = [row[column] for column in range(self._screen.columns)]
+        for style, same in groupby(cells, _style):
+            text.append("".join(cell.data for cell in same), style)
         text.rstrip()
         return text
+
+
+def _style(cell: pyte.screens.Char) -> Style:
+    return Style(
+        color=_color(cell.fg), bgcolor=_color(cell.bg), bold=cell.bold, reverse=cell.reverse
+    )
 
 
 def _color(name: str) -> str | None:

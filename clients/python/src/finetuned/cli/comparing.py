@@ -50,13 +50,15 @@ def compare(streams: Streams, question: str, out: Out) -> None:
 
 
 def _side_by_side(answers: list[_Answer], question: str, out: Out) -> None:
-    with Live(_picture(answers, question), console=out.console, auto_refresh=False) as live:
+    with Live(
+        _picture(answers, question, out.console.width), console=out.console, auto_refresh=False
+    ) as live:
         while any(answer.thread.is_alive() for answer in answers):
             answers[0].thread.join(_TICK_S)
             if not answers[0].thread.is_alive():
                 answers[-1].thread.join(_TICK_S)
-            live.update(_picture(answers, question), refresh=True)
-        live.update(_picture(answers, question), refresh=True)
+            live.update(_picture(answers, question, out.console.width), refresh=True)
+        live.update(_picture(answers, question, out.console.width), refresh=True)
 
 
 def _one_by_one(answers: list[_Answer], out: Out) -> None:
@@ -66,7 +68,16 @@ def _one_by_one(answers: list[_Answer], out: Out) -> None:
         out.line(answer.text.strip())
 
 
-def _picture(answers: list[_Answer], question: str) -> RenderableType:
+def _short(name: str, width: int) -> str:
+    """A name whose end, which tells models apart, stays."""
+    if len(name) <= width:
+        return name
+    kept = max(2, width - 1)
+    return f"{name[: kept // 2]}…{name[-(kept - kept // 2) :]}"
+
+
+def _picture(answers: list[_Answer], question: str, columns: int) -> RenderableType:
+    width = columns // len(answers) - 10  # of a title within its frame
     grid = Table.grid(expand=True, padding=(0, 1))
     for _ in answers:
         grid.add_column(ratio=1)
@@ -75,7 +86,7 @@ def _picture(answers: list[_Answer], question: str) -> RenderableType:
         *(
             Panel(
                 Text(printable(answer.text.strip()) or "…"),
-                title=Text(printable(answer.model)),
+                title=Text(_short(printable(answer.model), width)),
                 title_align="left",
                 border_style=style,
             )
