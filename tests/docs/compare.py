@@ -12,14 +12,16 @@ _MODEL = re.compile(r"\b(ft:[\w.-]+:[\w-]+:[\w-]*:)[a-z0-9]{6,}")
 _NUMBER = re.compile(r"\d[\d,.]*")
 
 
-def assert_shown(shown: str, printed: str, *, exact: bool) -> None:
+def assert_shown(shown: str, printed: str, *, exact: bool, as_json: bool = False) -> None:
     """Fail unless `printed` has what a page shows. `…` stands for anything."""
-    try:
-        page = json.loads(shown)
-    except ValueError:
+    if not as_json:
         _assert_lines(shown, printed, exact=exact)
-    else:
-        _assert_shape(page, json.loads(printed), "$", exact=exact)
+        return
+    try:
+        real = json.loads(printed)
+    except ValueError as error:
+        raise AssertionError(f"the page shows JSON, printed was:\n{printed}") from error
+    _assert_shape(json.loads(shown), real, "$", exact=exact)
 
 
 def _assert_lines(shown: str, printed: str, *, exact: bool) -> None:

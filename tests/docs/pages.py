@@ -21,6 +21,7 @@ ON_THE_STACK = (
     "docs/integrations.md",
     "docs/api/guide.md",
     "docs/operations.md",
+    "clients/python/README.md",
 )
 
 
@@ -30,6 +31,8 @@ def all_pages() -> list[str]:
         "README.md",
         "CONTRIBUTING.md",
         "examples/README.md",
+        "clients/python/README.md",
+        "clients/typescript/README.md",
         "helm/finetuned/README.md",
         *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md"))),
     ]

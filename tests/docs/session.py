@@ -147,7 +147,9 @@ class Session:
         for language, code in block.first:
             self._run(language, code + "\n", block)
         if block.output:
-            assert_shown(block.code, self._printed, exact=block.output == "exact output")
+            exact = block.output == "exact output"
+            as_json = block.language == "json"
+            assert_shown(block.code, self._printed, exact=exact, as_json=as_json)
         elif block.file_name and block.runs_as is None:
             (self.cwd / block.file_name).write_text(block.code, "utf-8")
         elif (language := block.runs_as) is not None:

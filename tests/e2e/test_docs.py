@@ -1,0 +1,52 @@
+"""The code blocks of the pages that need a server, run against the real stack."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ON_THE_STACK, ROOT, blocks_of
+from tests.docs.session import Session
+from tests.e2e.conftest import Stack
+from tests.node import RegistryAway, npm_ci
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+PACKAGES = ROOT / "tests" / "docs" / "integrations"
+
+
+@pytest.fixture(scope="module")
+def framework_python() -> Path:
+    """A Python with LangChain and LlamaIndex, whose requirements do not go with the engine's."""
+    wanted = (PACKAGES / "requirements.txt").read_text("utf-8")
+    venv = ROOT / ".cache" / "docs-venv"
+    python, stamp = venv / "bin" / "python", venv / ".installed"
+    if not stamp.exists() or stamp.read_text("utf-8") != wanted:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "-r", str(PACKAGES / "requirements.txt")], check=True)
+        stamp.write_text(wanted, "utf-8")
+    return python
+
+
+@pytest.fixture(scope="module")
+def node_modules() -> Path:
+    """The `openai` and Vercel's packages for node."""
+    try:
+        return npm_ci(PACKAGES) / "node_modules"
+    except RegistryAway:
+        pytest.skip("the registry of npm is not reached")
+
+
+@pytest.mark.parametrize("page", ON_THE_STACK)
+def test_page(page: str, stack: Stack, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    options: dict[str, Path] = {}
+    if page == "docs/integrations.md":
+        options["python"] = request.getfixturevalue("framework_python")
+        options["node_modules"] = request.getfixturevalue("node_modules")
+    with Session(tmp_path, server=stack.url, data_dir=stack.data_dir, **options) as session:
+        for block in blocks_of(page):
+            session.take(block)
