@@ -104,7 +104,16 @@ def _from_gguf(source: Path, target: Path) -> Path:
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise ModelRefused(f"{source.name} could not be converted: {last[:300]}")
+        _readable_as(source, part)
         part.rename(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return target
+
+
+def _readable_as(source: Path, folder: Path) -> None:
+    """Let read the conversion who may read the source: engines may run as another user."""
+    readers = source.stat().st_mode & 0o444
+    for file in folder.iterdir():
+        file.chmod(0o600 | readers)
+    folder.chmod(0o700 | readers | readers >> 2)

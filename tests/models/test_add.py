@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import stat
 import struct
 from pathlib import Path
 
 import pytest
 
-from service.models.add import add_model, count_parameters
+from service.models.add import _readable_as, add_model, count_parameters
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.inspect import ModelRefused, inspect_folder
 
@@ -117,3 +118,24 @@ def test_demo_model_came_out_whole(demo_model_path):
     assert facts.architecture == "LlamaForCausalLM"
     assert facts.context_length >= 2048
     assert 130e6 < count_parameters(demo_model_path) < 170e6
+
+
+@pytest.mark.parametrize(
+    ("source_mode", "file_mode", "folder_mode"),
+    [
+        (0o644, 0o644, 0o755),
+        (0o640, 0o640, 0o750),
+        (0o600, 0o600, 0o700),
+    ],
+)
+def test_a_conversion_may_be_read_by_who_may_read_its_source(
+    tmp_path, source_mode, file_mode, folder_mode
+):
+    source, folder = tmp_path / "x.gguf", tmp_path / "made"
+    source.touch()
+    source.chmod(source_mode)
+    folder.mkdir(mode=0o700)
+    (folder / "model.safetensors").touch(0o600)
+    _readable_as(source, folder)
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (folder / "model.safetensors", folder)]
+    assert modes == [file_mode, folder_mode]
