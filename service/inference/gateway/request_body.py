@@ -9,7 +9,7 @@ here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Generator, Mapping
 from typing import Any
 
 import msgspec
@@ -74,32 +74,63 @@ async def read(
     declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > limit_bytes:
         raise _too_large(limit_bytes)
-    message = await receive()
-    if not message.get("more_body", False) and message["type"] == "http.request":
+    message = _begin(receive())
+    if not isinstance(message, _Waiting) and _is_whole(message):
         body: bytes = message.get("body", b"")
         if len(body) > limit_bytes:
             raise _too_large(limit_bytes)
         return body
     try:
         async with asyncio.timeout(timeout_s):
-            return await _read_on(receive, message, limit_bytes)
+            first = await message if isinstance(message, _Waiting) else message
+            return await _read_on(receive, first, limit_bytes)
     except TimeoutError:
         raise RequestTimeout(
             f"The body was not whole after {timeout_s:g} seconds. Send it in one go."
         ) from None
 
 
+def _is_whole(message: Message) -> bool:
+    return message["type"] == "http.request" and not message.get("more_body", False)
+
+
+class _Waiting:
+    """A coroutine that has begun and waits for something: await it for its result."""
+
+    def __init__(self, waits_for: Any, steps: Generator[Any, None, Message]) -> None:
+        self._waits_for, self._steps = waits_for, steps
+
+    def __await__(self) -> Generator[Any, None, Message]:
+        yield self._waits_for
+        return (yield from self._steps)
+
+
+def _begin(receiving: Awaitable[Message]) -> Message | _Waiting:
+    """The message, if it is there already, as nearly always: a timer for it would take 5 us, a
+    fourteenth of all that a request takes."""
+    steps = receiving.__await__()
+    try:
+        return _Waiting(next(steps), steps)
+    except StopIteration as done:
+        message: Message = done.value
+        return message
+
+
 async def _read_on(receive: Receive, message: Message, limit_bytes: int) -> bytes:
     body = bytearray()
-    while True:
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        body += message.get("body", b"")
-        if len(body) > limit_bytes:
-            raise _too_large(limit_bytes)
-        if not message.get("more_body", False):
-            return bytes(body)
+    while message.get("more_body", False):
+        _grow(body, message, limit_bytes)
         message = await receive()
+    _grow(body, message, limit_bytes)
+    return bytes(body)
+
+
+def _grow(body: bytearray, message: Message, limit_bytes: int) -> None:
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    body += message.get("body", b"")
+    if len(body) > limit_bytes:
+        raise _too_large(limit_bytes)
 
 
 def parse(body: bytes) -> Request:

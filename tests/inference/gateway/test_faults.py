@@ -66,10 +66,11 @@ async def test_a_client_that_takes_nothing_is_let_go(gateway, engine):
     writer.close()
 
 
-async def test_a_body_that_does_not_end_is_408(gateway, engine):
+@pytest.mark.parametrize("begun", [b'{"model": "tiny-base"', b""])
+async def test_a_body_that_does_not_end_is_408(gateway, engine, begun):
     client = await gateway(client_timeout_s=0.5)
     reader, writer = await asyncio.open_connection(*address(client.url))
-    writer.write(request(b'{"model": "tiny-base"', length=100))
+    writer.write(request(begun, length=100))
     answer = await asyncio.wait_for(reader.readuntil(b"}}"), 5)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"code":"request_timeout"' in answer
