@@ -51,7 +51,7 @@ def _plain(schema: Schema) -> str:
     if of == "string" and schema.get("format"):
         of = schema["format"]
     found = [form.format(_number(schema[key])) for key, form in _LIMITS.items() if key in schema]
-    return ", ".join([of, *found])
+    return ", ".join([of, *found]).replace("1 characters or more", "not empty")
 
 
 def _number(value: float) -> str:
