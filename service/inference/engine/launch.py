@@ -180,6 +180,10 @@ def _machine_env(settings: Settings, machine: Machine) -> dict[str, str]:
     return {
         "VLLM_CPU_KVCACHE_SPACE": str(settings.cpu_kv_cache_gib),
         "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, machine.cores)) if few else "auto",
+        # Models run eagerly on CPUs. What would be compiled, at the first request for
+        # log-probabilities, is a comparison: it needs a C++ compiler, and without one, as in our
+        # image, the engine died of it.
+        "TORCHDYNAMO_DISABLE": "1",
     }
 
 

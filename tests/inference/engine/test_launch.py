@@ -70,6 +70,7 @@ def test_on_a_cpu(settings):
     assert "--dtype=bfloat16" in engine.argv
     assert engine.env["VLLM_CPU_KVCACHE_SPACE"] == "3"
     assert engine.env["VLLM_CPU_OMP_THREADS_BIND"] == "0,1"
+    assert engine.env["TORCHDYNAMO_DISABLE"] == "1"
     assert not any("gpu" in flag for flag in engine.argv)
 
 
@@ -85,7 +86,7 @@ def test_on_a_gpu(settings):
     assert "--gpu-memory-utilization=0.5" in engine.argv
     assert "--dtype=auto" in engine.argv
     assert "--enable-sleep-mode" not in engine.argv
-    assert not any(name.startswith("VLLM_CPU") for name in engine.env)
+    assert not any(name.startswith(("VLLM_CPU", "TORCHDYNAMO")) for name in engine.env)
 
 
 def test_on_a_gpu_in_turns_with_trainings_it_can_sleep(settings):
