@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 # Ids, then numbers: what differs from run to run.
-_ID = re.compile(r"\b(file|fileclean|ftjob|ftevent|ftckpt|proj|key|req|chatcmpl)[-_][\w-]+")
+_ID = re.compile(r"\b(file|fileclean|ftjob|ftevent|ftckpt|proj|key|req|chatcmpl)[-_][\w…-]+")
 _MODEL = re.compile(r"\b(ft:[\w.-]+:[\w-]+:[\w-]*:)[a-z0-9]{6,}")
 _NUMBER = re.compile(r"\d[\d,.]*")
 
