@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -240,7 +241,6 @@ def test_metrics_and_probes_answer(stack: Stack, tuned):
 
 def test_logs_are_json_with_ids_and_without_text_or_keys(stack: Stack, tuned):
     import json
-import re
 
     text = ""
     for name in ("api", "worker"):
