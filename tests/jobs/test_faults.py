@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from service.training.spec import tokens_at_once
 from tests.conftest import BASE_MODEL, Api, chat_line
 from tests.jobs.test_jobs import JOBS, create, upload
 from tests.jobs.test_methods import ended, tiny  # noqa: F401 - a fixture
@@ -85,7 +86,7 @@ async def test_out_of_memory_goes_on_in_smaller_parts_or_fails_with_advice(
     ]
     assert len(halved) == 1
     mend = halved[0]["data"]
-    assert mend["gradient_checkpointing"] or mend["tokens_at_once"] < api.settings.tokens_at_once
+    assert mend["gradient_checkpointing"] or mend["tokens_at_once"] < tokens_at_once("cpu")
     assert job["status"] == "succeeded" or job["error"]["code"] == "out_of_memory"
     assert job["attempt"] == 2
 
