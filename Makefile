@@ -34,6 +34,10 @@ soak: install  ## Kill trainer, worker and store twenty times: every job must en
 stateless: install  ## Two of every process on Redis and S3, each killed once: nothing may be lost
 	@FINETUNED_STATELESS=1 $(PY) -m pytest tests/e2e/test_stateless.py
 
+.PHONY: pages
+pages: install  ## Run the code blocks of all pages, those with long trainings too
+	@FINETUNED_LONG_PAGES=1 $(PY) -m pytest tests/docs tests/e2e/test_docs.py
+
 lint: install  ## Check style, types, architecture and openapi.json
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,9 @@ from tests.node import RegistryAway, npm_ci
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 PACKAGES = ROOT / "tests" / "docs" / "integrations"
+# Each trains a model to the end, for two minutes.
+_LONG = ("docs/tutorial.md", "clients/python/README.md")
+_ALL = os.environ.get("FINETUNED_LONG_PAGES") == "1"
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +47,8 @@ def node_modules() -> Path:
 
 @pytest.mark.parametrize("page", ON_THE_STACK)
 def test_page(page: str, stack: Stack, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if page in _LONG and not _ALL:
+        pytest.skip("2 minutes of training: 'make pages' runs it")
     options: dict[str, Path] = {}
     if page == "docs/integrations.md":
         options["python"] = request.getfixturevalue("framework_python")
