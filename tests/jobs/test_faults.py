@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,6 +70,13 @@ async def test_cancel_does_not_wait_for_a_storage_that_is_away(tiny, api: Api, h
         hidden.rename(storage)
 
 
+def imported_bytes() -> int:
+    """What a trainer's process takes before it has loaded anything."""
+    told = "import service.training.run; print(open('/proc/self/status').read())"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    return int(re.search(r"VmRSS:\s+(\d+) kB", done.stdout)[1]) * 1024
+
+
 async def test_out_of_memory_goes_on_in_smaller_parts_or_fails_with_advice(
     tiny,  # noqa: F811
     api: Api,
@@ -74,7 +84,7 @@ async def test_out_of_memory_goes_on_in_smaller_parts_or_fails_with_advice(
     work,
 ):
     """The trainer may take so little that its first batch does not fit."""
-    api.settings.trainer_memory_bytes = 700 * 2**20
+    api.settings.trainer_memory_bytes = imported_bytes() + 120 * 2**20
     api.settings.tokens_at_once = 8192
     long_rows = "\n".join(chat_line("Say it. " * 40, f"Aye {i}. " * 60) for i in range(40)).encode()
     asked = {**LONG, "n_epochs": 1, "batch_size": 16, "max_seq_length": 512}
