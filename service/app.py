@@ -53,7 +53,12 @@ class Api(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI event."""
-        await (self.serve or self.answer)(scope, receive, send)
+        if self.serve is not None:
+            await self.serve(scope, receive, send)
+        elif self.gateway is not None and scope.get("path") in PATHS:  # as `answer`, for less
+            await self.gateway(scope, receive, send)
+        else:
+            await self.answer(scope, receive, send)
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The gateway's routes by the gateway, the others by FastAPI."""

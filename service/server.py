@@ -12,9 +12,9 @@ from service import __version__
 from service.app import create_app
 from service.config import Settings
 from service.core import logs, tracing
-from service.core.joined_writes import Protocol
 from service.core.storage_check import require_storage
 from service.core.traced import Traced
+from service.core.wire.protocol import Protocol
 from service.inference.gateway import PATHS
 
 _KEEP_ALIVE_S = 75

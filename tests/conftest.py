@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from service.app import create_app
 from service.config import Settings
 from service.core.redis import connect
+from service.core.wire.protocol import Protocol
 from service.models.add import add_model
 from service.models.catalogue import Catalogue
 from service.projects.records import Projects, Role
@@ -122,7 +123,9 @@ async def running(app: FastAPI) -> AsyncIterator[str]:
     """Serve an app with uvicorn on a free port of loopback."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", ws="none"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, http=Protocol, log_config=None, lifespan="on", ws="none")
+    )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         assert not serving.done(), "the api did not start"

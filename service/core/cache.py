@@ -78,6 +78,13 @@ class LookupCache(Generic[K, V]):
         self._is_silent = False  # Redis, when it was last asked
         self._ask_at = 0.0  # when to ask a silent Redis again
 
+    def remembered(self, key: K) -> V | None:
+        """What `get` would give without a question; None where it would ask."""
+        entry = self._entries.get(key)
+        if entry is not None and self._clock() < entry.fresh_until:
+            return entry.value
+        return None
+
     async def get(self, key: K) -> V:
         """The value of `key`, at most `ttl_s` old unless Redis is away."""
         entry = self._entries.get(key)

@@ -77,6 +77,11 @@ class ModelRegistry:
         self.aliases = aliases.collection(redis)
         self._resolutions = LookupCache(self._load, ttl_s=cache_s)
 
+    def remembered(self, project_id: str, name: str) -> Resolved | None:
+        """What `resolve` gives, where that is known at once; it is cheaper to ask."""
+        found = self._resolutions.remembered((project_id, name))
+        return found.choose() if isinstance(found, _Split) else found
+
     async def resolve(self, project_id: str, name: str) -> Resolved | None:
         """Where a request for this name goes: base model, own adapter, then alias.
 

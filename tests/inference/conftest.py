@@ -16,6 +16,7 @@ from aiohttp import web
 from service.core.auth import Authenticator, Principal
 from service.core.limits import NO_LIMITS, Limits
 from service.core.redis import connect
+from service.core.wire.protocol import Protocol
 from service.inference.gateway import Gateway
 from service.inference.upstreams import Timeouts, Upstreams
 from service.models.catalogue import BaseModelEntry, Catalogue
@@ -175,7 +176,12 @@ async def serving(app) -> AsyncIterator[str]:
     """The URL of an ASGI app that a real uvicorn serves."""
     sock = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app, log_config=None, lifespan="off", timeout_graceful_shutdown=1, access_log=False
+        app,
+        http=Protocol,
+        log_config=None,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+        access_log=False,
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[sock]))

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from service.core import metrics
 from service.core.auth import Authenticator
 from service.core.errors import ApiError, InternalError, MethodNotAllowed, NotFound, Unavailable
+from service.core.local_metrics import Cell, HistogramCell
 from service.core.redis import REDIS_ERRORS
 from service.inference.gateway import request_body
 from service.inference.gateway.engine_errors import MAX_ERROR_BYTES, map_error, model_not_found
@@ -96,15 +97,17 @@ class Gateway:
                 f"Method {exchange.scope['method']} is not allowed here; use POST."
             )
         headers = exchange.headers
-        authorization = headers.get(b"authorization")
-        caller = await self._authenticator.authenticate(
-            None if authorization is None else authorization.decode("latin-1")
-        )
+        authorization = headers.get(b"authorization", b"").decode("latin-1")
+        caller = self._authenticator.remembered(
+            authorization
+        ) or await self._authenticator.authenticate(authorization)
         body = await request_body.read(
             receive, headers, self._max_body_bytes, self._client_timeout_s
         )
         request = request_body.parse(body)
-        found = await self._registry.resolve(caller.project_id, request.model)
+        found = self._registry.remembered(
+            caller.project_id, request.model
+        ) or await self._registry.resolve(caller.project_id, request.model)
         if found is None:
             raise model_not_found(request.model)
         tap = UsageTap(strip=_hides_usage(request, exchange.scope["path"]))
@@ -144,7 +147,8 @@ class Gateway:
             if answer.status >= 300:
                 error_body = await answer.read_all(MAX_ERROR_BYTES)
                 raise map_error(answer.status, error_body, model=model.name, path=path)
-            await exchange.relay(answer, await answer.read(), tap, admission.headers)
+            chunk = answer.at_hand() or await answer.read()
+            await exchange.relay(answer, chunk, tap, admission.headers)
         finally:
             answer.close()
 
@@ -198,10 +202,19 @@ def _served(exchange: Exchange, model: ServableModel, usage: Usage, *, streamed:
     )
 
 
+@functools.lru_cache(maxsize=1024)
+def _cells(method: str, route: str, status: int) -> tuple[Cell, HistogramCell]:
+    return (
+        metrics.HTTP_REQUESTS.cell(method, route, str(status)),
+        metrics.HTTP_SECONDS.cell(method, route),
+    )
+
+
 def _observe(exchange: Exchange) -> None:
     method, path = exchange.scope["method"], exchange.scope["path"]
     route = path if path in PATHS else "unmatched"
-    metrics.HTTP_REQUESTS.cell(method, route, str(exchange.status)).value += 1
-    metrics.HTTP_SECONDS.cell(method, route).observe(exchange.seconds)
+    requests, seconds = _cells(method, route, exchange.status)
+    requests.value += 1
+    seconds.observe(exchange.seconds)
     if exchange.status >= 500:
         log.warning("%s %s %d", method, route, exchange.status)

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.core import ids, logs
 from service.core.errors import ApiError
+from service.core.wire.protocol import BODY_FOLLOWS
 from service.inference.gateway.usage_tap import UsageTap
 from service.inference.upstreams import Answer
 
@@ -109,7 +110,12 @@ class Exchange:
         headers = self._headers_for_client(answer)
         headers.extend(extra)
         await self._send(
-            {"type": "http.response.start", "status": answer.status, "headers": headers}
+            {
+                "type": "http.response.start",
+                "status": answer.status,
+                "headers": headers,
+                BODY_FOLLOWS: True,
+            }
         )
         while chunk and not answer.ended:
             if passed := tap.pass_on(chunk):

@@ -11,7 +11,7 @@ where quotes are escaped, so the bytes are searched as they are.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _MARK = b'"usage"'
 _COUNTS = re.compile(
@@ -26,8 +26,7 @@ _OBJECT_BYTES = 1024  # the usage object is smaller
 _MAX_HELD_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens of one request, as the engine counted them."""
 
     input_tokens: int

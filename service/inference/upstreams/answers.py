@@ -55,6 +55,10 @@ class Answer:
         """Whether every byte has been read."""
         return self._answer.ended
 
+    def at_hand(self) -> bytes:
+        """The bytes that are there already, which `read` would give."""
+        return self._answer.at_hand()
+
     async def read(self) -> bytes:
         """The next bytes as they came; empty at the end.
 

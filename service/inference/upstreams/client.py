@@ -11,7 +11,7 @@ import contextlib
 import logging
 import ssl
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -67,6 +67,13 @@ class Answer:
     def ended(self) -> bool:
         """Whether every byte has been read."""
         return self._connection.ended
+
+    def at_hand(self) -> bytes:
+        """The bytes that are there already, which `read` would give."""
+        chunk = self._connection.at_hand()
+        if chunk:
+            self._started = True
+        return chunk
 
     async def read(self) -> bytes:
         """The next bytes as they came; empty at the end.
@@ -129,7 +136,9 @@ class EngineClient:
             pool.close()
         self._pools.clear()
 
-    async def post(self, url: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def post(
+        self, url: str, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> Awaitable[Answer]:
         """Post the body to the engine at `url`; `close()` the answer.
 
         Raises NotSent, GatewayTimeout, Unavailable or BadGateway.
@@ -142,7 +151,7 @@ class EngineClient:
         for name, value in headers.items():
             head += f"{name}: {value}\r\n"
         head += f"content-length: {len(body)}\r\n\r\n"
-        return await self._exchange(pool, head.encode("latin-1"), body, self._timeouts)
+        return self._exchange(pool, head.encode("latin-1"), body, self._timeouts)
 
     async def is_healthy(self, url: str, *, timeout_s: float) -> bool:
         """Whether the engine at `url` answers its health check in time."""
@@ -165,6 +174,8 @@ class EngineClient:
             await connection.start(head, body, t.first_byte_s)
         except _FAILURES as e:
             pool.drop(connection)
+            if connection.is_unsent:  # it was closed just before
+                raise NotSent(type(e).__name__) from e
             raise _failure(pool.url, e, t.first_byte_s) from e
         except BaseException:  # cancelled: the engine shall stop
             pool.drop(connection)

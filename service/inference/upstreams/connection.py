@@ -14,6 +14,8 @@ from typing import cast
 
 import httptools
 
+from service.core.wire.outbox import Outbox
+
 MAX_HEADER_BYTES = 64 * 1024
 _PAUSE_BYTES = 256 * 1024  # unread body at which the engine is told to wait (by TCP)
 _NO_DEADLINE = float("inf")
@@ -50,6 +52,8 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self._loop = loop
         self._on_lost = on_lost
+        self._outbox = Outbox.of(loop)
+        self._unsent = b""
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._state = _IDLE
@@ -72,6 +76,11 @@ class Connection(asyncio.Protocol):
     def is_open(self) -> bool:
         """Whether the other side has not closed it, as far as is known."""
         return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether no byte of the request has been given to the system yet."""
+        return bool(self._unsent)
 
     @property
     def reusable(self) -> bool:
@@ -102,7 +111,8 @@ class Connection(asyncio.Protocol):
         self._until_close = False
         self.status = 0
         self.headers = {}
-        transport.write(head + body)
+        self._unsent = head + body
+        self._outbox.add(self._write)
         while self._state == _HEAD:
             await self._wait(timeout_s)
 
@@ -113,6 +123,10 @@ class Connection(asyncio.Protocol):
         """
         while not self._chunks and self._state != _DONE:
             await self._wait(timeout_s)
+        return self.at_hand()
+
+    def at_hand(self) -> bytes:
+        """The bytes of the body that are there; b"" where none are."""
         chunks = self._chunks
         if not chunks:
             return b""
@@ -214,6 +228,12 @@ class Connection(asyncio.Protocol):
             self._state = _DONE
 
     # ---
+
+    def _write(self) -> None:
+        if self.is_open:
+            assert self._transport is not None
+            unsent, self._unsent = self._unsent, b""
+            self._transport.write(unsent)
 
     async def _wait(self, timeout_s: float) -> None:
         if self._error is not None:
