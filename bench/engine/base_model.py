@@ -30,3 +30,29 @@ def base_model() -> Path:
             license_id="apache-2.0",
         )
     return folder
+
+
+def random_model(folder: Path) -> Path:
+    """A model of 3.1 billion random weights (Llama 3.2's shape) with the demo model's tokenizer.
+
+    For questions of speed alone: what an adapter costs depends on how large the model is that
+    it is added to.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+
+    tokenizer = AutoTokenizer.from_pretrained(base_model())
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=3072,
+        intermediate_size=8192,
+        num_hidden_layers=28,
+        num_attention_heads=24,
+        num_key_value_heads=8,
+        max_position_embeddings=2048,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

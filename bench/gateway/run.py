@@ -1,11 +1,12 @@
 """Requests a second and time to first token through the gateway, side by side in one run.
 
-    python bench/gateway/run.py [--router FOLDER] [--litellm FOLDER] [--seconds 8] [--rounds 2]
+    python bench/gateway/run.py [--router FOLDER] [--litellm FOLDER] [--seconds 2] [--rounds 9]
 
 `--router` and `--litellm` are virtual environments with `vllm-router` and `litellm[proxy]` in
 them. Every proxy has core 0 for itself; the load (wrk), the engine that costs nothing and the
 store share core 1. Ours checks the key, looks the adapter up, counts against limits that are
-set, and accounts; the others pass through. Contestants take turns and the best round counts.
+set, and accounts; the others pass through. All are started once and then take turns; the
+medians of the rounds count.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import os
 import re
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -224,41 +226,48 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--router", type=Path)
     parser.add_argument("--litellm", type=Path)
-    parser.add_argument("--seconds", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", nargs="*")
     given = parser.parse_args()
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is needed: apt-get install wrk")
     os.sched_setaffinity(0, {int(LOAD_CORE)})
-    best: dict[str, dict[str, float]] = {}
-    with tempfile.TemporaryDirectory() as folder, ValkeyServer() as store:
-        work, engine = Path(folder), free_port()
+    found: dict[str, list[dict[str, float]]] = {}
+    with contextlib.ExitStack() as stack:
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        store, engine = stack.enter_context(ValkeyServer()), free_port()
         fake = subprocess.Popen(
             [sys.executable, Path(__file__).with_name("fake_engine.py"), str(engine)]
         )
-        try:
-            time.sleep(0.5)
-            url = f"redis://{store.host}:{store.port}/0"
-            for number in range(given.rounds):
-                for c in (found := contestants(given, engine, url, work)) if not number else found:
-                    with c.running():
-                        measure(c, given.seconds, work, best.setdefault(c.name, {}))
-                    print(f"  round {number + 1}: {c.name}: {best[c.name]}", flush=True)
-        finally:
-            fake.kill()
-    report(best)
+        stack.callback(fake.kill)
+        time.sleep(0.5)
+        url = f"redis://{store.host}:{store.port}/0"
+        taking_part = contestants(given, engine, url, work)
+        for c in taking_part:
+            stack.enter_context(c.running())
+            wrk(c, 16, 2, work)  # warm
+        for number in range(given.rounds):
+            for c in taking_part:
+                found.setdefault(c.name, []).append(measured(c, given.seconds, work))
+                print(f"  round {number + 1}: {c.name}: {found[c.name][-1]}", flush=True)
+    report({name: medians(rounds) for name, rounds in found.items()})
 
 
-def measure(c: Contestant, seconds: int, work: Path, best: dict[str, float]) -> None:
-    wrk(c, 16, 2, work)  # warm
+def measured(c: Contestant, seconds: int, work: Path) -> dict[str, float]:
+    """One round of one contestant."""
+    figures: dict[str, float] = {}
     for n in CONNECTIONS:
-        rate, p99_ms = wrk(c, n, seconds, work)
-        best[f"rate{n}"] = max(best.get(f"rate{n}", 0.0), rate)
-        best[f"p99-{n}"] = min(best.get(f"p99-{n}", 1e9), p99_ms)
+        figures[f"rate{n}"], figures[f"p99-{n}"] = wrk(c, n, seconds, work)
     times = sorted(asyncio.run(first_token_ms(c.port, c.key, c.model, streams=64, each=8)))
-    best["ttft50"] = min(best.get("ttft50", 1e9), times[len(times) // 2])
-    best["ttft99"] = min(best.get("ttft99", 1e9), times[int(len(times) * 0.99)])
+    figures["ttft50"] = times[len(times) // 2]
+    figures["ttft99"] = times[int(len(times) * 0.99)]
+    return figures
+
+
+def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
+    """The machine's speed wanders by a tenth and more: neither luck nor its absence counts."""
+    return {name: statistics.median(figures[name] for figures in rounds) for name in rounds[0]}
 
 
 def report(best: dict[str, dict[str, float]]) -> None:

@@ -169,13 +169,16 @@ class EngineClient:
         return answer.status == 200
 
     async def _exchange(self, pool: _Pool, head: bytes, body: bytes, t: Timeouts) -> Answer:
-        connection = pool.take() or await pool.connect(t.connect_s)
+        kept = pool.take()
+        connection = kept or await pool.connect(t.connect_s)
         try:
             await connection.start(head, body, t.first_byte_s)
         except _FAILURES as e:
             pool.drop(connection)
-            if connection.is_unsent:  # it was closed just before
+            if connection.is_unsent and kept is None:
                 raise NotSent(type(e).__name__) from e
+            if connection.is_unsent:  # closed while it was idle, as an engine may
+                return await self._exchange(pool, head, body, t)
             raise _failure(pool.url, e, t.first_byte_s) from e
         except BaseException:  # cancelled: the engine shall stop
             pool.drop(connection)
