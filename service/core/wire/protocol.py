@@ -121,9 +121,11 @@ class Cycle(RequestResponseCycle):
         start = self._start
         if start is not None:
             self._start = None
-            if self._written(start, message):
-                return
-            await super().send(start)  # type: ignore[arg-type]
+            # Another start is uvicorn's 500 for an app that failed: the first was not sent.
+            if message["type"] == "http.response.body":
+                if self._written(start, message):
+                    return
+                await super().send(start)  # type: ignore[arg-type]
         elif BODY_FOLLOWS in message:
             self._start = message
             return

@@ -103,15 +103,14 @@ class Connection(asyncio.Protocol):
 
         Raises ConnectionLost, NotHttp or Silent; the connection is then of no more use.
         """
-        transport = self._transport
-        if transport is None or transport.is_closing():
+        self._unsent = head + body
+        if not self.is_open:
             raise ConnectionLost("the connection is closed")
         self._state = _HEAD
         self._header_bytes = 0
         self._until_close = False
         self.status = 0
         self.headers = {}
-        self._unsent = head + body
         self._outbox.add(self._write)
         while self._state == _HEAD:
             await self._wait(timeout_s)
@@ -160,7 +159,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
-        if self._state == _IDLE:
+        if self._state == _IDLE or self._unsent:
             self.abort()  # nothing was asked: whatever this is, it is not trusted
             return
         if self._state == _HEAD:

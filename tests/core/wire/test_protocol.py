@@ -97,6 +97,18 @@ async def test_the_bytes_are_uvicorns(request_bytes):
     assert ours
 
 
+async def test_an_app_that_fails_before_its_body_is_a_500():
+    async def broken(scope, receive, send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [], BODY_FOLLOWS: 1})
+        raise RuntimeError("no body")
+
+    async with served(broken, Protocol) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(POST % b"")
+        assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 500 ")
+        writer.close()
+
+
 async def test_an_answer_is_one_packet():
     async with served(app, Protocol) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -21,14 +21,21 @@ async def kept(client: EngineClient, url: str) -> None:
     answer.close()
 
 
-async def test_a_connection_lost_before_the_write_was_not_asked(engine):
+TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize("last_words", [b"", TIMED_OUT], ids=["closes", "says 408"])
+async def test_a_connection_lost_before_the_write_was_not_asked(engine, last_words):
     """The engine closes an idle connection in the moment in which it is taken."""
     async with EngineClient(Timeouts()) as client:
         await kept(client, engine.url)
         asking = asyncio.ensure_future(client.post(engine.url, PATH, b"{}", {}))
         await asyncio.sleep(0)  # taken, and the write waits for others
         (connection,) = client._pools[engine.url]._busy
-        connection.abort()
+        if last_words:
+            connection.data_received(last_words)
+        else:
+            connection.abort()
         answer = await asking
         assert answer.status == 200
         answer.close()
