@@ -53,19 +53,13 @@ class Api(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI event."""
-        if self.serve is not None:
-            await self.serve(scope, receive, send)
-        elif self.gateway is not None and scope.get("path") in PATHS:  # as `answer`, for less
-            await self.gateway(scope, receive, send)
-        else:
-            await self.answer(scope, receive, send)
+        await (self.serve or self.answer)(scope, receive, send)
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def answer(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """The gateway's routes by the gateway, the others by FastAPI."""
         if scope["type"] == "http" and scope["path"] in PATHS and self.gateway is not None:
-            await self.gateway(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+            return self.gateway(scope, receive, send)
+        return super().__call__(scope, receive, send)
 
 
 def create_app(settings: Settings) -> Api:

@@ -10,12 +10,14 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
+from starlette.types import ASGIApp
 
 from service.app import create_app
 from service.config import Settings
@@ -119,13 +121,12 @@ class Api:
 
 
 @contextlib.asynccontextmanager
-async def running(app: FastAPI) -> AsyncIterator[str]:
-    """Serve an app with uvicorn on a free port of loopback."""
+async def running(app: ASGIApp, **options: Any) -> AsyncIterator[str]:
+    """Serve an app with uvicorn on a free port of loopback; `options` are of its Config."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(app, http=Protocol, log_config=None, lifespan="on", ws="none")
-    )
+    usual = {"http": Protocol, "log_config": None, "lifespan": "on", "ws": "none"}
+    server = uvicorn.Server(uvicorn.Config(app, **{**usual, **options}))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         assert not serving.done(), "the api did not start"

@@ -87,13 +87,13 @@ class LookupCache(Generic[K, V]):
 
     async def get(self, key: K) -> V:
         """The value of `key`, at most `ttl_s` old unless Redis is away."""
-        entry = self._entries.get(key)
-        if entry is not None and self._clock() < entry.fresh_until:
-            return entry.value
+        value = self.remembered(key)
+        if value is not None:
+            return value
         absent = self._absent.get(key)
         if absent is not None and self._clock() < absent.fresh_until:
             return absent.value
-        return await self._refreshed(key, entry)
+        return await self._refreshed(key, self._entries.get(key))
 
     def forget(self, key: K) -> None:
         """Drop one entry; an answer under way is not kept either."""

@@ -10,19 +10,18 @@ from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
-import uvicorn
 from aiohttp import web
 
 from service.core.auth import Authenticator, Principal
 from service.core.limits import NO_LIMITS, Limits
 from service.core.redis import connect
-from service.core.wire.protocol import Protocol
 from service.inference.gateway import Gateway
 from service.inference.upstreams import Timeouts, Upstreams
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry
 from service.usage.meter import Meter
+from tests.conftest import running
 
 BASE = "tiny-base"
 ACME_KEY, OTHER_KEY = "sk-ft-acme", "sk-ft-other"
@@ -171,28 +170,9 @@ class Client:
             return await response.read()
 
 
-@contextlib.asynccontextmanager
-async def serving(app) -> AsyncIterator[str]:
-    """The URL of an ASGI app that a real uvicorn serves."""
-    sock = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        app,
-        http=Protocol,
-        log_config=None,
-        lifespan="off",
-        timeout_graceful_shutdown=1,
-        access_log=False,
-    )
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve(sockets=[sock]))
-    try:
-        while not server.started:
-            await asyncio.sleep(0.01)
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task
-        sock.close()
+def serving(app) -> contextlib.AbstractAsyncContextManager[str]:
+    """The URL of an ASGI app without a lifespan, that a real uvicorn serves."""
+    return running(app, lifespan="off", timeout_graceful_shutdown=1, access_log=False)
 
 
 @pytest.fixture

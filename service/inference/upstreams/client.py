@@ -175,11 +175,11 @@ class EngineClient:
             await connection.start(head, body, t.first_byte_s)
         except _FAILURES as e:
             pool.drop(connection)
-            if connection.is_unsent and kept is None:
+            if not connection.is_unsent:
+                raise _failure(pool.url, e, t.first_byte_s) from e
+            if kept is None:
                 raise NotSent(type(e).__name__) from e
-            if connection.is_unsent:  # closed while it was idle, as an engine may
-                return await self._exchange(pool, head, body, t)
-            raise _failure(pool.url, e, t.first_byte_s) from e
+            return await self._exchange(pool, head, body, t)  # it had been idle, and was closed
         except BaseException:  # cancelled: the engine shall stop
             pool.drop(connection)
             raise

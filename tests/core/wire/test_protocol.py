@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import socket
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.core.wire.protocol import BODY_FOLLOWS, Protocol
+from tests.conftest import running
 
 BODY = b'{"id": "chatcmpl-1"}'
 POST = b"POST /%s HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"
@@ -38,22 +38,11 @@ async def app(scope, receive, send) -> None:
 
 
 @contextlib.asynccontextmanager
-async def served(app, protocol, **options) -> AsyncIterator[int]:
+async def served(app, protocol, **options) -> AsyncIterator[int | None]:
     """The port of an app that uvicorn serves with a protocol."""
-    sock = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        app, http=protocol, lifespan="off", log_config=None, server_header=False, **options
-    )
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve(sockets=[sock]))
-    try:
-        while not server.started:
-            await asyncio.sleep(0.01)
-        yield sock.getsockname()[1]
-    finally:
-        server.should_exit = True
-        await task
-        sock.close()
+    options = {"lifespan": "off", "server_header": False, **options}
+    async with running(app, http=protocol, **options) as url:
+        yield urlsplit(url).port
 
 
 async def said(protocol, request: bytes) -> bytes:
@@ -107,6 +96,11 @@ async def test_an_app_that_fails_before_its_body_is_a_500():
         writer.write(POST % b"")
         assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 500 ")
         writer.close()
+
+
+@pytest.mark.parametrize("name", ["_start_asgi_task", "_unset_keepalive_if_required"])
+def test_uvicorn_still_has_what_is_put_in_its_place(name):
+    assert callable(getattr(HttpToolsProtocol, name))
 
 
 async def test_an_answer_is_one_packet():
