@@ -32,8 +32,26 @@ def base_model() -> Path:
     return folder
 
 
-def random_model(folder: Path) -> Path:
-    """A model of 3.1 billion random weights (Llama 3.2's shape) with the demo model's tokenizer.
+SHAPES = {
+    "1b": {  # TinyLlama's
+        "hidden_size": 2048,
+        "intermediate_size": 5632,
+        "num_hidden_layers": 22,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 4,
+    },
+    "3b": {  # Llama 3.2's
+        "hidden_size": 3072,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 24,
+        "num_key_value_heads": 8,
+    },
+}
+
+
+def random_model(folder: Path, shape: str) -> Path:
+    """A model of random weights in one of the shapes, with the demo model's tokenizer.
 
     For questions of speed alone: what an adapter costs depends on how large the model is that
     it is added to.
@@ -44,11 +62,7 @@ def random_model(folder: Path) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(base_model())
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=3072,
-        intermediate_size=8192,
-        num_hidden_layers=28,
-        num_attention_heads=24,
-        num_key_value_heads=8,
+        **SHAPES[shape],
         max_position_embeddings=2048,
         eos_token_id=tokenizer.eos_token_id,
     )

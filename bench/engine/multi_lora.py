@@ -1,6 +1,7 @@
 """Throughput of many adapters mixed, of one adapter, and of the base model, on one engine.
 
-    python -m bench.engine.multi_lora [--adapters 8] [--rank 16] [--rounds 3] [--tokens 48] [--3b]
+    python -m bench.engine.multi_lora [--adapters 8] [--rank 16] [--rounds 3] [--tokens 48]
+        [--random 3b]
 
 One vLLM on this machine's CPU or GPU, its slots fit all adapters. The three loads take turns
 and the best round of each counts, since the machine may have other work; tokens a second of
@@ -20,7 +21,7 @@ import aiohttp
 import psutil
 from pydantic import SecretStr
 
-from bench.engine.base_model import base_model, random_model
+from bench.engine.base_model import SHAPES, base_model, random_model
 from service.config import Settings
 from tests.inference.engine.support import (
     ALL_LINEAR,
@@ -107,7 +108,7 @@ def main() -> None:
     options.add_argument("--max-rank", type=int, help="max_lora_rank; the rank, if not given")
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--tokens", type=int, default=48)
-    options.add_argument("--3b", action="store_true", dest="large", help="of random weights")
+    options.add_argument("--random", choices=SHAPES, help="random weights of this size")
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder, valkey() as redis_url:
         root = Path(folder)
@@ -121,7 +122,7 @@ def main() -> None:
             max_lora_rank=asked.max_rank or asked.rank,
             max_model_len=1024,
         )
-        base = random_model(root / "base") if asked.large else base_model()
+        base = random_model(root / "base", asked.random) if asked.random else base_model()
         entry = catalogued(settings, base)
         folders = {}
         for seed in range(asked.adapters):
