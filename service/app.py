@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -33,6 +33,7 @@ from service.jobs.dispatch import Dispatcher
 from service.jobs.records import Jobs
 from service.models import routes as model_routes
 from service.models.catalogue import Catalogue
+from service.models.records import NAME
 from service.models.registry import ModelRegistry
 from service.projects import routes as project_routes
 from service.projects.records import Projects, digest_of
@@ -180,7 +181,8 @@ def _probes(app: FastAPI, settings: Settings, upstreams: Upstreams) -> dict[str,
         return bool(await workers.alive(redis))
 
     async def engines_answer() -> bool:
-        return all((await upstreams.ready()).values())
+        told = await upstreams.ready()
+        return all(ready for model, ready in told.items() if not _base_serves_too(model, told))
 
     every: dict[str, health.Probe] = {
         "redis": redis_answers,
@@ -189,3 +191,9 @@ def _probes(app: FastAPI, settings: Settings, upstreams: Upstreams) -> dict[str,
         "inference": engines_answer,
     }
     return {name: probe for name, probe in every.items() if name in settings.ready_parts}
+
+
+def _base_serves_too(model: str, served: Collection[str]) -> bool:
+    """Whether it is a merged model, which without its own engine is served as an adapter."""
+    form = NAME.fullmatch(model)
+    return form is not None and form["base"] in served

@@ -91,10 +91,12 @@ def worker(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def inference(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(help="Id of a base model of the catalogue.")],
+    model: Annotated[
+        str, typer.Argument(help="Id of a base model, or name of a trained one to serve merged.")
+    ],
     port: Annotated[int | None, typer.Option(help="Port of the engine.")] = None,
 ) -> None:
-    """Run vLLM for one base model. Further options go to vLLM as they are."""
+    """Run vLLM for one model. Further options go to vLLM as they are."""
     from service.inference.engine import launch
 
     try:
@@ -180,6 +182,34 @@ def models_add(
                 context_length,
             )
         )
+    except chores.CHORE_ERRORS as e:
+        _fail(str(e))
+
+
+@models.command("merge")
+def models_merge(
+    name: Annotated[str, typer.Argument(help="Name of a trained model, ft:…")],
+    data_dir: DataDir = None,
+) -> None:
+    """Give a trained model an engine of its own, with its weights merged: the base's speed."""
+    from service.cli import chores
+
+    try:
+        typer.echo(asyncio.run(chores.merge_model(data_dir, name)))
+    except chores.CHORE_ERRORS as e:
+        _fail(str(e))
+
+
+@models.command("unmerge")
+def models_unmerge(
+    name: Annotated[str, typer.Argument(help="Name of a merged model, ft:…")],
+    data_dir: DataDir = None,
+) -> None:
+    """Serve a trained model as an adapter again, and remove its merged weights."""
+    from service.cli import chores
+
+    try:
+        typer.echo(chores.unmerge_model(data_dir, name))
     except chores.CHORE_ERRORS as e:
         _fail(str(e))
 

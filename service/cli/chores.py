@@ -8,21 +8,24 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from arq.connections import ArqRedis
+from pydantic import SecretStr
 
 from service.cli.rebuild import Rebuild
 from service.config import Settings
 from service.core.redis import REDIS_ERRORS, connect
 from service.core.storage import Storage
+from service.inference.engine.merged import MergeFailed, folder_name, prepare, sweep
 from service.models import add
 from service.models.catalogue import Catalogue, CatalogueError
 from service.models.inspect import ModelRefused
+from service.models.records import NAME
 from service.projects.records import Project, Projects, Role, digest_of
 from service.standalone.layout import Layout
 from service.standalone.services import running_store
 
 # Of a secret that was not made here: long enough that its plain digest cannot be guessed back.
 _OWN_SECRET = re.compile(r"[!-~]{32,512}")
-CHORE_ERRORS = (CatalogueError, ModelRefused, ValueError)
+CHORE_ERRORS = (CatalogueError, ModelRefused, MergeFailed, ValueError, OSError)
 
 
 def catalogue(data_dir: Path | None) -> Catalogue:
@@ -53,6 +56,37 @@ def add_model(
     return (
         f"added {entry.id}: {entry.parameters or 0:,} parameters, context "
         f"{entry.context_length}. Start its engine with 'finetuned-server inference {entry.id}', "
+        "or start 'finetuned-server up' again."
+    )
+
+
+async def merge_model(data_dir: Path | None, name: str) -> str:
+    """Merge a trained model for an engine of its own; a line for the operator is returned."""
+    from service.inference.engine.launch import claim_cache
+
+    settings, models = _settings(data_dir), catalogue(data_dir)
+    form = NAME.fullmatch(name)
+    entry = None if form is None else models.get(form["base"])
+    if entry is None:
+        raise CatalogueError(f"'{name[:200]}' is no trained model of a base model here")
+    if name not in entry.merged:
+        home = claim_cache(settings.adapter_cache, folder_name(name))
+        await prepare(settings, entry, name, home)
+        models.set_merged(name, True)
+    return (
+        f"{name} is merged. Start its engine with 'finetuned-server inference {name}' and add its "
+        "address to FINETUNED_UPSTREAMS, or start 'finetuned-server up' again."
+    )
+
+
+def unmerge_model(data_dir: Path | None, name: str) -> str:
+    """Serve a trained model as an adapter again; a line for the operator is returned."""
+    models = catalogue(data_dir)
+    models.set_merged(name, False)
+    kept = [n for entry in models.all() for n in entry.merged]
+    sweep(_settings(data_dir).adapter_cache, kept)
+    return (
+        f"{name} is served by its base model's engine. If an engine of its own runs still, end it, "
         "or start 'finetuned-server up' again."
     )
 
@@ -92,6 +126,19 @@ async def rebuild(data_dir: Path | None) -> str:
     return (
         f"made anew: {told}, {made['checkpoints']} checkpoints. Keys, aliases and limits are to be "
         "made by hand: see 'finetuned-server keys create'."
+    )
+
+
+def _settings(data_dir: Path | None) -> Settings:
+    """The settings of a standalone folder, whose `up` has run, or those of the environment."""
+    if data_dir is None:
+        return Settings()
+    layout = Layout(data_dir.resolve())
+    return Settings(
+        data_dir=layout.root,
+        models_file=layout.models_file,
+        storage_url=layout.storage.as_uri(),
+        redis_url=SecretStr(_redis_url(data_dir)),
     )
 
 

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from service.config import GIB, Settings
 from service.core.storage import StorageRefused
 from service.core.storage_check import storage_fault
-from service.inference.engine.facts import gather, weights_bytes
+from service.inference.engine.facts import engines_bytes, gather
 from service.inference.engine.launch import Machine, highest_rank
 from service.inference.engine.sizing import SizingError, size, trainer_budget
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
@@ -84,13 +84,14 @@ def _engines(data_dir: Path, gpus: Sequence[Gpu]) -> list[Finding]:
     """How the engine of each base model would be made, and why."""
     settings = _settings(data_dir)
     try:
-        served = [entry for entry in Catalogue(settings.models_file).all() if entry.served]
+        served = [entry for entry in Catalogue(settings.models_file).all() if entry.engines]
     except CatalogueError as e:
         return [Finding("missing", "base models", str(e), "mend the file")]
     if not served:
         how = "add one with 'finetuned-server models add'; 'up' adds the demo model"
         return [Finding("note", "base models", "none yet", how)]
-    findings = [_sized(settings, entry, served) for entry in served]
+    findings = [_sized(settings, entry, served) for entry in served if entry.served]
+    findings += [_sized(settings, entry, served, n) for entry in served for n in entry.merged]
     return [*findings, *_trainer(settings, gpus, served)]
 
 
@@ -108,21 +109,28 @@ def _settings(data_dir: Path) -> Settings:
     return settings.model_copy(update=changes)
 
 
-def _sized(settings: Settings, entry: BaseModelEntry, served: list[BaseModelEntry]) -> Finding:
+def _sized(
+    settings: Settings,
+    entry: BaseModelEntry,
+    served: list[BaseModelEntry],
+    merged: str | None = None,
+) -> Finding:
+    name = f"engine of {merged or entry.id}"
     highest = asyncio.run(highest_rank(settings, entry.id))
     facts = gather(
         entry,
         served,
         has_gpu=Machine.detect().has_gpu,
         highest_rank=0 if highest is None else highest,
+        merged=merged is not None,
     )
     try:
         told = "; ".join(size(settings, facts).reasons)
     except SizingError as e:
-        return Finding("missing", f"engine of {entry.id}", str(e), "set a lower rank")
-    if highest is None:
+        return Finding("missing", name, str(e), "set a lower rank")
+    if highest is None and merged is None:
         told += "; the store does not run, so ranks of existing adapters are not known"
-    return Finding("ok", f"engine of {entry.id}", told)
+    return Finding("ok", name, told)
 
 
 def _trainer(
@@ -132,11 +140,11 @@ def _trainer(
     known = [gpu.memory_bytes for gpu in gpus if gpu.memory_bytes is not None]
     if not known or settings.gpu_sharing == "separate":
         return []
-    sizes = [weights_bytes(entry) for entry in served]
+    sizes = engines_bytes(served)
     budget = trainer_budget(settings, min(known), sizes)
     told = f"{settings.gpu_sharing}: a training may take {(budget or 0) / GIB:.1f} GiB"
     if settings.gpu_sharing == "share" and settings.gpu_memory_utilization is not None:
-        engines = settings.gpu_memory_utilization * len(served) * min(known)
+        engines = settings.gpu_memory_utilization * len(sizes) * min(known)
         if engines + (budget or 0) > min(known):
             how = "lower FINETUNED_GPU_MEMORY_UTILIZATION or FINETUNED_TRAINER_MEMORY_BYTES"
             return [Finding("missing", "GPU for both", f"{told}, more than is left", how)]

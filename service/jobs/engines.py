@@ -11,13 +11,11 @@ import logging
 import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
 from service.core import tracing
 from service.core.errors import ApiError
-from service.inference.headers import ADAPTER
 from service.inference.upstreams import Upstreams
 
 log = logging.getLogger(__name__)
@@ -33,12 +31,11 @@ class EngineAway(Exception):
 async def complete(upstreams: Upstreams, base: str, body: Mapping[str, Any]) -> Any:
     """The answer to a completion of the base model or one of its adapters. Raises EngineAway."""
     adapter = None if body["model"] == base else str(body["model"])
-    headers = tracing.carrier()
-    if adapter is not None:
-        headers[ADAPTER] = quote(adapter, safe="")
     request = msgspec.json.encode(body)
     try:
-        answer = await upstreams.send(base, "/v1/completions", request, headers, adapter=adapter)
+        answer = await upstreams.send(
+            base, "/v1/completions", request, tracing.carrier(), adapter=adapter
+        )
         try:
             raw = await answer.read_all(_MAX_ANSWER_BYTES)
         finally:

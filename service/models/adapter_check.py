@@ -8,6 +8,7 @@ milliseconds.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import struct
@@ -50,9 +51,17 @@ class BaseLayout:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         return cls(shapes, quantized="quantization_config" in config)
 
-    def modules(self) -> set[str]:
-        """Names of everything that has a tensor."""
-        return {name.rpartition(".")[0] for name in self.shapes}
+    def weight_of(self, module: str) -> str | None:
+        """The tensor that is the weight of an adapter's module; None where there is none."""
+        if f"{module}.weight" in self.shapes:
+            return f"{module}.weight"
+        found = self._by_tail.get(_tail(module))
+        return None if found is None else f"{found}.weight"
+
+    @functools.cached_property
+    def _by_tail(self) -> dict[str, str]:
+        modules = {name.rpartition(".")[0] for name in self.shapes}
+        return {_tail(module): module for module in modules}
 
 
 def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
@@ -78,19 +87,28 @@ def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
 def check_adapter(folder: Path, base: BaseLayout, *, max_rank: int) -> None:
     """Raise AdapterMismatch unless the engine can serve the adapter in `folder`."""
     _check_config(folder / CONFIG, max_rank)
-    pairs = _pairs(tensor_shapes(folder / WEIGHTS))
-    by_tail = {_tail(module): module for module in base.modules()}
-    for module, sides in pairs.items():
+    for module, sides in _pairs(tensor_shapes(folder / WEIGHTS)).items():
         if sides.keys() != {"A", "B"}:
             raise AdapterMismatch(f"{module} has only one of its two LoRA tensors")
         if ".experts" in module:  # fused and renamed differently by every library
             continue
-        target = module if f"{module}.weight" in base.shapes else by_tail.get(_tail(module))
-        if target is None:
+        weight = base.weight_of(module)
+        if weight is None:
             if module == "lm_head":  # tied to the embeddings: no tensor of its own
                 continue
             raise AdapterMismatch(f"the base model has no module {module}")
-        _check_shapes(module, sides, base, base.shapes.get(f"{target}.weight"))
+        _check_shapes(module, sides, base, base.shapes.get(weight))
+
+
+def modules_of(folder: Path) -> list[str]:
+    """The modules that an adapter changes. Raises AdapterMismatch."""
+    return [*_pairs(tensor_shapes(folder / WEIGHTS))]
+
+
+def tensor_names(module: str) -> tuple[str, str]:
+    """The names of A and B, the two tensors of a module, in an adapter's file."""
+    a, b = (f"base_model.model.{module}.lora_{side}.weight" for side in "AB")
+    return a, b
 
 
 def _check_config(file: Path, max_rank: int) -> None:

@@ -6,6 +6,7 @@
         license: apache-2.0
         context_length: 8192
         languages: [en]
+        merged: ["ft:smollm2-135m-instruct:acme:voice:ab12cd"]
 
 The file is read again when it changes, so a model added with `models add` needs no
 restart of the api.
@@ -19,9 +20,19 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from service.models.records import NAME
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
@@ -43,6 +54,15 @@ class BaseModelEntry(BaseModel):
     parameters: int | None = Field(default=None, gt=0, description="How many weights it has.")
     created_at: int = 0
     served: bool = Field(default=True, description="Whether `up` starts vLLM for it.")
+    merged: tuple[str, ...] = Field(
+        default=(),
+        description="Trained models of it that have an engine of their own, their weights merged.",
+    )
+
+    @property
+    def engines(self) -> int:
+        """How many engines hold weights of this size, where each has one replica."""
+        return self.served + len(self.merged)
 
     @field_validator("id")
     @classmethod
@@ -51,6 +71,16 @@ class BaseModelEntry(BaseModel):
         if not _ID.fullmatch(value):
             raise ValueError("an id has letters, digits, '.', '_', '-' and at most one '/'")
         return value
+
+    @model_validator(mode="after")
+    def _own_models(self) -> Self:
+        for name in self.merged:
+            form = NAME.fullmatch(name)
+            if form is None or form["base"] != self.id:
+                raise ValueError(f"merged: '{name}' is no trained model of '{self.id}'")
+        if len(set(self.merged)) < len(self.merged):
+            raise ValueError("merged: a name stands twice")
+        return self
 
 
 class _File(BaseModel):
@@ -91,11 +121,31 @@ class Catalogue:
             self._stamp = None
             if self.get(entry.id):
                 raise CatalogueError(f"the catalogue has a model '{entry.id}' already")
-            rows = [m.model_dump(mode="json") for m in [*self._models.values(), entry]]
-            part = self.file.with_name(f".{self.file.name}.part")
-            part.write_text(yaml.safe_dump({"models": rows}, sort_keys=False), encoding="utf-8")
-            os.replace(part, self.file)
+            self._write([*self._models.values(), entry])
+
+    def set_merged(self, name: str, merged: bool) -> BaseModelEntry:
+        """Give a trained model an engine of its own, or take it away; the base model's entry.
+
+        Asked for what is so already, it changes nothing. Raises CatalogueError.
+        """
+        form = NAME.fullmatch(name)
+        with self._locked():
             self._stamp = None
+            entry = None if form is None else self.get(form["base"])
+            if entry is None:
+                raise CatalogueError(f"'{name[:200]}' is no trained model of a base model here")
+            names = [n for n in entry.merged if n != name] + [name] * merged
+            changed = entry.model_copy(update={"merged": tuple(names)})
+            if set(names) != set(entry.merged):
+                self._write([changed if m is entry else m for m in self._models.values()])
+        return changed
+
+    def _write(self, entries: list[BaseModelEntry]) -> None:
+        rows = [m.model_dump(mode="json") for m in entries]
+        part = self.file.with_name(f".{self.file.name}.part")
+        part.write_text(yaml.safe_dump({"models": rows}, sort_keys=False), encoding="utf-8")
+        os.replace(part, self.file)
+        self._stamp = None
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

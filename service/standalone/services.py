@@ -14,7 +14,6 @@ import aiohttp
 from redis.exceptions import RedisError
 
 from service.core.redis import connect
-from service.models.catalogue import BaseModelEntry
 from service.standalone.layout import Layout, write_private
 from service.standalone.supervisor import Probe, Service
 
@@ -140,12 +139,12 @@ def worker(env: Mapping[str, str], ports: Ports) -> Service:
     )
 
 
-def inference(env: Mapping[str, str], entry: BaseModelEntry, url: str) -> Service:
-    """vLLM for one base model."""
+def inference(env: Mapping[str, str], model: str, url: str) -> Service:
+    """vLLM for a base model, or for one trained model whose weights are merged."""
     port = int(url.rsplit(":", 1)[1])
     return Service(
-        name=f"vllm-{entry.id.replace('/', '-')}",
-        argv=[*_cli(), "inference", entry.id, "--port", str(port)],
+        name=f"vllm-{model.replace('/', '-').replace(':', '-')}",
+        argv=[*_cli(), "inference", model, "--port", str(port)],
         env=env,
         ready=http_ok(f"{url}/health"),
         where=url,

@@ -12,12 +12,12 @@ from pathlib import Path
 from service.core import logs
 from service.core.redis import connect
 from service.models.add import add_model
-from service.models.catalogue import BaseModelEntry, Catalogue
+from service.models.catalogue import Catalogue
 from service.projects.records import Projects, Role
 from service.standalone import services
 from service.standalone.layout import Layout, write_private
 from service.standalone.services import Ports, free_port
-from service.standalone.supervisor import Service, Supervisor
+from service.standalone.supervisor import Service, StartFailed, Supervisor
 
 DEMO_MODEL = "smollm2-135m-instruct"
 _PROJECT = "default"
@@ -62,39 +62,48 @@ async def _start(
     if demo_model and not catalogue.all():
         await _add_demo_model(layout, catalogue)
     ports = Ports(api=port, valkey=free_port(), worker=free_port())
-    served = [entry for entry in catalogue.all() if entry.served]
-    upstreams = {entry.id: f"http://127.0.0.1:{free_port()}" for entry in served}
-    env = services.environment(layout, ports, host, upstreams)
-
     store = services.valkey(layout, ports)
     await supervisor.start(store)
     await supervisor.until_ready(store, _START_S)
     _say(f"{'valkey':<10} {store.where}")
+
+    bases = [entry.id for entry in catalogue.all() if entry.served]
+    merged = [name for entry in catalogue.all() for name in entry.merged]
+    upstreams = {model: f"http://127.0.0.1:{free_port()}" for model in [*bases, *merged]}
+    env = services.environment(layout, ports, host, upstreams)
     await _first_key(layout, env["FINETUNED_REDIS_URL"])
 
     # The engine loads longest: it starts first, and the others come up meanwhile.
-    engines = [services.inference(env, entry, upstreams[entry.id]) for entry in served]
+    engines = {model: services.inference(env, model, url) for model, url in upstreams.items()}
     others = [services.api(env, ports, host), services.worker(env, ports)]
-    for service in [*engines, *others]:
+    for service in [*engines.values(), *others]:
         await supervisor.start(service)
     for service in others:
         await supervisor.until_ready(service, _START_S)
         _say(f"{service.name:<10} {service.where}")
-    await _engines_ready(supervisor, engines, served)
+    for model in bases:
+        await _engine_ready(supervisor, engines[model], model)
+    for model in merged:
+        await _merged_ready(supervisor, engines[model], model)
+    if not engines:
+        _say("no base model yet: add one with 'finetuned-server models add', then start again")
     _say(f"ready after {time.monotonic() - began:.0f} s: {others[0].where}/v1")
     _say(f"API key (admin, project '{_PROJECT}'): {layout.api_key}")
     _say(f"logs: {layout.logs}")
 
 
-async def _engines_ready(
-    supervisor: Supervisor, engines: list[Service], served: list[BaseModelEntry]
-) -> None:
-    for engine, entry in zip(engines, served, strict=True):
-        _say(f"{'vllm':<10} loading {entry.id} …")
-        await supervisor.until_ready(engine, _ENGINE_START_S)
-        _say(f"{'vllm':<10} {entry.id} on {engine.where}")
-    if not engines:
-        _say("no base model yet: add one with 'finetuned-server models add', then start again")
+async def _engine_ready(supervisor: Supervisor, engine: Service, model: str) -> None:
+    _say(f"{'vllm':<10} loading {model} …")
+    await supervisor.until_ready(engine, _ENGINE_START_S)
+    _say(f"{'vllm':<10} {model} on {engine.where}")
+
+
+async def _merged_ready(supervisor: Supervisor, engine: Service, model: str) -> None:
+    """It may be gone since, and its base model's engine serves it anyway: no reason to stop."""
+    try:
+        await _engine_ready(supervisor, engine, model)
+    except StartFailed as e:
+        _say(f"{'vllm':<10} {e}. Until it runs, the base model's engine serves {model}")
 
 
 async def _add_demo_model(layout: Layout, catalogue: Catalogue) -> None:

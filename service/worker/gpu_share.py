@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from service.config import Settings
 from service.core.workers import Capacity
-from service.inference.engine.facts import weights_bytes
+from service.inference.engine.facts import engines_bytes
 from service.inference.engine.sizing import trainer_budget
 from service.models.catalogue import Catalogue
 
@@ -13,7 +13,7 @@ def with_budget(settings: Settings, catalogue: Catalogue, machine: Capacity) -> 
     """Settings whose trainers take no more of a shared GPU than its engines leave."""
     if machine.device != "cuda" or settings.gpu_sharing == "separate":
         return settings
-    served = [weights_bytes(entry) for entry in catalogue.all() if entry.served]
+    served = engines_bytes(catalogue.all())
     budget = trainer_budget(settings, machine.memory_bytes, served)
     return settings.model_copy(update={"trainer_memory_bytes": budget})
 

@@ -53,7 +53,7 @@ class Adapters:
         base_path: Path,
         max_rank: int,
     ) -> None:
-        self._registry = registry
+        self.registry = registry
         self._cache = cache
         self._base_model = base_model
         self._base_path = base_path
@@ -101,7 +101,7 @@ class Adapters:
 
     async def close(self) -> None:
         """Let go of the connection to the registry."""
-        await self._registry.redis.aclose(close_connection_pool=True)
+        await self.registry.redis.aclose(close_connection_pool=True)
 
     async def _find(self, name: str) -> _Known | None:
         if (known := self._known.get(name)) is not None:
@@ -119,7 +119,7 @@ class Adapters:
         if not NAME.fullmatch(name):
             return None
         try:
-            model = await self._registry.resolve_adapter(name)
+            model = await self.registry.resolve_adapter(name)
         except REDIS_ERRORS as e:
             log.warning("adapter %s: Redis is away: %s", name, type(e).__name__)
             raise AdapterUnavailable("the registry of models is away") from e

@@ -38,22 +38,32 @@ def weights_bytes(entry: BaseModelEntry) -> int:
     return entry.parameters * _SERVED_WEIGHT_BYTES
 
 
+def engines_bytes(entries: Iterable[BaseModelEntry]) -> list[int]:
+    """What the weights take in each engine of these base models and of their merged ones."""
+    return [size for e in entries for size in [weights_bytes(e)] * e.engines]
+
+
 def gather(
     entry: BaseModelEntry,
     served: Iterable[BaseModelEntry],
     *,
     has_gpu: bool | None = None,
     highest_rank: int = 0,
+    merged: bool = False,
 ) -> Facts:
-    """The facts of an engine on this machine, beside the engines of `served`."""
+    """The facts of an engine on this machine, beside the engines of `served`.
+
+    `merged`: it serves one trained model of `entry`, and takes no adapters.
+    """
     machine = measure()
     return Facts(
         base=base_facts(entry),
         memory_bytes=memory_bytes(),
         has_gpu=machine.device == "cuda" if has_gpu is None else has_gpu,
         gpu_bytes=machine.memory_bytes if machine.device == "cuda" else None,
-        served_bytes=sum(weights_bytes(e) for e in served if e.served),
+        served_bytes=sum(engines_bytes(served)),
         highest_rank=highest_rank,
+        takes_adapters=not merged,
     )
 
 

@@ -2,7 +2,8 @@
 
     finetuned-server inference MODEL
 
-Everything is decided here from settings, the catalogue's entry and the machine; the
+MODEL is a base model, whose adapters it serves too, or one trained model alone, whose weights are
+merged before. Everything is decided here from settings, the catalogue's entry and the machine; the
 process is then replaced by vLLM (`exec`), so that signals and exit codes are vLLM's own.
 """
 
@@ -21,10 +22,16 @@ from service.config import Settings
 from service.core.redis import REDIS_ERRORS, connect
 from service.inference.engine import trace_options
 from service.inference.engine.facts import gather
-from service.inference.engine.process import MODEL_PATH_VARIABLE, MODEL_VARIABLE
+from service.inference.engine.merged import MergedModel, MergeFailed, folder_name, prepare, sweep
+from service.inference.engine.process import (
+    MERGED_VARIABLE,
+    MODEL_PATH_VARIABLE,
+    MODEL_VARIABLE,
+)
 from service.inference.engine.sizing import Facts, Sizes, SizingError, size
 from service.models import ranks
 from service.models.catalogue import BaseModelEntry, Catalogue
+from service.models.records import NAME
 
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 # Few cores are one NUMA node, and vLLM's "auto" would leave one of them unused.
@@ -77,17 +84,20 @@ def engine_command(
     machine: Machine | None = None,
     facts: Facts | None = None,
     cache: Path | None = None,
+    merged: MergedModel | None = None,
     extra: Sequence[str] = (),
 ) -> EngineCommand:
     """How to start the engine of a base model on `settings.inference_host` and `port`.
 
     `facts` are what sizes are derived from; by default this machine's. `cache` is where
-    this engine alone keeps adapters. `extra` is put last, so that it overrides. Raises
-    EngineConfigError.
+    this engine alone keeps adapters. `merged` is a trained model of it, which is then all that
+    the engine serves. `extra` is put last, so that it overrides. Raises EngineConfigError.
     """
     machine = machine or Machine.detect()
+    serves = merged or MergedModel(model.id, model.path)
+    facts = facts or gather(model, [model], has_gpu=machine.has_gpu, merged=merged is not None)
     try:
-        sizes = size(settings, facts or gather(model, [model], has_gpu=machine.has_gpu))
+        sizes = size(settings, facts)
     except SizingError as e:
         raise EngineConfigError(str(e)) from e
     if settings.upstream_api_key is None:
@@ -98,21 +108,18 @@ def engine_command(
         sys.executable,
         "-m",
         "vllm.entrypoints.openai.api_server",
-        *_what_it_serves(settings, model, sizes),
+        *_what_it_serves(settings, serves, sizes),
         *_where_it_listens(settings, port),
         *_machine_flags(settings, machine, sizes),
         *trace_options.flags(),
         *extra,
     )
     env = {
-        MODEL_VARIABLE: model.id,
-        MODEL_PATH_VARIABLE: str(model.path),
-        "FINETUNED_MAX_LORA_RANK": str(sizes.max_lora_rank),  # of the guard's check
+        MODEL_VARIABLE: serves.name,
+        MODEL_PATH_VARIABLE: str(serves.path),
+        **_adapters_env(sizes, merged),
         "FINETUNED_ADAPTER_CACHE_DIR": str(cache or settings.adapter_cache / f"engine-{port}"),
         "VLLM_API_KEY": settings.upstream_api_key.get_secret_value(),
-        # Resolvers run with it alone. It opens routes to load and unload adapters too; the
-        # guard closes them.
-        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
         "VLLM_PLUGINS": "finetuned_resolver",
         # Longer than the gateway keeps idle connections, see upstreams.py.
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75",
@@ -127,15 +134,22 @@ def engine_command(
     return EngineCommand(argv, env, sizes)
 
 
-def _what_it_serves(settings: Settings, model: BaseModelEntry, sizes: Sizes) -> list[str]:
+def _adapters_env(sizes: Sizes, merged: MergedModel | None) -> dict[str, str]:
+    if merged is not None:
+        return {MERGED_VARIABLE: str(merged.path.parent)}
+    return {
+        "FINETUNED_MAX_LORA_RANK": str(sizes.max_lora_rank),  # of the guard's check
+        # Resolvers run with it alone. It opens routes to load and unload adapters too; the
+        # guard closes them.
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
+    }
+
+
+def _what_it_serves(settings: Settings, model: MergedModel, sizes: Sizes) -> list[str]:
     flags = [
         f"--model={model.path}",
-        f"--served-model-name={model.id}",
+        f"--served-model-name={model.name}",
         f"--max-model-len={sizes.max_model_len}",
-        "--enable-lora",
-        f"--max-loras={sizes.max_loras}",
-        f"--max-cpu-loras={sizes.max_cpu_loras}",
-        f"--max-lora-rank={sizes.max_lora_rank}",
         "--enable-prompt-tokens-details",
         # Tells version and configuration, and stands in another place of a stream whose usage
         # is asked for: without it a stream is the same whoever asks.
@@ -143,6 +157,13 @@ def _what_it_serves(settings: Settings, model: BaseModelEntry, sizes: Sizes) -> 
         # A request may name an image by URL: only data: URLs stay possible.
         "--allowed-media-domains=none.invalid",
     ]
+    if sizes.max_loras:
+        flags += [
+            "--enable-lora",
+            f"--max-loras={sizes.max_loras}",
+            f"--max-cpu-loras={sizes.max_cpu_loras}",
+            f"--max-lora-rank={sizes.max_lora_rank}",
+        ]
     if settings.tool_call_parser:
         flags += [
             "--enable-auto-tool-choice",
@@ -201,31 +222,63 @@ def _cpu_flags() -> set[str]:
 
 
 def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -> None:
-    """Become the engine of a base model. Raises EngineConfigError; else does not return."""
+    """Become the engine of a model. Raises EngineConfigError; else does not return."""
     settings = Settings()
     catalogue = Catalogue(settings.models_file)
-    model = catalogue.get(model_id)
-    if model is None:
-        raise EngineConfigError(
-            f"the catalogue {settings.models_file} has no model '{model_id}': add it with "
-            "'finetuned-server models add'"
-        )
+    model, name = _wanted(catalogue, model_id)
     machine = Machine.detect()
-    highest = asyncio.run(highest_rank(settings, model_id))
-    facts = gather(model, catalogue.all(), has_gpu=machine.has_gpu, highest_rank=highest or 0)
+    highest = asyncio.run(highest_rank(settings, model.id))
+    sweep(settings.adapter_cache, [n for entry in catalogue.all() for n in entry.merged])
+    cache, made = _folder(settings, model, name)
     command = engine_command(
         settings,
         model,
         port or settings.inference_port,
         machine=machine,
-        facts=facts,
-        cache=claim_cache(settings.adapter_cache, model_id),
+        facts=gather(
+            model,
+            catalogue.all(),
+            has_gpu=machine.has_gpu,
+            highest_rank=highest or 0,
+            merged=made is not None,
+        ),
+        cache=cache,
+        merged=made,
         extra=extra,
     )
     for reason in command.sizes.reasons:
         sys.stderr.write(f"{model_id}: {reason}\n")
     sys.stderr.flush()
     os.execve(command.argv[0], command.argv, command.environment(os.environ))  # noqa: S606
+
+
+def _wanted(catalogue: Catalogue, model_id: str) -> tuple[BaseModelEntry, str | None]:
+    """The base model, and the name of the trained model where one was asked for."""
+    model = catalogue.get(model_id)
+    if model is not None:
+        return model, None
+    form = NAME.fullmatch(model_id)
+    base = model_id if form is None else form["base"]
+    model = catalogue.get(base)
+    if model is None:
+        raise EngineConfigError(
+            f"the catalogue {catalogue.file} has no model '{base}': add it with "
+            "'finetuned-server models add'"
+        )
+    return model, model_id
+
+
+def _folder(
+    settings: Settings, model: BaseModelEntry, name: str | None
+) -> tuple[Path, MergedModel | None]:
+    """Where the engine keeps adapters, or the merged model that it serves in their place."""
+    if name is None:
+        return claim_cache(settings.adapter_cache, model.id), None
+    home = claim_cache(settings.adapter_cache, folder_name(name))
+    try:
+        return home / "adapters", asyncio.run(prepare(settings, model, name, home))
+    except MergeFailed as e:
+        raise EngineConfigError(str(e)) from e
 
 
 def claim_cache(root: Path, model_id: str) -> Path:

@@ -26,14 +26,17 @@ from service.core.storage import Storage
 from service.inference.engine.adapter_cache import AdapterCache
 from service.inference.engine.adapters import Adapters
 from service.inference.engine.housekeeping import Housekeeper
+from service.inference.engine.merged import until_deleted
 from service.inference.engine.sleep import Sleeper
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 
 MODEL_VARIABLE = "FINETUNED_ENGINE_MODEL"
-"""Id of the base model that this engine serves."""
+"""Id of the base model, or name of the merged model, that this engine serves."""
 MODEL_PATH_VARIABLE = "FINETUNED_ENGINE_MODEL_PATH"
-"""Folder of that base model."""
+"""Folder of its weights."""
+MERGED_VARIABLE = "FINETUNED_ENGINE_MERGED"
+"""Of an engine of one merged model: the folder of what was made for it."""
 _RUNNING_ADAPTERS = "vllm:lora_requests_info"
 
 
@@ -79,7 +82,12 @@ def keep_house(state: Any) -> asyncio.Task[None]:
     metrics.begin("inference", __version__)
     keep_one_series_of_running_adapters()
     every_s = Settings().adapter_sweep_s
-    return asyncio.create_task(Housekeeper(adapters(), state, every_s=every_s).run())
+    if home := os.environ.get(MERGED_VARIABLE):
+        name = os.environ[MODEL_VARIABLE]
+        work = until_deleted(adapters().registry, name, Path(home), every_s)
+    else:
+        work = Housekeeper(adapters(), state, every_s=every_s).run()
+    return asyncio.create_task(work)
 
 
 def keep_one_series_of_running_adapters() -> None:

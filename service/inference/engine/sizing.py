@@ -57,14 +57,16 @@ class Facts:
     gpu_bytes: int | None = None
     """Of one GPU; None where nothing tells it."""
     served_bytes: int = 0
-    """Weights of all base models that are served on this machine, this one's too."""
+    """Weights in all engines on this machine, this one's too."""
     highest_rank: int = 0
     """Of the adapters that exist."""
+    takes_adapters: bool = True
+    """Not an engine of one merged model."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the engine is started with."""
+    """What the engine is started with. `max_loras` is 0 where it takes no adapters."""
 
     max_loras: int
     max_cpu_loras: int
@@ -87,12 +89,14 @@ def size(settings: Settings, facts: Facts) -> Sizes:
     slots = _slots(settings, facts, rank.value, share)
     kept = _kept(settings, facts, rank.value, slots.value)
     length = _length(settings, facts, rank.value, slots.value, share)
-    reasons = [
-        f"max_lora_rank {rank.value}: {rank.why}",
-        f"max_loras {slots.value}: {slots.why}",
-        f"max_cpu_loras {kept.value}: {kept.why}",
-        f"context {length.value:,} tokens: {length.why}",
-    ]
+    reasons = [f"context {length.value:,} tokens: {length.why}"]
+    if facts.takes_adapters:
+        reasons = [
+            f"max_lora_rank {rank.value}: {rank.why}",
+            f"max_loras {slots.value}: {slots.why}",
+            f"max_cpu_loras {kept.value}: {kept.why}",
+            *reasons,
+        ]
     if share is not None:
         reasons.append(f"gpu_memory_utilization {share:.2f}: {_why_share(settings, facts)}")
     return Sizes(
@@ -166,6 +170,8 @@ def _rank(settings: Settings, facts: Facts) -> _Choice:
 
 
 def _slots(settings: Settings, facts: Facts, rank: int, share: float | None) -> _Choice:
+    if not facts.takes_adapters:
+        return _Choice(0, "the weights are merged")
     if settings.max_loras is not None:
         return _Choice(settings.max_loras, "as set")
     slot_bytes = _adapter_bytes(facts, rank)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
 
@@ -24,7 +23,6 @@ from service.inference.gateway.engine_errors import MAX_ERROR_BYTES, map_error, 
 from service.inference.gateway.exchange import CLIENT_GONE, Exchange, Watch
 from service.inference.gateway.request_body import ClientGone, Request
 from service.inference.gateway.usage_tap import Usage, UsageTap
-from service.inference.headers import ADAPTER
 from service.inference.upstreams import Upstreams
 from service.models.records import Kind
 from service.models.registry import ModelRegistry, Resolved, ServableModel
@@ -141,7 +139,7 @@ class Gateway:
         path = exchange.scope["path"]
         adapter = model.name if model.kind == Kind.ADAPTER else None
         answer = await self._upstreams.send(
-            model.base_model, path, body, _headers_for_engine(exchange, adapter), adapter=adapter
+            model.base_model, path, body, _headers_for_engine(exchange), adapter=adapter
         )
         try:
             if answer.status >= 300:
@@ -172,19 +170,12 @@ def _usage(tap: UsageTap, *, streamed: bool) -> Usage:
     return tap.usage() or (Usage(0, tap.events, 0) if streamed else _NO_USAGE)
 
 
-def _headers_for_engine(exchange: Exchange, adapter: str | None) -> dict[str, str]:
+def _headers_for_engine(exchange: Exchange) -> dict[str, str]:
     headers = {"x-request-id": exchange.request_id}
-    if adapter is not None:
-        headers[ADAPTER] = _quoted(adapter)
     for name in _FORWARDED:
         if (value := exchange.headers.get(name)) is not None:
             headers[name.decode()] = value.decode("latin-1")
     return headers
-
-
-@functools.lru_cache(maxsize=4096)
-def _quoted(adapter: str) -> str:
-    return quote(adapter, safe="")
 
 
 def _served(exchange: Exchange, model: ServableModel, usage: Usage, *, streamed: bool) -> Served:

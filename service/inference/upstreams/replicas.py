@@ -56,6 +56,11 @@ class Replicas:
         """Whether one serves, and failed at nothing lately."""
         return any(not replica.health.in_doubt for replica in self._usable)
 
+    @property
+    def any_usable(self) -> bool:
+        """Whether one has shown that it serves, and not failed since."""
+        return bool(self._usable)
+
     def set_urls(self, urls: Sequence[str]) -> None:
         """These are the replicas now. What runs on others ends there."""
         known = {**self._members, **self._leaving}

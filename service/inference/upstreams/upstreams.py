@@ -1,4 +1,8 @@
-"""The engines behind the gateway: who serves which base model, and how to ask one.
+"""The engines behind the gateway: who serves which model, and how to ask one.
+
+An engine serves a base model with all its adapters, or one trained model alone, whose weights
+were merged. Requests for the latter go to its own engine while that one is usable, and else to
+the base model's, as an adapter.
 
 One replica is one vLLM server. Only what was surely not sent is sent again, to the next
 replica: an error before the connection stood. After that the engine may have begun to work,
@@ -15,9 +19,11 @@ import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 from service.config import Settings
 from service.core.errors import ApiError, Unavailable
+from service.inference.headers import ADAPTER
 from service.inference.upstreams.answers import Answer, fault_of
 from service.inference.upstreams.client import EngineClient, NotSent, Timeouts
 from service.inference.upstreams.discovery import Discovery, Resolve, resolve
@@ -32,11 +38,11 @@ _FIRST_LOOK_UP_S = 2.0
 
 
 class Upstreams:
-    """All engines by base model. Open it in the lifespan: `async with Upstreams(…)`."""
+    """All engines by what they serve. Open it in the lifespan: `async with Upstreams(…)`."""
 
     def __init__(
         self,
-        by_base: Mapping[str, Sequence[str]],
+        by_model: Mapping[str, Sequence[str]],
         *,
         api_key: str | None = None,
         timeouts: Timeouts | None = None,
@@ -47,11 +53,11 @@ class Upstreams:
         self._client = EngineClient(self._timeouts, api_key=api_key)
         policy = policy or Policy()
         self._served = {
-            base: _Served(base, urls, self._client, policy, resolve)
-            for base, urls in by_base.items()
+            model: _Served(model, urls, self._client, policy, resolve)
+            for model, urls in by_model.items()
             if urls
         }
-        self._unserved = dict.fromkeys([base for base, urls in by_base.items() if not urls], False)
+        self._unserved = dict.fromkeys([m for m, urls in by_model.items() if not urls], False)
         self._open = contextlib.AsyncExitStack()
 
     @classmethod
@@ -103,12 +109,41 @@ class Upstreams:
         `adapter` is the name of the adapter that the request needs. Raises Unavailable when no
         engine takes it, GatewayTimeout when one is silent.
         """
-        served = self._served.get(base)
-        if served is None:
+        roads = self._roads(base, adapter)
+        if not roads:
             raise Unavailable(
                 f"No engine serves '{base}' at the moment. Ask the operator to start one.",
                 code="model_not_served",
             )
+        for served, loaded in roads:
+            sent = {**headers, ADAPTER: _quoted(loaded)} if loaded else headers
+            if (answer := await self._try(served, path, body, sent, loaded)) is not None:
+                return answer
+        raise Unavailable(
+            f"The engine of '{base}' is starting or away. Try again in a few seconds.",
+            code="engine_unavailable",
+        )
+
+    def _roads(self, base: str, adapter: str | None) -> list[tuple[_Served, str | None]]:
+        """The engines to try, in order, each with the adapter that it has to load."""
+        of_base = self._served.get(base)
+        own = None if adapter is None else self._served.get(adapter)
+        roads: list[tuple[_Served, str | None]] = []
+        if own is not None and (of_base is None or own.replicas.any_usable):
+            roads.append((own, None))
+        if of_base is not None:
+            roads.append((of_base, adapter))
+        return roads
+
+    async def _try(
+        self,
+        served: _Served,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        adapter: str | None,
+    ) -> Answer | None:
+        """An engine's answer; None where none took the request."""
         began = time.monotonic()
         tried: list[Replica] = []
         while (replica := self._next(served.replicas, adapter, tried, began)) is not None:
@@ -117,16 +152,13 @@ class Upstreams:
             except NotSent as e:
                 log.debug("engine %s took no connection: %s", replica.url, e)
                 tried.append(replica)
-        raise Unavailable(
-            f"The engine of '{base}' is starting or away. Try again in a few seconds.",
-            code="engine_unavailable",
-        )
+        return None
 
     async def ready(self) -> dict[str, bool]:
-        """For each base model, whether at least one engine serves."""
-        bases = list(self._served)
+        """For each model that has engines, whether at least one serves."""
+        models = list(self._served)
         answers = await asyncio.gather(*(served.ready() for served in self._served.values()))
-        return dict(zip(bases, answers, strict=True)) | self._unserved
+        return dict(zip(models, answers, strict=True)) | self._unserved
 
     def _next(
         self, replicas: Replicas, adapter: str | None, tried: list[Replica], began: float
@@ -164,17 +196,17 @@ class Upstreams:
 
 
 class _Served:
-    """One base model: who its replicas are, and whether they live."""
+    """One model that has engines: who its replicas are, and whether they live."""
 
     def __init__(
         self,
-        base: str,
+        model: str,
         sources: Sequence[str],
         client: EngineClient,
         policy: Policy,
         resolve: Resolve,
     ) -> None:
-        self.replicas = Replicas(base, policy)
+        self.replicas = Replicas(model, policy)
         self._probes = Probes(
             self.replicas,
             functools.partial(client.is_healthy, timeout_s=policy.probe_timeout_s),
@@ -200,3 +232,8 @@ class _Served:
     def _on_change(self, urls: Sequence[str]) -> None:
         self.replicas.set_urls(urls)
         self._probes.follow(self.replicas.members)
+
+
+@functools.lru_cache(maxsize=4096)
+def _quoted(adapter: str) -> str:
+    return quote(adapter, safe="")

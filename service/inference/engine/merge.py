@@ -1,0 +1,115 @@
+"""A trained model's weights, merged: W + s·B·A for each layer that its adapter changes.
+
+Goes through the base model's own files, keeps their names and precision, and needs the memory of
+the largest of them. The sum is taken in float32 and rounded once. What comes out is loaded as the
+base model is, and costs what it costs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from service.models.adapter_check import (
+    CONFIG,
+    WEIGHTS,
+    AdapterMismatch,
+    BaseLayout,
+    modules_of,
+    tensor_names,
+)
+
+# Numbers that are set for single layers, which vLLM does not read when it serves an adapter, and
+# a layout of weights that it does not know: merged, the model would be another one.
+_NOT_MERGED = ("rank_pattern", "alpha_pattern", "fan_in_fan_out", "layer_replication")
+
+
+def merge(base: Path, adapter: Path, target: Path) -> None:
+    """Write the model of `base` with `adapter`, which `check_adapter` has passed, to `target`.
+
+    A Hugging Face folder; on disk when this returns, half-made when it raises. Raises
+    AdapterMismatch where the two cannot be merged, and OSError, as of a full disk.
+    """
+    layout = BaseLayout.read(base)
+    if layout.quantized:
+        raise AdapterMismatch("the base model is quantised: its weights cannot be added to")
+    changed = _changed(adapter, layout)
+    scale, tensors = _scale(adapter), load_file(adapter / WEIGHTS)
+    files = [f for f in sorted(base.iterdir()) if f.is_file()]
+    _see_to_room(target, sum(f.stat().st_size for f in files))
+    target.mkdir(parents=True)
+    for file in files:
+        if file.suffix == ".safetensors":
+            _write_merged(file, target / file.name, changed, tensors, scale)
+        elif not file.name.startswith("."):
+            shutil.copyfile(file, target / file.name)
+            flush(target / file.name)
+    flush(target)
+
+
+def _changed(adapter: Path, layout: BaseLayout) -> dict[str, str]:
+    """The adapter's module by the base model's tensor that it changes."""
+    changed: dict[str, str] = {}
+    for module in modules_of(adapter):
+        weight = layout.weight_of(module)
+        if weight is None or len(layout.shapes.get(weight, ())) != 2:
+            raise AdapterMismatch(f"{module} has no weight of its own in the base model's files")
+        changed[weight] = module
+    return changed
+
+
+def _scale(adapter: Path) -> float:
+    config: dict[str, Any] = json.loads((adapter / CONFIG).read_text("utf-8"))
+    for name in _NOT_MERGED:
+        if config.get(name):
+            raise AdapterMismatch(f"it uses {name}, which cannot be merged here")
+    rank = int(config["r"])
+    return float(config["lora_alpha"]) / (math.sqrt(rank) if config.get("use_rslora") else rank)
+
+
+def _write_merged(
+    source: Path,
+    target: Path,
+    changed: Mapping[str, str],
+    adapter: Mapping[str, torch.Tensor],
+    scale: float,
+) -> None:
+    weights: dict[str, torch.Tensor] = {}
+    with safe_open(source, framework="pt") as file:
+        about = file.metadata()
+        for name in file.keys():  # noqa: SIM118 - no mapping
+            weights[name] = file.get_tensor(name)
+            if (module := changed.get(name)) is not None:
+                a, b = (adapter[side].float() for side in tensor_names(module))
+                summed = weights[name].float().addmm_(b, a, alpha=scale)
+                weights[name] = summed.to(weights[name].dtype)
+    save_file(weights, target, about)
+    flush(target)
+
+
+def _see_to_room(target: Path, needed: int) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(target.parent).free
+    if free < needed:
+        raise OSError(
+            f"the merged model takes {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free "
+            f"at {target.parent}"
+        )
+
+
+def flush(path: Path) -> None:
+    """To the disk: a power cut must leave nothing that looks whole and is not."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

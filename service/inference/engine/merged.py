@@ -1,0 +1,173 @@
+"""Engines of one trained model each, whose weights are merged into its base model's.
+
+For a model that most requests go to: it costs what the base model costs, with no adapter's work
+in every layer. The merged weights are a copy in the engine's own folder, made when it first
+starts: names stand for the same weights for ever, so a restart finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+import signal
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from service.config import Settings
+from service.core.redis import REDIS_ERRORS, connect
+from service.core.storage import Storage, StorageError
+from service.inference.engine.sizing import RANKS
+from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
+from service.models.catalogue import BaseModelEntry, Catalogue
+from service.models.registry import ModelRegistry, ServableModel
+
+log = logging.getLogger(__name__)
+
+_PREFIX = "merged-"
+_MODEL, _PART, _ADAPTER = "model", "part", "adapter"  # folders of an engine
+_NOTE = "finetuned-merged.json"
+_STORE_PATIENCE_S = 2.0
+
+
+class MergeFailed(Exception):
+    """There are no merged weights; the message says why and how to mend it."""
+
+
+@dataclass(frozen=True)
+class MergedModel:
+    """A trained model as a folder of its own."""
+
+    name: str
+    path: Path
+
+
+class _Note(msgspec.Struct, frozen=True):
+    """What a merged folder is made of."""
+
+    name: str
+    digest: str
+    base: str
+
+
+def folder_name(model: str) -> str:
+    """What the folders of a model's engines begin with, below the cache of adapters."""
+    return f"{_PREFIX}{hashlib.sha256(model.encode()).hexdigest()[:16]}"
+
+
+async def prepare(settings: Settings, entry: BaseModelEntry, name: str, home: Path) -> MergedModel:
+    """The merged weights of a trained model of `entry`, in `home`, which this process has claimed.
+
+    Made where they are not there yet. Raises MergeFailed.
+    """
+    made = MergedModel(name, home / _MODEL)
+    note = _note_of(made.path)
+    try:
+        model = await _look_up(settings, name)
+    except REDIS_ERRORS as e:
+        if note is not None and (note.name, note.base) == (name, str(entry.path)):
+            return made
+        raise MergeFailed("Redis is away, and the model is not merged yet: start again") from e
+    if model is None or model.artifact is None or model.digest is None:
+        await asyncio.to_thread(discard, home)
+        raise MergeFailed(
+            f"there is no model '{name}': it was deleted, or never trained here. Take it out with "
+            "'finetuned-server models unmerge'"
+        )
+    wanted = _Note(name, model.digest, str(entry.path))
+    if note != wanted:
+        await asyncio.to_thread(discard, home)
+        try:
+            await _make(settings, entry, model.artifact, home, wanted)
+        except ImportError as e:
+            raise MergeFailed("merging needs torch: do it where engines run") from e
+        except AdapterMismatch as e:
+            raise MergeFailed(f"'{name}' cannot be merged: {e}") from e
+        except (StorageError, OSError) as e:
+            raise MergeFailed(f"'{name}' could not be merged: {e}") from e
+        finally:
+            for left in (_PART, _ADAPTER):
+                await asyncio.to_thread(shutil.rmtree, home / left, ignore_errors=True)
+    return made
+
+
+def discard(home: Path) -> None:
+    """Remove what an engine's folder holds of weights."""
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def sweep(root: Path, keep: Collection[str]) -> None:
+    """Remove the folders below `root` of models other than these that no engine runs on."""
+    kept = {folder_name(model) for model in keep}
+    for home in root.glob(f"{_PREFIX}*-*"):
+        if not home.is_dir() or home.name.rpartition("-")[0] in kept:
+            continue
+        with home.with_suffix(".lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            discard(home)
+
+
+async def until_deleted(registry: ModelRegistry, name: str, home: Path, every_s: float) -> None:
+    """Look now and then whether the model is still known; end this engine when it is not."""
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            known = await registry.resolve_adapter(name) is not None
+        except REDIS_ERRORS:
+            continue
+        if not known:
+            log.warning("model %s was deleted: its engine ends, and nothing is kept of it", name)
+            await asyncio.to_thread(discard, home)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+
+async def _look_up(settings: Settings, name: str) -> ServableModel | None:
+    url = settings.redis_url.get_secret_value()
+    redis = connect(url, retries=0, timeout_s=_STORE_PATIENCE_S)
+    try:
+        return await ModelRegistry(
+            redis, Catalogue(settings.models_file), cache_s=0.0
+        ).resolve_adapter(name)
+    finally:
+        await redis.aclose(close_connection_pool=True)
+
+
+async def _make(
+    settings: Settings, entry: BaseModelEntry, artifact: str, home: Path, note: _Note
+) -> None:
+    from service.inference.engine.merge import flush, merge  # torch
+
+    began = time.monotonic()
+    adapter, part = home / _ADAPTER, home / _PART
+    manifest = await Storage.from_url(settings.storage_url).get_folder(artifact, adapter)
+    if manifest.digest != note.digest:
+        raise AdapterMismatch("what lies in storage is not what was registered")
+
+    def work() -> None:
+        layout = BaseLayout.read(entry.path)
+        check_adapter(adapter, layout, max_rank=RANKS[-1])
+        merge(entry.path, adapter, part)
+        (part / _NOTE).write_bytes(msgspec.json.encode(note))
+        flush(part / _NOTE)
+        part.rename(home / _MODEL)
+
+    await asyncio.to_thread(work)
+    log.info("model %s was merged in %.1f s", note.name, time.monotonic() - began)
+
+
+def _note_of(folder: Path) -> _Note | None:
+    try:
+        return msgspec.json.decode((folder / _NOTE).read_bytes(), type=_Note)
+    except (OSError, msgspec.DecodeError):
+        return None

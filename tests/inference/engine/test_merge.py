@@ -1,0 +1,146 @@
+"""Merged weights, held against PEFT's own merge, on small models of several shapes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
+
+from service.inference.engine.merge import merge
+from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
+
+SMALL = {
+    "vocab_size": 300,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+
+
+@pytest.fixture
+def base(tmp_path):
+    """A function that saves a small model: in bfloat16, in several files."""
+
+    def make(config=LlamaConfig, dtype=torch.bfloat16, **changes):
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config(**{**SMALL, **changes}), dtype=dtype)
+        folder = tmp_path / "base"
+        model.save_pretrained(folder, max_shard_size="20KB")
+        (folder / "tokenizer.json").write_text("{}")
+        assert len([*folder.glob("*.safetensors")]) > 2
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def adapter(tmp_path):
+    """A function that saves an adapter of random weights; it gives PEFT's merged model too."""
+
+    def make(base, **changes):
+        options = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear", **changes}
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        tuned = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **options))
+        with torch.no_grad():
+            for name, weight in tuned.named_parameters():
+                if "lora_" in name:
+                    weight.normal_(0, 0.1)
+        tuned.save_pretrained(tmp_path / "adapter", save_embedding_layers=False)
+        check_adapter(tmp_path / "adapter", BaseLayout.read(base), max_rank=64)
+        return tmp_path / "adapter", tuned.merge_and_unload(safe_merge=True).state_dict()
+
+    return make
+
+
+def weights(folder) -> dict[str, torch.Tensor]:
+    return {k: t for file in folder.glob("*.safetensors") for k, t in load_file(file).items()}
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "lora"),
+    [
+        (LlamaConfig, {}, {}),
+        (LlamaConfig, {"tie_word_embeddings": True}, {"use_rslora": True}),
+        (LlamaConfig, {}, {"target_modules": ["q_proj", "down_proj"], "r": 3, "lora_alpha": 5}),
+        (Qwen2Config, {}, {}),  # has biases, which stay
+    ],
+)
+def test_the_weights_are_those_that_peft_merges_rounded_once(
+    base, adapter, tmp_path, config, changes, lora
+):
+    source = base(config, **changes)
+    folder, expected = adapter(source, **lora)
+    merge(source, folder, tmp_path / "merged")
+    made, before = weights(tmp_path / "merged"), weights(source)
+    assert made.keys() == before.keys()
+    for name, tensor in made.items():
+        assert tensor.dtype == torch.bfloat16
+        # float32 sums of another order may fall on the other side of a rounding, by one step.
+        theirs = expected[name].to(torch.bfloat16)
+        assert torch.allclose(tensor, theirs, rtol=2**-7, atol=0), name
+        assert (tensor != theirs).float().mean() < 0.002, name
+    assert any(not torch.equal(made[name], before[name]) for name in made)
+
+
+def test_the_folder_is_a_model_as_the_base_is(base, adapter, tmp_path):
+    source = base()
+    (source / ".hidden").write_text("x")
+    folder, expected = adapter(source)
+    merge(source, folder, tmp_path / "merged")
+    shown = {f.name for f in source.iterdir()} - {".hidden"}
+    assert {f.name for f in (tmp_path / "merged").iterdir()} == shown
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.float32)
+    ids = torch.arange(20).reshape(1, 20)
+    as_peft = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+    as_peft.load_state_dict(expected)
+    off = (loaded(ids).logits - as_peft(ids).logits).abs().max()
+    assert off < 0.02 * as_peft(ids).logits.abs().max()
+
+
+def change(folder, file="adapter_config.json", **fields) -> None:
+    config = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps(config | fields))
+
+
+@pytest.mark.parametrize(
+    "field", [{"alpha_pattern": {"q_proj": 4}}, {"rank_pattern": {"q_proj": 4}}]
+)
+def test_what_the_engine_would_not_serve_alike_is_refused(base, adapter, tmp_path, field):
+    source = base()
+    folder, _ = adapter(source)
+    change(folder, **field)
+    with pytest.raises(AdapterMismatch, match=next(iter(field))):
+        merge(source, folder, tmp_path / "merged")
+
+
+def test_a_quantised_base_is_refused(base, adapter, tmp_path):
+    source = base()
+    folder, _ = adapter(source)
+    change(source, "config.json", quantization_config={"quant_method": "fp8"})
+    with pytest.raises(AdapterMismatch, match="quantised"):
+        merge(source, folder, tmp_path / "merged")
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings")
+def test_a_layer_that_shares_its_weight_is_refused(base, adapter, tmp_path):
+    source = base(tie_word_embeddings=True)
+    folder, _ = adapter(source, target_modules=["q_proj", "lm_head"])
+    with pytest.raises(AdapterMismatch, match="lm_head has no weight of its own"):
+        merge(source, folder, tmp_path / "merged")
+
+
+def test_a_full_disk_is_told_before_anything_is_written(base, adapter, tmp_path, monkeypatch):
+    source = base()
+    folder, _ = adapter(source)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(OSError, match="are free at"):
+        merge(source, folder, tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
