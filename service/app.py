@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -33,7 +33,6 @@ from service.jobs.dispatch import Dispatcher
 from service.jobs.records import Jobs
 from service.models import routes as model_routes
 from service.models.catalogue import Catalogue
-from service.models.records import NAME
 from service.models.registry import ModelRegistry
 from service.projects import routes as project_routes
 from service.projects.records import Projects, digest_of
@@ -181,8 +180,7 @@ def _probes(app: FastAPI, settings: Settings, upstreams: Upstreams) -> dict[str,
         return bool(await workers.alive(redis))
 
     async def engines_answer() -> bool:
-        told = await upstreams.ready()
-        return all(ready for model, ready in told.items() if not _base_serves_too(model, told))
+        return await upstreams.all_ready()
 
     every: dict[str, health.Probe] = {
         "redis": redis_answers,
@@ -191,9 +189,3 @@ def _probes(app: FastAPI, settings: Settings, upstreams: Upstreams) -> dict[str,
         "inference": engines_answer,
     }
     return {name: probe for name, probe in every.items() if name in settings.ready_parts}
-
-
-def _base_serves_too(model: str, served: Collection[str]) -> bool:
-    """Whether it is a merged model, which without its own engine is served as an adapter."""
-    form = NAME.fullmatch(model)
-    return form is not None and form["base"] in served

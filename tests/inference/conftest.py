@@ -184,6 +184,7 @@ async def gateway(registry, engine) -> AsyncIterator[Callable[..., Awaitable[Cli
             urls: list[str] | None = None,
             *,
             base=BASE,
+            merged: dict[str, list[str]] | None = None,
             models=None,
             timeouts=None,
             max_body_bytes=1024 * 1024,
@@ -195,7 +196,7 @@ async def gateway(registry, engine) -> AsyncIterator[Callable[..., Awaitable[Cli
 
             upstreams = await stack.enter_async_context(
                 Upstreams(
-                    {base: [engine.url] if urls is None else urls},
+                    {base: [engine.url] if urls is None else urls, **(merged or {})},
                     api_key=ENGINE_KEY,
                     timeouts=timeouts or Timeouts(connect_s=2, first_byte_s=5, between_chunks_s=5),
                 )

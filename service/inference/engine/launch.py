@@ -190,8 +190,9 @@ def _machine_flags(settings: Settings, machine: Machine, sizes: Sizes) -> list[s
         flags = ["--dtype=auto", f"--gpu-memory-utilization={sizes.gpu_memory_utilization}"]
         # Without it there is no telling vLLM to let go of the GPU.
         return [*flags, "--enable-sleep-mode"] if settings.gpu_sharing == "time-slice" else flags
-    # Where the CPU has no bfloat16 it is emulated, slower than float32.
-    return [f"--dtype={'bfloat16' if machine.has_bf16 else 'float32'}"]
+    # Where the CPU has no bfloat16 it is emulated, slower than float32. Eager is what vLLM takes
+    # for adapters by itself; without adapters it would compile, which needs a C++ compiler.
+    return [f"--dtype={'bfloat16' if machine.has_bf16 else 'float32'}", "--enforce-eager"]
 
 
 def _machine_env(settings: Settings, machine: Machine) -> dict[str, str]:
@@ -201,9 +202,9 @@ def _machine_env(settings: Settings, machine: Machine) -> dict[str, str]:
     return {
         "VLLM_CPU_KVCACHE_SPACE": str(settings.cpu_kv_cache_gib),
         "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, machine.cores)) if few else "auto",
-        # Models run eagerly on CPUs. What would be compiled, at the first request for
-        # log-probabilities, is a comparison: it needs a C++ compiler, and without one, as in our
-        # image, the engine died of it.
+        # What would be compiled all the same, at the first request for log-probabilities, is a
+        # comparison: it needs a C++ compiler, and without one, as in our image, the engine died
+        # of it.
         "TORCHDYNAMO_DISABLE": "1",
     }
 
@@ -228,7 +229,7 @@ def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -
     model, name = _wanted(catalogue, model_id)
     machine = Machine.detect()
     highest = asyncio.run(highest_rank(settings, model.id))
-    sweep(settings.adapter_cache, [n for entry in catalogue.all() for n in entry.merged])
+    sweep(settings.adapter_cache, [model_id, *(n for e in catalogue.all() for n in e.merged)])
     cache, made = _folder(settings, model, name)
     command = engine_command(
         settings,

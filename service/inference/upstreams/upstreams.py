@@ -30,6 +30,7 @@ from service.inference.upstreams.discovery import Discovery, Resolve, resolve
 from service.inference.upstreams.policy import Policy
 from service.inference.upstreams.probes import Probes
 from service.inference.upstreams.replicas import Replica, Replicas
+from service.models.records import NAME
 
 log = logging.getLogger(__name__)
 
@@ -160,6 +161,11 @@ class Upstreams:
         answers = await asyncio.gather(*(served.ready() for served in self._served.values()))
         return dict(zip(models, answers, strict=True)) | self._unserved
 
+    async def all_ready(self) -> bool:
+        """Whether every model is served; a merged one is by its base model's engine, too."""
+        told = await self.ready()
+        return all(ready for model, ready in told.items() if _base_of(model) not in told)
+
     def _next(
         self, replicas: Replicas, adapter: str | None, tried: list[Replica], began: float
     ) -> Replica | None:
@@ -237,3 +243,8 @@ class _Served:
 @functools.lru_cache(maxsize=4096)
 def _quoted(adapter: str) -> str:
     return quote(adapter, safe="")
+
+
+def _base_of(model: str) -> str | None:
+    form = NAME.fullmatch(model)
+    return None if form is None else form["base"]

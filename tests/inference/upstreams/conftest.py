@@ -26,6 +26,7 @@ class Server:
     host: str = "127.0.0.1"
     port: int = 0
     seen: list[str] = field(default_factory=list)
+    adapters: list[str | None] = field(default_factory=list)
     probes: int = 0
     connections: set[asyncio.Task] = field(default_factory=set)
 
@@ -79,6 +80,7 @@ class Server:
             writer.write(f"HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n".encode())
             return True
         self.seen.append(headers.get("x-model", ""))
+        self.adapters.append(headers.get("x-finetuned-adapter"))
         await self.go.wait()
         writer.write(self.answer)
         await writer.drain()

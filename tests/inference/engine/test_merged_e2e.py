@@ -1,0 +1,206 @@
+"""A merged model on a real vLLM: merged by the command, it says what its adapter said."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import SecretStr
+
+from service.config import Settings
+from service.core.redis import connect
+from service.inference.engine.merged import folder_name
+from service.models.catalogue import Catalogue
+from service.models.registry import ModelRegistry
+from service.standalone.services import free_port
+from tests.inference.engine.support import (
+    ALL_LINEAR,
+    BASE,
+    ENGINE_KEY,
+    START_TIMEOUT_S,
+    Engine,
+    catalogued,
+    headers,
+    name_of,
+    register,
+    settings_env,
+    valkey,
+    write_adapter,
+)
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+NAME = name_of("voice")
+PROMPT = "The harbour of a small town has a lighthouse, a bookshop and a café. Its people"
+
+
+@dataclass
+class Place:
+    """What the engines stand on."""
+
+    settings: Settings
+    folder: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            **settings_env(self.settings),
+            "FINETUNED_DATA_DIR": str(self.folder),
+            "FINETUNED_UPSTREAM_API_KEY": ENGINE_KEY,
+            "FINETUNED_ADAPTER_SWEEP_S": "0.5",
+            "FINETUNED_MAX_MODEL_LEN": "1024",
+        }
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "service.cli", *arguments],
+            env=self.env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @contextlib.contextmanager
+    def engine_of(self, model: str):
+        """`finetuned-server inference MODEL`, healthy; gives its process and URL."""
+        port = free_port()
+        argv = [sys.executable, "-m", "service.cli", "inference", model, "--port", str(port)]
+        log = self.folder / "merged.log"
+        with log.open("ab") as sink:
+            process = subprocess.Popen(
+                argv, env=self.env, stdout=sink, stderr=sink, start_new_session=True
+            )
+        try:
+            until = time.monotonic() + START_TIMEOUT_S
+            while status(f"http://127.0.0.1:{port}/health") != 200:
+                alive = process.poll() is None and time.monotonic() < until
+                assert alive, log.read_text()[-4000:]
+                time.sleep(0.2)
+            yield process, f"http://127.0.0.1:{port}"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture
+async def place(demo_model_path, tmp_path):
+    with valkey() as url:
+        settings = Settings(
+            redis_url=SecretStr(url),
+            storage_url=(tmp_path / "storage").as_uri(),
+            data_dir=tmp_path,
+            models_file=tmp_path / "models.yaml",
+            upstream_api_key=SecretStr(ENGINE_KEY),
+            max_loras=1,
+            max_lora_rank=8,
+            max_model_len=1024,
+        )
+        catalogued(settings, demo_model_path)
+        made = tmp_path / "voice"
+        write_adapter(made, demo_model_path, seed=3, rank=8, modules=ALL_LINEAR, strength=0.15)
+        await register(settings, {NAME: made})
+        yield Place(settings, tmp_path)
+
+
+def status(url: str) -> int | None:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:
+            return answer.status
+    except urllib.error.HTTPError as e:
+        return e.code
+    except OSError:
+        return None
+
+
+def post(url: str, body: dict, sent: dict[str, str]) -> tuple[int, dict]:
+    request = urllib.request.Request(
+        url, json.dumps(body).encode(), {**sent, "content-type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as e:
+        return e.code, json.load(e)
+
+
+def scores(url: str, model: str, adapter: str | None) -> list[float]:
+    """The log-probability of each token of the prompt but the first."""
+    body = {"model": model, "prompt": PROMPT, "max_tokens": 1, "prompt_logprobs": 0}
+    code, told = post(f"{url}/v1/completions", body, headers(adapter))
+    assert code == 200, told
+    of_tokens = told["choices"][0]["prompt_logprobs"][1:]
+    return [next(iter(of.values()))["logprob"] for of in of_tokens]
+
+
+def apart(one: list[float], other: list[float]) -> float:
+    return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / len(one)
+
+
+async def delete(settings: Settings) -> None:
+    redis = connect(settings.redis_url.get_secret_value())
+    registry = ModelRegistry(redis, Catalogue(settings.models_file), cache_s=0.0)
+    assert await registry.delete("proj_acme", NAME)
+    await redis.aclose(close_connection_pool=True)
+
+
+async def test_merged_it_scores_as_its_adapter_and_goes_with_its_model(place):
+    entry = Catalogue(place.settings.models_file).get(BASE)
+    with Engine(place.settings, entry, place.folder / "base.log") as engine:
+        as_adapter = scores(engine.url, NAME, NAME)
+        as_base = scores(engine.url, BASE, None)
+    assert apart(as_adapter, as_base) > 0.5
+
+    done = place.command("models", "merge", NAME)
+    assert done.returncode == 0, done.stderr
+    assert "is merged" in done.stdout
+    listed = yaml.safe_load(place.settings.models_file.read_text())["models"]
+    assert [model["merged"] for model in listed] == [[NAME]]
+    home = place.settings.adapter_cache / f"{folder_name(NAME)}-0"
+    stamp = (home / "model" / "model.safetensors").stat().st_mtime_ns
+
+    with place.engine_of(NAME) as (process, url):
+        assert (home / "model" / "model.safetensors").stat().st_mtime_ns == stamp
+        merged = scores(url, NAME, None)
+        assert apart(merged, as_adapter) < 0.05, (merged, as_adapter)
+        for model, adapter in ((BASE, None), (name_of("other"), None), (NAME, NAME)):
+            body = {"model": model, "prompt": PROMPT, "max_tokens": 1}
+            assert post(f"{url}/v1/completions", body, headers(adapter))[0] == 404
+        for path in ("/v1/load_lora_adapter", "/v1/models", "/tokenize"):
+            assert post(url + path, {}, headers(None))[0] == 404
+        assert status(f"{url}/metrics") == 200
+
+        await delete(place.settings)
+        assert process.wait(60) is not None
+        assert not (home / "model").exists()
+
+    again = place.command("inference", NAME, "--port", str(free_port()))
+    assert again.returncode == 1
+    assert "it was deleted" in again.stderr
+    assert "Traceback" not in again.stderr
+    done = place.command("models", "unmerge", NAME)
+    assert done.returncode == 0, done.stderr
+    assert Catalogue(place.settings.models_file).get(BASE).merged == ()
+
+
+async def test_a_killed_one_is_there_again_with_the_same_weights(place):
+    with place.engine_of(NAME) as (process, url):
+        first = scores(url, NAME, None)
+        os.kill(process.pid, signal.SIGKILL)
+    home = place.settings.adapter_cache / f"{folder_name(NAME)}-0"
+    stamp = (home / "model").stat().st_ino
+    with place.engine_of(NAME) as (_, url):
+        assert (home / "model").stat().st_ino == stamp
+        assert scores(url, NAME, None) == pytest.approx(first, abs=1e-3)
