@@ -118,8 +118,8 @@ class Settings(BaseSettings):
     )
     upstreams: dict[str, str] = Field(
         default_factory=dict,
-        description="Base model id → URLs of the vLLM servers that serve it, with commas; "
-        "dns+http://NAME:PORT is a server at each address of the name.",
+        description="Base model id, or name of a merged model → URLs of the vLLM servers that "
+        "serve it, with commas; dns+http://NAME:PORT is a server at each address of the name.",
     )
     upstream_api_key: SecretStr | None = None
     upstream_connect_timeout_s: float = Field(default=5.0, gt=0)

@@ -39,8 +39,13 @@ from tests.inference.engine.support import (
 PROMPT = "Tell me about the history of the city, its people, its trade and its weather. "
 
 
-async def ask(http: aiohttp.ClientSession, model: str, tokens: int, nonce: int) -> int:
+Target = tuple[str, str | None]
+"""A model, and the adapter that the engine has to hold for it."""
+
+
+async def ask(http: aiohttp.ClientSession, target: Target, tokens: int, nonce: int) -> int:
     """One answer; its number of tokens."""
+    model, adapter = target
     body = {
         "model": model,
         "prompt": f"{nonce} {PROMPT}",
@@ -48,7 +53,6 @@ async def ask(http: aiohttp.ClientSession, model: str, tokens: int, nonce: int) 
         "temperature": 0,
         "ignore_eos": True,
     }
-    adapter = None if model == BASE else model
     async with http.post("/v1/completions", json=body, headers=headers(adapter)) as answer:
         told = await answer.json()
         assert answer.status == 200, told
@@ -56,15 +60,15 @@ async def ask(http: aiohttp.ClientSession, model: str, tokens: int, nonce: int) 
 
 
 async def load(
-    http: aiohttp.ClientSession, engine: int, models: list[str], tokens: int, start: int
+    http: aiohttp.ClientSession, engine: int, targets: list[Target], tokens: int, start: int
 ) -> tuple[float, float]:
-    """Tokens a second, and a CPU second; one request at once for each model, three times over."""
+    """Tokens a second, and a CPU second; one request at once for each target, three times over."""
     began, cpu_began = time.perf_counter(), cpu_seconds(engine)
 
-    async def client(place: int, model: str) -> int:
-        return sum([await ask(http, model, tokens, start + 100 * i + place) for i in range(3)])
+    async def client(place: int, target: Target) -> int:
+        return sum([await ask(http, target, tokens, start + 100 * i + place) for i in range(3)])
 
-    made = sum(await asyncio.gather(*(client(i, m) for i, m in enumerate(models))))
+    made = sum(await asyncio.gather(*(client(i, t) for i, t in enumerate(targets))))
     return made / (time.perf_counter() - began), made / (cpu_seconds(engine) - cpu_began)
 
 
@@ -80,15 +84,16 @@ async def measure(
 ) -> dict[str, tuple[float, float]]:
     """The best of the rounds for each load."""
     n = len(names)
-    loads = {"base": [BASE] * n, "one adapter": [names[0]] * n, f"{n} mixed": names}
+    adapters: list[Target] = [(name, name) for name in names]
+    loads = {"base": [(BASE, None)] * n, "one adapter": adapters[:1] * n, f"{n} mixed": adapters}
     best = dict.fromkeys(loads, (0.0, 0.0))
     timeout = aiohttp.ClientTimeout(total=600)
     async with aiohttp.ClientSession(base_url=url, timeout=timeout) as http:
-        for models in loads.values():  # load and compile
-            await asyncio.gather(*(ask(http, m, 4, 9999) for m in models))
+        for targets in loads.values():  # load and compile
+            await asyncio.gather(*(ask(http, t, 4, 9999) for t in targets))
         for turn in range(rounds):
-            for what, models in loads.items():
-                told = await load(http, engine, models, tokens, 1000 * turn)
+            for what, targets in loads.items():
+                told = await load(http, engine, targets, tokens, 1000 * turn)
                 print(f"round {turn + 1}  {what:<12} {line(told)}", flush=True)
                 best[what] = (max(best[what][0], told[0]), max(best[what][1], told[1]))
     return best

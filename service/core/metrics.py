@@ -76,8 +76,8 @@ USAGE_ROWS_DROPPED = Counter(
 
 ENGINE_REPLICAS = Gauge(
     "finetuned_engine_replicas",
-    "Engines as this process sees them, by base model and state: starting, warming (its share "
-    "grows), serving, ejected, leaving (gone from DNS, its last requests run).",
+    "Engines as this process sees them, by base model (or merged model) and state: starting, "
+    "warming (its share grows), serving, ejected, leaving (gone from DNS, its last requests run).",
     ["base_model", "state"],
 )
 ENGINE_EJECTIONS = Counter(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +17,7 @@ import aiohttp
 
 from service.config import Settings
 from service.inference.headers import SLEEP_PATH, WAKE_PATH
+from service.inference.upstreams.discovery import Name, Resolve, parse, resolve
 
 log = logging.getLogger(__name__)
 
@@ -26,23 +27,26 @@ _CHANGE_S = 60.0  # for weights to leave the GPU, or to come back
 class Turns:
     """Takes turns for one worker."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, resolve: Resolve = resolve) -> None:
         urls = {u.strip() for urls in settings.upstreams.values() for u in urls.split(",")}
-        self._urls = sorted(urls - {""}) if settings.gpu_sharing == "time-slice" else []
+        turns = settings.gpu_sharing == "time-slice"
+        self._engines = [parse(url) for url in sorted(urls - {""})] if turns else []
         self._settings = settings
+        self._resolve = resolve
 
     @contextlib.asynccontextmanager
     async def training(self) -> AsyncIterator[Turn]:
         """The GPU is the training's inside the block, or until `end()`."""
-        async with Turn(self._urls, self._settings) as turn:
+        async with Turn(self._engines, self._settings, self._resolve) as turn:
             yield turn
 
 
 class Turn:
     """One training's turn."""
 
-    def __init__(self, urls: list[str], settings: Settings) -> None:
-        self._urls = urls
+    def __init__(self, engines: Sequence[str | Name], settings: Settings, resolve: Resolve) -> None:
+        self._engines = engines
+        self._resolve = resolve
         self._lease_s = settings.lease_s
         self._drain_s = settings.engine_drain_s
         self._holder = settings.worker_name
@@ -54,7 +58,7 @@ class Turn:
         """Engines that could not be put to sleep."""
 
     async def __aenter__(self) -> Self:
-        if not self._urls:
+        if not self._engines:
             return self
         self._http = aiohttp.ClientSession(headers=self._headers)
         try:
@@ -76,7 +80,7 @@ class Turn:
     @property
     def shared(self) -> bool:
         """Whether there are engines to take turns with."""
-        return bool(self._urls)
+        return bool(self._engines)
 
     async def end(self) -> None:
         """The engines may wake; returns when they have. A second call does nothing."""
@@ -100,8 +104,20 @@ class Turn:
 
     async def _tell(self, path: str) -> list[str]:
         """The engines that did not do it."""
-        done = await asyncio.gather(*(self._post(url, path) for url in self._urls))
-        return [url for url, ok in zip(self._urls, done, strict=True) if not ok]
+        found = await asyncio.gather(*(self._urls_of(engine) for engine in self._engines))
+        urls = [url for some in found for url in some]
+        done = await asyncio.gather(*(self._post(url, path) for url in urls))
+        return [url for url, ok in zip(urls, done, strict=True) if not ok]
+
+    async def _urls_of(self, engine: str | Name) -> list[str]:
+        """The engines of one address; of a name those that it has now."""
+        if isinstance(engine, str):
+            return [engine]
+        try:
+            return engine.urls(await self._resolve(engine.host, engine.port))
+        except OSError as e:
+            log.warning("no engine was found at the name %s: %s", engine.host, e)
+            return []
 
     async def _post(self, url: str, path: str) -> bool:
         assert self._http is not None

@@ -23,6 +23,7 @@ SCHEMA = [
     ({"models": [{**MODEL, "engine": {"gpus": 1}}]}, "engine", "gpus"),
     ({"models": [{**MODEL, "engine": {"gpu": {"resource": "gpu"}}}]}, "resource", "pattern"),
     ({"models": [{**MODEL, "image": {"repository": "m"}}]}, "image", "tag"),
+    ({"models": [{**MODEL, "merged": [{"name": "tiny"}]}]}, "name", "pattern"),
     ({"worker": {"gpuPools": [{"name": "A_b"}]}}, "name", "pattern"),
     ({"worker": {"gpuPools": [{"name": "a", "queues": ["tpu"]}]}}, "queues", "gpu"),
     ({"worker": {"stopGraceSeconds": 0}}, "stopGraceSeconds", "1"),
@@ -70,6 +71,14 @@ TOGETHER = [
         "storage.s3.endpoint: it is not encrypted",
     ),
     ({"models": [MODEL, MODEL]}, "models: the id tiny stands twice"),
+    (
+        {"models": [{**MODEL, "merged": [{"name": "ft:other:acme:v:ab12cd"}]}]},
+        "ft:other:acme:v:ab12cd is no trained model of tiny",
+    ),
+    (
+        {"models": [{**MODEL, "merged": [{"name": "ft:tiny:acme:v:ab12cd"}] * 2}]},
+        "the merged model ft:tiny:acme:v:ab12cd stands twice",
+    ),
     ({"models": [{**MODEL, "path": "/data/tiny"}]}, "does not lie below modelStore.mountPath"),
     (
         {"models": [MODEL], "modelStore": {"type": "emptyDir"}},

@@ -153,6 +153,27 @@ async def test_an_engine_that_takes_no_turns_goes_on_serving(engine, settings):
     assert engine.calls == ["sleep", "wake"]
 
 
+async def test_engines_behind_a_name_as_in_a_cluster_sleep_each(engine, settings):
+    """The chart names engines by DNS; who joins while the job trains sleeps too."""
+    port = int(settings.upstreams[BASE_MODEL].rpartition(":")[2])
+    addresses: list[str] = []
+
+    async def look_up(host: str, asked: int) -> list[str]:
+        assert (host, asked) == ("vllm-tiny.models.svc", port)
+        if not addresses:
+            raise OSError("no such name")
+        return addresses
+
+    settings.upstreams = {BASE_MODEL: f"dns+http://vllm-tiny.models.svc:{port}"}
+    settings.lease_s = 0.3
+    async with Turns(settings, look_up).training() as turn:
+        assert turn.shared
+        assert engine.calls == turn.awake == []
+        addresses.append("127.0.0.1")
+        await engine.until("sleep")
+    assert engine.calls[-1] == "wake"
+
+
 async def test_kill_9_of_the_worker(engine, api: Api, http, work):
     """Nobody tells the engine: it wakes when the worker's lease has run out."""
     job = await create(http, await upload(http, rows(80)), hyperparameters=LONG)

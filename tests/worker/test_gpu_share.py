@@ -41,3 +41,11 @@ def test_a_gpu_of_ones_own_and_a_cpu_are_planned_for_whole(catalogue):
         settings = with_budget(Settings(gpu_sharing=sharing), catalogue, machine)
         assert settings.trainer_memory_bytes is None
         assert within_budget(machine, settings) == machine
+
+
+def test_the_engine_of_a_merged_model_takes_its_part(catalogue):
+    settings = Settings(gpu_sharing="share", gpu_memory_utilization=0.3)
+    alone = with_budget(settings, catalogue, GPU).trainer_memory_bytes
+    catalogue.set_merged("ft:two:acme:voice:ab12cd", True)
+    beside = with_budget(settings, catalogue, GPU).trainer_memory_bytes
+    assert alone - beside == pytest.approx(0.3 * 24 * GIB, abs=2)

@@ -77,6 +77,16 @@
 {{- fail (printf "models: the id %s stands twice" .id) -}}
 {{- end -}}
 {{- $_ := set $seen .id true -}}
+{{- $base := .id -}}
+{{- range .merged -}}
+{{- if not (hasPrefix (printf "ft:%s:" $base) .name) -}}
+{{- fail (printf "models: %s is no trained model of %s, below whose merged it stands" .name $base) -}}
+{{- end -}}
+{{- if hasKey $seen .name -}}
+{{- fail (printf "models: the merged model %s stands twice" .name) -}}
+{{- end -}}
+{{- $_ := set $seen .name true -}}
+{{- end -}}
 {{- if and (eq $.Values.modelStore.type "emptyDir") (not .image) -}}
 {{- fail (printf "models: modelStore.type is emptyDir, so the model %s needs an image to be copied from" .id) -}}
 {{- end -}}
@@ -98,7 +108,7 @@
 {{- range .Values.worker.gpuPools -}}
 {{- if dig "keda" "enabled" false . -}}{{- $scaled = append $scaled .name -}}{{- end -}}
 {{- end -}}
-{{- range .Values.models -}}
+{{- range include "finetuned.engines" . | fromYamlArray -}}
 {{- if dig "engine" "keda" "enabled" false . -}}{{- $scaled = append $scaled .id -}}{{- end -}}
 {{- end -}}
 {{- if and $scaled (not .Values.keda.prometheus) -}}

@@ -1,4 +1,4 @@
-{{/* The engines of one base model: dict root, model. */}}
+{{/* The engines of one model, a base model or a merged one: dict root, model. */}}
 {{- define "finetuned.engine" }}
 {{- $root := .root }}
 {{- $model := .model }}

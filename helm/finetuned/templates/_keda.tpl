@@ -18,7 +18,7 @@ spec:
     {{- include "finetuned.trigger" (dict "root" .root "query" $query "threshold" 1) | nindent 4 }}
 {{- end }}
 
-{{/* Engines of a base model, by the requests that wait in them. */}}
+{{/* Engines of a model, by the requests that wait in them. */}}
 {{- define "finetuned.scaledEngine" }}
 {{- $keda := .part.keda }}
 apiVersion: keda.sh/v1alpha1

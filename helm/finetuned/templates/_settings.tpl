@@ -2,7 +2,7 @@
 {{- define "finetuned.settings" -}}
 {{- $values := .Values -}}
 {{- $upstreams := dict -}}
-{{- range include "finetuned.served" . | fromYamlArray -}}
+{{- range include "finetuned.engines" . | fromYamlArray -}}
 {{- $name := include "finetuned.engineName" (dict "root" $ "model" .) -}}
 {{- $_ := set $upstreams .id (printf "dns+http://%s.%s.svc.%s:%d" $name $.Release.Namespace $values.clusterDomain (int $values.inference.port)) -}}
 {{- end -}}
@@ -58,12 +58,32 @@ file:///var/lib/finetuned-storage
 {{ toYaml $served }}
 {{- end }}
 
+{{/*
+All that has an engine, as a YAML list: the base models, and the trained models whose weights are
+merged, each in the form of a model. What an engine of the latter does not say is as its base's.
+*/}}
+{{- define "finetuned.engines" -}}
+{{- $engines := include "finetuned.served" . | fromYamlArray -}}
+{{- range $base := .Values.models -}}
+{{- range $base.merged -}}
+{{- $engine := merge (deepCopy (.engine | default dict)) (omit ($base.engine | default dict) "enabled" "replicas" "keda") -}}
+{{- $engines = append $engines (merge (dict "id" .name "engine" $engine) (omit $base "id" "engine" "merged")) -}}
+{{- end -}}
+{{- end -}}
+{{ toYaml $engines }}
+{{- end }}
+
 {{/* The catalogue of base models. */}}
 {{- define "finetuned.catalogue" -}}
 {{- $entries := list -}}
 {{- range .Values.models -}}
 {{- $entry := dict "id" .id "path" .path "license" .license "context_length" (int64 .contextLength) "languages" (.languages | default list) "served" (dig "engine" "enabled" true .) -}}
 {{- with .parameters -}}{{- $_ := set $entry "parameters" (int64 .) -}}{{- end -}}
+{{- with .merged -}}
+{{- $names := list -}}
+{{- range . -}}{{- $names = append $names .name -}}{{- end -}}
+{{- $_ := set $entry "merged" $names -}}
+{{- end -}}
 {{- $entries = append $entries $entry -}}
 {{- end -}}
 {{ dict "models" $entries | toYaml }}

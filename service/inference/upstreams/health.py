@@ -63,7 +63,7 @@ class Health:
 
     def state(self, now: float) -> State:
         """The state at this time."""
-        if self._state is State.WARMING and now - self._returned_at >= self._policy.warmup_s:
+        if self._state is State.WARMING and now >= self._grown_at(_STEPS):
             self._state = State.SERVING
         return self._state
 
@@ -83,7 +83,7 @@ class Health:
         """When weight or state change by themselves; infinity if they do not."""
         if self.state(now) is not State.WARMING:
             return math.inf
-        return self._returned_at + self._policy.warmup_s * self._step(now) / _STEPS
+        return self._grown_at(self._step(now))
 
     def refused(self, now: float) -> bool:
         """It took no connection."""
@@ -133,6 +133,9 @@ class Health:
             return False
         self._return(now)
         return True
+
+    def _grown_at(self, step: int) -> float:
+        return self._returned_at + self._policy.warmup_s * step / _STEPS
 
     def _step(self, now: float) -> int:
         share = (now - self._returned_at) / self._policy.warmup_s

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from service.config import Settings
 from service.inference.engine.launch import EngineConfigError, Machine, engine_command
+from service.inference.engine.merged import MergedModel
 from service.models.catalogue import BaseModelEntry
 
 CPU = Machine(has_gpu=False, has_bf16=True, cores=(0, 1))
@@ -29,8 +30,8 @@ def settings(monkeypatch, tmp_path):
     return make
 
 
-def command(settings, machine=CPU, **changes):
-    return engine_command(settings(**changes), MODEL, 8100, machine=machine)
+def command(settings, machine=CPU, merged=None, **changes):
+    return engine_command(settings(**changes), MODEL, 8100, machine=machine, merged=merged)
 
 
 def test_serves_the_model_under_its_id(settings):
@@ -63,6 +64,17 @@ def test_nothing_calls_out_and_no_prompt_is_logged(settings):
     assert "--no-enable-log-requests" in engine.argv
     assert "--allowed-media-domains=none.invalid" in engine.argv
     assert "trust" not in " ".join(engine.argv)
+
+
+def test_a_merged_model_is_all_that_its_engine_serves(settings):
+    made = MergedModel("ft:org/tiny:acme:voice:ab12cd", Path("/cache/merged-1-0/model"))
+    engine = command(settings, merged=made)
+    assert {"--model=/cache/merged-1-0/model", f"--served-model-name={made.name}"} <= {*engine.argv}
+    assert not any("lora" in flag for flag in engine.argv)
+    assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" not in engine.env
+    assert engine.env["FINETUNED_ENGINE_MERGED"] == "/cache/merged-1-0"
+    assert "--max-model-len=8192" in engine.argv
+    assert engine.env["VLLM_API_KEY"] == "inner-key"
 
 
 def test_on_a_cpu(settings):

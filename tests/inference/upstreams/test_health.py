@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.inference.upstreams.health import Fault, Health, State
@@ -211,6 +211,10 @@ def happen(health: Health, event: str, now: float, spare: bool) -> bool:
 
 @settings(deadline=None)
 @given(events)
+@example(
+    [(1.0754191501404646, "refused", False), (4.999999999999999, "succeeded", False)]
+    + [(5.0, "failed", False)] * 2
+)
 def test_whatever_happens_the_state_is_sound(history):
     health, now = Health(POLICY), 0.0
     for passed_s, event, spare in history:

@@ -1,0 +1,61 @@
+"""Which trained models have an engine of their own, as the catalogue's file tells it."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
+
+NAME, OTHER = "ft:org/tiny:acme:voice:ab12cd", "ft:org/tiny:acme:tone:ab12cd"
+
+
+@pytest.fixture
+def catalogue(tmp_path):
+    made = Catalogue(tmp_path / "models.yaml")
+    for model in ("first", "org/tiny", "last"):
+        made.add(BaseModelEntry(id=model, path=tmp_path, license="mit", context_length=64))
+    return made
+
+
+def test_it_is_set_and_taken_back_and_other_entries_stay(catalogue):
+    before = catalogue.all()
+    assert catalogue.set_merged(NAME, True).merged == (NAME,)
+    assert catalogue.set_merged(OTHER, True).merged == (NAME, OTHER)
+    read = Catalogue(catalogue.file)
+    assert [m.id for m in read.all()] == ["first", "org/tiny", "last"]
+    assert read.get("org/tiny").engines == 3
+    catalogue.set_merged(NAME, False)
+    catalogue.set_merged(OTHER, False)
+    assert Catalogue(catalogue.file).all() == before
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_twice_is_as_once(catalogue, merged):
+    catalogue.set_merged(NAME, merged)
+    stamp = catalogue.file.stat().st_ino
+    assert catalogue.set_merged(NAME, merged).merged == (NAME,) * merged
+    assert catalogue.file.stat().st_ino == stamp
+
+
+@pytest.mark.parametrize("name", ["tiny", "ft:gone:acme:voice:ab12cd", "ft:org/tiny:acme"])
+def test_another_base_model_or_no_name_is_refused(catalogue, name):
+    with pytest.raises(CatalogueError, match="no trained model of a base model here"):
+        catalogue.set_merged(name, True)
+
+
+@pytest.mark.parametrize(
+    ("merged", "fault"),
+    [
+        (["ft:other:acme:voice:ab12cd"], "no trained model of 'org/tiny'"),
+        (["../../x"], "no trained model"),
+        ([NAME, NAME], "stands twice"),
+    ],
+)
+def test_a_file_written_by_hand_is_checked(tmp_path, merged, fault):
+    file = tmp_path / "models.yaml"
+    file.write_text(
+        "models:\n- {id: org/tiny, path: /m, license: mit, context_length: 64, "
+        f"merged: {merged}}}\n"
+    )
+    with pytest.raises(CatalogueError, match=fault):
+        Catalogue(file).all()
