@@ -31,9 +31,9 @@ DataDir = Annotated[
 ]
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, code: int = 1) -> NoReturn:
     typer.echo(f"finetuned-server: {message}", err=True)
-    raise typer.Exit(1)
+    raise typer.Exit(code)
 
 
 @app.callback(invoke_without_command=True)
@@ -98,9 +98,12 @@ def inference(
 ) -> None:
     """Run vLLM for one model. Further options go to vLLM as they are."""
     from service.inference.engine import launch
+    from service.standalone.supervisor import NOT_AGAIN
 
     try:
         launch.main(model, port=port, extra=context.args)
+    except launch.NothingToServe as e:
+        _fail(str(e), NOT_AGAIN)
     except launch.EngineConfigError as e:
         _fail(str(e))
 

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _BACKOFF_S, _MOST_BACKOFF_S = 0.5, 15.0
 _STEADY_S = 60.0  # a child that ran so long starts again without waiting
+# The exit code of a child that has nothing to do any more (EX_CONFIG of sysexits.h).
+NOT_AGAIN = 78
 _MOST_LOG_BYTES = 50 * 1024 * 1024
 Probe = Callable[[], Awaitable[bool]]
 
@@ -42,6 +44,8 @@ class Service:
     stop_s: float = 15.0
     process: asyncio.subprocess.Process | None = field(default=None, init=False)
     restarts: int = field(default=0, init=False)
+    ended: bool = field(default=False, init=False)
+    """It asked not to be started again."""
 
 
 class StartFailed(Exception):
@@ -82,6 +86,8 @@ class Supervisor:
                 raise StartFailed(
                     f"{service.name} did not become ready within {timeout_s:.0f} s; see {log_file}"
                 )
+            if service.ended:
+                raise StartFailed(f"{service.name} has nothing to do; see {log_file}")
             if service.restarts > 3:
                 raise StartFailed(f"{service.name} keeps dying; see {log_file}")
             await asyncio.sleep(0.2)
@@ -120,6 +126,11 @@ class Supervisor:
             began = time.monotonic()
             code = await service.process.wait()
             _kill_group(service.process.pid)
+            if code == NOT_AGAIN:
+                log.warning("%s has nothing to do any more", service.name)
+                service.ended, service.process = True, None
+                self._group_file(service).unlink(missing_ok=True)
+                return
             if time.monotonic() - began > _STEADY_S:
                 delay_s = _BACKOFF_S
             log.warning(

@@ -103,7 +103,7 @@ async def _merged_ready(supervisor: Supervisor, engine: Service, model: str) -> 
     try:
         await _engine_ready(supervisor, engine, model)
     except StartFailed as e:
-        _say(f"{'vllm':<10} {e}. Until it runs, the base model's engine serves {model}")
+        _say(f"{'vllm':<10} {e}. Without it the base model's engine serves {model}, if it exists")
 
 
 async def _add_demo_model(layout: Layout, catalogue: Catalogue) -> None:

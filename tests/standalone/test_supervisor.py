@@ -141,3 +141,14 @@ def test_secrets_are_made_once_and_private(tmp_path):
     layout = Layout(tmp_path)
     assert layout.secret("x") == layout.secret("x") != layout.secret("y")
     assert (tmp_path / ".x").stat().st_mode & 0o777 == 0o600
+
+
+async def test_one_that_has_nothing_to_do_is_not_started_again(supervisor, tmp_path):
+    one = service("print('once', flush=True); raise SystemExit(78)", ready=False)
+    await supervisor.start(one)
+    with pytest.raises(StartFailed, match="nothing to do"):
+        await supervisor.until_ready(one, 20)
+    await asyncio.sleep(1)
+    assert (tmp_path / "logs" / "s.log").read_text() == "once\n"
+    await supervisor.stop()
+    assert not [*(tmp_path / "run").iterdir()]

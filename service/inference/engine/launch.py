@@ -22,7 +22,14 @@ from service.config import Settings
 from service.core.redis import REDIS_ERRORS, connect
 from service.inference.engine import trace_options
 from service.inference.engine.facts import gather
-from service.inference.engine.merged import MergedModel, MergeFailed, folder_name, prepare, sweep
+from service.inference.engine.merged import (
+    MergedModel,
+    MergeFailed,
+    ModelGone,
+    folder_name,
+    prepare,
+    sweep,
+)
 from service.inference.engine.process import (
     MERGED_VARIABLE,
     MODEL_PATH_VARIABLE,
@@ -41,6 +48,10 @@ _STORE_PATIENCE_S = 2.0
 
 class EngineConfigError(Exception):
     """The engine cannot be started with these settings; the message says how to mend it."""
+
+
+class NothingToServe(EngineConfigError):
+    """The model was deleted: to start the engine again is of no use."""
 
 
 @dataclass(frozen=True)
@@ -278,6 +289,8 @@ def _folder(
     home = claim_cache(settings.adapter_cache, folder_name(name))
     try:
         return home / "adapters", asyncio.run(prepare(settings, model, name, home))
+    except ModelGone as e:
+        raise NothingToServe(str(e)) from e
     except MergeFailed as e:
         raise EngineConfigError(str(e)) from e
 

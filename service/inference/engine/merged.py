@@ -41,6 +41,10 @@ class MergeFailed(Exception):
     """There are no merged weights; the message says why and how to mend it."""
 
 
+class ModelGone(MergeFailed):
+    """The model does not exist, and never will: names are not used again."""
+
+
 @dataclass(frozen=True)
 class MergedModel:
     """A trained model as a folder of its own."""
@@ -77,7 +81,7 @@ async def prepare(settings: Settings, entry: BaseModelEntry, name: str, home: Pa
         raise MergeFailed("Redis is away, and the model is not merged yet: start again") from e
     if model is None or model.artifact is None or model.digest is None:
         await asyncio.to_thread(discard, home)
-        raise MergeFailed(
+        raise ModelGone(
             f"there is no model '{name}': it was deleted, or never trained here. Take it out with "
             "'finetuned-server models unmerge'"
         )
