@@ -1,4 +1,4 @@
-"""Who the replicas of a base model are: addresses from the settings, and names in DNS.
+"""Who the replicas of a model are: addresses from the settings, and names in DNS.
 
 `http://host:8000` is one replica. `dns+http://name:8000` is as many as the name has address
 records (a headless Service in Kubernetes), looked up again every few seconds.
@@ -60,7 +60,7 @@ async def resolve(host: str, port: int) -> list[str]:
 
 
 class Discovery:
-    """The replicas of one base model, as they come and go.
+    """The replicas of one model, as they come and go.
 
     `on_change` gets all URLs whenever they are others than before. A look-up that fails
     changes nothing: whether the replicas live is for their probes to tell.

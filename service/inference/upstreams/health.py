@@ -93,7 +93,7 @@ class Health:
         return True
 
     def failed(self, fault: Fault, model: str | None, now: float, *, spare: bool) -> bool:
-        """A request that had been sent failed; `model` is its adapter, None is the base model.
+        """A request that had been sent failed; `model` is the adapter that it needs, or None.
 
         `spare` tells whether another replica could take over. Without one nothing would be
         gained by leaving this one out.

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class Probes:
-    """The probes of one base model's replicas. Nothing runs after `close`."""
+    """The probes of one model's replicas. Nothing runs after `close`."""
 
     def __init__(
         self,

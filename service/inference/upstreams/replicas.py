@@ -1,4 +1,4 @@
-"""The replicas of one base model: their state, the choice between them, and who is told."""
+"""The replicas of one model: their state, the choice between them, and who is told."""
 
 from __future__ import annotations
 
@@ -28,17 +28,24 @@ class Replica:
 
 
 class Replicas:
-    """All replicas of one base model. Not thread-safe: for one event loop.
+    """All replicas of one model. Not thread-safe: for one event loop.
 
     `pick` and `take`, then one of `refused`, `failed` and `succeeded` with the term that `take`
     gave (or none, where the caller left), and `release` in any case.
     """
 
     def __init__(
-        self, base: str, policy: Policy, *, clock: Callable[[], float] = time.monotonic
+        self,
+        model: str,
+        policy: Policy,
+        *,
+        others: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._base = base
+        """`others`: where none of these serves, engines of another model do."""
+        self._model = model
         self._policy = policy
+        self._others = others
         self._clock = clock
         self._members: dict[str, Replica] = {}
         self._leaving: dict[str, Replica] = {}
@@ -70,13 +77,13 @@ class Replicas:
             for url, replica in known.items()
             if url not in self._members and replica.in_flight
         }
-        log.info("base model %s has %d replicas", self._base, len(self._members))
+        log.info("model %s has %d replicas", self._model, len(self._members))
         self._refresh()
 
     def pick(self, adapter: str | None, tried: Collection[Replica] = ()) -> Replica | None:
         """The replica for the next request, none of those tried.
 
-        `adapter` is None for the base model. Where none is usable, those that are not are
+        `adapter` is None where none is needed. Where no replica is usable, those that are not are
         tried too: better an engine in doubt than an error for sure.
         """
         if self._changes_at <= self._clock():
@@ -89,7 +96,7 @@ class Replicas:
             return self._balancer.least_loaded()
         replica, spilled = self._balancer.for_adapter(adapter)
         if spilled:
-            metrics.ENGINE_SPILLED_REQUESTS.labels(self._base).inc()
+            metrics.ENGINE_SPILLED_REQUESTS.labels(self._model).inc()
         return replica
 
     def is_usable(self, replica: Replica) -> bool:
@@ -98,7 +105,7 @@ class Replicas:
 
     def sends_again(self) -> None:
         """A request that a replica did not take goes to another."""
-        metrics.ENGINE_RESENT_REQUESTS.labels(self._base).inc()
+        metrics.ENGINE_RESENT_REQUESTS.labels(self._model).inc()
 
     def take(self, replica: Replica) -> int:
         """A request goes to it. The term stands for the state it was asked in."""
@@ -118,7 +125,7 @@ class Replicas:
 
     def failed(self, replica: Replica, term: int, fault: Fault, adapter: str | None) -> None:
         """It failed after the request was sent."""
-        spare = any(r is not replica for r in self._usable)
+        spare = self._others or any(r is not replica for r in self._usable)
         if term == replica.health.term and replica.health.failed(
             fault, adapter, self._clock(), spare=spare
         ):
@@ -158,12 +165,12 @@ class Replicas:
         return Balancer(weights, load_factor=policy.load_factor, spill_above=policy.spill_above)
 
     def _came(self, replica: Replica) -> None:
-        log.info("engine %s of %s serves", replica.url, self._base)
+        log.info("engine %s of %s serves", replica.url, self._model)
         self._refresh()
 
     def _ejected(self, replica: Replica, fault: Fault) -> None:
-        log.warning("engine %s of %s is left out: %s", replica.url, self._base, fault)
-        metrics.ENGINE_EJECTIONS.labels(self._base, fault).inc()
+        log.warning("engine %s of %s is left out: %s", replica.url, self._model, fault)
+        metrics.ENGINE_EJECTIONS.labels(self._model, fault).inc()
         self._refresh()
 
     def _refresh(self) -> None:
@@ -178,4 +185,4 @@ class Replicas:
 
     def _publish(self) -> None:
         for state, count in self.states().items():
-            metrics.ENGINE_REPLICAS.labels(self._base, state).set(count)
+            metrics.ENGINE_REPLICAS.labels(self._model, state).set(count)

@@ -54,7 +54,13 @@ class Upstreams:
         self._client = EngineClient(self._timeouts, api_key=api_key)
         policy = policy or Policy()
         self._served = {
-            model: _Served(model, urls, self._client, policy, resolve)
+            model: _Served(
+                Replicas(model, policy, others=_base_of(model) in by_model),
+                urls,
+                self._client,
+                policy,
+                resolve,
+            )
             for model, urls in by_model.items()
             if urls
         }
@@ -206,13 +212,13 @@ class _Served:
 
     def __init__(
         self,
-        model: str,
+        replicas: Replicas,
         sources: Sequence[str],
         client: EngineClient,
         policy: Policy,
         resolve: Resolve,
     ) -> None:
-        self.replicas = Replicas(model, policy)
+        self.replicas = replicas
         self._probes = Probes(
             self.replicas,
             functools.partial(client.is_healthy, timeout_s=policy.probe_timeout_s),
