@@ -83,8 +83,8 @@ def unmerge_model(data_dir: Path | None, name: str) -> str:
     """Serve a trained model as an adapter again; a line for the operator is returned."""
     models = catalogue(data_dir)
     models.set_merged(name, False)
-    kept = [n for entry in models.all() for n in entry.merged]
-    sweep(_settings(data_dir).adapter_cache, kept)
+    settings = Settings() if data_dir is None else Settings(data_dir=data_dir.resolve())
+    sweep(settings.adapter_cache, [n for entry in models.all() for n in entry.merged])
     return (
         f"{name} is served by its base model's engine. If an engine of its own runs still, end it, "
         "or start 'finetuned-server up' again."

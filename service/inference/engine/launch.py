@@ -287,6 +287,8 @@ def _folder(
     if name is None:
         return claim_cache(settings.adapter_cache, model.id), None
     home = claim_cache(settings.adapter_cache, folder_name(name))
+    sys.stderr.write(f"{name}: merged weights in {home}, made now where they are not there\n")
+    sys.stderr.flush()
     try:
         return home / "adapters", asyncio.run(prepare(settings, model, name, home))
     except ModelGone as e:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from service.models.adapter_check import (
@@ -49,7 +49,10 @@ def merge(base: Path, adapter: Path, target: Path) -> None:
     target.mkdir(parents=True)
     for file in files:
         if file.suffix == ".safetensors":
-            _write_merged(file, target / file.name, changed, tensors, scale)
+            try:
+                _write_merged(file, target / file.name, changed, tensors, scale)
+            except SafetensorError as e:  # a full disk, too
+                raise OSError(f"{file.name} cannot be read or written: {e}") from e
         elif not file.name.startswith("."):
             shutil.copyfile(file, target / file.name)
             flush(target / file.name)

@@ -14,7 +14,6 @@ import logging
 import os
 import shutil
 import signal
-import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,7 +151,6 @@ async def _make(
 ) -> None:
     from service.inference.engine.merge import flush, merge  # torch
 
-    began = time.monotonic()
     adapter, part = home / _ADAPTER, home / _PART
     manifest = await Storage.from_url(settings.storage_url).get_folder(artifact, adapter)
     if manifest.digest != note.digest:
@@ -167,7 +165,6 @@ async def _make(
         part.rename(home / _MODEL)
 
     await asyncio.to_thread(work)
-    log.info("model %s was merged in %.1f s", note.name, time.monotonic() - began)
 
 
 def _note_of(folder: Path) -> _Note | None:

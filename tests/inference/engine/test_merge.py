@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -133,6 +135,36 @@ def test_a_layer_that_shares_its_weight_is_refused(base, adapter, tmp_path):
     source = base(tie_word_embeddings=True)
     folder, _ = adapter(source, target_modules=["q_proj", "lm_head"])
     with pytest.raises(AdapterMismatch, match="lm_head has no weight of its own"):
+        merge(source, folder, tmp_path / "merged")
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from service.inference.engine.merge import merge
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+try:
+    merge(*map(Path, sys.argv[1:]))
+except OSError as e:
+    print(e)
+"""
+
+
+def test_a_disk_that_fills_up_meanwhile_is_told(base, adapter, tmp_path):
+    source = base()
+    folder, _ = adapter(source)
+    run = [sys.executable, "-c", FULL, str(source), str(folder), str(tmp_path / "merged")]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "cannot be read or written" in done.stdout
+
+
+def test_a_damaged_base_is_told(base, adapter, tmp_path):
+    source = base()
+    folder, _ = adapter(source)
+    file = max(source.glob("*.safetensors"))
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(OSError, match=f"{file.name} cannot be read"):
         merge(source, folder, tmp_path / "merged")
 
 
