@@ -157,6 +157,7 @@ async def delete(settings: Settings) -> None:
 
 
 async def test_merged_it_scores_as_its_adapter_and_goes_with_its_model(place):
+    """Killed meanwhile, it is there again with the same weights."""
     entry = Catalogue(place.settings.models_file).get(BASE)
     with Engine(place.settings, entry, place.folder / "base.log") as engine:
         as_adapter = scores(engine.url, NAME, NAME)
@@ -181,7 +182,11 @@ async def test_merged_it_scores_as_its_adapter_and_goes_with_its_model(place):
         for path in ("/v1/load_lora_adapter", "/v1/models", "/tokenize"):
             assert post(url + path, {}, headers(None))[0] == 404
         assert status(f"{url}/metrics") == 200
+        os.kill(process.pid, signal.SIGKILL)
 
+    with place.engine_of(NAME) as (process, url):
+        assert (home / "model" / "model.safetensors").stat().st_mtime_ns == stamp
+        assert scores(url, NAME, None) == pytest.approx(merged, abs=1e-3)
         await delete(place.settings)
         assert process.wait(60) is not None
         assert not (home / "model").exists()
@@ -193,14 +198,3 @@ async def test_merged_it_scores_as_its_adapter_and_goes_with_its_model(place):
     done = place.command("models", "unmerge", NAME)
     assert done.returncode == 0, done.stderr
     assert Catalogue(place.settings.models_file).get(BASE).merged == ()
-
-
-async def test_a_killed_one_is_there_again_with_the_same_weights(place):
-    with place.engine_of(NAME) as (process, url):
-        first = scores(url, NAME, None)
-        os.kill(process.pid, signal.SIGKILL)
-    home = place.settings.adapter_cache / f"{folder_name(NAME)}-0"
-    stamp = (home / "model").stat().st_ino
-    with place.engine_of(NAME) as (_, url):
-        assert (home / "model").stat().st_ino == stamp
-        assert scores(url, NAME, None) == pytest.approx(first, abs=1e-3)
