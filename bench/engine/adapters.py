@@ -22,7 +22,6 @@ from pathlib import Path
 import aiohttp
 import numpy as np
 import psutil
-from pydantic import SecretStr
 
 from bench.engine.base_model import base_model
 from service.config import MIB, Settings
@@ -37,6 +36,7 @@ from tests.inference.engine.support import (
     headers,
     name_of,
     register,
+    settings_on,
     valkey,
     write_adapter,
 )
@@ -156,12 +156,9 @@ def main() -> None:
             write_adapter(target, base, seed=seed)
             folders[name_of(target.name)] = target
         all_bytes = folder_bytes(root)
-        settings = Settings(
-            redis_url=SecretStr(redis_url),
-            storage_url=(root / "storage").as_uri(),
-            data_dir=root,
-            models_file=root / "models.yaml",
-            upstream_api_key=SecretStr(ENGINE_KEY),
+        settings = settings_on(
+            root,
+            redis_url,
             max_loras=asked.slots,
             max_cpu_loras=max(asked.slots, 16),
             max_lora_rank=8,

@@ -17,7 +17,6 @@ import time
 from pathlib import Path
 
 import aiohttp
-from pydantic import SecretStr
 
 from bench.engine.base_model import SHAPES, base_model, random_model
 from bench.engine.multi_lora import Target, ask, line, load
@@ -26,11 +25,11 @@ from service.inference.engine.merged import MergedModel, prepare
 from tests.inference.engine.support import (
     ALL_LINEAR,
     BASE,
-    ENGINE_KEY,
     Engine,
     catalogued,
     name_of,
     register,
+    settings_on,
     valkey,
     write_adapter,
 )
@@ -77,12 +76,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, valkey() as redis_url:
         root = Path(folder)
-        settings = Settings(
-            redis_url=SecretStr(redis_url),
-            storage_url=(root / "storage").as_uri(),
-            data_dir=root,
-            models_file=root / "models.yaml",
-            upstream_api_key=SecretStr(ENGINE_KEY),
+        settings = settings_on(
+            root,
+            redis_url,
             max_loras=1,
             max_lora_rank=options.rank,
             max_model_len=1024,

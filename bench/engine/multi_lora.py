@@ -19,19 +19,17 @@ from pathlib import Path
 
 import aiohttp
 import psutil
-from pydantic import SecretStr
 
 from bench.engine.base_model import SHAPES, base_model, random_model
-from service.config import Settings
 from tests.inference.engine.support import (
     ALL_LINEAR,
     BASE,
-    ENGINE_KEY,
     Engine,
     catalogued,
     headers,
     name_of,
     register,
+    settings_on,
     valkey,
     write_adapter,
 )
@@ -117,12 +115,9 @@ def main() -> None:
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder, valkey() as redis_url:
         root = Path(folder)
-        settings = Settings(
-            redis_url=SecretStr(redis_url),
-            storage_url=(root / "storage").as_uri(),
-            data_dir=root,
-            models_file=root / "models.yaml",
-            upstream_api_key=SecretStr(ENGINE_KEY),
+        settings = settings_on(
+            root,
+            redis_url,
             max_loras=asked.slots or asked.adapters,
             max_lora_rank=asked.max_rank or asked.rank,
             max_model_len=1024,

@@ -25,7 +25,6 @@ from pathlib import Path
 
 import aiohttp
 import httpx
-from pydantic import SecretStr
 
 from bench.engine.base_model import base_model
 from bench.engine.multi_lora import cpu_seconds
@@ -39,6 +38,7 @@ from tests.inference.engine.support import (
     Engine,
     catalogued,
     settings_env,
+    settings_on,
     valkey,
 )
 
@@ -135,12 +135,9 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         redis_url = stack.enter_context(valkey())
-        settings = Settings(
-            redis_url=SecretStr(redis_url),
-            storage_url=(root / "storage").as_uri(),
-            data_dir=root,
-            models_file=root / "models.yaml",
-            upstream_api_key=SecretStr(ENGINE_KEY),
+        settings = settings_on(
+            root,
+            redis_url,
             max_model_len=1024,
         )
         entry = catalogued(settings, base_model())

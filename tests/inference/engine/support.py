@@ -18,10 +18,11 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 import numpy as np
+from pydantic import SecretStr
 
 from service.config import Settings
 from service.core.redis import connect
@@ -161,6 +162,18 @@ class Engine:
             if self.process.poll() is not None or time.monotonic() > until:
                 raise AssertionError(f"no engine:\n{self.log.read_text('utf-8')[-4000:]}")
             time.sleep(0.2)
+
+
+def settings_on(folder: Path, redis_url: str, **changes: Any) -> Settings:
+    """Settings of an installation that has this folder for itself."""
+    return Settings(
+        redis_url=SecretStr(redis_url),
+        storage_url=(folder / "storage").as_uri(),
+        data_dir=folder,
+        models_file=folder / "models.yaml",
+        upstream_api_key=SecretStr(ENGINE_KEY),
+        **changes,
+    )
 
 
 def settings_env(settings: Settings) -> dict[str, str]:

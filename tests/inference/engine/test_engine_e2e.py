@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from pydantic import SecretStr
 
 from service.config import Settings
 from service.core.redis import connect
@@ -28,6 +27,7 @@ from service.inference.upstreams import Timeouts
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry
+from tests.inference.engine.support import settings_on
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -102,12 +102,9 @@ def _rename_layers(file: Path) -> None:
 def installation(demo_model_path, redis_url, adapters, tmp_path_factory):
     """A running engine; adapters are in storage and in the registry."""
     folder = tmp_path_factory.mktemp("installation")
-    settings = Settings(
-        redis_url=SecretStr(_database_1(redis_url)),
-        storage_url=f"file://{folder}/storage",
-        data_dir=folder,
-        models_file=folder / "models.yaml",
-        upstream_api_key=SecretStr("engine-secret"),
+    settings = settings_on(
+        folder,
+        _database_1(redis_url),
         max_loras=2,
         max_cpu_loras=2,
         max_lora_rank=8,

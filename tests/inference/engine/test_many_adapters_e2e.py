@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from pydantic import SecretStr
 
 from service.config import Settings
 from service.core.redis import connect
@@ -22,12 +21,12 @@ from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from tests.inference.engine.support import (
     BASE,
-    ENGINE_KEY,
     Engine,
     catalogued,
     headers,
     name_of,
     register,
+    settings_on,
     write_adapter,
 )
 
@@ -54,12 +53,9 @@ class Served:
 
 
 def settings_for(redis_url: str, folder: Path, **changes: object) -> Settings:
-    return Settings(
-        redis_url=SecretStr(urlsplit(redis_url)._replace(path="/2").geturl()),
-        storage_url=(folder / "storage").as_uri(),
-        data_dir=folder,
-        models_file=folder / "models.yaml",
-        upstream_api_key=SecretStr(ENGINE_KEY),
+    return settings_on(
+        folder,
+        urlsplit(redis_url)._replace(path="/2").geturl(),
         max_loras=SLOTS,
         max_cpu_loras=SLOTS,
         max_lora_rank=8,

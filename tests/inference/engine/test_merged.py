@@ -11,12 +11,11 @@ import pytest
 import redis as sync_redis
 from pydantic import SecretStr
 
-from service.config import Settings
 from service.core.redis import connect
 from service.inference.engine.merged import MergeFailed, folder_name, prepare, sweep
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
-from tests.inference.engine.support import catalogued, name_of, register, write_adapter
+from tests.inference.engine.support import catalogued, name_of, register, settings_on, write_adapter
 
 NAME = name_of("one")
 
@@ -25,11 +24,9 @@ NAME = name_of("one")
 async def world(redis_url, tmp_path, demo_model_path):
     """Settings, the base model's entry and one registered adapter."""
     sync_redis.Redis.from_url(redis_url).flushdb()
-    settings = Settings(
-        redis_url=SecretStr(redis_url),
-        storage_url=(tmp_path / "storage").as_uri(),
-        data_dir=tmp_path,
-        models_file=tmp_path / "models.yaml",
+    settings = settings_on(
+        tmp_path,
+        redis_url,
     )
     entry = catalogued(settings, demo_model_path)
     write_adapter(tmp_path / "one", demo_model_path, seed=1)

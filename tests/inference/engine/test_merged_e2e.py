@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pydantic import SecretStr
 
 from service.config import Settings
 from service.core.redis import connect
@@ -35,6 +34,7 @@ from tests.inference.engine.support import (
     name_of,
     register,
     settings_env,
+    settings_on,
     valkey,
     write_adapter,
 )
@@ -98,12 +98,9 @@ class Place:
 @pytest.fixture
 async def place(demo_model_path, tmp_path):
     with valkey() as url:
-        settings = Settings(
-            redis_url=SecretStr(url),
-            storage_url=(tmp_path / "storage").as_uri(),
-            data_dir=tmp_path,
-            models_file=tmp_path / "models.yaml",
-            upstream_api_key=SecretStr(ENGINE_KEY),
+        settings = settings_on(
+            tmp_path,
+            url,
             max_loras=1,
             max_lora_rank=8,
             max_model_len=1024,

@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from pydantic import SecretStr
 
 from service.config import Settings
 from service.core.redis import connect
@@ -28,11 +27,11 @@ from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from tests.inference.engine.support import (
     BASE,
-    ENGINE_KEY,
     Engine,
     catalogued,
     name_of,
     register,
+    settings_on,
     write_adapter,
 )
 
@@ -81,12 +80,9 @@ class _Address:
 @pytest.fixture(scope="module")
 def site(demo_model_path, redis_url, tmp_path_factory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
-    settings = Settings(
-        redis_url=SecretStr(urlsplit(redis_url)._replace(path="/2").geturl()),
-        storage_url=f"file://{folder}/storage",
-        data_dir=folder,
-        models_file=folder / "models.yaml",
-        upstream_api_key=SecretStr(ENGINE_KEY),
+    settings = settings_on(
+        folder,
+        urlsplit(redis_url)._replace(path="/2").geturl(),
         max_loras=4,
         max_cpu_loras=8,
         max_lora_rank=8,
