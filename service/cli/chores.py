@@ -62,7 +62,7 @@ def add_model(
 
 async def merge_model(data_dir: Path | None, name: str) -> str:
     """Merge a trained model for an engine of its own; a line for the operator is returned."""
-    from service.inference.engine.launch import claim_cache
+    from service.inference.engine.launch import EngineConfigError, claim_cache
 
     settings, models = _settings(data_dir), catalogue(data_dir)
     form = NAME.fullmatch(name)
@@ -70,7 +70,10 @@ async def merge_model(data_dir: Path | None, name: str) -> str:
     if entry is None:
         raise CatalogueError(f"'{name[:200]}' is no trained model of a base model here")
     if name not in entry.merged:
-        home = claim_cache(settings.adapter_cache, folder_name(name))
+        try:
+            home = claim_cache(settings.adapter_cache, folder_name(name))
+        except EngineConfigError as e:
+            raise MergeFailed(str(e)) from e
         await prepare(settings, entry, name, home)
         models.set_merged(name, True)
     return (

@@ -301,12 +301,19 @@ def claim_cache(root: Path, model_id: str) -> Path:
     """A folder below `root` that this process alone uses until it ends, `exec` included.
 
     A cache knows of its own engine's requests only. An engine that starts again, on whatever
-    port, finds what the last one fetched.
+    port, finds what the last one fetched. Raises EngineConfigError.
     """
     root.mkdir(parents=True, exist_ok=True)
     for number in itertools.count():
         folder = root / f"{model_id.replace('/', '--')}-{number}"
-        lock = os.open(folder.with_suffix(f"{folder.suffix}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        file = folder.with_suffix(f"{folder.suffix}.lock")
+        try:
+            lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+        except PermissionError as e:
+            raise EngineConfigError(
+                f"{file} is another user's: run engines and 'models merge' as one user, or give "
+                "FINETUNED_ADAPTER_CACHE_DIR"
+            ) from e
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

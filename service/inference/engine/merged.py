@@ -8,6 +8,7 @@ starts: names stand for the same weights for ever, so a restart finds it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import hashlib
 import logging
@@ -112,11 +113,9 @@ def sweep(root: Path, keep: Collection[str]) -> None:
     for home in root.glob(f"{_PREFIX}*-*"):
         if not home.is_dir() or home.name.rpartition("-")[0] in kept:
             continue
-        with home.with_suffix(".lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
+        # In use, or another user's.
+        with contextlib.suppress(OSError), home.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             discard(home)
 
 

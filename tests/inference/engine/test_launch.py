@@ -10,7 +10,12 @@ import pytest
 from pydantic import SecretStr
 
 from service.config import Settings
-from service.inference.engine.launch import EngineConfigError, Machine, engine_command
+from service.inference.engine.launch import (
+    EngineConfigError,
+    Machine,
+    claim_cache,
+    engine_command,
+)
 from service.inference.engine.merged import MergedModel
 from service.models.catalogue import BaseModelEntry
 
@@ -137,6 +142,15 @@ def test_tools_are_off_until_a_parser_is_named(settings):
     argv = command(settings, tool_call_parser="hermes").argv
     assert "--enable-auto-tool-choice" in argv
     assert "--tool-call-parser=hermes" in argv
+
+
+def test_a_cache_of_another_user_is_told(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("service.inference.engine.launch.os.open", refuse)
+    with pytest.raises(EngineConfigError, match="is another user's"):
+        claim_cache(tmp_path, "org/tiny")
 
 
 CLAIM = """
