@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PART_BYTES = 8 * 1024 * 1024
 """Of an upload in parts. S3 takes 10,000 parts of one object: 78 GiB."""
 _PARTS_AT_ONCE = 4  # each is in memory
+# For parts under way to arrive before an upload is dropped: S3 keeps one that arrives after.
+_QUIET_S = 1.0
 # About 3 s. obstore's own 3 minutes would hang a request; a worker tries again for longer.
 _RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=10)}
 _STATUS = re.compile(r"status code: (?P<status>401|403)\b")
@@ -104,6 +106,7 @@ class S3Writer:
         """Give the object up."""
         if self._put is None or self._put.done():
             return
+        await asyncio.wait([self._put], timeout=_QUIET_S)
         with contextlib.suppress(_GivenUp, obstore.exceptions.BaseError, OSError):
             await self._hand_over(self._put, _GivenUp())
             await self._put
