@@ -20,7 +20,7 @@ from service.aliases.records import AliasRecord, Change, Target, history_key, is
 from service.core import ids, invalidation
 from service.core.records import Missing
 from service.core.redis import reply
-from service.models.records import NAME
+from service.models.records import base_of
 from service.models.registry import ModelRegistry, users_key
 
 log = logging.getLogger(__name__)
@@ -195,12 +195,8 @@ class Aliases:
         """A trained model's name is refused whoever's it is, and whether it exists or not:
         all names of that form over a base model of ours may be given to one."""
         catalogue = self._registry.catalogue
-        form = NAME.fullmatch(name)
-        if (
-            catalogue.get(name) is not None
-            or (form is not None and catalogue.get(form["base"]) is not None)
-            or await self._registry.is_or_was_model(pipe, name)
-        ):
+        base = catalogue.get(base_of(name) or name)
+        if base is not None or await self._registry.is_or_was_model(pipe, name):
             raise NameReserved(name)
 
     async def _refuse_too_many(self, pipe: Pipeline, project_id: str) -> None:

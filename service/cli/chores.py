@@ -14,18 +14,25 @@ from service.cli.rebuild import Rebuild
 from service.config import Settings
 from service.core.redis import REDIS_ERRORS, connect
 from service.core.storage import Storage
+from service.inference.engine.launch import EngineConfigError, claim_cache
 from service.inference.engine.merged import MergeFailed, folder_name, prepare, sweep
 from service.models import add
 from service.models.catalogue import Catalogue, CatalogueError
 from service.models.inspect import ModelRefused
-from service.models.records import NAME
 from service.projects.records import Project, Projects, Role, digest_of
 from service.standalone.layout import Layout
 from service.standalone.services import running_store
 
 # Of a secret that was not made here: long enough that its plain digest cannot be guessed back.
 _OWN_SECRET = re.compile(r"[!-~]{32,512}")
-CHORE_ERRORS = (CatalogueError, ModelRefused, MergeFailed, ValueError, OSError)
+CHORE_ERRORS = (
+    CatalogueError,
+    EngineConfigError,
+    MergeFailed,
+    ModelRefused,
+    OSError,
+    ValueError,
+)
 
 
 def catalogue(data_dir: Path | None) -> Catalogue:
@@ -62,18 +69,10 @@ def add_model(
 
 async def merge_model(data_dir: Path | None, name: str) -> str:
     """Merge a trained model for an engine of its own; a line for the operator is returned."""
-    from service.inference.engine.launch import EngineConfigError, claim_cache
-
     settings, models = _settings(data_dir), catalogue(data_dir)
-    form = NAME.fullmatch(name)
-    entry = None if form is None else models.get(form["base"])
-    if entry is None:
-        raise CatalogueError(f"'{name[:200]}' is no trained model of a base model here")
+    entry = models.entry_of(name)
     if name not in entry.merged:
-        try:
-            home = claim_cache(settings.adapter_cache, folder_name(name))
-        except EngineConfigError as e:
-            raise MergeFailed(str(e)) from e
+        home = claim_cache(settings.adapter_cache, folder_name(name))
         await prepare(settings, entry, name, home)
         models.set_merged(name, True)
     return (
@@ -87,7 +86,7 @@ def unmerge_model(data_dir: Path | None, name: str) -> str:
     models = catalogue(data_dir)
     models.set_merged(name, False)
     settings = Settings() if data_dir is None else Settings(data_dir=data_dir.resolve())
-    sweep(settings.adapter_cache, [n for entry in models.all() for n in entry.merged])
+    sweep(settings.adapter_cache, models.merged())
     return (
         f"{name} is served by its base model's engine. If an engine of its own runs still, end it, "
         "or start 'finetuned-server up' again."

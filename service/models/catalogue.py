@@ -32,7 +32,7 @@ from pydantic import (
     model_validator,
 )
 
-from service.models.records import NAME
+from service.models.records import base_of
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
@@ -75,8 +75,7 @@ class BaseModelEntry(BaseModel):
     @model_validator(mode="after")
     def _own_models(self) -> Self:
         for name in self.merged:
-            form = NAME.fullmatch(name)
-            if form is None or form["base"] != self.id:
+            if base_of(name) != self.id:
                 raise ValueError(f"merged: '{name}' is no trained model of '{self.id}'")
         if len(set(self.merged)) < len(self.merged):
             raise ValueError("merged: a name stands twice")
@@ -123,17 +122,26 @@ class Catalogue:
                 raise CatalogueError(f"the catalogue has a model '{entry.id}' already")
             self._write([*self._models.values(), entry])
 
+    def merged(self) -> list[str]:
+        """All trained models that have an engine of their own. Raises CatalogueError."""
+        return [name for entry in self.all() for name in entry.merged]
+
+    def entry_of(self, name: str) -> BaseModelEntry:
+        """The base model of a trained model. Raises CatalogueError where there is none."""
+        base = base_of(name)
+        entry = None if base is None else self.get(base)
+        if entry is None:
+            raise CatalogueError(f"'{name[:200]}' is no trained model of a base model here")
+        return entry
+
     def set_merged(self, name: str, merged: bool) -> BaseModelEntry:
         """Give a trained model an engine of its own, or take it away; the base model's entry.
 
         Asked for what is so already, it changes nothing. Raises CatalogueError.
         """
-        form = NAME.fullmatch(name)
         with self._locked():
             self._stamp = None
-            entry = None if form is None else self.get(form["base"])
-            if entry is None:
-                raise CatalogueError(f"'{name[:200]}' is no trained model of a base model here")
+            entry = self.entry_of(name)
             names = [n for n in entry.merged if n != name] + [name] * merged
             changed = entry.model_copy(update={"merged": tuple(names)})
             if set(names) != set(entry.merged):

@@ -33,6 +33,12 @@ class ModelRecord(Record):
     checkpoint: bool = False  # saved in mid-run, not the job's result
 
 
+def base_of(name: str) -> str | None:
+    """The base model in the name of a trained model; None where it is no such name."""
+    form = NAME.fullmatch(name)
+    return None if form is None else form["base"]
+
+
 def slug(suffix: str) -> str:
     """A suffix as it stands in a name: letters of any script, digits, '.', '_', '-'."""
     return _NOT_IN_SUFFIX.sub("-", suffix.strip().lower()).strip("-")[:64]

@@ -68,7 +68,7 @@ async def _start(
     _say(f"{'valkey':<10} {store.where}")
 
     bases = [entry.id for entry in catalogue.all() if entry.served]
-    merged = [name for entry in catalogue.all() for name in entry.merged]
+    merged = catalogue.merged()
     upstreams = {model: f"http://127.0.0.1:{free_port()}" for model in [*bases, *merged]}
     env = services.environment(layout, ports, host, upstreams)
     await _first_key(layout, env["FINETUNED_REDIS_URL"])

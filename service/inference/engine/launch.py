@@ -38,7 +38,7 @@ from service.inference.engine.process import (
 from service.inference.engine.sizing import Facts, Sizes, SizingError, size
 from service.models import ranks
 from service.models.catalogue import BaseModelEntry, Catalogue
-from service.models.records import NAME
+from service.models.records import base_of
 
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 # Few cores are one NUMA node, and vLLM's "auto" would leave one of them unused.
@@ -105,7 +105,7 @@ def engine_command(
     the engine serves. `extra` is put last, so that it overrides. Raises EngineConfigError.
     """
     machine = machine or Machine.detect()
-    serves = merged or MergedModel(model.id, model.path)
+    name, path = (merged.name, merged.path) if merged else (model.id, model.path)
     facts = facts or gather(model, [model], has_gpu=machine.has_gpu, merged=merged is not None)
     try:
         sizes = size(settings, facts)
@@ -119,15 +119,15 @@ def engine_command(
         sys.executable,
         "-m",
         "vllm.entrypoints.openai.api_server",
-        *_what_it_serves(settings, serves, sizes),
+        *_what_it_serves(settings, name, path, sizes),
         *_where_it_listens(settings, port),
         *_machine_flags(settings, machine, sizes),
         *trace_options.flags(),
         *extra,
     )
     env = {
-        MODEL_VARIABLE: serves.name,
-        MODEL_PATH_VARIABLE: str(serves.path),
+        MODEL_VARIABLE: name,
+        MODEL_PATH_VARIABLE: str(path),
         **_adapters_env(sizes, merged),
         "FINETUNED_ADAPTER_CACHE_DIR": str(cache or settings.adapter_cache / f"engine-{port}"),
         "VLLM_API_KEY": settings.upstream_api_key.get_secret_value(),
@@ -156,10 +156,10 @@ def _adapters_env(sizes: Sizes, merged: MergedModel | None) -> dict[str, str]:
     }
 
 
-def _what_it_serves(settings: Settings, model: MergedModel, sizes: Sizes) -> list[str]:
+def _what_it_serves(settings: Settings, name: str, path: Path, sizes: Sizes) -> list[str]:
     flags = [
-        f"--model={model.path}",
-        f"--served-model-name={model.name}",
+        f"--model={path}",
+        f"--served-model-name={name}",
         f"--max-model-len={sizes.max_model_len}",
         "--enable-prompt-tokens-details",
         # Tells version and configuration, and stands in another place of a stream whose usage
@@ -239,8 +239,8 @@ def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -
     catalogue = Catalogue(settings.models_file)
     model, name = _wanted(catalogue, model_id)
     machine = Machine.detect()
-    highest = asyncio.run(highest_rank(settings, model.id))
-    sweep(settings.adapter_cache, [model_id, *(n for e in catalogue.all() for n in e.merged)])
+    highest = None if name else asyncio.run(highest_rank(settings, model.id))
+    sweep(settings.adapter_cache, [model_id, *catalogue.merged()])
     cache, made = _folder(settings, model, name)
     command = engine_command(
         settings,
@@ -266,18 +266,14 @@ def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -
 
 def _wanted(catalogue: Catalogue, model_id: str) -> tuple[BaseModelEntry, str | None]:
     """The base model, and the name of the trained model where one was asked for."""
-    model = catalogue.get(model_id)
-    if model is not None:
-        return model, None
-    form = NAME.fullmatch(model_id)
-    base = model_id if form is None else form["base"]
-    model = catalogue.get(base)
+    base = base_of(model_id)
+    model = catalogue.get(base or model_id)
     if model is None:
         raise EngineConfigError(
-            f"the catalogue {catalogue.file} has no model '{base}': add it with "
+            f"the catalogue {catalogue.file} has no model '{base or model_id}': add it with "
             "'finetuned-server models add'"
         )
-    return model, model_id
+    return model, model_id if base else None
 
 
 def _folder(

@@ -19,11 +19,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from service.inference.engine.sizing import RANKS
 from service.models.adapter_check import (
     CONFIG,
     WEIGHTS,
     AdapterMismatch,
     BaseLayout,
+    check_adapter,
     modules_of,
     tensor_names,
 )
@@ -34,7 +36,7 @@ _NOT_MERGED = ("rank_pattern", "alpha_pattern", "fan_in_fan_out", "layer_replica
 
 
 def merge(base: Path, adapter: Path, target: Path) -> None:
-    """Write the model of `base` with `adapter`, which `check_adapter` has passed, to `target`.
+    """Write the model of `base` with `adapter` to `target`.
 
     A Hugging Face folder; on disk when this returns, half-made when it raises. Raises
     AdapterMismatch where the two cannot be merged, and OSError, as of a full disk.
@@ -42,6 +44,7 @@ def merge(base: Path, adapter: Path, target: Path) -> None:
     layout = BaseLayout.read(base)
     if layout.quantized:
         raise AdapterMismatch("the base model is quantised: its weights cannot be added to")
+    check_adapter(adapter, layout, max_rank=RANKS[-1])
     changed = _changed(adapter, layout)
     scale, tensors = _scale(adapter), load_file(adapter / WEIGHTS)
     files = [f for f in sorted(base.iterdir()) if f.is_file()]

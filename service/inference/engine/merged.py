@@ -24,8 +24,7 @@ import msgspec
 from service.config import Settings
 from service.core.redis import REDIS_ERRORS, connect
 from service.core.storage import Storage, StorageError
-from service.inference.engine.sizing import RANKS
-from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
+from service.models.adapter_check import AdapterMismatch
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.registry import ModelRegistry, ServableModel
 
@@ -156,8 +155,6 @@ async def _make(
         raise AdapterMismatch("what lies in storage is not what was registered")
 
     def work() -> None:
-        layout = BaseLayout.read(entry.path)
-        check_adapter(adapter, layout, max_rank=RANKS[-1])
         merge(entry.path, adapter, part)
         (part / _NOTE).write_bytes(msgspec.json.encode(note))
         flush(part / _NOTE)

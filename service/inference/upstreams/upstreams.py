@@ -30,7 +30,7 @@ from service.inference.upstreams.discovery import Discovery, Resolve, resolve
 from service.inference.upstreams.policy import Policy
 from service.inference.upstreams.probes import Probes
 from service.inference.upstreams.replicas import Replica, Replicas
-from service.models.records import NAME
+from service.models.records import base_of
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Upstreams:
         policy = policy or Policy()
         self._served = {
             model: _Served(
-                Replicas(model, policy, others=_base_of(model) in by_model),
+                Replicas(model, policy, others=base_of(model) in by_model),
                 urls,
                 self._client,
                 policy,
@@ -170,7 +170,7 @@ class Upstreams:
     async def all_ready(self) -> bool:
         """Whether every model is served; a merged one is by its base model's engine, too."""
         told = await self.ready()
-        return all(ready for model, ready in told.items() if _base_of(model) not in told)
+        return all(ready for model, ready in told.items() if base_of(model) not in told)
 
     def _next(
         self, replicas: Replicas, adapter: str | None, tried: list[Replica], began: float
@@ -249,8 +249,3 @@ class _Served:
 @functools.lru_cache(maxsize=4096)
 def _quoted(adapter: str) -> str:
     return quote(adapter, safe="")
-
-
-def _base_of(model: str) -> str | None:
-    form = NAME.fullmatch(model)
-    return None if form is None else form["base"]
