@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline, PubSub
 from redis.exceptions import ConnectionError, RedisError
 
-from service.core import metrics
+from service.core import metrics, tasks
 from service.core.records import PREFIX
 
 log = logging.getLogger(__name__)
@@ -72,9 +72,7 @@ class Invalidations:
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await tasks.end(task)
 
     async def _run(self) -> None:
         tries = 0

@@ -16,6 +16,7 @@ from typing import Any
 
 from arq.connections import ArqRedis
 
+from service.core import tasks
 from service.core.records import PREFIX
 from service.core.redis import REDIS_ERRORS, reply
 
@@ -58,12 +59,12 @@ class Leases:
         try:
             yield lost
         finally:
-            renewing.cancel()
-            with contextlib.suppress(asyncio.CancelledError, *REDIS_ERRORS):
-                await renewing
-            # Not released while Redis is away: it then runs out by itself.
-            with contextlib.suppress(*REDIS_ERRORS):
-                await self._run(_RELEASE, subject, token)
+            try:
+                await tasks.end(renewing)
+            finally:
+                # Not released while Redis is away: it then runs out by itself.
+                with contextlib.suppress(*REDIS_ERRORS):
+                    await self._run(_RELEASE, subject, token)
 
     async def unheld_s(self, subject: str, attempt: int) -> float:
         """Seconds since the reconcilers first saw the attempt without a lease; 0 with one.

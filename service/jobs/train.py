@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from typing import Any
 
 from service.config import Settings
-from service.core import ids, logs, metrics, queue, tracing
+from service.core import ids, logs, metrics, queue, tasks, tracing
 from service.core.leases import Held, Leases
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
@@ -151,12 +150,12 @@ class Train:
                 raise  # it is us who are told to end
             return Outcome.LOST
         finally:
-            watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
-            if not running.done():
-                running.cancel()
-                await attempt.kill()
+            try:
+                await tasks.end(watching)
+            finally:
+                if not running.done():
+                    running.cancel()
+                    await attempt.kill()
 
     async def _watch(
         self, attempt: Attempt, running: asyncio.Task[Outcome], lease_lost: asyncio.Event

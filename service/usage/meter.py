@@ -10,7 +10,6 @@ While Redis is away each replica holds the limits alone.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from service.config import Settings
-from service.core import metrics
+from service.core import metrics, tasks
 from service.core.auth import Principal
 from service.core.limits import NO_LIMITS, Limits
 from service.core.local_metrics import BoundedLabel
@@ -117,9 +116,7 @@ class Meter:
     ) -> None:
         """Stop; what was counted is told to Redis, if it answers within seconds."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await tasks.end(self._task)
         try:
             async with asyncio.timeout(_LAST_FLUSH_S):
                 await self.flush()

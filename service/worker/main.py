@@ -17,7 +17,7 @@ from arq.worker import Worker, func
 
 from service import __version__
 from service.config import Settings
-from service.core import logs, metrics, queue, tracing, workers
+from service.core import logs, metrics, queue, tasks, tracing, workers
 from service.core.leases import Leases
 from service.core.redis import REDIS_ERRORS, connect, from_json, to_json
 from service.core.storage import Storage
@@ -125,15 +125,13 @@ class WorkerProcess:
             )
             await self._stopping.wait()
             await self._drain(arq_workers)
-            for task in background:
-                task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
+            await asyncio.gather(*map(tasks.end, background), return_exceptions=True)
         with contextlib.suppress(*REDIS_ERRORS):
             await workers.leave(self._redis, self._settings.worker_name)
         await self._redis.aclose(close_connection_pool=True)
 
     def _arq_worker(self, name: str) -> Worker:
-        tasks = {
+        functions = {
             "cpu": [
                 func(_coroutine(self._check_file.run), name="check_file", max_tries=1),
                 func(_coroutine(self._curate.run), name=FUNCTION, max_tries=1),
@@ -144,7 +142,7 @@ class WorkerProcess:
             "gpu": [func(_coroutine(self._train.run), name="train", max_tries=1)],
         }
         return Worker(
-            functions=tasks[name],
+            functions=functions[name],
             queue_name=queue.QUEUES[name],
             redis_pool=self._redis,
             handle_signals=False,

@@ -1,0 +1,32 @@
+"""Leases on a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+
+from service.core.leases import Leases
+from service.core.redis import connect
+
+
+async def test_holder_cancelled_as_it_lets_go_ends_and_leaves_no_lease(redis_url: str):
+    redis = connect(redis_url)
+    leases = Leases(redis, "worker", lease_s=5.0)
+    done = asyncio.Event()
+
+    async def work() -> None:
+        async with leases.hold("thing", 1):
+            held.set()
+            await done.wait()
+        await asyncio.Event().wait()  # where a swallowed cancellation would lead
+
+    held = asyncio.Event()
+    task = asyncio.create_task(work())
+    await held.wait()
+    done.set()
+    await asyncio.sleep(0)  # it now waits for its renewing to end
+    task.cancel()
+    await asyncio.wait([task], timeout=5)
+    assert task.cancelled()
+    async with asyncio.timeout(5), Leases(redis, "other", lease_s=5.0).hold("thing", 1):
+        pass
+    await redis.aclose(close_connection_pool=True)
