@@ -126,8 +126,7 @@ class WorkerProcess:
             await self._stopping.wait()
             await self._drain(arq_workers)
             await asyncio.gather(*map(tasks.end, background), return_exceptions=True)
-        with contextlib.suppress(*REDIS_ERRORS):
-            await workers.leave(self._redis, self._settings.worker_name)
+        await _farewell(workers.leave(self._redis, self._settings.worker_name))
         await self._redis.aclose(close_connection_pool=True)
 
     def _arq_worker(self, name: str) -> Worker:
@@ -172,9 +171,7 @@ class WorkerProcess:
         running = [task for worker in arq_workers for task in worker.tasks.values()]
         for worker in arq_workers:
             worker.allow_pick_jobs = False
-        with contextlib.suppress(TimeoutError):  # not held up by a Redis that is away
-            async with asyncio.timeout(_FAREWELL_S):
-                await self._presence.stop_taking()
+        await _farewell(self._presence.stop_taking())
         if running:
             # The trainer has its grace; uploading what it kept takes a while more.
             await asyncio.wait(running, timeout=2 * self._settings.stop_grace_s)
@@ -190,6 +187,13 @@ class WorkerProcess:
 def _coroutine(run: Callable[..., Awaitable[None]]) -> WorkerCoroutine:
     """A bound method as arq's protocol, which it meets but for its typing."""
     return cast("WorkerCoroutine", run)
+
+
+async def _farewell(telling: Awaitable[None]) -> None:
+    """Tell Redis, if it answers: one that is away does not hold up the end."""
+    with contextlib.suppress(TimeoutError, *REDIS_ERRORS):
+        async with asyncio.timeout(_FAREWELL_S):
+            await telling
 
 
 async def _kept_running(worker: Worker) -> None:

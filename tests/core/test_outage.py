@@ -13,7 +13,10 @@ from pydantic import SecretStr
 
 from service.aliases.records import Target
 from service.app import create_app
+from service.core import workers
+from service.core.redis import connect
 from service.projects.records import Role
+from service.worker.main import WorkerProcess
 from tests.conftest import BASE_MODEL, Api, running
 
 TTL_S = 0.3
@@ -141,6 +144,25 @@ async def test_a_chat_by_an_alias_goes_on(settings, valkey, engine_url, how):
         assert (await client.delete("/v1/aliases/gpt-4o-mini")).status_code == 200
         gone = await client.post("/v1/chat/completions", json=body)
         assert gone.json()["error"]["code"] == "model_not_found"
+
+
+@pytest.mark.parametrize("how", ["kill", "hang"])
+async def test_a_worker_told_to_end_ends(settings, valkey, how):
+    settings = settings.model_copy(
+        update={"redis_url": SecretStr(valkey.url), "worker_port": 0, "reconcile_every_s": 0.01}
+    )
+    worker = WorkerProcess(settings, ["cpu"])
+    running_worker = asyncio.create_task(worker.run())
+    redis = connect(valkey.url)
+    async with asyncio.timeout(10):
+        while not await workers.alive(redis):
+            await asyncio.sleep(0.02)
+    await redis.aclose(close_connection_pool=True)
+    interrupt(valkey, how)
+    worker.stop()
+    async with asyncio.timeout(15):  # its tries of Redis go on for minutes
+        await running_worker
+    mend(valkey, how)
 
 
 async def answers(client: httpx.AsyncClient, path: str, status: int) -> None:
