@@ -11,7 +11,7 @@ from service.core.redis import connect
 async def test_holder_cancelled_as_it_lets_go_ends_and_leaves_no_lease(redis_url: str):
     redis = connect(redis_url)
     leases = Leases(redis, "worker", lease_s=5.0)
-    done = asyncio.Event()
+    held, done = asyncio.Event(), asyncio.Event()
 
     async def work() -> None:
         async with leases.hold("thing", 1):
@@ -19,7 +19,6 @@ async def test_holder_cancelled_as_it_lets_go_ends_and_leaves_no_lease(redis_url
             await done.wait()
         await asyncio.Event().wait()  # where a swallowed cancellation would lead
 
-    held = asyncio.Event()
     task = asyncio.create_task(work())
     await held.wait()
     done.set()

@@ -1,4 +1,7 @@
-"""Redis is killed, or hangs: keys and models in use go on working, and changes arrive after."""
+"""Redis is killed, or hangs.
+
+Keys and models in use go on working, and changes arrive after; a worker can still end.
+"""
 
 from __future__ import annotations
 
