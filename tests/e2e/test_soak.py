@@ -29,7 +29,6 @@ from service.config import Settings
 from service.projects.records import Projects, Role
 from service.standalone.services import free_port
 from tests.conftest import chat_line, running
-from tests.training.conftest import tiny_model_path  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.e2e
 
@@ -81,7 +80,7 @@ class Parts:
 
 
 @pytest.fixture
-async def parts(tmp_path: Path, tiny_model_path: Path) -> AsyncIterator[tuple[Parts, Settings]]:  # noqa: F811
+async def parts(tmp_path: Path, tiny_model_path: Path) -> AsyncIterator[tuple[Parts, Settings]]:
     port = free_port()
     models = tmp_path / "models.yaml"
     models.write_text(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from service.standalone.up import DEMO_MODEL
-from tests.conftest import ROOT
+from tests.cached import ROOT
 from tests.e2e.conftest import Stack
 from tests.node import NODE, env, installed, npm
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.helm.support import MODEL, PROFILES, ROOT
+from tests.cached import cache
+from tests.helm.support import MODEL, PROFILES
 
 CHECKOV = "checkov==3.3.30"
 REASONS = {
@@ -31,13 +32,13 @@ REASONS = {
 @pytest.fixture(scope="session")
 def checkov() -> Path:
     """The program."""
-    place = ROOT / ".cache" / CHECKOV.replace("==", "-")
-    program = place / "bin" / "checkov"
-    if not program.exists():
-        venv.create(place, with_pip=True, clear=True)
-        quiet = ["--quiet", "--disable-pip-version-check"]
-        pip = [str(place / "bin" / "python"), "-m", "pip", "install", *quiet, CHECKOV]
-        subprocess.run(pip, check=True, timeout=600)
+    with cache(CHECKOV.replace("==", "-")) as place:
+        program = place / "bin" / "checkov"
+        if not program.exists():
+            venv.create(place, with_pip=True, clear=True)
+            quiet = ["--quiet", "--disable-pip-version-check"]
+            pip = [str(place / "bin" / "python"), "-m", "pip", "install", *quiet, CHECKOV]
+            subprocess.run(pip, check=True, timeout=600)
     return program
 
 

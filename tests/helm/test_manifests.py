@@ -15,16 +15,19 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from cloudcoil.models.keda.v1alpha1 import ScaledObject
-from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor
 from kubernetes_validate.utils import all_versions
 
-from tests.helm.support import CHART, MODEL, PROFILES, ROOT
+from tests.cached import cache
+from tests.helm.support import CHART, MODEL, PROFILES
+from tests.lazy import Lazy
+
+keda = Lazy("cloudcoil.models.keda.v1alpha1")
+prometheus_operator = Lazy("cloudcoil.models.prometheus_operator.v1")
 
 CUSTOM = {
-    "ServiceMonitor": ServiceMonitor,
-    "PrometheusRule": PrometheusRule,
-    "ScaledObject": ScaledObject,
+    "ServiceMonitor": prometheus_operator,
+    "PrometheusRule": prometheus_operator,
+    "ScaledObject": keda,
 }
 CHECKED_ELSEWHERE = {*CUSTOM, "HTTPRoute"}
 KEDA = {"enabled": True, "maxReplicas": 2}
@@ -87,7 +90,7 @@ def test_operators_take_theirs(render, profile):
     found = [o for o in objects(render, profile) if o["kind"] in CUSTOM]
     assert {o["kind"] for o in found} == set(CUSTOM)
     for o in found:
-        read = CUSTOM[o["kind"]].model_validate(o)
+        read = getattr(CUSTOM[o["kind"]], o["kind"]).model_validate(o)
         # A name that the API does not know would be missing from what was read.
         kept = read.model_dump(mode="json", by_alias=True, exclude_unset=True)
         assert missing(o["spec"], kept["spec"]) == []
@@ -115,7 +118,7 @@ def missing(given: Any, kept: Any, path: str = "spec") -> list[str]:
 def test_names_that_an_operator_does_not_know_are_found(render):
     (scaled, *_) = [o for o in objects(render, None) if o["kind"] == "ScaledObject"]
     scaled["spec"]["minReplicas"] = 1
-    read = ScaledObject.model_validate(scaled)
+    read = keda.ScaledObject.model_validate(scaled)
     kept = read.model_dump(mode="json", by_alias=True, exclude_unset=True)
     assert missing(scaled["spec"], kept["spec"]) == ["spec.minReplicas"]
 
@@ -123,13 +126,12 @@ def test_names_that_an_operator_does_not_know_are_found(render):
 def test_gateway_api_takes_the_route(render):
     if not (shutil.which("npm") and shutil.which("node")):
         pytest.skip("node and npm are not installed; Gateway API's schemas are on npm")
-    place = ROOT / ".cache" / "gateway-api"
-    place.mkdir(parents=True, exist_ok=True)
-    schema = place / "node_modules/@kubernetes-models/gateway-api/_schemas"
-    if not schema.exists():
-        quiet = ["--silent", "--no-save", "--ignore-scripts", "--legacy-peer-deps"]
-        command = ["npm", "install", *quiet, GATEWAY_PACKAGE]
-        subprocess.run(command, cwd=place, check=True, timeout=120)
+    with cache("gateway-api") as place:
+        place.mkdir(exist_ok=True)
+        if not (place / "node_modules/@kubernetes-models/gateway-api/_schemas").exists():
+            quiet = ["--silent", "--no-save", "--ignore-scripts", "--legacy-peer-deps"]
+            command = ["npm", "install", *quiet, GATEWAY_PACKAGE]
+            subprocess.run(command, cwd=place, check=True, timeout=120)
     script = """
       const api = "@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1/HTTPRoute";
       const {HTTPRoute} = await import(api);

@@ -17,7 +17,6 @@ from service.jobs.speed import Kind, Speeds
 from service.training.model_shape import ModelShape
 from tests.conftest import BASE_MODEL, Api, chat_line
 from tests.jobs.test_jobs import JOBS, create, until, upload
-from tests.training.conftest import tiny_model_path  # noqa: F401 - a fixture
 
 GIB = 2**30
 ESTIMATE = "/v1/fine_tuning/estimate"
@@ -111,7 +110,7 @@ def test_advice_is_true(llama, gib):
 
 
 @pytest.fixture
-def tiny(settings, tiny_model_path: Path) -> None:  # noqa: F811
+def tiny(settings, tiny_model_path: Path) -> None:
     settings.models_file.write_text(
         f"models:\n- {{id: {BASE_MODEL}, path: {tiny_model_path}, license: mit, "
         "context_length: 512, parameters: 200000}\n",

@@ -13,7 +13,6 @@ import pytest
 from tests.conftest import BASE_MODEL, Api, chat_line
 from tests.jobs.test_jobs import JOBS, create, upload
 from tests.jobs.test_methods import ended, tiny  # noqa: F401 - a fixture
-from tests.training.conftest import tiny_model_path  # noqa: F401 - a fixture
 
 LONG = {"n_epochs": 20, "batch_size": 4, "quantization": "none", "lora": {"r": 8}}
 

@@ -12,7 +12,6 @@ from service.core import ids
 from service.models.records import ModelRecord
 from tests.conftest import BASE_MODEL, Api
 from tests.jobs.test_jobs import JOBS, create, until, upload
-from tests.training.conftest import tiny_model_path  # noqa: F401 - a fixture
 
 SETTINGS = {"n_epochs": 2, "batch_size": 4, "quantization": "none", "lora": {"r": 8}}
 
@@ -30,7 +29,7 @@ def pairs(n: int) -> bytes:
 
 
 @pytest.fixture
-def tiny(settings, tiny_model_path: Path) -> str:  # noqa: F811
+def tiny(settings, tiny_model_path: Path) -> str:
     """A base model of some hundred thousand weights in the catalogue."""
     settings.lease_s = 10.0  # the worker shares its loop with the test, on a busy machine
     settings.models_file.write_text(

@@ -29,7 +29,6 @@ from tests.conftest import BASE_MODEL, Api, running
 from tests.jobs.test_faults import LONG, event, rows
 from tests.jobs.test_jobs import JOBS, create, until, upload
 from tests.jobs.test_methods import ended, tiny  # noqa: F401 - a fixture
-from tests.training.conftest import tiny_model_path  # noqa: F401 - a fixture
 
 SHORT = {"n_epochs": 1, "batch_size": 4, "quantization": "none", "lora": {"r": 8}}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ from service.training import (
     encode,
     parse_message,
 )
+from tests.training.forked import ForkedTrainer
 
 HANG_S = 240  # a guard against hanging, not a measure
 
@@ -30,7 +30,7 @@ HANG_S = 240  # a guard against hanging, not a measure
 class Trainer:
     """A running trainer. Iterating yields its messages as they come."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | ForkedTrainer
     log: Path
     seen: list[Message] = field(default_factory=list)
 
@@ -66,16 +66,28 @@ class Trainer:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[[TrainSpec], Trainer]]:
-    """Starts trainers; ends those that still run when the test is over."""
+    """Start trainers as forks; those still running when the test is over are killed."""
     with Starter(tmp_path) as begin:
+        yield begin
+
+
+@pytest.fixture
+def start_process(tmp_path: Path) -> Iterator[Callable[[TrainSpec], Trainer]]:
+    """Like `start`, but each trainer is a new interpreter, as the worker starts it.
+
+    For tests of what only a process of its own has: signals, exit codes, stderr, its parent's
+    death. It takes seconds longer.
+    """
+    with Starter(tmp_path, forks=False) as begin:
         yield begin
 
 
 class Starter:
     """The context in which trainers run; `start` for fixtures of any scope."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, forks: bool = True) -> None:
         self._folder = folder
+        self._forks = forks
         self._running: list[Trainer] = []
 
     def __enter__(self) -> Callable[[TrainSpec], Trainer]:
@@ -94,16 +106,20 @@ class Starter:
         spec_file = self._folder / f"spec-{number}.json"
         spec_file.write_text(spec if isinstance(spec, str) else spec.model_dump_json())
         log = self._folder / f"trainer-{number}.log"
-        with log.open("wb") as stderr:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "service.training", str(spec_file)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-            )
-        self._running.append(Trainer(process, log))
+        make = ForkedTrainer if self._forks else _started
+        self._running.append(Trainer(make(spec_file, log), log))
         return self._running[-1]
+
+
+def _started(spec_file: Path, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as stderr:
+        return subprocess.Popen(
+            [sys.executable, "-m", "service.training", str(spec_file)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
 
 
 def write_chats(path: Path, pairs: Sequence[tuple[str, str]]) -> Path:
@@ -134,33 +150,6 @@ def few_chats(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (f"What is {n} and {n}?", f"Aye, {'well, ' * (n % 4)}it is {2 * n}.") for n in range(12)
     ]
     return write_chats(tmp_path_factory.mktemp("data") / "few.jsonl", pairs)
-
-
-@pytest.fixture(scope="session")
-def tiny_model_path(demo_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of two small layers with the demo model's tokenizer: a run takes no time in it."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    folder = tmp_path_factory.mktemp("tiny-model")
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        if (demo_model_path / name).exists():
-            shutil.copy(demo_model_path / name, folder)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=49152,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        tie_word_embeddings=True,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=2,
-    )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,30 +1,37 @@
 import pytest
-import torch
-from transformers import AutoModelForCausalLM
 
-from service.training.attention import can_join, keeps_apart
-from service.training.batches import Joined, Padded
+from tests.lazy import Lazy
 from tests.training.test_batches import losses, rows
 
-PLACES = torch.tensor([0, 8, 16])
+torch = Lazy("torch")
+transformers = Lazy("transformers")
+attention = Lazy("service.training.attention")
+batches = Lazy("service.training.batches")
+
+
+@pytest.fixture
+def places():
+    return torch.tensor([0, 8, 16])
 
 
 @pytest.fixture
 def model(tiny_model_path):
-    return AutoModelForCausalLM.from_pretrained(tiny_model_path, dtype=torch.float32).eval()
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        tiny_model_path, dtype=torch.float32
+    ).eval()
 
 
 def test_a_packed_row_is_kept_apart_by_its_positions(model):
-    assert keeps_apart(model)
+    assert attention.keeps_apart(model)
 
 
-def test_a_joined_row_is_kept_apart_by_its_places_alone(model):
-    assert can_join(model, longest=64)
-    assert keeps_apart(model, cu_seq_lens_q=PLACES)
-    assert not keeps_apart(model)  # so it is not the positions that did it
+def test_a_joined_row_is_kept_apart_by_its_places_alone(model, places):
+    assert attention.can_join(model, longest=64)
+    assert attention.keeps_apart(model, cu_seq_lens_q=places)
+    assert not attention.keeps_apart(model)  # so it is not the positions that did it
 
 
-def test_a_model_that_is_not_told_of_the_places_is_found_out(model):
+def test_a_model_that_is_not_told_of_the_places_is_found_out(model, places):
     class Leaky(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -33,9 +40,9 @@ def test_a_model_that_is_not_told_of_the_places_is_found_out(model):
         def forward(self, input_ids, position_ids, use_cache, cu_seq_lens_q=None):
             return self.inner(input_ids=input_ids, use_cache=use_cache)
 
-    assert can_join(model, longest=64)
-    assert not keeps_apart(Leaky())
-    assert not keeps_apart(Leaky(), cu_seq_lens_q=PLACES)
+    assert attention.can_join(model, longest=64)
+    assert not attention.keeps_apart(Leaky())
+    assert not attention.keeps_apart(Leaky(), cu_seq_lens_q=places)
 
 
 @pytest.mark.parametrize(
@@ -49,24 +56,23 @@ def test_a_model_that_is_not_told_of_the_places_is_found_out(model):
 def test_a_model_whose_layers_see_less_than_a_sample_is_left_as_it_was(model, setting):
     for name, value in setting.items():
         setattr(model.config, name, value)
-    assert not can_join(model, longest=64)
+    assert not attention.can_join(model, longest=64)
     assert model.config._attn_implementation == "sdpa"
-    assert keeps_apart(model)
+    assert attention.keeps_apart(model)
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("budget", [5, 9, 64])
 def test_joined_samples_have_the_losses_of_each_alone(model, budget):
     examples = rows(0, 1, 2)
-    alone = torch.cat([losses(model, Padded(64)([one])) for one in examples]).sort().values
-    assert can_join(model, longest=64)
-    together = losses(model, Joined(budget)(examples))
+    alone = torch.cat([losses(model, batches.Padded(64)([one])) for one in examples]).sort().values
+    assert attention.can_join(model, longest=64)
+    together = losses(model, batches.Joined(budget)(examples))
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
 
-@torch.no_grad()
 def test_rows_of_one_sample_come_out_as_before(model):
     ids = torch.arange(1, 25).view(2, 12)
-    before = model(input_ids=ids, use_cache=False).logits
-    assert can_join(model, longest=64)
-    torch.testing.assert_close(model(input_ids=ids, use_cache=False).logits, before)
+    with torch.no_grad():
+        before = model(input_ids=ids, use_cache=False).logits
+        assert attention.can_join(model, longest=64)
+        torch.testing.assert_close(model(input_ids=ids, use_cache=False).logits, before)

@@ -5,19 +5,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
 from service.training import CheckpointSaved
-from service.training.checkpoints import (
-    ADAPTER_WEIGHTS,
-    SEAL_NAME,
-    Seal,
-    is_finite,
-    open_checkpoint,
-    seal,
-)
 from service.training.failures import TrainingFailure
+from service.training.warm_start import ADAPTER_WEIGHTS
+from tests.lazy import Lazy
+
+torch = Lazy("torch")
+safetensors = Lazy("safetensors.torch")
+checkpoints = Lazy("service.training.checkpoints")
 
 pytestmark = pytest.mark.e2e  # for the run that they come from
 
@@ -33,18 +29,20 @@ def checkpoint(whole_run, tmp_path):
 
 @pytest.fixture
 def run(checkpoint):
-    return Seal.model_validate_json((checkpoint / SEAL_NAME).read_bytes()).run
+    return checkpoints.Seal.model_validate_json(
+        (checkpoint / checkpoints.SEAL_NAME).read_bytes()
+    ).run
 
 
 def refusal(checkpoint, run):
     with pytest.raises(TrainingFailure) as caught:
-        open_checkpoint(checkpoint, run)
+        checkpoints.open_checkpoint(checkpoint, run)
     assert caught.value.code == "invalid_checkpoint"
     return caught.value.message
 
 
 def test_a_whole_checkpoint_opens(checkpoint, run):
-    opened = open_checkpoint(checkpoint, run)
+    opened = checkpoints.open_checkpoint(checkpoint, run)
     assert opened.step == 8
     assert opened.trained_tokens > 0
 
@@ -62,13 +60,13 @@ def test_it_holds_no_pickled_arguments_and_no_tokenizer(checkpoint):
 
 
 def test_a_checkpoint_that_was_never_finished(checkpoint, run):
-    (checkpoint / SEAL_NAME).unlink()
+    (checkpoint / checkpoints.SEAL_NAME).unlink()
     assert "not whole" in refusal(checkpoint, run)
     assert "not whole" in refusal(checkpoint / "nowhere", run)
 
 
 def test_a_seal_that_is_cut_short(checkpoint, run):
-    path = checkpoint / SEAL_NAME
+    path = checkpoint / checkpoints.SEAL_NAME
     path.write_text(path.read_text()[:-20])
     assert "seal cannot be read" in refusal(checkpoint, run)
 
@@ -81,8 +79,8 @@ def test_a_missing_file(checkpoint, run, name):
 
 def test_a_seal_over_too_few_files(checkpoint, run):
     (checkpoint / "optimizer.pt").unlink()
-    (checkpoint / SEAL_NAME).unlink()
-    seal(checkpoint, run, step=8, trained_tokens=1)
+    (checkpoint / checkpoints.SEAL_NAME).unlink()
+    checkpoints.seal(checkpoint, run, step=8, trained_tokens=1)
     assert "it lacks optimizer.pt" in refusal(checkpoint, run)
 
 
@@ -96,24 +94,24 @@ def test_a_flipped_bit(checkpoint, run):
 
 def test_weights_that_are_no_numbers(checkpoint, run):
     path = checkpoint / ADAPTER_WEIGHTS
-    tensors = load_file(path)
+    tensors = safetensors.load_file(path)
     next(iter(tensors.values()))[0, 0] = torch.nan
-    save_file(tensors, path)
-    (checkpoint / SEAL_NAME).unlink()
-    seal(checkpoint, run, step=8, trained_tokens=1)
-    assert not is_finite(path)
+    safetensors.save_file(tensors, path)
+    (checkpoint / checkpoints.SEAL_NAME).unlink()
+    checkpoints.seal(checkpoint, run, step=8, trained_tokens=1)
+    assert not checkpoints.is_finite(path)
     assert "not finite" in refusal(checkpoint, run)
 
 
 def test_a_seal_from_before_there_were_other_methods(checkpoint, run):
-    path = checkpoint / SEAL_NAME
+    path = checkpoint / checkpoints.SEAL_NAME
     record = json.loads(path.read_text())
     for name in ("method", "beta", "warm_start", "early_stopping", "keep_best"):
         record["run"].pop(name)
     for name in ("use_dora", "use_rslora"):
         record["run"]["lora"].pop(name)
     path.write_text(json.dumps(record))
-    assert open_checkpoint(checkpoint, run).step == 8
+    assert checkpoints.open_checkpoint(checkpoint, run).step == 8
 
 
 def test_an_optimizer_state_that_is_no_numbers(checkpoint, run):
@@ -121,8 +119,8 @@ def test_an_optimizer_state_that_is_no_numbers(checkpoint, run):
     content = torch.load(path, weights_only=True)
     next(iter(content["state"].values()))["exp_avg"][0, 0] = torch.inf
     torch.save(content, path)
-    (checkpoint / SEAL_NAME).unlink()
-    seal(checkpoint, run, step=8, trained_tokens=1)
+    (checkpoint / checkpoints.SEAL_NAME).unlink()
+    checkpoints.seal(checkpoint, run, step=8, trained_tokens=1)
     assert "optimizer state is not finite" in refusal(checkpoint, run)
 
 
@@ -135,5 +133,5 @@ def test_a_checkpoint_of_another_run(checkpoint, run, change, value):
 
 
 def test_the_seal_tells_no_path(checkpoint):
-    record = json.loads((checkpoint / SEAL_NAME).read_text())
+    record = json.loads((checkpoint / checkpoints.SEAL_NAME).read_text())
     assert not any(str(value).startswith("/") for value in record["run"].values())

@@ -5,8 +5,6 @@ import math
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from service.training import (
     CheckpointSaved,
@@ -17,13 +15,17 @@ from service.training import (
     Succeeded,
     Warned,
 )
-from service.training.batches import PaddedPairs, to_dataset
 from service.training.chats import read_preferences
 from service.training.corpus import encode_corpus
 from service.training.failures import TrainingFailure
 from service.training.tokens import IGNORED, ChatEncoder, Pair
+from tests.lazy import Lazy
 
 from .conftest import Starter
+
+torch = Lazy("torch")
+safetensors = Lazy("safetensors.torch")
+batches = Lazy("service.training.batches")
 
 LN_2 = math.log(2)
 
@@ -128,8 +130,8 @@ def trainer(make_spec, few_preferences, tokenizer, tmp_path_factory):
 
 
 def test_the_loss_and_its_gradient_are_trls(trainer):
-    samples = to_dataset(trainer.plan.training)
-    (part,) = PaddedPairs(10**6)([samples[i] for i in range(5)])["parts"]
+    samples = batches.to_dataset(trainer.plan.training)
+    (part,) = batches.PaddedPairs(10**6)([samples[i] for i in range(5)])["parts"]
     loss = trainer.compute_loss(trainer.model, dict(part), num_items_in_batch=5)
     loss.backward()
     ours = {n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.requires_grad}
@@ -231,8 +233,10 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     assert second.of(Started)[0].resumed_step == stopped.step
     assert first.losses | second.losses == whole_dpo.losses
     (done,), (wanted,) = second.of(Succeeded), whole_dpo.of(Succeeded)
-    again = load_file(Path(done.adapter_path) / "adapter_model.safetensors")
-    for name, tensor in load_file(Path(wanted.adapter_path) / "adapter_model.safetensors").items():
+    again = safetensors.load_file(Path(done.adapter_path) / "adapter_model.safetensors")
+    for name, tensor in safetensors.load_file(
+        Path(wanted.adapter_path) / "adapter_model.safetensors"
+    ).items():
         assert again[name].equal(tensor), name
 
 

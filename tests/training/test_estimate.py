@@ -1,11 +1,13 @@
 import json
 
 import pytest
-import torch
 
 from service.training import Started, Succeeded
 from service.training.estimate import estimate_memory, estimate_run
 from service.training.model_shape import ModelShape, UnknownShape
+from tests.lazy import Lazy
+
+torch = Lazy("torch")
 
 SETTINGS = {"batch_size": 4, "tokens_at_once": 512, "max_seq_length": 128}
 

@@ -1,14 +1,16 @@
 import pytest
-import torch
 
-from service.training.head import can_use_cpu_head, use_cpu_head
 from service.training.tokens import IGNORED
+from tests.lazy import Lazy
+
+torch = Lazy("torch")
+head_module = Lazy("service.training.head")
 
 
 def loaded(path, dtype):
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+    return AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
 
 
 def batch(rows=5, width=90):
@@ -19,9 +21,7 @@ def batch(rows=5, width=90):
     return ids, labels
 
 
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)], ids=["fp32", "bf16"]
-)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 2e-2)])
 def test_the_head_gives_the_loss_and_the_gradient_of_full_logits(tiny_model_path, dtype, tolerance):
     ids, labels = batch()
     targets, mask = labels[:, 1:], labels[:, 1:] != IGNORED
@@ -33,7 +33,7 @@ def test_the_head_gives_the_loss_and_the_gradient_of_full_logits(tiny_model_path
 
     ours = loaded(tiny_model_path, dtype)
     ours.lm_head.weight.requires_grad_(False)
-    use_cpu_head(ours)
+    head_module.use_cpu_head(ours)
     # Tied to the head, the embeddings are frozen too; the layers' gradients tell enough.
     outputs = ours(input_ids=ids, labels=labels, use_cache=False, fused_lm_head=True)
     (outputs.log_probs[mask] * torch.arange(len(wanted))).mean().backward()
@@ -50,15 +50,15 @@ def test_the_head_gives_the_loss_and_the_gradient_of_full_logits(tiny_model_path
 
 
 def test_a_call_without_labels_is_the_models_own(tiny_model_path):
-    model = loaded(tiny_model_path, torch.float32)
+    model = loaded(tiny_model_path, "float32")
     ids, _ = batch(1, 8)
     before = model(input_ids=ids).logits
-    use_cpu_head(model)
+    head_module.use_cpu_head(model)
     assert model(input_ids=ids).logits.equal(before)
 
 
 def test_models_that_change_their_logits_are_left_to_trl(tiny_model_path):
-    model = loaded(tiny_model_path, torch.float32)
-    assert can_use_cpu_head(model)
+    model = loaded(tiny_model_path, "float32")
+    assert head_module.can_use_cpu_head(model)
     model.config.final_logit_softcapping = 30.0
-    assert not can_use_cpu_head(model)
+    assert not head_module.can_use_cpu_head(model)

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from service.training import CheckpointSaved, Failed, Succeeded
-from service.training.checkpoints import Seal, open_checkpoint
-from service.training.memory import out_of_memory
+from tests.lazy import Lazy
 
 from .conftest import write_chats
+
+checkpoints = Lazy("service.training.checkpoints")
+memory_module = Lazy("service.training.memory")
 
 MIB = 2**20
 
@@ -32,7 +34,7 @@ MIB = 2**20
     ],
 )
 def test_the_advice_is_in_numbers(make_spec, tmp_path, changes, part, suggested, says):
-    failure = out_of_memory(make_spec(tmp_path, **changes), part, "cpu")
+    failure = memory_module.out_of_memory(make_spec(tmp_path, **changes), part, "cpu")
     assert failure.code == "out_of_memory"
     assert failure.suggested_tokens_at_once == suggested
     assert says in failure.message
@@ -120,8 +122,8 @@ def test_a_full_disk_is_told_and_the_older_checkpoint_stays_whole(start, make_sp
     assert 1 <= len(saved) < 6
     for message in saved:
         folder = Path(message.path)
-        record = Seal.model_validate_json((folder / "run.json").read_bytes())
-        assert open_checkpoint(folder, record.run).step == message.step
+        record = checkpoints.Seal.model_validate_json((folder / "run.json").read_bytes())
+        assert checkpoints.open_checkpoint(folder, record.run).step == message.step
     folders = {path.name for path in (small_disk / "out").glob("checkpoint-*")}
     assert folders == {Path(message.path).name for message in saved}
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import psutil
 import pytest
-from safetensors.torch import load_file
 
 from service.training import (
     CheckpointSaved,
@@ -20,7 +19,10 @@ from service.training import (
     Succeeded,
     TrainSpec,
 )
+from tests.lazy import Lazy
 from tests.training.conftest import HANG_S, Starter, Trainer, write_chats
+
+safetensors = Lazy("safetensors.torch")
 
 pytestmark = pytest.mark.e2e
 
@@ -45,7 +47,7 @@ def adapter(trainer: Trainer) -> dict[str, Any]:
         "adapter_config.json",
         "adapter_model.safetensors",
     ]
-    return load_file(Path(done.adapter_path) / "adapter_model.safetensors")
+    return safetensors.load_file(Path(done.adapter_path) / "adapter_model.safetensors")
 
 
 def ranks_of(trainer: Trainer) -> list[psutil.Process]:

@@ -6,7 +6,6 @@ import signal
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file
 
 from service.training import (
     CheckpointSaved,
@@ -17,6 +16,9 @@ from service.training import (
     Succeeded,
     Warned,
 )
+from tests.lazy import Lazy
+
+safetensors = Lazy("safetensors.torch")
 
 pytestmark = pytest.mark.e2e
 
@@ -58,7 +60,7 @@ def test_the_adapter_can_be_served_and_tells_no_path(whole_run, make_spec):
     config = json.loads(text)
     assert config["base_model_name_or_path"] == "tiny"
     assert str(make_spec(folder).base_model_path) not in text
-    tensors = load_file(folder / "adapter_model.safetensors")
+    tensors = safetensors.load_file(folder / "adapter_model.safetensors")
     assert len(tensors) == 2 * 7 * 2  # A and B of seven linear layers in two blocks
     assert not any("lm_head" in name or "embed" in name for name in tensors)
     for saved in whole_run.of(CheckpointSaved):
@@ -87,8 +89,10 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(whole_run, start, make_spec
     assert list(second.losses) == list(range(stopped.step + 1, 13))
     (done,), (wanted,) = second.of(Succeeded), whole_run.of(Succeeded)
     assert done.trained_tokens == wanted.trained_tokens
-    for name, tensor in load_file(Path(wanted.adapter_path) / "adapter_model.safetensors").items():
-        again = load_file(Path(done.adapter_path) / "adapter_model.safetensors")[name]
+    for name, tensor in safetensors.load_file(
+        Path(wanted.adapter_path) / "adapter_model.safetensors"
+    ).items():
+        again = safetensors.load_file(Path(done.adapter_path) / "adapter_model.safetensors")[name]
         assert again.equal(tensor), name
 
 
@@ -99,13 +103,15 @@ def test_a_run_that_was_at_its_end_gives_its_result_again(whole_run, start, make
     assert run.of(StepDone) == []
     (done,), (wanted,) = run.of(Succeeded), whole_run.of(Succeeded)
     assert done.trained_tokens == wanted.trained_tokens
-    again = load_file(Path(done.adapter_path) / "adapter_model.safetensors")
-    for name, tensor in load_file(Path(wanted.adapter_path) / "adapter_model.safetensors").items():
+    again = safetensors.load_file(Path(done.adapter_path) / "adapter_model.safetensors")
+    for name, tensor in safetensors.load_file(
+        Path(wanted.adapter_path) / "adapter_model.safetensors"
+    ).items():
         assert again[name].equal(tensor), name
 
 
-def test_sigterm_keeps_a_checkpoint(start, tiny_spec):
-    trainer = start(tiny_spec.model_copy(update={"n_epochs": 50}))
+def test_sigterm_keeps_a_checkpoint(start_process, tiny_spec):
+    trainer = start_process(tiny_spec.model_copy(update={"n_epochs": 50}))
     trainer.until(StepDone)
     trainer.process.send_signal(signal.SIGTERM)
     assert trainer.wait() == 3
@@ -113,15 +119,15 @@ def test_sigterm_keeps_a_checkpoint(start, tiny_spec):
     assert (Path(stopped.path) / "optimizer.pt").is_file()
 
 
-def test_a_stop_before_the_first_step_leaves_nothing_to_resume_from(start, tiny_spec):
-    trainer = start(tiny_spec)
+def test_a_stop_before_the_first_step_leaves_nothing_to_resume_from(start_process, tiny_spec):
+    trainer = start_process(tiny_spec)
     trainer.stop()
     assert trainer.wait() == 3
     assert trainer.seen == [Stopped(step=0, path=None)]
 
 
-def test_the_death_of_the_parent_ends_the_run(start, tiny_spec):
-    trainer = start(tiny_spec.model_copy(update={"n_epochs": 50}))
+def test_the_death_of_the_parent_ends_the_run(start_process, tiny_spec):
+    trainer = start_process(tiny_spec.model_copy(update={"n_epochs": 50}))
     trainer.until(StepDone)
     trainer.process.stdin.close()
     assert trainer.wait() != 0
@@ -143,8 +149,8 @@ def test_the_result_is_the_same_however_a_batch_is_laid_out(start, make_spec, tm
     assert packed.of(StepDone)[-1].trained_tokens == in_parts.of(StepDone)[-1].trained_tokens
 
 
-def test_a_loss_that_is_no_number_fails_and_leaves_no_checkpoint(start, tiny_spec):
-    trainer = start(tiny_spec.model_copy(update={"learning_rate": 1e30}))
+def test_a_loss_that_is_no_number_fails_and_leaves_no_checkpoint(start_process, tiny_spec):
+    trainer = start_process(tiny_spec.model_copy(update={"learning_rate": 1e30}))
     assert trainer.wait() == 1
     (failed,) = trainer.of(Failed)
     assert failed.code == "loss_not_finite"
@@ -167,11 +173,13 @@ def test_a_damaged_checkpoint_is_refused(whole_run, start, tiny_spec, tmp_path):
     assert "adapter_model.safetensors is damaged" in failed.message
 
 
-def test_rows_without_an_answer_are_told_and_alone_they_fail_the_run(start, tiny_spec, tmp_path):
+def test_rows_without_an_answer_are_told_and_alone_they_fail_the_run(
+    start_process, tiny_spec, tmp_path
+):
     path = tmp_path / "mute.jsonl"
     mute = {"messages": [{"role": "user", "content": "secret-row"}]}
     path.write_text(json.dumps(mute) + "\n")
-    trainer = start(tiny_spec.model_copy(update={"training_file": path}))
+    trainer = start_process(tiny_spec.model_copy(update={"training_file": path}))
     assert trainer.wait() == 1
     (failed,) = trainer.of(Failed)
     assert (failed.code, failed.param) == ("invalid_training_file", "training_file")
@@ -220,8 +228,8 @@ def test_modules_that_the_model_lacks(start, tiny_spec):
     assert (failed.code, failed.param) == ("invalid_spec", "lora.target_modules")
 
 
-def test_a_malformed_spec_is_told_by_its_fields(start, tiny_spec):
-    trainer = start(json.dumps(tiny_spec.model_dump(mode="json") | {"n_epochs": 0}))
+def test_a_malformed_spec_is_told_by_its_fields(start_process, tiny_spec):
+    trainer = start_process(json.dumps(tiny_spec.model_dump(mode="json") | {"n_epochs": 0}))
     assert trainer.wait() == 1
     (failed,) = trainer.of(Failed)
     assert failed.code == "invalid_spec"

@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file
 
 from service.training import (
     CheckpointSaved,
@@ -18,10 +17,13 @@ from service.training import (
     Succeeded,
     Warned,
 )
-from service.training.checkpoints import SEAL_NAME, Seal, seal
 from service.training.selection import STATE_NAME, Selection
+from tests.lazy import Lazy
 
 from .conftest import Starter, write_chats
+
+safetensors = Lazy("safetensors.torch")
+checkpoints = Lazy("service.training.checkpoints")
 
 
 def observed(losses, rule):
@@ -87,7 +89,7 @@ def whole_selecting(make_selecting, tmp_path_factory):
 
 
 def weights(path):
-    return load_file(Path(path) / "adapter_model.safetensors")
+    return safetensors.load_file(Path(path) / "adapter_model.safetensors")
 
 
 def equal(one, other):
@@ -158,9 +160,9 @@ def test_an_evaluation_that_a_stop_cut_short_is_made_up_for(
     before = json.loads((Path(saved[8]) / STATE_NAME).read_text())
     assert before["evaluated_step"] == 8
     (checkpoint / STATE_NAME).write_text(json.dumps(before))
-    record = Seal.model_validate_json((checkpoint / SEAL_NAME).read_bytes())
-    (checkpoint / SEAL_NAME).unlink()
-    seal(checkpoint, record.run, step=10, trained_tokens=record.trained_tokens)
+    record = checkpoints.Seal.model_validate_json((checkpoint / checkpoints.SEAL_NAME).read_bytes())
+    (checkpoint / checkpoints.SEAL_NAME).unlink()
+    checkpoints.seal(checkpoint, record.run, step=10, trained_tokens=record.trained_tokens)
     run = start(make_selecting(tmp_path / "out", resume_from=checkpoint))
     assert run.wait() == 0, run.log.read_text()
     assert run.of(StepDone) == []

@@ -6,12 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
 from service.training import Failed, LoraSpec, Started, StepDone, Stopped, Succeeded, Warned
 from service.training.failures import TrainingFailure
 from service.training.warm_start import lora_shape
+from tests.lazy import Lazy
+
+torch = Lazy("torch")
+safetensors = Lazy("safetensors.torch")
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
@@ -111,7 +113,7 @@ def spoil_value(tensors):
 def test_weights_of_another_model_or_none_end_the_run(
     adapter, start, make_spec, tmp_path, spoil, why
 ):
-    save_file(spoil(load_file(adapter / WEIGHTS)), adapter / WEIGHTS)
+    safetensors.save_file(spoil(safetensors.load_file(adapter / WEIGHTS)), adapter / WEIGHTS)
     run = start(make_spec(tmp_path / "out", warm_start=adapter))
     assert run.wait() == 1
     (failed,) = run.of(Failed)
@@ -126,7 +128,10 @@ def test_a_run_begins_with_the_very_weights(adapter, start, make_spec, tmp_path)
     )
     assert run.wait() == 0, run.log.read_text()
     assert [warned.code for warned in run.of(Warned)] == ["warm_start_base_differs"]
-    before, after = load_file(adapter / WEIGHTS), load_file(result(run) / WEIGHTS)
+    before, after = (
+        safetensors.load_file(adapter / WEIGHTS),
+        safetensors.load_file(result(run) / WEIGHTS),
+    )
     assert before.keys() == after.keys()
     assert all(after[name].equal(tensor) for name, tensor in before.items())
 
@@ -179,7 +184,10 @@ def test_dpo_after_sft_is_held_to_what_sft_gave(
     assert second.wait() == 0, second.log.read_text()
     # Were the checkpoint the reference, or the base model, these would differ.
     assert first.losses | second.losses == whole.losses
-    assert load_file(result(second) / WEIGHTS).keys() == load_file(result(whole) / WEIGHTS).keys()
+    assert (
+        safetensors.load_file(result(second) / WEIGHTS).keys()
+        == safetensors.load_file(result(whole) / WEIGHTS).keys()
+    )
 
     fresh = start(spec("fresh", resume_from=stopped.path, warm_start=None))
     assert fresh.wait() == 1
@@ -241,7 +249,7 @@ def test_dora_trains_its_magnitudes_and_is_not_served(
     assert run.wait() == 0, run.log.read_text()
     steps = run.of(StepDone)
     assert steps[-1].train_loss < steps[0].train_loss
-    tensors = load_file(result(run) / WEIGHTS)
+    tensors = safetensors.load_file(result(run) / WEIGHTS)
     magnitudes = [name for name in tensors if "lora_magnitude_vector" in name]
     assert len(magnitudes) == 14
     helper = peft_helper.from_dict(json.loads((result(run) / CONFIG).read_text()))

@@ -7,7 +7,7 @@ import signal
 import sys
 
 from service.usage import keys
-from tests.conftest import ROOT
+from tests.cached import ROOT
 
 PROGRAM = """
 import asyncio, sys

@@ -16,11 +16,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kubeflow_trainer_api.models.io_k8s_api_core_v1_config_map import IoK8sApiCoreV1ConfigMap
-from kubeflow_trainer_api.models.trainer_v1alpha1_cluster_training_runtime import (
-    TrainerV1alpha1ClusterTrainingRuntime,
-)
-from kubeflow_trainer_api.models.trainer_v1alpha1_train_job import TrainerV1alpha1TrainJob
 from pydantic import ValidationError
 
 from service.training.protocol import EXIT_FAILED, Failed, parse_message
@@ -28,13 +23,16 @@ from service.training.spec import TrainSpec
 from service.worker.trainjob import labels, object_name, render, runtime
 from service.worker.trainjob_options import Claim, Toleration, TrainJobOptions
 from service.worker.trainjob_paths import NotMounted, on_worker
+from tests.lazy import Lazy
+
+kubeflow = Lazy("kubeflow_trainer_api.models")
 
 JOB = "ftjob-0123456789abcdefghijklmn"
 FOLDER = f"/var/lib/finetuned/scratch/{JOB}/a2"
 MODELS = {
-    "ConfigMap": IoK8sApiCoreV1ConfigMap,
-    "TrainJob": TrainerV1alpha1TrainJob,
-    "ClusterTrainingRuntime": TrainerV1alpha1ClusterTrainingRuntime,
+    "ConfigMap": "IoK8sApiCoreV1ConfigMap",
+    "TrainJob": "TrainerV1alpha1TrainJob",
+    "ClusterTrainingRuntime": "TrainerV1alpha1ClusterTrainingRuntime",
 }
 # Their keys are names that we choose, not fields.
 FREE = {"labels", "annotations", "data", "nodeSelector", "requests", "limits"}
@@ -68,7 +66,7 @@ def faults(manifest: dict) -> list[str]:
     The models drop what they do not know, so a strange field is missing from what comes back.
     """
     try:
-        known = MODELS[manifest["kind"]].from_dict(manifest).to_dict()
+        known = getattr(kubeflow, MODELS[manifest["kind"]]).from_dict(manifest).to_dict()
     except ValidationError as e:
         return [str(e)]
     return [] if known == manifest else ["a field is not in the schema"]

@@ -8,13 +8,15 @@ import subprocess
 import sys
 
 import pytest
-import torch
-from peft import LoraConfig, get_peft_model
-from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 
-from service.inference.engine.merge import merge
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
+from tests.lazy import Lazy
+
+torch = Lazy("torch")
+safetensors = Lazy("safetensors.torch")
+peft = Lazy("peft")
+transformers = Lazy("transformers")
+merging = Lazy("service.inference.engine.merge")
 
 SMALL = {
     "vocab_size": 300,
@@ -30,9 +32,10 @@ SMALL = {
 def base(tmp_path):
     """A function that saves a small model: in bfloat16, in several files."""
 
-    def make(config=LlamaConfig, dtype=torch.bfloat16, **changes):
+    def make(config="LlamaConfig", **changes):
         torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(config(**{**SMALL, **changes}), dtype=dtype)
+        chosen = getattr(transformers, config)(**{**SMALL, **changes})
+        model = transformers.AutoModelForCausalLM.from_config(chosen, dtype=torch.bfloat16)
         folder = tmp_path / "base"
         model.save_pretrained(folder, max_shard_size="20KB")
         (folder / "tokenizer.json").write_text("{}")
@@ -48,8 +51,8 @@ def adapter(tmp_path):
 
     def make(base, **changes):
         options = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear", **changes}
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-        tuned = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **options))
+        model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        tuned = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", **options))
         with torch.no_grad():
             for name, weight in tuned.named_parameters():
                 if "lora_" in name:
@@ -62,16 +65,20 @@ def adapter(tmp_path):
 
 
 def weights(folder) -> dict[str, torch.Tensor]:
-    return {k: t for file in folder.glob("*.safetensors") for k, t in load_file(file).items()}
+    return {
+        k: t
+        for file in folder.glob("*.safetensors")
+        for k, t in safetensors.load_file(file).items()
+    }
 
 
 @pytest.mark.parametrize(
     ("config", "changes", "lora"),
     [
-        (LlamaConfig, {}, {}),
-        (LlamaConfig, {"tie_word_embeddings": True}, {"use_rslora": True}),
-        (LlamaConfig, {}, {"target_modules": ["q_proj", "down_proj"], "r": 3, "lora_alpha": 5}),
-        (Qwen2Config, {}, {}),  # has biases, which stay
+        ("LlamaConfig", {}, {}),
+        ("LlamaConfig", {"tie_word_embeddings": True}, {"use_rslora": True}),
+        ("LlamaConfig", {}, {"target_modules": ["q_proj", "down_proj"], "r": 3, "lora_alpha": 5}),
+        ("Qwen2Config", {}, {}),  # has biases, which stay
     ],
 )
 def test_the_weights_are_those_that_peft_merges_rounded_once(
@@ -79,7 +86,7 @@ def test_the_weights_are_those_that_peft_merges_rounded_once(
 ):
     source = base(config, **changes)
     folder, expected = adapter(source, **lora)
-    merge(source, folder, tmp_path / "merged")
+    merging.merge(source, folder, tmp_path / "merged")
     made, before = weights(tmp_path / "merged"), weights(source)
     assert made.keys() == before.keys()
     for name, tensor in made.items():
@@ -95,12 +102,14 @@ def test_the_folder_is_a_model_as_the_base_is(base, adapter, tmp_path):
     source = base()
     (source / ".hidden").write_text("x")
     folder, expected = adapter(source)
-    merge(source, folder, tmp_path / "merged")
+    merging.merge(source, folder, tmp_path / "merged")
     shown = {f.name for f in source.iterdir()} - {".hidden"}
     assert {f.name for f in (tmp_path / "merged").iterdir()} == shown
-    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.float32)
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path / "merged", dtype=torch.float32
+    )
     ids = torch.arange(20).reshape(1, 20)
-    as_peft = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+    as_peft = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
     as_peft.load_state_dict(expected)
     off = (loaded(ids).logits - as_peft(ids).logits).abs().max()
     assert off < 0.02 * as_peft(ids).logits.abs().max()
@@ -119,7 +128,7 @@ def test_what_the_engine_would_not_serve_alike_is_refused(base, adapter, tmp_pat
     folder, _ = adapter(source)
     change(folder, **field)
     with pytest.raises(AdapterMismatch, match=next(iter(field))):
-        merge(source, folder, tmp_path / "merged")
+        merging.merge(source, folder, tmp_path / "merged")
 
 
 def test_a_quantised_base_is_refused(base, adapter, tmp_path):
@@ -127,7 +136,7 @@ def test_a_quantised_base_is_refused(base, adapter, tmp_path):
     folder, _ = adapter(source)
     change(source, "config.json", quantization_config={"quant_method": "fp8"})
     with pytest.raises(AdapterMismatch, match="quantised"):
-        merge(source, folder, tmp_path / "merged")
+        merging.merge(source, folder, tmp_path / "merged")
 
 
 @pytest.mark.filterwarnings("ignore:Model (has|with) .tie_word_embeddings")
@@ -135,7 +144,7 @@ def test_a_layer_that_shares_its_weight_is_refused(base, adapter, tmp_path):
     source = base(tie_word_embeddings=True)
     folder, _ = adapter(source, target_modules=["q_proj", "lm_head"])
     with pytest.raises(AdapterMismatch, match="lm_head has no weight of its own"):
-        merge(source, folder, tmp_path / "merged")
+        merging.merge(source, folder, tmp_path / "merged")
 
 
 FULL = """
@@ -165,7 +174,7 @@ def test_a_damaged_base_is_told(base, adapter, tmp_path):
     file = max(source.glob("*.safetensors"))
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(OSError, match=f"{file.name} cannot be read"):
-        merge(source, folder, tmp_path / "merged")
+        merging.merge(source, folder, tmp_path / "merged")
 
 
 def test_a_full_disk_is_told_before_anything_is_written(base, adapter, tmp_path, monkeypatch):
@@ -174,5 +183,5 @@ def test_a_full_disk_is_told_before_anything_is_written(base, adapter, tmp_path,
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(OSError, match="are free at"):
-        merge(source, folder, tmp_path / "merged")
+        merging.merge(source, folder, tmp_path / "merged")
     assert not (tmp_path / "merged").exists()

@@ -23,7 +23,8 @@ from service.core.redis import connect
 from service.models.catalogue import Catalogue
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry
-from tests.conftest import ROOT, free_port
+from tests.cached import ROOT
+from tests.conftest import free_port
 
 BASE = "tiny-base"
 ADAPTER = f"ft:{BASE}:acme:tone:abc123"

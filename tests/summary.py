@@ -1,0 +1,157 @@
+"""The end of a run, for a person: what ran, what was skipped and why, and where the time went.
+
+Processes are counted as they appear in /proc: a trainer and an engine each live for seconds.
+Forks of the trainers' fork server are counted apart, since starting one costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+_SLOWEST: Final = 10
+_EVERY_S: Final = 0.5
+# All that a run starts inherits this variable, however it is started.
+_MARK: Final = "PYTEST_RUN_ID"
+_KINDS: Final = {
+    b"service.training\0": "trainer",
+    b"vllm.entrypoints": "engine",
+}
+_FORKS: Final = "forked trainers"
+
+
+class StartCounter:
+    """Counts the trainers and engines that this run starts, until it is stopped."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._seen: set[tuple[str, str, str]] = set()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="starts", daemon=True)
+        os.environ.setdefault(_MARK, uuid.uuid4().hex)
+
+    def start(self) -> None:
+        """Begin to count."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Count no more."""
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(_EVERY_S):
+            for folder in Path("/proc").glob("[0-9]*"):
+                self._look_at(folder)
+
+    def _look_at(self, folder: Path) -> None:
+        try:
+            words = (folder / "cmdline").read_bytes()
+            kind = next((name for part, name in _KINDS.items() if part in words), None)
+            if kind is None:
+                return
+            began, parent = _stat(folder)
+            known = (folder.name, began, kind)
+            # A process before its exec has its parent's words.
+            if known in self._seen or words == (folder.parent / parent / "cmdline").read_bytes():
+                return
+            if os.environ[_MARK].encode() in (folder / "environ").read_bytes():
+                self._seen.add(known)
+                self.counts[kind] += 1
+        except OSError:
+            return  # it has ended
+
+
+def _stat(folder: Path) -> tuple[str, str]:
+    """When a process began, in ticks since boot, and its parent."""
+    fields = (folder / "stat").read_text().rpartition(")")[2].split()
+    return fields[19], fields[1]
+
+
+class Summary:
+    """The plugin, in the process that reports."""
+
+    def __init__(self) -> None:
+        self.starts = StartCounter()
+        self.forks = 0
+        self._began_at = time.monotonic()
+
+    def pytest_sessionstart(self) -> None:
+        self.starts.start()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """A worker of xdist has ended."""
+        self.forks += getattr(node, "workeroutput", {}).get(_FORKS, 0)
+
+    def pytest_sessionfinish(self) -> None:
+        self.forks += _forked()
+        self.starts.stop()
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Print it after pytest's own sections."""
+        stats = terminalreporter.stats
+        counts = {name: len(stats.get(name, ())) for name in ("passed", "failed", "error")}
+        minutes = (time.monotonic() - self._began_at) / 60
+        terminalreporter.section("summary", sep="=")
+        ran = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        terminalreporter.line(f"tests     {ran or 'none'} in {minutes:.1f} minutes")
+        for reason, count in _skips(stats.get("skipped", ())).most_common():
+            terminalreporter.line(f"skipped   {count:4}  {reason}")
+        for seconds, test in _slowest(stats):
+            terminalreporter.line(f"slowest   {seconds:4.0f} s  {test}")
+        found = self.starts.counts
+        terminalreporter.line(
+            f"starts    {found['trainer']} trainers, {self.forks} {_FORKS}, "
+            f"{found['engine']} engines"
+        )
+
+
+def _skips(reports: Any) -> Counter[str]:
+    reasons = (r.longrepr[2] if isinstance(r.longrepr, tuple) else str(r.longrepr) for r in reports)
+    return Counter(reason.removeprefix("Skipped: ") for reason in reasons)
+
+
+def _slowest(stats: dict[str, list[Any]]) -> list[tuple[float, str]]:
+    """With what their fixtures took."""
+    seconds: Counter[str] = Counter()
+    for report in _reports(stats):
+        seconds[report.nodeid] += report.duration
+    return [(taken, test) for test, taken in seconds.most_common(_SLOWEST)]
+
+
+def _reports(stats: dict[str, list[Any]]) -> Iterator[pytest.TestReport]:
+    for reports in stats.values():
+        yield from (report for report in reports if isinstance(report, pytest.TestReport))
+
+
+def _forked() -> int:
+    """How many trainers this process has forked."""
+    forked = sys.modules.get("tests.training.forked")
+    return forked.ForkedTrainer.started if forked else 0
+
+
+class WorkerCount:
+    """The plugin, in a worker of xdist: sends what only it knows."""
+
+    def __init__(self, output: dict[str, Any]) -> None:
+        self._output = output
+
+    def pytest_sessionfinish(self) -> None:
+        self._output[_FORKS] = _forked()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register what fits this process."""
+    output = getattr(config, "workeroutput", None)
+    plugin = Summary() if output is None else WorkerCount(output)
+    config.pluginmanager.register(plugin, "finetuned-summary")

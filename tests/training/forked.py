@@ -1,0 +1,72 @@
+"""Trainers as forks of one process that has imported the libraries.
+
+Importing torch, transformers and TRL takes a trainer 4 to 7 s, of which most tests want nothing.
+multiprocessing's fork server pays for it once in each pytest process; a fork then starts in
+about 0.1 s and runs the same `main` on pipes of its own, with the same messages and exit codes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from multiprocessing.reduction import DupFd
+from pathlib import Path
+from typing import IO, Any
+
+_CONTEXT: Any = multiprocessing.get_context("forkserver")
+# Importing this module preloads the fork server, and nothing else.
+_CONTEXT.set_forkserver_preload(["tests.training.preload"])
+# Threads do not survive a fork, so the server must not start OpenMP's.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+class ForkedTrainer:
+    """A forked trainer, with the part of `subprocess.Popen` that tests use."""
+
+    started = 0
+
+    def __init__(self, spec_file: Path, log: Path) -> None:
+        ForkedTrainer.started += 1
+        own_stdin, stdin = os.pipe()
+        stdout, own_stdout = os.pipe()
+        stderr = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        theirs = (own_stdin, own_stdout, stderr)
+        self._process = _CONTEXT.Process(
+            target=_train, args=(str(spec_file), [DupFd(descriptor) for descriptor in theirs])
+        )
+        self._process.start()
+        for descriptor in theirs:
+            os.close(descriptor)
+        self.stdin: IO[bytes] = os.fdopen(stdin, "wb")
+        self.stdout: IO[bytes] = os.fdopen(stdout, "rb")
+
+    @property
+    def pid(self) -> int:
+        return int(self._process.pid)
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout_s: float) -> int:
+        self._process.join(timeout_s)
+        code = self._process.exitcode
+        assert code is not None, f"the trainer runs on after {timeout_s:.0f} s"
+        return int(code)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+def _train(spec_file: str, descriptors: list[Any]) -> None:
+    for wanted, descriptor in enumerate(descriptors):
+        os.dup2(descriptor.detach(), wanted)
+    from service.training.__main__ import main
+
+    code = main([spec_file])
+    sys.stderr.flush()
+    os._exit(code)
