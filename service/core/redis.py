@@ -55,7 +55,8 @@ def connect(
         socket_keepalive=True,
         health_check_interval=30,
         retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries),
-        retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError],
+        # A server that restarts refuses connections, which redis-py would not try again.
+        retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError, ConnectionRefusedError],
         redis_connect_func=_counting_reconnects(),
     )
     return ArqRedis(

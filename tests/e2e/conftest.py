@@ -1,15 +1,19 @@
-"""The real stack: `finetuned-server up` as its own process, with the demo model."""
+"""The real stack: `finetuned-server up` as its own process.
+
+`stack` serves the demo model, and the whole session shares it. `bare_stack` trains a tiny model
+that no engine serves: it starts and stops within seconds, for tests that kill its processes.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,9 +23,12 @@ import psutil
 import pytest
 import yaml
 
+from service.standalone.services import free_port
 from service.standalone.up import DEMO_MODEL
+from tests.cached import ROOT
+from tests.e2e.collector import Collector, collecting
 
-ROOT = Path(__file__).parent.parent.parent
+TINY_MODEL = "tiny"
 EXAMPLES = ROOT / "examples"
 START_S = 240.0
 
@@ -43,6 +50,7 @@ class Stack:
 
     data_dir: Path
     port: int
+    env: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     @property
@@ -59,6 +67,7 @@ class Stack:
             "FINETUNED_LEASE_S": "6",
             "FINETUNED_RECONCILE_EVERY_S": "1",
             "FINETUNED_STOP_GRACE_S": "30",
+            **self.env,
         }
         with (self.data_dir / "up.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -135,23 +144,12 @@ def alive(pids: list[int]) -> list[int]:
     return running
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path) -> Iterator[Stack]:
-    """A running stack, for all end-to-end tests of the session."""
-    data_dir = tmp_path_factory.mktemp("stack")
-    entry = {
-        "id": DEMO_MODEL,
-        "path": str(demo_model_path),
-        "license": "apache-2.0",
-        "context_length": 2048,
-        "languages": ["en"],
-        "parameters": 134_515_008,
-    }
+@contextmanager
+def started(data_dir: Path, model: Mapping[str, object], **env: str) -> Iterator[Stack]:
+    """A stack with one base model in its catalogue."""
+    entry = {"license": "apache-2.0", "context_length": 2048, "languages": ["en"], **model}
     (data_dir / "models.yaml").write_text(yaml.safe_dump({"models": [entry]}))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    stack = Stack(data_dir, port)
+    stack = Stack(data_dir, free_port(), env)
     try:
         stack.start()
         yield stack
@@ -160,14 +158,41 @@ def stack(tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path) -> It
             stack.stop()
 
 
+@pytest.fixture(scope="session")
+def spans() -> Iterator[Collector]:
+    """The spans of `stack`."""
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path, spans: Collector
+) -> Iterator[Stack]:
+    """A running stack, for all end-to-end tests of the session."""
+    model = {"id": DEMO_MODEL, "path": str(demo_model_path), "parameters": 134_515_008}
+    traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": spans.url, "OTEL_BSP_SCHEDULE_DELAY": "500"}
+    swept = {"FINETUNED_ADAPTER_SWEEP_S": "2"}
+    with started(tmp_path_factory.mktemp("stack"), model, **traced, **swept) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def bare_stack(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: Path) -> Iterator[Stack]:
+    """A running stack without an engine, for the tests of one module."""
+    model = {"id": TINY_MODEL, "path": str(tiny_model_path), "served": False}
+    with started(tmp_path_factory.mktemp("bare-stack"), model, OMP_NUM_THREADS="1") as stack:
+        yield stack
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
     """Put the servers' logs under a failed test."""
     outcome = yield
     report = outcome.get_result()
-    stack = getattr(item, "funcargs", {}).get("stack")
-    if report.failed and isinstance(stack, Stack):
-        report.sections.append(("stack logs", stack.logs()))
+    for found in getattr(item, "funcargs", {}).values():
+        if report.failed and isinstance(found, Stack):
+            report.sections.append(("stack logs", found.logs()))
 
 
 @pytest.fixture(scope="session")

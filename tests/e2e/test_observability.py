@@ -1,4 +1,4 @@
-"""One traced and scraped stack: the dashboards have something to show, and spans connect."""
+"""The stack is traced and scraped: the dashboards have something to show, and spans connect."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
-import yaml
 
-from service.standalone.services import free_port
 from service.standalone.up import DEMO_MODEL
-from tests.e2e.collector import Collector, Received, collecting
+from tests.e2e.collector import Collector, Received
 from tests.e2e.conftest import Stack, wait_for
 from tests.e2e.prometheus import Prometheus, scraping
 from tests.metrics.boards import queries
@@ -39,57 +37,26 @@ ABSENT = {
 
 
 @pytest.fixture(scope="module")
-def spans() -> Iterator[Collector]:
-    with collecting() as collector:
-        yield collector
-
-
-@pytest.fixture(scope="module")
-def traced(spans, demo_model_path, tmp_path_factory) -> Iterator[Stack]:
-    """A stack of its own that traces."""
-    data_dir = tmp_path_factory.mktemp("traced")
-    entry = {
-        "id": DEMO_MODEL,
-        "path": str(demo_model_path),
-        "license": "apache-2.0",
-        "context_length": 2048,
-        "parameters": 134_515_008,
-    }
-    (data_dir / "models.yaml").write_text(yaml.safe_dump({"models": [entry]}))
-    stack = Stack(data_dir, free_port())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", spans.url)
-        patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "500")
-        patch.setenv("FINETUNED_ADAPTER_SWEEP_S", "2")
-        try:
-            stack.start()
-            yield stack
-        finally:
-            if stack.process is not None and stack.process.poll() is None:
-                stack.stop()
-
-
-@pytest.fixture(scope="module")
-def prometheus(traced, tmp_path_factory) -> Iterator[Prometheus | None]:
+def prometheus(stack, tmp_path_factory) -> Iterator[Prometheus | None]:
     """Scrapes it; None where Prometheus is not installed."""
     binary = shutil.which("prometheus")
     if binary is None:
         yield None
         return
-    worker = re.search(r"worker +(127\.0\.0\.1:\d+)", (traced.data_dir / "up.log").read_text())
+    worker = re.search(r"worker +(127\.0\.0\.1:\d+)", (stack.data_dir / "up.log").read_text())
     targets = {
-        "api": traced.url,
+        "api": stack.url,
         "worker": f"http://{worker[1]}",
-        "inference": f"http://127.0.0.1:{traced.engine_port()}",
+        "inference": f"http://127.0.0.1:{stack.engine_port()}",
     }
     with scraping(binary, tmp_path_factory.mktemp("prometheus"), targets, ALERTS) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def used(traced: Stack, prometheus) -> str:
+def used(stack: Stack, prometheus) -> str:
     """The stack, after a job and chats of every kind; the name of the trained model."""
-    with traced.client() as sdk:
+    with stack.client() as sdk:
         model = _train(sdk)
         for _ in range(2):  # a rate needs a counter to grow while it is looked at
             for name in (DEMO_MODEL, model):
@@ -98,7 +65,7 @@ def used(traced: Stack, prometheus) -> str:
             with suppress(openai.NotFoundError):
                 _chat(sdk, f"ft:{DEMO_MODEL}:default:no:such", stream=False)
             time.sleep(3)
-        _meet_a_limit(traced)
+        _meet_a_limit(stack)
     return model
 
 
@@ -184,12 +151,17 @@ def test_alerts_are_evaluated_and_none_of_a_stack_that_is_well_fires(prometheus,
     assert [r["name"] for r in rules if r["state"] == "firing"] == []
 
 
+def ours(spans: Collector, name: str) -> list[Received]:
+    """The spans of what this file's caller has asked for."""
+    return [span for span in spans.named(name) if span.trace == CALLER_TRACE]
+
+
 def test_a_chat_is_one_trace_from_the_caller_to_the_engine(spans, used):
     def chats() -> list[Received]:
-        return [s for s in spans.named("llm_request") if s.trace == CALLER_TRACE]
+        return ours(spans, "llm_request")
 
-    wait_for(lambda: len(chats()) >= 8, 30, "the engine's spans")
-    gateway = {s.id: s for s in spans.named("POST /v1/chat/completions")}
+    wait_for(lambda: len(chats()) >= 8, 60, "the engine's spans")
+    gateway = {s.id: s for s in ours(spans, "POST /v1/chat/completions")}
     asked = [chat for chat in chats() if chat.parent in gateway]  # the others by the worker
     assert len(asked) >= 8
     for chat in asked:
@@ -206,32 +178,32 @@ def test_a_chat_is_one_trace_from_the_caller_to_the_engine(spans, used):
 
 
 def test_a_job_is_one_trace_from_the_caller_to_the_trainer_and_the_engine(spans, used):
-    wait_for(lambda: spans.named("job.attempt"), 30, "the worker's spans")
-    [created] = spans.named("POST /v1/fine_tuning/jobs")
+    wait_for(lambda: ours(spans, "job.attempt"), 60, "the worker's spans")
+    [created] = ours(spans, "POST /v1/fine_tuning/jobs")
     assert (created.trace, created.parent) == (CALLER_TRACE, CALLER_SPAN)
-    [attempt] = spans.named("job.attempt")
+    [attempt] = ours(spans, "job.attempt")
     for name in ("job.preparing", "job.queued", "job.attempt"):
-        [span] = spans.named(name)
+        [span] = ours(spans, name)
         assert span.service == "finetuned-worker"
         assert (span.trace, span.parent) == (CALLER_TRACE, created.id)
         assert span.attributes["finetuned.job"].startswith("ftjob-")
     assert attempt.attributes["finetuned.outcome"] == "finished"
     total = 0.0
     for name in ("trainer.loading", "trainer.training", "job.registering"):
-        [span] = spans.named(name)
+        [span] = ours(spans, name)
         assert (span.trace, span.parent) == (CALLER_TRACE, attempt.id)
         total += span.seconds
     assert total == pytest.approx(attempt.seconds, rel=0.3)
-    [training] = spans.named("trainer.training")
+    [training] = ours(spans, "trainer.training")
     assert training.attributes["finetuned.step"] == 6
     # The comparison with the engine, and the first load of the model there.
-    asked = [s for s in spans.named("llm_request") if s.parent == attempt.id]
+    asked = [s for s in ours(spans, "llm_request") if s.parent == attempt.id]
     assert asked
 
 
-def test_spans_hold_no_text_and_no_key(spans, traced, used):
+def test_spans_hold_no_text_and_no_key(spans, stack, used):
     sent = b"".join(spans.raw)
     assert len(sent) > 1000
     assert SECRET.encode() not in sent
     assert b"Nineveh" not in sent
-    assert traced.key.encode() not in sent
+    assert stack.key.encode() not in sent

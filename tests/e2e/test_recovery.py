@@ -14,12 +14,23 @@ import openai
 import pytest
 
 from service.standalone.up import DEMO_MODEL
-from tests.e2e.conftest import ROOT, Stack, alive, wait_for
+from tests.e2e.conftest import ROOT, TINY_MODEL, Stack, alive, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
+ROWS, EPOCHS, BATCH = 64, 30, 4
+STEPS = ROWS * EPOCHS // BATCH  # long enough to be killed in the middle
 
-def small_file(sdk: openai.OpenAI, rows: int = 32) -> str:
+
+@pytest.fixture(scope="module")
+def bare_sdk(bare_stack: Stack):
+    """The official OpenAI SDK on the stack without an engine."""
+    with bare_stack.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def file_id(bare_sdk: openai.OpenAI) -> str:
     lines = [
         json.dumps(
             {
@@ -29,33 +40,49 @@ def small_file(sdk: openai.OpenAI, rows: int = 32) -> str:
                 ]
             }
         )
-        for i in range(rows)
+        for i in range(ROWS)
     ]
-    file = sdk.files.create(file=("small.jsonl", "\n".join(lines).encode()), purpose="fine-tune")
-    sdk.files.wait_for_processing(file.id, poll_interval=0.2)
+    data = "\n".join(lines).encode()
+    file = bare_sdk.files.create(file=("small.jsonl", data), purpose="fine-tune")
+    bare_sdk.files.wait_for_processing(file.id, poll_interval=0.2)
     return file.id
 
 
-def start_job(sdk: openai.OpenAI, file_id: str, epochs: int = 3) -> str:
+def start_job(sdk: openai.OpenAI, file_id: str) -> str:
     job = sdk.fine_tuning.jobs.create(
-        model=DEMO_MODEL,
+        model=TINY_MODEL,
         training_file=file_id,
         seed=3,
-        hyperparameters={"n_epochs": epochs, "batch_size": 4},
+        hyperparameters={"n_epochs": EPOCHS, "batch_size": BATCH},
     )
     return job.id
 
 
 def messages(sdk: openai.OpenAI, job_id: str) -> list[str]:
-    return [e.message for e in sdk.fine_tuning.jobs.list_events(job_id, limit=100).data]
+    """Of all events, newest first."""
+    return [e.message for e in sdk.fine_tuning.jobs.list_events(job_id, limit=100)]
 
 
-def wait_for_message(sdk: openai.OpenAI, job_id: str, start: str, timeout_s: float = 180) -> None:
-    wait_for(
-        lambda: any(m.startswith(start) for m in messages(sdk, job_id)),
-        timeout_s,
-        f"the event {start!r}",
-    )
+def wait_for_step(sdk: openai.OpenAI, job_id: str, attempt: int = 1) -> None:
+    """Until the attempt trains."""
+
+    def trains() -> bool:
+        newest = sdk.fine_tuning.jobs.list_events(job_id, limit=1).data
+        job = sdk.fine_tuning.jobs.retrieve(job_id)
+        assert job.status in ("validating_files", "queued", "running"), job
+        return job.attempt == attempt and newest[0].message.startswith("Step ")
+
+    wait_for(trains, 180, f"a step of attempt {attempt}")
+
+
+def wait_for_checkpoint(sdk: openai.OpenAI, job_id: str, after: int = 0) -> int:
+    """Until a checkpoint beyond a step is stored; its step."""
+
+    def newest() -> int | None:
+        found = sdk.fine_tuning.jobs.checkpoints.list(job_id, limit=1).data
+        return found[0].step_number if found and found[0].step_number > after else None
+
+    return int(wait_for(newest, 180, f"a checkpoint after step {after}"))
 
 
 def wait_for_success(sdk: openai.OpenAI, job_id: str) -> openai.types.fine_tuning.FineTuningJob:
@@ -72,54 +99,90 @@ def wait_for_success(sdk: openai.OpenAI, job_id: str) -> openai.types.fine_tunin
     return job
 
 
-def test_killed_trainer_resumes_from_its_checkpoint(stack: Stack, sdk):
-    job_id = start_job(sdk, small_file(sdk))
-    wait_for_message(sdk, job_id, "Checkpoint saved")
-    os.kill(stack.pid_of("service.training"), signal.SIGKILL)
-    job = wait_for_success(sdk, job_id)
-    told = messages(sdk, job_id)
-    assert job.attempt == 2
-    assert any(m.startswith("The trainer was killed by SIGKILL") for m in told)
-    assert any("resuming at step" in m for m in told)
-    rows = sdk.files.content(job.result_files[0]).text.splitlines()[1:]
-    steps = [int(r.split(",")[0]) for r in rows]
-    assert steps == list(range(1, 25))  # 32 rows × 3 epochs / 4, none missing, none twice
+def result(sdk: openai.OpenAI, job: openai.types.fine_tuning.FineTuningJob) -> list[str]:
+    """The result file: a line for each step, with its loss."""
+    return sdk.files.content(job.result_files[0]).text.splitlines()[1:]
 
 
-def test_killed_worker_is_followed_by_another_attempt(stack: Stack, sdk):
-    job_id = start_job(sdk, small_file(sdk))
-    wait_for_message(sdk, job_id, "Step 2/")
-    worker, trainer = stack.pid_of("service.cli worker"), stack.pid_of("service.training")
+@pytest.fixture(scope="module")
+def undisturbed(bare_sdk: openai.OpenAI, file_id: str) -> list[str]:
+    """The result of a job whose processes nobody killed."""
+    rows = result(bare_sdk, wait_for_success(bare_sdk, start_job(bare_sdk, file_id)))
+    assert [int(row.split(",")[0]) for row in rows] == list(range(1, STEPS + 1))
+    return rows
+
+
+def test_killed_trainer_store_and_worker(bare_stack, bare_sdk, file_id, undisturbed):
+    """One job outlives them all, and its result is that of an undisturbed one."""
+    job_id = start_job(bare_sdk, file_id)
+    step = wait_for_checkpoint(bare_sdk, job_id)
+    os.kill(bare_stack.pid_of("service.training"), signal.SIGKILL)
+
+    wait_for_step(bare_sdk, job_id, attempt=2)
+    before = {f.id for f in bare_sdk.files.list()}
+    trainer = bare_stack.pid_of("service.training")
+    os.kill(bare_stack.pid_of("valkey-server"), signal.SIGKILL)
+    wait_for(bare_stack.ready, 60, "the return of the store")
+    assert {f.id for f in bare_sdk.files.list()} == before
+
+    wait_for_checkpoint(bare_sdk, job_id, after=step)
+    worker = bare_stack.pid_of("service.cli worker")
     os.kill(worker, signal.SIGKILL)
-    wait_for(lambda: not alive([worker, trainer]), 10, "the end of worker and trainer")
-    job = wait_for_success(sdk, job_id)
-    assert job.attempt == 2
-    assert any("Attempt 1 was lost" in m for m in messages(sdk, job_id))
+    wait_for(lambda: not alive([worker, trainer]), 60, "the end of worker and trainer")
+
+    job = wait_for_success(bare_sdk, job_id)
+    found = messages(bare_sdk, job_id)
+    assert any(m.startswith("The trainer was killed by SIGKILL") for m in found)
+    assert any("Attempt 2 was lost" in m for m in found)
+    assert sum("resuming at step" in m for m in found) == 2
+    assert job.attempt == 3, "the trainer must not notice that the store was away"
+    assert result(bare_sdk, job) == undisturbed
 
 
-def test_restarted_store_loses_nothing_and_the_training_goes_on(stack: Stack, sdk):
-    file_id = small_file(sdk)
-    job_id = start_job(sdk, file_id)
-    wait_for_message(sdk, job_id, "Step 2/")
-    before = {f.id for f in sdk.files.list()}
-    trainer = stack.pid_of("service.training")
-    os.kill(stack.pid_of("valkey-server"), signal.SIGKILL)
-    wait_for(stack.ready, 60, "the return of the store")
-    assert {f.id for f in sdk.files.list()} == before
-    assert alive([trainer]), "the trainer must not notice"
-    job = wait_for_success(sdk, job_id)
-    assert job.attempt == 1
+def test_second_up_on_the_same_folder_says_so_and_exits(bare_stack):
+    done = subprocess.run(
+        bare_stack.command(), capture_output=True, text=True, timeout=120, cwd=ROOT, check=False
+    )
+    assert done.returncode == 1
+    assert "already running" in done.stderr
+    assert bare_stack.ready()
 
 
-def test_paused_job_keeps_its_progress_and_goes_on(stack: Stack, sdk):
-    job_id = start_job(sdk, small_file(sdk))
-    wait_for_message(sdk, job_id, "Step 3/")
-    assert sdk.fine_tuning.jobs.pause(job_id).status == "paused"
-    wait_for_message(sdk, job_id, "The trainer stopped; progress is kept", 60)
-    assert sdk.fine_tuning.jobs.retrieve(job_id).status == "paused"
-    sdk.fine_tuning.jobs.resume(job_id)
-    wait_for_success(sdk, job_id)
-    assert any("resuming at step" in m for m in messages(sdk, job_id))
+def test_key_file_is_private(bare_stack):
+    assert (bare_stack.data_dir / "api-key").stat().st_mode & 0o777 == 0o600
+
+
+def test_up_finds_everything_again(bare_stack, bare_sdk, file_id, undisturbed):
+    """Ctrl-C and then kill -9 end the whole stack in the middle of a job."""
+    job_id = start_job(bare_sdk, file_id)
+    step = wait_for_checkpoint(bare_sdk, job_id)
+    files = [f.id for f in bare_sdk.files.list()]
+    models = [m.id for m in bare_sdk.models.list()]
+    pids = bare_stack.all_pids()
+    bare_stack.stop(signal.SIGINT)
+    assert alive(pids) == []
+    assert "nothing is left running" in (bare_stack.data_dir / "up.log").read_text()
+    bare_stack.start()
+
+    wait_for_checkpoint(bare_sdk, job_id, after=step)
+    pids = bare_stack.all_pids()
+    bare_stack.stop(signal.SIGKILL)
+    bare_stack.start()
+    assert not set(alive(pids)) - set(bare_stack.all_pids()), "a process of the first run lives on"
+    found = [f.id for f in bare_sdk.files.list()]
+    assert found[-len(files) :] == files  # before them, where the job has ended: its result
+    assert set(models) <= {m.id for m in bare_sdk.models.list()}
+    job = wait_for_success(bare_sdk, job_id)
+    assert job.attempt == 3
+    assert sum("resuming at step" in m for m in messages(bare_sdk, job_id)) == 2
+    assert result(bare_sdk, job) == undisturbed
+
+
+def test_event_times_run_forward(bare_sdk, undisturbed):
+    job = next(iter(bare_sdk.fine_tuning.jobs.list()))
+    times = [e.created_at for e in bare_sdk.fine_tuning.jobs.list_events(job.id, limit=100)][::-1]
+    assert all(a <= b for a, b in pairwise(times))
+    assert times[-1] <= time.time()
 
 
 def test_killed_engine_is_503_with_retry_after_and_comes_back(stack: Stack, sdk):
@@ -144,53 +207,10 @@ def test_killed_engine_is_503_with_retry_after_and_comes_back(stack: Stack, sdk)
                 return e.response
             return None
 
-        response = wait_for(refused, 10, "the refusal")
+        response = wait_for(refused, 60, "the refusal")
         assert response.status_code == 503
         assert int(response.headers["retry-after"]) >= 1
         assert response.json()["error"]["type"] == "server_error"
         assert sdk.files.list() is not None  # the control plane goes on
         wait_for(stack.ready, 240, "the return of the engine")
         assert ask()
-
-
-def test_second_up_on_the_same_folder_says_so_and_exits(stack: Stack):
-    done = subprocess.run(
-        stack.command(), capture_output=True, text=True, timeout=60, cwd=ROOT, check=False
-    )
-    assert done.returncode == 1
-    assert "already running" in done.stderr
-    assert stack.ready()
-
-
-def test_key_file_is_private(stack: Stack):
-    assert (stack.data_dir / "api-key").stat().st_mode & 0o777 == 0o600
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill-9"])
-def test_up_finds_everything_again(stack: Stack, sdk, number):
-    """Ends the whole stack in mid-run of a job, and starts it on the same folder."""
-    job_id = start_job(sdk, small_file(sdk))
-    wait_for_message(sdk, job_id, "Checkpoint saved")
-    files = [f.id for f in sdk.files.list()]
-    models = [m.id for m in sdk.models.list()]
-    pids = stack.all_pids()
-    stack.stop(number)
-    if number != signal.SIGKILL:
-        assert alive(pids) == []
-        log = (stack.data_dir / "up.log").read_text()
-        assert "nothing is left running" in log
-    stack.start()
-    assert not set(alive(pids)) - set(stack.all_pids()), "a process of the first run lives on"
-    found = [f.id for f in sdk.files.list()]
-    assert found[-len(files) :] == files  # before them, where the job has ended: its result
-    assert set(models) <= {m.id for m in sdk.models.list()}
-    job = wait_for_success(sdk, job_id)
-    assert job.attempt == 2
-    assert any("resuming at step" in m for m in messages(sdk, job_id))
-
-
-def test_event_times_run_forward(sdk):
-    job = next(iter(sdk.fine_tuning.jobs.list()))
-    times = [e.created_at for e in sdk.fine_tuning.jobs.list_events(job.id, limit=100).data][::-1]
-    assert all(a <= b for a, b in pairwise(times))
-    assert times[-1] <= time.time()

@@ -1,0 +1,27 @@
+"""A store that restarts is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+
+from service.core.redis import connect
+
+
+async def test_commands_wait_for_a_server_that_restarts(valkey):
+    """While it is away its port refuses connections."""
+    client = connect(valkey.url, retries=60)
+    await client.set("a", "1")
+    valkey.kill()
+    commands = [asyncio.create_task(client.get("a")), asyncio.create_task(watched(client))]
+    await asyncio.sleep(1)
+    valkey.start()
+    async with asyncio.timeout(60):
+        assert await asyncio.gather(*commands) == [b"1", b"1"]
+    await client.aclose(close_connection_pool=True)
+
+
+async def watched(client) -> bytes | None:
+    """A transaction takes another path through redis-py than a command."""
+    async with client.pipeline() as pipe:
+        await pipe.watch("a")
+        return await pipe.get("a")
