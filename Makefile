@@ -3,6 +3,7 @@
 PY := .venv/bin/python
 DATA_DIR ?= var
 PORT ?= 8000
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up doctor test test-fast soak stateless lint format openapi metrics-docs helm-readme helm-tools docs constraints clean
@@ -22,11 +23,14 @@ up: install  ## Run the whole service on this machine (DATA_DIR=var PORT=8000)
 doctor: install  ## Tell what this machine lacks
 	@$(PY) -m service.cli doctor --data-dir $(DATA_DIR) --port $(PORT)
 
-test: install  ## Run all tests, on real parts
-	@$(PY) -m pytest --durations=10
+# Three workers on two cores: some tests wait. tests/parallel.py divides the tests among them.
+PYTEST := $(PY) -m pytest -q --dist loadgroup --no-loadscope-reorder
 
-test-fast: install  ## Run the tests that start no stack
-	@$(PY) -m pytest -m "not e2e"
+test: install  ## Run all tests, on real parts (WORKERS=3)
+	@$(PYTEST) -n $(WORKERS)
+
+test-fast: install  ## Run the tests that take no time, in less than 90 s
+	@$(PYTEST) -n 2 -m "not e2e and not slow"
 
 soak: install  ## Kill trainer, worker and store twenty times: every job must end with the same losses
 	@FINETUNED_SOAK_KILLS=20 $(PY) -m pytest -s tests/e2e/test_soak.py

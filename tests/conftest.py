@@ -176,6 +176,7 @@ class Api:
         return httpx.AsyncClient(
             base_url=self.base_url,
             headers={"authorization": f"Bearer {await self.key(project, role)}"},
+            timeout=60,
         )
 
 
@@ -252,7 +253,7 @@ async def upload(
 
 async def checked(http: httpx.AsyncClient, file_id: str) -> dict:
     """The file once its check has ended."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             file = (await http.get(f"/v1/files/{file_id}")).json()
             if file["status"] != "uploaded":

@@ -6,8 +6,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL
+
+pytestmark = pytest.mark.slow
 
 NAME = "/v1/aliases/gpt-4o-mini"
 AT_ONCE_S = 2.0  # milliseconds in truth: the room is for a busy machine

@@ -18,6 +18,8 @@ from service.models.registry import ModelRegistry
 from tests.cli.test_cli import run
 from tests.conftest import BASE_MODEL, Api, checked, upload
 
+pytestmark = pytest.mark.slow
+
 JOB = f"{ids.JOB}one"
 MODEL = model_name(BASE_MODEL, "acme", "voice", "abc123def456")
 

@@ -19,7 +19,7 @@ from tests.conftest import Api
 from tests.node import NODE, NPM, env, installed
 
 CLIENT = ROOT / "clients" / "typescript"
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

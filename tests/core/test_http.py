@@ -47,7 +47,7 @@ async def test_without_redis_answers_are_503_with_retry_after(settings):
     app = create_app(away)
     import httpx
 
-    async with running(app) as url, httpx.AsyncClient(base_url=url, timeout=30) as client:
+    async with running(app) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         headers = {"authorization": "Bearer sk-ft-x"}
         for request in (
             client.get("/v1/files", headers=headers),

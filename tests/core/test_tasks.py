@@ -35,7 +35,7 @@ async def test_caller_cancelled_meanwhile_ends_too():
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
-    await asyncio.wait([task], timeout=5)
+    await asyncio.wait([task], timeout=60)
     assert task.cancelled()
 
 
@@ -59,7 +59,7 @@ async def test_a_task_that_did_not_hear_it_is_told_again(monkeypatch, caplog):
 
     task = asyncio.create_task(deaf(), name="a deaf one")
     await asyncio.sleep(0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await end(task)
     assert task.cancelled()
     assert "a deaf one has not ended yet" in caplog.text

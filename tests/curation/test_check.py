@@ -19,6 +19,8 @@ import zstandard
 from service.core import ids
 from tests.conftest import Api, checked, upload
 
+pytestmark = pytest.mark.slow
+
 PAIRS = [(f"質問 {i}: 営業時間は?", f"答え {i}: 九時から十七時です。") for i in range(12)]
 THAI = [(f"คำถามที่ {i} ร้านเปิดกี่โมง", f"ร้านเปิดเวลาเก้าโมงเช้า {i}") for i in range(12)]
 CHINESE = [(f"问题{i}:你们几点开门?", f"我们上午九点开门,编号{i}。") for i in range(12)]

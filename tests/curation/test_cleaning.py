@@ -13,6 +13,8 @@ from service.core.records import Missing
 from service.curation.records import Superseded, Task, Tasks
 from tests.conftest import Api, chat_line, checked, upload
 
+pytestmark = pytest.mark.slow
+
 ROWS = [
     chat_line(f"คำถามข้อ {i}: {'ร้านเปิดกี่โมง ' * (i % 5 + 1)}?", f"ตอบข้อ {i} เปิดเก้าโมงเช้าวันที่ {i * 7}")
     for i in range(40)
@@ -180,7 +182,7 @@ async def test_job_trains_on_a_cleaned_file(http, work, put, cleaned, settings):
                 },
             )
         ).json()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while job["status"] == "validating_files":
                 await asyncio.sleep(0.05)
                 job = (await http.get(f"/v1/fine_tuning/jobs/{job['id']}")).json()

@@ -15,6 +15,8 @@ import yaml
 
 from tests.conftest import Api, chat_line, checked, upload
 
+pytestmark = pytest.mark.slow
+
 SECRET = "山田花子の口座番号は極秘"
 ROWS = [chat_line(f"注文 {i} はどこですか?", f"注文 {i} は倉庫を出ました。") for i in range(40)]
 DATA = "\n".join(
@@ -177,7 +179,7 @@ async def test_report_survives_a_killed_worker(models, api: Api, http, put, repo
     finally:
         worker.send_signal(signal.SIGKILL)
         worker.wait()
-    psutil.wait_procs([child], timeout=5)
+    psutil.wait_procs([child], timeout=60)
     assert not child.is_running()
     async with work("cpu"):
         made = (await report(file_id)).json()

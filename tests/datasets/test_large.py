@@ -16,6 +16,8 @@ MOST_BYTES = 150 * 2**20
 MEASURED = """
 import pathlib, re, resource, sys
 from service.datasets.__main__ import main
+
+pytestmark = pytest.mark.slow
 code = main(sys.argv[1:])
 status = pathlib.Path("/proc/self/status").read_text()
 own = int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1])

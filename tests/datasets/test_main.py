@@ -13,6 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROWS = [
     {
         "messages": [
@@ -142,9 +144,9 @@ def test_the_end_of_the_process_is_the_end_of_its_workers(folder: Path) -> None:
     )
     children = _wait_for_children(process.pid)
     os.kill(process.pid, 9)
-    process.wait(timeout=10)
+    process.wait(timeout=60)
     assert len(children) == 2
-    _, alive = psutil.wait_procs(children, timeout=20)
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert alive == []
     assert not (folder / "result.json").exists()
 

@@ -12,6 +12,8 @@ from tests.docs.pages import ON_THE_STACK, all_pages, blocks_of
 from tests.docs.session import BlockFailed, Session
 from tests.helm.conftest import script
 
+pytestmark = pytest.mark.slow
+
 PAGES = all_pages()
 ALONE = [
     page

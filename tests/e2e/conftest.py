@@ -84,7 +84,7 @@ class Stack:
     def ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"`up` ended with {self.process.returncode}"
-        return httpx.get(f"{self.url}/readyz", timeout=10).status_code == 200
+        return httpx.get(f"{self.url}/readyz", timeout=60).status_code == 200
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """End `up` by a signal."""

@@ -26,7 +26,7 @@ class Prometheus:
     began: float
 
     def get(self, path: str, **params: object) -> dict:
-        answer = httpx.get(f"{self.url}{path}", params=params, timeout=30)
+        answer = httpx.get(f"{self.url}{path}", params=params, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json()["data"]
 
@@ -38,7 +38,7 @@ class Prometheus:
         return any(math.isfinite(float(value)) for value in values)
 
     def are_up(self, count: int) -> bool:
-        if httpx.get(f"{self.url}/-/ready", timeout=5).status_code != 200:
+        if httpx.get(f"{self.url}/-/ready", timeout=60).status_code != 200:
             return False
         targets = self.get("/api/v1/targets")["activeTargets"]
         return [t["health"] for t in targets] == ["up"] * count
@@ -76,4 +76,4 @@ def scraping(
         yield server
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=60)

@@ -90,7 +90,7 @@ class Node:
         family = psutil.Process(self.process.pid).children(recursive=True)
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
-        _, alive = psutil.wait_procs(family, 20)
+        _, alive = psutil.wait_procs(family, 60)
         assert not alive, f"{self.name} left {alive}"
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class Node:
             return
         self.process.terminate()
         try:
-            self.process.wait(40)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -109,7 +109,7 @@ class Node:
     def _ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"{self.name} ended:\n{self.log[-3000:]}"
-        return httpx.get(f"{self.url}{self.probe}", timeout=10).status_code == 200
+        return httpx.get(f"{self.url}{self.probe}", timeout=60).status_code == 200
 
 
 def bare_environment() -> dict[str, str]:

@@ -147,7 +147,7 @@ def test_tokens_of_streams_and_answers_are_accounted_alike(stack: Stack, gateway
         names = ("input_tokens", "output_tokens", "num_model_requests")
         return {name: sum(row[name] for row in rows) for name in names}
 
-    wait_for(lambda: usage()["num_model_requests"] == 2, 10, "accounting")
+    wait_for(lambda: usage()["num_model_requests"] == 2, 60, "accounting")
     assert usage()["input_tokens"] == 2 * told["prompt_tokens"]
     assert usage()["output_tokens"] == 2 * told["completion_tokens"]
 

@@ -222,7 +222,7 @@ def test_running_job_can_be_cancelled(stack: Stack, sdk, tuned, training_file):
     assert sdk.fine_tuning.jobs.cancel(job.id).status == "cancelled"
     from tests.e2e.conftest import alive
 
-    wait_for(lambda: not alive([trainer]), 10, "the end of the trainer")
+    wait_for(lambda: not alive([trainer]), 60, "the end of the trainer")
     assert sdk.fine_tuning.jobs.retrieve(job.id).status == "cancelled"
     with pytest.raises(openai.ConflictError):
         sdk.fine_tuning.jobs.cancel(job.id)
@@ -258,7 +258,7 @@ def test_logs_are_json_with_ids_and_without_text_or_keys(stack: Stack, tuned):
 def test_deleted_model_and_file_are_gone(sdk, tuned, training_file):
     assert sdk.models.delete(tuned.fine_tuned_model).deleted
     wait_for(
-        lambda: tuned.fine_tuned_model not in [m.id for m in sdk.models.list()], 5, "the deletion"
+        lambda: tuned.fine_tuned_model not in [m.id for m in sdk.models.list()], 60, "the deletion"
     )
 
     def refused() -> bool:
@@ -268,7 +268,7 @@ def test_deleted_model_and_file_are_gone(sdk, tuned, training_file):
             return True
         return False
 
-    wait_for(refused, 10, "the refusal of the deleted model")
+    wait_for(refused, 60, "the refusal of the deleted model")
     assert sdk.files.delete(training_file).deleted
     with pytest.raises(openai.NotFoundError):
         sdk.files.retrieve(training_file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -14,7 +13,9 @@ import openai
 import pytest
 
 from service.standalone.up import DEMO_MODEL
-from tests.e2e.conftest import ROOT, TINY_MODEL, Stack, alive, wait_for
+from tests.cached import ROOT
+from tests.e2e.conftest import TINY_MODEL, Stack, alive, wait_for
+from tests.e2e.jobs import messages, small_file, wait_for_success
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -31,21 +32,7 @@ def bare_sdk(bare_stack: Stack):
 
 @pytest.fixture(scope="module")
 def file_id(bare_sdk: openai.OpenAI) -> str:
-    lines = [
-        json.dumps(
-            {
-                "messages": [
-                    {"role": "user", "content": f"What is item {i}?"},
-                    {"role": "assistant", "content": f"Item {i} is a book, reader."},
-                ]
-            }
-        )
-        for i in range(ROWS)
-    ]
-    data = "\n".join(lines).encode()
-    file = bare_sdk.files.create(file=("small.jsonl", data), purpose="fine-tune")
-    bare_sdk.files.wait_for_processing(file.id, poll_interval=0.2)
-    return file.id
+    return small_file(bare_sdk, ROWS)
 
 
 def start_job(sdk: openai.OpenAI, file_id: str) -> str:
@@ -56,11 +43,6 @@ def start_job(sdk: openai.OpenAI, file_id: str) -> str:
         hyperparameters={"n_epochs": EPOCHS, "batch_size": BATCH},
     )
     return job.id
-
-
-def messages(sdk: openai.OpenAI, job_id: str) -> list[str]:
-    """Of all events, newest first."""
-    return [e.message for e in sdk.fine_tuning.jobs.list_events(job_id, limit=100)]
 
 
 def wait_for_step(sdk: openai.OpenAI, job_id: str, attempt: int = 1) -> None:
@@ -83,20 +65,6 @@ def wait_for_checkpoint(sdk: openai.OpenAI, job_id: str, after: int = 0) -> int:
         return found[0].step_number if found and found[0].step_number > after else None
 
     return int(wait_for(newest, 180, f"a checkpoint after step {after}"))
-
-
-def wait_for_success(sdk: openai.OpenAI, job_id: str) -> openai.types.fine_tuning.FineTuningJob:
-    job = wait_for(
-        lambda: (
-            (j := sdk.fine_tuning.jobs.retrieve(job_id)).status
-            in ("succeeded", "failed", "cancelled")
-            and j
-        ),
-        300,
-        "the end of the job",
-    )
-    assert job.status == "succeeded", job.error
-    return job
 
 
 def result(sdk: openai.OpenAI, job: openai.types.fine_tuning.FineTuningJob) -> list[str]:
@@ -155,7 +123,7 @@ def test_key_file_is_private(bare_stack):
 def test_up_finds_everything_again(bare_stack, bare_sdk, file_id, undisturbed):
     """Ctrl-C and then kill -9 end the whole stack in the middle of a job."""
     job_id = start_job(bare_sdk, file_id)
-    step = wait_for_checkpoint(bare_sdk, job_id)
+    wait_for_checkpoint(bare_sdk, job_id)
     files = [f.id for f in bare_sdk.files.list()]
     models = [m.id for m in bare_sdk.models.list()]
     pids = bare_stack.all_pids()
@@ -164,7 +132,7 @@ def test_up_finds_everything_again(bare_stack, bare_sdk, file_id, undisturbed):
     assert "nothing is left running" in (bare_stack.data_dir / "up.log").read_text()
     bare_stack.start()
 
-    wait_for_checkpoint(bare_sdk, job_id, after=step)
+    wait_for_step(bare_sdk, job_id, attempt=2)
     pids = bare_stack.all_pids()
     bare_stack.stop(signal.SIGKILL)
     bare_stack.start()

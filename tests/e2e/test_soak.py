@@ -2,7 +2,7 @@
 
 The parts are real (Valkey with its append-only file, worker and trainer as processes, the api
 under uvicorn); only the base model is tiny, so that a training is short. `make soak` kills
-twenty times, the suite a few.
+twenty times.
 """
 
 from __future__ import annotations
@@ -30,7 +30,12 @@ from service.projects.records import Projects, Role
 from service.standalone.services import free_port
 from tests.conftest import chat_line, running
 
-pytestmark = pytest.mark.e2e
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(
+        "FINETUNED_SOAK_KILLS" not in os.environ, reason="4 minutes: 'make soak' runs it"
+    ),
+]
 
 KILLS = int(os.environ.get("FINETUNED_SOAK_KILLS", "3"))
 SEED = int(os.environ.get("FINETUNED_SOAK_SEED", str(random.SystemRandom().randrange(10**6))))
@@ -150,7 +155,7 @@ async def test_killed_again_and_again_every_job_ends_with_the_same_losses(parts)
         projects: Projects = app.state.projects
         _, secret = await projects.create_key(await projects.create("soak"), "soak", Role.MEMBER)
         headers = {"authorization": f"Bearer {secret}"}
-        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as http:
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as http:
             rows = [
                 chat_line(f"What is {i}?", f"Aye, {'well, ' * (i % 9)}{i}.") for i in range(120)
             ]

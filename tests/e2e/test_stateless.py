@@ -23,9 +23,9 @@ from service.worker.capacity import memory_bytes
 from tests.core.conftest import Valkey
 from tests.e2e.chats import QUESTION, load, said, until
 from tests.e2e.conftest import wait_for
+from tests.e2e.jobs import messages, small_file, wait_for_message, wait_for_success
 from tests.e2e.seaweed import Seaweed
 from tests.e2e.site import Node, Site
-from tests.e2e.test_recovery import messages, small_file, wait_for_message, wait_for_success
 from tests.inference.engine.support import ENGINE_KEY, headers
 
 pytestmark = [
@@ -109,7 +109,7 @@ def test_upload_begun_on_one_api_is_finished_on_the_other(site: Site, sdks):
     assert a.uploads.complete(upload.id, part_ids=sent, md5=md5).file.id == done.file.id
     for sdk in sdks:
         assert hashlib.md5(sdk.files.content(done.file.id).content).hexdigest() == md5
-    wait_for(lambda: uploads_in(site) == [], 30, "the end of the parts")
+    wait_for(lambda: uploads_in(site) == [], 60, "the end of the parts")
     assert site.s3.unfinished() == 0
     assert b.files.delete(done.file.id).deleted
     with pytest.raises(openai.NotFoundError):
@@ -242,7 +242,7 @@ def httpx_files(site: Site) -> list:
 
 
 def parts_of(api: Node) -> dict[str, str]:
-    return httpx.get(f"{api.url}/readyz", timeout=10).json()["parts"]
+    return httpx.get(f"{api.url}/readyz", timeout=60).json()["parts"]
 
 
 def test_redis_that_lost_everything_is_rebuilt_from_the_bucket(site: Site, sdks):
@@ -265,7 +265,7 @@ def test_redis_that_lost_everything_is_rebuilt_from_the_bucket(site: Site, sdks)
     site.make_key()
     for sdk in sdks:
         sdk.api_key = site.key
-        wait_for(lambda sdk=sdk: answers(sdk), 30, "the new key's way to the api")
+        wait_for(lambda sdk=sdk: answers(sdk), 60, "the new key's way to the api")
         assert {model: said(sdk, model) for model in asked} == before
         assert {f.id: sdk.files.content(f.id).content for f in sdk.files.list()} == files
 

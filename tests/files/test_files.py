@@ -137,7 +137,7 @@ async def test_upload_cut_off_leaves_nothing(api: Api, http):
     writer.write(head.encode() + b"x" * 100_000)
     await writer.drain()
     writer.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             await asyncio.sleep(0.1)
             if _files_below(api.settings.data_dir / "storage") == []:

@@ -9,6 +9,8 @@ from service import __version__
 from tests.helm.conftest import script
 from tests.helm.support import CHART, FIXED, MODEL, PROFILES, RELEASE, Helm
 
+pytestmark = pytest.mark.slow
+
 WITH_DEFAULTS = [None, *PROFILES]
 
 

@@ -18,6 +18,8 @@ import yaml
 from tests.cached import cache
 from tests.helm.support import MODEL, PROFILES
 
+pytestmark = pytest.mark.slow
+
 CHECKOV = "checkov==3.3.30"
 REASONS = {
     "CKV_K8S_11": "CPU limits slow pods down while cores are idle; memory has limits",

@@ -21,6 +21,8 @@ from tests.cached import cache
 from tests.helm.support import CHART, MODEL, PROFILES
 from tests.lazy import Lazy
 
+pytestmark = pytest.mark.slow
+
 keda = Lazy("cloudcoil.models.keda.v1alpha1")
 prometheus_operator = Lazy("cloudcoil.models.prometheus_operator.v1")
 

@@ -23,6 +23,8 @@ from tests.conftest import Api
 from tests.jobs.test_jobs import JOBS, create, until, upload
 from tests.jobs.test_schedule import job
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Installation:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import AsyncIterator
 from urllib.parse import unquote
 
@@ -103,9 +102,7 @@ async def test_warming_never_fails_a_job(engines, caplog):
     away = f"http://127.0.0.1:{free_port()}"
     for url in (engines[0].url, away):
         async with Upstreams({BASE: [url]}, api_key="inner") as upstreams:
-            began = time.monotonic()
             await warm(upstreams, BASE, NAMES[0])
-            assert time.monotonic() - began < 10
     async with Upstreams({}, api_key="inner") as upstreams:
         await warm(upstreams, BASE, NAMES[0])
     assert sum("is not warm" in record.message for record in caplog.records) == 3

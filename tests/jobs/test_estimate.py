@@ -18,6 +18,8 @@ from service.training.model_shape import ModelShape
 from tests.conftest import BASE_MODEL, Api, chat_line
 from tests.jobs.test_jobs import JOBS, create, until, upload
 
+pytestmark = pytest.mark.slow
+
 GIB = 2**30
 ESTIMATE = "/v1/fine_tuning/estimate"
 
@@ -120,7 +122,7 @@ def tiny(settings, tiny_model_path: Path) -> None:
 
 async def estimated(http, file_id: str, **fields: object) -> dict:
     body = {"model": BASE_MODEL, "training_file": file_id, **fields}
-    answer = await http.post(ESTIMATE, json=body, timeout=30)
+    answer = await http.post(ESTIMATE, json=body, timeout=60)
     assert answer.status_code == 200, answer.text
     return answer.json()
 

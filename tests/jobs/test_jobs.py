@@ -51,7 +51,7 @@ async def create(http, file_id: str, **fields) -> dict:
 
 
 async def until(http, job_id: str, *statuses: str) -> dict:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             job = (await http.get(f"{JOBS}/{job_id}")).json()
             if job["status"] in statuses:
@@ -259,7 +259,7 @@ async def test_event_stream_is_live_ends_with_the_job_and_resumes(http, file_id)
     while len(seen) < 2:
         await asyncio.sleep(0.05)
     await http.post(f"{JOBS}/{job['id']}/cancel")
-    events = await asyncio.wait_for(listening, 10)
+    events = await asyncio.wait_for(listening, 60)
     assert [e["message"] for e in events][-1] == "The job was cancelled"
     assert len(events) == 3
     rest = await listen({"last-event-id": events[0]["id"]})

@@ -13,6 +13,8 @@ from service.models.records import ModelRecord
 from tests.conftest import BASE_MODEL, Api
 from tests.jobs.test_jobs import JOBS, create, until, upload
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"n_epochs": 2, "batch_size": 4, "quantization": "none", "lora": {"r": 8}}
 
 

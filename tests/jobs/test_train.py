@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.conftest import Api
 from tests.jobs.test_jobs import JOBS, create, until, upload
+
+pytestmark = pytest.mark.slow
 
 
 async def test_file_deleted_before_the_training_fails_the_job_at_once(api: Api, http, chats, work):

@@ -30,6 +30,8 @@ from tests.jobs.test_faults import LONG, event, rows
 from tests.jobs.test_jobs import JOBS, create, until, upload
 from tests.jobs.test_methods import ended, tiny  # noqa: F401 - a fixture
 
+pytestmark = pytest.mark.slow
+
 SHORT = {"n_epochs": 1, "batch_size": 4, "quantization": "none", "lora": {"r": 8}}
 
 

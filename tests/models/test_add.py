@@ -13,6 +13,8 @@ from service.models.add import _readable_as, add_model, count_parameters
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.inspect import ModelRefused, inspect_folder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

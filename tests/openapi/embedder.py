@@ -60,7 +60,7 @@ async def _engine(base: Path, log: Path) -> AsyncIterator[str]:
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=env)
     try:
-        wait_for(lambda: httpx.get(f"{url}/health", timeout=5).is_success, START_S, log.name)
+        wait_for(lambda: httpx.get(f"{url}/health", timeout=60).is_success, START_S, log.name)
         yield url
     finally:
         process.terminate()

@@ -13,6 +13,8 @@ from service import __version__
 from tests.openapi.checks import breaking, changes_of, may_break, released
 from tests.openapi.description import FILE, Json, description
 
+pytestmark = pytest.mark.slow
+
 Change = Callable[[Json], None]
 
 

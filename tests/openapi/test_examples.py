@@ -12,6 +12,8 @@ from tests.openapi.description import Json, Operation, examples, faults, operati
 from tests.openapi.record import EXAMPLES
 from tests.openapi.world import SHARED, World
 
+pytestmark = pytest.mark.slow
+
 each_operation = pytest.mark.parametrize(
     "operation", operations().values(), ids=lambda operation: operation.id
 )

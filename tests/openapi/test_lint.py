@@ -12,6 +12,8 @@ import pytest
 from tests.openapi.checks import lint
 from tests.openapi.description import FILE, Json, description
 
+pytestmark = pytest.mark.slow
+
 
 def test_no_fault(tools: Path):
     assert lint(FILE, tools=tools) == []

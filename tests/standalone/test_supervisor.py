@@ -49,7 +49,7 @@ def service(code: str, name: str = "s", ready: bool = True) -> Service:
 
 async def grandchild(tmp_path: Path) -> int:
     log = tmp_path / "logs" / "s.log"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (log.exists() and log.read_text().strip()):
             await asyncio.sleep(0.05)
     return int(log.read_text().split()[-1])

@@ -3,6 +3,8 @@ import pytest
 from tests.lazy import Lazy
 from tests.training.test_batches import losses, rows
 
+pytestmark = pytest.mark.slow
+
 torch = Lazy("torch")
 transformers = Lazy("transformers")
 attention = Lazy("service.training.attention")

@@ -5,6 +5,8 @@ import pytest
 from service.training.tokens import IGNORED, Pair, Sample
 from tests.lazy import Lazy
 
+pytestmark = pytest.mark.slow
+
 torch = Lazy("torch")
 batches = Lazy("service.training.batches")
 

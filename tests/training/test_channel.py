@@ -43,7 +43,7 @@ def test_a_stop_command_sets_the_flag_even_in_pieces(pipe):
     assert wait_for(flag.is_set)
     assert ended.codes == []
     os.close(writing)
-    assert ended.event.wait(10)
+    assert ended.event.wait(60)
 
 
 def test_a_command_must_say_stop(pipe):
@@ -52,7 +52,7 @@ def test_a_command_must_say_stop(pipe):
     listen(flag, reading, ended)
     os.write(writing, b'{"command": "dance"}\n{}\n[]\n')
     os.close(writing)
-    assert ended.event.wait(10)
+    assert ended.event.wait(60)
     assert not flag.is_set()
 
 
@@ -61,7 +61,7 @@ def test_the_end_of_stdin_ends_the_process(pipe):
     ended = Ended()
     listen(StopFlag(), reading, ended)
     os.close(writing)
-    assert ended.event.wait(10)
+    assert ended.event.wait(60)
     assert ended.codes == [1]
 
 

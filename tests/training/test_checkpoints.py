@@ -15,7 +15,7 @@ torch = Lazy("torch")
 safetensors = Lazy("safetensors.torch")
 checkpoints = Lazy("service.training.checkpoints")
 
-pytestmark = pytest.mark.e2e  # for the run that they come from
+pytestmark = [pytest.mark.slow, pytest.mark.e2e]  # for the run that they come from
 
 
 @pytest.fixture

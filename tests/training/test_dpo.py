@@ -23,6 +23,8 @@ from tests.lazy import Lazy
 
 from .conftest import Starter
 
+pytestmark = pytest.mark.slow
+
 torch = Lazy("torch")
 safetensors = Lazy("safetensors.torch")
 batches = Lazy("service.training.batches")

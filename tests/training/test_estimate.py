@@ -7,6 +7,8 @@ from service.training.estimate import estimate_memory, estimate_run
 from service.training.model_shape import ModelShape, UnknownShape
 from tests.lazy import Lazy
 
+pytestmark = pytest.mark.slow
+
 torch = Lazy("torch")
 
 SETTINGS = {"batch_size": 4, "tokens_at_once": 512, "max_seq_length": 128}

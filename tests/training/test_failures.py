@@ -5,6 +5,8 @@ import pytest
 
 from service.training.failures import TrainingFailure, classify
 
+pytestmark = pytest.mark.slow
+
 
 def code_of(error, output_dir=Path("/")):
     return classify(error, doing="training", output_dir=output_dir).code

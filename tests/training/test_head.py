@@ -3,6 +3,8 @@ import pytest
 from service.training.tokens import IGNORED
 from tests.lazy import Lazy
 
+pytestmark = pytest.mark.slow
+
 torch = Lazy("torch")
 head_module = Lazy("service.training.head")
 

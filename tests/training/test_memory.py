@@ -13,6 +13,8 @@ from tests.lazy import Lazy
 
 from .conftest import write_chats
 
+pytestmark = pytest.mark.slow
+
 checkpoints = Lazy("service.training.checkpoints")
 memory_module = Lazy("service.training.memory")
 

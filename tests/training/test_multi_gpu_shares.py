@@ -9,6 +9,8 @@ from service.training import TrainSpec
 from service.training.launcher import environment
 from service.training.tokens import IGNORED
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("changes", "why"),

@@ -8,6 +8,8 @@ from service.training import Noted, Started, Warned
 
 from .conftest import write_chats
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):

@@ -9,6 +9,8 @@ import pytest
 
 from service.training import Succeeded, TrainSpec
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def spec(tiny_model_path: Path, few_chats: Path, tmp_path: Path) -> TrainSpec:

@@ -22,6 +22,8 @@ from tests.lazy import Lazy
 
 from .conftest import Starter, write_chats
 
+pytestmark = pytest.mark.slow
+
 safetensors = Lazy("safetensors.torch")
 checkpoints = Lazy("service.training.checkpoints")
 

@@ -8,6 +8,8 @@ from service.training.chats import Chat, read_chats
 from service.training.corpus import encode_corpus
 from service.training.tokens import IGNORED, ChatEncoder
 
+pytestmark = pytest.mark.slow
+
 MARKED = """\
 {%- for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}\
 {%- if m.role == 'assistant' %}{% generation %}{{ m.content + '<|im_end|>' }}{% endgeneration %}\

@@ -40,7 +40,7 @@ def refusal(spec):
     return caught.value
 
 
-pytestmark = pytest.mark.e2e  # for the run that the adapter comes from
+pytestmark = [pytest.mark.slow, pytest.mark.e2e]  # for the run that the adapter comes from
 
 
 def test_the_shape_is_the_adapters(adapter, make_spec, tmp_path):

@@ -15,6 +15,8 @@ import pytest
 
 from tests.conftest import Api
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 PART, PARTS = os.urandom(48 * MIB), 4
 

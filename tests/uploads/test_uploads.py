@@ -263,7 +263,7 @@ async def test_worker_deletes_parts_of_expired_uploads(api: Api, http, work):
     upload = await create(http, 6)
     await sent(http, upload["id"], b"abcdef")
     await _age(api, upload["id"], 3600)
-    async with work("cpu"), asyncio.timeout(20):
+    async with work("cpu"), asyncio.timeout(60):
         while stored(api):
             await asyncio.sleep(0.05)
 
@@ -361,7 +361,7 @@ async def test_part_cut_off_leaves_nothing(api: Api, http):
     # More than the writer's 8 MiB buffer, so that bytes are in storage when it is cut.
     writer.write(head.encode() + b"x" * 8_900_000)
     await writer.drain()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while stored(api) == []:
             await asyncio.sleep(0.02)
         writer.close()

@@ -140,7 +140,7 @@ async def test_what_a_dead_replica_was_answering_is_forgotten(replica):
     await alive.flush()
     with pytest.raises(RateLimited):
         alive.admit(who)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while True:
             await asyncio.sleep(0.05)
             await alive.flush()
@@ -306,7 +306,7 @@ async def test_the_background_task_outlives_an_outage_and_says_so_once(
         assert len(caplog.records) == 1
         assert await redis.keys("*usage*") == []
         proxy.is_cut = False
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not await redis.keys("*:usage:1m:*"):
                 await asyncio.sleep(0.02)
 
@@ -326,7 +326,7 @@ async def test_a_clean_stop_tells_all_and_leaves_nothing_in_flight(redis):
 
 async def test_a_stop_without_redis_ends_soon(proxy, cut_redis, caplog):
     proxy.is_cut = True
-    async with asyncio.timeout(10), Meter(cut_redis) as meter:
+    async with asyncio.timeout(60), Meter(cut_redis) as meter:
         meter.done(meter.admit(caller(), body_bytes=1, max_tokens=1, streamed=False), served())
     assert "is lost" in caplog.text
 

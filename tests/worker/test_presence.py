@@ -60,7 +60,7 @@ async def test_a_worker_that_left_or_fell_silent_is_not_alive(redis: ArqRedis):
 
 
 async def test_a_real_worker_tells_its_queues_and_leaves(redis: ArqRedis, work):
-    async with work("cpu", "gpu"), asyncio.timeout(10):
+    async with work("cpu", "gpu"), asyncio.timeout(60):
         while not (found := await workers.alive(redis)):
             await asyncio.sleep(0.02)
     capacity = measure().model_dump()

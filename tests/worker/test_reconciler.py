@@ -17,6 +17,8 @@ from service.worker.capacity import measure
 from service.worker.reconciler import Reconciler
 from tests.conftest import BASE_MODEL, Api
 
+pytestmark = pytest.mark.slow
+
 JOBS = "/v1/fine_tuning/jobs"
 
 

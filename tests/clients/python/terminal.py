@@ -78,7 +78,7 @@ class Terminal:
     def end(self, timeout_s: float = 30.0) -> int:
         """Wait for the program's end; its exit code."""
         code = self.process.wait(timeout_s)
-        self._reader.join(5)
+        self._reader.join(60)
         return code
 
     def close(self) -> None:
@@ -86,7 +86,7 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        self._reader.join(5)
+        self._reader.join(60)
         os.close(self._fd)
 
     def svg(self, title: str) -> str:

@@ -13,6 +13,8 @@ from finetuned import types
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api
 
+pytestmark = pytest.mark.slow
+
 CHAT = '{"messages": [{"role": "user", "content": "Q%d"}, {"role": "assistant", "content": "A"}]}'
 
 

@@ -16,6 +16,8 @@ from service.projects.records import Role
 from tests.clients.python.terminal import Terminal
 from tests.conftest import BASE_MODEL, Api
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = [sys.executable, "-m", "finetuned.cli"]
 CHAT = '{"messages": [{"role": "user", "content": "Q%d"}, {"role": "assistant", "content": "A"}]}'
 

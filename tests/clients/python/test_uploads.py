@@ -13,6 +13,8 @@ import pytest
 from tests.clients.python.relay import relayed
 from tests.conftest import Api
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 
 

@@ -11,6 +11,8 @@ from finetuned._flows.watch import Lines, Message
 from tests.clients.python.relay import relayed
 from tests.conftest import Api
 
+pytestmark = pytest.mark.slow
+
 
 def messages(events):
     return [event.message for event in events]

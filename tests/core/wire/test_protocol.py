@@ -14,6 +14,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.core.wire.protocol import BODY_FOLLOWS, Protocol
 from tests.conftest import running
 
+pytestmark = pytest.mark.slow
+
 BODY = b'{"id": "chatcmpl-1"}'
 POST = b"POST /%s HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"
 

@@ -6,6 +6,8 @@ import pytest
 
 from tests.lazy import Lazy
 
+pytestmark = pytest.mark.slow
+
 torch = Lazy("torch")
 cpu_lora = Lazy("service.inference.engine.cpu_lora")
 

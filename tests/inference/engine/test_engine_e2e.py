@@ -4,219 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlsplit
 
-import psutil
 import pytest
 
-from service.config import Settings
 from service.core.redis import connect
-from service.core.storage import Storage
-from service.inference.engine.launch import engine_command
 from service.inference.upstreams import Timeouts
-from service.models.catalogue import BaseModelEntry, Catalogue
-from service.models.records import ModelRecord
+from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
-from tests.inference.engine.support import settings_on
+from tests.inference.engine.support import BASE, name_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-BASE = "demo"
-START_TIMEOUT_S = 180
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
-
-# Random adapters, strong enough to change what the model says.
-MAKE_ADAPTERS = """
-import sys, torch
-from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM
-base, *targets = sys.argv[1:]
-for seed, target in enumerate(targets):
-    torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_pretrained(base)
-    model = get_peft_model(
-        model, LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM")
-    )
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if "lora_B" in name:
-                weight.normal_(0, 0.2)
-    model.save_pretrained(target)
-"""
-
-
-def name_of(adapter: str) -> str:
-    return f"ft:{BASE}:acme:{adapter}:e2e001"
-
-
-@dataclass
-class Installation:
-    """One engine and what it stands on."""
-
-    settings: Settings
-    model: BaseModelEntry
-    folder: Path
-    log: Path
-    port: int
-    process: subprocess.Popen[bytes]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-
-@pytest.fixture(scope="module")
-def adapters(demo_model_path, tmp_path_factory) -> dict[str, Path]:
-    """Folders as PEFT writes them: three that work, and one made for another model."""
-    root = tmp_path_factory.mktemp("adapters")
-    folders = {name: root / name for name in ("one", "two", "three")}
-    subprocess.run(
-        [sys.executable, "-c", MAKE_ADAPTERS, str(demo_model_path), *map(str, folders.values())],
-        check=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )
-    shutil.copytree(folders["one"], root / "stranger")
-    _rename_layers(root / "stranger" / "adapter_model.safetensors")
-    return {**folders, "stranger": root / "stranger"}
-
-
-def _rename_layers(file: Path) -> None:
-    """Move all tensors to layers that no model of this size has."""
-    raw = file.read_bytes()
-    length = int.from_bytes(raw[:8], "little")
-    header = raw[8 : 8 + length].replace(b".layers.", b".layers.9")
-    file.write_bytes(len(header).to_bytes(8, "little") + header + raw[8 + length :])
-
-
-@pytest.fixture(scope="module")
-def installation(demo_model_path, redis_url, adapters, tmp_path_factory):
-    """A running engine; adapters are in storage and in the registry."""
-    folder = tmp_path_factory.mktemp("installation")
-    settings = settings_on(
-        folder,
-        _database_1(redis_url),
-        max_loras=2,
-        max_cpu_loras=2,
-        max_lora_rank=8,
-        max_model_len=1024,
-        adapter_cache_bytes=1,
-        lookup_cache_s=0.1,
-    )
-    model = BaseModelEntry(
-        id=BASE, path=Path(demo_model_path), license="apache-2.0", context_length=8192
-    )
-    Catalogue(settings.models_file).add(model)
-    asyncio.run(_register(settings, adapters))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    log = folder / "engine.log"
-    process = _start(settings, model, port, log)
-    yield Installation(settings, model, folder, log, port, process)
-    _stop(process)
-
-
-def _database_1(url: str) -> str:
-    """Apart from the database that other tests of the session empty."""
-    return urlsplit(url)._replace(path="/1").geturl()
-
-
-async def _register(settings: Settings, adapters: dict[str, Path]) -> None:
-    redis = connect(settings.redis_url.get_secret_value())
-    await redis.flushdb()
-    registry = ModelRegistry(redis, Catalogue(settings.models_file), cache_s=0.0)
-    storage = Storage.from_url(settings.storage_url)
-    sources = {**adapters, "spoiled": adapters["one"], "lost": adapters["one"]}
-    for adapter, source in sources.items():
-        manifest = await storage.put_folder(f"adapters/{adapter}", source)
-        await registry.register(
-            ModelRecord(
-                id=name_of(adapter),
-                project_id="proj_acme",
-                created_at=1,
-                base_model=BASE,
-                job_id="ftjob-1",
-                artifact=f"adapters/{adapter}",
-                digest=manifest.digest,
-                step=1,
-            )
-        )
-    await redis.aclose(close_connection_pool=True)
-    root = Path(settings.storage_url.removeprefix("file://")) / "adapters"
-    spoiled = root / "spoiled" / "adapter_model.safetensors"
-    raw = bytearray(spoiled.read_bytes())
-    raw[-1] ^= 0xFF
-    spoiled.write_bytes(raw)
-    shutil.rmtree(root / "lost")
-
-
-def _start(settings, model, port, log) -> subprocess.Popen[bytes]:
-    command = engine_command(settings, model, port)
-    env = command.environment(os.environ) | {
-        "FINETUNED_REDIS_URL": settings.redis_url.get_secret_value(),
-        "FINETUNED_STORAGE_URL": settings.storage_url,
-        "FINETUNED_MODELS_FILE": str(settings.models_file),
-        "FINETUNED_ADAPTER_CACHE_BYTES": str(settings.adapter_cache_bytes),
-        "FINETUNED_MAX_LORA_RANK": str(settings.max_lora_rank),
-        "PATH": str(_without_compilers(log.parent)),
-    }
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            command.argv, env=env, stdout=sink, stderr=sink, start_new_session=True
-        )
-    until = time.monotonic() + START_TIMEOUT_S
-    while not _healthy(port):
-        if process.poll() is not None or time.monotonic() > until:
-            _stop(process)
-            pytest.fail(f"the engine did not start:\n{log.read_text('utf-8')[-4000:]}")
-        time.sleep(0.2)
-    return process
-
-
-def _without_compilers(parent: Path) -> Path:
-    """A PATH as in our images: vLLM asks lscpu for the cores."""
-    folder = parent / "bin"
-    if not folder.exists():
-        folder.mkdir()
-        (folder / "lscpu").symlink_to(shutil.which("lscpu"))
-    return folder
-
-
-def _healthy(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 @pytest.fixture
-async def client(installation, gateway):
+async def client(engine_site, gateway):
     """A caller of a gateway in front of the engine."""
-    redis = connect(installation.settings.redis_url.get_secret_value())
-    models = ModelRegistry(redis, Catalogue(installation.settings.models_file), cache_s=0.0)
+    redis = connect(engine_site.settings.redis_url.get_secret_value())
+    models = ModelRegistry(redis, Catalogue(engine_site.settings.models_file), cache_s=0.0)
     # The machine may have other work to do.
     patient = Timeouts(connect_s=10, first_byte_s=240, between_chunks_s=240)
-    yield await gateway([installation.url], base=BASE, models=models, timeouts=patient)
+    yield await gateway([engine_site.url], base=BASE, models=models, timeouts=patient)
     await redis.aclose(close_connection_pool=True)
 
 
@@ -233,12 +42,12 @@ def ask(client):
 
 
 @pytest.fixture
-def ask_engine(installation, client):
+def ask_engine(engine_site, client):
     """Ask the engine itself, with its key, as nothing but the gateway should."""
 
     async def ask(model: str):
         async with client.session.post(
-            installation.url + "/v1/chat/completions",
+            engine_site.url + "/v1/chat/completions",
             headers={"authorization": "Bearer engine-secret"},
             json={"model": model, "messages": QUESTION},
         ) as response:
@@ -284,14 +93,6 @@ async def test_log_probabilities_need_no_compiler(ask, model):
     assert "Paris" in said(await ask(BASE))  # it lives on
 
 
-async def test_more_adapters_than_the_engine_keeps_in_memory(ask):
-    """It drops one and reads it from its folder again; without the folder it would end."""
-    first = {name: said(await ask(name_of(name))) for name in ("one", "two", "three")}
-    assert len(set(first.values())) == 3
-    again = {name: said(await ask(name_of(name))) for name in ("one", "two", "three")}
-    assert again == first
-
-
 async def test_streams_come_in_events(client):
     body = {"model": BASE, "messages": QUESTION, "max_tokens": 8, "stream": True}
     async with client.post(json=body) as response:
@@ -322,7 +123,7 @@ async def test_other_routes_answer(client, path):
     [
         (name_of("nobody"), "sk-ft-acme"),
         (name_of("one"), "sk-ft-other"),
-        ("ft:demo:acme:../../one:e2e001", "sk-ft-acme"),
+        ("ft:demo:acme:../../one:made00", "sk-ft-acme"),
     ],
 )
 async def test_unknown_and_foreign_names_are_404(ask, model, key):
@@ -330,8 +131,8 @@ async def test_unknown_and_foreign_names_are_404(ask, model, key):
     assert (status, body["error"]["code"]) == (404, "model_not_found")
 
 
-async def test_the_engine_itself_knows_no_name_that_is_not_registered(installation, ask_engine):
-    for name in (name_of("nobody"), "ft:demo:acme:..:../../x", str(installation.folder)):
+async def test_the_engine_itself_knows_no_name_that_is_not_registered(engine_site, ask_engine):
+    for name in (name_of("nobody"), "ft:demo:acme:..:../../x", str(engine_site.settings.data_dir)):
         status, body = await ask_engine(name)
         assert status == 404, body
 
@@ -363,17 +164,16 @@ async def test_requests_that_vllm_refuses_have_our_error_body(ask):
     assert "context length" in body["error"]["message"]
 
 
-async def test_a_client_that_leaves_frees_the_engine(installation, client):
+async def test_a_client_that_leaves_frees_the_engine(engine_site, client):
     body = {"model": BASE, "messages": QUESTION, "max_tokens": 900, "stream": True}
     body["ignore_eos"] = True
     async with client.post(json=body) as response:
         await response.content.readany()
-        assert await _running(client, installation.url) == 1
+        assert await _running(client, engine_site.url) == 1
         response.close()
-    until = time.monotonic() + 30
-    while await _running(client, installation.url):
-        assert time.monotonic() < until, "the engine goes on for a client that left"
-        await asyncio.sleep(0.2)
+    async with asyncio.timeout(60):
+        while await _running(client, engine_site.url):
+            await asyncio.sleep(0.2)
 
 
 async def _running(client, url: str) -> float:
@@ -383,17 +183,7 @@ async def _running(client, url: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
 
-def test_no_prompt_is_in_the_log(installation):
-    text = installation.log.read_text("utf-8")
+def test_no_prompt_is_in_the_log(engine_site):
+    text = engine_site.engine.log.read_text("utf-8")
     assert "capital of France" not in text
     assert "engine-secret" not in text
-
-
-def test_nothing_outlives_a_killed_engine(installation):
-    """Last: vLLM's own children would stay for ever, with their memory."""
-    children = psutil.Process(installation.process.pid).children(recursive=True)
-    assert len(children) >= 2
-    installation.process.kill()
-    installation.process.wait()
-    _, alive = psutil.wait_procs(children, timeout=20)
-    assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []

@@ -12,6 +12,8 @@ import pytest
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from tests.lazy import Lazy
 
+pytestmark = pytest.mark.slow
+
 torch = Lazy("torch")
 safetensors = Lazy("safetensors.torch")
 peft = Lazy("peft")

@@ -17,6 +17,8 @@ from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from tests.inference.engine.support import catalogued, name_of, register, settings_on, write_adapter
 
+pytestmark = pytest.mark.slow
+
 NAME = name_of("one")
 
 

