@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 ROW = b'{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}\n'
 MOST_BYTES = 150 * 2**20
 
@@ -17,7 +21,6 @@ MEASURED = """
 import pathlib, re, resource, sys
 from service.datasets.__main__ import main
 
-pytestmark = pytest.mark.slow
 code = main(sys.argv[1:])
 status = pathlib.Path("/proc/self/status").read_text()
 own = int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1])
