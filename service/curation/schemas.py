@@ -39,7 +39,8 @@ class CleanRequest(BaseModel):
     )
     personal_data: Literal["keep", "mask", "pseudonym"] = Field(
         default="keep",
-        description="`mask` writes [EMAIL]; `pseudonym` [EMAIL_1], the same for the same value.",
+        description="`mask` writes [EMAIL]; `pseudonym` [EMAIL_1], the same for the same value. "
+        "A value found anywhere in the file is replaced everywhere in it, in every spelling.",
     )
     unicode: Literal["keep", "NFC", "NFKC"] = Field(
         default="NFC", description="NFKC also folds full-width letters and the like."

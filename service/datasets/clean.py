@@ -182,6 +182,9 @@ class _Cleaning:
             drop_control=options.drop_control_characters,
             personal_data=options.personal_data,
         )
+        if cleaner.learns:
+            for data in _rows(source):
+                cleaner.learn(_decode(data))
         kept = array("I")
         with target.open("wb") as out:
             for number, data in zip(source_lines, _rows(source), strict=True):

@@ -14,6 +14,7 @@ import xxhash
 from ftfy.badness import is_bad
 
 from service.datasets.conversation import Conversation, Turn, take_apart
+from service.datasets.known_values import KnownValues
 from service.datasets.languages import SCRIPTS, UNKNOWN, Language, detect
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.lines import FileSlice, LongLine, read_batches
@@ -102,11 +103,11 @@ def make_block(rows: Sequence[Conversation], options: FeatureOptions) -> Block:
         said = zip(row.turns, plain, strict=True)
         text = " ".join(text for turn, text in said if turn.role != "system")
         texts.append(text)
-        language = _describe(features[number], row, plain, text, options)
-        features[number]["language"] = languages.setdefault(language, len(languages))
-        named.append(language)
+        said_in = _describe(features[number], row, plain, text, options)
+        features[number]["language"] = languages.setdefault(said_in[0], len(languages))
+        named.append(said_in[0])
         if options.personal_data:
-            found = _personal(row, language)
+            found = _personal(row, said_in)
             features[number]["personal"] = min(len(found), 65535)
             for kind, pointer in found:
                 personal[kind] += 1
@@ -123,10 +124,10 @@ def _hash(text: str) -> int:
 
 def _describe(
     row: Any, talk: Conversation, plain: list[str], text: str, options: FeatureOptions
-) -> str:
+) -> tuple[str, ...]:
     """Fills in one row of the features from its turns, as they are and normalised.
 
-    Returns its language.
+    Returns its language, and that of its questions where it is another.
     """
     last = talk.last_answer
     answer = talk.turns[last].text if last < len(talk.turns) else ""
@@ -143,13 +144,13 @@ def _describe(
     if options.mojibake:
         row["mojibake"] = any(is_mojibake(turn.text) for turn in talk.turns)
     if not options.languages:
-        return UNKNOWN
+        return (UNKNOWN,)
     asked = detect("\n".join(turn.text for turn in talk.turns if turn.role == "user"))
     said = detect(answer)
     row["other_language"] = _differ(asked, said)
     best = said if said.code != UNKNOWN else asked
     row["script"] = SCRIPTS.index(best.script)
-    return best.code
+    return (best.code, asked.code) if asked.code not in (UNKNOWN, best.code) else (best.code,)
 
 
 def _differ(asked: Language, said: Language) -> bool:
@@ -176,13 +177,16 @@ def _is_factual(answer: str) -> bool:
     return 0 < len(answer) <= 120 and "\n" not in answer and bool(_FIGURE.search(answer))
 
 
-def _personal(row: Conversation, language: str) -> list[tuple[str, str]]:
-    turns: list[Turn] = [*row.turns, *row.rejected]
-    return [
-        (found.kind, turn.pointer)
-        for turn in turns
-        for found in find_personal_data(turn.text, language)
-    ]
+def _personal(row: Conversation, languages: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The kinds and places of personal data; what one text proves counts in all of the row."""
+    texts: list[Turn] = [*row.turns, *row.rejected, *row.beside]
+    known = KnownValues()
+    for turn in texts:
+        for found in find_personal_data(turn.text, *languages):
+            known.learn(found, turn.text, *languages)
+    if not known:
+        return []
+    return [(one.value.kind, turn.pointer) for turn in texts for one in known.find(turn.text)]
 
 
 def _tokens(

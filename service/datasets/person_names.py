@@ -46,6 +46,23 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
         yield run[0][0], run[-1][1]
 
 
+def find_name_words(text: str) -> Iterator[tuple[int, int]]:
+    """Find each word of a text that the dictionary has as a name: `text[start:end]`."""
+    at = 0
+    for word in _tagger()(text):
+        start = text.find(word.surface, at)
+        if start < 0:
+            continue
+        at = start + len(word.surface)
+        if word.feature.pos3 == "人名":
+            yield start, at
+
+
+def count_names(name: str) -> int:
+    """Count the words of a name: two for a family and a given name."""
+    return sum(1 for _ in find_name_words(name))
+
+
 @lru_cache(maxsize=1)
 def _tagger() -> Any:
     return fugashi.Tagger()  # finds unidic-lite by itself

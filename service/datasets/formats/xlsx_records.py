@@ -14,6 +14,7 @@ from openpyxl.utils.exceptions import (  # type: ignore[import-untyped]
     InvalidFileException,
 )
 
+from service.datasets.checks.fields import pointer_to
 from service.datasets.errors import DatasetError, refuse
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.records import Record
@@ -118,7 +119,7 @@ def _rows(values: Any, formulas: Any, log: IssueLog) -> Iterator[Record]:
         record: dict[str, Any] = {}
         for name, cell, source in zip(names, row, written, strict=False):
             if cell is None and isinstance(source, str) and source.startswith("="):
-                log.add(make_issue("formula_without_value", number, f"/{name}"))
+                log.add(make_issue("formula_without_value", number, pointer_to("", name)))
             if cell is not None and name:
                 record[name] = cell if isinstance(cell, str | int | float | bool) else str(cell)
         yield Record(number, record)
