@@ -54,6 +54,7 @@ class _RowRedaction:
         self._redactor = redactor
         self._counts = counts
         self._ids: dict[str, str] = {}
+        self._used_ids: set[str] = set()
 
     def context(self, owner: Row) -> Row:
         """Redact the tools of a row or of an input."""
@@ -106,10 +107,11 @@ class _RowRedaction:
         if call_id not in self._ids:
             new = base = self._name(call_id)
             number = 1
-            while new in self._ids.values():
+            while new in self._used_ids:
                 number += 1
                 new = f"{base}_{number}"
             self._ids[call_id] = new
+            self._used_ids.add(new)
         return self._ids[call_id]
 
     def _text(self, text: str) -> str:
