@@ -64,6 +64,8 @@ def read_xlsx(path: Path, options: FormatOptions, log: IssueLog) -> Iterator[Rec
             values = openpyxl.load_workbook(one, read_only=True, data_only=True)
             formulas = openpyxl.load_workbook(other, read_only=True, data_only=False)
             name = _sheet(values, options)
+            if options.sheet is None:
+                _tell_other_sheets(values, log)
             _tell_merged(path, values[name], log)
             yield from _rows(values[name], formulas[name], log)
     except DatasetError:
@@ -91,6 +93,19 @@ def _sheet(book: Any, options: FormatOptions) -> str:
     if options.sheet not in book.sheetnames:
         raise refuse("unknown_sheet", count=len(book.sheetnames))
     return options.sheet
+
+
+def _tell_other_sheets(book: Any, log: IssueLog) -> None:
+    """Say how many sheets with something in them are left out."""
+    others = [book[name] for name in book.sheetnames[1:]]
+    filled = [
+        sheet
+        for sheet in others
+        if hasattr(sheet, "iter_rows")  # a chart has none
+        and any(cell is not None for row in sheet.iter_rows(values_only=True) for cell in row)
+    ]
+    if filled:
+        log.add(make_issue("other_sheets", count=len(filled)))
 
 
 def _tell_merged(path: Path, sheet: Any, log: IssueLog) -> None:
