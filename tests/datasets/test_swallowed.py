@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from service.datasets.clean import CleanOptions, clean
 from service.datasets.convert import ConvertResult, convert
 from service.datasets.formats.options import FormatOptions
+from service.datasets.formats.vietnamese import decode
 
 
 def run(
@@ -238,3 +240,122 @@ def test_a_history_that_cannot_be_read_is_refused(tmp_path: Path, history: Any) 
     rows, result = run(tmp_path, jsonl([good, {**good, "history": history}]))
     assert rows == [("c", "d", "a", "b")]
     assert findings(result) == [("wrong_type", "error", 2)]
+
+
+TEXTS: dict[str, tuple[str, str]] = {
+    "vi": (
+        "Làm thế nào để thay đổi địa chỉ giao hàng của đơn hàng đã thanh toán?",
+        "Bộ phận hỗ trợ trả lời trong vòng một ngày làm việc, trừ ngày lễ. Ở Huế cũng vậy.",
+    ),
+    "pl": ("Gdzie mogę znaleźć fakturę za zamówienie?", "Wyślemy ją pocztą w ciągu dwóch dni."),
+    "cs": ("Jak změním dodací adresu objednávky?", "Napište nám číslo a příští týden ji změníme."),
+    "hu": ("Hogyan módosíthatom a szállítási címet?", "Írjon nekünk, és még ma időben küldjük."),
+    "tr": ("Siparişimin adresini nasıl değiştirebilirim?", "Lütfen sipariş numaranızı yazın."),
+    "lt": (
+        "Kaip pakeisti užsakymo pristatymo adresą?",
+        "Rašykite mums, ir dar šią savaitę jį pakeisime, ačiū už kantrybę.",
+    ),
+    "ru": ("Как изменить адрес доставки заказа?", "Напишите нам номер заказа, и мы его изменим."),
+    "el": ("Πώς μπορώ να αλλάξω τη διεύθυνση;", "Γράψτε μας τον αριθμό της παραγγελίας σας."),
+    "he": ("איך אפשר לשנות את כתובת המשלוח?", "כתבו לנו את מספר ההזמנה ונשנה אותה עוד היום."),
+    "ar": ("كيف يمكنني تغيير عنوان التسليم؟", "اكتب لنا رقم الطلب وسنقوم بتغييره."),
+    "fr": ("Où êtes-vous situés ?", "À Genève, près de la gare, à côté du café très animé."),
+    "pt": ("Vocês não abrem amanhã à tarde?", "Não, só às terças; a loja é no coração da cidade."),
+    "de": (
+        "Wie ändere ich die Adresse für größere Möbel?",
+        "Rufen Sie an, wir ändern sie gern, natürlich.",
+    ),
+    "es": ("¿Cuándo abre mañana la tienda pequeña?", "El miércoles, señora, también según el año."),
+}
+
+
+def encoded(text: str, codec: str) -> bytes:
+    """Text in an encoding that may write a letter and its tone mark apart."""
+    if codec in ("viscii", "tcvn"):
+        return bytes(table(codec).index(char) for char in text)
+    made = b""
+    for char in text:
+        try:
+            made += char.encode(codec)
+        except UnicodeEncodeError:
+            # The base with its hat or horn is one letter there, the tone a second one.
+            whole = unicodedata.normalize("NFD", char)
+            tone = next(mark for mark in whole if mark in "\u0300\u0301\u0303\u0309\u0323")
+            base = unicodedata.normalize("NFC", whole.replace(tone, ""))
+            made += base.encode(codec) + tone.encode(codec)
+    return made
+
+
+def table(codec: str) -> str:
+    """The characters of all bytes, from the standards' reading of single bytes."""
+    return "".join(decode(bytes([byte]), codec) for byte in range(256))
+
+
+def test_the_tables_of_vietnamese_are_those_of_the_standards() -> None:
+    assert decode(bytes.fromhex("56 69 AE 74 20 4E 61 6D"), "viscii") == "Việt Nam"
+    assert decode(bytes.fromhex("56 69 D6 74 20 4E 61 6D"), "tcvn") == "Việt Nam"
+    assert decode(bytes.fromhex("56 69 EA F2 74 20 4E 61 6D"), "cp1258") == "Việt Nam"
+    assert len(set(table("viscii"))) == 256
+
+
+@pytest.mark.parametrize(
+    ("language", "codec", "name"),
+    [
+        ("vi", "cp1258", "Windows-1258"),
+        ("vi", "viscii", "VISCII"),
+        ("vi", "tcvn", "TCVN"),
+        ("pl", "cp1250", "Windows-1250"),
+        ("pl", "iso8859_2", "ISO 8859-2"),
+        ("cs", "cp1250", "Windows-1250"),
+        ("hu", "cp1250", "Windows-1250"),
+        ("tr", "cp1254", "Windows-1254"),
+        ("lt", "cp1257", "Windows-1257"),
+        ("ru", "cp1251", "Windows-1251"),
+        ("ru", "koi8_r", "KOI8-U"),
+        ("el", "cp1253", "Windows-1253"),
+        ("he", "cp1255", "Windows-1255"),
+        ("ar", "cp1256", "Windows-1256"),
+        ("fr", "cp1252", "Windows-1252"),
+        ("pt", "cp1252", "Windows-1252"),
+        ("de", "cp1252", "Windows-1252"),
+        ("es", "cp1252", "Windows-1252"),
+    ],
+)
+@pytest.mark.parametrize("container", ["jsonl", "csv"])
+def test_a_code_page_is_found(
+    tmp_path: Path, language: str, codec: str, name: str, container: str
+) -> None:
+    texts = TEXTS[language]
+    if container == "jsonl":
+        row = dict(zip(("prompt", "completion"), texts, strict=True))
+        written = json.dumps(row, ensure_ascii=False)
+    else:
+        written = 'prompt,completion\n"{}","{}"'.format(*texts)
+    rows, result = run(tmp_path, encoded(written, codec))
+    assert rows == [texts]
+    assert result.facts.encoding == name
+
+
+@pytest.mark.parametrize("named", ["VISCII", "viscii", "TCVN3", "TCVN-5712", "windows-1258"])
+def test_a_vietnamese_encoding_can_be_named(tmp_path: Path, named: str) -> None:
+    codec = {"v": "viscii", "t": "tcvn", "w": "cp1258"}[named[0].lower()]
+    data = encoded("prompt,completion\nở,ừ\n", codec)
+    rows, _ = run(tmp_path, data, FormatOptions(encoding=named))
+    assert rows == [("ở", "ừ")]
+
+
+def test_a_text_that_fits_two_encodings_is_said(tmp_path: Path) -> None:
+    data = "prompt,completion\ntrès après,près\n".encode("cp1252")
+    rows, result = run(tmp_path, data)
+    assert rows == [("très après", "près")]
+    assert findings(result) == [("uncertain_encoding", "warning", None)]
+
+
+@pytest.mark.parametrize("language", ["ru", "vi", "ar", "he", "fr", "hu"])
+def test_a_damaged_line_of_utf8_is_refused_and_not_garbled(tmp_path: Path, language: str) -> None:
+    row = dict(zip(("prompt", "completion"), TEXTS[language], strict=True))
+    line = json.dumps(row, ensure_ascii=False).encode()
+    cut = next(at for at, byte in enumerate(line) if byte >= 0x80)
+    rows, result = run(tmp_path, line + b"\n" + line[:cut] + line[cut + 1 :] + b"\n")
+    assert rows == [TEXTS[language]]
+    assert findings(result) == [("invalid_utf8", "error", 2)]

@@ -198,12 +198,18 @@ FORMAT: dict[str, Check] = {
     "unknown_encoding": Check(
         "error",
         "The named encoding is not known.",
-        "Use UTF-8, UTF-16, GB18030, Big5, Shift-JIS, EUC-JP, EUC-KR or TIS-620.",
+        "Use UTF-8, UTF-16, GB18030, Big5, Shift-JIS, EUC-JP, EUC-KR, TIS-620, VISCII, TCVN, or a "
+        "Windows code page such as windows-1258.",
     ),
     "wrong_encoding": Check(
         "error",
         "The file is not {encoding} throughout.",
         "Save the file as UTF-8.",
+    ),
+    "uncertain_encoding": Check(
+        "warning",
+        "The text that is not UTF-8 was read as {encoding}; it could be {rival} as well.",
+        'Name its encoding, as in {"encoding": "…"}, or save the file as UTF-8.',
     ),
     "mixed_encoding": Check(
         "warning",
