@@ -23,9 +23,14 @@ _TITLES = frozenset(
 _HAS_KANJI_OR_KATAKANA = re.compile(r"[\u30a1-\u30fa\u4e00-\u9fff]{2}")
 
 
+def may_hold_names(text: str) -> bool:
+    """Whether a text has letters that Japanese names are written in."""
+    return _HAS_KANJI_OR_KATAKANA.search(text) is not None
+
+
 def find_names(text: str) -> Iterator[tuple[int, int]]:
     """Where names stand in a Japanese text: `text[start:end]`, without the title."""
-    if not _HAS_KANJI_OR_KATAKANA.search(text):
+    if not may_hold_names(text):
         return
     run: list[tuple[int, int]] = []
     at = 0

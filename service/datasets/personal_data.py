@@ -15,7 +15,7 @@ import phonenumbers
 from stdnum import iban, luhn
 
 from service.datasets.national_ids import NATIONAL_IDS
-from service.datasets.person_names import find_names
+from service.datasets.person_names import find_names, may_hold_names
 
 
 class Found(NamedTuple):
@@ -101,6 +101,11 @@ def find_personal_data(text: str, *languages: str) -> list[Found]:
         if has_number:
             found += _numbers(text, languages)
     return without_overlap(found)
+
+
+def may_hold_personal_data(text: str) -> bool:
+    """Whether a text has anything to look into, whatever its language."""
+    return _NUMBER.search(text) is not None or "@" in text or "＠" in text or may_hold_names(text)
 
 
 def without_overlap(found: Iterable[Found]) -> list[Found]:

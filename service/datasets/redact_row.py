@@ -9,6 +9,7 @@ from typing import Any
 
 from service.datasets.conversation import Conversation, take_apart
 from service.datasets.languages import UNKNOWN, detect
+from service.datasets.personal_data import may_hold_personal_data
 from service.datasets.redact import Redactor
 
 Row = dict[str, Any]
@@ -18,10 +19,11 @@ Change = Callable[[str], str]
 def learn_row(redactor: Redactor, row: Row) -> None:
     """Show the redactor each text of a row, in the languages of its conversation."""
     talk = take_apart(row)
-    languages = languages_of(talk)
-    for turn in (*talk.turns, *talk.rejected, *talk.beside):
-        redactor.learn(turn.text, *languages)
-    for text in _packed_texts(row):
+    said = (turn.text for turn in (*talk.turns, *talk.rejected, *talk.beside))
+    # To find out the languages takes longer than all else here.
+    texts = [text for text in (*said, *_packed_texts(row)) if may_hold_personal_data(text)]
+    languages = languages_of(talk) if texts else []
+    for text in texts:
         redactor.learn(text, *languages)
 
 
