@@ -22,24 +22,40 @@ class ReportPending(BaseModel):
 
 
 class CleanRequest(BaseModel):
-    """What to clean. Of duplicates the first row stays."""
+    """What to clean. Of duplicates the first row stays.
+
+    By default a row is dropped only if it is broken, or equal to an earlier one in everything that
+    is trained on.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     drop_broken: bool = Field(
         default=True, description="Otherwise a broken row fails the cleaning."
     )
-    exact_duplicates: bool = Field(default=True, description="Drop them.")
-    near_duplicates: bool = Field(default=True, description="Drop them.")
+    exact_duplicates: bool = Field(
+        default=True,
+        description="Drop rows that equal an earlier row, to the letter, in everything that is "
+        "trained on: system prompt, tools, all messages, and the rejected answer.",
+    )
+    near_duplicates: bool = Field(
+        default=False,
+        description="Also drop rows that are nearly the same as an earlier row with the same "
+        "system prompt, tools and rejected answer. Such rows may differ in a number, a date, or "
+        "yes and no; the report lists them.",
+    )
     near_threshold: Annotated[float, Field(ge=0.5, le=1)] = Field(
-        default=0.8, description="Jaccard likeness from which two rows are nearly the same."
+        default=0.8,
+        description="Jaccard likeness from which two rows are nearly the same. At 1 they differ "
+        "in case and spacing alone.",
     )
     contradictions: Literal["keep", "first", "last", "most_common", "longest", "drop"] = Field(
         default="keep", description="Which answer stays where a question has several."
     )
     personal_data: Literal["keep", "mask", "pseudonym"] = Field(
         default="keep",
-        description="`mask` writes [EMAIL]; `pseudonym` [EMAIL_1], the same for the same value.",
+        description="`mask` writes [EMAIL]; `pseudonym` [EMAIL_1], the same for the same value. "
+        "A value found anywhere in the file is replaced everywhere in it, in every spelling.",
     )
     unicode: Literal["keep", "NFC", "NFKC"] = Field(
         default="NFC", description="NFKC also folds full-width letters and the like."

@@ -143,8 +143,9 @@ def _uniform(f: Figures) -> Iterator[Advice]:
         yield Advice(
             "too_uniform",
             f"{extra} of {f.rows} rows are copies or near copies of others",
-            "They add little and count double. Remove them with the clean call, and write "
-            "rows that differ in what they ask.",
+            "Copies count double. The clean call drops equal rows, and near copies with "
+            "`near_duplicates`; look at those first, since they may differ in a number, a date "
+            "or yes and no. Write rows that differ in what they ask.",
             {
                 "exact": f.exact.extra_rows,
                 "near": f.near.extra_rows,

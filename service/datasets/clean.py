@@ -43,6 +43,11 @@ _MAX_BROKEN_ROWS = 1_000_000
 class CleanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to clean. Of duplicates the first row stays.
 
+    `exact_duplicates` drops what is equal to the letter in everything that is trained on:
+    system prompt, tools, all messages, and the worse answer of a preference.
+    `near_duplicates` also drops rows that differ in case, spacing, a number or a word, as
+    far as their system prompt, tools and worse answer are the same: a 1 as `near_threshold`
+    leaves case and spacing.
     `contradictions` names which answer stays where a question has several. `unicode` NFKC
     also folds full-width letters and the like, which changes what the model will write.
     `validation_share` of the rows, 0 to 0.5, goes to a second file.
@@ -51,7 +56,7 @@ class CleanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: FormatOptions = FormatOptions()
     drop_broken: bool = True
     exact_duplicates: bool = True
-    near_duplicates: bool = True
+    near_duplicates: bool = False
     near_threshold: float = 0.8
     contradictions: ContradictionRule = "keep"
     personal_data: RedactMode = "keep"
@@ -182,6 +187,9 @@ class _Cleaning:
             drop_control=options.drop_control_characters,
             personal_data=options.personal_data,
         )
+        if cleaner.learns:
+            for data in _rows(source):
+                cleaner.learn(_decode(data))
         kept = array("I")
         with target.open("wb") as out:
             for number, data in zip(source_lines, _rows(source), strict=True):
@@ -218,6 +226,7 @@ class _Cleaning:
         if options.near_duplicates:
             for group in likeness.near:
                 left = group[~dropped[group]]
+                left = left[features["context"][left] == features["context"][left[:1]]]
                 if len(left) > 1:
                     self._drop(left[1:], int(left[0]), "near_duplicate", lines, dropped)
         return dropped, [*likeness.exact, *likeness.linked]

@@ -11,10 +11,9 @@ from typing import Any, Literal, NamedTuple
 
 import ftfy
 
-from service.datasets.conversation import Conversation, take_apart
 from service.datasets.features import is_mojibake
-from service.datasets.languages import UNKNOWN, detect
 from service.datasets.redact import RedactMode, Redactor
+from service.datasets.redact_row import dumped, learn_row, redact_row
 
 UnicodeForm = Literal["keep", "NFC", "NFKC"]
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
@@ -34,8 +33,8 @@ class TextChanges(NamedTuple):
 class TextCleaner:
     """Drops control characters, mends encodings, composes Unicode, and redacts.
 
-    Keeps the numbers of pseudonyms, so all rows of a file must go through one cleaner, in
-    order.
+    Where it redacts, it must have learned all rows of a file before it cleans the first.
+    It keeps the numbers of pseudonyms, so all rows go through one cleaner, in order.
     """
 
     def __init__(
@@ -51,18 +50,29 @@ class TextCleaner:
         self._drop_control = drop_control
         self._redactor = Redactor(personal_data)
 
+    @property
+    def learns(self) -> bool:
+        """Whether rows are to be learned before they are cleaned."""
+        return self._redactor.mode != "keep"
+
+    def learn(self, row: Row) -> None:
+        """Remember the personal data of a row."""
+        learn_row(self._redactor, self._mended_row(row, Counter()))
+
     def clean(self, row: Row) -> TextChanges:
         """The row with clean texts; the same object where nothing changed."""
         counts: Counter[str] = Counter()
-        language = _language(take_apart(row)) if self._redactor.mode != "keep" else UNKNOWN
-
-        def change(text: str) -> str:
-            return self._change(text, language, counts)
-
-        changed = map_texts(row, change)
+        changed = self._mended_row(row, counts)
+        if self.learns:
+            found: Counter[str] = Counter()
+            changed = redact_row(self._redactor, changed, found)
+            counts.update({f"redacted_{kind}": count for kind, count in found.items()})
         return TextChanges(changed if counts else row, dict(sorted(counts.items())))
 
-    def _change(self, text: str, language: str, counts: Counter[str]) -> str:
+    def _mended_row(self, row: Row, counts: Counter[str]) -> Row:
+        return map_texts(row, lambda text: self._settled(text, counts))
+
+    def _settled(self, text: str, counts: Counter[str]) -> str:
         # One change can bring out another (a control character that hid mojibake), and a
         # second cleaning must have nothing to do.
         for _ in range(_ROUNDS):
@@ -70,10 +80,6 @@ class TextCleaner:
             text = self._mended(text, counts)
             if text == before:
                 break
-        found: Counter[str] = Counter()
-        text = self._redactor.redact(text, language, found)
-        for kind, count in found.items():
-            counts[f"redacted_{kind}"] += count
         return text
 
     def _mended(self, text: str, counts: Counter[str]) -> str:
@@ -93,15 +99,6 @@ def _counted(old: str, new: str, code: str, counts: Counter[str]) -> str:
     if new != old:
         counts[code] += 1
     return new
-
-
-def _language(talk: Conversation) -> str:
-    """As in the report: the answer's, or the question's where that does not say."""
-    last = talk.last_answer
-    said = detect(talk.turns[last].text).code if last < len(talk.turns) else UNKNOWN
-    if said != UNKNOWN:
-        return said
-    return detect("\n".join(turn.text for turn in talk.turns if turn.role == "user")).code
 
 
 def map_texts(row: Row, change: Callable[[str], str]) -> Row:
@@ -132,27 +129,12 @@ def _map_call(call: Row, change: Callable[[str], str]) -> Row:
     changed = _map_json(value, change)
     if changed == value:
         return call
-    arguments = json.dumps(changed, ensure_ascii=False)
-    if not _is_unicode(arguments):
-        arguments = json.dumps(changed)  # a lone surrogate stays an escape
-    return call | {"function": call["function"] | {"arguments": arguments}}
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return call | {"function": call["function"] | {"arguments": dumped(changed)}}
 
 
 def _map_json(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return change(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        # A telephone number may be written as a number; its label is a string.
-        new = change(str(value))
-        return value if new == str(value) else new
     if isinstance(value, list):
         return [_map_json(item, change) for item in value]
     if isinstance(value, dict):

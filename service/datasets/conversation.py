@@ -19,15 +19,24 @@ class Turn(NamedTuple):
 
 
 class Conversation(NamedTuple):
-    """The turns of a row, and those of the worse answer where the row is a preference."""
+    """The turns of a row, and those of the worse answer where the row is a preference.
+
+    `beside` holds what no turn says but a chat template may write: tools and names.
+    """
 
     turns: list[Turn]
     rejected: list[Turn]
+    beside: list[Turn]
 
     @property
     def system(self) -> str:
         """The instructions, joined; empty if there are none."""
         return "\n".join(turn.text for turn in self.turns if turn.role == "system")
+
+    @property
+    def tools(self) -> str:
+        """The tools that are declared, as JSON; empty if there are none."""
+        return "\n".join(turn.text for turn in self.beside if turn.role == "tools")
 
     @property
     def last_answer(self) -> int:
@@ -38,19 +47,31 @@ class Conversation(NamedTuple):
 
 def take_apart(row: Row) -> Conversation:
     """The conversation of a canonical chat or preference row."""
+    beside: list[Turn] = []
     if "messages" in row:
-        return Conversation(list(_turns(row["messages"], "/messages", learnt=True)), [])
-    given = list(_turns(row["input"]["messages"], "/input/messages", learnt=False))
-    better = list(_turns(row["preferred_output"], "/preferred_output", learnt=True))
-    worse = list(_turns(row["non_preferred_output"], "/non_preferred_output", learnt=False))
-    return Conversation(given + better, worse)
+        beside.extend(_tools(row, ""))
+        return Conversation(
+            list(_turns(row["messages"], "/messages", beside, learnt=True)), [], beside
+        )
+    beside.extend(_tools(row["input"], "/input"))
+    given = list(_turns(row["input"]["messages"], "/input/messages", beside, learnt=False))
+    better = list(_turns(row["preferred_output"], "/preferred_output", beside, learnt=True))
+    worse = list(_turns(row["non_preferred_output"], "/non_preferred_output", beside, learnt=False))
+    return Conversation(given + better, worse, beside)
 
 
-def _turns(messages: list[Row], at: str, *, learnt: bool) -> Iterator[Turn]:
+def _tools(owner: Row, at: str) -> Iterator[Turn]:
+    if tools := owner.get("tools"):
+        yield Turn("tools", json.dumps(tools, ensure_ascii=False), False, f"{at}/tools")
+
+
+def _turns(messages: list[Row], at: str, beside: list[Turn], *, learnt: bool) -> Iterator[Turn]:
     for index, message in enumerate(messages):
         role = message["role"]
         supervised = learnt and role == "assistant" and message.get("weight") != 0
         yield Turn(role, _text(message), supervised, f"{at}/{index}")
+        if name := message.get("name"):
+            beside.append(Turn("name", name, False, f"{at}/{index}/name"))
 
 
 def _text(message: Row) -> str:

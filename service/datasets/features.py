@@ -14,6 +14,7 @@ import xxhash
 from ftfy.badness import is_bad
 
 from service.datasets.conversation import Conversation, Turn, take_apart
+from service.datasets.known_values import KnownValues
 from service.datasets.languages import SCRIPTS, UNKNOWN, Language, detect
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.lines import FileSlice, LongLine, read_batches
@@ -22,6 +23,7 @@ from service.datasets.signatures import Signatures, normalised, signatures
 from service.datasets.tokens import TOKENS_PER_MESSAGE, load_tokenizer
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.Encoder().encode
 _PLACES_A_BLOCK = 50
 # Escapes make a canonical line longer than its source, never four times as long.
 _CANONICAL_LINE_BYTES = 4 * MAX_LINE_BYTES
@@ -33,8 +35,10 @@ FEATURES = np.dtype(
         ("chars", np.uint32),
         ("answer_chars", np.uint32),
         ("turns", np.uint16),
-        ("exact", np.uint64),  # of all that is said, but for the system prompt
-        ("prompt", np.uint64),  # of all before the last answer
+        ("exact", np.uint64),  # of all that is trained on, to the letter
+        ("said", np.uint64),  # of all turns but the system prompt, normalised
+        ("context", np.uint64),  # of what stands beside the talk: system, tools, worse answer
+        ("prompt", np.uint64),  # of the tools, and of all before the last answer
         ("answer", np.uint64),
         ("system", np.uint64),  # 0: none
         ("language", np.uint16),  # in the block's list
@@ -82,16 +86,43 @@ class Block(NamedTuple):
 def read_block(path: Path, start: int, end: int, options: FeatureOptions) -> Block:
     """The features of the canonical rows in a byte range of a file."""
     rows: list[Conversation] = []
+    wholes: list[int] = []
     with FileSlice(path, start, end) as stream:
         for batch in read_batches(stream, max_line_bytes=_CANONICAL_LINE_BYTES):
             if not isinstance(batch, LongLine):
-                rows.extend(take_apart(_decode(line)) for line in batch.lines if line)
-    return make_block(rows, options)
+                for line in filter(None, batch.lines):
+                    row = _decode(line)
+                    rows.append(take_apart(row))
+                    wholes.append(xxhash.xxh3_64_intdigest(_trained(line, row)))
+    return _make_block(rows, wholes, options)
 
 
-def make_block(rows: Sequence[Conversation], options: FeatureOptions) -> Block:
-    """The features of conversations."""
+def _trained(line: bytes, row: dict[str, Any]) -> bytes:
+    """A canonical line without what changes nothing in the training."""
+    if b'"weight":1' not in line and b'"parallel_tool_calls":' not in line:
+        return line
+    plain = {key: _bare(value) for key, value in row.items() if key != "parallel_tool_calls"}
+    return _encode(plain)
+
+
+def _bare(part: Any) -> Any:
+    """A part of a row without the weights that a message has anyway."""
+    if isinstance(part, list):
+        return [
+            {key: value for key, value in item.items() if (key, value) != ("weight", 1)}
+            for item in part
+        ]
+    if isinstance(part, dict):
+        return {key: _bare(item) for key, item in part.items() if key != "parallel_tool_calls"}
+    return part
+
+
+def _make_block(
+    rows: Sequence[Conversation], wholes: Sequence[int], options: FeatureOptions
+) -> Block:
+    """The features of conversations, and the hashes of their whole rows."""
     features = np.zeros(len(rows), dtype=FEATURES)
+    features["exact"] = wholes
     languages: dict[str, int] = {}
     personal: Counter[str] = Counter()
     places: list[Place] = []
@@ -102,11 +133,12 @@ def make_block(rows: Sequence[Conversation], options: FeatureOptions) -> Block:
         said = zip(row.turns, plain, strict=True)
         text = " ".join(text for turn, text in said if turn.role != "system")
         texts.append(text)
-        language = _describe(features[number], row, plain, text, options)
-        features[number]["language"] = languages.setdefault(language, len(languages))
-        named.append(language)
+        features[number]["said"] = _hash(text)
+        said_in = _describe(features[number], row, plain, options)
+        features[number]["language"] = languages.setdefault(said_in[0], len(languages))
+        named.append(said_in[0])
         if options.personal_data:
-            found = _personal(row, language)
+            found = _personal(row, said_in)
             features[number]["personal"] = min(len(found), 65535)
             for kind, pointer in found:
                 personal[kind] += 1
@@ -122,11 +154,11 @@ def _hash(text: str) -> int:
 
 
 def _describe(
-    row: Any, talk: Conversation, plain: list[str], text: str, options: FeatureOptions
-) -> str:
+    row: Any, talk: Conversation, plain: list[str], options: FeatureOptions
+) -> tuple[str, ...]:
     """Fills in one row of the features from its turns, as they are and normalised.
 
-    Returns its language.
+    Returns its language, and that of its questions where it is another.
     """
     last = talk.last_answer
     answer = talk.turns[last].text if last < len(talk.turns) else ""
@@ -134,22 +166,24 @@ def _describe(
     row["chars"] = sum(len(turn.text) for turn in talk.turns)
     row["answer_chars"] = sum(len(turn.text) for turn in talk.turns if turn.supervised)
     row["turns"] = min(sum(turn.role != "system" for turn in talk.turns), 65535)
-    row["exact"] = _hash(text)
+    tools = [talk.tools] if talk.tools else []
+    worse = [turn.text for turn in talk.rejected]
+    row["context"] = _hash("\0".join((system, *tools, *worse)))
     roles = [turn.role for turn in talk.turns[:last]]
-    row["prompt"] = _hash("\0".join((*roles, *plain[:last])))
+    row["prompt"] = _hash("\0".join((*roles, *plain[:last], *tools)))
     row["answer"] = _hash(plain[last] if last < len(plain) else "")
     row["system"] = _hash(system) if system else 0
     row["factual"] = _is_factual(answer)
     if options.mojibake:
         row["mojibake"] = any(is_mojibake(turn.text) for turn in talk.turns)
     if not options.languages:
-        return UNKNOWN
+        return (UNKNOWN,)
     asked = detect("\n".join(turn.text for turn in talk.turns if turn.role == "user"))
     said = detect(answer)
     row["other_language"] = _differ(asked, said)
     best = said if said.code != UNKNOWN else asked
     row["script"] = SCRIPTS.index(best.script)
-    return best.code
+    return (best.code, asked.code) if asked.code not in (UNKNOWN, best.code) else (best.code,)
 
 
 def _differ(asked: Language, said: Language) -> bool:
@@ -176,13 +210,16 @@ def _is_factual(answer: str) -> bool:
     return 0 < len(answer) <= 120 and "\n" not in answer and bool(_FIGURE.search(answer))
 
 
-def _personal(row: Conversation, language: str) -> list[tuple[str, str]]:
-    turns: list[Turn] = [*row.turns, *row.rejected]
-    return [
-        (found.kind, turn.pointer)
-        for turn in turns
-        for found in find_personal_data(turn.text, language)
-    ]
+def _personal(row: Conversation, languages: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The kinds and places of personal data; what one text proves counts in all of the row."""
+    texts: list[Turn] = [*row.turns, *row.rejected, *row.beside]
+    known = KnownValues()
+    for turn in texts:
+        for found in find_personal_data(turn.text, *languages):
+            known.learn(found, turn.text, *languages)
+    if not known:
+        return []
+    return [(one.value.kind, turn.pointer) for turn in texts for one in known.find(turn.text)]
 
 
 def _tokens(

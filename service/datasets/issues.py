@@ -6,6 +6,7 @@ that does not belong there, cut to 32 characters.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
@@ -15,6 +16,10 @@ from service.datasets.checks.table import CHECKS
 
 MAX_LISTED = 1_000
 _SHOWN_CHARS = 32
+_READ_CHARS = 256
+# An address or a number where a name is expected: a table without a header row has the
+# data of its first row as the names of its columns.
+_PRIVATE = re.compile(r"\S*[@＠]\S*|\d(?:[\s().\-－−]{0,2}\d){5,}|[A-Z]{5}\d{4}[A-Z]")
 
 
 class Severity(StrEnum):
@@ -37,8 +42,12 @@ class Issue(msgspec.Struct, frozen=True):
 
 
 def shown(value: object) -> str:
-    """A name that came with the data, safe to print: one line, at most 32 characters."""
+    """A name that came with the data, safe to print: one line, at most 32 characters.
+
+    Addresses and long numbers in it are left out.
+    """
     text = value if isinstance(value, str) else type(value).__name__
+    text = _PRIVATE.sub("…", text[:_READ_CHARS])
     cut = text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
     return "".join(c if c.isprintable() else "�" for c in cut)
 

@@ -118,7 +118,7 @@ NATIONAL_IDS: tuple[NationalId, ...] = (
         r"\d{4}[ -]?\d{4}[ -]?\d{4}",
         my_number.is_valid,
         "ja",
-        r"マイナンバー|個人番号|my ?number",
+        r"マイナンバー|個人番号|my[ _-]?number",
     ),
     _id(
         "kr_rrn",

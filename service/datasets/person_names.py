@@ -23,9 +23,14 @@ _TITLES = frozenset(
 _HAS_KANJI_OR_KATAKANA = re.compile(r"[\u30a1-\u30fa\u4e00-\u9fff]{2}")
 
 
+def may_hold_names(text: str) -> bool:
+    """Whether a text has letters that Japanese names are written in."""
+    return _HAS_KANJI_OR_KATAKANA.search(text) is not None
+
+
 def find_names(text: str) -> Iterator[tuple[int, int]]:
     """Where names stand in a Japanese text: `text[start:end]`, without the title."""
-    if not _HAS_KANJI_OR_KATAKANA.search(text):
+    if not may_hold_names(text):
         return
     run: list[tuple[int, int]] = []
     at = 0
@@ -44,6 +49,23 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
         run = []
     if len(run) > 1:
         yield run[0][0], run[-1][1]
+
+
+def find_name_words(text: str) -> Iterator[tuple[int, int]]:
+    """Find each word of a text that the dictionary has as a name: `text[start:end]`."""
+    at = 0
+    for word in _tagger()(text):
+        start = text.find(word.surface, at)
+        if start < 0:
+            continue
+        at = start + len(word.surface)
+        if word.feature.pos3 == "人名":
+            yield start, at
+
+
+def count_names(name: str) -> int:
+    """Count the words of a name: two for a family and a given name."""
+    return sum(1 for _ in find_name_words(name))
 
 
 @lru_cache(maxsize=1)

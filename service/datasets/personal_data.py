@@ -7,7 +7,7 @@ with check digits, and names of persons in Japanese (see `person_names`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ import phonenumbers
 from stdnum import iban, luhn
 
 from service.datasets.national_ids import NATIONAL_IDS
-from service.datasets.person_names import find_names
+from service.datasets.person_names import find_names, may_hold_names
 
 
 class Found(NamedTuple):
@@ -30,8 +30,11 @@ _EMAIL = re.compile(
     r"(?<![\w.+-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b",
     re.ASCII,
 )
-# Seven digits that belong together, or a PAN: without them there is no number to look for.
-_NUMBER = re.compile(r"\d(?:[ \-().‐‑‒–—−ー\u3000\u00a0]{0,2}\d){6}|[A-Z]{5}\d{4}[A-Z]")
+# Seven digits that belong together, a PAN, or a Hong Kong id whose check is a letter:
+# without them there is no number to look for.
+_NUMBER = re.compile(
+    r"\d(?:[ \-().‐‑‒–—−ー\u3000\u00a0]{0,2}\d){6}|[A-Z]{5}\d{4}[A-Z]|[A-Z]\d{6}\(A\)"
+)
 _CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-]|\.\d)", re.ASCII)
 _IBAN = re.compile(
     r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)", re.ASCII
@@ -40,16 +43,18 @@ _PHONE = re.compile(r"(?<![\w.\-/])(?:\+\d|\(?0)(?:[ \-().]{0,2}\d){6,14}(?![\w-
 _INLAND_PHONE = re.compile(r"(?<![\w.\-/])(?:1[3-9]|[6-9])\d{8,9}(?!\w)", re.ASCII)
 # Digits of other scripts, full-width letters and the many hyphens, each by its ASCII
 # counterpart: one character for one, so that places stay.
-_ASCII = str.maketrans(
+_ZEROS = (
+    *(0x0660, 0x06F0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66),
+    *(0x0E50, 0x0ED0, 0x0F20, 0x1040, 0x17E0, 0x1810),
+)
+ASCII = str.maketrans(
     {chr(0xFF01 + i): chr(0x21 + i) for i in range(94)}
-    | {
-        chr(zero + i): str(i)
-        for zero in (0x0660, 0x06F0, 0x0966, 0x09E6, 0x0E50)
-        for i in range(10)
-    }
+    | {chr(zero + i): str(i) for zero in _ZEROS for i in range(10)}
     | dict.fromkeys("‐‑‒–—−ー", "-")
     | {"\u3000": " ", "\u00a0": " "}
 )
+# A telephone number with fewer digits is looked for as it was written alone.
+_LEAST_DIGITS = 8
 _WORDS_BEFORE = 40  # characters in which a word that announces an id is looked for
 
 # First digits and lengths of the cards in use (Visa, Mastercard, Amex, JCB, UnionPay …).
@@ -80,22 +85,49 @@ _REGIONS: dict[str, tuple[str, ...]] = {
 _ENGLISH = ("GB", "SG", "IN", "MY", "PH", "AU")
 
 
-def find_personal_data(text: str, language: str = "und") -> list[Found]:
-    """What is found in a text, in order and without overlap; the longer of two counts."""
-    found = [Found("person_name", *place) for place in find_names(text)] if language == "ja" else []
+def find_personal_data(text: str, *languages: str) -> list[Found]:
+    """Find personal data in a text, in order and without overlap; the longer of two counts.
+
+    `languages` are those of the conversation that the text is a part of.
+    """
+    found = (
+        [Found("person_name", *place) for place in find_names(text)] if "ja" in languages else []
+    )
     has_number = _NUMBER.search(text) is not None
     if has_number or "@" in text or "＠" in text:
         if not text.isascii():
-            text = text.translate(_ASCII)
+            text = text.translate(ASCII)
         found += _emails(text)
         if has_number:
-            found += _numbers(text, language)
-    found.sort(key=lambda one: (one.start, -one.end))
+            found += _numbers(text, languages)
+    return without_overlap(found)
+
+
+def may_hold_personal_data(text: str) -> bool:
+    """Whether a text has anything to look into, whatever its language."""
+    return _NUMBER.search(text) is not None or "@" in text or "＠" in text or may_hold_names(text)
+
+
+def without_overlap(found: Iterable[Found]) -> list[Found]:
+    """Sort findings by place; of two that overlap the earlier or longer one stays."""
     kept: list[Found] = []
-    for one in found:
+    for one in sorted(found, key=lambda one: (one.start, -one.end)):
         if not kept or one.start >= kept[-1].end:
             kept.append(one)
     return kept
+
+
+def spellings(kind: str, value: str, *languages: str) -> set[str]:
+    """Return the forms that a value is written in, each as ASCII letters and digits only.
+
+    A telephone number has several: with the country's code, with its own leading zero, and
+    with neither, as a spreadsheet keeps it.
+    """
+    plain = value.translate(ASCII)
+    forms = {"".join(c for c in plain.upper() if c.isascii() and c.isalnum())}
+    if kind == "phone":
+        forms |= _phone_forms(plain, _regions(languages))
+    return forms
 
 
 def _emails(text: str) -> Iterator[Found]:
@@ -104,8 +136,8 @@ def _emails(text: str) -> Iterator[Found]:
             yield Found("email", match.start(), match.end())
 
 
-def _numbers(text: str, language: str) -> Iterator[Found]:
-    yield from _national_ids(text, language)
+def _numbers(text: str, languages: tuple[str, ...]) -> Iterator[Found]:
+    yield from _national_ids(text, languages)
     for match in _CARD.finditer(text):
         digits = re.sub(r"\D", "", match.group())
         if _CARD_FORMS.fullmatch(digits) and luhn.is_valid(digits):
@@ -113,13 +145,13 @@ def _numbers(text: str, language: str) -> Iterator[Found]:
     for match in _IBAN.finditer(text):
         if iban.is_valid(match.group()):
             yield Found("iban", match.start(), match.end())
-    yield from _phones(text, language)
+    yield from _phones(text, languages)
 
 
-def _national_ids(text: str, language: str) -> Iterator[Found]:
+def _national_ids(text: str, languages: tuple[str, ...]) -> Iterator[Found]:
     for kind in NATIONAL_IDS:
         for match in kind.pattern.finditer(text):
-            at_home = kind.strong or language in kind.languages
+            at_home = kind.strong or not kind.languages.isdisjoint(languages)
             if not at_home:
                 before = text[max(match.start() - _WORDS_BEFORE, 0) : match.start()]
                 at_home = kind.words.search(before) is not None
@@ -127,22 +159,31 @@ def _national_ids(text: str, language: str) -> Iterator[Found]:
                 yield Found(kind.kind, match.start(), match.end())
 
 
-def _phones(text: str, language: str) -> Iterator[Found]:
-    regions = _REGIONS.get(language, _ENGLISH)
-    patterns = (_PHONE, _INLAND_PHONE) if language in ("zh-Hans", "hi") else (_PHONE,)
-    for pattern in patterns:
+def _regions(languages: tuple[str, ...]) -> tuple[str, ...]:
+    named = [_REGIONS.get(language, _ENGLISH) for language in languages or ("und",)]
+    return tuple(dict.fromkeys(region for regions in named for region in regions))
+
+
+def _phones(text: str, languages: tuple[str, ...]) -> Iterator[Found]:
+    regions = _regions(languages)
+    inland = not {"zh-Hans", "hi"}.isdisjoint(languages)
+    for pattern in (_PHONE, _INLAND_PHONE) if inland else (_PHONE,):
         for match in pattern.finditer(text):
-            if _is_phone(match.group(), regions):
+            if _phone_forms(match.group(), regions):
                 yield Found("phone", match.start(), match.end())
 
 
 @lru_cache(maxsize=4096)
-def _is_phone(written: str, regions: tuple[str, ...]) -> bool:
+def _phone_forms(written: str, regions: tuple[str, ...]) -> frozenset[str]:
+    """Return the digits of a telephone number in each of its forms; none if it is no number."""
     for region in ("ZZ",) if written.startswith("+") else regions:
         try:
             number = phonenumbers.parse(written, region)
         except phonenumbers.NumberParseException:
             continue
         if phonenumbers.is_valid_number(number):
-            return True
-    return False
+            own = phonenumbers.national_significant_number(number)
+            inland = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
+            forms = {f"{number.country_code}{own}", re.sub(r"\D", "", inland), own}
+            return frozenset(form for form in forms if len(form) >= _LEAST_DIGITS)
+    return frozenset()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import unicodedata
 from collections import Counter
 from typing import Literal
 
+from service.datasets.known_values import KnownValues, Value
 from service.datasets.personal_data import find_personal_data
 
 RedactMode = Literal["keep", "mask", "pseudonym"]
 
 
 class Redactor:
-    """Replaces what `find_personal_data` finds.
+    """Replaces every value that was proven to be personal data anywhere in the file.
+
+    All texts must be learned before the first is redacted: what proves a value may stand in
+    a later row than the value itself.
 
     `mask` writes [EMAIL]. `pseudonym` writes [EMAIL_1], the same for the same value all
     through the file and another for another, so that what is said of a person stays
@@ -23,30 +25,39 @@ class Redactor:
 
     def __init__(self, mode: RedactMode) -> None:
         self.mode = mode
-        self._numbers: dict[bytes, int] = {}
+        self._known = KnownValues()
+        self._numbers: dict[Value, int] = {}
         self._used: Counter[str] = Counter()
 
-    def redact(self, text: str, language: str, counts: Counter[str]) -> str:
-        """The text with labels in it; `counts` is raised by kind."""
-        if self.mode == "keep":
+    def learn(self, text: str, *languages: str) -> None:
+        """Remember the personal data that is found in the text."""
+        for found in find_personal_data(text, *languages):
+            self._known.learn(found, text, *languages)
+
+    def redact(self, text: str, counts: Counter[str]) -> str:
+        """Return the text with labels in it; `counts` is raised by kind."""
+        return self._replace(text, "[{}]", counts)
+
+    def redact_name(self, text: str, counts: Counter[str]) -> str:
+        """Do the same for a name of a speaker or a function, where brackets may not stand."""
+        return self._replace(text, "{}", counts)
+
+    def _replace(self, text: str, form: str, counts: Counter[str]) -> str:
+        if not self._known:
             return text
         parts: list[str] = []
         end = 0
-        for found in find_personal_data(text, language):
-            parts += (
-                text[end : found.start],
-                self._label(found.kind, text[found.start : found.end]),
-            )
-            end = found.end
-            counts[found.kind] += 1
+        for value, start, stop in self._known.find(text):
+            parts += (text[end:start], form.format(self._label(value)))
+            end = stop
+            counts[value.kind] += 1
         return "".join((*parts, text[end:])) if parts else text
 
-    def _label(self, kind: str, value: str) -> str:
+    def _label(self, value: Value) -> str:
+        label = value.kind.upper()
         if self.mode == "mask":
-            return f"[{kind.upper()}]"
-        plain = "".join(c for c in unicodedata.normalize("NFKC", value).casefold() if c.isalnum())
-        key = hashlib.blake2b(f"{kind}\0{plain}".encode(), digest_size=16).digest()
-        if key not in self._numbers:
-            self._used[kind] += 1
-            self._numbers[key] = self._used[kind]
-        return f"[{kind.upper()}_{self._numbers[key]}]"
+            return label
+        if value not in self._numbers:
+            self._used[value.kind] += 1
+            self._numbers[value] = self._used[value.kind]
+        return f"{label}_{self._numbers[value]}"

@@ -83,5 +83,5 @@ def _length_classes(chars: Any) -> Any:
 def _draw(features: FeatureArray, cluster: Rows, seed: int) -> tuple[int, int]:
     """A place in the order by chance: of the content, so that it does not hang on lines."""
     first = int(cluster[0])
-    text = f"{seed}:{int(features['exact'][first])}"
+    text = f"{seed}:{int(features['said'][first])}"
     return xxhash.xxh3_64_intdigest(text.encode()), first

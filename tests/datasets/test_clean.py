@@ -61,7 +61,7 @@ def test_duplicates_go_and_the_diff_says_where_they_were(tmp_path: Path) -> None
     one, other = chat(words(1), words(2)), chat(words(3), words(4))
     near = chat(words(1) + "!", words(2))
     rows = [one, other, {"messages": []}, one, near, b"{".decode()]
-    result, train, _, diff = run(tmp_path, rows)
+    result, train, _, diff = run(tmp_path, rows, near_duplicates=True)
     assert train == [one, other]
     assert result.dropped == {"broken": 2, "exact_duplicate": 1, "near_duplicate": 1}
     assert diff == [
@@ -70,8 +70,89 @@ def test_duplicates_go_and_the_diff_says_where_they_were(tmp_path: Path) -> None
         {"line": 5, "action": "dropped", "reason": "near_duplicate", "other": 1},
         {"line": 6, "action": "dropped", "reason": "broken", "code": "not_an_object"},
     ]
-    _, train, _, _ = run(tmp_path, rows, exact_duplicates=False, near_duplicates=False)
+    _, train, _, _ = run(tmp_path, rows)
+    assert train == [one, other, near]
+    _, train, _, _ = run(tmp_path, rows, exact_duplicates=False)
     assert train == [one, other, one, near]
+
+
+def preference(better: str, worse: str) -> dict[str, Any]:
+    answers = ([{"role": "assistant", "content": text}] for text in (better, worse))
+    question = {"messages": [{"role": "user", "content": "Is it open on Sunday, please?"}]}
+    return dict(
+        zip(
+            ("input", "preferred_output", "non_preferred_output"), (question, *answers), strict=True
+        )
+    )
+
+
+def tool(description: str) -> list[dict[str, Any]]:
+    return [{"type": "function", "function": {"name": "look", "description": description}}]
+
+
+LONG = "The workshop in the old town is open every day of the week, all through the year, "
+CODE = chat("Write the function", "def f():\n    if x:\n        y()\n    z()")
+SAME_BUT = {
+    "a number": [chat(LONG + f"at {n}?", LONG + f"at {n}.") for n in (8, 9)],
+    "a date": [chat(LONG + d, LONG + d) for d in ("2024-05-01", "2024-05-02")],
+    "yes and no": [chat(LONG + "even today?", word + LONG) for word in ("Yes. ", "No. ")],
+    "case": [chat("Say where polish comes from", word) for word in ("Polish", "polish")],
+    "indentation": [
+        CODE,
+        chat("Write the function", "def f():\n    if x:\n        y()\n        z()"),
+    ],
+    "width": [chat("Copy it", "ABC"), chat("Copy it", "ＡＢＣ")],
+    "the system prompt": [
+        {"messages": [{"role": "system", "content": s}, *chat("Hello", LONG)["messages"]]}
+        for s in ("Speak as a pirate.", "Speak as a judge.")
+    ],
+    "the tools": [chat("Hello", LONG) | {"tools": tool(d)} for d in ("Looks up", "Looks down")],
+    "having tools": [chat("Hello", LONG), chat("Hello", LONG) | {"tools": tool("Looks")}],
+    "the weight": [
+        {"messages": [*chat(LONG, "a")["messages"], *chat(LONG, "b")["messages"][:1], answer]}
+        for answer in (
+            {"role": "assistant", "content": "b", "weight": 0},
+            {"role": "assistant", "content": "b"},
+        )
+    ],
+    "the rejected answer": [preference("Yes, until six.", worse) for worse in ("No.", LONG)],
+}
+
+
+@pytest.mark.parametrize("difference", SAME_BUT)
+def test_rows_that_differ_in_what_is_trained_on_stay(tmp_path: Path, difference: str) -> None:
+    rows = SAME_BUT[difference]
+    result, train, _, _ = run(tmp_path, rows)
+    assert train == rows
+    assert result.dropped == {}
+
+
+def test_rows_that_differ_in_nothing_that_is_trained_on_are_copies(tmp_path: Path) -> None:
+    row = chat("Hello", LONG)
+    weighted = {"messages": [row["messages"][0], row["messages"][1] | {"weight": 1}]}
+    rows = [row, weighted, row | {"parallel_tool_calls": False}, row]
+    result, train, _, _ = run(tmp_path, rows)
+    assert train == [row]
+    assert result.dropped == {"exact_duplicate": 3}
+
+
+@pytest.mark.parametrize("difference", ["the system prompt", "the tools", "the rejected answer"])
+def test_near_duplicates_share_what_stands_beside_the_talk(tmp_path: Path, difference: str) -> None:
+    rows = SAME_BUT[difference]
+    _, train, _, _ = run(tmp_path, rows, near_duplicates=True)
+    assert train == rows
+
+
+def test_a_threshold_of_one_drops_what_differs_in_case_and_spacing_alone(tmp_path: Path) -> None:
+    rows = [chat(LONG, "Yes."), chat(LONG.upper() + " ", "yes."), chat(LONG, "Yes, 9.")]
+    _, train, _, _ = run(tmp_path, rows, near_duplicates=True, near_threshold=1)
+    assert train == [rows[0], rows[2]]
+
+
+def test_other_tools_are_no_contradiction(tmp_path: Path) -> None:
+    rows = [chat("Hello", f"{d} it is") | {"tools": tool(d)} for d in ("Up", "Down")]
+    _, train, _, _ = run(tmp_path, rows, contradictions="first")
+    assert train == rows
 
 
 def test_broken_rows_can_be_a_reason_to_stop(tmp_path: Path) -> None:

@@ -114,5 +114,7 @@ def test_names_in_japanese_are_found_and_words_left_alone(text: str, names: list
 
 def test_names_are_redacted_the_same_for_the_same_person() -> None:
     text = "山田花子様、佐藤一郎です。山田花子様"
-    made = Redactor("pseudonym").redact(text, "ja", Counter())
+    redactor = Redactor("pseudonym")
+    redactor.learn(text, "ja")
+    made = redactor.redact(text, Counter())
     assert made == "[PERSON_NAME_1]様、[PERSON_NAME_2]です。[PERSON_NAME_1]様"

@@ -6,6 +6,7 @@ from typing import Any
 
 from service.datasets.checks.fields import pointer_to, report_unknown, take
 from service.datasets.checks.findings import Findings
+from service.datasets.checks.marks import check_marks
 from service.datasets.checks.text import check_text
 from service.datasets.checks.tools import ToolTrail
 from service.datasets.issues import shown
@@ -44,6 +45,7 @@ def check_message(found: Findings, message: Any, at: str, trail: ToolTrail) -> s
     if role in ("user", "assistant"):
         trail.turn()
     if role == "assistant":
+        check_marks(found, message, at, FIELDS[role])
         _check_calls(found, message, at, trail)
     elif role == "tool":
         trail.answer(message, at)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from service.datasets.checks.fields import pointer_to, report_unknown, take
 from service.datasets.checks.findings import Findings
+from service.datasets.checks.marks import check_marks
 from service.datasets.checks.messages import check_message, is_supervised
 from service.datasets.checks.order import check_order
 from service.datasets.checks.tools import ToolTrail, check_functions, check_tools
@@ -37,6 +38,7 @@ def check_chat_row(found: Findings, row: Any) -> None:
     if not _is_object(found, row):
         return
     report_unknown(found, row, "", _CHAT)
+    check_marks(found, row, "", _CHAT)
     roles = _check_messages(found, row, "", _check_context(found, row, ""))
     if roles is None:
         return
@@ -52,6 +54,7 @@ def check_preference_row(found: Findings, row: Any) -> None:
     if not _is_object(found, row):
         return
     report_unknown(found, row, "", ("input", *_BETTER, *_WORSE))
+    check_marks(found, row, "", ("input", *_BETTER, *_WORSE))
     given = take(found, row, "", "input", dict, required=True)
     declared = None
     if given is not None:

@@ -83,6 +83,17 @@ FORMAT: dict[str, Check] = {
         "The column {column} is not used.",
         "Nothing to do, or map the column to a field.",
     ),
+    "unused_rating": Check(
+        "warning",
+        "The column {column} is not used: rows are learned from alike, however they are rated.",
+        "Remove the rows that the model should not learn from.",
+    ),
+    "unused_preference": Check(
+        "warning",
+        "The column {column} is not used: the file is read as conversations, not as preferences.",
+        "To learn from preferences, give the columns prompt, chosen and rejected, and the format "
+        '{"shape": "preference"}.',
+    ),
     "unnamed_column": Check(
         "error",
         "Column {place} of the header row has no name.",
@@ -103,10 +114,26 @@ FORMAT: dict[str, Check] = {
         "The table cannot be read on from here.",
         "Save it again as CSV in UTF-8, with double quotes around text.",
     ),
+    "broken_quotes": Check(
+        "error",
+        "The double quotes of the row do not match: read as one row it would reach line {last}.",
+        "Close the quoted field on this line, and write a double quote inside of it twice.",
+    ),
     "unclosed_quote": Check(
         "error",
-        "A quoted field goes on for more than {limit} bytes.",
-        "Look for a double quote that is not closed, some rows before this line.",
+        "A quoted field begins on this line and goes on for more than {limit} bytes.",
+        "Close the double quote, or write it twice where it is a part of the text.",
+    ),
+    "rows_in_field": Check(
+        "warning",
+        "A quoted field reaches from this line to line {last}, and {count} of its lines look "
+        "like rows of their own.",
+        "If they are rows, close the double quote on this line.",
+    ),
+    "quote_after_space": Check(
+        "warning",
+        "A field begins with a space before its double quote, so the quotes were read as text.",
+        "Remove the space between the delimiter and the double quote.",
     ),
     "broken_json": Check(
         "error",
@@ -138,6 +165,11 @@ FORMAT: dict[str, Check] = {
         "The workbook has {count} sheet(s), none with the given name.",
         "Name one of the workbook's sheets, or leave the option out for the first.",
     ),
+    "other_sheets": Check(
+        "warning",
+        "The first sheet is read; {count} other sheet(s) of the workbook hold data and are not.",
+        'Name the sheet to read, as in {"sheet": "…"}, or put all rows into one sheet.',
+    ),
     "merged_cells": Check(
         "warning",
         "The sheet has {count} merged area(s); only the first cell of each holds the value.",
@@ -166,12 +198,18 @@ FORMAT: dict[str, Check] = {
     "unknown_encoding": Check(
         "error",
         "The named encoding is not known.",
-        "Use UTF-8, UTF-16, GB18030, Big5, Shift-JIS, EUC-JP, EUC-KR or TIS-620.",
+        "Use UTF-8, UTF-16, GB18030, Big5, Shift-JIS, EUC-JP, EUC-KR, TIS-620, VISCII, TCVN, or a "
+        "Windows code page such as windows-1258.",
     ),
     "wrong_encoding": Check(
         "error",
         "The file is not {encoding} throughout.",
         "Save the file as UTF-8.",
+    ),
+    "uncertain_encoding": Check(
+        "warning",
+        "The text that is not UTF-8 was read as {encoding}; it could be {rival} as well.",
+        'Name its encoding, as in {"encoding": "…"}, or save the file as UTF-8.',
     ),
     "mixed_encoding": Check(
         "warning",

@@ -65,6 +65,17 @@ ROW: dict[str, Check] = {
         "weight must be 0 or 1.",
         "Use 1 to learn from the message and 0 to skip it.",
     ),
+    "negative_example": Check(
+        "error",
+        "The field {field} marks this as an example not to learn from, and it would be learned.",
+        "Remove the row, set weight 0 on the answer, or pair it with a good answer as a "
+        "preference row.",
+    ),
+    "unclear_label": Check(
+        "warning",
+        "The field {field} may mark this as an example not to learn from; it is not read.",
+        "If it does, remove the row, set weight 0 on the answer, or make a preference row.",
+    ),
     "control_character": Check(
         "warning",
         "The text holds control characters.",

@@ -12,13 +12,13 @@ SET: dict[str, Check] = {
     ),
     "exact_duplicate": Check(
         "warning",
-        "The row says the same as line {other}.",
+        "The row is equal to line {other} in everything that is trained on.",
         "Remove it: a row that stands twice counts twice.",
     ),
     "near_duplicate": Check(
         "info",
         "The row is nearly the same as line {other}.",
-        "Keep one of them, or make the other differ in more than a word.",
+        "Keep both if the difference matters (a number, a date, yes or no); otherwise drop one.",
     ),
     "contradiction": Check(
         "warning",

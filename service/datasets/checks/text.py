@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from service.datasets.checks.findings import Findings
+from service.datasets.issues import shown
 
 CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f]")
 # The marks of the templates in use: ChatML, Llama 2 and 3, Mistral, Gemma, DeepSeek, Phi.
@@ -21,4 +22,4 @@ def check_text(found: Findings, text: str, at: str) -> None:
     if CONTROL.search(text):
         found.add("control_character", at)
     if mark := SPECIAL_TOKEN.search(text):
-        found.add("special_token", at, token=mark.group())
+        found.add("special_token", at, token=shown(mark.group()))

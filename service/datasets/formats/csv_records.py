@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Self
 
 from service.datasets.errors import refuse
 from service.datasets.formats.records import Record
@@ -15,6 +18,7 @@ from service.datasets.lines import FileSlice, LongLine, content_start, read_batc
 
 _DELIMITERS = ("\t", ",", ";", "|")
 _SAMPLE_LINES = 50
+_QUOTE_AFTER_SPACE = re.compile(r'[ \t]+".*"\s*\Z', re.DOTALL)
 
 
 def sniff_delimiter(head: bytes) -> str | None:
@@ -41,33 +45,75 @@ def sniff_delimiter(head: bytes) -> str | None:
 
 
 def read_csv(path: Path, *, delimiter: str) -> Iterator[Record]:
-    """The rows after the header, as objects of strings; a ragged row is an issue.
+    """Read the rows after the header, as objects of strings; a ragged row is an issue.
 
     A record's line is the one that its row ends on, which differs from where it begins
-    only if a field holds line breaks. Raises DatasetError for a header that does not name
-    its columns, and for a quoted field that never ends.
+    only if a field holds line breaks. A row whose quotes do not match is an issue of the
+    line that it begins on, and the next line is read as a row again. Raises DatasetError for
+    a header that does not name its columns.
     """
     # The limit is the process's own; that of a whole row, below, is reached first.
     csv.field_size_limit(2 * MAX_LINE_BYTES)
-    source = _Lines(path)
-    reader = csv.reader(source, delimiter=delimiter, strict=False)
-    try:
-        header = next((row for row in reader if any(row)), None)
-        if header is None:
-            raise refuse("empty_file")
-        names = [name.strip() for name in header]
-        _check_header(names)
-        for row in reader:
-            source.taken()
-            if not any(row):
-                continue
-            if len(row) != len(names):
-                issue = make_issue("ragged_row", source.line, found=len(row), expected=len(names))
-                yield Record(source.line, None, issue)
-            else:
-                yield Record(source.line, dict(zip(names, row, strict=True)))
-    except csv.Error as error:
-        raise refuse("broken_csv", source.line) from error
+    lines = _Lines(path)
+    names: list[str] | None = None
+    while True:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        try:
+            for row in reader:
+                first, last = lines.take_row()
+                if not any(row):
+                    continue
+                if names is None:
+                    names = [name.strip() for name in row]
+                    _check_header(names)
+                else:
+                    yield _record(row, names, delimiter, first, last)
+        except csv.Error as error:
+            first, last = lines.retreat()
+            if names is None:
+                raise refuse("broken_csv", first) from error
+            yield Record(first, None, make_issue("broken_quotes", first, last=last))
+        except _RowTooLongError:
+            first, last = lines.retreat()
+            if names is None:
+                raise refuse("unclosed_quote", first, limit=MAX_LINE_BYTES) from None
+            yield Record(first, None, make_issue("unclosed_quote", first, limit=MAX_LINE_BYTES))
+        else:
+            break
+    if names is None:
+        raise refuse("empty_file")
+
+
+def _record(row: list[str], names: list[str], delimiter: str, first: int, last: int) -> Record:
+    if len(row) != len(names):
+        issue = make_issue("ragged_row", last, found=len(row), expected=len(names))
+        return Record(last, None, issue)
+    warnings = []
+    if last > first and (rows := max(_rows_inside(f, delimiter, len(names)) for f in row)):
+        warnings.append(make_issue("rows_in_field", first, last=last, count=rows))
+    if any(_QUOTE_AFTER_SPACE.match(field) for field in row):
+        warnings.append(make_issue("quote_after_space", last))
+    return Record(last, dict(zip(names, row, strict=True)), None, tuple(warnings))
+
+
+def _rows_inside(field: str, delimiter: str, width: int) -> int:
+    """Count the lines of a field that look like rows; 0 where most of them do not.
+
+    In prose a space follows the comma, and a comma between digits parts thousands.
+    """
+    inner = [line for line in field.splitlines()[1:] if line.strip()]
+    rows = 0
+    for line in inner:
+        parts = line.split(delimiter)
+        edges = [before[-1:] + after[:1] for before, after in pairwise(parts)]
+        rows += (
+            len(parts) == width
+            and all(part.strip() for part in parts[:-1])
+            and not any(
+                edge[-1:].isspace() or (len(edge) == 2 and edge.isdigit()) for edge in edges
+            )
+        )
+    return rows if rows * 2 > len(inner) else 0
 
 
 def _check_header(names: list[str]) -> None:
@@ -78,30 +124,51 @@ def _check_header(names: list[str]) -> None:
         raise refuse("duplicate_column", 1, place=names.index(name) + 1)
 
 
+class _RowTooLongError(Exception):
+    """A row goes on for more bytes or lines than any row has."""
+
+
 class _Lines:
     """Lines of text for the csv reader; stops a row that grows over the limit."""
 
     def __init__(self, path: Path) -> None:
-        self.line = 0
-        self._since_row = 0
-        self._iterator = self._read(path)
+        self._path = path
+        self._iterator = self._read(content_start(path), 1)
+        self._row: list[int] = []  # numbers of the lines that the row has taken
+        self._row_bytes = 0
+        self._second = 0  # where the second line of the row begins
 
-    def __iter__(self) -> Iterator[str]:
-        return self._iterator
+    def __iter__(self) -> Self:
+        return self
 
-    def taken(self) -> None:
-        """A row is whole: what it took no longer counts."""
-        self._since_row = 0
+    def __next__(self) -> str:
+        number, line, end = next(self._iterator)
+        if not self._row:
+            self._row, self._row_bytes, self._second = [number], 0, end
+        self._row[1:] = [number]
+        self._row_bytes += len(line) + 1
+        if self._row_bytes > MAX_LINE_BYTES:
+            raise _RowTooLongError
+        # A bad byte must not stop the file: the row's checks see the mark.
+        return line.decode("utf-8", "surrogateescape") + "\n"
 
-    def _read(self, path: Path) -> Iterator[str]:
-        with FileSlice(path, content_start(path)) as stream:
-            for batch in read_batches(stream):
+    def take_row(self) -> tuple[int, int]:
+        """A row is whole: return its first and its last line."""
+        row, self._row = self._row, []
+        return row[0], row[-1]
+
+    def retreat(self) -> tuple[int, int]:
+        """A row is broken: go on at its second line; return its first and its last."""
+        first, last = self.take_row()
+        self._iterator.close()
+        self._iterator = self._read(self._second, first + 1)
+        return first, last
+
+    def _read(self, start: int, first_line: int) -> Generator[tuple[int, bytes, int]]:
+        with FileSlice(self._path, start) as stream:
+            for batch in read_batches(stream, first_line=first_line):
                 if isinstance(batch, LongLine):
                     raise refuse("line_too_long", batch.line, limit=MAX_LINE_BYTES)
                 for number, line in enumerate(batch.lines, batch.first_line):
-                    self.line = number
-                    self._since_row += len(line) + 1
-                    if self._since_row > MAX_LINE_BYTES:
-                        raise refuse("unclosed_quote", number, limit=MAX_LINE_BYTES)
-                    # A bad byte must not stop the file: the row's checks see the mark.
-                    yield line.decode("utf-8", "surrogateescape") + "\n"
+                    start += len(line) + 1
+                    yield number, line, start

@@ -8,8 +8,12 @@ from service.datasets.issues import Issue
 
 
 class Record(NamedTuple):
-    """One row: its line (or row number, from 1), its value, or why it could not be read."""
+    """One row: its line (or row number, from 1), its value, or why it could not be read.
+
+    `warnings` are on a row that could be read.
+    """
 
     line: int
     value: Any
     issue: Issue | None = None
+    warnings: tuple[Issue, ...] = ()

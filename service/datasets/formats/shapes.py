@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from service.datasets.checks.findings import Findings
+from service.datasets.checks.marks import check_marks
 from service.datasets.formats.options import FormatOptions, Shape
 from service.datasets.issues import shown
 
@@ -171,10 +172,23 @@ def _alpaca(found: Findings, taken: Row, _options: FormatOptions) -> Row | None:
     if isinstance(more, str) and more.strip():
         instruction = f"{instruction}\n\n{more}"
     messages = _optional_system(taken)
-    for pair in _unpacked(taken.get("history")) or ():
-        if isinstance(pair, list) and len(pair) == 2:
-            messages += [_turn("user", pair[0]), _turn("assistant", pair[1])]
+    history = _unpacked(taken.get("history")) or []
+    if not isinstance(history, list) or not all(_is_pair(pair) for pair in history):
+        found.add(
+            "wrong_type",
+            "/history",
+            field="history",
+            expected="a list of pairs of texts",
+            found="another value",
+        )
+        return None
+    for asked, answered in history:
+        messages += [_turn("user", asked), _turn("assistant", answered)]
     return {"messages": [*messages, _turn("user", instruction), _turn("assistant", output)]}
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2
 
 
 def _sharegpt(found: Findings, taken: Row, options: FormatOptions) -> Row | None:
@@ -194,6 +208,8 @@ def _sharegpt(found: Findings, taken: Row, options: FormatOptions) -> Row | None
         if role is None:
             found.add("unknown_speaker", at, role=shown(speaker))
             return None
+        if role == "assistant":
+            check_marks(found, turn, at, ("weight",))
         content = turn.get("value", turn.get("content"))
         if role == "function_call":
             calls += 1

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from service.datasets.checks.findings import Findings
+from service.datasets.checks.marks import check_marks, unused_code
 from service.datasets.errors import DatasetError, refuse
 from service.datasets.facts import SourceFacts
 from service.datasets.formats.csv_records import read_csv
@@ -84,7 +85,7 @@ def open_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -
         unused_columns=[shown(column) for column in columns if column not in used],
     )
     for column in facts.unused_columns:
-        log.add(make_issue("unused_column", None, column=column))
+        log.add(make_issue(unused_code(column, facts.row_format), column=column))
     rows = _rows(chain(first, records), facts, options)
     as_is = container == "jsonl" and not options.system and not options.roles
     as_is = as_is and shape in ("chat", "preference") and "chosen" not in fields
@@ -145,12 +146,15 @@ def _no_shape(records: list[Record], columns: list[str]) -> Exception:
 def _rows(
     records: Iterator[Record], facts: SourceFacts, options: FormatOptions
 ) -> Iterator[SourceRow]:
-    for line, value, issue in records:
+    used = set(facts.columns.values())
+    for line, value, issue, warnings in records:
         if issue is not None:
             yield SourceRow(line, None, [issue])
             continue
         found = Findings(line)
+        found.issues.extend(warnings)
         if isinstance(value, dict):
+            check_marks(found, value, "", used)
             row = make_row(found, facts.shape, facts.columns, value, options)  # type: ignore[arg-type]
         else:
             row = None

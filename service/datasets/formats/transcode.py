@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from service.datasets.errors import refuse
-from service.datasets.formats.encodings import NAMES, by_mark, codec_for, guess_legacy, not_utf8
+from service.datasets.formats.encodings import NAMES, by_mark, codec_for, is_damaged_utf8, not_utf8
+from service.datasets.formats.guess import guess_legacy
 from service.datasets.formats.options import FormatOptions
+from service.datasets.formats.vietnamese import decode
 from service.datasets.issues import IssueLog, make_issue
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.lines import FileSlice, LongLine, content_start, read_batches
@@ -51,8 +53,14 @@ def to_utf8(path: Path, out: Path, options: FormatOptions, log: IssueLog) -> Tex
     told = "utf-8-sig" if marked == "utf-8-sig" else "utf-8"
     if not survey.bad and (wanted is None or wanted.startswith("utf-8")):
         return Text(path, NAMES[told])
-    legacy = wanted if wanted and not wanted.startswith("utf-8") else guess_legacy(survey.sample)
-    if legacy is None:
+    if wanted and not wanted.startswith("utf-8"):
+        legacy = wanted
+    elif guess := guess_legacy(survey.sample):
+        legacy = guess.codec
+        if guess.rival is not None:
+            encoding, rival = NAMES[legacy], NAMES[guess.rival]
+            log.add(make_issue("uncertain_encoding", encoding=encoding, rival=rival))
+    else:
         return Text(path, NAMES[told])
     main = legacy if wanted == legacy or survey.bad >= survey.good else told
     _transcode_lines(path, out, legacy, main, log)
@@ -73,6 +81,8 @@ def _survey(path: Path) -> _Survey:
             bad += len(broken)
             good += foreign - len(broken)
             for line in broken:
+                if is_damaged_utf8(line):
+                    continue
                 if len(sample) < _SAMPLE_LINES and sample_bytes < _SAMPLE_BYTES:
                     sample.append(line)
                     sample_bytes += len(line)
@@ -95,9 +105,11 @@ def _write_line(
 ) -> None:
     if not line.isascii():
         first, second = ("utf-8", legacy) if main != legacy else (legacy, "utf-8")
+        if main != legacy and is_damaged_utf8(line):
+            second = "utf-8"  # what is left of it would be garbled, and pass
         for codec in (first, second):
             try:
-                line = line.decode(codec).encode()
+                line = decode(line, codec).encode()
             except UnicodeError:
                 continue
             if codec != first:

@@ -14,6 +14,7 @@ from openpyxl.utils.exceptions import (  # type: ignore[import-untyped]
     InvalidFileException,
 )
 
+from service.datasets.checks.fields import pointer_to
 from service.datasets.errors import DatasetError, refuse
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.records import Record
@@ -63,6 +64,8 @@ def read_xlsx(path: Path, options: FormatOptions, log: IssueLog) -> Iterator[Rec
             values = openpyxl.load_workbook(one, read_only=True, data_only=True)
             formulas = openpyxl.load_workbook(other, read_only=True, data_only=False)
             name = _sheet(values, options)
+            if options.sheet is None:
+                _tell_other_sheets(values, log)
             _tell_merged(path, values[name], log)
             yield from _rows(values[name], formulas[name], log)
     except DatasetError:
@@ -92,6 +95,19 @@ def _sheet(book: Any, options: FormatOptions) -> str:
     return options.sheet
 
 
+def _tell_other_sheets(book: Any, log: IssueLog) -> None:
+    """Say how many sheets with something in them are left out."""
+    others = [book[name] for name in book.sheetnames[1:]]
+    filled = [
+        sheet
+        for sheet in others
+        if hasattr(sheet, "iter_rows")  # a chart has none
+        and any(cell is not None for row in sheet.iter_rows(values_only=True) for cell in row)
+    ]
+    if filled:
+        log.add(make_issue("other_sheets", count=len(filled)))
+
+
 def _tell_merged(path: Path, sheet: Any, log: IssueLog) -> None:
     """Merged areas stand at the end of the sheet's XML, which the reader does not show."""
     count, tail = 0, b""
@@ -118,7 +134,7 @@ def _rows(values: Any, formulas: Any, log: IssueLog) -> Iterator[Record]:
         record: dict[str, Any] = {}
         for name, cell, source in zip(names, row, written, strict=False):
             if cell is None and isinstance(source, str) and source.startswith("="):
-                log.add(make_issue("formula_without_value", number, f"/{name}"))
+                log.add(make_issue("formula_without_value", number, pointer_to("", name)))
             if cell is not None and name:
                 record[name] = cell if isinstance(cell, str | int | float | bool) else str(cell)
         yield Record(number, record)

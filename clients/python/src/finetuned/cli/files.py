@@ -128,14 +128,20 @@ def clean(
     personal_data: Annotated[
         Literal["keep", "mask", "pseudonym"], typer.Option(help="Mask it, or give it other names.")
     ] = "keep",
-    near_duplicates: Annotated[bool, typer.Option(help="Drop them.")] = True,
+    near_duplicates: Annotated[
+        bool,
+        typer.Option(help="Also drop rows that nearly equal another; a number may differ."),
+    ] = False,
     validation_share: Annotated[
         float | None, typer.Option(help="Of the rows, to a file of their own.", min=0, max=0.5)
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the split.", min=0)] = None,
     as_json: Json = False,
 ) -> None:
-    """Make clean files of a file; the uploaded one stays as it is."""
+    """Make clean files of a file; the uploaded one stays as it is.
+
+    Broken rows and exact copies are dropped; all else is kept unless an option says otherwise.
+    """
     out = Out(as_json)
     with client() as server:
         done = server.files.clean(

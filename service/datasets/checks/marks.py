@@ -1,0 +1,90 @@
+"""Fields that mark a row or an answer as one not to learn from.
+
+No format here but `weight` has such a mark. So a row of good and bad answers with a
+label, as KTO has it, would teach the bad ones as well; it is refused, never ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from service.datasets.checks.fields import pointer_to
+from service.datasets.checks.findings import Findings
+from service.datasets.issues import shown
+
+# False in one of these, or true in one of those, means: do not learn this. A name may have
+# `is_` before it.
+_GOOD = frozenset(
+    [
+        *("label", "labels", "feedback", "rating", "weight", "sample_weight"),
+        *("good", "accept", "accepted", "approved", "correct", "valid", "verified", "helpful"),
+        *("chosen", "preferred", "desirable", "like", "liked", "thumbs_up"),
+        *("keep", "use", "include", "train", "trainable", "learn"),
+    ]
+)
+_BAD = frozenset(
+    [
+        *("bad", "wrong", "rejected", "undesirable", "dislike", "disliked", "thumbs_down"),
+        *("flagged", "toxic", "harmful", "exclude", "excluded", "skip", "skipped"),
+        *("ignore", "ignored", "deleted"),
+    ]
+)
+_FALSE = frozenset(("false", "rejected", "undesirable", "thumbs_down", "disliked", "👎"))
+_PERHAPS_FALSE = frozenset(
+    ("0", "0.0", "-1", "-1.0", "no", "n", "f", "bad", "wrong", "incorrect", "dislike")
+)
+_TRUE = frozenset(("true",))
+_PERHAPS_TRUE = frozenset(("1", "1.0", "yes", "y", "t"))
+_RATINGS = frozenset(
+    [
+        *("score", "scores", "score_chosen", "score_rejected", "quality", "quality_score"),
+        *("rating", "ratings", "reward", "rewards", "rank", "ranking", "stars", "feedback"),
+        *("vote", "votes", "upvotes", "downvotes", "thumbs", "weight", "weights", "sample_weight"),
+    ]
+)
+_PREFERENCES = frozenset(
+    [
+        *("chosen", "rejected", "preferred", "non_preferred"),
+        *("preferred_output", "non_preferred_output"),
+        *("preferred_completion", "non_preferred_completion"),
+    ]
+)
+
+
+def check_marks(
+    found: Findings, owner: Mapping[str, Any], at: str, known: Collection[str] = ()
+) -> None:
+    """Add an issue for each field beyond the `known` that says not to learn this."""
+    for key, value in owner.items():
+        if key in known or isinstance(value, list | dict) or value is None:
+            continue
+        code = _code(_plain(key), str(value).strip().casefold().replace(" ", "_"))
+        if code is not None:
+            found.add(code, pointer_to(at, key), field=shown(key))
+
+
+def unused_code(column: str, row_format: str) -> str:
+    """Return the code of the issue for a column that is not read."""
+    name = _plain(column)
+    if row_format == "chat" and name in _PREFERENCES:
+        return "unused_preference"
+    return "unused_rating" if name in _RATINGS else "unused_column"
+
+
+def _plain(text: str) -> str:
+    """A column's name as in the lists above, whatever parts its words."""
+    return "_".join(text.casefold().replace("-", " ").replace("_", " ").split())
+
+
+def _code(name: str, value: str) -> str | None:
+    name = name.removeprefix("is_")
+    if name in _GOOD:
+        surely, perhaps = _FALSE, _PERHAPS_FALSE
+    elif name in _BAD:
+        surely, perhaps = _TRUE, _PERHAPS_TRUE
+    else:
+        return None
+    if value in surely:
+        return "negative_example"
+    return "unclear_label" if value in perhaps else None

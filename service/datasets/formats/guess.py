@@ -1,0 +1,191 @@
+"""Which encoding a text has, found by what its characters would be.
+
+UTF-8 is certain: text of any length in another encoding is next to never valid UTF-8. The
+others are told apart by reading a sample in each. A reading is believable if enough of its
+characters are common in the language that it is for: the hundred commonest make up a third
+or more of any true text in Chinese, Japanese or Korean, and a few in a hundred of a false
+one. The alphabets of one byte a letter share their bytes, so of those the reading counts
+whose letters come nearest to their usual frequencies.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from service.datasets.formats import alphabets
+from service.datasets.formats.vietnamese import decode
+
+_SAMPLE_BYTES = 64 * 1024
+_FOREIGN = re.compile(r"[^\x00-\x7f]")
+# Characters in good company: an accented letter stands in a word of ASCII letters, a Thai
+# one beside another Thai one alone, and no Chinese one between two ASCII letters.
+_COMPANY = {
+    "latin": re.compile(r"(?<=[A-Za-z])[^\x00-\x7f]+|[^\x00-\x7f]+(?=[A-Za-z])"),
+    "own": re.compile(
+        r"(?<=[^\x00-\x7f])[^\x00-\x7f](?![A-Za-z])|(?<![A-Za-z])[^\x00-\x7f](?=[^\x00-\x7f])"
+    ),
+    "wide": re.compile(r"(?<![A-Za-z])[^\x00-\x7f]|[^\x00-\x7f](?![A-Za-z])"),
+}
+_HIGH = bytes(range(0x80, 0x100))
+_MARKS = frozenset("’‘“”–—…€°«»¿¡·")
+_MARK, _UPPER, _NEVER = math.log(0.02), math.log(0.1), math.log(0.0005)
+# Two readings whose likelihoods differ by less than this factor are both possible.
+_DOUBT = math.log(1000)
+# Western text is so much the commonest that little of it has to be proof enough.
+_WESTERN = math.log(50)
+
+
+class Guess(NamedTuple):
+    """The best reading of a text, and another one that fits nearly as well and differs."""
+
+    codec: str
+    rival: str | None = None
+
+
+class _Family(NamedTuple):
+    """Readings in one codec: the letters of each language, and the company they keep.
+
+    `usual` is the share of common characters (of all that is not ASCII) in a true text, and
+    `least` the part of it under which a reading is not believed. Fewer characters than
+    `enough` prove nothing.
+    """
+
+    codec: str
+    languages: tuple[str, ...]
+    company: Literal["wide", "latin", "own"]
+    usual: float
+    least: float = 0.5
+    enough: int = 1
+
+
+def _family(
+    codec: str,
+    company: Literal["latin", "own"],
+    letters: dict[str, str],
+    *,
+    often_met: bool = False,
+) -> _Family:
+    languages = tuple(letters.values())
+    if often_met:
+        return _Family(codec, languages, company, 0.9)
+    return _Family(codec, languages, company, 0.9, 0.7, 3 if company == "latin" else 10)
+
+
+# Codecs are the widest of each family. Of readings that fit alike the first counts.
+_FAMILIES = (
+    _Family("gb18030", (alphabets.SIMPLIFIED + alphabets.CJK_MARKS,), "wide", 0.2),
+    _Family("big5hkscs", (alphabets.TRADITIONAL + alphabets.CJK_MARKS,), "wide", 0.2),
+    _Family("cp932", (alphabets.KANA,), "wide", 0.25),
+    _Family("euc_jp", (alphabets.KANA,), "wide", 0.25),
+    _Family("cp949", (alphabets.HANGUL,), "wide", 0.25),
+    _family("cp874", "own", alphabets.THAI, often_met=True),
+    _family("cp1252", "latin", alphabets.WESTERN, often_met=True),
+    _family("cp1258", "latin", alphabets.VIETNAMESE),
+    _family("viscii", "latin", alphabets.VIETNAMESE),
+    _family("tcvn", "latin", alphabets.VIETNAMESE),
+    _family("cp1250", "latin", alphabets.CENTRAL),
+    _family("iso8859_2", "latin", alphabets.CENTRAL),
+    _family("cp1254", "latin", alphabets.TURKISH),
+    _family("cp1257", "latin", alphabets.BALTIC),
+    _family("cp1251", "own", alphabets.CYRILLIC),
+    _family("koi8_u", "own", alphabets.CYRILLIC),
+    _family("cp1253", "own", alphabets.GREEK),
+    _family("cp1255", "own", alphabets.HEBREW),
+    _family("cp1256", "own", alphabets.ARABIC),
+)
+
+
+class _Fit(NamedTuple):
+    """How well a codec fits.
+
+    `share` is that of common characters, by what is usual; `likelihood` the logarithm of
+    that of all characters beyond ASCII.
+    """
+
+    family: _Family
+    foreign: int
+    share: float
+    likelihood: float
+
+
+def guess_legacy(lines: Iterable[bytes]) -> Guess | None:
+    """The encoding of lines that are not UTF-8; None where no reading is believable.
+
+    Lines that a candidate cannot read count against it, but do not rule it out: the lines
+    may be of several encodings.
+    """
+    sample = _thinned([line for line in lines if not line.isascii()])
+    fits = [_fit(sample, family) for family in _FAMILIES]
+    believable = [
+        fit for fit in fits if fit.share >= fit.family.least and fit.foreign >= fit.family.enough
+    ]
+    narrow = [fit for fit in believable if fit.family.company != "wide"]
+    ideographs = [fit for fit in believable if fit.family.company == "wide"]
+    letters = max(narrow, key=lambda fit: fit.likelihood, default=None)
+    if ideographs:
+        best = max(ideographs, key=lambda fit: fit.share)
+        if letters is None or best.share > letters.share:
+            return Guess(best.family.codec)
+    if letters is None:
+        return None
+    codec, least = letters.family.codec, letters.likelihood - _DOUBT
+    near = [fit.family.codec for fit in narrow if fit.likelihood > least]
+    return Guess(codec, next((rival for rival in near if _differ(sample, codec, rival)), None))
+
+
+def _thinned(lines: list[bytes]) -> list[bytes]:
+    """Lines from all over the given ones, some 64 KiB in all."""
+    step = max(1, sum(map(len, lines)) // _SAMPLE_BYTES)
+    return lines[::step]
+
+
+def _fit(sample: list[bytes], family: _Family) -> _Fit:
+    shares, foreign = 0.0, 0
+    found: Counter[str] = Counter()
+    common = frozenset("".join(family.languages)) | (_MARKS if family.company != "wide" else set())
+    for line in sample:
+        try:
+            text = decode(line, family.codec)
+        except UnicodeDecodeError:
+            foreign += len(line) - len(line.translate(None, _HIGH))
+            continue
+        all_of_it = len(_FOREIGN.findall(text))
+        good = "".join(_COMPANY[family.company].findall(text))
+        found.update(good)
+        foreign += all_of_it
+        hits = sum(char in common or char.lower() in common for char in good)
+        shares += hits / all_of_it if all_of_it else 0.0
+    share = shares / (len(sample) or 1) / family.usual
+    likelihood = max(_likelihood(found, foreign, letters) for letters in family.languages)
+    return _Fit(family, foreign, share, likelihood + (_WESTERN if family.codec == "cp1252" else 0))
+
+
+def _likelihood(found: Counter[str], foreign: int, letters: str) -> float:
+    """The logarithm of how likely characters are, where frequencies fall as Zipf says."""
+    whole = sum(1 / place for place in range(1, len(letters) + 1))
+    chances = {char: math.log(0.95 / (n * whole)) for n, char in enumerate(letters, 1)}
+    total, seen = 0.0, 0
+    for char, count in found.items():
+        seen += count
+        if char in chances:
+            total += count * chances[char]
+        elif char.lower() in chances:
+            total += count * (chances[char.lower()] + _UPPER)
+        else:
+            total += count * (_MARK if char in _MARKS else _NEVER)
+    return total + (foreign - seen) * _NEVER
+
+
+def _differ(sample: list[bytes], one: str, other: str) -> bool:
+    """Whether two codecs read any line of a sample differently."""
+    for line in sample:
+        try:
+            if decode(line, one) != decode(line, other):
+                return True
+        except UnicodeDecodeError:
+            continue
+    return False

@@ -1,0 +1,361 @@
+"""Rows that would be swallowed or misread: each is a finding, or is read as it was meant."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from service.datasets.clean import CleanOptions, clean
+from service.datasets.convert import ConvertResult, convert
+from service.datasets.formats.options import FormatOptions
+from service.datasets.formats.vietnamese import decode
+
+
+def run(
+    folder: Path, data: bytes, options: FormatOptions | None = None
+) -> tuple[list[tuple[str, ...]], ConvertResult]:
+    """The texts of each row that could be read, and what was found."""
+    source, out = folder / "source", folder / "out.jsonl"
+    source.write_bytes(data)
+    result = convert(source, out, options)
+    rows = [json.loads(line)["messages"] for line in out.read_text().splitlines()]
+    return [tuple(message["content"] for message in row) for row in rows], result
+
+
+def findings(result: ConvertResult, *but: str) -> list[tuple[str, str, int | None]]:
+    return [(i.code, i.severity, i.line) for i in result.validation.issues if i.code not in but]
+
+
+PLAIN = [(f"Question {n}?", f"Answer {n}.") for n in range(20)]
+
+
+def lines_of(pairs: list[tuple[str, str]]) -> list[str]:
+    return ["prompt,completion", *(f"{prompt},{answer}" for prompt, answer in pairs)]
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        None,  # no other quote: the field would go on to the end
+        'Question 18?,"Answer 18, with a comma."',
+        '"Question 18, really?",Answer 18.',
+        'Question 18?,"Answer ""18""."',
+        'Question 18?,""',
+    ],
+)
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_an_open_quote_costs_its_own_row_alone(
+    tmp_path: Path, ending: str | None, line_end: str
+) -> None:
+    lines = lines_of(PLAIN)
+    lines[4] = 'Question 3?,"Answer 3.'
+    if ending is not None:
+        lines[19] = ending
+    rows, result = run(tmp_path, line_end.join(lines).encode())
+    assert findings(result, "empty_field") == [("broken_quotes", "error", 5)]
+    (issue,) = (i for i in result.validation.issues if i.code == "broken_quotes")
+    assert "Close the quoted field" in issue.fix
+    untouched = [pair for n, pair in enumerate(PLAIN) if n not in (3, 18)]
+    assert [row for row in rows if "18" not in row[0]] == untouched
+
+
+def test_an_open_quote_that_another_row_closes_is_said(tmp_path: Path) -> None:
+    lines = lines_of(PLAIN)
+    lines[4], lines[19] = 'Question 3?,"Answer 3.', 'Question 18?,Answer 18."'
+    rows, result = run(tmp_path, "\n".join(lines).encode())
+    assert len(rows) == 5
+    assert findings(result) == [("rows_in_field", "warning", 5)]
+    (issue,) = result.validation.issues
+    assert "line 20" in issue.message
+    assert "15" in issue.message
+
+
+def test_a_quote_inside_of_a_quoted_field_is_not_lost_in_silence(tmp_path: Path) -> None:
+    data = b'prompt,completion\na,"He said "hi" there"\nc,"d"\n'
+    rows, result = run(tmp_path, data)
+    assert rows == [("c", "d")]
+    assert findings(result) == [("broken_quotes", "error", 2)]
+
+
+def test_each_open_quote_is_found(tmp_path: Path) -> None:
+    lines = lines_of(PLAIN)
+    for place in (2, 3, 9, 20):
+        lines[place] = lines[place].replace(",", ',"')
+    rows, result = run(tmp_path, "\n".join(lines).encode())
+    assert [line for _, _, line in findings(result)] == [3, 4, 10, 21]
+    assert rows == [pair for n, pair in enumerate(PLAIN) if n + 1 not in (2, 3, 9, 20)]
+
+
+def test_a_space_before_a_quote_is_said(tmp_path: Path) -> None:
+    rows, result = run(tmp_path, b'prompt,completion\n"a", "b"\n"c","d"\n')
+    assert len(rows) == 2
+    assert findings(result) == [("quote_after_space", "warning", 2)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Dear Ann,\nthank you, we are open.\nBest wishes,\nthe shop",
+        "It costs\n1,234 yen\nor 2,345 yen",
+        "One\n\ntwo; three\n- four, five\n",
+        'He said:\n"Yes, please"\nand left',
+        "def f(a, b):\n    return a\n",
+    ],
+)
+def test_a_field_of_several_lines_is_no_finding(tmp_path: Path, answer: str) -> None:
+    out = io.StringIO()
+    csv.writer(out).writerows([["prompt", "completion"], ["a", answer], ["b", "c"]])
+    rows, result = run(tmp_path, out.getvalue().encode())
+    assert rows == [("a", answer), ("b", "c")]
+    assert findings(result) == []
+
+
+def test_a_cleaning_drops_the_row_of_the_open_quote_and_keeps_the_rest(tmp_path: Path) -> None:
+    lines = lines_of(PLAIN)
+    lines[4] = 'Question 3?,"Answer 3.'
+    source = tmp_path / "source"
+    source.write_text("\n".join(lines))
+    result = clean(source, tmp_path / "out", CleanOptions())
+    assert (result.train.rows, result.dropped) == (19, {"broken": 1})
+
+
+def jsonl(rows: list[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def pair(n: int, **more: Any) -> dict[str, Any]:
+    return {"prompt": f"Question {n}?", "completion": f"Answer {n}.", **more}
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        ("label", True, False),
+        ("Label", "true", "False"),
+        ("is_good", True, False),
+        ("accepted", "TRUE", "FALSE"),
+        ("thumbs-up", True, False),
+        ("feedback", "thumbs_up", "thumbs down"),
+        ("rejected", False, True),
+        ("is_bad", "false", "True"),
+        ("exclude", None, True),
+    ],
+)
+def test_a_row_marked_as_bad_is_refused(tmp_path: Path, field: str, good: Any, bad: Any) -> None:
+    rows = [pair(n, **{field: bad if n == 2 else good}) for n in range(4)]
+    read, result = run(tmp_path, jsonl(rows))
+    assert ("Question 2?", "Answer 2.") not in read
+    assert len(read) == 3
+    (issue,) = (i for i in result.validation.issues if i.line is not None)
+    assert (issue.code, issue.severity, issue.line) == ("negative_example", "error", 3)
+    assert "preference" in issue.fix
+
+
+def test_a_mark_in_a_table_is_read(tmp_path: Path) -> None:
+    data = b"prompt,completion,label\na,b,True\nc,d,False\ne,f,1\ng,h,0\n"
+    rows, result = run(tmp_path, data)
+    assert rows == [("a", "b"), ("e", "f"), ("g", "h")]
+    assert findings(result, "unused_column") == [
+        ("negative_example", "error", 3),
+        ("unclear_label", "warning", 5),
+    ]
+
+
+@pytest.mark.parametrize("where", ["row", "message", "turn", "alpaca"])
+def test_marks_are_read_in_every_shape(tmp_path: Path, where: str) -> None:
+    user, answer = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
+    turns = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]
+    good = {
+        "row": {"messages": [user, answer]},
+        "message": {"messages": [user, answer]},
+        "turn": {"conversations": turns},
+        "alpaca": {"instruction": "a", "output": "b"},
+    }[where]
+    bad = {
+        "row": {**good, "label": False},
+        "message": {"messages": [user, {**answer, "label": False}]},
+        "turn": {"conversations": [turns[0], {**turns[1], "train": False}]},
+        "alpaca": {**good, "label": False},
+    }[where]
+    rows, result = run(tmp_path, jsonl([good, bad]))
+    assert rows == [("a", "b")]
+    assert ("negative_example", "error", 2) in findings(result)
+
+
+def test_a_class_that_is_called_label_is_no_mark(tmp_path: Path) -> None:
+    rows = [pair(n, label=label) for n, label in enumerate(("cat", "negative", 2, 3.5))]
+    read, result = run(tmp_path, jsonl(rows))
+    assert len(read) == 4
+    assert findings(result) == [("unused_column", "info", None)]
+
+
+@pytest.mark.parametrize("column", ["rating", "score", "reward", "votes"])
+def test_ratings_that_are_not_read_are_a_warning(tmp_path: Path, column: str) -> None:
+    read, result = run(tmp_path, jsonl([pair(n, **{column: n + 2}) for n in range(4)]))
+    assert len(read) == 4
+    assert findings(result) == [("unused_rating", "warning", None)]
+
+
+def test_preferences_that_are_read_as_chats_are_a_warning(tmp_path: Path) -> None:
+    row = {
+        "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
+        "prompt": "a",
+        "chosen": "b",
+        "rejected": "c",
+    }
+    _, result = run(tmp_path, jsonl([row]))
+    warned = [code for code, severity, _ in findings(result) if severity == "warning"]
+    assert warned.count("unused_preference") == 2
+    source = tmp_path / "source"
+    again = convert(source, tmp_path / "again", FormatOptions(shape="preference"))
+    assert again.facts.row_format == "preference"
+    assert again.validation.warnings == 0
+
+
+def test_sheets_that_are_not_read_are_said(tmp_path: Path) -> None:
+    book, out = openpyxl.Workbook(), io.BytesIO()
+    for row in (["prompt", "completion"], ["a", "b"]):
+        book.active.append(row)
+    book.create_sheet("empty")
+    book.create_sheet("More").append(["c", "d"])
+    book.save(out)
+    rows, result = run(tmp_path, out.getvalue())
+    assert rows == [("a", "b")]
+    assert findings(result) == [("other_sheets", "warning", None)]
+    assert "1 other" in result.validation.issues[0].message
+    _, result = run(tmp_path, out.getvalue(), FormatOptions(sheet="Sheet"))
+    assert findings(result) == []
+
+
+@pytest.mark.parametrize("history", ["earlier talk", [["only a question"]], [{"q": "a"}]])
+def test_a_history_that_cannot_be_read_is_refused(tmp_path: Path, history: Any) -> None:
+    good = {"instruction": "a", "output": "b", "history": [["c", "d"]]}
+    rows, result = run(tmp_path, jsonl([good, {**good, "history": history}]))
+    assert rows == [("c", "d", "a", "b")]
+    assert findings(result) == [("wrong_type", "error", 2)]
+
+
+TEXTS: dict[str, tuple[str, str]] = {
+    "vi": (
+        "Làm thế nào để thay đổi địa chỉ giao hàng của đơn hàng đã thanh toán?",
+        "Bộ phận hỗ trợ trả lời trong vòng một ngày làm việc, trừ ngày lễ. Ở Huế cũng vậy.",
+    ),
+    "pl": ("Gdzie mogę znaleźć fakturę za zamówienie?", "Wyślemy ją pocztą w ciągu dwóch dni."),
+    "cs": ("Jak změním dodací adresu objednávky?", "Napište nám číslo a příští týden ji změníme."),
+    "hu": ("Hogyan módosíthatom a szállítási címet?", "Írjon nekünk, és még ma időben küldjük."),
+    "tr": ("Siparişimin adresini nasıl değiştirebilirim?", "Lütfen sipariş numaranızı yazın."),
+    "lt": (
+        "Kaip pakeisti užsakymo pristatymo adresą?",
+        "Rašykite mums, ir dar šią savaitę jį pakeisime, ačiū už kantrybę.",
+    ),
+    "ru": ("Как изменить адрес доставки заказа?", "Напишите нам номер заказа, и мы его изменим."),
+    "el": ("Πώς μπορώ να αλλάξω τη διεύθυνση;", "Γράψτε μας τον αριθμό της παραγγελίας σας."),
+    "he": ("איך אפשר לשנות את כתובת המשלוח?", "כתבו לנו את מספר ההזמנה ונשנה אותה עוד היום."),
+    "ar": ("كيف يمكنني تغيير عنوان التسليم؟", "اكتب لنا رقم الطلب وسنقوم بتغييره."),
+    "fr": ("Où êtes-vous situés ?", "À Genève, près de la gare, à côté du café très animé."),
+    "pt": ("Vocês não abrem amanhã à tarde?", "Não, só às terças; a loja é no coração da cidade."),
+    "de": (
+        "Wie ändere ich die Adresse für größere Möbel?",
+        "Rufen Sie an, wir ändern sie gern, natürlich.",
+    ),
+    "es": ("¿Cuándo abre mañana la tienda pequeña?", "El miércoles, señora, también según el año."),
+}
+
+
+def encoded(text: str, codec: str) -> bytes:
+    """Text in an encoding that may write a letter and its tone mark apart."""
+    if codec in ("viscii", "tcvn"):
+        return bytes(table(codec).index(char) for char in text)
+    made = b""
+    for char in text:
+        try:
+            made += char.encode(codec)
+        except UnicodeEncodeError:
+            # The base with its hat or horn is one letter there, the tone a second one.
+            whole = unicodedata.normalize("NFD", char)
+            tone = next(mark for mark in whole if mark in "\u0300\u0301\u0303\u0309\u0323")
+            base = unicodedata.normalize("NFC", whole.replace(tone, ""))
+            made += base.encode(codec) + tone.encode(codec)
+    return made
+
+
+def table(codec: str) -> str:
+    """The characters of all bytes, from the standards' reading of single bytes."""
+    return "".join(decode(bytes([byte]), codec) for byte in range(256))
+
+
+def test_the_tables_of_vietnamese_are_those_of_the_standards() -> None:
+    assert decode(bytes.fromhex("56 69 AE 74 20 4E 61 6D"), "viscii") == "Việt Nam"
+    assert decode(bytes.fromhex("56 69 D6 74 20 4E 61 6D"), "tcvn") == "Việt Nam"
+    assert decode(bytes.fromhex("56 69 EA F2 74 20 4E 61 6D"), "cp1258") == "Việt Nam"
+    assert len(set(table("viscii"))) == 256
+
+
+@pytest.mark.parametrize(
+    ("language", "codec", "name"),
+    [
+        ("vi", "cp1258", "Windows-1258"),
+        ("vi", "viscii", "VISCII"),
+        ("vi", "tcvn", "TCVN"),
+        ("pl", "cp1250", "Windows-1250"),
+        ("pl", "iso8859_2", "ISO 8859-2"),
+        ("cs", "cp1250", "Windows-1250"),
+        ("hu", "cp1250", "Windows-1250"),
+        ("tr", "cp1254", "Windows-1254"),
+        ("lt", "cp1257", "Windows-1257"),
+        ("ru", "cp1251", "Windows-1251"),
+        ("ru", "koi8_r", "KOI8-U"),
+        ("el", "cp1253", "Windows-1253"),
+        ("he", "cp1255", "Windows-1255"),
+        ("ar", "cp1256", "Windows-1256"),
+        ("fr", "cp1252", "Windows-1252"),
+        ("pt", "cp1252", "Windows-1252"),
+        ("de", "cp1252", "Windows-1252"),
+        ("es", "cp1252", "Windows-1252"),
+    ],
+)
+@pytest.mark.parametrize("container", ["jsonl", "csv"])
+def test_a_code_page_is_found(
+    tmp_path: Path, language: str, codec: str, name: str, container: str
+) -> None:
+    texts = TEXTS[language]
+    if container == "jsonl":
+        row = dict(zip(("prompt", "completion"), texts, strict=True))
+        written = json.dumps(row, ensure_ascii=False)
+    else:
+        written = 'prompt,completion\n"{}","{}"'.format(*texts)
+    rows, result = run(tmp_path, encoded(written, codec))
+    assert rows == [texts]
+    assert result.facts.encoding == name
+
+
+@pytest.mark.parametrize("named", ["VISCII", "viscii", "TCVN3", "TCVN-5712", "windows-1258"])
+def test_a_vietnamese_encoding_can_be_named(tmp_path: Path, named: str) -> None:
+    codec = {"v": "viscii", "t": "tcvn", "w": "cp1258"}[named[0].lower()]
+    data = encoded("prompt,completion\nở,ừ\n", codec)
+    rows, _ = run(tmp_path, data, FormatOptions(encoding=named))
+    assert rows == [("ở", "ừ")]
+
+
+def test_a_text_that_fits_two_encodings_is_said(tmp_path: Path) -> None:
+    data = "prompt,completion\ntrès après,près\n".encode("cp1252")
+    rows, result = run(tmp_path, data)
+    assert rows == [("très après", "près")]
+    assert findings(result) == [("uncertain_encoding", "warning", None)]
+
+
+@pytest.mark.parametrize("language", ["ru", "vi", "ar", "he", "fr", "hu"])
+def test_a_damaged_line_of_utf8_is_refused_and_not_garbled(tmp_path: Path, language: str) -> None:
+    row = dict(zip(("prompt", "completion"), TEXTS[language], strict=True))
+    line = json.dumps(row, ensure_ascii=False).encode()
+    cut = next(at for at, byte in enumerate(line) if byte >= 0x80)
+    rows, result = run(tmp_path, line + b"\n" + line[:cut] + line[cut + 1 :] + b"\n")
+    assert rows == [TEXTS[language]]
+    assert findings(result) == [("invalid_utf8", "error", 2)]
