@@ -114,7 +114,7 @@ def test_restarted_store_loses_nothing_and_the_training_goes_on(stack: Stack, sd
 def test_paused_job_keeps_its_progress_and_goes_on(stack: Stack, sdk):
     job_id = start_job(sdk, small_file(sdk))
     wait_for_message(sdk, job_id, "Step 3/")
-    assert sdk.fine_tuning.jobs.pause(job_id).status == "paused"
+    assert sdk.fine_tuning.jobs.pause(job_id).pausing
     wait_for_message(sdk, job_id, "The trainer stopped; progress is kept", 60)
     assert sdk.fine_tuning.jobs.retrieve(job_id).status == "paused"
     sdk.fine_tuning.jobs.resume(job_id)

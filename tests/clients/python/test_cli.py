@@ -159,8 +159,8 @@ async def test_failed_job_exits_with_5(cli, story):
 async def test_jobs_are_listed_shown_and_stopped(cli, story):
     assert story.job.id in (await cli("jobs", "list")).out
     assert "running" in (await cli("jobs", "show", story.job.id)).out
-    assert "paused" in (await cli("jobs", "pause", story.job.id)).out
-    assert "queued" in (await cli("jobs", "resume", story.job.id)).out
+    assert "running (pausing)" in (await cli("jobs", "pause", story.job.id)).out
+    assert (await cli("jobs", "resume", story.job.id)).out == f"{story.job.id} is running\n"
     assert (await cli("jobs", "cancel", story.job.id, "--json")).json()["status"] == "cancelled"
     again = await cli("jobs", "cancel", story.job.id)
     assert again.code == 1
