@@ -44,6 +44,12 @@ def base_of(name: str) -> str | None:
     return None if form is None else form["base"]
 
 
+def is_checkpoint(name: str) -> bool:
+    """Whether the name of a trained model is a checkpoint's."""
+    form = NAME.fullmatch(name)
+    return form is not None and form["step"] is not None
+
+
 def slug(suffix: str) -> str:
     """A suffix as it stands in a name: letters of any script, digits, '.', '_', '-'."""
     plain = unicodedata.normalize("NFC", _JOINERS.sub("", suffix.lower()))
