@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -29,14 +30,20 @@ def _storage(request: Request) -> Storage:
     return cast("Storage", request.app.state.storage)
 
 
+def _serves(request: Request) -> Callable[[str], bool]:
+    return cast("Callable[[str], bool]", request.app.state.serves)
+
+
 Registry = Annotated[ModelRegistry, Depends(_registry)]
 Artifacts = Annotated[Storage, Depends(_storage)]
+Serves = Annotated[Callable[[str], bool], Depends(_serves)]
 
 
 @router.get("", operation_id="listModels", summary="List models")
 async def list_models(
     caller: Caller,
     registry: Registry,
+    serves: Serves,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=_MOST_MODELS)] = _MOST_MODELS,
 ) -> ListOf[ModelObject]:
@@ -45,7 +52,7 @@ async def list_models(
     All of them can be asked for by their `id`. Checkpoints are not listed here. The answer holds
     all models, unless `limit` asks for pages: `after` is the last `id` of the page before.
     """
-    named = [*_bases(registry), *await _aliases(registry, caller)]
+    named = [*_bases(registry, serves), *await _aliases(registry, caller)]
     place = next((i for i, model in enumerate(named) if model.id == after), None)
     if place is not None:
         named, after = named[place + 1 :], None
@@ -60,8 +67,9 @@ async def list_models(
     return list_of([*named[:limit], *trained], len(named) > limit or page.has_more)
 
 
-def _bases(registry: ModelRegistry) -> list[ModelObject]:
-    return [ModelObject.of_base(entry) for entry in registry.catalogue.all()]
+def _bases(registry: ModelRegistry, serves: Callable[[str], bool]) -> list[ModelObject]:
+    entries = registry.catalogue.all()
+    return [ModelObject.of_base(entry, available=serves(entry.id)) for entry in entries]
 
 
 async def _aliases(registry: ModelRegistry, caller: Principal) -> list[ModelObject]:
@@ -74,11 +82,13 @@ async def _aliases(registry: ModelRegistry, caller: Principal) -> list[ModelObje
 
 
 @router.get("/{model:path}", operation_id="retrieveModel", summary="Retrieve a model")
-async def retrieve_model(model: str, caller: Caller, registry: Registry) -> ModelObject:
+async def retrieve_model(
+    model: str, caller: Caller, registry: Registry, serves: Serves
+) -> ModelObject:
     """One base model, trained model or alias (`alias_of` says what it stands for)."""
     entry = registry.catalogue.get(model)
     if entry is not None:
-        return ModelObject.of_base(entry)
+        return ModelObject.of_base(entry, available=serves(entry.id))
     record = await registry.get(caller.project_id, model)
     if record is not None:
         return ModelObject.of_adapter(record, caller.project_name)

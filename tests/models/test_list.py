@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+
 import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from service.core.records import Collection
 from service.models.records import ModelRecord, checkpoint_name
-from tests.conftest import BASE_MODEL, Api
+from tests.conftest import BASE_MODEL, Api, running
 
 MODELS, CHECKPOINTS = 1500, 10  # more records than were once read
 
@@ -52,6 +58,29 @@ async def pages(http, limit: int) -> list[list[str]]:
             return found
         assert page["last_id"] == found[-1][-1]
         after = {"after": page["last_id"]}
+
+
+@pytest.fixture
+async def engine(settings) -> AsyncIterator[dict[str, int]]:
+    """The engine of the base model, as a health check sees it."""
+    answers = {"status": 503}
+
+    async def health(_: object) -> PlainTextResponse:
+        return PlainTextResponse("", answers["status"])
+
+    async with running(Starlette(routes=[Route("/health", health)])) as url:
+        settings.upstreams = {BASE_MODEL: url}
+        settings.upstream_probe_every_s = 0.05
+        yield answers
+
+
+async def test_a_base_model_is_available_while_its_engine_is_well(engine, http):
+    assert (await http.get("/v1/models")).json()["data"][0]["available"] is False
+    engine["status"] = 200
+    async with asyncio.timeout(60):
+        while not (await http.get(f"/v1/models/{BASE_MODEL}")).json()["available"]:
+            await asyncio.sleep(0.02)
+    assert (await http.get("/v1/models")).json()["data"][0]["available"] is True
 
 
 async def test_a_plain_call_answers_every_model_whatever_checkpoints_there_are(api: Api, http):
