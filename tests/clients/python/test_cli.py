@@ -94,6 +94,11 @@ async def test_login_reads_the_key_from_stdin_and_keeps_it(api: Api, cli, key, h
     assert (await cli("models")).code == 3
 
 
+def count(out: str, fact: str) -> int:
+    """The number that stands beside a fact."""
+    return next(int(line.split()[-1]) for line in out.splitlines() if line.startswith(fact))
+
+
 async def test_files_from_upload_to_deletion(cli, rows, work, tmp_path):
     async with work("cpu"):
         sent = await cli("files", "upload", rows.name, "--json")
@@ -103,6 +108,7 @@ async def test_files_from_upload_to_deletion(cli, rows, work, tmp_path):
         report = await cli("files", "report", file["id"])
         assert report.code == 0, report.err
         assert "1 exact" in report.out
+        assert count(report.out, "warnings") == report.out.count(": warning ") > 0
         page = await cli("files", "report", file["id"], "-o", "report.html")
         assert page.code == 0
         assert (tmp_path / "report.html").read_text().lstrip().startswith("<!")
