@@ -140,6 +140,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             state.uploads = Uploads(redis, state.files)
             state.curation = Tasks(redis)
             state.probes = _probes(app, settings, upstreams)
+            state.serves = upstreams.serves
             yield
     finally:
         app.gateway = None

@@ -130,15 +130,14 @@ def keys_ensure(
     name: Annotated[str, typer.Option(help="What the key is for.")] = "key",
     role: Annotated[str, typer.Option(help="admin or member.")] = "member",
 ) -> None:
-    """Make the key in $FINETUNED_NEW_KEY known, unless it is; for installers."""
+    """Make the key in $FINETUNED_NEW_KEY known, unless it is or was revoked; for installers."""
     from service.cli.chores import ensure_key
 
     secret = os.environ.get("FINETUNED_NEW_KEY", "")
     try:
-        made = asyncio.run(ensure_key(project, name, role, secret))
+        typer.echo(asyncio.run(ensure_key(project, name, role, secret)))
     except (ValueError, OSError) as e:
         _fail(str(e))
-    typer.echo("the key was made" if made else "the key is known already")
 
 
 @models.command("list")

@@ -19,7 +19,7 @@ from service.inference.engine.merged import MergeFailed, folder_name, prepare, s
 from service.models import add
 from service.models.catalogue import Catalogue, CatalogueError
 from service.models.inspect import ModelRefused
-from service.projects.records import Project, Projects, Role, digest_of
+from service.projects.records import KeyRevoked, Project, Projects, Role, digest_of
 from service.standalone.layout import Layout
 from service.standalone.services import running_store
 
@@ -101,16 +101,25 @@ async def create_key(data_dir: Path | None, project_name: str, key_name: str, ro
         return secret
 
 
-async def ensure_key(project_name: str, key_name: str, role: str, secret: str) -> bool:
-    """Make a key whose secret the operator chose; False where it is known already."""
+async def ensure_key(project_name: str, key_name: str, role: str, secret: str) -> str:
+    """Make a key whose secret the operator chose; a line for the operator is returned.
+
+    A key that is known already stays as it is, and a revoked key stays revoked.
+    """
     if not _OWN_SECRET.fullmatch(secret):
         raise ValueError("the key must have 32 to 512 visible characters of ASCII")
     async with _projects(None) as projects:
         if await projects.find_key(digest_of(secret)) is not None:
-            return False
+            return "the key is known already"
         project = await _project(projects, project_name, role)
-        await projects.create_key(project, key_name, Role(role), secret=secret)
-        return True
+        try:
+            await projects.create_key(project, key_name, Role(role), secret=secret)
+        except KeyRevoked:
+            return (
+                "the key was revoked and stays so: give another in FINETUNED_NEW_KEY, or make one "
+                "with 'finetuned-server keys create'"
+            )
+        return "the key was made"
 
 
 async def _project(projects: Projects, name: str, role: str) -> Project:

@@ -21,8 +21,9 @@ from service.inference.engine.facts import engines_bytes, gather
 from service.inference.engine.launch import Machine, highest_rank
 from service.inference.engine.sizing import SizingError, size, trainer_budget
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
-from service.standalone.layout import Layout
-from service.standalone.services import GPU_SHARING, running_store
+from service.models.weights import folder_fault
+from service.standalone.layout import AlreadyRunning, Layout
+from service.standalone.services import GPU_SHARING, engine_name, running_store
 from service.worker.capacity import Gpu, installed_gpus, memory_bytes
 
 Level = Literal["ok", "note", "missing"]
@@ -98,7 +99,7 @@ def _engines(data_dir: Path, gpus: Sequence[Gpu]) -> list[Finding]:
 def _settings(data_dir: Path) -> Settings:
     """The settings that `up` would run with on this folder."""
     settings = Settings()
-    changes: dict[str, object] = {}
+    changes: dict[str, object] = {"data_dir": data_dir.resolve()}
     models_file = Layout(data_dir.resolve()).models_file
     if models_file.exists():
         changes["models_file"] = models_file
@@ -116,6 +117,11 @@ def _sized(
     merged: str | None = None,
 ) -> Finding:
     name = f"engine of {merged or entry.id}"
+    if fault := folder_fault(entry.path):
+        how = "mend the folder, or take the model out of models.yaml; other models are served"
+        return Finding("missing", name, f"unavailable: {fault}", how)
+    if fault := _fault_of_running(settings, merged or entry.id):
+        return Finding("missing", name, f"unavailable: {fault}", "mend what its log says")
     highest = asyncio.run(highest_rank(settings, entry.id))
     facts = gather(
         entry,
@@ -131,6 +137,19 @@ def _sized(
     if highest is None and merged is None:
         told += "; the store does not run, so ranks of existing adapters are not known"
     return Finding("ok", name, told)
+
+
+def _fault_of_running(settings: Settings, model: str) -> str | None:
+    """Why the engine does not come up under the `up` that runs now; None where it does."""
+    layout = Layout(settings.data_dir)
+    file = layout.fault(engine_name(model))
+    if not file.exists():
+        return None
+    try:
+        layout.lock().close()
+    except AlreadyRunning:
+        return file.read_text("utf-8")
+    return None  # left behind by one that was killed
 
 
 def _trainer(

@@ -99,7 +99,12 @@ class IssueLog:
 
     def by_severity(self) -> dict[Severity, int]:
         """How many issues of each severity, counted before the cap."""
-        totals = dict.fromkeys(Severity, 0)
-        for code, count in self.counts.items():
-            totals[Severity(CHECKS[code].severity)] += count
-        return totals
+        return by_severity(self.counts)
+
+
+def by_severity(counts: Mapping[str, int]) -> dict[Severity, int]:
+    """How many issues of each severity there are, from how many there are of each code."""
+    totals = dict.fromkeys(Severity, 0)
+    for code, count in counts.items():
+        totals[Severity(CHECKS[code].severity)] += count
+    return totals

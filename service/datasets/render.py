@@ -8,6 +8,7 @@ from html import escape
 from itertools import starmap
 from typing import NamedTuple
 
+from service.datasets.issues import Severity, by_severity
 from service.datasets.languages import language_name
 from service.datasets.report import Distribution, GroupStats, Histogram, Report
 
@@ -59,12 +60,14 @@ def to_html(report: Report, *, title: str = "Data set report") -> str:
 def parts(report: Report) -> Iterator[Part]:
     """What the report says, in the order of reading: what to do first, figures after."""
     source, validation = report.source, report.validation
+    found = by_severity(report.finding_counts)
     what = [source.container, source.shape, source.encoding or "binary"]
     if source.compression:
         what.append(source.compression)
     yield Paragraph(
         f"{report.rows:,} of {validation.rows:,} rows can be trained on. "
-        f"{validation.errors:,} errors, {validation.warnings:,} warnings. "
+        f"{validation.errors + found[Severity.ERROR]:,} errors, "
+        f"{validation.warnings + found[Severity.WARNING]:,} warnings. "
         f"{source.bytes:,} bytes ({', '.join(what)})."
     )
     yield Heading("Advice")

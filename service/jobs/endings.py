@@ -30,16 +30,19 @@ async def fail(
 
 
 async def lose(jobs: Jobs, job: JobRecord, most_fruitless: int) -> JobRecord:
-    """Write that the attempt is lost: the next is queued, or the job fails."""
+    """Write that the attempt is lost: the next is queued, or the job pauses or fails."""
 
     def events(after: JobRecord) -> list[NewEvent]:
         if after.error is not None:
             data = {"code": after.error.code}
             return [NewEvent(message=after.error.message, level="error", data=data)]
+        if after.status is Status.PAUSED:
+            then = "the job is paused at the newest checkpoint"
+        else:
+            then = f"attempt {after.attempt} goes on from the newest checkpoint"
         return [
             NewEvent(
-                message=f"Attempt {job.attempt} was lost; attempt {after.attempt} goes on from "
-                "the newest checkpoint",
+                message=f"Attempt {job.attempt} was lost; {then}",
                 level="warn",
                 data={"attempt": after.attempt},
             )

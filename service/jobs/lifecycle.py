@@ -4,8 +4,9 @@
                           ▲        │
                           └ paused ┘        (pause from queued or running; resume → queued)
 
-A lost attempt goes back to queued under the next attempt number. A final status is
-written once.
+A running job that is asked to pause stays `running` with `pausing` set until its worker has
+stored a checkpoint and let go of it. A lost attempt goes back to queued under the next attempt
+number. A final status is written once.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ class NotAllowed(Exception):
     """The job's status does not allow this."""
 
     def __init__(self, job: JobRecord, action: str) -> None:
-        super().__init__(f"a job that is {job.status} cannot {action}")
-        self.status = job.status
+        self.state = "pausing" if job.pausing else job.status.value
         self.action = action
+        super().__init__(f"a job that is {self.state} cannot {action}")
 
 
 class Superseded(Exception):
@@ -71,7 +72,7 @@ def start(job: JobRecord, attempt: int, now_s: int) -> JobRecord:
 
 def fenced(job: JobRecord, attempt: int) -> JobRecord:
     """The record, if this attempt may write to it."""
-    if job.attempt != attempt or job.status not in (Status.RUNNING, Status.PAUSED):
+    if job.attempt != attempt or job.status is not Status.RUNNING:
         raise Superseded
     return job
 
@@ -84,29 +85,35 @@ def cancel(job: JobRecord, now_s: int) -> JobRecord:
 
 
 def pause(job: JobRecord) -> JobRecord:
-    """The caller stops the job for a while; a running one keeps a checkpoint."""
-    if job.status not in (Status.QUEUED, Status.RUNNING):
+    """The caller stops the job for a while; a running one is paused when its worker lets go."""
+    if job.status is Status.RUNNING and not job.pausing:
+        return job.model_copy(update={"pausing": True})
+    if job.status is not Status.QUEUED:
         raise NotAllowed(job, "be paused")
-    return job.model_copy(update={"status": Status.PAUSED, "estimated_finish": None})
+    return _paused(job)
 
 
 def resume(job: JobRecord, now_s: int) -> JobRecord:
-    """A paused job goes back into the queue under a new attempt, at its end."""
+    """A paused job goes back into the queue under a new attempt, at its end.
+
+    One that is still pausing goes on: its worker keeps it, or has told the trainer to stop and
+    hands it back with its checkpoint.
+    """
+    if job.pausing:
+        return job.model_copy(update={"pausing": False})
     if job.status is not Status.PAUSED:
         raise NotAllowed(job, "be resumed")
     return _again(job).model_copy(update={"queued_at": now_s})
 
 
 def hand_back(job: JobRecord, attempt: int) -> JobRecord:
-    """A worker that shuts down gives its attempt back; nothing went wrong."""
-    fenced(job, attempt)
-    return job if job.status is Status.PAUSED else _again(job)
+    """A worker gives its attempt back with a checkpoint; nothing went wrong."""
+    return _released(fenced(job, attempt))
 
 
 def lose(job: JobRecord, attempt: int, most_fruitless: int, now_s: int) -> JobRecord:
     """An attempt died. The next one is queued, unless too many in a row made no progress."""
-    if job.attempt != attempt or job.status is not Status.RUNNING:
-        raise Superseded
+    fenced(job, attempt)
     fruitless = job.fruitless_attempts + 1
     if fruitless >= most_fruitless:
         return fail(
@@ -122,16 +129,14 @@ def lose(job: JobRecord, attempt: int, most_fruitless: int, now_s: int) -> JobRe
             ),
             now_s,
         )
-    return _again(job).model_copy(update={"fruitless_attempts": fruitless})
+    return _released(job).model_copy(update={"fruitless_attempts": fruitless})
 
 
 def retry_smaller(
     job: JobRecord, attempt: int, tokens_at_once: int | None, gradient_checkpointing: bool
 ) -> JobRecord:
     """The attempt ran out of memory; the next takes less at once, or keeps less of it."""
-    if job.attempt != attempt or job.status is not Status.RUNNING:
-        raise Superseded
-    return _again(job).model_copy(
+    return _released(fenced(job, attempt)).model_copy(
         update={
             "tokens_at_once": tokens_at_once or job.tokens_at_once,
             "gradient_checkpointing": gradient_checkpointing or job.gradient_checkpointing,
@@ -168,9 +173,7 @@ def succeed(
     now_s: int,
 ) -> JobRecord:
     """The model is registered."""
-    if job.attempt != attempt or job.status is not Status.RUNNING:
-        raise Superseded
-    return _ended(job, Status.SUCCEEDED, now_s).model_copy(
+    return _ended(fenced(job, attempt), Status.SUCCEEDED, now_s).model_copy(
         update={
             "fine_tuned_model": model,
             "result_files": result_files,
@@ -180,7 +183,25 @@ def succeed(
 
 
 def _ended(job: JobRecord, status: Status, now_s: int) -> JobRecord:
-    return job.model_copy(update={"status": status, "finished_at": now_s, "estimated_finish": None})
+    return job.model_copy(
+        update={
+            "status": status,
+            "finished_at": now_s,
+            "estimated_finish": None,
+            "pausing": False,
+        }
+    )
+
+
+def _released(job: JobRecord) -> JobRecord:
+    """No worker has the job any more: it pauses if the caller asked for that, or goes on."""
+    return _paused(job) if job.pausing else _again(job)
+
+
+def _paused(job: JobRecord) -> JobRecord:
+    return job.model_copy(
+        update={"status": Status.PAUSED, "estimated_finish": None, "pausing": False}
+    )
 
 
 def _again(job: JobRecord) -> JobRecord:

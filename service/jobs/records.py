@@ -117,6 +117,7 @@ class JobRecord(Record):
     queued_at: int | None = None
     started_at: int | None = None
     finished_at: int | None = None
+    pausing: bool = False  # the caller asked to pause; the worker has not let go yet
     attempt: int = 1  # the fencing token
     fruitless_attempts: int = 0  # lost since the last checkpoint
     priority: int = 0  # higher runs first

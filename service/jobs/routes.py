@@ -168,7 +168,7 @@ async def cancel_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
         caller.project_id,
         job_id,
         lambda job: lifecycle.cancel(job, ids.now_s()),
-        "The job was cancelled",
+        lambda _: "The job was cancelled",
     )
     metrics.JOBS.labels(job.status).inc()
     await dispatcher.dispatch()
@@ -178,24 +178,26 @@ async def cancel_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
 @router.post("/{job_id}/pause", operation_id="pauseFineTuningJob", summary="Pause a job")
 async def pause_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispatch) -> JobObject:
     """Stops a queued or running job and keeps its progress in a checkpoint; `resume` goes on from
-    there. A job that is paused or has ended is 409.
+    there. A queued job is `paused` at once. A running job stays `running` with `pausing` set until
+    its checkpoint is stored, and then becomes `paused`; one that reaches its end before that
+    succeeds. A job that is pausing, is paused or has ended is 409.
     """
-    job = await _act(store, caller.project_id, job_id, lifecycle.pause, "The job was paused")
+    job = await _act(store, caller.project_id, job_id, lifecycle.pause, _pause_event)
     await dispatcher.dispatch()
     return JobObject.of(job)
 
 
 @router.post("/{job_id}/resume", operation_id="resumeFineTuningJob", summary="Resume a job")
 async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispatch) -> JobObject:
-    """Queues a paused job again; it goes on from its newest checkpoint. A job that is not paused
-    is 409.
+    """Queues a paused job again; it goes on from its newest checkpoint. A job that is still pausing
+    goes on too, and loses no step. A job that is neither is 409.
     """
     job = await _act(
         store,
         caller.project_id,
         job_id,
         lambda job: lifecycle.resume(job, ids.now_s()),
-        "The job was resumed",
+        lambda _: "The job was resumed",
     )
     await dispatcher.dispatch()
     return (await _shown(dispatcher, [job]))[0]
@@ -270,21 +272,27 @@ async def _act(
     project_id: str,
     job_id: str,
     change: Callable[[JobRecord], JobRecord],
-    told: str,
+    message: Callable[[JobRecord], str],
 ) -> JobRecord:
     if not ids.is_valid(job_id, ids.JOB):
         raise _unknown(job_id)
     try:
         return await store.change(
-            project_id, job_id, change, events=lambda _: [NewEvent(message=told)]
+            project_id, job_id, change, events=lambda job: [NewEvent(message=message(job))]
         )
     except Missing as e:
         raise _unknown(job_id) from e
     except lifecycle.NotAllowed as e:
         raise Conflict(
-            f"The job {job_id} is {e.status} and cannot {e.action}.",
+            f"The job {job_id} is {e.state} and cannot {e.action}.",
             code="invalid_job_status",
         ) from e
+
+
+def _pause_event(job: JobRecord) -> str:
+    if job.pausing:
+        return "The job is pausing: its trainer saves a checkpoint and stops"
+    return "The job was paused"
 
 
 async def _shown(dispatcher: Dispatcher, jobs: list[JobRecord]) -> list[JobObject]:

@@ -245,6 +245,13 @@ class JobObject(BaseModel):
     result_files: list[str] = Field(description="A CSV of losses, when it has ended.")
     seed: int = Field(description="Of all chance in the training.")
     status: Status = Field(description="How far it is.")
+    pausing: bool = Field(
+        default=False,
+        description=(
+            "Whether a running job was asked to pause and its checkpoint is not stored yet. Its "
+            "status becomes `paused` when it is."
+        ),
+    )
     trained_tokens: int | None = Field(description="When it has succeeded.")
     training_file: str = Field(description="What it learns from.")
     validation_file: str | None = Field(description="What it is measured on.")
@@ -276,6 +283,7 @@ class JobObject(BaseModel):
             result_files=list(job.result_files),
             seed=job.seed,
             status=job.status,
+            pausing=job.pausing,
             trained_tokens=job.trained_tokens,
             training_file=job.training_file,
             validation_file=job.validation_file,

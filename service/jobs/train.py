@@ -160,27 +160,34 @@ class Train:
     async def _watch(
         self, attempt: Attempt, running: asyncio.Task[Outcome], lease_lost: asyncio.Event
     ) -> None:
-        while True:
-            try:
-                job = await self._jobs.get(attempt.job.project_id, attempt.job.id)
-            except REDIS_ERRORS:
-                job = attempt.job  # the training goes on while Redis is away
-            if (
-                lease_lost.is_set()
-                or job is None
-                or job.attempt != attempt.number
-                or job.status is Status.CANCELLED
-            ):
-                log.info("the attempt is over: the trainer is killed")
-                await attempt.kill()
-                # What is still being written, perhaps to a storage that is away, is not waited for.
-                await asyncio.wait([running], timeout=_LOOK_S)
-                running.cancel()
-                return
-            if job.status is Status.PAUSED or self.draining.is_set():
-                await attempt.stop()
-                return
-            await asyncio.sleep(_LOOK_S)
+        stopping: asyncio.Task[None] | None = None
+        try:
+            while not lease_lost.is_set():
+                job = await self._current(attempt)
+                if job is None:
+                    break
+                if stopping is None and (job.pausing or self.draining.is_set()):
+                    # A task of its own: a job that is stopping may still be cancelled.
+                    stopping = asyncio.create_task(attempt.stop())
+                await asyncio.sleep(_LOOK_S)
+            log.info("the attempt is over: the trainer is killed")
+            await attempt.kill()
+            # What is still being written, perhaps to a storage that is away, is not waited for.
+            await asyncio.wait([running], timeout=_LOOK_S)
+            running.cancel()
+        finally:
+            if stopping is not None:
+                await tasks.end(stopping)
+
+    async def _current(self, attempt: Attempt) -> JobRecord | None:
+        """The job as it is now; None where the attempt has no right to it any more."""
+        try:
+            job = await self._jobs.get(attempt.job.project_id, attempt.job.id)
+        except REDIS_ERRORS:
+            return attempt.job  # the training goes on while Redis is away
+        if job is None or job.attempt != attempt.number or job.status is Status.CANCELLED:
+            return None
+        return job
 
     async def _after(self, job: JobRecord, outcome: Outcome) -> None:
         number = job.attempt
@@ -189,17 +196,20 @@ class Train:
                 job.project_id,
                 job.id,
                 lambda current: lifecycle.hand_back(current, number),
-                events=_handed_back_events,
+                events=self._handed_back_events,
             )
         elif outcome is Outcome.LOST:
             metrics.JOB_ATTEMPTS_LOST.labels("trainer_died").inc()
             await lose(self._jobs, job, self._settings.max_attempts_without_progress)
 
-
-def _handed_back_events(job: JobRecord) -> list[NewEvent]:
-    if job.status is Status.PAUSED:
-        return [NewEvent(message="The trainer stopped; progress is kept")]
-    return [NewEvent(message="The worker shuts down; the job goes back into the queue")]
+    def _handed_back_events(self, job: JobRecord) -> list[NewEvent]:
+        if job.status is Status.PAUSED:
+            message = "The trainer stopped; progress is kept"
+        elif self.draining.is_set():
+            message = "The worker shuts down; the job goes back into the queue"
+        else:  # resumed while the trainer was stopping
+            message = "The trainer stopped; the job goes back into the queue"
+        return [NewEvent(message=message)]
 
 
 def _started_event(job: JobRecord) -> NewEvent:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import msgspec
-
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.inspect import ModelRefused, inspect_folder
-
-_MAX_HEADER_BYTES = 100 * 1024 * 1024  # safetensors' own limit
+from service.models.weights import header
 
 
 def add_model(
@@ -57,7 +53,7 @@ def count_parameters(folder: Path) -> int:
     """How many weights a folder holds, from the headers of its safetensors alone."""
     total = 0
     for file in folder.glob("*.safetensors"):
-        for tensor in _header(file).values():
+        for tensor in header(file).values():
             size = 1
             for dimension in tensor.get("shape", ()):
                 size *= dimension
@@ -65,19 +61,6 @@ def count_parameters(folder: Path) -> int:
     if total <= 1:
         raise ModelRefused(f"the safetensors of {folder.name} hold no weights")
     return total
-
-
-def _header(file: Path) -> dict[str, dict[str, list[int]]]:
-    try:
-        with file.open("rb") as source:
-            (length,) = struct.unpack("<Q", source.read(8))
-            if length > _MAX_HEADER_BYTES:
-                raise ModelRefused(f"{file.name} is not a safetensors file")
-            header = msgspec.json.decode(source.read(length))
-    except (struct.error, msgspec.DecodeError) as e:
-        raise ModelRefused(f"{file.name} is not a safetensors file") from e
-    header.pop("__metadata__", None)
-    return dict(header)
 
 
 def _from_gguf(source: Path, target: Path) -> Path:

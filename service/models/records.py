@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from enum import StrEnum
 
 from service.core.records import Record
+from service.models.marks import MARKS
 
 # ft:<base>:<project>:<suffix>:<id>[:ckpt-step-<N>]; a base id may hold one slash.
 NAME = re.compile(
-    r"ft:(?P<base>[A-Za-z0-9._/-]{1,128}):(?P<project>[a-z0-9-]{1,40}):(?P<suffix>[\w.-]{0,64})"
+    r"ft:(?P<base>[A-Za-z0-9._/-]{1,128}):(?P<project>[a-z0-9-]{1,40})"
+    rf":(?P<suffix>[\w.{MARKS}-]{{0,64}})"
     r":(?P<id>[a-z0-9]{6,32})(?::ckpt-step-(?P<step>[0-9]{1,9}))?"
 )
-_NOT_IN_SUFFIX = re.compile(r"[^\w.-]+")
+_NOT_IN_SUFFIX = re.compile(rf"[^\w.{MARKS}-]+")
+_EDGES = re.compile(rf"^[{MARKS}-]+|-+$")  # a mark stands on the letter before it
+_JOINERS = re.compile("[\u200c\u200d]")  # inside words of Persian, Hindi and others; invisible
 
 
 class Kind(StrEnum):
@@ -39,9 +44,16 @@ def base_of(name: str) -> str | None:
     return None if form is None else form["base"]
 
 
+def is_checkpoint(name: str) -> bool:
+    """Whether the name of a trained model is a checkpoint's."""
+    form = NAME.fullmatch(name)
+    return form is not None and form["step"] is not None
+
+
 def slug(suffix: str) -> str:
     """A suffix as it stands in a name: letters of any script, digits, '.', '_', '-'."""
-    return _NOT_IN_SUFFIX.sub("-", suffix.strip().lower()).strip("-")[:64]
+    plain = unicodedata.normalize("NFC", _JOINERS.sub("", suffix.lower()))
+    return _EDGES.sub("", _NOT_IN_SUFFIX.sub("-", plain))[:64]
 
 
 def model_name(base: str, project: str, suffix: str, tag: str) -> str:

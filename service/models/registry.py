@@ -18,11 +18,11 @@ from redis.exceptions import WatchError
 from service.aliases import records as aliases
 from service.core import invalidation
 from service.core.cache import LookupCache
-from service.core.records import PREFIX, Collection
+from service.core.records import PREFIX, Collection, Page
 from service.core.redis import reply, text
 from service.models import ranks
 from service.models.catalogue import Catalogue
-from service.models.records import NAME, Kind, ModelRecord
+from service.models.records import NAME, Kind, ModelRecord, is_checkpoint
 
 log = logging.getLogger(__name__)
 _OWNERS = f"{PREFIX}:model-owners"  # name → project id; the names of deleted models stay
@@ -133,6 +133,15 @@ class ModelRegistry:
     async def get(self, project_id: str, name: str) -> ModelRecord | None:
         """The project's adapter of this name."""
         return await self.models.get(project_id, name) if NAME.fullmatch(name) else None
+
+    async def trained(self, project_id: str, after: str | None, limit: int) -> Page[ModelRecord]:
+        """A page of the project's trained models, newest first, without their checkpoints.
+
+        Raises Missing where `after` is not known.
+        """
+        return await self.models.page(
+            project_id, after=after, limit=limit, where_id=lambda name: not is_checkpoint(name)
+        )
 
     async def alias(self, project_id: str, name: str) -> aliases.AliasRecord | None:
         """The project's alias of this name."""

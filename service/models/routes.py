@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Annotated, cast
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 
+from service.core.auth import Principal
 from service.core.deps import Caller
 from service.core.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound
-from service.core.http import ListOf
+from service.core.http import ListOf, list_of
+from service.core.records import Missing
 from service.core.storage import Storage, StorageError
 from service.models.registry import ModelInUse, ModelRegistry
 from service.models.schemas import ModelDeleted, ModelObject
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/models", tags=["Models"])
-_MOST_MODELS = 10_000
+_MOST_MODELS = 100_000  # of one answer, 20 MB
 
 
 def _registry(request: Request) -> ModelRegistry:
@@ -27,36 +30,65 @@ def _storage(request: Request) -> Storage:
     return cast("Storage", request.app.state.storage)
 
 
+def _serves(request: Request) -> Callable[[str], bool]:
+    return cast("Callable[[str], bool]", request.app.state.serves)
+
+
 Registry = Annotated[ModelRegistry, Depends(_registry)]
 Artifacts = Annotated[Storage, Depends(_storage)]
+Serves = Annotated[Callable[[str], bool], Depends(_serves)]
 
 
 @router.get("", operation_id="listModels", summary="List models")
-async def list_models(caller: Caller, registry: Registry) -> ListOf[ModelObject]:
+async def list_models(
+    caller: Caller,
+    registry: Registry,
+    serves: Serves,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=_MOST_MODELS)] = _MOST_MODELS,
+) -> ListOf[ModelObject]:
     """Base models of the catalogue, the project's aliases, then its trained models, newest first.
 
-    All of them can be asked for by their `id`. Checkpoints are not listed here.
+    All of them can be asked for by their `id`. Checkpoints are not listed here. The answer holds
+    all models, unless `limit` asks for pages: `after` is the last `id` of the page before.
     """
-    page = await registry.models.page(caller.project_id, limit=_MOST_MODELS)
-    adapters = [
-        ModelObject.of_adapter(r, caller.project_name) for r in page.items if not r.checkpoint
-    ]
-    bases = [ModelObject.of_base(entry) for entry in registry.catalogue.all()]
-    named = await registry.aliases.page(caller.project_id, limit=_MOST_MODELS)
-    aliases = [
+    named = [*_bases(registry, serves), *await _aliases(registry, caller)]
+    place = next((i for i, model in enumerate(named) if model.id == after), None)
+    if place is not None:
+        named, after = named[place + 1 :], None
+    elif after is not None:
+        named = []  # it is among the trained models, which come last
+    room = max(limit - len(named), 0)
+    try:
+        page = await registry.trained(caller.project_id, after, room)
+    except Missing as e:
+        raise BadRequest("No model has the id given in 'after'.", param="after") from e
+    trained = [ModelObject.of_adapter(r, caller.project_name) for r in page.items]
+    return list_of([*named[:limit], *trained], len(named) > limit or page.has_more)
+
+
+def _bases(registry: ModelRegistry, serves: Callable[[str], bool]) -> list[ModelObject]:
+    entries = registry.catalogue.all()
+    return [ModelObject.of_base(entry, available=serves(entry.id)) for entry in entries]
+
+
+async def _aliases(registry: ModelRegistry, caller: Principal) -> list[ModelObject]:
+    page = await registry.aliases.page(caller.project_id, limit=_MOST_MODELS)
+    return [
         ModelObject.of_alias(r, caller.project_name)
-        for r in named.items
-        if registry.catalogue.get(r.id) is None  # a base model added since goes before
+        for r in page.items
+        if await registry.find(caller.project_id, r.id) is None  # a model of the name goes before
     ]
-    return ListOf(data=[*bases, *aliases, *adapters], has_more=page.has_more or named.has_more)
 
 
 @router.get("/{model:path}", operation_id="retrieveModel", summary="Retrieve a model")
-async def retrieve_model(model: str, caller: Caller, registry: Registry) -> ModelObject:
+async def retrieve_model(
+    model: str, caller: Caller, registry: Registry, serves: Serves
+) -> ModelObject:
     """One base model, trained model or alias (`alias_of` says what it stands for)."""
     entry = registry.catalogue.get(model)
     if entry is not None:
-        return ModelObject.of_base(entry)
+        return ModelObject.of_base(entry, available=serves(entry.id))
     record = await registry.get(caller.project_id, model)
     if record is not None:
         return ModelObject.of_adapter(record, caller.project_name)

@@ -29,6 +29,10 @@ class ModelObject(BaseModel):
     languages: list[str] | None = Field(
         default=None, description="Of a base model, as the operator named them."
     )
+    available: bool | None = Field(
+        default=None,
+        description="Of a base model: whether an engine serves it, and its trained models, now.",
+    )
     fine_tuning_job: str | None = Field(
         default=None, description="Of a trained model: the job that made it."
     )
@@ -37,7 +41,7 @@ class ModelObject(BaseModel):
     )
 
     @classmethod
-    def of_base(cls, entry: BaseModelEntry) -> Self:
+    def of_base(cls, entry: BaseModelEntry, *, available: bool) -> Self:
         """The wire form of a catalogue entry; its path is nobody's business."""
         return cls(
             id=entry.id,
@@ -46,6 +50,7 @@ class ModelObject(BaseModel):
             license=entry.license,
             context_length=entry.context_length,
             languages=list(entry.languages),
+            available=available,
         )
 
     @classmethod

@@ -24,6 +24,7 @@ INSTALLATION = "-"
 SECRET_PREFIX = "sk-ft-"  # noqa: S105 - the part that all keys share
 NAME_PATTERN = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _NAMES = f"{PREFIX}:project-names"
+_REVOKED = f"{PREFIX}:key-digests-revoked"  # for ever: whoever chose a secret may send it again
 
 
 class Role(StrEnum):
@@ -52,6 +53,10 @@ class ApiKey(Record):
 
 class NameTaken(Exception):
     """A project of this name exists or existed."""
+
+
+class KeyRevoked(Exception):
+    """A key with this secret existed and was revoked."""
 
 
 def digest_of(secret: str) -> str:
@@ -135,8 +140,14 @@ class Projects:
         limits: Limits = NO_LIMITS,
         secret: str | None = None,
     ) -> tuple[ApiKey, str]:
-        """A new key and its secret (made by chance, if not given), which cannot be had again."""
-        secret = secret or SECRET_PREFIX + secrets.token_urlsafe(32)
+        """A new key and its secret (made by chance, if not given), which cannot be had again.
+
+        Raises KeyRevoked for the secret of a revoked key.
+        """
+        if secret is None:
+            secret = SECRET_PREFIX + secrets.token_urlsafe(32)
+        elif await reply(self.redis.sismember(_REVOKED, digest_of(secret))):
+            raise KeyRevoked
         key = ApiKey(
             id=ids.new(ids.KEY),
             project_id=project.id,
@@ -154,13 +165,14 @@ class Projects:
         return key, secret
 
     async def revoke_key(self, project_id: str, key_id: str) -> None:
-        """Remove a key. Raises Missing where the project has none of this id."""
+        """Remove a key for good. Raises Missing where the project has none of this id."""
         key = await self.keys.get(project_id, key_id)
         if key is None:
             raise Missing(key_id)
 
         def also(pipe: Pipeline) -> None:
             pipe.delete(_digest_key(key.digest))
+            pipe.sadd(_REVOKED, key.digest)
             invalidation.publish(pipe, invalidation.Kind.KEY, project_id, key_id)
 
         await self.keys.delete(project_id, key_id, also=also)

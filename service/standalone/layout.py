@@ -50,6 +50,10 @@ class Layout:
         """What is only true while `up` runs."""
         return self.root / "run"
 
+    def fault(self, service: str) -> Path:
+        """Why a service does not come up; the file is there only while that is so."""
+        return self.run / f"{service}.fault"
+
     @property
     def api_key(self) -> Path:
         """The first admin key, mode 0600."""

@@ -143,12 +143,17 @@ def inference(env: Mapping[str, str], model: str, url: str) -> Service:
     """vLLM for a base model, or for one trained model whose weights are merged."""
     port = int(url.rsplit(":", 1)[1])
     return Service(
-        name=f"vllm-{model.replace('/', '-').replace(':', '-')}",
+        name=engine_name(model),
         argv=[*_cli(), "inference", model, "--port", str(port)],
         env=env,
         ready=http_ok(f"{url}/health"),
         where=url,
     )
+
+
+def engine_name(model: str) -> str:
+    """What the process of a model's engine is called, and its log."""
+    return f"vllm-{model.replace('/', '-').replace(':', '-')}"
 
 
 def http_ok(url: str) -> Probe:

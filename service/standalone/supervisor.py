@@ -21,14 +21,18 @@ from pathlib import Path
 import psutil
 
 from service.core.child import die_with_parent
+from service.standalone.last_words import last_words
 
 log = logging.getLogger(__name__)
 
 _BACKOFF_S, _MOST_BACKOFF_S = 0.5, 15.0
 _STEADY_S = 60.0  # a child that ran so long starts again without waiting
+_FAILED_BACKOFF_S = 300.0  # of one that does not come up: each try may take a minute of all cores
 # The exit code of a child that has nothing to do any more (EX_CONFIG of sysexits.h).
 NOT_AGAIN = 78
 _MOST_LOG_BYTES = 50 * 1024 * 1024
+_MOST_RESTARTS = 3  # before a service counts as one that does not come up
+_LOOK_S, _LATE_LOOK_S = 0.2, 2.0
 Probe = Callable[[], Awaitable[bool]]
 
 
@@ -46,10 +50,16 @@ class Service:
     restarts: int = field(default=0, init=False)
     ended: bool = field(default=False, init=False)
     """It asked not to be started again."""
+    failed: bool = field(default=False, init=False)
+    """It did not come up; it is still started again, less and less often."""
+    log_start: int = field(default=0, init=False)
+    """Where in its log the present process begins."""
+    last_words: str = field(default="", init=False)
+    """Of the process that died last."""
 
 
 class StartFailed(Exception):
-    """A service did not come up; the message says where its log is."""
+    """A service did not come up; the message says why, and where its log is."""
 
 
 class Supervisor:
@@ -65,6 +75,8 @@ class Supervisor:
 
     def clear_leftovers(self) -> None:
         """Kill what an earlier run left behind, judged by pid and start time."""
+        for file in self._run_dir.glob("*.fault"):
+            file.unlink(missing_ok=True)
         for file in self._run_dir.glob("*.group"):
             with contextlib.suppress(ValueError):
                 group, started = file.read_text("ascii").split()
@@ -78,19 +90,34 @@ class Supervisor:
         self._keepers.append(asyncio.create_task(self._keep(service)))
 
     async def until_ready(self, service: Service, timeout_s: float) -> None:
-        """Wait for a service's probe. Raises StartFailed."""
+        """Wait for a service's probe. Raises StartFailed; the service is still kept alive."""
         deadline = time.monotonic() + timeout_s
         while not await service.ready():
-            log_file = self._log_dir / f"{service.name}.log"
-            if time.monotonic() > deadline:
-                raise StartFailed(
-                    f"{service.name} did not become ready within {timeout_s:.0f} s; see {log_file}"
-                )
+            fault = None
             if service.ended:
-                raise StartFailed(f"{service.name} has nothing to do; see {log_file}")
-            if service.restarts > 3:
-                raise StartFailed(f"{service.name} keeps dying; see {log_file}")
-            await asyncio.sleep(0.2)
+                fault = "has nothing to do"
+            elif service.restarts > _MOST_RESTARTS:
+                fault = "keeps dying"
+            elif time.monotonic() > deadline:
+                fault = f"did not become ready within {timeout_s:.0f} s"
+            if fault is not None:
+                raise StartFailed(self._failed(service, fault))
+            await asyncio.sleep(_LOOK_S)
+
+    def when_ready(self, service: Service, then: Callable[[], None]) -> None:
+        """Call `then` once a service that did not come up answers after all."""
+
+        async def wait() -> None:
+            while True:
+                await asyncio.sleep(_LATE_LOOK_S)
+                if await service.ready():
+                    service.failed = False
+                    self._fault_file(service).unlink(missing_ok=True)
+                    then()
+                    return
+
+        if not service.ended:
+            self._keepers.append(asyncio.create_task(wait()))
 
     async def stop(self) -> None:
         """End all services, the last started first, politely and then for sure."""
@@ -101,10 +128,11 @@ class Supervisor:
             await self._end(service)
 
     async def _spawn(self, service: Service) -> None:
-        log_file = self._log_dir / f"{service.name}.log"
+        log_file = self._log_file(service)
         if log_file.exists() and log_file.stat().st_size > _MOST_LOG_BYTES:
             log_file.replace(log_file.with_suffix(".log.1"))
         with log_file.open("ab") as sink:
+            service.log_start = sink.tell()
             service.process = await asyncio.create_subprocess_exec(
                 *service.argv,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -126,12 +154,13 @@ class Supervisor:
             began = time.monotonic()
             code = await service.process.wait()
             _kill_group(service.process.pid)
+            service.last_words = last_words(self._log_file(service), service.log_start)
             if code == NOT_AGAIN:
                 log.warning("%s has nothing to do any more", service.name)
                 service.ended, service.process = True, None
                 self._group_file(service).unlink(missing_ok=True)
                 return
-            if time.monotonic() - began > _STEADY_S:
+            if time.monotonic() - began > _STEADY_S and not service.failed:
                 delay_s = _BACKOFF_S
             log.warning(
                 "%s ended with %d and is started again in %.1f s",
@@ -140,11 +169,12 @@ class Supervisor:
                 delay_s,
             )
             await asyncio.sleep(delay_s)
-            delay_s = min(delay_s * 2, _MOST_BACKOFF_S)
+            delay_s = min(delay_s * 2, _FAILED_BACKOFF_S if service.failed else _MOST_BACKOFF_S)
             service.restarts += 1
             await self._spawn(service)
 
     async def _end(self, service: Service) -> None:
+        self._fault_file(service).unlink(missing_ok=True)
         process = service.process
         if process is None:
             return
@@ -162,6 +192,21 @@ class Supervisor:
         _kill_group(process.pid)
         await process.wait()
         self._group_file(service).unlink(missing_ok=True)
+
+    def _failed(self, service: Service, fault: str) -> str:
+        """Why the service did not come up; kept in a file for whoever asks later."""
+        service.failed = True
+        log_file = self._log_file(service)
+        reason = service.last_words or last_words(log_file, service.log_start)
+        told = f"{service.name} {fault}{f': {reason}' if reason else ''}; see {log_file}"
+        self._fault_file(service).write_text(told, "utf-8")
+        return told
+
+    def _log_file(self, service: Service) -> Path:
+        return self._log_dir / f"{service.name}.log"
+
+    def _fault_file(self, service: Service) -> Path:
+        return self._run_dir / f"{service.name}.fault"
 
     def _group_file(self, service: Service) -> Path:
         return self._run_dir / f"{service.name}.group"

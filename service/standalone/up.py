@@ -81,10 +81,10 @@ async def _start(
     for service in others:
         await supervisor.until_ready(service, _START_S)
         _say(f"{service.name:<10} {service.where}")
-    for model in bases:
-        await _engine_ready(supervisor, engines[model], model)
-    for model in merged:
-        await _merged_ready(supervisor, engines[model], model)
+    await asyncio.gather(
+        *(_engine_ready(supervisor, engines[model], model) for model in bases),
+        *(_merged_ready(supervisor, engines[model], model) for model in merged),
+    )
     if not engines:
         _say("no base model yet: add one with 'finetuned-server models add', then start again")
     _say(f"ready after {time.monotonic() - began:.0f} s: {others[0].where}/v1")
@@ -93,17 +93,27 @@ async def _start(
 
 
 async def _engine_ready(supervisor: Supervisor, engine: Service, model: str) -> None:
-    _say(f"{'vllm':<10} loading {model} …")
-    await supervisor.until_ready(engine, _ENGINE_START_S)
-    _say(f"{'vllm':<10} {model} on {engine.where}")
+    """One that does not come up takes nothing from the others: no reason to stop."""
+    try:
+        await _loaded(supervisor, engine, model)
+    except StartFailed as e:
+        _say(f"{'vllm':<10} {model} is unavailable: {e}")
+        supervisor.when_ready(engine, lambda: _say(f"{'vllm':<10} {model} on {engine.where}"))
 
 
 async def _merged_ready(supervisor: Supervisor, engine: Service, model: str) -> None:
-    """It may be gone since, and its base model's engine serves it anyway: no reason to stop."""
+    """It may be gone since, and its base model's engine serves it anyway."""
     try:
-        await _engine_ready(supervisor, engine, model)
+        await _loaded(supervisor, engine, model)
     except StartFailed as e:
         _say(f"{'vllm':<10} {e}. Without it the base model's engine serves {model}, if it exists")
+        supervisor.when_ready(engine, lambda: _say(f"{'vllm':<10} {model} on {engine.where}"))
+
+
+async def _loaded(supervisor: Supervisor, engine: Service, model: str) -> None:
+    _say(f"{'vllm':<10} loading {model} …")
+    await supervisor.until_ready(engine, _ENGINE_START_S)
+    _say(f"{'vllm':<10} {model} on {engine.where}")
 
 
 async def _add_demo_model(layout: Layout, catalogue: Catalogue) -> None:

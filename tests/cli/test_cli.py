@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 from service import __version__
+from service.standalone.layout import Layout
+from tests.models.folders import model_folder
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -23,6 +25,14 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         check=False,
         env={"PATH": "/usr/bin:/bin", **env},
     )
+
+
+def catalogue(**folders: Path) -> str:
+    rows = (
+        f"- {{id: {name}, path: {folder}, license: mit, context_length: 2048}}\n"
+        for name, folder in folders.items()
+    )
+    return f"models:\n{''.join(rows)}"
 
 
 def test_help_names_every_command():
@@ -51,9 +61,7 @@ def test_doctor_looks_at_everything_and_sees_a_port_in_use(tmp_path):
 
 
 def test_doctor_tells_how_engines_are_sized_and_why(tmp_path, redis_url):
-    (tmp_path / "models.yaml").write_text(
-        f"models:\n- {{id: tiny, path: {tmp_path}, license: mit, context_length: 2048}}\n"
-    )
+    (tmp_path / "models.yaml").write_text(catalogue(tiny=model_folder(tmp_path)))
     env = {"FINETUNED_REDIS_URL": redis_url, "FINETUNED_MAX_LORAS": "3"}
     done = run("doctor", "--data-dir", str(tmp_path), "--port", "0", "--json", **env)
     engine = {f["what"]: f for f in json.loads(done.stdout)}["engine of tiny"]
@@ -71,7 +79,8 @@ def test_doctor_tells_how_engines_are_sized_and_why(tmp_path, redis_url):
 def test_doctor_tells_of_the_engine_of_a_merged_model(tmp_path, redis_url):
     name = "ft:tiny:acme:voice:ab12cd"
     (tmp_path / "models.yaml").write_text(
-        f"models:\n- {{id: tiny, path: {tmp_path}, license: mit, context_length: 2048, "
+        f"models:\n- {{id: tiny, path: {model_folder(tmp_path)}, license: mit, "
+        f"context_length: 2048, "
         f"merged: ['{name}']}}\n"
     )
     env = {"FINETUNED_REDIS_URL": redis_url}
@@ -79,6 +88,37 @@ def test_doctor_tells_of_the_engine_of_a_merged_model(tmp_path, redis_url):
     engines = {f["what"]: f["found"] for f in json.loads(done.stdout) if "engine of" in f["what"]}
     assert engines.keys() == {"engine of tiny", f"engine of {name}"}
     assert engines[f"engine of {name}"] == "context 2,048 tokens: the base model's own"
+
+
+def doctor(tmp_path: Path, redis_url: str) -> dict[str, dict[str, str]]:
+    words = ("doctor", "--data-dir", str(tmp_path), "--port", "0", "--json")
+    done = run(*words, FINETUNED_REDIS_URL=redis_url)
+    findings = json.loads(done.stdout)
+    assert done.returncode == any(f["level"] == "missing" for f in findings)
+    return {f["what"]: f for f in findings}
+
+
+def test_doctor_tells_of_a_base_model_that_cannot_be_loaded(tmp_path, redis_url):
+    folders = {"whole": model_folder(tmp_path), "gone": tmp_path / "gone"}
+    (tmp_path / "models.yaml").write_text(catalogue(**folders))
+    found = doctor(tmp_path, redis_url)
+    assert found["engine of whole"]["level"] == "ok"
+    assert found["engine of gone"]["level"] == "missing"
+    assert found["engine of gone"]["found"] == f"unavailable: there is no folder {tmp_path}/gone"
+    assert "models.yaml" in found["engine of gone"]["how"]
+
+
+def test_doctor_tells_of_an_engine_that_does_not_come_up(tmp_path, redis_url):
+    """What only loading shows: `up` found it out, and runs on."""
+    (tmp_path / "models.yaml").write_text(catalogue(tiny=model_folder(tmp_path)))
+    layout = Layout(tmp_path)
+    layout.run.mkdir()
+    layout.fault("vllm-tiny").write_text("vllm-tiny keeps dying: no such architecture", "utf-8")
+    with layout.lock():
+        engine = doctor(tmp_path, redis_url)["engine of tiny"]
+    assert (engine["level"], "no such architecture" in engine["found"]) == ("missing", True)
+    left_behind = doctor(tmp_path, redis_url)["engine of tiny"]
+    assert left_behind["level"] == "ok"
 
 
 def test_models_merge_refuses_with_one_clear_line(tmp_path):

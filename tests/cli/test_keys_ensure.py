@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.core.redis import connect
-from service.projects.records import Projects, Role, digest_of
+from service.projects.records import KeyRevoked, Projects, Role, digest_of
 from tests.cli.test_cli import run
 
 SECRET = "sk-ft-" + "x" * 40
@@ -30,6 +30,28 @@ async def test_the_key_is_made_once_and_never_printed(redis_url):
     assert (key.name, key.role, project.name) == ("first", Role.ADMIN, "ensured")
     assert len((await projects.keys.page(project.id)).items) == 1
     await redis.aclose(close_connection_pool=True)
+
+
+async def test_a_revoked_key_stays_revoked(redis_url):
+    """The chart ensures its key at every upgrade, also after an admin has revoked it."""
+    secret = "sk-ft-" + "r" * 40
+    assert ensure(redis_url, secret, "revoked").stdout == "the key was made\n"
+    redis = connect(redis_url)
+    projects = Projects(redis)
+    key, project = await projects.find_key(digest_of(secret))
+    await projects.revoke_key(project.id, key.id)
+    again = ensure(redis_url, secret, "revoked")
+    found = await projects.find_key(digest_of(secret))
+    with pytest.raises(KeyRevoked):
+        await projects.create_key(project, "by another way", Role.ADMIN, secret=secret)
+    await redis.aclose(close_connection_pool=True)
+    assert found is None
+    assert again.returncode == 0, "an upgrade must not fail on it"
+    assert again.stdout == (
+        "the key was revoked and stays so: give another in FINETUNED_NEW_KEY, or make one with "
+        "'finetuned-server keys create'\n"
+    )
+    assert secret not in again.stdout + again.stderr
 
 
 @pytest.mark.parametrize("secret", ["", "too-short", "with a blank" * 4, "ü" * 40])

@@ -54,7 +54,14 @@ async def test_storage_that_is_away_for_a_while_costs_nothing(tiny, api: Api, ht
     assert (job["status"], job["attempt"]) == ("succeeded", 1), told
 
 
-async def test_cancel_does_not_wait_for_a_storage_that_is_away(tiny, api: Api, http, work):  # noqa: F811
+@pytest.mark.parametrize("pausing", [False, True])
+async def test_cancel_does_not_wait_for_a_storage_that_is_away(
+    tiny,  # noqa: F811
+    api: Api,
+    http,
+    work,
+    pausing,
+):
     job = await create(http, await upload(http, rows(80)), hyperparameters=LONG)
     storage = api.settings.data_dir / "storage"
     hidden = api.settings.data_dir / "hidden"
@@ -62,6 +69,8 @@ async def test_cancel_does_not_wait_for_a_storage_that_is_away(tiny, api: Api, h
         await event(http, job["id"], "Step 20/")
         storage.rename(hidden)
         storage.write_text("no folder")
+        if pausing:
+            await http.post(f"{JOBS}/{job['id']}/pause")
         await asyncio.sleep(5)  # a checkpoint is waiting now
         assert (await http.post(f"{JOBS}/{job['id']}/cancel")).json()["status"] == "cancelled"
         async with asyncio.timeout(60):

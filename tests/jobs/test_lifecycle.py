@@ -37,8 +37,8 @@ ACTIONS = {
     "pause": (lifecycle.pause, {Status.QUEUED, Status.RUNNING}),
     "resume": (lambda j: lifecycle.resume(j, NOW), {Status.PAUSED}),
     "lose": (lambda j: lifecycle.lose(j, 1, 3, NOW), {Status.RUNNING}),
-    "hand_back": (lambda j: lifecycle.hand_back(j, 1), {Status.RUNNING, Status.PAUSED}),
-    "progressed": (lambda j: lifecycle.progressed(j, 1), {Status.RUNNING, Status.PAUSED}),
+    "hand_back": (lambda j: lifecycle.hand_back(j, 1), {Status.RUNNING}),
+    "progressed": (lambda j: lifecycle.progressed(j, 1), {Status.RUNNING}),
     "fail": (lambda j: lifecycle.fail(j, 1, FAILURE, NOW), set(Status) - FINAL),
     "succeed": (
         lambda j: lifecycle.succeed(
@@ -86,10 +86,46 @@ def test_a_checkpoint_forgives_the_attempts_before_it():
 
 
 def test_pause_and_resume_make_a_new_attempt():
-    paused = lifecycle.pause(job(Status.RUNNING))
-    assert lifecycle.hand_back(paused, 1).status is Status.PAUSED
+    pausing = lifecycle.pause(job(Status.RUNNING))
+    assert (pausing.status, pausing.pausing) == (Status.RUNNING, True)
+    paused = lifecycle.hand_back(lifecycle.progressed(pausing, 1), 1)
+    assert (paused.status, paused.pausing, paused.attempt) == (Status.PAUSED, False, 1)
     resumed = lifecycle.resume(paused, NOW)
     assert (resumed.status, resumed.attempt) == (Status.QUEUED, 2)
+
+
+def test_a_job_that_is_pausing_is_told_so():
+    with pytest.raises(lifecycle.NotAllowed, match="pausing"):
+        lifecycle.pause(lifecycle.pause(job(Status.RUNNING)))
+
+
+def test_resume_while_pausing_leaves_the_attempt_its_checkpoint():
+    """The worker keeps the attempt, or has told the trainer to stop and hands it back."""
+    resumed = lifecycle.resume(lifecycle.pause(job(Status.RUNNING, queued_at=5)), NOW)
+    assert (resumed.status, resumed.pausing, resumed.attempt) == (Status.RUNNING, False, 1)
+    assert lifecycle.progressed(resumed, 1) == resumed
+    back = lifecycle.hand_back(resumed, 1)
+    assert (back.status, back.attempt, back.queued_at) == (Status.QUEUED, 2, 5)
+
+
+def test_a_pausing_job_whose_attempt_dies_or_runs_out_of_memory_is_paused():
+    pausing = lifecycle.pause(job(Status.RUNNING))
+    lost = lifecycle.lose(pausing, 1, 3, NOW)
+    assert (lost.status, lost.pausing, lost.fruitless_attempts) == (Status.PAUSED, False, 1)
+    smaller = lifecycle.retry_smaller(pausing, 1, 512, False)
+    assert (smaller.status, smaller.tokens_at_once) == (Status.PAUSED, 512)
+
+
+def test_a_pausing_job_that_ends_is_not_pausing():
+    pausing = lifecycle.pause(job(Status.RUNNING))
+    succeeded, _ = ACTIONS["succeed"]
+    failed, _ = ACTIONS["fail"]
+    ends = [lifecycle.cancel(pausing, NOW), failed(pausing), succeeded(pausing)]
+    assert [(end.status, end.pausing) for end in ends] == [
+        (Status.CANCELLED, False),
+        (Status.FAILED, False),
+        (Status.SUCCEEDED, False),
+    ]
 
 
 def test_ends_carry_their_time():

@@ -116,7 +116,7 @@ async def test_cancel_and_pause(engine, http, work, action, status):
         assert engine.calls == ["sleep"]
         await http.post(f"{JOBS}/{job['id']}/{action}")
         await engine.until("wake")
-        assert (await http.get(f"{JOBS}/{job['id']}")).json()["status"] == status
+        await until(http, job["id"], status)
 
 
 async def test_failure(engine, api: Api, http, work):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import stat
-import struct
 from pathlib import Path
 
 import pytest
@@ -12,24 +10,14 @@ import pytest
 from service.models.add import _readable_as, add_model, count_parameters
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.inspect import ModelRefused, inspect_folder
+from tests.models.folders import model_folder
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    path = tmp_path / "model"
-    path.mkdir()
-    (path / "config.json").write_text(
-        json.dumps({"architectures": ["LlamaForCausalLM"], "max_position_embeddings": 4096})
-    )
-    (path / "tokenizer.json").write_text("{}")
-    (path / "chat_template.jinja").write_text("{{ messages }}")
-    header = json.dumps(
-        {"w": {"dtype": "BF16", "shape": [10, 20], "data_offsets": [0, 400]}}
-    ).encode()
-    (path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 400)
-    return path
+    return model_folder(tmp_path)
 
 
 @pytest.fixture

@@ -143,6 +143,51 @@ def test_secrets_are_made_once_and_private(tmp_path):
     assert (tmp_path / ".x").stat().st_mode & 0o777 == 0o600
 
 
+async def test_one_that_keeps_dying_says_why_and_the_others_run_on(supervisor, tmp_path):
+    """A base model that cannot be loaded, beside one that can."""
+    well = service("import time; time.sleep(600)", name="well")
+    flag = tmp_path / "mended"
+    broken = service(
+        "import os, sys, time\n"
+        f"if os.path.exists({str(flag)!r}): time.sleep(600)\n"
+        "raise ValueError('the weights are cut off')",
+        name="broken",
+    )
+
+    async def probe() -> bool:
+        return flag.exists()
+
+    broken.ready = probe
+    await supervisor.start(well)
+    await supervisor.start(broken)
+    with pytest.raises(StartFailed, match=r"broken keeps dying: the weights are cut off; see .*"):
+        await supervisor.until_ready(broken, 120)
+    await supervisor.until_ready(well, 60)
+    assert (well.restarts, runs(well.process.pid)) == (0, True)
+    fault = Layout(tmp_path).fault("broken")
+    assert "the weights are cut off" in fault.read_text("utf-8")
+
+    ready = asyncio.Event()
+    supervisor.when_ready(broken, ready.set)
+    flag.touch()  # the operator mends it, and no other command is needed
+    await asyncio.wait_for(ready.wait(), 60)
+    assert not fault.exists()
+
+
+async def test_faults_are_forgotten_at_the_end_and_at_the_next_start(supervisor, tmp_path):
+    one = service("raise SystemExit(1)", ready=False)
+    await supervisor.start(one)
+    with pytest.raises(StartFailed):
+        await supervisor.until_ready(one, 0.1)
+    fault = Layout(tmp_path).fault("s")
+    assert fault.exists()
+    await supervisor.stop()
+    assert not fault.exists()
+    fault.write_text("left behind by kill -9", "utf-8")
+    Supervisor(tmp_path / "run", tmp_path / "logs").clear_leftovers()
+    assert not fault.exists()
+
+
 async def test_one_that_has_nothing_to_do_is_not_started_again(supervisor, tmp_path):
     one = service("print('once', flush=True); raise SystemExit(78)", ready=False)
     await supervisor.start(one)

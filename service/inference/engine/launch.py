@@ -39,6 +39,7 @@ from service.inference.engine.sizing import Facts, Sizes, SizingError, size
 from service.models import ranks
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.records import base_of
+from service.models.weights import folder_fault
 
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 # Few cores are one NUMA node, and vLLM's "auto" would leave one of them unused.
@@ -238,6 +239,8 @@ def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -
     settings = Settings()
     catalogue = Catalogue(settings.models_file)
     model, name = _wanted(catalogue, model_id)
+    if fault := folder_fault(model.path):
+        raise EngineConfigError(f"the base model '{model.id}' cannot be loaded: {fault}")
     machine = Machine.detect()
     highest = None if name else asyncio.run(highest_rank(settings, model.id))
     sweep(settings.adapter_cache, [model_id, *catalogue.merged()])

@@ -167,6 +167,11 @@ class Upstreams:
         answers = await asyncio.gather(*(served.ready() for served in self._served.values()))
         return dict(zip(models, answers, strict=True)) | self._unserved
 
+    def serves(self, model: str) -> bool:
+        """Whether an engine of the model has shown that it serves; asks none."""
+        served = self._served.get(model)
+        return served is not None and served.replicas.any_usable
+
     async def all_ready(self) -> bool:
         """Whether every model is served; a merged one is by its base model's engine, too."""
         told = await self.ready()

@@ -96,6 +96,11 @@ async def test_login_reads_the_key_from_stdin_and_keeps_it(api: Api, cli, key, h
     assert (await cli("models")).code == 3
 
 
+def count(out: str, fact: str) -> int:
+    """The number that stands beside a fact."""
+    return next(int(line.split()[-1]) for line in out.splitlines() if line.startswith(fact))
+
+
 async def test_files_from_upload_to_deletion(cli, rows, work, tmp_path):
     async with work("cpu"):
         sent = await cli("files", "upload", rows.name, "--json")
@@ -105,6 +110,7 @@ async def test_files_from_upload_to_deletion(cli, rows, work, tmp_path):
         report = await cli("files", "report", file["id"])
         assert report.code == 0, report.err
         assert "1 exact" in report.out
+        assert count(report.out, "warnings") == report.out.count(": warning ") > 0
         page = await cli("files", "report", file["id"], "-o", "report.html")
         assert page.code == 0
         assert (tmp_path / "report.html").read_text().lstrip().startswith("<!")
@@ -161,8 +167,8 @@ async def test_failed_job_exits_with_5(cli, story):
 async def test_jobs_are_listed_shown_and_stopped(cli, story):
     assert story.job.id in (await cli("jobs", "list")).out
     assert "running" in (await cli("jobs", "show", story.job.id)).out
-    assert "paused" in (await cli("jobs", "pause", story.job.id)).out
-    assert "queued" in (await cli("jobs", "resume", story.job.id)).out
+    assert "running (pausing)" in (await cli("jobs", "pause", story.job.id)).out
+    assert (await cli("jobs", "resume", story.job.id)).out == f"{story.job.id} is running\n"
     assert (await cli("jobs", "cancel", story.job.id, "--json")).json()["status"] == "cancelled"
     again = await cli("jobs", "cancel", story.job.id)
     assert again.code == 1

@@ -98,12 +98,12 @@ def cancel(job_id: str) -> Flow[JobObject]:
 
 
 def pause(job_id: str) -> Flow[JobObject]:
-    """Stop a job and keep its progress."""
+    """Stop a job and keep its progress; it is `paused` when its checkpoint is stored."""
     return fetch(JobObject, Request("POST", at(*_JOBS.split("/"), job_id, "pause")))
 
 
 def resume(job_id: str) -> Flow[JobObject]:
-    """Queue a paused job again; it goes on from its newest checkpoint."""
+    """Queue a paused job again, from its newest checkpoint; one that still pauses goes on."""
     return fetch(JobObject, Request("POST", at(*_JOBS.split("/"), job_id, "resume")))
 
 

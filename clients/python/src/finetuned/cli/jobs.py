@@ -76,7 +76,7 @@ def cancel(job_id: JobId, as_json: Json = False) -> None:
 
 @app.command()
 def pause(job_id: JobId, as_json: Json = False) -> None:
-    """Stop a job and keep its progress."""
+    """Stop a job and keep its progress; it is paused when its checkpoint is stored."""
     with client() as server:
         _done(server.jobs.pause(job_id), Out(as_json))
 
@@ -96,6 +96,8 @@ def _done(job: JobObject, out: Out) -> None:
 
 
 def _status(job: JobObject) -> str:
+    if getattr(job, "pausing", False):  # older servers do not send it
+        return f"{job.status} (pausing)"
     return f"{job.status} ({job.queue_position})" if job.queue_position else job.status
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rich.markup import escape
 
 from finetuned.cli.output import Out, printable, size
@@ -17,13 +19,14 @@ def show(report: FileReport, out: Out) -> None:
         out.value(report)
         return
     checked = report.validation
+    found = _found(report)
     out.facts(
         [
             ("file", report.file_id),
             ("is", f"{report.source.container}, {report.source.shape}, {size(checked.bytes)}"),
             ("rows", f"{checked.rows:,}, {checked.valid_rows:,} of them good"),
-            ("errors", checked.errors),
-            ("warnings", checked.warnings),
+            ("errors", checked.errors + found["error"]),
+            ("warnings", checked.warnings + found["warning"]),
             *((f"tokens of {t.model}", _spread(t.tokens)) for t in report.tokens),
             ("languages", ", ".join(f"{s.name} {s.share:.0%}" for s in report.languages[:4])),
             ("duplicates", _alike(report)),
@@ -44,6 +47,15 @@ def show(report: FileReport, out: Out) -> None:
         out.console.print(f": {printable(issue.message)} {printable(issue.fix)}", markup=False)
     if len(findings) > _MOST_FINDINGS:
         out.say(f"… and {len(findings) - _MOST_FINDINGS} more: --format md, or --json")
+
+
+def _found(report: FileReport) -> Counter[str]:
+    """How many findings there are of each severity, beside those of the check."""
+    severity = {issue.code: issue.severity for issue in report.findings}
+    counted: Counter[str] = Counter()
+    for code, count in report.finding_counts.items():
+        counted[severity.get(code, "warning")] += count  # a code of which none is listed
+    return counted
 
 
 def _spread(tokens: object) -> str:

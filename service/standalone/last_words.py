@@ -1,0 +1,37 @@
+"""Why a process died, as far as the end of its log says so, in one line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_MOST_BYTES = 1024 * 1024
+_MOST_CHARS = 300
+# What our own commands print before they end, and what Python prints of an exception, behind what
+# vLLM puts before each line of its processes. It wraps the cause in further exceptions, so the
+# first one counts.
+_ERROR = re.compile(
+    r"^(?:\([^()]*\) )?(?:ERROR [^\]\n]*\] )?"
+    r"(?:finetuned-server: |(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): )(?P<what>.+)",
+    re.MULTILINE,
+)
+_PYDANTIC = re.compile(r"[0-9]+ validation errors? for ")
+
+
+def last_words(log: Path, start: int) -> str:
+    """The first error in a log from `start` on, or else its last line; empty for an empty log."""
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(start, size - _MOST_BYTES))
+            text = file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    found = _ERROR.search(text)
+    if found is None:
+        lines = text.split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")[:_MOST_CHARS]
+    what = found["what"].strip()
+    if _PYDANTIC.match(what):  # what is wrong stands on the next line
+        what = text[found.end() :].strip().partition("\n")[0].strip()
+    return what[:_MOST_CHARS]

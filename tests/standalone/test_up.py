@@ -1,0 +1,79 @@
+"""`up` with a base model that cannot be loaded: the rest of the service runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.standalone.services import free_port
+
+PATIENCE_S = 240.0
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def up(tmp_path: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """`finetuned-server up` whose one base model has no folder."""
+    (tmp_path / "models.yaml").write_text(
+        f"models:\n- {{id: gone, path: {tmp_path}/gone, license: mit, context_length: 2048, "
+        "parameters: 1000}\n"
+    )
+    with (tmp_path / "up.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*cli("up", tmp_path, port), "--no-demo-model"], stdout=log, stderr=log
+        )
+    yield process
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=120)
+
+
+def cli(command: str, data_dir: Path, port: int) -> list[str]:
+    options = ["--data-dir", str(data_dir), "--port", str(port)]
+    return [sys.executable, "-m", "service.cli", command, *options]
+
+
+def wait(for_it: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not for_it():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.2)
+
+
+def test_the_service_runs_and_shows_the_model_as_unavailable(up, tmp_path: Path, port: int):
+    log = tmp_path / "up.log"
+    wait(lambda: "ready after" in log.read_text(), up, log)
+    fault = f"the base model 'gone' cannot be loaded: there is no folder {tmp_path}/gone"
+    told = log.read_text()
+    assert f"gone is unavailable: vllm-gone keeps dying: {fault}; see {tmp_path}/logs" in told
+
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{port}/v1",
+        headers={"authorization": f"Bearer {(tmp_path / 'api-key').read_text().strip()}"},
+        timeout=60,
+    ) as http:
+        models = http.get("/models").json()["data"]
+        assert [(m["id"], m["available"]) for m in models] == [("gone", False)]
+        chat = http.post("/chat/completions", json={"model": "gone", "messages": []})
+        assert chat.status_code == 503
+        assert http.get("/files").status_code == 200
+
+    doctor = subprocess.run(
+        [*cli("doctor", tmp_path, port), "--json"], capture_output=True, check=False, env=os.environ
+    )
+    found = {f["what"]: f for f in json.loads(doctor.stdout)}["engine of gone"]
+    assert (found["level"], "no folder" in found["found"]) == ("missing", True)
+    assert up.poll() is None
