@@ -18,10 +18,11 @@ from service.core.auth import Authenticator
 from service.core.errors import ApiError, InternalError, MethodNotAllowed, NotFound, Unavailable
 from service.core.local_metrics import Cell, HistogramCell
 from service.core.redis import REDIS_ERRORS
-from service.inference.gateway import request_body
+from service.inference.gateway import parameters, request_body
 from service.inference.gateway.engine_errors import MAX_ERROR_BYTES, map_error, model_not_found
 from service.inference.gateway.exchange import CLIENT_GONE, Exchange, Watch
-from service.inference.gateway.request_body import ClientGone, Request
+from service.inference.gateway.parameters import PATHS, Request
+from service.inference.gateway.request_body import ClientGone
 from service.inference.gateway.usage_tap import Usage, UsageTap
 from service.inference.upstreams import Upstreams
 from service.models.records import Kind
@@ -30,7 +31,6 @@ from service.usage.meter import Admission, Meter, Served
 
 log = logging.getLogger(__name__)
 
-PATHS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"})
 # Where a stream has the option of a usage event; the others tell it always.
 _USAGE_OPTIONAL = frozenset({"/v1/chat/completions", "/v1/completions"})
 _FORWARDED = (b"traceparent", b"tracestate")
@@ -102,13 +102,14 @@ class Gateway:
         body = await request_body.read(
             receive, headers, self._max_body_bytes, self._client_timeout_s
         )
-        request = request_body.parse(body)
+        path = exchange.scope["path"]
+        request = parameters.parse(path, body)
         found = self._registry.remembered(
             caller.project_id, request.model
         ) or await self._registry.resolve(caller.project_id, request.model)
         if found is None:
             raise model_not_found(request.model)
-        tap = UsageTap(strip=_hides_usage(request, exchange.scope["path"]))
+        tap = UsageTap(strip=_hides_usage(request, path), level=_usage_level(request, path))
         sent = _for_engine(body, request, found, with_usage=tap.strips)
         admission = self._meter.admit(
             caller,
@@ -156,13 +157,19 @@ def _hides_usage(request: Request, path: str) -> bool:
     return request.streamed and path in _USAGE_OPTIONAL and not request.asks_for_usage
 
 
+def _usage_level(request: Request, path: str) -> int:
+    """How deep the token counts are in what the engine answers."""
+    # The events of /v1/responses have them in the whole response that the last one repeats.
+    return 2 if request.streamed and path == "/v1/responses" else 1
+
+
 def _for_engine(body: bytes, request: Request, found: Resolved, *, with_usage: bool) -> bytes:
+    fields: dict[str, object] = {}
     if found.alias is not None:
-        body = request_body.with_field(body, "model", found.model.name)
+        fields["model"] = found.model.name
     if with_usage:
-        options = request.stream_options if isinstance(request.stream_options, dict) else {}
-        body = request_body.with_field(body, "stream_options", {**options, "include_usage": True})
-    return body
+        fields["stream_options"] = {**(request.stream_options or {}), "include_usage": True}
+    return request_body.with_fields(body, fields) if fields else body
 
 
 def _usage(tap: UsageTap, *, streamed: bool) -> Usage:
