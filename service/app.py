@@ -128,6 +128,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
                 meter,
                 max_body_bytes=settings.max_inference_body_bytes,
                 client_timeout_s=settings.client_timeout_s,
+                max_answers=settings.max_answers_per_request,
             )
             state = app.state
             state.redis, state.storage, state.projects = redis, storage, projects

@@ -49,6 +49,7 @@ class Gateway:
         *,
         max_body_bytes: int,
         client_timeout_s: float,
+        max_answers: int = 16,
     ) -> None:
         self._authenticator = authenticator
         self._registry = registry
@@ -56,6 +57,7 @@ class Gateway:
         self._meter = meter
         self._max_body_bytes = max_body_bytes
         self._client_timeout_s = client_timeout_s
+        self._max_answers = max_answers
         self._watch = Watch()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,6 +106,7 @@ class Gateway:
         )
         path = exchange.scope["path"]
         request = parameters.parse(path, body)
+        request.check(self._max_answers)
         found = self._registry.remembered(
             caller.project_id, request.model
         ) or await self._registry.resolve(caller.project_id, request.model)
@@ -116,6 +119,7 @@ class Gateway:
             body_bytes=len(body),
             max_tokens=request.output_limit,
             streamed=request.streamed,
+            answers=request.answers,
         )
         try:
             self._watch.begin(exchange)

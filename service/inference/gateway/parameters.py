@@ -55,7 +55,7 @@ class Request(msgspec.Struct):
         return self.stream_options is not None and self.stream_options.get("include_usage") is True
 
     @property
-    def sequences(self) -> int:
+    def answers(self) -> int:
         """How many texts the engine is to generate."""
         return 1
 
@@ -64,8 +64,8 @@ class Request(msgspec.Struct):
         """The most tokens that all answers may have together, as far as the request says."""
         return None
 
-    def check(self, max_sequences: int) -> None:
-        """Raise BadRequest for more sequences, or inputs, than one request may have."""
+    def check(self, max_answers: int) -> None:
+        """Raise BadRequest for more answers, or inputs, than one request may have."""
 
 
 class ChatRequest(Request):
@@ -76,7 +76,7 @@ class ChatRequest(Request):
     n: int | None = None
 
     @property
-    def sequences(self) -> int:
+    def answers(self) -> int:
         """How many texts the engine is to generate."""
         return self.n or 1
 
@@ -86,12 +86,12 @@ class ChatRequest(Request):
         limit = (
             self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
         )
-        return None if limit is None else limit * self.sequences
+        return None if limit is None else limit * self.answers
 
-    def check(self, max_sequences: int) -> None:
-        """Raise BadRequest for more sequences than one request may have."""
+    def check(self, max_answers: int) -> None:
+        """Raise BadRequest for more answers than one request may have."""
         if self.n is not None:
-            _check_range("n", self.n, max_sequences)
+            _check_range("n", self.n, max_answers)
 
 
 class CompletionRequest(Request, dict=True):
@@ -109,26 +109,26 @@ class CompletionRequest(Request, dict=True):
         return max(1, _count(self.prompt) + _count(self.prompt_embeds))
 
     @property
-    def sequences(self) -> int:
+    def answers(self) -> int:
         """How many texts the engine is to generate."""
         return max(self.n or 1, self.best_of or 1) * self.prompts
 
     @property
     def output_limit(self) -> int | None:
         """The most tokens that all answers may have together, as far as the request says."""
-        return None if self.max_tokens is None else self.max_tokens * self.sequences
+        return None if self.max_tokens is None else self.max_tokens * self.answers
 
-    def check(self, max_sequences: int) -> None:
-        """Raise BadRequest for more sequences than one request may have."""
+    def check(self, max_answers: int) -> None:
+        """Raise BadRequest for more answers than one request may have."""
         for name, value in (("n", self.n), ("best_of", self.best_of)):
             if value is not None:
-                _check_range(name, value, max_sequences)
-        _check_length("prompt", self.prompts, max_sequences)
-        if self.sequences > max_sequences:
+                _check_range(name, value, max_answers)
+        _check_length("prompt", self.prompts, max_answers)
+        if self.answers > max_answers:
             raise BadRequest(
-                f"This request asks for {self.sequences} completions ({self.prompts} prompts with "
-                f"{self.sequences // self.prompts} each), and one request may ask for "
-                f"{max_sequences}. Send fewer prompts, or a smaller 'n'.",
+                f"This request asks for {self.answers} completions ({self.prompts} prompts with "
+                f"{self.answers // self.prompts} each), and one request may ask for "
+                f"{max_answers}. Send fewer prompts, or a smaller 'n'.",
                 param="n",
                 code="integer_above_max_value",
             )
@@ -151,7 +151,7 @@ class EmbeddingRequest(Request):
     input: msgspec.Raw = msgspec.Raw(b"")
     messages: msgspec.Raw = msgspec.Raw(b"")
 
-    def check(self, max_sequences: int) -> None:
+    def check(self, max_answers: int) -> None:
         """Raise BadRequest for more inputs than one request may have."""
         _check_length("input", _count(self.input), _MAX_INPUTS)
         _check_length("messages", _count(self.messages), _MAX_INPUTS)

@@ -108,7 +108,7 @@ def test_what_is_said_of_streams(fields, streamed, asks):
 @pytest.mark.parametrize("indent", [None, 2])
 def test_prompts_are_counted(prompt, count, indent):
     body = json.dumps({"prompt": prompt, "model": "a"}, indent=indent).encode()
-    assert parse(COMPLETIONS, body).sequences == count
+    assert parse(COMPLETIONS, body).answers == count
 
 
 @pytest.mark.parametrize(
