@@ -1,8 +1,9 @@
 """The inference routes: key, model, limits, engine, and then bytes as they come.
 
 Plain ASGI, because on this road a framework costs more than the work: the body goes to
-the engine as it came, the answer comes back chunk by chunk, nothing is kept. Of the
-caller's headers only trace ids cross; of the engine's only what says how to read the body.
+the engine as it came with a few fields at its end, the answer comes back chunk by chunk, nothing
+is kept. Of the caller's headers only trace ids cross; of the engine's only what says how to read
+the body.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from service.core.errors import ApiError, InternalError, MethodNotAllowed, NotFo
 from service.core.local_metrics import Cell, HistogramCell
 from service.core.redis import REDIS_ERRORS
 from service.inference.gateway import parameters, request_body
+from service.inference.gateway.cache_salt import cache_salts
 from service.inference.gateway.engine_errors import MAX_ERROR_BYTES, map_error, model_not_found
 from service.inference.gateway.exchange import CLIENT_GONE, Exchange, Watch
 from service.inference.gateway.parameters import PATHS, Request
@@ -50,6 +52,7 @@ class Gateway:
         max_body_bytes: int,
         client_timeout_s: float,
         max_answers: int = 16,
+        salt_secret: str = "",
     ) -> None:
         self._authenticator = authenticator
         self._registry = registry
@@ -58,6 +61,7 @@ class Gateway:
         self._max_body_bytes = max_body_bytes
         self._client_timeout_s = client_timeout_s
         self._max_answers = max_answers
+        self._salt_of = cache_salts(salt_secret)
         self._watch = Watch()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,7 +117,8 @@ class Gateway:
         if found is None:
             raise model_not_found(request.model)
         tap = UsageTap(strip=_hides_usage(request, path), level=_usage_level(request, path))
-        sent = _for_engine(body, request, found, with_usage=tap.strips)
+        salt = self._salt_of(caller.project_id)
+        sent = _for_engine(body, request, found, salt, with_usage=tap.strips)
         admission = self._meter.admit(
             caller,
             body_bytes=len(body),
@@ -167,13 +172,15 @@ def _usage_level(request: Request, path: str) -> int:
     return 2 if request.streamed and path == "/v1/responses" else 1
 
 
-def _for_engine(body: bytes, request: Request, found: Resolved, *, with_usage: bool) -> bytes:
-    fields: dict[str, object] = {}
+def _for_engine(
+    body: bytes, request: Request, found: Resolved, salt: str, *, with_usage: bool
+) -> bytes:
+    fields: dict[str, object] = {"cache_salt": salt}  # in place of the caller's, if it sent one
     if found.alias is not None:
         fields["model"] = found.model.name
     if with_usage:
         fields["stream_options"] = {**(request.stream_options or {}), "include_usage": True}
-    return request_body.with_fields(body, fields) if fields else body
+    return request_body.with_fields(body, fields)
 
 
 def _usage(tap: UsageTap, *, streamed: bool) -> Usage:
