@@ -154,7 +154,9 @@ class Gateway:
         try:
             if answer.status >= 300:
                 error_body = await answer.read_all(MAX_ERROR_BYTES)
-                raise map_error(answer.status, error_body, model=model.name, path=path)
+                raise map_error(
+                    answer.status, error_body, model=model.name, path=path, request=body
+                )
             chunk = answer.at_hand() or await answer.read()
             await exchange.relay(answer, chunk, tap, admission.headers)
         finally:

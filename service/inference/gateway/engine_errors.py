@@ -2,7 +2,8 @@
 
 vLLM writes `{"error": {"message", "type", "param", "code": <status>}}` with types of its
 own. What the caller did wrong is passed on in vLLM's words, which are about the request;
-what the engine did wrong is told in ours.
+what the engine did wrong is told in ours. There is one exception: vLLM answers 500 for a grammar
+that it accepted and cannot follow, which is for the caller to mend.
 """
 
 from __future__ import annotations
@@ -20,10 +21,14 @@ from service.core.errors import (
     TooLarge,
     Unavailable,
 )
+from service.inference.gateway.parameters import constraint_of
 
 MAX_ERROR_BYTES = 64 * 1024
 _MAX_MESSAGE_CHARS = 2000
 # vLLM answers 400 for an adapter that it found and could not load: no fault of the caller.
+# What vLLM says of a request that it gave up. Without transfers of its cache between engines, which
+# ours have not, it does so for grammars alone; an engine that is ill says something else.
+_GAVE_UP = "Internal server error"
 _NOT_LOADABLE = "was found but could not be loaded"
 
 
@@ -37,9 +42,11 @@ class _Body(msgspec.Struct):
     error: _Detail
 
 
-def map_error(status: int, body: bytes, *, model: str, path: str) -> ApiError:
-    """The error to answer with for an engine's answer of 300 or more."""
+def map_error(status: int, body: bytes, *, model: str, path: str, request: bytes) -> ApiError:
+    """The error to answer with for an engine's answer of 300 or more to the body `request`."""
     detail = _detail(body)
+    if status == 500 and detail.message == _GAVE_UP and (param := constraint_of(request)):
+        return _unusable_grammar(param)
     if _NOT_LOADABLE in detail.message or detail.code == "adapter_broken":
         return not_loadable(model)
     if status == 404:
@@ -74,6 +81,15 @@ def _engines_fault(status: int, detail: _Detail) -> ApiError:
 def _not_set_up(status: int) -> ApiError:
     """401, 405, redirects and the like: gateway and engine are not set up for each other."""
     return BadGateway(f"The engine answered with an unexpected status, {status}.")
+
+
+def _unusable_grammar(param: str) -> BadRequest:
+    return BadRequest(
+        f"Invalid '{param}': the engine cannot generate text that follows this grammar or schema. "
+        "Check that each rule can end, and that no rule begins with itself; or simplify it.",
+        param=param,
+        code="invalid_value",
+    )
 
 
 def not_loadable(model: str) -> ApiError:

@@ -157,6 +157,16 @@ class EmbeddingRequest(Request):
         _check_length("messages", _count(self.messages), _MAX_INPUTS)
 
 
+class _Constraints(msgspec.Struct):
+    """What may constrain an answer to a grammar, on any route."""
+
+    structured_outputs: Any = None
+    response_format: Any = None
+    text: Any = None
+    tools: Any = None
+
+
+_CONSTRAINTS = msgspec.json.Decoder(_Constraints)
 _DECODERS: Mapping[str, msgspec.json.Decoder[Request]] = {
     "/v1/chat/completions": msgspec.json.Decoder(ChatRequest),
     "/v1/completions": msgspec.json.Decoder(CompletionRequest),
@@ -184,6 +194,22 @@ def parse(path: str, body: bytes) -> Request:
     if request.stream_options is not None:
         _check_stream_options(request.stream_options)
     return request
+
+
+def constraint_of(body: bytes) -> str | None:
+    """The parameter that constrains the answer to a grammar or schema, if one does."""
+    found = _CONSTRAINTS.decode(body)
+    if found.structured_outputs:
+        return "structured_outputs"
+    if _is_format(found.response_format):
+        return "response_format"
+    if isinstance(found.text, dict) and _is_format(found.text.get("format")):
+        return "text.format"
+    return "tools" if found.tools else None
+
+
+def _is_format(value: object) -> bool:
+    return isinstance(value, dict) and value.get("type") != "text"
 
 
 def _check_stream_options(options: Mapping[str, Any]) -> None:
@@ -247,7 +273,9 @@ def _lists(data: bytes) -> int:
 
 
 def _json_type(value: object) -> str:
-    return {dict: "object", list: "array"}.get(type(value), type(value).__name__)
+    if isinstance(value, dict):
+        return "object"
+    return "array" if isinstance(value, list) else type(value).__name__
 
 
 def _invalid(reason: str) -> BadRequest:
