@@ -131,7 +131,9 @@ class Settings(BaseSettings):
     upstream_probe_every_s: float = Field(default=2.0, gt=0)
     upstream_probe_timeout_s: float = Field(default=5.0, gt=0)
     upstream_max_failures: int = Field(
-        default=3, ge=1, description="Failed answers in a row that leave an engine out."
+        default=3,
+        ge=1,
+        description="Requests in a row without a whole answer that leave an engine out.",
     )
     upstream_max_backoff_s: float = Field(
         default=30.0, ge=1, description="Longest time that an engine which is well is left out."
