@@ -21,7 +21,14 @@ from service.core.local_metrics import Cell, HistogramCell
 from service.core.redis import REDIS_ERRORS
 from service.inference.gateway import parameters, request_body
 from service.inference.gateway.cache_salt import cache_salts
-from service.inference.gateway.engine_errors import MAX_ERROR_BYTES, map_error, model_not_found
+from service.inference.gateway.engine_errors import (
+    MAX_ERROR_BYTES,
+    Asked,
+    leading_error,
+    map_error,
+    map_events,
+    model_not_found,
+)
 from service.inference.gateway.exchange import CLIENT_GONE, Exchange, Watch
 from service.inference.gateway.parameters import PATHS, Request
 from service.inference.gateway.request_body import ClientGone
@@ -152,13 +159,14 @@ class Gateway:
             model.base_model, path, body, _headers_for_engine(exchange), adapter=adapter
         )
         try:
+            asked = Asked(model.name, path, body)
             if answer.status >= 300:
-                error_body = await answer.read_all(MAX_ERROR_BYTES)
-                raise map_error(
-                    answer.status, error_body, model=model.name, path=path, request=body
-                )
+                raise map_error(answer.status, await answer.read_all(MAX_ERROR_BYTES), asked)
             chunk = answer.at_hand() or await answer.read()
-            await exchange.relay(answer, chunk, tap, admission.headers)
+            if error := leading_error(chunk, asked):
+                raise error
+            told = functools.partial(map_events, asked=asked)
+            await exchange.relay(answer, chunk, tap, told, admission.headers)
         finally:
             answer.close()
 

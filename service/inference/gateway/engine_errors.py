@@ -8,6 +8,9 @@ that it accepted and cannot follow, which is for the caller to mend.
 
 from __future__ import annotations
 
+import re
+from typing import NamedTuple
+
 import msgspec
 
 from service.core.errors import (
@@ -29,7 +32,18 @@ _MAX_MESSAGE_CHARS = 2000
 # What vLLM says of a request that it gave up. Without transfers of its cache between engines, which
 # ours have not, it does so for grammars alone; an engine that is ill says something else.
 _GAVE_UP = "Internal server error"
+# At the beginning of a line: in JSON, line breaks are escaped.
+_ERROR_MARK = b'data: {"error":'
+_ERROR_EVENT = re.compile(rb'^data: (\{"error":.*\})$', re.MULTILINE)
 _NOT_LOADABLE = "was found but could not be loaded"
+
+
+class Asked(NamedTuple):
+    """What was asked of the engine, for the words of its errors."""
+
+    model: str
+    path: str
+    body: bytes
 
 
 class _Detail(msgspec.Struct):
@@ -42,18 +56,41 @@ class _Body(msgspec.Struct):
     error: _Detail
 
 
-def map_error(status: int, body: bytes, *, model: str, path: str, request: bytes) -> ApiError:
-    """The error to answer with for an engine's answer of 300 or more to the body `request`."""
+def map_error(status: int, body: bytes, asked: Asked) -> ApiError:
+    """The error to answer with for an engine's answer of 300 or more."""
     detail = _detail(body)
-    if status == 500 and detail.message == _GAVE_UP and (param := constraint_of(request)):
+    if status == 500 and detail.message == _GAVE_UP and (param := constraint_of(asked.body)):
         return _unusable_grammar(param)
     if _NOT_LOADABLE in detail.message or detail.code == "adapter_broken":
-        return not_loadable(model)
+        return not_loadable(asked.model)
     if status == 404:
-        return _not_found(detail, model, path)
+        return _not_found(detail, asked.model, asked.path)
     if 400 <= status < 500:
         return _callers_fault(status, detail)
     return _engines_fault(status, detail)
+
+
+def leading_error(chunk: bytes, asked: Asked) -> ApiError | None:
+    """The error that a stream begins with: it can still be a status of its own."""
+    found = _ERROR_EVENT.match(chunk)
+    return _of_event(found, asked) if found else None
+
+
+def map_events(chunk: bytes, asked: Asked) -> bytes:
+    """A chunk of a stream, with the error to tell in place of an engine's error."""
+    if _ERROR_MARK not in chunk:
+        return chunk
+
+    def told(found: re.Match[bytes]) -> bytes:
+        return b"data: " + msgspec.json.encode(_of_event(found, asked).body())
+
+    return _ERROR_EVENT.sub(told, chunk)
+
+
+def _of_event(found: re.Match[bytes], asked: Asked) -> ApiError:
+    code = _detail(found[1]).code
+    status = code if isinstance(code, int) and code >= 400 else 500
+    return map_error(status, found[1], asked)
 
 
 def _callers_fault(status: int, detail: _Detail) -> ApiError:

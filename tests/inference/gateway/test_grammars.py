@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from aiohttp import web
 
@@ -64,3 +66,60 @@ async def test_what_is_the_engines_own_fault_stays_500(gateway, failing, message
     failing(message)
     status, error = await asked(await gateway(), **fields)
     assert (status, error["code"]) == (500, "engine_error")
+
+
+ROLE = b'data: {"id":"c","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
+ERROR = (
+    b'data: {"error": {"message": "Internal server error", "type": "InternalServerError", '
+    b'"param": null, "code": 500}}\n\n'
+)
+DONE = b"data: [DONE]\n\n"
+
+
+@pytest.fixture
+def streaming(engine):
+    """Let the engine stream these chunks."""
+
+    def answer(*chunks: bytes) -> None:
+        async def reply(request):
+            response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+            await response.prepare(request)
+            for chunk in chunks:
+                await response.write(chunk)
+            return response
+
+        engine.reply = reply
+
+    return answer
+
+
+async def test_an_error_that_a_stream_begins_with_is_a_status(gateway, streaming):
+    streaming(ERROR + DONE)
+    status, error = await asked(await gateway(), "/v1/completions", stream=True, **GRAMMAR)
+    assert (status, error["param"]) == (400, "structured_outputs")
+
+
+@pytest.mark.parametrize("options", [{}, {"stream_options": {"include_usage": True}}])
+@pytest.mark.parametrize(
+    ("fields", "type_", "code"),
+    [(GRAMMAR, "invalid_request_error", "invalid_value"), ({}, "server_error", "engine_error")],
+)
+async def test_an_error_in_a_stream_is_told_as_any_other(
+    gateway, streaming, options, fields, type_, code
+):
+    streaming(ROLE, ERROR, DONE)
+    client = await gateway()
+    body = await client.ask(json={**CHAT, "stream": True, **options, **fields})
+    assert body.startswith(ROLE)
+    assert body.endswith(DONE)
+    told = json.loads(body.removeprefix(ROLE).removesuffix(DONE).removeprefix(b"data: "))
+    assert told.keys() == {"error"}
+    assert (told["error"]["type"], told["error"]["code"]) == (type_, code)
+
+
+async def test_a_text_that_quotes_an_error_event_passes_as_it_is(gateway, streaming):
+    said = ERROR.decode()
+    event = b"data: " + json.dumps({"choices": [{"delta": {"content": said}}]}).encode() + b"\n\n"
+    streaming(event, DONE)
+    client = await gateway()
+    assert await client.ask(json={**CHAT, "stream": True}) == event + DONE
