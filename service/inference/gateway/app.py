@@ -190,6 +190,9 @@ def _for_engine(
         fields["model"] = found.model.name
     if with_usage:
         fields["stream_options"] = {**(request.stream_options or {}), "include_usage": True}
+    if request.streamed and request.stream_interval is not None:
+        # Of a stream that is left, the events are counted: each must be about a token.
+        fields["stream_interval"] = None
     return request_body.with_fields(body, fields)
 
 

@@ -43,6 +43,7 @@ class Request(msgspec.Struct):
     model: str
     stream: bool | None = None
     stream_options: dict[str, Any] | None = None
+    stream_interval: Any = None
 
     @property
     def streamed(self) -> bool:

@@ -86,6 +86,15 @@ async def test_other_stream_options_stay(gateway, streaming):
     assert options == {"include_usage": True, "x": 1}
 
 
+async def test_events_are_not_made_of_many_tokens(gateway, streaming):
+    """What is counted of a stream whose client leaves is its events."""
+    client = await gateway()
+    body = {"model": BASE, "stream": True, "stream_interval": 1000}
+    await client.ask(json=body)
+    options = {"stream_options": {"include_usage": True}}
+    assert sent_to(streaming) == body | options | {"stream_interval": None}
+
+
 async def test_a_response_stream_is_left_alone(gateway, streaming):
     client = await gateway()
     body = json.dumps({"model": BASE, "stream": True}).encode()
