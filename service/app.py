@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
@@ -128,6 +129,8 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
                 meter,
                 max_body_bytes=settings.max_inference_body_bytes,
                 client_timeout_s=settings.client_timeout_s,
+                max_answers=settings.max_answers_per_request,
+                salt_secret=_secret(settings.upstream_api_key),
             )
             state = app.state
             state.redis, state.storage, state.projects = redis, storage, projects
@@ -145,6 +148,10 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
     finally:
         app.gateway = None
         await redis.aclose(close_connection_pool=True)
+
+
+def _secret(value: SecretStr | None) -> str:
+    return "" if value is None else value.get_secret_value()
 
 
 def find_principal(projects: Projects) -> Callable[[str], Awaitable[Principal | None]]:

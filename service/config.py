@@ -22,6 +22,8 @@ GIB = 1024 * MIB
 
 
 _DEFAULT_RANK_LIMIT = 64
+# A quarter of what an engine answers at one time (256), so that no project has it for itself.
+_SAFE_LIMITS = Limits(concurrent_requests=64)
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]+")
 
 Part = Literal["redis", "storage", "worker", "inference"]
@@ -129,7 +131,9 @@ class Settings(BaseSettings):
     upstream_probe_every_s: float = Field(default=2.0, gt=0)
     upstream_probe_timeout_s: float = Field(default=5.0, gt=0)
     upstream_max_failures: int = Field(
-        default=3, ge=1, description="Failed answers in a row that leave an engine out."
+        default=3,
+        ge=1,
+        description="Requests in a row without a whole answer that leave an engine out.",
     )
     upstream_max_backoff_s: float = Field(
         default=30.0, ge=1, description="Longest time that an engine which is well is left out."
@@ -178,10 +182,17 @@ class Settings(BaseSettings):
         default=30.0, gt=0, description="How often an engine drops what it has of deleted models."
     )
 
+    max_answers_per_request: int = Field(
+        default=16,
+        ge=1,
+        description="Of /v1/chat/completions (n) and /v1/completions (prompts times n). Others "
+        "wait while an engine begins them: 128 held a short answer up for 15 s on a CPU.",
+    )
     # Limits of inference where a project or key has none of its own, as JSON:
     # {"requests_per_minute": 600, "tokens_per_minute": 100000, "concurrent_requests": 32,
-    # "concurrent_streams": 16}. Unset: no limit.
-    default_project_limits: Limits = NO_LIMITS
+    # "concurrent_streams": 16}. A limit that is unset is none, but for the one of `_SAFE_LIMITS`;
+    # "unlimited" lifts that.
+    default_project_limits: Limits = _SAFE_LIMITS
     default_key_limits: Limits = NO_LIMITS
     usage_flush_s: float = Field(
         default=1.0, gt=0, le=5, description="Between two exchanges of usage with Redis."
@@ -206,6 +217,11 @@ class Settings(BaseSettings):
         if not value.startswith(("file:///", "s3://")):
             raise ValueError("storage_url must start with file:/// or s3://")
         return value
+
+    @field_validator("default_project_limits")
+    @classmethod
+    def _safe_limits(cls, value: Limits) -> Limits:
+        return value.or_default(_SAFE_LIMITS)
 
     @field_validator("cors_origins")
     @classmethod

@@ -28,10 +28,14 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    requests_per_minute: Amount = None
+    requests_per_minute: Amount = Field(
+        default=None, description="A request for several answers (`n`) counts once for each."
+    )
     tokens_per_minute: Amount = Field(default=None, description="Prompt and completion together.")
     concurrent_requests: Amount = Field(
-        default=None, description="Requests being answered at one time, streams among them."
+        default=None,
+        description="Requests being answered at one time, streams among them. One for several "
+        "answers (`n`) counts once for each.",
     )
     concurrent_streams: Amount = Field(default=None, description="Streams at one time.")
 

@@ -82,7 +82,7 @@ ENGINE_REPLICAS = Gauge(
 )
 ENGINE_EJECTIONS = Counter(
     "finetuned_engine_ejections_total",
-    "Times that an engine was left out, by why: unreachable, lost, silent, garbage, errors, "
+    "Times that an engine was left out, by why: unreachable, lost, silent, garbage, "
     "unhealthy (its health check failed).",
     ["base_model", "reason"],
 )

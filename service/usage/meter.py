@@ -49,17 +49,19 @@ __all__ = ["Admission", "Meter", "Served"]
 class Admission:
     """A request that was let in. `headers` are the answer's `x-ratelimit-*`."""
 
-    __slots__ = ("account", "estimate", "headers", "prompt", "streamed")
+    __slots__ = ("account", "answers", "estimate", "headers", "prompt", "streamed")
 
     def __init__(
         self,
         account: Account,
+        answers: int,
         prompt: int,
         estimate: int,
         headers: refusals.Headers,
         streamed: bool,
     ) -> None:
         self.account = account
+        self.answers = answers
         self.prompt = prompt  # tokens of it, as estimated
         self.estimate = estimate  # of prompt and completion
         self.headers = headers
@@ -125,35 +127,44 @@ class Meter:
             log.error("usage of the last seconds is lost, Redis is away: %s", type(e).__name__)
 
     def admit(
-        self, caller: Principal, *, body_bytes: int, max_tokens: int | None, streamed: bool
+        self,
+        caller: Principal,
+        *,
+        body_bytes: int,
+        max_tokens: int | None,
+        streamed: bool,
+        answers: int = 1,
     ) -> Admission:
-        """Let a request in, or raise RateLimited. No I/O; give the admission to `done` once."""
+        """Let a request in, or raise RateLimited. No I/O; give the admission to `done` once.
+
+        `answers` is how many texts it asks for, and `max_tokens` the most that all of them have.
+        """
         account = self._accounts.get(caller.key_id)
         if account is None or account.caller is not caller:
             account = self._account(caller)
         key, project = account.key, account.project
         prompt, estimate, headers = 0, 0, _NO_HEADERS
         if key.is_limited or project.is_limited:
-            prompt = min(body_bytes // _BYTES_PER_TOKEN, _MAX_PROMPT_ESTIMATE)
+            prompt = min(body_bytes // _BYTES_PER_TOKEN, _MAX_PROMPT_ESTIMATE * answers)
             estimate = prompt
             if max_tokens is not None and max_tokens > 0:
                 estimate += min(max_tokens, _MAX_OUTPUT_ESTIMATE)
-            self._take(account, estimate, streamed=streamed)
+            self._take(account, answers, estimate, streamed=streamed)
             headers = refusals.headers(key, project)
-        key.in_flight += 1
-        project.in_flight += 1
+        key.in_flight += answers
+        project.in_flight += answers
         if streamed:
             key.streams += 1
             project.streams += 1
         account.in_flight.value += 1
-        return Admission(account, prompt, estimate, headers, streamed)
+        return Admission(account, answers, prompt, estimate, headers, streamed)
 
     def done(self, admission: Admission, served: Served) -> None:
         """Account for an admitted request, whatever became of it. Call it exactly once."""
         account = admission.account
         key, project = account.key, account.project
-        key.in_flight -= 1
-        project.in_flight -= 1
+        key.in_flight -= admission.answers
+        project.in_flight -= admission.answers
         if admission.streamed:
             key.streams -= 1
             project.streams -= 1
@@ -197,19 +208,20 @@ class Meter:
                     log.warning("usage cannot be exchanged for now: %s: %s", type(e).__name__, e)
                 is_away = True
 
-    def _take(self, account: Account, tokens: int, *, streamed: bool) -> None:
+    def _take(self, account: Account, answers: int, tokens: int, *, streamed: bool) -> None:
         now_s = self._clock()
         subject, other = account.key, account.project
-        hit = subject.refusal(tokens, now_s, streamed=streamed)
+        hit = subject.refusal(answers, tokens, now_s, streamed=streamed)
         if hit is None:
-            hit = other.refusal(tokens, now_s, streamed=streamed)
+            hit = other.refusal(answers, tokens, now_s, streamed=streamed)
             if hit is None:
-                subject.take(tokens)
-                other.take(tokens)
+                subject.take(answers, tokens)
+                other.take(answers, tokens)
                 return
             subject = other
         metrics.LIMITED.cell(hit, subject.scope, account.label).value += 1
-        raise refusals.refuse(subject, hit, tokens, now_s, account.key, account.project)
+        wanted = refusals.Wanted(answers, tokens)
+        raise refusals.refuse(subject, hit, wanted, now_s, account.key, account.project)
 
     def _account(self, caller: Principal) -> Account:
         """The account of a caller that was looked up anew: its limits may be others now."""

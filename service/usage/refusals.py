@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from service.core.errors import NO_RETRY, RateLimited
 from service.usage.buckets import Bucket
@@ -17,9 +18,18 @@ _NOUNS = {
     "requests": "requests per minute",
     "tokens": "tokens per minute",
     "too_large": "tokens per minute",
+    "too_many_requests": "requests per minute",
+    "too_many_concurrent_requests": "concurrent requests",
     "concurrent_requests": "concurrent requests",
     "concurrent_streams": "concurrent streams",
 }
+
+
+class Wanted(NamedTuple):
+    """What a request would have used."""
+
+    answers: int
+    tokens: int
 
 
 def duration(seconds: float) -> str:
@@ -44,29 +54,27 @@ def headers(key: Subject, project: Subject) -> Headers:
 
 
 def refuse(
-    subject: Subject, hit: Hit, tokens: int, now_s: float, key: Subject, project: Subject
+    subject: Subject, hit: Hit, wanted: Wanted, now_s: float, key: Subject, project: Subject
 ) -> RateLimited:
     """The error for a request that would pass a limit of `subject`, one of the two."""
     for bucket in (key.requests, key.tokens, project.requests, project.tokens):
         if bucket is not None:
             bucket.drain(now_s)
     told = {name.decode(): value.decode() for name, value in headers(key, project)}
-    if hit == "too_large":
-        limit = subject.tokens.capacity if subject.tokens else 0
+    if hit.startswith("too_"):
         error = RateLimited(
-            f"Request too large for your {subject.scope} '{subject.id}' on {_NOUNS[hit]}: limit "
-            f"{limit}, this request alone may take {tokens}. Send less, or ask for fewer tokens "
-            "(max_tokens); a retry of the same does not help.",
+            f"Request too large for your {subject.scope} '{subject.id}' on {_NOUNS[hit]}: "
+            f"{_excess(subject, hit, wanted)}; a retry of the same does not help.",
             headers={**told, **NO_RETRY},
         )
         del error.headers["retry-after"]
         return error
     wait_s = (
-        _wait_s((key, project), tokens) if hit in ("requests", "tokens") else _CONCURRENCY_RETRY_S
+        _wait_s((key, project), wanted) if hit in ("requests", "tokens") else _CONCURRENCY_RETRY_S
     )
     return RateLimited(
         f"Rate limit reached for your {subject.scope} '{subject.id}' on {_NOUNS[hit]}: "
-        f"{_state(subject, hit, tokens)}. Please try again in {duration(wait_s)}.",
+        f"{_state(subject, hit, wanted)}. Please try again in {duration(wait_s)}.",
         headers={
             **told,
             "retry-after": str(max(1, math.ceil(wait_s))),
@@ -75,11 +83,29 @@ def refuse(
     )
 
 
-def _state(subject: Subject, hit: Hit, tokens: int) -> str:
+def _excess(subject: Subject, hit: Hit, wanted: Wanted) -> str:
+    if hit == "too_large":
+        limit = subject.tokens.capacity if subject.tokens else 0
+        return (
+            f"limit {limit}, this request alone may take {wanted.tokens}. Send less, or ask for "
+            "fewer tokens (max_tokens)"
+        )
+    most = subject.concurrent_requests
+    if hit == "too_many_requests":
+        most = subject.requests.capacity if subject.requests else 0
+    return (
+        f"limit {most}, this request alone counts as {wanted.answers}, one for each answer. Ask "
+        "for fewer answers (n), or send fewer prompts"
+    )
+
+
+def _state(subject: Subject, hit: Hit, wanted: Wanted) -> str:
     if hit == "requests" and subject.requests:
-        return f"limit {subject.requests.capacity}, used {_shown(subject.requests)}, requested 1"
+        bucket, requested = subject.requests, wanted.answers
+        return f"limit {bucket.capacity}, used {_shown(bucket)}, requested {requested}"
     if hit == "tokens" and subject.tokens:
-        return f"limit {subject.tokens.capacity}, used {_shown(subject.tokens)}, requested {tokens}"
+        bucket, requested = subject.tokens, wanted.tokens
+        return f"limit {bucket.capacity}, used {_shown(bucket)}, requested {requested}"
     if hit == "concurrent_streams":
         return f"limit {subject.concurrent_streams}"
     return f"limit {subject.concurrent_requests}"
@@ -89,14 +115,14 @@ def _shown(bucket: Bucket) -> int:
     return math.ceil(bucket.used)
 
 
-def _wait_s(subjects: Iterable[Subject], tokens: int) -> float:
+def _wait_s(subjects: Iterable[Subject], wanted: Wanted) -> float:
     """Until the request fits all buckets."""
     wait_s = 0.0
     for subject in subjects:
         if subject.requests is not None:
-            wait_s = max(wait_s, subject.requests.wait_s(1))
+            wait_s = max(wait_s, subject.requests.wait_s(wanted.answers))
         if subject.tokens is not None:
-            wait_s = max(wait_s, subject.tokens.wait_s(tokens))
+            wait_s = max(wait_s, subject.tokens.wait_s(wanted.tokens))
     return wait_s
 
 

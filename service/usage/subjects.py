@@ -8,14 +8,23 @@ from service.core.limits import Limits, ceiling
 from service.usage.buckets import Bucket
 
 Scope = Literal["key", "project"]
-Hit = Literal["requests", "tokens", "too_large", "concurrent_requests", "concurrent_streams"]
+Hit = Literal[
+    "requests",
+    "tokens",
+    "too_large",
+    "too_many_requests",
+    "too_many_concurrent_requests",
+    "concurrent_requests",
+    "concurrent_streams",
+]
 
 
 class Subject:
     """A key or a project: its buckets and its requests in flight.
 
     In flight counts what this replica answers now, limited or not, so that a limit set later
-    holds for what runs already; `elsewhere` is what the other replicas told last.
+    holds for what runs already; `elsewhere` is what the other replicas told last. A request that
+    asks for several answers counts as several, as it costs the engine.
     """
 
     __slots__ = (
@@ -66,30 +75,32 @@ class Subject:
         if not self.is_limited:
             self.forget_elsewhere()
 
-    def refusal(self, tokens: int, now_s: float, *, streamed: bool) -> Hit | None:
-        """The limit that one more request would pass, or None. Takes nothing."""
+    def refusal(self, answers: int, tokens: int, now_s: float, *, streamed: bool) -> Hit | None:
+        """The limit that one more request of so many answers would pass, or None. Takes nothing."""
         self.touched_s = now_s
         allowance = self.tokens
         if allowance is not None and tokens > allowance.capacity:
             return "too_large"
+        bucket = self.requests
+        if bucket is not None and answers > bucket.capacity:
+            return "too_many_requests"
         most = self.concurrent_requests
-        if most is not None and self.in_flight + self.requests_elsewhere >= most:
-            return "concurrent_requests"
+        if most is not None and self.in_flight + self.requests_elsewhere + answers > most:
+            return "concurrent_requests" if answers <= most else "too_many_concurrent_requests"
         if streamed:
             most = self.concurrent_streams
             if most is not None and self.streams + self.streams_elsewhere >= most:
                 return "concurrent_streams"
-        bucket = self.requests
-        if bucket is not None and bucket.drain(now_s) + 1 > bucket.capacity:
+        if bucket is not None and bucket.drain(now_s) + answers > bucket.capacity:
             return "requests"
         if allowance is not None and allowance.drain(now_s) + tokens > allowance.capacity:
             return "tokens"
         return None
 
-    def take(self, tokens: int) -> None:
-        """Use one request and so many tokens."""
+    def take(self, answers: int, tokens: int) -> None:
+        """Use one request of so many answers and tokens."""
         if self.requests is not None:
-            self.requests.use(1)
+            self.requests.use(answers)
         if self.tokens is not None:
             self.tokens.use(tokens)
 

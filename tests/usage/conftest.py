@@ -56,8 +56,12 @@ class Replica:
 
     meter: Meter
 
-    def admit(self, who: Principal, *, body=40, max_tokens=0, streamed=False) -> Admission:
-        return self.meter.admit(who, body_bytes=body, max_tokens=max_tokens, streamed=streamed)
+    def admit(
+        self, who: Principal, *, body=40, max_tokens=0, streamed=False, answers=1
+    ) -> Admission:
+        return self.meter.admit(
+            who, body_bytes=body, max_tokens=max_tokens, streamed=streamed, answers=answers
+        )
 
     def serve(self, who: Principal, *, max_tokens=0, **answer) -> Admission:
         admission = self.admit(who, max_tokens=max_tokens)

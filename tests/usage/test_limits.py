@@ -179,6 +179,31 @@ async def test_concurrent_streams_leave_room_for_others(replica):
     one.admit(who, streamed=True)
 
 
+async def test_each_answer_of_a_request_counts(replica):
+    one = replica()
+    who = caller(requests_per_minute=10, concurrent_requests=5)
+    first = one.admit(who, answers=4)
+    assert told(first.headers)["x-ratelimit-remaining-requests"] == "6"
+    with pytest.raises(RateLimited, match="concurrent requests: limit 5"):
+        one.admit(who, answers=2)
+    second = one.admit(who)
+    one.meter.done(first, served())
+    one.meter.done(second, served())
+    one.meter.done(one.admit(who, answers=4), served())
+    with pytest.raises(RateLimited, match=r"limit 10, used 9, requested 2") as refused:
+        one.admit(who, answers=2)
+    assert refused.value.headers["retry-after"] == "6"
+    one.admit(who)
+
+
+@pytest.mark.parametrize("limit", ["requests_per_minute", "concurrent_requests"])
+async def test_more_answers_than_a_limit_ever_allows_are_told_not_to_retry(replica, limit):
+    with pytest.raises(RateLimited, match=r"too large .*counts as 6.*\(n\)") as refused:
+        replica().admit(caller(**{limit: 5}), answers=6)
+    assert refused.value.headers["x-should-retry"] == "false"
+    assert "retry-after" not in refused.value.headers
+
+
 async def test_a_changed_limit_holds_for_the_next_request(replica):
     """A caller that is looked up anew is another object, maybe with other limits."""
     one = replica()

@@ -48,7 +48,12 @@ _GENERATION: Json = {
         include_usage={"type": "boolean", "description": "A last event with the token counts."},
     ),
     "max_tokens": {"type": "integer", "minimum": 1, "description": "Most tokens of the answer."},
-    "n": {"type": "integer", "minimum": 1, "description": "How many answers."},
+    "n": {
+        "type": "integer",
+        "minimum": 1,
+        "description": "How many answers, 16 at most unless the operator sets another number. With "
+        "many prompts each of them has so many.",
+    },
     "stop": {
         "anyOf": [_TEXT, _list_of(_TEXT)],
         "description": "Texts at which the answer ends.",

@@ -27,6 +27,7 @@ from service.core.errors import error_body
 from service.inference.engine import process
 from service.inference.engine.adapters import AdapterBroken, AdapterUnavailable
 from service.inference.engine.sleep import Sleeper
+from service.inference.engine.streams import answer_whole
 from service.inference.headers import ADAPTER, SLEEP_PATH, WAKE_PATH
 
 log = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ class EngineGuard:
     async def _held(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = dict(scope["headers"]).get(_ADAPTER)
         if name is None:
-            await self._app(scope, receive, send)
+            await answer_whole(self._app, scope, receive, send)
             return
         began = time.perf_counter()
         try:
@@ -108,7 +109,7 @@ class EngineGuard:
                 if path is None:  # deleted: vLLM may remember the name, but not load it again
                     await _refuse(send, 404, "The model does not exist.", "model_not_found")
                 else:
-                    await self._app(scope, receive, send)
+                    await answer_whole(self._app, scope, receive, send)
         except AdapterUnavailable as e:
             metrics.ADAPTER_REQUESTS.cell("unavailable").value += 1
             await _refuse(send, 503, str(e), "adapter_unavailable")
@@ -138,7 +139,7 @@ async def _turn(sleeper: Sleeper, scope: Scope, send: Send) -> None:
         log.exception("the engine cannot be put to sleep or woken")
         await _refuse(send, 500, "The engine cannot do that.", "engine_error")
         return
-    await _answer(send, 200, {"closed": sleeper.closed})
+    await _send_json(send, 200, {"closed": sleeper.closed})
 
 
 async def _refuse_asleep(send: Send) -> None:
@@ -155,10 +156,10 @@ async def _refuse(
     send: Send, status: int, message: str, code: str, *headers: tuple[bytes, bytes]
 ) -> None:
     kind = "server_error" if status >= 500 else "invalid_request_error"
-    await _answer(send, status, error_body(message, kind, None, code), *headers)
+    await _send_json(send, status, error_body(message, kind, None, code), *headers)
 
 
-async def _answer(
+async def _send_json(
     send: Send, status: int, content: dict[str, Any], *headers: tuple[bytes, bytes]
 ) -> None:
     body = json.dumps(content).encode()

@@ -1,8 +1,9 @@
 """The inference routes: key, model, limits, engine, and then bytes as they come.
 
 Plain ASGI, because on this road a framework costs more than the work: the body goes to
-the engine as it came, the answer comes back chunk by chunk, nothing is kept. Of the
-caller's headers only trace ids cross; of the engine's only what says how to read the body.
+the engine as it came with a few fields at its end, the answer comes back chunk by chunk, nothing
+is kept. Of the caller's headers only trace ids cross; of the engine's only what says how to read
+the body.
 """
 
 from __future__ import annotations
@@ -18,10 +19,19 @@ from service.core.auth import Authenticator
 from service.core.errors import ApiError, InternalError, MethodNotAllowed, NotFound, Unavailable
 from service.core.local_metrics import Cell, HistogramCell
 from service.core.redis import REDIS_ERRORS
-from service.inference.gateway import request_body
-from service.inference.gateway.engine_errors import MAX_ERROR_BYTES, map_error, model_not_found
+from service.inference.gateway import parameters, request_body
+from service.inference.gateway.cache_salt import cache_salts
+from service.inference.gateway.engine_errors import (
+    MAX_ERROR_BYTES,
+    Asked,
+    leading_error,
+    map_error,
+    map_events,
+    model_not_found,
+)
 from service.inference.gateway.exchange import CLIENT_GONE, Exchange, Watch
-from service.inference.gateway.request_body import ClientGone, Request
+from service.inference.gateway.parameters import PATHS, Request
+from service.inference.gateway.request_body import ClientGone
 from service.inference.gateway.usage_tap import Usage, UsageTap
 from service.inference.upstreams import Upstreams
 from service.models.records import Kind
@@ -30,7 +40,6 @@ from service.usage.meter import Admission, Meter, Served
 
 log = logging.getLogger(__name__)
 
-PATHS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"})
 # Where a stream has the option of a usage event; the others tell it always.
 _USAGE_OPTIONAL = frozenset({"/v1/chat/completions", "/v1/completions"})
 _FORWARDED = (b"traceparent", b"tracestate")
@@ -49,6 +58,8 @@ class Gateway:
         *,
         max_body_bytes: int,
         client_timeout_s: float,
+        max_answers: int = 16,
+        salt_secret: str = "",
     ) -> None:
         self._authenticator = authenticator
         self._registry = registry
@@ -56,6 +67,8 @@ class Gateway:
         self._meter = meter
         self._max_body_bytes = max_body_bytes
         self._client_timeout_s = client_timeout_s
+        self._max_answers = max_answers
+        self._salt_of = cache_salts(salt_secret)
         self._watch = Watch()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,19 +115,23 @@ class Gateway:
         body = await request_body.read(
             receive, headers, self._max_body_bytes, self._client_timeout_s
         )
-        request = request_body.parse(body)
+        path = exchange.scope["path"]
+        request = parameters.parse(path, body)
+        request.check(self._max_answers)
         found = self._registry.remembered(
             caller.project_id, request.model
         ) or await self._registry.resolve(caller.project_id, request.model)
         if found is None:
             raise model_not_found(request.model)
-        tap = UsageTap(strip=_hides_usage(request, exchange.scope["path"]))
-        sent = _for_engine(body, request, found, with_usage=tap.strips)
+        tap = UsageTap(strip=_hides_usage(request, path), level=_usage_level(request, path))
+        salt = self._salt_of(caller.project_id)
+        sent = _for_engine(body, request, found, salt, with_usage=tap.strips)
         admission = self._meter.admit(
             caller,
             body_bytes=len(body),
             max_tokens=request.output_limit,
             streamed=request.streamed,
+            answers=request.answers,
         )
         try:
             self._watch.begin(exchange)
@@ -142,11 +159,14 @@ class Gateway:
             model.base_model, path, body, _headers_for_engine(exchange), adapter=adapter
         )
         try:
+            asked = Asked(model.name, path, body)
             if answer.status >= 300:
-                error_body = await answer.read_all(MAX_ERROR_BYTES)
-                raise map_error(answer.status, error_body, model=model.name, path=path)
+                raise map_error(answer.status, await answer.read_all(MAX_ERROR_BYTES), asked)
             chunk = answer.at_hand() or await answer.read()
-            await exchange.relay(answer, chunk, tap, admission.headers)
+            if error := leading_error(chunk, asked):
+                raise error
+            told = functools.partial(map_events, asked=asked)
+            await exchange.relay(answer, chunk, tap, told, admission.headers)
         finally:
             answer.close()
 
@@ -156,13 +176,24 @@ def _hides_usage(request: Request, path: str) -> bool:
     return request.streamed and path in _USAGE_OPTIONAL and not request.asks_for_usage
 
 
-def _for_engine(body: bytes, request: Request, found: Resolved, *, with_usage: bool) -> bytes:
+def _usage_level(request: Request, path: str) -> int:
+    """How deep the token counts are in what the engine answers."""
+    # The events of /v1/responses have them in the whole response that the last one repeats.
+    return 2 if request.streamed and path == "/v1/responses" else 1
+
+
+def _for_engine(
+    body: bytes, request: Request, found: Resolved, salt: str, *, with_usage: bool
+) -> bytes:
+    fields: dict[str, object] = {"cache_salt": salt}  # in place of the caller's, if it sent one
     if found.alias is not None:
-        body = request_body.with_field(body, "model", found.model.name)
+        fields["model"] = found.model.name
     if with_usage:
-        options = request.stream_options if isinstance(request.stream_options, dict) else {}
-        body = request_body.with_field(body, "stream_options", {**options, "include_usage": True})
-    return body
+        fields["stream_options"] = {**(request.stream_options or {}), "include_usage": True}
+    if request.streamed and request.stream_interval is not None:
+        # Of a stream that is left, the events are counted: each must be about a token.
+        fields["stream_interval"] = None
+    return request_body.with_fields(body, fields)
 
 
 def _usage(tap: UsageTap, *, streamed: bool) -> Usage:

@@ -2,10 +2,14 @@
 
 vLLM writes `{"error": {"message", "type", "param", "code": <status>}}` with types of its
 own. What the caller did wrong is passed on in vLLM's words, which are about the request;
-what the engine did wrong is told in ours.
+what the engine did wrong is told in ours. There is one exception: vLLM answers 500 for a grammar
+that it accepted and cannot follow, which is for the caller to mend.
 """
 
 from __future__ import annotations
+
+import re
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,11 +24,26 @@ from service.core.errors import (
     TooLarge,
     Unavailable,
 )
+from service.inference.gateway.parameters import constraint_of
 
 MAX_ERROR_BYTES = 64 * 1024
 _MAX_MESSAGE_CHARS = 2000
 # vLLM answers 400 for an adapter that it found and could not load: no fault of the caller.
+# What vLLM says of a request that it gave up. Without transfers of its cache between engines, which
+# ours have not, it does so for grammars alone; an engine that is ill says something else.
+_GAVE_UP = "Internal server error"
+# At the beginning of a line: in JSON, line breaks are escaped.
+_ERROR_MARK = b'data: {"error":'
+_ERROR_EVENT = re.compile(rb'^data: (\{"error":.*\})$', re.MULTILINE)
 _NOT_LOADABLE = "was found but could not be loaded"
+
+
+class Asked(NamedTuple):
+    """What was asked of the engine, for the words of its errors."""
+
+    model: str
+    path: str
+    body: bytes
 
 
 class _Detail(msgspec.Struct):
@@ -37,16 +56,41 @@ class _Body(msgspec.Struct):
     error: _Detail
 
 
-def map_error(status: int, body: bytes, *, model: str, path: str) -> ApiError:
+def map_error(status: int, body: bytes, asked: Asked) -> ApiError:
     """The error to answer with for an engine's answer of 300 or more."""
     detail = _detail(body)
+    if status == 500 and detail.message == _GAVE_UP and (param := constraint_of(asked.body)):
+        return _unusable_grammar(param)
     if _NOT_LOADABLE in detail.message or detail.code == "adapter_broken":
-        return not_loadable(model)
+        return not_loadable(asked.model)
     if status == 404:
-        return _not_found(detail, model, path)
+        return _not_found(detail, asked.model, asked.path)
     if 400 <= status < 500:
         return _callers_fault(status, detail)
     return _engines_fault(status, detail)
+
+
+def leading_error(chunk: bytes, asked: Asked) -> ApiError | None:
+    """The error that a stream begins with: it can still be a status of its own."""
+    found = _ERROR_EVENT.match(chunk)
+    return _of_event(found, asked) if found else None
+
+
+def map_events(chunk: bytes, asked: Asked) -> bytes:
+    """A chunk of a stream, with the error to tell in place of an engine's error."""
+    if _ERROR_MARK not in chunk:
+        return chunk
+
+    def told(found: re.Match[bytes]) -> bytes:
+        return b"data: " + msgspec.json.encode(_of_event(found, asked).body())
+
+    return _ERROR_EVENT.sub(told, chunk)
+
+
+def _of_event(found: re.Match[bytes], asked: Asked) -> ApiError:
+    code = _detail(found[1]).code
+    status = code if isinstance(code, int) and code >= 400 else 500
+    return map_error(status, found[1], asked)
 
 
 def _callers_fault(status: int, detail: _Detail) -> ApiError:
@@ -74,6 +118,15 @@ def _engines_fault(status: int, detail: _Detail) -> ApiError:
 def _not_set_up(status: int) -> ApiError:
     """401, 405, redirects and the like: gateway and engine are not set up for each other."""
     return BadGateway(f"The engine answered with an unexpected status, {status}.")
+
+
+def _unusable_grammar(param: str) -> BadRequest:
+    return BadRequest(
+        f"Invalid '{param}': the engine cannot generate text that follows this grammar or schema. "
+        "Check that each rule can end, and that no rule begins with itself; or simplify it.",
+        param=param,
+        code="invalid_value",
+    )
 
 
 def not_loadable(model: str) -> ApiError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -100,8 +100,17 @@ class Exchange:
 
     # --- the answer
 
-    async def relay(self, answer: Answer, chunk: bytes, tap: UsageTap, extra: Headers) -> None:
+    async def relay(
+        self,
+        answer: Answer,
+        chunk: bytes,
+        tap: UsageTap,
+        told: Callable[[bytes], bytes],
+        extra: Headers,
+    ) -> None:
         """Pass an answer on as it comes, beginning with a chunk that was read already.
+
+        `told` puts our errors in the place of the engine's.
 
         The start waits for that chunk: an engine that dies before it is a plain error.
         """
@@ -118,13 +127,13 @@ class Exchange:
             }
         )
         while chunk and not answer.ended:
-            if passed := tap.pass_on(chunk):
+            if passed := told(tap.pass_on(chunk)):
                 self._at_event_start = passed.endswith(b"\n\n")
                 self._sending_since = time.perf_counter()
                 await self._send({"type": "http.response.body", "body": passed, "more_body": True})
                 self._sending_since = None
             chunk = await answer.read()
-        last = tap.pass_on(chunk) + tap.finish()
+        last = told(tap.pass_on(chunk) + tap.finish())
         self._sending_since = time.perf_counter()
         await self._send({"type": "http.response.body", "body": last})
 

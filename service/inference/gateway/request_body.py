@@ -1,9 +1,8 @@
-"""What the gateway must know of a request's body before it passes the bytes on.
+"""How a request's body is read, checked and passed on.
 
-The body is not parsed into objects: only a few fields are taken out. vLLM parses it again with
-Python's `json`, so both must see the same name. They do: in both the last of two equal
-keys wins, and what `json` takes beyond JSON (NaN, UTF-16, a byte-order mark) is refused
-here.
+The body is not parsed into objects: only a few fields are taken out (parameters.py). vLLM parses
+it again with Python's `json`, so both must see the same values. They do: in both the last of two
+equal keys wins, and what `json` takes beyond JSON (NaN, UTF-16, a byte-order mark) is refused here.
 """
 
 from __future__ import annotations
@@ -21,46 +20,10 @@ MAX_DEPTH = 64
 _MAX_BRACKETS = 100_000
 _MAX_QUOTES = 400_000
 _NOT_STRUCTURAL = bytes(c for c in range(256) if c not in b'[]{}"')
-_MAX_NAME_CHARS = 512
 
 
 class ClientGone(Exception):
     """The client hung up before its request was whole."""
-
-
-class Request(msgspec.Struct):
-    """What the gateway reads of a request; everything else is the engine's to judge."""
-
-    model: str
-    stream: Any = None
-    stream_options: Any = None
-    max_tokens: Any = None
-    max_completion_tokens: Any = None
-    max_output_tokens: Any = None
-    n: Any = None
-
-    @property
-    def streamed(self) -> bool:
-        """Whether the answer is to come as server-sent events."""
-        return self.stream is True
-
-    @property
-    def output_limit(self) -> int | None:
-        """The most tokens that the answer may have, as far as the request says."""
-        for limit in (self.max_completion_tokens, self.max_tokens, self.max_output_tokens):
-            if type(limit) is int and limit > 0:
-                return limit * (self.n if type(self.n) is int and self.n > 0 else 1)
-        return None
-
-    @property
-    def asks_for_usage(self) -> bool:
-        """Whether the caller wants the event with the token counts at a stream's end."""
-        return (
-            type(self.stream_options) is dict and self.stream_options.get("include_usage") is True
-        )
-
-
-_DECODER = msgspec.json.Decoder(Request)
 
 
 async def read(
@@ -133,37 +96,14 @@ def _grow(body: bytearray, message: Message, limit_bytes: int) -> None:
         raise _too_large(limit_bytes)
 
 
-def parse(body: bytes) -> Request:
-    """What the body asks for. Raises BadRequest for what is no request."""
-    check_nesting(body)
-    try:
-        request = _DECODER.decode(body)
-    except msgspec.ValidationError as e:
-        raise _invalid(str(e)) from None
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise BadRequest("The body is not valid JSON.", code="invalid_json") from None
-    if not request.model or len(request.model) > _MAX_NAME_CHARS:
-        raise BadRequest(
-            f"'model' must have 1 to {_MAX_NAME_CHARS} characters.",
-            param="model",
-            code="invalid_value",
-        )
-    return request
+def with_fields(body: bytes, fields: Mapping[str, object]) -> bytes:
+    """The body of a request with some fields set, every other byte as it was.
 
-
-def with_field(body: bytes, name: str, value: object) -> bytes:
-    """The body of a request with one field set, every other byte as it was.
-
-    The field is put last, where it wins over an earlier one of the same name. `body` must have
-    passed `parse`: a JSON object that has a field.
+    The fields are put last, where they win over earlier ones of the same names. `body` must be a
+    JSON object that has a field.
     """
     end = body.rindex(b"}")
-    return b"%b,%b:%b%b" % (
-        body[:end],
-        msgspec.json.encode(name),
-        msgspec.json.encode(value),
-        body[end:],
-    )
+    return b"%b,%b%b" % (body[:end], msgspec.json.encode(fields)[1:-1], body[end:])
 
 
 def check_nesting(body: bytes) -> None:
@@ -188,18 +128,6 @@ def check_nesting(body: bytes) -> None:
         brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
     if brackets:
         raise BadRequest(f"The body is nested deeper than {MAX_DEPTH} levels.", code="invalid_json")
-
-
-def _invalid(reason: str) -> BadRequest:
-    if "missing required field `model`" in reason:
-        return BadRequest(
-            "Missing required parameter: 'model'.",
-            param="model",
-            code="missing_required_parameter",
-        )
-    if "$.model" in reason:
-        return BadRequest("'model' must be a string.", param="model", code="invalid_type")
-    return BadRequest("The body must be a JSON object.", code="invalid_json")
 
 
 def _too_large(limit_bytes: int) -> TooLarge:

@@ -4,26 +4,26 @@ For accounting every stream must end with vLLM's usage event. Where the caller d
 it, the gateway does, and takes the event out again: then what the caller gets is byte for byte
 what it would have been.
 
-Nothing is parsed but the counts. `"usage"` with its quotes cannot stand inside a JSON string,
-where quotes are escaped, so the bytes are searched as they are.
+The counts are found by their place in the answer: callers choose much of its text, and even keys
+(the tools that /v1/responses repeats). Nothing else is parsed, and no answer is kept.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 _MARK = b'"usage"'
-_COUNTS = re.compile(
-    rb'"(prompt|input|completion|output|cached)_tokens"\s*:\s*(\d{1,12})',
-)
-# As vLLM writes it; found in a sixth of the time.
-_AS_VLLM = re.compile(
-    rb'"usage":\{"prompt_tokens":(\d{1,12}),"total_tokens":\d{1,12},"completion_tokens":(\d{1,12})'
-)
-_CACHED = re.compile(rb'"cached_tokens":(\d{1,12})')
-_OBJECT_BYTES = 1024  # the usage object is smaller
+# Only a key has such a character before it and a colon after it: quotes in strings are escaped.
+_KEY = re.compile(rb'[{,\s]"usage"\s{0,8}:\s{0,8}\{')
+_MAX_KEY_BYTES = 26
+# Counts nest one level, and hold no strings.
+_OBJECT = re.compile(rb"\{(?:[^{}]++|\{[^{}]*+\})*+\}")
+_MAX_OBJECT_BYTES = 4096
 _MAX_HELD_BYTES = 1024 * 1024
+_OPEN_BRACE = ord("{")
 
 
 class Usage(NamedTuple):
@@ -34,63 +34,86 @@ class Usage(NamedTuple):
     cached_tokens: int
 
 
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Counts(msgspec.Struct):
+    """Either API's names. Chats and completions have the first ones."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    input_tokens_details: _Details | None = None
+
+
+class _Answer(msgspec.Struct):
+    usage: _Counts | None = None
+
+
+class _Event(_Answer):
+    choices: list[Any] | None = None
+
+
+_COUNTS = msgspec.json.Decoder(_Counts)
+_ANSWER = msgspec.json.Decoder(_Answer)
+_EVENT = msgspec.json.Decoder(_Event)
+
+
 class UsageTap:
     """Every chunk of one answer goes through `pass_on`; the counts are in `usage()` then.
 
     With `strip` the usage event is taken out, and an event that is not whole yet waits for its
-    rest.
+    rest. `level` is how deep the counts are in the answer: 1 is a field of the outermost object.
     """
 
-    __slots__ = ("_held", "_seen", "events", "strips")
+    __slots__ = ("_counts", "_held", "_level", "_told", "events", "strips")
 
-    def __init__(self, *, strip: bool) -> None:
+    def __init__(self, *, strip: bool, level: int = 1) -> None:
         self.strips = strip
         """Whether an event is taken out."""
         self._held = b""
-        self._seen = b""
+        self._level = level
+        self._told: _Counts | None = None
+        self._counts: _CountsFinder | None = None
         self.events = 0
         """Events that passed: about as many as tokens, for a stream that was cut off."""
 
     def pass_on(self, chunk: bytes) -> bytes:
         """What of the chunk (and of what was held back) goes to the client now."""
+        counts = self._counts
+        if counts is None:
+            if self._level == 1 and chunk.endswith(b"}") and self._is_whole(chunk):
+                return chunk  # nearly every answer that is no stream
+            counts = self._counts = _CountsFinder(self._level)
+        if counts.at_rest and not self._held and chunk.endswith(b"\n\n") and _MARK not in chunk:
+            self.events += chunk.count(b"\n\n")
+            return chunk  # nearly every chunk of a stream
+        counts.look(chunk)
         if self.strips:
             return self._stripped(chunk)
         self.events += chunk.count(b"\n\n")
-        self._look(chunk)
         return chunk
 
     def finish(self) -> bytes:
         """What was held back: an event without an end."""
         held, self._held = self._held, b""
-        return held if self.strips else b""
+        return held
 
     def usage(self) -> Usage | None:
         """The counts, if the answer told them."""
-        if (told := _AS_VLLM.match(self._seen)) is not None:
-            cached = _CACHED.search(self._seen, told.end())
-            return Usage(int(told[1]), int(told[2]), int(cached[1]) if cached else 0)
-        counts: dict[bytes, int] = {}
-        for name, value in _COUNTS.findall(self._seen):
-            counts.setdefault(name, int(value))
-        if not counts:
-            return None
-        return Usage(
-            input_tokens=counts.get(b"prompt", counts.get(b"input", 0)),
-            output_tokens=counts.get(b"completion", counts.get(b"output", 0)),
-            cached_tokens=counts.get(b"cached", 0),
-        )
+        counts = self._told or (self._counts and _decoded(self._counts.newest))
+        return _usage(counts) if counts else None
 
-    def _look(self, chunk: bytes) -> None:
-        """Keep the newest usage object, which may lie across chunks."""
-        held = self._held
-        window = held + chunk if held else chunk
-        at = window.rfind(_MARK)
-        if at < 0:
-            self._held = window[-len(_MARK) :]
-            return
-        self._seen = window[at : at + _OBJECT_BYTES]
-        # Too short to be whole: the next chunk is looked at together with it.
-        self._held = window[at:] if len(window) - at < _OBJECT_BYTES else b""
+    def _is_whole(self, chunk: bytes) -> bool:
+        """Whether the chunk is the whole answer, whose counts are known then."""
+        try:
+            self._told = _ANSWER.decode(chunk).usage
+        except msgspec.DecodeError:
+            return False
+        return True
 
     def _stripped(self, chunk: bytes) -> bytes:
         if self._held:
@@ -104,16 +127,85 @@ class UsageTap:
         return self._without_usage(chunk) if _MARK in chunk else chunk
 
     def _without_usage(self, chunk: bytes) -> bytes:
-        kept = []
-        for event in chunk.split(b"\n\n"):
-            at = event.find(_MARK)
-            if at >= 0 and _COUNTS.search(event, at):
-                self._seen = event[at : at + _OBJECT_BYTES]
-                if b'"choices":[]' in event:
-                    self.events -= 1
-                    continue
-            kept.append(event)
+        events = chunk.split(b"\n\n")
+        kept = [event for event in events if not (_MARK in event and _is_of_usage(event))]
+        self.events -= len(events) - len(kept)
         return b"\n\n".join(kept)
+
+
+class _CountsFinder:
+    """Finds the newest object `usage` at one level of JSON that comes in pieces.
+
+    Before each key of that name, brackets outside of strings are counted, with passes that run in
+    C. What is kept of a piece is its end, where a key or its value may be incomplete.
+    """
+
+    __slots__ = ("_depth", "_held", "_in_string", "_level", "at_rest", "newest")
+
+    def __init__(self, level: int) -> None:
+        self.newest = b""
+        self.at_rest = True
+        """Whether nothing is open: the next piece may be left out, if it is whole."""
+        self._level = level
+        self._depth = 0
+        self._in_string = 0
+        self._held = b""
+
+    def look(self, chunk: bytes) -> None:
+        """Take the next piece."""
+        is_whole = chunk.endswith(b"\n\n")  # events: nothing is open after them
+        data = self._held + chunk if self._held else chunk
+        at = 0
+        end = len(data) if is_whole else max(0, len(data) - _MAX_KEY_BYTES)
+        for key in _KEY.finditer(data):
+            self._walk(data[at : key.start()])
+            at = key.start()
+            if self._depth + (data[at] == _OPEN_BRACE) != self._level:
+                continue
+            value = key.end() - 1
+            self.newest = data[value : value + _MAX_OBJECT_BYTES]
+            if not is_whole and len(data) - value < _MAX_OBJECT_BYTES:
+                end = at  # it is looked at again together with the next piece
+                break
+        self._held = self._walk(data[at:end]) + data[max(at, end) :]
+        self.at_rest = not (self._held or self._depth)
+
+    def _walk(self, data: bytes) -> bytes:
+        """Count the brackets of what comes next. Returns a half escape at its end, not counted."""
+        half = b"\\" if (len(data) - len(data.rstrip(b"\\"))) % 2 else b""
+        parts = data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
+        outside = b"".join(parts[self._in_string :: 2])
+        self._in_string ^= (len(parts) - 1) % 2
+        self._depth += outside.count(b"{") + outside.count(b"[")
+        self._depth -= outside.count(b"}") + outside.count(b"]")
+        return half
+
+
+def _decoded(value: bytes) -> _Counts | None:
+    """The object of counts that the bytes begin with."""
+    found = _OBJECT.match(value)
+    try:
+        return _COUNTS.decode(found[0]) if found else None
+    except msgspec.DecodeError:
+        return None
+
+
+def _usage(counts: _Counts) -> Usage | None:
+    read = counts.prompt_tokens if counts.input_tokens is None else counts.input_tokens
+    written = counts.completion_tokens if counts.output_tokens is None else counts.output_tokens
+    if read is None and written is None:
+        return None
+    details = counts.prompt_tokens_details or counts.input_tokens_details
+    return Usage(read or 0, written or 0, (details and details.cached_tokens) or 0)
+
+
+def _is_of_usage(event: bytes) -> bool:
+    """Whether an event has the counts and nothing else."""
+    try:
+        told = _EVENT.decode(event.removeprefix(b"data: "))
+    except msgspec.DecodeError:
+        return False
+    return told.usage is not None and told.choices == []
 
 
 def _end_of_events(chunk: bytes) -> int:

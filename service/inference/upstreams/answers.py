@@ -9,9 +9,8 @@ from service.inference.upstreams.client import Answer as EngineAnswer
 from service.inference.upstreams.health import Fault
 from service.inference.upstreams.replicas import Replica, Replicas
 
-# The guard's own codes (engine/guard.py): the adapter is damaged, or storage is away. Another
-# replica would fare no better, and those of its adapters that it has still answer.
-_OF_THE_ADAPTER = (b'"adapter_broken"', b'"adapter_unavailable"')
+# The guard's own code (engine/guard.py), which its health check answers too.
+_ASLEEP = b'"engine_sleeping"'
 
 
 def fault_of(error: ApiError) -> Fault:
@@ -24,25 +23,16 @@ def fault_of(error: ApiError) -> Fault:
 class Answer:
     """An answer whose status is known and whose body is still to come. Close it."""
 
-    __slots__ = (
-        *("_adapter", "_answer", "_closed", "_replica", "_replicas", "_term", "_told"),
-        "status",
-    )
+    __slots__ = ("_answer", "_closed", "_replica", "_replicas", "_term", "status")
 
     def __init__(
-        self,
-        answer: EngineAnswer,
-        replicas: Replicas,
-        replica: Replica,
-        term: int,
-        adapter: str | None,
+        self, answer: EngineAnswer, replicas: Replicas, replica: Replica, term: int
     ) -> None:
         self._answer = answer
         self._replicas = replicas
         self._replica = replica
         self._term = term
-        self._adapter = adapter
-        self._closed = self._told = False
+        self._closed = False
         self.status = answer.status
 
     @property
@@ -77,8 +67,9 @@ class Answer:
         except ApiError as e:
             self._failed(fault_of(e))
             raise
-        if self.status >= 500 and any(code in body for code in _OF_THE_ADAPTER):
-            self._told = True
+        if self.status == 503 and _ASLEEP in body:
+            # As good as a failed probe, and sooner: the next ones go where an engine is awake.
+            self._replicas.probed(self._replica, False)
         return body
 
     def close(self) -> None:
@@ -86,15 +77,12 @@ class Answer:
         if self._closed:
             return
         self._closed = True
-        # An answer that the caller left in the middle says nothing about the engine.
-        if self.status >= 500:
-            self._failed(Fault.ERRORS)
-        elif self._answer.ended:
+        # An answer that the caller left in the middle says nothing about the engine. Nor does one
+        # of 500: the request may be what failed, and the engine's health is asked elsewhere.
+        if self._answer.ended and self.status < 500:
             self._replicas.succeeded(self._replica, self._term)
         self._answer.close()
         self._replicas.release(self._replica)
 
     def _failed(self, fault: Fault) -> None:
-        if not self._told:
-            self._told = True
-            self._replicas.failed(self._replica, self._term, fault, self._adapter)
+        self._replicas.failed(self._replica, self._term, fault)

@@ -4,9 +4,11 @@
                                   ▲                        │
                                   └── ejected ◄── faults ──┘
 
-A replica that takes no connection is ejected at once, one whose answers fail after a few in a
-row. It comes back when a probe succeeds, not before its backoff, and then with a share that
-grows: its adapters return to it one after another.
+A replica that takes no connection is ejected at once. One whose connections break or stay silent is
+ejected after a few in a row, and so is one whose health check fails. A whole answer is never a
+fault, whatever its status: what fails may be a caller's request, and would on every replica. A
+replica comes back when a probe succeeds, not before its backoff, and then with a share that grows:
+its adapters return to it one after another.
 """
 
 from __future__ import annotations
@@ -40,8 +42,6 @@ class Fault(StrEnum):
     """The connection broke before the answer was whole."""
     SILENT = "silent"
     GARBAGE = "garbage"
-    ERRORS = "errors"
-    """Statuses of 500 and more."""
     UNHEALTHY = "unhealthy"
     """Its health check fails."""
 
@@ -56,7 +56,6 @@ class Health:
         self._ejected_until = -math.inf
         self._ejections = 0
         self._failures = 0
-        self._failing: set[str | None] = set()
         self._failed_probes = 0
         self.term = 0
         """Counts ejections: what was asked in an earlier term says nothing about this one."""
@@ -92,19 +91,16 @@ class Health:
         self._eject(now)
         return True
 
-    def failed(self, fault: Fault, model: str | None, now: float, *, spare: bool) -> bool:
-        """A request that had been sent failed; `model` is the adapter that it needs, or None.
+    def failed(self, now: float, *, spare: bool) -> bool:
+        """A request was sent, and no whole answer came.
 
-        `spare` tells whether another replica could take over. Without one nothing would be
+        `spare` says whether another replica could take over. Without one nothing would be
         gained by leaving this one out.
         """
         self._failures += 1
-        self._failing.add(model)
         if self._state in {State.STARTING, State.EJECTED} or not spare:
             return False
-        # An adapter that fails wherever it is asked must not take the engines from others.
-        of_one_adapter = fault is Fault.ERRORS and len(self._failing) == 1 and model is not None
-        if self._failures < self._policy.max_failures or of_one_adapter:
+        if self._failures < self._policy.max_failures:
             return False
         self._eject(now)
         return True
@@ -160,4 +156,3 @@ class Health:
 
     def _forgive(self) -> None:
         self._failures = self._failed_probes = 0
-        self._failing.clear()

@@ -16,7 +16,7 @@ class Policy:
     max_failed_probes: int = 3
     """So many in a row; one alone may be an engine that is busy."""
     max_failures: int = 3
-    """Answers in a row that failed after the request was sent."""
+    """Requests in a row that were sent and got no whole answer."""
     backoff_s: float = 1.0
     """The shortest time that a replica is left out; doubled while it keeps falling out."""
     max_backoff_s: float = 30.0

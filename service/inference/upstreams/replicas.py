@@ -123,12 +123,10 @@ class Replicas:
         if term == replica.health.term and replica.health.refused(self._clock()):
             self._ejected(replica, Fault.UNREACHABLE)
 
-    def failed(self, replica: Replica, term: int, fault: Fault, adapter: str | None) -> None:
+    def failed(self, replica: Replica, term: int, fault: Fault) -> None:
         """It failed after the request was sent."""
         spare = self._others or any(r is not replica for r in self._usable)
-        if term == replica.health.term and replica.health.failed(
-            fault, adapter, self._clock(), spare=spare
-        ):
+        if term == replica.health.term and replica.health.failed(self._clock(), spare=spare):
             self._ejected(replica, fault)
 
     def succeeded(self, replica: Replica, term: int) -> None:

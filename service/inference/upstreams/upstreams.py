@@ -155,7 +155,7 @@ class Upstreams:
         tried: list[Replica] = []
         while (replica := self._next(served.replicas, adapter, tried, began)) is not None:
             try:
-                return await self._ask(served.replicas, replica, path, body, headers, adapter)
+                return await self._ask(served.replicas, replica, path, body, headers)
             except NotSent as e:
                 log.debug("engine %s took no connection: %s", replica.url, e)
                 tried.append(replica)
@@ -197,7 +197,6 @@ class Upstreams:
         path: str,
         body: bytes,
         headers: Mapping[str, str],
-        adapter: str | None,
     ) -> Answer:
         term = replicas.take(replica)
         try:
@@ -207,9 +206,9 @@ class Upstreams:
             if isinstance(e, NotSent):
                 replicas.refused(replica, term)
             elif isinstance(e, ApiError):
-                replicas.failed(replica, term, fault_of(e), adapter)
+                replicas.failed(replica, term, fault_of(e))
             raise
-        return Answer(answer, replicas, replica, term, adapter)
+        return Answer(answer, replicas, replica, term)
 
 
 class _Served:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 import aiohttp
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
 from service.inference.engine.guard import EngineGuard
@@ -70,3 +71,58 @@ async def test_probes_are_open(guarded, path):
 async def test_everything_else_is_closed_with_the_key_too(guarded, method, path):
     status, _ = await guarded(method, path, KEY)
     assert status == 404
+
+
+class GenerationError(Exception):
+    """Named as vLLM's, which it raises for a request that it gives up."""
+
+
+@pytest.fixture
+async def failing(serve, monkeypatch):
+    """Send a request to a guarded server that fails in the middle of its answer."""
+    monkeypatch.setenv("VLLM_API_KEY", "inner")
+
+    async def fail(request):
+        async def parts():
+            yield "data: 1\n\n"
+            try:
+                if "gave_up" in request.query_params:
+                    raise GenerationError("secret")
+            finally:
+                raise ValueError("secret")
+
+        return StreamingResponse(parts(), media_type=request.query_params["as"])
+
+    app = EngineGuard(Starlette(routes=[Route("/v1/responses", fail, methods=["POST"])]))
+    async with serve(app) as url, aiohttp.ClientSession(url, headers=KEY) as session:
+
+        async def ask(query):
+            async with session.post(f"/v1/responses?{query}") as response:
+                return await response.text()
+
+        yield ask
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("as=text/event-stream", "The engine failed in this stream."),
+        ("as=text/event-stream&gave_up=1", "Internal server error"),
+    ],
+)
+async def test_a_stream_that_fails_ends_with_an_error_and_not_the_connection(
+    failing, caplog, query, message
+):
+    body = await failing(query)
+    first, error, end = body.split("\n\n")
+    assert (first, end) == ("data: 1", "")
+    assert json.loads(error.removeprefix("data: ")) == {
+        "error": {"message": message, "type": "InternalServerError", "param": None, "code": 500}
+    }
+    assert "ValueError at " in caplog.text
+    assert "secret" not in body + caplog.text
+
+
+async def test_a_plain_answer_that_fails_breaks_the_connection(failing):
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await failing("as=text/plain")

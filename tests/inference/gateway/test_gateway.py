@@ -40,7 +40,9 @@ async def test_bytes_cross_as_they_are(gateway, engine, path):
         assert await response.read() == answer
         assert response.headers["content-length"] == str(len(answer))
         assert response.content_type == "application/json"
-    assert engine.seen[0].body == odd
+    sent = engine.seen[0].body
+    assert sent.startswith(odd[:-1])
+    assert json.loads(sent).keys() - json.loads(odd).keys() == {"cache_salt"}
     assert engine.seen[0].path == path
 
 
@@ -225,7 +227,7 @@ async def test_a_large_body_crosses_whole(gateway, engine):
     body = json.dumps({**CHAT, "pad": "x" * 6_000_000}).encode()
     async with client.post(data=io.BytesIO(body)) as response:
         assert response.status == 200
-    assert engine.seen[0].body == body
+    assert engine.seen[0].body.startswith(body[:-1])
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -73,17 +73,59 @@ def test_counts_of_a_plain_answer(places, padding):
     assert tap.usage() == EXPECTED
 
 
-def test_counts_of_the_responses_api():
-    tap = UsageTap(strip=False)
-    usage = {"input_tokens": 5, "input_tokens_details": {"cached_tokens": 2}, "output_tokens": 7}
-    data = (
-        b'event: response.created\ndata: {"response":{"usage":null}}\n\n'
-        b"event: response.completed\ndata: "
-        + json.dumps({"response": {"usage": usage}}).encode()
-        + b"\n\n"
+RESPONSES_USAGE = {
+    "input_tokens": 5,
+    "input_tokens_details": {"cached_tokens": 2, "cached_tokens_per_turn": []},
+    "output_tokens": 7,
+}
+FALSE = {"usage": {"input_tokens": 0, "output_tokens": 0, "prompt_tokens": 0}}
+# What a caller sends and /v1/responses repeats: values and keys of the same name.
+REPEATED = {"tools": [{"parameters": FALSE, **FALSE}], "metadata": FALSE, "instructions": SAID}
+
+
+@given(st.lists(st.integers(0, 3_000), max_size=8))
+def test_counts_of_a_stream_of_the_responses_api(places):
+    tap = UsageTap(strip=False, level=2)
+    whole = {"id": "r", **REPEATED, "usage": RESPONSES_USAGE, "user": "usage", "text": FALSE}
+    data = b"".join(
+        b"event: response.%b\ndata: %b\n\n" % (kind, json.dumps(fields).encode())
+        for kind, fields in [
+            (b"created", {"response": {**REPEATED, "usage": None, "user": "usage"}, **FALSE}),
+            (b"output_text.delta", {"delta": SAID}),
+            (b"completed", {"response": whole, "sequence_number": 3, **FALSE}),
+        ]
     )
-    assert through(tap, [data]) == data
+    assert through(tap, cut(data, places)) == data
     assert tap.usage() == Usage(5, 7, 2)
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+@given(st.lists(st.integers(0, 3_000), max_size=8))
+def test_counts_of_a_response_that_repeats_what_the_caller_sent(separators, places):
+    tap = UsageTap(strip=False)
+    answer = {**REPEATED, "usage": RESPONSES_USAGE, "user": "usage", "input_messages": [FALSE]}
+    data = json.dumps(answer, separators=separators).encode()
+    assert through(tap, cut(data, places)) == data
+    assert tap.usage() == Usage(5, 7, 2)
+
+
+@given(st.lists(st.integers(0, 100_000), max_size=8), st.integers(0, 3_000))
+def test_counts_before_the_tokens_of_a_prompt(places, tokens):
+    tap = UsageTap(strip=False)
+    said = [{"7": {"logprob": -1.0, "decoded_token": t}} for t in ("usage", '"usage":{', "\\")]
+    answer = {"choices": [], "usage": COUNTS, "prompt_logprobs": said + said * tokens}
+    through(tap, cut(json.dumps(answer, separators=(",", ":")).encode(), places))
+    assert tap.usage() == EXPECTED
+
+
+@given(st.lists(st.integers(0, 3_000), max_size=8))
+def test_an_event_that_only_names_usage_stays(places):
+    tap = UsageTap(strip=True)
+    token = event(choices=[{"logprobs": {"content": [{"token": "usage", "top_logprobs": []}]}}])
+    nested = event(choices=[{"delta": FALSE}])
+    data = b"".join([token, nested, *PLAIN])
+    assert through(tap, cut(data + LAST + DONE, places)) == data + DONE
+    assert tap.usage() == EXPECTED
 
 
 def test_of_running_counts_the_newest_are_taken():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from service.inference.upstreams.health import Fault, Health, State
+from service.inference.upstreams.health import Health, State
 from service.inference.upstreams.policy import Policy
 
 POLICY = Policy(max_failures=3, max_failed_probes=3, backoff_s=1, max_backoff_s=30, warmup_s=10)
@@ -27,8 +27,8 @@ def serving() -> Health:
     return health
 
 
-def fail(health: Health, times: int, *, model=None, fault=Fault.LOST, now=100.0, spare=True):
-    return [health.failed(fault, model, now, spare=spare) for _ in range(times)]
+def fail(health: Health, times: int, *, now=100.0, spare=True):
+    return [health.failed(now, spare=spare) for _ in range(times)]
 
 
 def test_one_that_has_not_answered_is_not_healthy(health):
@@ -97,18 +97,9 @@ def test_the_last_one_is_kept_in_spite_of_failures(serving):
     assert fail(serving, 1, spare=True) == [True]
 
 
-def test_an_adapter_that_fails_everywhere_ejects_nobody(serving):
-    assert fail(serving, 50, model="ft:a", fault=Fault.ERRORS) == [False] * 50
-    assert fail(serving, 1, model="ft:b", fault=Fault.ERRORS) == [True]
-
-
-def test_an_adapter_that_kills_its_engine_ejects_it(serving):
-    assert fail(serving, 3, model="ft:a", fault=Fault.LOST)[-1]
-
-
 def test_a_failure_is_remembered_until_it_answers_again(serving):
     assert not serving.in_doubt
-    serving.failed(Fault.LOST, None, 100.0, spare=False)
+    serving.failed(100.0, spare=False)
     assert serving.in_doubt
     serving.succeeded(100.0)
     assert not serving.in_doubt
@@ -116,10 +107,6 @@ def test_a_failure_is_remembered_until_it_answers_again(serving):
     assert serving.in_doubt
     serving.probed(True, 100.0)
     assert not serving.in_doubt
-
-
-def test_errors_of_the_base_model_eject(serving):
-    assert fail(serving, 3, fault=Fault.ERRORS)[-1]
 
 
 def test_probes_that_fail_in_a_row_eject(serving):
@@ -202,7 +189,7 @@ def happen(health: Health, event: str, now: float, spare: bool) -> bool:
         case "refused":
             return health.refused(now)
         case "failed":
-            return health.failed(Fault.LOST, None, now, spare=spare)
+            return health.failed(now, spare=spare)
         case "succeeded":
             return health.succeeded(now)
         case _:

@@ -142,14 +142,14 @@ def test_requests_of_an_earlier_term_say_nothing(replicas, clock):
     ill = two.members[0]
     terms = [two.take(ill) for _ in range(20)]
     for term in terms[:3]:
-        two.failed(ill, term, Fault.LOST, None)
+        two.failed(ill, term, Fault.LOST)
     assert two.states()[State.EJECTED] == 1
     two.succeeded(ill, terms[3])
     assert two.states()[State.EJECTED] == 1
     clock.now += 5
     two.probed(ill, True)
     for term in terms[4:]:
-        two.failed(ill, term, Fault.LOST, None)
+        two.failed(ill, term, Fault.LOST)
         two.refused(ill, term)
     assert two.states()[State.EJECTED] == 0
 
@@ -159,7 +159,7 @@ def test_the_last_usable_one_is_not_left_out_for_failures(replicas):
     first, last = two.members
     eject(two, first)
     for _ in range(10):
-        two.failed(last, two.take(last), Fault.GARBAGE, None)
+        two.failed(last, two.take(last), Fault.GARBAGE)
     assert two.pick("ft:x") is last
 
 

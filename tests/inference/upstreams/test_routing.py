@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 
 import pytest
@@ -87,19 +88,18 @@ async def test_the_base_model_is_spread(serve_engine, ask, until):
 
 
 @pytest.mark.parametrize(
-    ("answer", "hangs_up", "reason"),
+    ("answer", "reason"),
     [
-        (GARBAGE, True, "garbage"),
-        (CUT, True, "lost"),
-        (CUT.replace(b"200 OK", b"500 Oh"), True, "lost"),
-        (b"", True, "lost"),
-        (ERROR, False, "errors"),
+        (GARBAGE, "garbage"),
+        (CUT, "lost"),
+        (CUT.replace(b"200 OK", b"500 Oh"), "lost"),
+        (b"", "lost"),
     ],
 )
 async def test_an_ill_engine_is_left_out_and_comes_back_when_it_is_well(
-    serve_engine, ask, until, answer, hangs_up, reason
+    serve_engine, ask, until, answer, reason
 ):
-    ill, well = await serve_engine(answer=answer, hangs_up=hangs_up), await serve_engine()
+    ill, well = await serve_engine(answer=answer, hangs_up=True), await serve_engine()
     ejections = counted("finetuned_engine_ejections_total", reason=reason)
     policy = Policy(probe_every_s=0.05, backoff_s=30, warmup_s=0)
     async with upstreams(ill, well, policy=policy) as gateway:
@@ -122,25 +122,43 @@ async def test_an_ill_engine_is_left_out_and_comes_back_when_it_is_well(
 
 
 async def test_an_ill_engine_that_is_mended_is_used_again(serve_engine, ask, until):
-    ill, well = await serve_engine(answer=ERROR), await serve_engine()
+    ill, well = await serve_engine(answer=b"", hangs_up=True), await serve_engine()
     async with upstreams(ill, well) as gateway:
         await until(lambda: replicas("serving") == 2)
         while replicas("ejected") == 0:
-            await ask(gateway)
+            with contextlib.suppress(ApiError):
+                await ask(gateway)
         seen = len(ill.seen)
-        ill.answer = well.answer
+        ill.answer, ill.hangs_up = well.answer, False
         await until(lambda: replicas("serving") == 2)
         assert {await ask(gateway) for _ in range(4)} == {(200, b"ok")}
         assert len(ill.seen) == seen + 2
 
 
-async def test_an_adapter_whose_requests_fail_takes_no_engine_from_others(serve_engine, ask, until):
+@pytest.mark.parametrize("adapter", [ADAPTERS[0], None])
+async def test_requests_that_are_answered_with_500_take_no_engine_from_others(
+    serve_engine, ask, until, adapter
+):
+    """A grammar that vLLM fails on, say, from one caller who sends it again and again."""
     servers = [await serve_engine(answer=ERROR) for _ in range(2)]
-    async with upstreams(*servers) as gateway:
+    async with upstreams(*servers, policy=UNWATCHED) as gateway:
         await until(lambda: replicas("serving") == 2)
         for _ in range(20):
-            assert (await ask(gateway, ADAPTERS[0]))[0] == 500
+            assert (await ask(gateway, adapter))[0] == 500
         assert replicas("serving") == 2
+        assert len(servers[0].seen) + len(servers[1].seen) == 20
+
+
+async def test_an_engine_that_says_it_sleeps_is_left_out_before_its_next_probe(
+    serve_engine, ask, until
+):
+    body = b'{"error": {"message": "m", "code": "engine_sleeping"}}'
+    answer = b"HTTP/1.1 503 Oh\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+    asleep, awake = await serve_engine(answer=answer), await serve_engine()
+    async with upstreams(asleep, awake, policy=UNWATCHED) as gateway:
+        await until(lambda: replicas("serving") == 2)
+        statuses = [(await ask(gateway))[0] for _ in range(20)]
+        assert (statuses.count(503), statuses.count(200)) == (3, 17)
 
 
 async def test_adapters_that_storage_cannot_give_take_no_engine_from_others(

@@ -1,0 +1,71 @@
+"""The end of a stream that vLLM fails in: an error event in place of a broken connection.
+
+vLLM raises in the middle of some streams, as in one of /v1/responses whose grammar it gives up. The
+server would break the connection then, which the gateway takes for an engine that died: one
+caller's request must not look like that.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
+
+# vLLM's words for a request that it gave up, which the gateway knows; and ours for all else.
+_GAVE_UP, _STREAM_FAILED = "Internal server error", "The engine failed in this stream."
+
+
+async def answer_whole(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Let vLLM answer; a stream that it fails in is ended here."""
+    is_open = False  # a stream that began and has not ended
+
+    async def watched(message: Message) -> None:
+        nonlocal is_open
+        if message["type"] == "http.response.start":
+            is_open = _is_stream(message)
+        elif not message.get("more_body", False):
+            is_open = False
+        await send(message)
+
+    try:
+        await app(scope, receive, watched)
+    except Exception as e:  # whatever vLLM raises
+        if not is_open:
+            raise
+        causes = _causes(e)
+        # No traces: they may repeat a prompt.
+        log.error("a stream failed: %s", ", ".join(map(_place, causes)))
+        gave_up = any(type(cause).__name__ == "GenerationError" for cause in causes)
+        error = {
+            "message": _GAVE_UP if gave_up else _STREAM_FAILED,
+            "type": "InternalServerError",
+            "param": None,
+            "code": 500,
+        }
+        event = b"data: " + json.dumps({"error": error}).encode() + b"\n\n"
+        await send({"type": "http.response.body", "body": event})
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error, what it came from, what that came from, and so on."""
+    found = [error]
+    while (cause := found[-1].__cause__ or found[-1].__context__) and cause not in found:
+        found.append(cause)
+    return found
+
+
+def _place(error: BaseException) -> str:
+    """The type of an error, and the line that raised it."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    return " at ".join([type(error).__name__, *(f"{at.filename}:{at.lineno}" for at in last)])
+
+
+def _is_stream(start: Message) -> bool:
+    return any(
+        name == b"content-type" and value.startswith(b"text/event-stream")
+        for name, value in start["headers"]
+    )
