@@ -13,6 +13,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any, Final, Protocol
 
 from jinja2 import TemplateError
@@ -124,11 +125,18 @@ class _Tokens:
 
 
 class ChatEncoder:
-    """Encodes chats with one tokenizer and its template, cut at `max_length` tokens."""
+    """Encodes chats with one tokenizer and its template, cut at `max_length` tokens.
 
-    def __init__(self, tokenizer: ChatTokenizer, max_length: int) -> None:
+    `today` is the date that the template prints where it asks for one. Llama 3's does, and a
+    job that is resumed after midnight must render the same text; None takes the real date.
+    """
+
+    def __init__(
+        self, tokenizer: ChatTokenizer, max_length: int, today: date | None = None
+    ) -> None:
         self._tokenizer = tokenizer
         self._max_length = max_length
+        self._variables = {"strftime_now": (today or datetime.now(UTC).date()).strftime}
         special = {
             token.content for token in tokenizer.added_tokens_decoder.values() if token.special
         }
@@ -162,6 +170,7 @@ class ChatEncoder:
             tools=list(chat.tools) or None,
             tokenize=False,
             add_generation_prompt=prompt,
+            **self._variables,
         )
         return text
 
