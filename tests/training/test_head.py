@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from service.training.head import can_use_cpu_head, use_cpu_head
+from service.training.head import use_frozen_head
 from service.training.tokens import IGNORED
 
 
@@ -33,7 +33,7 @@ def test_the_head_gives_the_loss_and_the_gradient_of_full_logits(tiny_model_path
 
     ours = loaded(tiny_model_path, dtype)
     ours.lm_head.weight.requires_grad_(False)
-    use_cpu_head(ours)
+    use_frozen_head(ours)
     # Tied to the head, the embeddings are frozen too; the layers' gradients tell enough.
     outputs = ours(input_ids=ids, labels=labels, use_cache=False, fused_lm_head=True)
     (outputs.log_probs[mask] * torch.arange(len(wanted))).mean().backward()
@@ -53,12 +53,5 @@ def test_a_call_without_labels_is_the_models_own(tiny_model_path):
     model = loaded(tiny_model_path, torch.float32)
     ids, _ = batch(1, 8)
     before = model(input_ids=ids).logits
-    use_cpu_head(model)
+    use_frozen_head(model)
     assert model(input_ids=ids).logits.equal(before)
-
-
-def test_models_that_change_their_logits_are_left_to_trl(tiny_model_path):
-    model = loaded(tiny_model_path, torch.float32)
-    assert can_use_cpu_head(model)
-    model.config.final_logit_softcapping = 30.0
-    assert not can_use_cpu_head(model)
