@@ -19,10 +19,14 @@ class Turn(NamedTuple):
 
 
 class Conversation(NamedTuple):
-    """The turns of a row, and those of the worse answer where the row is a preference."""
+    """The turns of a row, and those of the worse answer where the row is a preference.
+
+    `has_tools` says whether a tool is called in it, or answers.
+    """
 
     turns: list[Turn]
     rejected: list[Turn]
+    has_tools: bool = False
 
     @property
     def system(self) -> str:
@@ -39,11 +43,18 @@ class Conversation(NamedTuple):
 def take_apart(row: Row) -> Conversation:
     """The conversation of a canonical chat or preference row."""
     if "messages" in row:
-        return Conversation(list(_turns(row["messages"], "/messages", learnt=True)), [])
+        messages = row["messages"]
+        turns = list(_turns(messages, "/messages", learnt=True))
+        return Conversation(turns, [], has_tools=_has_tools(messages))
     given = list(_turns(row["input"]["messages"], "/input/messages", learnt=False))
     better = list(_turns(row["preferred_output"], "/preferred_output", learnt=True))
     worse = list(_turns(row["non_preferred_output"], "/non_preferred_output", learnt=False))
-    return Conversation(given + better, worse)
+    parts = (row["input"]["messages"], row["preferred_output"], row["non_preferred_output"])
+    return Conversation(given + better, worse, has_tools=any(map(_has_tools, parts)))
+
+
+def _has_tools(messages: list[Row]) -> bool:
+    return any(message.get("tool_calls") or message["role"] == "tool" for message in messages)
 
 
 def _turns(messages: list[Row], at: str, *, learnt: bool) -> Iterator[Turn]:

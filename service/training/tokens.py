@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 from jinja2 import TemplateError
 
-from service.training.chats import Chat
+from service.training.chats import Chat, Message
 
 IGNORED: Final = -100
 # What templates raise on a conversation that they do not take: their own raise_exception,
@@ -102,6 +102,7 @@ class Encoded:
 
     samples: tuple[Sample, ...] = ()
     rendered: bool = True
+    calls_rendered: bool = True
     truncated: bool = False
     split: bool = False
     skipped_turns: int = 0
@@ -143,12 +144,16 @@ class ChatEncoder:
         self._specials = tuple(special.union(tokenizer.all_special_tokens))
 
     def encode(self, chat: Chat) -> Encoded:
-        """The samples of `chat`. A chat that the template refuses is told by `rendered`."""
+        """The samples of `chat`. A chat that the template refuses is told by `rendered`, one
+        whose tool calls it leaves out by `calls_rendered`: neither has samples."""
         try:
             whole = self._render(chat, len(chat.messages))
         except _TEMPLATE_ERRORS:
             return Encoded(rendered=False)
-        turns = [turn for place in chat.supervised if (turn := self._turn(chat, place))]
+        found = [(chat.messages[place], self._turn(chat, place)) for place in chat.supervised]
+        turns = [turn for _, turn in found if turn]
+        if not all(_holds_calls(turn, message) for message, turn in found if turn):
+            return Encoded(calls_rendered=False)
         skipped = len(chat.supervised) - len(turns)
         if not turns:
             return Encoded(skipped_turns=skipped)
@@ -256,6 +261,16 @@ class ChatEncoder:
             labels=array("i", labels[:length]),
             supervised=sum(label != IGNORED for label in labels[:length]),
         )
+
+
+def _holds_calls(turn: _Turn, message: Message) -> bool:
+    """Whether the turn's text names every function that its message calls. A template that
+    knows no tools leaves an empty answer, and the model would learn to say nothing."""
+    names = [call["function"]["name"] for call in message.get("tool_calls") or ()]
+    if not names:
+        return True
+    said = turn.through[_shared_length(turn.prompt, turn.through) :]
+    return all(name in said for name in names)
 
 
 def _shared_length(one: str, other: str) -> int:
