@@ -133,7 +133,7 @@ def _sized(
     try:
         told = "; ".join(size(settings, facts).reasons)
     except SizingError as e:
-        return Finding("missing", name, str(e), "set a lower rank")
+        return Finding("missing", name, e.what, e.how)
     if highest is None and merged is None:
         told += "; the store does not run, so ranks of existing adapters are not known"
     return Finding("ok", name, told)

@@ -14,7 +14,8 @@ from service.curation.records import Kind, State, Task, Tasks
 from service.curation.scratch import fetch_rows
 from service.datasets.spec import TaskSpec
 from service.files.records import FileRecord, Files
-from service.models.catalogue import Catalogue
+from service.models.catalogue import BaseModelEntry, Catalogue
+from service.models.template import template_digest
 
 
 class Measures(msgspec.Struct, frozen=True):
@@ -24,6 +25,8 @@ class Measures(msgspec.Struct, frozen=True):
     percentiles: list[int]
     tokens: int
     supervised_tokens: int
+    tool_rows: int = 0
+    takes_tools: bool | None = None
 
     @property
     def longest(self) -> int:
@@ -36,16 +39,16 @@ class Measures(msgspec.Struct, frozen=True):
         return self.percentiles[95]
 
 
-def measure_task(file: FileRecord, model: str) -> Task:
-    """The task of measuring a checked file for a base model."""
-    view = msgspec.json.encode([file.meaning, model])
+def measure_task(file: FileRecord, model: BaseModelEntry) -> Task:
+    """The task of measuring a checked file for a base model; another with another template."""
+    view = msgspec.json.encode([file.meaning, model.id, template_digest(model.path)])
     return Task(
         id=ids.MEASURE + hashlib.sha256(view).hexdigest()[:32],
         project_id=file.project_id,
         created_at=ids.now_s(),
         file_id=file.id,
         kind=Kind.MEASURE,
-        options={"model": model},
+        options={"model": model.id},
     )
 
 

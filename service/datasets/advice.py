@@ -15,6 +15,7 @@ from service.datasets.report import (
     TokenizerFit,
     TokenStats,
 )
+from service.datasets.tool_rows import ToolRows
 from service.datasets.validate import ValidationReport
 
 _LEAST_ROWS, _FEW_ROWS = 10, 50
@@ -40,6 +41,7 @@ class Figures(NamedTuple):
     languages: list[Share]
     tokens: list[TokenStats]
     fit: list[TokenizerFit]
+    tool_rows: ToolRows
 
 
 def advise(figures: Figures) -> list[Advice]:
@@ -252,8 +254,23 @@ def _tokenizers(f: Figures) -> Iterator[Advice]:
             )
 
 
+def _tool_rows(f: Figures) -> Iterator[Advice]:
+    if not f.tool_rows.lacking:
+        return
+    rows, models = len(f.tool_rows.lines), ", ".join(f.tool_rows.lacking)
+    yield Advice(
+        "tools_not_supported",
+        f"Train {rows} row(s) with tools on another base model",
+        f"The chat template of {models} writes no tool calls and results: a model that is trained "
+        "on these rows learns to answer with nothing, so a job is refused.",
+        {"tool_rows": rows, "share": _share(rows, f.rows)},
+        f.tool_rows.lines[:_LINES],
+    )
+
+
 _RULES: tuple[Callable[[Figures], Iterator[Advice]], ...] = (
     _broken_rows,
+    _tool_rows,
     _too_few,
     _personal,
     _contradictions,

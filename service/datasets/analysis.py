@@ -34,6 +34,7 @@ from service.datasets.oddities import (
 )
 from service.datasets.report import OverlapStats, PersonalData, Report
 from service.datasets.token_stats import token_stats, tokenizer_fit
+from service.datasets.tool_rows import tell_tool_rows
 
 REPORT_VERSION = 1
 _PLACES_A_KIND = 50
@@ -89,7 +90,7 @@ def analyse(
                 near_threshold=chosen.near_threshold,
                 log=log,
             )
-        return _report(read, chosen, list(models), context_lengths, overlap, log)
+        return _report(read, chosen, models, context_lengths, overlap, log)
 
 
 def _read(
@@ -122,12 +123,12 @@ def _read(
 def _report(
     read: _Read,
     options: AnalysisOptions,
-    models: list[str],
+    tokenizers: Mapping[str, Path],
     context_lengths: Sequence[int],
     overlap: OverlapStats | None,
     log: IssueLog,
 ) -> Report:
-    collected, lines = read.collected, read.lines
+    collected, lines, models = read.collected, read.lines, list(tokenizers)
     features = collected.features
     likeness = find_likeness(collected, near_threshold=options.near_threshold)
     tell(log, "contradiction", likeness.contradicting, lines)
@@ -139,6 +140,7 @@ def _report(
     prompts = system_prompts(collected, lines, log)
     tokens = token_stats(collected, models, context_lengths, lines, log)
     personal = _personal_data(collected, lines, log)
+    tool_rows = tell_tool_rows(collected, tokenizers, lines, log)
     figures = Figures(
         validation=read.result.validation,
         rows=len(features),
@@ -155,6 +157,7 @@ def _report(
         languages=language_shares(collected),
         tokens=tokens,
         fit=tokenizer_fit(collected, models),
+        tool_rows=tool_rows,
     )
     return Report(
         version=REPORT_VERSION,

@@ -22,11 +22,13 @@ class Conversation(NamedTuple):
     """The turns of a row, and those of the worse answer where the row is a preference.
 
     `beside` holds what no turn says but a chat template may write: tools and names.
+    `has_tools` says whether a tool is called in it, or answers.
     """
 
     turns: list[Turn]
     rejected: list[Turn]
     beside: list[Turn]
+    has_tools: bool = False
 
     @property
     def system(self) -> str:
@@ -49,15 +51,21 @@ def take_apart(row: Row) -> Conversation:
     """The conversation of a canonical chat or preference row."""
     beside: list[Turn] = []
     if "messages" in row:
+        messages = row["messages"]
         beside.extend(_tools(row, ""))
-        return Conversation(
-            list(_turns(row["messages"], "/messages", beside, learnt=True)), [], beside
-        )
+        turns = list(_turns(messages, "/messages", beside, learnt=True))
+        return Conversation(turns, [], beside, has_tools=_has_tools(messages))
     beside.extend(_tools(row["input"], "/input"))
     given = list(_turns(row["input"]["messages"], "/input/messages", beside, learnt=False))
     better = list(_turns(row["preferred_output"], "/preferred_output", beside, learnt=True))
     worse = list(_turns(row["non_preferred_output"], "/non_preferred_output", beside, learnt=False))
-    return Conversation(given + better, worse, beside)
+    parts = (row["input"]["messages"], row["preferred_output"], row["non_preferred_output"])
+    has_tools = any(map(_has_tools, parts))
+    return Conversation(given + better, worse, beside, has_tools=has_tools)
+
+
+def _has_tools(messages: list[Row]) -> bool:
+    return any(message.get("tool_calls") or message["role"] == "tool" for message in messages)
 
 
 def _tools(owner: Row, at: str) -> Iterator[Turn]:

@@ -47,6 +47,7 @@ FEATURES = np.dtype(
         ("mojibake", bool),
         ("factual", bool),  # a short answer that gives figures or a name to look up
         ("personal", np.uint16),
+        ("tools", bool),  # one is called, or answers
     ]
 )
 FeatureArray = np.ndarray[Any, np.dtype[np.void]]
@@ -174,6 +175,7 @@ def _describe(
     row["answer"] = _hash(plain[last] if last < len(plain) else "")
     row["system"] = _hash(system) if system else 0
     row["factual"] = _is_factual(answer)
+    row["tools"] = talk.has_tools
     if options.mojibake:
         row["mojibake"] = any(is_mojibake(turn.text) for turn in talk.turns)
     if not options.languages:

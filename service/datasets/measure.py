@@ -10,6 +10,7 @@ import numpy as np
 
 from service.datasets.collect import collect
 from service.datasets.features import TOKEN_KINDS, FeatureOptions
+from service.datasets.templates import takes_tools
 
 _PERCENTILES = range(101)
 
@@ -20,12 +21,16 @@ class Measures(msgspec.Struct, frozen=True):
     `percentiles[p]` is the length of a row that p percent of the rows do not exceed; 0 is the
     shortest, 100 the longest. `tokens` and `supervised_tokens` are of all rows, reckoned from
     a sample where the file is large. Of a preference row the preferred answer counts.
+    `tool_rows` call a tool or hold its result; `takes_tools` says whether the model's chat
+    template writes those, None where it cannot be said.
     """
 
     rows: int
     percentiles: list[int]
     tokens: int
     supervised_tokens: int
+    tool_rows: int = 0
+    takes_tools: bool | None = None
 
 
 def measure(path: Path, tokenizer: Path, *, rows: int, processes: int = 1) -> Measures:
@@ -48,4 +53,6 @@ def measure(path: Path, tokenizer: Path, *, rows: int, processes: int = 1) -> Me
         percentiles=[int(length) for length in spread],
         tokens=round(int(lengths.sum()) * scale),
         supervised_tokens=round(int(counts[:, TOKEN_KINDS.index("supervised")].sum()) * scale),
+        tool_rows=int(collected.features["tools"].sum()),
+        takes_tools=takes_tools(tokenizer.parent),
     )

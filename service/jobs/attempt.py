@@ -183,6 +183,7 @@ class Attempt:
             lora=_lora(chosen.lora),
             quantization=chosen.quantization,
             max_seq_length=int(chosen.max_seq_length),
+            template_date=job.template_date,
             packing=chosen.packing,
             method="dpo" if job.method == "dpo" else "sft",
             beta=None if chosen.beta is None else float(chosen.beta),

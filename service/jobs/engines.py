@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -22,14 +23,25 @@ log = logging.getLogger(__name__)
 
 _WARM_S = 60.0
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024
+# These say nothing about the model: a wrong key, too many requests, an engine or a proxy before it
+# that is away.
+_AWAY = frozenset({401, 403, 408, 429, 502, 503, 504})
+_CODE = re.compile(r"[a-zA-Z_]{1,64}")
 
 
 class EngineAway(Exception):
     """The engine could not be asked."""
 
 
+class EngineRefused(EngineAway):
+    """The engine answered, but not with what was asked for."""
+
+
 async def complete(upstreams: Upstreams, base: str, body: Mapping[str, Any]) -> Any:
-    """The answer to a completion of the base model or one of its adapters. Raises EngineAway."""
+    """The answer to a completion of the base model or one of its adapters.
+
+    Raises EngineRefused where the engine answers with an error, else EngineAway.
+    """
     adapter = None if body["model"] == base else str(body["model"])
     request = msgspec.json.encode(body)
     try:
@@ -42,12 +54,23 @@ async def complete(upstreams: Upstreams, base: str, body: Mapping[str, Any]) -> 
             answer.close()
     except ApiError as e:
         raise EngineAway(e.code or type(e).__name__) from e
-    if answer.status != 200:
+    if answer.status in _AWAY:
         raise EngineAway(f"it answered {answer.status}")
+    if answer.status != 200:
+        raise EngineRefused(f"it answered {answer.status}{_code(raw)}")
     try:
         return msgspec.json.decode(raw)
     except msgspec.DecodeError as e:
         raise EngineAway("its answer is not JSON") from e
+
+
+def _code(raw: bytes) -> str:
+    """The error's code in parentheses; never its message, which may hold what was asked."""
+    try:
+        code = msgspec.json.decode(raw)["error"]["code"]
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return ""
+    return f" ({code})" if isinstance(code, str) and _CODE.fullmatch(code) else ""
 
 
 async def warm(upstreams: Upstreams, base: str, adapter: str) -> None:

@@ -20,6 +20,8 @@ from service.jobs.hyperparameters import Base, Data, resolve
 from service.jobs.planning import Planned, planned, shape_of, trainers
 from service.jobs.records import JobRecord
 from service.jobs.speed import Kind, Speeds
+from service.jobs.tools import CODE as TOOLS_CODE
+from service.jobs.tools import tools_refusal
 from service.models.catalogue import BaseModelEntry
 from service.training.estimate import estimate_run
 
@@ -83,9 +85,12 @@ class Estimates:
     async def of(self, job: JobRecord, entry: BaseModelEntry) -> EstimateObject:
         """The estimate of a job that was checked and not created.
 
-        Raises BadRequest for a broken file, Unavailable while the file is still looked at.
+        Raises BadRequest for a file that is broken or that the base model cannot learn from,
+        Unavailable while the file is still looked at.
         """
-        file, measures = await self._measured(job)
+        file, measures = await self._measured(job, entry)
+        if (refusal := tools_refusal(measures, job.model)) is not None:
+            raise BadRequest(refusal, param="model", code=TOOLS_CODE)
         rows = file.rows or 0
         longest = measures.longest if measures else None
         resolved = resolve(
@@ -123,7 +128,9 @@ class Estimates:
             duration=await self._duration(job, entry, there, run.tokens),
         )
 
-    async def _measured(self, job: JobRecord) -> tuple[FileRecord, Measures | None]:
+    async def _measured(
+        self, job: JobRecord, entry: BaseModelEntry
+    ) -> tuple[FileRecord, Measures | None]:
         async with asyncio.timeout(_WAIT_S + 1):
             for _ in range(int(_WAIT_S / _POLL_S)):
                 file = await self._files.get(job.project_id, job.training_file, ids.now_s())
@@ -134,7 +141,7 @@ class Estimates:
                         code="invalid_training_file",
                     )
                 if file.status is FileStatus.PROCESSED:
-                    task = await self._tasks.asked_for(measure_task(file, job.model))
+                    task = await self._tasks.asked_for(measure_task(file, entry))
                     if task.state is not State.IN_PROGRESS:
                         return file, measures_of(task)
                 await asyncio.sleep(_POLL_S)

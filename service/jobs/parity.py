@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from service.inference.upstreams import Upstreams
-from service.jobs.engines import EngineAway, complete
+from service.jobs.engines import EngineAway, EngineRefused, complete
 from service.training.protocol import Probe
 
 # Nats a token. Two implementations in bf16 differ by some hundredths; a base that was
@@ -24,8 +24,15 @@ from service.training.protocol import Probe
 # in the base's own scores and is allowed for.
 _NOISE = 0.1
 _TIMES_THE_BASES = 2.0
-_LEAST_MOVE, _LEAST_SHARE = 0.02, 0.25
+# How far the adapter moves the scores is of one engine or trainer alone, so however far their base
+# models are apart, an engine that serves the adapter moves them alike. A move of the trainer
+# below the first is too small to be looked for.
+_LEAST_MOVE, _LEAST_SHARE, _LEAST_FOLLOWED = 0.02, 0.5, 0.25
 _TIMEOUT_S = 300.0
+
+
+class NotServed(Exception):
+    """The engine answers as the base model, and refuses the adapter."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +43,14 @@ class Parity:
     engine_move: float  # the engine's adapter against its base
     base_gap: float  # engine against trainer, without the adapter
     tuned_gap: float  # engine against trainer, with it
+    followed: float  # of the trainer's move, the part that the engine's makes too; 1 where alike
     tokens: int
 
     @property
     def fault(self) -> str | None:
         """Why the engine does not serve what was trained; None where it does."""
-        noise = max(self.base_gap, _LEAST_MOVE)
-        if self.trainer_move > 4 * noise and self.engine_move < _LEAST_SHARE * self.trainer_move:
+        moves_less = self.engine_move < _LEAST_SHARE * self.trainer_move
+        if self.trainer_move > _LEAST_MOVE and moves_less and self.followed < _LEAST_FOLLOWED:
             return "under the adapter's name the engine answers as the base model does"
         if self.tuned_gap > _NOISE + _TIMES_THE_BASES * self.base_gap:
             return "with the adapter the engine scores otherwise than the trainer"
@@ -55,6 +63,7 @@ class Parity:
             "engine_move": round(self.engine_move, 4),
             "base_gap": round(self.base_gap, 4),
             "tuned_gap": round(self.tuned_gap, 4),
+            "followed": round(self.followed, 4),
             "tokens": self.tokens,
         }
 
@@ -72,8 +81,34 @@ def compare(
         engine_move=_apart(now, before),
         base_gap=_apart(was, before),
         tuned_gap=_apart(said, now),
+        followed=_followed(
+            [a - b for a, b in zip(said, was, strict=True)],
+            [a - b for a, b in zip(now, before, strict=True)],
+        ),
         tokens=len(said),
     )
+
+
+async def ask_both(
+    upstreams: Upstreams, base: str, adapter: str, probes: Sequence[Probe]
+) -> tuple[list[list[float]], list[list[float]]]:
+    """The engine's scores with the adapter and without, by probe and place.
+
+    Raises EngineAway where the engine says nothing of the base model either, and NotServed where
+    it refuses the adapter alone.
+    """
+    (before,) = await ask_engine(upstreams, base, [base], probes)
+    try:
+        (after,) = await ask_engine(upstreams, base, [adapter], probes)
+    except EngineRefused:
+        # One that has just died gives errors too: the base model is asked again, and then once
+        # more the adapter.
+        await ask_engine(upstreams, base, [base], probes[:1])
+        try:
+            (after,) = await ask_engine(upstreams, base, [adapter], probes)
+        except EngineRefused as e:
+            raise NotServed(str(e)) from e
+    return after, before
 
 
 async def ask_engine(
@@ -83,8 +118,7 @@ async def ask_engine(
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             return [
-                await asyncio.gather(*(_score(upstreams, base, name, probe) for probe in probes))
-                for name in names
+                [await _score(upstreams, base, name, probe) for probe in probes] for name in names
             ]
     except TimeoutError as e:
         raise EngineAway(f"it took over {_TIMEOUT_S:.0f} s") from e
@@ -106,8 +140,14 @@ def _logprob(told: Any, place: int, token: int) -> float:
     try:
         value = float(told["choices"][0]["prompt_logprobs"][place][str(token)]["logprob"])
     except (KeyError, IndexError, TypeError, ValueError) as e:
-        raise EngineAway("its answer holds no prompt_logprobs") from e
+        raise EngineRefused("its answer holds no prompt_logprobs") from e
     return value if math.isfinite(value) else -1e3
+
+
+def _followed(move: Sequence[float], other: Sequence[float]) -> float:
+    """The slope of the other move on this one: noise that they do not share adds nothing."""
+    size = sum(x * x for x in move)
+    return sum(a * b for a, b in zip(move, other, strict=True)) / size if size else 1.0
 
 
 def _apart(one: Sequence[float], other: Sequence[float]) -> float:

@@ -15,11 +15,11 @@ from typing import Any
 
 from service import __version__
 from service.models.catalogue import BaseModelEntry
+from service.models.template import template_digest
 
 PASSPORT = "passport.json"
 _LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizers", "safetensors")
 _SMALL_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json")
-_TEMPLATES = ("chat_template.jinja", "tokenizer_config.json")
 _HEAD_BYTES = 1024 * 1024
 # Of the order: where things lie on this worker says nothing of the adapter.
 _PLACES = {"base_model_path", "training_file", "validation_file", "output_dir", "resume_from",
@@ -41,20 +41,6 @@ def base_digest(folder: Path) -> str:
             head = file.read(_HEAD_BYTES)
         digest.update(f"{weights.name}\0{weights.stat().st_size}\0".encode() + head)
     return digest.hexdigest()
-
-
-def template_digest(folder: Path) -> str | None:
-    """The sha256 of the chat template, wherever the folder keeps it; None without one."""
-    for name in _TEMPLATES:
-        file = folder / name
-        if not file.is_file():
-            continue
-        text = file.read_text("utf-8")
-        if name.endswith(".json"):
-            text = json.dumps(json.loads(text).get("chat_template"))
-        if text != "null":
-            return hashlib.sha256(text.encode()).hexdigest()
-    return None
 
 
 def write_passport(

@@ -21,6 +21,8 @@ from service.jobs.hyperparameters import Base, Data, resolve
 from service.jobs.phases import waited
 from service.jobs.planning import Planned, planned, shape_of, trainers
 from service.jobs.records import Chosen, Failure, JobRecord, Jobs, NewEvent, Status
+from service.jobs.tools import CODE as TOOLS_CODE
+from service.jobs.tools import tools_refusal
 from service.models.catalogue import BaseModelEntry, Catalogue
 
 _WAIT_FOR_FILE_S = 0.5
@@ -115,7 +117,9 @@ class PrepareJob:
                 f"The base model {job.model} is no longer offered.",
                 "model",
             )
-        measured = await self._measured(training, job.model)
+        measured = await self._measured(training, entry)
+        if (refusal := tools_refusal(measured, job.model)) is not None:
+            raise NotFit(TOOLS_CODE, refusal, "model")
         resolved = resolve(
             job.hyperparameters,
             method=job.method,
@@ -162,7 +166,7 @@ class PrepareJob:
             raise NotFit("does_not_fit", there.refusal, "model")
         return there
 
-    async def _measured(self, file: FileRecord, model: str) -> Measures | None:
+    async def _measured(self, file: FileRecord, model: BaseModelEntry) -> Measures | None:
         """The file's rows in the model's tokens; None where they cannot be measured.
 
         Raises Retry while they are being measured.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -126,6 +127,12 @@ class JobRecord(Record):
     tokens_at_once: int | None = None
     gradient_checkpointing: bool = False
     halved: bool = False  # it ran out of memory, and goes on in smaller parts
+
+    @property
+    def template_date(self) -> date:
+        """The date that chat templates print, equal in every attempt: a checkpoint belongs to
+        the text that was rendered with it."""
+        return datetime.fromtimestamp(self.created_at, UTC).date()
 
 
 class EventRecord(_Value):

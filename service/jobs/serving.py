@@ -6,7 +6,7 @@ from service.config import Settings
 from service.inference.upstreams import Upstreams
 from service.jobs.engines import EngineAway, warm
 from service.jobs.ledger import Ledger
-from service.jobs.parity import ask_engine, compare
+from service.jobs.parity import NotServed, Parity, ask_both, compare
 from service.jobs.records import Failure, JobRecord
 from service.models.records import checkpoint_name
 from service.training.protocol import Succeeded
@@ -27,33 +27,43 @@ class Serving:
         """Whether the engine says what the trainer says; where not, the job has failed.
 
         It is asked by the checkpoint that has the result's weights, which it knows already.
-        An engine that is away proves nothing: that is told, and the model becomes ready.
+        An engine that is away proves nothing: that is told, and the model becomes ready. One that
+        refuses the adapter and answers as the base model would refuse every user, too.
         """
         if not self._is_served or not message.probes:
             return True
         step = message.adapter_step or message.final_step
-        names = [checkpoint_name(self._ledger.model, step), self._base]
+        name = checkpoint_name(self._ledger.model, step)
         try:
-            tuned, base = await ask_engine(self._upstreams, self._base, names, message.probes)
+            tuned, base = await ask_both(self._upstreams, self._base, name, message.probes)
         except EngineAway as e:
             told = f"The engine could not be compared with the trainer: {e}"
             await self._ledger.event(told, "warn", {"code": "serve_parity"})
             return True
-        parity = compare(message.probes, tuned, base)
-        data = {"code": "serve_parity", **parity.figures()}
-        if parity.fault is None:
-            told = (
-                f"The engine agrees with the trainer to {parity.tuned_gap:.3f} nats a token over "
-                f"{parity.tokens} tokens; the training moved them by {parity.trainer_move:.3f}"
+        except NotServed as e:
+            fault = (
+                f"the engine does not serve it: {e} when asked for the model, and answers for the "
+                "base model. See the engine's log."
             )
-            await self._ledger.event(told, data=data)
+            await self._fail(fault, {})
+            return False
+        parity = compare(message.probes, tuned, base)
+        if parity.fault is None:
+            await self._tell(parity)
             return True
-        failure = Failure(
-            code="serve_parity",
-            message=f"The model was trained, but {parity.fault}; the event has the figures.",
-        )
-        await self._ledger.fail(failure, data)
+        await self._fail(f"{parity.fault}; the event has the figures.", parity.figures())
         return False
+
+    async def _tell(self, parity: Parity) -> None:
+        told = (
+            f"The engine agrees with the trainer to {parity.tuned_gap:.3f} nats a token over "
+            f"{parity.tokens} tokens; the training moved them by {parity.trainer_move:.3f}"
+        )
+        await self._ledger.event(told, data={"code": "serve_parity", **parity.figures()})
+
+    async def _fail(self, fault: str, figures: dict[str, float]) -> None:
+        failure = Failure(code="serve_parity", message=f"The model was trained, but {fault}")
+        await self._ledger.fail(failure, {"code": "serve_parity", **figures})
 
     async def warm(self) -> None:
         """Spare the first user the wait for the model to come to its engine."""

@@ -99,6 +99,8 @@ def _encode(
 def _happened(encoded: Encoded) -> list[WarningCode]:
     if not encoded.rendered:
         return ["rows_not_rendered"]
+    if not encoded.calls_rendered:
+        return ["tool_calls_not_rendered"]
     happened: dict[WarningCode, bool] = {
         "rows_without_supervision": not encoded.samples,
         "rows_truncated": encoded.truncated,
@@ -114,6 +116,11 @@ def _say(code: WarningCode, lines: _Lines, rows: int, max_length: int) -> str:
     some = f"{lines.count} of {rows} rows"
     texts: dict[WarningCode, str] = {
         "rows_not_rendered": f"{some} were dropped: the model's chat template refuses them",
+        "tool_calls_not_rendered": (
+            f"{some} were dropped: the model's chat template does not write their tool calls, and "
+            "the model would learn to answer with nothing. Train a base model whose template "
+            "supports tools"
+        ),
         "rows_without_supervision": (
             f"{some} were dropped: they hold no assistant token to learn from "
             "(all of weight 0, or beyond max_seq_length)"

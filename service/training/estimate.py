@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from service.training.head_blocks import block_tokens, logit_bytes
 from service.training.model_shape import Linear, ModelShape
 from service.training.spec import Method, Quantization
 
@@ -22,10 +23,6 @@ Dtype = Literal["bfloat16", "float32"]
 # 4 bits, a byte of scale for 64 weights, and 4 bytes for 256 of those.
 _NF4_BYTES: Final = 0.5 + 1 / 64 + 4 / (64 * 256)
 _FP32: Final = 4
-# What the output head scores at once: on a CPU ours, all of the vocabulary for so many
-# supervised tokens; on CUDA TRL's, so many tokens by so many words.
-_CPU_HEAD_TOKENS: Final = 256
-_CUDA_HEAD_TOKENS, _CUDA_HEAD_WORDS = 4096, 32768
 # What the process or the device takes beyond tensors: buffers of the math libraries, and what
 # the allocator keeps between tensors of odd sizes. Measured on a CPU, assumed for CUDA.
 _OVERHEAD_BYTES: Final = {"cpu": 150 * 2**20, "cuda": 600 * 2**20}
@@ -121,7 +118,7 @@ def estimate_memory(
         optimizer=2 * parameters * _FP32,
         gradients=parameters * _FP32,
         activations=round(activations),
-        logits=_logits_bytes(shape, positions, device, width),
+        logits=_logits_bytes(shape, positions, width),
         overhead=_OVERHEAD_BYTES[device] + round(_OVERHEAD_SHARE * activations),
     )
 
@@ -162,11 +159,8 @@ def _kept_bytes(
     return norms + inputs + inner + attention + mlp
 
 
-def _logits_bytes(shape: ModelShape, positions: int, device: Device, width: int) -> int:
-    if device == "cuda":
-        block = min(_CUDA_HEAD_TOKENS, positions) * _CUDA_HEAD_WORDS * width
-    else:
-        wide = 0 if width == _FP32 else width
-        block = min(_CPU_HEAD_TOKENS, positions) * shape.vocabulary * (_FP32 + wide)
+def _logits_bytes(shape: ModelShape, positions: int, width: int) -> int:
+    tokens = min(block_tokens(shape.vocabulary, width), positions)
+    block = tokens * shape.vocabulary * logit_bytes(width)
     # The gradient of each token's log-probability is kept in fp32, with its hidden state.
     return block + positions * shape.hidden * (_FP32 + width)

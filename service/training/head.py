@@ -1,51 +1,59 @@
-"""The output head on a CPU: logits for supervised tokens alone, a block at a time.
+"""The output head: logits for supervised tokens alone, a block at a time.
 
-TRL's own fused head does so on CUDA. On other devices it scores every position, masked ones
-too, recomputes each tile in the backward pass and multiplies in fp32; with a vocabulary of
-49k that is more than half of a step. Here the head is frozen (no adapter may sit on it), so
-the gradient of each token's log-probability is known in the forward pass, up to the factor
-that the backward pass brings.
+TRL's own fused head runs Triton kernels on CUDA, which compile a launcher when they first run:
+that needs a C compiler, and our image has none. On other devices it scores every position,
+masked ones too, recomputes each tile in the backward pass and multiplies in fp32; with a
+vocabulary of 49k that is more than half of a step. Here the head is frozen (no adapter may sit
+on it), so the gradient of each token's log-probability is known in the forward pass, up to the
+factor that the backward pass brings. Plain torch operations do it on every device.
 """
 
 from __future__ import annotations
 
 import types
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
+from service.training.head_blocks import block_tokens
 from service.training.tokens import IGNORED
 
-# 256 x 49k logits in fp32 are 50 MB: a block that stays allocated and fits most caches' reach.
-_BLOCK_TOKENS: Final = 256
-# Settings by which some models change the plain product of hidden state and weight.
-_SCALES: Final = (
-    "final_logit_softcapping",
-    "logit_scale",
-    "logits_scaling",
-    "lm_head_multiplier",
-    "output_multiplier",
-    "output_router_logits",
-)
+
+@dataclass(frozen=True, slots=True)
+class Logits:
+    """What a model does to the product of hidden state and weight: it is multiplied by `scale`,
+    and then bent into the range of plus and minus `cap`."""
+
+    scale: float = 1.0
+    cap: float | None = None
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> Logits:
+        """As the model's own forward does, by the names of its configuration."""
+        config = model.config.get_text_config()
+        cap = getattr(config, "final_logit_softcapping", None)
+        for name in ("logit_scale", "output_multiplier", "lm_head_multiplier"):
+            if (scale := getattr(config, name, None)) is not None:
+                return cls(float(scale), cap)
+        if (scaling := getattr(config, "logits_scaling", None)) is not None:
+            # Granite and MiniCPM3 divide by it.
+            multiplies = config.model_type == "hyperclovax"
+            return cls(float(scaling) if multiplies else 1 / scaling, cap)
+        return cls(cap=cap)
 
 
-def can_use_cpu_head(model: PreTrainedModel) -> bool:
-    """Whether the model's logits are the plain product that `use_cpu_head` computes."""
-    config = model.config.get_text_config()
-    plain = all(getattr(config, name, None) in (None, False, 1.0) for name in _SCALES)
-    return plain and next(model.parameters()).device.type == "cpu"
-
-
-def use_cpu_head(model: PreTrainedModel) -> None:
+def use_frozen_head(model: PreTrainedModel) -> None:
     """Makes ``model(..., labels=…, fused_lm_head=True)`` score supervised tokens alone.
 
     The answer is TRL's `FusedCausalLMOutput` with `log_probs`, `is_top1` and `label_mask` of
     shape (batch, length - 1). Other calls pass through to the forward that was there.
     """
-    before = model.forward
+    before, logits = model.forward, Logits.of(model)
 
     def forward(
         self: PreTrainedModel,
@@ -61,7 +69,7 @@ def use_cpu_head(model: PreTrainedModel) -> None:
         mask = targets != IGNORED
         head = self.get_output_embeddings()
         log_probs, is_top1 = _FrozenHead.apply(  # type: ignore[no-untyped-call]
-            hidden[mask], targets[mask], head.weight, head.bias
+            hidden[mask], targets[mask], _whole(head.weight), _whole(head.bias), logits
         )
         return FusedCausalLMOutput(
             log_probs=_scatter(log_probs, mask),
@@ -72,48 +80,39 @@ def use_cpu_head(model: PreTrainedModel) -> None:
     model.forward = types.MethodType(forward, model)
 
 
+def _whole(tensor: Tensor | None) -> Tensor | None:
+    """A tensor of which FSDP may keep a part on this device."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
 def _scatter(values: Tensor, mask: Tensor) -> Tensor:
     return values.new_zeros(mask.shape).masked_scatter(mask, values)
 
 
 class _FrozenHead(torch.autograd.Function):
-    """(hidden [N, H], targets [N], weight [V, H], bias [V] | None)
+    """(hidden [N, H], targets [N], weight [V, H], bias [V] | None, what is done to the logits)
     -> (log-probability of each target [N] fp32, whether it is the likeliest token [N] bool)."""
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, targets: Tensor, weight: Tensor, bias: Tensor | None
+        ctx: Any,
+        hidden: Tensor,
+        targets: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        logits: Logits,
     ) -> tuple[Tensor, Tensor]:
-        count, vocabulary = len(targets), len(weight)
-        wants_gradient = ctx.needs_input_grad[0]
+        count, wants_gradient = len(targets), ctx.needs_input_grad[0]
         log_probs = hidden.new_empty(count, dtype=torch.float32)
         is_top1 = hidden.new_empty(count, dtype=torch.bool)
         slope = torch.empty_like(hidden, dtype=torch.float32) if wants_gradient else None
-        rows = min(count, _BLOCK_TOKENS)
-        narrow = weight.new_empty(rows, vocabulary)
-        wide = (
-            narrow
-            if weight.dtype == torch.float32
-            else narrow.new_empty(rows, vocabulary, dtype=torch.float32)
-        )
-        with torch.autocast("cpu", enabled=False):
-            for start in range(0, count, _BLOCK_TOKENS):
-                part = slice(start, min(start + _BLOCK_TOKENS, count))
-                target = targets[part]
-                size = len(target)
-                torch.mm(hidden[part].to(weight.dtype), weight.t(), out=narrow[:size])
-                if bias is not None:
-                    narrow[:size] += bias
-                logits = wide[:size]
-                if logits.dtype != narrow.dtype:
-                    logits.copy_(narrow[:size])
-                total = logits.logsumexp(-1)
-                log_probs[part] = logits.gather(1, target[:, None]).squeeze(1) - total
-                is_top1[part] = logits.argmax(-1) == target
+        block = _Block(weight, bias, logits, tokens=count)
+        with torch.autocast(hidden.device.type, enabled=False):
+            for start in range(0, count, block.tokens):
+                part = slice(start, min(start + block.tokens, count))
+                log_probs[part], is_top1[part] = block.score(hidden[part], targets[part])
                 if slope is not None:
-                    logits.sub_(total[:, None]).exp_()
-                    narrow[:size].copy_(logits)
-                    slope[part] = weight[target].float() - (narrow[:size] @ weight).float()
+                    slope[part] = block.slope(targets[part])
         if slope is not None:
             ctx.save_for_backward(slope)
         ctx.hidden_dtype = hidden.dtype
@@ -121,6 +120,49 @@ class _FrozenHead(torch.autograd.Function):
         return log_probs, is_top1
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
         (slope,) = ctx.saved_tensors
-        return (gradients[0][:, None] * slope).to(ctx.hidden_dtype), None, None, None
+        return (gradients[0][:, None] * slope).to(ctx.hidden_dtype), None, None, None, None
+
+
+class _Block:
+    """The logits of some tokens at a time, in memory that is allocated once: in the type of the
+    weights for the products, in fp32 for the rest. Where the weights are fp32 both are one."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, logits: Logits, tokens: int) -> None:
+        vocabulary = len(weight)
+        self.tokens = max(min(tokens, block_tokens(vocabulary, weight.element_size())), 1)
+        self._weight, self._bias, self._logits = weight, bias, logits
+        self._narrow = weight.new_empty(self.tokens, vocabulary)
+        self._wide = self._narrow
+        if weight.dtype != torch.float32:
+            self._wide = weight.new_empty(self.tokens, vocabulary, dtype=torch.float32)
+
+    def score(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of the targets, and whether they are the likeliest."""
+        narrow, wide = self._narrow[: len(targets)], self._wide[: len(targets)]
+        torch.mm(hidden.to(narrow.dtype), self._weight.t(), out=narrow)
+        if self._bias is not None:
+            narrow += self._bias
+        if wide.dtype != narrow.dtype:
+            wide.copy_(narrow)
+        if self._logits.scale != 1.0:
+            wide *= self._logits.scale
+        if self._logits.cap is not None:
+            wide.div_(self._logits.cap).tanh_().mul_(self._logits.cap)
+        self._total = wide.logsumexp(-1)
+        chosen = wide.gather(1, targets[:, None]).squeeze(1)
+        return chosen - self._total, wide.argmax(-1) == targets
+
+    def slope(self, targets: Tensor) -> Tensor:
+        """The gradients of the log-probabilities that `score` gave, by the hidden states."""
+        narrow, wide = self._narrow[: len(targets)], self._wide[: len(targets)]
+        cap = self._logits.cap
+        bend = None if cap is None else 1 - (wide / cap).square_()
+        wide.sub_(self._total[:, None]).exp_()
+        rows = self._weight[targets].float()
+        if bend is not None:
+            wide *= bend
+            rows *= bend.gather(1, targets[:, None])
+        narrow.copy_(wide)
+        return (rows - (narrow @ self._weight).float()) * self._logits.scale

@@ -44,6 +44,7 @@ class ModelShape:
     intermediate: int
     heads_width: int
     kv_width: int
+    kv_heads: int
     vocabulary: int
 
     @classmethod
@@ -58,6 +59,7 @@ class ModelShape:
         try:
             hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
             head = int(config.get("head_dim") or hidden // heads)
+            kv_heads = int(config.get("num_key_value_heads") or heads)
             return cls(
                 parameters=sum(math.prod(shape) for shape in tensors.values()),
                 linears=_linears(tensors),
@@ -65,7 +67,8 @@ class ModelShape:
                 hidden=hidden,
                 intermediate=int(config["intermediate_size"]),
                 heads_width=heads * head,
-                kv_width=int(config.get("num_key_value_heads") or heads) * head,
+                kv_width=kv_heads * head,
+                kv_heads=kv_heads,
                 vocabulary=int(config["vocab_size"]),
             )
         except (KeyError, TypeError, ValueError) as error:

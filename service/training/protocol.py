@@ -34,6 +34,7 @@ WarningCode = Literal[
     "rows_truncated",  # longer than max_seq_length: the end was cut off
     "rows_without_supervision",  # nothing to learn from: dropped
     "rows_not_rendered",  # the chat template refuses the conversation: dropped
+    "tool_calls_not_rendered",  # the chat template leaves a call out that is learnt: dropped
     "turns_not_supervised",  # the template has no prompt for this turn: context only
     "rows_split",  # the template rewrites history: one sample for each supervised turn
     "prompt_mismatch",  # the template renders a turn otherwise than it prompts for it

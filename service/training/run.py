@@ -60,7 +60,8 @@ def run(
     _check_base_of_warm_start(spec, channel)
     tokenizer = load_tokenizer(spec)
     enter("tokenising the data")
-    data = load_data(spec, ChatEncoder(tokenizer, spec.max_seq_length), channel)
+    encoder = ChatEncoder(tokenizer, spec.max_seq_length, spec.template_date)
+    data = load_data(spec, encoder, channel)
     packing = _choose_packing(spec, place, data, channel)
     identity = identify(
         spec,

@@ -43,10 +43,7 @@ class SupervisedTrainer(AdapterTrainer, SFTTrainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """The share of this part in the mean loss over the supervised tokens of the whole
-        batch; counts what it saw.
-
-        On CUDA TRL's fused head answers, on a CPU ours.
-        """
+        batch; counts what it saw."""
         tokens = int(inputs.pop("token_count"))
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
         loss_sum: Tensor = -outputs.log_probs.sum()

@@ -7,6 +7,7 @@ This module imports no torch, so that the worker can import it.
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import Literal, Self
 
@@ -144,6 +145,9 @@ class TrainSpec(BaseModel):
     `tokens_at_once` and `max_memory_bytes` are of one process. Without CUDA the processes share
     the CPU, which is no faster.
 
+    `template_date` is the date that a chat template prints where it asks for today's, so that
+    every attempt of a job renders the same text; None takes the day (UTC) of the run itself.
+
     `packing` puts several short examples into one row, where they cannot see each other;
     ``"auto"`` packs where batches of similar length would hold much padding.
     """
@@ -170,6 +174,7 @@ class TrainSpec(BaseModel):
     lora: LoraSpec = LoraSpec()
     quantization: Quantization = "nf4"
     max_seq_length: int = Field(default=2048, ge=8)
+    template_date: date | None = None
     tokens_at_once: int | None = Field(default=None, ge=1)
     max_memory_bytes: int | None = Field(default=None, ge=2**20)
     packing: bool | Literal["auto"] = False

@@ -13,11 +13,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any, Final, Protocol
 
 from jinja2 import TemplateError
 
-from service.training.chats import Chat
+from service.training.chats import Chat, Message
 
 IGNORED: Final = -100
 # What templates raise on a conversation that they do not take: their own raise_exception,
@@ -101,6 +102,7 @@ class Encoded:
 
     samples: tuple[Sample, ...] = ()
     rendered: bool = True
+    calls_rendered: bool = True
     truncated: bool = False
     split: bool = False
     skipped_turns: int = 0
@@ -124,23 +126,34 @@ class _Tokens:
 
 
 class ChatEncoder:
-    """Encodes chats with one tokenizer and its template, cut at `max_length` tokens."""
+    """Encodes chats with one tokenizer and its template, cut at `max_length` tokens.
 
-    def __init__(self, tokenizer: ChatTokenizer, max_length: int) -> None:
+    `today` is the date that the template prints where it asks for one. Llama 3's does, and a
+    job that is resumed after midnight must render the same text; None takes the real date.
+    """
+
+    def __init__(
+        self, tokenizer: ChatTokenizer, max_length: int, today: date | None = None
+    ) -> None:
         self._tokenizer = tokenizer
         self._max_length = max_length
+        self._variables = {"strftime_now": (today or datetime.now(UTC).date()).strftime}
         special = {
             token.content for token in tokenizer.added_tokens_decoder.values() if token.special
         }
         self._specials = tuple(special.union(tokenizer.all_special_tokens))
 
     def encode(self, chat: Chat) -> Encoded:
-        """The samples of `chat`. A chat that the template refuses is told by `rendered`."""
+        """The samples of `chat`. A chat that the template refuses is told by `rendered`, one
+        whose tool calls it leaves out by `calls_rendered`: neither has samples."""
         try:
             whole = self._render(chat, len(chat.messages))
         except _TEMPLATE_ERRORS:
             return Encoded(rendered=False)
-        turns = [turn for place in chat.supervised if (turn := self._turn(chat, place))]
+        found = [(chat.messages[place], self._turn(chat, place)) for place in chat.supervised]
+        turns = [turn for _, turn in found if turn]
+        if not all(_holds_calls(turn, message) for message, turn in found if turn):
+            return Encoded(calls_rendered=False)
         skipped = len(chat.supervised) - len(turns)
         if not turns:
             return Encoded(skipped_turns=skipped)
@@ -162,6 +175,7 @@ class ChatEncoder:
             tools=list(chat.tools) or None,
             tokenize=False,
             add_generation_prompt=prompt,
+            **self._variables,
         )
         return text
 
@@ -247,6 +261,16 @@ class ChatEncoder:
             labels=array("i", labels[:length]),
             supervised=sum(label != IGNORED for label in labels[:length]),
         )
+
+
+def _holds_calls(turn: _Turn, message: Message) -> bool:
+    """Whether the turn's text names every function that its message calls. A template that
+    knows no tools leaves an empty answer, and the model would learn to say nothing."""
+    names = [call["function"]["name"] for call in message.get("tool_calls") or ()]
+    if not names:
+        return True
+    said = turn.through[_shared_length(turn.prompt, turn.through) :]
+    return all(name in said for name in names)
 
 
 def _shared_length(one: str, other: str) -> int:

@@ -23,12 +23,12 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 
-from service.training import head
 from service.training.adapters import save_adapter, start_from
 from service.training.batches import Joined, Packed, Padded, PaddedPairs, Shared, extent, to_dataset
 from service.training.channel import StopFlag
 from service.training.checkpoints import are_finite, seal
 from service.training.failures import TrainingFailure
+from service.training.head import use_frozen_head
 from service.training.layout import Rows
 from service.training.metrics import Tally
 from service.training.models import keep_adapter_in_fp32
@@ -85,9 +85,7 @@ class AdapterTrainer(Trainer):
             plan.ranks.copy_from_first(self._trained())
             # All made the same adapter; from here on each drops out others.
             torch.manual_seed(plan.spec.seed + plan.ranks.index)
-        base = model.get_base_model()
-        if head.can_use_cpu_head(base):
-            head.use_cpu_head(base)
+        use_frozen_head(model.get_base_model())
         self._prepare_validation()
 
     def _prepare_validation(self) -> None:

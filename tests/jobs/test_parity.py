@@ -16,20 +16,23 @@ def probe(tuned: list[float], base: list[float]) -> Probe:
 
 
 @pytest.mark.parametrize(
-    ("trainer_move", "engine_move", "base_gap", "tuned_gap", "words"),
+    ("trainer_move", "engine_move", "base_gap", "tuned_gap", "followed", "words"),
     [
-        (1.5, 1.4, 0.01, 0.03, None),  # the same dtype
-        (1.5, 1.3, 0.25, 0.35, None),  # NF4 in the trainer, bf16 in the engine
-        (0.01, 0.0, 0.01, 0.02, None),  # a training that moved nothing to speak of
-        (1.5, 0.0, 0.01, 1.5, "as the base"),
-        (1.5, 1.6, 0.01, 0.9, "otherwise than the trainer"),
-        (0.05, 3.0, 0.01, 3.0, "otherwise than the trainer"),
+        (1.5, 1.4, 0.01, 0.03, 1.0, None),  # the same dtype
+        (1.5, 1.3, 0.25, 0.35, 0.8, None),  # NF4 in the trainer, bf16 in the engine
+        (0.01, 0.0, 0.01, 0.02, 0.0, None),  # a training that moved nothing to speak of
+        (0.03, 0.04, 0.01, 0.05, 0.1, None),  # so little that the engine's noise covers it
+        (1.5, 0.0, 0.01, 1.5, 0.0, "as the base"),
+        (0.3, 0.0, 0.25, 0.4, 0.0, "as the base"),  # beside a base that is as far away
+        (1.0, 0.02, 0.6, 1.1, 0.01, "as the base"),
+        (1.5, 1.6, 0.01, 0.9, 0.9, "otherwise than the trainer"),
+        (0.05, 3.0, 0.01, 3.0, 0.1, "otherwise than the trainer"),
     ],
 )
 def test_noise_is_let_through_and_faults_are_named(
-    trainer_move, engine_move, base_gap, tuned_gap, words
+    trainer_move, engine_move, base_gap, tuned_gap, followed, words
 ):
-    fault = Parity(trainer_move, engine_move, base_gap, tuned_gap, tokens=50).fault
+    fault = Parity(trainer_move, engine_move, base_gap, tuned_gap, followed, tokens=50).fault
     assert (fault is None) if words is None else (words in str(fault))
 
 
@@ -41,6 +44,7 @@ def test_means_are_over_all_tokens_of_all_rows():
     assert parity.engine_move == pytest.approx((1.5 + 1.0) / 4)
     assert parity.base_gap == 0
     assert parity.tuned_gap == pytest.approx(0.125)
+    assert parity.followed == pytest.approx((2 * 1.5 + 1 * 1) / (2 * 2 + 1 * 1))
 
 
 async def test_engine_that_is_not_there_is_said_so():

@@ -96,7 +96,7 @@ def kept_by_torch(folder, rows):
     base = load_base(spec, Place("cpu", torch.bfloat16))
     model = add_adapter(base, spec, spec.lora.settled())
     keep_adapter_in_fp32(model)
-    head.use_cpu_head(base)
+    head.use_frozen_head(base)
     model.train()
     ids, told = torch.randint(5, 4000, (4, 128)), {}
     if rows == "packed":

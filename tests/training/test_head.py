@@ -35,7 +35,7 @@ def test_the_head_gives_the_loss_and_the_gradient_of_full_logits(tiny_model_path
 
     ours = loaded(tiny_model_path, dtype)
     ours.lm_head.weight.requires_grad_(False)
-    head_module.use_cpu_head(ours)
+    head_module.use_frozen_head(ours)
     # Tied to the head, the embeddings are frozen too; the layers' gradients tell enough.
     outputs = ours(input_ids=ids, labels=labels, use_cache=False, fused_lm_head=True)
     (outputs.log_probs[mask] * torch.arange(len(wanted))).mean().backward()
@@ -55,12 +55,5 @@ def test_a_call_without_labels_is_the_models_own(tiny_model_path):
     model = loaded(tiny_model_path, "float32")
     ids, _ = batch(1, 8)
     before = model(input_ids=ids).logits
-    head_module.use_cpu_head(model)
+    head_module.use_frozen_head(model)
     assert model(input_ids=ids).logits.equal(before)
-
-
-def test_models_that_change_their_logits_are_left_to_trl(tiny_model_path):
-    model = loaded(tiny_model_path, "float32")
-    assert head_module.can_use_cpu_head(model)
-    model.config.final_logit_softcapping = 30.0
-    assert not head_module.can_use_cpu_head(model)

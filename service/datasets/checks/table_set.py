@@ -70,6 +70,12 @@ SET: dict[str, Check] = {
         "What comes before the first answer fills the context of {limit} tokens.",
         "Shorten the prompt: no token of the answer is left to learn from.",
     ),
+    "tools_not_supported": Check(
+        "error",
+        "The chat template of {model} writes no tool calls and results, which {rows} row(s) hold.",
+        "Train a base model whose template does, or leave these rows out: a model that is trained "
+        "on them learns to answer with nothing.",
+    ),
     "unreadable_tokenizer": Check(
         "error",
         "The tokenizer of the base model cannot be read.",

@@ -27,6 +27,7 @@ def base_facts(entry: BaseModelEntry) -> BaseFacts:
         kv_bytes_per_token=2 * shape.layers * shape.kv_width * _SERVED_WEIGHT_BYTES,
         adapter_bytes_per_rank=_SERVED_WEIGHT_BYTES
         * sum(linear.inputs + linear.outputs for linear in shape.linears),
+        kv_heads=shape.kv_heads,
     )
 
 

@@ -15,7 +15,7 @@ import itertools
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from service.config import Settings
@@ -36,6 +36,7 @@ from service.inference.engine.process import (
     MODEL_VARIABLE,
 )
 from service.inference.engine.sizing import Facts, Sizes, SizingError, size
+from service.inference.engine.vllm_options import OptionError, parallel, with_options
 from service.models import ranks
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.records import base_of
@@ -103,14 +104,18 @@ def engine_command(
 
     `facts` are what sizes are derived from; by default this machine's. `cache` is where
     this engine alone keeps adapters. `merged` is a trained model of it, which is then all that
-    the engine serves. `extra` is put last, so that it overrides. Raises EngineConfigError.
+    the engine serves. `extra` is put last, so that it overrides; sizes are derived with it, as of
+    an engine that is divided among GPUs. Raises EngineConfigError.
     """
     machine = machine or Machine.detect()
     name, path = (merged.name, merged.path) if merged else (model.id, model.path)
     facts = facts or gather(model, [model], has_gpu=machine.has_gpu, merged=merged is not None)
     try:
-        sizes = size(settings, facts)
-    except SizingError as e:
+        sizes = size(
+            with_options(settings, extra, facts.base.context_length),
+            replace(facts, parallel=parallel(extra)),
+        )
+    except (SizingError, OptionError) as e:
         raise EngineConfigError(str(e)) from e
     if settings.upstream_api_key is None:
         raise EngineConfigError(

@@ -7,10 +7,12 @@ here too, so that both parts add up.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.config import GIB, MIB, Settings
+from service.inference.engine.vllm_options import ONE_GPU, Parallel
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """vLLM takes these for --max-lora-rank."""
@@ -30,10 +32,17 @@ _MOST_SLOTS_GPU, _SLOTS_CPU = 16, 8
 # Adapters in memory are read from disk once: this part of the machine's memory.
 _KEPT_SHARE, _MOST_KEPT, _KEPT_CPU = 0.1, 256, 32
 _LENGTH_STEP = 256
+# A shorter context that nobody asked for cuts most chats: memory is missing somewhere.
+_LEAST_LENGTH = 2048
 
 
 class SizingError(Exception):
-    """What was asked for cannot be; the message says how to mend it."""
+    """The engine cannot be sized as asked; `what` is wrong and `how` fixes it."""
+
+    def __init__(self, what: str, how: str) -> None:
+        super().__init__(f"{what}: {how}")
+        self.what = what
+        self.how = how
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,7 @@ class BaseFacts:
     context_length: int
     kv_bytes_per_token: int | None = None
     adapter_bytes_per_rank: int | None = None
+    kv_heads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,8 @@ class Facts:
     """Of the adapters that exist."""
     takes_adapters: bool = True
     """Not an engine of one merged model."""
+    parallel: Parallel = ONE_GPU
+    """How vLLM divides the model among GPUs; `gpu_bytes` are of each."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,11 @@ class _Choice:
 
 
 def size(settings: Settings, facts: Facts) -> Sizes:
-    """The sizes of an engine. Raises SizingError for a rank that vLLM does not take."""
+    """The sizes of an engine.
+
+    Raises SizingError for a rank that vLLM does not take, and where memory leaves no context worth
+    having.
+    """
     share = engine_share(settings, facts) if facts.has_gpu else None
     rank = _rank(settings, facts)
     slots = _slots(settings, facts, rank.value, share)
@@ -110,13 +126,13 @@ def size(settings: Settings, facts: Facts) -> Sizes:
 
 
 def engine_share(settings: Settings, facts: Facts) -> float:
-    """The part of the GPU's memory that this engine may take."""
+    """The part of each of its GPUs' memory that this engine may take."""
     if settings.gpu_memory_utilization is not None:
         return settings.gpu_memory_utilization
     if settings.gpu_sharing == "separate":
         return _ALONE
     served = max(facts.served_bytes, facts.base.weights_bytes, 1)
-    whole = _engines_share(settings, facts.gpu_bytes, served)
+    whole = _engines_share(settings, facts.gpu_bytes, served // facts.parallel.gpus)
     # Down, so that what several engines take does not add up to more than the whole.
     return max(int(whole * facts.base.weights_bytes / served * 100) / 100, 0.01)
 
@@ -156,7 +172,10 @@ def served_rank(wanted: int) -> int:
     for rank in RANKS:
         if rank >= wanted:
             return rank
-    raise SizingError(f"FINETUNED_MAX_LORA_RANK is {wanted}; vLLM serves ranks up to {RANKS[-1]}")
+    raise SizingError(
+        f"FINETUNED_MAX_LORA_RANK is {wanted}",
+        f"vLLM serves ranks up to {RANKS[-1]}, so lower it",
+    )
 
 
 def _rank(settings: Settings, facts: Facts) -> _Choice:
@@ -174,7 +193,7 @@ def _slots(settings: Settings, facts: Facts, rank: int, share: float | None) -> 
         return _Choice(0, "the weights are merged")
     if settings.max_loras is not None:
         return _Choice(settings.max_loras, "as set")
-    slot_bytes = _adapter_bytes(facts, rank)
+    slot_bytes = _slot_bytes(facts, rank)
     if share is None:
         room = int(facts.memory_bytes * _KEPT_SHARE)
         most, where = _SLOTS_CPU, f"on a CPU with {_gib(facts.memory_bytes)}"
@@ -182,8 +201,7 @@ def _slots(settings: Settings, facts: Facts, rank: int, share: float | None) -> 
         return _Choice(_SLOTS_CPU, "the GPU does not tell its memory")
     else:
         room = int(_room(facts, share) * _SLOTS_SHARE)
-        base = f"base {_gib(facts.base.weights_bytes)}"
-        most, where = _MOST_SLOTS_GPU, f"{_gib(facts.gpu_bytes)} GPU, {base}"
+        most, where = _MOST_SLOTS_GPU, _where(facts)
     if slot_bytes is None:
         return _Choice(min(most, 4), f"{where}; the base model's layers are not known")
     fitting = max(1, min(most, room // slot_bytes))
@@ -196,7 +214,8 @@ def _kept(settings: Settings, facts: Facts, rank: int, slots: int) -> _Choice:
         if settings.max_cpu_loras < slots:
             return _Choice(slots, f"{settings.max_cpu_loras} were set, and max_loras is more")
         return _Choice(settings.max_cpu_loras, "as set")
-    adapter_bytes = _adapter_bytes(facts, rank)
+    # vLLM's process of each GPU keeps adapters whole.
+    adapter_bytes = _adapter_bytes(facts, rank, facts.parallel.gpus)
     most = _MOST_KEPT if facts.has_gpu else _KEPT_CPU
     if adapter_bytes is None:
         return _Choice(max(slots, _KEPT_CPU), "the base model's layers are not known")
@@ -212,17 +231,43 @@ def _length(
     if settings.max_model_len is not None:
         why = "as set" if settings.max_model_len <= own else "the base model's own; more was set"
         return _Choice(min(settings.max_model_len, own), why)
-    per_token = facts.base.kv_bytes_per_token
+    per_token = _cache_bytes_per_token(facts)
     if per_token is None or (share is not None and facts.gpu_bytes is None):
         return _Choice(own, "the base model's own")
     if share is None:
         cache = settings.cpu_kv_cache_gib * GIB
     else:
-        cache = _room(facts, share) - slots * (_adapter_bytes(facts, rank) or 0)
-    fitting = max(cache // per_token // _LENGTH_STEP, 1) * _LENGTH_STEP
+        cache = _room(facts, share) - slots * (_slot_bytes(facts, rank) or 0)
+    fitting = max(cache, 0) // per_token // _LENGTH_STEP * _LENGTH_STEP
     if fitting >= own:
         return _Choice(own, f"the base model's own; a cache of {_gib(cache)} holds {fitting:,}")
-    return _Choice(fitting, f"what a cache of {_gib(max(cache, 0))} holds, of the model's {own:,}")
+    if fitting < _LEAST_LENGTH:
+        where = f"a cache of {_gib(cache)}"
+        if share is not None:
+            where = f"{_where(facts)}, {share:.0%} of the memory for this engine"
+        what = (
+            f"{facts.base.id} has room for a context of {fitting:,} tokens ({where}), fewer than "
+            f"the {_LEAST_LENGTH:,} that an engine needs"
+        )
+        raise SizingError(what, _how_to_have_context(settings, slots, fitting, share))
+    return _Choice(fitting, f"what a cache of {_gib(cache)} holds, of the model's {own:,}")
+
+
+def _how_to_have_context(settings: Settings, slots: int, fitting: int, share: float | None) -> str:
+    """What to change, the most helpful first."""
+    if share is None:
+        ways = [f"raise FINETUNED_CPU_KV_CACHE_GIB (it is {settings.cpu_kv_cache_gib})"]
+    else:
+        ways = ["divide the model among more GPUs (--tensor-parallel-size)"]
+        if settings.gpu_memory_utilization is not None:
+            ways.append("raise FINETUNED_GPU_MEMORY_UTILIZATION")
+        elif settings.gpu_sharing == "share":
+            ways.append("give the engine a GPU of its own (FINETUNED_GPU_SHARING=separate)")
+        if slots > 1:
+            ways.append(f"lower FINETUNED_MAX_LORAS (it is {slots})")
+    if fitting:
+        ways.append(f"set FINETUNED_MAX_MODEL_LEN to at most {fitting} if that is enough")
+    return ", or ".join(ways)
 
 
 def _why_share(settings: Settings, facts: Facts) -> str:
@@ -239,14 +284,40 @@ def _why_share(settings: Settings, facts: Facts) -> str:
 
 
 def _room(facts: Facts, share: float) -> int:
-    """Of the engine's part of the GPU, what weights and working memory leave."""
+    """Of the engine's part of a GPU, what weights and working memory leave."""
     whole = int((facts.gpu_bytes or 0) * share)
-    return max(whole - int(facts.base.weights_bytes * OVERHEAD) - WORKING_BYTES, 0)
+    weights = facts.base.weights_bytes * OVERHEAD / facts.parallel.gpus
+    return max(whole - int(weights) - WORKING_BYTES, 0)
 
 
-def _adapter_bytes(facts: Facts, rank: int) -> int | None:
+def _cache_bytes_per_token(facts: Facts) -> int | None:
+    """On each GPU. A head of the cache is not divided: more GPUs than heads hold copies."""
+    whole, parallel = facts.base.kv_bytes_per_token, facts.parallel
+    if whole is None:
+        return None
+    parts = min(parallel.tensor, facts.base.kv_heads or parallel.tensor)
+    return math.ceil(whole / (parts * parallel.pipeline))
+
+
+def _adapter_bytes(facts: Facts, rank: int, copies: int = 1) -> int | None:
     per_rank = facts.base.adapter_bytes_per_rank
-    return None if per_rank is None else per_rank * rank
+    return None if per_rank is None else per_rank * rank * copies
+
+
+def _slot_bytes(facts: Facts, rank: int) -> int | None:
+    """On each GPU. vLLM divides one matrix of an adapter's two in each layer; half of an adapter,
+    by and large, is copied."""
+    whole, parallel = _adapter_bytes(facts, rank), facts.parallel
+    if whole is None:
+        return None
+    return math.ceil(whole * (1 + 1 / parallel.tensor) / 2 / parallel.pipeline)
+
+
+def _where(facts: Facts) -> str:
+    gpu, base = _gib(facts.gpu_bytes or 0), _gib(facts.base.weights_bytes)
+    if facts.parallel.gpus == 1:
+        return f"{gpu} GPU, base {base}"
+    return f"{facts.parallel.gpus} GPUs of {gpu}, base {base} divided among them"
 
 
 def _gib(count: int) -> str:

@@ -1,0 +1,158 @@
+"""Whether a base model's chat template writes tool calls and their results.
+
+Many templates print nothing but the content of a message. A row that calls a tool then becomes
+an empty answer, and a model that is trained on it learns to say nothing. So a call and its result
+are rendered with words that stand nowhere else, and looked for in the text.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError, TemplateSyntaxError, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+_NAME, _VALUE, _RESULT = "probed_function", "probedvalue", "probedresult"
+# Of nine letters and digits, which is all that Mistral's templates take.
+_CALL_ID = "probe0001"
+_TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": _NAME,
+            "description": "A function.",
+            "parameters": {
+                "type": "object",
+                "properties": {"word": {"type": "string", "description": "A word."}},
+                "required": ["word"],
+            },
+        },
+    }
+]
+_QUESTION: dict[str, Any] = {"role": "user", "content": "A question"}
+_ANSWER: dict[str, Any] = {"role": "assistant", "content": "An answer"}
+_CALL: dict[str, Any] = {
+    "role": "assistant",
+    "content": "",
+    "tool_calls": [
+        {
+            "id": _CALL_ID,
+            "type": "function",
+            "function": {"name": _NAME, "arguments": {"word": _VALUE}},
+        }
+    ],
+}
+_FOUND: dict[str, Any] = {
+    "role": "tool",
+    "tool_call_id": _CALL_ID,
+    "content": json.dumps({"word": _RESULT}),
+}
+_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token")
+# What templates raise on a conversation that they do not take: their own raise_exception, and
+# arithmetic on what is not there.
+_REFUSALS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+
+
+def takes_tools(folder: Path) -> bool | None:
+    """Whether the template of a base model's folder writes calls and results; None where that
+    cannot be found out here."""
+    try:
+        config = _config(folder)
+        source = _template(folder, config)
+        if source is None:
+            return None
+        template = _environment().from_string(source)
+    except (OSError, ValueError, TemplateSyntaxError):
+        return None
+    tokens = {name: _content(config.get(name)) for name in _TOKENS}
+
+    def render(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> str | None:
+        try:
+            return template.render(
+                messages=messages,
+                tools=tools,
+                documents=None,
+                add_generation_prompt=False,
+                **tokens,
+            )
+        except _REFUSALS:
+            return None
+
+    named = {**_FOUND, "name": _NAME}
+    for found in (_FOUND, named):
+        for after in ([_ANSWER], []):
+            told = render([_QUESTION, _CALL, found, *after], _TOOLS) or ""
+            if _VALUE in told and _RESULT in told:
+                return True
+    # A template that takes no plain conversation either is not understood here.
+    return None if render([_QUESTION, _ANSWER], None) is None else False
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / "tokenizer_config.json"
+    content = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return content if isinstance(content, dict) else {}
+
+
+def _template(folder: Path, config: dict[str, Any]) -> str | None:
+    """The template that transformers takes for a conversation with tools."""
+    for name in ("additional_chat_templates/tool_use.jinja", "chat_template.jinja"):
+        if (folder / name).is_file():
+            return (folder / name).read_text("utf-8")
+    found = config.get("chat_template")
+    if isinstance(found, list):
+        by_name = {entry["name"]: entry["template"] for entry in found}
+        found = by_name.get("tool_use", by_name.get("default"))
+    return found if isinstance(found, str) else None
+
+
+def _content(token: object) -> str:
+    """A special token, which is a string or an object that has it."""
+    content = token.get("content") if isinstance(token, dict) else token
+    return content if isinstance(content, str) else ""
+
+
+class _Generation(Extension):
+    """`{% generation %}` marks what an assistant says; here it is only let through."""
+
+    tags = {"generation"}  # noqa: RUF012  # as jinja2 has it
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    """As transformers renders chat templates."""
+    made = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
+    )
+    made.filters["tojson"] = _to_json
+    made.globals["raise_exception"] = _refuse
+    made.globals["strftime_now"] = datetime.now(UTC).strftime
+    return made
+
+
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+    )
+
+
+def _refuse(message: str) -> None:
+    raise TemplateError(message)

@@ -1,0 +1,21 @@
+"""Rows that call tools need a base model whose chat template writes calls."""
+
+from __future__ import annotations
+
+from service.curation.measure import Measures
+
+CODE = "tools_not_supported"
+
+
+def tools_refusal(measured: Measures | None, model: str) -> str | None:
+    """Why the measured rows cannot be trained on this base model, with what to do; None where
+    they can, or where nobody knows."""
+    if measured is None or not measured.tool_rows or measured.takes_tools is not False:
+        return None
+    return (
+        f"{measured.tool_rows} of {measured.rows} rows of the training file call tools or hold "
+        f"their results, which the chat template of the base model {model} does not write: the "
+        "model would learn to answer with nothing. Choose a base model whose chat template "
+        "supports tools, or remove these rows. The operator can also give the base model's "
+        "folder such a template."
+    )

@@ -1,0 +1,91 @@
+"""Which chat templates write tool calls: those that models come with, as TRL carries them."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from service.datasets.templates import takes_tools
+
+PLAIN = "{% for m in messages %}{{ m.role + ': ' + m.content + eos_token }}{% endfor %}"
+# As Mistral's: an id of nine letters and digits, and the tools before the question alone.
+STRICT = """\
+{%- for m in messages %}
+    {%- if m.tool_calls %}
+        {%- if m.tool_calls[0].id|length != 9 %}{{ raise_exception('nine!') }}{% endif %}
+        {{- '[CALLS]' + (m.tool_calls[0].function | tojson) + eos_token }}
+    {%- elif m.role == 'tool' %}{{- '[RESULT]' + m.content + '[/RESULT]' }}
+    {%- else %}{% generation %}{{- m.content }}{% endgeneration %}{% endif %}
+{%- endfor %}"""
+NAMED = """\
+{%- for m in messages %}{% if m.role == 'tool' and not m.name %}{{ raise_exception('') }}\
+{% endif %}{{ m.content }}{{ m.tool_calls }}{% endfor %}"""
+CALLS_ALONE = """\
+{%- for m in messages if m.role != 'tool' %}{{ m.content }}{{ m.tool_calls }}{% endfor %}"""
+
+
+def folder_of(path: Path, template: str) -> Path:
+    path.mkdir(exist_ok=True)
+    (path / "chat_template.jinja").write_text(template, "utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "takes"),
+    [
+        ("llama3_1", True),
+        ("llama3_2", True),  # prints today's date
+        ("qwen2_5", True),
+        ("qwen3", True),
+        ("qwen3_training", True),  # with marks of what is generated
+        ("gptoss", True),
+        ("glm4moe", True),
+        ("llama3", False),
+        ("phi3", False),
+        ("cohere", False),
+        ("gemma3", False),  # refuses the role
+        ("deepseekv3", False),  # joins arguments as text, and refuses objects
+    ],
+)
+def test_templates_of_real_models(name: str, takes: bool, tmp_path: Path) -> None:
+    source = resources.files("trl") / "chat_templates" / f"{name}.jinja"
+    assert takes_tools(folder_of(tmp_path, source.read_text("utf-8"))) is takes
+
+
+@pytest.mark.parametrize(
+    ("template", "takes"),
+    [
+        (PLAIN, False),
+        (STRICT, True),
+        (NAMED, True),
+        (CALLS_ALONE, False),
+        ("{{ nothing.known }}", None),
+        ("{% broken", None),
+        ("{{ messages | unheard_of }}", None),
+    ],
+)
+def test_what_a_template_may_ask_for(template: str, takes: bool | None, tmp_path: Path) -> None:
+    assert takes_tools(folder_of(tmp_path, template)) is takes
+
+
+def test_a_template_of_its_own_for_tools_is_the_one_that_counts(tmp_path: Path) -> None:
+    named = [{"name": "default", "template": PLAIN}, {"name": "tool_use", "template": STRICT}]
+    config = {"chat_template": named, "eos_token": {"content": "</s>"}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    assert takes_tools(tmp_path) is True
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": PLAIN}))
+    assert takes_tools(tmp_path) is False
+    folder_of(tmp_path, PLAIN)
+    (tmp_path / "additional_chat_templates").mkdir()
+    (tmp_path / "additional_chat_templates" / "tool_use.jinja").write_text(STRICT)
+    assert takes_tools(tmp_path) is True
+
+
+@pytest.mark.parametrize("config", ["", "[]", "{}", '{"chat_template": 3}'])
+def test_a_folder_without_a_template_says_nothing(config: str, tmp_path: Path) -> None:
+    assert takes_tools(tmp_path) is None
+    (tmp_path / "tokenizer_config.json").write_text(config)
+    assert takes_tools(tmp_path) is None

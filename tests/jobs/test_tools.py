@@ -1,0 +1,64 @@
+"""Jobs whose rows call tools, on a base model whose chat template knows none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from tests.conftest import BASE_MODEL
+from tests.datasets.test_templates import PLAIN, STRICT, folder_of
+from tests.datasets.test_tool_rows import PLAIN_ROW, TOOL_ROW
+from tests.jobs.test_jobs import JOBS, create, upload
+
+ESTIMATE = "/v1/fine_tuning/estimate"
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """The folder of the base model in the catalogue, with a template that knows no tools."""
+    folder = folder_of(tmp_path / "base", PLAIN)
+    tokenizer = Tokenizer(models.WordLevel({"x": 0, "[UNK]": 1}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def rows(*several: dict) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in several).encode()
+
+
+async def until(http, job_id: str, status: str) -> dict:
+    async with asyncio.timeout(120):
+        while (job := (await http.get(f"{JOBS}/{job_id}")).json())["status"] != status:
+            await asyncio.sleep(0.1)
+    return job
+
+
+async def test_they_are_refused_by_estimate_and_job_until_the_template_knows_tools(
+    http, work, base
+):
+    file_id = await upload(http, rows(*[PLAIN_ROW] * 9, TOOL_ROW, TOOL_ROW))
+    body = {"model": BASE_MODEL, "training_file": file_id}
+    async with work("cpu"):
+        job = await until(http, (await create(http, file_id))["id"], "failed")
+        answer = await http.post(ESTIMATE, json=body)
+        folder_of(base, STRICT)
+        await until(http, (await create(http, file_id))["id"], "queued")
+        mended = await http.post(ESTIMATE, json=body)
+    for error in (job["error"], answer.json()["error"]):
+        assert (error["code"], error["param"]) == ("tools_not_supported", "model")
+        assert error["message"].startswith("2 of 11 rows of the training file call tools")
+        assert f"the base model {BASE_MODEL} does not write" in error["message"]
+        assert "Choose a base model" in error["message"]
+    assert answer.status_code == 400
+    assert mended.status_code == 200
+
+
+async def test_rows_without_tools_are_trained_on_any_base_model(http, work, base):
+    file_id = await upload(http, rows(*[PLAIN_ROW] * 10))
+    async with work("cpu"):
+        await until(http, (await create(http, file_id))["id"], "queued")

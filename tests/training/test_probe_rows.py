@@ -1,0 +1,44 @@
+"""Which rows are scored: whole short ones first, then parts of long ones."""
+
+from __future__ import annotations
+
+from array import array
+
+import pytest
+
+from service.training.probe import chosen
+from service.training.tokens import IGNORED, Pair, Sample
+
+
+def sample(prompt: int, answer: int) -> Sample:
+    """Token ids are their places."""
+    ids = array("i", range(prompt + answer))
+    labels = array("i", [IGNORED] * prompt) + ids[prompt:]
+    return Sample(ids, labels, supervised=answer)
+
+
+def test_short_rows_come_first_and_whole():
+    short = [sample(10, 20), sample(200, 56)]
+    picked = list(chosen([sample(300, 5), *short, sample(0, 0)], 3))
+    assert picked[:2] == short
+    assert len(picked) == 3
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer"), [(1, 300), (100, 900), (300, 5), (5000, 1000), (255, 2), (256, 1)]
+)
+def test_a_long_row_gives_a_part_that_holds_supervised_tokens_and_what_is_before_them(
+    prompt, answer
+):
+    (part,) = chosen([sample(prompt, answer)], 4)
+    assert 0 < part.length <= 256
+    assert part.supervised == sum(label != IGNORED for label in part.labels) >= min(answer, 128)
+    assert part.labels[0] == IGNORED
+    assert part.labels.index(prompt) == min(prompt, 128)
+    # One stretch of the row.
+    assert list(part.input_ids) == list(range(part.input_ids[0], part.input_ids[0] + part.length))
+
+
+def test_both_answers_of_a_pair_are_scored():
+    pair = Pair(sample(3, 4), sample(3, 5))
+    assert list(chosen([pair], 4)) == [pair.better, pair.worse]
