@@ -94,7 +94,11 @@ def create_app(settings: Settings) -> Api:
     ):
         app.include_router(module.router)
     app.include_router(job_routes.estimates)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_json_body_bytes)
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=settings.max_json_body_bytes,
+        timeout_s=settings.client_timeout_s,
+    )
     app.add_middleware(RequestContext)
     describe(app, report_schemas())
     if settings.cors_origins:

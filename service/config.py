@@ -54,6 +54,12 @@ class Settings(BaseSettings):
     max_upload_part_bytes: int = Field(default=64 * MIB, gt=0)
     max_json_body_bytes: int = Field(default=1 * MIB, gt=0)
     max_inference_body_bytes: int = Field(default=8 * MIB, gt=0)
+    client_timeout_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="For a client to send a request's head, and its body; an upload may take "
+        "longer while it keeps coming. Also to take each part of an answer of inference.",
+    )
     max_pending_uploads_per_project: int = Field(default=100, ge=1)
     max_file_tasks_per_project: int = Field(
         default=50, ge=1, description="Reports and cleanings that wait or run."
@@ -111,11 +117,6 @@ class Settings(BaseSettings):
     )
 
     # Inference.
-    client_timeout_s: float = Field(
-        default=60.0,
-        gt=0,
-        description="For a client to send its body, and to take each part of its answer.",
-    )
     upstreams: dict[str, str] = Field(
         default_factory=dict,
         description="Base model id, or name of a merged model → URLs of the vLLM servers that "

@@ -38,7 +38,7 @@ def main() -> None:
         host=settings.api_host,
         port=settings.api_port,
         loop="uvloop",
-        http=Protocol,
+        http=Protocol.with_timeout(settings.client_timeout_s),
         ws="none",
         lifespan="on",
         access_log=False,

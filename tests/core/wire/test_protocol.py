@@ -75,7 +75,6 @@ REQUESTS = {
     "pipelined": POST % b"whole" + POST % b"stream" + POST % b"whole",
     "asks whether to go on": POST.replace(b"\r\n\r\n", b"\r\nexpect: 100-continue\r\n\r\n")
     % b"whole",
-    "garbage": b"no HTTP at all\r\n\r\n",
 }
 
 
