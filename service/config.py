@@ -113,7 +113,9 @@ class Settings(BaseSettings):
         default=8 * GIB, gt=0, description="Address space of a process that reads a user's file."
     )
     max_unpacked_bytes: int = Field(
-        default=16 * GIB, gt=0, description="What a compressed file may grow to."
+        default=16 * GIB,
+        gt=0,
+        description="What a file may become, unpacked or as JSON Lines.",
     )
 
     # Inference.
