@@ -44,6 +44,10 @@ class Settings(BaseSettings):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=0, le=65535)
+    api_metrics_host: str = Field(
+        default="127.0.0.1", description="Metrics name projects and take no key: keep them inside."
+    )
+    api_metrics_port: int = Field(default=9101, ge=0, le=65535)
     cors_origins: tuple[str, ...] = Field(
         default=(), description="Of web pages that may use the api from a browser; ['*']: any."
     )
