@@ -11,7 +11,6 @@ import asyncio
 import enum
 import json
 import logging
-from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import (
@@ -42,15 +41,18 @@ class Stage(enum.Enum):
     BODY = enum.auto()
 
 
+_IDLE, _HEAD, _BODY = Stage  # asked for several times a request
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """A client's connection. A request over a limit is answered, and its connection closed."""
 
     client_timeout_s = 60.0
 
-    _stage = Stage.IDLE
-    _timed: Stage | None = Stage.IDLE
-    """The stage that `_timer` was set for."""
+    _stage = _IDLE
     _timer: asyncio.TimerHandle | None = None
+    _timed: Stage | None = _IDLE
+    """The stage that `_timer` was set for."""
     _fed_bytes = 0
     """Of the packet that is being parsed."""
     _held_bytes = 0
@@ -58,11 +60,12 @@ class BoundedProtocol(HttpToolsProtocol):
     _is_fresh = False
     """Whether a head began, or a part of a body came, in the packet that is being parsed."""
     _body_bytes = 0
-    """Since the head was whole, or since the timer last ended."""
+    """Since the timer was set."""
     _was_paused = False
     _lingers = False
     _is_refused = False
-    _answering: RequestResponseCycle | None = None
+    _previous: RequestResponseCycle | None = None
+    """The request before the newest one."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
@@ -76,8 +79,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_refused:
             return
         self._unset_keepalive_if_required()
-        if self._stage is Stage.IDLE:
-            self._stage, self._held_bytes = Stage.HEAD, 0
+        if self._stage is _IDLE:
+            self._stage, self._held_bytes = _HEAD, 0
         self._fed_bytes, self._is_fresh = len(data), False
         try:
             self.parser.feed_data(data)
@@ -87,50 +90,51 @@ class BoundedProtocol(HttpToolsProtocol):
             cause = e.__context__
             self._refuse(cause if isinstance(cause, ApiError) else head.malformed())
             return
-        if self._stage is not Stage.IDLE:
-            self._held_bytes = 0 if self._is_fresh else self._held_bytes + self._fed_bytes
-            if self._held_bytes > head.MAX_HEAD_BYTES:
-                self._refuse(head.too_large())
-                return
+        if self._stage is not _IDLE:
+            self._wait_for_more()
+        elif self._timer is not None:
+            self._set_timer()
+
+    def _wait_for_more(self) -> None:
+        """The request is not whole yet."""
+        self._held_bytes = 0 if self._is_fresh else self._held_bytes + self._fed_bytes
+        if self._held_bytes > head.MAX_HEAD_BYTES:
+            self._refuse(head.too_large())
+            return
         if self._stage is not self._timed:
             self._set_timer()
+        self._body_bytes += self._fed_bytes
 
     # --- the parser's callbacks
 
     def on_message_begin(self) -> None:
         """A head begins."""
-        self._stage, self._timed, self._is_fresh = Stage.HEAD, None, True
+        self._stage, self._is_fresh = _HEAD, True
+        if self._timer is not None:
+            self._timed = None  # it was set for another request
         super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer: of the latter nothing is kept."""
-        if self._stage is Stage.BODY:
-            head.check_trailer(name)
-        else:
-            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """A head is whole."""
         if self._held_bytes + self._fed_bytes > head.MAX_HEAD_BYTES:
             head.check_size(self.url, self.headers)
-        head.check_headers(self.headers, self.parser.get_http_version())
+        head.check_headers(self.headers, self.parser)
+        self._previous = self.cycle
         super().on_headers_complete()
-        self._stage, self._body_bytes = Stage.BODY, 0
+        self.headers = []  # of trailers: the application has the list of the headers
+        self._stage = _BODY
 
     def on_body(self, body: bytes) -> None:
         """A part of a body."""
         self._is_fresh = True
-        self._body_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """A request is whole."""
-        self._stage = Stage.IDLE
+        if self.headers:
+            head.check_trailers(self.headers)
+        self._stage = _IDLE
         super().on_message_complete()
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._answering = cycle
-        super()._start_asgi_task(cycle, app)
 
     # --- time
 
@@ -139,19 +143,20 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
         self._timed, self._lingers = self._stage, False
-        if self._stage is not Stage.IDLE:
+        if self._stage is not _IDLE:
             self._start_timer()
 
     def _start_timer(self) -> None:
-        self._was_paused = self.flow.read_paused
+        self._body_bytes, self._was_paused = 0, self.flow.read_paused
         self._timer = self.loop.call_later(self.client_timeout_s, self._look)
 
     def _look(self) -> None:
         """The timer ended, and the request is not whole yet."""
         self._timer = None
-        late = self._head_is_late if self._stage is Stage.HEAD else self._body_is_late
+        if self._is_refused:
+            return
+        late = self._head_is_late if self._stage is _HEAD else self._body_is_late
         if not late():
-            self._body_bytes = 0
             self._start_timer()
         elif self._lingers:
             self.transport.close()
@@ -165,7 +170,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _head_is_late(self) -> bool:
         # A stray line end after a request is no request: the answer goes on.
-        return self._answering is None or self._answering.response_complete
+        return self.cycle is None or self.cycle.response_complete
 
     def _body_is_late(self) -> bool:
         if self.cycle.response_complete:  # nobody reads the rest
@@ -180,11 +185,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse(self, error: ApiError) -> None:
         """Answer with an error and close. An earlier request is answered first."""
         self._is_refused = True
-        has_begun = self._stage is Stage.BODY  # then an application may have begun to answer
-        if self.pipeline and has_begun:
+        if self.transport.is_closing():
+            return
+        earlier: RequestResponseCycle | None = self.cycle
+        has_begun = self._stage is _BODY  # then an application may have begun to answer
+        if has_begun and self.pipeline:
             self.pipeline.popleft()
-            has_begun = False
-        earlier = self.pipeline[0][0] if self.pipeline else self._answering
+            earlier, has_begun = self._previous, False
         if earlier is None or earlier.response_complete:
             if has_begun:
                 self.transport.close()

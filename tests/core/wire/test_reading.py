@@ -125,6 +125,15 @@ async def test_trailers_over_the_limit_are_431(app):
     assert_error(body, "headers_too_large")
 
 
+async def test_trailers_that_nobody_reads_have_the_limit_too(app):
+    async with connected(app) as (reader, writer):
+        writer.write(HEAD % b"early" + b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx: ")
+        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n0"), WAIT_S)
+        writer.write(b"a" * 1_000_000)
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), WAIT_S) == b""
+
+
 @pytest.mark.parametrize("begun", [b"P", b"POST / HT", HEAD % b"" + b"x: 1", b"\r\n"])
 async def test_a_head_that_does_not_end_is_408(app, begun):
     async with connected(app, 0.2) as (reader, writer):
@@ -220,6 +229,8 @@ AMBIGUOUS = {
     "two hosts": HEAD % b"" + b"Host: b\r\n\r\n",
     "two hosts of HTTP/1.0": b"GET / HTTP/1.0\r\nhost: a\r\nhost: a\r\n\r\n",
     "two keys": HEAD % b"" + b"Authorization: Bearer a\r\nauthorization: Bearer b\r\n\r\n",
+    "a body behind an upgrade": HEAD % b""
+    + b"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: 2\r\n\r\nab",
     "garbage": b"no HTTP at all\r\n\r\n",
     "two lengths": HEAD % b"" + b"content-length: 1\r\ncontent-length: 2\r\n\r\nab",
     "length and chunks": HEAD % b""
