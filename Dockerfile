@@ -109,6 +109,8 @@ ENV PATH=/opt/finetuned/bin:$PATH \
     VLLM_NO_USAGE_STATS=1 \
     FINETUNED_API_HOST=0.0.0.0 \
     FINETUNED_API_PORT=8000 \
+    FINETUNED_API_METRICS_HOST=0.0.0.0 \
+    FINETUNED_API_METRICS_PORT=9101 \
     FINETUNED_WORKER_HOST=0.0.0.0 \
     FINETUNED_WORKER_PORT=9100 \
     FINETUNED_INFERENCE_HOST=0.0.0.0 \
@@ -122,7 +124,7 @@ ENTRYPOINT ["finetuned-server"]
 # The HTTP api and the gateway. No torch.
 FROM runtime AS api
 COPY --from=api-environment /opt/finetuned /opt/finetuned
-EXPOSE 8000
+EXPOSE 8000 9101
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["finetuned-healthcheck", "FINETUNED_API_PORT", "/livez"]
 CMD ["api"]

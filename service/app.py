@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -19,6 +19,7 @@ from service.core.body_limit import BodyLimit
 from service.core.cors import for_pages_of
 from service.core.http import RequestContext, install_error_handlers
 from service.core.invalidation import Invalidations
+from service.core.metrics_port import serve_metrics
 from service.core.openapi import describe
 from service.core.redis import connect
 from service.core.storage import Storage
@@ -63,12 +64,22 @@ class Api(FastAPI):
         return super().__call__(scope, receive, send)
 
 
-def create_app(settings: Settings) -> Api:
-    """The api of one process. Resources are opened in its lifespan, none before."""
+def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
+    """The api of one process. Resources are opened in its lifespan, none before.
+
+    `with_metrics_port` serves the process's metrics on the port of the settings meanwhile.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with _opened(app, settings):
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(_opened(app, settings))
+            if with_metrics_port:
+                await stack.enter_async_context(
+                    serve_metrics(
+                        app.state.redis, settings.api_metrics_host, settings.api_metrics_port
+                    )
+                )
             yield
 
     app = Api(
@@ -95,7 +106,11 @@ def create_app(settings: Settings) -> Api:
     ):
         app.include_router(module.router)
     app.include_router(job_routes.estimates)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_json_body_bytes)
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=settings.max_json_body_bytes,
+        timeout_s=settings.client_timeout_s,
+    )
     app.add_middleware(RequestContext)
     describe(app, report_schemas())
     if settings.cors_origins:

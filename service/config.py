@@ -46,6 +46,10 @@ class Settings(BaseSettings):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=0, le=65535)
+    api_metrics_host: str = Field(
+        default="127.0.0.1", description="Metrics name projects and take no key: keep them inside."
+    )
+    api_metrics_port: int = Field(default=9101, ge=0, le=65535)
     cors_origins: tuple[str, ...] = Field(
         default=(), description="Of web pages that may use the api from a browser; ['*']: any."
     )
@@ -56,6 +60,12 @@ class Settings(BaseSettings):
     max_upload_part_bytes: int = Field(default=64 * MIB, gt=0)
     max_json_body_bytes: int = Field(default=1 * MIB, gt=0)
     max_inference_body_bytes: int = Field(default=8 * MIB, gt=0)
+    client_timeout_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="For a client to send a request's head, and its body; an upload may take "
+        "longer while it keeps coming. Also to take each part of an answer of inference.",
+    )
     max_pending_uploads_per_project: int = Field(default=100, ge=1)
     max_file_tasks_per_project: int = Field(
         default=50, ge=1, description="Reports and cleanings that wait or run."
@@ -109,15 +119,12 @@ class Settings(BaseSettings):
         default=8 * GIB, gt=0, description="Address space of a process that reads a user's file."
     )
     max_unpacked_bytes: int = Field(
-        default=16 * GIB, gt=0, description="What a compressed file may grow to."
+        default=16 * GIB,
+        gt=0,
+        description="What a file may become, unpacked or as JSON Lines.",
     )
 
     # Inference.
-    client_timeout_s: float = Field(
-        default=60.0,
-        gt=0,
-        description="For a client to send its body, and to take each part of its answer.",
-    )
     upstreams: dict[str, str] = Field(
         default_factory=dict,
         description="Base model id, or name of a merged model → URLs of the vLLM servers that "

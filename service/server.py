@@ -28,7 +28,7 @@ def main() -> None:
     logs.configure("api", settings.log_level)
     require_storage(settings.storage_url)
     tracing.start("api", __version__)
-    app: ASGIApp = create_app(settings)
+    app: ASGIApp = create_app(settings, with_metrics_port=True)
     if tracing.is_on():  # where it is not, requests pass nothing of it
         app = Traced(app, routes=PATHS)
     _spare_the_collector()
@@ -38,7 +38,7 @@ def main() -> None:
         host=settings.api_host,
         port=settings.api_port,
         loop="uvloop",
-        http=Protocol,
+        http=Protocol.with_timeout(settings.client_timeout_s),
         ws="none",
         lifespan="on",
         access_log=False,

@@ -99,6 +99,7 @@ def gateway(settings: Settings, engine: str, log: Path) -> Iterator[tuple[str, i
     port = free_port()
     env = settings_env(settings) | {
         "FINETUNED_API_PORT": str(port),
+        "FINETUNED_API_METRICS_PORT": "0",
         "FINETUNED_UPSTREAMS": json.dumps({BASE: engine}),
         "FINETUNED_UPSTREAM_API_KEY": ENGINE_KEY,
         "FINETUNED_DEFAULT_KEY_LIMITS": json.dumps(RATES),

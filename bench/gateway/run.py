@@ -175,6 +175,7 @@ def contestants(given: argparse.Namespace, engine: int, redis_url: str, work: Pa
             "FINETUNED_UPSTREAMS": json.dumps({MODEL: f"http://127.0.0.1:{engine}"}),
             "FINETUNED_UPSTREAM_API_KEY": "engine",
             "FINETUNED_API_PORT": str(port),
+            "FINETUNED_API_METRICS_PORT": "0",
             "FINETUNED_DEFAULT_KEY_LIMITS": json.dumps(rates),
             "FINETUNED_DEFAULT_PROJECT_LIMITS": json.dumps({"concurrent_requests": 10_000}),
         },

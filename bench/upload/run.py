@@ -198,6 +198,7 @@ def our_server(work: Path, redis_url: str, key: str) -> Server:
         "FINETUNED_DATA_DIR": str(work),
         "FINETUNED_MODELS_FILE": str(work / "models.yaml"),
         "FINETUNED_API_PORT": str(port),
+        "FINETUNED_API_METRICS_PORT": "0",
         "FINETUNED_MAX_FILE_BYTES": str(8 * 1024 * MIB),
         "FINETUNED_LOG_LEVEL": "WARNING",
     }

@@ -13,8 +13,9 @@ _HEAD = """# Metrics
 
 Written by `make metrics-docs` from `service/core/metrics.py`; a test compares them.
 
-The api shows its metrics at `/metrics` on its port, a worker on `FINETUNED_WORKER_PORT`, an engine
-among vLLM's own (`vllm:…`). None takes a key; keep them inside. Labels are bounded: route
+The api shows its metrics at `/metrics` on `FINETUNED_API_METRICS_PORT` (9101; loopback, unless
+`FINETUNED_API_METRICS_HOST` says otherwise), a worker on `FINETUNED_WORKER_PORT`, an engine among
+vLLM's own (`vllm:…`). None takes a key; keep them inside. Labels are bounded: route
 templates, states, names of the catalogue, and the names of the first
 `FINETUNED_METRICS_MAX_PROJECTS` (50) projects, then `other`.
 """

@@ -6,6 +6,8 @@ opened at import.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -19,8 +21,13 @@ _scheme = HTTPBearer(auto_error=False, description="An API key: `Authorization: 
 
 async def principal(request: Request, _: Annotated[object, Depends(_scheme)]) -> Principal:
     """The caller; raises Unauthenticated."""
+    return await caller_check(request)()
+
+
+def caller_check(request: Request) -> Callable[[], Awaitable[Principal]]:
+    """A check for long answers, to be repeated: it raises Unauthenticated once the key is gone."""
     authenticator = cast("Authenticator", request.app.state.authenticator)
-    return await authenticator.authenticate(request.headers.get("authorization"))
+    return partial(authenticator.authenticate, request.headers.get("authorization"))
 
 
 async def admin(caller: Annotated[Principal, Depends(principal)]) -> Principal:

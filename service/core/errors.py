@@ -11,6 +11,7 @@
     ├── TooLarge             413 invalid_request_error
     ├── UnsupportedMedia     415 invalid_request_error
     ├── RateLimited          429 rate_limit_error, says when to come again
+    ├── HeadersTooLarge      431 invalid_request_error
     ├── InternalError        500 server_error
     ├── BadGateway           502 server_error
     ├── Unavailable          503 server_error, says when to come again
@@ -142,6 +143,14 @@ class RateLimited(ApiError):
     type = "rate_limit_error"
     default_code = "rate_limit_exceeded"
     default_headers: ClassVar[Mapping[str, str]] = {"retry-after": "1"}
+
+
+class HeadersTooLarge(ApiError):
+    """The request line and the headers together are over their limit."""
+
+    status = 431
+    type = "invalid_request_error"
+    default_code = "headers_too_large"
 
 
 class InternalError(ApiError):

@@ -1,4 +1,4 @@
-"""Probes and metrics of the api: `/livez`, `/readyz`, `/metrics`."""
+"""Probes of the api: `/livez`, `/readyz`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from service.core.redis import REDIS_ERRORS
-from service.core.redis_metrics import observe_redis
 from service.core.storage import StorageError, StorageRefused
 
 log = logging.getLogger(__name__)
@@ -77,15 +75,3 @@ async def readyz(request: Request) -> JSONResponse:
     ready = all(part == "ok" for part in found)
     content: dict[str, Any] = {"status": "ok" if ready else "away", "parts": parts}
     return JSONResponse(content, status_code=200 if ready else 503)
-
-
-@router.get(
-    "/metrics",
-    operation_id="metrics",
-    summary="Prometheus metrics",
-    response_class=PlainTextResponse,
-)
-async def prometheus(request: Request) -> Response:
-    """This process's metrics, and the depth of the queues, in Prometheus' text format."""
-    await observe_redis(request.app.state.redis)
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -145,7 +145,9 @@ class _Cleaning:
         row_format: RowFormat = (
             "chat" if prepared.result.facts.row_format == "chat" else "preference"
         )
-        lines = self._clean_texts(canonical, cleaned, prepared.lines, row_format)
+        limit = options.format.limit_bytes(prepared.result.facts.bytes)
+        with DigestWriter(cleaned, limit) as writer:
+            lines = self._clean_texts(canonical, writer, prepared.lines, row_format)
         collected = collect(
             cleaned,
             len(lines),
@@ -177,7 +179,7 @@ class _Cleaning:
             self._entries.append(DiffEntry(line, "dropped", "broken", {"code": code}))
 
     def _clean_texts(
-        self, source: Path, target: Path, source_lines: array[int], row_format: RowFormat
+        self, source: Path, target: DigestWriter, source_lines: array[int], row_format: RowFormat
     ) -> array[int]:
         """Cleans each text; returns the source lines of the rows that are still rows."""
         options = self._options
@@ -191,24 +193,21 @@ class _Cleaning:
             for data in _rows(source):
                 cleaner.learn(_decode(data))
         kept = array("I")
-        with target.open("wb") as out:
-            for number, data in zip(source_lines, _rows(source), strict=True):
-                row, changes = cleaner.clean(_decode(data))
-                if changes:
-                    found = Findings(number)
-                    check_row(found, row, row_format)
-                    if found.first_error is not None:
-                        entry = DiffEntry(
-                            number, "dropped", "empty", {"code": found.first_error.code}
-                        )
-                        self._entries.append(entry)
-                        continue
-                    self._entries.append(DiffEntry(number, "changed", "text", {"changes": changes}))
-                    self._changed.update(changes)
-                    self._changed_rows += 1
-                    data = encode(row)
-                out.write(data + b"\n")
-                kept.append(number)
+        for number, data in zip(source_lines, _rows(source), strict=True):
+            row, changes = cleaner.clean(_decode(data))
+            if changes:
+                found = Findings(number)
+                check_row(found, row, row_format)
+                if found.first_error is not None:
+                    entry = DiffEntry(number, "dropped", "empty", {"code": found.first_error.code})
+                    self._entries.append(entry)
+                    continue
+                self._entries.append(DiffEntry(number, "changed", "text", {"changes": changes}))
+                self._changed.update(changes)
+                self._changed_rows += 1
+                data = encode(row)
+            target.write_row(data + b"\n", number)
+            kept.append(number)
         return kept
 
     def _drop_alike(

@@ -50,7 +50,8 @@ def convert(
     """Writes the rows of `path`, whatever its format, as canonical JSON Lines to `out`.
 
     Rows with errors are left out and told in the result. Raises DatasetError for a file
-    that cannot be read as a whole. Temporary copies lie beside `out`.
+    that cannot be read as a whole, and for rows that take more than the options' limit.
+    Temporary copies lie beside `out`.
     """
     target = Path(out)
     part = target.with_name(f".{target.name}.part")
@@ -85,7 +86,7 @@ def prepare(
     lines = array("I")
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unpacked-") as work:
         source = open_source(path, Path(work), options, log)
-        with DigestWriter(out) as writer:
+        with DigestWriter(out, options.limit_bytes(source.facts.bytes)) as writer:
             if source.text is not None:
                 report = _copy_lines(source, source.text, log, lines, writer, processes)
             else:
@@ -114,7 +115,7 @@ def _copy_lines(
     for number, data, issue in canonical_lines(text, row_format):
         if issue is None:
             lines.append(number)
-            writer.write(data)
+            writer.write_row(data, number)
     return make_report(row_format, source.facts.bytes, found.rows, len(lines), log)
 
 
@@ -129,7 +130,7 @@ def _copy_rows(
         log.extend(issues)
         if data is not None:
             lines.append(row.line)
-            writer.write(data)
+            writer.write_row(data, row.line)
     if rows == 0:
         log.add(make_issue("empty_file"))
     return make_report(row_format, source.facts.bytes, rows, len(lines), log)

@@ -6,7 +6,8 @@ is read from the socket, so memory stays flat whatever the file's size.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 
 from starlette.requests import ClientDisconnect, Request
@@ -83,11 +84,13 @@ class Form:
         target, fields = _Chunks(self.part), _Fields(self.wanted)
         other_bytes = 0
         try:
-            parser = StreamingFormDataParser(headers=dict(self.request.headers))
+            with _faults_told():
+                parser = StreamingFormDataParser(headers=dict(self.request.headers))
             parser.register(self.part, target)
             parser.register("other parts", fields, fields.takes)
             async for data in self.request.stream():
-                parser.data_received(data)
+                with _faults_told():
+                    parser.data_received(data)
                 other_bytes += len(data) - sum(map(len, target.pending))
                 if other_bytes > _MAX_OTHER_BYTES:
                     raise BadRequest(
@@ -96,8 +99,6 @@ class Form:
                 for chunk in target.pending:
                     yield chunk
                 target.pending.clear()
-        except ParseFailedException as e:
-            raise BadRequest("The multipart body is malformed.", code="invalid_multipart") from e
         except ClientDisconnect as e:
             raise BadRequest("The upload was cut off before its end.") from e
         if not target.started:
@@ -110,3 +111,21 @@ class Form:
             raise BadRequest("The multipart body has no end.", code="invalid_multipart")
         self.filename = target.filename
         self.fields = {k: v.decode("utf-8", "replace") for k, v in fields.values.items()}
+
+
+@contextlib.contextmanager
+def _faults_told() -> Iterator[None]:
+    """Answer what the parser cannot read with BadRequest.
+
+    It reads headers with Python's email package, which fails on some of them in ways of its own.
+    """
+    try:
+        yield
+    except UnicodeDecodeError as e:
+        raise BadRequest(
+            "The headers of a part are not UTF-8. Write the names of fields and of the file in "
+            "UTF-8.",
+            code="invalid_multipart",
+        ) from e
+    except (ParseFailedException, LookupError, ValueError) as e:
+        raise BadRequest("The multipart body is malformed.", code="invalid_multipart") from e

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from service.config import Settings
 from service.core import ids, metrics, queue
-from service.core.deps import Caller
+from service.core.deps import Caller, caller_check
 from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.http import ListOf, list_of
 from service.core.idempotency import once
@@ -216,6 +216,7 @@ async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
     },
 )
 async def list_events(
+    request: Request,
     job_id: str,
     caller: Caller,
     store: Store,
@@ -228,7 +229,8 @@ async def list_events(
 
     With `stream=true` server-sent events, oldest first, live until the job ends: `id:`, `event:`
     and one `data:` line with an `EventObject` each, and `data: [DONE]` at the end. A client that
-    was cut off goes on with `Last-Event-ID`.
+    was cut off goes on with `Last-Event-ID`. When the key is revoked, the stream ends with an
+    error.
     """
     job = await existing(store, caller.project_id, job_id)
     cursor = last_event_id if stream and last_event_id else after
@@ -236,7 +238,7 @@ async def list_events(
         raise BadRequest("No event has the id given in 'after'.", param="after")
     if stream:
         return StreamingResponse(
-            server_sent_events(store, job.project_id, job.id, cursor),
+            server_sent_events(store, job.project_id, job.id, cursor, caller_check(request)),
             media_type="text/event-stream",
             headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
         )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
+from service.core.errors import ApiError
 from service.jobs.records import FINAL, Jobs
 from service.jobs.schemas import EventObject
 
@@ -14,15 +16,27 @@ _KEEP_ALIVE_S = 15.0  # below the idle limits of common proxies
 
 
 async def server_sent_events(
-    jobs: Jobs, project_id: str, job_id: str, last_event_id: str | None
+    jobs: Jobs,
+    project_id: str,
+    job_id: str,
+    last_event_id: str | None,
+    check_caller: Callable[[], Awaitable[object]],
 ) -> AsyncIterator[bytes]:
     """Events after `last_event_id`, oldest first, until the job is final.
+
+    `check_caller` raises ApiError when the caller's key is no longer valid. The stream then ends
+    with an error event, which the SDKs raise.
 
     It polls rather than blocking in Redis: a blocked connection for each listener would
     use up the pool that all requests share.
     """
     cursor, spoken = last_event_id, time.monotonic()
     while True:
+        try:
+            await check_caller()
+        except ApiError as e:
+            yield f"data: {json.dumps(e.body())}\n\n".encode()
+            return
         # The status is read before the events: what a final status was written with is
         # then surely among them.
         job = await jobs.get(project_id, job_id)

@@ -60,6 +60,7 @@ def environment(
     # What the operator set by hand wins, except for what ties the processes together.
     given = {k: v for k, v in os.environ.items() if k not in {f"FINETUNED_{n}" for n in ours}}
     given.setdefault("FINETUNED_GPU_SHARING", GPU_SHARING)
+    given.setdefault("FINETUNED_API_METRICS_PORT", str(free_port()))
     return given | {f"FINETUNED_{name}": value for name, value in ours.items()}
 
 
@@ -125,6 +126,12 @@ def api(env: Mapping[str, str], ports: Ports, host: str) -> Service:
         ready=http_ok(f"http://{probe_host}:{ports.api}/livez"),
         where=f"http://{probe_host}:{ports.api}",
     )
+
+
+def api_metrics(env: Mapping[str, str]) -> str:
+    """Where the api serves its metrics."""
+    host = env.get("FINETUNED_API_METRICS_HOST", "127.0.0.1")
+    return f"{host}:{env['FINETUNED_API_METRICS_PORT']}"
 
 
 def worker(env: Mapping[str, str], ports: Ports) -> Service:

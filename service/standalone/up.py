@@ -81,6 +81,7 @@ async def _start(
     for service in others:
         await supervisor.until_ready(service, _START_S)
         _say(f"{service.name:<10} {service.where}")
+    _say(f"{'metrics':<10} {services.api_metrics(env)} (of the api)")
     await asyncio.gather(
         *(_engine_ready(supervisor, engines[model], model) for model in bases),
         *(_merged_ready(supervisor, engines[model], model) for model in merged),

@@ -1,9 +1,14 @@
-"""The limit on bodies: by route, never by what a header says."""
+"""The limits on bodies: by route, never by what a header says."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+from urllib.parse import urlsplit
+
 import pytest
 
+from service.config import Settings
 from tests.conftest import Api
 
 _TYPES = ["application/json", "multipart/form-data; boundary=b", "application/octet-stream", ""]
@@ -46,3 +51,22 @@ async def test_file_of_any_type_keeps_its_own_limit(api: Api, http):
         )
         assert (form.status_code, raw.status_code) == (status, status)
     assert f"{len(data)} bytes" in raw.json()["error"]["message"]
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"client_timeout_s": 0.5})
+
+
+@pytest.mark.parametrize("begun", [b"", b'{"model":'])
+async def test_a_json_body_that_does_not_end_is_408(api: Api, begun):
+    """Without a key: the body of a JSON route is read before the key is looked up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(api.base_url).port)
+    writer.write(
+        b"POST /v1/fine_tuning/jobs HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+        b"content-length: 99\r\n\r\n" + begun
+    )
+    head, _, body = (await asyncio.wait_for(reader.readuntil(b"}}"), 60)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(body)["error"]["code"] == "request_timeout"
+    writer.close()

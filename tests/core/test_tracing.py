@@ -86,7 +86,7 @@ async def test_requests_are_spans_by_route_below_the_callers(spans):
         headers = {"traceparent": f"00-{trace}-{span}-01", "tracestate": "a=b"}
         inside = (await http.get("/things/jane", headers=headers)).json()
         await http.get("/nothing")
-        await http.get("/metrics")
+        await http.get("/livez")
     tracing.stop()
     [inner], [outer] = spans.named("inner"), spans.named("GET /things/{name}")
     assert (outer.trace, outer.parent) == (trace, span)

@@ -198,7 +198,7 @@ class Node:
     def _addresses(self, service: Manifest) -> dict[str, str]:
         """A Service's address, and that of the one pod behind it."""
         name, spec = service["metadata"]["name"], service["spec"]
-        pod = name.removeprefix(f"{RELEASE}-")
+        pod = name.removeprefix(f"{RELEASE}-").removesuffix("-metrics")
         (port,) = spec["ports"]
         kind = "StatefulSet" if pod in self.rendered.of_kind("StatefulSet") else "Deployment"
         (target,) = [

@@ -165,10 +165,15 @@ def test_every_component_is_scraped(render):
         assert hit
         (endpoint,) = scrape["spec"]["endpoints"]
         assert (endpoint["path"], endpoint["interval"]) == ("/metrics", "10s")
-        for service in hit:
-            assert endpoint["port"] in {p["name"] for p in service["spec"]["ports"]}
-        allowed = peers(rendered.one("NetworkPolicy", name)["spec"]["ingress"], "from")
-        assert any("monitoring" in peer for peer in allowed)
+        (scraped,) = [
+            s for s in hit if endpoint["port"] in {p["name"] for p in s["spec"]["ports"]}
+        ][:1]
+        ports = {
+            rule["ports"][0]["port"]
+            for rule in rendered.one("NetworkPolicy", name)["spec"]["ingress"]
+            if any("monitoring" in peer for peer in peers([rule], "from"))
+        }
+        assert ports == {port["port"] for port in scraped["spec"]["ports"]}
     assert not render().of_kind("ServiceMonitor")
 
 

@@ -112,7 +112,7 @@ def test_metrics_are_where_prometheus_looks(pods, rendered):
     import urllib.request
 
     for pod, port, name in [
-        ("api", "http", "finetuned_http_requests_total"),
+        ("api", "metrics", "finetuned_http_requests_total"),
         ("worker-cpu", "metrics", "finetuned_jobs_unfinished"),
         (f"vllm-{DEMO_MODEL}", "http", "vllm:num_requests_waiting"),
     ]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
-import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from service.training.head import Logits, _Block, _FrozenHead, use_frozen_head
 from service.training.head_blocks import block_tokens, logit_bytes
 from service.training.tokens import IGNORED
+from tests.lazy import Lazy
+
+pytestmark = pytest.mark.slow
+
+torch = Lazy("torch")
+head = Lazy("service.training.head")
 
 SIZES = {
     "vocab_size": 5000,
@@ -57,21 +60,21 @@ def mixtral():
 @pytest.mark.parametrize(
     ("make", "logits"),
     [
-        (gemma, Logits(cap=3.0)),
-        (granite, Logits(scale=0.25)),
-        (cohere, Logits(scale=0.25)),
-        (mixtral, Logits()),
+        (gemma, {"cap": 3.0}),
+        (granite, {"scale": 0.25}),
+        (cohere, {"scale": 0.25}),
+        (mixtral, {}),
     ],
 )
 def test_the_head_gives_the_loss_and_the_gradient_of_the_models_own_logits(make, logits):
     torch.manual_seed(3)
     model = make().eval()
-    assert Logits.of(model) == logits
+    assert head.Logits.of(model) == head.Logits(**logits)
     ids = torch.randint(3, 5000, (4, 90))
     labels = ids.masked_fill(torch.rand(4, 90) < 0.2, IGNORED)
     targets, mask = labels[:, 1:], labels[:, 1:] != IGNORED
     states = [p for name, p in model.named_parameters() if ".layers." in name]
-    head = model.get_output_embeddings().weight.requires_grad_(False)
+    weight = model.get_output_embeddings().weight.requires_grad_(False)
     weights = torch.rand(int(mask.sum()))
 
     own = model(input_ids=ids, use_cache=False, output_router_logits=False).logits
@@ -79,12 +82,12 @@ def test_the_head_gives_the_loss_and_the_gradient_of_the_models_own_logits(make,
     wanted = -torch.nn.functional.cross_entropy(own, targets[mask], reduction="none")
     before = torch.autograd.grad((wanted * weights).mean(), states, allow_unused=True)
 
-    use_frozen_head(model)
+    head.use_frozen_head(model)
     outputs = model(input_ids=ids, labels=labels, use_cache=False, fused_lm_head=True)
     found = outputs.log_probs[mask]
     after = torch.autograd.grad((found * weights).mean(), states, allow_unused=True)
 
-    assert head.grad is None
+    assert weight.grad is None
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
     assert outputs.is_top1[mask].equal(own.argmax(-1) == targets[mask])
     told = [(one, other) for one, other in zip(before, after, strict=True) if one is not None]
@@ -98,7 +101,7 @@ def test_under_autocast_it_scores_in_the_type_of_the_weights():
     hidden = torch.randn(300, 16).bfloat16().requires_grad_()
     targets, weight = torch.randint(0, 700, (300,)), torch.randn(700, 16).bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
-        found, _ = _FrozenHead.apply(hidden, targets, weight, None, Logits())
+        found, _ = head._FrozenHead.apply(hidden, targets, weight, None, head.Logits())
         (slope,) = torch.autograd.grad(found.sum(), hidden)
     exact = hidden.detach().float().requires_grad_()
     wanted = (exact @ weight.float().t()).log_softmax(-1).gather(1, targets[:, None]).squeeze(1)
@@ -116,30 +119,35 @@ def test_a_block_takes_at_most_256_mib_however_many_words_there_are(vocabulary, 
     assert tokens * vocabulary * logit_bytes(width) <= 256 * 2**20
 
 
-class Seen(TorchDispatchMode):
+@pytest.fixture
+def seen():
     """What torch is asked for: the libraries of the operators, and the largest tensor."""
+    from torch.utils._python_dispatch import TorchDispatchMode
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.libraries: set[str] = set()
-        self.elements = 0
+    class Seen(TorchDispatchMode):
+        def __init__(self) -> None:
+            super().__init__()
+            self.libraries: set[str] = set()
+            self.elements = 0
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        made = func(*args, **(kwargs or {}))
-        self.libraries.add(func.namespace)
-        for one in made if isinstance(made, tuple) else (made,):
-            if isinstance(one, torch.Tensor):
-                self.elements = max(self.elements, one.numel())
-        return made
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            made = func(*args, **(kwargs or {}))
+            self.libraries.add(func.namespace)
+            for one in made if isinstance(made, tuple) else (made,):
+                if isinstance(one, torch.Tensor):
+                    self.elements = max(self.elements, one.numel())
+            return made
+
+    return Seen()
 
 
-def test_it_asks_for_torchs_own_operators_a_block_at_a_time():
+def test_it_asks_for_torchs_own_operators_a_block_at_a_time(seen):
     """Shapes and types alone: a block as on a GPU, for which none is needed."""
     hidden = torch.empty(256, 64, dtype=torch.bfloat16, device="meta")
     targets = torch.empty(256, dtype=torch.long, device="meta")
     weight = torch.empty(128_256, 64, dtype=torch.bfloat16, device="meta")
-    with Seen() as seen:
-        block = _Block(weight, None, Logits(cap=30.0), tokens=4096)
+    with seen:
+        block = head._Block(weight, None, head.Logits(cap=30.0), tokens=4096)
         found, is_top1 = block.score(hidden, targets)
         slope = block.slope(targets)
     assert block.tokens == 256

@@ -11,11 +11,13 @@ import pytest
 
 from service.jobs.records import Chosen, JobRecord
 from service.training.channel import Channel
-from service.training.checkpoints import SEAL_NAME, Seal
 from service.training.data import load_data
 from service.training.models import load_tokenizer
 from service.training.protocol import CheckpointSaved
 from service.training.tokens import ChatEncoder
+from tests.lazy import Lazy
+
+checkpoints = Lazy("service.training.checkpoints")
 
 # Its text differs from one microsecond to the next where the real clock answers.
 DATED = """\
@@ -46,7 +48,9 @@ def test_a_later_attempt_renders_the_text_that_the_checkpoint_was_trained_on(
     trainer = start(spec)
     assert trainer.wait() == 0, trainer.log.read_text()
     (saved,) = trainer.of(CheckpointSaved)
-    seal = Seal.model_validate_json((Path(saved.path) / SEAL_NAME).read_bytes())
+    seal = checkpoints.Seal.model_validate_json(
+        (Path(saved.path) / checkpoints.SEAL_NAME).read_bytes()
+    )
 
     tokenizer = load_tokenizer(spec)
     encoder = ChatEncoder(tokenizer, spec.max_seq_length, spec.template_date)

@@ -39,6 +39,7 @@ async def another_api(api: Api):
             "FINETUNED_DATA_DIR": str(settings.data_dir),
             "FINETUNED_MODELS_FILE": str(settings.models_file),
             "FINETUNED_API_PORT": str(port),
+            "FINETUNED_API_METRICS_PORT": "0",
         },
     )
     try:

@@ -11,13 +11,10 @@ import asyncio
 from typing import Any, cast
 
 from starlette.types import Message
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from service.core.wire.outbox import Outbox
+from service.core.wire.reading import BoundedProtocol, Stage
 
 BODY_FOLLOWS = "finetuned.body_follows"
 """A key of the message that starts an answer, where its first body message comes at once. The
@@ -45,6 +42,11 @@ class JoinedWrites:
         if self._bytes > _JOINED_BYTES:
             self._flush()
 
+    def write_eof(self) -> None:
+        """Send everything, and then the end; what the client sends is still read."""
+        self._flush()
+        self._transport.write_eof()
+
     def close(self) -> None:
         """Close once everything is sent."""
         self._flush()
@@ -62,15 +64,22 @@ class JoinedWrites:
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(BoundedProtocol):
     """A client's connection."""
 
     _active_at = 0.0
+
+    @classmethod
+    def with_timeout(cls, client_timeout_s: float) -> type[Protocol]:
+        """The protocol for clients that may take this long to send a request."""
+        return type(cls.__name__, (cls,), {"client_timeout_s": client_timeout_s})
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         joined = JoinedWrites(cast("asyncio.Transport", transport), self.loop)
         super().connection_made(cast("asyncio.Transport", joined))
+        self._active_at = self.loop.time()
+        self._set_keep_alive(self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
@@ -95,12 +104,17 @@ class Protocol(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             return  # the next one is set when this answer is whole
         left_s = self._active_at + self.timeout_keep_alive - self.loop.time()
-        if left_s > 0:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                left_s, self.timeout_keep_alive_handler
-            )
+        if self._stage is not Stage.IDLE:  # a request is coming, which has a timer of its own
+            self._set_keep_alive(self.timeout_keep_alive)
+        elif left_s > 0:
+            self._set_keep_alive(left_s)
         else:
             super().timeout_keep_alive_handler()
+
+    def _set_keep_alive(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
 
     def _unset_keepalive_if_required(self) -> None:
         """Called where bytes come."""

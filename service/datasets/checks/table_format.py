@@ -190,6 +190,13 @@ FORMAT: dict[str, Check] = {
         "The file unpacks to more than {limit} times its size, as a decompression bomb does.",
         "Upload the data unpacked.",
     ),
+    "rows_too_large": Check(
+        "error",
+        "Up to here the rows take more than {limit} bytes as JSON Lines, the most that a file of "
+        "this size may become.",
+        "Shorten what repeats in many rows, such as a system prompt: it counts in each. Or upload "
+        "the rows as plain JSON Lines.",
+    ),
     "row_group_too_large": Check(
         "error",
         "A row group of the Parquet file unpacks to more than {limit} bytes.",

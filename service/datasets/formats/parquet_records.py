@@ -12,10 +12,13 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from service.datasets.errors import DatasetError, refuse
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.records import Record
+from service.datasets.formats.unpack import unpacks_too_much
 
-_ROWS = 1_000
+# Few enough that large values which the file holds once do not fill memory with copies.
+_ROWS = 64
 # A page is unpacked whole, and a group's columns lie side by side in memory.
 _MAX_GROUP_BYTES = 1024**3
+_MAX_BATCH_BYTES = 16 * 1024**2
 
 
 def read_parquet(path: Path, options: FormatOptions) -> Iterator[Record]:
@@ -26,27 +29,34 @@ def read_parquet(path: Path, options: FormatOptions) -> Iterator[Record]:
     try:
         # Memory-mapped and not buffered ahead: the file's size must not matter.
         with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
-            _check_size(file, options)
+            _check_size(file, options.limit_bytes(path.stat().st_size), options)
             number = 0
             for batch in file.iter_batches(batch_size=_ROWS, use_threads=False):
-                for value in batch.to_pylist():
+                for value in _values(batch):
                     number += 1
                     yield Record(number, _without_nulls(value))
-    except DatasetError:
+    except (DatasetError, MemoryError):
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise refuse("damaged_parquet") from error
 
 
-def _check_size(file: pq.ParquetFile, options: FormatOptions) -> None:
+def _values(batch: pa.RecordBatch) -> Iterator[Any]:
+    """The rows of a batch, one by one where they are large."""
+    step = batch.num_rows if batch.nbytes <= _MAX_BATCH_BYTES else 1
+    for start in range(0, batch.num_rows, step):
+        yield from batch.slice(start, step).to_pylist()
+
+
+def _check_size(file: pq.ParquetFile, limit: int, options: FormatOptions) -> None:
     total = 0
     for index in range(file.metadata.num_row_groups):
         size = file.metadata.row_group(index).total_byte_size
         total += size
         if size > _MAX_GROUP_BYTES:
             raise refuse("row_group_too_large", limit=_MAX_GROUP_BYTES)
-    if total > options.max_unpacked_bytes:
-        raise refuse("unpacks_too_large", limit=options.max_unpacked_bytes)
+    if total > limit:
+        raise unpacks_too_much(limit, options)
 
 
 def _without_nulls(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from service.datasets.issues import Issue, IssueLog, make_issue, shown
 
 # Columns are gathered from so many records: a field may be absent from the first.
 _LOOKED_AT = 200
+_LOOKED_AT_CHARS = 16 * 1024**2  # they are held together
 _SHOWN_COLUMNS = 20
 
 
@@ -65,7 +66,7 @@ def open_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -
         path, encoding = to_utf8(path, work / "text", options, log)
         container, delimiter = _text_container(path, options)
     records = _records(path, container, delimiter, options, log)
-    first = list(islice(records, _LOOKED_AT))
+    first = _first(records)
     columns = _columns(first)
     _check_mapping(columns, options)
     shape_found = find_shape(columns, options)
@@ -114,6 +115,27 @@ def _records(
     if container == "csv":
         return read_csv(path, delimiter=delimiter or ",")
     return read_json(path) if container == "json" else read_jsonl(path)
+
+
+def _first(records: Iterator[Record]) -> list[Record]:
+    """The records that are looked at before any is read: many small ones, or few large ones."""
+    first: list[Record] = []
+    chars = 0
+    for record in records:
+        first.append(record)
+        chars += _chars(record.value)
+        if len(first) == _LOOKED_AT or chars > _LOOKED_AT_CHARS:
+            break
+    return first
+
+
+def _chars(value: Any) -> int:
+    """About how much text a value holds."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return sum(map(_chars, value))
+    return len(value) if isinstance(value, str | bytes) else 0
 
 
 def _columns(records: list[Record]) -> list[str]:

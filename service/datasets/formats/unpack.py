@@ -9,14 +9,12 @@ from typing import BinaryIO, Literal
 
 import zstandard
 
-from service.datasets.errors import refuse
+from service.datasets.errors import DatasetError, refuse
 from service.datasets.formats.options import FormatOptions
 
 Compression = Literal["gzip", "zstd"]
 
 _BLOCK = 256 * 1024
-# A ratio says nothing while little has come out: a header of zeros packs a thousandfold.
-_RATIO_FROM_BYTES = 64 * 1024**2
 _MAX_ZSTD_WINDOW = 128 * 1024**2
 
 
@@ -35,19 +33,24 @@ def unpack(path: Path, out: Path, compression: Compression, options: FormatOptio
     Raises DatasetError for damaged data, and where the limits of size or of expansion are
     passed.
     """
-    written = 0
+    written, limit = 0, options.limit_bytes(path.stat().st_size)
     with path.open("rb") as source, out.open("wb") as target:
         blocks = _gunzip(source) if compression == "gzip" else _unzstd(source)
         try:
             for block in blocks:
                 written += target.write(block)
-                if written > options.max_unpacked_bytes:
-                    raise refuse("unpacks_too_large", limit=options.max_unpacked_bytes)
-                if written > _RATIO_FROM_BYTES and written > source.tell() * options.max_expansion:
-                    raise refuse("unpacks_too_far", limit=options.max_expansion)
+                if written > limit:
+                    raise unpacks_too_much(limit, options)
         except (zlib.error, zstandard.ZstdError, EOFError) as error:
             raise refuse("damaged_archive", kind=compression) from error
     return written
+
+
+def unpacks_too_much(limit: int, options: FormatOptions) -> DatasetError:
+    """The error of a file that unpacks to more than `limit` bytes."""
+    if limit == options.max_unpacked_bytes:
+        return refuse("unpacks_too_large", limit=limit)
+    return refuse("unpacks_too_far", limit=options.max_expansion)
 
 
 def _gunzip(source: BinaryIO) -> Iterator[bytes]:

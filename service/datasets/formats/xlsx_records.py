@@ -18,12 +18,11 @@ from service.datasets.checks.fields import pointer_to
 from service.datasets.errors import DatasetError, refuse
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.records import Record
+from service.datasets.formats.unpack import unpacks_too_much
 from service.datasets.issues import IssueLog, make_issue
 
 # The reader holds all shared strings of the workbook, so this is a limit of memory.
 _MAX_UNPACKED_BYTES = 512 * 1024**2
-_MAX_EXPANSION = 200
-_RATIO_FROM_BYTES = 16 * 1024**2
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -57,7 +56,7 @@ def read_xlsx(path: Path, options: FormatOptions, log: IssueLog) -> Iterator[Rec
     has no value: both are said in `log`. Raises DatasetError for a damaged workbook, one
     that unpacks too far, and a sheet that is not there.
     """
-    _check_archive(path)
+    _check_archive(path, options)
     try:
         # Open files, since the reader refuses paths without the suffix of a workbook.
         with path.open("rb") as one, path.open("rb") as other:
@@ -74,17 +73,17 @@ def read_xlsx(path: Path, options: FormatOptions, log: IssueLog) -> Iterator[Rec
         raise refuse("damaged_workbook") from error
 
 
-def _check_archive(path: Path) -> None:
+def _check_archive(path: Path, options: FormatOptions) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(info.file_size for info in archive.infolist())
-            packed = sum(info.compress_size for info in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise refuse("damaged_workbook") from error
     if unpacked > _MAX_UNPACKED_BYTES:
         raise refuse("unpacks_too_large", limit=_MAX_UNPACKED_BYTES)
-    if unpacked > _RATIO_FROM_BYTES and unpacked > packed * _MAX_EXPANSION:
-        raise refuse("unpacks_too_far", limit=_MAX_EXPANSION)
+    # By the file's size: parts of an archive may overlap, and then their sizes count twice.
+    if unpacked > (limit := options.limit_bytes(path.stat().st_size)):
+        raise unpacks_too_much(limit, options)
 
 
 def _sheet(book: Any, options: FormatOptions) -> str:

@@ -74,10 +74,10 @@ REQUESTS = {
     "no length": POST % b"late",
     "too short": POST % b"short",
     "too long": POST % b"long",
+    "an upgrade": b"GET /whole HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n",
     "pipelined": POST % b"whole" + POST % b"stream" + POST % b"whole",
     "asks whether to go on": POST.replace(b"\r\n\r\n", b"\r\nexpect: 100-continue\r\n\r\n")
     % b"whole",
-    "garbage": b"no HTTP at all\r\n\r\n",
 }
 
 

@@ -205,6 +205,7 @@ async def test_ten_thousand_idle_connections_are_no_hindrance(redis_url, tmp_pat
         "FINETUNED_STORAGE_URL": (tmp_path / "storage").as_uri(),
         "FINETUNED_MODELS_FILE": str(tmp_path / "models.yaml"),
         "FINETUNED_API_PORT": str(port),
+        "FINETUNED_API_METRICS_PORT": "0",
     }
     process = subprocess.Popen([sys.executable, "-m", "service.cli", "api"], env=env, cwd=ROOT)
     idle: list[socket.socket] = []

@@ -1,23 +1,14 @@
-"""Probes, metrics, and what every operation answers where nothing of it was reached."""
+"""Probes, and what every operation answers where nothing of it was reached."""
 
 from __future__ import annotations
 
 from tests.openapi.world import World
-
-_SHOWN = "finetuned_queue_depth"
-"""Read from Redis at the scrape: a counter would tell of all that this process ever did."""
-
-
-def _few(text: str) -> str:
-    """The lines of a metric that says the same in every run."""
-    return "".join(line for line in text.splitlines(keepends=True) if _SHOWN in line)
 
 
 async def probes(world: World) -> None:
     """All is well."""
     await world.call("livez", "ok", key=None)
     await world.call("readyz", "ready", key=None)
-    await world.call("metrics", "some", "Some lines", key=None, cut=_few)
 
 
 async def keys(world: World) -> None:

@@ -1,0 +1,97 @@
+"""Checks on the head and the trailers of a request, as pure functions.
+
+The parser accepts what two programs can read in two ways: a request with two API keys, or with
+two hosts. Such a request is refused here, before any application sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from service.core.errors import BadRequest, HeadersTooLarge
+
+MAX_HEAD_BYTES = 64 * 1024
+_CREDENTIALS = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
+_BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Parser(Protocol):
+    """The part of httptools' parser that is asked."""
+
+    def get_http_version(self) -> str:
+        """`1.1` or another."""
+        ...
+
+    def should_upgrade(self) -> bool:
+        """Whether the request asks for another protocol."""
+        ...
+
+
+def check_headers(headers: Headers, parser: Parser) -> None:
+    """Raise BadRequest for a missing or repeated Host, for repeated credentials, and for a body
+    behind an upgrade.
+
+    The names must be in lower case. This runs for every request, so it is quick for most: no
+    name twice, and a host among them.
+    """
+    found = dict(headers)
+    if len(found) != len(headers):
+        names = [name for name, _ in headers]
+        for name in (b"host", b"authorization"):
+            if names.count(name) > 1:
+                raise _repeated(name)
+    if b"host" not in found and parser.get_http_version() not in ("0.9", "1.0"):
+        raise BadRequest("The request has no Host header. Send one.", code="invalid_request")
+    if b"upgrade" in found and parser.should_upgrade() and not _BODY_HEADERS.isdisjoint(found):
+        # The parser would skip the body, and read what comes later of it as another request.
+        raise BadRequest(
+            "The request has a body and asks for another protocol. Send it as HTTP/1.1, without "
+            "an Upgrade header.",
+            code="invalid_request",
+        )
+
+
+def check_size(url: bytes, headers: Headers) -> None:
+    """Raise HeadersTooLarge where the head is over MAX_HEAD_BYTES."""
+    # Each header has a colon, a space and a line end beside its name and value.
+    size = len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
+    if size > MAX_HEAD_BYTES:
+        raise too_large()
+
+
+def check_trailers(trailers: Headers) -> None:
+    """Raise BadRequest for credentials that come after the body. Their names are in lower case."""
+    for name, _ in trailers:
+        if name in _CREDENTIALS:
+            raise BadRequest(
+                f"The request has the trailer {_shown(name)}. Send it as a header, before the "
+                "body.",
+                code="invalid_request",
+            )
+
+
+def too_large() -> HeadersTooLarge:
+    """The error of a head, or of trailers, over MAX_HEAD_BYTES."""
+    return HeadersTooLarge(
+        f"The request's line and headers are over the limit of {MAX_HEAD_BYTES} bytes. Send "
+        "fewer or shorter headers."
+    )
+
+
+def malformed() -> BadRequest:
+    """The error of bytes that are not HTTP."""
+    return BadRequest("The request is not valid HTTP/1.1.", code="invalid_request")
+
+
+def _repeated(name: bytes) -> BadRequest:
+    return BadRequest(
+        f"The request has more than one {_shown(name)} header. Send exactly one.",
+        code="invalid_request",
+    )
+
+
+def _shown(name: bytes) -> str:
+    return name.decode("latin-1").title()

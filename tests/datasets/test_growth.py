@@ -1,0 +1,123 @@
+"""A file becomes at most so many times what was uploaded, whatever its format."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from service.datasets.clean import CleanOptions, clean
+from service.datasets.convert import convert
+from service.datasets.errors import DatasetError
+from service.datasets.formats.options import FormatOptions
+
+MIB = 1024**2
+
+
+def in_parquet(text: str, rows: int) -> bytes:
+    """A file that holds the text once, and names it in each row."""
+    answers = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([text]))
+    out = io.BytesIO()
+    pq.write_table(
+        pa.table({"prompt": [f"q {i}" for i in range(rows)], "completion": answers}), out
+    )
+    return out.getvalue()
+
+
+def in_workbook(text: str, rows: int) -> bytes:
+    book, out = openpyxl.Workbook(write_only=True), io.BytesIO()
+    sheet = book.create_sheet()
+    sheet.append(["prompt", "completion"])
+    for _ in range(rows):
+        sheet.append(["q", text])
+    book.save(out)
+    return out.getvalue()
+
+
+def lines(text: str, rows: int) -> bytes:
+    return (json.dumps({"prompt": "q", "completion": text}) + "\n").encode() * rows
+
+
+GROWING: dict[str, Callable[[], tuple[bytes, FormatOptions]]] = {
+    "parquet": lambda: (in_parquet("a" * 20_000, 1_000), FormatOptions()),
+    "parquet with large values": lambda: (in_parquet("a" * 3_000_000, 100), FormatOptions()),
+    "xlsx": lambda: (in_workbook("a" * 20_000, 1_000), FormatOptions()),
+    "gzip": lambda: (gzip.compress(lines("a" * 20_000, 1_000)), FormatOptions()),
+    "zstd": lambda: (zstandard.compress(lines("a" * 20_000, 1_000)), FormatOptions()),
+    "csv": lambda: (
+        b"prompt,completion\n" + b"a,b\n" * 2_000,
+        FormatOptions(system="Be brief. " * 1_000),
+    ),
+    "json lines": lambda: (
+        b'{"prompt":"a","completion":"b"}\n' * 5_000,
+        FormatOptions(system="Be brief. " * 1_500),
+    ),
+}
+
+
+@pytest.mark.parametrize("make", GROWING.values(), ids=GROWING.keys())
+@pytest.mark.parametrize("into", [convert, clean])
+def test_a_file_that_grows_too_far_is_refused(tmp_path: Path, make, into) -> None:
+    data, options = make()
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.write_bytes(data)
+    with pytest.raises(DatasetError) as caught:
+        into(source, out, options if into is convert else CleanOptions(format=options))
+    issue = caught.value.issue
+    assert issue.code in ("rows_too_large", "unpacks_too_far")
+    assert issue.line is not None or issue.code == "unpacks_too_far"
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path != source]
+
+
+def test_the_place_and_the_limit_are_said(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(in_parquet("a" * MIB, 50))
+    with pytest.raises(DatasetError, match=r"line [0-9]+: .* more than [0-9]+ bytes"):
+        convert(source, tmp_path / "out")
+
+
+HONEST: dict[str, bytes] = {
+    # 50 times, as a system prompt makes of short rows.
+    "csv": b"prompt,completion\n" + b"a question,an answer\n" * 20_000,
+    "gzip": gzip.compress(b"".join(lines(f"answer {i} " * 20, 1) for i in range(40_000))),
+    "parquet": in_parquet("a" * 1_000, 15_000),
+}
+
+
+@pytest.mark.parametrize("data", HONEST.values(), ids=HONEST.keys())
+def test_what_grows_as_honest_files_do_passes(tmp_path: Path, data: bytes) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(data)
+    options = FormatOptions(system="Be brief. " * 80) if data[:6] == b"prompt" else FormatOptions()
+    result = convert(source, tmp_path / "out", options)
+    assert result.validation.errors == 0
+    assert result.bytes > 7 * MIB
+
+
+def test_the_cleaning_of_texts_may_not_grow_far_either(tmp_path: Path) -> None:
+    """NFKC makes eighteen letters of this one."""
+    source = tmp_path / "source"
+    rows = [{"prompt": f"q{i}", "completion": "\ufdfa" * 700_000} for i in range(2)]
+    data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    source.write_bytes(zstandard.compress(data.encode()))
+    options = CleanOptions(unicode="NFKC")
+    convert(source, tmp_path / "out")
+    with pytest.raises(DatasetError) as caught:
+        clean(source, tmp_path / "cleaned", options)
+    assert caught.value.issue.code == "rows_too_large"
+
+
+def test_the_operators_limit_holds_for_rows_too(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(lines("b", 100))
+    with pytest.raises(DatasetError) as caught:
+        convert(source, tmp_path / "out", FormatOptions(max_unpacked_bytes=5_000))
+    assert caught.value.issue.code == "rows_too_large"
