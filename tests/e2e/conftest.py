@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -102,6 +103,11 @@ class Stack:
         ]
         assert found, f"no process with {words!r}"
         return found[0]
+
+    def metrics_of(self, part: str) -> str:
+        """The address at which `worker` or the api (`metrics`) serves its metrics."""
+        printed = (self.data_dir / "up.log").read_text("utf-8")
+        return re.findall(rf"^{part} +(127\.0\.0\.1:\d+)", printed, re.MULTILINE)[-1]
 
     def engine_port(self) -> int:
         """Where the base model's vLLM listens."""

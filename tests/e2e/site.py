@@ -50,6 +50,11 @@ class Node:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def metrics_url(self) -> str:
+        """Of an api."""
+        return f"http://127.0.0.1:{self.env['FINETUNED_API_METRICS_PORT']}/metrics"
+
+    @property
     def log(self) -> str:
         """All that it has said, in every run."""
         file = self.folder / "log"
@@ -174,7 +179,7 @@ class Site:
     def serves(self) -> bool:
         """Whether each api sees both engines well."""
         line = re.compile(r'finetuned_engine_replicas\{[^}]*state="serving"[^}]*\} 2\.0')
-        return all(line.search(httpx.get(f"{api.url}/metrics").text) for api in self.apis)
+        return all(line.search(httpx.get(api.metrics_url).text) for api in self.apis)
 
     def trainer_of(self, job_id: str) -> Node | None:
         """The worker that has begun the job's latest attempt."""
@@ -202,6 +207,7 @@ class Site:
         folder = self.folder / name
         folder.mkdir()
         mine = self._env() | (env or {}) | {"FINETUNED_MODELS_FILE": str(self.models)}
+        mine["FINETUNED_API_METRICS_PORT"] = str(free_port())
         return Node(name, folder, words, mine, port, probe, core)
 
     @property

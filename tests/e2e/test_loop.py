@@ -229,14 +229,13 @@ def test_running_job_can_be_cancelled(stack: Stack, sdk, tuned, training_file):
 
 
 def test_metrics_and_probes_answer(stack: Stack, tuned):
-    metrics = httpx.get(f"{stack.url}/metrics").text
+    metrics = httpx.get(f"http://{stack.metrics_of('metrics')}/metrics").text
     assert 'finetuned_http_requests_total{method="POST",route="/v1/files",status="200"}' in metrics
     assert "finetuned_inference_requests_total" in metrics
-    worker_log = (stack.data_dir / "up.log").read_text()
-    port = worker_log.split("worker     127.0.0.1:")[1].split(" ")[0]
-    worker = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    worker_url = f"http://{stack.metrics_of('worker')}"
+    worker = httpx.get(f"{worker_url}/metrics").text
     assert re.search(r'^finetuned_jobs_total\{status="succeeded"\} [1-9]', worker, re.MULTILINE)
-    assert httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200
+    assert httpx.get(f"{worker_url}/livez").status_code == 200
 
 
 def test_logs_are_json_with_ids_and_without_text_or_keys(stack: Stack, tuned):

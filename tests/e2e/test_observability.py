@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -43,10 +42,9 @@ def prometheus(stack, tmp_path_factory) -> Iterator[Prometheus | None]:
     if binary is None:
         yield None
         return
-    worker = re.search(r"worker +(127\.0\.0\.1:\d+)", (stack.data_dir / "up.log").read_text())
     targets = {
-        "api": stack.url,
-        "worker": f"http://{worker[1]}",
+        "api": f"http://{stack.metrics_of('metrics')}",
+        "worker": f"http://{stack.metrics_of('worker')}",
         "inference": f"http://127.0.0.1:{stack.engine_port()}",
     }
     with scraping(binary, tmp_path_factory.mktemp("prometheus"), targets, ALERTS) as server:

@@ -208,6 +208,7 @@ async def gateway(registry, engine) -> AsyncIterator[Callable[..., Awaitable[Cli
                 upstreams,
                 meter,
                 max_body_bytes=max_body_bytes,
+                salt_secret=ENGINE_KEY,
                 client_timeout_s=client_timeout_s,
             )
             url = await stack.enter_async_context(serving(app))

@@ -347,7 +347,9 @@ export interface paths {
         /**
          * Pause a job
          * @description Stops a queued or running job and keeps its progress in a checkpoint; `resume` goes on from
-         *     there. A job that is paused or has ended is 409.
+         *     there. A queued job is `paused` at once. A running job stays `running` with `pausing` set until
+         *     its checkpoint is stored, and then becomes `paused`; one that reaches its end before that
+         *     succeeds. A job that is pausing, is paused or has ended is 409.
          */
         post: operations["pauseFineTuningJob"];
         delete?: never;
@@ -367,8 +369,8 @@ export interface paths {
         put?: never;
         /**
          * Resume a job
-         * @description Queues a paused job again; it goes on from its newest checkpoint. A job that is not paused
-         *     is 409.
+         * @description Queues a paused job again; it goes on from its newest checkpoint. A job that is still pausing
+         *     goes on too, and loses no step. A job that is neither is 409.
          */
         post: operations["resumeFineTuningJob"];
         delete?: never;
@@ -390,7 +392,8 @@ export interface paths {
          *
          *     With `stream=true` server-sent events, oldest first, live until the job ends: `id:`, `event:`
          *     and one `data:` line with an `EventObject` each, and `data: [DONE]` at the end. A client that
-         *     was cut off goes on with `Last-Event-ID`.
+         *     was cut off goes on with `Last-Event-ID`. When the key is revoked, the stream ends with an
+         *     error.
          */
         get: operations["listFineTuningEvents"];
         put?: never;
@@ -433,7 +436,8 @@ export interface paths {
          * List models
          * @description Base models of the catalogue, the project's aliases, then its trained models, newest first.
          *
-         *     All of them can be asked for by their `id`. Checkpoints are not listed here.
+         *     All of them can be asked for by their `id`. Checkpoints are not listed here. The answer holds
+         *     all models, unless `limit` asks for pages: `after` is the last `id` of the page before.
          */
         get: operations["listModels"];
         put?: never;
@@ -725,26 +729,6 @@ export interface paths {
          *     A part is `ok`, `away`, or `refused`: it answers, and does not do what is asked of it.
          */
         get: operations["readyz"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/metrics": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Prometheus metrics
-         * @description This process's metrics, and the depth of the queues, in Prometheus' text format.
-         */
-        get: operations["metrics"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1058,6 +1042,9 @@ export interface components {
         /**
          * CleanRequest
          * @description What to clean. Of duplicates the first row stays.
+         *
+         *     By default a row is dropped only if it is broken, or equal to an earlier one in everything that
+         *     is trained on.
          */
         CleanRequest: {
             /**
@@ -1068,19 +1055,19 @@ export interface components {
             drop_broken?: boolean;
             /**
              * Exact Duplicates
-             * @description Drop them.
+             * @description Drop rows that equal an earlier row, to the letter, in everything that is trained on: system prompt, tools, all messages, and the rejected answer.
              * @default true
              */
             exact_duplicates?: boolean;
             /**
              * Near Duplicates
-             * @description Drop them.
-             * @default true
+             * @description Also drop rows that are nearly the same as an earlier row with the same system prompt, tools and rejected answer. Such rows may differ in a number, a date, or yes and no; the report lists them.
+             * @default false
              */
             near_duplicates?: boolean;
             /**
              * Near Threshold
-             * @description Jaccard likeness from which two rows are nearly the same.
+             * @description Jaccard likeness from which two rows are nearly the same. At 1 they differ in case and spacing alone.
              * @default 0.8
              */
             near_threshold?: number;
@@ -1093,7 +1080,7 @@ export interface components {
             contradictions?: "keep" | "first" | "last" | "most_common" | "longest" | "drop";
             /**
              * Personal Data
-             * @description `mask` writes [EMAIL]; `pseudonym` [EMAIL_1], the same for the same value.
+             * @description `mask` writes [EMAIL]; `pseudonym` [EMAIL_1], the same for the same value. A value found anywhere in the file is replaced everywhere in it, in every spelling.
              * @default keep
              * @enum {string}
              */
@@ -1906,6 +1893,12 @@ export interface components {
             /** @description How far it is. */
             status: components["schemas"]["Status"];
             /**
+             * Pausing
+             * @description Whether a running job was asked to pause and its checkpoint is not stored yet. Its status becomes `paused` when it is.
+             * @default false
+             */
+            pausing?: boolean;
+            /**
              * Trained Tokens
              * @description When it has succeeded.
              */
@@ -2006,7 +1999,10 @@ export interface components {
          * @description Limits of one key or project. `null`: the default holds; `unlimited`: none does.
          */
         Limits: {
-            /** Requests Per Minute */
+            /**
+             * Requests Per Minute
+             * @description A request for several answers (`n`) counts once for each.
+             */
             requests_per_minute?: number | "unlimited" | null;
             /**
              * Tokens Per Minute
@@ -2015,7 +2011,7 @@ export interface components {
             tokens_per_minute?: number | "unlimited" | null;
             /**
              * Concurrent Requests
-             * @description Requests being answered at one time, streams among them.
+             * @description Requests being answered at one time, streams among them. One for several answers (`n`) counts once for each.
              */
             concurrent_requests?: number | "unlimited" | null;
             /**
@@ -2398,6 +2394,11 @@ export interface components {
              * @description Of a base model, as the operator named them.
              */
             languages?: string[] | null;
+            /**
+             * Available
+             * @description Of a base model: whether an engine serves it, and its trained models, now.
+             */
+            available?: boolean | null;
             /**
              * Fine Tuning Job
              * @description Of a trained model: the job that made it.
@@ -3150,7 +3151,7 @@ export interface components {
             };
             /** @description Most tokens of the answer. */
             max_tokens?: number;
-            /** @description How many answers. */
+            /** @description How many answers, 16 at most unless the operator sets another number. With many prompts each of them has so many. */
             n?: number;
             /** @description Texts at which the answer ends. */
             stop?: string | string[];
@@ -3236,7 +3237,7 @@ export interface components {
             };
             /** @description Most tokens of the answer. */
             max_tokens?: number;
-            /** @description How many answers. */
+            /** @description How many answers, 16 at most unless the operator sets another number. With many prompts each of them has so many. */
             n?: number;
             /** @description Texts at which the answer ends. */
             stop?: string | string[];
@@ -4812,7 +4813,12 @@ export interface operations {
     };
     listModels: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The `last_id` of the page before: this one goes on after it. */
+                after?: string | null;
+                /** @description The most that a page holds. */
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5841,27 +5847,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Ready"];
-                };
-            };
-        };
-    };
-    metrics: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A text. */
-            200: {
-                headers: {
-                    "x-request-id": components["headers"]["x-request-id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "text/plain": string;
                 };
             };
         };

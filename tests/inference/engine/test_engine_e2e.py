@@ -11,6 +11,7 @@ from service.core.redis import connect
 from service.inference.upstreams import Timeouts
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
+from tests.inference.conftest import ACME_KEY, OTHER_KEY
 from tests.inference.engine.support import BASE, name_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -187,3 +188,27 @@ def test_no_prompt_is_in_the_log(engine_site):
     text = engine_site.engine.log.read_text("utf-8")
     assert "capital of France" not in text
     assert "engine-secret" not in text
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses"])
+async def test_a_project_never_sees_cached_tokens_of_another(client, path):
+    prompt = f"{path}: the code of the vault is seven, and the butler knows it. " * 20
+    body = {
+        "/v1/chat/completions": {
+            "messages": [{"role": "user", "content": prompt}],
+            "max_tokens": 2,
+        },
+        "/v1/completions": {"prompt": prompt, "max_tokens": 2},
+        "/v1/responses": {"input": prompt, "max_output_tokens": 2},
+    }[path]
+
+    async def cached(key: str, **more) -> int:
+        async with client.post(path, json={"model": BASE, **body, **more}, key=key) as response:
+            usage = (await response.json())["usage"]
+        details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {}
+        return details.get("cached_tokens") or 0
+
+    assert await cached(ACME_KEY) == 0
+    assert await cached(ACME_KEY) > 0  # its own prompt
+    assert await cached(OTHER_KEY, cache_salt="x") == 0
+    assert await cached(OTHER_KEY) > 0  # whatever salt it sent, the prompt was its own

@@ -261,13 +261,16 @@ class Limits(Model):
     """
 
     requests_per_minute: int | Literal["unlimited"] | None = None
+    """
+    A request for several answers (`n`) counts once for each.
+    """
     tokens_per_minute: int | Literal["unlimited"] | None = None
     """
     Prompt and completion together.
     """
     concurrent_requests: int | Literal["unlimited"] | None = None
     """
-    Requests being answered at one time, streams among them.
+    Requests being answered at one time, streams among them. One for several answers (`n`) counts once for each.
     """
     concurrent_streams: int | Literal["unlimited"] | None = None
     """
@@ -787,7 +790,7 @@ class CreateCompletion(Model):
     """
     n: int | None = None
     """
-    How many answers.
+    How many answers, 16 at most unless the operator sets another number. With many prompts each of them has so many.
     """
     stop: str | list[str] | None = None
     """
@@ -1052,6 +1055,9 @@ class AliasObject(Model):
 class CleanRequest(Model):
     """
     What to clean. Of duplicates the first row stays.
+
+    By default a row is dropped only if it is broken, or equal to an earlier one in everything that
+    is trained on.
     """
 
     drop_broken: bool = True
@@ -1060,15 +1066,15 @@ class CleanRequest(Model):
     """
     exact_duplicates: bool = True
     """
-    Drop them.
+    Drop rows that equal an earlier row, to the letter, in everything that is trained on: system prompt, tools, all messages, and the rejected answer.
     """
-    near_duplicates: bool = True
+    near_duplicates: bool = False
     """
-    Drop them.
+    Also drop rows that are nearly the same as an earlier row with the same system prompt, tools and rejected answer. Such rows may differ in a number, a date, or yes and no; the report lists them.
     """
     near_threshold: float = 0.8
     """
-    Jaccard likeness from which two rows are nearly the same.
+    Jaccard likeness from which two rows are nearly the same. At 1 they differ in case and spacing alone.
     """
     contradictions: Literal["keep", "first", "last", "most_common", "longest", "drop"] = "keep"
     """
@@ -1076,7 +1082,7 @@ class CleanRequest(Model):
     """
     personal_data: Literal["keep", "mask", "pseudonym"] = "keep"
     """
-    `mask` writes [EMAIL]; `pseudonym` [EMAIL_1], the same for the same value.
+    `mask` writes [EMAIL]; `pseudonym` [EMAIL_1], the same for the same value. A value found anywhere in the file is replaced everywhere in it, in every spelling.
     """
     unicode: Literal["keep", "NFC", "NFKC"] = "NFC"
     """
@@ -1455,6 +1461,10 @@ class JobObject(Model):
     """
     How far it is.
     """
+    pausing: bool = False
+    """
+    Whether a running job was asked to pause and its checkpoint is not stored yet. Its status becomes `paused` when it is.
+    """
     trained_tokens: int | None
     """
     When it has succeeded.
@@ -1566,6 +1576,10 @@ class ModelObject(Model):
     languages: list[str] | None = None
     """
     Of a base model, as the operator named them.
+    """
+    available: bool | None = None
+    """
+    Of a base model: whether an engine serves it, and its trained models, now.
     """
     fine_tuning_job: str | None = None
     """
@@ -1791,7 +1805,7 @@ class CreateChatCompletion(Model):
     """
     n: int | None = None
     """
-    How many answers.
+    How many answers, 16 at most unless the operator sets another number. With many prompts each of them has so many.
     """
     stop: str | list[str] | None = None
     """
