@@ -6,9 +6,12 @@ from collections import Counter
 from typing import Literal
 
 from service.datasets.known_values import KnownValues, Value
-from service.datasets.personal_data import find_personal_data
+from service.datasets.personal_data import Found, find_personal_data
 
 RedactMode = Literal["keep", "mask", "pseudonym"]
+
+
+_ROUNDS = 3
 
 
 class Redactor:
@@ -30,9 +33,17 @@ class Redactor:
         self._used: Counter[str] = Counter()
 
     def learn(self, text: str, *languages: str) -> None:
-        """Remember the personal data that is found in the text."""
-        for found in find_personal_data(text, *languages):
-            self._known.learn(found, text, *languages)
+        """Remember the personal data that is found in the text.
+
+        What stands beside a value may be seen only once that is out of the way.
+        """
+        for _ in range(_ROUNDS):
+            places = find_personal_data(text, *languages)
+            for found in places:
+                self._known.learn(found, text, *languages)
+            if not places:
+                break
+            text = _without(text, places)
 
     def redact(self, text: str, counts: Counter[str]) -> str:
         """Return the text with labels in it; `counts` is raised by kind."""
@@ -61,3 +72,12 @@ class Redactor:
             self._used[value.kind] += 1
             self._numbers[value] = self._used[value.kind]
         return f"{label}_{self._numbers[value]}"
+
+
+def _without(text: str, places: list[Found]) -> str:
+    parts: list[str] = []
+    end = 0
+    for found in places:
+        parts += (text[end : found.start], f"[{found.kind}]")
+        end = found.end
+    return "".join((*parts, text[end:]))
