@@ -124,7 +124,7 @@ ENTRYPOINT ["finetuned-server"]
 # The HTTP api and the gateway. No torch.
 FROM runtime AS api
 COPY --from=api-environment /opt/finetuned /opt/finetuned
-EXPOSE 8000 9101
+EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["finetuned-healthcheck", "FINETUNED_API_PORT", "/livez"]
 CMD ["api"]
