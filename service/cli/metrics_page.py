@@ -22,6 +22,7 @@ templates, states, names of the catalogue, and the names of the first
 # By the beginning of a name: the first that fits.
 _SECTIONS = (
     ("finetuned_build_", "Processes", "api, worker, engine"),
+    ("finetuned_loop_", "Processes", "api, worker, engine"),
     ("finetuned_http_", "HTTP", "api"),
     ("finetuned_uploaded_", "HTTP", "api"),
     ("finetuned_inference_", "Inference gateway", "api"),

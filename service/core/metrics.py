@@ -22,6 +22,11 @@ BUILD = LocalGauge(
     "1 for each living process, with its version; process is api, worker or inference.",
     ["process", "version"],
 )
+LOOP_FAILURES = Counter(
+    "finetuned_loop_failures_total",
+    "Times that a background loop of this process failed on a fault and started again.",
+    ["loop"],
+)
 
 HTTP_REQUESTS = LocalCounter(
     "finetuned_http_requests_total",

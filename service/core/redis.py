@@ -8,23 +8,58 @@ goes on trying for minutes.
 from __future__ import annotations
 
 import json
+import re
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from arq.connections import ArqRedis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError,
+    ResponseError,
+    TimeoutError,
+    WatchError,
+)
 
 from service.core import metrics
 from service.core.sentinel import pool_of
 
 T = TypeVar("T")
 
-REDIS_ERRORS = (ConnectionError, TimeoutError, BusyLoadingError, OSError)
+# Redis is away, refuses a write (no replica, no memory, no disk: a ResponseError), or lost the
+# connection of a transaction (a WatchError). Each may be over in a moment.
+REDIS_ERRORS = (ConnectionError, TimeoutError, ResponseError, WatchError, OSError)
+_CODE = re.compile(r"[A-Z]{3,}\b")
 _QUEUE_ENTRY_LIFETIME_MS = 90 * 24 * 3600 * 1000  # a queue may be long; arq's default is a day
+
+
+class Client(ArqRedis):
+    """arq's client. Its errors name no arguments of commands, for these hold records."""
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        """redis-py's pipeline."""
+        return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+class _Pipeline(Pipeline):
+    def annotate_exception(
+        self, exception: Exception, number: int, command: Iterable[object]
+    ) -> None:
+        """Add the command's place and name to a refusal. redis-py adds the whole command."""
+        name = next(iter(command), b"")
+        name = name.decode() if isinstance(name, bytes) else name
+        exception.args = (f"{exception} (command {number}: {name})", *exception.args[1:])
+
+
+def why(error: BaseException) -> str:
+    """The reason for a log line: the error's type, and Redis' own code where it gave one."""
+    code = _CODE.match(str(error)) if isinstance(error, ResponseError) else None
+    return f"{type(error).__name__} {code.group()}" if code else type(error).__name__
 
 
 def to_json(value: Any) -> bytes:
@@ -58,7 +93,7 @@ def connect(
         retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError],
         redis_connect_func=_counting_reconnects(),
     )
-    return ArqRedis(
+    return Client(
         pool,
         job_serializer=to_json,
         job_deserializer=from_json,

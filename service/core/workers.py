@@ -16,7 +16,7 @@ from arq.connections import ArqRedis
 from pydantic import BaseModel, ConfigDict
 
 from service.core.records import PREFIX
-from service.core.redis import REDIS_ERRORS, reply
+from service.core.redis import REDIS_ERRORS, reply, why
 
 log = logging.getLogger(__name__)
 _ALL = f"{PREFIX}:workers"
@@ -93,7 +93,7 @@ class Presence:
             try:
                 await announce(self._redis, self._worker)
             except REDIS_ERRORS as e:
-                log.warning("Redis is away: %s", type(e).__name__)
+                log.warning("Redis is away: %s", why(e))
 
     @contextlib.asynccontextmanager
     async def training(self, task: str) -> AsyncIterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import Any
 
 from service.config import Settings
@@ -138,7 +139,8 @@ class Train:
     async def _watched(self, attempt: Attempt, lease_lost: asyncio.Event) -> Outcome:
         """Run the attempt, and end it when the job, the lease or the worker says so."""
         running = asyncio.create_task(attempt.run())
-        watching = asyncio.create_task(self._watch(attempt, running, lease_lost))
+        watch = partial(self._watch, attempt, running, lease_lost)
+        watching = asyncio.create_task(tasks.keep("attempt watch", watch))
         try:
             return await running
         except StorageError as e:
