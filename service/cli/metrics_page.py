@@ -43,6 +43,7 @@ _SECTIONS = (
     ("finetuned_storage_", "Storage", "api, worker, engine"),
     ("finetuned_redis_reconnects_", "Redis", "api, worker, engine"),
     ("finetuned_redis_", "Redis", "api, worker"),
+    ("finetuned_records_", "Records", "api, worker, engine"),
     ("finetuned_lookups_", "Remembered keys and models", "api"),
     ("finetuned_invalidation", "Remembered keys and models", "api"),
 )

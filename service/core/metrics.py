@@ -203,6 +203,12 @@ FILE_TASKS = Counter(
     "finetuned_file_tasks_total", "Reports and cleanings of files that ended.", ["kind", "outcome"]
 )
 
+RECORDS_UNREADABLE = Counter(
+    "finetuned_records_unreadable_total",
+    "Times that a record was read which this version does not understand, by kind. A newer version "
+    "may have written it. Lists and background loops skip it.",
+    ["kind"],
+)
 LOOKUPS_STALE = Counter(
     "finetuned_lookups_stale_total",
     "Keys and models that were answered from memory because Redis did not answer.",

@@ -6,6 +6,9 @@ collection is partitioned by project: there is no look-up that does not name one
     finetuned:{project}:{collection}:{id}   the record as JSON
     finetuned:{project}:{collection}        sorted set of ids, scored by creation time
 
+A record that this version does not understand, since a newer one wrote it, is logged and
+counted (`Unreadable`). Lists skip it.
+
 Writes that belong together happen in one MULTI: `also` adds commands to it. Updates are
 optimistic (WATCH), so a change function sees the newest record and nothing is lost
 between read and write.
@@ -13,18 +16,26 @@ between read and write.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import WatchError
 
+from service.core import metrics
+from service.core.errors import InternalError
+
+log = logging.getLogger(__name__)
 PREFIX = "finetuned"
 _SCAN_PAGE = 100
+_MOST_LOGGED = 10_000
+_logged: set[str] = set()  # loops meet the same record every few seconds
 
 
 class Record(BaseModel):
@@ -51,6 +62,47 @@ class Page(Generic[R]):
 
 class Missing(Exception):
     """There is no such record in this project."""
+
+
+class Unreadable(InternalError):
+    """A record that this version does not understand. It is logged and counted already."""
+
+    def __init__(self, record_id: str) -> None:
+        super().__init__(
+            f"This part of the service cannot read the record of {record_id}: a newer version may "
+            "have written it. Ask the operator to update all parts of the service."
+        )
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def parse(model: type[M], raw: bytes | str | dict[str, Any], record_id: str) -> M:
+    """A record from its JSON, or from its fields. Raises Unreadable."""
+    try:
+        if isinstance(raw, dict):
+            return model.model_validate(raw)
+        return model.model_validate_json(raw)
+    except ValidationError as e:
+        metrics.RECORDS_UNREADABLE.labels(model.__name__).inc()
+        if record_id not in _logged and len(_logged) < _MOST_LOGGED:
+            _logged.add(record_id)
+            # Fields and kinds of faults. Values, and keys inside a field, may be a user's text.
+            faults = [(*f["loc"][:1], f["type"]) for f in e.errors()[:3]]
+            log.error("%s %s cannot be read: %s", model.__name__, record_id, faults)
+        raise Unreadable(record_id) from None
+
+
+def parse_known(
+    model: type[M], found: Iterable[tuple[str, bytes | str | dict[str, Any] | None]]
+) -> list[M]:
+    """The records that are there and can be read, of pairs of id and JSON or fields."""
+    records = []
+    for record_id, raw in found:
+        if raw is not None:
+            with contextlib.suppress(Unreadable):
+                records.append(parse(model, raw, record_id))
+    return records
 
 
 class Collection(Generic[R]):
@@ -93,17 +145,17 @@ class Collection(Generic[R]):
         pipe.set(self.key(record.project_id, record.id), record.model_dump_json())
 
     async def get(self, project_id: str, record_id: str) -> R | None:
-        """The record, or None where the project has none of this id."""
+        """The record, or None where the project has none of this id. Raises Unreadable."""
         raw = await self.redis.get(self.key(project_id, record_id))
-        return None if raw is None else self.model.model_validate_json(raw)
+        return None if raw is None else parse(self.model, raw, record_id)
 
     async def get_many(self, project_id: str, record_ids: Iterable[str]) -> list[R]:
-        """Those records that exist, in the order of `record_ids`."""
-        keys = [self.key(project_id, record_id) for record_id in record_ids]
-        if not keys:
+        """Those records that exist and can be read, in the order of `record_ids`."""
+        wanted = list(record_ids)
+        if not wanted:
             return []
-        found = await self.redis.mget(keys)
-        return [self.model.model_validate_json(raw) for raw in found if raw is not None]
+        found = await self.redis.mget([self.key(project_id, i) for i in wanted])
+        return parse_known(self.model, zip(wanted, found, strict=True))
 
     async def update(
         self,
@@ -115,7 +167,7 @@ class Collection(Generic[R]):
         """Read, change and write back as one step; `change` may raise to refuse.
 
         `change` runs again when another process wrote in between, so it must be pure.
-        Raises Missing where there is no such record.
+        Raises Missing where there is no such record, and Unreadable.
         """
         key = self.key(project_id, record_id)
         async with self.redis.pipeline(transaction=True) as pipe:
@@ -124,7 +176,7 @@ class Collection(Generic[R]):
                 raw = await pipe.get(key)
                 if raw is None:
                     raise Missing(record_id)
-                record = change(self.model.model_validate_json(raw))
+                record = change(parse(self.model, raw, record_id))
                 pipe.multi()  # type: ignore[no-untyped-call]
                 self.write(pipe, record)
                 if also:

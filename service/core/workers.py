@@ -15,7 +15,7 @@ from typing import Literal
 from arq.connections import ArqRedis
 from pydantic import BaseModel, ConfigDict
 
-from service.core.records import PREFIX
+from service.core.records import PREFIX, parse_known
 from service.core.redis import REDIS_ERRORS, reply, why
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ async def alive(redis: ArqRedis) -> list[Worker]:
     dead = [n for n, raw in zip(names, found, strict=True) if raw is None]
     if dead:
         await reply(redis.srem(_ALL, *dead))
-    return [Worker.model_validate_json(raw) for raw in found if raw is not None]
+    return parse_known(Worker, zip(names, found, strict=True))
 
 
 class Presence:

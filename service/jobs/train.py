@@ -11,7 +11,7 @@ from typing import Any
 from service.config import Settings
 from service.core import ids, logs, metrics, queue, tasks, tracing
 from service.core.leases import Held, Leases
-from service.core.records import Missing
+from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage, StorageError
 from service.core.workers import Presence
@@ -165,7 +165,7 @@ class Train:
         while True:
             try:
                 job = await self._jobs.get(attempt.job.project_id, attempt.job.id)
-            except REDIS_ERRORS:
+            except (*REDIS_ERRORS, Unreadable):
                 job = attempt.job  # the training goes on while Redis is away
             if (
                 lease_lost.is_set()

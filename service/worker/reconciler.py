@@ -26,7 +26,7 @@ from service.config import Settings
 from service.core import ids, metrics, queue
 from service.core.leases import Leases
 from service.core.queue import EntryState
-from service.core.records import Missing
+from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, reply, why
 from service.core.storage import StorageError
 from service.curation.records import FUNCTION, Task, Tasks
@@ -98,8 +98,8 @@ class Reconciler:
         self._on_step()
         try:
             yield
-        except (lifecycle.Superseded, Missing):
-            pass  # it went on by itself
+        except (lifecycle.Superseded, Missing, Unreadable):
+            pass  # it went on by itself, or is for a newer version to see to
         except (*REDIS_ERRORS, StorageError):
             raise
         except Exception:

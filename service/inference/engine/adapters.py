@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.core import metrics
+from service.core.records import Unreadable
 from service.core.redis import REDIS_ERRORS, why
 from service.core.storage import StorageCorrupt, StorageError
 from service.inference.engine.adapter_cache import AdapterCache
@@ -120,8 +121,8 @@ class Adapters:
             return None
         try:
             model = await self.registry.resolve_adapter(name)
-        except REDIS_ERRORS as e:
-            log.warning("adapter %s: Redis is away: %s", name, why(e))
+        except (*REDIS_ERRORS, Unreadable) as e:
+            log.warning("adapter %s: the registry is away: %s", name, why(e))
             raise AdapterUnavailable("the registry of models is away") from e
         if model is None or model.base_model != self._base_model:
             return None
