@@ -17,14 +17,23 @@ class Road:
     port: int
     url: str = ""
     lost: int = 0
+    is_cut: bool = False
+    cuts: bool = False
     _wanted: list[tuple[bytes, ...]] = field(default_factory=list)
 
-    def lose(self, *words: bytes) -> None:
-        """Lose the next answer to commands, sent at once, in which all of these words are."""
+    def lose(self, *words: bytes, cut: bool = False) -> None:
+        """Lose the next answer to commands, sent at once, in which all of these words are.
+
+        The road is closed after it where `cut` is set, until `is_cut` is set to False.
+        """
         self._wanted.append(words)
+        self.cuts = cut
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, until either side or the road ends it."""
+        if self.is_cut:
+            writer.close()
+            return
         up_reader, up_writer = await asyncio.open_connection(self.host, self.port)
         loses = asyncio.Event()
         ways = [
@@ -54,6 +63,7 @@ class Road:
         while chunk := await reader.read(1 << 20):
             if loses.is_set():
                 self.lost += 1
+                self.is_cut = self.cuts
                 return
             writer.write(chunk)
             await writer.drain()

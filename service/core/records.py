@@ -5,13 +5,14 @@ collection is partitioned by project: there is no look-up that does not name one
 
     finetuned:{project}:{collection}:{id}   the record as JSON
     finetuned:{project}:{collection}        sorted set of ids, scored by creation time
+    finetuned:written:{random}              left by a write for ten minutes, see Collection._commit
 
 A record that this version does not understand, since a newer one wrote it, is logged and
 counted (`Unreadable`). Lists skip it.
 
 Writes that belong together happen in one MULTI: `also` adds commands to it. Updates are
 optimistic (WATCH), so a change function sees the newest record and nothing is lost
-between read and write.
+between read and write. A write whose answer is lost with the connection counts as written.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import WatchError
 
-from service.core import metrics
+from service.core import ids, metrics
 from service.core.errors import InternalError
 
 log = logging.getLogger(__name__)
 PREFIX = "finetuned"
 _SCAN_PAGE = 100
+_MARK_S = 600  # longer than anybody tries to write
+_MOST_TRIES = 1000  # each conflict is another's success, so that racing writers need few
 _MOST_LOGGED = 10_000
 _logged: set[str] = set()  # loops meet the same record every few seconds
 
@@ -122,18 +125,19 @@ class Collection(Generic[R]):
         return f"{PREFIX}:{project_id}:{self.name}"
 
     async def create(self, record: R, also: Also | None = None) -> R:
-        """Write a new record. Raises ValueError if its id is taken."""
-        key = self.key(record.project_id, record.id)
-        async with self.redis.pipeline(transaction=True) as pipe:
-            await pipe.watch(key)
-            if await pipe.exists(key):
+        """Write a new record, once. Raises ValueError if its id is taken."""
+
+        def decide(raw: bytes | None) -> R:
+            if raw is not None:
                 raise ValueError(f"{self.name} {record.id} exists already")
-            pipe.multi()  # type: ignore[no-untyped-call]
+            return record
+
+        def write(pipe: Pipeline, record: R) -> None:
             self.add(pipe, record)
             if also:
                 also(pipe)
-            await pipe.execute()
-        return record
+
+        return await self._commit(self.key(record.project_id, record.id), decide, write)
 
     def add(self, pipe: Pipeline, record: R) -> None:
         """Add to a transaction the write of a new record and its place in the list."""
@@ -169,23 +173,48 @@ class Collection(Generic[R]):
         `change` runs again when another process wrote in between, so it must be pure.
         Raises Missing where there is no such record, and Unreadable.
         """
-        key = self.key(project_id, record_id)
+
+        def decide(raw: bytes | None) -> R:
+            if raw is None:
+                raise Missing(record_id)
+            return change(parse(self.model, raw, record_id))
+
+        def write(pipe: Pipeline, record: R) -> None:
+            self.write(pipe, record)
+            if also:
+                also(pipe, record)
+
+        return await self._commit(self.key(project_id, record_id), decide, write)
+
+    async def _commit(
+        self,
+        key: str,
+        decide: Callable[[bytes | None], R],
+        write: Callable[[Pipeline, R], None],
+    ) -> R:
+        """Decide on what is at `key`, and write what was decided, once, in one transaction.
+
+        A try that failed may have been carried out, with its answer lost. So each leaves a mark,
+        which is looked for before the next. The mark is read after the record: a late try then
+        either shows in both or changes the record, and the next fails. What `decide` raises is
+        hence true: nothing of this call was written, nor will be.
+        """
+        mark, tried = f"{PREFIX}:written:{ids.random_part()}", list[R]()
         async with self.redis.pipeline(transaction=True) as pipe:
-            while True:
-                await pipe.watch(key)
-                raw = await pipe.get(key)
-                if raw is None:
-                    raise Missing(record_id)
-                record = change(parse(self.model, raw, record_id))
-                pipe.multi()  # type: ignore[no-untyped-call]
-                self.write(pipe, record)
-                if also:
-                    also(pipe, record)
-                try:
+            for _ in range(_MOST_TRIES):
+                with contextlib.suppress(WatchError):
+                    await pipe.watch(key)
+                    raw = await pipe.get(key)
+                    if tried and (number := await pipe.get(mark)) is not None:
+                        return tried[int(number)]
+                    record = decide(raw)
+                    pipe.multi()  # type: ignore[no-untyped-call]
+                    write(pipe, record)
+                    pipe.set(mark, len(tried), ex=_MARK_S)
+                    tried.append(record)
                     await pipe.execute()
-                except WatchError:
-                    continue
-                return record
+                    return record
+        raise WatchError(f"{self.name}: no try of {_MOST_TRIES} went through")
 
     async def delete(self, project_id: str, record_id: str, also: Also | None = None) -> bool:
         """Remove the record; False where there was none."""

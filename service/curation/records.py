@@ -142,7 +142,7 @@ class Tasks:
     ) -> None:
         """Write how the attempt ended, with `also(pipe)`, as one step.
 
-        Raises Superseded, or Missing where the file was deleted.
+        Raises Superseded, or Missing where the file was deleted: then nothing was written.
         """
 
         def change(current: Task) -> Task:

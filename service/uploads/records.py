@@ -186,7 +186,8 @@ class Uploads:
     ) -> UploadRecord:
         """Make the upload completed and its file known, in one step.
 
-        Raises BadRequest where the upload has ended, Missing where it is gone.
+        Raises BadRequest where the upload has ended, Missing where it is gone: then nothing was
+        written.
         """
 
         def also(pipe: Pipeline, current: UploadRecord) -> None:
