@@ -18,7 +18,7 @@ from redis.exceptions import WatchError
 
 from service.aliases.records import AliasRecord, Change, Target, history_key, is_name
 from service.core import ids, invalidation
-from service.core.records import Missing
+from service.core.records import Missing, parse, parse_known
 from service.core.redis import reply
 from service.models.records import base_of
 from service.models.registry import ModelRegistry, users_key
@@ -85,7 +85,7 @@ class Aliases:
     async def history(self, project_id: str, name: str) -> list[Change]:
         """What was done to an alias, newest first, the last 100 changes."""
         found = await reply(self._redis.lrange(history_key(project_id, name), 0, -1))
-        return [Change.model_validate_json(raw) for raw in found]
+        return parse_known(Change, ((name, raw) for raw in found))
 
     async def put(
         self,
@@ -182,11 +182,11 @@ class Aliases:
         key = self.records.key(project_id, name)
         await pipe.watch(key)
         raw = await pipe.get(key)
-        return None if raw is None else AliasRecord.model_validate_json(raw)
+        return None if raw is None else parse(AliasRecord, raw, name)
 
     async def _before(self, pipe: Pipeline, project_id: str, name: str) -> tuple[Target, ...]:
         newest = await reply(pipe.lindex(history_key(project_id, name), 0))
-        before = Change.model_validate_json(newest).before if newest is not None else ()
+        before = parse(Change, newest, name).before if newest is not None else ()
         if not before:
             raise NothingBefore(name)
         return before

@@ -23,6 +23,7 @@ templates, states, names of the catalogue, and the names of the first
 # By the beginning of a name: the first that fits.
 _SECTIONS = (
     ("finetuned_build_", "Processes", "api, worker, engine"),
+    ("finetuned_loop_", "Processes", "api, worker, engine"),
     ("finetuned_http_", "HTTP", "api"),
     ("finetuned_uploaded_", "HTTP", "api"),
     ("finetuned_inference_", "Inference gateway", "api"),
@@ -43,6 +44,7 @@ _SECTIONS = (
     ("finetuned_storage_", "Storage", "api, worker, engine"),
     ("finetuned_redis_reconnects_", "Redis", "api, worker, engine"),
     ("finetuned_redis_", "Redis", "api, worker"),
+    ("finetuned_records_", "Records", "api, worker, engine"),
     ("finetuned_lookups_", "Remembered keys and models", "api"),
     ("finetuned_invalidation", "Remembered keys and models", "api"),
 )

@@ -16,6 +16,7 @@ from arq.connections import ArqRedis
 from pydantic import ValidationError
 
 from service.core import ids
+from service.core.records import Unreadable
 from service.core.storage import MANIFEST, Storage, StorageCorrupt, StorageMissing
 from service.files.records import FileRecord, Files
 from service.models import ranks
@@ -69,8 +70,11 @@ class Rebuild:
         self.made["projects"] += 1
 
     async def _file(self, project_id: str, file_id: str) -> None:
-        if await self._files.records.get(project_id, file_id) is not None:
-            return
+        try:
+            if await self._files.records.get(project_id, file_id) is not None:
+                return
+        except Unreadable:
+            return  # it is not lost
         raw = await self._storage.get_bytes(f"{project_id}/files/{file_id}/{MANIFEST}")
         try:
             record = FileRecord.model_validate_json(raw)

@@ -27,7 +27,7 @@ from service.core.errors import (
     error_body,
 )
 from service.core.local_metrics import OTHER
-from service.core.redis import REDIS_ERRORS
+from service.core.redis import REDIS_ERRORS, why
 from service.core.storage import StorageError
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ def install_error_handlers(app: FastAPI) -> None:
         )
 
     async def away(_: Request, error: Exception) -> JSONResponse:
-        log.warning("a backing service is away: %s", type(error).__name__)
+        log.warning("a backing service is away: %s", why(error))
         return answer(
             Unavailable("A backing service is away for the moment. Try again in a few seconds.")
         )

@@ -14,6 +14,7 @@ from typing import Any
 
 from arq.connections import ArqRedis
 
+from service.core import ids
 from service.core.errors import BadRequest, Conflict
 from service.core.records import PREFIX
 
@@ -41,8 +42,10 @@ async def once(
     digest = hashlib.sha256(body).hexdigest()
     # The key itself is the caller's text: only its digest goes into a Redis key.
     place = f"{PREFIX}:{project_id}:idempotency:{hashlib.sha256(key.encode()).hexdigest()}"
-    pending = json.dumps({"body": digest})
-    if not await redis.set(place, pending, nx=True, ex=_PENDING_S):
+    # A part by chance tells our own mark, of which the answer was lost, from another request's.
+    pending = json.dumps({"body": digest, "by": ids.random_part()})
+    is_first = await redis.set(place, pending, nx=True, ex=_PENDING_S)
+    if not is_first and await redis.get(place) != pending.encode():
         return await _first_answer(redis, place, digest)
     try:
         answer = await make()

@@ -68,7 +68,7 @@ class Invalidations:
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         """Listen while the context is open. Redis may be away at any time."""
-        task = asyncio.create_task(self._run())
+        task = asyncio.create_task(tasks.keep("invalidations", self._run), name="invalidations")
         try:
             yield
         finally:

@@ -18,7 +18,7 @@ from arq.connections import ArqRedis
 
 from service.core import tasks
 from service.core.records import PREFIX
-from service.core.redis import REDIS_ERRORS, reply
+from service.core.redis import REDIS_ERRORS, reply, why
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Leases:
 
     @contextlib.asynccontextmanager
     async def hold(self, subject: str, attempt: int) -> AsyncIterator[asyncio.Event]:
-        """Hold the lease inside the block. The event is set when it is lost to another.
+        """Hold the lease inside the block. The event is set when it is no longer renewed.
 
         Raises Held where another worker has it.
         """
@@ -83,14 +83,19 @@ class Leases:
         return now_s - float(since) if since is not None else 0.0
 
     async def _keep(self, subject: str, token: str, lost: asyncio.Event) -> None:
+        try:
+            await self._renew_until_lost(subject, token)
+        finally:
+            lost.set()  # to another, or by a fault here: either way nothing renews it
+
+    async def _renew_until_lost(self, subject: str, token: str) -> None:
         while True:
             await asyncio.sleep(self.lease_s / 3)
             try:
                 if not await self._renew(subject, token):
-                    lost.set()
                     return
             except REDIS_ERRORS as e:
-                log.warning("the lease could not be renewed yet: %s", type(e).__name__)
+                log.warning("the lease could not be renewed yet: %s", why(e))
 
     async def _renew(self, subject: str, token: str) -> bool:
         return bool(await self._run(_RENEW, subject, token, int(self.lease_s * 1000)))

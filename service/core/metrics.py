@@ -22,6 +22,11 @@ BUILD = LocalGauge(
     "1 for each living process, with its version; process is api, worker or inference.",
     ["process", "version"],
 )
+LOOP_FAILURES = Counter(
+    "finetuned_loop_failures_total",
+    "Times that a background loop of this process failed on a fault and started again.",
+    ["loop"],
+)
 
 HTTP_REQUESTS = LocalCounter(
     "finetuned_http_requests_total",
@@ -198,6 +203,12 @@ FILE_TASKS = Counter(
     "finetuned_file_tasks_total", "Reports and cleanings of files that ended.", ["kind", "outcome"]
 )
 
+RECORDS_UNREADABLE = Counter(
+    "finetuned_records_unreadable_total",
+    "Times that a record was read which this version does not understand, by kind. A newer version "
+    "may have written it. Lists and background loops skip it.",
+    ["kind"],
+)
 LOOKUPS_STALE = Counter(
     "finetuned_lookups_stale_total",
     "Keys and models that were answered from memory because Redis did not answer.",

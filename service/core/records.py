@@ -5,26 +5,43 @@ collection is partitioned by project: there is no look-up that does not name one
 
     finetuned:{project}:{collection}:{id}   the record as JSON
     finetuned:{project}:{collection}        sorted set of ids, scored by creation time
+    finetuned:written:{random}              left by a write for ten minutes, see Collection._commit
+
+A record that this version does not understand, since a newer one wrote it, is logged and
+counted (`Unreadable`). Lists skip it.
 
 Writes that belong together happen in one MULTI: `also` adds commands to it. Updates are
 optimistic (WATCH), so a change function sees the newest record and nothing is lost
-between read and write.
+between read and write. A write whose answer is lost with the connection counts as written.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.exceptions import WatchError
+from redis.exceptions import ResponseError, WatchError
 
+from service.core import ids, metrics
+from service.core.errors import InternalError
+from service.core.redis import Client, is_refusal
+
+log = logging.getLogger(__name__)
 PREFIX = "finetuned"
 _SCAN_PAGE, _LARGEST_SCAN_PAGE = 100, 1000  # ids read at once
+_MARK_S = 600  # longer than anybody tries to write
+_REFUSED_S = 0.5
+_MOST_TRIES = 1000  # each conflict is another's success, so that racing writers need few
+_MOST_LOGGED = 10_000
+_logged: set[str] = set()  # loops meet the same record every few seconds
 
 
 class Record(BaseModel):
@@ -53,6 +70,47 @@ class Missing(Exception):
     """There is no such record in this project."""
 
 
+class Unreadable(InternalError):
+    """A record that this version does not understand. It is logged and counted already."""
+
+    def __init__(self, record_id: str) -> None:
+        super().__init__(
+            f"This part of the service cannot read the record of {record_id}: a newer version may "
+            "have written it. Ask the operator to update all parts of the service."
+        )
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def parse(model: type[M], raw: bytes | str | dict[str, Any], record_id: str) -> M:
+    """A record from its JSON, or from its fields. Raises Unreadable."""
+    try:
+        if isinstance(raw, dict):
+            return model.model_validate(raw)
+        return model.model_validate_json(raw)
+    except ValidationError as e:
+        metrics.RECORDS_UNREADABLE.labels(model.__name__).inc()
+        if record_id not in _logged and len(_logged) < _MOST_LOGGED:
+            _logged.add(record_id)
+            # Fields and kinds of faults. Values, and keys inside a field, may be a user's text.
+            faults = [(*f["loc"][:1], f["type"]) for f in e.errors()[:3]]
+            log.error("%s %s cannot be read: %s", model.__name__, record_id, faults)
+        raise Unreadable(record_id) from None
+
+
+def parse_known(
+    model: type[M], found: Iterable[tuple[str, bytes | str | dict[str, Any] | None]]
+) -> list[M]:
+    """The records that are there and can be read, of pairs of id and JSON or fields."""
+    records = []
+    for record_id, raw in found:
+        if raw is not None:
+            with contextlib.suppress(Unreadable):
+                records.append(parse(model, raw, record_id))
+    return records
+
+
 class Collection(Generic[R]):
     """Records of one kind, by project."""
 
@@ -70,18 +128,19 @@ class Collection(Generic[R]):
         return f"{PREFIX}:{project_id}:{self.name}"
 
     async def create(self, record: R, also: Also | None = None) -> R:
-        """Write a new record. Raises ValueError if its id is taken."""
-        key = self.key(record.project_id, record.id)
-        async with self.redis.pipeline(transaction=True) as pipe:
-            await pipe.watch(key)
-            if await pipe.exists(key):
+        """Write a new record, once. Raises ValueError if its id is taken."""
+
+        def decide(raw: bytes | None) -> R:
+            if raw is not None:
                 raise ValueError(f"{self.name} {record.id} exists already")
-            pipe.multi()  # type: ignore[no-untyped-call]
+            return record
+
+        def write(pipe: Pipeline, record: R) -> None:
             self.add(pipe, record)
             if also:
                 also(pipe)
-            await pipe.execute()
-        return record
+
+        return await self._commit(self.key(record.project_id, record.id), decide, write)
 
     def add(self, pipe: Pipeline, record: R) -> None:
         """Add to a transaction the write of a new record and its place in the list."""
@@ -93,17 +152,17 @@ class Collection(Generic[R]):
         pipe.set(self.key(record.project_id, record.id), record.model_dump_json())
 
     async def get(self, project_id: str, record_id: str) -> R | None:
-        """The record, or None where the project has none of this id."""
+        """The record, or None where the project has none of this id. Raises Unreadable."""
         raw = await self.redis.get(self.key(project_id, record_id))
-        return None if raw is None else self.model.model_validate_json(raw)
+        return None if raw is None else parse(self.model, raw, record_id)
 
     async def get_many(self, project_id: str, record_ids: Iterable[str]) -> list[R]:
-        """Those records that exist, in the order of `record_ids`."""
-        keys = [self.key(project_id, record_id) for record_id in record_ids]
-        if not keys:
+        """Those records that exist and can be read, in the order of `record_ids`."""
+        wanted = list(record_ids)
+        if not wanted:
             return []
-        found = await self.redis.mget(keys)
-        return [self.model.model_validate_json(raw) for raw in found if raw is not None]
+        found = await self.redis.mget([self.key(project_id, i) for i in wanted])
+        return parse_known(self.model, zip(wanted, found, strict=True))
 
     async def update(
         self,
@@ -115,25 +174,60 @@ class Collection(Generic[R]):
         """Read, change and write back as one step; `change` may raise to refuse.
 
         `change` runs again when another process wrote in between, so it must be pure.
-        Raises Missing where there is no such record.
+        Raises Missing where there is no such record, and Unreadable.
         """
-        key = self.key(project_id, record_id)
+
+        def decide(raw: bytes | None) -> R:
+            if raw is None:
+                raise Missing(record_id)
+            return change(parse(self.model, raw, record_id))
+
+        def write(pipe: Pipeline, record: R) -> None:
+            self.write(pipe, record)
+            if also:
+                also(pipe, record)
+
+        return await self._commit(self.key(project_id, record_id), decide, write)
+
+    async def _commit(
+        self,
+        key: str,
+        decide: Callable[[bytes | None], R],
+        write: Callable[[Pipeline, R], None],
+    ) -> R:
+        """Decide on what is at `key`, and write what was decided, once, in one transaction.
+
+        A write that Redis refuses for now is tried again as long as the client is patient. A try
+        that failed may have been carried out, with its answer lost. So each leaves a mark,
+        which is looked for before the next. The mark is read after the record: a late try then
+        either shows in both or changes the record, and the next fails. What `decide` raises is
+        hence true: nothing of this call was written, nor will be.
+        """
+        patience_s = self.redis.patience_s if isinstance(self.redis, Client) else 0.0
+        until = time.monotonic() + patience_s
+        mark, tried = f"{PREFIX}:written:{ids.random_part()}", list[R]()
         async with self.redis.pipeline(transaction=True) as pipe:
-            while True:
-                await pipe.watch(key)
-                raw = await pipe.get(key)
-                if raw is None:
-                    raise Missing(record_id)
-                record = change(self.model.model_validate_json(raw))
-                pipe.multi()  # type: ignore[no-untyped-call]
-                self.write(pipe, record)
-                if also:
-                    also(pipe, record)
+            for _ in range(_MOST_TRIES):
                 try:
+                    await pipe.watch(key)
+                    raw = await pipe.get(key)
+                    if tried and (number := await pipe.get(mark)) is not None:
+                        return tried[int(number)]
+                    record = decide(raw)
+                    pipe.multi()  # type: ignore[no-untyped-call]
+                    write(pipe, record)
+                    pipe.set(mark, len(tried), ex=_MARK_S)
+                    tried.append(record)
                     await pipe.execute()
                 except WatchError:
                     continue
-                return record
+                except ResponseError as e:
+                    if not is_refusal(e) or time.monotonic() >= until:
+                        raise
+                    await asyncio.sleep(_REFUSED_S)
+                else:
+                    return record
+        raise WatchError(f"{self.name}: no try of {_MOST_TRIES} went through")
 
     async def delete(self, project_id: str, record_id: str, also: Also | None = None) -> bool:
         """Remove the record; False where there was none."""

@@ -1,13 +1,32 @@
-"""Ending a background task."""
+"""Background tasks: loops that survive their faults, and tasks that end when told."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
+
+from service.core import metrics
 
 log = logging.getLogger(__name__)
 _TELL_AGAIN_S = 10.0
+_PAUSE_S = 1.0
+
+
+async def keep(loop: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Run a background loop until it returns. One that fails is logged and starts again.
+
+    A loop handles the errors that it expects. What comes here is a fault of ours, and a loop
+    that ended on it would leave a process that looks well and does half of its work.
+    """
+    while True:
+        try:
+            return await run()
+        except Exception:
+            metrics.LOOP_FAILURES.labels(loop).inc()
+            log.exception("the loop '%s' failed and starts again in %g s", loop, _PAUSE_S)
+        await asyncio.sleep(_PAUSE_S)
 
 
 async def end(task: asyncio.Task[Any]) -> None:

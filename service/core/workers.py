@@ -15,8 +15,8 @@ from typing import Literal
 from arq.connections import ArqRedis
 from pydantic import BaseModel, ConfigDict
 
-from service.core.records import PREFIX
-from service.core.redis import REDIS_ERRORS, reply
+from service.core.records import PREFIX, parse_known
+from service.core.redis import REDIS_ERRORS, reply, why
 
 log = logging.getLogger(__name__)
 _ALL = f"{PREFIX}:workers"
@@ -69,7 +69,7 @@ async def alive(redis: ArqRedis) -> list[Worker]:
     dead = [n for n, raw in zip(names, found, strict=True) if raw is None]
     if dead:
         await reply(redis.srem(_ALL, *dead))
-    return [Worker.model_validate_json(raw) for raw in found if raw is not None]
+    return parse_known(Worker, zip(names, found, strict=True))
 
 
 class Presence:
@@ -93,7 +93,7 @@ class Presence:
             try:
                 await announce(self._redis, self._worker)
             except REDIS_ERRORS as e:
-                log.warning("Redis is away: %s", type(e).__name__)
+                log.warning("Redis is away: %s", why(e))
 
     @contextlib.asynccontextmanager
     async def training(self, task: str) -> AsyncIterator[None]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,14 @@ from redis.asyncio.client import Pipeline
 
 from service.config import Settings
 from service.core import ids
+from service.core.records import Missing
 from service.curation.desk import Desk, DeskFailed
-from service.curation.records import Task, Tasks
+from service.curation.records import Superseded, Task, Tasks
 from service.curation.scratch import fetch
 from service.datasets.spec import TaskSpec
 from service.files.records import FileRecord, Files, FileStatus, Purpose
+
+log = logging.getLogger(__name__)
 
 
 class _Output(msgspec.Struct, frozen=True):
@@ -83,35 +85,45 @@ class MakeCleaning:
                 file, made.validation, "validation", Purpose.FINE_TUNE, data
             )
             paths["validation_file"] = made.validation.path
-        async with self._unless_finished(list(outputs.values())):
-            for name, record in outputs.items():
-                await self._files.storage.put_file(record.content_key, Path(paths[name]))
-                await self._files.put_manifest(record)
+        result = {
+            **{name: record.id for name, record in outputs.items()},
+            "source_rows": made.source.rows,
+            "training_rows": made.train.rows,
+            "validation_rows": made.validation.rows if made.validation else 0,
+            "dropped": made.dropped,
+            "changed": made.changed,
+            "changed_rows": made.changed_rows,
+        }
+        await self._store([(outputs[name], Path(path)) for name, path in paths.items()])
+        await self._finish(task, result, list(outputs.values()))
 
-            def also(pipe: Pipeline) -> None:
-                for record in outputs.values():
-                    self._files.write_new(pipe, record)
-
-            result = {
-                **{name: record.id for name, record in outputs.items()},
-                "source_rows": made.source.rows,
-                "training_rows": made.train.rows,
-                "validation_rows": made.validation.rows if made.validation else 0,
-                "dropped": made.dropped,
-                "changed": made.changed,
-                "changed_rows": made.changed_rows,
-            }
-            await self._tasks.finish(task, result=result, also=also)
-
-    @contextlib.asynccontextmanager
-    async def _unless_finished(self, records: list[FileRecord]) -> AsyncIterator[None]:
-        """Remove what was stored where the block does not come to its end."""
+    async def _store(self, files: list[tuple[FileRecord, Path]]) -> None:
         try:
-            yield
+            for record, path in files:
+                await self._files.storage.put_file(record.content_key, path)
+                await self._files.put_manifest(record)
         except BaseException:
-            for record in records:
-                await self._files.storage.delete_prefix(record.folder)
+            await self._discard([record for record, _ in files])
             raise
+
+    async def _finish(self, task: Task, result: dict[str, Any], records: list[FileRecord]) -> None:
+        def also(pipe: Pipeline) -> None:
+            for record in records:
+                self._files.write_new(pipe, record)
+
+        try:
+            await self._tasks.finish(task, result=result, also=also)
+        except (Missing, Superseded):
+            await self._discard(records)
+            raise
+        except BaseException:
+            # Redis may have written the end, or may still do so: these may be files.
+            log.warning("%s: whether it ended is not known, so its files are kept", task.id)
+            raise
+
+    async def _discard(self, records: list[FileRecord]) -> None:
+        for record in records:
+            await self._files.storage.delete_prefix(record.folder)
 
 
 def _record(

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, queue
-from service.core.records import PREFIX, Collection, Record
+from service.core.records import PREFIX, Collection, Record, Unreadable
 from service.core.redis import reply, text
 from service.files.records import tasks_of
 
@@ -142,7 +142,7 @@ class Tasks:
     ) -> None:
         """Write how the attempt ended, with `also(pipe)`, as one step.
 
-        Raises Superseded, or Missing where the file was deleted.
+        Raises Superseded, or Missing where the file was deleted: then nothing was written.
         """
 
         def change(current: Task) -> Task:
@@ -166,11 +166,14 @@ class Tasks:
         await self.of(task.file_id).update(task.project_id, task.id, change, also=together)
 
     async def unfinished(self) -> list[Task]:
-        """Every task that has not ended; forgets those whose file is gone."""
+        """Every task that has not ended and can be read; forgets those whose file is gone."""
         found = []
         for member in await reply(self.redis.smembers(UNFINISHED)):
             project_id, file_id, task_id = text(member).split("/")
-            task = await self.of(file_id).get(project_id, task_id)
+            try:
+                task = await self.of(file_id).get(project_id, task_id)
+            except Unreadable:
+                continue
             if task is None or task.state is not State.IN_PROGRESS:
                 await reply(self.redis.srem(UNFINISHED, member))
             else:

@@ -19,7 +19,7 @@ from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
 
 from service import __version__
-from service.core.records import PREFIX, Collection, Record
+from service.core.records import PREFIX, Collection, Record, Unreadable
 from service.core.redis import reply, text
 from service.core.storage import Storage
 
@@ -200,7 +200,10 @@ class Files:
         members = await reply(self.redis.zrangebyscore(EXPIRING, "-inf", now_s))
         for member in members:
             project_id, file_id = text(member).split("/", 1)
-            record = await self.records.get(project_id, file_id)
+            try:
+                record = await self.records.get(project_id, file_id)
+            except Unreadable:
+                continue
             if record is None:
                 await reply(self.redis.zrem(EXPIRING, member))
             else:

@@ -19,7 +19,7 @@ from service.core import ids, queue, workers
 from service.core.cache import LookupCache
 from service.core.leases import Held, Leases
 from service.core.records import PREFIX
-from service.core.redis import REDIS_ERRORS
+from service.core.redis import REDIS_ERRORS, why
 from service.jobs.records import JobRecord, Jobs, Status
 from service.jobs.schedule import next_jobs, queue_positions
 
@@ -56,7 +56,7 @@ class Dispatcher:
         except Held:
             return  # its holder looks for our mark after it has let go of the lock
         except REDIS_ERRORS as e:
-            log.warning("nothing dispatched, Redis is away: %s", type(e).__name__)
+            log.warning("nothing dispatched, Redis is away: %s", why(e))
 
     async def positions(self, jobs: Iterable[JobRecord]) -> dict[str, int]:
         """Job id → place in the queue of all projects, for those of the jobs that are queued.

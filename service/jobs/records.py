@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from redis.asyncio.client import Pipeline
 
 from service.core import ids
-from service.core.records import PREFIX, Collection, Record
+from service.core.records import PREFIX, Collection, Record, parse_known
 from service.core.redis import reply
 
 ACTIVE = f"{PREFIX}:jobs-active"
@@ -222,14 +222,14 @@ class Jobs:
         return sorted((project, job) for project, job in pairs)
 
     async def unfinished(self, project_id: str | None = None) -> list[JobRecord]:
-        """Every job that is not final, of one project or of all, in one read."""
-        keys = [
-            self.records.key(project, job)
-            for project, job in await self.active()
-            if project_id in (None, project)
-        ]
+        """Every job that is not final, of one project or of all, in one read.
+
+        Without those that only a newer version can read: it is for that one to see to them.
+        """
+        active = [pair for pair in await self.active() if project_id in (None, pair[0])]
+        keys = [self.records.key(project, job) for project, job in active]
         found = await self.redis.mget(keys) if keys else []
-        jobs = (JobRecord.model_validate_json(raw) for raw in found if raw is not None)
+        jobs = parse_known(JobRecord, zip((job for _, job in active), found, strict=True))
         return [job for job in jobs if job.status not in FINAL]
 
     async def events_before(
@@ -240,7 +240,7 @@ class Jobs:
         rows = await self.redis.xrevrange(
             _stream(project_id, job_id), max=end, min="-", count=limit + 1
         )
-        return [_event(row) for row in rows[:limit]], len(rows) > limit
+        return parse_known(EventRecord, map(_event, rows[:limit])), len(rows) > limit
 
     async def events_after(
         self, project_id: str, job_id: str, after: str | None, limit: int = 500
@@ -248,7 +248,7 @@ class Jobs:
         """Oldest first, those newer than the event `after`."""
         start = "-" if after is None else f"({_stream_id(after)}"
         rows = await self.redis.xrange(_stream(project_id, job_id), min=start, max="+", count=limit)
-        return [_event(row) for row in rows]
+        return parse_known(EventRecord, map(_event, rows))
 
     def _append(self, pipe: Pipeline, job: JobRecord, events: Sequence[NewEvent]) -> None:
         for event in events:
@@ -273,6 +273,8 @@ def _stream_id(event_id: str) -> str:
     return event_id.removeprefix(ids.EVENT)
 
 
-def _event(row: tuple[bytes, dict[bytes, bytes]]) -> EventRecord:
+def _event(row: tuple[bytes, dict[bytes, bytes]]) -> tuple[str, dict[str, Any]]:
+    """The id and the fields of an event."""
     stream_id, fields = row
-    return EventRecord(id=ids.EVENT + stream_id.decode(), **json.loads(fields[b"event"]))
+    event_id = ids.EVENT + stream_id.decode()
+    return event_id, {**json.loads(fields[b"event"]), "id": event_id}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import Any
 
 from service.config import Settings
 from service.core import ids, logs, metrics, queue, tasks, tracing
 from service.core.leases import Held, Leases
-from service.core.records import Missing
+from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage, StorageError
 from service.core.workers import Presence
@@ -138,7 +139,8 @@ class Train:
     async def _watched(self, attempt: Attempt, lease_lost: asyncio.Event) -> Outcome:
         """Run the attempt, and end it when the job, the lease or the worker says so."""
         running = asyncio.create_task(attempt.run())
-        watching = asyncio.create_task(self._watch(attempt, running, lease_lost))
+        watch = partial(self._watch, attempt, running, lease_lost)
+        watching = asyncio.create_task(tasks.keep("attempt watch", watch))
         try:
             return await running
         except StorageError as e:
@@ -183,7 +185,7 @@ class Train:
         """The job as it is now; None where the attempt has no right to it any more."""
         try:
             job = await self._jobs.get(attempt.job.project_id, attempt.job.id)
-        except REDIS_ERRORS:
+        except (*REDIS_ERRORS, Unreadable):
             return attempt.job  # the training goes on while Redis is away
         if job is None or job.attempt != attempt.number or job.status is Status.CANCELLED:
             return None

@@ -16,6 +16,7 @@ from typing import Self
 import aiohttp
 
 from service.config import Settings
+from service.core import tasks
 from service.inference.headers import SLEEP_PATH, WAKE_PATH
 from service.inference.upstreams.discovery import Name, Resolve, parse, resolve
 
@@ -66,7 +67,7 @@ class Turn:
         except BaseException:
             await self.end()
             raise
-        self._renewing = asyncio.create_task(self._renew())
+        self._renewing = asyncio.create_task(tasks.keep("engine sleep", self._renew))
         return self
 
     async def __aexit__(
@@ -88,8 +89,7 @@ class Turn:
         if http is None:
             return
         if self._renewing is not None:
-            self._renewing.cancel()
-            await asyncio.gather(self._renewing, return_exceptions=True)
+            await tasks.end(self._renewing)
         try:
             for url in await self._tell(WAKE_PATH):
                 log.warning("engine %s could not be told to wake: it does so by itself", url)

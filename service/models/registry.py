@@ -18,7 +18,7 @@ from redis.exceptions import WatchError
 from service.aliases import records as aliases
 from service.core import invalidation
 from service.core.cache import LookupCache
-from service.core.records import PREFIX, Collection, Page
+from service.core.records import PREFIX, Collection, Page, parse
 from service.core.redis import reply, text
 from service.models import ranks
 from service.models.catalogue import Catalogue
@@ -163,7 +163,7 @@ class ModelRegistry:
                 raw = await pipe.get(key)
                 if raw is None:
                     break  # unknown, or gone by our own transaction, whose answer was lost
-                record = ModelRecord.model_validate_json(raw)
+                record = parse(ModelRecord, raw, name)
                 if names := await reply(pipe.smembers(users)):
                     raise ModelInUse(sorted(text(n) for n in names))
                 pipe.multi()  # type: ignore[no-untyped-call]

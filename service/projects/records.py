@@ -98,7 +98,10 @@ class Projects:
         # The name is claimed first: were the process to die here, a name is lost, and no
         # project without a name can be.
         if not await reply(self.redis.hsetnx(_NAMES, project.name, project.id)):
-            raise NameTaken(project.name)
+            # Ours already, where the first answer was lost.
+            owner = await reply(self.redis.hget(_NAMES, project.name))
+            if owner is None or text(owner) != project.id:
+                raise NameTaken(project.name)
         return await self.projects.create(project)
 
     async def get(self, project_id: str) -> Project | None:

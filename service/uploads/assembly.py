@@ -118,10 +118,15 @@ async def _complete(
         with disk_full_told():
             file = await _joined(uploads.storage, upload, parts, file_id, md5)
             await uploads.files.put_manifest(file)
-        return await uploads.complete(upload, part_ids, file, ids.now_s()), file
     except BaseException:
         await uploads.discard_file(upload, file_id)
         raise
+    try:
+        return await uploads.complete(upload, part_ids, file, ids.now_s()), file
+    except (BadRequest, Missing):
+        await uploads.discard_file(upload, file_id)
+        raise
+    # On an error of Redis the file may be known, or may become so: the sweep sees to it.
 
 
 def _chosen(parts: Sequence[PartRecord], part_ids: Sequence[str]) -> list[PartRecord]:

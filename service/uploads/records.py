@@ -21,7 +21,7 @@ from redis.asyncio.client import Pipeline
 
 from service.core import ids
 from service.core.errors import NO_RETRY, BadRequest
-from service.core.records import PREFIX, Collection, Missing, Record
+from service.core.records import PREFIX, Collection, Missing, Record, Unreadable, parse_known
 from service.core.redis import reply, text
 from service.files.records import FileRecord, Files, Purpose
 
@@ -141,8 +141,9 @@ class Uploads:
 
     async def parts(self, upload: UploadRecord) -> list[PartRecord]:
         """Its parts, in the order in which they arrived."""
-        raw = await reply(self.redis.hvals(self._key(upload, "parts")))
-        return sorted((PartRecord.model_validate_json(r) for r in raw), key=lambda p: p.number)
+        found = await reply(self.redis.hgetall(self._key(upload, "parts")))
+        parts = parse_known(PartRecord, ((text(i), raw) for i, raw in found.items()))
+        return sorted(parts, key=lambda p: p.number)
 
     async def add_part(
         self, upload: UploadRecord, part: PartRecord, *, most_bytes: int
@@ -185,7 +186,8 @@ class Uploads:
     ) -> UploadRecord:
         """Make the upload completed and its file known, in one step.
 
-        Raises BadRequest where the upload has ended, Missing where it is gone.
+        Raises BadRequest where the upload has ended, Missing where it is gone: then nothing was
+        written.
         """
 
         def also(pipe: Pipeline, current: UploadRecord) -> None:
@@ -234,7 +236,10 @@ class Uploads:
         members = await reply(self.redis.zrangebyscore(DUE, "-inf", now_s))
         for member in members:
             project_id, upload_id = text(member).split("/", 1)
-            upload = await self.records.get(project_id, upload_id)
+            try:
+                upload = await self.records.get(project_id, upload_id)
+            except Unreadable:
+                continue
             if upload is None:
                 await reply(self.redis.zrem(DUE, member))
             else:

@@ -107,7 +107,9 @@ class Meter:
         )
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="usage exchange")
+        self._task = asyncio.create_task(
+            tasks.keep("usage exchange", self._run), name="usage exchange"
+        )
         return self
 
     async def __aexit__(

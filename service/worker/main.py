@@ -13,7 +13,7 @@ import signal
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
-from arq.worker import Worker, func
+from arq.worker import func
 
 from service import __version__
 from service.config import Settings
@@ -36,9 +36,11 @@ from service.jobs.records import Jobs
 from service.jobs.train import Train
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
+from service.worker.arq_queue import QueueWorker
 from service.worker.capacity import measure
 from service.worker.gpu_share import with_budget, within_budget
 from service.worker.probes import serve_probes
+from service.worker.pulse import Pulse
 from service.worker.reconciler import Reconciler
 
 if TYPE_CHECKING:
@@ -46,9 +48,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A training must outlive an outage of Redis: about two minutes of tries per command.
+# A training must outlive an outage of Redis: two minutes of tries per command.
 _REDIS_RETRIES = 120
+_REDIS_PATIENCE_S = 120.0
+_REDIS_TIMEOUT_S = 5.0
 _FAREWELL_S = 2.0
+# A loop may wait for storage that is away. Redis takes two minutes at most.
+_STALLED_AFTER_S = 300.0
 _PREPARE_TRIES = 1_000_000  # it comes again while a file is being checked
 
 
@@ -63,6 +69,8 @@ class WorkerProcess:
         self._redis = connect(
             settings.redis_url.get_secret_value(),
             retries=_REDIS_RETRIES,
+            patience_s=_REDIS_PATIENCE_S,
+            timeout_s=_REDIS_TIMEOUT_S,
             max_connections=32,
         )
         storage = Storage.from_url(settings.storage_url, patience_s=settings.storage_patience_s)
@@ -103,33 +111,47 @@ class WorkerProcess:
             dispatcher=self._dispatcher,
             upstreams=self._upstreams,
         )
-        self._reconciler = Reconciler(self._redis, jobs, files, leases, settings, self._dispatcher)
+        self._pulse = Pulse(patience_s=settings.storage_patience_s + _STALLED_AFTER_S)
+        self._reconciler = Reconciler(
+            self._redis,
+            jobs,
+            files,
+            leases,
+            settings,
+            self._dispatcher,
+            on_step=lambda: self._pulse.beat("reconciler"),
+        )
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until SIGTERM or SIGINT."""
+        """Work until SIGTERM or SIGINT. Raises an ExceptionGroup where a loop has ended."""
         metrics.begin("worker", __version__)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
-        arq_workers = [self._arq_worker(name) for name in self._queues]
-        background = [asyncio.create_task(_kept_running(worker)) for worker in arq_workers] + [
-            asyncio.create_task(self._reconciler.run()),
-            asyncio.create_task(self._announce()),
-        ]
-        async with serve_probes(self._redis, self._settings), self._upstreams:
+        arq_workers = {name: self._arq_worker(name) for name in self._queues}
+        loops = {f"queue {name}": worker.run_for_ever for name, worker in arq_workers.items()}
+        loops |= {"reconciler": self._reconciler.run, "presence": self._announce}
+        async with (
+            serve_probes(self._redis, self._settings, self._pulse),
+            self._upstreams,
+            asyncio.TaskGroup() as group,
+        ):
+            background = [
+                group.create_task(_unending(loop, run), name=loop) for loop, run in loops.items()
+            ]
             log.info(
                 "worker %s takes: %s",
                 self._settings.worker_name,
                 ", ".join(self._queues),
             )
             await self._stopping.wait()
-            await self._drain(arq_workers)
+            await self._drain(list(arq_workers.values()))
             await asyncio.gather(*map(tasks.end, background), return_exceptions=True)
         await _farewell(workers.leave(self._redis, self._settings.worker_name))
         await self._redis.aclose(close_connection_pool=True)
 
-    def _arq_worker(self, name: str) -> Worker:
+    def _arq_worker(self, name: str) -> QueueWorker:
         functions = {
             "cpu": [
                 func(_coroutine(self._check_file.run), name="check_file", max_tries=1),
@@ -140,7 +162,8 @@ class WorkerProcess:
             ],
             "gpu": [func(_coroutine(self._train.run), name="train", max_tries=1)],
         }
-        return Worker(
+        return QueueWorker(
+            on_poll=lambda: self._pulse.beat(f"queue {name}"),
             functions=functions[name],
             queue_name=queue.QUEUES[name],
             redis_pool=self._redis,
@@ -166,7 +189,7 @@ class WorkerProcess:
         log.info("draining: running trainings keep a checkpoint and go back into the queue")
         self.stop()
 
-    async def _drain(self, arq_workers: Sequence[Worker]) -> None:
+    async def _drain(self, arq_workers: Sequence[QueueWorker]) -> None:
         self._train.draining.set()
         running = [task for worker in arq_workers for task in worker.tasks.values()]
         for worker in arq_workers:
@@ -180,6 +203,7 @@ class WorkerProcess:
         await self._presence.say()
         await self._dispatcher.dispatch()  # a worker that starts gets work at once
         while True:
+            self._pulse.beat("presence")
             await asyncio.sleep(workers.HEARTBEAT_S)
             await self._presence.say()
 
@@ -196,14 +220,10 @@ async def _farewell(telling: Awaitable[None]) -> None:
             await telling
 
 
-async def _kept_running(worker: Worker) -> None:
-    """arq's loop ends on the first lost connection; its running tasks live on beside it."""
-    while True:
-        try:
-            await worker.main()
-        except REDIS_ERRORS as e:
-            log.warning("queue %s: Redis is away: %s", worker.queue_name, type(e).__name__)
-            await asyncio.sleep(1)
+async def _unending(loop: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Run a loop that survives its faults. Its end is the end of the process."""
+    await tasks.keep(loop, run)
+    raise RuntimeError(f"the loop '{loop}' has ended")
 
 
 def main(queues: Sequence[str]) -> None:

@@ -14,13 +14,19 @@ from service.config import Settings
 from service.core.health import passes
 from service.core.redis_metrics import observe_redis
 from service.worker.gpu_metrics import GpuMetrics
+from service.worker.pulse import Pulse
 
 
 @asynccontextmanager
-async def serve_probes(redis: ArqRedis, settings: Settings) -> AsyncIterator[None]:
-    """Serve the probes inside the block."""
+async def serve_probes(redis: ArqRedis, settings: Settings, pulse: Pulse) -> AsyncIterator[None]:
+    """Serve the probes inside the block.
+
+    `/livez` is 503 while a background loop stands still, and names it. It asks no other part.
+    """
 
     async def livez(_: web.Request) -> web.Response:
+        if stalled := pulse.stalled():
+            return web.json_response({"status": "stalled", "loops": stalled}, status=503)
         return web.json_response({"status": "ok"})
 
     async def readyz(_: web.Request) -> web.Response:

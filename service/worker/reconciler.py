@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections.abc import Callable, Iterator
 
 from arq.connections import ArqRedis
 
@@ -25,8 +26,8 @@ from service.config import Settings
 from service.core import ids, metrics, queue
 from service.core.leases import Leases
 from service.core.queue import EntryState
-from service.core.records import Missing
-from service.core.redis import REDIS_ERRORS, reply
+from service.core.records import Missing, Unreadable
+from service.core.redis import REDIS_ERRORS, reply, why
 from service.core.storage import StorageError
 from service.curation.records import FUNCTION, Task, Tasks
 from service.files.records import UNCHECKED, FileRecord, Files, FileStatus
@@ -50,6 +51,8 @@ class Reconciler:
         leases: Leases,
         settings: Settings,
         dispatcher: Dispatcher,
+        *,
+        on_step: Callable[[], None] = lambda: None,
     ) -> None:
         self._redis = redis
         self._jobs = jobs
@@ -58,6 +61,7 @@ class Reconciler:
         self._curation = Tasks(redis)
         self._leases = leases
         self._dispatcher = dispatcher
+        self._on_step = on_step
         self._every_s = settings.reconcile_every_s
         self._patience_s = settings.lease_s / 2
         self._most_fruitless = settings.max_attempts_without_progress
@@ -68,23 +72,62 @@ class Reconciler:
             try:
                 await self.once()
             except (*REDIS_ERRORS, StorageError) as e:
-                log.warning("a part is away, nothing reconciled: %s", type(e).__name__)
+                log.warning("a part is away, nothing reconciled: %s", why(e))
             await asyncio.sleep(self._every_s * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
 
     async def once(self) -> None:
-        """One round over all unfinished files and jobs, and files whose time is over."""
+        """One round over all unfinished files and jobs, and files whose time is over.
+
+        A fault in one step, or with one record, holds up no other. Raises REDIS_ERRORS or
+        StorageError.
+        """
+        for step in (
+            self._every_file,
+            self._every_task,
+            self._every_job,
+            self._dispatcher.dispatch,
+            self._observe,
+            self._delete_expired,
+            self._sweep_uploads,
+        ):
+            with self._surviving(step.__name__):
+                await step()
+
+    @contextlib.contextmanager
+    def _surviving(self, what: str) -> Iterator[None]:
+        self._on_step()
+        try:
+            yield
+        except (lifecycle.Superseded, Missing, Unreadable):
+            pass  # it went on by itself, or is for a newer version to see to
+        except (*REDIS_ERRORS, StorageError):
+            raise
+        except Exception:
+            log.exception("not reconciled: %s", what)
+
+    async def _every_file(self) -> None:
         for member in await reply(self._redis.smembers(UNCHECKED)):
             project_id, file_id = member.decode().split("/", 1)
-            await self._file(project_id, file_id, member)
+            with self._surviving(file_id):
+                await self._file(project_id, file_id, member)
+
+    async def _every_task(self) -> None:
         for task in await self._curation.unfinished():
-            with contextlib.suppress(Missing):
+            with self._surviving(task.id):
                 await self._curate(task)
+
+    async def _every_job(self) -> None:
         for project_id, job_id in await self._jobs.active():
-            with contextlib.suppress(lifecycle.Superseded, Missing):
+            with self._surviving(job_id):
                 await self._job(project_id, job_id)
-        await self._dispatcher.dispatch()
+
+    async def _observe(self) -> None:
         observe(await self._jobs.unfinished(), ids.now_s())
+
+    async def _delete_expired(self) -> None:
         await self._files.delete_expired(ids.now_s())
+
+    async def _sweep_uploads(self) -> None:
         await self._uploads.sweep(ids.now_s())
 
     async def _file(self, project_id: str, file_id: str, member: bytes) -> None:

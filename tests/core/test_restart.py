@@ -9,7 +9,7 @@ from service.core.redis import connect
 
 async def test_commands_wait_for_a_server_that_restarts(valkey):
     """While it is away its port refuses connections."""
-    client = connect(valkey.url, retries=60)
+    client = connect(valkey.url, retries=60, patience_s=60)
     await client.set("a", "1")
     valkey.kill()
     commands = [asyncio.create_task(client.get("a")), asyncio.create_task(watched(client))]

@@ -20,6 +20,7 @@ BOUNDED = {
     "gpu",
     "kind",
     "limit",
+    "loop",
     "method",
     "operation",
     "outcome",

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.core import metrics
-from service.core.redis import REDIS_ERRORS
+from service.core.records import Unreadable
+from service.core.redis import REDIS_ERRORS, why
 from service.core.storage import StorageCorrupt, StorageError
 from service.inference.engine.adapter_cache import AdapterCache
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
@@ -120,8 +121,8 @@ class Adapters:
             return None
         try:
             model = await self.registry.resolve_adapter(name)
-        except REDIS_ERRORS as e:
-            log.warning("adapter %s: Redis is away: %s", name, type(e).__name__)
+        except (*REDIS_ERRORS, Unreadable) as e:
+            log.warning("adapter %s: the registry is away: %s", name, why(e))
             raise AdapterUnavailable("the registry of models is away") from e
         if model is None or model.base_model != self._base_model:
             return None

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Awaitable, Callable
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from prometheus_client import REGISTRY
 
 from service import __version__
 from service.config import Settings
-from service.core import logs, metrics
+from service.core import logs, metrics, tasks
 from service.core.redis import connect
 from service.core.storage import Storage
 from service.inference.engine.adapter_cache import AdapterCache
@@ -84,10 +85,12 @@ def keep_house(state: Any) -> asyncio.Task[None]:
     every_s = Settings().adapter_sweep_s
     if home := os.environ.get(MERGED_VARIABLE):
         name = os.environ[MODEL_VARIABLE]
-        work = until_deleted(adapters().registry, name, Path(home), every_s)
+        work: Callable[[], Awaitable[None]] = functools.partial(
+            until_deleted, adapters().registry, name, Path(home), every_s
+        )
     else:
-        work = Housekeeper(adapters(), state, every_s=every_s).run()
-    return asyncio.create_task(work)
+        work = Housekeeper(adapters(), state, every_s=every_s).run
+    return asyncio.create_task(tasks.keep("housekeeping", work))
 
 
 def keep_one_series_of_running_adapters() -> None:

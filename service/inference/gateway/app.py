@@ -18,7 +18,7 @@ from service.core import metrics
 from service.core.auth import Authenticator
 from service.core.errors import ApiError, InternalError, MethodNotAllowed, NotFound, Unavailable
 from service.core.local_metrics import Cell, HistogramCell
-from service.core.redis import REDIS_ERRORS
+from service.core.redis import REDIS_ERRORS, why
 from service.inference.gateway import parameters, request_body
 from service.inference.gateway.cache_salt import cache_salts
 from service.inference.gateway.engine_errors import (
@@ -81,7 +81,7 @@ class Gateway:
         except ClientGone:
             exchange.status = CLIENT_GONE
         except REDIS_ERRORS as e:
-            log.warning("Redis is away: %s", type(e).__name__)
+            log.warning("Redis is away: %s", why(e))
             await exchange.fail(
                 Unavailable("A backing service is away. Try again in a few seconds.")
             )

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from service.core import tasks
 from service.core.errors import ApiError, BadGateway, GatewayTimeout, Unavailable
 from service.inference.upstreams.connection import Connection, ConnectionLost, NotHttp, Silent
 
@@ -119,7 +120,9 @@ class EngineClient:
         self._sweeper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._sweeper = asyncio.create_task(self._sweep(), name="engine-connections")
+        self._sweeper = asyncio.create_task(
+            tasks.keep("engine connections", self._sweep), name="engine-connections"
+        )
         return self
 
     async def __aexit__(
@@ -129,8 +132,7 @@ class EngineClient:
         trace: TracebackType | None,
     ) -> None:
         if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.gather(self._sweeper, return_exceptions=True)
+            await tasks.end(self._sweeper)
             self._sweeper = None
         for pool in self._pools.values():
             pool.close()

@@ -11,7 +11,10 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
+
+from service.core import tasks
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +94,10 @@ class Discovery:
         if first:
             await asyncio.wait(first, timeout=patience_s)
         self._tasks += [
-            asyncio.create_task(self._follow(name, look_up), name=f"look up {name.host}")
+            asyncio.create_task(
+                tasks.keep("engine look-up", partial(self._follow, name, look_up)),
+                name=f"look up {name.host}",
+            )
             for look_up, name in first.items()
         ]
 
@@ -122,7 +128,7 @@ class Discovery:
             self._tell()
 
     async def _follow(self, name: Name, first: asyncio.Task[None]) -> None:
-        await first
+        await asyncio.wait([first])
         while True:
             await asyncio.sleep(self._every_s)
             await self._look_up(name)

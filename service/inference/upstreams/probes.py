@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
+from service.core import tasks
 from service.inference.upstreams.replicas import Replica, Replicas
-
-log = logging.getLogger(__name__)
 
 
 class Probes:
@@ -36,9 +35,10 @@ class Probes:
             self._tasks.pop(replica).cancel()
         for replica in members:
             if replica not in self._tasks:
-                task = asyncio.create_task(self._watch(replica), name=f"probe {replica.url}")
-                task.add_done_callback(_tell)
-                self._tasks[replica] = task
+                self._tasks[replica] = asyncio.create_task(
+                    tasks.keep("engine probe", partial(self._watch, replica)),
+                    name=f"probe {replica.url}",
+                )
 
     async def any_healthy(self) -> bool:
         """Probe all now."""
@@ -47,11 +47,11 @@ class Probes:
     async def close(self) -> None:
         """Stop, and wait until none runs."""
         self._closed = True
-        tasks = list(self._tasks.values())
+        running = list(self._tasks.values())
         self._tasks.clear()
-        for task in tasks:
+        for task in running:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
 
     async def _watch(self, replica: Replica) -> None:
         while True:
@@ -63,8 +63,3 @@ class Probes:
         healthy = await self._is_healthy(replica.url)
         self._replicas.probed(replica, healthy)
         return healthy
-
-
-def _tell(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("%s ended", task.get_name(), exc_info=error)

@@ -1,0 +1,170 @@
+"""Redis carries a write out, and its answer is lost with the connection: it counts as written."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.exceptions import ConnectionError
+
+from service.core import idempotency
+from service.core.records import Collection, Record
+from service.core.redis import connect
+from service.jobs import lifecycle
+from service.jobs.records import Jobs, NewEvent, Status
+from service.projects.records import Projects
+from tests.jobs.test_schedule import job
+from tests.lossy import Road, road_to
+
+
+class Thing(Record):
+    n: int = 0
+
+
+class Ended(Exception):
+    """A thing that is 1 already."""
+
+
+@pytest.fixture
+async def redis(redis_url) -> AsyncIterator:
+    client = connect(redis_url)
+    await client.flushdb()
+    yield client
+    await client.aclose(close_connection_pool=True)
+
+
+@pytest.fixture
+async def road(redis_url, redis) -> AsyncIterator[Road]:
+    async with road_to(redis_url) as road:
+        yield road
+
+
+@pytest.fixture
+async def through(road) -> AsyncIterator:
+    """A client whose road loses answers."""
+    client = connect(road.url)
+    yield client
+    await client.aclose(close_connection_pool=True)
+
+
+def thing(record_id: str = "t") -> Thing:
+    return Thing(id=record_id, project_id="p", created_at=1)
+
+
+def end(found: Thing) -> Thing:
+    if found.n:
+        raise Ended
+    return found.model_copy(update={"n": 1})
+
+
+async def test_an_end_is_written_once(redis, road, through):
+    things = Collection(through, "things", Thing)
+    await things.create(thing())
+    road.lose(b"EXEC")
+    after = await things.update("p", "t", end, also=lambda pipe, _: pipe.incr("count"))
+    assert (road.lost, after.n) == (1, 1)
+    assert await redis.get("count") == b"1"
+    with pytest.raises(Ended):
+        await things.update("p", "t", end)
+
+
+async def test_a_change_that_leaves_the_record_as_it_is_happens_once(redis, road, through):
+    things = Collection(through, "things", Thing)
+    await things.create(thing())
+    road.lose(b"EXEC")
+    await things.update("p", "t", lambda t: t, also=lambda pipe, _: pipe.incr("count"))
+    assert await redis.get("count") == b"1"
+
+
+async def test_what_others_write_after_it_does_not_undo_it(redis, road, through):
+    """The second look finds a record that is neither the old one nor ours."""
+    things, others = Collection(through, "things", Thing), Collection(redis, "things", Thing)
+    await things.create(thing())
+    seen: list[int] = []
+
+    def add(found: Thing) -> Thing:
+        seen.append(found.n)
+        return found.model_copy(update={"n": found.n + 1})
+
+    watched = through.pipeline
+
+    def pipeline(**options):
+        pipe = watched(**options)
+        watch = pipe.watch
+
+        async def watch_late(*keys):
+            if seen:
+                await others.update("p", "t", add)
+            return await watch(*keys)
+
+        pipe.watch = watch_late
+        return pipe
+
+    through.pipeline = pipeline
+    road.lose(b"EXEC")
+    assert (await things.update("p", "t", add)).n == 1
+    assert (await others.get("p", "t")).n == 2
+    assert seen == [0, 1]
+
+
+async def test_a_record_is_created_once(redis, road, through):
+    things = Collection(through, "things", Thing)
+    road.lose(b"EXEC")
+    await things.create(thing(), also=lambda pipe: pipe.incr("count"))
+    assert road.lost == 1
+    assert await redis.get("count") == b"1"
+    with pytest.raises(ValueError, match="exists already"):
+        await things.create(thing())
+
+
+@pytest.mark.parametrize("command", [b"WATCH", b"GET"])
+async def test_an_answer_lost_before_the_write_is_asked_for_again(road, through, command):
+    things = Collection(through, "things", Thing)
+    await things.create(thing())
+    road.lose(command, b"things")
+    assert (await things.update("p", "t", end)).n == 1
+    assert road.lost == 1
+
+
+async def test_a_road_that_stays_cut_is_an_error(road, redis_url):
+    client = connect(road.url, retries=0)
+    things = Collection(client, "things", Thing)
+    await things.create(thing())
+    road.lose(b"EXEC", cut=True)
+    with pytest.raises(ConnectionError):
+        await things.update("p", "t", end)
+    road.is_cut = False
+    assert (await things.get("p", "t")).n == 1
+    await client.aclose(close_connection_pool=True)
+
+
+async def test_a_job_succeeds_once_and_tells_it_once(road, through):
+    """Before, the second look took the success for another's, and the attempt for superseded."""
+    jobs = Jobs(through)
+    await jobs.create(job("a", status=Status.RUNNING))
+    road.lose(b"EXEC")
+    after = await jobs.change(
+        "proj_a",
+        "ftjob-a",
+        lambda j: lifecycle.succeed(j, 1, model="m", result_files=(), trained_tokens=1, now_s=1),
+        events=lambda _: [NewEvent(message="The job has successfully completed")],
+    )
+    assert (road.lost, after.status) == (1, Status.SUCCEEDED)
+    events, _ = await jobs.events_before("proj_a", "ftjob-a", None, 10)
+    assert len(events) == 1
+
+
+async def test_a_project_gets_the_name_that_it_claimed(road, through):
+    road.lose(b"HSETNX")
+    project = await Projects(through).create("acme")
+    assert road.lost == 1
+    assert await Projects(through).by_name("acme") == project
+
+
+async def test_the_first_with_an_idempotency_key_is_the_first(road, through):
+    async def make() -> dict:
+        return {"made": True}
+
+    road.lose(b"SET", b"idempotency")
+    assert await idempotency.once(through, "p", "key", b"body", make) == {"made": True}
+    assert road.lost == 1

@@ -1,0 +1,140 @@
+"""A cleaning ends, and Redis' answer to that is lost: its files stay, whatever comes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from redis.exceptions import ConnectionError
+
+from service.core import ids
+from service.core.redis import connect
+from service.core.storage import StorageMissing
+from service.curation.cleaning import MakeCleaning, _Cleaned
+from service.curation.records import Kind, State, Superseded, Task, Tasks
+from service.files.records import FileRecord, Files, FileStatus, Purpose
+from tests.conftest import Api
+from tests.lossy import Road, road_to
+
+PROJECT = "proj_a"
+SOURCE = FileRecord(
+    id=ids.new(ids.FILE),
+    project_id=PROJECT,
+    created_at=1,
+    filename="chats.jsonl",
+    purpose=Purpose.FINE_TUNE,
+    bytes=1,
+    sha256="0" * 64,
+    status=FileStatus.PROCESSED,
+)
+
+
+@pytest.fixture
+async def road(api: Api, redis_url) -> AsyncIterator[Road]:
+    async with road_to(redis_url) as road:
+        yield road
+
+
+@pytest.fixture
+async def cleaning(api: Api, road) -> AsyncIterator[MakeCleaning]:
+    """A worker's, whose road to Redis loses answers."""
+    redis = connect(road.url, retries=0)
+    yield MakeCleaning(Files(redis, api.app.state.storage), api.settings)
+    await redis.aclose(close_connection_pool=True)
+
+
+@pytest.fixture
+async def task(api: Api) -> Task:
+    task = Task(
+        id="clean-1",
+        project_id=PROJECT,
+        created_at=1,
+        file_id=SOURCE.id,
+        kind=Kind.CLEANING,
+        options={},
+    )
+    return await Tasks(api.app.state.redis).create(task)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> _Cleaned:
+    """What the desk leaves on a worker's disk."""
+
+    def output(name: str) -> dict:
+        path = tmp_path / name
+        path.write_text(f"rows of {name}")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        return {"path": str(path), "rows": 1, "bytes": path.stat().st_size, "sha256": digest}
+
+    return msgspec.convert(
+        {
+            "source": {"facts": {}, "rows": 1},
+            "train": output("train"),
+            "validation": output("validation"),
+            "diff": output("diff"),
+            "dropped": {},
+            "changed": {},
+            "changed_rows": 0,
+        },
+        _Cleaned,
+    )
+
+
+async def ended(api: Api) -> Task:
+    found = await Tasks(api.app.state.redis).of(SOURCE.id).get(PROJECT, "clean-1")
+    assert found is not None
+    return found
+
+
+async def contents(api: Api, task: Task) -> list[str]:
+    """What storage holds of the cleaning's files."""
+    files = api.app.state.files
+    found = []
+    for name in ("training_file", "validation_file", "diff_file"):
+        record = await files.records.get(PROJECT, task.result[name])
+        found.append((await files.storage.get_bytes(record.content_key)).decode())
+    return found
+
+
+ROWS = ["rows of train", "rows of validation", "rows of diff"]
+
+
+async def test_its_files_stay(api: Api, road, cleaning, task, made):
+    road.lose(b"EXEC", task.id.encode())
+    await cleaning._keep(task, SOURCE, made)
+    assert road.lost == 1
+    assert (await ended(api)).state is State.COMPLETED
+    assert await contents(api, await ended(api)) == ROWS
+
+
+async def test_its_files_stay_where_redis_goes_away_at_the_same_time(
+    api: Api, road, cleaning, task, made
+):
+    """The worker cannot know whether they are files, so it must not delete them."""
+    road.lose(b"EXEC", task.id.encode(), cut=True)
+    with pytest.raises(ConnectionError):
+        await cleaning._keep(task, SOURCE, made)
+    assert (await ended(api)).state is State.COMPLETED
+    assert await contents(api, await ended(api)) == ROWS
+
+
+async def test_an_attempt_that_was_superseded_leaves_nothing(api: Api, cleaning, task, made):
+    await Tasks(api.app.state.redis).again(task)
+    with pytest.raises(Superseded):
+        await cleaning._keep(task, SOURCE, made)
+    assert await left(api) == []
+
+
+async def test_one_that_cannot_be_stored_leaves_nothing(api: Api, cleaning, task, made):
+    Path(made.diff.path).unlink()
+    with pytest.raises((OSError, StorageMissing)):
+        await cleaning._keep(task, SOURCE, made)
+    assert await left(api) == []
+
+
+async def left(api: Api) -> list[str]:
+    storage = Path(api.settings.storage_url.removeprefix("file://"))
+    return [str(p) for p in (storage / PROJECT).rglob("*") if p.is_file()]

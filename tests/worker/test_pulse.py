@@ -1,0 +1,56 @@
+"""`/livez` of a worker: 503 while a loop stands still, whatever Redis does."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+
+from service.core.redis import connect
+from service.standalone.services import free_port
+from service.worker.probes import serve_probes
+from service.worker.pulse import Pulse
+
+
+@pytest.fixture
+async def away(closed_url):
+    client = connect(closed_url, retries=0)
+    yield client
+    await client.aclose(close_connection_pool=True)
+
+
+@pytest.fixture
+def closed_url() -> str:
+    return f"redis://127.0.0.1:{free_port()}"
+
+
+async def test_livez_names_the_loops_that_stand_still(settings, away):
+    now_s = 0.0
+    pulse = Pulse(patience_s=60, clock=lambda: now_s)
+    settings = settings.model_copy(update={"worker_port": (port := free_port())})
+    async with (
+        serve_probes(away, settings, pulse),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
+    ):
+        pulse.beat("queue cpu")
+        pulse.beat("reconciler")
+        now_s = 59
+        alive = await http.get("/livez")
+        assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
+        assert (await http.get("/readyz")).status_code == 503
+        pulse.beat("queue cpu")
+        now_s = 61
+        stalled = await http.get("/livez")
+        assert stalled.status_code == 503
+        assert stalled.json() == {"status": "stalled", "loops": ["reconciler"]}
+        pulse.beat("reconciler")
+        assert (await http.get("/livez")).status_code == 200
+
+
+async def test_every_loop_of_a_worker_beats(settings, work):
+    async with work("cpu", "gpu") as worker:
+        pulse = worker._pulse
+        while pulse._beats.keys() != {"queue cpu", "queue gpu", "reconciler", "presence"}:
+            await asyncio.sleep(0.02)
+        assert pulse.stalled() == []
