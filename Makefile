@@ -24,7 +24,7 @@ doctor: install  ## Tell what this machine lacks
 	@$(PY) -m service.cli doctor --data-dir $(DATA_DIR) --port $(PORT)
 
 # Three workers on two cores: some tests wait. tests/parallel.py divides the tests among them.
-PYTEST := $(PY) -m pytest -q --dist loadgroup --no-loadscope-reorder
+PYTEST := $(PY) -m pytest -q
 
 test: install  ## Run all tests, on real parts (WORKERS=3)
 	@$(PYTEST) -n $(WORKERS)

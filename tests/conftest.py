@@ -39,10 +39,14 @@ from tests.cached import cache
 pytest_plugins = ["tests.summary"]
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> parallel.GroupScheduling:
+    """Divide the tests among the processes of xdist."""
+    return parallel.GroupScheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Divide the tests into groups, and skip what needs a GPU where there is none."""
-    parallel.divide(items)
+    """Begin with the longest groups, and skip what needs a GPU where there is none."""
+    parallel.arrange(items)
     if any(item.get_closest_marker("gpu") for item in items):
         import torch
 

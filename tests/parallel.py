@@ -1,38 +1,76 @@
-"""How tests are divided among pytest-xdist's workers: what shares something costly stays together.
+"""How tests are divided among the processes of pytest-xdist: what shares a start stays together.
 
 A file is one group, so that its module's fixtures are made once. Larger groups share what takes
-longest to start: the session's stack, an engine, the trainers' fork server. They come first, so
-that no worker is left alone with a long one at the end.
+longest to start. They come first, so that no process is left alone with a long one at the end.
+
+xdist's own `loadgroup` finds no groups under pytest 9.2, which keeps a test's id elsewhere.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-# By fixture. Groups in this order come first.
-SHARED: Final = {"stack": "stack", "engine_site": "engine", "start": "trainer"}
-LONG_FILES: Final = (
+# The fixture that a group shares, and where it is used.
+GROUPS: Final = {
+    "stack": (
+        "tests/e2e/test_cli.py",
+        "tests/e2e/test_docs.py",
+        "tests/e2e/test_gateway.py",
+        "tests/e2e/test_loop.py",
+        "tests/e2e/test_observability.py",
+        "tests/e2e/test_openapi.py",
+        "tests/e2e/test_restart.py",
+        "tests/e2e/test_typescript.py",
+    ),
+    "engine_site": (
+        "tests/inference/engine/test_engine_e2e.py",
+        "tests/inference/engine/test_many_adapters_e2e.py",
+        "tests/inference/engine/test_merged_e2e.py",
+    ),
+    "make_spec": ("tests/training/",),
+}
+_LONG_FILES: Final = (
     "tests/e2e/test_recovery.py",
     "tests/inference/upstreams/test_two_engines_e2e.py",
     "tests/jobs/test_faults.py",
+    "tests/helm/test_processes_e2e.py",
+    "tests/jobs/test_turns.py",
+    "tests/clients/test_typescript.py",
 )
+_FIRST: Final = (*GROUPS, *_LONG_FILES)
 
 
-def divide(items: list[pytest.Item]) -> None:
-    """Mark each test with its group, and put the longest groups first."""
+def group_of(nodeid: str) -> str:
+    """The group that a test runs in, by its id."""
+    file = nodeid.partition("::")[0]
+    return next((name for name, places in GROUPS.items() if file.startswith(places)), file)
+
+
+def arrange(items: list[pytest.Item]) -> None:
+    """Put the longest groups first. Raises pytest.UsageError where a group is not whole."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
-    first = [*dict.fromkeys(SHARED.values()), *LONG_FILES]
-    places = {name: place for place, name in enumerate(first)}
-    items.sort(key=lambda item: places.get(group_of(item), len(places)))
+        for fixture in {*GROUPS} & {*getattr(item, "fixturenames", ())}:
+            if group_of(item.nodeid) != fixture:
+                raise pytest.UsageError(
+                    f"{item.nodeid} uses {fixture}, which each process would start: "
+                    "name its file in GROUPS of tests/parallel.py"
+                )
+    items.sort(key=lambda item: _place(group_of(item.nodeid)))
 
 
-def group_of(item: pytest.Item) -> str:
-    """The group that a test runs in."""
-    fixtures = getattr(item, "fixturenames", ())
-    for fixture, group in SHARED.items():
-        if fixture in fixtures:
-            return group
-    return item.nodeid.split("::")[0]
+def _place(group: str) -> int:
+    return _FIRST.index(group) if group in _FIRST else len(_FIRST)
+
+
+class GroupScheduling(LoadScopeScheduling):
+    """Gives whole groups to processes, in the order of collection."""
+
+    def __init__(self, config: pytest.Config, log: Any = None) -> None:
+        config.option.loadscopereorder = False
+        super().__init__(config, log)
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)

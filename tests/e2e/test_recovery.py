@@ -8,11 +8,9 @@ import subprocess
 import time
 from itertools import pairwise
 
-import httpx
 import openai
 import pytest
 
-from service.standalone.up import DEMO_MODEL
 from tests.cached import ROOT
 from tests.e2e.conftest import TINY_MODEL, Stack, alive, wait_for
 from tests.e2e.jobs import messages, small_file, wait_for_success
@@ -151,34 +149,3 @@ def test_event_times_run_forward(bare_sdk, undisturbed):
     times = [e.created_at for e in bare_sdk.fine_tuning.jobs.list_events(job.id, limit=100)][::-1]
     assert all(a <= b for a, b in pairwise(times))
     assert times[-1] <= time.time()
-
-
-def test_killed_engine_is_503_with_retry_after_and_comes_back(stack: Stack, sdk):
-    with stack.client(max_retries=0) as impatient:
-
-        def ask() -> str | None:
-            return (
-                impatient.chat.completions.create(
-                    model=DEMO_MODEL, messages=[{"role": "user", "content": "Hi"}], max_tokens=3
-                )
-                .choices[0]
-                .message.content
-            )
-
-        assert ask()
-        os.kill(stack.pid_of("vllm.entrypoints"), signal.SIGKILL)
-
-        def refused() -> httpx.Response | None:
-            try:
-                ask()
-            except openai.InternalServerError as e:
-                return e.response
-            return None
-
-        response = wait_for(refused, 60, "the refusal")
-        assert response.status_code == 503
-        assert int(response.headers["retry-after"]) >= 1
-        assert response.json()["error"]["type"] == "server_error"
-        assert sdk.files.list() is not None  # the control plane goes on
-        wait_for(stack.ready, 240, "the return of the engine")
-        assert ask()

@@ -9,7 +9,6 @@ from tests.conftest import Api
 from tests.jobs.test_faults import LONG, event, rows
 from tests.jobs.test_jobs import JOBS, create, until, upload
 from tests.jobs.test_methods import ended, tiny  # noqa: F401 - a fixture
-from tests.training.conftest import tiny_model_path  # noqa: F401 - a fixture
 
 
 async def test_pause_and_resume_of_a_running_job_lose_no_step(tiny, http, work):  # noqa: F811

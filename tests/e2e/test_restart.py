@@ -1,0 +1,46 @@
+"""The engine is killed with SIGKILL: callers are told, and it comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import httpx
+import openai
+import pytest
+
+from service.standalone.up import DEMO_MODEL
+from tests.e2e.conftest import Stack, wait_for
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+
+def test_killed_engine_is_503_with_retry_after_and_comes_back(stack: Stack, sdk):
+    with stack.client(max_retries=0) as impatient:
+
+        def ask() -> str | None:
+            return (
+                impatient.chat.completions.create(
+                    model=DEMO_MODEL, messages=[{"role": "user", "content": "Hi"}], max_tokens=3
+                )
+                .choices[0]
+                .message.content
+            )
+
+        assert ask()
+        os.kill(stack.pid_of("vllm.entrypoints"), signal.SIGKILL)
+
+        def refused() -> httpx.Response | None:
+            try:
+                ask()
+            except openai.InternalServerError as e:
+                return e.response
+            return None
+
+        response = wait_for(refused, 60, "the refusal")
+        assert response.status_code == 503
+        assert int(response.headers["retry-after"]) >= 1
+        assert response.json()["error"]["type"] == "server_error"
+        assert sdk.files.list() is not None  # the control plane goes on
+        wait_for(stack.ready, 240, "the return of the engine")
+        assert ask()
