@@ -52,13 +52,20 @@ def group_of(nodeid: str) -> str:
 def arrange(items: list[pytest.Item]) -> None:
     """Put the longest groups first. Raises pytest.UsageError where a group is not whole."""
     for item in items:
-        for fixture in {*GROUPS} & {*getattr(item, "fixturenames", ())}:
-            if group_of(item.nodeid) != fixture:
+        for fixture in GROUPS:
+            if _shares(item, fixture) and group_of(item.nodeid) != fixture:
                 raise pytest.UsageError(
                     f"{item.nodeid} uses {fixture}, which each process would start: "
                     "name its file in GROUPS of tests/parallel.py"
                 )
     items.sort(key=lambda item: _place(group_of(item.nodeid)))
+
+
+def _shares(item: pytest.Item, fixture: str) -> bool:
+    """Whether the test uses the session's fixture of this name, and not one of its file."""
+    assert isinstance(item, pytest.Function)
+    found = item._fixtureinfo.name2fixturedefs.get(fixture)
+    return bool(found) and found[-1].scope == "session"
 
 
 def _place(group: str) -> int:
