@@ -53,7 +53,7 @@ def a_spec(**changes) -> TrainSpec:
 def some_options(**changes) -> TrainJobOptions:
     given = {
         "namespace": "finetuned-jobs",
-        "image": "registry.internal/finetuned/worker:0.1.0",
+        "image": "registry.internal/finetuned/worker:0.2.0",
         "models": Claim(name="models", root=Path("/srv/models")),
         "workspace": Claim(name="workspace", root=Path("/var/lib/finetuned/scratch")),
     }
