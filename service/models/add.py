@@ -88,10 +88,19 @@ def _from_gguf(source: Path, target: Path) -> Path:
             last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise ModelRefused(f"{source.name} could not be converted: {last[:300]}")
         _readable_as(source, part)
-        part.rename(target)
+        _publish(part, target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return target
+
+
+def _publish(part: Path, target: Path) -> None:
+    """Give the finished folder its name, unless another process was first."""
+    try:
+        part.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
 
 
 def _readable_as(source: Path, folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.models.add import _readable_as, add_model, count_parameters
+from service.models.add import _publish, _readable_as, add_model, count_parameters
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.inspect import ModelRefused, inspect_folder
 from tests.models.folders import model_folder
@@ -84,6 +84,16 @@ def test_what_is_no_gguf_is_refused_and_leaves_nothing(tmp_path, catalogue):
     with pytest.raises(ModelRefused, match="could not be converted"):
         add(fake, catalogue)
     assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_the_second_of_two_conversions_leaves_the_first_one_in_place(tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(name)
+        _publish(tmp_path / name, tmp_path / "model")
+    assert (tmp_path / "model" / "config.json").read_text() == "first"
+    with pytest.raises(FileNotFoundError):
+        _publish(tmp_path / "none", tmp_path / "other")
 
 
 def test_catalogue_is_read_again_when_it_changes(folder, catalogue):
