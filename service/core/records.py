@@ -17,6 +17,7 @@ between read and write. A write whose answer is lost with the connection counts 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -27,15 +28,17 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.exceptions import WatchError
+from redis.exceptions import ResponseError, WatchError
 
 from service.core import ids, metrics
 from service.core.errors import InternalError
+from service.core.redis import Client, is_refusal
 
 log = logging.getLogger(__name__)
 PREFIX = "finetuned"
 _SCAN_PAGE = 100
 _MARK_S = 600  # longer than anybody tries to write
+_REFUSED_S = 0.5
 _MOST_TRIES = 1000  # each conflict is another's success, so that racing writers need few
 _MOST_LOGGED = 10_000
 _logged: set[str] = set()  # loops meet the same record every few seconds
@@ -194,15 +197,18 @@ class Collection(Generic[R]):
     ) -> R:
         """Decide on what is at `key`, and write what was decided, once, in one transaction.
 
-        A try that failed may have been carried out, with its answer lost. So each leaves a mark,
+        A write that Redis refuses for now is tried again as long as the client is patient. A try
+        that failed may have been carried out, with its answer lost. So each leaves a mark,
         which is looked for before the next. The mark is read after the record: a late try then
         either shows in both or changes the record, and the next fails. What `decide` raises is
         hence true: nothing of this call was written, nor will be.
         """
+        patience_s = self.redis.patience_s if isinstance(self.redis, Client) else 0.0
+        until = time.monotonic() + patience_s
         mark, tried = f"{PREFIX}:written:{ids.random_part()}", list[R]()
         async with self.redis.pipeline(transaction=True) as pipe:
             for _ in range(_MOST_TRIES):
-                with contextlib.suppress(WatchError):
+                try:
                     await pipe.watch(key)
                     raw = await pipe.get(key)
                     if tried and (number := await pipe.get(mark)) is not None:
@@ -213,6 +219,13 @@ class Collection(Generic[R]):
                     pipe.set(mark, len(tried), ex=_MARK_S)
                     tried.append(record)
                     await pipe.execute()
+                except WatchError:
+                    continue
+                except ResponseError as e:
+                    if not is_refusal(e) or time.monotonic() >= until:
+                        raise
+                    await asyncio.sleep(_REFUSED_S)
+                else:
                     return record
         raise WatchError(f"{self.name}: no try of {_MOST_TRIES} went through")
 

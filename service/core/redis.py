@@ -2,7 +2,7 @@
 
 Redis is the one store of records, so a short outage must not fail what can wait: the
 api retries for about a second and then answers 503; the worker, which holds a training,
-goes on trying for minutes.
+goes on trying for minutes. A Redis that hangs is taken for away after seconds.
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ from typing import Any, TypeVar
 from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import (
     BusyLoadingError,
     ConnectionError,
+    OutOfMemoryError,
+    ReadOnlyError,
     ResponseError,
     TimeoutError,
     WatchError,
 )
 
 from service.core import metrics
+from service.core.redis_connection import PatientRetry
 from service.core.sentinel import pool_of
 
 T = TypeVar("T")
@@ -35,11 +37,19 @@ T = TypeVar("T")
 # connection of a transaction (a WatchError). Each may be over in a moment.
 REDIS_ERRORS = (ConnectionError, TimeoutError, ResponseError, WatchError, OSError)
 _CODE = re.compile(r"[A-Z]{3,}\b")
+_REFUSALS = frozenset({"NOREPLICAS", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "TRYAGAIN"})
 _QUEUE_ENTRY_LIFETIME_MS = 90 * 24 * 3600 * 1000  # a queue may be long; arq's default is a day
 
 
 class Client(ArqRedis):
-    """arq's client. Its errors name no arguments of commands, for these hold records."""
+    """arq's client. Its errors name no arguments of commands, for these hold records.
+
+    `patience_s`: how long a write goes on trying while Redis refuses it.
+    """
+
+    def __init__(self, *args: Any, patience_s: float = 0.0, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.patience_s = patience_s
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """redis-py's pipeline."""
@@ -54,6 +64,14 @@ class _Pipeline(Pipeline):
         name = next(iter(command), b"")
         name = name.decode() if isinstance(name, bytes) else name
         exception.args = (f"{exception} (command {number}: {name})", *exception.args[1:])
+
+
+def is_refusal(error: ResponseError) -> bool:
+    """Whether Redis may accept the same command in a moment."""
+    code = _CODE.match(str(error))
+    return isinstance(error, OutOfMemoryError | ReadOnlyError) or (
+        code is not None and code.group() in _REFUSALS
+    )
 
 
 def why(error: BaseException) -> str:
@@ -73,9 +91,18 @@ def from_json(value: bytes) -> Any:
 
 
 def connect(
-    url: str, *, retries: int = 4, max_connections: int = 64, timeout_s: float = 5.0
-) -> ArqRedis:
+    url: str,
+    *,
+    retries: int = 4,
+    max_connections: int = 64,
+    timeout_s: float = 2.0,
+    patience_s: float = 1.5,
+) -> Client:
     """A client that retries lost connections `retries` times, waiting up to 1 s between.
+
+    No try is begun after `patience_s`. `timeout_s` bounds the wait for a connection, for a free
+    one of the pool, and for each answer: with the defaults a Redis that hangs is an error after
+    2 s, and after 4 s where all connections are in use.
 
     `url` is one server's, or Sentinel's (see sentinel.py).
 
@@ -86,10 +113,11 @@ def connect(
         url,
         max_connections=max_connections,
         timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
+        answer_timeout_s=timeout_s,
+        socket_connect_timeout=2 * timeout_s,  # the bound of our connections is shorter
         socket_keepalive=True,
         health_check_interval=30,
-        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries),
+        retry=PatientRetry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries, patience_s),
         retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError],
         redis_connect_func=_counting_reconnects(),
     )
@@ -98,6 +126,7 @@ def connect(
         job_serializer=to_json,
         job_deserializer=from_json,
         expires_extra_ms=_QUEUE_ENTRY_LIFETIME_MS,
+        patience_s=patience_s,
     )
 
 

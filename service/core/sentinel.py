@@ -12,10 +12,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool, ConnectionPool
-from redis.asyncio.connection import SSLConnection, parse_url
+from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
 from redis.backoff import NoBackoff
+
+from service.core.redis_connection import Bounded, bounded
 
 _SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 _PORT = 26379
@@ -28,11 +30,11 @@ def pool_of(url: str, **options: Any) -> ConnectionPool:
     """
     scheme = url.partition("://")[0]
     if scheme not in _SCHEMES:
-        return BlockingConnectionPool.from_url(url, **options)
+        server: dict[str, Any] = dict(parse_url(url))
+        server["connection_class"] = bounded(server.get("connection_class", Connection))
+        return BlockingConnectionPool(**{**options, **server})
     hosts, master, server = _parse(url, _SCHEMES[scheme])
     asked = {k: v for k, v in options.items() if k.startswith("socket_")}
-    # A sentinel that is down must not hold up the question to the next.
-    asked["socket_timeout"] = asked.get("socket_connect_timeout")
     for name in ("username", "password"):
         if (value := server.pop(f"sentinel_{name}", None)) is not None:
             asked[name] = value
@@ -41,6 +43,11 @@ def pool_of(url: str, **options: Any) -> ConnectionPool:
     kind = _TlsConnection if scheme == "rediss+sentinel" else _Connection
     # redis-py gives these no types.
     sentinel = Sentinel(hosts, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
+    for client in sentinel.sentinels:
+        # A sentinel that is down must not hold up the question to the next.
+        asking = client.connection_pool
+        asking.connection_class = bounded(asking.connection_class)
+        asking.connection_kwargs["answer_timeout_s"] = options["answer_timeout_s"]
     server["connection_class"] = kind
     return _MasterPool(master, sentinel, **server, **options)  # type: ignore[no-untyped-call]
 
@@ -63,7 +70,7 @@ def _address(host: str) -> tuple[str, int]:
     return parts.hostname or "", parts.port or _PORT
 
 
-class _Connection(SentinelManagedConnection):
+class _Connection(Bounded, SentinelManagedConnection):
     """Tries an address once, then asks for the master again.
 
     With redis-py's own, which has the same patience for both, a worker would try the dead

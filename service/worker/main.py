@@ -48,8 +48,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A training must outlive an outage of Redis: about two minutes of tries per command.
+# A training must outlive an outage of Redis: two minutes of tries per command.
 _REDIS_RETRIES = 120
+_REDIS_PATIENCE_S = 120.0
+_REDIS_TIMEOUT_S = 5.0
 _FAREWELL_S = 2.0
 # A loop may wait for storage that is away. Redis takes two minutes at most.
 _STALLED_AFTER_S = 300.0
@@ -67,6 +69,8 @@ class WorkerProcess:
         self._redis = connect(
             settings.redis_url.get_secret_value(),
             retries=_REDIS_RETRIES,
+            patience_s=_REDIS_PATIENCE_S,
+            timeout_s=_REDIS_TIMEOUT_S,
             max_connections=32,
         )
         storage = Storage.from_url(settings.storage_url, patience_s=settings.storage_patience_s)

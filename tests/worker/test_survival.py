@@ -9,12 +9,15 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from arq.connections import ArqRedis
 from arq.worker import func
+from redis.exceptions import ResponseError
 
 from service.core import queue, workers
 from service.core.leases import Leases
-from service.core.redis import connect, from_json, to_json
+from service.core.redis import Client, connect, from_json, to_json
+from service.jobs.records import Jobs, NewEvent, Status
 from service.worker.arq_queue import QueueWorker
 from tests.conftest import Api, chat_line, checked, upload
+from tests.jobs.test_schedule import job
 from tests.lossy import road_to
 
 FILE = "\n".join(chat_line(f"q{i}", f"a{i}") for i in range(12)).encode()
@@ -162,3 +165,28 @@ async def test_a_task_that_ends_during_refusals_leaves_its_queue(redis, refusing
         async with asyncio.timeout(60):
             while await redis.zcard(queue.CPU):
                 await asyncio.sleep(0.02)
+
+
+async def test_a_write_of_a_training_waits_until_writes_are_accepted(
+    settings, redis, refusing, caplog
+):
+    patient = connect(settings.redis_url.get_secret_value(), patience_s=120)
+    jobs = Jobs(patient)
+    await jobs.create(job("a", status=Status.RUNNING))
+    event = NewEvent(message="Step 1/2: training loss=1.00")
+    async with refusing("min-replicas-to-write"):
+        writing = asyncio.create_task(
+            jobs.change("proj_a", "ftjob-a", lambda j: j, events=lambda _: [event])
+        )
+        with pytest.raises(ResponseError, match="NOREPLICAS"):  # who is not patient
+            await Jobs(connect_impatient(redis)).change("proj_a", "ftjob-a", lambda j: j)
+        assert not writing.done()
+    await asyncio.wait_for(writing, 60)
+    events, _ = await jobs.events_before("proj_a", "ftjob-a", None, 10)
+    assert [e.message for e in events] == [event.message]
+    await patient.aclose(close_connection_pool=True)
+
+
+def connect_impatient(client: Client) -> Client:
+    """The same connections without patience."""
+    return Client(client.connection_pool, patience_s=0)

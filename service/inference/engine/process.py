@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Awaitable, Callable
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,9 @@ def keep_house(state: Any) -> asyncio.Task[None]:
     every_s = Settings().adapter_sweep_s
     if home := os.environ.get(MERGED_VARIABLE):
         name = os.environ[MODEL_VARIABLE]
-        work = functools.partial(until_deleted, adapters().registry, name, Path(home), every_s)
+        work: Callable[[], Awaitable[None]] = functools.partial(
+            until_deleted, adapters().registry, name, Path(home), every_s
+        )
     else:
         work = Housekeeper(adapters(), state, every_s=every_s).run
     return asyncio.create_task(tasks.keep("housekeeping", work))
