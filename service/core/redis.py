@@ -114,7 +114,7 @@ def connect(
         max_connections=max_connections,
         timeout=timeout_s,
         answer_timeout_s=timeout_s,
-        socket_connect_timeout=timeout_s,
+        socket_connect_timeout=2 * timeout_s,  # the bound of our connections is shorter
         socket_keepalive=True,
         health_check_interval=30,
         retry=PatientRetry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries, patience_s),

@@ -23,6 +23,9 @@ from redis.exceptions import ConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 T = TypeVar("T")
+# Where this process itself stood still, an answer may be there that nobody has read: its reader
+# has its turn before the connection is given up.
+_GRACE_S = 0.05
 
 
 class NoAnswer(ConnectionError, RedisTimeoutError):
@@ -66,11 +69,20 @@ class Bounded(AbstractConnection):
         reading = super().read_response(disable_decoding, timeout, **options)
         return await (reading if timeout is not None else self._bounded(reading))
 
+    async def _connect(self) -> None:
+        await self._bounded(super()._connect())  # type: ignore[no-untyped-call, safe-super]
+
     async def _bounded(self, doing: Awaitable[T]) -> T:
-        writer = self._writer
+        writer, loop = self._writer, asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self.answer_timeout_s):
-                return await doing
+            async with asyncio.timeout(None) as limit:
+                timer = loop.call_later(
+                    self.answer_timeout_s, lambda: limit.reschedule(loop.time() + _GRACE_S)
+                )
+                try:
+                    return await doing
+                finally:
+                    timer.cancel()
         except TimeoutError:
             # redis-py has closed the connection, but would still send what it holds.
             if writer is not None:

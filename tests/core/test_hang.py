@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import httpx
@@ -182,3 +183,15 @@ async def test_a_worker_goes_on_after(api, valkey, caplog, monkeypatch):
         assert (await checked(client, second))["status"] == "processed"
     worker.stop()
     await working
+
+
+async def test_an_answer_that_came_while_this_process_stood_still_is_read(valkey):
+    client = connect(valkey.url, retries=0, timeout_s=2)
+    await client.ping()
+    valkey.hang()
+    asking = asyncio.create_task(client.ping())
+    await asyncio.sleep(0.1)  # it waits for its answer now
+    valkey.go_on()
+    time.sleep(2.5)  # longer than an answer may take
+    assert await asking
+    await client.aclose(close_connection_pool=True)

@@ -42,7 +42,7 @@ async def road(redis_url, redis) -> AsyncIterator[Road]:
 @pytest.fixture
 async def through(road) -> AsyncIterator:
     """A client whose road loses answers."""
-    client = connect(road.url)
+    client = connect(road.url, patience_s=60)
     yield client
     await client.aclose(close_connection_pool=True)
 

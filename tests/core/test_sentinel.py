@@ -120,7 +120,10 @@ async def accepted(command: Awaitable) -> bool:
 
 async def test_the_next_master_is_found_when_one_is_killed(group):
     first = next(iter(group.servers))
-    async with client(group.url(), retries=120) as worker, client(group.url()) as api:
+    async with (
+        client(group.url(), retries=120, patience_s=120) as worker,
+        client(group.url()) as api,
+    ):
         await worker.set("kept", "1")
         assert await worker.wait(1, 5000) == 1
         group.kill(first)
@@ -134,7 +137,7 @@ async def test_the_next_master_is_found_when_one_is_killed(group):
 async def test_a_master_that_was_made_a_replica_gets_no_writes(group):
     second = list(group.servers)[1]
     url = f"redis://:{SENTINEL_PASSWORD}@127.0.0.1:{next(iter(group.sentinels))}"
-    async with client(group.url(), retries=120) as redis, client(url) as sentinel:
+    async with client(group.url(), retries=120, patience_s=120) as redis, client(url) as sentinel:
         await redis.set("a", "1")
         async with asyncio.timeout(60):
             while not await accepted(sentinel.execute_command("SENTINEL FAILOVER", "records")):

@@ -28,7 +28,7 @@ def valkey(tmp_path):
 @pytest.fixture
 async def redis(valkey):
     # As patient as a worker's: a scrape must not wait as long.
-    redis = connect(valkey.url, retries=120)
+    redis = connect(valkey.url, retries=120, patience_s=120)
     yield redis
     await redis.aclose(close_connection_pool=True)
 

@@ -248,7 +248,7 @@ async def test_whatever_is_lost_on_the_way_every_request_counts_once(
 
 async def test_a_clients_own_retries_count_once_too(replica, redis, proxy):
     """redis-py sends a command again when its connection breaks."""
-    client = connect(proxy.url, retries=3)
+    client = connect(proxy.url, retries=3, patience_s=60)
     one = replica(client)
     one.serve(caller())
     await one.flush()
