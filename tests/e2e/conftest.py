@@ -30,6 +30,11 @@ from tests.cached import ROOT
 from tests.e2e.collector import Collector, collecting
 
 TINY_MODEL = "tiny"
+# Threads wait for one another at every operation, for long where other tests take the cores.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": str(min(os.sched_getaffinity(0))),
+}
 EXAMPLES = ROOT / "examples"
 START_S = 240.0
 
@@ -177,9 +182,13 @@ def stack(
 ) -> Iterator[Stack]:
     """A running stack, for all end-to-end tests of the session."""
     model = {"id": DEMO_MODEL, "path": str(demo_model_path), "parameters": 134_515_008}
-    traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": spans.url, "OTEL_BSP_SCHEDULE_DELAY": "500"}
-    swept = {"FINETUNED_ADAPTER_SWEEP_S": "2"}
-    with started(tmp_path_factory.mktemp("stack"), model, **traced, **swept) as stack:
+    env = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": spans.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "500",
+        "FINETUNED_ADAPTER_SWEEP_S": "2",
+        **ONE_THREAD,
+    }
+    with started(tmp_path_factory.mktemp("stack"), model, **env) as stack:
         yield stack
 
 
@@ -187,7 +196,7 @@ def stack(
 def bare_stack(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: Path) -> Iterator[Stack]:
     """A running stack without an engine, for the tests of one module."""
     model = {"id": TINY_MODEL, "path": str(tiny_model_path), "served": False}
-    with started(tmp_path_factory.mktemp("bare-stack"), model, OMP_NUM_THREADS="1") as stack:
+    with started(tmp_path_factory.mktemp("bare-stack"), model, **ONE_THREAD) as stack:
         yield stack
 
 

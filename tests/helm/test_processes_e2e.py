@@ -27,7 +27,12 @@ SERVERS = ("api", "worker-cpu", "worker-trainer", f"vllm-{DEMO_MODEL}")
 
 @pytest.fixture(scope="module")
 def rendered(helm) -> Rendered:
-    return helm.template({"settings": {"LEASE_S": 6}}, profile="cpu-demo-values.yaml")
+    # One thread each: threads wait for one another where other tests take the cores.
+    values = {
+        "settings": {"LEASE_S": 6},
+        "inference": {"env": {"VLLM_CPU_OMP_THREADS_BIND": "0"}},
+    }
+    return helm.template(values, profile="cpu-demo-values.yaml")
 
 
 @pytest.fixture(scope="module")

@@ -43,6 +43,8 @@ from service.models.records import base_of
 from service.models.weights import folder_fault
 
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+# vLLM's own variable, for operators: a CPU engine beside others is faster on cores of its own.
+_BIND = "VLLM_CPU_OMP_THREADS_BIND"
 # Few cores are one NUMA node, and vLLM's "auto" would leave one of them unused.
 _BIND_ALL_UP_TO_CORES = 8
 _STORE_PATIENCE_S = 2.0
@@ -218,7 +220,7 @@ def _machine_env(settings: Settings, machine: Machine) -> dict[str, str]:
     few = len(machine.cores) <= _BIND_ALL_UP_TO_CORES
     return {
         "VLLM_CPU_KVCACHE_SPACE": str(settings.cpu_kv_cache_gib),
-        "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, machine.cores)) if few else "auto",
+        _BIND: os.environ.get(_BIND) or (",".join(map(str, machine.cores)) if few else "auto"),
         # What would be compiled all the same, at the first request for log-probabilities, is a
         # comparison: it needs a C++ compiler, and without one, as in our image, the engine died
         # of it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ STRONG = {
     # What tests of merging merge too, to compare.
     "voice": {"seed": 3, "rank": 8, "modules": ALL_LINEAR, "strength": 0.15},
 }
+# Its threads would wait for one another, for long where other tests take the cores.
+ONE_CORE = {"VLLM_CPU_OMP_THREADS_BIND": str(max(os.sched_getaffinity(0)))}
 BROKEN = ("stranger", "spoiled", "lost")
 """Made for another model; damaged in storage; gone from storage."""
 
@@ -80,7 +83,7 @@ def engine_site(demo_model_path, redis_url, tmp_path_factory) -> Iterator[Engine
     )
     entry = catalogued(settings, demo_model_path)
     asyncio.run(_fill(settings, made, folder))
-    env = {"PATH": str(_without_compilers(folder))}
+    env = {"PATH": str(_without_compilers(folder)), **ONE_CORE}
     with Engine(settings, entry, folder / "engine.log", env=env) as engine:
         yield EngineSite(engine, settings, [name_of(name) for name in small])
 

@@ -35,6 +35,11 @@ def settings(monkeypatch, tmp_path):
     return make
 
 
+def test_the_operator_may_choose_the_cores_of_an_engine(settings, monkeypatch):
+    monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "1")
+    assert command(settings).env["VLLM_CPU_OMP_THREADS_BIND"] == "1"
+
+
 def command(settings, machine=CPU, merged=None, **changes):
     return engine_command(settings(**changes), MODEL, 8100, machine=machine, merged=merged)
 

@@ -24,7 +24,7 @@ from service.inference.engine.merged import folder_name
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from service.standalone.services import free_port
-from tests.inference.engine.conftest import STRONG
+from tests.inference.engine.conftest import ONE_CORE, STRONG
 from tests.inference.engine.support import (
     BASE,
     ENGINE_KEY,
@@ -56,6 +56,7 @@ class Place:
     def env(self) -> dict[str, str]:
         return {
             **os.environ,
+            **ONE_CORE,
             **settings_env(self.settings),
             "FINETUNED_DATA_DIR": str(self.folder),
             "FINETUNED_UPSTREAM_API_KEY": ENGINE_KEY,
