@@ -59,8 +59,9 @@ def register() -> None:
 
     if not process.is_ours():
         return
-    from service.inference.engine import cpu_lora
+    from service.inference.engine import cpu_lora, cpu_wait
 
     process.die_with_parent()
     cpu_lora.install()
+    cpu_wait.install()
     LoRAResolverRegistry.register_resolver("finetuned", RegistryResolver())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
+import psutil
 import pytest
 
 from service.core.redis import connect
@@ -182,6 +183,21 @@ async def _running(client, url: str) -> float:
         text = await response.text()
     lines = [x for x in text.splitlines() if x.startswith("vllm:num_requests_running{")]
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+
+async def test_an_idle_engine_leaves_the_cores_to_others(engine_site, ask):
+    """vLLM's own wait spins for a second after each request, see cpu_wait.py."""
+    family = psutil.Process(engine_site.engine.pid).children(recursive=True)
+    (worker,) = [process for process in family if process.name() == "VLLM::Worker"]
+    computed_s, rested_s = 0.0, 0.0
+    for _ in range(5):
+        before = worker.cpu_times().user + worker.cpu_times().system
+        said(await ask(BASE, max_tokens=1))
+        asked = worker.cpu_times().user + worker.cpu_times().system
+        await asyncio.sleep(1)
+        computed_s += asked - before
+        rested_s += worker.cpu_times().user + worker.cpu_times().system - asked
+    assert rested_s < 0.5, (computed_s, rested_s)
 
 
 def test_no_prompt_is_in_the_log(engine_site):
