@@ -1,10 +1,12 @@
 """Packing on real rows: with weights, tools and turns, and chosen by "auto"."""
 
 import json
+import shutil
 
 import pytest
 
 from service.training import Noted, Started, Warned
+from tests.training.test_tokens import TOOLS
 
 from .conftest import write_chats
 
@@ -44,10 +46,22 @@ def rows(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def tool_model_path(tiny_model_path, tmp_path_factory):
+    """The tiny model with a chat template that writes tool calls."""
+    folder = tmp_path_factory.mktemp("tool-model") / "model"
+    shutil.copytree(tiny_model_path, folder)
+    (folder / "chat_template.jinja").write_text(TOOLS)
+    return folder
+
+
 @pytest.mark.e2e
-def test_packed_rows_with_weights_and_tools_give_the_same_losses(start, make_spec, rows, tmp_path):
+def test_packed_rows_with_weights_and_tools_give_the_same_losses(
+    start, make_spec, rows, tool_model_path, tmp_path
+):
     # All rows in one batch, so that each step sees the same ones in both.
     alike = {
+        "base_model_path": tool_model_path,
         "training_file": rows,
         "batch_size": 12,
         "n_epochs": 4,
