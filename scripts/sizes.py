@@ -20,6 +20,7 @@ from service.inference.engine.sizing import (
     BaseFacts,
     Facts,
     Sizes,
+    SizingError,
     size,
     trainer_budget,
 )
@@ -64,6 +65,7 @@ class Shape:
             intermediate=i,
             heads_width=queries,
             kv_width=keys,
+            kv_heads=self.kv_heads,
             vocabulary=self.vocabulary,
         )
 
@@ -95,7 +97,10 @@ def engine(shape: ModelShape, memory: int, sharing: str) -> Sizes | None:
         adapter_bytes_per_rank=2 * sum(x.inputs + x.outputs for x in shape.linears),
     )
     facts = Facts(base, MACHINE_GIB * GIB, True, memory, served_bytes=weights)
-    sizes = size(Settings(gpu_sharing=sharing), facts)
+    try:
+        sizes = size(Settings(gpu_sharing=sharing), facts)
+    except SizingError:
+        return None
     room = memory * (sizes.gpu_memory_utilization or 0) - weights * OVERHEAD - WORKING_BYTES
     return sizes if room > GIB else None
 

@@ -73,7 +73,8 @@ def test_doctor_tells_how_engines_are_sized_and_why(tmp_path, redis_url):
     done = run("doctor", "--data-dir", str(tmp_path), "--port", "0", "--json", **env)
     engine = {f["what"]: f for f in json.loads(done.stdout)}["engine of tiny"]
     assert engine["level"] == "missing"
-    assert "up to 512" in engine["found"]
+    assert engine["found"] == "FINETUNED_MAX_LORA_RANK is 1000"
+    assert "512" in engine["how"]
 
 
 def test_doctor_tells_of_the_engine_of_a_merged_model(tmp_path, redis_url):

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from service.inference.gateway.cache_salt import cache_salts
-from tests.inference.conftest import OTHER_KEY
+from tests.inference.conftest import ENGINE_KEY, OTHER_KEY
 
 BASE = "tiny-base"
 PATHS = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"]
@@ -22,15 +22,15 @@ async def test_every_request_has_the_salt_of_its_project(gateway, engine, path, 
     await client.ask(path=path, json={**sent, **CHAT, "stream": True})
     await client.ask(path=path, json={**CHAT, **sent}, key=OTHER_KEY)
     first, again, others = (json.loads(seen.body)["cache_salt"] for seen in engine.seen)
-    assert first == again == cache_salts("")("proj_acme")
-    assert others == cache_salts("")("proj_other")
+    assert first == again == cache_salts(ENGINE_KEY)("proj_acme")
+    assert others == cache_salts(ENGINE_KEY)("proj_other")
 
 
 async def test_a_salt_cannot_be_written_another_way(gateway, engine):
     client = await gateway()
     body = b'{"model":"tiny-base","cache_salt":"x","cache\\u005fsalt":"y"} \n'
     await client.ask(data=body)
-    assert json.loads(engine.seen[0].body)["cache_salt"] == cache_salts("")("proj_acme")
+    assert json.loads(engine.seen[0].body)["cache_salt"] == cache_salts(ENGINE_KEY)("proj_acme")
 
 
 def test_salts_are_the_same_in_every_replica_and_differ_otherwise():
@@ -39,6 +39,7 @@ def test_salts_are_the_same_in_every_replica_and_differ_otherwise():
     assert len({one("proj_a"), one("proj_b"), other("proj_a")}) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "name", "body"),
     [
@@ -54,6 +55,7 @@ def test_vllm_accepts_it(module, name, body):
     assert found.cache_salt == salt
 
 
+@pytest.mark.slow
 def test_vllm_accepts_it_for_embeddings():
     protocol = pytest.importorskip("vllm.entrypoints.pooling.embed.protocol")
     salt = cache_salts("key")("proj_acme")

@@ -86,6 +86,8 @@ async def look(world: World, files: Uploaded) -> None:
     for name, (summary, file_id) in shown.items():
         await world.call("retrieveFile", name, summary, path={"file_id": file_id})
     await world.call("retrieveFile", expect=404, path={"file_id": NO_FILE})
+    newest = await world.call("listFiles", query={"purpose": "fine-tune", "limit": 1})
+    await checked(world, newest.json()["data"][0]["id"])  # one of a completed upload
     await world.call("listFiles", "newest", query={"purpose": "fine-tune", "limit": 2})
     await world.call("listFiles", "next_page", query={"after": files.table, "order": "desc"})
     await world.call("listFiles", expect=400, query={"after": NO_FILE})
