@@ -39,7 +39,7 @@ stateless: install  ## Two of every process on Redis and S3, each killed once: n
 	@FINETUNED_STATELESS=1 $(PY) -m pytest tests/e2e/test_stateless.py
 
 .PHONY: pages
-pages: install  ## Run the code blocks of all pages, those with long trainings too
+pages: install  ## Run the code blocks of all pages, long ones too
 	@FINETUNED_LONG_PAGES=1 $(PY) -m pytest tests/docs tests/e2e/test_docs.py
 
 lint: install  ## Check style, types, architecture and openapi.json

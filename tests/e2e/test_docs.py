@@ -18,8 +18,12 @@ from tests.node import RegistryAway, npm_ci
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 PACKAGES = ROOT / "tests" / "docs" / "integrations"
-# Each trains a model to the end, for two minutes.
-_LONG = ("docs/tutorial.md", "clients/python/README.md")
+# Why a page is left to `make pages`.
+_LONG = {
+    "docs/tutorial.md": "2 minutes of training",
+    "clients/python/README.md": "2 minutes of training",
+    "docs/integrations.md": "installs LangChain and LlamaIndex",
+}
 _ALL = os.environ.get("FINETUNED_LONG_PAGES") == "1"
 
 
@@ -49,7 +53,7 @@ def node_modules() -> Path:
 @pytest.mark.parametrize("page", ON_THE_STACK)
 def test_page(page: str, stack: Stack, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if page in _LONG and not _ALL:
-        pytest.skip("2 minutes of training: 'make pages' runs it")
+        pytest.skip(f"{_LONG[page]}: 'make pages' runs it")
     options: dict[str, Path] = {}
     if page == "docs/integrations.md":
         options["python"] = request.getfixturevalue("framework_python")

@@ -91,23 +91,27 @@ async function* messages(
   after: string | undefined,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<EventSourceMessage, void, undefined> {
+  signal?.throwIfAborted();
   const connection = new AbortController();
-  const response = await client.send(
-    `/v1/fine_tuning/jobs/${encodeURIComponent(jobId)}/events?stream=true`,
-    {
-      headers: after === undefined ? {} : { "last-event-id": after },
-      signal: signal ? AbortSignal.any([signal, connection.signal]) : connection.signal,
-    },
-  );
-  let told: EventSourceMessage[] = [];
-  const parser = createParser({ onEvent: (message) => told.push(message) });
+  const follow = () => connection.abort(signal?.reason);
+  signal?.addEventListener("abort", follow, { once: true });
   try {
+    const response = await client.send(
+      `/v1/fine_tuning/jobs/${encodeURIComponent(jobId)}/events?stream=true`,
+      {
+        headers: after === undefined ? {} : { "last-event-id": after },
+        signal: connection.signal,
+      },
+    );
+    let told: EventSourceMessage[] = [];
+    const parser = createParser({ onEvent: (message) => told.push(message) });
     for await (const text of textOf(response, connection, signal)) {
       parser.feed(text);
       yield* told;
       told = [];
     }
   } finally {
+    signal?.removeEventListener("abort", follow);
     connection.abort();
   }
 }
@@ -119,6 +123,9 @@ async function* textOf(
 ): AsyncGenerator<string, void, undefined> {
   const reader = response.body?.getReader();
   const decoder = new TextDecoder();
+  // fetch may miss an abort while a body is read: the signals in between can be garbage by then.
+  const stop = () => reader?.cancel().catch(() => undefined);
+  connection.signal.addEventListener("abort", stop, { once: true });
   for (;;) {
     const silent = setTimeout(
       () => connection.abort(new TimeoutError("The stream of events fell silent.")),
@@ -127,6 +134,7 @@ async function* textOf(
     let read: { done: boolean; value?: Uint8Array | undefined } | undefined;
     try {
       read = await reader?.read();
+      connection.signal.throwIfAborted();
     } catch (error) {
       signal?.throwIfAborted();
       throw error instanceof ConnectionError
