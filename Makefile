@@ -29,7 +29,7 @@ PYTEST := $(PY) -m pytest -q
 test: install  ## Run all tests, on real parts (WORKERS=3)
 	@$(PYTEST) -n $(WORKERS)
 
-test-fast: install  ## Run the tests that take no time, in less than 90 s
+test-fast: install  ## Run the tests that are neither slow nor end to end, in under 4 minutes
 	@$(PYTEST) -n 2 -m "not e2e and not slow"
 
 soak: install  ## Kill trainer, worker and store twenty times: every job must end with the same losses
