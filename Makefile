@@ -5,6 +5,9 @@ DATA_DIR ?= var
 PORT ?= 8000
 WORKERS ?= 3
 
+# Each process would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo up doctor test test-fast soak stateless lint format openapi metrics-docs helm-readme helm-tools docs constraints clean
 
@@ -23,14 +26,14 @@ up: install  ## Run the whole service on this machine (DATA_DIR=var PORT=8000)
 doctor: install  ## Tell what this machine lacks
 	@$(PY) -m service.cli doctor --data-dir $(DATA_DIR) --port $(PORT)
 
-# Three workers on two cores: some tests wait. tests/parallel.py divides the tests among them.
+# More workers than cores, since tests wait too. tests/parallel.py divides the tests among them.
 PYTEST := $(PY) -m pytest -q
 
 test: install  ## Run all tests, on real parts (WORKERS=3)
 	@$(PYTEST) -n $(WORKERS)
 
-test-fast: install  ## Run the tests that are neither slow nor end to end, in under 4 minutes
-	@$(PYTEST) -n 2 -m "not e2e and not slow"
+test-fast: install  ## Run the tests that are neither slow nor end to end, in under 90 seconds
+	@$(PYTEST) -n 4 -m "not e2e and not slow"
 
 soak: install  ## Kill trainer, worker and store twenty times: every job must end with the same losses
 	@FINETUNED_SOAK_KILLS=20 $(PY) -m pytest -s tests/e2e/test_soak.py

@@ -45,15 +45,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> parallel.Gro
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest groups, and skip what needs a GPU where there is none."""
+    """Begin with the longest groups."""
     parallel.arrange(items)
-    if any(item.get_closest_marker("gpu") for item in items):
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where there is none."""
+    if item.get_closest_marker("gpu"):
         import torch
 
         if not torch.cuda.is_available():
-            for item in items:
-                if item.get_closest_marker("gpu"):
-                    item.add_marker(pytest.mark.skip(reason="no GPU on this machine"))
+            pytest.skip("no GPU on this machine")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -181,7 +184,20 @@ class Api:
             base_url=self.base_url,
             headers={"authorization": f"Bearer {await self.key(project, role)}"},
             timeout=60,
+            verify=False,  # loading certificates takes longer than most requests
         )
+
+
+class _Server(uvicorn.Server):
+    """Begins to exit as soon as it is asked to. uvicorn looks every 100 ms, and tests are many."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.asked_to_exit = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self.asked_to_exit.wait()
 
 
 @contextlib.asynccontextmanager
@@ -190,7 +206,7 @@ async def running(app: ASGIApp, **options: Any) -> AsyncIterator[str]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     usual = {"http": Protocol, "log_config": None, "lifespan": "on", "ws": "none"}
-    server = uvicorn.Server(uvicorn.Config(app, **{**usual, **options}))
+    server = _Server(uvicorn.Config(app, **{**usual, **options}))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         assert not serving.done(), "the api did not start"
@@ -198,7 +214,7 @@ async def running(app: ASGIApp, **options: Any) -> AsyncIterator[str]:
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        server.asked_to_exit.set()
         await serving
         listener.close()
 

@@ -18,8 +18,6 @@ class Lazy:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith(
-            ("__", "_pytest", "pytest")
-        ):  # pytest looks for them while it collects
+        if attribute.startswith("_"):  # pytest looks for such while it collects
             raise AttributeError(attribute)
         return getattr(importlib.import_module(self._name), attribute)

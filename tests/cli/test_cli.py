@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from service import __version__
 from service.standalone.layout import Layout
 from tests.models.folders import model_folder
@@ -60,6 +62,7 @@ def test_doctor_looks_at_everything_and_sees_a_port_in_use(tmp_path):
     assert done.returncode == 1
 
 
+@pytest.mark.slow
 def test_doctor_tells_how_engines_are_sized_and_why(tmp_path, redis_url):
     (tmp_path / "models.yaml").write_text(catalogue(tiny=model_folder(tmp_path)))
     env = {"FINETUNED_REDIS_URL": redis_url, "FINETUNED_MAX_LORAS": "3"}
@@ -109,6 +112,7 @@ def test_doctor_tells_of_a_base_model_that_cannot_be_loaded(tmp_path, redis_url)
     assert "models.yaml" in found["engine of gone"]["how"]
 
 
+@pytest.mark.slow
 def test_doctor_tells_of_an_engine_that_does_not_come_up(tmp_path, redis_url):
     """What only loading shows: `up` found it out, and runs on."""
     (tmp_path / "models.yaml").write_text(catalogue(tiny=model_folder(tmp_path)))
@@ -122,6 +126,7 @@ def test_doctor_tells_of_an_engine_that_does_not_come_up(tmp_path, redis_url):
     assert left_behind["level"] == "ok"
 
 
+@pytest.mark.slow
 def test_models_merge_refuses_with_one_clear_line(tmp_path):
     def refused(*arguments: str) -> str:
         done = run("models", "merge", *arguments, "--data-dir", str(tmp_path))
@@ -174,11 +179,13 @@ def test_inference_of_an_unknown_model_says_so(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_api_imports_no_torch():
     code = "import sys, service.app, service.server; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_worker_imports_no_torch():
     code = "import sys, service.worker.main; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

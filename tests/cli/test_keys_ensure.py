@@ -8,6 +8,8 @@ from service.core.redis import connect
 from service.projects.records import KeyRevoked, Projects, Role, digest_of
 from tests.cli.test_cli import run
 
+pytestmark = pytest.mark.slow
+
 SECRET = "sk-ft-" + "x" * 40
 
 

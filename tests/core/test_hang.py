@@ -55,6 +55,7 @@ async def api(settings, valkey) -> AsyncIterator[Api]:
         yield Api(app, url, settings)
 
 
+@pytest.mark.slow
 async def test_every_route_says_503_and_goes_on_after(api, valkey):
     async with await api.client(role=Role.ADMIN) as client:
         assert (await client.get("/v1/files")).status_code == 200
@@ -72,6 +73,7 @@ async def test_every_route_says_503_and_goes_on_after(api, valkey):
         assert (await upload(client, b"x", "user_data")).status_code == 200
 
 
+@pytest.mark.slow
 async def test_more_requests_than_connections_are_503_too(api, valkey):
     async with await api.client() as client:
         assert (await client.get("/v1/files")).status_code == 200
@@ -163,6 +165,7 @@ async def test_a_task_told_to_end_while_redis_hangs_ends(redis, valkey):
     valkey.go_on()
 
 
+@pytest.mark.slow
 async def test_a_worker_goes_on_after(api, valkey, caplog, monkeypatch):
     monkeypatch.setattr("service.worker.main._REDIS_TIMEOUT_S", 0.3)
     monkeypatch.setattr("service.worker.main._REDIS_PATIENCE_S", 0.3)
@@ -185,6 +188,7 @@ async def test_a_worker_goes_on_after(api, valkey, caplog, monkeypatch):
     await working
 
 
+@pytest.mark.slow
 async def test_an_answer_that_came_while_this_process_stood_still_is_read(valkey):
     client = connect(valkey.url, retries=0, timeout_s=2)
     await client.ping()

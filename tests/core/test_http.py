@@ -43,6 +43,7 @@ async def test_ready_says_which_part_is_away(api: Api, http):
     }
 
 
+@pytest.mark.slow
 async def test_without_redis_answers_are_503_with_retry_after(settings):
     away = settings.model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:1/0")})
     app = create_app(away)

@@ -107,6 +107,7 @@ async def test_a_connection_that_is_cut_is_a_gap(redis, heard):
     await until(lambda: bool(heard.messages))
 
 
+@pytest.mark.slow
 async def test_a_silent_connection_is_given_up(valkey, redis):
     invalidations = Invalidations(redis, ping_every_s=0.2)
     listener = Heard(invalidations)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from service.core.redis import connect
 
 
+@pytest.mark.slow
 async def test_commands_wait_for_a_server_that_restarts(valkey):
     """While it is away its port refuses connections."""
     client = connect(valkey.url, retries=60, patience_s=60)

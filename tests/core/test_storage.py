@@ -109,6 +109,7 @@ def _back(tmp_path: Path, hidden: Path) -> None:
     hidden.rename(tmp_path / "storage")
 
 
+@pytest.mark.slow
 async def test_patient_storage_outlasts_an_outage(tmp_path, folder):
     storage = Storage.from_url((tmp_path / "storage").as_uri(), patience_s=30)
     await storage.put_bytes("known", b"1")

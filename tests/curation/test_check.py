@@ -142,7 +142,7 @@ async def test_every_format_is_found_out_and_made_canonical(api: Api, http, work
         assert [json.loads(row) for row in rows] == [chat(*p) for p in pairs], name
 
 
-BOMB = gzip.compress(b"\0" * 300 * 1024 * 1024, 9)
+BOMB = gzip.compress(b"\0" * 1024 * 1024, 9) * 300
 DEEP = b'{"messages": ' + b"[" * 5000 + b"]" * 5000 + b"}\n"
 
 

@@ -19,6 +19,8 @@ from service.datasets.convert import convert
 from service.datasets.errors import DatasetError
 from service.datasets.formats.options import FormatOptions
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024**2
 
 

@@ -419,6 +419,7 @@ def test_counts_stay_true_beyond_the_cap(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("megabytes", [5, 1000])
+@pytest.mark.slow
 def test_a_line_that_never_ends_is_refused_and_not_held(tmp_path: Path, megabytes: int) -> None:
     path = tmp_path / "long.jsonl"
     good = json.dumps(chat(USER, ANSWER)).encode()

@@ -28,6 +28,7 @@ async def test_upload_returns_the_file_and_gives_back_the_same_bytes(http, chats
     assert content.content == data
 
 
+@pytest.mark.slow
 async def test_large_upload_is_not_held_in_memory(api: Api, http):
     """200 MiB pass through the api while its memory grows by far less."""
     import psutil
@@ -88,6 +89,7 @@ async def test_bad_file_ends_in_error_with_line_and_reason(http, work, data, wor
         assert word.lower() in file["status_details"].lower()
 
 
+@pytest.mark.slow
 async def test_a_line_of_200_mb_is_refused_by_its_number(http, work, tmp_path):
     line = b'{"messages": [{"role": "user", "content": "' + b"a" * 200_000_000 + b'"}]}\n'
     async with work("cpu"):

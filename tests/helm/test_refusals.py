@@ -8,6 +8,8 @@ import pytest
 
 from tests.helm.support import MODEL, Refused
 
+pytestmark = pytest.mark.slow
+
 KEDA = {"enabled": True, "maxReplicas": 2}
 S3 = {"type": "s3", "s3": {"bucket": "b", "existingSecret": "s"}}
 

@@ -15,6 +15,7 @@ from tests.jobs.test_jobs import create, until, upload
 
 
 @pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.slow
 async def test_every_attempt_renders_the_date_of_the_jobs_creation(
     api: Api, http, chats, work, number
 ):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from service.jobs import lifecycle
 from tests.conftest import Api
 from tests.jobs.test_faults import LONG, event, rows
@@ -11,6 +13,7 @@ from tests.jobs.test_jobs import JOBS, create, until, upload
 from tests.jobs.test_methods import ended, tiny  # noqa: F401 - a fixture
 
 
+@pytest.mark.slow
 async def test_pause_and_resume_of_a_running_job_lose_no_step(tiny, http, work):  # noqa: F811
     job = await create(http, await upload(http, rows(80)), hyperparameters=LONG)
     path = f"{JOBS}/{job['id']}"
@@ -39,6 +42,7 @@ async def test_pause_and_resume_of_a_running_job_lose_no_step(tiny, http, work):
     assert (queued["status"], queued["pausing"]) == ("queued", False)
 
 
+@pytest.mark.slow
 async def test_a_pausing_job_whose_worker_died_is_paused(api: Api, http, chats, work):
     job_id = (await create(http, await upload(http, chats(12))))["id"]
     async with work("cpu"):

@@ -38,6 +38,7 @@ async def until(http, job_id: str, status: str) -> dict:
     return job
 
 
+@pytest.mark.slow
 async def test_they_are_refused_by_estimate_and_job_until_the_template_knows_tools(
     http, work, base
 ):

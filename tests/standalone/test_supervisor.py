@@ -143,6 +143,7 @@ def test_secrets_are_made_once_and_private(tmp_path):
     assert (tmp_path / ".x").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 async def test_one_that_keeps_dying_says_why_and_the_others_run_on(supervisor, tmp_path):
     """A base model that cannot be loaded, beside one that can."""
     well = service("import time; time.sleep(600)", name="well")

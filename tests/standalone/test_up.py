@@ -53,6 +53,7 @@ def wait(for_it: Callable[[], bool], process: subprocess.Popen[bytes], log: Path
         time.sleep(0.2)
 
 
+@pytest.mark.slow
 def test_the_service_runs_and_shows_the_model_as_unavailable(up, tmp_path: Path, port: int):
     log = tmp_path / "up.log"
     wait(lambda: "ready after" in log.read_text(), up, log)

@@ -6,8 +6,11 @@ from array import array
 
 import pytest
 
-from service.training.probe import chosen
 from service.training.tokens import IGNORED, Pair, Sample
+from tests.lazy import Lazy
+
+probe = Lazy("service.training.probe")
+pytestmark = pytest.mark.slow
 
 
 def sample(prompt: int, answer: int) -> Sample:
@@ -19,7 +22,7 @@ def sample(prompt: int, answer: int) -> Sample:
 
 def test_short_rows_come_first_and_whole():
     short = [sample(10, 20), sample(200, 56)]
-    picked = list(chosen([sample(300, 5), *short, sample(0, 0)], 3))
+    picked = list(probe.chosen([sample(300, 5), *short, sample(0, 0)], 3))
     assert picked[:2] == short
     assert len(picked) == 3
 
@@ -30,7 +33,7 @@ def test_short_rows_come_first_and_whole():
 def test_a_long_row_gives_a_part_that_holds_supervised_tokens_and_what_is_before_them(
     prompt, answer
 ):
-    (part,) = chosen([sample(prompt, answer)], 4)
+    (part,) = probe.chosen([sample(prompt, answer)], 4)
     assert 0 < part.length <= 256
     assert part.supervised == sum(label != IGNORED for label in part.labels) >= min(answer, 128)
     assert part.labels[0] == IGNORED
@@ -41,4 +44,4 @@ def test_a_long_row_gives_a_part_that_holds_supervised_tokens_and_what_is_before
 
 def test_both_answers_of_a_pair_are_scored():
     pair = Pair(sample(3, 4), sample(3, 5))
-    assert list(chosen([pair], 4)) == [pair.better, pair.worse]
+    assert list(probe.chosen([pair], 4)) == [pair.better, pair.worse]

@@ -12,12 +12,12 @@ import pytest
 from service.jobs.records import Chosen, JobRecord
 from service.training.channel import Channel
 from service.training.data import load_data
-from service.training.models import load_tokenizer
 from service.training.protocol import CheckpointSaved
 from service.training.tokens import ChatEncoder
 from tests.lazy import Lazy
 
 checkpoints = Lazy("service.training.checkpoints")
+models = Lazy("service.training.models")
 
 # Its text differs from one microsecond to the next where the real clock answers.
 DATED = """\
@@ -35,6 +35,7 @@ def dated_model(tiny_model_path: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_later_attempt_renders_the_text_that_the_checkpoint_was_trained_on(
     start, make_spec, dated_model, tmp_path
 ):
@@ -52,7 +53,7 @@ def test_a_later_attempt_renders_the_text_that_the_checkpoint_was_trained_on(
         (Path(saved.path) / checkpoints.SEAL_NAME).read_bytes()
     )
 
-    tokenizer = load_tokenizer(spec)
+    tokenizer = models.load_tokenizer(spec)
     encoder = ChatEncoder(tokenizer, spec.max_seq_length, spec.template_date)
     with Path(os.devnull).open("wb") as nowhere:
         again = load_data(spec, encoder, Channel(nowhere.fileno())).training

@@ -65,6 +65,7 @@ def stored(api: Api) -> list[str]:
     return [n for n in names if n != ".health"]
 
 
+@pytest.mark.slow
 async def test_sdk_sends_parts_in_parallel_and_orders_them_at_the_end(sdk, http, work, chats):
     data = chats(400)
     cuts = [data[i : i + 1000] for i in range(0, len(data), 1000)]
@@ -398,6 +399,7 @@ async def test_full_disk_loses_nothing(api: Api, http):
         subprocess.run(["umount", str(storage)], check=True)
 
 
+@pytest.mark.slow
 async def test_parts_are_not_held_in_memory(api: Api, http):
     """200 MiB go in and are joined while the api's memory grows by far less."""
     import psutil

@@ -55,6 +55,7 @@ async def refusing(redis):
 
 
 @pytest.mark.parametrize("setting", REFUSALS)
+@pytest.mark.slow
 async def test_a_worker_goes_on_when_writes_are_accepted_again(
     redis, refusing, api: Api, http, work, caplog, monkeypatch, setting
 ):
@@ -131,6 +132,7 @@ async def polling(client: ArqRedis, run: Callable) -> AsyncIterator[QueueWorker]
         await asyncio.gather(*worker.tasks.values())
 
 
+@pytest.mark.slow
 async def test_a_lost_connection_costs_no_slot(redis, settings, caplog):
     done: list[str] = []
 

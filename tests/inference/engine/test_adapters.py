@@ -182,6 +182,7 @@ def folders(tmp_path):
     return [p for p in (tmp_path / "cache").iterdir() if p.is_dir()]
 
 
+@pytest.mark.slow
 def test_without_our_variables_the_plugin_does_nothing(monkeypatch):
     resolver = pytest.importorskip("service.inference.engine.resolver")
     monkeypatch.delenv("FINETUNED_ENGINE_MODEL", raising=False)
