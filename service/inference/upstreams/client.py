@@ -227,10 +227,11 @@ class _Pool:
         """What every request of a path begins with. The paths are the gateway's: few."""
         self._idle: deque[Connection] = deque()
         self._busy: set[Connection] = set()
+        self._connecting = 0
 
     @property
     def is_empty(self) -> bool:
-        return not self._idle and not self._busy
+        return not self._idle and not self._busy and not self._connecting
 
     def take(self) -> Connection | None:
         """A kept connection, the one used last: the others may grow old and go."""
@@ -245,6 +246,7 @@ class _Pool:
         """A new connection. Raises NotSent."""
         loop = asyncio.get_running_loop()
         connection = Connection(loop, self._lost)
+        self._connecting += 1
         try:
             async with asyncio.timeout(timeout_s):
                 await loop.create_connection(
@@ -252,6 +254,8 @@ class _Pool:
                 )
         except (OSError, TimeoutError) as e:
             raise NotSent(type(e).__name__) from e
+        finally:
+            self._connecting -= 1
         self._busy.add(connection)
         return connection
 

@@ -42,6 +42,19 @@ async def test_a_connection_lost_before_the_write_was_not_asked(engine, last_wor
     assert len(engine.seen) == 2
 
 
+async def test_a_pool_stays_while_it_connects(black_hole, until):
+    """Nobody would close the connection of a pool that was swept away."""
+    url = black_hole().url
+    timeouts = Timeouts(connect_s=0.5, first_byte_s=0.04, between_chunks_s=0.04)
+    async with EngineClient(timeouts) as client:  # sweeps every 10 ms
+        asking = asyncio.ensure_future(client.post(url, PATH, b"{}", {}))
+        await asyncio.sleep(0.2)
+        assert url in client._pools
+        with pytest.raises(NotSent):
+            await asking
+        await until(lambda: not client._pools)
+
+
 async def test_an_engine_that_hangs_up_is_not_asked_over_and_over():
     accepted = 0
 
