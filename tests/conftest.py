@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -45,7 +46,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> parallel.Gro
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest groups."""
+    """Begin with the longest groups. Raises pytest.UsageError if collection imported torch."""
+    if "torch" in sys.modules:
+        raise pytest.UsageError("a test module imports torch: use Lazy of tests/lazy.py")
     parallel.arrange(items)
 
 

@@ -18,6 +18,7 @@ class Lazy:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("_"):  # pytest looks for such while it collects
+        # pytest looks for these while it collects.
+        if attribute.startswith(("__", "_pytest", "_mock", "pytest")):
             raise AttributeError(attribute)
         return getattr(importlib.import_module(self._name), attribute)
