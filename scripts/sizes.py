@@ -1,7 +1,7 @@
 """Prints the table of sizes in docs/operations.md, from the same code that sizes jobs and engines.
 
-Nothing here is measured: shapes of well-known models, and the reckoning of `jobs/fit.py` and
-`inference/engine/sizing.py` on GPUs of so many GiB.
+Nothing here is measured: the table applies `jobs/planning/memory_plan.py` and
+`inference/engine/sizing.py` to the shapes of well-known models and to common GPU sizes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from service.config import GIB, Settings
-from service.core.workers import Capacity
+from service.fleet.workers import Capacity
 from service.inference.engine.sizing import (
     OVERHEAD,
     WORKING_BYTES,
@@ -24,10 +24,10 @@ from service.inference.engine.sizing import (
     size,
     trainer_budget,
 )
-from service.jobs.fit import Plan, Training, plan
+from service.jobs.planning.memory_plan import Plan, Training, plan
+from service.jobs.planning.speed import reckoned
 from service.jobs.records import Chosen
-from service.jobs.speed import reckoned
-from service.training.model_shape import Linear, ModelShape
+from service.training.model.shape import Linear, ModelShape
 from service.worker.gpu_share import within_budget
 
 GPUS_GIB, MACHINE_GIB = (24, 48, 80), 128

@@ -10,17 +10,9 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
-from service.aliases import routes as alias_routes
-from service.aliases.changes import Aliases
 from service.config import Settings
-from service.core import health, metrics, workers
-from service.core.auth import Authenticator, Principal
-from service.core.body_limit import BodyLimit
-from service.core.cors import for_pages_of
-from service.core.http import RequestContext, install_error_handlers
+from service.core import metrics
 from service.core.invalidation import Invalidations
-from service.core.metrics_port import serve_metrics
-from service.core.openapi import describe
 from service.core.redis import connect
 from service.core.storage import Storage
 from service.curation import routes as curation_routes
@@ -28,12 +20,15 @@ from service.curation.records import Tasks
 from service.curation.schemas import report_schemas
 from service.files import routes as file_routes
 from service.files.records import Files
+from service.fleet import workers
 from service.inference.gateway import PATHS, Gateway
 from service.inference.upstreams import Upstreams
 from service.jobs import routes as job_routes
-from service.jobs.dispatch import Dispatcher
 from service.jobs.records import Jobs
+from service.jobs.scheduling.dispatch import Dispatcher
 from service.models import routes as model_routes
+from service.models.aliases import routes as alias_routes
+from service.models.aliases.changes import Aliases
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from service.projects import routes as project_routes
@@ -42,6 +37,13 @@ from service.uploads import routes as upload_routes
 from service.uploads.records import Uploads
 from service.usage import routes as usage_routes
 from service.usage.meter import Meter
+from service.web import health
+from service.web.auth import Authenticator, Principal
+from service.web.body_limit import BodyLimit
+from service.web.cors import for_pages_of
+from service.web.http import RequestContext, install_error_handlers
+from service.web.metrics_port import serve_metrics
+from service.web.openapi import describe
 
 
 class Api(FastAPI):

@@ -13,9 +13,9 @@ from service.app import create_app
 from service.config import Settings
 from service.core import logs, tracing
 from service.core.storage_check import require_storage
-from service.core.traced import Traced
-from service.core.wire.protocol import Protocol
 from service.inference.gateway import PATHS
+from service.web.traced import Traced
+from service.web.wire.protocol import Protocol
 
 _KEEP_ALIVE_S = 75
 _GRACE_S = 30

@@ -28,12 +28,12 @@ from starlette.types import ASGIApp
 from service.app import create_app
 from service.config import Settings
 from service.core.redis import connect
-from service.core.wire.protocol import Protocol
 from service.models.add import add_model
 from service.models.catalogue import Catalogue
 from service.projects.records import Projects, Role
 from service.standalone.services import demo_model_wheel, free_port
 from service.standalone.up import DEMO_MODEL
+from service.web.wire.protocol import Protocol
 from tests import parallel
 from tests.cached import cache
 

@@ -37,7 +37,7 @@ _LONG_FILES: Final = (
     "tests/inference/upstreams/test_two_engines_e2e.py",
     "tests/jobs/test_faults.py",
     "tests/helm/test_processes_e2e.py",
-    "tests/jobs/test_turns.py",
+    "tests/jobs/scheduling/test_gpu_turns.py",
     "tests/clients/test_typescript.py",
 )
 _FIRST: Final = (*GROUPS, *_LONG_FILES)

@@ -72,9 +72,9 @@ def with_datasets(files: dict[str, Path]) -> str:
 
 
 def near_duplicates(files: dict[str, Path]) -> str:
-    from service.datasets.collect import collect
-    from service.datasets.features import FeatureOptions
-    from service.datasets.likeness import find_likeness
+    from service.datasets.duplicates.find import find_likeness
+    from service.datasets.report.collect import collect
+    from service.datasets.report.features import FeatureOptions
 
     options = FeatureOptions(languages=False, personal_data=False, mojibake=False)
     with tempfile.TemporaryDirectory(dir=files["mixed"].parent) as work:
@@ -85,7 +85,7 @@ def near_duplicates(files: dict[str, Path]) -> str:
 
 
 def report(files: dict[str, Path]) -> str:
-    from service.datasets.analysis import AnalysisOptions, analyse
+    from service.datasets.report.analysis import AnalysisOptions, analyse
 
     tokenizers = {"base": files["tokenizer"]} if "tokenizer" in files else {}
     made = analyse(
@@ -122,8 +122,8 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
     "json.loads and no checks": ("plain",),
     "pyarrow": ("pyarrow.json",),
     "datasets": ("datasets",),
-    "near-duplicates of 500,000": ("service.datasets.likeness",),
-    "report of 100,000 rows": ("service.datasets.analysis",),
+    "near-duplicates of 500,000": ("service.datasets.duplicates.find",),
+    "report of 100,000 rows": ("service.datasets.report.analysis",),
 }
 
 

@@ -1,6 +1,6 @@
 """The memory estimate beside what runs take, for settings that pull each of its terms.
 
-    python bench/training/estimate.py [--model FOLDER] [--only NUMBER …]
+    python bench/training/loop/estimate.py [--model FOLDER] [--only NUMBER …]
 
 Measured is the trainer's largest resident set less that of a process which has imported the
 trainer's libraries. All rows are as long as max_seq_length, so that batches are full.
@@ -24,7 +24,7 @@ from child import train  # noqa: E402
 from corpus import write_pairs, write_rows  # noqa: E402
 
 from service.training import TrainSpec  # noqa: E402
-from service.training.estimate import estimate_memory  # noqa: E402
+from service.training.loop.estimate import estimate_memory  # noqa: E402
 
 MIB = 2**20
 STEPS = 2
@@ -46,7 +46,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"gradient_checkpointing": True},
 ]
 IMPORTS = (
-    "import resource, service.training.run; "
+    "import resource, service.training.loop.run; "
     "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
 )
 

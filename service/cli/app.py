@@ -116,7 +116,7 @@ def keys_create(
     data_dir: DataDir = None,
 ) -> None:
     """Make an API key and print it; it cannot be shown again."""
-    from service.cli.chores import create_key
+    from service.cli.operator import create_key
 
     try:
         typer.echo(asyncio.run(create_key(data_dir, project, name, role)))
@@ -131,7 +131,7 @@ def keys_ensure(
     role: Annotated[str, typer.Option(help="admin or member.")] = "member",
 ) -> None:
     """Make the key in $FINETUNED_NEW_KEY known, unless it is or was revoked; for installers."""
-    from service.cli.chores import ensure_key
+    from service.cli.operator import ensure_key
 
     secret = os.environ.get("FINETUNED_NEW_KEY", "")
     try:
@@ -146,7 +146,7 @@ def models_list(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show the base models of the catalogue."""
-    from service.cli.chores import catalogue
+    from service.cli.operator import catalogue
     from service.models.catalogue import CatalogueError
 
     try:
@@ -171,11 +171,11 @@ def models_add(
     data_dir: DataDir = None,
 ) -> None:
     """Put a local base model into the catalogue. Pickles and custom code are refused."""
-    from service.cli import chores
+    from service.cli import operator
 
     try:
         typer.echo(
-            chores.add_model(
+            operator.add_model(
                 data_dir,
                 source,
                 model_id,
@@ -184,7 +184,7 @@ def models_add(
                 context_length,
             )
         )
-    except chores.CHORE_ERRORS as e:
+    except operator.CHORE_ERRORS as e:
         _fail(str(e))
 
 
@@ -194,11 +194,11 @@ def models_merge(
     data_dir: DataDir = None,
 ) -> None:
     """Give a trained model an engine of its own, with its weights merged: the base's speed."""
-    from service.cli import chores
+    from service.cli import operator
 
     try:
-        typer.echo(asyncio.run(chores.merge_model(data_dir, name)))
-    except chores.CHORE_ERRORS as e:
+        typer.echo(asyncio.run(operator.merge_model(data_dir, name)))
+    except operator.CHORE_ERRORS as e:
         _fail(str(e))
 
 
@@ -208,23 +208,23 @@ def models_unmerge(
     data_dir: DataDir = None,
 ) -> None:
     """Serve a trained model as an adapter again, and remove its merged weights."""
-    from service.cli import chores
+    from service.cli import operator
 
     try:
-        typer.echo(chores.unmerge_model(data_dir, name))
-    except chores.CHORE_ERRORS as e:
+        typer.echo(operator.unmerge_model(data_dir, name))
+    except operator.CHORE_ERRORS as e:
         _fail(str(e))
 
 
 @app.command()
 def rebuild(data_dir: DataDir = None) -> None:
     """Make lost records of files and models anew from storage; what is known stays."""
-    from service.cli import chores
+    from service.cli import operator
     from service.core.storage import StorageError
 
     try:
-        typer.echo(asyncio.run(chores.rebuild(data_dir)))
-    except (*chores.CHORE_ERRORS, StorageError) as e:
+        typer.echo(asyncio.run(operator.rebuild(data_dir)))
+    except (*operator.CHORE_ERRORS, StorageError) as e:
         _fail(str(e))
 
 

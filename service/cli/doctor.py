@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from service.config import GIB, Settings
 from service.core.storage import StorageRefused
 from service.core.storage_check import storage_fault
+from service.fleet.capacity import Gpu, installed_gpus, memory_bytes
 from service.inference.engine.facts import engines_bytes, gather
 from service.inference.engine.launch import Machine, highest_rank
 from service.inference.engine.sizing import SizingError, size, trainer_budget
@@ -24,7 +25,6 @@ from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.weights import folder_fault
 from service.standalone.layout import AlreadyRunning, Layout
 from service.standalone.services import GPU_SHARING, engine_name, running_store
-from service.worker.capacity import Gpu, installed_gpus, memory_bytes
 
 Level = Literal["ok", "note", "missing"]
 _MARKS = {"ok": "✓", "note": "•", "missing": "✗"}

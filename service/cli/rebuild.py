@@ -12,11 +12,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from arq.connections import ArqRedis
 from pydantic import ValidationError
 
 from service.core import ids
 from service.core.records import Unreadable
+from service.core.redis import Client
 from service.core.storage import MANIFEST, Storage, StorageCorrupt, StorageMissing
 from service.files.records import FileRecord, Files
 from service.models import ranks
@@ -37,7 +37,7 @@ _ADAPTER = re.compile(
 class Rebuild:
     """One run. What is known already is left as it is, so it may be run again."""
 
-    def __init__(self, redis: ArqRedis, storage: Storage, catalogue: Catalogue) -> None:
+    def __init__(self, redis: Client, storage: Storage, catalogue: Catalogue) -> None:
         self._storage = storage
         self._files = Files(redis, storage)
         self._registry = ModelRegistry(redis, catalogue, cache_s=0)

@@ -14,11 +14,9 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
-from arq.connections import ArqRedis
-
 from service.core import tasks
 from service.core.records import PREFIX
-from service.core.redis import REDIS_ERRORS, reply, why
+from service.core.redis import REDIS_ERRORS, Client, reply, why
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +39,7 @@ class Held(Exception):
 class Leases:
     """Takes, renews and watches leases for one worker."""
 
-    def __init__(self, redis: ArqRedis, worker: str, *, lease_s: float) -> None:
+    def __init__(self, redis: Client, worker: str, *, lease_s: float) -> None:
         self.redis = redis
         self.worker = worker
         self.lease_s = lease_s

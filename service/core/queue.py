@@ -8,9 +8,12 @@ new id, so the in-progress mark that a killed worker leaves behind can block not
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import NamedTuple
 
-from arq.connections import ArqRedis
+import arq.worker
 from arq.constants import in_progress_key_prefix, job_key_prefix
+
+from service.core.redis import Client
 
 CPU = "finetuned:queue:cpu"
 GPU = "finetuned:queue:gpu"
@@ -19,6 +22,13 @@ QUEUES = {"cpu": CPU, "gpu": GPU}
 # Far beyond any training: arq's own time-out is final and knows no checkpoint, so the
 # lease decides what is lost, not this.
 TASK_TIMEOUT_S = 90 * 24 * 3600
+
+# A running task keeps its entry, near the head of the queue. Only this many entries are read.
+_HEAD_ENTRIES = 200
+
+
+class Retry(arq.worker.Retry):
+    """Raised by a task to be run again after `defer` seconds."""
 
 
 class EntryState(StrEnum):
@@ -29,13 +39,21 @@ class EntryState(StrEnum):
     ABSENT = "absent"
 
 
+class Waiting(NamedTuple):
+    """The tasks of a queue that no worker has taken."""
+
+    tasks: int
+    oldest_due_s: float | None
+    """When the oldest one was due, in seconds since the epoch; None if none waits."""
+
+
 def task_id(function: str, subject_id: str, attempt: int) -> str:
     """arq's job id for one attempt of one task on one object."""
     return f"{function}:{subject_id}:{attempt}"
 
 
 async def enqueue(
-    redis: ArqRedis,
+    redis: Client,
     queue: str,
     function: str,
     project_id: str,
@@ -57,7 +75,7 @@ async def enqueue(
     return job is not None
 
 
-async def forget(redis: ArqRedis, queue: str, function: str, subject_id: str, attempt: int) -> None:
+async def forget(redis: Client, queue: str, function: str, subject_id: str, attempt: int) -> None:
     """Remove an attempt that was given up: a killed worker leaves its entry and mark behind."""
     name = task_id(function, subject_id, attempt)
     async with redis.pipeline(transaction=True) as pipe:
@@ -66,7 +84,7 @@ async def forget(redis: ArqRedis, queue: str, function: str, subject_id: str, at
         await pipe.execute()
 
 
-async def state(redis: ArqRedis, function: str, subject_id: str, attempt: int) -> EntryState:
+async def state(redis: Client, function: str, subject_id: str, attempt: int) -> EntryState:
     """Whether the attempt waits, was taken by a worker, or is unknown to arq."""
     name = task_id(function, subject_id, attempt)
     async with redis.pipeline(transaction=True) as pipe:
@@ -76,3 +94,14 @@ async def state(redis: ArqRedis, function: str, subject_id: str, attempt: int) -
     if taken:
         return EntryState.TAKEN
     return EntryState.WAITING if known else EntryState.ABSENT
+
+
+async def waiting(redis: Client, queue: str) -> Waiting:
+    """Count the tasks of a queue that no worker has taken."""
+    entries = await redis.zcard(queue)
+    head = await redis.zrange(queue, 0, _HEAD_ENTRIES - 1, withscores=True)
+    marks = [in_progress_key_prefix + task.decode() for task, _ in head]
+    taken = await redis.mget(marks) if marks else []
+    # An entry's score is the time in milliseconds at which the task is due.
+    due_ms = [due for (_, due), mark in zip(head, taken, strict=True) if mark is None]
+    return Waiting(entries - (len(head) - len(due_ms)), min(due_ms) / 1000 if due_ms else None)

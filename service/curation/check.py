@@ -18,10 +18,10 @@ from service.core.leases import Held, Leases
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError, StorageMissing
-from service.curation.desk import Desk, DeskFailed
+from service.curation.child_runner import Desk, DeskFailed
 from service.curation.scratch import fetch, scratch_folder
 from service.datasets import ValidationReport
-from service.datasets.spec import TaskSpec
+from service.datasets.contract import TaskSpec
 from service.files.records import CheckOutcome, FileRecord, Files, FileStatus
 
 log = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from redis.asyncio.client import Pipeline
 from service.config import Settings
 from service.core import ids
 from service.core.records import Missing
-from service.curation.desk import Desk, DeskFailed
+from service.curation.child_runner import Desk, DeskFailed
 from service.curation.records import Superseded, Task, Tasks
 from service.curation.scratch import fetch
-from service.datasets.spec import TaskSpec
+from service.datasets.contract import TaskSpec
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 
 log = logging.getLogger(__name__)

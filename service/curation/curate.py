@@ -12,7 +12,7 @@ from service.core.leases import Held, Leases
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError
-from service.curation.desk import DeskFailed
+from service.curation.child_runner import DeskFailed
 from service.curation.records import Failure, Kind, State, Superseded, Task, Tasks
 from service.curation.scratch import scratch_folder
 from service.files.records import FileRecord, Files

@@ -9,17 +9,17 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.curation.desk import Desk, DeskFailed
+from service.curation.child_runner import Desk, DeskFailed
 from service.curation.records import Kind, State, Task, Tasks
 from service.curation.scratch import fetch_rows
-from service.datasets.spec import TaskSpec
+from service.datasets.contract import TaskSpec
 from service.files.records import FileRecord, Files
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.template import template_digest
 
 
 class Measures(msgspec.Struct, frozen=True):
-    """As `service.datasets.measure.Measures`, which only a child process imports."""
+    """As `service.datasets.report.measure.Measures`, which only a child process imports."""
 
     rows: int
     percentiles: list[int]

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
-from arq.connections import ArqRedis
 from pydantic import BaseModel
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, queue
 from service.core.records import PREFIX, Collection, Record, Unreadable
-from service.core.redis import reply, text
+from service.core.redis import Client, reply, text
 from service.files.records import tasks_of
 
 FUNCTION = "curate_file"  # its name in the cpu queue
@@ -73,7 +72,7 @@ class Superseded(Exception):
 class Tasks:
     """All tasks, by project and file."""
 
-    def __init__(self, redis: ArqRedis) -> None:
+    def __init__(self, redis: Client) -> None:
         self.redis = redis
 
     def of(self, file_id: str) -> Collection[Task]:

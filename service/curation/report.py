@@ -10,10 +10,10 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
-from service.curation.desk import Desk, DeskFailed
+from service.curation.child_runner import Desk, DeskFailed
 from service.curation.records import Kind, Task, Tasks
 from service.curation.scratch import fetch
-from service.datasets.spec import TaskSpec
+from service.datasets.contract import TaskSpec
 from service.files.records import FileRecord, Files
 from service.models.catalogue import BaseModelEntry, Catalogue
 

@@ -10,12 +10,7 @@ from fastapi.responses import JSONResponse, Response
 
 from service.config import Settings
 from service.core import ids
-from service.core.auth import Principal
-from service.core.deps import Caller
 from service.core.errors import BadRequest, NotFound, RateLimited
-from service.core.http import ListOf, list_of
-from service.core.idempotency import once
-from service.core.openapi.parts import headers
 from service.core.records import Missing
 from service.core.storage import StorageMissing
 from service.curation.records import Kind, State, Task, Tasks
@@ -24,6 +19,11 @@ from service.curation.schemas import CleaningObject, CleanRequest, ReportPending
 from service.files.records import FileRecord
 from service.files.routes import Store, existing
 from service.models.registry import ModelRegistry
+from service.web.auth import Principal
+from service.web.deps import Caller
+from service.web.http import ListOf, list_of
+from service.web.idempotency import once
+from service.web.openapi.parts import headers
 
 router = APIRouter(prefix="/v1/files", tags=["Data sets"])
 

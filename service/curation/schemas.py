@@ -8,7 +8,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.curation.records import Failure, State, Task
-from service.datasets.report import Report
+from service.datasets.report.report import Report
 from service.files.schemas import FormatFields
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from service.core.storage import Storage, StorageFull, StorageMissing
-from service.curation.desk import DeskFailed
+from service.curation.child_runner import DeskFailed
 from service.files.records import FileRecord
 
 

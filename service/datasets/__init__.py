@@ -6,13 +6,9 @@ torch, and nothing of the other rooms.
 
 from __future__ import annotations
 
-from service.datasets.canonical import CanonicalResult, InvalidRowError, write_canonical
-from service.datasets.issues import Issue, Severity
-from service.datasets.validate import (
-    ValidationReport,
-    validate_chat_file,
-    validate_file,
-)
+from service.datasets.checks.issues import Issue, Severity
+from service.datasets.checks.validate import ValidationReport, validate_chat_file, validate_file
+from service.datasets.rows.canonical import CanonicalResult, InvalidRowError, write_canonical
 
 __all__ = [
     "CanonicalResult",

@@ -26,10 +26,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import msgspec
 
+from service.datasets.checks.issues import Issue, make_issue
+from service.datasets.checks.validate import validate_file
+from service.datasets.contract import TaskSpec, read_spec
 from service.datasets.errors import DatasetError, refuse
-from service.datasets.issues import Issue, make_issue
-from service.datasets.spec import TaskSpec, read_spec
-from service.datasets.validate import validate_file
 
 _PROGRESS_EVERY_S = 0.5
 
@@ -74,7 +74,7 @@ def _run(spec: TaskSpec) -> Any:
 
 
 def _convert(spec: TaskSpec, out: Path) -> Any:
-    from service.datasets.convert import convert
+    from service.datasets.formats.convert import convert
 
     return convert(
         spec.path, out, spec.format, processes=spec.processes, max_issues=spec.max_issues
@@ -82,7 +82,7 @@ def _convert(spec: TaskSpec, out: Path) -> Any:
 
 
 def _clean(spec: TaskSpec, out: Path) -> Any:
-    from service.datasets.clean import CleanOptions, clean
+    from service.datasets.cleaning.clean import CleanOptions, clean
 
     fields = {**spec.clean, "processes": spec.processes, "format": msgspec.to_builtins(spec.format)}
     try:
@@ -93,7 +93,7 @@ def _clean(spec: TaskSpec, out: Path) -> Any:
 
 
 def _measure(spec: TaskSpec) -> Any:
-    from service.datasets.measure import measure
+    from service.datasets.report.measure import measure
 
     if len(spec.tokenizers) != 1:
         raise refuse("invalid_spec", reason="`tokenizers` must name one")
@@ -102,8 +102,8 @@ def _measure(spec: TaskSpec) -> Any:
 
 
 def _report(spec: TaskSpec) -> Any:
-    from service.datasets.analysis import AnalysisOptions, analyse
-    from service.datasets.render import to_html, to_markdown
+    from service.datasets.report.analysis import AnalysisOptions, analyse
+    from service.datasets.report.render import to_html, to_markdown
 
     report = analyse(
         spec.path,

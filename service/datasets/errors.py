@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.datasets.issues import Issue, make_issue
+from service.datasets.checks.issues import Issue, make_issue
 
 
 class DatasetError(ValueError):

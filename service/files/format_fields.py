@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from service.core.errors import BadRequest
-from service.core.http import from_validation
 from service.files.schemas import FormatFields
+from service.web.http import from_validation
 
 _MAX_BYTES = 16 * 1024
 _FLAT = re.compile(r"format\[([^\[\]]+)\](?:\[(.+)\])?", re.DOTALL)

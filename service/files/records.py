@@ -15,12 +15,11 @@ from enum import StrEnum
 from typing import Any, Literal
 
 import msgspec
-from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
 
 from service import __version__
 from service.core.records import PREFIX, Collection, Record, Unreadable
-from service.core.redis import reply, text
+from service.core.redis import Client, reply, text
 from service.core.storage import Storage
 
 EXPIRING = f"{PREFIX}:files-expiring"  # "project/file", scored by the time they expire
@@ -118,7 +117,7 @@ def _twins_key(project_id: str) -> str:
 class Files:
     """All files, by project."""
 
-    def __init__(self, redis: ArqRedis, storage: Storage) -> None:
+    def __init__(self, redis: Client, storage: Storage) -> None:
         self.redis = redis
         self.storage = storage
         self.records = Collection(redis, "files", FileRecord)

@@ -10,16 +10,16 @@ from fastapi.responses import StreamingResponse
 
 from service.config import Settings
 from service.core import ids
-from service.core.deps import Caller
 from service.core.errors import BadRequest, NotFound
-from service.core.http import ListOf, list_of
-from service.core.openapi.parts import headers
 from service.core.records import Missing
 from service.core.storage import StorageMissing
 from service.files.body import BYTES, FILE_BODY, body_of
 from service.files.records import FileRecord, Files, Purpose
 from service.files.schemas import FileDeleted, FileObject
 from service.files.upload import enqueue_check, receive
+from service.web.deps import Caller
+from service.web.http import ListOf, list_of
+from service.web.openapi.parts import headers
 
 router = APIRouter(prefix="/v1/files", tags=["Files"])
 

@@ -9,8 +9,8 @@ from service.core import ids, metrics, queue
 from service.core.errors import BadRequest, TooLarge
 from service.files.body import Body
 from service.files.format_fields import format_of
-from service.files.pour import disk_full_told, pour
 from service.files.records import FileRecord, Files, FileStatus, Purpose
+from service.files.stream_to_storage import disk_full_told, pour
 
 _UPLOADABLE = (Purpose.FINE_TUNE, Purpose.USER_DATA)
 MIN_EXPIRY_S, MAX_EXPIRY_S = 3600, 2592000

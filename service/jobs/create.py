@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import secrets
 
-from arq.connections import ArqRedis
-
 from service.core import ids, tracing
-from service.core.auth import Principal
 from service.core.errors import BadRequest, NotFound, RateLimited
+from service.core.redis import Client
 from service.files.records import FileRecord, Files, Purpose
-from service.jobs.fit import Training
-from service.jobs.planning import planned, shape_of, trainers
+from service.jobs.planning.machines import planned, shape_of, trainers
+from service.jobs.planning.memory_plan import Training
 from service.jobs.records import Chosen, JobRecord, Jobs, NewEvent, Status
 from service.jobs.schemas import CreateJob
 from service.models.catalogue import BaseModelEntry
 from service.models.records import slug
 from service.models.registry import ModelRegistry
+from service.web.auth import Principal
 
 _AUTO_SHARE = 0.1  # of the rows, held out for a choice among checkpoints
 _RETRY_AFTER_S = "30"  # a queue moves in minutes, but the SDKs heed no wait over 60 s
@@ -149,7 +148,7 @@ async def _check_warm_start(body: CreateJob, caller: Principal, registry: ModelR
         )
 
 
-async def _check_fit(job: JobRecord, entry: BaseModelEntry, redis: ArqRedis) -> None:
+async def _check_fit(job: JobRecord, entry: BaseModelEntry, redis: Client) -> None:
     """Refuse what no worker could train, whatever the data: the least that it may need.
 
     What hangs on the data is judged when the job is prepared.

@@ -17,13 +17,12 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any, Literal
 
-from arq.connections import ArqRedis
 from pydantic import BaseModel, ConfigDict
 from redis.asyncio.client import Pipeline
 
 from service.core import ids
 from service.core.records import PREFIX, Collection, Record, parse_known
-from service.core.redis import reply
+from service.core.redis import Client, reply
 
 ACTIVE = f"{PREFIX}:jobs-active"
 _MAX_EVENTS = 20_000
@@ -174,7 +173,7 @@ Events = Callable[[JobRecord], Sequence[NewEvent]]
 class Jobs:
     """All jobs, by project."""
 
-    def __init__(self, redis: ArqRedis) -> None:
+    def __init__(self, redis: Client) -> None:
         self.redis = redis
         self.records = Collection(redis, "jobs", JobRecord)
 

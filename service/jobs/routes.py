@@ -12,20 +12,20 @@ from fastapi.responses import StreamingResponse
 
 from service.config import Settings
 from service.core import ids, metrics, queue
-from service.core.deps import Caller, caller_check
 from service.core.errors import BadRequest, Conflict, NotFound
-from service.core.http import ListOf, list_of
-from service.core.idempotency import once
 from service.core.records import Missing
 from service.files.records import Files
 from service.jobs import lifecycle
 from service.jobs.create import checked, create
-from service.jobs.dispatch import Dispatcher
-from service.jobs.estimate import EstimateObject, Estimates
+from service.jobs.planning.estimate import EstimateObject, Estimates
 from service.jobs.records import JobRecord, Jobs, NewEvent
+from service.jobs.scheduling.dispatch import Dispatcher
 from service.jobs.schemas import CheckpointObject, CreateJob, EventObject, JobObject
 from service.jobs.stream import server_sent_events
 from service.models.registry import ModelRegistry
+from service.web.deps import Caller, caller_check
+from service.web.http import ListOf, list_of
+from service.web.idempotency import once
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["Fine-tuning"])
 estimates = APIRouter(prefix="/v1/fine_tuning", tags=["Fine-tuning"])

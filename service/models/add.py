@@ -76,7 +76,7 @@ def _from_gguf(source: Path, target: Path) -> Path:
             [
                 sys.executable,
                 "-m",
-                "service.training.dequantise",
+                "service.training.model.dequantise",
                 str(source),
                 str(part),
             ],

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
 
 from service.core.records import PREFIX
+from service.core.redis import Client
 from service.models.adapter_check import CONFIG
 
 _HIGHEST = f"{PREFIX}:highest-lora-rank"  # sorted set: base model by rank
@@ -30,7 +30,7 @@ def note(pipe: Pipeline, base_model: str, rank: int) -> None:
     pipe.zadd(_HIGHEST, {base_model: rank}, gt=True)
 
 
-async def highest(redis: ArqRedis, base_model: str) -> int:
+async def highest(redis: Client, base_model: str) -> int:
     """The highest rank that was ever noted for the base model; 0 for none."""
     score = await redis.zscore(_HIGHEST, base_model)
     return int(score or 0)

@@ -10,17 +10,16 @@ import logging
 import random
 from dataclasses import dataclass
 
-from arq.connections import ArqRedis
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import WatchError
 
-from service.aliases import records as aliases
 from service.core import invalidation
 from service.core.cache import LookupCache
 from service.core.records import PREFIX, Collection, Page, parse
-from service.core.redis import reply, text
+from service.core.redis import Client, reply, text
 from service.models import ranks
+from service.models.aliases import records as aliases
 from service.models.catalogue import Catalogue
 from service.models.records import NAME, Kind, ModelRecord, is_checkpoint
 
@@ -70,7 +69,7 @@ class ModelInUse(Exception):
 class ModelRegistry:
     """Base models, adapters and aliases, by project."""
 
-    def __init__(self, redis: ArqRedis, catalogue: Catalogue, *, cache_s: float) -> None:
+    def __init__(self, redis: Client, catalogue: Catalogue, *, cache_s: float) -> None:
         self.redis = redis
         self.catalogue = catalogue
         self.models = Collection(redis, "models", ModelRecord)

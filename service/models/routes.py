@@ -8,14 +8,14 @@ from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from service.core.auth import Principal
-from service.core.deps import Caller
 from service.core.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound
-from service.core.http import ListOf, list_of
 from service.core.records import Missing
 from service.core.storage import Storage, StorageError
 from service.models.registry import ModelInUse, ModelRegistry
 from service.models.schemas import ModelDeleted, ModelObject
+from service.web.auth import Principal
+from service.web.deps import Caller
+from service.web.http import ListOf, list_of
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/models", tags=["Models"])

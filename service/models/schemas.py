@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
-from service.aliases.records import AliasRecord
-from service.aliases.schemas import TargetShare, shares
+from service.models.aliases.records import AliasRecord
+from service.models.aliases.schemas import TargetShare, shares
 from service.models.catalogue import BaseModelEntry
 from service.models.records import ModelRecord
 

@@ -11,13 +11,12 @@ import re
 import secrets
 from enum import StrEnum
 
-from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, invalidation
 from service.core.limits import NO_LIMITS, Limits
 from service.core.records import PREFIX, Collection, Missing, Record
-from service.core.redis import reply, text
+from service.core.redis import Client, reply, text
 
 # Projects belong to the installation, not to a project.
 INSTALLATION = "-"
@@ -67,7 +66,7 @@ def digest_of(secret: str) -> str:
 class Projects:
     """All tenants and their keys."""
 
-    def __init__(self, redis: ArqRedis) -> None:
+    def __init__(self, redis: Client) -> None:
         self.redis = redis
         self.projects = Collection(redis, "projects", Project)
         self.keys = Collection(redis, "keys", ApiKey)

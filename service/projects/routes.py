@@ -7,9 +7,7 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Depends, Query, Request
 
 from service.core import ids
-from service.core.deps import Admin
 from service.core.errors import BadRequest, Conflict, NotFound
-from service.core.http import ListOf, list_of
 from service.core.records import Missing
 from service.projects.records import INSTALLATION, NameTaken, Project, Projects
 from service.projects.schemas import (
@@ -21,6 +19,8 @@ from service.projects.schemas import (
     ProjectObject,
     UpdateLimits,
 )
+from service.web.deps import Admin
+from service.web.http import ListOf, list_of
 
 router = APIRouter(prefix="/v1/organization/projects", tags=["Projects"])
 

@@ -5,7 +5,7 @@ lines (`protocol`). It knows no HTTP and no Redis. What is named here imports no
 modules that do are imported by the child alone.
 """
 
-from service.training.protocol import (
+from service.training.contract.protocol import (
     EXIT_FAILED,
     EXIT_STOPPED,
     EXIT_SUCCEEDED,
@@ -27,7 +27,7 @@ from service.training.protocol import (
     encode,
     parse_message,
 )
-from service.training.spec import EarlyStopping, LoraSpec, TrainSpec
+from service.training.contract.spec import EarlyStopping, LoraSpec, TrainSpec
 
 __all__ = [
     "EXIT_FAILED",

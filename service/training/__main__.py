@@ -17,17 +17,15 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from service.training.channel import (
+from service.training.contract.channel import (
     Channel,
     StopFlag,
     die_with_parent,
     listen,
     stop_on_signals,
 )
-from service.training.failures import TrainingFailure, classify
-from service.training.launcher import RankPlace, supervise
-from service.training.model_folder import check_folder
-from service.training.protocol import (
+from service.training.contract.failures import TrainingFailure, classify
+from service.training.contract.protocol import (
     EXIT_FAILED,
     EXIT_STOPPED,
     EXIT_SUCCEEDED,
@@ -35,7 +33,9 @@ from service.training.protocol import (
     Stopped,
     Succeeded,
 )
-from service.training.spec import TrainSpec
+from service.training.contract.spec import TrainSpec
+from service.training.model.folder import check_folder
+from service.training.parallel.launcher import RankPlace, supervise
 
 log: Final = logging.getLogger("service.training")
 
@@ -90,7 +90,7 @@ def _run(
         # Here and not above: this import brings torch, and takes seconds. What it makes stays,
         # so looking through it for garbage, a quarter of that time, finds nothing.
         gc.disable()
-        from service.training.run import run
+        from service.training.loop.run import run
 
         gc.freeze()
         gc.enable()

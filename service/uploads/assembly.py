@@ -10,8 +10,8 @@ from service.core.errors import NO_RETRY, BadRequest, NotFound, TooLarge
 from service.core.records import Missing
 from service.core.storage import Storage, StorageError, StorageMissing
 from service.files.body import Body
-from service.files.pour import disk_full_told, pour
 from service.files.records import FileRecord
+from service.files.stream_to_storage import disk_full_told, pour
 from service.files.upload import new_record
 from service.uploads.records import (
     PartRecord,

@@ -16,13 +16,12 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
-from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
 
 from service.core import ids
 from service.core.errors import NO_RETRY, BadRequest
 from service.core.records import PREFIX, Collection, Missing, Record, Unreadable, parse_known
-from service.core.redis import reply, text
+from service.core.redis import Client, reply, text
 from service.files.records import FileRecord, Files, Purpose
 
 DUE = f"{PREFIX}:uploads-due"
@@ -102,7 +101,7 @@ def must_be_pending(upload: UploadRecord) -> None:
 class Uploads:
     """All uploads, by project."""
 
-    def __init__(self, redis: ArqRedis, files: Files) -> None:
+    def __init__(self, redis: Client, files: Files) -> None:
         self.redis = redis
         self.files = files
         self.storage = files.storage

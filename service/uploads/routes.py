@@ -8,10 +8,7 @@ from fastapi import APIRouter, Depends, Request
 
 from service.config import Settings
 from service.core import ids
-from service.core.deps import Caller
 from service.core.errors import BadRequest, RateLimited
-from service.core.http import ListOf, list_of
-from service.core.openapi.parts import headers
 from service.core.records import Missing
 from service.files.body import body_of, described
 from service.files.upload import clean_name, enqueue_check
@@ -24,6 +21,9 @@ from service.uploads.records import (
     must_be_pending,
 )
 from service.uploads.schemas import UploadComplete, UploadCreate, UploadObject, UploadPartObject
+from service.web.deps import Caller
+from service.web.http import ListOf, list_of
+from service.web.openapi.parts import headers
 
 router = APIRouter(prefix="/v1/uploads", tags=["Uploads"])
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.core import metrics
-from service.core.auth import Principal
 from service.core.local_metrics import Cell
 from service.usage.counts import Counts
 from service.usage.subjects import Subject
+from service.web.auth import Principal
 
 CLIENT_GONE = 499  # nginx's number for it
 _MAX_SERIES = 1024  # models that one key may use within a second and still be counted cheaply

@@ -21,7 +21,6 @@ from redis.exceptions import RedisError
 
 from service.config import Settings
 from service.core import metrics, tasks
-from service.core.auth import Principal
 from service.core.limits import NO_LIMITS, Limits
 from service.core.local_metrics import BoundedLabel
 from service.usage import refusals
@@ -29,6 +28,7 @@ from service.usage.accounts import CLIENT_GONE, Account, Series, Served
 from service.usage.counts import Counts
 from service.usage.exchange import Exchange
 from service.usage.subjects import Scope, Subject
+from service.web.auth import Principal
 
 log = logging.getLogger(__name__)
 

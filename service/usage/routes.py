@@ -7,11 +7,11 @@ from typing import Annotated, TypeVar
 from fastapi import APIRouter, Depends, Query, Request
 
 from service.core import ids
-from service.core.deps import Caller
 from service.usage.pages import read_page
 from service.usage.query import Wanted, spans
 from service.usage.records import UsageRecords
 from service.usage.schemas import BucketWidth, GroupBy, UsagePage
+from service.web.deps import Caller
 
 router = APIRouter(prefix="/v1/organization/usage", tags=["Usage"])
 

@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 from service.core import metrics
-from service.worker.capacity import own_gpus
+from service.fleet.capacity import own_gpus
 
 log = logging.getLogger(__name__)
 _PATIENCE_S = 2.0  # a driver may hang; neither the scrape nor a lease waits for it

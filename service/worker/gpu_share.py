@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.config import Settings
-from service.core.workers import Capacity
+from service.fleet.workers import Capacity
 from service.inference.engine.facts import engines_bytes
 from service.inference.engine.sizing import trainer_budget
 from service.models.catalogue import Catalogue

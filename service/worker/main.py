@@ -17,7 +17,7 @@ from arq.worker import func
 
 from service import __version__
 from service.config import Settings
-from service.core import logs, metrics, queue, tasks, tracing, workers
+from service.core import logs, metrics, queue, tasks, tracing
 from service.core.leases import Leases
 from service.core.redis import REDIS_ERRORS, connect, from_json, to_json
 from service.core.storage import Storage
@@ -29,15 +29,16 @@ from service.curation.measure import MakeMeasure
 from service.curation.records import FUNCTION, Kind
 from service.curation.report import MakeReport
 from service.files.records import Files
+from service.fleet import workers
+from service.fleet.capacity import measure
 from service.inference.upstreams import Upstreams
-from service.jobs.dispatch import Dispatcher
-from service.jobs.prepare import PrepareJob
+from service.jobs.attempt.process import Train
+from service.jobs.planning.prepare import PrepareJob
 from service.jobs.records import Jobs
-from service.jobs.train import Train
+from service.jobs.scheduling.dispatch import Dispatcher
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from service.worker.arq_queue import QueueWorker
-from service.worker.capacity import measure
 from service.worker.gpu_share import with_budget, within_budget
 from service.worker.probes import serve_probes
 from service.worker.pulse import Pulse

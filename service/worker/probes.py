@@ -7,18 +7,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
-from arq.connections import ArqRedis
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.config import Settings
-from service.core.health import passes
-from service.core.redis_metrics import observe_redis
+from service.core.redis import Client
+from service.fleet.redis_metrics import observe_redis
+from service.web.health import passes
 from service.worker.gpu_metrics import GpuMetrics
 from service.worker.pulse import Pulse
 
 
 @asynccontextmanager
-async def serve_probes(redis: ArqRedis, settings: Settings, pulse: Pulse) -> AsyncIterator[None]:
+async def serve_probes(redis: Client, settings: Settings, pulse: Pulse) -> AsyncIterator[None]:
     """Serve the probes inside the block.
 
     `/livez` is 503 while a background loop stands still, and names it. It asks no other part.

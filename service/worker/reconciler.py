@@ -20,21 +20,19 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 
-from arq.connections import ArqRedis
-
 from service.config import Settings
 from service.core import ids, metrics, queue
 from service.core.leases import Leases
 from service.core.queue import EntryState
 from service.core.records import Missing, Unreadable
-from service.core.redis import REDIS_ERRORS, reply, why
+from service.core.redis import REDIS_ERRORS, Client, reply, why
 from service.core.storage import StorageError
 from service.curation.records import FUNCTION, Task, Tasks
 from service.files.records import UNCHECKED, FileRecord, Files, FileStatus
 from service.jobs import lifecycle
-from service.jobs.dispatch import Dispatcher
-from service.jobs.endings import lose
+from service.jobs.outcomes import lose
 from service.jobs.records import ACTIVE, FINAL, JobRecord, Jobs, Status
+from service.jobs.scheduling.dispatch import Dispatcher
 from service.uploads.records import Uploads
 
 log = logging.getLogger(__name__)
@@ -45,7 +43,7 @@ class Reconciler:
 
     def __init__(
         self,
-        redis: ArqRedis,
+        redis: Client,
         jobs: Jobs,
         files: Files,
         leases: Leases,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.chores import rebuild
+from service.cli.operator import rebuild
 from service.core import ids
 from service.core.redis import connect
 from service.core.storage import Storage

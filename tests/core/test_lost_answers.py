@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.exceptions import ConnectionError
 
-from service.core import idempotency
 from service.core.records import Collection, Record
 from service.core.redis import connect
 from service.jobs import lifecycle
 from service.jobs.records import Jobs, NewEvent, Status
 from service.projects.records import Projects
-from tests.jobs.test_schedule import job
+from service.web import idempotency
+from tests.jobs.scheduling.test_fair_share import job
 from tests.lossy import Road, road_to
 
 

@@ -14,10 +14,10 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from service.aliases.records import Target
 from service.app import create_app
-from service.core import workers
 from service.core.redis import connect
+from service.fleet import workers
+from service.models.aliases.records import Target
 from service.projects.records import Role
 from service.worker.main import WorkerProcess
 from tests.conftest import BASE_MODEL, Api, running

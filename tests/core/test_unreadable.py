@@ -7,12 +7,13 @@ import json
 import pytest
 from prometheus_client import REGISTRY
 
-from service.core import queue, workers
+from service.core import queue
 from service.core.leases import Leases
 from service.core.records import Unreadable
 from service.curation.records import UNFINISHED
 from service.files.records import EXPIRING, tasks_of
-from service.jobs.dispatch import Dispatcher
+from service.fleet import workers
+from service.jobs.scheduling.dispatch import Dispatcher
 from service.uploads.records import DUE
 from service.worker.reconciler import Reconciler
 from tests.conftest import BASE_MODEL, Api, chat_line, upload

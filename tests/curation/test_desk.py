@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from service.config import Settings
-from service.curation.desk import Desk, DeskFailed
+from service.curation.child_runner import Desk, DeskFailed
 from service.datasets import ValidationReport
-from service.datasets.spec import TaskSpec
+from service.datasets.contract import TaskSpec
 
 
 @pytest.fixture

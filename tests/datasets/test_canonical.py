@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from service.datasets import InvalidRowError, validate_chat_file, write_canonical
 from service.datasets.checks.findings import Findings
+from service.datasets.checks.issues import IssueLog
 from service.datasets.checks.lines import LineChecker
 from service.datasets.checks.rows import check_chat_row
-from service.datasets.issues import IssueLog
-from service.datasets.lines import Batch
-from service.datasets.rawjson import parse
+from service.datasets.rows.lines import Batch
+from service.datasets.rows.raw_json import parse
 
 CASES: list[tuple[str, str]] = [
     (

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.datasets.analysis import analyse
-from service.datasets.clean import CleanOptions, CleanResult, clean
+from service.datasets.checks.validate import validate_chat_file
+from service.datasets.cleaning.clean import CleanOptions, CleanResult, clean
 from service.datasets.errors import DatasetError
 from service.datasets.formats.options import FormatOptions
-from service.datasets.validate import validate_chat_file
+from service.datasets.report.analysis import analyse
 
 
 def chat(prompt: str, answer: str) -> dict[str, Any]:

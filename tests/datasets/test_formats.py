@@ -20,10 +20,10 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.datasets.canonical import write_canonical
-from service.datasets.convert import ConvertResult, convert
 from service.datasets.errors import DatasetError
+from service.datasets.formats.convert import ConvertResult, convert
 from service.datasets.formats.options import FormatOptions
+from service.datasets.rows.canonical import write_canonical
 
 PAIRS = [
     ("営業時間は？", "平日の九時から十八時までです。"),

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from service.datasets.clean import CleanOptions, clean
-from service.datasets.convert import convert
+from service.datasets.cleaning.clean import CleanOptions, clean
 from service.datasets.errors import DatasetError
+from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
 
 pytestmark = pytest.mark.slow

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.datasets.errors import DatasetError, refuse
-from service.datasets.lines import Batch, FileSlice, LongLine, line_ranges, read_batches
 from service.datasets.parallel import map_ordered
+from service.datasets.rows.lines import Batch, FileSlice, LongLine, line_ranges, read_batches
 
 _data = st.lists(st.sampled_from([b"\n", b"a", b"bc", b"\r\n", b"d" * 20, b" "])).map(b"".join)
 

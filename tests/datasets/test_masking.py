@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from service.datasets.analysis import analyse
-from service.datasets.clean import CleanOptions, CleanResult, clean
-from service.datasets.convert import convert
+from service.datasets.cleaning.clean import CleanOptions, CleanResult, clean
 from service.datasets.errors import DatasetError
-from service.datasets.render import to_html, to_markdown
+from service.datasets.formats.convert import convert
+from service.datasets.report.analysis import analyse
+from service.datasets.report.render import to_html, to_markdown
 
 MY_NUMBER = "123456789018"
 

@@ -9,9 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.datasets.national_ids import is_hong_kong_id, is_singapore_nric, is_taiwan_id
-from service.datasets.personal_data import find_personal_data
-from service.datasets.redact import Redactor
+from service.datasets.personal_data.detect import find_personal_data
+from service.datasets.personal_data.national_ids import (
+    is_hong_kong_id,
+    is_singapore_nric,
+    is_taiwan_id,
+)
+from service.datasets.personal_data.redact import Redactor
 
 # Kind, language, a text with one example in it (made up, or of the authority's own
 # documentation), the example.

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from service.datasets.analysis import AnalysisOptions, analyse
 from service.datasets.checks.table import CHECKS
 from service.datasets.errors import DatasetError
-from service.datasets.render import to_html, to_markdown
-from service.datasets.report import Report
+from service.datasets.report.analysis import AnalysisOptions, analyse
+from service.datasets.report.render import to_html, to_markdown
+from service.datasets.report.report import Report
 
 RealRows = Callable[[str], list[dict[str, Any]]]
 
@@ -219,8 +219,8 @@ def test_advice_follows_from_the_evidence(tmp_path: Path) -> None:
 def test_processes_change_nothing(
     tmp_path: Path, tokenizers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.datasets.collect._RANGE_BYTES", 2_000)
-    monkeypatch.setattr("service.datasets.validate._RANGE_BYTES", 3_000)
+    monkeypatch.setattr("service.datasets.report.collect._RANGE_BYTES", 2_000)
+    monkeypatch.setattr("service.datasets.checks.validate._RANGE_BYTES", 3_000)
     rows = [*varied(100), {"messages": 1}, *varied(20)]
     one, two = (
         report_of(

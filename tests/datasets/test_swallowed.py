@@ -12,8 +12,8 @@ from typing import Any
 import openpyxl
 import pytest
 
-from service.datasets.clean import CleanOptions, clean
-from service.datasets.convert import ConvertResult, convert
+from service.datasets.cleaning.clean import CleanOptions, clean
+from service.datasets.formats.convert import ConvertResult, convert
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.vietnamese import decode
 

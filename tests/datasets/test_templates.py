@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.datasets.templates import takes_tools
+from service.datasets.rows.templates import takes_tools
 
 PLAIN = "{% for m in messages %}{{ m.role + ': ' + m.content + eos_token }}{% endfor %}"
 # As Mistral's: an id of nine letters and digits, and the tools before the question alone.

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from service.datasets.analysis import analyse
-from service.datasets.measure import measure
+from service.datasets.report.analysis import analyse
+from service.datasets.report.measure import measure
 from tests.datasets.test_templates import PLAIN, STRICT, folder_of
 
 CALL: dict[str, Any] = {

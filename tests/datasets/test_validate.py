@@ -439,7 +439,7 @@ def test_a_line_that_never_ends_is_refused_and_not_held(tmp_path: Path, megabyte
 def test_line_numbers_hold_across_ranges_and_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.datasets.validate._RANGE_BYTES", 1_000)
+    monkeypatch.setattr("service.datasets.checks.validate._RANGE_BYTES", 1_000)
     rows: list[Any] = [chat(USER, ANSWER)] * 200
     rows[7] = rows[120] = b"{"
     rows[199] = chat(USER)

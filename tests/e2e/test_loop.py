@@ -16,9 +16,9 @@ import openai
 import pytest
 
 from service.inference.upstreams import Upstreams
-from service.jobs.parity import ask_engine, compare
+from service.jobs.attempt.verify import ask_engine, compare
 from service.standalone.up import DEMO_MODEL
-from service.training.protocol import Probe
+from service.training.contract.protocol import Probe
 from tests.e2e.conftest import EXAMPLES, Stack, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]

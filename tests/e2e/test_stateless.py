@@ -18,8 +18,8 @@ import openai
 import pytest
 
 from service.config import GIB
+from service.fleet.capacity import memory_bytes
 from service.standalone.up import DEMO_MODEL
-from service.worker.capacity import memory_bytes
 from tests.core.conftest import Valkey
 from tests.e2e.chats import QUESTION, load, said, until
 from tests.e2e.conftest import wait_for

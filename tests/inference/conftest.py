@@ -12,7 +12,6 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from service.core.auth import Authenticator, Principal
 from service.core.limits import NO_LIMITS, Limits
 from service.core.redis import connect
 from service.inference.gateway import Gateway
@@ -21,6 +20,7 @@ from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry
 from service.usage.meter import Meter
+from service.web.auth import Authenticator, Principal
 from tests.conftest import running
 
 BASE = "tiny-base"

@@ -82,7 +82,7 @@ async def test_cancel_does_not_wait_for_a_storage_that_is_away(
 
 def imported_bytes() -> int:
     """What a trainer's process takes before it has loaded anything."""
-    told = "import service.training.run; print(open('/proc/self/status').read())"
+    told = "import service.training.loop.run; print(open('/proc/self/status').read())"
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     return int(re.search(r"VmRSS:\s+(\d+) kB", done.stdout)[1]) * 1024
 

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.core.metrics_port import serve_metrics
 from service.core.redis import connect
+from service.web.metrics_port import serve_metrics
 from tests.conftest import BASE_MODEL, Api, running
 from tests.metrics.samples import parsed
 

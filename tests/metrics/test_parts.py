@@ -16,9 +16,9 @@ from service.core.storage import (
     StorageMissing,
     _ours,
 )
+from service.fleet.capacity import own_gpus
 from service.inference.engine.adapter_cache import AdapterCache
-from service.jobs.phases import Phases
-from service.worker.capacity import own_gpus
+from service.jobs.attempt.timing import Phases
 from service.worker.gpu_metrics import GpuMetrics
 from tests.metrics.samples import Since, parsed, value
 

@@ -9,9 +9,10 @@ import pytest
 from arq.constants import in_progress_key_prefix
 from prometheus_client import generate_latest
 
-from service.core import queue, workers
+from service.core import queue
 from service.core.redis import connect
-from service.core.redis_metrics import observe_redis
+from service.fleet import workers
+from service.fleet.redis_metrics import observe_redis
 from tests.core.conftest import Valkey
 from tests.metrics.samples import Since, parsed, value
 

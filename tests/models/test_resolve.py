@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.aliases.changes import Aliases
-from service.aliases.records import Target
 from service.core.redis import connect
+from service.models.aliases.changes import Aliases
+from service.models.aliases.records import Target
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.records import Kind, ModelRecord
 from service.models.registry import ModelInUse, ModelRegistry, Resolved

@@ -7,8 +7,8 @@ pytestmark = pytest.mark.slow
 
 torch = Lazy("torch")
 transformers = Lazy("transformers")
-attention = Lazy("service.training.attention")
-batches = Lazy("service.training.batches")
+attention = Lazy("service.training.model.attention")
+batches = Lazy("service.training.data.batches")
 
 
 @pytest.fixture

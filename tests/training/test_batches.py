@@ -2,13 +2,13 @@ from array import array
 
 import pytest
 
-from service.training.tokens import IGNORED, Pair, Sample
+from service.training.data.tokens import IGNORED, Pair, Sample
 from tests.lazy import Lazy
 
 pytestmark = pytest.mark.slow
 
 torch = Lazy("torch")
-batches = Lazy("service.training.batches")
+batches = Lazy("service.training.data.batches")
 
 
 def sample(*ids, learned):

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from service.training.channel import StopFlag, listen
+from service.training.contract.channel import StopFlag, listen
 
 
 class Ended:

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from service.training.chats import for_template, read_chats
-from service.training.failures import TrainingFailure
+from service.training.contract.failures import TrainingFailure
+from service.training.data.chats import for_template, read_chats
 
 
 def written(path, *rows):

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from service.training import CheckpointSaved
-from service.training.failures import TrainingFailure
-from service.training.warm_start import ADAPTER_WEIGHTS
+from service.training.contract.failures import TrainingFailure
+from service.training.model.warm_start import ADAPTER_WEIGHTS
 from tests.lazy import Lazy
 
 torch = Lazy("torch")
 safetensors = Lazy("safetensors.torch")
-checkpoints = Lazy("service.training.checkpoints")
+checkpoints = Lazy("service.training.loop.checkpoints")
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]  # for the run that they come from
 

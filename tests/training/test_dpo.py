@@ -15,10 +15,10 @@ from service.training import (
     Succeeded,
     Warned,
 )
-from service.training.chats import read_preferences
-from service.training.corpus import encode_corpus
-from service.training.failures import TrainingFailure
-from service.training.tokens import IGNORED, ChatEncoder, Pair
+from service.training.contract.failures import TrainingFailure
+from service.training.data.chats import read_preferences
+from service.training.data.corpus import encode_corpus
+from service.training.data.tokens import IGNORED, ChatEncoder, Pair
 from tests.lazy import Lazy
 
 from .conftest import Starter
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 torch = Lazy("torch")
 safetensors = Lazy("safetensors.torch")
-batches = Lazy("service.training.batches")
+batches = Lazy("service.training.data.batches")
 
 LN_2 = math.log(2)
 
@@ -100,12 +100,12 @@ def test_pairs_share_their_prompt_and_useless_ones_are_dropped(tokenizer, tmp_pa
 @pytest.fixture(scope="module")
 def trainer(make_spec, few_preferences, tokenizer, tmp_path_factory):
     """A trainer in this process, in fp32, whose adapter is not the base model any more."""
-    from service.training.adapters import add_adapter
-    from service.training.channel import StopFlag
-    from service.training.checkpoints import identify
-    from service.training.dpo import PreferenceTrainer
-    from service.training.models import Place, load_base
-    from service.training.plan import Plan
+    from service.training.contract.channel import StopFlag
+    from service.training.loop.checkpoints import identify
+    from service.training.loop.plan import Plan
+    from service.training.methods.dpo import PreferenceTrainer
+    from service.training.model.adapters import add_adapter
+    from service.training.model.models import Place, load_base
 
     spec = make_spec(
         tmp_path_factory.mktemp("dpo"),

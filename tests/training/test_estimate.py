@@ -3,8 +3,8 @@ import json
 import pytest
 
 from service.training import Started, Succeeded
-from service.training.estimate import estimate_memory, estimate_run
-from service.training.model_shape import ModelShape, UnknownShape
+from service.training.loop.estimate import estimate_memory, estimate_run
+from service.training.model.shape import ModelShape, UnknownShape
 from tests.lazy import Lazy
 
 pytestmark = pytest.mark.slow
@@ -78,10 +78,11 @@ def test_a_share_for_validation_is_not_trained_on():
 
 def kept_by_torch(folder, rows):
     """Bytes that a forward pass keeps for the backward pass, as torch counts them."""
-    from service.training import TrainSpec, head
-    from service.training.adapters import add_adapter
-    from service.training.attention import can_join
-    from service.training.models import Place, keep_adapter_in_fp32, load_base
+    from service.training import TrainSpec
+    from service.training.model import head
+    from service.training.model.adapters import add_adapter
+    from service.training.model.attention import can_join
+    from service.training.model.models import Place, keep_adapter_in_fp32, load_base
 
     spec = TrainSpec.model_validate(
         {

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from service.training.failures import TrainingFailure, classify
+from service.training.contract.failures import TrainingFailure, classify
 
 pytestmark = pytest.mark.slow
 

@@ -1,12 +1,12 @@
 import pytest
 
-from service.training.tokens import IGNORED
+from service.training.data.tokens import IGNORED
 from tests.lazy import Lazy
 
 pytestmark = pytest.mark.slow
 
 torch = Lazy("torch")
-head_module = Lazy("service.training.head")
+head_module = Lazy("service.training.model.head")
 
 
 def loaded(path, dtype):

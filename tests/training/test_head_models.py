@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from service.training.head_blocks import block_tokens, logit_bytes
-from service.training.tokens import IGNORED
+from service.training.data.tokens import IGNORED
+from service.training.model.head_blocks import block_tokens, logit_bytes
 from tests.lazy import Lazy
 
 pytestmark = pytest.mark.slow
 
 torch = Lazy("torch")
-head = Lazy("service.training.head")
+head = Lazy("service.training.model.head")
 
 SIZES = {
     "vocab_size": 5000,

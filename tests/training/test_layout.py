@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from service.training.layout import choose_packing, lay_out, pack, packed_parts, padded_parts
+from service.training.data.layout import choose_packing, lay_out, pack, packed_parts, padded_parts
 
 CHANCE = random.Random(2)
 UNEVEN = [CHANCE.choice([20, 30, 50, 400]) for _ in range(400)]

@@ -15,8 +15,8 @@ from .conftest import write_chats
 
 pytestmark = pytest.mark.slow
 
-checkpoints = Lazy("service.training.checkpoints")
-memory_module = Lazy("service.training.memory")
+checkpoints = Lazy("service.training.loop.checkpoints")
+memory_module = Lazy("service.training.loop.memory")
 
 MIB = 2**20
 

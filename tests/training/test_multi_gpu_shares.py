@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from service.training import TrainSpec
-from service.training.launcher import environment
-from service.training.tokens import IGNORED
+from service.training.data.tokens import IGNORED
+from service.training.parallel.launcher import environment
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +46,7 @@ def test_each_rank_sees_one_device_of_those_that_the_run_may_use(monkeypatch, vi
 def test_the_shares_of_a_batch_are_the_batch(packed, samples, size):
     import torch
 
-    from service.training.batches import Packed, Padded, Shared
+    from service.training.data.batches import Packed, Padded, Shared
 
     whole = (Packed if packed else Padded)(budget=12)
     batch = [
@@ -76,10 +76,10 @@ def test_fsdp_leaves_each_rank_half_of_the_base_and_the_whole_adapter(make_spec,
     from torch.distributed.tensor import DTensor
     from torch.testing._internal.distributed.fake_pg import FakeStore
 
-    from service.training.adapters import add_adapter
-    from service.training.models import Place, load_base
-    from service.training.ranks import Ranks
-    from service.training.sharding import shard
+    from service.training.model.adapters import add_adapter
+    from service.training.model.models import Place, load_base
+    from service.training.parallel.ranks import Ranks
+    from service.training.parallel.sharding import shard
 
     spec = make_spec(tmp_path, gpus=2, batch_size=2, sharding="fsdp")
     place = Place("cpu", torch.bfloat16)

@@ -6,10 +6,10 @@ from array import array
 
 import pytest
 
-from service.training.tokens import IGNORED, Pair, Sample
+from service.training.data.tokens import IGNORED, Pair, Sample
 from tests.lazy import Lazy
 
-probe = Lazy("service.training.probe")
+probe = Lazy("service.training.model.probe")
 pytestmark = pytest.mark.slow
 
 

@@ -17,7 +17,7 @@ from service.training import (
     Succeeded,
     Warned,
 )
-from service.training.selection import STATE_NAME, Selection
+from service.training.loop.selection import STATE_NAME, Selection
 from tests.lazy import Lazy
 
 from .conftest import Starter, write_chats
@@ -25,7 +25,7 @@ from .conftest import Starter, write_chats
 pytestmark = pytest.mark.slow
 
 safetensors = Lazy("safetensors.torch")
-checkpoints = Lazy("service.training.checkpoints")
+checkpoints = Lazy("service.training.loop.checkpoints")
 
 
 def observed(losses, rule):

@@ -19,7 +19,11 @@ def test_the_public_names_are_sorted_and_there():
 
 @pytest.mark.parametrize(
     "module",
-    ["service.training.spec", "service.training.protocol", "service.training.estimate"],
+    [
+        "service.training.contract.spec",
+        "service.training.contract.protocol",
+        "service.training.loop.estimate",
+    ],
 )
 def test_the_worker_side_imports_no_torch(module):
     check = f"import sys, {module}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"

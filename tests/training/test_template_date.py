@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from service.jobs.records import Chosen, JobRecord
-from service.training.channel import Channel
-from service.training.data import load_data
-from service.training.protocol import CheckpointSaved
-from service.training.tokens import ChatEncoder
+from service.training.contract.channel import Channel
+from service.training.contract.protocol import CheckpointSaved
+from service.training.data.load import load_data
+from service.training.data.tokens import ChatEncoder
 from tests.lazy import Lazy
 
-checkpoints = Lazy("service.training.checkpoints")
-models = Lazy("service.training.models")
+checkpoints = Lazy("service.training.loop.checkpoints")
+models = Lazy("service.training.model.models")
 
 # Its text differs from one microsecond to the next where the real clock answers.
 DATED = """\

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from service.training.chats import Chat, read_chats
-from service.training.corpus import encode_corpus
-from service.training.tokens import IGNORED, ChatEncoder
+from service.training.data.chats import Chat, read_chats
+from service.training.data.corpus import encode_corpus
+from service.training.data.tokens import IGNORED, ChatEncoder
 
 pytestmark = pytest.mark.slow
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from service.training.channel import Channel
-from service.training.chats import Chat, read_chats, read_preferences
-from service.training.corpus import encode_corpus
-from service.training.data import load_data
-from service.training.failures import TrainingFailure
-from service.training.tokens import ChatEncoder
+from service.training.contract.channel import Channel
+from service.training.contract.failures import TrainingFailure
+from service.training.data.chats import Chat, read_chats, read_preferences
+from service.training.data.corpus import encode_corpus
+from service.training.data.load import load_data
+from service.training.data.tokens import ChatEncoder
 from tests.lazy import Lazy
 from tests.training.test_tokens import TOOLS
 
-models = Lazy("service.training.models")
+models = Lazy("service.training.model.models")
 pytestmark = pytest.mark.slow
 
 CALL = {

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from service.training import Failed, LoraSpec, Started, StepDone, Stopped, Succeeded, Warned
-from service.training.failures import TrainingFailure
-from service.training.warm_start import lora_shape
+from service.training.contract.failures import TrainingFailure
+from service.training.model.warm_start import lora_shape
 from tests.lazy import Lazy
 
 torch = Lazy("torch")
@@ -218,7 +218,7 @@ def test_rslora_scales_alike_in_training_and_in_vllm(start, make_spec, tmp_path,
     from peft import LoraConfig, get_peft_model
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    from service.training.models import Place, load_base
+    from service.training.model.models import Place, load_base
 
     spec = make_spec(tmp_path, quantization="none")
     base = load_base(spec, Place("cpu", torch.float32))

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.core.auth import Principal
 from service.core.limits import Limits
 from service.core.redis import connect
 from service.usage import Admission, Meter, Served
+from service.web.auth import Principal
 
 NOON = 1_790_000_040.0  # a time far from others', 0 s into a minute
 assert NOON % 60 == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.config import GIB, Settings
-from service.core.workers import Capacity
+from service.fleet.workers import Capacity
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.worker.gpu_share import with_budget, within_budget
 

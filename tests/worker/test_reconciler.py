@@ -8,12 +8,13 @@ import contextlib
 import pytest
 from arq.constants import in_progress_key_prefix
 
-from service.core import queue, workers
+from service.core import queue
 from service.core.leases import Held, Leases
+from service.fleet import workers
+from service.fleet.capacity import measure
 from service.jobs import lifecycle
-from service.jobs.dispatch import Dispatcher
 from service.jobs.records import JobRecord, Status
-from service.worker.capacity import measure
+from service.jobs.scheduling.dispatch import Dispatcher
 from service.worker.reconciler import Reconciler
 from tests.conftest import BASE_MODEL, Api
 

@@ -11,13 +11,14 @@ from arq.connections import ArqRedis
 from arq.worker import func
 from redis.exceptions import ResponseError
 
-from service.core import queue, workers
+from service.core import queue
 from service.core.leases import Leases
 from service.core.redis import Client, connect, from_json, to_json
+from service.fleet import workers
 from service.jobs.records import Jobs, NewEvent, Status
 from service.worker.arq_queue import QueueWorker
 from tests.conftest import Api, chat_line, checked, upload
-from tests.jobs.test_schedule import job
+from tests.jobs.scheduling.test_fair_share import job
 from tests.lossy import road_to
 
 FILE = "\n".join(chat_line(f"q{i}", f"a{i}") for i in range(12)).encode()

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from service.datasets.checks.findings import Findings
-from service.datasets.issues import shown
-from service.datasets.rawjson import kind_of
+from service.datasets.checks.issues import shown
+from service.datasets.rows.raw_json import kind_of
 
 
 def pointer_to(base: str, key: str | int) -> str:

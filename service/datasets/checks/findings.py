@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.datasets.issues import Issue, Severity, make_issue
+from service.datasets.checks.issues import Issue, Severity, make_issue
 
 
 class Findings:

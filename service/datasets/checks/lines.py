@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from service.datasets.checks.findings import Findings
+from service.datasets.checks.issues import IssueLog, make_issue
 from service.datasets.checks.order import check_order
 from service.datasets.checks.rows import RowFormat, check_chat_row, check_preference_row
-from service.datasets.issues import IssueLog, make_issue
 from service.datasets.limits import MAX_LINE_BYTES
-from service.datasets.lines import Batch, LongLine
-from service.datasets.rawjson import parse
-from service.datasets.rows import AssistantMessage, ChatRow, PreferenceRow
+from service.datasets.rows.lines import Batch, LongLine
+from service.datasets.rows.raw_json import parse
+from service.datasets.rows.shape import AssistantMessage, ChatRow, PreferenceRow
 
 # Escapes that a batch must hold before any of its lines can hold a mark in one. Searching
 # a batch is cheap beside looking into each string; a search for one byte is next to free.

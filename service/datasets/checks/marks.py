@@ -11,7 +11,7 @@ from typing import Any
 
 from service.datasets.checks.fields import pointer_to
 from service.datasets.checks.findings import Findings
-from service.datasets.issues import shown
+from service.datasets.checks.issues import shown
 
 # False in one of these, or true in one of those, means: do not learn this. A name may have
 # `is_` before it.

@@ -6,11 +6,11 @@ from typing import Any
 
 from service.datasets.checks.fields import pointer_to, report_unknown, take
 from service.datasets.checks.findings import Findings
+from service.datasets.checks.issues import shown
 from service.datasets.checks.marks import check_marks
 from service.datasets.checks.text import check_text
 from service.datasets.checks.tools import ToolTrail
-from service.datasets.issues import shown
-from service.datasets.rawjson import kind_of
+from service.datasets.rows.raw_json import kind_of
 
 _COMMON = frozenset({"role", "content", "name", "weight"})
 FIELDS: dict[str, frozenset[str]] = {

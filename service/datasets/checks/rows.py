@@ -14,7 +14,7 @@ from service.datasets.checks.marks import check_marks
 from service.datasets.checks.messages import check_message, is_supervised
 from service.datasets.checks.order import check_order
 from service.datasets.checks.tools import ToolTrail, check_functions, check_tools
-from service.datasets.rawjson import kind_of
+from service.datasets.rows.raw_json import kind_of
 
 _CONTEXT = frozenset({"messages", "tools", "parallel_tool_calls"})
 _CHAT = _CONTEXT | {"functions"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from service.datasets.checks.findings import Findings
-from service.datasets.issues import shown
+from service.datasets.checks.issues import shown
 
 CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f]")
 # The marks of the templates in use: ChatML, Llama 2 and 3, Mistral, Gemma, DeepSeek, Phi.

@@ -8,7 +8,7 @@ from typing import Any
 
 from service.datasets.checks.fields import pointer_to, report_unknown, take
 from service.datasets.checks.findings import Findings
-from service.datasets.rawjson import exceeded_limit, kind_of
+from service.datasets.rows.raw_json import exceeded_limit, kind_of
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _FUNCTION_FIELDS = frozenset({"name", "description", "parameters", "strict"})

@@ -10,11 +10,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
+from service.datasets.checks.issues import make_issue
 from service.datasets.errors import refuse
 from service.datasets.formats.records import Record
-from service.datasets.issues import make_issue
 from service.datasets.limits import MAX_LINE_BYTES
-from service.datasets.lines import FileSlice, LongLine, content_start, read_batches
+from service.datasets.rows.lines import FileSlice, LongLine, content_start, read_batches
 
 _DELIMITERS = ("\t", ",", ";", "|")
 _SAMPLE_LINES = 50

@@ -8,8 +8,8 @@ from service.datasets.errors import refuse
 from service.datasets.formats.csv_records import sniff_delimiter
 from service.datasets.formats.options import Container
 from service.datasets.formats.xlsx_records import is_workbook
-from service.datasets.lines import UTF8_BOM
-from service.datasets.rawjson import parse
+from service.datasets.rows.lines import UTF8_BOM
+from service.datasets.rows.raw_json import parse
 
 _HEAD_BYTES = 256 * 1024
 _LOOKED_AT_LINES = 50

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 
+from service.datasets.checks.issues import make_issue
 from service.datasets.errors import refuse
 from service.datasets.formats.records import Record
-from service.datasets.issues import make_issue
 from service.datasets.limits import BATCH_BYTES, MAX_LINE_BYTES
-from service.datasets.lines import FileSlice, LongLine, content_start, read_batches
-from service.datasets.rawjson import parse
+from service.datasets.rows.lines import FileSlice, LongLine, content_start, read_batches
+from service.datasets.rows.raw_json import parse
 
 # As in `rawjson`: a string that is not closed yet runs to the end of what is there.
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?P<end>"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from service.datasets.issues import Issue
+from service.datasets.checks.issues import Issue
 
 
 class Record(NamedTuple):

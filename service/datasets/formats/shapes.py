@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from service.datasets.checks.findings import Findings
+from service.datasets.checks.issues import shown
 from service.datasets.checks.marks import check_marks
 from service.datasets.formats.options import FormatOptions, Shape
-from service.datasets.issues import shown
 
 Row = dict[str, Any]
 Maker = Callable[[Findings, Row, FormatOptions], Row | None]

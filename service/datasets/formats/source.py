@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from service.datasets.checks.findings import Findings
+from service.datasets.checks.issues import Issue, IssueLog, make_issue, shown
 from service.datasets.checks.marks import check_marks, unused_code
 from service.datasets.errors import DatasetError, refuse
 from service.datasets.facts import SourceFacts
@@ -21,7 +22,6 @@ from service.datasets.formats.shapes import find_shape, make_row
 from service.datasets.formats.transcode import to_utf8
 from service.datasets.formats.unpack import compression_of, unpack
 from service.datasets.formats.xlsx_records import read_xlsx
-from service.datasets.issues import Issue, IssueLog, make_issue, shown
 
 # Columns are gathered from so many records: a field may be absent from the first.
 _LOOKED_AT = 200

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from service.datasets.checks.issues import IssueLog, make_issue
 from service.datasets.errors import refuse
 from service.datasets.formats.encodings import NAMES, by_mark, codec_for, is_damaged_utf8, not_utf8
 from service.datasets.formats.guess import guess_legacy
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.vietnamese import decode
-from service.datasets.issues import IssueLog, make_issue
 from service.datasets.limits import MAX_LINE_BYTES
-from service.datasets.lines import FileSlice, LongLine, content_start, read_batches
+from service.datasets.rows.lines import FileSlice, LongLine, content_start, read_batches
 
 _SAMPLE_LINES = 2_000
 _SAMPLE_BYTES = 1024**2

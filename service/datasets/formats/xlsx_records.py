@@ -15,11 +15,11 @@ from openpyxl.utils.exceptions import (  # type: ignore[import-untyped]
 )
 
 from service.datasets.checks.fields import pointer_to
+from service.datasets.checks.issues import IssueLog, make_issue
 from service.datasets.errors import DatasetError, refuse
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.records import Record
 from service.datasets.formats.unpack import unpacks_too_much
-from service.datasets.issues import IssueLog, make_issue
 
 # The reader holds all shared strings of the workbook, so this is a limit of memory.
 _MAX_UNPACKED_BYTES = 512 * 1024**2

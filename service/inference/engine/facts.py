@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from service.fleet.capacity import measure, memory_bytes
 from service.inference.engine.sizing import BaseFacts, Facts
 from service.models.catalogue import BaseModelEntry
-from service.training.model_shape import ModelShape, UnknownShape
-from service.worker.capacity import measure, memory_bytes
+from service.training.model.shape import ModelShape, UnknownShape
 
 _SERVED_WEIGHT_BYTES = 2  # engines serve in 16 bits what is not quantised
 

@@ -15,7 +15,6 @@ import logging
 from starlette.types import Receive, Scope, Send
 
 from service.core import metrics
-from service.core.auth import Authenticator
 from service.core.errors import ApiError, InternalError, MethodNotAllowed, NotFound, Unavailable
 from service.core.local_metrics import Cell, HistogramCell
 from service.core.redis import REDIS_ERRORS, why
@@ -37,6 +36,7 @@ from service.inference.upstreams import Upstreams
 from service.models.records import Kind
 from service.models.registry import ModelRegistry, Resolved, ServableModel
 from service.usage.meter import Admission, Meter, Served
+from service.web.auth import Authenticator
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from starlette.types import Receive, Scope, Send
 
 from service.core import ids, logs
 from service.core.errors import ApiError
-from service.core.wire.protocol import BODY_FOLLOWS
 from service.inference.gateway.usage_tap import UsageTap
 from service.inference.upstreams import Answer
+from service.web.wire.protocol import BODY_FOLLOWS
 
 CLIENT_GONE = 499
 """nginx's number for a client that hung up; in metrics only."""

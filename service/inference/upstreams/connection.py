@@ -14,7 +14,7 @@ from typing import cast
 
 import httptools
 
-from service.core.wire.outbox import Outbox
+from service.web.wire.outbox import Outbox
 
 MAX_HEADER_BYTES = 64 * 1024
 _PAUSE_BYTES = 256 * 1024  # unread body at which the engine is told to wait (by TCP)

@@ -7,9 +7,9 @@ import json
 import pytest
 from aiohttp import web
 
-from service.aliases.changes import Aliases
-from service.aliases.records import Target
 from service.core import metrics
+from service.models.aliases.changes import Aliases
+from service.models.aliases.records import Target
 
 BASE = "tiny-base"
 ADAPTER = f"ft:{BASE}:acme:tone:abc123"

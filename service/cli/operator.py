@@ -1,0 +1,181 @@
+"""What the operator does beside running processes: keys, models, lost records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from service.cli.rebuild import Rebuild
+from service.config import Settings
+from service.core.redis import REDIS_ERRORS, Client, connect
+from service.core.storage import Storage
+from service.inference.engine.launch import EngineConfigError, claim_cache
+from service.inference.engine.merged import MergeFailed, folder_name, prepare, sweep
+from service.models import add
+from service.models.catalogue import Catalogue, CatalogueError
+from service.models.inspect import ModelRefused
+from service.projects.records import KeyRevoked, Project, Projects, Role, digest_of
+from service.standalone.layout import Layout
+from service.standalone.services import running_store
+
+# Of a secret that was not made here: long enough that its plain digest cannot be guessed back.
+_OWN_SECRET = re.compile(r"[!-~]{32,512}")
+CHORE_ERRORS = (
+    CatalogueError,
+    EngineConfigError,
+    MergeFailed,
+    ModelRefused,
+    OSError,
+    ValueError,
+)
+
+
+def catalogue(data_dir: Path | None) -> Catalogue:
+    """The catalogue of a standalone folder, or of the settings."""
+    file = Layout(data_dir).models_file if data_dir else Settings().models_file
+    return Catalogue(file)
+
+
+def add_model(
+    data_dir: Path | None,
+    source: Path,
+    model_id: str,
+    license_id: str,
+    languages: tuple[str, ...],
+    context_length: int | None,
+) -> str:
+    """Add a base model; a line for the operator is returned."""
+    root = data_dir or Settings().data_dir
+    entry = add.add_model(
+        source,
+        catalogue=catalogue(data_dir),
+        models_dir=Layout(root.resolve()).models,
+        model_id=model_id,
+        license_id=license_id,
+        languages=languages,
+        context_length=context_length,
+    )
+    return (
+        f"added {entry.id}: {entry.parameters or 0:,} parameters, context "
+        f"{entry.context_length}. Start its engine with 'finetuned-server inference {entry.id}', "
+        "or start 'finetuned-server up' again."
+    )
+
+
+async def merge_model(data_dir: Path | None, name: str) -> str:
+    """Merge a trained model for an engine of its own; a line for the operator is returned."""
+    settings, models = _settings(data_dir), catalogue(data_dir)
+    entry = models.entry_of(name)
+    if name not in entry.merged:
+        home = claim_cache(settings.adapter_cache, folder_name(name))
+        await prepare(settings, entry, name, home)
+        models.set_merged(name, True)
+    return (
+        f"{name} is merged. Start its engine with 'finetuned-server inference {name}' and add its "
+        "address to FINETUNED_UPSTREAMS, or start 'finetuned-server up' again."
+    )
+
+
+def unmerge_model(data_dir: Path | None, name: str) -> str:
+    """Serve a trained model as an adapter again; a line for the operator is returned."""
+    models = catalogue(data_dir)
+    models.set_merged(name, False)
+    settings = Settings() if data_dir is None else Settings(data_dir=data_dir.resolve())
+    sweep(settings.adapter_cache, models.merged())
+    return (
+        f"{name} is served by its base model's engine. If an engine of its own runs still, end it, "
+        "or start 'finetuned-server up' again."
+    )
+
+
+async def create_key(data_dir: Path | None, project_name: str, key_name: str, role: str) -> str:
+    """Make a key, and its project where that is new; the secret is returned."""
+    async with _projects(data_dir) as projects:
+        project = await _project(projects, project_name, role)
+        _, secret = await projects.create_key(project, key_name, Role(role))
+        return secret
+
+
+async def ensure_key(project_name: str, key_name: str, role: str, secret: str) -> str:
+    """Make a key whose secret the operator chose; a line for the operator is returned.
+
+    A key that is known already stays as it is, and a revoked key stays revoked.
+    """
+    if not _OWN_SECRET.fullmatch(secret):
+        raise ValueError("the key must have 32 to 512 visible characters of ASCII")
+    async with _projects(None) as projects:
+        if await projects.find_key(digest_of(secret)) is not None:
+            return "the key is known already"
+        project = await _project(projects, project_name, role)
+        try:
+            await projects.create_key(project, key_name, Role(role), secret=secret)
+        except KeyRevoked:
+            return (
+                "the key was revoked and stays so: give another in FINETUNED_NEW_KEY, or make one "
+                "with 'finetuned-server keys create'"
+            )
+        return "the key was made"
+
+
+async def _project(projects: Projects, name: str, role: str) -> Project:
+    if role not in set(Role):
+        raise ValueError(f"no such role: {role}; there are admin and member")
+    return await projects.by_name(name) or await projects.create(name)
+
+
+async def rebuild(data_dir: Path | None) -> str:
+    """Make lost records anew from storage; a line for the operator is returned."""
+    url = Layout(data_dir.resolve()).storage.as_uri() if data_dir else Settings().storage_url
+    async with _store(data_dir) as redis:
+        made = await Rebuild(redis, Storage.from_url(url), catalogue(data_dir)).run()
+    told = ", ".join(f"{made[what]} {what}" for what in ("projects", "files", "models"))
+    return (
+        f"made anew: {told}, {made['checkpoints']} checkpoints. Keys, aliases and limits are to be "
+        "made by hand: see 'finetuned-server keys create'."
+    )
+
+
+def _settings(data_dir: Path | None) -> Settings:
+    """The settings of a standalone folder, whose `up` has run, or those of the environment."""
+    if data_dir is None:
+        return Settings()
+    layout = Layout(data_dir.resolve())
+    return Settings(
+        data_dir=layout.root,
+        models_file=layout.models_file,
+        storage_url=layout.storage.as_uri(),
+        redis_url=SecretStr(_redis_url(data_dir)),
+    )
+
+
+@asynccontextmanager
+async def _projects(data_dir: Path | None) -> AsyncIterator[Projects]:
+    async with _store(data_dir) as redis:
+        yield Projects(redis)
+
+
+@asynccontextmanager
+async def _store(data_dir: Path | None) -> AsyncIterator[Client]:
+    redis = connect(_redis_url(data_dir), retries=0)
+    try:
+        yield redis
+    except REDIS_ERRORS as e:
+        raise ValueError(
+            "Redis cannot be reached. Is the service running? Set FINETUNED_REDIS_URL, or give "
+            "--data-dir of a running 'finetuned-server up'."
+        ) from e
+    finally:
+        await redis.aclose(close_connection_pool=True)
+
+
+def _redis_url(data_dir: Path | None) -> str:
+    if data_dir is None:
+        return Settings().redis_url.get_secret_value()
+    store = running_store(data_dir)
+    if store is None:
+        raise ValueError(f"no 'finetuned-server up' has run on {data_dir}")
+    return store

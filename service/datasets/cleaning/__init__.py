@@ -1,0 +1,1 @@
+"""Cleaning of a data set, with a diff of every change."""

@@ -1,0 +1,142 @@
+"""What the cleaning does to the texts of one canonical row."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import ftfy
+
+from service.datasets.personal_data.redact import RedactMode, Redactor
+from service.datasets.personal_data.redact_row import dumped, learn_row, redact_row
+from service.datasets.report.features import is_mojibake
+
+UnicodeForm = Literal["keep", "NFC", "NFKC"]
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
+_ROUNDS = 5
+
+Row = dict[str, Any]
+
+
+class TextChanges(NamedTuple):
+    """A row after the cleaning, and how often each kind of change was made in it."""
+
+    row: Row
+    changes: dict[str, int]
+
+
+class TextCleaner:
+    """Drops control characters, mends encodings, composes Unicode, and redacts.
+
+    Where it redacts, it must have learned all rows of a file before it cleans the first.
+    It keeps the numbers of pseudonyms, so all rows go through one cleaner, in order.
+    """
+
+    def __init__(
+        self,
+        *,
+        unicode_form: UnicodeForm,
+        mend_mojibake: bool,
+        drop_control: bool,
+        personal_data: RedactMode,
+    ) -> None:
+        self._form = unicode_form
+        self._mend = mend_mojibake
+        self._drop_control = drop_control
+        self._redactor = Redactor(personal_data)
+
+    @property
+    def learns(self) -> bool:
+        """Whether rows are to be learned before they are cleaned."""
+        return self._redactor.mode != "keep"
+
+    def learn(self, row: Row) -> None:
+        """Remember the personal data of a row."""
+        learn_row(self._redactor, self._mended_row(row, Counter()))
+
+    def clean(self, row: Row) -> TextChanges:
+        """The row with clean texts; the same object where nothing changed."""
+        counts: Counter[str] = Counter()
+        changed = self._mended_row(row, counts)
+        if self.learns:
+            found: Counter[str] = Counter()
+            changed = redact_row(self._redactor, changed, found)
+            counts.update({f"redacted_{kind}": count for kind, count in found.items()})
+        return TextChanges(changed if counts else row, dict(sorted(counts.items())))
+
+    def _mended_row(self, row: Row, counts: Counter[str]) -> Row:
+        return map_texts(row, lambda text: self._settled(text, counts))
+
+    def _settled(self, text: str, counts: Counter[str]) -> str:
+        # One change can bring out another (a control character that hid mojibake), and a
+        # second cleaning must have nothing to do.
+        for _ in range(_ROUNDS):
+            before = text
+            text = self._mended(text, counts)
+            if text == before:
+                break
+        return text
+
+    def _mended(self, text: str, counts: Counter[str]) -> str:
+        if self._drop_control and _CONTROL.search(text):
+            text = _counted(text, _CONTROL.sub("", text), "dropped_control_characters", counts)
+        if text.isascii():
+            return text
+        if self._mend and is_mojibake(text):
+            text = _counted(text, ftfy.fix_encoding(text), "mended_encoding", counts)
+        if self._form != "keep" and not unicodedata.is_normalized(self._form, text):
+            new = unicodedata.normalize(self._form, text)
+            text = _counted(text, new, "normalised_unicode", counts)
+        return text
+
+
+def _counted(old: str, new: str, code: str, counts: Counter[str]) -> str:
+    if new != old:
+        counts[code] += 1
+    return new
+
+
+def map_texts(row: Row, change: Callable[[str], str]) -> Row:
+    """A canonical row with each text that is trained on changed, arguments of calls too."""
+    if "messages" in row:
+        return row | {"messages": [_map_message(m, change) for m in row["messages"]]}
+    given = row["input"]
+    return row | {
+        "input": given | {"messages": [_map_message(m, change) for m in given["messages"]]},
+        "preferred_output": [_map_message(m, change) for m in row["preferred_output"]],
+        "non_preferred_output": [_map_message(m, change) for m in row["non_preferred_output"]],
+    }
+
+
+def _map_message(message: Row, change: Callable[[str], str]) -> Row:
+    new = dict(message)
+    if isinstance(message.get("content"), str):
+        new["content"] = change(message["content"])
+    if message.get("tool_calls"):
+        new["tool_calls"] = [_map_call(call, change) for call in message["tool_calls"]]
+    return new
+
+
+def _map_call(call: Row, change: Callable[[str], str]) -> Row:
+    """Changes the values inside the arguments, so that they stay JSON."""
+    written = call["function"]["arguments"]
+    value = json.loads(written)
+    changed = _map_json(value, change)
+    if changed == value:
+        return call
+    return call | {"function": call["function"] | {"arguments": dumped(changed)}}
+
+
+def _map_json(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_map_json(item, change) for item in value]
+    if isinstance(value, dict):
+        return {key: _map_json(item, change) for key, item in value.items()}
+    return value

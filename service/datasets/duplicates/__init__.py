@@ -1,0 +1,1 @@
+"""Exact duplicates, near-duplicates, contradictions and overlap."""

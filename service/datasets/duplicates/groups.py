@@ -1,0 +1,123 @@
+"""Rows that say the same: exact duplicates, near-duplicates, contradictions.
+
+Rows are numbers from 0. A group is an array of rows in ascending order, two at least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from service.datasets.duplicates.signatures import PERMUTATIONS, SignatureStack
+
+Hashes = np.ndarray[Any, np.dtype[np.uint64]]
+Rows = np.ndarray[Any, np.dtype[np.int64]]
+
+# 21 bands of 6: of pairs that share 80% of their runs 99.8% meet in a band, of those that
+# share 40% one in twelve, which the signatures then tell apart.
+_BANDS, _BAND_SIZE = 21, 6
+_PAIRS_AT_ONCE = 20_000
+_STARS_A_GROUP = 1_000
+
+
+def equal_groups(hashes: Hashes) -> list[Rows]:
+    """Groups of rows with the same hash, by their first rows."""
+    order = np.argsort(hashes, kind="stable")
+    groups = [order[start:end] for start, end in _runs(hashes[order])]
+    return sorted(groups, key=lambda group: int(group[0]))
+
+
+def _runs(ordered: Hashes) -> Iterator[tuple[int, int]]:
+    """Where equal neighbours stand, two at least."""
+    if len(ordered) < 2:
+        return
+    edges = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    starts = np.concatenate(([0], edges))
+    ends = np.concatenate((edges, [len(ordered)]))
+    for index in np.flatnonzero(ends - starts > 1):
+        yield int(starts[index]), int(ends[index])
+
+
+def near_groups(stack: SignatureStack, rows: Rows, threshold: float) -> list[Rows]:
+    """Groups of the given rows that are alike, or alike to one that is, by their first rows.
+
+    `threshold` is the share of character runs that two texts have in common, estimated to
+    about ±0.04. Rows that are exactly equal should be reduced to one beforehand.
+    """
+    parents = np.arange(len(rows))
+    for band in range(_BANDS):
+        keys = _band_keys(stack, rows, band)
+        order = np.argsort(keys, kind="stable")
+        pairs = _pairs(keys[order], order)
+        for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+            part = pairs[start : start + _PAIRS_AT_ONCE]
+            one, other = stack.take(rows[part[:, 0]]), stack.take(rows[part[:, 1]])
+            alike = (one == other).sum(axis=1) >= threshold * PERMUTATIONS
+            for first, second in part[alike].tolist():
+                _join(parents, first, second)
+    roots = np.array([_root(parents, row) for row in range(len(parents))], dtype=np.uint64)
+    return [rows[group] for group in equal_groups(roots)]
+
+
+def star_groups(stack: SignatureStack, groups: list[Rows], threshold: float) -> list[Rows]:
+    """Cuts groups so that each row is alike to the first one of its own.
+
+    In a chain of likenesses the ends may differ; of these stars all but the first row can
+    go without a loss. What is left of a group after many stars stays out of them.
+    """
+    stars: list[Rows] = []
+    for group in groups:
+        left = group
+        signatures = stack.take(group)
+        for _ in range(_STARS_A_GROUP):
+            if len(left) < 2:
+                break
+            alike = (signatures == signatures[0]).sum(axis=1) >= threshold * PERMUTATIONS
+            if alike.sum() > 1:
+                stars.append(left[alike])
+            left, signatures = left[~alike], signatures[~alike]
+    return sorted(stars, key=lambda star: int(star[0]))
+
+
+def _band_keys(stack: SignatureStack, rows: Rows, band: int) -> Hashes:
+    part = stack.columns(band * _BAND_SIZE, (band + 1) * _BAND_SIZE)[rows].astype(np.uint64)
+    keys = np.zeros(len(part), dtype=np.uint64)
+    for column in range(_BAND_SIZE):
+        keys = (keys ^ part[:, column]) * np.uint64(0x9E3779B185EBCA87)
+        keys ^= keys >> np.uint64(31)
+    return keys
+
+
+def _pairs(ordered: Hashes, order: Rows) -> Rows:
+    """Each row of a bucket beside the one before it, and beside the bucket's first.
+
+    All pairs of a large bucket would be too many, and these join a true group as well.
+    """
+    if len(ordered) < 2:
+        return np.empty((0, 2), dtype=np.int64)
+    same = np.flatnonzero(ordered[1:] == ordered[:-1])
+    begins = np.concatenate(([True], ordered[1:] != ordered[:-1]))
+    firsts = order[np.maximum.accumulate(np.where(begins, np.arange(len(ordered)), 0))]
+    neighbours = np.column_stack((order[same], order[same + 1]))
+    to_first = np.column_stack((firsts[same + 1], order[same + 1]))
+    return np.concatenate((neighbours, to_first[firsts[same + 1] != order[same]]))
+
+
+def _root(parents: Rows, row: int) -> int:
+    while parents[row] != row:
+        parents[row] = parents[parents[row]]
+        row = int(parents[row])
+    return row
+
+
+def _join(parents: Rows, one: int, other: int) -> None:
+    """The smaller row becomes the root, so that groups do not depend on the order."""
+    first, second = _root(parents, one), _root(parents, other)
+    parents[max(first, second)] = min(first, second)
+
+
+def contradictions(prompts: Hashes, answers: Hashes) -> list[Rows]:
+    """Groups of rows whose prompt is the same and whose answers are not all the same."""
+    return [rows for rows in equal_groups(prompts) if len(np.unique(answers[rows])) > 1]

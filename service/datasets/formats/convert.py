@@ -1,0 +1,166 @@
+"""Any file that is read here to canonical JSON Lines, with everything that was found."""
+
+from __future__ import annotations
+
+import tempfile
+from array import array
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from service.datasets.checks.findings import Findings
+from service.datasets.checks.issues import MAX_LISTED, Issue, IssueLog, make_issue
+from service.datasets.checks.rows import RowFormat, check_row
+from service.datasets.checks.validate import ValidationReport, make_report, validate_file
+from service.datasets.digest import DigestWriter
+from service.datasets.facts import SourceFacts
+from service.datasets.formats.options import FormatOptions
+from service.datasets.formats.source import Source, SourceRow, open_source
+from service.datasets.limits import MAX_LINE_BYTES, MAX_NESTING
+from service.datasets.rows.canonical import canonical_lines, canonical_row, encode
+from service.datasets.rows.raw_json import exceeded_limit
+
+
+class ConvertResult(msgspec.Struct, frozen=True):
+    """What the file was, what was found in it, and the canonical file that was written."""
+
+    facts: SourceFacts
+    validation: ValidationReport
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class Prepared(NamedTuple):
+    """A conversion, with the source line of each canonical row (`lines[i]`, from 1)."""
+
+    result: ConvertResult
+    lines: array[int]
+
+
+def convert(
+    path: Path | str,
+    out: Path | str,
+    options: FormatOptions | None = None,
+    *,
+    processes: int = 1,
+    max_issues: int = MAX_LISTED,
+) -> ConvertResult:
+    """Writes the rows of `path`, whatever its format, as canonical JSON Lines to `out`.
+
+    Rows with errors are left out and told in the result. Raises DatasetError for a file
+    that cannot be read as a whole, and for rows that take more than the options' limit.
+    Temporary copies lie beside `out`.
+    """
+    target = Path(out)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        prepared = prepare(
+            Path(path),
+            part,
+            options or FormatOptions(),
+            processes=processes,
+            max_issues=max_issues,
+        )
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return prepared.result
+
+
+def prepare(
+    path: Path,
+    out: Path,
+    options: FormatOptions,
+    *,
+    processes: int = 1,
+    max_issues: int = MAX_LISTED,
+    only_errors: bool = False,
+) -> Prepared:
+    """As `convert`, and keeps the source line of each row: four bytes a row.
+
+    With `only_errors` warnings are counted and not listed.
+    """
+    log = IssueLog(max_issues, only_errors=only_errors)
+    lines = array("I")
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unpacked-") as work:
+        source = open_source(path, Path(work), options, log)
+        with DigestWriter(out, options.limit_bytes(source.facts.bytes)) as writer:
+            if source.text is not None:
+                report = _copy_lines(source, source.text, log, lines, writer, processes)
+            else:
+                report = _copy_rows(source, log, lines, writer)
+    result = ConvertResult(source.facts, report, len(lines), writer.bytes, writer.sha256)
+    return Prepared(result, lines)
+
+
+def _copy_lines(
+    source: Source,
+    text: Path,
+    log: IssueLog,
+    lines: array[int],
+    writer: DigestWriter,
+    processes: int,
+) -> ValidationReport:
+    row_format: RowFormat = "chat" if source.facts.row_format == "chat" else "preference"
+    found = validate_file(
+        text,
+        row_format=row_format,
+        max_issues=log.limit,
+        only_errors=log.only_errors,
+        processes=processes,
+    )
+    log.merge(found.issues, found.counts)
+    for number, data, issue in canonical_lines(text, row_format):
+        if issue is None:
+            lines.append(number)
+            writer.write_row(data, number)
+    return make_report(row_format, source.facts.bytes, found.rows, len(lines), log)
+
+
+def _copy_rows(
+    source: Source, log: IssueLog, lines: array[int], writer: DigestWriter
+) -> ValidationReport:
+    row_format: RowFormat = "chat" if source.facts.row_format == "chat" else "preference"
+    rows = 0
+    for row in source.rows:
+        rows += 1
+        data, issues = _checked(row, row_format)
+        log.extend(issues)
+        if data is not None:
+            lines.append(row.line)
+            writer.write_row(data, row.line)
+    if rows == 0:
+        log.add(make_issue("empty_file"))
+    return make_report(row_format, source.facts.bytes, rows, len(lines), log)
+
+
+def _checked(row: SourceRow, row_format: RowFormat) -> tuple[bytes | None, list[Issue]]:
+    """The row's canonical line, or None; and its issues."""
+    found = Findings(row.line)
+    found.issues.extend(row.issues)
+    if row.value is None:
+        return None, found.issues
+    if (issue := _unwritable(row.value)) is not None:
+        found.issues.append(msgspec.structs.replace(issue, line=row.line))
+        return None, found.issues
+    check_row(found, row.value, row_format)
+    if found.has_errors:
+        return None, found.issues
+    return encode(canonical_row(row.value, row_format)) + b"\n", found.issues
+
+
+def _unwritable(value: Any) -> Issue | None:
+    """What keeps a value of a table or a workbook from being JSON within the limits."""
+    try:
+        data = encode(value)
+    except UnicodeEncodeError as error:
+        return make_issue("invalid_utf8", at=error.start + 1)
+    except (TypeError, ValueError, OverflowError):
+        return make_issue("invalid_json", reason="a value has no form in JSON")
+    except RecursionError:
+        return make_issue("nesting_too_deep", limit=MAX_NESTING)
+    if len(data) > MAX_LINE_BYTES:
+        return make_issue("line_too_long", limit=MAX_LINE_BYTES)
+    return exceeded_limit(data)

@@ -1,0 +1,190 @@
+"""Values proven to be personal data, found again wherever and however they are written.
+
+A number is proven by the word before it or by the language around it, and both may be
+missing where it is repeated. So every proven value is remembered, and looked for in all
+texts: with spaces, hyphens or other marks between its characters or with none, in digits
+and letters of any width or script, in either case.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from service.datasets.personal_data.detect import ASCII, Found, spellings, without_overlap
+from service.datasets.personal_data.person_names import count_names, find_name_words
+
+# ASCII and upper case, one character for one.
+_FOLD = ASCII | {ord(c): c.upper() for c in string.ascii_lowercase}
+_FOLD |= {0xFF41 + i: c for i, c in enumerate(string.ascii_uppercase)}
+_DIGIT = re.compile(r"[0-9]")
+_MARKS = r"[\s\-().,/·・_\u00ad\u200b-\u200d\u2060\ufeff]"
+_NUMBER_LIKE = re.compile(rf"[0-9A-Z](?:{_MARKS}{{0,3}}[0-9A-Z])*")
+_NAME_LIKE = re.compile(r"[々-〇ぁ-ヿ㐀-鿿](?:[ \u3000]?[々-〇ぁ-ヿ㐀-鿿])*")
+_AT = re.compile("@|%40")
+_LOCAL = re.compile(r"[A-Z0-9._%+-]+\Z")
+_DOMAIN = re.compile(r"[A-Z0-9-]{1,63}(?:\.[A-Z0-9-]{1,63}){1,8}")
+_LOCAL_CHARS = 64
+
+
+class Value(NamedTuple):
+    """A proven value: its kind, and one spelling that stands for all of them."""
+
+    kind: str
+    plain: str
+
+
+class KnownFound(NamedTuple):
+    """A place in a text (`text[start:end]`) that holds a known value."""
+
+    value: Value
+    start: int
+    end: int
+
+
+class KnownValues:
+    """Remembers proven values and finds them in texts. The first kind of a value stays."""
+
+    def __init__(self) -> None:
+        self._numbers = _Spelled()
+        self._names = _Spelled()
+        self._lone_names = _Spelled()
+        self._emails: dict[str, Value] = {}
+        self._least_digits = 99
+
+    def __bool__(self) -> bool:
+        return bool(self._numbers or self._names or self._lone_names or self._emails)
+
+    def learn(self, found: Found, text: str, *languages: str) -> None:
+        """Remember the value at a finding's place in `text`."""
+        written = text[found.start : found.end]
+        if found.kind == "email":
+            plain = written.translate(_FOLD)
+            self._emails.setdefault(plain, Value("email", plain))
+        elif found.kind == "person_name":
+            plain = "".join(written.split())
+            names = self._names if count_names(written) > 1 else self._lone_names
+            names.add({plain}, Value("person_name", plain))
+        else:
+            forms = spellings(found.kind, written, *languages)
+            self._numbers.add(forms, Value(found.kind, min(forms)))
+            digits = min(len(_DIGIT.findall(form)) for form in forms)
+            self._least_digits = min(self._least_digits, digits)
+
+    def find(self, text: str) -> list[KnownFound]:
+        """Find known values in a text, in order and without overlap."""
+        found: list[KnownFound] = []
+        folded = text.translate(_FOLD) if self._numbers or self._emails else text
+        if self._numbers and len(_DIGIT.findall(folded)) >= self._least_digits:
+            found += _widened(folded, self._numbers.find(folded, _NUMBER_LIKE))
+        if self._emails:
+            found += self._find_emails(folded)
+        if not text.isascii():
+            found += self._names.find(text, _NAME_LIKE)
+            found += self._find_lone_names(text)
+        places = {(one.start, one.end): one for one in reversed(found)}
+        kept = without_overlap(Found("", start, end) for start, end in places)
+        return [places[one.start, one.end] for one in kept]
+
+    def _find_emails(self, text: str) -> Iterator[KnownFound]:
+        """Look at each @: what stands around it may be longer than the address."""
+        for at in _AT.finditer(text):
+            local = _LOCAL.search(text, max(at.start() - _LOCAL_CHARS, 0), at.start())
+            domain = _DOMAIN.match(text, at.end())
+            if local is None or domain is None:
+                continue
+            found = self._email(local.group(), domain.group())
+            if found is not None:
+                value, before, after = found
+                yield KnownFound(value, at.start() - before, at.end() + after)
+
+    def _email(self, local: str, domain: str) -> tuple[Value, int, int] | None:
+        """Return the known address, and how far it reaches before and after the @."""
+        starts = [i for i in range(len(local)) if i == 0 or not local[i - 1].isalnum()]
+        ends = [i for i in range(len(domain), 0, -1) if domain[i : i + 1] in ("", ".", "-")]
+        for start in starts:
+            for end in ends:
+                value = self._emails.get(f"{local[start:]}@{domain[:end]}")
+                if value is not None:
+                    return value, len(local) - start, end
+        return None
+
+    def _find_lone_names(self, text: str) -> list[KnownFound]:
+        """Find family names that were proven by a title, where they are names again.
+
+        They are towns, shops and parts of words as well (小林, 千葉), so only a word that
+        the dictionary has as a name counts.
+        """
+        found = self._lone_names.find(text, _NAME_LIKE)
+        words = set(find_name_words(text)) if found else set()
+        return [one for one in found if (one.start, one.end) in words]
+
+
+class _Spelled:
+    """Values by their bare characters, found in texts that put marks between those."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Value] = {}
+        self._lengths: dict[str, list[int]] = {}  # first character -> lengths, longest first
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def add(self, forms: set[str], value: Value) -> None:
+        known = next((self._values[form] for form in forms if form in self._values), value)
+        for form in forms:
+            self._values.setdefault(form, known)
+            lengths = self._lengths.setdefault(form[0], [])
+            if len(form) not in lengths:
+                lengths.append(len(form))
+                lengths.sort(reverse=True)
+
+    def find(self, text: str, pattern: re.Pattern[str]) -> list[KnownFound]:
+        """Find the values in the parts of a text that match `pattern`."""
+        if not self._values or not any(first in text for first in self._lengths):
+            return []
+        parts = pattern.finditer(text)
+        return [found for part in parts for found in self._in_part(text, *part.span())]
+
+    def _in_part(self, text: str, start: int, end: int) -> Iterator[KnownFound]:
+        places = [at for at in range(start, end) if text[at].isalnum()]
+        bare = "".join([text[at] for at in places])
+        index = 0
+        while index < len(bare):
+            for length in self._lengths.get(bare[index], ()):
+                value = self._values.get(bare[index : index + length])
+                if value is None or index + length > len(bare):
+                    continue
+                first, last = places[index], places[index + length - 1]
+                if _stands_alone(text, first, last):
+                    yield KnownFound(value, first, last + 1)
+                    index += length - 1
+                    break
+            index += 1
+
+
+def _stands_alone(text: str, first: int, last: int) -> bool:
+    """Whether a number does not go on before `first` or after `last`, and a code neither."""
+    before, after = text[first - 1 : first], text[last + 1 : last + 2]
+    return not (_goes_on(text[first], before) or _goes_on(text[last], after))
+
+
+def _goes_on(edge: str, beyond: str) -> bool:
+    if not edge.isascii() or not beyond.isascii():
+        return False
+    return beyond.isdigit() if edge.isdigit() else beyond.isalnum()
+
+
+def _widened(text: str, found: list[KnownFound]) -> Iterator[KnownFound]:
+    """Take in the plus of a country's code, and the bracket that belongs to one inside."""
+    for value, start, end in found:
+        inside = text[start:end]
+        if inside.count(")") > inside.count("(") and text[start - 1 : start] == "(":
+            start -= 1
+        if inside.count("(") > inside.count(")") and text[end : end + 1] == ")":
+            end += 1
+        if value.kind == "phone" and text[start - 1 : start] == "+":
+            start -= 1
+        yield KnownFound(value, start, end)

@@ -1,0 +1,198 @@
+"""Personal data replaced in every string of a canonical row, not only in what is said."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from service.datasets.personal_data.detect import may_hold_personal_data
+from service.datasets.personal_data.redact import Redactor
+from service.datasets.rows.conversation import Conversation, take_apart
+from service.datasets.text.languages import UNKNOWN, detect
+
+Row = dict[str, Any]
+Change = Callable[[str], str]
+
+
+def learn_row(redactor: Redactor, row: Row) -> None:
+    """Show the redactor each text of a row, in the languages of its conversation."""
+    talk = take_apart(row)
+    said = (turn.text for turn in (*talk.turns, *talk.rejected, *talk.beside))
+    # To find out the languages takes longer than all else here.
+    texts = [text for text in (*said, *_packed_texts(row)) if may_hold_personal_data(text)]
+    languages = languages_of(talk) if texts else []
+    for text in texts:
+        redactor.learn(text, *languages)
+
+
+def languages_of(talk: Conversation) -> list[str]:
+    """Return the languages of the last answer and of the questions, as far as they show."""
+    last = talk.last_answer
+    answer = talk.turns[last].text if last < len(talk.turns) else ""
+    asked = "\n".join(turn.text for turn in talk.turns if turn.role == "user")
+    codes = dict.fromkeys((detect(answer).code, detect(asked).code))
+    return [code for code in codes if code != UNKNOWN]
+
+
+def redact_row(redactor: Redactor, row: Row, counts: Counter[str]) -> Row:
+    """Return the row with labels in it; `counts` is raised by kind."""
+    redaction = _RowRedaction(redactor, counts)
+    if "messages" in row:
+        return redaction.context(row) | {"messages": redaction.messages(row["messages"])}
+    given = row["input"]
+    return row | {
+        "input": redaction.context(given) | {"messages": redaction.messages(given["messages"])},
+        "preferred_output": redaction.messages(row["preferred_output"]),
+        "non_preferred_output": redaction.messages(row["non_preferred_output"]),
+    }
+
+
+class _RowRedaction:
+    """One row: ids of calls stay apart from each other, and with their answers."""
+
+    def __init__(self, redactor: Redactor, counts: Counter[str]) -> None:
+        self._redactor = redactor
+        self._counts = counts
+        self._ids: dict[str, str] = {}
+        self._used_ids: set[str] = set()
+
+    def context(self, owner: Row) -> Row:
+        """Redact the tools of a row or of an input."""
+        if not owner.get("tools"):
+            return dict(owner)
+        return owner | {"tools": [self._tool(tool) for tool in owner["tools"]]}
+
+    def messages(self, messages: list[Row]) -> list[Row]:
+        """Redact all strings of messages but their roles."""
+        return [self._message(message) for message in messages]
+
+    def _message(self, message: Row) -> Row:
+        new = dict(message)
+        if message.get("content"):
+            new["content"] = self._content(message["content"])
+        if message.get("name"):
+            new["name"] = self._name(message["name"])
+        if message.get("tool_calls"):
+            new["tool_calls"] = [self._call(call) for call in message["tool_calls"]]
+        if message.get("tool_call_id"):
+            new["tool_call_id"] = self._id(message["tool_call_id"])
+        return new
+
+    def _content(self, text: str) -> str:
+        """Redact a text, and the values inside where it is JSON whose letters are escaped."""
+        packed = _unpacked(text)
+        if packed is not None:
+            changed = self._json(packed)
+            if changed != packed:
+                return json.dumps(changed)
+        return self._text(text)
+
+    def _call(self, call: Row) -> Row:
+        """Redact the values inside the arguments, so that they stay JSON."""
+        function = call["function"]
+        written = function["arguments"]
+        value = json.loads(written)
+        changed = self._json(value)
+        if changed != value:
+            written = dumped(changed)
+        made = {"name": self._name(function["name"]), "arguments": written}
+        return call | {"id": self._id(call["id"]), "function": function | made}
+
+    def _tool(self, tool: Row) -> Row:
+        function = tool["function"]
+        made = self._json(function) | {"name": self._name(function["name"])}
+        return tool | {"function": made}
+
+    def _id(self, call_id: str) -> str:
+        if call_id not in self._ids:
+            new = base = self._name(call_id)
+            number = 1
+            while new in self._used_ids:
+                number += 1
+                new = f"{base}_{number}"
+            self._ids[call_id] = new
+            self._used_ids.add(new)
+        return self._ids[call_id]
+
+    def _text(self, text: str) -> str:
+        return self._redactor.redact(text, self._counts)
+
+    def _name(self, text: str) -> str:
+        return self._redactor.redact_name(text, self._counts)
+
+    def _json(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            # A telephone number may be written as a number; its label is a string.
+            written = _written(value)
+            new = self._text(written)
+            return value if new == written else new
+        if isinstance(value, list):
+            return [self._json(item) for item in value]
+        return self._object(value) if isinstance(value, dict) else value
+
+    def _object(self, value: Row) -> Row:
+        made: Row = {}
+        for key, item in value.items():
+            new = base = self._text(key)
+            number = 1
+            while new in made:
+                number += 1
+                new = f"{base}_{number}"
+            made[new] = self._json(item)
+        return made
+
+
+def _packed_texts(row: Row) -> Iterator[str]:
+    """Yield the JSON inside of strings once more, without its escapes."""
+    parts = ("preferred_output", "non_preferred_output")
+    owner = row if "messages" in row else row["input"]
+    for message in (*owner["messages"], *(m for part in parts for m in row.get(part, ()))):
+        for call in message.get("tool_calls") or ():
+            value = json.loads(call["function"]["arguments"])
+            yield json.dumps(value, ensure_ascii=False)
+            yield from _strings(value)
+        if (packed := _unpacked(message.get("content") or "")) is not None:
+            yield json.dumps(packed, ensure_ascii=False)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _strings(item)
+    elif isinstance(value, str):
+        yield value
+    elif isinstance(value, int | float):
+        yield _written(value)
+
+
+def _written(value: float) -> str:
+    """Write a number without the fraction that a float gives to a whole one."""
+    return str(int(value)) if value == value // 1 else str(value)
+
+
+def _unpacked(text: str) -> Any:
+    """Return the value of a JSON text with escaped letters; None where it is none."""
+    if "\\u" not in text or text.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def dumped(value: Any) -> str:
+    """Write a value as JSON with letters as they are, wherever they are Unicode."""
+    written = json.dumps(value, ensure_ascii=False)
+    try:
+        written.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value)  # a lone surrogate stays an escape
+    return written

@@ -1,0 +1,194 @@
+"""The whole report of a data set, from any file that can be read."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from service.datasets.checks.issues import MAX_LISTED, IssueLog, make_issue
+from service.datasets.duplicates.find import Lines, find_likeness, find_overlap, group_stats, tell
+from service.datasets.formats.convert import ConvertResult, prepare
+from service.datasets.formats.options import FormatOptions
+from service.datasets.report.advice import Figures, advise
+from service.datasets.report.collect import Collected, Progress, collect
+from service.datasets.report.distributions import distribution
+from service.datasets.report.features import FeatureOptions
+from service.datasets.report.outliers import (
+    language_shares,
+    script_shares,
+    system_prompts,
+    tell_languages,
+    tell_lengths,
+    tell_mojibake,
+)
+from service.datasets.report.report import OverlapStats, PersonalData, Report
+from service.datasets.report.token_stats import token_stats, tokenizer_fit
+from service.datasets.rows.tool_rows import tell_tool_rows
+
+REPORT_VERSION = 1
+_PLACES_A_KIND = 50
+
+
+class AnalysisOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How to read and what to look at."""
+
+    format: FormatOptions = FormatOptions()
+    validation_format: FormatOptions = FormatOptions()
+    near_threshold: float = 0.8
+    max_issues: int = MAX_LISTED
+    processes: int = 1
+
+
+class _Read(NamedTuple):
+    result: ConvertResult
+    lines: Lines
+    collected: Collected
+
+
+def analyse(
+    path: Path | str,
+    *,
+    options: AnalysisOptions | None = None,
+    tokenizers: Mapping[str, Path] | None = None,
+    context_lengths: Sequence[int] = (),
+    validation: Path | str | None = None,
+    progress: Progress | None = None,
+    work: Path | None = None,
+) -> Report:
+    """Reads the data set at `path` and reports on it.
+
+    `tokenizers` are tokenizer.json files by model; issues of truncation are told for the
+    first. `validation` is a second data set, looked for in the first. Temporary files, about
+    as large as the data, go to `work`. Raises DatasetError for a file that cannot be read as
+    a whole.
+    """
+    chosen = options or AnalysisOptions()
+    models = {model: Path(where) for model, where in (tokenizers or {}).items()}
+    log = IssueLog(chosen.max_issues)
+    with tempfile.TemporaryDirectory(dir=work, prefix="report-") as folder:
+        read = _read(Path(path), Path(folder), chosen, models, progress)
+        overlap = None
+        if validation is not None:
+            of_held = msgspec.structs.replace(chosen, format=chosen.validation_format)
+            held = _read(Path(validation), Path(folder) / "held", of_held, {}, None)
+            overlap = find_overlap(
+                read.collected,
+                read.lines,
+                held.collected,
+                held.lines,
+                near_threshold=chosen.near_threshold,
+                log=log,
+            )
+        return _report(read, chosen, models, context_lengths, overlap, log)
+
+
+def _read(
+    path: Path,
+    folder: Path,
+    options: AnalysisOptions,
+    tokenizers: dict[str, Path],
+    progress: Progress | None,
+) -> _Read:
+    folder.mkdir(exist_ok=True)
+    canonical = folder / "canonical"
+    prepared = prepare(
+        path,
+        canonical,
+        options.format,
+        processes=options.processes,
+        max_issues=options.max_issues,
+    )
+    collected = collect(
+        canonical,
+        prepared.result.rows,
+        folder,
+        FeatureOptions(tokenizers=tokenizers),
+        processes=options.processes,
+        progress=progress,
+    )
+    return _Read(prepared.result, np.array(prepared.lines, dtype=np.uint32), collected)
+
+
+def _report(
+    read: _Read,
+    options: AnalysisOptions,
+    tokenizers: Mapping[str, Path],
+    context_lengths: Sequence[int],
+    overlap: OverlapStats | None,
+    log: IssueLog,
+) -> Report:
+    collected, lines, models = read.collected, read.lines, list(tokenizers)
+    features = collected.features
+    likeness = find_likeness(collected, near_threshold=options.near_threshold)
+    tell(log, "contradiction", likeness.contradicting, lines)
+    tell(log, "exact_duplicate", likeness.exact, lines)
+    tell(log, "near_duplicate", likeness.near, lines)
+    tell_languages(collected, lines, log)
+    tell_lengths(collected, lines, log)
+    tell_mojibake(collected, lines, log)
+    prompts = system_prompts(collected, lines, log)
+    tokens = token_stats(collected, models, context_lengths, lines, log)
+    personal = _personal_data(collected, lines, log)
+    tool_rows = tell_tool_rows(collected, tokenizers, lines, log)
+    figures = Figures(
+        validation=read.result.validation,
+        rows=len(features),
+        distinct_answers=len(np.unique(features["answer"])),
+        distinct_prompts=len(np.unique(features["prompt"])),
+        factual_rows=int(features["factual"].sum()),
+        personal_rows=int((features["personal"] > 0).sum()),
+        mojibake_rows=int(features["mojibake"].sum()),
+        exact=group_stats(likeness.exact, lines),
+        near=group_stats(likeness.near, lines),
+        contradictions=group_stats(likeness.contradicting, lines),
+        overlap=overlap,
+        system_prompts=prompts,
+        languages=language_shares(collected),
+        tokens=tokens,
+        fit=tokenizer_fit(collected, models),
+        tool_rows=tool_rows,
+    )
+    return Report(
+        version=REPORT_VERSION,
+        source=read.result.facts,
+        validation=figures.validation,
+        rows=figures.rows,
+        turns=distribution(features["turns"]),
+        characters=distribution(features["chars"]),
+        answer_characters=distribution(features["answer_chars"]),
+        tokens=tokens,
+        tokenizer_fit=figures.fit,
+        languages=figures.languages,
+        scripts=script_shares(collected),
+        exact_duplicates=figures.exact,
+        near_duplicates=figures.near,
+        contradictions=figures.contradictions,
+        overlap=overlap,
+        personal_data=personal,
+        system_prompts=prompts,
+        findings=tuple(log.issues),
+        finding_counts=log.counts,
+        advice=advise(figures),
+    )
+
+
+def _personal_data(collected: Collected, lines: Lines, log: IssueLog) -> list[PersonalData]:
+    by_row: dict[int, set[str]] = {}
+    places: dict[str, list[tuple[int, str]]] = {}
+    for kind, row, pointer in collected.places:
+        by_row.setdefault(row, set()).add(kind)
+        kept = places.setdefault(kind, [])
+        if len(kept) < _PLACES_A_KIND:
+            kept.append((int(lines[row]), pointer))
+    for row in np.flatnonzero(collected.features["personal"]):
+        kinds = ", ".join(sorted(by_row.get(int(row), {"of a kind listed in the report"})))
+        log.add(make_issue("personal_data", int(lines[row]), kinds=kinds))
+    return [
+        PersonalData(kind, count, places.get(kind, []))
+        for kind, count in collected.personal.most_common()
+    ]

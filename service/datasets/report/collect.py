@@ -1,0 +1,142 @@
+"""The features of a whole canonical file, gathered from blocks that share the cores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from service.datasets.duplicates.signatures import PERMUTATIONS, Signatures
+from service.datasets.parallel import map_ordered
+from service.datasets.report.features import (
+    FEATURES,
+    TOKEN_KINDS,
+    Block,
+    FeatureArray,
+    FeatureOptions,
+    Place,
+    read_block,
+)
+from service.datasets.rows.lines import line_ranges
+
+_RANGE_BYTES = 1024 * 1024
+# Tokenizers read a few MB/s on a core, so of a large file a sample is counted.
+_TOKEN_BYTES = 24 * 1024 * 1024
+_PLACES = 1_000
+_IN_MEMORY_BYTES = 64 * 1024 * 1024
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes done and the bytes in all."""
+
+
+class Collected(NamedTuple):
+    """All rows of a file. `tokens` has the rows `token_rows` only, a sample or all."""
+
+    features: FeatureArray
+    signatures: Signatures
+    languages: list[str]
+    tokens: np.ndarray[Any, np.dtype[np.uint32]]
+    token_rows: np.ndarray[Any, np.dtype[np.int64]]
+    fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]]
+    personal: Counter[str]
+    places: list[Place]
+
+
+def collect(
+    path: Path,
+    rows: int,
+    work: Path,
+    options: FeatureOptions,
+    *,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> Collected:
+    """Reads the canonical file of so many rows.
+
+    Memory is some 50 bytes a row; signatures (512 bytes a row) lie in a file in `work`
+    where they are many.
+    """
+    ranges = list(line_ranges(path, start=0, range_bytes=_RANGE_BYTES))
+    size = path.stat().st_size
+    step = max(1, -(-size * max(len(options.tokenizers), 1) // _TOKEN_BYTES))
+    tasks = [(*span, number % step == 0) for number, span in enumerate(ranges)]
+    gathered = _Gathered(rows, work, options)
+    for (_, end, _), block in zip(
+        tasks, map_ordered(partial(_read, path, options), tasks, processes=processes), strict=True
+    ):
+        gathered.add(block)
+        if progress is not None:
+            progress(end, size)
+    return gathered.whole()
+
+
+def _read(path: Path, options: FeatureOptions, task: tuple[int, int, bool]) -> Block:
+    start, end, with_tokens = task
+    if not with_tokens and options.tokenizers:
+        options = FeatureOptions(
+            tokenizers={},
+            signatures=options.signatures,
+            languages=options.languages,
+            personal_data=options.personal_data,
+            mojibake=options.mojibake,
+        )
+    return read_block(path, start, end, options)
+
+
+class _Gathered:
+    """Blocks, put one after the other."""
+
+    def __init__(self, rows: int, work: Path, options: FeatureOptions) -> None:
+        self._done = 0
+        self._features = np.zeros(rows, dtype=FEATURES)
+        kept = rows if options.signatures else 0
+        shape = (kept, PERMUTATIONS)
+        if kept * PERMUTATIONS * 4 > _IN_MEMORY_BYTES:
+            self._signatures: Signatures = np.memmap(
+                work / "signatures", dtype=np.uint32, mode="w+", shape=shape
+            )
+        else:
+            self._signatures = np.empty(shape, dtype=np.uint32)
+        self._languages: dict[str, int] = {}
+        models = len(options.tokenizers)
+        self._tokens = [np.zeros((0, models, len(TOKEN_KINDS)), dtype=np.uint32)]
+        self._token_rows = [np.zeros(0, dtype=np.int64)]
+        self._models = models
+        self._fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]] = {}
+        self._personal: Counter[str] = Counter()
+        self._places: list[Place] = []
+
+    def add(self, block: Block) -> None:
+        first, count = self._done, len(block.features)
+        numbers = [self._languages.setdefault(n, len(self._languages)) for n in block.languages]
+        if count:
+            renumber = np.array(numbers, dtype=np.uint16)
+            block.features["language"] = renumber[block.features["language"]]
+        self._features[first : first + count] = block.features
+        if len(self._signatures):
+            self._signatures[first : first + count] = block.signatures
+        if self._models and block.tokens.shape[1]:
+            self._tokens.append(block.tokens)
+            self._token_rows.append(np.arange(first, first + count))
+        for key, sums in block.fit.items():
+            self._fit[key] = self._fit[key] + sums if key in self._fit else sums
+        self._personal.update(block.personal)
+        room = _PLACES - len(self._places)
+        self._places += [p._replace(row=p.row + first) for p in block.places[: max(room, 0)]]
+        self._done += count
+
+    def whole(self) -> Collected:
+        return Collected(
+            self._features[: self._done],
+            self._signatures[: self._done],
+            list(self._languages),
+            np.concatenate(self._tokens),
+            np.concatenate(self._token_rows),
+            self._fit,
+            self._personal,
+            self._places,
+        )

@@ -1,0 +1,262 @@
+"""What the report and the cleaning need to know of each row, a block of rows at a time."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import xxhash
+from ftfy.badness import is_bad
+
+from service.datasets.duplicates.signatures import Signatures, normalised, signatures
+from service.datasets.limits import MAX_LINE_BYTES
+from service.datasets.personal_data.detect import find_personal_data
+from service.datasets.personal_data.known_values import KnownValues
+from service.datasets.rows.conversation import Conversation, Turn, take_apart
+from service.datasets.rows.lines import FileSlice, LongLine, read_batches
+from service.datasets.text.languages import SCRIPTS, UNKNOWN, Language, detect
+from service.datasets.text.tokens import TOKENS_PER_MESSAGE, load_tokenizer
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.Encoder().encode
+_PLACES_A_BLOCK = 50
+# Escapes make a canonical line longer than its source, never four times as long.
+_CANONICAL_LINE_BYTES = 4 * MAX_LINE_BYTES
+# Of a row: all tokens, those learnt from, and those before the first that is learnt from.
+TOKEN_KINDS = ("all", "supervised", "before_supervised")
+
+FEATURES = np.dtype(
+    [
+        ("chars", np.uint32),
+        ("answer_chars", np.uint32),
+        ("turns", np.uint16),
+        ("exact", np.uint64),  # of all that is trained on, to the letter
+        ("said", np.uint64),  # of all turns but the system prompt, normalised
+        ("context", np.uint64),  # of what stands beside the talk: system, tools, worse answer
+        ("prompt", np.uint64),  # of the tools, and of all before the last answer
+        ("answer", np.uint64),
+        ("system", np.uint64),  # 0: none
+        ("language", np.uint16),  # in the block's list
+        ("script", np.uint8),
+        ("other_language", bool),  # question and answer differ
+        ("mojibake", bool),
+        ("factual", bool),  # a short answer that gives figures or a name to look up
+        ("personal", np.uint16),
+        ("tools", bool),  # one is called, or answers
+    ]
+)
+FeatureArray = np.ndarray[Any, np.dtype[np.void]]
+
+
+class FeatureOptions(msgspec.Struct, frozen=True):
+    """What to work out. `tokenizers` are paths of tokenizer.json files, by model."""
+
+    tokenizers: dict[str, Path] = msgspec.field(default_factory=dict)
+    signatures: bool = True
+    languages: bool = True
+    personal_data: bool = True
+    mojibake: bool = True
+
+
+class Place(NamedTuple):
+    """Where personal data of a kind stands; `row` counts from 0 in its block."""
+
+    kind: str
+    row: int
+    pointer: str
+
+
+class Block(NamedTuple):
+    """The features of some rows, in order."""
+
+    features: FeatureArray
+    signatures: Signatures
+    languages: list[str]
+    tokens: np.ndarray[Any, np.dtype[np.uint32]]  # [row, model, TOKEN_KINDS]
+    fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]]
+    """(model, language) -> [rows, characters, tokens, fallback tokens]."""
+    personal: Counter[str]
+    places: list[Place]
+
+
+def read_block(path: Path, start: int, end: int, options: FeatureOptions) -> Block:
+    """The features of the canonical rows in a byte range of a file."""
+    rows: list[Conversation] = []
+    wholes: list[int] = []
+    with FileSlice(path, start, end) as stream:
+        for batch in read_batches(stream, max_line_bytes=_CANONICAL_LINE_BYTES):
+            if not isinstance(batch, LongLine):
+                for line in filter(None, batch.lines):
+                    row = _decode(line)
+                    rows.append(take_apart(row))
+                    wholes.append(xxhash.xxh3_64_intdigest(_trained(line, row)))
+    return _make_block(rows, wholes, options)
+
+
+def _trained(line: bytes, row: dict[str, Any]) -> bytes:
+    """A canonical line without what changes nothing in the training."""
+    if b'"weight":1' not in line and b'"parallel_tool_calls":' not in line:
+        return line
+    plain = {key: _bare(value) for key, value in row.items() if key != "parallel_tool_calls"}
+    return _encode(plain)
+
+
+def _bare(part: Any) -> Any:
+    """A part of a row without the weights that a message has anyway."""
+    if isinstance(part, list):
+        return [
+            {key: value for key, value in item.items() if (key, value) != ("weight", 1)}
+            for item in part
+        ]
+    if isinstance(part, dict):
+        return {key: _bare(item) for key, item in part.items() if key != "parallel_tool_calls"}
+    return part
+
+
+def _make_block(
+    rows: Sequence[Conversation], wholes: Sequence[int], options: FeatureOptions
+) -> Block:
+    """The features of conversations, and the hashes of their whole rows."""
+    features = np.zeros(len(rows), dtype=FEATURES)
+    features["exact"] = wholes
+    languages: dict[str, int] = {}
+    personal: Counter[str] = Counter()
+    places: list[Place] = []
+    texts: list[str] = []
+    named: list[str] = []
+    for number, row in enumerate(rows):
+        plain = [normalised(turn.text) for turn in row.turns]
+        said = zip(row.turns, plain, strict=True)
+        text = " ".join(text for turn, text in said if turn.role != "system")
+        texts.append(text)
+        features[number]["said"] = _hash(text)
+        said_in = _describe(features[number], row, plain, options)
+        features[number]["language"] = languages.setdefault(said_in[0], len(languages))
+        named.append(said_in[0])
+        if options.personal_data:
+            found = _personal(row, said_in)
+            features[number]["personal"] = min(len(found), 65535)
+            for kind, pointer in found:
+                personal[kind] += 1
+                if len(places) < _PLACES_A_BLOCK:
+                    places.append(Place(kind, number, pointer))
+    tokens, fit = _tokens(rows, named, options)
+    made = signatures(texts) if options.signatures else signatures([])
+    return Block(features, made, list(languages), tokens, fit, personal, places)
+
+
+def _hash(text: str) -> int:
+    return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
+
+
+def _describe(
+    row: Any, talk: Conversation, plain: list[str], options: FeatureOptions
+) -> tuple[str, ...]:
+    """Fills in one row of the features from its turns, as they are and normalised.
+
+    Returns its language, and that of its questions where it is another.
+    """
+    last = talk.last_answer
+    answer = talk.turns[last].text if last < len(talk.turns) else ""
+    system = talk.system
+    row["chars"] = sum(len(turn.text) for turn in talk.turns)
+    row["answer_chars"] = sum(len(turn.text) for turn in talk.turns if turn.supervised)
+    row["turns"] = min(sum(turn.role != "system" for turn in talk.turns), 65535)
+    tools = [talk.tools] if talk.tools else []
+    worse = [turn.text for turn in talk.rejected]
+    row["context"] = _hash("\0".join((system, *tools, *worse)))
+    roles = [turn.role for turn in talk.turns[:last]]
+    row["prompt"] = _hash("\0".join((*roles, *plain[:last], *tools)))
+    row["answer"] = _hash(plain[last] if last < len(plain) else "")
+    row["system"] = _hash(system) if system else 0
+    row["factual"] = _is_factual(answer)
+    row["tools"] = talk.has_tools
+    if options.mojibake:
+        row["mojibake"] = any(is_mojibake(turn.text) for turn in talk.turns)
+    if not options.languages:
+        return (UNKNOWN,)
+    asked = detect("\n".join(turn.text for turn in talk.turns if turn.role == "user"))
+    said = detect(answer)
+    row["other_language"] = _differ(asked, said)
+    best = said if said.code != UNKNOWN else asked
+    row["script"] = SCRIPTS.index(best.script)
+    return (best.code, asked.code) if asked.code not in (UNKNOWN, best.code) else (best.code,)
+
+
+def _differ(asked: Language, said: Language) -> bool:
+    if UNKNOWN in (asked.code, said.code):
+        return False
+    return asked.code.partition("-")[0] != said.code.partition("-")[0]
+
+
+_MISREAD = re.compile(
+    r"[ÂÃâãäåæçèéêëìíïðÐÑØÙ][\u0080-\u00bf\u0152-\u0178\u02c6\u02dc\u2010-\u203a€™]"
+)
+
+
+def is_mojibake(text: str) -> bool:
+    """Whether a text looks as if UTF-8 had been read as Latin letters, or the like."""
+    return not text.isascii() and _MISREAD.search(text) is not None and bool(is_bad(text))
+
+
+_FIGURE = re.compile(r"\d")
+
+
+def _is_factual(answer: str) -> bool:
+    """Whether an answer is a figure, a date, a place or a price rather than a manner."""
+    return 0 < len(answer) <= 120 and "\n" not in answer and bool(_FIGURE.search(answer))
+
+
+def _personal(row: Conversation, languages: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The kinds and places of personal data; what one text proves counts in all of the row."""
+    texts: list[Turn] = [*row.turns, *row.rejected, *row.beside]
+    known = KnownValues()
+    for turn in texts:
+        for found in find_personal_data(turn.text, *languages):
+            known.learn(found, turn.text, *languages)
+    if not known:
+        return []
+    return [(one.value.kind, turn.pointer) for turn in texts for one in known.find(turn.text)]
+
+
+def _tokens(
+    rows: Sequence[Conversation], languages: list[str], options: FeatureOptions
+) -> tuple[
+    np.ndarray[Any, np.dtype[np.uint32]],
+    dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]],
+]:
+    tokens = np.zeros((len(rows), len(options.tokenizers), len(TOKEN_KINDS)), dtype=np.uint32)
+    fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]] = {}
+    if not options.tokenizers:
+        return tokens, fit
+    turns = [(number, turn) for number, row in enumerate(rows) for turn in row.turns]
+    if not turns:
+        return tokens, fit
+    early = np.array([flag for row in rows for flag in _before_supervised(row)], dtype=bool)
+    owners = np.array([number for number, _ in turns], dtype=np.int64)
+    supervised = np.array([turn.supervised for _, turn in turns], dtype=bool)
+    texts = [turn.text for _, turn in turns]
+    chars = np.bincount(owners, [len(text) for text in texts], len(rows))
+    for place, (model, path) in enumerate(options.tokenizers.items()):
+        counted = load_tokenizer(path).count(texts)
+        whole = counted.counts + TOKENS_PER_MESSAGE
+        # Of a supervised message its text is learnt, and the mark that ends it.
+        learnt = (counted.counts + 1) * supervised
+        for kind, counts in enumerate((whole, learnt, whole * early)):
+            tokens[:, place, kind] = np.bincount(owners, counts, len(rows))
+        plain = np.bincount(owners, counted.counts, len(rows))
+        bare = np.bincount(owners, counted.fallbacks, len(rows))
+        for number, language in enumerate(languages):
+            sums = fit.setdefault((model, language), np.zeros(4, dtype=np.int64))
+            sums += np.array([1, chars[number], plain[number], bare[number]], dtype=np.int64)
+    return tokens, fit
+
+
+def _before_supervised(row: Conversation) -> list[bool]:
+    first = next((i for i, turn in enumerate(row.turns) if turn.supervised), len(row.turns))
+    return [index < first for index in range(len(row.turns))]

@@ -1,0 +1,58 @@
+"""How long the rows of a canonical file are in one model's tokens: what a training must know."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from service.datasets.report.collect import collect
+from service.datasets.report.features import TOKEN_KINDS, FeatureOptions
+from service.datasets.rows.templates import takes_tools
+
+_PERCENTILES = range(101)
+
+
+class Measures(msgspec.Struct, frozen=True):
+    """Tokens of texts, and five a message for what a chat template adds.
+
+    `percentiles[p]` is the length of a row that p percent of the rows do not exceed; 0 is the
+    shortest, 100 the longest. `tokens` and `supervised_tokens` are of all rows, reckoned from
+    a sample where the file is large. Of a preference row the preferred answer counts.
+    `tool_rows` call a tool or hold its result; `takes_tools` says whether the model's chat
+    template writes those, None where it cannot be said.
+    """
+
+    rows: int
+    percentiles: list[int]
+    tokens: int
+    supervised_tokens: int
+    tool_rows: int = 0
+    takes_tools: bool | None = None
+
+
+def measure(path: Path, tokenizer: Path, *, rows: int, processes: int = 1) -> Measures:
+    """Reads a canonical file of so many rows. Raises DatasetError for a broken tokenizer."""
+    options = FeatureOptions(
+        tokenizers={"model": tokenizer},
+        signatures=False,
+        languages=False,
+        personal_data=False,
+        mojibake=False,
+    )
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".measure-") as work:
+        collected = collect(path, rows, Path(work), options, processes=processes)
+    counts = collected.tokens[:, 0, :].astype(np.int64)
+    scale = rows / max(len(counts), 1)
+    lengths = counts[:, TOKEN_KINDS.index("all")] if len(counts) else np.zeros(1, dtype=np.int64)
+    spread = np.percentile(lengths, list(_PERCENTILES), method="higher")
+    return Measures(
+        rows=rows,
+        percentiles=[int(length) for length in spread],
+        tokens=round(int(lengths.sum()) * scale),
+        supervised_tokens=round(int(counts[:, TOKEN_KINDS.index("supervised")].sum()) * scale),
+        tool_rows=int(collected.features["tools"].sum()),
+        takes_tools=takes_tools(tokenizer.parent),
+    )

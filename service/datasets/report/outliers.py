@@ -1,0 +1,105 @@
+"""Rows that stand out from the rest of their set: by language, by length, by damage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from service.datasets.checks.issues import IssueLog, make_issue
+from service.datasets.duplicates.find import Lines
+from service.datasets.report.collect import Collected
+from service.datasets.report.report import Share, SystemPrompts
+from service.datasets.text.languages import SCRIPTS, UNKNOWN
+
+_ENOUGH_ROWS = 20  # under this nothing is usual
+_MAIN_SHARE, _RARE_SHARE = 0.9, 0.02
+_PAIR_RARE_SHARE = 0.2
+_FENCE = 3.0  # quartile distances of the logarithm: one row in a million, if it is normal
+_LONG_FACTOR, _SHORT_FACTOR = 4, 8
+
+
+def language_shares(collected: Collected) -> list[Share]:
+    """Languages by rows, the most first."""
+    numbers = collected.features["language"]
+    return _shares(numbers, collected.languages)
+
+
+def script_shares(collected: Collected) -> list[Share]:
+    """Dominant scripts by rows, the most first."""
+    return _shares(collected.features["script"], list(SCRIPTS))
+
+
+def _shares(numbers: Any, names: list[str]) -> list[Share]:
+    counts = np.bincount(numbers, minlength=len(names))
+    total = int(counts.sum())
+    shares = [
+        Share(name, int(count), round(int(count) / total, 4))
+        for name, count in zip(names, counts, strict=False)
+        if count
+    ]
+    return sorted(shares, key=lambda share: (-share.rows, share.name))
+
+
+def tell_languages(collected: Collected, lines: Lines, log: IssueLog) -> None:
+    """Issues for rows of a language that is next to absent, and for mixed pairs."""
+    features, total = collected.features, len(collected.features)
+    shares = language_shares(collected)
+    if total < _ENOUGH_ROWS or not shares:
+        return
+    if shares[0].share >= _MAIN_SHARE:
+        rare = [s.name for s in shares[1:] if s.share < _RARE_SHARE and s.name != UNKNOWN]
+        numbers = [collected.languages.index(name) for name in rare]
+        for row in np.flatnonzero(np.isin(features["language"], numbers)):
+            language = collected.languages[int(features["language"][row])]
+            log.add(make_issue("wrong_language", int(lines[row]), language=language))
+    mixed = np.flatnonzero(features["other_language"])
+    if len(mixed) < _PAIR_RARE_SHARE * total:
+        for row in mixed:
+            log.add(make_issue("answer_in_other_language", int(lines[row])))
+
+
+def tell_lengths(collected: Collected, lines: Lines, log: IssueLog) -> None:
+    """Issues for rows that are very long, and for answers that are very short."""
+    if len(collected.features) < _ENOUGH_ROWS:
+        return
+    chars = collected.features["chars"].astype(np.int64)
+    high = _fences(chars)[1]
+    for row in np.flatnonzero(chars > max(high, _LONG_FACTOR * float(np.median(chars)))):
+        log.add(make_issue("very_long_row", int(lines[row]), chars=int(chars[row])))
+    answers = collected.features["answer_chars"].astype(np.int64)
+    low = min(_fences(answers)[0], float(np.median(answers)) / _SHORT_FACTOR)
+    for row in np.flatnonzero(answers < low):
+        log.add(make_issue("very_short_answer", int(lines[row]), chars=int(answers[row])))
+
+
+def _fences(values: Any) -> tuple[float, float]:
+    """Tukey's fences, of the logarithm: lengths spread as a power does."""
+    logs = np.log1p(values)
+    quarter, three_quarters = np.percentile(logs, (25, 75))
+    reach = _FENCE * (three_quarters - quarter)
+    return float(np.expm1(quarter - reach)), float(np.expm1(three_quarters + reach))
+
+
+def tell_mojibake(collected: Collected, lines: Lines, log: IssueLog) -> None:
+    """An issue for each row whose text was once read in a wrong encoding."""
+    for row in np.flatnonzero(collected.features["mojibake"]):
+        log.add(make_issue("mojibake", int(lines[row])))
+
+
+def system_prompts(collected: Collected, lines: Lines, log: IssueLog) -> SystemPrompts:
+    """How many system prompts there are; an issue where they vary."""
+    values, first, counts = np.unique(
+        collected.features["system"], return_index=True, return_counts=True
+    )
+    is_one = values != 0
+    distinct, total = int(is_one.sum()), len(collected.features)
+    if distinct > 1:
+        # The line of the first row that has another prompt than the file's first one.
+        second = int(np.sort(first[is_one])[1])
+        log.add(make_issue("system_prompt_varies", int(lines[second]), count=distinct))
+    return SystemPrompts(
+        distinct=distinct,
+        rows_without=int(counts[~is_one].sum()),
+        top_share=round(int(counts[is_one].max()) / total, 4) if distinct else 0.0,
+    )

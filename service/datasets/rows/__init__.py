@@ -1,0 +1,1 @@
+"""The rows of a training file: their shape, canonical form and split."""

@@ -1,0 +1,189 @@
+"""The canonical rows, as the trainer reads them, and the writer of such files.
+
+UTF-8, one object a line, keys in a fixed order. Content is one string; the arguments of a
+tool call are a JSON string; the old `function_call` and `functions` have become tool calls
+and tools; `developer` has become `system`, which every chat template knows. Weights stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from service.datasets.checks.findings import Findings
+from service.datasets.checks.issues import Issue, make_issue
+from service.datasets.checks.lines import UNPLAIN, decode_plain_chat
+from service.datasets.checks.messages import texts_of
+from service.datasets.checks.rows import RowFormat, check_row
+from service.datasets.digest import DigestWriter
+from service.datasets.errors import DatasetError
+from service.datasets.limits import MAX_LINE_BYTES
+from service.datasets.rows.lines import FileSlice, LongLine, content_start, read_batches
+from service.datasets.rows.raw_json import parse
+from service.datasets.rows.shape import DeveloperMessage
+
+encode = msgspec.json.Encoder().encode
+# What makes a row invalid although its shape is plain: NUL.
+_NEEDS_A_LOOK = re.compile(rb"\\u00[0-7]")
+
+
+class InvalidRowError(DatasetError):
+    """A row cannot be made canonical; `issue` says which and why."""
+
+
+class CanonicalResult(msgspec.Struct, frozen=True):
+    """What was written: rows, bytes, and the sha256 of the file in hex."""
+
+    rows: int
+    bytes: int
+    sha256: str
+    skipped_rows: int = 0
+
+
+def write_canonical(
+    path: Path | str,
+    out: Path | str,
+    *,
+    row_format: RowFormat = "chat",
+    skip_invalid: bool = False,
+) -> CanonicalResult:
+    """Writes the JSONL file at `path` as canonical rows to `out`.
+
+    Raises InvalidRowError at the first row with an error, unless such rows are to be
+    skipped. The same input gives the same bytes.
+    """
+    rows = skipped = 0
+    with DigestWriter(Path(out)) as writer:
+        for _, data, issue in canonical_lines(Path(path), row_format):
+            if issue is None:
+                writer.write(data)
+                rows += 1
+            elif skip_invalid:
+                skipped += 1
+            else:
+                raise InvalidRowError(issue)
+    return CanonicalResult(rows, writer.bytes, writer.sha256, skipped)
+
+
+def canonical_lines(
+    path: Path, row_format: RowFormat = "chat"
+) -> Iterator[tuple[int, bytes, Issue | None]]:
+    """Each row of a JSONL file: its line, and its canonical form or its first error."""
+    with FileSlice(path, content_start(path)) as stream:
+        for batch in read_batches(stream):
+            if isinstance(batch, LongLine):
+                issue = make_issue("line_too_long", batch.line, limit=MAX_LINE_BYTES)
+                yield batch.line, b"", issue
+                continue
+            for number, line in enumerate(batch.lines, batch.first_line):
+                if line and not line.isspace():
+                    yield number, *canonical_line(line, number, row_format)
+
+
+def canonical_line(line: bytes, number: int, row_format: RowFormat) -> tuple[bytes, Issue | None]:
+    """One line made canonical, or (b"", its first error)."""
+    if row_format == "chat":
+        with contextlib.suppress(*UNPLAIN):
+            plain = decode_plain_chat(line)
+            # Developer turns take the long way: they change their role.
+            if (
+                plain is not None
+                and DeveloperMessage not in map(type, plain.messages)
+                and not _NEEDS_A_LOOK.search(line)
+            ):
+                return encode(plain) + b"\n", None
+    row, issue = parse(line)
+    if issue is not None:
+        return b"", msgspec.structs.replace(issue, line=number)
+    found = Findings(number)
+    check_row(found, row, row_format)
+    if (issue := found.first_error) is not None:
+        return b"", issue
+    return encode(canonical_row(row, row_format)) + b"\n", None
+
+
+def canonical_row(row: dict[str, Any], row_format: RowFormat) -> dict[str, Any]:
+    """The canonical form of a row that has passed the checks."""
+    return canonical_chat(row) if row_format == "chat" else canonical_preference(row)
+
+
+def canonical_preference(row: dict[str, Any]) -> dict[str, Any]:
+    """The same for a preference row."""
+    better = row.get("preferred_output") or row["preferred_completion"]
+    worse = row.get("non_preferred_output") or row["non_preferred_completion"]
+    return {
+        "input": canonical_chat(row["input"]),
+        "preferred_output": canonical_messages(better),
+        "non_preferred_output": canonical_messages(worse),
+    }
+
+
+def canonical_chat(row: dict[str, Any]) -> dict[str, Any]:
+    """The canonical form of a row that has passed the checks."""
+    made: dict[str, Any] = {"messages": canonical_messages(row["messages"])}
+    return made | _canonical_context(row)
+
+
+def canonical_messages(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The canonical form of messages that have passed the checks."""
+    made: list[dict[str, Any]] = []
+    called: dict[str, list[str]] = {}  # old-style function name -> ids that wait for answers
+    for index, message in enumerate(messages):
+        new = _canonical_message(message)
+        if call := message.get("function_call"):
+            call_id = f"call_{index}"
+            called.setdefault(call["name"], []).append(call_id)
+            new["tool_calls"] = [_call(call_id, call), *new.get("tool_calls", ())]
+        if new["role"] == "function" and called.get(new["name"]):
+            new["role"] = "tool"
+            new["tool_call_id"] = called[new["name"]].pop(0)
+        made.append(new)
+    return made
+
+
+def _canonical_message(message: dict[str, Any]) -> dict[str, Any]:
+    role = "system" if message["role"] == "developer" else message["role"]
+    new: dict[str, Any] = {"role": role}
+    if message.get("content") is not None or message.get("refusal") is not None:
+        new["content"] = "".join(texts_of(message))
+    if message.get("name") is not None:
+        new["name"] = message["name"]
+    if message.get("tool_calls"):
+        new["tool_calls"] = [_call(c["id"], c["function"]) for c in message["tool_calls"]]
+    if message.get("tool_call_id") is not None:
+        new["tool_call_id"] = message["tool_call_id"]
+    if message.get("weight") is not None:
+        new["weight"] = int(message["weight"])
+    return new
+
+
+def _call(call_id: str, function: dict[str, Any]) -> dict[str, Any]:
+    arguments = function["arguments"]
+    if not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    return {
+        "id": call_id,
+        "type": "function",
+        "function": {"name": function["name"], "arguments": arguments},
+    }
+
+
+def _canonical_context(owner: dict[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    tools = [
+        {"type": "function", "function": tool["function"]} for tool in owner.get("tools") or ()
+    ]
+    tools += [
+        {"type": "function", "function": function} for function in owner.get("functions") or ()
+    ]
+    if tools:
+        made["tools"] = tools
+    if owner.get("parallel_tool_calls") is not None:
+        made["parallel_tool_calls"] = owner["parallel_tool_calls"]
+    return made

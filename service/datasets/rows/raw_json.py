@@ -1,0 +1,98 @@
+"""JSON of unknown shape: parsed within limits, and its faults put into words."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from service.datasets.checks.issues import Issue, make_issue
+from service.datasets.limits import MAX_CONTAINERS, MAX_NESTING
+
+_decode = msgspec.json.Decoder().decode
+# A string that does not end is taken up to the end of the line: giving it up and trying
+# at its next quote would be quadratic.
+_TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
+_AT_BYTE = re.compile(r"\(byte (\d+)\)")
+_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_LONE_SURROGATE = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
+_KINDS = {
+    dict: "object",
+    list: "array",
+    str: "string",
+    bool: "boolean",
+    type(None): "null",
+}
+
+
+def kind_of(value: object) -> str:
+    """JSON's name for a value's type."""
+    return _KINDS.get(type(value), "number")
+
+
+def exceeded_limit(line: bytes) -> Issue | None:
+    """The issue of a line that is nested too deep or holds too many containers.
+
+    Reads brackets outside strings only; what is not JSON is left to the parser.
+    """
+    if line.count(b"{") + line.count(b"[") <= MAX_NESTING:
+        return None
+    depth = deepest = containers = 0
+    for token in _TOKENS.finditer(line):
+        first = line[token.start()]
+        if first in b"[{":
+            depth += 1
+            containers += 1
+            deepest = max(deepest, depth)
+        elif first in b"]}":
+            depth -= 1
+    if deepest > MAX_NESTING:
+        return make_issue("nesting_too_deep", limit=MAX_NESTING)
+    if containers > MAX_CONTAINERS:
+        return make_issue("too_many_values", limit=MAX_CONTAINERS)
+    return None
+
+
+def parse(line: bytes) -> tuple[Any, Issue | None]:
+    """The line's value, or (None, what is wrong with it)."""
+    if issue := exceeded_limit(line):
+        return None, issue
+    try:
+        return _decode(line), None
+    except UnicodeDecodeError:
+        return None, _utf8_issue(line)
+    except RecursionError:
+        return None, make_issue("nesting_too_deep", limit=MAX_NESTING)
+    except msgspec.DecodeError as error:
+        return None, _json_issue(line, str(error))
+
+
+def _utf8_issue(line: bytes) -> Issue:
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        return make_issue("invalid_utf8", at=error.start + 1)
+    return make_issue("invalid_json", reason="a string is not Unicode")
+
+
+def _json_issue(line: bytes, said: str) -> Issue:
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        return make_issue("invalid_utf8", at=error.start + 1)
+    if "surrogate" in said or _LONE_SURROGATE.search(line):
+        return make_issue("lone_surrogate")
+    found = _AT_BYTE.search(said)
+    at = int(found.group(1)) if found else len(line)
+    if "truncated" in said or at >= len(line):
+        reason = "it ends before the object does"
+    elif "trailing" in said:
+        reason = f"something follows the object, at byte {at + 1}"
+    elif line[at] < 0x20:
+        reason = f"a control character stands unescaped at byte {at + 1}"
+    elif "out of range" in said:
+        reason = "a number is too large"
+    else:
+        reason = f"a character at byte {at + 1} does not belong there"
+    return make_issue("invalid_json", reason=reason)

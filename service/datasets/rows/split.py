@@ -1,0 +1,87 @@
+"""Splits rows into training and validation: alike in language and length, apart in content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from service.datasets.duplicates.groups import Rows
+from service.datasets.report.features import FeatureArray
+
+_LENGTH_CLASSES = 3
+
+
+def split_rows(
+    features: FeatureArray,
+    linked: Iterable[Sequence[int] | Rows],
+    *,
+    share: float,
+    seed: int,
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Marks the rows that are held out: about `share` of all, 0 to 1.
+
+    Rows of a group in `linked`, and rows with the same prompt, go to the same side. Within
+    each language and each third of lengths the share is the same, as far as groups allow.
+    The same rows, share and seed give the same split.
+    """
+    held = np.zeros(len(features), dtype=bool)
+    if share <= 0 or len(features) < 2:
+        return held
+    clusters = _clusters(features, linked)
+    lengths = _length_classes(features["chars"])
+    strata: dict[tuple[int, int], list[Rows]] = {}
+    for cluster in clusters:
+        first = int(cluster[0])
+        strata.setdefault((int(features["language"][first]), int(lengths[first])), []).append(
+            cluster
+        )
+    owed = 0.0
+    for key in sorted(strata):
+        members = sorted(strata[key], key=lambda cluster: _draw(features, cluster, seed))
+        owed += share * sum(len(cluster) for cluster in members)
+        for cluster in members:
+            # A cluster goes as a whole if that brings the share nearer than leaving it.
+            if len(cluster) <= 2 * owed:
+                held[cluster] = True
+                owed -= len(cluster)
+    return held
+
+
+def _clusters(features: FeatureArray, linked: Iterable[Sequence[int] | Rows]) -> list[Rows]:
+    parents = list(range(len(features)))
+
+    def root(row: int) -> int:
+        while parents[row] != row:
+            parents[row] = parents[parents[row]]
+            row = parents[row]
+        return row
+
+    def join(one: int, other: int) -> None:
+        first, second = sorted((root(one), root(other)))
+        parents[second] = first
+
+    for group in linked:
+        for row in group[1:]:
+            join(int(group[0]), int(row))
+    seen: dict[int, int] = {}
+    for row, prompt in enumerate(features["prompt"].tolist()):
+        join(seen.setdefault(prompt, row), row)
+    members: dict[int, list[int]] = {}
+    for row in range(len(features)):
+        members.setdefault(root(row), []).append(row)
+    return [np.array(rows, dtype=np.int64) for rows in members.values()]
+
+
+def _length_classes(chars: Any) -> Any:
+    edges = np.quantile(chars, np.linspace(0, 1, _LENGTH_CLASSES + 1)[1:-1])
+    return np.searchsorted(edges, chars, side="right")
+
+
+def _draw(features: FeatureArray, cluster: Rows, seed: int) -> tuple[int, int]:
+    """A place in the order by chance: of the content, so that it does not hang on lines."""
+    first = int(cluster[0])
+    text = f"{seed}:{int(features['said'][first])}"
+    return xxhash.xxh3_64_intdigest(text.encode()), first

@@ -1,0 +1,1 @@
+"""Properties of a text: language, script and tokens."""

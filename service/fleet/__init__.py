@@ -1,0 +1,1 @@
+"""The workers and GPUs of an installation."""

@@ -1,0 +1,170 @@
+"""What this machine can train on, found without torch.
+
+GPUs are asked of NVML (where `nvidia-ml-py` is installed), else of `nvidia-smi`, else looked
+up in /proc, which does not know their memory. Without a GPU the memory is the machine's, or
+the container's where its cgroup has a limit.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from service.fleet.workers import Capacity
+
+log = logging.getLogger(__name__)
+_MIB = 1024 * 1024
+_QUERY = ("--query-gpu=uuid,name,memory.total", "--format=csv,noheader,nounits")
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU; its memory is None where nothing tells it."""
+
+    uuid: str
+    name: str
+    memory_bytes: int | None
+
+
+def measure(environ: Mapping[str, str] = os.environ) -> Capacity:
+    """The machine as a worker on it may use it; honours CUDA_VISIBLE_DEVICES.
+
+    Takes up to some seconds where a driver is slow to wake.
+    """
+    gpus = own_gpus(environ)
+    memories = [gpu.memory_bytes for gpu in gpus if gpu.memory_bytes is not None]
+    if not gpus:
+        return Capacity(device="cpu", device_name=_processor(), gpus=0, memory_bytes=memory_bytes())
+    return Capacity(
+        device="cuda",
+        device_name=gpus[0].name,
+        gpus=len(gpus),
+        memory_bytes=min(memories, default=None),
+    )
+
+
+def own_gpus(environ: Mapping[str, str] = os.environ) -> list[Gpu]:
+    """The GPUs that this process may use."""
+    return visible(installed_gpus(), environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def installed_gpus() -> list[Gpu]:
+    """All NVIDIA GPUs that the driver shows to this process."""
+    return _of_nvml() or _of_nvidia_smi() or of_proc(Path("/proc/driver/nvidia/gpus"))
+
+
+def visible(gpus: Sequence[Gpu], chosen: str | None) -> list[Gpu]:
+    """Those that CUDA_VISIBLE_DEVICES lets through: indexes or UUIDs, up to the first wrong one."""
+    if chosen is None or not gpus:
+        return list(gpus)
+    kept: list[Gpu] = []
+    for name in (part.strip() for part in chosen.split(",")):
+        if name.startswith("MIG-"):  # a slice of a GPU, whose own size is not asked for
+            found = [Gpu(name, f"{gpus[0].name} (MIG)", None)]
+        elif name.startswith("GPU-"):  # the beginning of a UUID is enough for CUDA
+            found = [gpu for gpu in gpus if gpu.uuid.startswith(name)]
+        else:
+            found = [gpu for i, gpu in enumerate(gpus) if name == str(i)]
+        if len(found) != 1:
+            break
+        kept += found
+    return kept
+
+
+def memory_bytes(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+    """RAM that this process may use: the machine's, or the least limit of its cgroups (v2)."""
+    limits = [psutil.virtual_memory().total]
+    for folder in (cgroups / _own_cgroup(), *(cgroups / _own_cgroup()).parents):
+        if folder.is_relative_to(cgroups):
+            try:
+                limits.append(int((folder / "memory.max").read_text("ascii")))
+            except (OSError, ValueError):  # no such file at the root; "max" where there is no limit
+                continue
+    return min(limits)
+
+
+def parse_nvidia_smi(text: str) -> list[Gpu]:
+    """The lines of `nvidia-smi --query-gpu=uuid,name,memory.total`, MiB without the unit."""
+    gpus = []
+    for line in text.strip().splitlines():
+        uuid, name, mib = (part.strip() for part in line.split(","))
+        # "[N/A]" on GPUs that share the machine's memory
+        gpus.append(Gpu(uuid, name, int(mib) * _MIB if mib.isdigit() else None))
+    return gpus
+
+
+def of_proc(folder: Path) -> list[Gpu]:
+    """The GPUs in the driver's /proc folder: a folder each, with a file `information`."""
+    gpus = []
+    for path in sorted(folder.glob("*/information")):
+        lines = (line.partition(":") for line in path.read_text("utf-8", "replace").splitlines())
+        told = {key.strip(): value.strip() for key, _, value in lines}
+        gpus.append(Gpu(told.get("GPU UUID", ""), told.get("Model", "NVIDIA GPU"), None))
+    return gpus
+
+
+def _of_nvml() -> list[Gpu]:
+    try:
+        nvml: Any = importlib.import_module("pynvml")
+    except ModuleNotFoundError:
+        return []
+    try:
+        nvml.nvmlInit()
+        try:
+            handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+            return [_of_handle(nvml, handle) for handle in handles]
+        finally:
+            nvml.nvmlShutdown()
+    except nvml.NVMLError as e:
+        log.info("NVML finds no GPU: %s", e)
+        return []
+
+
+def _of_handle(nvml: Any, handle: Any) -> Gpu:
+    return Gpu(
+        nvml.nvmlDeviceGetUUID(handle),
+        nvml.nvmlDeviceGetName(handle),
+        nvml.nvmlDeviceGetMemoryInfo(handle).total,
+    )
+
+
+def _of_nvidia_smi() -> list[Gpu]:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    try:
+        done = subprocess.run(
+            [tool, *_QUERY], capture_output=True, text=True, check=True, timeout=30
+        )
+    except (OSError, subprocess.SubprocessError) as e:
+        log.warning("nvidia-smi fails: %s", type(e).__name__)
+        return []
+    return parse_nvidia_smi(done.stdout)
+
+
+def _own_cgroup() -> str:
+    """This process's cgroup below the mount; empty inside a container, which sees its own."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text("ascii").splitlines()
+    except OSError:
+        return ""
+    return next((line[3:].lstrip("/") for line in lines if line.startswith("0::")), "")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())

@@ -1,0 +1,54 @@
+"""What a scrape asks Redis: whether it is well, what waits in the queues, who works."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from service.core import metrics, queue
+from service.core.redis import REDIS_ERRORS, Client
+from service.fleet import workers
+
+_PATIENCE_S = 2.0  # a worker's client goes on trying for minutes; a scrape must not
+
+
+async def observe_redis(redis: Client) -> None:
+    """Set the gauges of Redis, queues and workers. A Redis that is away fails no scrape."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            began = time.perf_counter()
+            await redis.ping()
+            metrics.REDIS_ROUND_TRIP_SECONDS.cell().value = time.perf_counter() - began
+            for name in queue.QUEUES:
+                await _observe_queue(redis, name)
+            _observe_workers(await workers.alive(redis))
+    except (*REDIS_ERRORS, TimeoutError):
+        metrics.REDIS_UP.cell().value = 0
+        # Nothing is known of these now; what was true before is not told as if it still were.
+        for gauge in _OF_REDIS:
+            gauge.clear()
+    else:
+        metrics.REDIS_UP.cell().value = 1
+
+
+_OF_REDIS = (
+    metrics.REDIS_ROUND_TRIP_SECONDS,
+    metrics.QUEUE_DEPTH,
+    metrics.QUEUE_OLDEST_SECONDS,
+    metrics.WORKERS,
+    metrics.GPU_WORKERS_FREE,
+)
+
+
+async def _observe_queue(redis: Client, name: str) -> None:
+    waiting = await queue.waiting(redis, queue.QUEUES[name])
+    oldest_s = 0.0 if waiting.oldest_due_s is None else time.time() - waiting.oldest_due_s
+    metrics.QUEUE_DEPTH.cell(name).value = waiting.tasks
+    metrics.QUEUE_OLDEST_SECONDS.cell(name).value = max(oldest_s, 0.0)
+
+
+def _observe_workers(alive: list[workers.Worker]) -> None:
+    for name in queue.QUEUES:
+        metrics.WORKERS.cell(name).value = sum(name in w.queues for w in alive)
+    free = sum("gpu" in w.queues and not w.busy for w in alive)
+    metrics.GPU_WORKERS_FREE.cell().value = free

@@ -1,0 +1,225 @@
+"""The gpu task: take an attempt under a lease, run it, and write how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from functools import partial
+from typing import Any
+
+from service.config import Settings
+from service.core import ids, logs, metrics, queue, tasks, tracing
+from service.core.leases import Held, Leases
+from service.core.records import Missing, Unreadable
+from service.core.redis import REDIS_ERRORS
+from service.core.storage import Storage, StorageError
+from service.files.records import Files
+from service.fleet.workers import Presence
+from service.inference.upstreams import Upstreams
+from service.jobs import lifecycle
+from service.jobs.attempt.recorder import Outcome
+from service.jobs.attempt.task import Attempt
+from service.jobs.attempt.timing import waited
+from service.jobs.outcomes import fail, lose
+from service.jobs.records import Failure, JobRecord, Jobs, NewEvent, Status
+from service.jobs.scheduling.dispatch import Dispatcher
+from service.jobs.scheduling.gpu_turns import Turns
+from service.models.catalogue import Catalogue
+from service.models.registry import ModelRegistry
+
+log = logging.getLogger(__name__)
+_LOOK_S = 1.0  # how soon a cancel or a pause is noticed
+
+
+class Train:
+    """`train`: queued → running → an end, or back into the queue."""
+
+    def __init__(
+        self,
+        *,
+        jobs: Jobs,
+        files: Files,
+        registry: ModelRegistry,
+        catalogue: Catalogue,
+        storage: Storage,
+        leases: Leases,
+        settings: Settings,
+        presence: Presence,
+        dispatcher: Dispatcher,
+        upstreams: Upstreams,
+    ) -> None:
+        self._jobs = jobs
+        self._files = files
+        self._registry = registry
+        self._catalogue = catalogue
+        self._storage = storage
+        self._leases = leases
+        self._settings = settings
+        self._presence = presence
+        self._dispatcher = dispatcher
+        self._upstreams = upstreams
+        self._turns = Turns(settings)
+        self.draining = asyncio.Event()  # the worker is told to go
+
+    async def run(self, _ctx: dict[str, Any], project_id: str, job_id: str, attempt: int) -> None:
+        """Run the task. What another worker or attempt has taken over is left alone."""
+        with logs.bound(logs.job_id, job_id):
+            try:
+                async with self._presence.training(queue.task_id("train", job_id, attempt)):
+                    await self._leased(project_id, job_id, attempt)
+            finally:
+                await self._dispatcher.dispatch()  # this worker is free, or the job queued again
+
+    async def _leased(self, project_id: str, job_id: str, attempt: int) -> None:
+        try:
+            async with self._leases.hold(job_id, attempt) as lease_lost:
+                await self._train(project_id, job_id, attempt, lease_lost)
+        except (Held, Missing, lifecycle.Superseded):
+            log.info("attempt %d is not ours to run", attempt)
+
+    async def _train(
+        self, project_id: str, job_id: str, number: int, lease_lost: asyncio.Event
+    ) -> None:
+        if self.draining.is_set():
+            return  # stays queued: a later round dispatches it to another worker
+        job = await self._jobs.change(
+            project_id,
+            job_id,
+            lambda job: lifecycle.start(job, number, ids.now_s()),
+            events=lambda job: [_started_event(job)],
+        )
+        _observe_wait(job)
+        entry = self._catalogue.get(job.model)
+        if entry is None:
+            message = f"The base model {job.model} is no longer offered."
+            failure = Failure(code="model_not_found", message=message, param="model")
+            await fail(self._jobs, job, number, failure)
+            return
+        attempt = Attempt(
+            job,
+            entry,
+            device_name=self._presence.worker.device_name,
+            jobs=self._jobs,
+            files=self._files,
+            registry=self._registry,
+            storage=self._storage,
+            settings=self._settings,
+            upstreams=self._upstreams,
+            turns=self._turns,
+        )
+        log.info("attempt %d begins: %s", number, job.model)
+        began = time.monotonic()
+        outcome = await self._measured(attempt, lease_lost)
+        seconds = time.monotonic() - began
+        log.info("attempt %d %s after %.1f s", number, outcome, seconds)
+        await self._after(job, outcome)
+
+    async def _measured(self, attempt: Attempt, lease_lost: asyncio.Event) -> Outcome:
+        """The attempt from its begin to its end, in metrics and in a trace."""
+        job = attempt.job
+        facts: dict[str, tracing.Value] = {"job": job.id, "base_model": job.model}
+        with (
+            tracing.span(
+                "job.attempt", parent=job.trace, kind="consumer", attempt=job.attempt, **facts
+            ) as span,
+            metrics.JOB_SECONDS.labels("attempt").time(),
+            metrics.JOBS_RUNNING.track_inprogress(),
+        ):
+            try:
+                outcome = await self._watched(attempt, lease_lost)
+            finally:
+                metrics.TRAIN_LOSS.clear()
+                metrics.TRAIN_TOKENS_PER_SECOND.clear()
+            span.set(outcome=outcome)
+            if outcome is Outcome.LOST:
+                span.fail("attempt_lost")
+            return outcome
+
+    async def _watched(self, attempt: Attempt, lease_lost: asyncio.Event) -> Outcome:
+        """Run the attempt, and end it when the job, the lease or the worker says so."""
+        running = asyncio.create_task(attempt.run())
+        watch = partial(self._watch, attempt, running, lease_lost)
+        watching = asyncio.create_task(tasks.keep("attempt watch", watch))
+        try:
+            return await running
+        except StorageError as e:
+            log.warning("the attempt ended on storage: %s", e)
+            return Outcome.LOST
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise  # it is us who are told to end
+            return Outcome.LOST
+        finally:
+            try:
+                await tasks.end(watching)
+            finally:
+                if not running.done():
+                    running.cancel()
+                    await attempt.kill()
+
+    async def _watch(
+        self, attempt: Attempt, running: asyncio.Task[Outcome], lease_lost: asyncio.Event
+    ) -> None:
+        stopping: asyncio.Task[None] | None = None
+        try:
+            while not lease_lost.is_set():
+                job = await self._current(attempt)
+                if job is None:
+                    break
+                if stopping is None and (job.pausing or self.draining.is_set()):
+                    # A task of its own: a job that is stopping may still be cancelled.
+                    stopping = asyncio.create_task(attempt.stop())
+                await asyncio.sleep(_LOOK_S)
+            log.info("the attempt is over: the trainer is killed")
+            await attempt.kill()
+            # What is still being written, perhaps to a storage that is away, is not waited for.
+            await asyncio.wait([running], timeout=_LOOK_S)
+            running.cancel()
+        finally:
+            if stopping is not None:
+                await tasks.end(stopping)
+
+    async def _current(self, attempt: Attempt) -> JobRecord | None:
+        """The job as it is now; None where the attempt has no right to it any more."""
+        try:
+            job = await self._jobs.get(attempt.job.project_id, attempt.job.id)
+        except (*REDIS_ERRORS, Unreadable):
+            return attempt.job  # the training goes on while Redis is away
+        if job is None or job.attempt != attempt.number or job.status is Status.CANCELLED:
+            return None
+        return job
+
+    async def _after(self, job: JobRecord, outcome: Outcome) -> None:
+        number = job.attempt
+        if outcome is Outcome.STOPPED:
+            await self._jobs.change(
+                job.project_id,
+                job.id,
+                lambda current: lifecycle.hand_back(current, number),
+                events=self._handed_back_events,
+            )
+        elif outcome is Outcome.LOST:
+            metrics.JOB_ATTEMPTS_LOST.labels("trainer_died").inc()
+            await lose(self._jobs, job, self._settings.max_attempts_without_progress)
+
+    def _handed_back_events(self, job: JobRecord) -> list[NewEvent]:
+        if job.status is Status.PAUSED:
+            message = "The trainer stopped; progress is kept"
+        elif self.draining.is_set():
+            message = "The worker shuts down; the job goes back into the queue"
+        else:  # resumed while the trainer was stopping
+            message = "The trainer stopped; the job goes back into the queue"
+        return [NewEvent(message=message)]
+
+
+def _started_event(job: JobRecord) -> NewEvent:
+    if job.attempt == 1:
+        return NewEvent(message="Fine-tuning job started")
+    return NewEvent(message=f"Fine-tuning job started again (attempt {job.attempt})")
+
+
+def _observe_wait(job: JobRecord) -> None:
+    if job.queued_at is not None and job.attempt == 1:
+        waited("queued", job, ids.now_s() - job.queued_at)

@@ -1,0 +1,63 @@
+"""How far a training is: which steps are worth an event, and when it will end."""
+
+from __future__ import annotations
+
+import time
+
+from service.training.contract.protocol import Started, StepDone
+
+# A long training must not flood Redis: about this many metrics events a job, and every
+# step that was validated.
+_MOST_EVENTS = 2000
+
+
+class Progress:
+    """Counts one attempt's steps."""
+
+    def __init__(self) -> None:
+        self._total = 0
+        self._first_step = 0
+        self._step = 0
+        self._tokens = 0
+        self._began = time.monotonic()
+        self.new_tokens = 0
+        self._first_tokens: int | None = None
+        self._first_at = self._last_at = 0.0
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Of this attempt, evaluations and checkpoints in it; None before its second step."""
+        seconds = self._last_at - self._first_at
+        if self._first_tokens is None or seconds <= 0:
+            return None
+        return (self._tokens - self._first_tokens) / seconds
+
+    def begin(self, message: Started) -> None:
+        """The trainer starts its first step now."""
+        self._total = message.total_steps
+        self._first_step = self._step = message.resumed_step
+        self._began = time.monotonic()
+
+    def advance(self, message: StepDone) -> None:
+        """One more step is done."""
+        self._step = message.step
+        self.new_tokens = max(0, message.trained_tokens - self._tokens)
+        self._tokens = message.trained_tokens
+        if self._first_tokens is None:
+            # The first step warms up; speed is of those after it.
+            self._first_tokens, self._first_at = self._tokens, time.monotonic()
+        self._last_at = time.monotonic()
+
+    def worth_an_event(self, message: StepDone) -> bool:
+        """Whether this step is told of."""
+        every = max(1, self._total // _MOST_EVENTS)
+        validated = message.valid_loss is not None or message.full_valid_loss is not None
+        return message.step % every == 0 or message.step == self._total or validated
+
+    def estimated_finish(self, now_s: int) -> int | None:
+        """UTC seconds of the expected end, from the mean of this attempt's steps."""
+        done = self._step - self._first_step
+        if done <= 0:
+            return None
+        seconds_a_step = (time.monotonic() - self._began) / done
+        return now_s + round(seconds_a_step * (self._total - self._step))

@@ -1,0 +1,290 @@
+"""What the trainer says, written down: events, metrics, checkpoints, the model, the end.
+
+Every write names the attempt and is refused once the job has moved on, in the same
+transaction; so an attempt that was taken for dead can write nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from service.core import ids, metrics
+from service.core.storage import Storage
+from service.files.records import Files
+from service.jobs import lifecycle, outcomes
+from service.jobs.attempt import artifacts
+from service.jobs.attempt.progress import Progress
+from service.jobs.attempt.results import write_results
+from service.jobs.planning.speed import Kind, Speeds
+from service.jobs.records import CheckpointRecord, Failure, JobRecord, Jobs, NewEvent
+from service.models import ranks
+from service.models.records import ModelRecord, checkpoint_name, model_name
+from service.models.registry import ModelRegistry
+from service.training.contract.protocol import CheckpointSaved, Failed, Started, StepDone, Succeeded
+
+# Of the newest checkpoints, how many can be resumed from: should the last one prove
+# unreadable, there is one more.
+_STATES_KEPT = 2
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    FINISHED = "finished"  # the job is final, written down
+    STOPPED = "stopped"  # told to stop; progress is safe
+    REQUEUED = "requeued"  # goes on otherwise, written down
+    LOST = "lost"  # the trainer died; another attempt may succeed
+
+
+class Ledger:
+    """The records of one attempt at one job."""
+
+    def __init__(
+        self,
+        job: JobRecord,
+        *,
+        jobs: Jobs,
+        files: Files,
+        registry: ModelRegistry,
+        storage: Storage,
+        device_name: str,
+    ) -> None:
+        self.job = job
+        self._device_name = device_name
+        self.number = job.attempt
+        self.model = model_name(job.model, job.project_name, job.suffix or "", job.model_tag)
+        self._jobs = jobs
+        self._files = files
+        self._registry = registry
+        self._storage = storage
+        self._progress = Progress()
+
+    async def started(self, message: Started) -> None:
+        """Model and data are loaded."""
+        self._progress.begin(message)
+        await self._change(lambda job: lifecycle.packed(job, self.number, message.packing))
+        start = f"resuming at step {message.resumed_step}, " if message.resumed_step else ""
+        await self.event(
+            f"Training started: {start}{message.total_steps} steps over {message.examples} "
+            f"examples on {message.device} in {message.dtype}, "
+            f"{message.trainable_parameters:,} trainable parameters",
+            data=message.model_dump(exclude={"type"}),
+        )
+
+    async def step(self, message: StepDone) -> None:
+        """One optimizer step is done."""
+        self._progress.advance(message)
+        metrics.TRAIN_LOSS.cell().value = message.train_loss
+        metrics.TRAIN_TOKENS_PER_SECOND.cell().value = message.tokens_per_second
+        metrics.TRAINED_TOKENS.inc(self._progress.new_tokens)
+        if not self._progress.worth_an_event(message):
+            return
+        finish = self._progress.estimated_finish(ids.now_s())
+
+        def change(job: JobRecord) -> JobRecord:
+            return lifecycle.fenced(job, self.number).model_copy(
+                update={
+                    "trained_tokens": message.trained_tokens,
+                    "estimated_finish": finish,
+                }
+            )
+
+        await self._change(
+            change,
+            NewEvent(
+                message=(
+                    f"Step {message.step}/{message.total_steps}: "
+                    f"training loss={message.train_loss:.2f}"
+                    + (
+                        f", validation loss={message.valid_loss:.2f}"
+                        if message.valid_loss is not None
+                        else ""
+                    )
+                ),
+                type="metrics",
+                data=message.model_dump(exclude={"type"}, exclude_none=True),
+            ),
+        )
+
+    async def checkpoint(self, step: int, folder: Path, message: CheckpointSaved) -> None:
+        """A checkpoint lies on the local disk: keep it, and make it a model."""
+        name = checkpoint_name(self.model, step)
+        rank = await asyncio.to_thread(ranks.rank_of, folder)
+        stored = await artifacts.put_checkpoint(
+            self._storage, self.job, self.number, step, folder, self._meta(name, step)
+        )
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        record = CheckpointRecord(
+            # One id for a step of an attempt, so that writing it again changes nothing.
+            id=f"{ids.CHECKPOINT}{self.job.id.removeprefix(ids.JOB)}a{self.number}s{step}",
+            project_id=self.job.project_id,
+            created_at=ids.now_s(),
+            job_id=self.job.id,
+            attempt=self.number,
+            step=step,
+            model=name,
+            adapter=stored.adapter,
+            state=stored.state,
+            metrics={"step": step} | message.metrics.model_dump(),
+        )
+        model = self._model_record(name, stored.adapter, stored.manifest.digest, step, True)
+        checkpoints = self._jobs.checkpoints(self.job.id)
+        before = await checkpoints.page(self.job.project_id, limit=100)
+        same_step = [c for c in before.items if c.step == step]
+
+        def also(pipe: Any) -> None:
+            for old in same_step:
+                pipe.delete(checkpoints.key(old.project_id, old.id))
+                pipe.zrem(checkpoints.index(old.project_id), old.id)
+            checkpoints.add(pipe, record)
+            if not same_step:
+                self._registry.add(pipe, model)
+                ranks.note(pipe, self.job.model, rank)
+
+        await self._change(
+            lambda job: lifecycle.progressed(job, self.number),
+            NewEvent(message=f"Checkpoint saved at step {step}", data={"step": step}),
+            also=also,
+        )
+        older = sorted((c for c in before.items if c.step < step), key=lambda c: -c.step)
+        await self._drop_states(older[_STATES_KEPT - 1 :])
+
+    async def _drop_states(self, older: list[CheckpointRecord]) -> None:
+        """Free what only a resume needs; the adapters stay, for they are models."""
+        for record in older:
+            await self._storage.delete_prefix(record.state)
+
+    async def succeeded(self, message: Succeeded) -> None:
+        """The adapter is whole: keep it, and make job and model ready as one."""
+        artifact, manifest = await artifacts.put_adapter(
+            self._storage,
+            self.job,
+            self.number,
+            Path(message.adapter_path),
+            self._meta(self.model, message.final_step),
+        )
+        results = await write_results(self.job, self._jobs, self._files)
+        model = self._model_record(self.model, artifact, manifest.digest, message.final_step, False)
+        checkpoints = await self._jobs.checkpoints(self.job.id).page(self.job.project_id, limit=100)
+        await self._change(
+            lambda job: lifecycle.succeed(
+                job,
+                self.number,
+                model=self.model,
+                result_files=(results.id,),
+                trained_tokens=message.trained_tokens,
+                now_s=ids.now_s(),
+            ),
+            NewEvent(message=f"New fine-tuned model created: {self.model}"),
+            NewEvent(message="The job has successfully completed"),
+            also=lambda pipe: self._registry.add(pipe, model),
+        )
+        metrics.JOBS.labels("succeeded").inc()
+        if (speed := self._progress.tokens_per_second) is not None:
+            chosen = self.job.hyperparameters
+            kind = Kind(self._device_name, self.job.model, self.job.method, chosen.quantization)
+            await Speeds(self._jobs.redis).record(kind, speed)
+        await self._drop_states(checkpoints.items)
+
+    async def failed(self, message: Failed) -> Outcome:
+        """The trainer gave up; another attempt may do better."""
+        if message.code == "invalid_checkpoint":
+            await self._forget_newest_checkpoint(message.message)
+            return Outcome.LOST
+        if message.code == "out_of_memory":
+            return await self._out_of_memory(message)
+        await self.fail(Failure(code=message.code, message=message.message, param=message.param))
+        return Outcome.FINISHED
+
+    async def _out_of_memory(self, message: Failed) -> Outcome:
+        """Once: the same batches in smaller parts, from the newest checkpoint."""
+        what = message.message.partition(". ")[0]
+        smaller = message.suggested_tokens_at_once
+        checkpointing = smaller is None
+        if self.job.halved or (checkpointing and self.job.gradient_checkpointing):
+            told = (
+                f"{what}. Set a smaller max_seq_length, or quantization to nf4; or let the "
+                "operator lower FINETUNED_TOKENS_AT_ONCE or take a larger machine."
+            )
+            await self.fail(Failure(code=message.code, message=told, param=message.param))
+            return Outcome.FINISHED
+        metrics.JOB_ATTEMPTS_LOST.labels("out_of_memory").inc()
+        how = "with gradient checkpointing"
+        if smaller is not None:
+            how = f"with at most {smaller:,} tokens in the model at once, in more parts"
+        await self._change(
+            lambda job: lifecycle.retry_smaller(job, self.number, smaller, checkpointing),
+            NewEvent(
+                message=(
+                    f"{what}. Attempt {self.number + 1} goes on {how}: the same batches, the "
+                    "same result"
+                ),
+                level="warn",
+                data={
+                    "code": "out_of_memory",
+                    "tokens_at_once": smaller,
+                    "gradient_checkpointing": checkpointing,
+                },
+            ),
+        )
+        return Outcome.REQUEUED
+
+    async def fail(self, failure: Failure, data: dict[str, Any] | None = None) -> None:
+        """End the job with a failure; `data` goes into its event."""
+        await outcomes.fail(self._jobs, self.job, self.number, failure, data)
+
+    async def _forget_newest_checkpoint(self, reason: str) -> None:
+        """A checkpoint that no trainer can read: the next attempt uses the one before."""
+        checkpoints = self._jobs.checkpoints(self.job.id)
+        page = await checkpoints.page(self.job.project_id, limit=100)
+        if page.items:
+            newest = max(page.items, key=lambda c: c.step)
+            await checkpoints.delete(newest.project_id, newest.id)
+        await self.event(f"The newest checkpoint was dropped: {reason}", "warn")
+
+    async def event(
+        self, message: str, level: Any = "info", data: dict[str, Any] | None = None
+    ) -> None:
+        """Tell of something."""
+        await self._change(
+            lambda job: lifecycle.fenced(job, self.number),
+            NewEvent(message=message, level=level, data=data or {}),
+        )
+
+    async def _change(self, change: Any, *events: NewEvent, also: Any = lambda _: None) -> None:
+        await self._jobs.change(
+            self.job.project_id, self.job.id, change, events=lambda _: events, also=also
+        )
+
+    def _meta(self, name: str, step: int) -> dict[str, Any]:
+        """What is needed to rebuild the model's record from storage alone."""
+        return {
+            "model": name,
+            "base_model": self.job.model,
+            "project_id": self.job.project_id,
+            "job_id": self.job.id,
+            "attempt": self.number,
+            "step": step,
+            "seed": self.job.seed,
+            "training_file": self.job.training_file,
+            "hyperparameters": self.job.hyperparameters.model_dump(mode="json"),
+        }
+
+    def _model_record(
+        self, name: str, artifact: str, digest: str, step: int, checkpoint: bool
+    ) -> ModelRecord:
+        return ModelRecord(
+            id=name,
+            project_id=self.job.project_id,
+            created_at=ids.now_s(),
+            base_model=self.job.model,
+            job_id=self.job.id,
+            artifact=artifact,
+            digest=digest,
+            step=step,
+            checkpoint=checkpoint,
+        )

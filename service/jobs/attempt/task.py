@@ -1,0 +1,367 @@
+"""One attempt at one training: local files, the trainer as a child, and its end.
+
+The worker never imports torch. What the child says goes to the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from service.config import Settings
+from service.core import ids
+from service.core.child import Child, environment
+from service.core.storage import Storage, StorageCorrupt, StorageMissing
+from service.files.records import Files
+from service.inference.upstreams import Upstreams
+from service.jobs.attempt import artifacts
+from service.jobs.attempt.provenance import write_passport
+from service.jobs.attempt.recorder import Ledger, Outcome
+from service.jobs.attempt.serving import Serving
+from service.jobs.attempt.timing import Phases
+from service.jobs.records import Chosen, Failure, JobRecord, Jobs, Lora
+from service.jobs.scheduling.gpu_turns import Turn, Turns
+from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
+from service.models.catalogue import BaseModelEntry
+from service.models.registry import ModelRegistry
+from service.training.contract.protocol import (
+    CheckpointSaved,
+    Failed,
+    Message,
+    Noted,
+    Started,
+    StepDone,
+    StopCommand,
+    Stopped,
+    Succeeded,
+    Warned,
+    encode,
+    parse_message,
+)
+from service.training.contract.spec import EarlyStopping, LoraSpec, TrainSpec
+
+log = logging.getLogger(__name__)
+
+# Checkpoints of a run; where the validation loss decides, it is looked at more often.
+_CHECKPOINTS, _EVALUATIONS = 3, 10
+_PROBE_ROWS = 4
+_TRAINER_EXIT_S = 30.0
+
+
+class _Unfit(Exception):
+    """The job cannot be trained; no other attempt could."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.code)
+        self.failure = failure
+
+
+class Attempt:
+    """One run of the trainer for one job."""
+
+    def __init__(
+        self,
+        job: JobRecord,
+        entry: BaseModelEntry,
+        *,
+        device_name: str,
+        jobs: Jobs,
+        files: Files,
+        registry: ModelRegistry,
+        storage: Storage,
+        settings: Settings,
+        upstreams: Upstreams,
+        turns: Turns,
+    ) -> None:
+        self.job = job
+        self._turns = turns
+        self.number = job.attempt
+        self._entry = entry
+        self._jobs = jobs
+        self._files = files
+        self._storage = storage
+        self._settings = settings
+        self._registry = registry
+        self._ledger = Ledger(
+            job,
+            jobs=jobs,
+            files=files,
+            registry=registry,
+            storage=storage,
+            device_name=device_name,
+        )
+        self._serving = Serving(job, self._ledger, upstreams, settings)
+        self._dir = settings.scratch / job.id / f"a{job.attempt}"
+        self._child: Child | None = None
+        self._turn: Turn | None = None
+        self._told_to_stop = False
+        self._data: dict[str, Any] = {}  # for the passport
+        self._phases = Phases()
+        self._outcome = Outcome.LOST
+
+    async def run(self) -> Outcome:
+        """Train to an end. Raises Superseded where the job has moved on meanwhile."""
+        await asyncio.to_thread(_fresh_folder, self._dir)
+        try:
+            try:
+                spec_file = await self._write_spec()
+            except _Unfit as e:
+                await self._ledger.fail(e.failure)
+                return Outcome.FINISHED
+            async with self._turns.training() as turn:
+                self._turn = turn
+                return await self._train(spec_file)
+        finally:
+            self._phases.end()
+            await asyncio.to_thread(shutil.rmtree, self._dir.parent, ignore_errors=True)
+
+    async def _train(self, spec_file: Path) -> Outcome:
+        await self._tell_of_turn()
+        if self._told_to_stop:
+            return Outcome.STOPPED
+        self._phases.enter("loading")
+        self._child = await Child.start(
+            [sys.executable, "-m", "service.training", str(spec_file)],
+            env=environment() | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"},
+            stderr=self._dir / "trainer.log",
+        )
+        if self._told_to_stop:  # while it was being started
+            await self._child.tell(encode(StopCommand()))
+        try:
+            async for line in self._child.lines():
+                await self._handle(parse_message(line))
+            code = await self._child.wait()
+        finally:
+            await self._child.kill()
+        if self._outcome is Outcome.LOST:
+            await self._tell_of_death(code)
+        return self._outcome
+
+    async def stop(self) -> None:
+        """Ask the trainer to keep a checkpoint and end; killed after the grace time."""
+        self._told_to_stop = True
+        child = self._child
+        if child is None:
+            return
+        await child.tell(encode(StopCommand()))
+        try:
+            async with asyncio.timeout(self._settings.stop_grace_s):
+                await child.wait()
+        except TimeoutError:
+            log.warning("the trainer did not stop in time and is killed")
+            await child.kill()
+
+    async def kill(self) -> None:
+        """End the trainer at once; what it did since its last checkpoint is dropped."""
+        if self._child is not None:
+            await self._child.kill()
+
+    async def _write_spec(self) -> Path:
+        job, chosen = self.job, self.job.hyperparameters
+        training = await self._local_data(job.training_file, "training")
+        validation = None
+        if job.validation_file is not None:
+            validation = await self._local_data(job.validation_file, "validation")
+        spec = TrainSpec(
+            job_id=job.id,
+            attempt=self.number,
+            base_model=job.model,
+            base_model_path=self._entry.path,
+            training_file=training,
+            validation_file=validation,
+            output_dir=self._dir / "out",
+            resume_from=await self._newest_checkpoint(),
+            seed=job.seed,
+            n_epochs=int(chosen.n_epochs),
+            batch_size=int(chosen.batch_size),
+            learning_rate=float(chosen.learning_rate),
+            lora=_lora(chosen.lora),
+            quantization=chosen.quantization,
+            max_seq_length=int(chosen.max_seq_length),
+            template_date=job.template_date,
+            packing=chosen.packing,
+            method="dpo" if job.method == "dpo" else "sft",
+            beta=None if chosen.beta is None else float(chosen.beta),
+            warm_start=await self._warm_start(chosen.warm_start),
+            validation_share=chosen.validation_share,
+            early_stopping=_early_stopping(chosen),
+            keep_best=chosen.keep_best,
+            n_checkpoints=_EVALUATIONS if _selects(chosen) else _CHECKPOINTS,
+            tokens_at_once=job.tokens_at_once or self._settings.tokens_at_once,
+            gradient_checkpointing=job.gradient_checkpointing,
+            max_memory_bytes=self._settings.trainer_memory_bytes,
+            probe_rows=_PROBE_ROWS,
+            **self._devices(int(chosen.batch_size)),
+        )
+        path = self._dir / "spec.json"
+        path.write_text(spec.model_dump_json(), encoding="utf-8")
+        return path
+
+    async def _local_data(self, file_id: str, name: str) -> Path:
+        record = await self._files.get(self.job.project_id, file_id, ids.now_s())
+        if record is None:
+            message = f"The file {file_id} was deleted before the training could read it."
+            raise _Unfit(Failure(code="file_not_found", message=message, param=f"{name}_file"))
+        path = self._dir / f"{name}.jsonl"
+        if await self._storage.get_file(record.canonical_key, path) != record.canonical:
+            raise StorageCorrupt(f"the rows of {file_id} are not what its check wrote")
+        self._data[name] = {
+            "file": file_id,
+            "sha256": record.sha256,
+            "rows_sha256": record.canonical,
+            "rows": record.rows,
+        }
+        return path
+
+    def _devices(self, batch_size: int) -> dict[str, Any]:
+        """How many GPUs the training takes: no more than a batch has rows."""
+        gpus = min(self._settings.trainer_gpus, batch_size)
+        return {"gpus": gpus, "sharding": self._settings.trainer_sharding if gpus > 1 else "ddp"}
+
+    async def _warm_start(self, name: str | None) -> Path | None:
+        """The adapter to start from, fetched."""
+        if name is None:
+            return None
+        found = await self._registry.find(self.job.project_id, name)
+        if found is None or found.artifact is None:
+            message = f"The model {name} was deleted before the training could start from it."
+            param = f"method.{self.job.method}.hyperparameters.warm_start"
+            raise _Unfit(Failure(code="model_not_found", message=message, param=param))
+        folder = self._dir / "warm-start"
+        manifest = await self._storage.get_folder(found.artifact, folder)
+        if manifest.digest != found.digest:
+            raise StorageCorrupt(f"the model {name} is not what was registered")
+        return folder
+
+    async def _newest_checkpoint(self) -> Path | None:
+        """The newest checkpoint that is whole, fetched; older ones are tried in turn."""
+        page = await self._jobs.checkpoints(self.job.id).page(self.job.project_id, limit=100)
+        for record in sorted(page.items, key=lambda c: c.step, reverse=True):
+            try:
+                return await artifacts.get_checkpoint(
+                    self._storage, record, self._dir / f"checkpoint-{record.step}"
+                )
+            except (StorageMissing, StorageCorrupt) as e:
+                await self._ledger.event(f"Checkpoint {record.step} cannot be used: {e}", "warn")
+        return None
+
+    async def _handle(self, message: Message) -> None:
+        match message:
+            case Started():
+                self._phases.enter("training", steps=message.total_steps, examples=message.examples)
+                await self._ledger.started(message)
+            case Noted():
+                await self._ledger.event(message.message, data={"code": message.code})
+            case Warned():
+                await self._ledger.event(message.message, "warn", {"code": message.code})
+            case StepDone():
+                await self._ledger.step(message)
+            case CheckpointSaved():
+                if await self._admit(Path(message.path), message):
+                    await self._ledger.checkpoint(message.step, Path(message.path), message)
+            case Stopped():
+                self._outcome = Outcome.STOPPED
+            case Succeeded():
+                self._phases.enter(
+                    "registering", step=message.final_step, tokens=message.trained_tokens
+                )
+                if await self._admit(Path(message.adapter_path), message):
+                    await self._give_gpu_back()
+                    if await self._serving.agrees(message):
+                        await self._ledger.succeeded(message)
+                        self._outcome = Outcome.FINISHED
+                        await self._serving.warm()
+                    self._outcome = Outcome.FINISHED
+            case Failed():
+                self._outcome = await self._ledger.failed(message)
+
+    async def _admit(self, adapter: Path, message: CheckpointSaved | Succeeded) -> bool:
+        """Check that the engine can serve the adapter, and write its passport.
+
+        Where it cannot, the job fails at its first checkpoint, not after its last step.
+        """
+        if self._outcome is Outcome.FINISHED:
+            return False
+        try:
+            await asyncio.to_thread(
+                check_adapter,
+                adapter,
+                await asyncio.to_thread(BaseLayout.read, self._entry.path),
+                max_rank=self._settings.lora_rank_limit,
+            )
+        except AdapterMismatch as e:
+            message_ = f"The serving engine cannot load the adapter: {e}."
+            await self._ledger.fail(Failure(code="adapter_not_servable", message=message_))
+            self._outcome = Outcome.FINISHED
+            await self.kill()
+            return False
+        run = message.model_dump(exclude={"type", "path", "adapter_path"}, exclude_none=True)
+        await asyncio.to_thread(
+            write_passport,
+            adapter,
+            entry=self._entry,
+            spec_file=self._dir / "spec.json",
+            data=self._data,
+            run=run,
+        )
+        return True
+
+    async def _tell_of_turn(self) -> None:
+        if self._turn is None or not self._turn.shared:
+            return
+        if self._turn.awake:
+            told = f"The engine cannot be put to sleep: {', '.join(self._turn.awake)}"
+            await self._ledger.event(told, "warn", {"code": "engine_awake"})
+        else:
+            told = "The engine sleeps while the job trains"
+            await self._ledger.event(told, data={"code": "engine_sleeping"})
+
+    async def _give_gpu_back(self) -> None:
+        """The training is done: once its process is gone, the engines may wake."""
+        if self._turn is None or not self._turn.shared or self._child is None:
+            return
+        try:
+            async with asyncio.timeout(_TRAINER_EXIT_S):
+                await self._child.wait()
+        except TimeoutError:
+            await self._child.kill()  # what it made is on disk
+        await self._turn.end()
+
+    async def _tell_of_death(self, code: int) -> None:
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        log.warning("the trainer %s; its last words are in the log", how)
+        _log_tail(self._dir / "trainer.log")
+        await self._ledger.event(f"The trainer {how} before its end", "warn", {"exit_code": code})
+
+
+def _lora(lora: Lora) -> LoraSpec:
+    """What is still `auto` is the warm start's, or the trainer's default."""
+    asked = {k: None if v == "auto" else v for k, v in lora.model_dump().items()}
+    return LoraSpec.model_validate(asked)
+
+
+def _selects(chosen: Chosen) -> bool:
+    return chosen.early_stopping is not None or chosen.keep_best
+
+
+def _early_stopping(chosen: Chosen) -> EarlyStopping | None:
+    asked = chosen.early_stopping
+    return None if asked is None else EarlyStopping(**asked.model_dump())
+
+
+def _fresh_folder(path: Path) -> None:
+    """An empty folder, readable by this user alone: it will hold training text."""
+    shutil.rmtree(path.parent, ignore_errors=True)
+    path.mkdir(parents=True, mode=0o700)
+
+
+def _log_tail(path: Path, lines: int = 20) -> None:
+    """Copy the end of the trainer's stderr, which by its own rule holds no training text."""
+    if path.exists():
+        for line in path.read_text("utf-8", "replace").splitlines()[-lines:]:
+            log.warning("trainer: %s", line[:500])

@@ -1,0 +1,73 @@
+"""A training's plan on the machines that are online: what it needs, and whether it fits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from service.core.redis import Client
+from service.fleet import workers
+from service.fleet.workers import Worker
+from service.jobs.planning.memory_plan import Plan, Training, advice, best, plan
+from service.models.catalogue import BaseModelEntry
+from service.training.model.shape import ModelShape, UnknownShape
+
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The plan on the roomiest machine."""
+
+    worker: Worker
+    plan: Plan
+    advice: str | None  # the change that would make it fit, where it does not
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the training cannot run on any worker, with what to change; None where it can."""
+        if self.plan.fits or self.plan.available is None:
+            return None
+        return (
+            f"The training needs about {self.plan.needed / _GIB:.1f} GiB, and the roomiest worker "
+            f"has {self.plan.available / _GIB:.1f} GiB to give. {self.advice}"
+        )
+
+    def words(self) -> list[str]:
+        """For the job's events: the memory, and what was chosen to make it fit."""
+        there = self.plan
+        of = "" if there.available is None else f" of {there.available / _GIB:.1f}"
+        memory = f"memory: about {there.needed / _GIB:.1f}{of} GiB on {self.worker.device_name}"
+        told = [f"{memory}, in parts of at most {there.tokens_at_once:,} tokens"]
+        if there.gradient_checkpointing:
+            told.append("gradient checkpointing auto → on: without it the memory would not do")
+        return told
+
+
+async def trainers(redis: Client) -> list[Worker]:
+    """The workers that are online and train."""
+    return [worker for worker in await workers.alive(redis) if "gpu" in worker.queues]
+
+
+def planned(training: Training, shape: ModelShape, machines: list[Worker]) -> Planned | None:
+    """The plan on the machine with the most room; None where no machine is online."""
+    found = best(machines, lambda machine: plan(training, shape, machine))
+    if found is None:
+        return None
+    worker, there = found
+    return Planned(worker, there, None if there.fits else advice(training, shape, worker))
+
+
+def shape_of(entry: BaseModelEntry) -> ModelShape | None:
+    """The base model's sizes; None where its folder is not here or does not tell them."""
+    try:
+        stamp = (entry.path / "config.json").stat().st_mtime_ns
+        return _read(entry.path, stamp)
+    except (OSError, UnknownShape):
+        return None
+
+
+@lru_cache(maxsize=64)
+def _read(folder: Path, _stamp: int) -> ModelShape:
+    return ModelShape.read(folder)

@@ -1,0 +1,155 @@
+"""Whether a training fits a machine, how it is cut to fit, and what would make it fit.
+
+Pure. The parts that a batch goes through the model in, and gradient checkpointing, change
+nothing of the result, so they are chosen here; what does change it is only advised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from service.fleet.workers import Capacity
+from service.jobs.records import Chosen
+from service.training.contract.spec import tokens_at_once
+from service.training.loop.estimate import Device, MemoryEstimate, estimate_memory
+from service.training.model.shape import ModelShape
+
+M = TypeVar("M", bound=Capacity)
+
+# Of a device's memory, what a training may count on: the rest is the driver's, the
+# allocator's and the estimate's own error (within 20% where it was measured).
+_USABLE = 0.9
+# A trainer's process without model and data: torch, transformers, TRL.
+_IMPORTS_BYTES = 700 * 2**20
+_LEAST_LENGTH = 64
+
+
+@dataclass(frozen=True)
+class Training:
+    """What memory depends on. `longest` is the longest row in tokens, None where unknown."""
+
+    chosen: Chosen  # with no `auto` left but packing's
+    method: str
+    longest: int | None
+    tokens_at_once: int | None  # None for what suits the machine
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest row that the model will see."""
+        asked = int(self.chosen.max_seq_length)
+        return asked if self.longest is None else max(min(asked, self.longest), _LEAST_LENGTH)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the training goes through a machine, and its memory there in bytes."""
+
+    memory: MemoryEstimate
+    needed: int
+    available: int | None  # None where the machine does not tell
+    tokens_at_once: int
+    gradient_checkpointing: bool
+
+    @property
+    def fits(self) -> bool:
+        """Whether it fits, as far as is known."""
+        return self.available is None or self.needed <= self.available
+
+
+def plan(training: Training, shape: ModelShape, machine: Capacity) -> Plan:
+    """The first way through the machine that fits, from the fastest on; else the smallest."""
+    made = None
+    for tokens, checkpointing in _ways(training, machine.device):
+        made = _plan(training, shape, machine, tokens, checkpointing)
+        if made.fits:
+            return made
+    assert made is not None
+    return made
+
+
+def advice(training: Training, shape: ModelShape, machine: Capacity) -> str:
+    """The change to the job that would make it fit this machine."""
+    tried: list[tuple[str, Training]] = []
+    if training.chosen.quantization != "nf4":
+        quantized = _with(training, quantization="nf4")
+        tried.append(('set quantization to "nf4"', quantized))
+        training_smaller = quantized
+    else:
+        training_smaller = training
+    length = training.length // 2
+    while length >= _LEAST_LENGTH:
+        words = f"set max_seq_length to {length}"
+        if training_smaller is not training:
+            words = f'set quantization to "nf4" and max_seq_length to {length}'
+        tried.append((words, _with(training_smaller, max_seq_length=length)))
+        length //= 2
+    for words, changed in tried:
+        if plan(changed, shape, machine).fits:
+            return f"To make it fit, {words}."
+    return "No setting makes it fit: take a smaller base model or a larger machine."
+
+
+def _with(training: Training, **fields: object) -> Training:
+    return Training(
+        training.chosen.model_copy(update=fields),
+        training.method,
+        training.longest,
+        training.tokens_at_once,
+    )
+
+
+def _ways(training: Training, device: Device) -> Iterator[tuple[int, bool]]:
+    rows = 2 if training.method == "dpo" else 1
+    least = rows * training.length
+    for checkpointing in (False, True):
+        tokens = max(training.tokens_at_once or tokens_at_once(device), least)
+        while tokens > least:
+            yield tokens, checkpointing
+            tokens //= 2
+        yield least, checkpointing
+
+
+def _plan(
+    training: Training, shape: ModelShape, machine: Capacity, tokens: int, checkpointing: bool
+) -> Plan:
+    chosen = training.chosen
+    modules = chosen.lora.target_modules or "all-linear"
+    memory = estimate_memory(
+        shape,
+        batch_size=int(chosen.batch_size),
+        tokens_at_once=tokens,
+        max_seq_length=training.length,
+        method="dpo" if training.method == "dpo" else "sft",
+        r=_number(chosen.lora.r, 16),
+        target_modules=modules if isinstance(modules, str) else tuple(modules),
+        quantization=chosen.quantization,
+        gradient_checkpointing=checkpointing,
+        packing=chosen.packing is True,
+        warm_start=chosen.warm_start is not None,
+        device=machine.device,
+    )
+    known = machine.memory_bytes
+    return Plan(
+        memory=memory,
+        needed=memory.total + (_IMPORTS_BYTES if machine.device == "cpu" else 0),
+        available=None if known is None else int(known * _USABLE),
+        tokens_at_once=tokens,
+        gradient_checkpointing=checkpointing,
+    )
+
+
+def _number(value: int | str, otherwise: int) -> int:
+    return otherwise if isinstance(value, str) else value
+
+
+def best(machines: Sequence[M], made: Callable[[M], Plan]) -> tuple[M, Plan] | None:
+    """The machine with the most room for the training, and its plan there; None without one."""
+    plans = [(machine, made(machine)) for machine in machines]
+
+    def room(pair: tuple[M, Plan]) -> float:
+        there = pair[1]
+        return float("inf") if there.available is None else there.available - there.needed
+
+    return max(plans, key=room, default=None)

@@ -1,0 +1,271 @@
+"""Setting, splitting, rolling back and removing aliases: each is one transaction.
+
+It watches the alias and the models that it is to point at, so two changes never mix, and a
+model cannot be deleted while an alias comes to point at it. Each change has an id by chance,
+which is the alias's etag after it: when the answer to a transaction is lost with the
+connection, the next read tells whether it was carried out.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.exceptions import WatchError
+
+from service.core import ids, invalidation
+from service.core.records import Missing, parse, parse_known
+from service.core.redis import reply
+from service.models.aliases.records import AliasRecord, Change, Target, history_key, is_name
+from service.models.records import base_of
+from service.models.registry import ModelRegistry, users_key
+
+log = logging.getLogger(__name__)
+MAX_HISTORY = 100  # changes kept of one alias
+
+
+class NameReserved(Exception):
+    """A base model or a trained model has, had or may get this name."""
+
+
+class UnknownTarget(Exception):
+    """No model of this name that the project may use."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
+        self.model = model
+
+
+class TooMany(Exception):
+    """The project has as many aliases as it may."""
+
+
+class Changed(Exception):
+    """The alias is not what the caller expected."""
+
+
+class NothingBefore(Exception):
+    """The alias has no earlier targets to go back to."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the caller takes the alias for. By default anything goes."""
+
+    etag: str | None = None
+    exists: bool | None = None
+
+    def check(self, current: AliasRecord | None) -> None:
+        """Raises Changed where the alias is otherwise."""
+        if self.exists is not None and self.exists is (current is None):
+            raise Changed
+        if self.etag is not None and (current is None or current.etag != self.etag):
+            raise Changed
+
+
+ANYTHING = Expected()
+
+
+class Aliases:
+    """The aliases of all projects."""
+
+    def __init__(self, redis: Redis, registry: ModelRegistry, *, max_per_project: int) -> None:
+        self._redis = redis
+        self._registry = registry
+        self._max_per_project = max_per_project
+        self.records = registry.aliases
+
+    async def get(self, project_id: str, name: str) -> AliasRecord | None:
+        """The project's alias of this name."""
+        return await self._registry.alias(project_id, name)
+
+    async def history(self, project_id: str, name: str) -> list[Change]:
+        """What was done to an alias, newest first, the last 100 changes."""
+        found = await reply(self._redis.lrange(history_key(project_id, name), 0, -1))
+        return parse_known(Change, ((name, raw) for raw in found))
+
+    async def put(
+        self,
+        project_id: str,
+        name: str,
+        targets: tuple[Target, ...],
+        *,
+        key_id: str,
+        expected: Expected = ANYTHING,
+    ) -> AliasRecord:
+        """Point an alias at these targets; it is made where it is new.
+
+        The same targets again change nothing, so that a request sent twice leaves the
+        history, and with it the way back, as it was. Raises ValueError for a name that can
+        be none, NameReserved, UnknownTarget, TooMany, Changed.
+        """
+        if not is_name(name):
+            raise ValueError(name)
+        change_id = ids.random_part()
+        async with self._redis.pipeline(transaction=True) as pipe:
+            while True:
+                current = await self._watched(pipe, project_id, name)
+                if current is not None and current.etag == change_id:
+                    after = current
+                    break
+                expected.check(current)
+                await self._refuse_reserved(pipe, name)
+                if current is None:
+                    await self._refuse_too_many(pipe, project_id)
+                elif current.targets == targets:
+                    return current
+                after = _changed(current, project_id, name, targets, change_id)
+                if await self._written(pipe, current, after, "set", key_id):
+                    break
+        self._registry.forget(project_id, name)
+        return after
+
+    async def rollback(
+        self, project_id: str, name: str, *, key_id: str, expected: Expected = ANYTHING
+    ) -> AliasRecord:
+        """Set what stood before the last change; twice in a row undoes itself.
+
+        Raises Missing, NothingBefore, UnknownTarget where a model that stood before is gone,
+        and Changed, also where another changes the alias in the same moment: what stood
+        before is then no longer what the caller saw.
+        """
+        change_id = ids.random_part()
+        seen: str | None = None
+        async with self._redis.pipeline(transaction=True) as pipe:
+            while True:
+                current = await self._watched(pipe, project_id, name)
+                if current is None:
+                    raise Missing(name)
+                if current.etag == change_id:
+                    after = current
+                    break
+                expected.check(current)
+                if seen is not None and current.etag != seen:
+                    raise Changed
+                seen = current.etag
+                targets = await self._before(pipe, project_id, name)
+                after = _changed(current, project_id, name, targets, change_id)
+                if await self._written(pipe, current, after, "rollback", key_id):
+                    break
+        self._registry.forget(project_id, name)
+        return after
+
+    async def delete(
+        self, project_id: str, name: str, *, key_id: str, expected: Expected = ANYTHING
+    ) -> None:
+        """Remove an alias and its history. Raises Missing, Changed."""
+        tried = False
+        async with self._redis.pipeline(transaction=True) as pipe:
+            while True:
+                current = await self._watched(pipe, project_id, name)
+                if current is None and tried:
+                    break  # by us, with the answer lost, or by another: it is gone
+                if current is None:
+                    raise Missing(name)
+                expected.check(current)
+                pipe.multi()  # type: ignore[no-untyped-call]
+                pipe.delete(self.records.key(project_id, name), history_key(project_id, name))
+                pipe.zrem(self.records.index(project_id), name)
+                for target in current.targets:
+                    pipe.srem(users_key(project_id, target.model), name)
+                invalidation.publish(pipe, invalidation.Kind.MODEL, project_id, name)
+                tried = True
+                if await _executed(pipe):
+                    break
+        log.info("alias %s was deleted by %s", name, key_id)
+        self._registry.forget(project_id, name)
+
+    async def _watched(self, pipe: Pipeline, project_id: str, name: str) -> AliasRecord | None:
+        key = self.records.key(project_id, name)
+        await pipe.watch(key)
+        raw = await pipe.get(key)
+        return None if raw is None else parse(AliasRecord, raw, name)
+
+    async def _before(self, pipe: Pipeline, project_id: str, name: str) -> tuple[Target, ...]:
+        newest = await reply(pipe.lindex(history_key(project_id, name), 0))
+        before = parse(Change, newest, name).before if newest is not None else ()
+        if not before:
+            raise NothingBefore(name)
+        return before
+
+    async def _refuse_reserved(self, pipe: Pipeline, name: str) -> None:
+        """A trained model's name is refused whoever's it is, and whether it exists or not:
+        all names of that form over a base model of ours may be given to one."""
+        catalogue = self._registry.catalogue
+        base = catalogue.get(base_of(name) or name)
+        if base is not None or await self._registry.is_or_was_model(pipe, name):
+            raise NameReserved(name)
+
+    async def _refuse_too_many(self, pipe: Pipeline, project_id: str) -> None:
+        index = self.records.index(project_id)
+        await pipe.watch(index)
+        if await reply(pipe.zcard(index)) >= self._max_per_project:
+            raise TooMany
+
+    async def _written(
+        self,
+        pipe: Pipeline,
+        current: AliasRecord | None,
+        after: AliasRecord,
+        action: Literal["set", "rollback"],
+        key_id: str,
+    ) -> bool:
+        """Write an alias, its history and who points where; False where a race was lost."""
+        project_id, name = after.project_id, after.id
+        for target in after.targets:
+            if not await self._registry.watch_target(pipe, project_id, target.model):
+                raise UnknownTarget(target.model)
+        before = () if current is None else current.targets
+        change = Change(
+            id=after.etag,
+            generation=after.generation,
+            created_at=after.updated_at,
+            action=action,
+            key_id=key_id,
+            before=before,
+            after=after.targets,
+        )
+        pipe.multi()  # type: ignore[no-untyped-call]
+        self.records.add(pipe, after)
+        for target in before:
+            pipe.srem(users_key(project_id, target.model), name)
+        for target in after.targets:
+            pipe.sadd(users_key(project_id, target.model), name)
+        pipe.lpush(history_key(project_id, name), change.model_dump_json())
+        pipe.ltrim(history_key(project_id, name), 0, MAX_HISTORY - 1)
+        invalidation.publish(pipe, invalidation.Kind.MODEL, project_id, name)
+        if not await _executed(pipe):
+            return False
+        log.info("alias %s: %s by %s, generation %d", name, action, key_id, after.generation)
+        return True
+
+
+def _changed(
+    current: AliasRecord | None,
+    project_id: str,
+    name: str,
+    targets: tuple[Target, ...],
+    etag: str,
+) -> AliasRecord:
+    now = ids.now_s()
+    return AliasRecord(
+        id=name,
+        project_id=project_id,
+        created_at=now if current is None else current.created_at,
+        updated_at=now,
+        generation=1 if current is None else current.generation + 1,
+        etag=etag,
+        targets=targets,
+    )
+
+
+async def _executed(pipe: Pipeline) -> bool:
+    """Carry out the transaction; False where what it watches has changed."""
+    try:
+        await pipe.execute()
+    except WatchError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""The interface between a worker and its trainer process: spec, messages and failures."""

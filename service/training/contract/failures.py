@@ -1,0 +1,103 @@
+"""What can end a run, as codes that the owner of the job can act on.
+
+`TrainingFailure` is raised where the cause is known; `classify` names the failures that
+libraries raise from anywhere. No text of an unknown exception leaves the process: it may
+hold training text.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from pathlib import Path
+from typing import Final
+
+from service.training.contract.protocol import FailureCode
+
+_LOW_DISK_BYTES: Final = 64 * 2**20
+
+OUT_OF_MEMORY_ADVICE: Final = (
+    "Lower max_seq_length or tokens_at_once, set gradient_checkpointing, choose quantization "
+    '"nf4", or take a smaller base model.'
+)
+
+
+class TrainingFailure(Exception):
+    """The run cannot go on. `message` says what, where and how to mend it."""
+
+    def __init__(
+        self,
+        code: FailureCode,
+        message: str,
+        *,
+        param: str | None = None,
+        suggested_tokens_at_once: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code: Final = code
+        self.message: Final = message
+        self.param: Final = param
+        self.suggested_tokens_at_once: Final = suggested_tokens_at_once
+
+
+def classify(error: BaseException, *, doing: str, output_dir: Path) -> TrainingFailure:
+    """The failure that `error` amounts to. `doing` is the phase, in words of our own.
+
+    torch is judged by names and messages, so that this works before it is imported.
+    """
+    if isinstance(error, TrainingFailure):
+        return error
+    if is_out_of_memory(error):
+        return TrainingFailure(
+            "out_of_memory", f"Not enough memory while {doing}. {OUT_OF_MEMORY_ADVICE}"
+        )
+    if _is_disk_full(error, output_dir):
+        return TrainingFailure(
+            "disk_full",
+            f"The worker's disk is full: nothing more could be written while {doing}.",
+        )
+    return TrainingFailure("internal_error", f"Unexpected {type(error).__name__} while {doing}.")
+
+
+# torch has no type of its own for an allocation that the CPU refuses, and the libraries below
+# it say so in words of their own.
+_REFUSED = (
+    "DefaultCPUAllocator",
+    "CUDA out of memory",
+    "bad_alloc",
+    "Cannot allocate memory",
+    "unable to mmap",
+    "could not create a primitive",
+    "can't start new thread",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on the host or on a device."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(words in text for words in _REFUSED)
+
+
+def _is_disk_full(error: BaseException, output_dir: Path) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    text = str(error)
+    if "No space left on device" in text or "os error 28" in text:  # safetensors
+        return True
+    # torch.save tells of a failed write without its cause, so look at the disk.
+    if isinstance(error, RuntimeError) and (
+        "PytorchStreamWriter" in text or "unexpected pos" in text
+    ):
+        return _free_bytes(output_dir) < _LOW_DISK_BYTES
+    return False
+
+
+def _free_bytes(folder: Path) -> int:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0

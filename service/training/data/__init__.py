@@ -1,0 +1,1 @@
+"""From training files to batches of token ids."""

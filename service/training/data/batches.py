@@ -1,0 +1,192 @@
+"""Examples as tensors: one optimizer batch as parts that fit in memory.
+
+A part is a padded batch, or rows that hold several samples each (packing). A packed row holds
+whole samples only, each with positions that begin at 0; from these the model builds a mask
+that keeps them apart. In a joined row nothing is padded: `attention` keeps its samples apart.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import datasets
+import numpy as np
+import torch
+from torch import Tensor
+
+from service.training.data.layout import pack, packed_parts, padded_parts
+from service.training.data.tokens import IGNORED, Example
+
+_PAD: Final = 0  # never attended to, never a label: any id does
+_PREFIXES: Final = ("", "worse_")
+# An example as the data set gives it.
+_Columns = Mapping[str, Tensor]
+
+
+def to_dataset(examples: Sequence[Example]) -> datasets.Dataset:
+    """An in-memory data set, read as tensors: int32 columns `input_ids` and `labels`, and for
+    pairs, whose better answer these are, `worse_input_ids` and `worse_labels` as well."""
+    rows = [example.rows for example in examples]
+    columns: dict[str, Any] = {}
+    for place in range(len(rows[0])):
+        prefix = _PREFIXES[place]
+        columns[f"{prefix}input_ids"] = [_integers(row[place].input_ids) for row in rows]
+        columns[f"{prefix}labels"] = [_integers(row[place].labels) for row in rows]
+    tokens = datasets.Sequence(datasets.Value("int32"))
+    return datasets.Dataset.from_dict(
+        columns, features=datasets.Features(dict.fromkeys(columns, tokens))
+    ).with_format("torch")
+
+
+def _integers(values: array[int]) -> Any:
+    return np.frombuffer(values, dtype=np.int32)
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Parts of at most `budget` positions (one example at least), one row a sample, padded on
+    the right to the longest.
+
+    The answer is ``{"parts": [{"input_ids", "labels" of shape (samples, longest),
+    "token_count"}, …], "units"}``: `token_count` leaves padding out, `units` is the number of
+    supervised tokens of the batch. There is no attention mask: a causal model looks left
+    alone, so no token sees the padding.
+    """
+
+    budget: int
+
+    def __call__(self, samples: Sequence[_Columns]) -> dict[str, Any]:
+        parts = padded_parts([len(sample["input_ids"]) for sample in samples], self.budget)
+        return _batch([_pad([samples[index] for index in part]) for part in parts])
+
+
+@dataclass(frozen=True)
+class PaddedPairs:
+    """`Padded` with two rows a pair: first the better answers of all pairs of a part, then the
+    worse. `units` is the number of pairs."""
+
+    budget: int
+
+    def __call__(self, pairs: Sequence[_Columns]) -> dict[str, Any]:
+        lengths = [max(len(pair[f"{prefix}input_ids"]) for prefix in _PREFIXES) for pair in pairs]
+        parts = [
+            _pad([_side(pairs[index], prefix) for prefix in _PREFIXES for index in part])
+            for part in padded_parts(lengths, self.budget // 2)
+        ]
+        return _batch(parts) | {"units": len(pairs)}
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Parts of at most `budget` positions whose rows are as long as the longest sample and
+    hold as many as fit: as `Padded`, and `position_ids` of the shape of `input_ids`."""
+
+    budget: int
+
+    def __call__(self, samples: Sequence[_Columns]) -> dict[str, Any]:
+        parts = packed_parts([len(sample["input_ids"]) for sample in samples], self.budget)
+        return _batch([_pack(samples, rows) for rows in parts])
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Parts of one row each: as many whole samples as fit `budget`, end to end. As `Packed`,
+    and `cu_seq_lens_q`: where each sample begins, and the width at the end."""
+
+    budget: int
+
+    def __call__(self, samples: Sequence[_Columns]) -> dict[str, Any]:
+        lengths = [len(sample["input_ids"]) for sample in samples]
+        return _batch([_join(samples, row) for row in pack(lengths, self.budget)])
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The share of one rank in the batches of `whole`: of samples that lie by length, every
+    `size`-th, so that the shares are of similar length.
+
+    The answer has the rank's own ``"parts"`` and the ``"units"`` of the whole batch. All ranks
+    compute as many parts, since they exchange weights (FSDP) and news at each: a rank with
+    fewer goes through ``"fillers"`` after its own, of which nothing may count.
+    """
+
+    whole: Padded | PaddedPairs | Packed | Joined
+    index: int
+    size: int
+
+    def __call__(self, samples: Sequence[_Columns]) -> dict[str, Any]:
+        shares = [samples[rank :: self.size] for rank in range(min(self.size, len(samples)))]
+        batches = [self.whole(share) for share in shares]
+        own = batches[self.index]["parts"] if self.index < len(batches) else []
+        missing = max(len(batch["parts"]) for batch in batches) - len(own)
+        shortest = min(samples, key=lambda sample: len(sample["input_ids"]))
+        return {
+            "parts": own,
+            "fillers": [self.whole([shortest])["parts"][0] for _ in range(missing)],
+            "units": sum(batch["units"] for batch in batches),
+        }
+
+
+def extent(part: Mapping[str, Tensor]) -> tuple[int, int]:
+    """The positions of a part, and those of its longest row; in a joined row, sample."""
+    rows, width = part["input_ids"].shape
+    if "cu_seq_lens_q" in part:
+        return width, int(part["cu_seq_lens_q"].diff().max())
+    return rows * width, width
+
+
+def _side(pair: _Columns, prefix: str) -> _Columns:
+    return {name: pair[f"{prefix}{name}"] for name in ("input_ids", "labels")}
+
+
+def _batch(parts: list[dict[str, Tensor]]) -> dict[str, Any]:
+    return {"parts": parts, "units": sum(int((p["labels"] != IGNORED).sum()) for p in parts)}
+
+
+def _pad(samples: Sequence[_Columns]) -> dict[str, Tensor]:
+    lengths = [len(sample["input_ids"]) for sample in samples]
+    part = _empty(len(samples), max(lengths))
+    for row, sample in enumerate(samples):
+        _put(part, row, 0, sample)
+    part["token_count"] = torch.tensor(sum(lengths))
+    return part
+
+
+def _pack(samples: Sequence[_Columns], rows: list[list[int]]) -> dict[str, Tensor]:
+    lengths = {index: len(samples[index]["input_ids"]) for row in rows for index in row}
+    width = max(sum(lengths[index] for index in row) for row in rows)
+    part = _empty(len(rows), width)
+    positions = torch.zeros(len(rows), width, dtype=torch.long)
+    for place, row in enumerate(rows):
+        at = 0
+        for index in row:
+            _put(part, place, at, samples[index])
+            positions[place, at : at + lengths[index]] = torch.arange(lengths[index])
+            at += lengths[index]
+        # The padding is a sample of its own, with no label.
+        positions[place, at:] = torch.arange(width - at)
+    part["position_ids"] = positions
+    part["token_count"] = torch.tensor(sum(lengths.values()))
+    return part
+
+
+def _join(samples: Sequence[_Columns], row: list[int]) -> dict[str, Tensor]:
+    ends = torch.tensor([len(samples[index]["input_ids"]) for index in row]).cumsum(0)
+    return _pack(samples, [row]) | {"cu_seq_lens_q": torch.cat([ends.new_zeros(1), ends])}
+
+
+def _empty(rows: int, width: int) -> dict[str, Tensor]:
+    return {
+        "input_ids": torch.full((rows, width), _PAD),
+        "labels": torch.full((rows, width), IGNORED),
+    }
+
+
+def _put(batch: dict[str, Tensor], row: int, at: int, sample: _Columns) -> None:
+    end = at + len(sample["input_ids"])
+    batch["input_ids"][row, at:end] = sample["input_ids"]
+    # A sample's first label is ignored already, so no token predicts the next sample's start.
+    batch["labels"][row, at:end] = sample["labels"]

@@ -1,0 +1,157 @@
+"""Conversations and preferences as the training file holds them, and as a template takes them.
+
+The shape given to the template is the one that the serving engine gives it, so that the
+model is trained on what it will see: tool arguments as objects, content as one string.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from service.training.contract.failures import TrainingFailure
+
+Message = dict[str, Any]
+_PASSED_ON = ("name", "reasoning_content", "tool_call_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """One line of a training file.
+
+    `messages` are ready for a template; `supervised` are the indices of the assistant
+    messages that carry loss; `line` counts from 1.
+    """
+
+    line: int
+    messages: tuple[Message, ...]
+    supervised: tuple[int, ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """One line of a preference file: the better and the worse answer to one input, each as
+    a chat in which the answer alone carries loss."""
+
+    line: int
+    better: Chat
+    worse: Chat
+
+
+Row = TypeVar("Row", Chat, Preference)
+
+
+def read_chats(path: Path, *, param: str) -> Iterator[Chat]:
+    """The chats of a JSONL file, in order; blank lines are passed over.
+
+    `param` names the job's field that gave the file. Raises `TrainingFailure`
+    (invalid_training_file) at the first line that is no chat.
+    """
+    return _read(path, _chat, "a chat. Each line is a JSON object with a list of messages", param)
+
+
+def read_preferences(path: Path, *, param: str) -> Iterator[Preference]:
+    """The same for a file of preferences."""
+    what = (
+        "a preference. Each line is a JSON object with input, preferred_output and "
+        "non_preferred_output"
+    )
+    return _read(path, _preference, what, param)
+
+
+def _read(path: Path, shape: Callable[[int, Any], Row], what: str, param: str) -> Iterator[Row]:
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    row = shape(number, json.loads(line))
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    raise TrainingFailure(
+                        "invalid_training_file", f"Line {number} is not {what}.", param=param
+                    ) from None
+                yield row
+    except FileNotFoundError as error:
+        raise TrainingFailure(
+            "invalid_training_file", "The file is not on the worker.", param=param
+        ) from error
+
+
+def _chat(number: int, row: Any) -> Chat:
+    messages = row["messages"]
+    return Chat(
+        line=number,
+        messages=tuple(for_template(message) for message in messages),
+        supervised=tuple(
+            place for place, message in enumerate(messages) if _is_supervised(message)
+        ),
+        tools=tuple(row.get("tools") or ()),
+    )
+
+
+def _preference(number: int, row: Any) -> Preference:
+    given = row["input"]["messages"]
+    before = tuple(for_template(message) for message in given)
+    tools = tuple(row["input"].get("tools") or ())
+
+    def answered(output: Any) -> Chat:
+        if not output:
+            raise ValueError("an output holds a message")
+        return Chat(
+            line=number,
+            messages=before + tuple(for_template(message) for message in output),
+            supervised=tuple(
+                place
+                for place, message in enumerate(output, start=len(before))
+                if _is_supervised(message)
+            ),
+            tools=tools,
+        )
+
+    return Preference(
+        number, answered(row["preferred_output"]), answered(row["non_preferred_output"])
+    )
+
+
+def _is_supervised(message: Message) -> bool:
+    return message["role"] == "assistant" and message.get("weight") != 0
+
+
+def for_template(message: Message) -> Message:
+    """One message of the wire format as a chat template takes it."""
+    shaped: Message = {
+        "role": message["role"],
+        "content": _text(message.get("content")),
+    }
+    for key in _PASSED_ON:
+        if message.get(key) is not None:
+            shaped[key] = message[key]
+    if message.get("tool_calls"):
+        shaped["tool_calls"] = [_tool_call(call) for call in message["tool_calls"]]
+    return shaped
+
+
+def _text(content: object) -> str:
+    match content:
+        case None:
+            return ""
+        case str():
+            return content
+        case list():
+            return "\n".join(part["text"] for part in content)
+        case _:
+            raise TypeError("content is a string or a list of text parts")
+
+
+def _tool_call(call: Message) -> Message:
+    function = dict(call["function"])
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        # Templates write the arguments as JSON themselves; a string would be quoted twice.
+        function["arguments"] = json.loads(arguments) if arguments.strip() else {}
+    return {**call, "function": function}

@@ -1,0 +1,153 @@
+"""A training file as samples or pairs; all that was left out or changed is told."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from service.training.contract.protocol import Warned, WarningCode
+from service.training.data.chats import Chat, Preference
+from service.training.data.tokens import ChatEncoder, Encoded, Example, Pair
+
+_LINES_TOLD: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """All examples of one file, in its order. `rows` counts the lines that they come from."""
+
+    samples: tuple[Example, ...] = ()
+    rows: int = 0
+    warnings: tuple[Warned, ...] = ()
+
+    @property
+    def supervised_tokens(self) -> int:
+        return sum(sample.supervised for sample in self.samples)
+
+    def digest(self) -> str:
+        """Equal for equal samples in equal order: the data that a checkpoint belongs to."""
+        digest = hashlib.sha256()
+        for sample in (row for example in self.samples for row in example.rows):
+            digest.update(len(sample.input_ids).to_bytes(8, "little"))
+            digest.update(sample.input_ids.tobytes())
+            digest.update(sample.labels.tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(slots=True)
+class _Lines:
+    """The lines that something happened to: all counted, the first few kept."""
+
+    count: int = 0
+    first: list[int] = field(default_factory=list)
+
+    def add(self, line: int) -> None:
+        self.count += 1
+        if len(self.first) < _LINES_TOLD:
+            self.first.append(line)
+
+    def __str__(self) -> str:
+        more = self.count - len(self.first)
+        told = ", ".join(str(line) for line in self.first)
+        return f"line{'s' if self.count > 1 else ''} {told}{f' and {more} more' if more else ''}"
+
+
+def encode_corpus(
+    rows: Iterable[Chat | Preference], encoder: ChatEncoder, max_length: int
+) -> Corpus:
+    """Encodes every row. Samples may be none at all: the caller decides what that means."""
+    samples: list[Example] = []
+    told: dict[WarningCode, _Lines] = {}
+    count = 0
+    for row in rows:
+        count += 1
+        made, codes = _encode(row, encoder)
+        samples.extend(made)
+        for code in codes:
+            told.setdefault(code, _Lines()).add(row.line)
+    return Corpus(
+        samples=tuple(samples),
+        rows=count,
+        warnings=tuple(
+            Warned(code=code, message=_say(code, lines, count, max_length))
+            for code, lines in sorted(told.items())
+        ),
+    )
+
+
+def _encode(
+    row: Chat | Preference, encoder: ChatEncoder
+) -> tuple[tuple[Example, ...], list[WarningCode]]:
+    if isinstance(row, Chat):
+        encoded = encoder.encode(row)
+        return encoded.samples, _happened(encoded)
+    better, worse = encoder.encode(row.better), encoder.encode(row.worse)
+    codes = dict.fromkeys([*_happened(better), *_happened(worse)])
+    if better.split or worse.split:
+        codes.pop("rows_split", None)
+        return (), [*codes, "pairs_not_comparable"]
+    if not better.samples or not worse.samples:
+        return (), list(codes)
+    pair = Pair(better.samples[0], worse.samples[0])
+    if pair.better.input_ids == pair.worse.input_ids:
+        return (), [*codes, "pairs_alike"]
+    return (pair,), list(codes)
+
+
+def _happened(encoded: Encoded) -> list[WarningCode]:
+    if not encoded.rendered:
+        return ["rows_not_rendered"]
+    if not encoded.calls_rendered:
+        return ["tool_calls_not_rendered"]
+    happened: dict[WarningCode, bool] = {
+        "rows_without_supervision": not encoded.samples,
+        "rows_truncated": encoded.truncated,
+        "rows_split": encoded.split,
+        "turns_not_supervised": encoded.skipped_turns > 0,
+        "prompt_mismatch": encoded.prompt_mismatch,
+        "end_of_turn_added": encoded.end_of_turn_added,
+    }
+    return [code for code, did in happened.items() if did]
+
+
+def _say(code: WarningCode, lines: _Lines, rows: int, max_length: int) -> str:
+    some = f"{lines.count} of {rows} rows"
+    texts: dict[WarningCode, str] = {
+        "rows_not_rendered": f"{some} were dropped: the model's chat template refuses them",
+        "tool_calls_not_rendered": (
+            f"{some} were dropped: the model's chat template does not write their tool calls, and "
+            "the model would learn to answer with nothing. Train a base model whose template "
+            "supports tools"
+        ),
+        "rows_without_supervision": (
+            f"{some} were dropped: they hold no assistant token to learn from "
+            "(all of weight 0, or beyond max_seq_length)"
+        ),
+        "rows_truncated": f"{some} are longer than {max_length} tokens and were cut there",
+        "rows_split": (
+            f"{some} were split into one sample for each assistant turn, since the chat "
+            "template rewrites earlier turns"
+        ),
+        "turns_not_supervised": (
+            f"{some} hold an assistant turn that the chat template has no prompt for; it is "
+            "read as context, without loss"
+        ),
+        "prompt_mismatch": (
+            f"{some} hold a turn that the chat template renders otherwise than it prompts "
+            "for; it is trained after the prompt that serving sends"
+        ),
+        "end_of_turn_added": (
+            f"{some} got the end-of-text token after each answer, since the chat template "
+            "ends no turn"
+        ),
+        "pairs_not_comparable": (
+            f"{some} were dropped: an answer of several turns, since the chat template "
+            "rewrites earlier turns"
+        ),
+        "pairs_alike": (
+            f"{some} were dropped: within {max_length} tokens both answers are the same"
+        ),
+    }
+    return f"{texts[code]} ({lines})."

@@ -1,0 +1,97 @@
+"""The rows of a run, encoded: what it learns from and what it is validated on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.training.contract.channel import Channel
+from service.training.contract.failures import TrainingFailure
+from service.training.contract.protocol import Noted, Warned
+from service.training.contract.spec import TrainSpec
+from service.training.data.chats import Chat, Preference, read_chats, read_preferences
+from service.training.data.corpus import Corpus, encode_corpus
+from service.training.data.split import prompt_key, validation_rows
+from service.training.data.tokens import ChatEncoder
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Both sides of a run; `validation` is empty where there is none."""
+
+    training: Corpus
+    validation: Corpus
+
+
+def load_data(spec: TrainSpec, encoder: ChatEncoder, channel: Channel) -> Data:
+    """Reads and encodes the files of `spec`, and tells what was left out or set aside.
+
+    Raises `TrainingFailure` (invalid_training_file).
+    """
+    aside = _set_aside(spec, channel)
+    everything = _rows(spec, spec.training_file)
+    rows = (row for at, row in enumerate(everything) if at not in aside)
+    training = _encode(rows, encoder, spec, channel, "training_file")
+    if spec.validation_file:
+        given = _rows(spec, spec.validation_file, "validation_file")
+        return Data(training, _encode(given, encoder, spec, channel, "validation_file"))
+    if not aside:
+        return Data(training, Corpus())
+    everything = _rows(spec, spec.training_file)
+    rows = (row for at, row in enumerate(everything) if at in aside)
+    return Data(training, _encode(rows, encoder, spec, channel, "validation_share"))
+
+
+def _rows(spec: TrainSpec, path: Path, param: str = "training_file") -> Iterator[Chat | Preference]:
+    if spec.method == "dpo":
+        yield from read_preferences(path, param=param)
+    else:
+        yield from read_chats(path, param=param)
+
+
+def _set_aside(spec: TrainSpec, channel: Channel) -> frozenset[int]:
+    if spec.validation_file or spec.validation_share is None:
+        return frozenset()
+    keys = [prompt_key(row) for row in _rows(spec, spec.training_file)]
+    aside = validation_rows(keys, spec.validation_share, spec.seed)
+    if aside:
+        message = (
+            f"{len(aside)} of {len(keys)} rows ({len(aside) / len(keys):.1%}) were set aside for "
+            f"validation, chosen by seed {spec.seed}; rows with one prompt stay together."
+        )
+        channel.send(Noted(code="validation_split", message=message))
+        return aside
+    message = (
+        f"No validation rows can be set aside: all {len(keys)} rows have the same prompt, and "
+        "rows with one prompt stay together. Give a validation file."
+    )
+    if spec.selects:
+        raise TrainingFailure("invalid_training_file", message, param="validation_share")
+    channel.send(Warned(code="validation_not_split", message=message))
+    return aside
+
+
+def _encode(
+    rows: Iterable[Chat | Preference],
+    encoder: ChatEncoder,
+    spec: TrainSpec,
+    channel: Channel,
+    param: str,
+) -> Corpus:
+    corpus = encode_corpus(rows, encoder, spec.max_seq_length)
+    for warning in corpus.warnings:
+        channel.send(warning)
+    if not corpus.samples:
+        message = (
+            f"None of the {corpus.rows} rows holds an assistant token to learn from, as the "
+            f"chat template of '{spec.base_model}' renders them within "
+            f"{spec.max_seq_length} tokens."
+        )
+        if any(warning.code == "tool_calls_not_rendered" for warning in corpus.warnings):
+            message += (
+                " It does not write tool calls: choose a base model whose chat template "
+                "supports tools."
+            )
+        raise TrainingFailure("invalid_training_file", message, param=param)
+    return corpus

@@ -1,0 +1,38 @@
+"""Which training rows are set aside for validation: a pure function of rows and seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from itertools import takewhile
+
+from service.training.data.chats import Chat, Preference
+
+
+def prompt_key(row: Chat | Preference) -> bytes:
+    """Equal for rows that begin with the same prompt: tools, and all before the first answer."""
+    chat = row if isinstance(row, Chat) else row.better
+    asked = list(takewhile(lambda message: message["role"] != "assistant", chat.messages))
+    return hashlib.sha256(json.dumps([chat.tools, asked], sort_keys=True).encode()).digest()
+
+
+def validation_rows(keys: Sequence[bytes], share: float, seed: int) -> frozenset[int]:
+    """Indices of about `share` of the rows, those of one key all in or all out.
+
+    Empty where that cannot be: all rows have one key.
+    """
+    groups: dict[bytes, list[int]] = {}
+    for row, key in enumerate(keys):
+        groups.setdefault(key, []).append(row)
+    if len(groups) < 2:
+        return frozenset()
+    wanted = max(1, round(share * len(keys)))
+    order = sorted(groups, key=lambda key: hashlib.sha256(b"%d/%s" % (seed, key)).digest())
+    chosen: list[int] = []
+    for key in order:
+        if len(chosen) + len(groups[key]) <= wanted:
+            chosen += groups[key]
+    if not chosen:  # every group is larger than what was asked for
+        chosen = min((groups[key] for key in order), key=len)
+    return frozenset(chosen)

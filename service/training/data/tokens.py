@@ -1,0 +1,279 @@
+"""One conversation as token ids and labels: loss on the assistant's tokens alone.
+
+Templates seldom mark what the assistant wrote, so it is found by rendering. For assistant
+turn i, the prompt is the render of what came before it with the generation prompt, and
+"through" is the render that ends with it. Where both are prefixes of the whole conversation's
+render, the characters between are what serving would have generated. Where they are not (the
+template drops old thinking, say), each supervised turn becomes a sample of its own: the
+prompt that serving would have sent, and the turn.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Final, Protocol
+
+from jinja2 import TemplateError
+
+from service.training.data.chats import Chat, Message
+
+IGNORED: Final = -100
+# What templates raise on a conversation that they do not take: their own raise_exception,
+# and arithmetic on what is not there.
+_TEMPLATE_ERRORS: Final = (
+    TemplateError,
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+)
+
+
+class ChatTokenizer(Protocol):
+    """What is used of a transformers tokenizer. It must be a fast one (it gives offsets)."""
+
+    @property
+    def eos_token(self) -> Any: ...
+    @property
+    def all_special_tokens(self) -> list[str]: ...
+    @property
+    def added_tokens_decoder(self) -> dict[int, Any]: ...
+
+    def apply_chat_template(self, conversation: Any, **kwargs: Any) -> Any: ...
+
+    def __call__(self, text: Any, **kwargs: Any) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """`input_ids` and `labels` are of one length; a label is its token's id or `IGNORED`.
+
+    The first label is always ignored, since no token predicts it. `supervised` counts the
+    others that are not.
+    """
+
+    input_ids: array[int]
+    labels: array[int]
+    supervised: int
+
+    @property
+    def rows(self) -> tuple[Sample, ...]:
+        """The sequences that go through the model together."""
+        return (self,)
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest of `rows`."""
+        return len(self.input_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The better and the worse answer to one prompt, each with its prompt."""
+
+    better: Sample
+    worse: Sample
+
+    @property
+    def rows(self) -> tuple[Sample, ...]:
+        """Both sequences, the better first."""
+        return (self.better, self.worse)
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longer one."""
+        return max(self.better.length, self.worse.length)
+
+    @property
+    def supervised(self) -> int:
+        return self.better.supervised + self.worse.supervised
+
+
+# What a run learns from, one by one: a sample of method sft, a pair of method dpo.
+Example = Sample | Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The samples of one chat (none where nothing in it can be learned), and what was done."""
+
+    samples: tuple[Sample, ...] = ()
+    rendered: bool = True
+    calls_rendered: bool = True
+    truncated: bool = False
+    split: bool = False
+    skipped_turns: int = 0
+    prompt_mismatch: bool = False
+    end_of_turn_added: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A supervised turn: its prompt, and the render up to its last supervised character."""
+
+    prompt: str
+    through: str
+    ends: bool  # with a token that ends the turn
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    ids: list[int]
+    labels: list[int]
+
+
+class ChatEncoder:
+    """Encodes chats with one tokenizer and its template, cut at `max_length` tokens.
+
+    `today` is the date that the template prints where it asks for one. Llama 3's does, and a
+    job that is resumed after midnight must render the same text; None takes the real date.
+    """
+
+    def __init__(
+        self, tokenizer: ChatTokenizer, max_length: int, today: date | None = None
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._max_length = max_length
+        self._variables = {"strftime_now": (today or datetime.now(UTC).date()).strftime}
+        special = {
+            token.content for token in tokenizer.added_tokens_decoder.values() if token.special
+        }
+        self._specials = tuple(special.union(tokenizer.all_special_tokens))
+
+    def encode(self, chat: Chat) -> Encoded:
+        """The samples of `chat`. A chat that the template refuses is told by `rendered`, one
+        whose tool calls it leaves out by `calls_rendered`: neither has samples."""
+        try:
+            whole = self._render(chat, len(chat.messages))
+        except _TEMPLATE_ERRORS:
+            return Encoded(rendered=False)
+        found = [(chat.messages[place], self._turn(chat, place)) for place in chat.supervised]
+        turns = [turn for _, turn in found if turn]
+        if not all(_holds_calls(turn, message) for message, turn in found if turn):
+            return Encoded(calls_rendered=False)
+        skipped = len(chat.supervised) - len(turns)
+        if not turns:
+            return Encoded(skipped_turns=skipped)
+        in_place = self._in_place(whole, turns)
+        pieces = [in_place] if in_place else [self._alone(turn) for turn in turns]
+        samples = [self._cut(piece) for piece in pieces]
+        return Encoded(
+            samples=tuple(sample for sample in samples if sample.supervised),
+            truncated=any(len(piece.ids) > self._max_length for piece in pieces),
+            split=len(pieces) > 1,
+            skipped_turns=skipped,
+            prompt_mismatch=not all(turn.through.startswith(turn.prompt) for turn in turns),
+            end_of_turn_added=not all(turn.ends for turn in turns),
+        )
+
+    def _render(self, chat: Chat, count: int, *, prompt: bool = False) -> str:
+        text: str = self._tokenizer.apply_chat_template(
+            list(chat.messages[:count]),
+            tools=list(chat.tools) or None,
+            tokenize=False,
+            add_generation_prompt=prompt,
+            **self._variables,
+        )
+        return text
+
+    def _turn(self, chat: Chat, place: int) -> _Turn | None:
+        if place == 0:
+            return None  # no request is empty
+        try:
+            prompt = self._render(chat, place, prompt=True)
+            through = self._render(chat, place + 1)
+        except _TEMPLATE_ERRORS:
+            # No request could have asked for this turn (no user message before it, say).
+            return None
+        # The line feed after the end-of-turn token is the template's, not the model's.
+        stripped = through.rstrip()
+        if stripped.endswith(self._specials):
+            return _Turn(prompt, stripped, ends=True)
+        return _Turn(prompt, through, ends=False)
+
+    def _in_place(self, whole: str, turns: Sequence[_Turn]) -> _Tokens | None:
+        """All turns supervised in one sequence, or None where that is not what serving sees."""
+        spans = []
+        for turn in turns:
+            if not (
+                turn.ends
+                and turn.through.startswith(turn.prompt)
+                and whole.startswith(turn.through)
+            ):
+                return None
+            spans.append((len(turn.prompt), len(turn.through)))
+        return self._mark(turns[-1].through, spans)
+
+    def _alone(self, turn: _Turn) -> _Tokens:
+        """One turn after the very prompt that serving would send."""
+        if turn.ends and turn.through.startswith(turn.prompt):
+            marked = self._mark(turn.through, [(len(turn.prompt), len(turn.through))])
+            if marked:
+                return marked
+        completion = turn.through[_shared_length(turn.prompt, turn.through) :]
+        if not turn.ends:
+            completion += self._tokenizer.eos_token or ""
+        before, after = self._ids(turn.prompt), self._ids(completion)
+        return _Tokens(before + after, [IGNORED] * len(before) + after)
+
+    def _mark(self, text: str, spans: Sequence[tuple[int, int]]) -> _Tokens | None:
+        """Tokenises `text` with labels inside the character `spans` (sorted, disjoint).
+
+        None where a token lies across the start of a span: alone, the prompt would end in
+        other tokens, and the model would be trained after a prompt that it never sees.
+        """
+        encoding = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        ids: list[int] = encoding["input_ids"]
+        labels = [IGNORED] * len(ids)
+        place = 0
+        for index, (start, end) in enumerate(encoding["offset_mapping"]):
+            while place < len(spans) and start >= spans[place][1]:
+                place += 1
+            if place == len(spans):
+                break
+            opens, closes = spans[place]
+            if start < opens < end:
+                return None
+            # All tokens of one character carry that character's offsets.
+            if opens <= start < closes and end > opens:
+                labels[index] = ids[index]
+        return _Tokens(ids, labels)
+
+    def _ids(self, text: str) -> list[int]:
+        encoding = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=False)
+        ids: list[int] = encoding["input_ids"]
+        return ids
+
+    def _cut(self, tokens: _Tokens) -> Sample:
+        """Cuts at the maximum and after the last supervised token: what follows it costs
+        time and teaches nothing."""
+        labels = tokens.labels[: self._max_length]
+        if labels:
+            labels[0] = IGNORED
+        length = len(labels)
+        while length and labels[length - 1] == IGNORED:
+            length -= 1
+        return Sample(
+            input_ids=array("i", tokens.ids[:length]),
+            labels=array("i", labels[:length]),
+            supervised=sum(label != IGNORED for label in labels[:length]),
+        )
+
+
+def _holds_calls(turn: _Turn, message: Message) -> bool:
+    """Whether the turn's text names every function that its message calls. A template that
+    knows no tools leaves an empty answer, and the model would learn to say nothing."""
+    names = [call["function"]["name"] for call in message.get("tool_calls") or ()]
+    if not names:
+        return True
+    said = turn.through[_shared_length(turn.prompt, turn.through) :]
+    return all(name in said for name in names)
+
+
+def _shared_length(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))

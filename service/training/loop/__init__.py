@@ -1,0 +1,1 @@
+"""The training loop: run, checkpoints, selection of the best one, and memory."""

@@ -1,0 +1,158 @@
+"""Checkpoints that can be trusted: sealed when they are whole, checked before they are used.
+
+The Trainer writes the files of a checkpoint one by one. `seal` adds, last of all, a record of
+their digests and of the run that they belong to; a folder without it is not whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+
+from service.training.contract.failures import TrainingFailure
+from service.training.contract.spec import EarlyStopping, LoraShape, TrainSpec
+from service.training.model.warm_start import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+
+SEAL_NAME: Final = "run.json"
+OPTIMIZER: Final = "optimizer.pt"
+_REQUIRED: Final = frozenset(
+    {
+        ADAPTER_WEIGHTS,
+        ADAPTER_CONFIG,
+        OPTIMIZER,
+        "scheduler.pt",
+        "rng_state.pth",
+        "trainer_state.json",
+    }
+)
+
+
+class RunIdentity(BaseModel):
+    """What must be equal for a checkpoint to be continued: all that decides the order of the
+    data, the shape of the adapter, the loss, the schedule of the learning rate and the end.
+    `warm_start` is the sha256 digest of the weights that the run began with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str = "sft"
+    beta: float | None = None
+    base_model: str
+    data: str
+    total_steps: int
+    seed: int
+    n_epochs: int
+    batch_size: int
+    learning_rate: float
+    lora: LoraShape
+    quantization: str
+    max_seq_length: int
+    packing: bool
+    warm_start: str | None = None
+    early_stopping: EarlyStopping | None = None
+    keep_best: bool = False
+
+
+class Seal(BaseModel):
+    """The last file of a checkpoint. `files` maps names to sha256 digests."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: int
+    trained_tokens: int
+    run: RunIdentity
+    files: dict[str, str]
+
+
+def identify(
+    spec: TrainSpec, *, lora: LoraShape, packing: bool, data: str, total_steps: int
+) -> RunIdentity:
+    """The identity of the run of `spec`, in which nothing is "auto" any more, over samples
+    with digest `data`."""
+    settled = {"lora": lora, "packing": packing, "data": data, "total_steps": total_steps}
+    if spec.warm_start:
+        settled["warm_start"] = _digest(spec.warm_start / ADAPTER_WEIGHTS)
+    shared = set(RunIdentity.model_fields) - settled.keys() - {"warm_start"}
+    return RunIdentity.model_validate(spec.model_dump(include=shared) | settled)
+
+
+def seal(folder: Path, run: RunIdentity, *, step: int, trained_tokens: int) -> None:
+    """Marks a checkpoint as whole. Raises OSError."""
+    files = {path.name: _digest(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    record = Seal(step=step, trained_tokens=trained_tokens, run=run, files=files)
+    partial = folder / f"{SEAL_NAME}.partial"
+    partial.write_text(record.model_dump_json(indent=2))
+    partial.rename(folder / SEAL_NAME)
+
+
+def open_checkpoint(folder: Path, run: RunIdentity) -> Seal:
+    """Checks that `folder` is a whole checkpoint of this very run.
+
+    Raises `TrainingFailure` (invalid_checkpoint), which says what is wrong.
+    """
+    try:
+        record = Seal.model_validate_json((folder / SEAL_NAME).read_bytes())
+    except OSError:
+        raise _invalid("it is not whole (it was never sealed)") from None
+    except ValidationError:
+        raise _invalid("its seal cannot be read") from None
+    if missing := sorted(_REQUIRED - record.files.keys()):
+        raise _invalid(f"it lacks {', '.join(missing)}")
+    for name, digest in record.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise _invalid(f"it lacks {name}")
+        if _digest(path) != digest:
+            raise _invalid(f"{name} is damaged")
+    differing = [
+        name for name in RunIdentity.model_fields if getattr(record.run, name) != getattr(run, name)
+    ]
+    if differing:
+        raise _invalid(f"it is of another run (differs in {', '.join(differing)})")
+    if not is_finite(folder / ADAPTER_WEIGHTS):
+        raise _invalid("its weights are not finite")
+    if not _has_finite_state(folder / OPTIMIZER):
+        raise _invalid("its optimizer state is not finite")
+    return record
+
+
+def is_finite(weights: Path) -> bool:
+    """Whether no tensor of a safetensors file holds NaN or infinity."""
+    try:
+        with safe_open(weights, framework="pt") as file:
+            names: list[str] = file.keys()
+            return all(bool(file.get_tensor(name).isfinite().all()) for name in names)
+    except SafetensorError:
+        return False
+
+
+def _has_finite_state(optimizer: Path) -> bool:
+    # Mapped and not read: the check needs no memory of its own.
+    content = torch.load(optimizer, map_location="cpu", weights_only=True, mmap=True)
+    return all(
+        bool(value.isfinite().all())
+        for state in content["state"].values()
+        for value in state.values()
+        if isinstance(value, torch.Tensor)
+    )
+
+
+def are_finite(parameters: list[torch.nn.Parameter]) -> bool:
+    """Whether no parameter holds NaN or infinity."""
+    return all(bool(parameter.isfinite().all()) for parameter in parameters)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _invalid(why: str) -> TrainingFailure:
+    return TrainingFailure(
+        "invalid_checkpoint",
+        f"The checkpoint cannot be continued: {why}. Start from an older one.",
+    )

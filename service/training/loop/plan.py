@@ -1,0 +1,71 @@
+"""A run, ready to begin, and what it means to transformers' Trainer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from service.training.contract.spec import TrainSpec
+from service.training.data.layout import Rows
+from service.training.data.tokens import Example
+from service.training.loop.checkpoints import RunIdentity
+from service.training.model.models import Place
+from service.training.parallel.ranks import Ranks
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run, ready to begin: the examples and how they are laid out."""
+
+    spec: TrainSpec
+    run: RunIdentity
+    training: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    rows: Rows
+    place: Place
+    ranks: Ranks = field(default_factory=Ranks)
+
+    @property
+    def packing(self) -> bool:
+        return self.rows != "padded"
+
+
+def total_steps(spec: TrainSpec, examples: int) -> int:
+    """Optimizer steps of the whole run."""
+    return math.ceil(examples / spec.batch_size) * spec.n_epochs
+
+
+def trainer_arguments(plan: Plan) -> dict[str, Any]:
+    """What SFTConfig and DPOConfig have in common."""
+    spec = plan.spec
+    return {
+        "output_dir": str(spec.output_dir),
+        "seed": spec.seed,
+        "data_seed": spec.seed,
+        "num_train_epochs": spec.n_epochs,
+        # A batch goes through the model in parts, but that is the collator's business.
+        "per_device_train_batch_size": spec.batch_size,
+        "gradient_accumulation_steps": 1,
+        "learning_rate": spec.learning_rate,
+        "weight_decay": 0.0,
+        "max_grad_norm": 1.0,
+        "bf16": plan.place.dtype == torch.bfloat16,
+        "use_cpu": plan.place.device == "cpu",
+        "gradient_checkpointing": spec.gradient_checkpointing,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False},
+        "max_length": None,
+        "remove_unused_columns": False,
+        # When to log, to evaluate and to save is the callback's business.
+        "logging_strategy": "no",
+        "eval_strategy": "no",
+        "save_strategy": "no",
+        "logging_nan_inf_filter": False,
+        "report_to": "none",
+        "push_to_hub": False,
+        "disable_tqdm": True,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": plan.place.device == "cuda",
+    }

@@ -1,0 +1,118 @@
+"""Turns what happens in the Trainer into messages, and decides when it saves and stops."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from transformers import (
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from service.training.contract.channel import Channel, StopFlag
+from service.training.contract.protocol import CheckpointSaved, StepDone, StepMetrics
+from service.training.loop.metrics import Tally
+from service.training.methods.trainer import AdapterTrainer, checkpoint_folder
+
+
+class Progress(TrainerCallback):
+    """Sends `step` and `checkpoint` messages; saves at the given steps and on a stop command.
+
+    The order at a step is: the optimizer's step, validation where it is due, the `step`
+    message, then the checkpoint and its message.
+    """
+
+    def __init__(self, channel: Channel, flag: StopFlag, save_at: frozenset[int]) -> None:
+        self._channel: Final = channel
+        self._flag: Final = flag
+        self._save_at: Final = save_at
+        self._learning_rate = 0.0
+        self._last: StepMetrics | None = None
+        self._trainer: AdapterTrainer | None = None
+
+    def attach(self, trainer: AdapterTrainer) -> None:
+        """Tells whose progress this is; before training begins."""
+        self._trainer = trainer
+
+    @property
+    def _training(self) -> AdapterTrainer:
+        if self._trainer is None:
+            raise RuntimeError("attach() comes before training")
+        return self._trainer
+
+    def on_step_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        self._training.tally = Tally()
+
+    def on_pre_optimizer_step(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        # The scheduler moves on before the end of the step is told.
+        self._learning_rate = float(kwargs["optimizer"].param_groups[0]["lr"])
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        trainer = self._training
+        trainer.tally.merge(trainer.plan.ranks.totals)
+        trainer.tally.close()
+        trainer.trained_tokens += trainer.tally.tokens
+        is_due = state.global_step in self._save_at
+        if self._flag.is_set():
+            control.should_training_stop = True
+        control.should_save = is_due or self._flag.is_set()
+        control.should_evaluate = is_due and bool(trainer.plan.validation)
+        if not control.should_evaluate:
+            self._tell_step(state, {})
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._tell_step(state, kwargs["metrics"])
+
+    def on_save(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        if self._last is None:
+            raise RuntimeError("a checkpoint comes after a step")
+        self._channel.send(
+            CheckpointSaved(
+                step=state.global_step,
+                path=str(checkpoint_folder(args.output_dir or "", state.global_step)),
+                metrics=self._last,
+            )
+        )
+
+    def _tell_step(self, state: TrainerState, validation: dict[str, float]) -> None:
+        trainer = self._training
+        tally = trainer.tally
+        self._last = StepMetrics.model_validate(tally.metrics("train_") | validation)
+        self._channel.send(
+            StepDone(
+                step=state.global_step,
+                total_steps=state.max_steps,
+                learning_rate=self._learning_rate,
+                tokens_per_second=tally.tokens_per_second,
+                trained_tokens=trainer.trained_tokens,
+                **self._last.model_dump(),
+            )
+        )

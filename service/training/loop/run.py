@@ -1,0 +1,268 @@
+"""One run from spec to adapter: tokenise, load, train, save."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import datasets
+import transformers
+from transformers import PrinterCallback, set_seed
+
+from service.training.contract.channel import Channel, StopFlag
+from service.training.contract.protocol import Noted, Started, Stopped, Succeeded, Warned
+from service.training.contract.spec import TrainSpec
+from service.training.data.layout import Rows, choose_packing
+from service.training.data.load import Data, load_data
+from service.training.data.order import checkpoint_steps
+from service.training.data.tokens import ChatEncoder
+from service.training.loop.checkpoints import Seal, identify, open_checkpoint
+from service.training.loop.memory import limit_memory, peak_memory_bytes, telling_of_memory
+from service.training.loop.plan import Plan, total_steps
+from service.training.loop.progress import Progress
+from service.training.loop.selection import Selection
+from service.training.methods.dpo import PreferenceTrainer
+from service.training.methods.sft import SupervisedTrainer
+from service.training.methods.trainer import AdapterTrainer, checkpoint_folder
+from service.training.model.adapters import add_adapter, load_weights, save_adapter
+from service.training.model.attention import can_join, keeps_apart
+from service.training.model.models import Place, choose_place, load_base, load_tokenizer
+from service.training.model.probe import probe
+from service.training.model.warm_start import ADAPTER_WEIGHTS, lora_shape, named_base
+from service.training.parallel.launcher import RankPlace
+from service.training.parallel.ranks import join
+from service.training.parallel.sharding import shard
+
+log: Final = logging.getLogger(__name__)
+
+
+def run(
+    spec: TrainSpec,
+    channel: Channel,
+    flag: StopFlag,
+    enter: Callable[[str], None],
+    rank: RankPlace | None = None,
+) -> Succeeded | Stopped:
+    """Trains as `spec` says; messages go to `channel`, and `enter` is told of each phase. With
+    `rank`, this is one of several processes that do so together.
+
+    Raises `TrainingFailure`, and whatever a library raises.
+    """
+    _quieten_libraries()
+    place = choose_place()
+    ranks = join(rank, spec.gpus, place)
+    flag = ranks.agree_on(flag)
+    limit_memory(spec.max_memory_bytes, place.device)
+    shape = lora_shape(spec)
+    _check_base_of_warm_start(spec, channel)
+    tokenizer = load_tokenizer(spec)
+    enter("tokenising the data")
+    encoder = ChatEncoder(tokenizer, spec.max_seq_length, spec.template_date)
+    data = load_data(spec, encoder, channel)
+    packing = _choose_packing(spec, place, data, channel)
+    identity = identify(
+        spec,
+        lora=shape,
+        packing=packing,
+        data=data.training.digest(),
+        total_steps=total_steps(spec, len(data.training.samples)),
+    )
+    sealed = open_checkpoint(spec.resume_from, identity) if spec.resume_from else None
+    if flag.is_set():
+        return _stopped_early(spec, sealed)
+
+    enter("loading the base model")
+    with telling_of_memory(spec, place.device, lambda: (0, 0)):
+        base = load_base(spec, place)
+        set_seed(spec.seed)
+        model = add_adapter(base, spec, shape)
+        if spec.sharding == "fsdp":
+            shard(model, place, ranks)
+    plan = Plan(
+        spec=spec,
+        run=identity,
+        training=data.training.samples,
+        validation=data.validation.samples,
+        rows=_rows(model, spec, channel) if packing else "padded",
+        place=place,
+        ranks=ranks,
+    )
+    progress = Progress(channel, flag, checkpoint_steps(identity.total_steps, spec.n_checkpoints))
+    kind = PreferenceTrainer if spec.method == "dpo" else SupervisedTrainer
+    trainer = kind(model, plan, tokenizer, flag, [progress])
+    trainer.remove_callback(PrinterCallback)
+    progress.attach(trainer)
+    trainer.trained_tokens = sealed.trained_tokens if sealed else 0
+    channel.send(_started(plan, data, sealed, model))
+    if flag.is_set():
+        return _stopped_early(spec, sealed)
+
+    enter("training")
+    with telling_of_memory(spec, place.device, lambda: trainer.extent):
+        if sealed and _is_over(trainer, sealed.step):
+            step = sealed.step
+        elif flag.is_set():
+            return _stopped_early(spec, sealed)
+        else:
+            step = _train(trainer)
+    if not _is_finished(trainer, step):
+        return Stopped(step=step, path=str(checkpoint_folder(spec.output_dir, step)))
+
+    enter("saving the adapter")
+    return _succeeded(trainer, step, channel)
+
+
+def _quieten_libraries() -> None:
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+
+
+def _check_base_of_warm_start(spec: TrainSpec, channel: Channel) -> None:
+    if spec.warm_start is None:
+        return
+    named = named_base(spec.warm_start)
+    if named != spec.base_model:
+        channel.send(
+            Warned(
+                code="warm_start_base_differs",
+                message="The adapter to start from names another base model than "
+                f"'{spec.base_model}'. On other weights than its own it says nothing useful.",
+            )
+        )
+
+
+def _choose_packing(spec: TrainSpec, place: Place, data: Data, channel: Channel) -> bool:
+    if spec.packing != "auto":
+        return spec.packing
+    if spec.method == "dpo":
+        packing, reason = False, "Pairs are not packed but batched by length."
+    else:
+        packing, reason = choose_packing(
+            [sample.length for sample in data.training.samples],
+            batch_size=spec.batch_size,
+            budget=spec.budget(place.device),
+            seed=spec.seed,
+            into="joined" if place.device == "cpu" else "packed",
+        )
+    channel.send(Noted(code="packing", message=reason))
+    return packing
+
+
+def _rows(model: Any, spec: TrainSpec, channel: Channel) -> Rows:
+    """How this model's samples are packed, if they can be."""
+    if can_join(model, spec.max_seq_length):
+        return "joined"
+    if keeps_apart(model):
+        return "packed"
+    channel.send(
+        Warned(
+            code="packing_unsupported",
+            message="Samples packed in one row would see each other in this model, so the run "
+            "batches them by length instead.",
+        )
+    )
+    return "padded"
+
+
+def _started(plan: Plan, data: Data, sealed: Seal | None, model: Any) -> Started:
+    return Started(
+        total_steps=plan.run.total_steps,
+        examples=len(plan.training),
+        validation_examples=len(plan.validation),
+        supervised_tokens=data.training.supervised_tokens,
+        device=plan.place.device,
+        dtype=plan.place.dtype_name,
+        resumed_step=sealed.step if sealed else 0,
+        trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        packing=plan.packing,
+    )
+
+
+def _stopped_early(spec: TrainSpec, sealed: Seal | None) -> Stopped:
+    return Stopped(
+        step=sealed.step if sealed else 0,
+        path=str(spec.resume_from) if sealed else None,
+    )
+
+
+def _is_over(trainer: AdapterTrainer, step: int) -> bool:
+    """Takes up what the checkpoint of `step` knows of the evaluations. Whether they end the
+    run."""
+    spec, checkpoint = trainer.plan.spec, trainer.plan.spec.resume_from
+    if not spec.selects or checkpoint is None:
+        return False
+    weights = checkpoint / ADAPTER_WEIGHTS
+    best = trainer.best_weights if trainer.plan.ranks.is_first else None
+    trainer.selection = Selection.read(checkpoint, weights, best)
+    due = checkpoint_steps(trainer.plan.run.total_steps, spec.n_checkpoints)
+    is_behind = step in due and trainer.selection.evaluated_step < step
+    if is_behind or trainer.selection.is_over:
+        load_weights(trainer.model, weights)
+    if is_behind:
+        trainer.catch_up(step)
+    return trainer.selection.is_over
+
+
+def _is_finished(trainer: AdapterTrainer, step: int) -> bool:
+    """Whether nothing is left to do, also no evaluation that a stop command cut short."""
+    if step < trainer.plan.run.total_steps:
+        return trainer.selection.is_over
+    return not trainer.plan.spec.selects or trainer.selection.evaluated_step == step
+
+
+def _train(trainer: AdapterTrainer) -> int:
+    """Trains to the end, to a stop command, or to where the validation loss says; returns the
+    step."""
+    resume_from = trainer.plan.spec.resume_from
+    trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    return int(trainer.state.global_step)
+
+
+def _succeeded(trainer: AdapterTrainer, step: int, channel: Channel) -> Succeeded:
+    spec, selection = trainer.plan.spec, trainer.selection
+    if selection.is_over and spec.early_stopping:
+        message = (
+            f"Training ended at step {step} of {trainer.plan.run.total_steps}: the validation "
+            f"loss has not fallen by more than {spec.early_stopping.min_delta:g} below "
+            f"{selection.bar:.4f} in {selection.stale} evaluations."
+        )
+        channel.send(Noted(code="stopped_early", message=message))
+    adapter_step = step
+    if spec.keep_best and selection.best_step is not None:
+        adapter_step = selection.best_step
+        message = (
+            f"The adapter of step {adapter_step} is kept: its validation loss of "
+            f"{selection.best_loss:.4f} is the lowest of all evaluations."
+        )
+        channel.send(Noted(code="best_kept", message=message))
+        trainer.plan.ranks.wait()  # for the first to have written them
+        if adapter_step != step:
+            load_weights(trainer.model, trainer.best_weights)
+    plan = trainer.plan
+    probes = probe(trainer.model, plan.validation or plan.training, spec.probe_rows)
+    result = spec.output_dir / "adapter"
+    if plan.ranks.is_first:
+        _save_result(trainer.model, result)
+    plan.ranks.wait()
+    return Succeeded(
+        probes=probes,
+        adapter_path=str(result),
+        trained_tokens=trainer.trained_tokens,
+        final_step=step,
+        adapter_step=adapter_step,
+        stopped_early=selection.is_over,
+        peak_memory_bytes=peak_memory_bytes(trainer.plan.place.device),
+    )
+
+
+def _save_result(model: Any, result: Path) -> None:
+    """The finished adapter in a folder of its own, which appears whole or not at all."""
+    partial = result.with_name("adapter.partial")
+    for folder in (result, partial):
+        shutil.rmtree(folder, ignore_errors=True)
+    save_adapter(model, partial)
+    partial.rename(result)

@@ -1,0 +1,69 @@
+"""Which evaluation was the best one, and when a run has had enough of none better.
+
+The state lies in every checkpoint, with the best adapter's weights where they are not the
+checkpoint's own, so that a resumed run decides as the uninterrupted one would have.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from service.training.contract.spec import EarlyStopping
+
+STATE_NAME: Final = "selection.json"
+BEST_WEIGHTS: Final = "best_adapter.safetensors"
+
+
+class Selection(BaseModel):
+    """`best_loss` is the lowest loss over all validation rows, at `best_step`; `stale` counts
+    the evaluations since the last that was better by more than `min_delta`, against
+    `bar`, the loss of that one; `evaluated_step` is the last evaluation's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    best_step: int | None = None
+    best_loss: float | None = None
+    bar: float | None = None
+    stale: int = 0
+    evaluated_step: int = 0
+    is_over: bool = False
+
+    def observe(self, step: int, loss: float, rule: EarlyStopping | None) -> bool:
+        """Takes one evaluation. Returns whether it is the best so far."""
+        self.evaluated_step = step
+        min_delta = rule.min_delta if rule else 0.0
+        if self.bar is None or loss < self.bar - min_delta:
+            self.bar, self.stale = loss, 0
+        else:
+            self.stale += 1
+        self.is_over = rule is not None and self.stale >= rule.patience
+        if self.best_loss is not None and loss >= self.best_loss:
+            return False
+        self.best_step, self.best_loss = step, loss
+        return True
+
+    def write(self, checkpoint: Path, step: int, best: Path) -> None:
+        """Adds the state to a checkpoint of `step` that is not sealed yet; `best` is the best
+        adapter's file, where there is one. Raises OSError."""
+        (checkpoint / STATE_NAME).write_text(self.model_dump_json())
+        if self.best_step != step and best.is_file():
+            shutil.copyfile(best, checkpoint / BEST_WEIGHTS)
+
+    @classmethod
+    def read(cls, checkpoint: Path, weights: Path, best: Path | None) -> Selection:
+        """The state in a checkpoint that was found whole (a fresh one where it has none);
+        brings the best adapter's weights to `best`, where that is given. `weights` are the
+        checkpoint's own."""
+        path = checkpoint / STATE_NAME
+        if not path.is_file():
+            return cls()
+        selection = cls.model_validate_json(path.read_bytes())
+        other = checkpoint / BEST_WEIGHTS
+        if selection.best_step is not None and best:
+            best.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(other if other.is_file() else weights, best)
+        return selection

@@ -1,0 +1,1 @@
+"""Training methods and their trainers."""

@@ -1,0 +1,58 @@
+"""Supervised fine-tuning: TRL's SFTTrainer on our samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase, TrainerCallback
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
+
+from service.training.contract.channel import StopFlag
+from service.training.loop.plan import Plan, trainer_arguments
+from service.training.methods.trainer import AdapterTrainer
+
+
+class SupervisedTrainer(AdapterTrainer, SFTTrainer):
+    """Cross-entropy over the assistant's tokens."""
+
+    def __init__(
+        self,
+        model: Any,
+        plan: Plan,
+        tokenizer: PreTrainedTokenizerBase,
+        flag: StopFlag,
+        callbacks: list[TrainerCallback],
+    ) -> None:
+        arguments = trainer_arguments(plan)
+        super().__init__(
+            model,
+            plan,
+            flag,
+            args=SFTConfig(dataset_kwargs={"skip_prepare_dataset": True}, **arguments),
+            tokenizer=tokenizer,
+            callbacks=callbacks,
+        )
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """The share of this part in the mean loss over the supervised tokens of the whole
+        batch; counts what it saw."""
+        tokens = int(inputs.pop("token_count"))
+        outputs = model(**inputs, use_cache=False, fused_lm_head=True)
+        loss_sum: Tensor = -outputs.log_probs.sum()
+        supervised = int(outputs.label_mask.sum())
+        self.tally.add(
+            loss_sum=loss_sum.item(),
+            units=supervised,
+            correct=int(outputs.is_top1.sum()),
+            judged=supervised,
+            tokens=tokens,
+        )
+        return loss_sum / (supervised if num_items_in_batch is None else num_items_in_batch)

@@ -1,0 +1,305 @@
+"""What both methods add to TRL's trainers: our data, our bookkeeping and our checkpoints.
+
+The loop, the optimizer, mixed precision and resuming are TRL's and transformers'. What
+differs: examples come tokenised and labelled; the order is a function of the seed; a batch
+goes through the model in parts of a token budget; the figures of a step are means over its
+tokens or pairs; validation can be interrupted and can end the run; a checkpoint holds the
+adapter alone and is sealed.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import Sampler
+from transformers import Trainer, TrainerCallback
+
+from service.training.contract.channel import StopFlag
+from service.training.contract.failures import TrainingFailure
+from service.training.data.batches import (
+    Joined,
+    Packed,
+    Padded,
+    PaddedPairs,
+    Shared,
+    extent,
+    to_dataset,
+)
+from service.training.data.layout import Rows
+from service.training.data.order import epoch_order
+from service.training.data.tokens import Pair
+from service.training.loop.checkpoints import are_finite, seal
+from service.training.loop.metrics import Tally
+from service.training.loop.plan import Plan
+from service.training.loop.schedule import rate_factor
+from service.training.loop.selection import Selection
+from service.training.model.adapters import save_adapter, start_from
+from service.training.model.head import use_frozen_head
+from service.training.model.models import keep_adapter_in_fp32
+from service.training.model.warm_start import ADAPTER_WEIGHTS
+from service.training.parallel.ranks import load_random_state, random_state_file, save_random_state
+
+# Validation rows at a checkpoint in the middle of the run; the last scores all.
+VALIDATION_ROWS: Final = 256
+
+
+class AdapterTrainer(Trainer):
+    """Trains the adapter of a `PeftModel` on a `Plan`: stands before TRL's trainer among the
+    bases of `SupervisedTrainer` and `PreferenceTrainer`, which bring `compute_loss`.
+
+    Raises `TrainingFailure` (loss_not_finite).
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        plan: Plan,
+        flag: StopFlag,
+        *,
+        args: Any,
+        tokenizer: Any,
+        callbacks: list[TrainerCallback],
+    ) -> None:
+        self.plan = plan
+        self._adapted = model
+        self._flag = flag
+        self.tally = Tally()
+        self.trained_tokens = 0
+        self.selection = Selection()
+        self.extent = (0, 0)  # of the last part: positions, and those of its longest row or sample
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=_collator(plan),
+            train_dataset=to_dataset(plan.training),
+            processing_class=tokenizer,
+            callbacks=callbacks,
+        )
+        # A batch is one step, and compute_loss divides by the units of all its parts.
+        self.model_accepts_loss_kwargs = True
+        self.loss_is_scaled_for_ga = True
+        keep_adapter_in_fp32(model)
+        start_from(model, plan.spec)
+        if plan.ranks.size > 1:
+            plan.ranks.copy_from_first(self._trained())
+            # All made the same adapter; from here on each drops out others.
+            torch.manual_seed(plan.spec.seed + plan.ranks.index)
+        use_frozen_head(model.get_base_model())
+        self._prepare_validation()
+
+    def _prepare_validation(self) -> None:
+        rows = sorted(self.plan.validation, key=lambda example: example.length)
+        self._all_validation = to_dataset(rows) if rows else None
+        self._some_validation = self._all_validation
+        if self._all_validation and len(rows) > VALIDATION_ROWS and not self.plan.spec.selects:
+            share = len(rows) / VALIDATION_ROWS
+            self._some_validation = self._all_validation.select(
+                [int(row * share) for row in range(VALIDATION_ROWS)]
+            )
+
+    def _trained(self) -> list[torch.nn.Parameter]:
+        return [p for p in self._adapted.parameters() if p.requires_grad]
+
+    @property
+    def best_weights(self) -> Path:
+        """Where the weights of the best evaluation are kept, with `keep_best`."""
+        return self.plan.spec.output_dir / "best" / ADAPTER_WEIGHTS
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        return _Order(self.plan)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        self.lr_scheduler = LambdaLR(
+            optimizer or self.optimizer,
+            functools.partial(rate_factor, total_steps=num_training_steps),
+        )
+        self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted."""
+        return 0
+
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> Tensor:
+        """Forward and backward of one batch, part after part."""
+        total: Tensor | float = 0.0
+        for part, units in self._parts(inputs):
+            self.extent = extent(part)
+            loss = super().training_step(model, part, num_items_in_batch=units)
+            if not loss.isfinite():
+                raise self._not_finite()
+            total = total + loss
+        self.plan.ranks.sum_gradients(self._trained())
+        return torch.as_tensor(total)
+
+    def _parts(self, inputs: dict[str, Any]) -> Iterator[tuple[dict[str, Any], float]]:
+        """Each part of a batch and what its loss is divided by; those that fill up the share
+        of this rank are divided away and not tallied."""
+        for part in inputs["parts"]:
+            yield part, inputs["units"]
+        counted, self.tally = self.tally, Tally()
+        try:
+            for part in inputs.get("fillers", ()):
+                yield part, math.inf
+        finally:
+            self.tally = counted
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm = super()._clip_grad_norm(model)
+        if not torch.as_tensor(norm).isfinite():
+            # Before the optimizer's step: the weights are still whole, but no step follows.
+            raise self._not_finite()
+        return norm
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Scores the validation rows: some of them in mid-run, all at the end and where their
+        loss decides something.
+
+        The callbacks get `valid_*` and, where all rows were scored, `full_valid_*`; nothing
+        where a stop command came in between.
+        """
+        is_last = self.state.global_step >= self.state.max_steps
+        found = self._score(self._some_validation, "valid_")
+        if self._flag.is_set():
+            self.control.should_training_stop = True
+        if found and self._some_validation is self._all_validation:
+            found |= {f"full_{name}": value for name, value in found.items()}
+        elif found and is_last:
+            found |= self._score(self._all_validation, "full_valid_")
+        self.select(found, self.state.global_step)
+        self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
+        return found
+
+    def select(self, found: dict[str, float], step: int) -> None:
+        """Lets an evaluation of all rows decide what the spec leaves to it."""
+        spec = self.plan.spec
+        if not spec.selects or "full_valid_loss" not in found:
+            return
+        is_best = self.selection.observe(step, found["full_valid_loss"], spec.early_stopping)
+        if is_best and spec.keep_best and self.plan.ranks.is_first:
+            save_adapter(self._adapted, self.best_weights.parent)
+        if self.selection.is_over:
+            self.control.should_training_stop = True
+
+    def catch_up(self, step: int) -> None:
+        """Makes the evaluation that a stop command cut short, after the adapter of the
+        checkpoint of `step` was loaded."""
+        found = self._score(self._all_validation, "full_valid_")
+        self.select(found, step)
+
+    def _score(self, rows: Any, prefix: str) -> dict[str, float]:
+        if rows is None:
+            return {}
+        training, self.tally = self.tally, Tally()
+        self._adapted.eval()
+        try:
+            # Trainer has the forward do so itself once training has begun, not in `catch_up`.
+            with torch.no_grad(), self.accelerator.autocast():
+                is_whole = self._tally_all(rows)
+            self.tally.merge(self.plan.ranks.totals)
+            if not math.isfinite(self.tally.loss_sum):
+                raise self._not_finite()
+            return self.tally.metrics(prefix) if is_whole else {}
+        finally:
+            self.tally = training
+
+    def _tally_all(self, rows: Any) -> bool:
+        """Whether no stop command came in between."""
+        size = self.plan.spec.batch_size
+        for start in range(0, len(rows), size):
+            batch = [rows[row] for row in range(start, min(start + size, len(rows)))]
+            for part, _ in self._parts(self.data_collator(batch)):
+                if self._flag.is_set():
+                    return False
+                self.extent = extent(part)
+                self.compute_loss(self._adapted, self._prepare_inputs(part))
+        return True
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        step, ranks = self.state.global_step, self.plan.ranks
+        if not are_finite(self._trained()):
+            raise self._not_finite()
+        folder = checkpoint_folder(self.plan.spec.output_dir, step)
+        try:
+            if ranks.is_first:
+                # Past TRL's own, which writes a model card.
+                Trainer._save_checkpoint(self, model, trial)  # noqa: SLF001
+                if self.plan.spec.selects:
+                    self.selection.write(folder, step, self.best_weights)
+            ranks.wait()
+            if not ranks.is_first:
+                save_random_state(random_state_file(folder, ranks.index))
+            ranks.wait()
+            if ranks.is_first:
+                seal(folder, self.plan.run, step=step, trained_tokens=self.trained_tokens)
+        except BaseException:
+            # Half a checkpoint is of no use, and its room may be wanted for what went wrong.
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        super()._load_rng_state(checkpoint)
+        if checkpoint is not None and not self.plan.ranks.is_first:
+            load_random_state(random_state_file(Path(checkpoint), self.plan.ranks.index))
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        save_adapter(self._adapted, Path(output_dir or self.plan.spec.output_dir))
+
+    def _not_finite(self) -> TrainingFailure:
+        spec = self.plan.spec
+        return TrainingFailure(
+            "loss_not_finite",
+            f"The loss or its gradient is not a finite number at step "
+            f"{self.state.global_step + 1} of {self.plan.run.total_steps}. Nothing of it was "
+            f"saved. Lower the learning rate (it is {spec.learning_rate:g}; try "
+            f"{spec.learning_rate / 10:g}), and look for broken rows in the training file.",
+            param="hyperparameters.learning_rate_multiplier",
+        )
+
+
+def checkpoint_folder(output_dir: str | os.PathLike[str], step: int) -> Path:
+    """Where the Trainer keeps the checkpoint of a step."""
+    return Path(output_dir) / f"checkpoint-{step}"
+
+
+def _collator(plan: Plan) -> Packed | Joined | Padded | PaddedPairs | Shared:
+    kinds: dict[Rows, type[Padded | Packed | Joined]]
+    kinds = {"padded": Padded, "packed": Packed, "joined": Joined}
+    kind = PaddedPairs if isinstance(plan.training[0], Pair) else kinds[plan.rows]
+    whole, ranks = kind(plan.spec.budget(plan.place.device)), plan.ranks
+    return whole if ranks.size == 1 else Shared(whole, ranks.index, ranks.size)
+
+
+class _Order(Sampler[int]):
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._lengths = [example.length for example in plan.training]
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        spec = self._plan.spec
+        order: Sequence[int] = epoch_order(
+            self._lengths,
+            batch_size=spec.batch_size,
+            seed=spec.seed,
+            epoch=self._epoch,
+            by_length=not self._plan.packing,
+        )
+        return iter(order)

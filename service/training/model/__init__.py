@@ -1,0 +1,1 @@
+"""Base models, adapters, and the parts of a model that training replaces."""

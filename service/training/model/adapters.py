@@ -1,0 +1,121 @@
+"""The adapter on a base model: fresh, or with the weights of another; and its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from service.training.contract.failures import TrainingFailure
+from service.training.contract.spec import LoraShape, TrainSpec
+from service.training.model.warm_start import ADAPTER_WEIGHTS, invalid
+
+_NAME = "default"
+
+
+def add_adapter(model: PreTrainedModel, spec: TrainSpec, shape: LoraShape) -> PeftModel:
+    """A fresh adapter on `model`. It names its base by the catalogue's id, never by a path.
+
+    Raises `TrainingFailure` (invalid_spec).
+    """
+    targets = shape.target_modules
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=shape.r,
+        lora_alpha=shape.alpha,
+        lora_dropout=shape.dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        use_dora=shape.use_dora,
+        use_rslora=shape.use_rslora,
+        bias="none",
+    )
+    try:
+        adapted = get_peft_model(model, config)
+    except ValueError as error:
+        raise TrainingFailure(
+            "invalid_spec",
+            f"The adapter's target modules do not fit base model '{spec.base_model}'. Choose "
+            '"all-linear", or names of its linear layers.',
+            param="lora.target_modules",
+        ) from error
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    if any(isinstance(module, BaseTunerLayer) for module in ends):
+        raise TrainingFailure(
+            "invalid_spec",
+            "The adapter would change the embeddings or the output head, which cannot be served.",
+            param="lora.target_modules",
+        )
+    if not isinstance(adapted, PeftModel):
+        raise TypeError("PEFT wraps the model")
+    if spec.warm_start and spec.lora.target_modules:
+        _check_targets(model, spec.lora.target_modules)
+    # PEFT puts the folder that the model came from.
+    adapted.peft_config[_NAME].base_model_name_or_path = spec.base_model
+    return adapted
+
+
+def _check_targets(model: PreTrainedModel, asked: str | tuple[str, ...]) -> None:
+    """Refuses a spec that asks for other layers than the warm start's adapter has."""
+    adapted = {n for n, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
+    inside = tuple(f"{name}." for name in adapted)
+    head = model.get_output_embeddings()
+    linear = adapted | {
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module is not head and not name.startswith(inside)
+    }
+    if not isinstance(asked, str):
+        linear = {name for name in linear if any(f".{name}".endswith(f".{a}") for a in asked)}
+    if differing := sorted(linear ^ adapted):
+        raise TrainingFailure(
+            "invalid_spec",
+            f"The adapter to start from is on other layers than the run asks for "
+            f"({len(differing)} differ, {differing[0]} is one). Leave lora.target_modules out, "
+            "or start afresh.",
+            param="lora.target_modules",
+        )
+
+
+def start_from(model: PeftModel | Any, spec: TrainSpec) -> None:
+    """Gives every adapter of `model` (the trained one, and the reference of DPO) the weights
+    of the spec's warm start, in full precision. Raises `TrainingFailure` (invalid_warm_start).
+    """
+    if spec.warm_start is None:
+        return
+    tensors = _load(spec.warm_start / ADAPTER_WEIGHTS)
+    expected = get_peft_model_state_dict(model, adapter_name=_NAME, save_embedding_layers=False)
+    if tensors.keys() != expected.keys() or any(
+        tensors[name].shape != expected[name].shape for name in expected
+    ):
+        raise invalid(f"its weights do not fit base model '{spec.base_model}'")
+    for name in model.peft_config:
+        set_peft_model_state_dict(model, tensors, adapter_name=name)
+
+
+def load_weights(model: PeftModel | Any, weights: Path) -> None:
+    """The trained adapter of `model` takes the weights of a file that was saved from it."""
+    set_peft_model_state_dict(model, load_file(weights), adapter_name=_NAME)
+
+
+def _load(weights: Path) -> dict[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = load_file(weights)
+    except (OSError, SafetensorError):
+        raise invalid(f"its {ADAPTER_WEIGHTS} cannot be read") from None
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise invalid("its weights are not finite")
+    return tensors
+
+
+def save_adapter(model: PeftModel | Any, folder: Path) -> None:
+    """Writes adapter_config.json and adapter_model.safetensors, and nothing else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder, selected_adapters=[_NAME], save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)

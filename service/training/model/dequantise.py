@@ -1,0 +1,36 @@
+"""`python -m service.training.model.dequantise FILE.gguf FOLDER`: a GGUF file as a model folder.
+
+The weights come out in bfloat16 safetensors, with tokenizer and chat template, so that
+training and serving read the same numbers.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def dequantise(source: Path, target: Path) -> None:
+    """Write the model of a GGUF file into `target` as a Hugging Face folder."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    model = AutoModelForCausalLM.from_pretrained(
+        source.parent,
+        gguf_file=source.name,
+        quantization_config=GgufConfig(dequantize=True),
+        dtype=torch.bfloat16,
+    )
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+
+
+if __name__ == "__main__":
+    os.environ |= {
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+    }
+    dequantise(Path(sys.argv[1]), Path(sys.argv[2]))

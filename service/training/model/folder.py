@@ -1,0 +1,37 @@
+"""What can be said of a base model's folder without loading it, and so without torch."""
+
+from __future__ import annotations
+
+import json
+
+from service.training.contract.failures import TrainingFailure
+from service.training.contract.spec import TrainSpec
+
+
+def check_folder(spec: TrainSpec) -> None:
+    """Refuses a folder that cannot be a model or brings code of its own.
+
+    Raises `TrainingFailure` (invalid_model).
+    """
+    folder = spec.base_model_path
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except OSError:
+        raise invalid_model(spec, "its folder has no readable config.json") from None
+    except ValueError:
+        raise invalid_model(spec, "its config.json is not JSON") from None
+    if not isinstance(config, dict):
+        raise invalid_model(spec, "its config.json is not an object")
+    if "auto_map" in config:
+        raise invalid_model(spec, "it needs code of its own, which is never run")
+    if not any(folder.glob("*.safetensors")):
+        raise invalid_model(spec, "its folder has no .safetensors file")
+
+
+def invalid_model(spec: TrainSpec, why: str) -> TrainingFailure:
+    """The failure of a base model that cannot be used; names it by its id, not its path."""
+    return TrainingFailure(
+        "invalid_model",
+        f"Base model '{spec.base_model}' cannot be trained: {why}.",
+        param="model",
+    )

@@ -1,0 +1,168 @@
+"""The output head: logits for supervised tokens alone, a block at a time.
+
+TRL's own fused head runs Triton kernels on CUDA, which compile a launcher when they first run:
+that needs a C compiler, and our image has none. On other devices it scores every position,
+masked ones too, recomputes each tile in the backward pass and multiplies in fp32; with a
+vocabulary of 49k that is more than half of a step. Here the head is frozen (no adapter may sit
+on it), so the gradient of each token's log-probability is known in the forward pass, up to the
+factor that the backward pass brings. Plain torch operations do it on every device.
+"""
+
+from __future__ import annotations
+
+import types
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+from transformers import PreTrainedModel
+from trl.trainer.utils import FusedCausalLMOutput
+
+from service.training.data.tokens import IGNORED
+from service.training.model.head_blocks import block_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Logits:
+    """What a model does to the product of hidden state and weight: it is multiplied by `scale`,
+    and then bent into the range of plus and minus `cap`."""
+
+    scale: float = 1.0
+    cap: float | None = None
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> Logits:
+        """As the model's own forward does, by the names of its configuration."""
+        config = model.config.get_text_config()
+        cap = getattr(config, "final_logit_softcapping", None)
+        for name in ("logit_scale", "output_multiplier", "lm_head_multiplier"):
+            if (scale := getattr(config, name, None)) is not None:
+                return cls(float(scale), cap)
+        if (scaling := getattr(config, "logits_scaling", None)) is not None:
+            # Granite and MiniCPM3 divide by it.
+            multiplies = config.model_type == "hyperclovax"
+            return cls(float(scaling) if multiplies else 1 / scaling, cap)
+        return cls(cap=cap)
+
+
+def use_frozen_head(model: PreTrainedModel) -> None:
+    """Makes ``model(..., labels=…, fused_lm_head=True)`` score supervised tokens alone.
+
+    The answer is TRL's `FusedCausalLMOutput` with `log_probs`, `is_top1` and `label_mask` of
+    shape (batch, length - 1). Other calls pass through to the forward that was there.
+    """
+    before, logits = model.forward, Logits.of(model)
+
+    def forward(
+        self: PreTrainedModel,
+        *args: Any,
+        fused_lm_head: bool = False,
+        labels: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        if not fused_lm_head or labels is None:
+            return before(*args, fused_lm_head=fused_lm_head, labels=labels, **kwargs)
+        hidden = self.base_model(*args, **kwargs).last_hidden_state[:, :-1]
+        targets = labels[:, 1:]
+        mask = targets != IGNORED
+        head = self.get_output_embeddings()
+        log_probs, is_top1 = _FrozenHead.apply(  # type: ignore[no-untyped-call]
+            hidden[mask], targets[mask], _whole(head.weight), _whole(head.bias), logits
+        )
+        return FusedCausalLMOutput(
+            log_probs=_scatter(log_probs, mask),
+            is_top1=_scatter(is_top1, mask),
+            label_mask=mask,
+        )
+
+    model.forward = types.MethodType(forward, model)
+
+
+def _whole(tensor: Tensor | None) -> Tensor | None:
+    """A tensor of which FSDP may keep a part on this device."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def _scatter(values: Tensor, mask: Tensor) -> Tensor:
+    return values.new_zeros(mask.shape).masked_scatter(mask, values)
+
+
+class _FrozenHead(torch.autograd.Function):
+    """(hidden [N, H], targets [N], weight [V, H], bias [V] | None, what is done to the logits)
+    -> (log-probability of each target [N] fp32, whether it is the likeliest token [N] bool)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        targets: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        logits: Logits,
+    ) -> tuple[Tensor, Tensor]:
+        count, wants_gradient = len(targets), ctx.needs_input_grad[0]
+        log_probs = hidden.new_empty(count, dtype=torch.float32)
+        is_top1 = hidden.new_empty(count, dtype=torch.bool)
+        slope = torch.empty_like(hidden, dtype=torch.float32) if wants_gradient else None
+        block = _Block(weight, bias, logits, tokens=count)
+        with torch.autocast(hidden.device.type, enabled=False):
+            for start in range(0, count, block.tokens):
+                part = slice(start, min(start + block.tokens, count))
+                log_probs[part], is_top1[part] = block.score(hidden[part], targets[part])
+                if slope is not None:
+                    slope[part] = block.slope(targets[part])
+        if slope is not None:
+            ctx.save_for_backward(slope)
+        ctx.hidden_dtype = hidden.dtype
+        ctx.mark_non_differentiable(is_top1)
+        return log_probs, is_top1
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (slope,) = ctx.saved_tensors
+        return (gradients[0][:, None] * slope).to(ctx.hidden_dtype), None, None, None, None
+
+
+class _Block:
+    """The logits of some tokens at a time, in memory that is allocated once: in the type of the
+    weights for the products, in fp32 for the rest. Where the weights are fp32 both are one."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, logits: Logits, tokens: int) -> None:
+        vocabulary = len(weight)
+        self.tokens = max(min(tokens, block_tokens(vocabulary, weight.element_size())), 1)
+        self._weight, self._bias, self._logits = weight, bias, logits
+        self._narrow = weight.new_empty(self.tokens, vocabulary)
+        self._wide = self._narrow
+        if weight.dtype != torch.float32:
+            self._wide = weight.new_empty(self.tokens, vocabulary, dtype=torch.float32)
+
+    def score(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of the targets, and whether they are the likeliest."""
+        narrow, wide = self._narrow[: len(targets)], self._wide[: len(targets)]
+        torch.mm(hidden.to(narrow.dtype), self._weight.t(), out=narrow)
+        if self._bias is not None:
+            narrow += self._bias
+        if wide.dtype != narrow.dtype:
+            wide.copy_(narrow)
+        if self._logits.scale != 1.0:
+            wide *= self._logits.scale
+        if self._logits.cap is not None:
+            wide.div_(self._logits.cap).tanh_().mul_(self._logits.cap)
+        self._total = wide.logsumexp(-1)
+        chosen = wide.gather(1, targets[:, None]).squeeze(1)
+        return chosen - self._total, wide.argmax(-1) == targets
+
+    def slope(self, targets: Tensor) -> Tensor:
+        """The gradients of the log-probabilities that `score` gave, by the hidden states."""
+        narrow, wide = self._narrow[: len(targets)], self._wide[: len(targets)]
+        cap = self._logits.cap
+        bend = None if cap is None else 1 - (wide / cap).square_()
+        wide.sub_(self._total[:, None]).exp_()
+        rows = self._weight[targets].float()
+        if bend is not None:
+            wide *= bend
+            rows *= bend.gather(1, targets[:, None])
+        narrow.copy_(wide)
+        return (rows - (narrow @ self._weight).float()) * self._logits.scale

@@ -1,0 +1,149 @@
+"""The base model and its tokenizer, from a local folder of safetensors.
+
+Nothing is fetched and no code of the folder is run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from service.training.contract.failures import is_out_of_memory
+from service.training.contract.spec import TrainSpec
+from service.training.model.folder import invalid_model
+
+_BF16_CPU_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16", "svebf16"})
+_LOAD_ERRORS: Final = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    SafetensorError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where and in which precision the model computes."""
+
+    device: str
+    dtype: torch.dtype
+
+    @property
+    def dtype_name(self) -> str:
+        return str(self.dtype).removeprefix("torch.")
+
+
+def choose_place() -> Place:
+    """CUDA where there is a device, else the CPU; bf16 where the hardware has it, else fp32.
+
+    (A CPU without the instructions emulates bf16, slower than fp32.)
+    """
+    if torch.cuda.is_available():
+        return Place("cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32)
+    has_bf16 = bool(_cpu_flags() & _BF16_CPU_FLAGS)
+    return Place("cpu", torch.bfloat16 if has_bf16 else torch.float32)
+
+
+def _cpu_flags() -> frozenset[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return frozenset(value.split())
+    return frozenset()
+
+
+def load_tokenizer(spec: TrainSpec) -> PreTrainedTokenizerBase:
+    """The tokenizer, which must be a fast one with a chat template."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            spec.base_model_path, trust_remote_code=False, local_files_only=True
+        )
+    except _LOAD_ERRORS as error:
+        raise invalid_model(
+            spec, f"its tokenizer cannot be loaded ({type(error).__name__})"
+        ) from error
+    if not tokenizer.is_fast:
+        raise invalid_model(spec, "its tokenizer has no tokenizer.json")
+    if not tokenizer.chat_template:
+        raise invalid_model(spec, "its tokenizer has no chat template")
+    loaded: PreTrainedTokenizerBase = tokenizer
+    return loaded
+
+
+def load_base(spec: TrainSpec, place: Place) -> PreTrainedModel:
+    """The base model, frozen, in NF4 with double quantisation where the spec says so; on the
+    device, or, where it is to be divided among several, on the host."""
+    device = 0 if place.device == "cuda" and spec.sharding != "fsdp" else "cpu"
+    quantization = None
+    if spec.quantization == "nf4":
+        quantization = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=place.dtype,
+            bnb_4bit_quant_storage=place.dtype if spec.sharding == "fsdp" else None,
+        )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            spec.base_model_path,
+            dtype=place.dtype,
+            quantization_config=quantization,
+            device_map={"": device},
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+    except _LOAD_ERRORS as error:
+        if is_out_of_memory(error) or (isinstance(error, OSError) and error.errno is not None):
+            raise  # the disk or the memory, not the model
+        raise invalid_model(
+            spec, f"its weights cannot be loaded ({type(error).__name__})"
+        ) from error
+    model.config.use_cache = False
+    _keep_weights_as_they_are(model)
+    if quantization and place.device == "cpu":
+        _let_go_of_the_files(model)
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+def _keep_weights_as_they_are(model: PreTrainedModel) -> None:
+    # In evaluation on a CPU with AVX512-BF16, bitsandbytes repacks 4-bit weights for
+    # inference and later unpacks them with scales rounded and quantised anew: each
+    # evaluation would change the base model, and a resumed run would not equal the first.
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def _let_go_of_the_files(model: PreTrainedModel) -> None:
+    # What was not quantised still lies in the mapped files, and so keeps all their pages.
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.clone()
+
+
+def keep_adapter_in_fp32(model: Any) -> None:
+    """Trained weights in fp32. TRL casts a QLoRA adapter to bf16, whose steps of 0.4% swallow
+    most updates of a small learning rate."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()

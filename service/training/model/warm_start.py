@@ -1,0 +1,115 @@
+"""The adapter that a run starts from: what shape it has, read without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from service.training.contract.failures import TrainingFailure
+from service.training.contract.spec import LoraShape, LoraSpec, TrainSpec
+
+ADAPTER_CONFIG: Final = "adapter_config.json"
+ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
+# What would change the model beyond the A and B of each module, and so would be lost.
+_UNSUPPORTED: Final = (
+    "modules_to_save",
+    "rank_pattern",
+    "alpha_pattern",
+    "lora_bias",
+    "layer_replication",
+    "target_parameters",
+    "trainable_token_indices",
+    "alora_invocation_tokens",
+    "use_qalora",
+)
+
+
+class _Config(BaseModel):
+    """What of a PEFT adapter_config.json decides its shape."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    peft_type: str
+    r: int
+    lora_alpha: float
+    target_modules: list[str] | str
+    base_model_name_or_path: str | None = None
+    bias: str = "none"
+    use_dora: bool = False
+    use_rslora: bool = False
+
+
+def lora_shape(spec: TrainSpec) -> LoraShape:
+    """The shape of the run's adapter: the warm start's where there is one.
+
+    Raises `TrainingFailure`: invalid_warm_start where that is no plain LoRA adapter,
+    invalid_spec where `spec.lora` says otherwise.
+    """
+    if spec.warm_start is None:
+        return spec.lora.settled()
+    config = _read(spec.warm_start)
+    shape = LoraShape(
+        r=config.r,
+        alpha=config.lora_alpha,
+        dropout=spec.lora.dropout,
+        target_modules=_targets(config),
+        use_dora=config.use_dora,
+        use_rslora=config.use_rslora,
+    )
+    _check_agreement(spec.lora, shape)
+    return shape
+
+
+def named_base(folder: Path) -> str | None:
+    """The base model that an adapter says it belongs to."""
+    return _read(folder).base_model_name_or_path
+
+
+def invalid(why: str) -> TrainingFailure:
+    """The failure of an adapter that no run can start from."""
+    return TrainingFailure(
+        "invalid_warm_start", f"The run cannot start from this adapter: {why}.", param="warm_start"
+    )
+
+
+def _read(folder: Path) -> _Config:
+    try:
+        config = _Config.model_validate_json((folder / ADAPTER_CONFIG).read_bytes())
+    except OSError:
+        raise invalid(f"its folder has no readable {ADAPTER_CONFIG}") from None
+    except ValidationError:
+        raise invalid(f"its {ADAPTER_CONFIG} is no LoRA configuration") from None
+    if config.peft_type != "LORA":
+        raise invalid("it is no LoRA adapter")
+    extra: dict[str, Any] = config.model_extra or {}
+    if used := [name for name in _UNSUPPORTED if extra.get(name)]:
+        raise invalid(f"it uses {', '.join(used)}")
+    if config.bias != "none":
+        raise invalid("it trains biases")
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise invalid(f"its folder has no {ADAPTER_WEIGHTS}")
+    return config
+
+
+def _targets(config: _Config) -> Any:
+    targets = config.target_modules
+    try:
+        named = targets if isinstance(targets, str) else tuple(sorted(targets))
+        return LoraSpec.model_validate({"target_modules": named}).target_modules
+    except ValidationError:
+        raise invalid("its target_modules are no names of modules that can be served") from None
+
+
+def _check_agreement(asked: LoraSpec, shape: LoraShape) -> None:
+    # target_modules are compared where the model is known: one layer has several names.
+    for field in ("r", "alpha", "use_dora", "use_rslora"):
+        wanted, found = getattr(asked, field), getattr(shape, field)
+        if wanted is not None and wanted != found:
+            raise TrainingFailure(
+                "invalid_spec",
+                f"The adapter to start from has {field} {found}, and the run asks for {wanted}. "
+                f"Leave lora.{field} out, or start afresh.",
+                param=f"lora.{field}",
+            )

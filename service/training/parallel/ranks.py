@@ -1,0 +1,153 @@
+"""What the processes of one run tell each other.
+
+Each computes its share of a batch; the gradients of the adapter are summed over all before
+each step of the optimizer. So all hold the same adapter at every step, and each can decide
+alone what all decide, as long as it decides on figures that were summed as well. All that is
+here must be called by all ranks, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn import Parameter
+
+from service.training.contract.channel import StopFlag
+from service.training.contract.failures import TrainingFailure
+from service.training.model.models import Place
+from service.training.parallel.launcher import LOOPBACK, RankPlace
+
+# Ranks read the data and load the model at different speeds; the slowest is waited for.
+_PATIENCE: Final = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """This process among those of its run. By default the only one, which has nobody to talk
+    to."""
+
+    index: int = 0
+    size: int = 1
+    device: str = "cpu"
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this one writes what is written once."""
+        return self.index == 0
+
+    def totals(self, values: Sequence[float]) -> list[float]:
+        """Each value, summed over all ranks."""
+        if self.size == 1:
+            return list(values)
+        sums = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(sums)
+        found: list[float] = sums.tolist()
+        return found
+
+    def wait(self) -> None:
+        """Until all are here."""
+        self.totals([0.0])
+
+    def sum_gradients(self, parameters: Iterable[Parameter]) -> None:
+        """Gives each parameter the sum of its gradients on all ranks."""
+        if self.size == 1:
+            return
+        trained = list(parameters)
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(flat)
+        for parameter, gradient in zip(trained, _like(gradients, flat), strict=True):
+            parameter.grad = gradient
+
+    @torch.no_grad()
+    def copy_from_first(self, parameters: Iterable[Parameter]) -> None:
+        """Gives each parameter the value that it has on the first rank."""
+        if self.size == 1:
+            return
+        for parameter in parameters:
+            dist.broadcast(parameter.data, src=0)
+
+    def agree_on(self, flag: StopFlag) -> StopFlag:
+        """A flag that is set for all at the same step."""
+        return flag if self.size == 1 else _AgreedFlag(flag, self)
+
+
+def _like(tensors: Sequence[Tensor], flat: Tensor) -> list[Tensor]:
+    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+    return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+
+
+class _AgreedFlag(StopFlag):
+    def __init__(self, own: StopFlag, ranks: Ranks) -> None:
+        super().__init__()
+        self._own = own
+        self._ranks = ranks
+
+    def is_set(self) -> bool:
+        """Whether any rank was told to stop; asks all of them."""
+        (told,) = self._ranks.totals([float(self._own.is_set())])
+        return told > 0
+
+
+def join(at: RankPlace | None, count: int, place: Place) -> Ranks:
+    """Meets the other ranks. Raises `TrainingFailure` (invalid_spec) where the machine has
+    fewer devices than ranks, and torch's errors."""
+    if at is None:
+        return Ranks()
+    # Not by torch's environment variables, which would have transformers share out batches too.
+    store = dist.TCPStore(  # type: ignore[attr-defined]
+        LOOPBACK,
+        at.port,
+        count,
+        is_master=at.rank == 0,
+        master_listen_fd=at.listen_fd,
+        timeout=_PATIENCE,
+    )
+    store.set(f"device/{at.rank}", place.device)
+    devices = [store.get(f"device/{index}").decode() for index in range(count)]
+    if len(set(devices)) > 1:
+        raise TrainingFailure(
+            "invalid_spec",
+            f"The run asks for {count} GPUs, and its worker has {devices.count('cuda')}. Set "
+            "gpus to at most that.",
+            param="gpus",
+        )
+    dist.init_process_group(
+        "nccl" if place.device == "cuda" else "gloo",
+        store=store,
+        rank=at.rank,
+        world_size=count,
+        timeout=_PATIENCE,
+        device_id=torch.device("cuda", 0) if place.device == "cuda" else None,
+    )
+    return Ranks(at.rank, count, place.device)
+
+
+def random_state_file(checkpoint: Path, rank: int) -> Path:
+    """Where a checkpoint keeps the random state of a rank that is not the first."""
+    return checkpoint / f"rng_state_{rank}.pth"
+
+
+def save_random_state(path: Path) -> None:
+    """Writes what dropout draws from in this process. Raises OSError."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    torch.save(states, path)
+
+
+def load_random_state(path: Path) -> None:
+    """Takes up a saved state; a checkpoint of fewer ranks has none, which is as good."""
+    if not path.is_file():
+        return
+    states: dict[str, Tensor] = torch.load(path, weights_only=True)
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])

@@ -1,0 +1,1 @@
+"""HTTP: the server's protocol, middleware, authentication, and the OpenAPI document."""

@@ -1,0 +1,76 @@
+"""`Idempotency-Key`: a create that is sent twice happens once.
+
+The OpenAI SDKs retry after a time-out; a program that sends the header gets the first
+answer again. Another body under the same key is a conflict.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from service.core import ids
+from service.core.errors import BadRequest, Conflict
+from service.core.records import PREFIX
+from service.core.redis import Client
+
+_KEEP_S = 24 * 3600
+_PENDING_S = 60
+_WAIT_S, _POLL_S = 10.0, 0.2
+_MAX_KEY_CHARS = 255
+
+
+async def once(
+    redis: Client,
+    project_id: str,
+    key: str | None,
+    body: bytes,
+    make: Callable[[], Awaitable[dict[str, Any]]],
+) -> dict[str, Any]:
+    """`make()`, or what it answered the first time for this key and body.
+
+    Raises Conflict for another body under the key, or while the first try still runs.
+    """
+    if key is None:
+        return await make()
+    if not 0 < len(key) <= _MAX_KEY_CHARS:
+        raise BadRequest("Idempotency-Key must have 1 to 255 characters.")
+    digest = hashlib.sha256(body).hexdigest()
+    # The key itself is the caller's text: only its digest goes into a Redis key.
+    place = f"{PREFIX}:{project_id}:idempotency:{hashlib.sha256(key.encode()).hexdigest()}"
+    # A part by chance tells our own mark, of which the answer was lost, from another request's.
+    pending = json.dumps({"body": digest, "by": ids.random_part()})
+    is_first = await redis.set(place, pending, nx=True, ex=_PENDING_S)
+    if not is_first and await redis.get(place) != pending.encode():
+        return await _first_answer(redis, place, digest)
+    try:
+        answer = await make()
+    except BaseException:
+        await redis.delete(place)
+        raise
+    await redis.set(place, json.dumps({"body": digest, "answer": answer}), ex=_KEEP_S)
+    return answer
+
+
+async def _first_answer(redis: Client, place: str, digest: str) -> dict[str, Any]:
+    for _ in range(int(_WAIT_S / _POLL_S)):
+        raw = await redis.get(place)
+        if raw is None:
+            break
+        kept: dict[str, Any] = json.loads(raw)
+        if kept["body"] != digest:
+            raise Conflict(
+                "This Idempotency-Key was used with another body. Send a new key.",
+                code="idempotency_key_reused",
+            )
+        if "answer" in kept:
+            answer: dict[str, Any] = kept["answer"]
+            return answer
+        await asyncio.sleep(_POLL_S)
+    raise Conflict(
+        "The first request with this Idempotency-Key has not ended. Try again in a minute.",
+        code="idempotency_in_progress",
+    )

@@ -1,0 +1,52 @@
+"""The port on which Prometheus reads the api's metrics: `/metrics`.
+
+It is apart from the public port, because metrics name projects and take no key.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from service.core.redis import Client
+from service.fleet.redis_metrics import observe_redis
+
+log = logging.getLogger(__name__)
+
+
+class MetricsPortTaken(OSError):
+    """The port cannot be listened on."""
+
+
+@asynccontextmanager
+async def serve_metrics(redis: Client, host: str, port: int) -> AsyncIterator[str]:
+    """Serve this process's metrics, and the depth of the queues; the server's URL.
+
+    Port 0 is any free port. Raises MetricsPortTaken.
+    """
+
+    async def prometheus(_: web.Request) -> web.Response:
+        await observe_redis(redis)
+        return web.Response(body=generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.router.add_get("/metrics", prometheus)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as e:
+            raise MetricsPortTaken(
+                f"Metrics cannot be served on {host}:{port} ({e.strerror}). Set "
+                "FINETUNED_API_METRICS_HOST and FINETUNED_API_METRICS_PORT to a free address."
+            ) from e
+        url = f"http://{host}:{runner.addresses[0][1]}"
+        log.info("metrics are on %s/metrics", url)
+        yield url
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,111 @@
+"""openapi.json, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from service.web.openapi import examples, inference, parameters, parts
+from service.web.openapi.examples import Said
+
+# Answers of every operation that asks for a key; the first two stand in `components`.
+_EVERYWHERE = (401, 503)
+_OF_A_JSON_BODY = 413
+
+
+def describe(app: FastAPI, schemas: Mapping[str, Any]) -> None:
+    """Make `/openapi.json` the whole truth; `schemas` are those of no pydantic model."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _complete(
+                get_openapi(
+                    title=app.title,
+                    version=app.version,
+                    summary=parts.SUMMARY,
+                    description=parts.DESCRIPTION,
+                    license_info=parts.LICENSE,
+                    servers=parts.SERVERS,
+                    tags=parts.TAGS,
+                    routes=app.routes,
+                ),
+                schemas,
+            )
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _complete(document: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    said = examples.recorded()
+    _add_components(document["components"], more, said.get(examples.SHARED, {}))
+    for path, operation in inference.operations().items():
+        document["paths"][path] = {"post": operation}
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            _complete_operation(operation, said.get(operation["operationId"], {}))
+    return document
+
+
+def _add_components(components: dict[str, Any], more: Mapping[str, Any], shared: Said) -> None:
+    schemas = components["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    added = {**more, **inference.SCHEMAS, "Error": parts.ERROR_SCHEMA}
+    if both := schemas.keys() & added.keys():
+        raise ValueError(f"two schemas have one name: {sorted(both)}")
+    schemas.update(added)
+    components["headers"] = parts.HEADERS
+    components["securitySchemes"] = {"HTTPBearer": parts.SECURITY_SCHEME}
+    components["responses"] = {}
+    for status in (*_EVERYWHERE, _OF_A_JSON_BODY):
+        response = parts.error(status)
+        examples.add_to_contents(response, shared.get("responses", {}).get(str(status), {}))
+        components["responses"][f"Error{status}"] = response
+
+
+def _complete_operation(operation: dict[str, Any], said: Said) -> None:
+    for parameter in operation.get("parameters", ()):
+        parameters.complete(parameter)
+    examples.add_to_parameters(operation, said)
+    if body := operation.get("requestBody"):
+        examples.add_to_contents(body, said.get("requestBody", {}))
+    operation.setdefault("security", [])
+    operation["responses"] = _responses(operation, said.get("responses", {}))
+
+
+def _responses(operation: dict[str, Any], said: Said) -> dict[str, Any]:
+    """Those of the route, and the errors that were seen."""
+    found: dict[str, Any] = operation["responses"]
+    found.pop("422", None)  # a wrong body is 400
+    if operation["security"]:
+        shared = [*_EVERYWHERE]
+        if "application/json" in operation.get("requestBody", {}).get("content", {}):
+            shared.append(_OF_A_JSON_BODY)
+        for status in shared:
+            found[str(status)] = {"$ref": f"#/components/responses/Error{status}"}
+    for seen, contents in said.items():
+        given = found.get(seen, {})
+        if "content" not in given:  # nothing of its own, or a reference
+            limits = parts.RATE_ERROR_HEADERS if operation["tags"] == [inference.TAG] else ()
+            found[seen] = parts.error(int(seen), *(limits if seen == "429" else ()))
+            found[seen]["headers"] |= given.get("headers", {})
+        examples.add_to_contents(found[seen], contents)
+    for response in found.values():
+        if "$ref" not in response:
+            response["headers"] = {**parts.headers(), **response.get("headers", {})}
+            if response["description"] == "Successful Response":  # FastAPI's, where none is given
+                response["description"] = _said_of(response["content"])
+    return dict(sorted(found.items()))
+
+
+def _said_of(contents: dict[str, Any]) -> str:
+    """What an answer is, by the name of its schema."""
+    schema = next(iter(contents.values()))["schema"]
+    name = schema.get("$ref", "").rpartition("/")[2].removesuffix("_")
+    if name.startswith("ListOf_"):
+        return f"A page of `{name.removeprefix('ListOf_')}`."
+    return f"`{name}`." if name else "A text."

@@ -1,0 +1,232 @@
+"""uvicorn's protocol on httptools, with limits on what a client may send and how slowly.
+
+uvicorn keeps headers of any size in memory, and waits without end for the rest of a request.
+Here a head has a limit in bytes and in time, and a body must come at a minimum rate. A total time
+for bodies would cut off large uploads over slow lines. Each route limits the size of its body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import json
+import logging
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from service.core import ids, metrics
+from service.core.errors import ApiError, RequestTimeout
+from service.core.local_metrics import OTHER
+from service.web.wire import head
+
+log = logging.getLogger(__name__)
+
+MIN_BODY_BYTES_PER_S = 240
+"""The default of Kestrel, the server of ASP.NET. Every line that can carry an upload is faster."""
+
+_LINGER_S = 5.0
+"""How long a refused client may go on sending, so that it reads why before it is reset."""
+
+
+class Stage(enum.Enum):
+    """Which part of a request is to come next."""
+
+    IDLE = enum.auto()
+    HEAD = enum.auto()
+    BODY = enum.auto()
+
+
+_IDLE, _HEAD, _BODY = Stage  # asked for several times a request
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """A client's connection. A request over a limit is answered, and its connection closed."""
+
+    client_timeout_s = 60.0
+
+    _stage = _IDLE
+    _timer: asyncio.TimerHandle | None = None
+    _timed: Stage | None = _IDLE
+    """The stage that `_timer` was set for."""
+    _fed_bytes = 0
+    """Of the packet that is being parsed."""
+    _held_bytes = 0
+    """Of earlier packets since the head began, or since the body's last byte."""
+    _is_fresh = False
+    """Whether a head began, or a part of a body came, in the packet that is being parsed."""
+    _body_bytes = 0
+    """Since the timer was set."""
+    _was_paused = False
+    _lingers = False
+    _is_refused = False
+    _previous: RequestResponseCycle | None = None
+    """The request before the newest one."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed."""
+        super().connection_lost(exc)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came. Most requests are whole in one packet, and need no timer."""
+        if self._is_refused:
+            return
+        self._unset_keepalive_if_required()
+        if self._stage is _IDLE:
+            self._stage, self._held_bytes = _HEAD, 0
+        self._fed_bytes, self._is_fresh = len(data), False
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._unsupported_upgrade_warning()
+        except httptools.HttpParserError as e:
+            cause = e.__context__
+            self._refuse(cause if isinstance(cause, ApiError) else head.malformed())
+            return
+        if self._stage is not _IDLE:
+            self._wait_for_more()
+        elif self._timer is not None:
+            self._set_timer()
+
+    def _wait_for_more(self) -> None:
+        """The request is not whole yet."""
+        self._held_bytes = 0 if self._is_fresh else self._held_bytes + self._fed_bytes
+        if self._held_bytes > head.MAX_HEAD_BYTES:
+            self._refuse(head.too_large())
+            return
+        if self._stage is not self._timed:
+            self._set_timer()
+        self._body_bytes += self._fed_bytes
+
+    # --- the parser's callbacks
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._stage, self._is_fresh = _HEAD, True
+        if self._timer is not None:
+            self._timed = None  # it was set for another request
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """A head is whole."""
+        if self._held_bytes + self._fed_bytes > head.MAX_HEAD_BYTES:
+            head.check_size(self.url, self.headers)
+        head.check_headers(self.headers, self.parser)
+        self._previous = self.cycle
+        super().on_headers_complete()
+        self.headers = []  # of trailers: the application has the list of the headers
+        self._stage = _BODY
+
+    def on_body(self, body: bytes) -> None:
+        """A part of a body."""
+        self._is_fresh = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A request is whole."""
+        if self.headers:
+            head.check_trailers(self.headers)
+        self._stage = _IDLE
+        super().on_message_complete()
+
+    # --- time
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timed, self._lingers = self._stage, False
+        if self._stage is not _IDLE:
+            self._start_timer()
+
+    def _start_timer(self) -> None:
+        self._body_bytes, self._was_paused = 0, self.flow.read_paused
+        self._timer = self.loop.call_later(self.client_timeout_s, self._look)
+
+    def _look(self) -> None:
+        """The timer ended, and the request is not whole yet."""
+        self._timer = None
+        if self._is_refused:
+            return
+        late = self._head_is_late if self._stage is _HEAD else self._body_is_late
+        if not late():
+            self._start_timer()
+        elif self._lingers:
+            self.transport.close()
+        else:
+            self._refuse(
+                RequestTimeout(
+                    f"The request was not whole after {self.client_timeout_s:g} seconds. Send it "
+                    "in one go."
+                )
+            )
+
+    def _head_is_late(self) -> bool:
+        # A stray line end after a request is no request: the answer goes on.
+        return self.cycle is None or self.cycle.response_complete
+
+    def _body_is_late(self) -> bool:
+        if self.cycle.response_complete:  # nobody reads the rest
+            lingered, self._lingers = self._lingers, True
+            return lingered
+        if self.flow.read_paused or self._was_paused or self.cycle.waiting_for_100_continue:
+            return False  # it is the service that is slow
+        return self._body_bytes < MIN_BODY_BYTES_PER_S * self.client_timeout_s
+
+    # --- refusals
+
+    def _refuse(self, error: ApiError) -> None:
+        """Answer with an error and close. An earlier request is answered first."""
+        self._is_refused = True
+        if self.transport.is_closing():
+            return
+        earlier: RequestResponseCycle | None = self.cycle
+        has_begun = self._stage is _BODY  # then an application may have begun to answer
+        if has_begun and self.pipeline:
+            self.pipeline.popleft()
+            earlier, has_begun = self._previous, False
+        if earlier is None or earlier.response_complete:
+            if has_begun:
+                self.transport.close()
+            else:
+                self._answer(error)
+                _count(error)
+        elif not has_begun:
+            earlier.keep_alive = False
+        elif earlier.response_started:
+            self.transport.close()
+        else:
+            earlier.disconnected = True
+            earlier.message_event.set()
+            self._answer(error)
+
+    def _answer(self, error: ApiError) -> None:
+        body = json.dumps(error.body()).encode()
+        headers = [
+            *self.server_state.default_headers,
+            *((k.encode(), v.encode()) for k, v in error.headers.items()),
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", ids.request_id().encode()),
+            (b"connection", b"close"),
+        ]
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[error.status], lines, body))
+        self.transport.write_eof()
+        self.flow.resume_reading()  # closing with bytes unread would reset the connection
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(_LINGER_S, self.transport.close)
+        log.info("refused a request with %d: %s", error.status, error.code)
+
+
+def _count(error: ApiError) -> None:
+    """Count a request that no application saw."""
+    metrics.HTTP_REQUESTS.cell(OTHER, "unmatched", str(error.status)).value += 1

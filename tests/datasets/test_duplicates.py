@@ -1,0 +1,102 @@
+"""Signatures and groups, against the likeness that they estimate."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from service.datasets.duplicates.groups import (
+    contradictions,
+    equal_groups,
+    near_groups,
+    star_groups,
+)
+from service.datasets.duplicates.signatures import (
+    PERMUTATIONS,
+    SignatureStack,
+    normalised,
+    signatures,
+)
+
+
+def runs(text: str, length: int) -> set[str]:
+    return {text[at : at + length] for at in range(max(len(text) - length + 1, 1))}
+
+
+def jaccard(one: str, other: str, length: int) -> float:
+    first, second = runs(one, length), runs(other, length)
+    return len(first & second) / len(first | second)
+
+
+@pytest.mark.parametrize(
+    ("letters", "length"),
+    [("abcdefgh ijklmnop", 5), ("กขคงจฉชซญดตถทนบปผ", 5), ("日月火水木金土山川田人口目耳手", 3)],
+)
+def test_signatures_estimate_the_share_of_common_runs(letters: str, length: int) -> None:
+    pick = random.Random(5)
+    errors = []
+    for share in (0.99, 0.95, 0.8, 0.3):
+        base = "".join(pick.choices(letters, k=400))
+        changed = "".join(c if pick.random() < share else pick.choice(letters) for c in base)
+        one, other = signatures([base, changed])
+        estimate = float((one == other).sum()) / PERMUTATIONS
+        errors.append(abs(estimate - jaccard(base, changed, length)))
+    assert max(errors) < 0.15
+    assert sum(errors) / len(errors) < 0.06
+
+
+def test_a_signature_hangs_on_its_own_text_alone() -> None:
+    texts = ["", "a", "日本", "the same text in another company", "日本語の文章です。", "x" * 99]
+    together = signatures(texts)
+    for place, text in enumerate(texts):
+        assert (signatures([text])[0] == together[place]).all()
+
+
+def test_near_groups_find_pairs_and_leave_the_rest() -> None:
+    pick = random.Random(9)
+    letters = "abcdefghijklmnopqrstuvwxyz    "
+    texts = ["".join(pick.choices(letters, k=300)) for _ in range(300)]
+    copies = {300 + place: n for place, n in enumerate(range(0, 300, 10))}
+    texts += [texts[n][:290] + "".join(pick.choices(letters, k=10)) for n in copies.values()]
+    whole = signatures(texts)
+    groups = near_groups(SignatureStack(whole), np.arange(len(texts)), 0.8)
+    assert [group.tolist() for group in groups] == [[n, copy] for copy, n in copies.items()]
+    parted = SignatureStack(whole[:123], whole[123:])
+    again = near_groups(parted, np.arange(len(texts)), 0.8)
+    assert [group.tolist() for group in again] == [group.tolist() for group in groups]
+    some = near_groups(parted, np.array([0, 5, 300, 301]), 0.8)
+    assert [group.tolist() for group in some] == [[0, 300]]
+
+
+def test_the_ends_of_a_chain_are_not_taken_for_copies() -> None:
+    pick = random.Random(3)
+    letters = "abcdefghijklmnopqrstuvwxyz    "
+    text = "".join(pick.choices(letters, k=400))
+    chain = [text]
+    for step in range(6):
+        at = step * 60
+        text = text[:at] + "".join(pick.choices(letters, k=30)) + text[at + 30 :]
+        chain.append(text)
+    stack = SignatureStack(signatures(chain))
+    (linked,) = near_groups(stack, np.arange(len(chain)), 0.75)
+    assert linked.tolist() == list(range(7))
+    stars = star_groups(stack, [linked], 0.75)
+    assert stars[0][0] == 0
+    assert 6 not in stars[0]
+    for star in stars:
+        first = chain[int(star[0])]
+        assert all(jaccard(first, chain[int(row)], 5) > 0.6 for row in star)
+
+
+def test_equal_groups_and_contradictions() -> None:
+    hashes = np.array([5, 1, 5, 2, 1, 5], dtype=np.uint64)
+    assert [group.tolist() for group in equal_groups(hashes)] == [[0, 2, 5], [1, 4]]
+    answers = np.array([1, 2, 1, 3, 4, 1], dtype=np.uint64)
+    assert [group.tolist() for group in contradictions(hashes, answers)] == [[1, 4]]
+    assert equal_groups(hashes[:1]) == equal_groups(hashes[:0]) == []
+
+
+def test_case_width_and_spaces_make_no_difference() -> None:
+    assert normalised(" Ｈello\n  WORLD ｶﾅ") == normalised("hello world カナ")

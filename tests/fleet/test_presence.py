@@ -1,0 +1,81 @@
+"""What a worker tells of itself, and how soon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from arq.connections import ArqRedis
+from prometheus_client import REGISTRY
+
+from service.config import Settings
+from service.core.redis import connect
+from service.fleet import workers
+from service.fleet.capacity import measure
+from service.jobs.records import Status
+from service.worker.reconciler import observe
+from tests.jobs.scheduling.test_fair_share import job
+
+
+@pytest.fixture
+async def redis(settings: Settings) -> AsyncIterator[ArqRedis]:
+    redis = connect(settings.redis_url.get_secret_value())
+    await redis.flushdb()
+    yield redis
+    await redis.aclose(close_connection_pool=True)
+
+
+def worker(name: str) -> workers.Worker:
+    return workers.Worker(name=name, queues=("gpu",), **measure().model_dump())
+
+
+async def test_busy_is_said_at_once_and_outlives_a_heartbeat(redis: ArqRedis):
+    presence = workers.Presence(redis, worker("w"))
+    await presence.say()
+    assert await workers.alive(redis) == [worker("w")]
+    async with presence.training("train:x:1"):
+        await asyncio.gather(presence.say(), presence.say())
+        (seen,) = await workers.alive(redis)
+        assert (seen.busy, seen.task) == (True, "train:x:1")
+    assert await workers.alive(redis) == [worker("w")]
+
+
+async def test_a_worker_that_is_told_to_stop_stays_busy_after_its_training(redis: ArqRedis):
+    presence = workers.Presence(redis, worker("w"))
+    async with presence.training("train:x:1"):
+        await presence.stop_taking()
+        (seen,) = await workers.alive(redis)
+        assert seen.task == "train:x:1"
+    (seen,) = await workers.alive(redis)
+    assert (seen.busy, seen.task) == (True, None)
+
+
+async def test_a_worker_that_left_or_fell_silent_is_not_alive(redis: ArqRedis):
+    for name in ("silent", "left", "here"):
+        await workers.announce(redis, worker(name))
+    await workers.leave(redis, "left")
+    await redis.delete("finetuned:worker-alive:silent")
+    assert [w.name for w in await workers.alive(redis)] == ["here"]
+
+
+async def test_a_real_worker_tells_its_queues_and_leaves(redis: ArqRedis, work):
+    async with work("cpu", "gpu"), asyncio.timeout(60):
+        while not (found := await workers.alive(redis)):
+            await asyncio.sleep(0.02)
+    capacity = measure().model_dump()
+    assert found == [workers.Worker(name="test-worker", queues=("cpu", "gpu"), **capacity)]
+    assert await workers.alive(redis) == []
+
+
+def test_gauges_of_unfinished_jobs():
+    running = job("a9", status=Status.RUNNING)
+    observe([job("a1", queued_at=40), job("a2", queued_at=90), running], now_s=100)
+    read = REGISTRY.get_sample_value
+    assert read("finetuned_jobs_unfinished", {"status": "queued"}) == 2
+    assert read("finetuned_jobs_unfinished", {"status": "running"}) == 1
+    assert read("finetuned_jobs_unfinished", {"status": "paused"}) == 0
+    assert read("finetuned_oldest_queued_job_seconds") == 60
+    observe([], now_s=100)
+    assert read("finetuned_jobs_unfinished", {"status": "queued"}) == 0
+    assert read("finetuned_oldest_queued_job_seconds") == 0

@@ -1,0 +1,43 @@
+"""The order that an attempt writes for its trainer."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from service.inference.upstreams import Upstreams
+from service.jobs.attempt.task import Attempt
+from service.jobs.scheduling.gpu_turns import Turns
+from service.training.contract.spec import TrainSpec
+from tests.conftest import BASE_MODEL, Api
+from tests.jobs.test_jobs import create, until, upload
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.slow
+async def test_every_attempt_renders_the_date_of_the_jobs_creation(
+    api: Api, http, chats, work, number
+):
+    file_id = await upload(http, chats(12))
+    async with work("cpu"):
+        made = await until(http, (await create(http, file_id))["id"], "queued")
+    state = api.app.state
+    job = await state.jobs.get(made["organization_id"], made["id"])
+    # 2024-02-29 23:59:59 UTC
+    job = job.model_copy(update={"created_at": 1709251199, "attempt": number})
+    attempt = Attempt(
+        job,
+        state.registry.catalogue.get(BASE_MODEL),
+        device_name="test",
+        jobs=state.jobs,
+        files=state.files,
+        registry=state.registry,
+        storage=state.storage,
+        settings=api.settings,
+        upstreams=Upstreams({}),
+        turns=Turns(api.settings),
+    )
+    attempt._dir.mkdir(parents=True)
+    spec = TrainSpec.model_validate_json((await attempt._write_spec()).read_bytes())
+    assert (spec.attempt, spec.template_date) == (number, date(2024, 2, 29))

@@ -1,0 +1,204 @@
+"""The comparison with an engine that serves the base model, and the adapter well, ill or not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from service.config import Settings
+from service.core.redis import connect
+from service.core.storage import Storage
+from service.files.records import Files
+from service.inference.upstreams import Upstreams
+from service.jobs import lifecycle
+from service.jobs.attempt.engines import EngineAway
+from service.jobs.attempt.recorder import Ledger
+from service.jobs.attempt.serving import Serving
+from service.jobs.attempt.verify import NotServed, ask_both
+from service.jobs.records import JobRecord, Jobs, Status
+from service.models.catalogue import Catalogue
+from service.models.registry import ModelRegistry
+from service.training.contract.protocol import Probe, Succeeded
+from tests.jobs.scheduling.test_fair_share import job
+
+BASE = "tiny-base"
+ADAPTER = f"ft:{BASE}:acme::tag:ckpt-step-3"
+PROBES = (
+    Probe(tokens=[5, 6, 7], places=[1, 2], tuned=[-1.0, -1.5], base=[-3.0, -3.5]),
+    Probe(tokens=[8, 9], places=[1], tuned=[-0.5], base=[-2.0]),
+)
+
+
+class Engine:
+    """An HTTP server that scores prompts. Refusals are a status and an error code, by turn."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.refusals: dict[str, list[tuple[int, str]]] = {"base": [], "adapter": []}
+        self.always: dict[str, tuple[int, str]] = {}
+        self.scores = {"base": -3.0, "adapter": -1.0}
+        self.without_logprobs: set[str] = set()
+        self.dies_of = ""
+        self.seen: list[str] = []
+
+    async def answer(self, request: web.Request) -> web.Response:
+        if request.path == "/health":
+            return web.Response()
+        asked = await request.json()
+        kind = "base" if asked["model"] == BASE else "adapter"
+        self.seen.append(kind)
+        if kind == self.dies_of:
+            self.always = dict.fromkeys(("base", "adapter"), (500, "internal_error"))
+        turns = self.refusals[kind]
+        refusal = turns.pop(0) if turns else self.always.get(kind)
+        if refusal is not None:
+            status, code = refusal
+            error = {"message": "secret prompt", "code": code}
+            return web.json_response({"error": error}, status=status)
+        tokens = asked["prompt"]
+        told = [None, *({str(t): {"logprob": self.scores[kind]}} for t in tokens[1:])]
+        kept = {} if kind in self.without_logprobs else {"prompt_logprobs": told}
+        return web.json_response({"choices": [{"text": "", **kept}]})
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Engine]:
+    made = Engine()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", made.answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield made
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def upstreams(engine: Engine) -> AsyncIterator[Upstreams]:
+    async with Upstreams({BASE: [engine.url]}, api_key="inner") as opened:
+        yield opened
+
+
+async def test_scores_are_by_probe_and_place(upstreams):
+    tuned, base = await ask_both(upstreams, BASE, ADAPTER, PROBES)
+    assert tuned == [[-1.0, -1.0], [-1.0]]
+    assert base == [[-3.0, -3.0], [-3.0]]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(500, "adapter_broken"), (404, "model_not_found"), (400, "bad"), (422, "bad")],
+)
+async def test_an_adapter_that_is_refused_beside_a_base_that_answers_is_not_served(
+    engine, upstreams, status, code
+):
+    engine.always["adapter"] = (status, code)
+    with pytest.raises(NotServed, match=rf"it answered {status} \({code}\)"):
+        await ask_both(upstreams, BASE, ADAPTER, PROBES)
+    assert engine.seen.count("adapter") == 2
+
+
+async def test_an_adapter_without_scores_is_not_served(engine, upstreams):
+    engine.without_logprobs.add("adapter")
+    with pytest.raises(NotServed, match="no prompt_logprobs"):
+        await ask_both(upstreams, BASE, ADAPTER, PROBES)
+
+
+async def test_one_refusal_alone_proves_nothing(engine, upstreams):
+    engine.refusals["adapter"] = [(500, "internal_error")]
+    tuned, _ = await ask_both(upstreams, BASE, ADAPTER, PROBES)
+    assert tuned == [[-1.0, -1.0], [-1.0]]
+
+
+@pytest.mark.parametrize("status", [401, 429, 502, 503, 504])
+async def test_statuses_that_say_nothing_of_the_model_are_an_engine_that_is_away(
+    engine, upstreams, status
+):
+    engine.always["adapter"] = (status, "x")
+    with pytest.raises(EngineAway, match=str(status)):
+        await ask_both(upstreams, BASE, ADAPTER, PROBES)
+
+
+async def test_an_engine_that_refuses_the_base_too_is_away(engine, upstreams):
+    engine.always["base"] = engine.always["adapter"] = (500, "internal_error")
+    with pytest.raises(EngineAway, match="it answered 500"):
+        await ask_both(upstreams, BASE, ADAPTER, PROBES)
+
+
+async def test_an_engine_that_dies_of_a_request_is_away(engine, upstreams):
+    engine.dies_of = "adapter"
+    with pytest.raises(EngineAway, match="it answered 500"):
+        await ask_both(upstreams, BASE, ADAPTER, PROBES)
+
+
+@pytest.fixture
+async def jobs(settings: Settings) -> AsyncIterator[Jobs]:
+    redis = connect(settings.redis_url.get_secret_value())
+    await redis.flushdb()
+    yield Jobs(redis)
+    await redis.aclose(close_connection_pool=True)
+
+
+@pytest.fixture
+async def ledger(jobs: Jobs, settings: Settings) -> Ledger:
+    storage = Storage.from_url(settings.storage_url, patience_s=1)
+    record = await jobs.create(job("a1").model_copy(update={"model": BASE}))
+    return Ledger(
+        await jobs.change(record.project_id, record.id, lambda found: lifecycle.start(found, 1, 1)),
+        jobs=jobs,
+        files=Files(jobs.redis, storage),
+        registry=ModelRegistry(jobs.redis, Catalogue(settings.models_file), cache_s=0),
+        storage=storage,
+        device_name="test",
+    )
+
+
+@pytest.fixture
+async def serving(ledger, engine, upstreams, settings) -> Serving:
+    served = settings.model_copy(update={"upstreams": {BASE: engine.url}})
+    return Serving(ledger.job, ledger, upstreams, served)
+
+
+DONE = Succeeded(adapter_path="/a", trained_tokens=1, final_step=3, probes=PROBES)
+
+
+async def job_of(ledger: Ledger, jobs: Jobs) -> tuple[JobRecord, dict]:
+    """The job as it is now, and the data of its last event."""
+    job = await jobs.get(ledger.job.project_id, ledger.job.id)
+    events, _ = await jobs.events_before(job.project_id, job.id, None, 1)
+    return job, events[0].data
+
+
+async def test_a_job_whose_adapter_the_engine_refuses_has_failed(engine, serving, ledger, jobs):
+    engine.always["adapter"] = (500, "adapter_broken")
+    assert not await serving.agrees(DONE)
+    job, data = await job_of(ledger, jobs)
+    assert (job.status, job.error.code) == (Status.FAILED, "serve_parity")
+    assert "it answered 500 (adapter_broken) when asked for the model" in job.error.message
+    assert "secret" not in json.dumps(data) + job.error.message
+
+
+async def test_a_job_whose_adapter_moves_nothing_has_failed_beside_a_far_base(
+    engine, serving, ledger, jobs
+):
+    engine.scores = {"base": -4.5, "adapter": -4.5}  # 1.6 nats from the trainer's base
+    assert not await serving.agrees(DONE)
+    job, data = await job_of(ledger, jobs)
+    assert "the engine answers as the base model does" in job.error.message
+    assert data["engine_move"] == data["followed"] == 0
+
+
+async def test_a_job_goes_on_beside_an_engine_that_is_away_or_agrees(engine, serving, ledger, jobs):
+    engine.always["adapter"] = (503, "adapter_unavailable")
+    assert await serving.agrees(DONE)
+    del engine.always["adapter"]
+    assert await serving.agrees(DONE)
+    job, data = await job_of(ledger, jobs)
+    assert job.status is Status.RUNNING
+    assert data["followed"] > 0.9

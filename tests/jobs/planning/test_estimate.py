@@ -1,0 +1,222 @@
+"""Estimates over HTTP, the fit to a machine, and what is refused because it fits none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from service.fleet import workers
+from service.fleet.workers import Capacity, Worker
+from service.jobs.planning.memory_plan import Training, advice, plan
+from service.jobs.planning.speed import Kind, Speeds
+from service.jobs.records import Chosen, Lora
+from service.training.model.shape import ModelShape
+from tests.conftest import BASE_MODEL, Api, chat_line
+from tests.jobs.test_jobs import JOBS, create, until, upload
+
+pytestmark = pytest.mark.slow
+
+GIB = 2**30
+ESTIMATE = "/v1/fine_tuning/estimate"
+
+
+def large_model(folder: Path) -> Path:
+    """A folder with the config and the headers of a Llama of 8 billion weights; no weights."""
+    hidden, inner, layers, words, kv = 4096, 14336, 32, 128_256, 1024
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_size": hidden,
+        "intermediate_size": inner,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "vocab_size": words,
+        "tie_word_embeddings": False,
+    }
+    shapes = {"model.embed_tokens": (words, hidden), "lm_head": (words, hidden)}
+    for i in range(layers):
+        at = f"model.layers.{i}"
+        for name, shape in {
+            "self_attn.q_proj": (hidden, hidden),
+            "self_attn.k_proj": (kv, hidden),
+            "self_attn.v_proj": (kv, hidden),
+            "self_attn.o_proj": (hidden, hidden),
+            "mlp.gate_proj": (inner, hidden),
+            "mlp.up_proj": (inner, hidden),
+            "mlp.down_proj": (hidden, inner),
+        }.items():
+            shapes[f"{at}.{name}"] = shape
+    header = {
+        f"{name}.weight": {"dtype": "BF16", "shape": list(shape), "data_offsets": [0, 0]}
+        for name, shape in shapes.items()
+    }
+    raw = json.dumps(header).encode()
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(raw)) + raw)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> ModelShape:
+    return ModelShape.read(large_model(tmp_path_factory.mktemp("large") / "llama"))
+
+
+def gpu(gib: float) -> Capacity:
+    return Capacity(device="cuda", device_name="X", gpus=1, memory_bytes=int(gib * GIB))
+
+
+def training(**fields: object) -> Training:
+    chosen = Chosen(
+        batch_size=8, n_epochs=3, max_seq_length=2048, learning_rate=1e-4, lora=Lora(r=16, alpha=32)
+    ).model_copy(update=fields)
+    return Training(chosen, "supervised", longest=2048, tokens_at_once=8192)
+
+
+def test_an_8b_qlora_fits_a_gpu_of_24_gib_and_not_one_of_4(llama):
+    large, small = plan(training(), llama, gpu(80)), plan(training(), llama, gpu(24))
+    assert (large.fits, large.tokens_at_once, large.gradient_checkpointing) == (True, 8192, False)
+    assert small.fits
+    assert small.tokens_at_once < 8192 or small.gradient_checkpointing
+    assert small.needed < large.needed
+    assert not plan(training(), llama, gpu(4)).fits
+
+
+def test_lora_without_quantisation_is_told_to_quantise(llama):
+    asked = training(quantization="none")
+    assert not plan(asked, llama, gpu(14)).fits
+    assert 'quantization to "nf4"' in advice(asked, llama, gpu(14))
+    assert "smaller base model" in advice(training(), llama, gpu(2))
+
+
+@pytest.mark.parametrize("gib", [6, 8, 12, 16, 24, 48, 80])
+def test_advice_is_true(llama, gib):
+    """What is advised does fit."""
+    asked = training(quantization="none", max_seq_length=8192)
+    asked = Training(asked.chosen, asked.method, 8192, 8192)
+    if plan(asked, llama, gpu(gib)).fits:
+        return
+    said = advice(asked, llama, gpu(gib))
+    fields: dict[str, object] = {}
+    if "nf4" in said:
+        fields["quantization"] = "nf4"
+    if "max_seq_length to " in said:
+        fields["max_seq_length"] = int(said.split("max_seq_length to ")[1].rstrip("."))
+    changed = Training(asked.chosen.model_copy(update=fields), asked.method, 8192, 8192)
+    assert plan(changed, llama, gpu(gib)).fits is bool(fields)
+
+
+@pytest.fixture
+def tiny(settings, tiny_model_path: Path) -> None:
+    settings.models_file.write_text(
+        f"models:\n- {{id: {BASE_MODEL}, path: {tiny_model_path}, license: mit, "
+        "context_length: 512, parameters: 200000}\n",
+        "utf-8",
+    )
+
+
+async def estimated(http, file_id: str, **fields: object) -> dict:
+    body = {"model": BASE_MODEL, "training_file": file_id, **fields}
+    answer = await http.post(ESTIMATE, json=body, timeout=60)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_estimate_says_what_the_job_then_does(tiny, http, work):
+    rows = [chat_line(f"What is {i} and {i}? " * 9, f"Aye, it is {2 * i}. " * 9) for i in range(45)]
+    file_id = await upload(http, "\n".join(rows).encode())
+    asked = {"method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}}}
+    async with work("cpu", "gpu"):
+        made = await estimated(http, file_id, **asked)
+        assert (await http.get(JOBS)).json()["data"] == []
+        job = await create(http, file_id, **asked)
+        async with asyncio.timeout(90):
+            while (job := (await http.get(f"{JOBS}/{job['id']}")).json())["status"] != "succeeded":
+                assert job["status"] != "failed", job["error"]
+                await asyncio.sleep(0.2)
+        again = await estimated(http, file_id, **asked)
+    events = (await http.get(f"{JOBS}/{job['id']}/events?limit=100")).json()["data"]
+    started = next(e["data"] for e in events if "total_steps" in e["data"] and "dtype" in e["data"])
+    assert made["steps"] == started["total_steps"] == 2 * 23
+    assert 0.7 < made["trained_tokens"] / job["trained_tokens"] < 1.4
+    assert (made["fits"], made["advice"]) == (True, None)
+    assert made["memory"]["total"] > sum(made["memory"][k] for k in ("weights", "activations"))
+    assert made["hyperparameters"]["max_seq_length"] == 256
+    assert any(reason.startswith("batch_size auto → 2") for reason in made["reasons"])
+    told = " | ".join(event["message"] for event in events)
+    assert all(reason in told for reason in made["reasons"])
+    assert "memory: about" in told
+    assert (made["duration"]["basis"], made["duration"]["jobs"]) == ("model_size", 0)
+    assert (again["duration"]["basis"], again["duration"]["jobs"]) == ("past_jobs", 1)
+    assert again["duration"]["low"] <= again["duration"]["expected"] <= again["duration"]["high"]
+
+
+async def test_without_a_worker_the_fit_is_unknown(tiny, http, work, chats):
+    file_id = await upload(http, chats(12))
+    async with work("cpu"):
+        made = await estimated(http, file_id)
+    assert made["memory"] is made["fits"] is made["duration"] is None
+    assert made["steps"] > 0
+
+
+async def test_broken_file_has_no_estimate(tiny, http, work):
+    file_id = await upload(http, b"{broken\n")
+    async with work("cpu"):
+        answer = await http.post(ESTIMATE, json={"model": BASE_MODEL, "training_file": file_id})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "invalid_training_file"
+    assert "Line 1" in answer.json()["error"]["message"]
+
+
+async def test_what_no_worker_could_train_is_refused_at_once(api: Api, http, settings, chats):
+    """The base model alone is larger than the one worker that is online."""
+    path = large_model(settings.data_dir / "large")
+    settings.models_file.write_text(
+        f"models:\n- {{id: {BASE_MODEL}, path: {path}, license: mit, context_length: 8192}}\n"
+    )
+    file_id = await upload(http, chats(12))
+    worker = Worker(name="w", queues=("gpu",), **gpu(4).model_dump())
+    await workers.announce(api.app.state.redis, worker)
+    body = {"model": BASE_MODEL, "training_file": file_id}
+    answer = await http.post(JOBS, json=body)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["code"] == "does_not_fit"
+    assert "3.6 GiB to give" in error["message"]
+    assert "smaller base model" in error["message"]
+    await workers.announce(api.app.state.redis, worker.model_copy(update=gpu(24).model_dump()))
+    assert (await http.post(JOBS, json=body)).status_code == 200
+
+
+async def test_what_its_data_makes_too_large_fails_with_the_change(api, http, work, tiny, chats):
+    file_id = await upload(http, chats(12))
+    job = await create(http, file_id)
+    small = Worker(
+        name="w",
+        queues=("gpu",),
+        device="cpu",
+        device_name="Y",
+        gpus=0,
+        memory_bytes=600 * 2**20,
+    )
+    await workers.announce(api.app.state.redis, small)
+    async with work("cpu"):
+        job = await until(http, job["id"], "failed")
+    assert job["error"]["code"] == "does_not_fit"
+
+
+async def test_speeds_are_of_the_last_jobs_of_their_kind(api: Api):
+    speeds = Speeds(api.app.state.redis)
+    kind = Kind("X", BASE_MODEL, "supervised", "nf4")
+    for tokens in range(1, 41):
+        await speeds.record(kind, float(tokens))
+    found = await speeds.expected(kind, gpu(24), 10**9)
+    assert (found.jobs, found.expected) == (20, 30.5)
+    assert found.low < 21 <= 40 < found.high
+    other = await speeds.expected(Kind("Z", BASE_MODEL, "dpo", "nf4"), gpu(24), 10**9)
+    assert (other.jobs, other.low < other.expected < other.high) == (0, True)

@@ -1,0 +1,94 @@
+"""What `auto` becomes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from service.jobs.planning.hyperparameters import Base, Data, batch_size, epochs
+from service.jobs.planning.hyperparameters import resolve as resolve_all
+from service.jobs.records import Chosen, Lora
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [(10, 10), (4, 25), (33, 3), (34, 3), (500, 3), (8333, 3), (8334, 2), (30_000, 1)],
+)
+def test_epochs_follow_the_cookbook(rows, expected):
+    assert epochs(rows) == expected
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(10, 1), (40, 2), (80, 4), (160, 8), (5000, 16)])
+def test_batches_leave_small_sets_enough_steps(rows, expected):
+    assert batch_size(rows) == expected
+
+
+def resolve(asked: Chosen, *, method: str = "supervised", longest: int | None = 300, **base: Any):
+    data = Data(rows=base.pop("rows", 100), longest=longest, p95=longest)
+    return resolve_all(asked, method=method, data=data, base=Base(**base))
+
+
+def test_nothing_stays_auto_but_what_the_trainer_decides():
+    chosen = resolve(Chosen(), parameters=7_000_000_000, context_length=8192).chosen
+    left = {k for k, v in chosen.model_dump().items() if "auto" in str(v)}
+    assert left == {"packing"}
+    assert chosen.learning_rate == 2e-4
+    assert chosen.lora.alpha == 2 * chosen.lora.r
+
+
+def test_what_is_asked_is_kept_and_needs_no_reason():
+    asked = Chosen(
+        batch_size=3,
+        n_epochs=2,
+        learning_rate=0.5,
+        lora=Lora(r=4, alpha=4),
+        max_seq_length=128,
+        packing=True,
+        quantization="none",
+    )
+    resolved = resolve(asked, rows=1000, context_length=8192)
+    assert resolved.chosen == asked.model_copy(update={"learning_rate_multiplier": 1.0})
+    assert resolved.reasons == ()
+
+
+def test_every_choice_has_its_reason():
+    reasons = resolve(Chosen(), rows=412, longest=310, context_length=8192).reasons
+    assert "batch_size auto → 16: 412 rows, p95 310 tokens" in reasons
+    names = [reason.split()[0] for reason in reasons]
+    assert names == ["batch_size", "n_epochs", "max_seq_length", "learning_rate", "lora.r"]
+
+
+def test_the_multiplier_scales_the_models_own_rate():
+    twice = Chosen(learning_rate_multiplier=2)
+    large = resolve(twice, parameters=8_000_000_000, context_length=4096).chosen
+    small = resolve(twice, parameters=135_000_000, context_length=4096).chosen
+    assert large.learning_rate == 4e-4
+    assert small.learning_rate > large.learning_rate
+
+
+@pytest.mark.parametrize(
+    ("longest", "context_length", "expected"),
+    [
+        (100, 8192, 192),
+        (300, 8192, 384),
+        (300, 256, 256),
+        (20_000, 131_072, 8192),
+        (None, 8192, 2048),
+    ],
+)
+def test_sequences_hold_the_longest_row_within_the_context(longest, context_length, expected):
+    chosen = resolve(Chosen(), longest=longest, context_length=context_length).chosen
+    assert chosen.max_seq_length == expected
+
+
+def test_dpo_is_gentler_and_has_a_beta():
+    dpo = resolve(Chosen(beta="auto"), method="dpo", context_length=4096).chosen
+    supervised = resolve(Chosen(), context_length=4096).chosen
+    assert dpo.learning_rate < supervised.learning_rate / 10
+    assert (dpo.beta, supervised.beta) == (0.1, None)
+
+
+def test_a_warm_start_keeps_its_shape():
+    chosen = resolve(Chosen(warm_start="ft:x"), context_length=4096).chosen
+    assert chosen.lora == Lora()

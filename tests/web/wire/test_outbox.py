@@ -1,0 +1,67 @@
+"""Which turn of a real event loop a write goes out in, and what comes of one that fails."""
+
+from __future__ import annotations
+
+import asyncio
+
+from service.web.wire.outbox import Outbox
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_writes_go_out_together_in_the_order_they_came():
+    outbox = Outbox.of(asyncio.get_running_loop())
+    written: list[int] = []
+    for number in range(3):
+        outbox.add(lambda number=number: written.append(number))
+        await turns(1)
+        assert written == []
+    await turns(3)
+    assert written == [0, 1, 2]
+
+
+async def test_a_write_alone_waits_for_less():
+    outbox = Outbox.of(asyncio.get_running_loop())
+    written: list[str] = []
+    outbox.add(lambda: written.append("alone"))
+    await turns(3)
+    assert written == ["alone"]
+
+
+async def test_what_a_write_adds_goes_out_after_it():
+    outbox = Outbox.of(asyncio.get_running_loop())
+    written: list[str] = []
+
+    def first() -> None:
+        written.append("first")
+        outbox.add(lambda: written.append("second"))
+
+    outbox.add(first)
+    await turns(6)
+    assert written == ["first", "second"]
+
+
+async def test_a_write_that_fails_is_logged_and_the_others_go_out(caplog):
+    outbox = Outbox.of(asyncio.get_running_loop())
+    written: list[str] = []
+
+    def broken() -> None:
+        raise OSError("the network is unreachable")
+
+    outbox.add(broken)
+    outbox.add(lambda: written.append("other"))
+    await turns(6)
+    assert written == ["other"]
+    assert "a write failed" in caplog.text
+
+
+def test_a_loop_that_is_over_leaves_nothing_behind():
+    async def of_this_loop() -> Outbox:
+        return Outbox.of(asyncio.get_running_loop())
+
+    first, second = asyncio.run(of_this_loop()), asyncio.run(of_this_loop())
+    assert first is not second
+    assert first not in Outbox._all.values()
