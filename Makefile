@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 DATA_DIR ?= var
 PORT ?= 8000
-WORKERS ?= 3
+WORKERS ?= 4
 
 # Each process would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -29,7 +29,7 @@ doctor: install  ## Tell what this machine lacks
 # More workers than cores, since tests wait too. tests/parallel.py divides the tests among them.
 PYTEST := $(PY) -m pytest -q
 
-test: install  ## Run all tests, on real parts (WORKERS=3)
+test: install  ## Run all tests, on real parts (WORKERS=4)
 	@$(PYTEST) -n $(WORKERS)
 
 test-fast: install  ## Run the tests that are neither slow nor end to end, in under 90 seconds
