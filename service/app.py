@@ -1,4 +1,4 @@
-"""`create_app()`: the composition root of the api."""
+"""`create_app()`: the composition root of the API."""
 
 from __future__ import annotations
 
@@ -47,29 +47,30 @@ from service.web.openapi import describe
 
 
 class Api(FastAPI):
-    """FastAPI's routes, and beside them the gateway's, which go through none of its layers."""
+    """FastAPI application that also serves the gateway's routes, which bypass FastAPI's layers."""
 
     gateway: Gateway | None = None
-    """Set while the lifespan lasts."""
+    """The inference gateway; set while the lifespan is active."""
 
     serve: ASGIApp | None = None
-    """What answers in place of `answer`, around which it stands."""
+    """The ASGI application that handles requests instead of `answer`, which it wraps."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI event."""
         await (self.serve or self.answer)(scope, receive, send)
 
     def answer(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """The gateway's routes by the gateway, the others by FastAPI."""
+        """Dispatch the gateway's routes to the gateway and all others to FastAPI."""
         if scope["type"] == "http" and scope["path"] in PATHS and self.gateway is not None:
             return self.gateway(scope, receive, send)
         return super().__call__(scope, receive, send)
 
 
 def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
-    """The api of one process. Resources are opened in its lifespan, none before.
+    """Create the API of one process. Its resources are opened in the lifespan, not before.
 
-    `with_metrics_port` serves the process's metrics on the port of the settings meanwhile.
+    `with_metrics_port` also serves the process's metrics on the port from the settings during the
+    lifespan.
     """
 
     @asynccontextmanager
@@ -88,7 +89,7 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
         title="finetuned",
         version=__version__,
         lifespan=lifespan,
-        docs_url=None,  # Swagger's page loads scripts from elsewhere
+        docs_url=None,  # Swagger's page loads scripts from a third party
         redoc_url=None,
         openapi_url="/openapi.json",
         generate_unique_id_function=lambda route: route.name,
@@ -172,7 +173,7 @@ def _secret(value: SecretStr | None) -> str:
 
 
 def find_principal(projects: Projects) -> Callable[[str], Awaitable[Principal | None]]:
-    """A look-up from a secret to who holds it."""
+    """A function that looks up the owner of a secret."""
 
     async def find(secret: str) -> Principal | None:
         found = await projects.find_key(digest_of(secret))

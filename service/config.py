@@ -1,7 +1,7 @@
-"""Settings of every process, read from the environment (`FINETUNED_…`).
+"""Settings of all processes, read from environment variables (`FINETUNED_…`).
 
-One class for all processes: the api, the worker and the inference launcher of one
-installation must agree on Redis, storage and limits, so they read the same variables.
+All processes share one class: the API, the worker and the inference launcher of an installation
+must agree on Redis, storage and limits, so they read the same variables.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GIB = 1024 * MIB
 
 
 _DEFAULT_RANK_LIMIT = 64
-# A quarter of what an engine answers at one time (256), so that no project has it for itself.
+# A quarter of an engine's concurrent requests (256), so that no project can take all of them.
 _SAFE_LIMITS = Limits(concurrent_requests=64)
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]+")
 
@@ -30,90 +30,106 @@ Part = Literal["redis", "storage", "worker", "inference"]
 
 
 class Settings(BaseSettings):
-    """Everything an operator can set. Units stand in the names; secrets never print."""
+    """Settings that an operator can set. Names include the unit; secrets are never printed."""
 
     model_config = SettingsConfigDict(env_prefix="FINETUNED_", extra="ignore")
 
-    # Where things are kept.
+    # Storage of data and metadata.
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     storage_url: str = "file:///var/lib/finetuned/storage"
     data_dir: Path = Path("/var/lib/finetuned")
     models_file: Path = Path("/var/lib/finetuned/models.yaml")
     scratch_dir: Path | None = Field(
         default=None,
-        description="Where the worker keeps a running job's files; data_dir/scratch.",
+        description="Folder for a running job's files. Defaults to data_dir/scratch.",
     )
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=0, le=65535)
     api_metrics_host: str = Field(
-        default="127.0.0.1", description="Metrics name projects and take no key: keep them inside."
+        default="127.0.0.1",
+        description="Address of the metrics port. Keep it internal: metrics name projects and "
+        "need no key.",
     )
     api_metrics_port: int = Field(default=9101, ge=0, le=65535)
     cors_origins: tuple[str, ...] = Field(
-        default=(), description="Of web pages that may use the api from a browser; ['*']: any."
+        default=(),
+        description="Origins of web pages that may use the API from a browser. ['*'] allows all.",
     )
 
-    # Limits on what comes in.
+    # Limits on requests and uploads.
     max_file_bytes: int = Field(default=512 * MIB, gt=0)
-    max_upload_bytes: int = Field(default=8 * GIB, gt=0, description="Of a file sent in parts.")
+    max_upload_bytes: int = Field(
+        default=8 * GIB, gt=0, description="Maximum size of a file uploaded in parts."
+    )
     max_upload_part_bytes: int = Field(default=64 * MIB, gt=0)
     max_json_body_bytes: int = Field(default=1 * MIB, gt=0)
     max_inference_body_bytes: int = Field(default=8 * MIB, gt=0)
     client_timeout_s: float = Field(
         default=60.0,
         gt=0,
-        description="For a client to send a request's head, and its body; an upload may take "
-        "longer while it keeps coming. Also to take each part of an answer of inference.",
+        description="Time for a client to send a request's head, and its body. An upload may take "
+        "longer while data keeps arriving. Also the time to read each part of an inference "
+        "response.",
     )
     max_pending_uploads_per_project: int = Field(default=100, ge=1)
     max_file_tasks_per_project: int = Field(
-        default=50, ge=1, description="Reports and cleanings that wait or run."
+        default=50, ge=1, description="Maximum number of reports and cleanings that wait or run."
     )
     max_aliases_per_project: int = Field(default=1000, ge=1)
     min_examples: int = Field(default=10, ge=1)
     max_queued_jobs_per_project: int = Field(
-        default=100, ge=1, description="Jobs being checked count; over it, creation answers 429."
+        default=100,
+        ge=1,
+        description="Maximum number of queued jobs, including jobs being checked. Above it, job "
+        "creation answers 429.",
     )
 
     # Scheduling.
     max_running_jobs_per_project: int | None = Field(
-        default=None, ge=1, description="A project at its limit waits, whatever is free."
+        default=None,
+        ge=1,
+        description="Maximum number of running jobs. Further jobs wait, even if GPUs are free.",
     )
 
     # Worker.
     worker_name: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
     worker_port: int = Field(default=9100, ge=0, le=65535)
     worker_host: str = "127.0.0.1"
-    lease_s: float = Field(default=30.0, gt=0, description="A job is lost when not renewed for it.")
+    lease_s: float = Field(
+        default=30.0, gt=0, description="Time after which a job without lease renewal is lost."
+    )
     reconcile_every_s: float = Field(default=5.0, gt=0)
     max_attempts_without_progress: int = Field(default=3, ge=1)
     storage_patience_s: float = Field(
-        default=600.0, ge=0, description="How long a worker waits for storage that is away."
+        default=600.0, ge=0, description="How long a worker waits for unavailable storage."
     )
     tokens_at_once: int | None = Field(
         default=None,
         ge=64,
-        description="Most that a trainer takes through the model in one part; what suits its "
-        "device, if not set.",
+        description="Maximum number of tokens in one pass of a trainer through the model. If "
+        "unset, chosen for the device.",
     )
     trainer_gpus: int = Field(
-        default=1, ge=1, le=64, description="GPUs of this worker that one training takes."
+        default=1, ge=1, le=64, description="Number of this worker's GPUs that one training uses."
     )
     trainer_sharding: Literal["ddp", "fsdp"] = Field(
-        default="ddp", description="fsdp divides a base model that one GPU cannot hold."
+        default="ddp",
+        description="Multi-GPU strategy. fsdp shards a base model that does not fit on one GPU.",
     )
     trainer_memory_bytes: int | None = Field(
-        default=None, gt=0, description="Most that a trainer may take; its device's, if not set."
+        default=None,
+        gt=0,
+        description="Maximum memory of a trainer. If unset, the memory of its device.",
     )
     stop_grace_s: float = Field(
         default=60.0,
         gt=0,
-        description="For a trainer to save a checkpoint when told to stop.",
+        description="Time for a trainer to save a checkpoint after it is asked to stop.",
     )
-    cpu_tasks: int = Field(default=2, ge=1, description="Tasks of the cpu queue at one time.")
+    cpu_tasks: int = Field(default=2, ge=1, description="Number of concurrent CPU-queue tasks.")
     curation_timeout_s: float = Field(
-        default=3600.0, gt=0, description="For one check, report or cleaning of a file."
+        default=3600.0, gt=0, description="Time limit of one check, report or cleaning of a file."
     )
     curation_memory_bytes: int = Field(
         default=8 * GIB, gt=0, description="Address space of a process that reads a user's file."
@@ -121,14 +137,14 @@ class Settings(BaseSettings):
     max_unpacked_bytes: int = Field(
         default=16 * GIB,
         gt=0,
-        description="What a file may become, unpacked or as JSON Lines.",
+        description="Maximum size of a file after it is unpacked or converted to JSON Lines.",
     )
 
     # Inference.
     upstreams: dict[str, str] = Field(
         default_factory=dict,
-        description="Base model id, or name of a merged model → URLs of the vLLM servers that "
-        "serve it, with commas; dns+http://NAME:PORT is a server at each address of the name.",
+        description="Base model ID, or name of a merged model → comma-separated URLs of the vLLM "
+        "servers that serve it. dns+http://NAME:PORT means one server at each address of the name.",
     )
     upstream_api_key: SecretStr | None = None
     upstream_connect_timeout_s: float = Field(default=5.0, gt=0)
@@ -140,80 +156,99 @@ class Settings(BaseSettings):
     upstream_max_failures: int = Field(
         default=3,
         ge=1,
-        description="Requests in a row without a whole answer that leave an engine out.",
+        description="Number of consecutive requests without a complete answer after which an "
+        "engine is ejected.",
     )
     upstream_max_backoff_s: float = Field(
-        default=30.0, ge=1, description="Longest time that an engine which is well is left out."
+        default=30.0, ge=1, description="Maximum time that a healthy engine stays ejected."
     )
     upstream_warmup_s: float = Field(
-        default=10.0, ge=0, description="Until an engine that came back has its full share."
+        default=10.0,
+        ge=0,
+        description="Time until a recovered engine receives its full share of the load.",
     )
     upstream_load_factor: float = Field(
-        default=1.25, gt=1, le=100, description="Most that one engine takes, in shares of the load."
+        default=1.25,
+        gt=1,
+        le=100,
+        description="Maximum load of one engine, as a multiple of its share of the load.",
     )
     upstream_spill_above: int = Field(
-        default=8, ge=1, description="Requests in flight at which an adapter leaves its engine."
+        default=8,
+        ge=1,
+        description="Number of requests in flight at which an adapter's requests spill over to "
+        "another engine.",
     )
     inference_host: str = "127.0.0.1"
     inference_port: int = Field(default=8100, ge=0, le=65535)
-    # The engine's sizes. What is not set is derived from the machine, the base model and its
+    # Sizes of the engine. Unset values are derived from the machine, the base model and its
     # adapters; `doctor` and the engine's log give the reasons.
-    max_loras: int | None = Field(default=None, ge=1, description="Adapters in one batch.")
+    max_loras: int | None = Field(
+        default=None, ge=1, description="Maximum number of adapters in one batch."
+    )
     max_cpu_loras: int | None = Field(
-        default=None, ge=1, description="Adapters that an engine keeps in memory."
+        default=None, ge=1, description="Maximum number of adapters that an engine keeps in memory."
     )
     max_lora_rank: int | None = Field(
-        default=None, ge=1, description="Of jobs and engines; jobs may ask for 64, if not set."
+        default=None,
+        ge=1,
+        description="Maximum rank for jobs and engines. If unset, jobs may use ranks up to 64.",
     )
-    max_model_len: int | None = Field(default=None, ge=1, description="Prompt and answer.")
+    max_model_len: int | None = Field(
+        default=None, ge=1, description="Maximum number of tokens of a prompt and its answer."
+    )
     gpu_memory_utilization: float | None = Field(
-        default=None, gt=0, le=1, description="The part of a GPU that one engine takes."
+        default=None, gt=0, le=1, description="Fraction of a GPU's memory that one engine uses."
     )
     cpu_kv_cache_gib: int = Field(default=1, ge=1)
     gpu_sharing: Literal["separate", "share", "time-slice"] = Field(
         default="separate",
         description=(
-            "share: engines and trainings divide one GPU's memory. time-slice: engines sleep "
-            "while a job trains. `up` shares, if not set."
+            "How engines and trainings use a GPU. share: they divide its memory. time-slice: "
+            "engines sleep while a job trains. If unset, `up` uses share."
         ),
     )
     engine_drain_s: float = Field(
         default=60.0,
         ge=0,
-        description="For requests under way to end before an engine sleeps; then they are ended.",
+        description="Time for running requests to finish before an engine sleeps. Then they are "
+        "aborted.",
     )
     tool_call_parser: str | None = None
     adapter_cache_dir: Path | None = None
     adapter_cache_bytes: int = Field(default=10 * GIB, gt=0)
     adapter_sweep_s: float = Field(
-        default=30.0, gt=0, description="How often an engine drops what it has of deleted models."
+        default=30.0, gt=0, description="Interval at which an engine removes deleted models."
     )
 
     max_answers_per_request: int = Field(
         default=16,
         ge=1,
-        description="Of /v1/chat/completions (n) and /v1/completions (prompts times n). Others "
-        "wait while an engine begins them: 128 held a short answer up for 15 s on a CPU.",
+        description="Maximum number of answers of one /v1/chat/completions (n) or /v1/completions "
+        "(prompts times n) request. Other requests wait while an engine starts the answers: 128 "
+        "answers delayed a short answer by 15 s on a CPU.",
     )
-    # Limits of inference where a project or key has none of its own, as JSON:
+    # Inference limits of projects and keys that have none of their own, as JSON:
     # {"requests_per_minute": 600, "tokens_per_minute": 100000, "concurrent_requests": 32,
-    # "concurrent_streams": 16}. A limit that is unset is none, but for the one of `_SAFE_LIMITS`;
-    # "unlimited" lifts that.
+    # "concurrent_streams": 16}. An unset limit means unlimited, except for those in
+    # `_SAFE_LIMITS`, which "unlimited" lifts.
     default_project_limits: Limits = _SAFE_LIMITS
     default_key_limits: Limits = NO_LIMITS
     usage_flush_s: float = Field(
-        default=1.0, gt=0, le=5, description="Between two exchanges of usage with Redis."
+        default=1.0, gt=0, le=5, description="Interval at which usage is synchronized with Redis."
     )
     metrics_max_projects: int = Field(
-        default=50, ge=0, description="Projects with their own label; later ones are 'other'."
+        default=50,
+        ge=0,
+        description="Number of projects with their own metrics label. Others share 'other'.",
     )
 
-    # How long a key or a model may be remembered by one process. A revoked key and a
-    # deleted model are gone everywhere after this time.
+    # How long a process may cache a key or a model. A revoked key and a deleted model stop
+    # working in all processes after this time.
     lookup_cache_s: float = Field(default=2.0, ge=0)
 
-    # What must answer before /readyz says 200. An api replica that only lost an engine
-    # still serves files and jobs, so a cluster asks for redis and storage alone.
+    # What must respond before /readyz returns 200. An API replica that has only lost an engine
+    # still serves files and jobs, so a cluster requires only Redis and storage.
     ready_parts: tuple[Part, ...] = ("redis", "storage")
 
     log_level: str = "INFO"
@@ -233,7 +268,7 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _bare_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        # A browser sends no path and no last slash: such an origin would never match.
+        # A browser sends no path and no trailing slash, so such an origin would never match.
         for origin in value:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"cors_origins: write '{origin}' as https://HOST[:PORT]")
@@ -241,15 +276,15 @@ class Settings(BaseSettings):
 
     @property
     def scratch(self) -> Path:
-        """The folder for files of running jobs."""
+        """Folder for the files of running jobs."""
         return self.scratch_dir or self.data_dir / "scratch"
 
     @property
     def lora_rank_limit(self) -> int:
-        """The highest rank that a job may ask for; every engine serves it."""
+        """The highest rank that a job may use; every engine serves it."""
         return self.max_lora_rank or _DEFAULT_RANK_LIMIT
 
     @property
     def adapter_cache(self) -> Path:
-        """The folder where the vLLM resolver keeps adapters it fetched."""
+        """Folder where the vLLM resolver keeps downloaded adapters."""
         return self.adapter_cache_dir or self.data_dir / "adapter-cache"

@@ -1,4 +1,4 @@
-"""The api's process: uvicorn on uvloop and httptools."""
+"""The API process: uvicorn on uvloop and httptools."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _COLLECT_AFTER_OBJECTS = 10_000
 
 
 def main() -> None:
-    """Serve the api until it is told to stop."""
+    """Serve the API until the process is asked to stop."""
     settings = Settings()
     logs.configure("api", settings.log_level)
     require_storage(settings.storage_url)
     tracing.start("api", __version__)
     app: ASGIApp = create_app(settings, with_metrics_port=True)
-    if tracing.is_on():  # where it is not, requests pass nothing of it
+    if tracing.is_on():  # otherwise requests do not pass through this layer
         app = Traced(app, routes=PATHS)
     _spare_the_collector()
     _allow_many_connections()
@@ -44,17 +44,17 @@ def main() -> None:
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,  # nothing here asks for the address of a caller
+        proxy_headers=False,  # nothing here uses a client's address
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
     )
 
 
 def _spare_the_collector() -> None:
-    """Leave what is loaded out of garbage collection, and collect less often.
+    """Exclude loaded objects from garbage collection, and collect less often.
 
-    A request makes a few hundred objects that reference counting frees. With the default of
-    700 the collector would look through all modules again and again.
+    A request creates a few hundred objects that reference counting frees. With the default
+    threshold of 700, the collector would traverse all modules again and again.
     """
     gc.collect()
     gc.freeze()
@@ -62,6 +62,6 @@ def _spare_the_collector() -> None:
 
 
 def _allow_many_connections() -> None:
-    """Raise the limit of open files to what the system allows; the usual 1024 is soon met."""
+    """Raise the open-file limit to the system's maximum; the usual 1024 is easily reached."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

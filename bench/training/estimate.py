@@ -1,6 +1,6 @@
 """The memory estimate beside what runs take, for settings that pull each of its terms.
 
-    python bench/training/loop/estimate.py [--model FOLDER] [--only NUMBER …]
+    python bench/training/estimate.py [--model FOLDER] [--only NUMBER …]
 
 Measured is the trainer's largest resident set less that of a process which has imported the
 trainer's libraries. All rows are as long as max_seq_length, so that batches are full.

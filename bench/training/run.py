@@ -1,6 +1,6 @@
 """Tokens a second of this trainer, of plain TRL and of LLaMA-Factory, side by side in one run.
 
-    python bench/training/loop/run.py [--model FOLDER] [--rows 64] [--rounds 2] [--only NAME …]
+    python bench/training/run.py [--model FOLDER] [--rows 64] [--rounds 2] [--only NAME …]
         [--llamafactory VENV]
 
 The same rows, model, rank, batch size and learning rate; LoRA on unquantised weights, for

@@ -1,4 +1,4 @@
-"""`finetuned-server`: one command for every process and for the operator's chores."""
+"""`finetuned-server`: one command for every process and for operator tasks."""
 
 from service.cli.app import main
 

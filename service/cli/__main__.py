@@ -1,4 +1,4 @@
-"""So that a child process can be started as `python -m service.cli`."""
+"""Entry point that lets child processes be started as `python -m service.cli`."""
 
 from service.cli.app import main
 

@@ -1,4 +1,4 @@
-"""The command line. Each command imports what it needs, so that all start fast."""
+"""The command line. Each command imports only what it needs, so that all start fast."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ app.add_typer(models, name="models")
 
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="The folder of a standalone installation; else the settings."),
+    typer.Option(help="Folder of a standalone installation. Defaults to the settings."),
 ]
 
 
@@ -47,14 +47,14 @@ def _version(
 
 @app.command()
 def up(
-    data_dir: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path("var"),
+    data_dir: Annotated[Path, typer.Option(help="Folder for all data.")] = Path("var"),
     port: Annotated[int, typer.Option(help="Port of the API.", min=1, max=65535)] = 8000,
-    host: Annotated[str, typer.Option(help="Address of the API.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address that the API listens on.")] = "127.0.0.1",
     demo_model: Annotated[
-        bool, typer.Option(help="Add the demo model when the catalogue is empty.")
+        bool, typer.Option(help="Add the demo model if the catalog is empty.")
     ] = True,
 ) -> None:
-    """Run the whole service on this machine: store, api, worker and inference."""
+    """Run the whole service on this machine: store, API, worker and inference."""
     from service.models.catalogue import CatalogueError
     from service.models.inspect import ModelRefused
     from service.standalone import up as standalone
@@ -69,7 +69,7 @@ def up(
 
 @app.command()
 def api() -> None:
-    """Run the HTTP api and inference gateway of this host."""
+    """Run the HTTP API and inference gateway on this host."""
     from service import server
 
     server.main()
@@ -79,7 +79,7 @@ def api() -> None:
 def worker(
     queues: Annotated[str, typer.Option(help="Queues to take work from.")] = "cpu,gpu",
 ) -> None:
-    """Run a worker: one a GPU, and at least one for the cpu queue."""
+    """Run a worker. Run one per GPU, and at least one for the cpu queue."""
     from service.worker import main as worker_main
 
     names = [name.strip() for name in queues.split(",")]
@@ -92,11 +92,11 @@ def worker(
 def inference(
     context: typer.Context,
     model: Annotated[
-        str, typer.Argument(help="Id of a base model, or name of a trained one to serve merged.")
+        str, typer.Argument(help="Id of a base model, or name of a trained model to serve merged.")
     ],
     port: Annotated[int | None, typer.Option(help="Port of the engine.")] = None,
 ) -> None:
-    """Run vLLM for one model. Further options go to vLLM as they are."""
+    """Run vLLM for one model. Additional options are passed through to vLLM."""
     from service.inference.engine import launch
     from service.standalone.supervisor import NOT_AGAIN
 
@@ -110,12 +110,14 @@ def inference(
 
 @keys.command("create")
 def keys_create(
-    project: Annotated[str, typer.Option(help="Name of the project; made if it is new.")],
-    name: Annotated[str, typer.Option(help="What the key is for.")] = "key",
-    role: Annotated[str, typer.Option(help="admin or member.")] = "member",
+    project: Annotated[
+        str, typer.Option(help="Name of the project. Created if it does not exist.")
+    ],
+    name: Annotated[str, typer.Option(help="Name that describes what the key is for.")] = "key",
+    role: Annotated[str, typer.Option(help="Role of the key: admin or member.")] = "member",
     data_dir: DataDir = None,
 ) -> None:
-    """Make an API key and print it; it cannot be shown again."""
+    """Create an API key and print it. It cannot be shown again."""
     from service.cli.operator import create_key
 
     try:
@@ -126,11 +128,13 @@ def keys_create(
 
 @keys.command("ensure")
 def keys_ensure(
-    project: Annotated[str, typer.Option(help="Name of the project; made if it is new.")],
-    name: Annotated[str, typer.Option(help="What the key is for.")] = "key",
-    role: Annotated[str, typer.Option(help="admin or member.")] = "member",
+    project: Annotated[
+        str, typer.Option(help="Name of the project. Created if it does not exist.")
+    ],
+    name: Annotated[str, typer.Option(help="Name that describes what the key is for.")] = "key",
+    role: Annotated[str, typer.Option(help="Role of the key: admin or member.")] = "member",
 ) -> None:
-    """Make the key in $FINETUNED_NEW_KEY known, unless it is or was revoked; for installers."""
+    """Register the key in $FINETUNED_NEW_KEY, unless it exists or was revoked. For installers."""
     from service.cli.operator import ensure_key
 
     secret = os.environ.get("FINETUNED_NEW_KEY", "")
@@ -143,9 +147,9 @@ def keys_ensure(
 @models.command("list")
 def models_list(
     data_dir: DataDir = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the base models of the catalogue."""
+    """List the base models in the catalog."""
     from service.cli.operator import catalogue
     from service.models.catalogue import CatalogueError
 
@@ -164,13 +168,17 @@ def models_list(
 @models.command("add")
 def models_add(
     source: Annotated[Path, typer.Argument(help="A Hugging Face folder or a GGUF file.")],
-    model_id: Annotated[str, typer.Option("--id", help="The name that clients will use.")],
+    model_id: Annotated[str, typer.Option("--id", help="Model id that clients use.")],
     license_id: Annotated[str, typer.Option("--license", help="SPDX id, such as apache-2.0.")],
-    language: Annotated[list[str] | None, typer.Option(help="A language it speaks.")] = None,
-    context_length: Annotated[int | None, typer.Option(min=64, help="Less than its own.")] = None,
+    language: Annotated[
+        list[str] | None, typer.Option(help="Language that the model supports. Repeatable.")
+    ] = None,
+    context_length: Annotated[
+        int | None, typer.Option(min=64, help="Context length, if below the model's.")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Put a local base model into the catalogue. Pickles and custom code are refused."""
+    """Add a local base model to the catalog. Pickles and custom code are refused."""
     from service.cli import operator
 
     try:
@@ -193,7 +201,7 @@ def models_merge(
     name: Annotated[str, typer.Argument(help="Name of a trained model, ft:…")],
     data_dir: DataDir = None,
 ) -> None:
-    """Give a trained model an engine of its own, with its weights merged: the base's speed."""
+    """Serve a trained model from its own engine, with merged weights, at the base model's speed."""
     from service.cli import operator
 
     try:
@@ -218,7 +226,7 @@ def models_unmerge(
 
 @app.command()
 def rebuild(data_dir: DataDir = None) -> None:
-    """Make lost records of files and models anew from storage; what is known stays."""
+    """Recreate lost records of files and models from storage. Existing records are kept."""
     from service.cli import operator
     from service.core.storage import StorageError
 
@@ -230,7 +238,7 @@ def rebuild(data_dir: DataDir = None) -> None:
 
 @app.command()
 def openapi(
-    output: Annotated[Path | None, typer.Option(help="File to write; else stdout.")] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write. Defaults to stdout.")] = None,
 ) -> None:
     """Write the API's OpenAPI description."""
     from service.app import create_app
@@ -245,9 +253,9 @@ def openapi(
 
 @app.command()
 def metrics(
-    output: Annotated[Path | None, typer.Option(help="File to write; else stdout.")] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write. Defaults to stdout.")] = None,
 ) -> None:
-    """Write the page of all Prometheus metrics."""
+    """Write the reference page of all Prometheus metrics."""
     from service.cli.metrics_page import page
 
     if output is None:
@@ -258,11 +266,11 @@ def metrics(
 
 @app.command()
 def doctor(
-    data_dir: Annotated[Path, typer.Option(help="Where everything is to be kept.")] = Path("var"),
-    port: Annotated[int, typer.Option(help="Port the API is to have.")] = 8000,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    data_dir: Annotated[Path, typer.Option(help="Folder for all data.")] = Path("var"),
+    port: Annotated[int, typer.Option(help="Port that the API will use.")] = 8000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell what this machine lacks for the service, and how to get it."""
+    """Report what this machine lacks to run the service, and how to fix it."""
     from service.cli.doctor import examine
 
     findings = examine(data_dir, port)

@@ -1,4 +1,4 @@
-"""`doctor`: what this machine has and lacks, and how to get it."""
+"""`doctor`: reports what this machine has and lacks, and how to fix it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _PACKAGES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """Result of one check."""
 
     level: Level
     what: str
@@ -55,7 +55,7 @@ class Finding:
 
 
 def examine(data_dir: Path, port: int) -> list[Finding]:
-    """Look at GPU, memory, disk, packages, ports, and at the engines that would be started."""
+    """Check the GPU, memory, disk, packages, port, storage, and the engines to be started."""
     gpus = installed_gpus()
     return [
         _gpu(gpus),
@@ -71,7 +71,7 @@ def examine(data_dir: Path, port: int) -> list[Finding]:
 
 
 def _storage(url: str) -> list[Finding]:
-    """S3, where it is set; a folder is seen to with the disk."""
+    """Check S3 storage if it is configured. Folder storage is covered by the disk check."""
     if not url.startswith("s3://"):
         return []
     fault = storage_fault(url)
@@ -82,7 +82,7 @@ def _storage(url: str) -> list[Finding]:
 
 
 def _engines(data_dir: Path, gpus: Sequence[Gpu]) -> list[Finding]:
-    """How the engine of each base model would be made, and why."""
+    """Report how the engine of each base model would be sized, and why."""
     settings = _settings(data_dir)
     try:
         served = [entry for entry in Catalogue(settings.models_file).all() if entry.engines]
@@ -97,7 +97,7 @@ def _engines(data_dir: Path, gpus: Sequence[Gpu]) -> list[Finding]:
 
 
 def _settings(data_dir: Path) -> Settings:
-    """The settings that `up` would run with on this folder."""
+    """Settings that `up` would use with this folder."""
     settings = Settings()
     changes: dict[str, object] = {"data_dir": data_dir.resolve()}
     models_file = Layout(data_dir.resolve()).models_file
@@ -140,7 +140,7 @@ def _sized(
 
 
 def _fault_of_running(settings: Settings, model: str) -> str | None:
-    """Why the engine does not come up under the `up` that runs now; None where it does."""
+    """Reason why the engine does not start under the running `up`; None if there is no fault."""
     layout = Layout(settings.data_dir)
     file = layout.fault(engine_name(model))
     if not file.exists():
@@ -149,13 +149,13 @@ def _fault_of_running(settings: Settings, model: str) -> str | None:
         layout.lock().close()
     except AlreadyRunning:
         return file.read_text("utf-8")
-    return None  # left behind by one that was killed
+    return None  # left behind by an `up` that was killed
 
 
 def _trainer(
     settings: Settings, gpus: Sequence[Gpu], served: list[BaseModelEntry]
 ) -> list[Finding]:
-    """Whether engines and a training fit one GPU together."""
+    """Check whether the engines and a training fit on one GPU together."""
     known = [gpu.memory_bytes for gpu in gpus if gpu.memory_bytes is not None]
     if not known or settings.gpu_sharing == "separate":
         return []

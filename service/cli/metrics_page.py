@@ -1,4 +1,4 @@
-"""`docs/metrics.md`, written from the declarations in `service/core/metrics.py`."""
+"""Generates `docs/metrics.md` from the declarations in `service/core/metrics.py`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ templates, states, names of the catalogue, and the names of the first
 `FINETUNED_METRICS_MAX_PROJECTS` (50) projects, then `other`.
 """
 
-# By the beginning of a name: the first that fits.
+# Sections by metric name prefix; the first match wins.
 _SECTIONS = (
     ("finetuned_build_", "Processes", "api, worker, engine"),
     ("finetuned_loop_", "Processes", "api, worker, engine"),
@@ -52,7 +52,7 @@ _SECTIONS = (
 
 @dataclass(frozen=True)
 class Declared:
-    """One metric as it is declared."""
+    """One declared metric."""
 
     name: str
     kind: str
@@ -61,7 +61,10 @@ class Declared:
 
     @property
     def section(self) -> tuple[str, str]:
-        """Its heading, and who shows it. Raises LookupError for one that has no place."""
+        """Section heading, and the processes that expose the metric.
+
+        Raises LookupError if no section matches.
+        """
         for beginning, heading, where in _SECTIONS:
             if self.name.startswith(beginning):
                 return heading, where
@@ -69,7 +72,7 @@ class Declared:
 
 
 def declared() -> list[Declared]:
-    """Every metric of the catalogue, as it is scraped, in the order of the file."""
+    """Every metric as it is scraped, in declaration order."""
     return [_read(value) for value in vars(metrics).values() if isinstance(value, _KINDS)]
 
 
@@ -102,7 +105,7 @@ def _read(metric: _Metric) -> Declared:
     for kind, word in _WORDS.items():
         if isinstance(metric, kind):
             return Declared(metric.name, word, metric.labels, metric.documentation)
-    # prometheus-client's own describe themselves: a counter's name without `_total`.
+    # prometheus-client's own metrics describe themselves; a counter's name lacks `_total`.
     family = next(iter(metric.describe()))  # type: ignore[union-attr]
     name = f"{family.name}_total" if family.type == "counter" else family.name
     labels = tuple(getattr(metric, "_labelnames", ()))

@@ -1,4 +1,4 @@
-"""What the operator does beside running processes: keys, models, lost records."""
+"""Operator tasks other than running processes: keys, models, lost records."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from service.projects.records import KeyRevoked, Project, Projects, Role, digest
 from service.standalone.layout import Layout
 from service.standalone.services import running_store
 
-# Of a secret that was not made here: long enough that its plain digest cannot be guessed back.
+# Format of an operator-supplied secret: long enough that its plain digest cannot be brute-forced.
 _OWN_SECRET = re.compile(r"[!-~]{32,512}")
 CHORE_ERRORS = (
     CatalogueError,
@@ -35,7 +35,7 @@ CHORE_ERRORS = (
 
 
 def catalogue(data_dir: Path | None) -> Catalogue:
-    """The catalogue of a standalone folder, or of the settings."""
+    """The catalog of a standalone folder, or the one from the settings."""
     file = Layout(data_dir).models_file if data_dir else Settings().models_file
     return Catalogue(file)
 
@@ -48,7 +48,7 @@ def add_model(
     languages: tuple[str, ...],
     context_length: int | None,
 ) -> str:
-    """Add a base model; a line for the operator is returned."""
+    """Add a base model and return a message for the operator."""
     root = data_dir or Settings().data_dir
     entry = add.add_model(
         source,
@@ -67,7 +67,7 @@ def add_model(
 
 
 async def merge_model(data_dir: Path | None, name: str) -> str:
-    """Merge a trained model for an engine of its own; a line for the operator is returned."""
+    """Merge a trained model for its own engine and return a message for the operator."""
     settings, models = _settings(data_dir), catalogue(data_dir)
     entry = models.entry_of(name)
     if name not in entry.merged:
@@ -81,7 +81,7 @@ async def merge_model(data_dir: Path | None, name: str) -> str:
 
 
 def unmerge_model(data_dir: Path | None, name: str) -> str:
-    """Serve a trained model as an adapter again; a line for the operator is returned."""
+    """Serve a trained model as an adapter again and return a message for the operator."""
     models = catalogue(data_dir)
     models.set_merged(name, False)
     settings = Settings() if data_dir is None else Settings(data_dir=data_dir.resolve())
@@ -93,7 +93,7 @@ def unmerge_model(data_dir: Path | None, name: str) -> str:
 
 
 async def create_key(data_dir: Path | None, project_name: str, key_name: str, role: str) -> str:
-    """Make a key, and its project where that is new; the secret is returned."""
+    """Create a key, and its project if it does not exist. Returns the secret."""
     async with _projects(data_dir) as projects:
         project = await _project(projects, project_name, role)
         _, secret = await projects.create_key(project, key_name, Role(role))
@@ -101,9 +101,10 @@ async def create_key(data_dir: Path | None, project_name: str, key_name: str, ro
 
 
 async def ensure_key(project_name: str, key_name: str, role: str, secret: str) -> str:
-    """Make a key whose secret the operator chose; a line for the operator is returned.
+    """Create a key with a secret chosen by the operator, and return a message for the operator.
 
-    A key that is known already stays as it is, and a revoked key stays revoked.
+    An existing key is left unchanged, and a revoked key stays revoked. Raises ValueError if the
+    secret does not have 32 to 512 visible ASCII characters.
     """
     if not _OWN_SECRET.fullmatch(secret):
         raise ValueError("the key must have 32 to 512 visible characters of ASCII")
@@ -128,7 +129,7 @@ async def _project(projects: Projects, name: str, role: str) -> Project:
 
 
 async def rebuild(data_dir: Path | None) -> str:
-    """Make lost records anew from storage; a line for the operator is returned."""
+    """Recreate lost records from storage and return a message for the operator."""
     url = Layout(data_dir.resolve()).storage.as_uri() if data_dir else Settings().storage_url
     async with _store(data_dir) as redis:
         made = await Rebuild(redis, Storage.from_url(url), catalogue(data_dir)).run()
@@ -140,7 +141,7 @@ async def rebuild(data_dir: Path | None) -> str:
 
 
 def _settings(data_dir: Path | None) -> Settings:
-    """The settings of a standalone folder, whose `up` has run, or those of the environment."""
+    """Settings of a standalone folder on which `up` has run, or those of the environment."""
     if data_dir is None:
         return Settings()
     layout = Layout(data_dir.resolve())

@@ -1,7 +1,7 @@
-"""`rebuild`: records of files and models, made anew from their manifests in storage.
+"""`rebuild`: recreates the records of files and models from their manifests in storage.
 
-For an installation whose Redis is lost and whose storage is whole. Keys, aliases, limits, usage
-and the records of jobs are in Redis alone and stay lost; files are checked once more.
+Use it for an installation that lost its Redis data but whose storage is intact. Keys, aliases,
+limits, usage and job records exist only in Redis and stay lost. Files are checked again.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ _ADAPTER = re.compile(
 
 
 class Rebuild:
-    """One run. What is known already is left as it is, so it may be run again."""
+    """One rebuild. Existing records are left unchanged, so it can be run repeatedly."""
 
     def __init__(self, redis: Client, storage: Storage, catalogue: Catalogue) -> None:
         self._storage = storage
         self._files = Files(redis, storage)
         self._registry = ModelRegistry(redis, catalogue, cache_s=0)
         self._projects = Projects(redis)
-        self._names: dict[str, str] = {}  # of projects, as their models have it
+        self._names: dict[str, str] = {}  # project names, as found in the names of their models
         self.made: Counter[str] = Counter()
 
     async def run(self) -> Counter[str]:
-        """Make what is missing known; how many projects, files and models that were."""
+        """Recreate missing records. Returns how many projects, files and models were added."""
         keys = await self._storage.keys("")
         models = await self._models(keys)
         files = [m for key in keys if (m := _FILE.fullmatch(key))]
@@ -74,7 +74,7 @@ class Rebuild:
             if await self._files.records.get(project_id, file_id) is not None:
                 return
         except Unreadable:
-            return  # it is not lost
+            return  # the record exists, so it is not lost
         raw = await self._storage.get_bytes(f"{project_id}/files/{file_id}/{MANIFEST}")
         try:
             record = FileRecord.model_validate_json(raw)
@@ -86,7 +86,7 @@ class Rebuild:
             self.made["files"] += 1
 
     async def _models(self, keys: Iterable[str]) -> list[ModelRecord]:
-        """Adapters in storage that no name is known of; of attempts at one, the last."""
+        """Adapters in storage whose model names are unregistered; only the last attempt of each."""
         found = [m for key in keys if (m := _ADAPTER.fullmatch(key))]
         models: dict[str, ModelRecord] = {}
         for place in sorted(found, key=lambda m: int(m["attempt"])):
@@ -94,7 +94,7 @@ class Rebuild:
             if record is None:
                 continue
             self._names[record.project_id] = _project_in(record.id)
-            # A name that is known and has no model is a deleted model's.
+            # A registered name without a model belongs to a deleted model.
             if await self._registry.owner(record.id) is None:
                 models[record.id] = record
         return list(models.values())

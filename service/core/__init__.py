@@ -1,1 +1,1 @@
-"""What every room stands on: errors, ids, records, storage, queue, auth, http, metrics, logs."""
+"""Foundations of all other packages: errors, IDs, records, storage, queue, metrics, logs."""

@@ -1,16 +1,16 @@
-"""A small look-up cache that forgets after seconds, or when it is told.
+"""A small lookup cache with time-based expiry and explicit invalidation.
 
-It spares the hot path a Redis round trip, and bounds how long a revoked key or a deleted
-model lives on in a process.
+It saves the hot path a Redis round trip, and limits how long a revoked key or a deleted model stays
+usable in a process.
 
-- What is older than `ttl_s` is asked for again. Requests that miss the same key at the same
-  time share one question, whichever of them is cancelled.
-- Redis away, or hanging: what was known is used `stale_s` longer. The request that finds
-  Redis silent waits `patience_s` for it; the others, for the next second, do not wait.
-  So a change takes effect within `ttl_s` while Redis answers, and after it is back.
-- "There is no such thing" (None) is remembered too, in a small budget of its own: guesses
-  cannot push out what is in use. It is never used beyond `ttl_s`.
-- An answer that was under way when its key was forgotten is not kept.
+- Entries older than `ttl_s` are loaded again. Concurrent requests that miss the same key share one
+  load, even if some of them are canceled.
+- While Redis is unavailable or hangs, known entries stay usable for `stale_s` longer. The request
+  that finds Redis silent waits `patience_s` for it. Other requests during the next second do not
+  wait. So a change takes effect within `ttl_s` while Redis responds, and once it has recovered.
+- Missing objects (None) are cached too, with a small limit of their own, so that guesses cannot
+  evict entries in use. They are never used beyond `ttl_s`.
+- The result of a load that was running when its key was forgotten is not cached.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from service.core.redis import REDIS_ERRORS
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-_ASK_AGAIN_S = 1.0  # how long a Redis that was silent is taken for away
+_ASK_AGAIN_S = 1.0  # how long a silent Redis is considered unavailable
 
 
 class _Entry(NamedTuple, Generic[V]):
-    asked_at: float  # when the question was put, so that no answer is taken for newer
+    asked_at: float  # when the load started, so that no result counts as newer
     fresh_until: float
     value: V
 
 
 class _Load(Generic[V]):
-    """A question under way."""
+    """A running load."""
 
     __slots__ = ("asked_at", "task", "void")
 
@@ -45,11 +45,11 @@ class _Load(Generic[V]):
 
     def __init__(self, asked_at: float) -> None:
         self.asked_at = asked_at
-        self.void = False  # its key was forgotten meanwhile: the answer may be an old one
+        self.void = False  # its key was forgotten during the load: the result may be stale
 
 
 class LookupCache(Generic[K, V]):
-    """Answers of `load`, remembered `ttl_s` seconds, at most `size` of them."""
+    """Caches the results of `load` for `ttl_s` seconds, at most `size` of them."""
 
     def __init__(
         self,
@@ -73,20 +73,20 @@ class LookupCache(Generic[K, V]):
         self._clock = clock
         self._entries: OrderedDict[K, _Entry[V]] = OrderedDict()
         self._absent: OrderedDict[K, _Entry[V]] = OrderedDict()
-        self._loads: dict[K, _Load[V]] = {}  # the newest of each key
-        self._tasks: set[asyncio.Task[V]] = set()  # the event loop's own references are weak
-        self._is_silent = False  # Redis, when it was last asked
-        self._ask_at = 0.0  # when to ask a silent Redis again
+        self._loads: dict[K, _Load[V]] = {}  # the latest for each key
+        self._tasks: set[asyncio.Task[V]] = set()  # the event loop only keeps weak references
+        self._is_silent = False  # whether Redis was silent at the last load
+        self._ask_at = 0.0  # when to try a silent Redis again
 
     def remembered(self, key: K) -> V | None:
-        """What `get` would give without a question; None where it would ask."""
+        """Return what `get` would return without a load; None if it would need one."""
         entry = self._entries.get(key)
         if entry is not None and self._clock() < entry.fresh_until:
             return entry.value
         return None
 
     async def get(self, key: K) -> V:
-        """The value of `key`, at most `ttl_s` old unless Redis is away."""
+        """Return the value of `key`, at most `ttl_s` old unless Redis is unavailable."""
         value = self.remembered(key)
         if value is not None:
             return value
@@ -96,20 +96,20 @@ class LookupCache(Generic[K, V]):
         return await self._refreshed(key, self._entries.get(key))
 
     def forget(self, key: K) -> None:
-        """Drop one entry; an answer under way is not kept either."""
+        """Drop one entry. The result of a running load is not cached either."""
         self._entries.pop(key, None)
         self._absent.pop(key, None)
         if (load := self._loads.pop(key, None)) is not None:
             load.void = True
 
     def forget_where(self, matches: Callable[[V], bool]) -> None:
-        """Drop the entries whose values match. Looks at all of them: for rare events."""
+        """Drop the entries whose values match. Scans all entries: only for rare events."""
         for key in [k for k, entry in self._entries.items() if matches(entry.value)]:
             self.forget(key)
         self._void_loads()
 
     def expire_all(self) -> None:
-        """Ask again before anything is used, as after `ttl_s`: news may have been missed."""
+        """Expire all entries, as after `ttl_s`. Used when invalidations may have been missed."""
         for key, entry in list(self._entries.items()):
             self._entries[key] = entry._replace(fresh_until=0.0)
         self._absent.clear()
@@ -128,7 +128,7 @@ class LookupCache(Generic[K, V]):
         if entry is not None and self._is_silent:
             if now < self._ask_at:
                 return self._stale(entry)
-            self._ask_at = now + _ASK_AGAIN_S  # this request asks, the others go on
+            self._ask_at = now + _ASK_AGAIN_S  # this request tries Redis, the others go on
         load = self._join_or_start(key, now)
         if entry is not None and not await self._answered(load):
             return await self.get(key) if load.void else self._stale(entry)
@@ -136,7 +136,7 @@ class LookupCache(Generic[K, V]):
         return await self.get(key) if load.void else value
 
     async def _answered(self, load: _Load[V]) -> bool:
-        """Whether the question is answered before patience ends."""
+        """Return whether the load completes before the patience ends."""
         await asyncio.wait((load.task,), timeout=self._patience_s)
         if not load.task.done():
             self._note_silence()
@@ -192,4 +192,4 @@ class LookupCache(Generic[K, V]):
     def _ended(self, task: asyncio.Task[V]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # seen, also where everyone who waited is gone
+            task.exception()  # marks it as retrieved, even if nobody waits for it anymore

@@ -1,7 +1,7 @@
-"""A child process of a worker: started, read line by line, told things, and killed whole.
+"""A child process of a worker: started, read line by line, sent input, and killed as a group.
 
-The child leads a process group of its own, so that what it starts dies with it, and the
-kernel kills it when the worker dies (Linux), so that no GPU stays taken by an orphan.
+The child leads its own process group, so that processes it starts end with it. If the worker dies,
+the kernel kills the child (Linux), so that no orphan keeps using a GPU.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 _SECRET = ("FINETUNED_", "AWS_", "OTEL_")
 _MAX_LINE_BYTES = 4 * 1024 * 1024
-_BURY_S = 5.0  # one that hangs in a driver ends when it ends
+_BURY_S = 5.0  # a process that hangs in a driver cannot be waited for
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def die_with_parent() -> None:
-    """Run in a child before exec: ask the kernel for SIGKILL when the parent dies."""
+    """Ask the kernel for SIGKILL when the parent dies. Run it in a child before exec."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def environment() -> dict[str, str]:
-    """The environment for a child that reads what users send: ours, without its secrets.
+    """Return this process's environment without its secrets, for a child that reads user data.
 
-    Those of OpenTelemetry (OTEL_EXPORTER_OTLP_HEADERS) too: a child sends nothing anywhere.
+    OpenTelemetry's variables (such as OTEL_EXPORTER_OTLP_HEADERS) are also removed, because a child
+    sends no data anywhere.
     """
     return {k: v for k, v in os.environ.items() if not k.startswith(_SECRET)}
 
@@ -44,7 +45,7 @@ class Child:
 
     @classmethod
     async def start(cls, argv: Sequence[str], *, env: Mapping[str, str], stderr: Path) -> Child:
-        """Start `argv`; its stdout is read by `lines`, its stderr goes to a file."""
+        """Start `argv`. `lines` reads its stdout; its stderr goes to a file."""
         with stderr.open("ab") as log_file:
             process = await asyncio.create_subprocess_exec(
                 *argv,
@@ -59,24 +60,24 @@ class Child:
         return cls(process)
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """The lines of stdout until the child closes it."""
+        """Yield the lines of stdout until the child closes it."""
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             yield line
 
     async def tell(self, line: bytes) -> None:
-        """Write a line to stdin; a child that is gone already is no error."""
+        """Write a line to stdin. A child that has already exited is not an error."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._process.stdin.write(line)
             await self._process.stdin.drain()
 
     async def wait(self) -> int:
-        """The exit code; negative is the signal that killed it."""
+        """Wait for and return the exit code; a negative one is the signal that killed the child."""
         return await self._process.wait()
 
     async def kill(self) -> None:
-        """End the child and all that it started, now."""
+        """Kill the child and all processes that it started, immediately."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
@@ -84,12 +85,12 @@ class Child:
 
 
 async def _bury(group: int) -> None:
-    """Take killed orphans of a process group off the list of processes.
+    """Reap the killed orphans of a process group.
 
-    They are ours where we are the first process of a container, and nobody else does it: each
-    cancelled training would leave its processes as zombies for as long as the worker lives.
+    They become children of this process if it is the first one of a container, and nothing else
+    reaps them. Otherwise each canceled training would leave zombies for the worker's lifetime.
     """
-    with contextlib.suppress(ChildProcessError, TimeoutError):  # none is left, or none is ours
+    with contextlib.suppress(ChildProcessError, TimeoutError):  # none left, or none of ours
         async with asyncio.timeout(_BURY_S):
             while True:
                 if os.waitpid(-group, os.WNOHANG)[0] == 0:  # noqa: ASYNC222 - does not block

@@ -1,4 +1,4 @@
-"""The tree of errors that the API answers with.
+"""Hierarchy of the errors that the API returns.
 
     ApiError
     ├── BadRequest           400 invalid_request_error
@@ -10,17 +10,16 @@
     ├── Conflict             409 invalid_request_error, never retried by the SDKs
     ├── TooLarge             413 invalid_request_error
     ├── UnsupportedMedia     415 invalid_request_error
-    ├── RateLimited          429 rate_limit_error, says when to come again
+    ├── RateLimited          429 rate_limit_error, with a retry time
     ├── HeadersTooLarge      431 invalid_request_error
     ├── InternalError        500 server_error
     ├── BadGateway           502 server_error
-    ├── Unavailable          503 server_error, says when to come again
+    ├── Unavailable          503 server_error, with a retry time
     ├── GatewayTimeout       504 server_error
     └── InsufficientStorage  507 server_error, never retried by the SDKs
 
-Every error knows its status, type and code, and writes the one body that OpenAI's SDKs
-parse. A message says what is wrong, where, and how to mend it; it never repeats training
-text or a key.
+Every error has a status, type and code, and produces the error body that OpenAI's SDKs parse. A
+message says what is wrong, where, and how to fix it. It never repeats training text or a key.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ NO_RETRY = {"x-should-retry": "false"}
 
 
 class ApiError(Exception):
-    """A failure with an HTTP answer of its own."""
+    """A failure with its own HTTP response."""
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
@@ -54,24 +53,24 @@ class ApiError(Exception):
         self.headers: dict[str, str] = {**self.default_headers, **(headers or {})}
 
     def body(self) -> dict[str, Any]:
-        """The wire body; all four keys are always there."""
+        """Return the response body, which always has all four keys."""
         return error_body(self.message, self.type, self.param, self.code)
 
 
 def error_body(message: str, type_: str, param: str | None, code: str | None) -> dict[str, Any]:
-    """`{"error": {message, type, param, code}}`, as OpenAI's SDKs read it."""
+    """Build `{"error": {message, type, param, code}}`, the format that OpenAI's SDKs expect."""
     return {"error": {"message": message, "type": type_, "param": param, "code": code}}
 
 
 class BadRequest(ApiError):
-    """The request is malformed or asks for what cannot be."""
+    """The request is malformed or cannot be fulfilled."""
 
     status = 400
     type = "invalid_request_error"
 
 
 class Unauthenticated(ApiError):
-    """No API key, or one that is not known."""
+    """The API key is missing or unknown."""
 
     status = 401
     type = "authentication_error"
@@ -80,7 +79,7 @@ class Unauthenticated(ApiError):
 
 
 class Forbidden(ApiError):
-    """The key is known but its role does not allow this."""
+    """The key is known, but its role does not allow the operation."""
 
     status = 403
     type = "permission_error"
@@ -88,7 +87,7 @@ class Forbidden(ApiError):
 
 
 class NotFound(ApiError):
-    """No such object in the caller's project. Another project's object answers the same."""
+    """The object does not exist in the caller's project, or belongs to another project."""
 
     status = 404
     type = "invalid_request_error"
@@ -96,7 +95,7 @@ class NotFound(ApiError):
 
 
 class MethodNotAllowed(ApiError):
-    """The path is known, but not for this method."""
+    """The path exists, but does not support the method."""
 
     status = 405
     type = "invalid_request_error"
@@ -104,7 +103,7 @@ class MethodNotAllowed(ApiError):
 
 
 class RequestTimeout(ApiError):
-    """The request did not come, or its answer was not taken, in time."""
+    """The request did not arrive, or its response was not read, in time."""
 
     status = 408
     type = "invalid_request_error"
@@ -112,7 +111,7 @@ class RequestTimeout(ApiError):
 
 
 class Conflict(ApiError):
-    """The object is in a state that does not allow this."""
+    """The state of the object does not allow the operation."""
 
     status = 409
     type = "invalid_request_error"
@@ -121,7 +120,7 @@ class Conflict(ApiError):
 
 
 class TooLarge(ApiError):
-    """The body or a part of it is over its limit."""
+    """The body or a part of it exceeds its size limit."""
 
     status = 413
     type = "invalid_request_error"
@@ -129,7 +128,7 @@ class TooLarge(ApiError):
 
 
 class UnsupportedMedia(ApiError):
-    """The body's content type is not one that this route reads."""
+    """The route does not support the body's content type."""
 
     status = 415
     type = "invalid_request_error"
@@ -137,7 +136,7 @@ class UnsupportedMedia(ApiError):
 
 
 class RateLimited(ApiError):
-    """Over a limit of the key or the project."""
+    """The request exceeds a limit of the key or the project."""
 
     status = 429
     type = "rate_limit_error"
@@ -146,7 +145,7 @@ class RateLimited(ApiError):
 
 
 class HeadersTooLarge(ApiError):
-    """The request line and the headers together are over their limit."""
+    """The request line and the headers together exceed their size limit."""
 
     status = 431
     type = "invalid_request_error"
@@ -154,20 +153,20 @@ class HeadersTooLarge(ApiError):
 
 
 class InternalError(ApiError):
-    """A fault of the service. The log has the cause under the request id."""
+    """A failure of the service. The log has the cause under the request ID."""
 
     default_code = "internal_error"
 
 
 class BadGateway(ApiError):
-    """The inference engine answered something that is no answer."""
+    """The inference engine returned an invalid response."""
 
     status = 502
     default_code = "bad_gateway"
 
 
 class Unavailable(ApiError):
-    """A part that is needed (Redis, storage, vLLM) is away for now."""
+    """A required dependency (Redis, storage, vLLM) is temporarily unavailable."""
 
     status = 503
     default_code = "service_unavailable"
@@ -175,14 +174,14 @@ class Unavailable(ApiError):
 
 
 class GatewayTimeout(ApiError):
-    """The inference engine did not answer in time."""
+    """The inference engine did not respond in time."""
 
     status = 504
     default_code = "gateway_timeout"
 
 
 class InsufficientStorage(ApiError):
-    """The artifact storage is full; a retry does not help before an operator acts."""
+    """The artifact storage is full. Retries do not help until an operator frees space."""
 
     status = 507
     default_code = "insufficient_storage"

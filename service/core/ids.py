@@ -1,7 +1,7 @@
-"""Ids of objects: made here, checked here, by one pattern each.
+"""Creation and validation of object IDs, with one pattern per kind.
 
-An id goes into Redis keys and storage paths, so nothing but the characters below may
-ever pass: no slash, no dot, no wildcard.
+IDs become parts of Redis keys and storage paths, so only the characters below are allowed: no
+slash, no dot, no wildcard.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import secrets
 import time
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
-_RANDOM_CHARS = 24  # 124 bits: not to be guessed, never twice
+_RANDOM_CHARS = 24  # 124 bits: not guessable, never repeated
 
 FILE = "file-"
 UPLOAD = "upload_"
@@ -27,7 +27,7 @@ REPORT = "filereport-"
 CLEANING = "fileclean-"
 MEASURE = "filemeasure-"
 
-# Of this process: by chance, then counted.
+# A random prefix per process, followed by a counter.
 _REQUEST_PREFIX = f"{REQUEST}{secrets.token_hex(10)}"
 _REQUESTS = itertools.count(1)
 
@@ -35,25 +35,25 @@ _ID = re.compile(r"(?:file-|fileclean-|upload_|part_|ftjob-|ftckpt_|proj_|key_)[
 
 
 def random_part(chars: int = _RANDOM_CHARS) -> str:
-    """Random lower-case letters and digits from the system's secure source."""
+    """Return random lower-case letters and digits from the system's secure source."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(chars))
 
 
 def new(prefix: str) -> str:
-    """A fresh id with the given prefix."""
+    """Return a new ID with the given prefix."""
     return prefix + random_part()
 
 
 def request_id() -> str:
-    """A fresh id of a request: never twice, but no secret, for it is made at every request."""
+    """Return a new request ID. It is unique but not secret, because it is cheap to create."""
     return f"{_REQUEST_PREFIX}{next(_REQUESTS):08x}"
 
 
 def is_valid(value: str, prefix: str) -> bool:
-    """Whether `value` is a well-formed id of this kind."""
+    """Return whether `value` is a well-formed ID of this kind."""
     return value.startswith(prefix) and _ID.fullmatch(value) is not None
 
 
 def now_s() -> int:
-    """UTC seconds, as every time on the wire."""
+    """Return the current UTC time in seconds, the unit of all times in the API."""
     return int(time.time())

@@ -1,9 +1,9 @@
-"""Telling every api process that what it remembers is no longer so.
+"""Cache invalidation across all API processes.
 
-A write that makes a remembered key or model wrong publishes in its own transaction; each
-api process listens and forgets at once. Messages may be lost (Redis keeps none for who is
-away), so a new subscription lets nothing remembered be used unasked, and the caches' own
-time bounds what is left.
+A write that makes a cached key or model stale publishes a message in its own transaction. Each API
+process listens and drops the entry at once. Messages can be lost, because Redis keeps none for
+disconnected subscribers. So after a new subscription nothing cached is used without asking again,
+and the caches' own time limits bound the rest.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ from service.core.records import PREFIX
 
 log = logging.getLogger(__name__)
 CHANNEL = f"{PREFIX}:invalidations"
-_WAIT_S = (0.1, 0.2, 0.5, 1.0)  # between tries to subscribe
+_WAIT_S = (0.1, 0.2, 0.5, 1.0)  # between attempts to subscribe
 
 
 class Kind(StrEnum):
-    """What a message is about."""
+    """The kind of object that a message is about."""
 
-    KEY = "key"  # an API key's id
+    KEY = "key"  # an API key's ID
     PROJECT = "project"  # the project itself: its limits, its name
-    MODEL = "model"  # a name that the project can ask for: a model or an alias
+    MODEL = "model"  # a name that the project can request: a model or an alias
 
 
 Forget = Callable[[str, str], Any]
-"""Called with the project's id and the name or id."""
+"""Callback that gets the project's ID and the name or ID of the object."""
 
 
 def publish(pipe: Pipeline, kind: Kind, project_id: str, name: str) -> None:
-    """Add to a transaction the message that `name` of this project has changed."""
+    """Add to a transaction a message that `name` of this project has changed."""
     pipe.publish(CHANNEL, json.dumps([kind, project_id, name]))
 
 
 class Invalidations:
-    """Listens to what other processes publish.
+    """Listens to invalidations from other processes.
 
-    A connection that is silent for twice `ping_every_s` is taken for lost.
+    A connection that is silent for twice `ping_every_s` is considered lost.
     """
 
     def __init__(self, redis: Redis, *, ping_every_s: float = 5.0) -> None:
@@ -58,16 +58,16 @@ class Invalidations:
         self._resets: list[Callable[[], Any]] = []
 
     def on(self, kind: Kind, forget: Forget) -> None:
-        """Call `forget(project id, name)` for each message of this kind."""
+        """Call `forget(project ID, name)` for each message of this kind."""
         self._handlers[kind].append(forget)
 
     def on_gap(self, reset: Callable[[], Any]) -> None:
-        """Call `reset()` when messages may have been missed."""
+        """Call `reset()` if messages may have been missed."""
         self._resets.append(reset)
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Listen while the context is open. Redis may be away at any time."""
+        """Listen while the context is open. Redis may be unavailable at any time."""
         task = asyncio.create_task(tasks.keep("invalidations", self._run), name="invalidations")
         try:
             yield
@@ -83,13 +83,13 @@ class Invalidations:
                     while await self._hear(pubsub):
                         tries = 0
             except (RedisError, OSError) as e:
-                level = logging.DEBUG if tries else logging.WARNING  # once an outage
+                level = logging.DEBUG if tries else logging.WARNING  # once per outage
                 log.log(level, "not subscribed to invalidations: %s", type(e).__name__)
             await asyncio.sleep(_WAIT_S[min(tries, len(_WAIT_S) - 1)])
             tries += 1
 
     async def _hear(self, pubsub: PubSub) -> bool:
-        """Take one message. Raises ConnectionError where the other side is silent."""
+        """Process one message. Raises ConnectionError if the other side is silent."""
         message = await pubsub.get_message(timeout=self._ping_every_s)
         if message is None:
             await pubsub.ping()
@@ -97,7 +97,7 @@ class Invalidations:
         if message is None:
             raise ConnectionError("no answer to a ping")
         if message["type"] == "subscribe":
-            # Also after a reconnect inside redis-py, of which nothing else tells.
+            # Also sent after a reconnect inside redis-py, which is not reported otherwise.
             metrics.INVALIDATION_SUBSCRIPTIONS.inc()
             self._gap()
         elif message["type"] == "message":
@@ -109,7 +109,7 @@ class Invalidations:
             kind, project_id, name = json.loads(data)
             handlers = self._handlers[kind]
         except (ValueError, TypeError, KeyError):
-            # Of a newer version perhaps, in the midst of a roll-out: better too much.
+            # Perhaps from a newer version during a rollout. Invalidating too much is safer.
             log.warning("an invalidation that cannot be read")
             self._gap()
             return

@@ -1,9 +1,9 @@
-"""Leases: who works on what, known to be alive.
+"""Leases that record which worker holds which job, and that the worker is alive.
 
-A worker that takes an attempt sets a key that lives `lease_s` and renews it at a third of
-that. When the worker dies, the key goes, and the reconciler starts the next attempt. A
-lease says only that a holder lives; that an old holder writes nothing is the attempt
-number's work, checked in every write.
+A worker that starts an attempt sets a key that expires after `lease_s`, and renews it at a third of
+that time. If the worker dies, the key expires and the reconciler starts the next attempt. A lease
+only shows that its holder is alive. The attempt number, which every write checks, keeps an old
+holder from writing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from service.core.redis import REDIS_ERRORS, Client, reply, why
 
 log = logging.getLogger(__name__)
 
-# Renew or release only what is still ours: compare and act as one step.
+# Renew or release only our own lease: compare and act in one step.
 _RENEW = """
 local held = redis.call('GET', KEYS[1])
 if held == false or held == ARGV[1] then
@@ -37,7 +37,7 @@ class Held(Exception):
 
 
 class Leases:
-    """Takes, renews and watches leases for one worker."""
+    """Acquires, renews and watches leases for one worker."""
 
     def __init__(self, redis: Client, worker: str, *, lease_s: float) -> None:
         self.redis = redis
@@ -48,7 +48,7 @@ class Leases:
     async def hold(self, subject: str, attempt: int) -> AsyncIterator[asyncio.Event]:
         """Hold the lease inside the block. The event is set when it is no longer renewed.
 
-        Raises Held where another worker has it.
+        Raises Held if another worker holds it.
         """
         token, lost = f"{self.worker}:{attempt}", asyncio.Event()
         if not await self._renew(subject, token):
@@ -60,15 +60,15 @@ class Leases:
             try:
                 await tasks.end(renewing)
             finally:
-                # Not released while Redis is away: it then runs out by itself.
+                # Not released while Redis is unavailable: the lease then expires by itself.
                 with contextlib.suppress(*REDIS_ERRORS):
                     await self._run(_RELEASE, subject, token)
 
     async def unheld_s(self, subject: str, attempt: int) -> float:
-        """Seconds since the reconcilers first saw the attempt without a lease; 0 with one.
+        """Return the seconds since reconcilers first saw the attempt without a lease; 0 with one.
 
-        The clock starts at the first look, not at the expiry, so that after an outage of
-        Redis, when all leases are gone, the living holders can renew theirs first.
+        The time counts from the first check, not from the expiry. After a Redis outage, when all
+        leases are gone, living holders can then renew theirs first.
         """
         mark = f"{PREFIX}:unheld:{subject}:{attempt}"
         seconds, micros = await self.redis.time()
@@ -84,7 +84,7 @@ class Leases:
         try:
             await self._renew_until_lost(subject, token)
         finally:
-            lost.set()  # to another, or by a fault here: either way nothing renews it
+            lost.set()  # taken by another or failed here: either way nothing renews it
 
     async def _renew_until_lost(self, subject: str, token: str) -> None:
         while True:

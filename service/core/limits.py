@@ -1,4 +1,4 @@
-"""How much inference a key or a project may have: what an admin sets, and what then holds."""
+"""Inference limits of keys and projects: the values admins set, and the effective limits."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-# Beyond this a limit is none, and sums stay exact in the store's floats.
+# Higher limits have no effect, and sums stay exact in the store's floats.
 _MAX = 1_000_000_000_000
 
 
 def _checked(value: Any) -> Any:
-    # In one place and before the union, whose own errors name its branches, not the field.
+    # Checked in one place before the union, whose errors name its branches instead of the field.
     if value is None or value == "unlimited":
         return value
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX:
@@ -24,27 +24,37 @@ Amount = Annotated[_Number | Literal["unlimited"] | None, BeforeValidator(_check
 
 
 class Limits(BaseModel):
-    """Limits of one key or project. `null`: the default holds; `unlimited`: none does."""
+    """Limits of an API key or a project.
+
+    `null` means the default applies. `unlimited` means there is no limit.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     requests_per_minute: Amount = Field(
-        default=None, description="A request for several answers (`n`) counts once for each."
+        default=None,
+        description="Maximum requests per minute. A request for several answers (`n`) counts "
+        "once for each answer.",
     )
-    tokens_per_minute: Amount = Field(default=None, description="Prompt and completion together.")
+    tokens_per_minute: Amount = Field(
+        default=None,
+        description="Maximum tokens per minute, prompt and completion tokens together.",
+    )
     concurrent_requests: Amount = Field(
         default=None,
-        description="Requests being answered at one time, streams among them. One for several "
-        "answers (`n`) counts once for each.",
+        description="Maximum number of concurrent requests, including streams. A request for "
+        "several answers (`n`) counts once for each answer.",
     )
-    concurrent_streams: Amount = Field(default=None, description="Streams at one time.")
+    concurrent_streams: Amount = Field(
+        default=None, description="Maximum number of concurrent streams."
+    )
 
     def or_default(self, default: Limits) -> Limits:
-        """These limits, and `default`'s where none is set."""
+        """Return these limits, with `default`'s values for those that are not set."""
         return default.model_copy(update=self.model_dump(exclude_none=True))
 
     def changed(self, change: Limits) -> Self:
-        """These limits with the fields that were given in `change`; a given null unsets."""
+        """Return these limits with the fields given in `change`; a given null unsets one."""
         return self.model_copy(update=change.model_dump(exclude_unset=True))
 
 
@@ -52,5 +62,5 @@ NO_LIMITS = Limits()
 
 
 def ceiling(value: int | str | None) -> int | None:
-    """The number that holds, or None where nothing does."""
+    """Return the effective number, or None if there is no limit."""
     return value if isinstance(value, int) else None

@@ -1,8 +1,8 @@
-"""Counters and histograms for roads where prometheus-client's own cost too much.
+"""Counters and histograms for paths where those of prometheus-client cost too much.
 
-A labelled `inc()` of prometheus-client takes a lock and a look-up, about 1 µs; here a
-caller keeps the cell of its labels and adds to a plain integer. Right for code of one event
-loop alone: a scrape reads from where it likes, but only the loop writes.
+A labeled `inc()` of prometheus-client takes a lock and a lookup, about 1 µs. Here the caller keeps
+the cell of its labels and increments a plain integer. This is only correct for code of one event
+loop: a scrape can read from anywhere, but only the loop writes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OTHER = "other"
 
 
 class Cell:
-    """One number under one set of labels."""
+    """One number for one set of labels."""
 
     __slots__ = ("value",)
 
@@ -33,17 +33,17 @@ class Cell:
 
 
 class HistogramCell:
-    """Observations under one set of labels."""
+    """Observations for one set of labels."""
 
     __slots__ = ("bounds", "counts", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)  # the last: above all bounds
+        self.counts = [0] * (len(bounds) + 1)  # the last one is above all bounds
         self.total = 0.0
 
     def observe(self, value: float) -> None:
-        """Count one observation."""
+        """Record an observation."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
@@ -65,7 +65,7 @@ class _Local(Collector, Generic[C]):
         registry.register(self)
 
     def cell(self, *labels: str) -> C:
-        """The cell of these labels, to be kept by the caller."""
+        """Return the cell of these labels, for the caller to keep."""
         cell = self._cells.get(labels)
         if cell is None:
             if len(labels) != len(self.labels):
@@ -74,14 +74,14 @@ class _Local(Collector, Generic[C]):
         return cell
 
     def clear(self) -> None:
-        """Forget all cells: nothing is scraped until there is a new one."""
+        """Remove all cells. Nothing is exported until a new one is created."""
         self._cells.clear()
 
     def _new(self) -> C:
         raise NotImplementedError
 
     def _all(self) -> list[tuple[tuple[str, ...], C]]:
-        return list(self._cells.items())  # a copy: a scrape runs beside the writers
+        return list(self._cells.items())  # a copy, because a scrape runs alongside the writers
 
 
 class LocalCounter(_Local[Cell]):
@@ -91,7 +91,7 @@ class LocalCounter(_Local[Cell]):
         return Cell()
 
     def collect(self) -> Iterator[Metric]:
-        """The counter as Prometheus scrapes it."""
+        """Return the counter in the format that Prometheus scrapes."""
         family = CounterMetricFamily(self.name, self.documentation, labels=self.labels)
         for labels, cell in self._all():
             family.add_metric(labels, cell.value)
@@ -105,7 +105,7 @@ class LocalGauge(_Local[Cell]):
         return Cell()
 
     def collect(self) -> Iterator[Metric]:
-        """The gauge as Prometheus scrapes it."""
+        """Return the gauge in the format that Prometheus scrapes."""
         family = GaugeMetricFamily(self.name, self.documentation, labels=self.labels)
         for labels, cell in self._all():
             family.add_metric(labels, cell.value)
@@ -131,7 +131,7 @@ class LocalHistogram(_Local[HistogramCell]):
         return HistogramCell(self._bounds)
 
     def collect(self) -> Iterator[Metric]:
-        """The histogram as Prometheus scrapes it: counts up to each bound."""
+        """Return the histogram in the format that Prometheus scrapes: counts up to each bound."""
         family = HistogramMetricFamily(self.name, self.documentation, labels=self.labels)
         for labels, cell in self._all():
             buckets, so_far = [], 0
@@ -148,14 +148,14 @@ def _text(bound: float) -> str:
 
 
 class BoundedLabel:
-    """A label's values: the first `limit` distinct ones stand, all later are `other`."""
+    """Values of a label: the first `limit` distinct ones are kept, later ones become `other`."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._known: set[str] = set()
 
     def value(self, text: str) -> str:
-        """`text` itself or `other`."""
+        """Return `text` itself or `other`."""
         if text in self._known:
             return text
         if len(self._known) < self._limit:

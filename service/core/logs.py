@@ -1,8 +1,8 @@
-"""JSON logs with the ids that tie lines together: request_id, job_id, project_id.
+"""JSON logs with IDs that correlate lines: request_id, job_id, project_id.
 
-The ids live in context variables, so a line logged anywhere below a request or a job
-carries them. Training text, prompts and keys are never logged; nothing here could know
-them, and no call site passes them.
+The IDs are context variables, so every line logged during a request or a job includes them.
+Training text, prompts and keys are never logged: this module has no access to them, and no caller
+passes them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Ids(logging.Filter):
 
 @contextlib.contextmanager
 def bound(variable: ContextVar[str | None], value: str) -> Iterator[None]:
-    """Set an id for all lines logged inside the block."""
+    """Set an ID for all lines logged inside the block."""
     token = variable.set(value)
     try:
         yield
@@ -39,7 +39,7 @@ def bound(variable: ContextVar[str | None], value: str) -> Iterator[None]:
 
 
 def configure(process: str, level: str = "INFO") -> None:
-    """Send every logger's lines to stderr as JSON, named by the process they come from."""
+    """Send all log lines to stderr as JSON, labeled with the process that they come from."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_Ids())
     handler.setFormatter(

@@ -1,8 +1,8 @@
-"""Every Prometheus metric of the service, declared in this one file.
+"""All Prometheus metrics of the service, declared in this file.
 
-Labels are bounded: route templates, status codes, names from the catalogue, states, and
-the names of the first so many projects. No raw path, no user text, no id of a file, job or
-key, no adapter's name.
+Label values are bounded: route templates, status codes, names from the catalog, states, and the
+names of a limited number of projects. Raw paths, user text, file, job and key IDs, and adapter
+names are not used.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ HTTP_SECONDS = LocalHistogram(
 )
 UPLOADED_BYTES = Counter("finetuned_uploaded_bytes_total", "Bytes of files taken in.")
 
-# Of inference: cells that the meter keeps (see local_metrics), since they are written on
-# every request. `project` is a project's name, or `other` past the first so many.
+# Inference metrics. The meter keeps their cells (see local_metrics), because every request writes
+# them. `project` is a project's name, or `other` above the limit on projects.
 SERVED_REQUESTS = LocalCounter(
     "finetuned_inference_requests_total",
     "Requests to the inference gateway, by base model, project and outcome; 499: the client left.",
@@ -102,8 +102,8 @@ ENGINE_RESENT_REQUESTS = Counter(
     ["base_model"],
 )
 
-# Of an engine: inside vLLM's server, on vLLM's own /metrics. Local cells alone, for vLLM's
-# registry would not show prometheus-client's where it gathers several processes.
+# Engine metrics, inside vLLM's server and on vLLM's own /metrics. Only local cells, because vLLM's
+# registry would not show prometheus-client's if it collects several processes.
 ADAPTER_REQUESTS = LocalCounter(
     "finetuned_adapter_requests_total",
     "Requests that needed an adapter, by outcome: held (its files were here or came), unknown "
@@ -140,8 +140,8 @@ ADAPTER_CACHE_LIMIT_BYTES = LocalGauge(
 )
 
 JOBS = Counter("finetuned_jobs_total", "Fine-tuning jobs that reached a final state.", ["status"])
-# Set from the records by the reconciler of every worker: the same numbers in each, so take
-# the max over workers, not the sum.
+# Set from the records by every worker's reconciler. All report the same numbers, so use the max
+# over workers, not the sum.
 JOBS_UNFINISHED = Gauge(
     "finetuned_jobs_unfinished", "Fine-tuning jobs of the installation, by status.", ["status"]
 )
@@ -163,14 +163,14 @@ JOB_ATTEMPTS_LOST = Counter(
 )
 JOBS_RUNNING = Gauge("finetuned_worker_jobs_running", "Trainings running in this worker.")
 TRAINED_TOKENS = Counter("finetuned_trained_tokens_total", "Tokens trained in this worker.")
-# Absent while nothing trains.
+# Absent while no training runs.
 TRAIN_TOKENS_PER_SECOND = LocalGauge(
     "finetuned_train_tokens_per_second", "Speed of the training that runs in this worker.", []
 )
 TRAIN_LOSS = LocalGauge(
     "finetuned_train_loss", "Loss of the training that runs in this worker.", []
 )
-# Asked of Redis at a scrape, by the api and by each worker: the same numbers, take the max.
+# Read from Redis at each scrape, by the API and by each worker. All report the same: use the max.
 QUEUE_DEPTH = LocalGauge(
     "finetuned_queue_depth", "Tasks that wait in a queue; those that run do not count.", ["queue"]
 )
@@ -245,10 +245,10 @@ REDIS_RECONNECTS = LocalCounter(
 
 
 def begin(process: str, version: str) -> None:
-    """Say that a process lives, and show what alerts count from 0 on.
+    """Report that a process is alive, and export the counters used by alerts from 0 on.
 
-    A counter that appears with its first event has no growth to Prometheus, so that a lone
-    event would alert nobody.
+    A counter that appears with its first event shows no increase to Prometheus, so a single event
+    would not trigger an alert.
     """
     BUILD.cell(process, version).value = 1
     for operation in ("put", "write", "commit"):

@@ -1,4 +1,4 @@
-"""The object store behind a URL, a folder or S3: how it is opened, written, and why it says no."""
+"""The object store at a URL, a folder or S3: opening, writing, and explaining refusals."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from obstore.store import RetryConfig
 
 PART_BYTES = 8 * 1024 * 1024
-"""Of an upload in parts. S3 takes 10,000 parts of one object: 78 GiB."""
-_PARTS_AT_ONCE = 4  # each is in memory
-# For parts under way to arrive before an upload is dropped: S3 keeps one that arrives after.
+"""Part size of a multipart upload. S3 allows 10,000 parts per object: 78 GiB."""
+_PARTS_AT_ONCE = 4  # each is held in memory
+# Time for running parts to arrive before an upload is aborted: S3 keeps parts that arrive later.
 _QUIET_S = 1.0
-# About 3 s. obstore's own 3 minutes would hang a request; a worker tries again for longer.
+# About 3 s. obstore's default of 3 minutes would block a request; a worker retries for longer.
 _RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=10)}
 _STATUS = re.compile(r"status code: (?P<status>401|403)\b")
-# In an answer's body, or of one key of several that were to be deleted.
+# Matches a response body, or the error of one of several keys to delete.
 _CODE = re.compile(r"""(?:<Code>|\bcode: ")(?P<code>\w{1,64})(?:</Code>|")""")
 _CHECK_KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 _REMEDIES = {
@@ -37,7 +37,7 @@ _REMEDIES = {
 
 
 def open_store(url: str) -> ObjectStore:
-    """The store behind a `file:///…` or `s3://bucket/prefix` URL.
+    """Open the store at a `file:///…` or `s3://bucket/prefix` URL.
 
     S3's credentials, region and endpoint come from the standard `AWS_…` variables.
     """
@@ -49,9 +49,9 @@ def open_store(url: str) -> ObjectStore:
 
 
 def refusal(error: Exception) -> str | None:
-    """Why S3 refused, and what mends it; None where it did not, or was not reached.
+    """Return why S3 refused and how to fix it; None if it did not refuse or was not reached.
 
-    Only what an operator can mend is one: trying again does not.
+    Only errors that an operator can fix count as refusals. Retrying does not help with those.
     """
     told = str(error)
     if "169.254.169.254" in told or "MissingAccessKeyId" in told:
@@ -69,21 +69,21 @@ def refusal(error: Exception) -> str | None:
 
 
 class S3Writer:
-    """As obstore's own writer, but what is given up leaves no parts in the bucket.
+    """Like obstore's own writer, but an abandoned write leaves no parts in the bucket.
 
-    obstore 0.12 tells S3 to drop the parts when the source of a put fails, not when a writer
-    is let go: S3 would keep them, unseen, and they are paid for.
+    obstore 0.12 makes S3 drop the parts if the source of a put fails, but not if a writer is
+    dropped. S3 would keep them, invisible and billed.
     """
 
     def __init__(self, store: ObjectStore, key: str) -> None:
         self._store = store
         self._key = key
-        self._first = bytearray()  # one request is enough for what ends within one part
+        self._first = bytearray()  # data that fits into one part needs only one request
         self._chunks: asyncio.Queue[bytes | _GivenUp | None] = asyncio.Queue(maxsize=1)
         self._put: asyncio.Future[object] | None = None
 
     async def write(self, chunk: bytes) -> None:
-        """Add bytes."""
+        """Append bytes."""
         if self._put is not None:
             await self._hand_over(self._put, chunk)
             return
@@ -94,7 +94,7 @@ class S3Writer:
             self._first = bytearray()
 
     async def close(self) -> None:
-        """Make the object appear."""
+        """Finish the write and make the object visible."""
         if self._put is None:
             first = bytes(self._first)
             await obstore.put_async(self._store, self._key, first, use_multipart=False)
@@ -103,7 +103,7 @@ class S3Writer:
         await self._put
 
     async def discard(self) -> None:
-        """Give the object up."""
+        """Abort the write and discard the object."""
         if self._put is None or self._put.done():
             return
         await asyncio.wait([self._put], timeout=_QUIET_S)
@@ -129,7 +129,7 @@ class S3Writer:
             yield item
 
     async def _hand_over(self, put: asyncio.Future[object], item: bytes | _GivenUp | None) -> None:
-        """Give the next piece to the put, or raise the error that it ended with."""
+        """Pass the next piece to the put, or raise the error that ended it."""
         giving = asyncio.ensure_future(self._chunks.put(item))
         try:
             both: set[asyncio.Future[Any]] = {giving, put}
@@ -142,4 +142,4 @@ class S3Writer:
 
 
 class _GivenUp(Exception):
-    """The writer of an object went away."""
+    """The writer of an object was discarded."""

@@ -1,8 +1,8 @@
-"""The two arq queues, and what a task's id says.
+"""The two arq queues, and the format of task IDs.
 
-A task is named by what it does, on what, and in which attempt: `train:ftjob-x:2`. arq
-refuses a second entry under a known id, so enqueueing is idempotent; a new attempt has a
-new id, so the in-progress mark that a killed worker leaves behind can block nothing.
+A task ID consists of the function, the object and the attempt: `train:ftjob-x:2`. arq rejects a
+second entry with a known ID, so enqueueing is idempotent. A new attempt has a new ID, so the
+in-progress mark of a killed worker cannot block it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ CPU = "finetuned:queue:cpu"
 GPU = "finetuned:queue:gpu"
 QUEUES = {"cpu": CPU, "gpu": GPU}
 
-# Far beyond any training: arq's own time-out is final and knows no checkpoint, so the
-# lease decides what is lost, not this.
+# Far longer than any training: arq's own timeout is final and ignores checkpoints, so the lease
+# decides when a task is lost.
 TASK_TIMEOUT_S = 90 * 24 * 3600
 
 # A running task keeps its entry, near the head of the queue. Only this many entries are read.
@@ -28,11 +28,11 @@ _HEAD_ENTRIES = 200
 
 
 class Retry(arq.worker.Retry):
-    """Raised by a task to be run again after `defer` seconds."""
+    """Raised by a task to run again after `defer` seconds."""
 
 
 class EntryState(StrEnum):
-    """Where arq has a task."""
+    """State of a task in arq."""
 
     WAITING = "waiting"
     TAKEN = "taken"
@@ -44,11 +44,11 @@ class Waiting(NamedTuple):
 
     tasks: int
     oldest_due_s: float | None
-    """When the oldest one was due, in seconds since the epoch; None if none waits."""
+    """Time at which the oldest task was due, in seconds since the epoch; None if none waits."""
 
 
 def task_id(function: str, subject_id: str, attempt: int) -> str:
-    """arq's job id for one attempt of one task on one object."""
+    """Return arq's job ID for one attempt of a task on an object."""
     return f"{function}:{subject_id}:{attempt}"
 
 
@@ -62,7 +62,7 @@ async def enqueue(
     *,
     delay_s: float = 0,
 ) -> bool:
-    """Put a task into a queue; False where this attempt is there already."""
+    """Add a task to a queue. Returns False if this attempt already exists."""
     job = await redis.enqueue_job(
         function,
         project_id,
@@ -76,7 +76,7 @@ async def enqueue(
 
 
 async def forget(redis: Client, queue: str, function: str, subject_id: str, attempt: int) -> None:
-    """Remove an attempt that was given up: a killed worker leaves its entry and mark behind."""
+    """Remove an abandoned attempt, whose entry and mark remain if its worker was killed."""
     name = task_id(function, subject_id, attempt)
     async with redis.pipeline(transaction=True) as pipe:
         pipe.zrem(queue, name)
@@ -85,7 +85,7 @@ async def forget(redis: Client, queue: str, function: str, subject_id: str, atte
 
 
 async def state(redis: Client, function: str, subject_id: str, attempt: int) -> EntryState:
-    """Whether the attempt waits, was taken by a worker, or is unknown to arq."""
+    """Return whether the attempt waits, was taken by a worker, or is unknown to arq."""
     name = task_id(function, subject_id, attempt)
     async with redis.pipeline(transaction=True) as pipe:
         pipe.exists(job_key_prefix + name)

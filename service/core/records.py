@@ -1,18 +1,18 @@
 """Typed collections of records on Redis.
 
-A record is a frozen pydantic model with `id`, `project_id` and `created_at`. Every
-collection is partitioned by project: there is no look-up that does not name one.
+A record is a frozen pydantic model with `id`, `project_id` and `created_at`. Every collection is
+partitioned by project: every lookup names a project.
 
     finetuned:{project}:{collection}:{id}   the record as JSON
-    finetuned:{project}:{collection}        sorted set of ids, scored by creation time
+    finetuned:{project}:{collection}        sorted set of IDs, scored by creation time
     finetuned:written:{random}              left by a write for ten minutes, see Collection._commit
 
-A record that this version does not understand, since a newer one wrote it, is logged and
-counted (`Unreadable`). Lists skip it.
+A record that this version cannot parse, because a newer one wrote it, is logged and counted
+(`Unreadable`). Lists skip it.
 
-Writes that belong together happen in one MULTI: `also` adds commands to it. Updates are
-optimistic (WATCH), so a change function sees the newest record and nothing is lost
-between read and write. A write whose answer is lost with the connection counts as written.
+Writes that belong together are made in one MULTI: `also` adds commands to it. Updates are
+optimistic (WATCH), so a change function sees the latest record and no update between read and write
+is lost. A write whose reply is lost with the connection counts as written.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from service.core.redis import Client, is_refusal
 
 log = logging.getLogger(__name__)
 PREFIX = "finetuned"
-_SCAN_PAGE, _LARGEST_SCAN_PAGE = 100, 1000  # ids read at once
-_MARK_S = 600  # longer than anybody tries to write
+_SCAN_PAGE, _LARGEST_SCAN_PAGE = 100, 1000  # IDs read at once
+_MARK_S = 600  # longer than any caller retries a write
 _REFUSED_S = 0.5
-_MOST_TRIES = 1000  # each conflict is another's success, so that racing writers need few
+_MOST_TRIES = 1000  # each conflict is another writer's success, so racing writers need few
 _MOST_LOGGED = 10_000
-_logged: set[str] = set()  # loops meet the same record every few seconds
+_logged: set[str] = set()  # loops read the same record every few seconds
 
 
 class Record(BaseModel):
-    """What every record has."""
+    """Fields that every record has."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -60,18 +60,18 @@ Also = Callable[["Pipeline"], Any]
 
 @dataclass(frozen=True)
 class Page(Generic[R]):
-    """One page of a list, newest first."""
+    """A page of a list, newest first by default."""
 
     items: list[R]
     has_more: bool
 
 
 class Missing(Exception):
-    """There is no such record in this project."""
+    """The project has no such record."""
 
 
 class Unreadable(InternalError):
-    """A record that this version does not understand. It is logged and counted already."""
+    """A record that this version cannot parse. It has already been logged and counted."""
 
     def __init__(self, record_id: str) -> None:
         super().__init__(
@@ -84,7 +84,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def parse(model: type[M], raw: bytes | str | dict[str, Any], record_id: str) -> M:
-    """A record from its JSON, or from its fields. Raises Unreadable."""
+    """Parse a record from its JSON or from its fields. Raises Unreadable."""
     try:
         if isinstance(raw, dict):
             return model.model_validate(raw)
@@ -93,7 +93,8 @@ def parse(model: type[M], raw: bytes | str | dict[str, Any], record_id: str) -> 
         metrics.RECORDS_UNREADABLE.labels(model.__name__).inc()
         if record_id not in _logged and len(_logged) < _MOST_LOGGED:
             _logged.add(record_id)
-            # Fields and kinds of faults. Values, and keys inside a field, may be a user's text.
+            # Only fields and types of errors: values, and keys inside a field, may be a user's
+            # text.
             faults = [(*f["loc"][:1], f["type"]) for f in e.errors()[:3]]
             log.error("%s %s cannot be read: %s", model.__name__, record_id, faults)
         raise Unreadable(record_id) from None
@@ -102,7 +103,7 @@ def parse(model: type[M], raw: bytes | str | dict[str, Any], record_id: str) -> 
 def parse_known(
     model: type[M], found: Iterable[tuple[str, bytes | str | dict[str, Any] | None]]
 ) -> list[M]:
-    """The records that are there and can be read, of pairs of id and JSON or fields."""
+    """Parse the records that exist and are readable, from pairs of ID and JSON or fields."""
     records = []
     for record_id, raw in found:
         if raw is not None:
@@ -112,7 +113,7 @@ def parse_known(
 
 
 class Collection(Generic[R]):
-    """Records of one kind, by project."""
+    """Records of one kind, partitioned by project."""
 
     def __init__(self, redis: Redis, name: str, model: type[R]) -> None:
         self.redis = redis
@@ -120,15 +121,15 @@ class Collection(Generic[R]):
         self.model = model
 
     def key(self, project_id: str, record_id: str) -> str:
-        """The Redis key of one record."""
+        """Return the Redis key of a record."""
         return f"{PREFIX}:{project_id}:{self.name}:{record_id}"
 
     def index(self, project_id: str) -> str:
-        """The Redis key of the project's list of ids."""
+        """Return the Redis key of the project's list of IDs."""
         return f"{PREFIX}:{project_id}:{self.name}"
 
     async def create(self, record: R, also: Also | None = None) -> R:
-        """Write a new record, once. Raises ValueError if its id is taken."""
+        """Write a new record exactly once. Raises ValueError if its ID is taken."""
 
         def decide(raw: bytes | None) -> R:
             if raw is not None:
@@ -143,7 +144,7 @@ class Collection(Generic[R]):
         return await self._commit(self.key(record.project_id, record.id), decide, write)
 
     def add(self, pipe: Pipeline, record: R) -> None:
-        """Add to a transaction the write of a new record and its place in the list."""
+        """Add to a transaction the write of a new record and of its list entry."""
         self.write(pipe, record)
         pipe.zadd(self.index(record.project_id), {record.id: time.time()}, nx=True)
 
@@ -152,12 +153,12 @@ class Collection(Generic[R]):
         pipe.set(self.key(record.project_id, record.id), record.model_dump_json())
 
     async def get(self, project_id: str, record_id: str) -> R | None:
-        """The record, or None where the project has none of this id. Raises Unreadable."""
+        """Return the record, or None if the project has none with this ID. Raises Unreadable."""
         raw = await self.redis.get(self.key(project_id, record_id))
         return None if raw is None else parse(self.model, raw, record_id)
 
     async def get_many(self, project_id: str, record_ids: Iterable[str]) -> list[R]:
-        """Those records that exist and can be read, in the order of `record_ids`."""
+        """Return the records that exist and are readable, in the order of `record_ids`."""
         wanted = list(record_ids)
         if not wanted:
             return []
@@ -171,10 +172,10 @@ class Collection(Generic[R]):
         change: Callable[[R], R],
         also: Callable[[Pipeline, R], Any] | None = None,
     ) -> R:
-        """Read, change and write back as one step; `change` may raise to refuse.
+        """Read, change and write back a record atomically. `change` can raise to cancel the update.
 
-        `change` runs again when another process wrote in between, so it must be pure.
-        Raises Missing where there is no such record, and Unreadable.
+        `change` runs again if another process wrote in between, so it must be pure. Raises Missing
+        if the record does not exist, and Unreadable.
         """
 
         def decide(raw: bytes | None) -> R:
@@ -195,13 +196,13 @@ class Collection(Generic[R]):
         decide: Callable[[bytes | None], R],
         write: Callable[[Pipeline, R], None],
     ) -> R:
-        """Decide on what is at `key`, and write what was decided, once, in one transaction.
+        """Apply `decide` to the value at `key` and write the result exactly once, in a transaction.
 
-        A write that Redis refuses for now is tried again as long as the client is patient. A try
-        that failed may have been carried out, with its answer lost. So each leaves a mark,
-        which is looked for before the next. The mark is read after the record: a late try then
-        either shows in both or changes the record, and the next fails. What `decide` raises is
-        hence true: nothing of this call was written, nor will be.
+        If Redis temporarily rejects a write, it is retried for the client's `patience_s`. A failed
+        attempt may have been executed and its reply lost, so each attempt leaves a mark that is
+        checked before the next one. The mark is read after the record: a late attempt either shows
+        in both, or changes the record and makes the next attempt fail. So if `decide` raises, this
+        call has written nothing and will not write anything.
         """
         patience_s = self.redis.patience_s if isinstance(self.redis, Client) else 0.0
         until = time.monotonic() + patience_s
@@ -230,7 +231,7 @@ class Collection(Generic[R]):
         raise WatchError(f"{self.name}: no try of {_MOST_TRIES} went through")
 
     async def delete(self, project_id: str, record_id: str, also: Also | None = None) -> bool:
-        """Remove the record; False where there was none."""
+        """Remove the record. Returns False if there was none."""
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.delete(self.key(project_id, record_id))
             pipe.zrem(self.index(project_id), record_id)
@@ -255,10 +256,10 @@ class Collection(Generic[R]):
         where_id: Callable[[str], bool] | None = None,
         oldest_first: bool = False,
     ) -> Page[R]:
-        """A page of the project's records that `where` and `where_id` let through.
+        """Return a page of the project's records that match `where` and `where_id`.
 
-        `where_id` spares the read of the others. `after` is the id of the last record of the
-        page before. Raises Missing where it is not known.
+        `where_id` avoids reading the records that it excludes. `after` is the ID of the previous
+        page's last record. Raises Missing if that record is unknown.
         """
         start = 0
         if after is not None:

@@ -1,8 +1,8 @@
-"""The connection to Redis (or Valkey), with arq's enqueue on it.
+"""Connection to Redis (or Valkey), with arq's enqueue.
 
-Redis is the one store of records, so a short outage must not fail what can wait: the
-api retries for about a second and then answers 503; the worker, which holds a training,
-goes on trying for minutes. A Redis that hangs is taken for away after seconds.
+Redis is the only store of records, so a short outage must not fail operations that can wait. The
+API retries for about a second and then answers 503. The worker, which runs a training, retries for
+minutes. A hanging Redis is considered unavailable after seconds.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from service.core.sentinel import pool_of
 
 T = TypeVar("T")
 
-# Redis is away, refuses a write (no replica, no memory, no disk: a ResponseError), or lost the
-# connection of a transaction (a WatchError). Each may be over in a moment.
+# Redis is unavailable, rejects a write (no replica, no memory, no disk: a ResponseError), or lost
+# the connection of a transaction (a WatchError). Each can be over in a moment.
 REDIS_ERRORS = (ConnectionError, TimeoutError, ResponseError, WatchError, OSError)
 _CODE = re.compile(r"[A-Z]{3,}\b")
 _REFUSALS = frozenset({"NOREPLICAS", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "TRYAGAIN"})
-_QUEUE_ENTRY_LIFETIME_MS = 90 * 24 * 3600 * 1000  # a queue may be long; arq's default is a day
+_QUEUE_ENTRY_LIFETIME_MS = 90 * 24 * 3600 * 1000  # queues can be long; arq's default is a day
 
 
 class Client(ArqRedis):
-    """arq's client. Its errors name no arguments of commands, for these hold records.
+    """arq's client. Its errors omit command arguments, because these contain records.
 
-    `patience_s`: how long a write goes on trying while Redis refuses it.
+    `patience_s`: how long a write is retried while Redis rejects it.
     """
 
     def __init__(self, *args: Any, patience_s: float = 0.0, **options: Any) -> None:
@@ -52,7 +52,7 @@ class Client(ArqRedis):
         self.patience_s = patience_s
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
-        """redis-py's pipeline."""
+        """Return redis-py's pipeline."""
         return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 
@@ -60,14 +60,14 @@ class _Pipeline(Pipeline):
     def annotate_exception(
         self, exception: Exception, number: int, command: Iterable[object]
     ) -> None:
-        """Add the command's place and name to a refusal. redis-py adds the whole command."""
+        """Add the command's position and name to an error. redis-py adds the complete command."""
         name = next(iter(command), b"")
         name = name.decode() if isinstance(name, bytes) else name
         exception.args = (f"{exception} (command {number}: {name})", *exception.args[1:])
 
 
 def is_refusal(error: ResponseError) -> bool:
-    """Whether Redis may accept the same command in a moment."""
+    """Return whether Redis may accept the same command in a moment."""
     code = _CODE.match(str(error))
     return isinstance(error, OutOfMemoryError | ReadOnlyError) or (
         code is not None and code.group() in _REFUSALS
@@ -75,18 +75,18 @@ def is_refusal(error: ResponseError) -> bool:
 
 
 def why(error: BaseException) -> str:
-    """The reason for a log line: the error's type, and Redis' own code where it gave one."""
+    """Return the reason for a log line: the error's type, and Redis's own code if it gave one."""
     code = _CODE.match(str(error)) if isinstance(error, ResponseError) else None
     return f"{type(error).__name__} {code.group()}" if code else type(error).__name__
 
 
 def to_json(value: Any) -> bytes:
-    """arq's serializer: JSON, never pickle, so that a queue entry can run no code."""
+    """Serialize for arq: JSON, never pickle, so that a queue entry cannot run code."""
     return json.dumps(value, separators=(",", ":"), default=str).encode()
 
 
 def from_json(value: bytes) -> Any:
-    """arq's deserializer."""
+    """Deserialize for arq."""
     return json.loads(value)
 
 
@@ -98,27 +98,27 @@ def connect(
     timeout_s: float = 2.0,
     patience_s: float = 1.5,
 ) -> Client:
-    """A client that retries lost connections `retries` times, waiting up to 1 s between.
+    """Create a client that retries lost connections `retries` times, waiting up to 1 s in between.
 
-    No try is begun after `patience_s`. `timeout_s` bounds the wait for a connection, for a free
-    one of the pool, and for each answer: with the defaults a Redis that hangs is an error after
-    2 s, and after 4 s where all connections are in use.
+    No attempt starts after `patience_s`. `timeout_s` limits the wait for a new connection, for a
+    free connection of the pool, and for each reply. With the defaults, a hanging Redis is an error
+    after 2 s, or after 4 s if all connections are in use.
 
-    `url` is one server's, or Sentinel's (see sentinel.py).
+    `url` points to one server or to Sentinel (see sentinel.py).
 
-    Nothing is opened before the first command. `max_connections` are shared by waiting
-    for a free one, so that a burst of requests queues here and does not exhaust Redis.
+    Nothing is opened before the first command. If all `max_connections` are in use, a command waits
+    for a free one. So a burst of requests queues here and does not exhaust Redis.
     """
     pool = pool_of(
         url,
         max_connections=max_connections,
         timeout=timeout_s,
         answer_timeout_s=timeout_s,
-        socket_connect_timeout=2 * timeout_s,  # the bound of our connections is shorter
+        socket_connect_timeout=2 * timeout_s,  # our connections have a shorter limit
         socket_keepalive=True,
         health_check_interval=30,
         retry=PatientRetry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries, patience_s),
-        # A server that restarts refuses connections, which redis-py would not try again.
+        # A restarting server refuses connections, which redis-py would not retry.
         retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError, ConnectionRefusedError],
         redis_connect_func=_counting_reconnects(),
     )
@@ -132,7 +132,7 @@ def connect(
 
 
 def _counting_reconnects() -> Callable[[AbstractConnection], Awaitable[None]]:
-    """redis-py's own greeting of a new connection; one that was open before is counted."""
+    """Return redis-py's handshake for new connections, which also counts reconnects."""
     known: weakref.WeakSet[AbstractConnection] = weakref.WeakSet()
 
     async def greet(connection: AbstractConnection) -> None:
@@ -145,10 +145,10 @@ def _counting_reconnects() -> Callable[[AbstractConnection], Awaitable[None]]:
 
 
 async def reply(answer: Awaitable[T] | T) -> T:
-    """Await a command's answer; redis-py types some as maybe synchronous, none of ours is."""
+    """Await a command's reply. redis-py types some as possibly synchronous; none of ours is."""
     return await answer if isinstance(answer, Awaitable) else answer
 
 
 def text(value: bytes | str) -> str:
-    """What Redis keeps as bytes, as text."""
+    """Decode a value that Redis stores as bytes."""
     return value.decode() if isinstance(value, bytes) else value

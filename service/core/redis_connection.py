@@ -1,7 +1,7 @@
-"""Connections to Redis that wait for an answer only so long.
+"""Connections to Redis with a time limit for each reply.
 
-redis-py's own `socket_timeout` sends by asyncio.wait_for, which before Python 3.12 can swallow
-a cancellation: a task that is told to end would go on.
+redis-py's own `socket_timeout` sends with asyncio.wait_for, which before Python 3.12 can swallow a
+cancellation: a canceled task would continue.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from redis.exceptions import ConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 T = TypeVar("T")
-# Where this process itself stood still, an answer may be there that nobody has read: its reader
-# has its turn before the connection is given up.
+# If this process itself stalled, a reply may have arrived unread. Its reader gets a turn before the
+# connection is closed.
 _GRACE_S = 0.05
 
 
 class NoAnswer(ConnectionError, RedisTimeoutError):
-    """Redis holds the connection and does not answer on it. The connection is closed."""
+    """Redis holds the connection but does not reply. The connection is closed."""
 
 
 class Bounded(AbstractConnection):
-    """Takes a connection for lost that is silent for `answer_timeout_s`.
+    """Treats a connection as lost if it is silent for `answer_timeout_s`.
 
-    The bound is for each answer and each send. A read with a timeout of its own, as a
-    subscription's, keeps that one.
+    The limit applies to each reply and each send. A read with its own timeout, such as a
+    subscription's, keeps that timeout.
     """
 
     def __init__(self, *, answer_timeout_s: float, **options: Any) -> None:
@@ -44,9 +44,9 @@ class Bounded(AbstractConnection):
         self.answer_timeout_s = answer_timeout_s
 
     async def on_connect(self) -> None:
-        """Greet the server."""
-        # redis-py would first check the health of a new connection, make another where that one
-        # is silent, check its health, and so on without end.
+        """Perform the handshake with the server."""
+        # redis-py would first check the health of a new connection, create another if that one is
+        # silent, check its health, and so on without end.
         now_s = asyncio.get_running_loop().time()
         self.next_health_check = now_s + self.health_check_interval
         await super().on_connect()
@@ -54,8 +54,8 @@ class Bounded(AbstractConnection):
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True
     ) -> None:
-        """Send, on a connection that is made or checked first."""
-        # Both try again and again, so they have no place inside the bound.
+        """Send a command, after connecting or checking the connection if necessary."""
+        # Both retry repeatedly, so the time limit must not include them.
         if not self.is_connected:
             await self.connect()  # type: ignore[no-untyped-call]
         elif check_health:
@@ -65,7 +65,7 @@ class Bounded(AbstractConnection):
     async def read_response(
         self, disable_decoding: bool = False, timeout: float | None = None, **options: Any
     ) -> Any:
-        """Read one answer."""
+        """Read one reply."""
         reading = super().read_response(disable_decoding, timeout, **options)
         return await (reading if timeout is not None else self._bounded(reading))
 
@@ -84,7 +84,7 @@ class Bounded(AbstractConnection):
                 finally:
                     timer.cancel()
         except TimeoutError:
-            # redis-py has closed the connection, but would still send what it holds.
+            # redis-py has closed the connection, but would still send its buffered data.
             if writer is not None:
                 writer.transport.abort()
             raise NoAnswer(f"no answer from Redis for {self.answer_timeout_s:g} s") from None
@@ -110,12 +110,12 @@ _BOUNDED: dict[type[AbstractConnection], type[Bounded]] = {
 
 
 def bounded(kind: type[AbstractConnection]) -> type[Bounded]:
-    """The bounded form of redis-py's class."""
+    """Return the time-limited variant of a redis-py connection class."""
     return _BOUNDED[kind]
 
 
 class PatientRetry(Retry):
-    """Tries again up to `retries` times, and not once `patience_s` have gone."""
+    """Retries up to `retries` times, but not after `patience_s` have passed."""
 
     def __init__(self, backoff: AbstractBackoff, retries: int, patience_s: float) -> None:
         super().__init__(backoff, retries)
@@ -124,7 +124,7 @@ class PatientRetry(Retry):
     async def call_with_retry(
         self, do: Callable[[], Awaitable[T]], fail: Callable[[Any], Any]
     ) -> T:
-        """The result of `do`. Raises its last error."""
+        """Return the result of `do`. Raises its last error."""
         until = time.monotonic() + self._patience_s
 
         async def fail_in_time(error: Exception) -> None:

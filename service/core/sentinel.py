@@ -1,9 +1,9 @@
-"""Redis behind Sentinel: a pool whose connections lead to whichever server is the master.
+"""Redis behind Sentinel: a pool whose connections go to the current master.
 
     redis+sentinel://[USER]:PASSWORD@HOST:26379,HOST:26379/MASTER[/DB][?sentinel_password=…]
 
-`rediss+sentinel://` speaks TLS with servers and sentinels. Further options of the query are
-redis-py's own, such as `ssl_ca_certs`.
+`rediss+sentinel://` uses TLS for servers and sentinels. Other query options are redis-py's own,
+such as `ssl_ca_certs`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _PORT = 26379
 
 
 def pool_of(url: str, **options: Any) -> ConnectionPool:
-    """A pool that waits for a free connection, to one server or to Sentinel's master.
+    """Create a pool that waits for a free connection, to one server or to Sentinel's master.
 
-    Opens nothing. Raises ValueError for a URL that names no hosts or no master.
+    Opens nothing. Raises ValueError if the URL names no hosts or no master.
     """
     scheme = url.partition("://")[0]
     if scheme not in _SCHEMES:
@@ -41,10 +41,10 @@ def pool_of(url: str, **options: Any) -> ConnectionPool:
     if scheme == "rediss+sentinel":
         asked |= {"ssl": True} | {k: v for k, v in server.items() if k.startswith("ssl_")}
     kind = _TlsConnection if scheme == "rediss+sentinel" else _Connection
-    # redis-py gives these no types.
+    # redis-py does not type these.
     sentinel = Sentinel(hosts, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
     for client in sentinel.sentinels:
-        # A sentinel that is down must not hold up the question to the next.
+        # A sentinel that is down must not delay the query to the next one.
         asking = client.connection_pool
         asking.connection_class = bounded(asking.connection_class)
         asking.connection_kwargs["answer_timeout_s"] = options["answer_timeout_s"]
@@ -53,7 +53,7 @@ def pool_of(url: str, **options: Any) -> ConnectionPool:
 
 
 def _parse(url: str, scheme: str) -> tuple[list[tuple[str, int]], str, dict[str, Any]]:
-    """The sentinels, the master's name, and what redis-py is told of the servers."""
+    """Return the sentinels, the master's name, and the connection options for the servers."""
     parts = urlsplit(url)
     user, at, hosts = parts.netloc.rpartition("@")
     master, _, db = parts.path.strip("/").partition("/")
@@ -73,8 +73,8 @@ def _address(host: str) -> tuple[str, int]:
 class _Connection(Bounded, SentinelManagedConnection):
     """Tries an address once, then asks for the master again.
 
-    With redis-py's own, which has the same patience for both, a worker would try the dead
-    master for minutes where its host does not even refuse.
+    redis-py's own class uses the same retries for both. If the dead master's host does not even
+    refuse connections, a worker would try it for minutes.
     """
 
     async def connect_to(self, address: tuple[str, int]) -> None:
@@ -86,14 +86,14 @@ class _Connection(Bounded, SentinelManagedConnection):
 
 
 class _TlsConnection(_Connection, SSLConnection):
-    """The same over TLS."""
+    """The same connection over TLS."""
 
 
 class _MasterPool(SentinelConnectionPool, BlockingConnectionPool):
-    """Sentinel's pool, which redis-py has not as one that waits."""
+    """A Sentinel pool that waits for a free connection, which redis-py does not provide."""
 
     async def disconnect(self, inuse_connections: bool = True) -> None:
         await super().disconnect(inuse_connections)
-        if inuse_connections:  # the end; else the master has changed
+        if inuse_connections:  # shutdown; otherwise the master has changed
             for sentinel in self.sentinel_manager.sentinels:
                 await sentinel.aclose(close_connection_pool=True)

@@ -1,8 +1,8 @@
-"""Artifact storage: a folder or S3, behind one small interface over obstore.
+"""Artifact storage in a folder or on S3, behind a small interface over obstore.
 
-A folder of artifacts is written file by file and its `manifest.json` last, with size and
-sha256 of each file. What has no manifest is not there: a half-written upload is never
-seen by a reader, on a file system and on S3 alike.
+A folder of artifacts is written file by file, and its `manifest.json` last, with the size and
+sha256 of each file. A folder without a manifest does not exist for readers, so they never see an
+incomplete upload, neither on a file system nor on S3.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 10.0
 _CHUNK_BYTES = 1024 * 1024
-_READ_BYTES = 4 * _CHUNK_BYTES  # on S3 each is a request of its own
+_READ_BYTES = 4 * _CHUNK_BYTES  # on S3, each read is a request
 _NO_SPACE = re.compile(
     r"os error 28|No space left|XMinioStorageFull|InsufficientStorage", re.IGNORECASE
 )
@@ -41,23 +41,23 @@ P = ParamSpec("P")
 
 
 class StorageError(Exception):
-    """Storage did not do what was asked of it."""
+    """A storage operation failed."""
 
 
 class StorageFull(StorageError):
-    """No space is left where artifacts are kept."""
+    """The artifact storage has no space left."""
 
 
 class StorageRefused(StorageError):
-    """Credentials, bucket or address are wrong; the message says what to mend."""
+    """The credentials, bucket or address are wrong. The message says what to fix."""
 
 
 class StorageMissing(StorageError):
-    """The object or folder is not there, or was never written to its end."""
+    """The object or folder does not exist or was never completely written."""
 
 
 class StorageCorrupt(StorageError):
-    """Bytes came back that are not those that were written."""
+    """The bytes read differ from those written."""
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -69,27 +69,28 @@ class FileEntry(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a folder artifact holds, and facts that its writer wants to keep with it."""
+    """Contents of a folder artifact, and facts that its writer stores with it."""
 
     files: list[FileEntry]
     meta: dict[str, Any] = {}
 
     @property
     def digest(self) -> str:
-        """One sha256 over all entries: the identity of the artifact's content."""
+        """Return a sha256 over all entries, which identifies the artifact's content."""
         listing = "\n".join(f"{f.sha256} {f.size} {f.path}" for f in self.files)
         return hashlib.sha256(listing.encode()).hexdigest()
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """Total size of all files in bytes."""
         return sum(f.size for f in self.files)
 
 
 def _patient(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-    """Try again while storage is away, as long as the storage's patience lasts.
+    """Retry the method while storage is unavailable, until the storage's patience ends.
 
-    Only for what can be done twice. Full, missing and corrupt are answers, not outages.
+    Only for operations that can safely be repeated. Full, missing and corrupt are results, not
+    outages, so they are not retried.
     """
 
     @functools.wraps(method)
@@ -112,10 +113,10 @@ def _patient(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
 
 
 class Storage:
-    """Puts and gets of files and folders of artifacts.
+    """Reads and writes files and folders of artifacts.
 
-    `patience_s`: how long an outage may last before an operation on one object gives up. A
-    worker waits, for hours of training hang on it; a request does not.
+    `patience_s`: how long an outage may last before an operation on one object gives up. A worker
+    waits, because hours of training depend on it; a request does not.
     """
 
     def __init__(self, store: ObjectStore, *, patience_s: float = 0.0) -> None:
@@ -124,14 +125,14 @@ class Storage:
 
     @classmethod
     def from_url(cls, url: str, *, patience_s: float = 0.0) -> Storage:
-        """Storage at a `file:///…` or `s3://…` URL. Raises StorageRefused where none can be."""
+        """Open the storage at a `file:///…` or `s3://…` URL. Raises StorageRefused if it cannot."""
         try:
             return cls(open_store(url), patience_s=patience_s)
         except obstore.exceptions.BaseError as e:
             raise StorageRefused(refusal(e) or str(e).partition("\n")[0]) from e
 
     async def writer(self, key: str) -> Writer:
-        """A writer for one object that becomes visible when it is closed."""
+        """Return a writer for one object, which becomes visible when the writer is closed."""
         return Writer(self, key)
 
     @_patient
@@ -147,7 +148,7 @@ class Storage:
 
     @_patient
     async def put_file(self, key: str, path: Path) -> FileEntry:
-        """Write a local file as one object, in chunks; the object is whole or not there."""
+        """Write a local file as one object, in chunks. It appears completely or not at all."""
         digest, size = hashlib.sha256(), 0
         async with Writer(self, key) as writer:
             with path.open("rb") as source:
@@ -158,7 +159,7 @@ class Storage:
         return FileEntry(path=path.name, size=size, sha256=digest.hexdigest())
 
     async def stream(self, key: str) -> AsyncIterator[bytes]:
-        """The bytes of one object in chunks. Raises StorageMissing before the first."""
+        """Yield the bytes of one object in chunks. Raises StorageMissing before the first."""
         size = (await _guard("head", obstore.head_async(self.store, key), key))["size"]
         return self._ranges(key, size)
 
@@ -171,7 +172,7 @@ class Storage:
 
     @_patient
     async def get_file(self, key: str, target: Path) -> str:
-        """Fetch one object to a local file; its sha256 is returned."""
+        """Download one object to a local file and return its sha256."""
         digest = hashlib.sha256()
         with target.open("wb") as sink:
             async for chunk in await self.stream(key):
@@ -187,9 +188,9 @@ class Storage:
         meta: dict[str, Any] | None = None,
         only: Callable[[str], bool] = lambda _: True,
     ) -> Manifest:
-        """Write the files below `path` whose names `only` takes, the manifest last.
+        """Write the files below `path` whose names `only` accepts, then the manifest.
 
-        Symbolic links are left out: they could name a file outside the folder.
+        Symbolic links are skipped, because they could point to a file outside the folder.
         """
         entries = []
         for file in sorted(path.rglob("*")):
@@ -205,7 +206,7 @@ class Storage:
         return manifest
 
     async def manifest(self, prefix: str) -> Manifest:
-        """The manifest of a folder artifact. Raises StorageMissing where there is none."""
+        """Return the manifest of a folder artifact. Raises StorageMissing if there is none."""
         raw = await self.get_bytes(f"{prefix}/{MANIFEST}")
         try:
             return msgspec.json.decode(raw, type=Manifest)
@@ -213,9 +214,9 @@ class Storage:
             raise _corrupt(f"the manifest of {prefix} cannot be read") from e
 
     async def get_folder(self, prefix: str, target: Path) -> Manifest:
-        """Fetch a folder artifact to `target`, which appears whole or not at all.
+        """Download a folder artifact to `target`, which appears completely or not at all.
 
-        Raises StorageMissing without a manifest, StorageCorrupt where a digest differs.
+        Raises StorageMissing if there is no manifest, and StorageCorrupt if a digest differs.
         """
         manifest = await self.manifest(prefix)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -236,12 +237,12 @@ class Storage:
 
     @_patient
     async def copy(self, source: str, target: str) -> None:
-        """Copy one object inside storage. Raises StorageMissing."""
+        """Copy one object within the storage. Raises StorageMissing if it does not exist."""
         await _guard("copy", obstore.copy_async(self.store, source, target), source)
 
     @_patient
     async def delete(self, key: str) -> None:
-        """Remove one object; one that is not there is no error."""
+        """Remove one object. A missing object is not an error."""
         try:
             await _guard("delete", obstore.delete_async(self.store, key), key)
         except StorageMissing:
@@ -249,13 +250,13 @@ class Storage:
 
     @_patient
     async def written_at(self, key: str) -> int:
-        """When an object was written, in UTC seconds. Raises StorageMissing."""
+        """Return when an object was written, in UTC seconds. Raises StorageMissing."""
         head = await _guard("head", obstore.head_async(self.store, key), key)
         return int(head["last_modified"].timestamp())
 
     @_patient
     async def keys(self, prefix: str) -> list[str]:
-        """All objects under a prefix; those of all, where it is empty."""
+        """Return the keys of all objects under a prefix, or of all objects if it is empty."""
         listing = obstore.list(self.store, prefix=prefix or None)
         return [item["path"] for item in await _guard("list", listing.collect_async(), prefix)]
 
@@ -265,30 +266,30 @@ class Storage:
         for key in await self.keys(prefix):
             await self.delete(key)
         if isinstance(self.store, LocalStore) and self.store.prefix is not None:
-            # What a killed process had staged is in no listing.
+            # Listings do not include files that a killed process had staged.
             staged = Path(self.store.prefix) / prefix
             await asyncio.to_thread(shutil.rmtree, staged, ignore_errors=True)
 
     async def check(self) -> None:
-        """Raise StorageError where storage cannot be written and read."""
+        """Raise StorageError if storage is not writable and readable."""
         await self.put_bytes(".health", b"ok")
         await self.get_bytes(".health")
 
 
 class Writer:
-    """Writes one object in chunks. Use as a context manager: an error discards it all."""
+    """Writes one object in chunks. Use it as a context manager: an error discards the object."""
 
     def __init__(self, storage: Storage, key: str) -> None:
         self._key = key
         self._writer: S3Writer | obstore.AsyncWritableFile
         if isinstance(storage.store, LocalStore):
-            # Dropped without close(), it removes what it had staged.
+            # If it is dropped without close(), it removes its staged data.
             self._writer = obstore.open_writer_async(storage.store, key, buffer_size=PART_BYTES)
         else:
             self._writer = S3Writer(storage.store, key)
 
     async def write(self, chunk: bytes) -> None:
-        """Add bytes."""
+        """Append bytes."""
         await _guard("write", self._writer.write(chunk), self._key)
 
     async def __aenter__(self) -> Self:
@@ -313,7 +314,7 @@ def _corrupt(message: str) -> StorageCorrupt:
 
 
 async def _guard(operation: str, work: Awaitable[T], key: str) -> T:
-    """Time it, and turn obstore's errors into ours; messages name the object, no paths."""
+    """Time an operation and convert obstore's errors. Messages name the object, but no paths."""
     began = time.perf_counter()
     try:
         return await work
@@ -326,7 +327,7 @@ async def _guard(operation: str, work: Awaitable[T], key: str) -> T:
 
 
 def _ours(error: Exception, key: str) -> tuple[StorageError, str]:
-    """The error as ours, and its kind in metrics."""
+    """Return the converted error and its kind for metrics."""
     if (why := refusal(error)) is not None:
         return StorageRefused(why), "refused"
     if isinstance(error, FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Whether storage can be used as it is set, asked before a process starts and by `doctor`."""
+"""Check of the configured storage, run before a process starts and by `doctor`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PATIENCE_S = 15.0
 
 
 def storage_fault(url: str) -> StorageError | None:
-    """What is wrong with the storage behind a URL; StorageRefused where waiting mends nothing."""
+    """Return what is wrong with the storage at a URL; StorageRefused if waiting does not help."""
     try:
         asyncio.run(_use(url))
     except StorageError as e:
@@ -28,7 +28,7 @@ def storage_fault(url: str) -> StorageError | None:
 
 
 def require_storage(url: str) -> None:
-    """End this process where storage says no; one that is away may come back."""
+    """Exit this process if storage rejects it. Unavailable storage may recover, so it passes."""
     fault = storage_fault(url)
     if isinstance(fault, StorageRefused):
         raise SystemExit(f"finetuned-server: storage cannot be used: {fault}")

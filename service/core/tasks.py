@@ -1,4 +1,4 @@
-"""Background tasks: loops that survive their faults, and tasks that end when told."""
+"""Background tasks: loops that survive failures, and tasks that end when canceled."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _PAUSE_S = 1.0
 
 
 async def keep(loop: str, run: Callable[[], Awaitable[None]]) -> None:
-    """Run a background loop until it returns. One that fails is logged and starts again.
+    """Run a background loop until it returns. If it fails, the error is logged and it restarts.
 
-    A loop handles the errors that it expects. What comes here is a fault of ours, and a loop
-    that ended on it would leave a process that looks well and does half of its work.
+    A loop handles the errors that it expects, so anything raised here is a bug. Without a restart,
+    the process would look healthy but do only half of its work.
     """
     while True:
         try:
@@ -30,12 +30,12 @@ async def keep(loop: str, run: Callable[[], Awaitable[None]]) -> None:
 
 
 async def end(task: asyncio.Task[Any]) -> None:
-    """Cancel a task of ours and wait until it has ended. Raises what it failed with.
+    """Cancel one of our tasks and wait until it has ended. Raises the error it failed with.
 
-    A caller that is itself cancelled meanwhile gets its CancelledError. To await the task
-    and suppress that error would swallow the caller's own too, and it would never end. A
-    task that a library kept from hearing of it (asyncio.wait_for did, before Python 3.12)
-    is told again after some seconds.
+    If the caller itself is canceled during the wait, it gets its CancelledError. Awaiting the task
+    and suppressing that error would swallow the caller's own cancellation too, and the caller would
+    never end. A task that misses the cancellation because of a library (asyncio.wait_for, before
+    Python 3.12) is canceled again after some seconds.
     """
     task.cancel()
     while not (await asyncio.wait([task], timeout=_TELL_AGAIN_S))[0]:

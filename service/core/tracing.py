@@ -1,11 +1,11 @@
-"""OpenTelemetry traces, off unless the standard variables ask for them.
+"""OpenTelemetry traces, disabled unless the standard environment variables enable them.
 
-With `OTEL_EXPORTER_OTLP_ENDPOINT` (or `…_TRACES_ENDPOINT`) set, and not `OTEL_SDK_DISABLED=true`,
-spans go out over OTLP/HTTP; sampling and the rest are the SDK's own variables. Where tracing is
-off nothing of OpenTelemetry is imported, and requests pass no code of this module.
+If `OTEL_EXPORTER_OTLP_ENDPOINT` (or `…_TRACES_ENDPOINT`) is set, and `OTEL_SDK_DISABLED=true` is
+not, spans are exported over OTLP/HTTP. The SDK's own variables control sampling and the rest. If
+tracing is disabled, OpenTelemetry is not imported and requests run no code of this module.
 
-A span tells what happened, to what, and how long it took: names, ids, counts, states. No prompt,
-no training text, no error's words.
+A span records what happened, to which object, and how long it took: names, IDs, counts, states. It
+contains no prompts, training text or error messages.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 Value = str | int | float | bool
 Carrier = Mapping[str, str]
-"""`traceparent` and `tracestate` of W3C, as they stand in headers and in a job's record."""
+"""W3C `traceparent` and `tracestate`, as used in headers and in a job's record."""
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -29,33 +29,33 @@ PROTOCOL = "http/protobuf"
 
 
 class Span:
-    """One span, or nothing at all where tracing is off."""
+    """A span, or a no-op if tracing is disabled."""
 
     def __init__(self, real: Any = None) -> None:
         self._real = real
 
     def set(self, **attributes: Value) -> None:
-        """Tell more of it; names get the prefix `finetuned.`."""
+        """Set attributes. Names get the prefix `finetuned.`."""
         if self._real is not None:
             self._real.set_attributes({f"finetuned.{k}": v for k, v in attributes.items()})
 
     def set_standard(self, attributes: Mapping[str, Value]) -> None:
-        """Tell what OpenTelemetry has a name for."""
+        """Set attributes with names defined by OpenTelemetry."""
         if self._real is not None:
             self._real.set_attributes(attributes)
 
     def rename(self, name: str) -> None:
-        """Give it a better name than it had at its beginning."""
+        """Replace the span's name with a more specific one."""
         if self._real is not None:
             self._real.update_name(name)
 
     def event(self, name: str) -> None:
-        """Mark a moment in it."""
+        """Add a timestamped event."""
         if self._real is not None:
             self._real.add_event(name)
 
     def fail(self, kind: str) -> None:
-        """It did not end well; `kind` is a class or code, never a message."""
+        """Mark the span as failed. `kind` is a class name or code, never a message."""
         if self._real is not None:
             from opentelemetry.trace import StatusCode
 
@@ -63,7 +63,7 @@ class Span:
             self._real.set_status(StatusCode.ERROR)
 
     def end(self) -> None:
-        """It is over. Only for spans that `begin` made."""
+        """End the span. Only for spans created by `begin`."""
         if self._real is not None:
             self._real.end()
 
@@ -73,7 +73,7 @@ _tracer: Any = None
 
 
 def endpoint(environ: Mapping[str, str] = os.environ) -> str | None:
-    """The URL that spans are sent to; None where tracing is off."""
+    """Return the URL that spans are sent to; None if tracing is disabled."""
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return None
     if environ.get("OTEL_TRACES_EXPORTER", "otlp").strip() != "otlp":
@@ -85,8 +85,8 @@ def endpoint(environ: Mapping[str, str] = os.environ) -> str | None:
 
 
 def start(process: str, version: str) -> None:
-    """Trace from now on, where the environment asks for it."""
-    global _tracer  # noqa: PLW0603 - one a process, as the logs' configuration
+    """Start tracing if the environment enables it."""
+    global _tracer  # noqa: PLW0603 - one per process, like the logging configuration
     if endpoint() is None or _tracer is not None:
         return
     asked = next((os.environ[name] for name in _PROTOCOLS if os.environ.get(name)), PROTOCOL)
@@ -104,12 +104,12 @@ def start(process: str, version: str) -> None:
 
 
 def is_on() -> bool:
-    """Whether this process traces."""
+    """Return whether this process traces."""
     return _tracer is not None
 
 
 def stop() -> None:
-    """Send what is left, and trace no more."""
+    """Export pending spans and stop tracing."""
     global _tracer  # noqa: PLW0603
     if _tracer is not None:
         _provider.shutdown()
@@ -128,7 +128,7 @@ def _make_tracer(process: str, version: str) -> Any:
 
     name = os.environ.get("OTEL_SERVICE_NAME", f"finetuned-{process}")
     resource = Resource.create({"service.name": name, "service.version": version})
-    _provider = TracerProvider(resource=resource)  # at exit it sends what is left
+    _provider = TracerProvider(resource=resource)  # exports pending spans at exit
     _provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return _provider.get_tracer("finetuned", version)
 
@@ -137,9 +137,9 @@ def _make_tracer(process: str, version: str) -> Any:
 def span(
     name: str, *, parent: Carrier | None = None, kind: str = "internal", **attributes: Value
 ) -> Iterator[Span]:
-    """A span around the block, the parent of those made inside it.
+    """Open a span around the block; spans created inside are its children.
 
-    `parent` is where it belongs; without one, below the span that is open here, if any.
+    Without `parent`, the span becomes a child of the currently open span, if any.
     """
     if _tracer is None:
         yield _NOTHING
@@ -148,7 +148,7 @@ def span(
 
     made = begin(name, parent=parent, kind=kind)
     made.set(**attributes)
-    # An exception's message may be anything, so the library must not record it.
+    # An exception's message can contain anything, so the library must not record it.
     with trace.use_span(
         made._real,  # noqa: SLF001
         end_on_exit=True,
@@ -170,7 +170,10 @@ def begin(
     ago_s: float = 0.0,
     **attributes: Value,
 ) -> Span:
-    """A span that began so long ago, and lasts until its `end()`. It is no parent."""
+    """Create a span that started `ago_s` seconds ago and stays open until its `end()`.
+
+    It does not become the current span.
+    """
     if _tracer is None:
         return _NOTHING
     from opentelemetry.trace import SpanKind
@@ -187,7 +190,7 @@ def begin(
 
 
 def carrier() -> dict[str, str]:
-    """The span that is open here, to be passed on; empty where there is none."""
+    """Return the currently open span as a carrier to pass on; empty if there is none."""
     found: dict[str, str] = {}
     if _tracer is not None:
         _propagator().inject(found)
@@ -201,7 +204,7 @@ def _context(parent: Carrier) -> Any:
 
 
 def _propagator() -> Any:
-    # W3C's trace context alone: baggage carries whatever a caller put into it.
+    # Only W3C's trace context, because baggage would carry arbitrary data from callers.
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     return TraceContextTextMapPropagator()

@@ -1,5 +1,5 @@
-"""What is done to the data of an uploaded file: checked, reported on, cleaned.
+"""Checks, reports and cleanings of uploaded files.
 
-The work itself is the data desk's (`service.datasets`), in child processes of a worker; this
-room asks for it over HTTP, queues it, and keeps what comes out.
+`service.datasets` does the actual work in child processes of a worker. This package provides the
+HTTP API, queues the tasks and stores their results.
 """

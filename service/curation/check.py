@@ -1,7 +1,7 @@
-"""The cpu task after an upload: what is it, and is every row what a trainer can learn from?
+"""CPU task that runs after an upload: detects the file's format and validates every row.
 
-A file of any format that is read here becomes canonical rows, which are kept beside its
-bytes. A file whose bytes were checked before is not checked again.
+A file in any supported format is converted to canonical rows, which are stored next to its
+content. A file whose bytes were already checked is not checked again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SHOWN = 3
 
 
 class _Converted(msgspec.Struct, frozen=True):
-    """The part of the desk's answer that is kept."""
+    """The part of the child process's result that is used."""
 
     facts: dict[str, Any]
     validation: ValidationReport
@@ -37,7 +37,7 @@ class _Converted(msgspec.Struct, frozen=True):
 
 
 class CheckFile:
-    """`check_file`: uploaded → processed, or error with the lines at fault."""
+    """The `check_file` task: moves a file from uploaded to processed, or to error with details."""
 
     def __init__(self, files: Files, leases: Leases, settings: Settings) -> None:
         self._files = files
@@ -46,7 +46,7 @@ class CheckFile:
         self._desk = Desk(settings)
 
     async def run(self, _ctx: dict[str, Any], project_id: str, file_id: str, attempt: int) -> None:
-        """Run the task; a file that is gone or checked already is left alone."""
+        """Run the task. A file that is gone or already checked is skipped."""
         try:
             async with self._leases.hold(file_id, attempt):
                 record = await self._files.get(project_id, file_id, ids.now_s())
@@ -57,7 +57,7 @@ class CheckFile:
                     await self._files.finish_check(record, outcome)
                     metrics.FILES_CHECKED.labels(outcome.status).inc()
         except (Held, Missing):
-            return  # another worker has it, or it was deleted meanwhile
+            return  # another worker holds it, or the file was deleted
 
     async def _outcome(self, record: FileRecord) -> CheckOutcome:
         twin = await self._files.checked_twin(record, ids.now_s())
@@ -69,15 +69,15 @@ class CheckFile:
         except DeskFailed as e:
             return CheckOutcome(FileStatus.ERROR, e.message, certain=e.certain)
         except (*REDIS_ERRORS, StorageError):
-            raise  # comes again
+            raise  # retried later
         except Exception:
-            # A fault of ours: said once, and not tried for ever.
+            # An internal error: report it once instead of retrying forever.
             log.exception("the check of %s failed", record.id)
             message = f"The service failed on this file. Give the operator its id: {record.id}."
             return CheckOutcome(FileStatus.ERROR, message, certain=False)
 
     async def _same_as(self, twin: FileRecord, record: FileRecord) -> CheckOutcome | None:
-        """The twin's outcome, with a copy of its canonical rows; None where they are gone."""
+        """The twin's outcome, with its canonical rows copied; None if those rows are gone."""
         outcome = CheckOutcome(
             **{name: getattr(twin, name) for name in CheckOutcome.__struct_fields__[:-1]}
         )
@@ -121,7 +121,7 @@ def _judged(made: _Converted) -> CheckOutcome:
 
 
 def words(report: ValidationReport) -> str:
-    """The first faults, each with its line and place, how many in all, and what to do."""
+    """An error summary: the first errors with line and location, their number, and a remedy."""
     faults = [i for i in report.issues if i.severity == "error"]
     shown = [
         (f"Line {i.line}" + (f", {i.pointer}" if i.pointer else "") + ": " if i.line else "")

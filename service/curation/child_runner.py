@@ -1,7 +1,7 @@
-"""Runs the data desk in a child process, which can be limited, timed out and killed.
+"""Run `service.datasets` in a child process that can be limited, timed out and killed.
 
-What the bytes of a file mean is read from whatever a user uploads; a fault or a flood in
-there must not take the worker with it.
+Uploaded files are untrusted input, so a crash or excessive memory use while reading them must
+not take down the worker.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from service.datasets.formats.options import FormatOptions
 
 T = TypeVar("T")
 
-# What another try, or a larger machine, may mend: no verdict on the file.
+# Errors that a retry or a larger machine may resolve; they say nothing about the file.
 _PASSING = frozenset({"timed_out", "desk_died", "out_of_memory", "file_error", "worker_died"})
 
 
 class DeskFailed(Exception):
-    """The data desk could not do its task; the message is for the file's owner."""
+    """The child process failed; the message is for the file's owner."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class DeskFailed(Exception):
 
 
 class Desk:
-    """Starts the children, with the limits of the settings."""
+    """Starts child processes with the configured limits."""
 
     def __init__(self, settings: Settings) -> None:
         self._timeout_s = settings.curation_timeout_s
@@ -49,14 +49,14 @@ class Desk:
         self._processes = max(1, (os.cpu_count() or 1) // settings.cpu_tasks)
 
     def format_of(self, given: Mapping[str, Any] | None) -> FormatOptions:
-        """What a user said of a file's format, with our limits."""
+        """The user's format options combined with the configured size limit."""
         fields = {**(given or {}), "max_unpacked_bytes": self._max_unpacked_bytes}
         return msgspec.convert(fields, FormatOptions)
 
     async def run(self, spec: TaskSpec, answer: type[T]) -> T:
-        """Run one task; its result, read as `answer`. Raises DeskFailed.
+        """Run one task and return its result decoded as `answer`. Raises DeskFailed.
 
-        The spec is written beside its result, so both lie in the caller's scratch folder.
+        The spec is written next to its result, in the caller's scratch folder.
         """
         spec = msgspec.structs.replace(
             spec, processes=self._processes, memory_bytes=self._memory_bytes

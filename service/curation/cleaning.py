@@ -1,4 +1,4 @@
-"""Makes a cleaning: new files, and a diff that says what became of each row."""
+"""Run cleanings: write new files and a diff that describes each affected row."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Source(msgspec.Struct, frozen=True):
 
 
 class _Cleaned(msgspec.Struct, frozen=True):
-    """The desk's answer."""
+    """The child process's result."""
 
     source: _Source
     train: _Output
@@ -46,7 +46,7 @@ class _Cleaned(msgspec.Struct, frozen=True):
 
 
 class MakeCleaning:
-    """The work of a cleaning task."""
+    """Executes cleaning tasks."""
 
     def __init__(self, files: Files, settings: Settings) -> None:
         self._files = files
@@ -54,7 +54,7 @@ class MakeCleaning:
         self._desk = Desk(settings)
 
     async def __call__(self, task: Task, file: FileRecord, folder: Path) -> None:
-        """Run the desk; its files and the task's end appear in one step. Raises DeskFailed."""
+        """Clean the file; output files and task state are committed together. Raises DeskFailed."""
         options = dict(task.options)
         given = options.pop("format", None) or file.format
         spec = TaskSpec(
@@ -117,7 +117,7 @@ class MakeCleaning:
             await self._discard(records)
             raise
         except BaseException:
-            # Redis may have written the end, or may still do so: these may be files.
+            # Redis may have committed the outcome, or may still do so, so the files may be in use.
             log.warning("%s: whether it ended is not known, so its files are kept", task.id)
             raise
 
@@ -129,7 +129,7 @@ class MakeCleaning:
 def _record(
     source: FileRecord, made: _Output, what: str, purpose: Purpose, more: dict[str, Any]
 ) -> FileRecord:
-    """A new file, kept no longer than its source. Its rows have passed every check."""
+    """A record for an output file. It expires with its source; its rows are already valid."""
     stem = source.filename.split(".", 1)[0] or source.id
     return FileRecord(
         id=ids.new(ids.FILE),

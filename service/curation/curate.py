@@ -1,4 +1,4 @@
-"""The cpu task that makes a report or a cleaning."""
+"""CPU task that runs reports, cleanings and measurements."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 
 
 class Work(Protocol):
-    """One kind of task."""
+    """Executor of one kind of task."""
 
     async def __call__(self, task: Task, file: FileRecord, folder: Path) -> None:
-        """Do the task in a scratch folder and finish it. Raises DeskFailed."""
+        """Execute the task in a scratch folder and finish it. Raises DeskFailed."""
 
 
 class Curate:
-    """`curate_file`: in progress → completed or failed."""
+    """The `curate_file` task: moves a task from in progress to completed or failed."""
 
     def __init__(
         self, files: Files, leases: Leases, settings: Settings, kinds: dict[Kind, Work]
@@ -40,7 +40,7 @@ class Curate:
         self._kinds = kinds
 
     async def run(self, _ctx: dict[str, Any], project_id: str, subject: str, attempt: int) -> None:
-        """Run the task; one that has ended, or whose file is gone, is left alone."""
+        """Run the task. A task that has ended, or whose file is gone, is skipped."""
         file_id, task_id = subject.split("/")
         try:
             async with self._leases.hold(subject, attempt):
@@ -62,9 +62,9 @@ class Curate:
             outcome = State.FAILED
             await self._tasks.finish(task, error=Failure(code=e.code, message=e.message))
         except (*REDIS_ERRORS, StorageError, Missing, Superseded):
-            raise  # comes again, or is over
+            raise  # retried later, or no longer relevant
         except Exception:
-            # A fault of ours: said once, and not tried for ever.
+            # An internal error: report it once instead of retrying forever.
             outcome = State.FAILED
             log.exception("%s failed", task.id)
             message = f"The service failed on this task. Give the operator its id: {task.id}."

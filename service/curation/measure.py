@@ -1,4 +1,4 @@
-"""Measures a file's rows in one base model's tokens, for a training's plan and estimate."""
+"""Measure a file's rows in a base model's tokens, for a job's training plan and estimate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.models.template import template_digest
 
 
 class Measures(msgspec.Struct, frozen=True):
-    """As `service.datasets.report.measure.Measures`, which only a child process imports."""
+    """Mirror of `service.datasets.report.measure.Measures`, which only child processes import."""
 
     rows: int
     percentiles: list[int]
@@ -30,17 +30,17 @@ class Measures(msgspec.Struct, frozen=True):
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest row."""
+        """Number of tokens in the longest row."""
         return self.percentiles[100]
 
     @property
     def p95(self) -> int:
-        """Tokens that 95 of 100 rows do not exceed."""
+        """95th percentile of tokens per row."""
         return self.percentiles[95]
 
 
 def measure_task(file: FileRecord, model: BaseModelEntry) -> Task:
-    """The task of measuring a checked file for a base model; another with another template."""
+    """The task that measures a checked file for a base model. Its ID depends on the template."""
     view = msgspec.json.encode([file.meaning, model.id, template_digest(model.path)])
     return Task(
         id=ids.MEASURE + hashlib.sha256(view).hexdigest()[:32],
@@ -53,13 +53,13 @@ def measure_task(file: FileRecord, model: BaseModelEntry) -> Task:
 
 
 def measures_of(task: Task) -> Measures | None:
-    """What a finished task measured; None where it failed."""
+    """The measurements of a completed task; None if it has not completed."""
     done = task.state is State.COMPLETED and task.result is not None
     return msgspec.convert(task.result, Measures) if done else None
 
 
 class MakeMeasure:
-    """The work of a measure task."""
+    """Executes measure tasks."""
 
     def __init__(self, files: Files, catalogue: Catalogue, settings: Settings) -> None:
         self._files = files
@@ -68,7 +68,7 @@ class MakeMeasure:
         self._desk = Desk(settings)
 
     async def __call__(self, task: Task, file: FileRecord, folder: Path) -> None:
-        """Run the desk on the canonical rows, and finish. Raises DeskFailed."""
+        """Measure the canonical rows and finish the task. Raises DeskFailed."""
         entry = self._catalogue.get(task.options["model"])
         tokenizer = entry.path / "tokenizer.json" if entry is not None else None
         if tokenizer is None or not tokenizer.is_file() or file.canonical is None:

@@ -1,4 +1,4 @@
-"""Reports and cleanings as Redis keeps them: tasks on a file, deleted with it."""
+"""Report and cleaning records in Redis: tasks on a file, deleted with the file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from service.core.records import PREFIX, Collection, Record, Unreadable
 from service.core.redis import Client, reply, text
 from service.files.records import tasks_of
 
-FUNCTION = "curate_file"  # its name in the cpu queue
-_FAILED_FOR_S = 60  # what failed is done again when it is asked for later than this
+FUNCTION = "curate_file"  # the task's name in the CPU queue
+_FAILED_FOR_S = 60  # a failed task is retried if it is requested after this time
 UNFINISHED = f"{PREFIX}:curation-unfinished"  # "project/file/task"
 
 
 class Kind(StrEnum):
-    """What is done to the file."""
+    """Kind of a task on a file."""
 
     REPORT = "report"
     CLEANING = "cleaning"
@@ -28,7 +28,7 @@ class Kind(StrEnum):
 
 
 class State(StrEnum):
-    """Where a task is on its way."""
+    """State of a task."""
 
     IN_PROGRESS = "in_progress"
     COMPLETED = "completed"
@@ -36,14 +36,14 @@ class State(StrEnum):
 
 
 class Failure(BaseModel):
-    """Why a task failed."""
+    """Reason a task failed."""
 
     code: str
     message: str
 
 
 class Task(Record):
-    """One report or cleaning of one file."""
+    """A task on one file: a report, a cleaning or a measurement."""
 
     file_id: str
     kind: Kind
@@ -56,12 +56,12 @@ class Task(Record):
 
     @property
     def subject(self) -> str:
-        """What queue and lease call it."""
+        """The task's name in the queue and in leases."""
         return f"{self.file_id}/{self.id}"
 
     @property
     def folder(self) -> str:
-        """Where storage keeps what came out, below the file's own folder."""
+        """The storage folder of the task's output, under the file's own folder."""
         return f"{self.project_id}/files/{self.file_id}/tasks/{self.id}"
 
 
@@ -80,41 +80,41 @@ class Tasks:
         return Collection(self.redis, tasks_of(file_id), Task)
 
     async def waiting(self, project_id: str) -> int:
-        """How many of the project's tasks have not ended."""
+        """The number of the project's unfinished tasks."""
         members = await reply(self.redis.smembers(UNFINISHED))
         return sum(text(member).startswith(f"{project_id}/") for member in members)
 
     async def create(self, task: Task) -> Task:
-        """Write a new task and queue it. Raises ValueError if its id is taken."""
+        """Store a new task and enqueue it. Raises ValueError if its ID is taken."""
         member = f"{task.project_id}/{task.subject}"
         await self.of(task.file_id).create(task, also=lambda pipe: pipe.sadd(UNFINISHED, member))
         await self.enqueue(task)
         return task
 
     async def asked_for(self, wanted: Task) -> Task:
-        """The task of that id, made where it is new, and again where it failed a while ago."""
+        """The task with the wanted ID: created if new, restarted if it failed a while ago."""
         found = await self.of(wanted.file_id).get(wanted.project_id, wanted.id)
         if found is None:
             try:
                 return await self.create(wanted)
-            except ValueError:  # somebody asked at the same moment
+            except ValueError:  # created by a concurrent request
                 return wanted
         if found.state is State.FAILED and (found.finished_at or 0) + _FAILED_FOR_S < ids.now_s():
             return await self.again(found)
         return found
 
     async def enqueue(self, task: Task) -> None:
-        """Put the task's attempt into the queue, unless it is there."""
+        """Enqueue the task's attempt unless it is already queued."""
         await queue.enqueue(
             self.redis, queue.CPU, FUNCTION, task.project_id, task.subject, task.attempt
         )
 
     async def again(self, task: Task) -> Task:
-        """Start the next attempt of a lost or failed task. Raises Missing."""
+        """Start the next attempt of a lost or failed task. Raises Missing if it is gone."""
 
         def change(current: Task) -> Task:
             if current.attempt != task.attempt:
-                return current  # somebody else did so already
+                return current  # already restarted by another process
             return current.model_copy(
                 update={
                     "attempt": current.attempt + 1,
@@ -139,9 +139,10 @@ class Tasks:
         error: Failure | None = None,
         also: Callable[[Pipeline], Any] | None = None,
     ) -> None:
-        """Write how the attempt ended, with `also(pipe)`, as one step.
+        """Store the attempt's outcome together with `also(pipe)` in one atomic step.
 
-        Raises Superseded, or Missing where the file was deleted: then nothing was written.
+        Raises Superseded if the task has ended or another attempt runs it, and Missing if the
+        file was deleted. In both cases, nothing is written.
         """
 
         def change(current: Task) -> Task:
@@ -165,7 +166,7 @@ class Tasks:
         await self.of(task.file_id).update(task.project_id, task.id, change, also=together)
 
     async def unfinished(self) -> list[Task]:
-        """Every task that has not ended and can be read; forgets those whose file is gone."""
+        """All readable unfinished tasks. Entries of ended or deleted tasks are removed."""
         found = []
         for member in await reply(self.redis.smembers(UNFINISHED)):
             project_id, file_id, task_id = text(member).split("/")

@@ -1,4 +1,4 @@
-"""Makes the report of a file: once for each view of it, kept beside the file."""
+"""Create reports of files: one per view, stored next to the file."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from service.datasets.contract import TaskSpec
 from service.files.records import FileRecord, Files
 from service.models.catalogue import BaseModelEntry, Catalogue
 
-# Common choices of max_seq_length, told beside what the models allow.
+# Common values of max_seq_length, reported in addition to the models' own limits.
 _LENGTHS = (512, 1024, 2048, 4096, 8192)
 FORMS = {"json": "report.json", "html": "report.html", "md": "report.md"}
 
 
 class ReportOptions(msgspec.Struct, frozen=True):
-    """One view: whose tokenizers look at the file, and what it is compared with."""
+    """A view of a file: the models whose tokenizers count its tokens, and a file to compare."""
 
     models: list[str]
     validation_file: str | None = None
 
 
 def report_task(file: FileRecord, options: ReportOptions) -> Task:
-    """The task of this view of the file; the same view has the same id."""
+    """The report task for a view of the file. The same view has the same ID."""
     view = msgspec.json.encode([file.meaning, options], order="sorted")
     return Task(
         id=ids.REPORT + hashlib.sha256(view).hexdigest()[:32],
@@ -43,7 +43,7 @@ def report_task(file: FileRecord, options: ReportOptions) -> Task:
 
 
 class MakeReport:
-    """The work of a report task."""
+    """Executes report tasks."""
 
     def __init__(self, files: Files, catalogue: Catalogue, settings: Settings) -> None:
         self._files = files
@@ -52,7 +52,7 @@ class MakeReport:
         self._desk = Desk(settings)
 
     async def __call__(self, task: Task, file: FileRecord, folder: Path) -> None:
-        """Run the desk, store report.json, .html and .md, and finish. Raises DeskFailed."""
+        """Create and store report.json, .html and .md, then finish. Raises DeskFailed."""
         options = msgspec.convert(task.options, ReportOptions)
         out = folder / "out"
         out.mkdir()
@@ -79,7 +79,7 @@ class MakeReport:
         await self._tasks.finish(task)
 
     def _models(self, names: list[str]) -> dict[str, Any]:
-        """The tokenizers that are there, and the lengths of context to tell of."""
+        """The available tokenizers and the context lengths to report."""
         entries = [e for e in map(self._catalogue.get, names) if e is not None]
         known = {e.id: _tokenizer(e) for e in entries if _tokenizer(e).is_file()}
         longest = max((e.context_length for e in entries), default=max(_LENGTHS))

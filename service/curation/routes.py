@@ -29,7 +29,7 @@ router = APIRouter(prefix="/v1/files", tags=["Data sets"])
 
 _RETRY_S = 1
 _MEDIA = {"html": "text/html; charset=utf-8", "md": "text/markdown; charset=utf-8"}
-# The page has its own style and nothing else: no script, no font, no picture.
+# The page contains inline styles only: no scripts, fonts or images.
 _SAFE = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
     "x-content-type-options": "nosniff",
@@ -48,17 +48,17 @@ TaskStore = Annotated[Tasks, Depends(_tasks)]
 @router.get(
     "/{file_id}/report",
     operation_id="retrieveFileReport",
-    summary="Report on a data set",
+    summary="Retrieve a data set report",
     response_class=JSONResponse,
     response_model=None,
     responses={
         200: {
-            "description": "The report.",
+            "description": "Completed report.",
             "content": {"application/json": _REPORT, "text/html": _TEXT, "text/markdown": _TEXT},
         },
         202: {
             "model": ReportPending,
-            "description": "It is being made; ask again.",
+            "description": "Report in progress. Retry after `retry-after` seconds.",
             "headers": headers("retry-after"),
         },
     },
@@ -70,21 +70,23 @@ async def retrieve_report(
     files: Store,
     tasks: TaskStore,
     model: Annotated[
-        str | None, Query(max_length=256, description="The base model whose tokenizer looks.")
+        str | None, Query(max_length=256, description="Base model whose tokenizer counts tokens.")
     ] = None,
     validation_file: Annotated[
-        str | None, Query(max_length=128, description="A file whose rows are looked for in this.")
+        str | None,
+        Query(max_length=128, description="ID of a validation file to check for shared rows."),
     ] = None,
     form: Annotated[
         Literal["json", "html", "md"],
-        Query(alias="format", description="For programs, for a browser, or for a page of text."),
+        Query(alias="format", description="Format of the report: JSON, HTML or Markdown."),
     ] = "json",
 ) -> Response:
-    """Figures, findings and advice: lengths and tokens, languages, duplicates, contradictions,
-    personal data, and whether the data is fit to train on at all.
+    """Retrieve statistics, findings and recommendations for a data set: lengths and tokens,
+    languages, duplicates, contradictions, personal data, and whether the data is suitable for
+    training.
 
-    Made in the background when it is first asked for: 202 until it is there. A later request with
-    the same options gets the same report.
+    The first request starts the report in the background; the response is 202 until the report is
+    ready. Later requests with the same options return the same report.
     """
     file = await existing(files, caller.project_id, file_id)
     if validation_file is not None:
@@ -120,10 +122,10 @@ async def clean_file(
     tasks: TaskStore,
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> CleaningObject:
-    """Makes new files in the background; the uploaded one stays as it is.
+    """Clean a file in the background. The results are new files; the source file is not modified.
 
-    The same file and the same options give the same bytes. Poll `retrieveFileCleaning` until the
-    status is `completed` or `failed`; then train on its `training_file`.
+    The same file and options produce identical bytes. Poll `retrieveFileCleaning` until the
+    status is `completed` or `failed`, then train on `training_file`.
     """
     file = await existing(files, caller.project_id, file_id)
 
@@ -153,7 +155,7 @@ async def list_cleanings(
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> ListOf[CleaningObject]:
-    """The cleanings of one file, newest first."""
+    """List a file's cleanings, newest first."""
     file = await existing(files, caller.project_id, file_id)
     try:
         page = await tasks.of(file.id).page(
@@ -175,8 +177,8 @@ async def list_cleanings(
 async def retrieve_cleaning(
     file_id: str, cleaning_id: str, caller: Caller, files: Store, tasks: TaskStore
 ) -> CleaningObject:
-    """How far a cleaning is, the files that came out of it, and how many rows were dropped and
-    changed for which reason. `diff_file` tells of each row.
+    """Retrieve a cleaning's status, its output files, and the number of dropped and changed rows
+    by reason. `diff_file` describes each affected row.
     """
     file = await existing(files, caller.project_id, file_id)
     task = None
@@ -188,7 +190,7 @@ async def retrieve_cleaning(
 
 
 async def _room(request: Request, tasks: Tasks, caller: Principal) -> None:
-    """Raises RateLimited where the project has as many tasks as it may have."""
+    """Raise RateLimited if the project has reached its limit of unfinished tasks."""
     most = cast("Settings", request.app.state.settings).max_file_tasks_per_project
     if await tasks.waiting(caller.project_id) >= most:
         raise RateLimited(
@@ -207,7 +209,7 @@ async def _other_file(files: Store, caller: Principal, file_id: str) -> FileReco
 
 
 def _models(registry: ModelRegistry, wanted: str | None) -> list[str]:
-    """The base models that look at the file: one, or all that are offered."""
+    """The base models whose tokenizers measure the file: the requested one, or all."""
     offered = [entry.id for entry in registry.catalogue.all()]
     if wanted is None:
         return offered

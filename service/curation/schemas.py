@@ -1,4 +1,4 @@
-"""Reports and cleanings on the wire."""
+"""Request and response schemas of reports and cleanings."""
 
 from __future__ import annotations
 
@@ -13,96 +13,125 @@ from service.files.schemas import FormatFields
 
 
 class ReportPending(BaseModel):
-    """A report that is being made; ask again after `retry-after` seconds."""
+    """A report in progress. Retry after `retry-after` seconds."""
 
-    id: str = Field(description="Of the report.")
+    id: str = Field(description="ID of the report.")
     object: Literal["file.report"] = "file.report"
-    file_id: str = Field(description="What it is on.")
+    file_id: str = Field(description="ID of the file that the report covers.")
     status: Literal[State.IN_PROGRESS] = State.IN_PROGRESS
 
 
 class CleanRequest(BaseModel):
-    """What to clean. Of duplicates the first row stays.
+    """Cleaning options. The first row of a set of duplicates is kept.
 
-    By default a row is dropped only if it is broken, or equal to an earlier one in everything that
-    is trained on.
+    By default, a row is dropped only if it is invalid, or identical to an earlier row in all
+    content used for training.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     drop_broken: bool = Field(
-        default=True, description="Otherwise a broken row fails the cleaning."
+        default=True,
+        description="Whether to drop invalid rows. If false, an invalid row fails the cleaning.",
     )
     exact_duplicates: bool = Field(
         default=True,
-        description="Drop rows that equal an earlier row, to the letter, in everything that is "
-        "trained on: system prompt, tools, all messages, and the rejected answer.",
+        description="Whether to remove exact duplicates: rows identical to an earlier row in all "
+        "content used for training (system prompt, tools, all messages and the rejected answer).",
     )
     near_duplicates: bool = Field(
         default=False,
-        description="Also drop rows that are nearly the same as an earlier row with the same "
-        "system prompt, tools and rejected answer. Such rows may differ in a number, a date, or "
-        "yes and no; the report lists them.",
+        description="Whether to also remove near duplicates: rows similar to an earlier row with "
+        "the same system prompt, tools and rejected answer. Such rows may differ in a number, a "
+        "date, or yes and no; the report lists them.",
     )
     near_threshold: Annotated[float, Field(ge=0.5, le=1)] = Field(
         default=0.8,
-        description="Jaccard likeness from which two rows are nearly the same. At 1 they differ "
-        "in case and spacing alone.",
+        description="Jaccard similarity at or above which two rows are near duplicates. At 1, "
+        "they differ only in case and spacing.",
     )
     contradictions: Literal["keep", "first", "last", "most_common", "longest", "drop"] = Field(
-        default="keep", description="Which answer stays where a question has several."
+        default="keep", description="Answer to keep if a question has several different answers."
     )
     personal_data: Literal["keep", "mask", "pseudonym"] = Field(
         default="keep",
-        description="`mask` writes [EMAIL]; `pseudonym` [EMAIL_1], the same for the same value. "
-        "A value found anywhere in the file is replaced everywhere in it, in every spelling.",
+        description="Treatment of personal data. `mask` replaces a value with a placeholder such "
+        "as [EMAIL]; `pseudonym` uses numbered placeholders such as [EMAIL_1], the same for the "
+        "same value. A value found anywhere in the file is replaced throughout the file, in every "
+        "spelling.",
     )
     unicode: Literal["keep", "NFC", "NFKC"] = Field(
-        default="NFC", description="NFKC also folds full-width letters and the like."
+        default="NFC",
+        description="Unicode normalization form. NFKC also folds compatibility characters such as "
+        "full-width letters.",
     )
-    mend_mojibake: bool = Field(default=True, description="Text that was decoded wrongly once.")
-    drop_control_characters: bool = Field(default=True, description="But tabs and line ends.")
+    mend_mojibake: bool = Field(
+        default=True,
+        description="Whether to repair mojibake: text that was decoded with the wrong encoding.",
+    )
+    drop_control_characters: bool = Field(
+        default=True,
+        description="Whether to remove control characters other than tabs and line breaks.",
+    )
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        default=0.0, description="Share of the rows that goes to a validation file."
+        default=0.0, description="Fraction of the rows to write to a validation file."
     )
-    seed: int = Field(default=0, ge=0, le=2147483647, description="Of the split.")
+    seed: int = Field(
+        default=0, ge=0, le=2147483647, description="Random seed of the validation split."
+    )
     format: FormatFields | None = Field(
-        default=None, description="How to read the file; else as its upload said."
+        default=None,
+        description="Format options of the file. Defaults to the options given at upload.",
     )
 
     def options(self) -> dict[str, Any]:
-        """As the task keeps them."""
+        """The options as stored in the task."""
         given = self.model_dump(mode="json", exclude={"format"})
         said = self.format.stored() if self.format else None
         return {**given, "format": said} if said else given
 
 
 class CleaningObject(BaseModel):
-    """A cleaning of a file. Its outputs are files of their own."""
+    """A cleaning of a file. Its outputs are separate files."""
 
-    id: str = Field(description="`fileclean-` and letters.")
+    id: str = Field(description="ID of the cleaning, prefixed with `fileclean-`.")
     object: Literal["file.cleaning"] = "file.cleaning"
-    created_at: int = Field(description="Seconds since 1970, UTC.")
-    finished_at: int | None = Field(description="Null while it runs.")
-    file_id: str = Field(description="What is cleaned.")
-    status: State = Field(description="`in_progress`, then `completed` or `failed`.")
-    options: dict[str, Any] = Field(description="As they were chosen.")
-    error: Failure | None = Field(description="Why it failed.")
-    training_file: str | None = Field(default=None, description="The rows to train on.")
-    validation_file: str | None = Field(default=None, description="The rows that are held out.")
-    diff_file: str | None = Field(
-        default=None, description="JSON Lines: what became of each row that was touched."
+    created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
+    finished_at: int | None = Field(
+        description="Time the cleaning ended, as a Unix timestamp in seconds; null while it runs."
     )
-    source_rows: int | None = Field(default=None, description="Of the file.")
-    training_rows: int | None = Field(default=None, description="Of `training_file`.")
-    validation_rows: int | None = Field(default=None, description="Of `validation_file`.")
-    dropped: dict[str, int] | None = Field(default=None, description="Rows, by reason.")
-    changed: dict[str, int] | None = Field(default=None, description="Changes, by kind.")
-    changed_rows: int | None = Field(default=None, description="Rows with a change.")
+    file_id: str = Field(description="ID of the source file.")
+    status: State = Field(
+        description="Status of the cleaning: `in_progress`, then `completed` or `failed`."
+    )
+    options: dict[str, Any] = Field(description="Options of the cleaning.")
+    error: Failure | None = Field(description="Error that made the cleaning fail; null otherwise.")
+    training_file: str | None = Field(
+        default=None, description="ID of the file with the rows to train on."
+    )
+    validation_file: str | None = Field(
+        default=None, description="ID of the file with the held-out rows."
+    )
+    diff_file: str | None = Field(
+        default=None,
+        description="ID of a JSON Lines file that describes what happened to each affected row.",
+    )
+    source_rows: int | None = Field(default=None, description="Number of rows in the source file.")
+    training_rows: int | None = Field(
+        default=None, description="Number of rows in `training_file`."
+    )
+    validation_rows: int | None = Field(
+        default=None, description="Number of rows in `validation_file`."
+    )
+    dropped: dict[str, int] | None = Field(
+        default=None, description="Number of dropped rows, by reason."
+    )
+    changed: dict[str, int] | None = Field(default=None, description="Number of changes, by kind.")
+    changed_rows: int | None = Field(default=None, description="Number of rows with changes.")
 
     @classmethod
     def of(cls, task: Task) -> Self:
-        """The wire form of a record."""
+        """The API object for a record."""
         return cls(
             id=task.id,
             created_at=task.created_at,
@@ -116,7 +145,7 @@ class CleaningObject(BaseModel):
 
 
 def report_schemas() -> dict[str, Any]:
-    """The parts of openapi.json that describe a report, which is made by the data desk."""
+    """The openapi.json components that describe a report, which `service.datasets` produces."""
     _, parts = msgspec.json.schema_components([Report], ref_template="#/components/schemas/{name}")
     whole = parts.pop("Report")
     head = {

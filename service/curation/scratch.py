@@ -1,4 +1,4 @@
-"""The folder of one task on a worker's disk: what goes in, and when it is full."""
+"""Scratch folders of tasks on a worker's disk, and file downloads into them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from service.files.records import FileRecord
 
 @contextlib.asynccontextmanager
 async def scratch_folder(path: Path) -> AsyncIterator[Path]:
-    """An empty folder, readable by this user alone, that goes with the block.
+    """Provide an empty folder, readable only by this user, that is deleted on exit.
 
-    Raises DeskFailed where the worker's disk or the storage was full inside the block.
+    Raises DeskFailed if the worker's disk or the storage is full inside the block.
     """
     await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
     try:
@@ -35,12 +35,12 @@ async def scratch_folder(path: Path) -> AsyncIterator[Path]:
 
 
 async def fetch(storage: Storage, file: FileRecord, path: Path) -> Path:
-    """The file's bytes as they were uploaded, at `path`. Raises DeskFailed."""
+    """Download a file's original bytes to `path`. Raises DeskFailed."""
     return await _fetch(storage, file.content_key, file.sha256, path)
 
 
 async def fetch_rows(storage: Storage, file: FileRecord, path: Path) -> Path:
-    """The canonical rows of a checked file, at `path`. Raises DeskFailed."""
+    """Download the canonical rows of a checked file to `path`. Raises DeskFailed."""
     return await _fetch(storage, file.canonical_key, file.canonical, path)
 
 

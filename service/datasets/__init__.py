@@ -1,7 +1,7 @@
-"""Data sets: what the bytes of a training file mean.
+"""Reading, checking, cleaning, and reporting on training files.
 
-Pure: local paths in, local paths and plain values out. No HTTP, no Redis, no storage, no
-torch, and nothing of the other rooms.
+This package is pure: it takes local paths and returns local paths and plain values. It uses
+no HTTP, Redis, storage, or torch, and imports no other service package.
 """
 
 from __future__ import annotations

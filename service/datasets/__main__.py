@@ -1,11 +1,11 @@
-"""One task on one data set, in a process of its own that can be limited and killed.
+"""Run one task on one data set, in a separate process that can be limited and killed.
 
     python -m service.datasets SPEC.json
 
-Standard output is JSON lines: {"type": "progress", "done": bytes, "total": bytes}, and one
-last {"type": "succeeded"} or {"type": "failed", "code", "message", "fix", "line"}. The
-result is written to the spec's `result` path, whole or not at all. Exit code 0 or 1. A
-file with errors in it is a success: the report says them.
+Standard output is JSON Lines: {"type": "progress", "done": bytes, "total": bytes}, then a
+final {"type": "succeeded"} or {"type": "failed", "code", "message", "fix", "line"}. The
+result is written atomically to the spec's `result` path. The exit code is 0 or 1, or 2 if
+the command line is wrong. A file that contains errors still succeeds: the report lists them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-# The processes share the cores: a library's own threads would only get in their way, and
-# must not be there when the process forks.
+# The worker processes share the cores, so a library's own threads would only compete with
+# them. No threads may exist when the process forks.
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -35,7 +35,7 @@ _PROGRESS_EVERY_S = 0.5
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the task of the spec; returns the exit code."""
+    """Run the task described by the spec and return the exit code."""
     if len(arguments) != 1:
         print("usage: python -m service.datasets SPEC.json", file=sys.stderr)
         return 2
@@ -54,8 +54,8 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-# The libraries of an action are loaded for it alone: those of the report and of the
-# formats take 120 MB, and a validation needs 25 whatever the size of the file.
+# Each action imports only the libraries it needs: those of the report and the formats take
+# 120 MB, but a validation needs only 25 MB, regardless of the file size.
 def _run(spec: TaskSpec) -> Any:
     if spec.action == "validate":
         return validate_file(
@@ -128,7 +128,7 @@ def _report(spec: TaskSpec) -> Any:
 
 
 class _Progress:
-    """Says how far a task is, now and then."""
+    """Reports a task's progress at most every `_PROGRESS_EVERY_S` seconds, and at the end."""
 
     def __init__(self) -> None:
         self._next = 0.0
@@ -141,7 +141,7 @@ class _Progress:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """A file whole or not at all."""
+    """Write a file atomically."""
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(data)
     part.replace(path)

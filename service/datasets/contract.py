@@ -1,4 +1,4 @@
-"""What a run of `python -m service.datasets` is told: one JSON file, checked."""
+"""The JSON task specification read by `python -m service.datasets`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Action = Literal["validate", "report", "clean", "convert", "measure"]
 
 
 class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One task on one file. Paths are of this machine.
+    """One task on one file. Paths are local to this machine.
 
-    `result` is where the result goes, as JSON. `measure` reads a canonical file of `rows`
-    rows with the one tokenizer. `out` is a folder for `clean`, a file for
-    `convert`. `report` may have `tokenizers` (tokenizer.json by model), `context_lengths`, a
-    `validation` file to compare with (read by `validation_format`), and `html` and
-    `markdown` paths for the readable forms. `clean` holds the fields of CleanOptions but
-    format and processes. `memory_bytes` limits the address space of each process,
-    `processes` is how many there are.
+    `result` is the path for the JSON result. `measure` reads a canonical file of `rows` rows
+    with the single tokenizer in `tokenizers`. `out` is a folder for `clean` and a file for
+    `convert`. `report` accepts `tokenizers` (tokenizer.json paths by model),
+    `context_lengths`, a `validation` file to compare with (read using `validation_format`),
+    and `html` and `markdown` paths for the readable versions. `clean` holds the fields of
+    CleanOptions, except format and processes. `memory_bytes` limits the address space of
+    each process, and `processes` is the number of processes.
     """
 
     action: Action
@@ -46,7 +46,7 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_spec(path: Path) -> TaskSpec:
-    """The spec in a JSON file. Raises DatasetError where it is not one."""
+    """Read a task spec from a JSON file. Raises DatasetError if it is invalid."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=TaskSpec, dec_hook=_made)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -56,7 +56,7 @@ def read_spec(path: Path) -> TaskSpec:
 
 
 def _made(kind: type, value: object) -> object:
-    """The types that JSON has no form for: here, paths."""
+    """Convert a JSON value to a type that JSON cannot represent (a path)."""
     if kind is Path and isinstance(value, str):
         return Path(value)
     raise NotImplementedError

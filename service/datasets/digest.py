@@ -1,4 +1,4 @@
-"""A file written and digested in one pass."""
+"""A file writer that computes a digest in the same pass."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from service.datasets.errors import refuse
 
 
 class DigestWriter:
-    """Writes bytes to a new file; knows their number and their sha256.
+    """Writes bytes to a new file, and tracks their number and SHA-256 digest.
 
-    `limit` is the most bytes of rows that it takes, none if not set.
+    `limit` is the maximum number of bytes of rows, or None for no limit.
     """
 
     def __init__(self, path: Path, limit: int | None = None) -> None:
@@ -24,19 +24,19 @@ class DigestWriter:
         self._file = path.open("wb")
 
     def write(self, data: bytes) -> None:
-        """Appends the bytes."""
+        """Append the bytes."""
         self._digest.update(data)
         self.bytes += self._file.write(data)
 
     def write_row(self, data: bytes, line: int) -> None:
-        """Appends the row of that source line. Raises DatasetError over the limit."""
+        """Append the row from source line `line`. Raises DatasetError if over the limit."""
         if self._limit is not None and self.bytes + len(data) > self._limit:
             raise refuse("rows_too_large", line, limit=self._limit)
         self.write(data)
 
     @property
     def sha256(self) -> str:
-        """The digest so far, in hex."""
+        """Hex digest of the bytes written so far."""
         return self._digest.hexdigest()
 
     def __enter__(self) -> Self:

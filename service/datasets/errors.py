@@ -1,4 +1,4 @@
-"""What stops the work on a whole file."""
+"""Errors that stop the processing of a whole file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from service.datasets.checks.issues import Issue, make_issue
 
 
 class DatasetError(ValueError):
-    """The file, or what was asked of it, cannot be used; `issue` says why and how to mend it."""
+    """The file or the request is unusable; `issue` gives the reason and a suggested fix."""
 
     def __init__(self, issue: Issue) -> None:
         where = f"line {issue.line}{issue.pointer}: " if issue.line is not None else ""
@@ -14,10 +14,10 @@ class DatasetError(ValueError):
         self.issue = issue
 
     def __reduce__(self) -> tuple[type[DatasetError], tuple[Issue]]:
-        """As it must be to come out of another process."""
+        """Support pickling, so that the error can be returned from another process."""
         return type(self), (self.issue,)
 
 
 def refuse(code: str, line: int | None = None, **detail: str | int) -> DatasetError:
-    """The error of that code, to be raised."""
+    """Create the error with the given code, for the caller to raise."""
     return DatasetError(make_issue(code, line, "", **detail))

@@ -1,4 +1,7 @@
-"""What a file was found to be. Imports no library of a format, so that anyone may."""
+"""The detected properties of a file.
+
+This module imports no format libraries, so any module can import it cheaply.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import msgspec
 
 
 class SourceFacts(msgspec.Struct, frozen=True):
-    """What a file was found to be. `columns` maps the shape's fields to its columns."""
+    """Detected properties of a file. `columns` maps the shape's fields to the file's columns."""
 
     bytes: int
     container: str

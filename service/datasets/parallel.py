@@ -1,8 +1,7 @@
-"""Work shared out to forked processes, with the results in order.
+"""Parallel map over forked processes, with ordered results.
 
-A pool of the standard library leaves orphans when its parent is killed. Here each worker
-reads its tasks from a pipe, so the end of the parent is the end of the pipe and of the
-worker.
+The standard library's pools leave orphans if the parent is killed. Here, each worker reads
+its tasks from a pipe. When the parent ends, the pipe closes and the worker exits.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ _R = TypeVar("_R")
 def map_ordered(
     function: Callable[[_T], _R], tasks: Iterable[_T], *, processes: int = 1
 ) -> Iterator[_R]:
-    """Yields `function(task)` for each task, in their order; results must pickle.
+    """Yield `function(task)` for each task, in order. Results must be picklable.
 
-    With one process, or one task, all runs in the caller. Raises DatasetError if a worker
-    dies; an error of `function` passes through.
+    With one process or one task, everything runs in the caller's process. Raises DatasetError
+    if a worker dies. Exceptions raised by `function` propagate.
     """
     waiting = deque(tasks)
     if processes <= 1 or len(waiting) <= 1:
@@ -34,7 +33,7 @@ def map_ordered(
         return
     workers = [_Worker(function) for _ in range(min(processes, len(waiting)))]
     try:
-        # Two tasks a worker: one runs while the next waits in the pipe.
+        # Each worker gets two tasks: one runs while the next waits in the pipe.
         order: deque[_Worker] = deque()
         for worker in workers * 2:
             if waiting:
@@ -53,7 +52,7 @@ def map_ordered(
 
 
 class _Worker:
-    """A forked process that answers each task with its result, or with its error."""
+    """A forked process that returns the result or the error of each task."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         context = multiprocessing.get_context("fork")
@@ -89,6 +88,6 @@ def _serve(function: Callable[[Any], Any], pipe: Connection, parents_end: Connec
             task = pipe.recv()
             try:
                 answer = (True, function(task))
-            except Exception as error:  # noqa: BLE001 - handed to the parent, which raises it
+            except Exception as error:  # noqa: BLE001 - sent to the parent, which raises it
                 answer = (False, error)
             pipe.send(answer)

@@ -1,1 +1,1 @@
-"""Files: bytes in and out. What the bytes mean is the datasets room's business."""
+"""Upload, storage and download of files. `service.datasets` interprets their content."""

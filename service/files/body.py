@@ -1,4 +1,4 @@
-"""The body of an upload: a multipart form, or the bare bytes with the fields in the query."""
+"""Upload bodies: a multipart form, or raw bytes with the fields in the query string."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ from service.files.multipart import Form
 _KNOWN = re.compile(r"purpose|expires_after\[(?:anchor|seconds)\]|format(?:\[.*)?", re.DOTALL)
 
 BYTES: dict[str, Any] = {"type": "string", "format": "binary"}
-_FILENAME = {"type": "string", "description": "the file's name."}
+_FILENAME = {"type": "string", "description": "Name of the file."}
 _FIELDS: dict[str, dict[str, Any]] = {
     "purpose": {
         "type": "string",
         "enum": ["fine-tune", "user_data"],
-        "description": "What the file is for; `fine-tune` has it checked.",
+        "description": "Purpose of the file. `fine-tune` files are checked.",
     },
     "expires_after[anchor]": {
         "type": "string",
         "enum": ["created_at"],
-        "description": "From when its life is counted.",
+        "description": "Event from which the lifetime is counted.",
     },
     "expires_after[seconds]": {
         "type": "integer",
         "minimum": 3600,
         "maximum": 2592000,
-        "description": "How long it is kept; for good where nothing is said.",
+        "description": "Lifetime of the file in seconds. If omitted, the file never expires.",
     },
     "format": {
         "type": "string",
-        "description": "`FormatFields` as JSON; or flattened: `format[columns][prompt]=Frage`.",
+        "description": "`FormatFields` as a JSON object, or as flattened fields such as "
+        "`format[columns][prompt]=Frage`.",
     },
 }
 
 
 def described(part: str, fields: Mapping[str, Any], *required: str) -> dict[str, Any]:
-    """A body for openapi.json: the form with its fields, or the bare bytes."""
+    """The request body for openapi.json: the form with its fields, or raw bytes."""
     form = {
         "type": "object",
         "required": [part, *required],
@@ -61,7 +62,7 @@ FILE_BODY: dict[str, Any] = {
         {
             "name": name,
             "in": "query",
-            "description": f"With bare bytes: {schema['description']}",
+            "description": f"{schema['description']} Used for raw-byte uploads only.",
             "schema": {key: value for key, value in schema.items() if key != "description"},
         }
         for name, schema in {"filename": _FILENAME, **_FIELDS}.items()
@@ -70,18 +71,18 @@ FILE_BODY: dict[str, Any] = {
 
 
 class Body(Protocol):
-    """`fields` and `filename` are whole after `chunks` ended."""
+    """The body of an upload. `fields` and `filename` are complete once `chunks` is exhausted."""
 
     filename: str | None
     fields: dict[str, str]
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes of the file, as they come. Raises BadRequest."""
+        """Yield the bytes of the file as they arrive. Raises BadRequest."""
         ...
 
 
 class RawBody:
-    """A body that is the file and nothing else."""
+    """A request body that consists of the file's raw bytes only."""
 
     def __init__(self, request: Request, wanted: Callable[[str], bool]) -> None:
         self._request = request
@@ -89,7 +90,7 @@ class RawBody:
         self.fields = {k: v for k, v in request.query_params.items() if wanted(k)}
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes of the body. Raises BadRequest."""
+        """Yield the bytes of the body. Raises BadRequest if the client disconnects."""
         try:
             async for data in self._request.stream():
                 yield data
@@ -98,9 +99,10 @@ class RawBody:
 
 
 def body_of(request: Request, part: str) -> Body:
-    """The body by its content type; `part` names the form's part that holds the file.
+    """The body for the request's content type; `part` names the form part that holds the file.
 
-    Raises UnsupportedMedia for any type but the two.
+    Raises UnsupportedMedia if the type is neither multipart/form-data nor
+    application/octet-stream.
     """
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type == "multipart/form-data":

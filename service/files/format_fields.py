@@ -1,7 +1,7 @@
-"""What an uploader says of a file's format, as it comes in form fields or a query.
+"""Format options of an upload, parsed from form fields or query parameters.
 
-Either `format` holds a JSON object, or its fields come flattened, as OpenAI's SDK sends
-`extra_body={"format": {"columns": {"prompt": "Frage"}}}`: `format[columns][prompt]`.
+`format` is either a JSON object or flattened fields. OpenAI's SDK, for example, sends
+`extra_body={"format": {"columns": {"prompt": "Frage"}}}` as `format[columns][prompt]`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FLAT = re.compile(r"format\[([^\[\]]+)\](?:\[(.+)\])?", re.DOTALL)
 
 
 def format_of(fields: Mapping[str, str]) -> dict[str, Any] | None:
-    """The format's options, checked; None where nothing is said. Raises BadRequest."""
+    """The validated format options; None if none are given. Raises BadRequest."""
     said = {name: value for name, value in fields.items() if name.startswith("format")}
     if not said:
         return None

@@ -1,7 +1,7 @@
-"""Streaming multipart: the file's bytes go on as they come, the small fields are kept.
+"""Streaming multipart parser: passes on the file's bytes as they arrive and keeps small fields.
 
-Nothing is spooled: a chunk that the parser hands out is given to storage before the next
-is read from the socket, so memory stays flat whatever the file's size.
+Nothing is spooled. Each parsed chunk goes to storage before the next is read from the socket,
+so memory use does not depend on the file's size.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from streaming_form_data.targets import BaseTarget
 
 from service.core.errors import BadRequest
 
-# Of all that is not the file: fields, part headers, boundaries. The parser keeps a header
-# until its end, so without this limit one without an end would fill the memory.
+# Limit for everything but the file: fields, part headers and boundaries. The parser buffers a
+# header until its end, so an endless header would otherwise exhaust memory.
 _MAX_OTHER_BYTES = 128 * 1024
 
 
 class _Chunks(BaseTarget):
-    """Hands the file's bytes from the parser's callbacks to the loop around it."""
+    """Passes the file's bytes from the parser's callbacks to the read loop."""
 
     def __init__(self, part: str) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class _Chunks(BaseTarget):
 
 
 class _Fields(BaseTarget):
-    """Keeps the small parts whose names are wanted, whatever these are."""
+    """Collects the small parts whose names are wanted."""
 
     def __init__(self, wanted: Callable[[str], bool]) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class _Fields(BaseTarget):
         self._name = ""
 
     def takes(self, _registered: str, name: str) -> bool:
-        """The parser's question for each part: only here does a part tell its name."""
+        """Whether the parser should keep a part. Only this callback receives the part's name."""
         self._name = name
         return self._wanted(name)
 
@@ -67,10 +67,9 @@ class _Fields(BaseTarget):
 
 @dataclass
 class Form:
-    """A form that is being read; `fields` and `filename` are whole after `chunks` ended.
+    """A form being read. `fields` and `filename` are complete once `chunks` is exhausted.
 
-    `part` names the part that holds the file; of the others those are kept whose name is
-    `wanted`.
+    `part` names the part that holds the file. Other parts are kept if their name is `wanted`.
     """
 
     request: Request
@@ -80,7 +79,7 @@ class Form:
     fields: dict[str, str] = field(default_factory=dict)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes of the file. Raises BadRequest."""
+        """Yield the bytes of the file. Raises BadRequest if the form is invalid."""
         target, fields = _Chunks(self.part), _Fields(self.wanted)
         other_bytes = 0
         try:
@@ -115,9 +114,9 @@ class Form:
 
 @contextlib.contextmanager
 def _faults_told() -> Iterator[None]:
-    """Answer what the parser cannot read with BadRequest.
+    """Turn parser errors into BadRequest.
 
-    It reads headers with Python's email package, which fails on some of them in ways of its own.
+    The parser reads headers with Python's email package, which raises various errors of its own.
     """
     try:
         yield

@@ -1,11 +1,11 @@
-"""Files as Redis keeps them.
+"""File records in Redis.
 
-Storage, per file, below `{project}/files/{id}/`:
+Storage layout per file, under `{project}/files/{id}/`:
 
-    content          the bytes as they came
-    canonical.jsonl  the rows as a trainer reads them, where they differ from the content
-    manifest.json    what is needed to rebuild the record; nothing is there without it
-    tasks/           what reports and cleanings keep
+    content          the bytes as uploaded
+    canonical.jsonl  the rows as a trainer reads them, if they differ from the content
+    manifest.json    the data needed to rebuild the record; without it, the file does not exist
+    tasks/           the outputs of reports and cleanings
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from service.core.records import PREFIX, Collection, Record, Unreadable
 from service.core.redis import Client, reply, text
 from service.core.storage import Storage
 
-EXPIRING = f"{PREFIX}:files-expiring"  # "project/file", scored by the time they expire
-UNCHECKED = f"{PREFIX}:files-unchecked"  # "project/file" of files that wait for their check
+EXPIRING = f"{PREFIX}:files-expiring"  # "project/file", scored by expiration time
+UNCHECKED = f"{PREFIX}:files-unchecked"  # "project/file" of files awaiting their check
 
 
 class FileStatus(StrEnum):
-    """Where a file is on its way."""
+    """Processing status of a file."""
 
     UPLOADED = "uploaded"
     PROCESSED = "processed"
@@ -35,7 +35,7 @@ class FileStatus(StrEnum):
 
 
 class Purpose(StrEnum):
-    """What a file is for."""
+    """Purpose of a file."""
 
     FINE_TUNE = "fine-tune"
     RESULTS = "fine-tune-results"
@@ -43,7 +43,7 @@ class Purpose(StrEnum):
 
 
 class FileRecord(Record):
-    """A file; its bytes are in storage."""
+    """A file record. The file's bytes are in storage."""
 
     filename: str
     purpose: Purpose
@@ -52,9 +52,9 @@ class FileRecord(Record):
     status: FileStatus
     status_details: str | None = None
     expires_at: int | None = None
-    format: dict[str, Any] | None = None  # what the uploader said of the format
-    attempt: int = 1  # of the check
-    # What the check found:
+    format: dict[str, Any] | None = None  # format options given at upload
+    attempt: int = 1  # attempt number of the check
+    # Results of the check:
     rows: int | None = None
     warnings: int | None = None
     found: dict[str, Any] | None = None  # container, encoding, shape, columns …
@@ -63,33 +63,33 @@ class FileRecord(Record):
 
     @property
     def folder(self) -> str:
-        """The prefix of all that storage keeps of this file."""
+        """The storage prefix of the file."""
         return f"{self.project_id}/files/{self.id}"
 
     @property
     def content_key(self) -> str:
-        """Where the bytes are."""
+        """The storage key of the file's content."""
         return f"{self.folder}/content"
 
     @property
     def canonical_key(self) -> str:
-        """Where the canonical rows are: the content itself where it is canonical already."""
+        """The storage key of the canonical rows, which is the content if that is canonical."""
         same = self.canonical == self.sha256
         return self.content_key if same else f"{self.folder}/canonical.jsonl"
 
     @property
     def meaning(self) -> str:
-        """What the outcome of a check hangs on: the bytes, what was said of them, and us."""
+        """A digest of what determines a check's outcome: content, format options and version."""
         said = msgspec.json.encode([__version__, self.sha256, self.format], order="sorted")
         return hashlib.sha256(said).hexdigest()
 
     def expired(self, now_s: int) -> bool:
-        """Whether the file's time is over."""
+        """Whether the file has expired."""
         return self.expires_at is not None and self.expires_at <= now_s
 
 
 class CheckOutcome(msgspec.Struct, frozen=True):
-    """How a check ended; `certain` where another check of the same bytes would end so too."""
+    """The outcome of a check; `certain` if another check of the same bytes would agree."""
 
     status: FileStatus
     status_details: str | None = None
@@ -101,12 +101,12 @@ class CheckOutcome(msgspec.Struct, frozen=True):
     certain: bool = True
 
     def fields(self) -> dict[str, Any]:
-        """The fields of the record that it sets."""
+        """The record fields that the outcome sets."""
         return {k: v for k, v in msgspec.structs.asdict(self).items() if k != "certain"}
 
 
 def tasks_of(file_id: str) -> str:
-    """The name of the collection of a file's reports and cleanings, deleted with it."""
+    """The collection name of a file's reports and cleanings, which are deleted with the file."""
     return f"files:{file_id}:tasks"
 
 
@@ -123,23 +123,23 @@ class Files:
         self.records = Collection(redis, "files", FileRecord)
 
     async def add(self, record: FileRecord) -> FileRecord:
-        """Make a file known whose bytes are in storage; its manifest is written first."""
+        """Register a file whose bytes are in storage. The manifest is written first."""
         await self.put_manifest(record)
         return await self.restore(record)
 
     async def restore(self, record: FileRecord) -> FileRecord:
-        """Make a file known by what its manifest says."""
+        """Register a file from its manifest."""
         return await self.records.create(record, also=lambda pipe: self._note(pipe, record))
 
     async def put_manifest(self, record: FileRecord) -> None:
-        """Write what the record can be rebuilt from."""
+        """Write the manifest from which the record can be rebuilt."""
         manifest: dict[str, Any] = record.model_dump(mode="json")
         await self.storage.put_bytes(
             f"{record.folder}/manifest.json", msgspec.json.encode(manifest)
         )
 
     def write_new(self, pipe: Pipeline, record: FileRecord) -> None:
-        """Add to a transaction all that makes a file known; see `put_manifest`."""
+        """Add the commands that register a file to a transaction. See `put_manifest`."""
         self.records.add(pipe, record)
         self._note(pipe, record)
 
@@ -152,12 +152,12 @@ class Files:
             pipe.zadd(EXPIRING, {member: record.expires_at})
 
     async def get(self, project_id: str, file_id: str, now_s: int) -> FileRecord | None:
-        """The project's file, unless its time is over."""
+        """The project's file, or None if it does not exist or has expired."""
         record = await self.records.get(project_id, file_id)
         return None if record is None or record.expired(now_s) else record
 
     async def checked_twin(self, record: FileRecord, now_s: int) -> FileRecord | None:
-        """Another file of the project with the same meaning, whose check has ended."""
+        """Another file of the project with the same `meaning` whose check has ended."""
         twin_id = await reply(self.redis.hget(_twins_key(record.project_id), record.meaning))
         if twin_id is None:
             return None
@@ -166,7 +166,7 @@ class Files:
         return twin if checked else None
 
     async def finish_check(self, record: FileRecord, outcome: CheckOutcome) -> None:
-        """Write a check's outcome, if this attempt is still the current one."""
+        """Store a check's outcome if this attempt is still current."""
 
         def change(current: FileRecord) -> FileRecord:
             if current.attempt != record.attempt or current.status is not FileStatus.UPLOADED:
@@ -181,13 +181,13 @@ class Files:
         await self.records.update(record.project_id, record.id, change, also=also)
 
     async def delete(self, record: FileRecord) -> None:
-        """Remove a file's bytes, then forget it: a delete cut short can be asked again."""
+        """Delete a file's bytes, then its record, so that an interrupted delete can be retried."""
         member = f"{record.project_id}/{record.id}"
 
         def also(pipe: Pipeline) -> None:
             pipe.srem(UNCHECKED, member)
             pipe.zrem(EXPIRING, member)
-            # Perhaps a twin's: then the next such file is checked once more, that is all.
+            # The entry may point to a twin; then the next such file is merely checked again.
             pipe.hdel(_twins_key(record.project_id), record.meaning)
 
         await self.storage.delete_prefix(record.folder)
@@ -195,7 +195,7 @@ class Files:
         await self.records.delete(record.project_id, record.id, also=also)
 
     async def delete_expired(self, now_s: int) -> int:
-        """Delete every file whose time is over; how many there were."""
+        """Delete all expired files and return their number."""
         members = await reply(self.redis.zrangebyscore(EXPIRING, "-inf", now_s))
         for member in members:
             project_id, file_id = text(member).split("/", 1)

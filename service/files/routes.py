@@ -32,7 +32,7 @@ Store = Annotated[Files, Depends(_files)]
 
 
 async def existing(store: Files, project_id: str, file_id: str) -> FileRecord:
-    """The project's file; raises NotFound."""
+    """The project's file. Raises NotFound if it does not exist."""
     record = None
     if ids.is_valid(file_id, ids.FILE):
         record = await store.get(project_id, file_id, ids.now_s())
@@ -43,13 +43,13 @@ async def existing(store: Files, project_id: str, file_id: str) -> FileRecord:
 
 @router.post("", operation_id="createFile", summary="Upload a file", openapi_extra=FILE_BODY)
 async def create_file(request: Request, caller: Caller, store: Store) -> FileObject:
-    """Takes a file as a multipart form, as the SDKs send it, or as bare bytes with the fields in
-    the query. It streams to storage in one pass.
+    """Upload a file as a multipart form, as the SDKs do, or as raw bytes with the fields in the
+    query string. The file streams to storage in one pass.
 
-    A file with the purpose `fine-tune` is then checked line by line: it is `uploaded` until that
-    ends, then `processed`, or `error` with the reason in `status_details`. JSON Lines, JSON, CSV,
-    TSV, Parquet and XLSX are read, gzipped or zstd-compressed too; `format` helps where columns
-    have names of their own. Larger files go through `/v1/uploads`.
+    A file with the purpose `fine-tune` is then checked line by line. Its status is `uploaded`
+    until the check ends, then `processed`, or `error` with the reason in `status_details`.
+    Supported formats are JSON Lines, JSON, CSV, TSV, Parquet and XLSX, optionally compressed with
+    gzip or zstd. Set `format` if the columns have custom names. Use `/v1/uploads` for larger files.
     """
     settings = cast("Settings", request.app.state.settings)
     record = await receive(
@@ -66,9 +66,9 @@ async def list_files(
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     order: Literal["asc", "desc"] = "desc",
-    purpose: Annotated[Purpose | None, Query(description="Only files of this.")] = None,
+    purpose: Annotated[Purpose | None, Query(description="Purpose to filter by.")] = None,
 ) -> ListOf[FileObject]:
-    """The project's files, newest first, or of one purpose. Expired files are not listed."""
+    """List the project's files, newest first by default. Expired files are omitted."""
     now_s = ids.now_s()
     try:
         page = await store.records.page(
@@ -83,10 +83,10 @@ async def list_files(
     return list_of([FileObject.of(r) for r in page.items], page.has_more)
 
 
-@router.get("/{file_id}", operation_id="retrieveFile", summary="Retrieve a file's record")
+@router.get("/{file_id}", operation_id="retrieveFile", summary="Retrieve a file")
 async def retrieve_file(file_id: str, caller: Caller, store: Store) -> FileObject:
-    """What is known of one file, with the outcome of its check: `status`, and the rows and
-    warnings that were counted, or in `status_details` the line and the fault.
+    """Retrieve a file's metadata and the result of its check: `status`, plus the number of rows
+    and warnings, or the line and the error in `status_details`.
     """
     return FileObject.of(await existing(store, caller.project_id, file_id))
 
@@ -98,14 +98,14 @@ async def retrieve_file(file_id: str, caller: Caller, store: Store) -> FileObjec
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "The bytes.",
+            "description": "Content of the file.",
             "headers": headers("content-disposition"),
             "content": {"application/octet-stream": {"schema": BYTES}},
         }
     },
 )
 async def download_file(file_id: str, caller: Caller, store: Store) -> StreamingResponse:
-    """The bytes exactly as they were uploaded, or as a job or a cleaning wrote them."""
+    """Download the exact bytes that were uploaded, or that a job or a cleaning wrote."""
     record = await existing(store, caller.project_id, file_id)
     try:
         chunks = await store.storage.stream(record.content_key)
@@ -124,8 +124,8 @@ async def download_file(file_id: str, caller: Caller, store: Store) -> Streaming
 
 @router.delete("/{file_id}", operation_id="deleteFile", summary="Delete a file")
 async def delete_file(file_id: str, caller: Caller, store: Store) -> FileDeleted:
-    """Record and bytes are gone at once, reports on the file too. Models trained on it stay, and
-    so do files that a cleaning made of it.
+    """Delete a file's record, content and reports immediately. Models trained on the file and
+    files created from it by a cleaning are kept.
     """
     record = await existing(store, caller.project_id, file_id)
     await store.delete(record)

@@ -1,4 +1,4 @@
-"""Files on the wire."""
+"""Request and response schemas of the files API."""
 
 from __future__ import annotations
 
@@ -13,78 +13,83 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
 class FormatFields(BaseModel):
-    """How to read a file whose format cannot be found out, or is not to be."""
+    """Format options of a file. They override automatic detection."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    container: Container | None = Field(default=None, description="What the bytes are.")
-    shape: Shape | None = Field(default=None, description="What a row is.")
+    container: Container | None = Field(default=None, description="Container format of the file.")
+    shape: Shape | None = Field(default=None, description="Structure of a row.")
     encoding: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")] | None = Field(
-        default=None, description="Of text, as Python names it.", examples=["gb18030"]
+        default=None, description="Text encoding, by its Python name.", examples=["gb18030"]
     )
     columns: dict[Name, Name] = Field(
         default_factory=dict,
         max_length=32,
-        description="A field of the shape → the column that holds it.",
+        description="Mapping from a field of the shape to the column that holds it.",
         examples=[{"prompt": "Frage", "completion": "Antwort"}],
     )
     roles: dict[Name, Literal["system", "user", "assistant", "tool"]] = Field(
         default_factory=dict,
         max_length=32,
-        description="A role in the data → one of ours.",
+        description="Mapping from a role in the data to a supported role.",
         examples=[{"kunde": "user"}],
     )
     system: Annotated[str, StringConstraints(max_length=16_384)] | None = Field(
-        default=None, description="A system message for rows that have none."
+        default=None, description="System message for rows that have none."
     )
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] | None = Field(
-        default=None, description="Of CSV; found out where it is not given."
+        default=None, description="CSV delimiter. Detected if omitted."
     )
-    sheet: Name | None = Field(default=None, description="Of a workbook; else the first.")
+    sheet: Name | None = Field(
+        default=None, description="Sheet of a workbook. Defaults to the first sheet."
+    )
 
     def stored(self) -> dict[str, Any] | None:
-        """What a record keeps; None where nothing was said."""
+        """The options as stored in a record; None if no option is set."""
         return self.model_dump(mode="json", exclude_defaults=True) or None
 
 
 class FileObject(BaseModel):
-    """OpenAI's file object. Ours: `rows` and `warnings` that the check counted, the `format`
-    that was said at the upload, and what was `found`.
-    """
+    """OpenAI's file object, extended with `rows`, `warnings`, `format` and `found`."""
 
-    id: str = Field(description="`file-` and letters.")
+    id: str = Field(description="ID of the file, prefixed with `file-`.")
     object: Literal["file"] = "file"
-    bytes: int = Field(description="Its size.")
-    created_at: int = Field(description="Seconds since 1970, UTC.")
-    filename: str = Field(description="As the client named it.")
+    bytes: int = Field(description="File size in bytes.")
+    created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
+    filename: str = Field(description="Name of the file, as given by the client.")
     purpose: Purpose
     status: FileStatus = Field(
-        description="`uploaded` until it was checked, then `processed` or `error`."
+        description="Status of the file: `uploaded` until it is checked, then `processed` or "
+        "`error`."
     )
     status_details: str | None = Field(
-        default=None, description="Why it cannot be used: the line, and the fault."
+        default=None, description="Reason the file cannot be used, with the line and the error."
     )
-    expires_at: int | None = Field(default=None, description="When it goes; null: never.")
-    rows: int | None = Field(default=None, description="That the check counted.")
+    expires_at: int | None = Field(
+        default=None,
+        description="Expiration time, as a Unix timestamp in seconds; null if the file never "
+        "expires.",
+    )
+    rows: int | None = Field(default=None, description="Number of rows found by the check.")
     warnings: int | None = Field(
-        default=None, description="That the check counted; see the report."
+        default=None, description="Number of warnings found by the check; the report lists them."
     )
     format: dict[str, Any] | None = Field(
-        default=None, description="What the uploader said of the format."
+        default=None, description="Format options given at upload."
     )
     found: dict[str, Any] | None = Field(
-        default=None, description="Container, encoding, shape and columns, as the check found them."
+        default=None, description="Container, encoding, shape and columns found by the check."
     )
 
     @classmethod
     def of(cls, record: FileRecord) -> Self:
-        """The wire form of a record."""
+        """The API object for a record."""
         return cls.model_validate(record, from_attributes=True)
 
 
 class FileDeleted(BaseModel):
-    """What deleting a file answers."""
+    """Response to deleting a file."""
 
-    id: str = Field(description="Of the file that is gone.")
+    id: str = Field(description="ID of the deleted file.")
     object: Literal["file"] = "file"
     deleted: Literal[True] = True

@@ -1,4 +1,4 @@
-"""From the body of an upload to a stored file and its record."""
+"""Turn the body of an upload into a stored file and its record."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MIN_EXPIRY_S, MAX_EXPIRY_S = 3600, 2592000
 
 
 async def receive(body: Body, files: Files, project_id: str, *, max_bytes: int) -> FileRecord:
-    """Stream the body's file into storage and make it known.
+    """Stream the body's file into storage and register it.
 
-    Raises BadRequest for a bad form, TooLarge over `max_bytes`, InsufficientStorage where
-    the disk is full; in every such case nothing of the file is left or listed.
+    Raises BadRequest for an invalid form, TooLarge over `max_bytes`, and InsufficientStorage if
+    the disk is full. In each case, nothing of the file is kept or listed.
     """
     file_id = ids.new(ids.FILE)
     digest = hashlib.sha256()
@@ -65,7 +65,7 @@ def new_record(
     expires_after_s: int | None,
     format_: dict[str, object] | None,
 ) -> FileRecord:
-    """The record of a file whose bytes have just come in whole."""
+    """A new record for a file whose bytes were just received completely."""
     now_s = ids.now_s()
     return FileRecord(
         id=file_id,
@@ -82,7 +82,7 @@ def new_record(
 
 
 async def enqueue_check(files: Files, record: FileRecord) -> None:
-    """Have a file checked that needs it."""
+    """Enqueue the check of a file if it needs one."""
     if record.status is FileStatus.UPLOADED:
         await queue.enqueue(
             files.redis, queue.CPU, "check_file", record.project_id, record.id, record.attempt
@@ -90,7 +90,7 @@ async def enqueue_check(files: Files, record: FileRecord) -> None:
 
 
 def purpose_of(given: str | None) -> Purpose:
-    """A purpose that can be uploaded. Raises BadRequest."""
+    """Parse a purpose allowed for uploads. Raises BadRequest."""
     if given is None:
         raise BadRequest(
             "Missing required parameter: 'purpose'.",
@@ -116,7 +116,7 @@ def _expires_after_s(body: Body) -> int | None:
         raise BadRequest(
             "expires_after.anchor must be 'created_at'.", param="expires_after[anchor]"
         )
-    # Ten digits are more than enough, and int() of very many would raise.
+    # Ten digits suffice, and int() raises on very long strings.
     short = (seconds or "")[:10]
     if not (short.isascii() and short.isdigit()) or not (
         MIN_EXPIRY_S <= int(short) <= MAX_EXPIRY_S
@@ -129,7 +129,7 @@ def _expires_after_s(body: Body) -> int | None:
 
 
 def clean_name(name: str | None) -> str:
-    """The last part of a client's file name, without control characters."""
+    """The last component of a client's file name, without control characters."""
     last = (name or "file").replace("\\", "/").rsplit("/", 1)[-1]
     printable = "".join(c for c in last if unicodedata.category(c)[0] != "C")
     return printable[:255] or "file"

@@ -1,8 +1,8 @@
-"""What this machine can train on, found without torch.
+"""Training capacity of this machine, detected without torch.
 
-GPUs are asked of NVML (where `nvidia-ml-py` is installed), else of `nvidia-smi`, else looked
-up in /proc, which does not know their memory. Without a GPU the memory is the machine's, or
-the container's where its cgroup has a limit.
+GPUs are queried through NVML (if `nvidia-ml-py` is installed), then through `nvidia-smi`, and
+finally looked up in /proc, which does not report their memory. Without a GPU, the memory is that of
+the machine, or of the container if its cgroup has a limit.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _QUERY = ("--query-gpu=uuid,name,memory.total", "--format=csv,noheader,nounits")
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU; its memory is None where nothing tells it."""
+    """One GPU. Its memory is None if no source reports it."""
 
     uuid: str
     name: str
@@ -37,9 +37,9 @@ class Gpu:
 
 
 def measure(environ: Mapping[str, str] = os.environ) -> Capacity:
-    """The machine as a worker on it may use it; honours CUDA_VISIBLE_DEVICES.
+    """Capacity of this machine for a worker. Honors CUDA_VISIBLE_DEVICES.
 
-    Takes up to some seconds where a driver is slow to wake.
+    Can take several seconds if a driver is slow to wake.
     """
     gpus = own_gpus(environ)
     memories = [gpu.memory_bytes for gpu in gpus if gpu.memory_bytes is not None]
@@ -54,24 +54,24 @@ def measure(environ: Mapping[str, str] = os.environ) -> Capacity:
 
 
 def own_gpus(environ: Mapping[str, str] = os.environ) -> list[Gpu]:
-    """The GPUs that this process may use."""
+    """GPUs that this process may use."""
     return visible(installed_gpus(), environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def installed_gpus() -> list[Gpu]:
-    """All NVIDIA GPUs that the driver shows to this process."""
+    """All NVIDIA GPUs that the driver exposes to this process."""
     return _of_nvml() or _of_nvidia_smi() or of_proc(Path("/proc/driver/nvidia/gpus"))
 
 
 def visible(gpus: Sequence[Gpu], chosen: str | None) -> list[Gpu]:
-    """Those that CUDA_VISIBLE_DEVICES lets through: indexes or UUIDs, up to the first wrong one."""
+    """GPUs allowed by CUDA_VISIBLE_DEVICES: indexes or UUIDs, up to the first invalid entry."""
     if chosen is None or not gpus:
         return list(gpus)
     kept: list[Gpu] = []
     for name in (part.strip() for part in chosen.split(",")):
-        if name.startswith("MIG-"):  # a slice of a GPU, whose own size is not asked for
+        if name.startswith("MIG-"):  # a GPU slice, whose own size is not queried
             found = [Gpu(name, f"{gpus[0].name} (MIG)", None)]
-        elif name.startswith("GPU-"):  # the beginning of a UUID is enough for CUDA
+        elif name.startswith("GPU-"):  # CUDA accepts a UUID prefix
             found = [gpu for gpu in gpus if gpu.uuid.startswith(name)]
         else:
             found = [gpu for i, gpu in enumerate(gpus) if name == str(i)]
@@ -82,29 +82,29 @@ def visible(gpus: Sequence[Gpu], chosen: str | None) -> list[Gpu]:
 
 
 def memory_bytes(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
-    """RAM that this process may use: the machine's, or the least limit of its cgroups (v2)."""
+    """RAM available to this process: the machine's total or its lowest cgroup (v2) limit."""
     limits = [psutil.virtual_memory().total]
     for folder in (cgroups / _own_cgroup(), *(cgroups / _own_cgroup()).parents):
         if folder.is_relative_to(cgroups):
             try:
                 limits.append(int((folder / "memory.max").read_text("ascii")))
-            except (OSError, ValueError):  # no such file at the root; "max" where there is no limit
+            except (OSError, ValueError):  # no such file at the root; "max" without a limit
                 continue
     return min(limits)
 
 
 def parse_nvidia_smi(text: str) -> list[Gpu]:
-    """The lines of `nvidia-smi --query-gpu=uuid,name,memory.total`, MiB without the unit."""
+    """Parse the output of `nvidia-smi --query-gpu=uuid,name,memory.total`, in MiB without unit."""
     gpus = []
     for line in text.strip().splitlines():
         uuid, name, mib = (part.strip() for part in line.split(","))
-        # "[N/A]" on GPUs that share the machine's memory
+        # The value is "[N/A]" on GPUs that share the machine's memory.
         gpus.append(Gpu(uuid, name, int(mib) * _MIB if mib.isdigit() else None))
     return gpus
 
 
 def of_proc(folder: Path) -> list[Gpu]:
-    """The GPUs in the driver's /proc folder: a folder each, with a file `information`."""
+    """GPUs listed in the driver's /proc folder: one subfolder each, with a file `information`."""
     gpus = []
     for path in sorted(folder.glob("*/information")):
         lines = (line.partition(":") for line in path.read_text("utf-8", "replace").splitlines())
@@ -153,7 +153,7 @@ def _of_nvidia_smi() -> list[Gpu]:
 
 
 def _own_cgroup() -> str:
-    """This process's cgroup below the mount; empty inside a container, which sees its own."""
+    """Path of this process's cgroup below the mount; empty in a container, which sees its own."""
     try:
         lines = Path("/proc/self/cgroup").read_text("ascii").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What a scrape asks Redis: whether it is well, what waits in the queues, who works."""
+"""Metrics read from Redis at scrape time: its health, queue depths and active workers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from service.core import metrics, queue
 from service.core.redis import REDIS_ERRORS, Client
 from service.fleet import workers
 
-_PATIENCE_S = 2.0  # a worker's client goes on trying for minutes; a scrape must not
+_PATIENCE_S = 2.0  # a worker's client retries for minutes, which a scrape must not
 
 
 async def observe_redis(redis: Client) -> None:
-    """Set the gauges of Redis, queues and workers. A Redis that is away fails no scrape."""
+    """Set the gauges for Redis, queues and workers. A scrape succeeds even if Redis is down."""
     try:
         async with asyncio.timeout(_PATIENCE_S):
             began = time.perf_counter()
@@ -24,7 +24,7 @@ async def observe_redis(redis: Client) -> None:
             _observe_workers(await workers.alive(redis))
     except (*REDIS_ERRORS, TimeoutError):
         metrics.REDIS_UP.cell().value = 0
-        # Nothing is known of these now; what was true before is not told as if it still were.
+        # These values are unknown now, and stale ones must not be reported as current.
         for gauge in _OF_REDIS:
             gauge.clear()
     else:

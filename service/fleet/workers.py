@@ -1,6 +1,6 @@
-"""Which workers are alive, what they have, and whether they are busy: a key each.
+"""Registry of live workers, their capacity and whether they are busy, with one key per worker.
 
-The key is renewed while the worker runs and written at once when it takes or ends a
+A worker renews its key while it runs, and rewrites it immediately when it starts or ends a
 training, so that the dispatcher sees a free worker as soon as there is one.
 """
 
@@ -24,27 +24,27 @@ _ALIVE_S = 20.0
 
 
 class Capacity(BaseModel):
-    """What a machine can train on."""
+    """Training capacity of a machine."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     device: Literal["cuda", "cpu"]
     device_name: str
-    gpus: int  # that the worker may use
-    memory_bytes: int | None  # of one GPU, if known; without one, of the machine or container
+    gpus: int  # number of GPUs that the worker may use
+    memory_bytes: int | None  # of one GPU, if known; without a GPU, of the machine or container
 
 
 class Worker(Capacity):
-    """A worker as the others see it."""
+    """A worker as seen by other processes."""
 
     name: str
     queues: tuple[str, ...]
-    busy: bool = False  # takes no training now: it has one, or it is about to end
-    task: str | None = None  # arq's id of the training that it has
+    busy: bool = False  # takes no training: it has one, or is shutting down
+    task: str | None = None  # arq's id of the current training
 
 
 async def announce(redis: Client, worker: Worker) -> None:
-    """Say that this worker is alive; good for 20 seconds."""
+    """Announce that this worker is alive; valid for 20 seconds."""
     async with redis.pipeline(transaction=True) as pipe:
         pipe.sadd(_ALL, worker.name)
         pipe.set(_key(worker.name), worker.model_dump_json(), px=int(_ALIVE_S * 1000))
@@ -52,7 +52,7 @@ async def announce(redis: Client, worker: Worker) -> None:
 
 
 async def leave(redis: Client, name: str) -> None:
-    """Say that this worker stops."""
+    """Announce that this worker is stopping."""
     async with redis.pipeline(transaction=True) as pipe:
         pipe.srem(_ALL, name)
         pipe.delete(_key(name))
@@ -60,7 +60,7 @@ async def leave(redis: Client, name: str) -> None:
 
 
 async def alive(redis: Client) -> list[Worker]:
-    """The workers that were heard of in the last 20 seconds, by name."""
+    """Workers heard from in the last 20 seconds, sorted by name."""
     names = sorted(n.decode() for n in await reply(redis.smembers(_ALL)))
     if not names:
         return []
@@ -72,22 +72,22 @@ async def alive(redis: Client) -> list[Worker]:
 
 
 class Presence:
-    """One worker's announcement, kept true."""
+    """Keeps one worker's announcement current."""
 
     def __init__(self, redis: Client, worker: Worker) -> None:
         self._redis = redis
         self._worker = worker
         self._leaving = False
-        # One write at a time: a heartbeat must not overtake the news that the worker is busy.
+        # Serialize writes: a heartbeat must not overtake the announcement that the worker is busy.
         self._writing = asyncio.Lock()
 
     @property
     def worker(self) -> Worker:
-        """The worker as it is now."""
+        """The worker's current state."""
         return self._worker
 
     async def say(self) -> None:
-        """Announce the worker as it is now. Redis away: the next heartbeat says it."""
+        """Announce the worker's current state. If Redis is down, the next heartbeat does."""
         async with self._writing:
             try:
                 await announce(self._redis, self._worker)
@@ -96,7 +96,7 @@ class Presence:
 
     @contextlib.asynccontextmanager
     async def training(self, task: str) -> AsyncIterator[None]:
-        """Be busy with a task inside the block."""
+        """Mark the worker as busy with a task inside the block."""
         await self._change(busy=True, task=task)
         try:
             yield
@@ -104,7 +104,7 @@ class Presence:
             await self._change(busy=self._leaving, task=None)
 
     async def stop_taking(self) -> None:
-        """Be busy until the end: the worker is told to stop."""
+        """Mark the worker as busy until it exits, after it was told to stop."""
         self._leaving = True
         await self._change(busy=True, task=self._worker.task)
 

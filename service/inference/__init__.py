@@ -1,6 +1,6 @@
-"""From an OpenAI request to the right adapter on the right engine.
+"""Routing of OpenAI requests to the right adapter on the right engine.
 
-`gateway`: the four inference routes, inside the api. `upstreams`: the engines as the gateway
-sees them, which replica takes a request and how it is asked. `engine`: what runs inside vLLM's
-own processes (resolver, guard, adapter cache) and the command line that starts them.
+`gateway`: the four inference routes, which run in the API process. `upstreams`: the gateway's view
+of the engines: replica selection and the HTTP client. `engine`: the code that runs in vLLM's
+processes (resolver, guard, adapter cache) and the command line that starts them.
 """

@@ -1,7 +1,9 @@
-"""Headers and routes between gateway or worker and the engine's guard."""
+"""Headers and routes that the gateway and the worker use to talk to the engine's guard."""
 
 ADAPTER = "x-finetuned-adapter"
-"""The adapter a request needs, percent-encoded; the guard holds it on disk meanwhile."""
+"""The adapter that a request needs, percent-encoded. The guard keeps it on disk during the
+request."""
 
 SLEEP_PATH, WAKE_PATH = "/engine/sleep", "/engine/wake"
-"""For a worker that trains on the engine's GPU: `?holder=NAME`, and `lease_s` for sleep."""
+"""Routes for a worker that trains on the engine's GPU. Parameters: `?holder=NAME`, and `lease_s`
+for sleep."""

@@ -1,1 +1,1 @@
-"""Fine-tuning jobs: what is asked, how a job lives, what it tells while it runs."""
+"""Fine-tuning jobs: the API, the job lifecycle, and the events of a running job."""

@@ -1,4 +1,4 @@
-"""From a create body to a job record: every check that needs no worker."""
+"""Job creation: validation that needs no worker, and the new job record."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from service.models.records import slug
 from service.models.registry import ModelRegistry
 from service.web.auth import Principal
 
-_AUTO_SHARE = 0.1  # of the rows, held out for a choice among checkpoints
-_RETRY_AFTER_S = "30"  # a queue moves in minutes, but the SDKs heed no wait over 60 s
-_LEAST_LENGTH = 64  # tokens of the shortest rows that a training may have
-_TAG_CHARS = 12  # 62 bits: names are unique within base, project and suffix
+_AUTO_SHARE = 0.1  # share of the rows held out to compare checkpoints
+_RETRY_AFTER_S = "30"  # a queue moves in minutes, but the SDKs ignore waits over 60 s
+_LEAST_LENGTH = 64  # the shortest row length in tokens that a job may have
+_TAG_CHARS = 12  # 62 bits keep names unique within base model, project and suffix
 
 
 async def create(
@@ -33,7 +33,7 @@ async def create(
     max_lora_rank: int,
     max_queued_jobs: int,
 ) -> JobRecord:
-    """Check the body and write the job. Raises BadRequest, NotFound, RateLimited."""
+    """Validate the request body and store the job. Raises BadRequest, NotFound or RateLimited."""
     job, entry = await checked(
         body, caller, files=files, registry=registry, max_lora_rank=max_lora_rank
     )
@@ -54,7 +54,7 @@ async def checked(
     registry: ModelRegistry,
     max_lora_rank: int,
 ) -> tuple[JobRecord, BaseModelEntry]:
-    """The job that the body asks for, not yet written. Raises BadRequest, NotFound."""
+    """Validate the request body and build its job, unsaved. Raises BadRequest or NotFound."""
     entry = await _base_model(body.model, caller, registry)
     for param in ("training_file", "validation_file"):
         await _usable_file(getattr(body, param), param, caller, files)
@@ -120,7 +120,10 @@ async def _usable_file(
 
 
 def _chosen(body: CreateJob) -> Chosen:
-    """What was asked, with a validation split where the choice of a checkpoint needs one."""
+    """Return the requested hyperparameters, adding a validation split if one is needed.
+
+    Early stopping and `keep_best` need one to compare checkpoints.
+    """
     asked = Chosen.model_validate(body.asked.model_dump())
     selects = asked.early_stopping is not None or asked.keep_best
     if selects and body.validation_file is None and asked.validation_share is None:
@@ -149,9 +152,9 @@ async def _check_warm_start(body: CreateJob, caller: Principal, registry: ModelR
 
 
 async def _check_fit(job: JobRecord, entry: BaseModelEntry, redis: Client) -> None:
-    """Refuse what no worker could train, whatever the data: the least that it may need.
+    """Reject a job that fits no worker even with the smallest possible data.
 
-    What hangs on the data is judged when the job is prepared.
+    Memory that depends on the data is checked when the job is prepared.
     """
     shape = shape_of(entry)
     if shape is None:
@@ -166,7 +169,7 @@ async def _check_fit(job: JobRecord, entry: BaseModelEntry, redis: Client) -> No
 
 
 async def _check_queue(caller: Principal, jobs: Jobs, most: int) -> None:
-    # Not one step with the write: requests at the same time may go over by their number.
+    # Not atomic with the write: concurrent requests may exceed the limit by their number.
     unfinished = await jobs.unfinished(caller.project_id)
     queued = sum(job.status in (Status.VALIDATING, Status.QUEUED) for job in unfinished)
     if queued >= most:

@@ -1,12 +1,12 @@
-"""How a job lives: pure functions from one record to the next.
+"""The job state machine: pure functions from one job record to the next.
 
     validating_files → queued → running → succeeded | failed | cancelled
                           ▲        │
                           └ paused ┘        (pause from queued or running; resume → queued)
 
-A running job that is asked to pause stays `running` with `pausing` set until its worker has
-stored a checkpoint and let go of it. A lost attempt goes back to queued under the next attempt
-number. A final status is written once.
+After a pause request, a running job stays `running` with `pausing` set until its worker has
+stored a checkpoint and released the job. When an attempt is lost, the job returns to `queued` with
+the next attempt number. A final status is written only once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from service.jobs.records import FINAL, Chosen, Failure, JobRecord, Status
 
 
 class NotAllowed(Exception):
-    """The job's status does not allow this."""
+    """The job's status does not allow the action."""
 
     def __init__(self, job: JobRecord, action: str) -> None:
         self.state = "pausing" if job.pausing else job.status.value
@@ -24,7 +24,7 @@ class NotAllowed(Exception):
 
 
 class Superseded(Exception):
-    """The attempt that writes is no longer the job's attempt, or the job is over."""
+    """The attempt is no longer the job's current one, or the job's status has changed."""
 
 
 def prepare(
@@ -35,7 +35,7 @@ def prepare(
     tokens_at_once: int | None = None,
     gradient_checkpointing: bool = False,
 ) -> JobRecord:
-    """Files are in order: the job may be taken by a worker."""
+    """Queue a job whose files are valid. Raises Superseded unless it is validating files."""
     if job.status is not Status.VALIDATING:
         raise Superseded
     return job.model_copy(
@@ -50,42 +50,45 @@ def prepare(
 
 
 def prepare_again(job: JobRecord) -> JobRecord:
-    """The worker that checked the files died: the check starts anew."""
+    """Start the next attempt at validating the files, after the worker that did so died."""
     if job.status is not Status.VALIDATING:
         raise Superseded
     return job.model_copy(update={"attempt": job.attempt + 1})
 
 
 def requeue(job: JobRecord, attempt: int) -> JobRecord:
-    """A worker took the entry and died before it said so."""
+    """Requeue a job whose worker took the queue entry but died before starting the attempt."""
     if job.attempt != attempt or job.status is not Status.QUEUED:
         raise Superseded
     return _again(job)
 
 
 def start(job: JobRecord, attempt: int, now_s: int) -> JobRecord:
-    """A worker takes the attempt."""
+    """Mark the job as running when a worker takes the attempt."""
     if job.attempt != attempt or job.status not in (Status.QUEUED, Status.RUNNING):
         raise Superseded
     return job.model_copy(update={"status": Status.RUNNING, "started_at": job.started_at or now_s})
 
 
 def fenced(job: JobRecord, attempt: int) -> JobRecord:
-    """The record, if this attempt may write to it."""
+    """Return the record if this attempt may write to it. Raises Superseded otherwise."""
     if job.attempt != attempt or job.status is not Status.RUNNING:
         raise Superseded
     return job
 
 
 def cancel(job: JobRecord, now_s: int) -> JobRecord:
-    """The caller ends the job."""
+    """Cancel the job. Raises NotAllowed if it has ended."""
     if job.status in FINAL:
         raise NotAllowed(job, "be cancelled")
     return _ended(job, Status.CANCELLED, now_s)
 
 
 def pause(job: JobRecord) -> JobRecord:
-    """The caller stops the job for a while; a running one is paused when its worker lets go."""
+    """Pause a queued job now, or a running job once its worker releases it.
+
+    Raises NotAllowed if the job is already pausing or is neither queued nor running.
+    """
     if job.status is Status.RUNNING and not job.pausing:
         return job.model_copy(update={"pausing": True})
     if job.status is not Status.QUEUED:
@@ -94,10 +97,12 @@ def pause(job: JobRecord) -> JobRecord:
 
 
 def resume(job: JobRecord, now_s: int) -> JobRecord:
-    """A paused job goes back into the queue under a new attempt, at its end.
+    """Put a paused job at the end of the queue with a new attempt number.
 
-    One that is still pausing goes on: its worker keeps it, or has told the trainer to stop and
-    hands it back with its checkpoint.
+    Raises NotAllowed if the job is neither paused nor pausing.
+
+    A job that is still pausing continues: its worker keeps it or, if the trainer has already been
+    told to stop, returns it to the queue with its checkpoint.
     """
     if job.pausing:
         return job.model_copy(update={"pausing": False})
@@ -107,12 +112,15 @@ def resume(job: JobRecord, now_s: int) -> JobRecord:
 
 
 def hand_back(job: JobRecord, attempt: int) -> JobRecord:
-    """A worker gives its attempt back with a checkpoint; nothing went wrong."""
+    """Release an attempt that its worker stopped on purpose, with a checkpoint."""
     return _released(fenced(job, attempt))
 
 
 def lose(job: JobRecord, attempt: int, most_fruitless: int, now_s: int) -> JobRecord:
-    """An attempt died. The next one is queued, unless too many in a row made no progress."""
+    """Record a lost attempt and release the job.
+
+    The job fails after `most_fruitless` attempts in a row without progress.
+    """
     fenced(job, attempt)
     fruitless = job.fruitless_attempts + 1
     if fruitless >= most_fruitless:
@@ -135,7 +143,10 @@ def lose(job: JobRecord, attempt: int, most_fruitless: int, now_s: int) -> JobRe
 def retry_smaller(
     job: JobRecord, attempt: int, tokens_at_once: int | None, gradient_checkpointing: bool
 ) -> JobRecord:
-    """The attempt ran out of memory; the next takes less at once, or keeps less of it."""
+    """Queue the next attempt with lower memory use, after this one ran out of memory.
+
+    It processes fewer tokens at once or uses gradient checkpointing.
+    """
     return _released(fenced(job, attempt)).model_copy(
         update={
             "tokens_at_once": tokens_at_once or job.tokens_at_once,
@@ -146,18 +157,18 @@ def retry_smaller(
 
 
 def packed(job: JobRecord, attempt: int, packing: bool) -> JobRecord:
-    """The trainer has decided whether to pack."""
+    """Record the trainer's decision on whether to pack rows."""
     chosen = fenced(job, attempt).hyperparameters.model_copy(update={"packing": packing})
     return job.model_copy(update={"hyperparameters": chosen})
 
 
 def progressed(job: JobRecord, attempt: int) -> JobRecord:
-    """A checkpoint is safe in storage."""
+    """Reset the count of fruitless attempts after a checkpoint is stored."""
     return fenced(job, attempt).model_copy(update={"fruitless_attempts": 0})
 
 
 def fail(job: JobRecord, attempt: int | None, failure: Failure, now_s: int) -> JobRecord:
-    """The job cannot succeed. `attempt` is None where no worker has it yet."""
+    """Fail the job. `attempt` is None if no worker has it yet."""
     if job.status in FINAL or (attempt is not None and job.attempt != attempt):
         raise Superseded
     return _ended(job, Status.FAILED, now_s).model_copy(update={"error": failure})
@@ -172,7 +183,7 @@ def succeed(
     trained_tokens: int,
     now_s: int,
 ) -> JobRecord:
-    """The model is registered."""
+    """Mark the job as succeeded with its registered model."""
     return _ended(fenced(job, attempt), Status.SUCCEEDED, now_s).model_copy(
         update={
             "fine_tuned_model": model,
@@ -194,7 +205,7 @@ def _ended(job: JobRecord, status: Status, now_s: int) -> JobRecord:
 
 
 def _released(job: JobRecord) -> JobRecord:
-    """No worker has the job any more: it pauses if the caller asked for that, or goes on."""
+    """Pause a released job if the caller requested it; otherwise queue its next attempt."""
     return _paused(job) if job.pausing else _again(job)
 
 
@@ -205,7 +216,7 @@ def _paused(job: JobRecord) -> JobRecord:
 
 
 def _again(job: JobRecord) -> JobRecord:
-    """Queued for another attempt, in its old place: what has begun goes on first."""
+    """Queue the next attempt at the original queue time, so that a started job keeps its place."""
     return job.model_copy(
         update={
             "status": Status.QUEUED,

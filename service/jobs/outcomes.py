@@ -1,4 +1,4 @@
-"""How a job ends without a model: written once, told in an event, and counted."""
+"""Failed and lost attempts: each is recorded once, with an event and a metric."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ async def fail(
     failure: Failure,
     data: dict[str, Any] | None = None,
 ) -> None:
-    """Fail the job; `attempt` is None where no worker has it yet. Raises Superseded."""
+    """Fail the job; `attempt` is None if no worker has it yet. Raises Superseded."""
     event = NewEvent(
         message=failure.message, level="error", data={"code": failure.code, **(data or {})}
     )
@@ -30,7 +30,7 @@ async def fail(
 
 
 async def lose(jobs: Jobs, job: JobRecord, most_fruitless: int) -> JobRecord:
-    """Write that the attempt is lost: the next is queued, or the job pauses or fails."""
+    """Record a lost attempt. The next one is queued, or the job is paused or fails."""
 
     def events(after: JobRecord) -> list[NewEvent]:
         if after.error is not None:

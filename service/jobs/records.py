@@ -1,12 +1,12 @@
-"""Jobs, their events and checkpoints as Redis keeps them.
+"""Redis records of jobs, their events and their checkpoints.
 
     finetuned:{project}:jobs:{id}               the job
     finetuned:{project}:events:{id}             a stream of its events
     finetuned:{project}:checkpoints:{id}:{ckpt} its checkpoints
-    finetuned:jobs-active                       "project/job" of all jobs that are not final
+    finetuned:jobs-active                       "project/job" of all jobs without a final status
 
-A job's change and the events that tell of it are one transaction. Writes of an attempt
-are fenced: they go through only while the record names this attempt.
+A change to a job and its events are one transaction. The writes of an attempt are fenced: they
+succeed only while the record names that attempt.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MAX_EVENTS = 20_000
 
 
 class Status(StrEnum):
-    """Where a job is."""
+    """Status of a job."""
 
     VALIDATING = "validating_files"
     QUEUED = "queued"
@@ -49,7 +49,7 @@ class _Value(BaseModel):
 
 
 class Lora(_Value):
-    """Shape of the adapter; `auto` until the job is prepared."""
+    """LoRA adapter options; values may be `auto` until the job is prepared."""
 
     r: Number = "auto"
     alpha: Number = "auto"
@@ -60,14 +60,14 @@ class Lora(_Value):
 
 
 class Patience(_Value):
-    """When a training ends early: evaluations without a fall of the loss by `min_delta`."""
+    """Early-stopping rule: `patience` evaluations without a loss decrease of `min_delta`."""
 
     patience: int
     min_delta: float = 0.0
 
 
 class Chosen(_Value):
-    """Hyperparameters: as asked at first, with every `auto` resolved once prepared."""
+    """Hyperparameters as requested; preparing the job resolves the `auto` values."""
 
     batch_size: Number = "auto"
     learning_rate_multiplier: float | Literal["auto"] = "auto"
@@ -77,15 +77,15 @@ class Chosen(_Value):
     quantization: Literal["nf4", "none"] = "nf4"
     max_seq_length: Number = "auto"
     packing: bool | Literal["auto"] = "auto"
-    beta: float | Literal["auto"] | None = None  # of DPO
-    warm_start: str | None = None  # the name of a model
+    beta: float | Literal["auto"] | None = None  # DPO only
+    warm_start: str | None = None  # model name
     validation_share: float | None = None
     early_stopping: Patience | None = None
     keep_best: bool = False
 
 
 class Failure(_Value):
-    """Why a job failed, in the words of the wire."""
+    """Reason why a job failed, as shown in the API."""
 
     code: str
     message: str
@@ -107,7 +107,7 @@ class JobRecord(Record):
     metadata: dict[str, str] | None
     method: Method = "supervised"
     hyperparameters: Chosen
-    model_tag: str  # the last part of the model's name, chosen at creation
+    model_tag: str  # last part of the model's name, chosen at creation
     status: Status = Status.VALIDATING
     error: Failure | None = None
     fine_tuned_model: str | None = None
@@ -117,25 +117,27 @@ class JobRecord(Record):
     queued_at: int | None = None
     started_at: int | None = None
     finished_at: int | None = None
-    pausing: bool = False  # the caller asked to pause; the worker has not let go yet
+    pausing: bool = False  # pause requested, but the worker has not released the job yet
     attempt: int = 1  # the fencing token
-    fruitless_attempts: int = 0  # lost since the last checkpoint
+    fruitless_attempts: int = 0  # attempts lost since the last checkpoint
     priority: int = 0  # higher runs first
-    trace: dict[str, str] | None = None  # the request that created it, see core/tracing.py
-    # How the training goes through its machine, the same result in any way:
+    trace: dict[str, str] | None = None  # context of the creating request, see core/tracing.py
+    # Memory settings of the training. They do not change its result.
     tokens_at_once: int | None = None
     gradient_checkpointing: bool = False
-    halved: bool = False  # it ran out of memory, and goes on in smaller parts
+    halved: bool = False  # ran out of memory and was retried with lower memory use
 
     @property
     def template_date(self) -> date:
-        """The date that chat templates print, equal in every attempt: a checkpoint belongs to
-        the text that was rendered with it."""
+        """Date for chat templates that print one.
+
+        It is the same in every attempt, because a checkpoint depends on the rendered text.
+        """
         return datetime.fromtimestamp(self.created_at, UTC).date()
 
 
 class EventRecord(_Value):
-    """One event; its id is its place in the stream."""
+    """A job event, whose ID is its position in the Redis stream."""
 
     id: str
     created_at: int
@@ -146,7 +148,7 @@ class EventRecord(_Value):
 
 
 class CheckpointRecord(Record):
-    """A checkpoint: an adapter that can be served and the state to go on from."""
+    """A checkpoint: an adapter that can be served and the trainer state to resume from."""
 
     job_id: str
     attempt: int
@@ -158,7 +160,7 @@ class CheckpointRecord(Record):
 
 
 class NewEvent(_Value):
-    """An event to be written."""
+    """An event that is not stored yet."""
 
     message: str
     level: Literal["info", "warn", "error"] = "info"
@@ -171,18 +173,18 @@ Events = Callable[[JobRecord], Sequence[NewEvent]]
 
 
 class Jobs:
-    """All jobs, by project."""
+    """The store of all jobs, by project."""
 
     def __init__(self, redis: Client) -> None:
         self.redis = redis
         self.records = Collection(redis, "jobs", JobRecord)
 
     def checkpoints(self, job_id: str) -> Collection[CheckpointRecord]:
-        """The checkpoints of one job."""
+        """Return the checkpoint collection of a job."""
         return Collection(self.redis, f"checkpoints:{job_id}", CheckpointRecord)
 
     async def create(self, job: JobRecord, *events: NewEvent) -> JobRecord:
-        """Make a job known."""
+        """Store a new job with its first events."""
 
         def also(pipe: Pipeline) -> None:
             pipe.sadd(ACTIVE, _member(job))
@@ -191,7 +193,7 @@ class Jobs:
         return await self.records.create(job, also=also)
 
     async def get(self, project_id: str, job_id: str) -> JobRecord | None:
-        """The project's job of this id."""
+        """Return the project's job with this ID, or None."""
         if not ids.is_valid(job_id, ids.JOB):
             return None
         return await self.records.get(project_id, job_id)
@@ -204,7 +206,7 @@ class Jobs:
         events: Events = lambda _: (),
         also: Callable[[Pipeline], None] = lambda _: None,
     ) -> JobRecord:
-        """Change a job and tell of it in one step. What `change` raises goes through."""
+        """Change a job and add its events atomically. Exceptions of `change` propagate."""
 
         def together(pipe: Pipeline, job: JobRecord) -> None:
             if job.status in FINAL:
@@ -215,15 +217,15 @@ class Jobs:
         return await self.records.update(project_id, job_id, change, also=together)
 
     async def active(self) -> list[tuple[str, str]]:
-        """(project, job) of every job that is not final."""
+        """Return the (project, job) IDs of every job without a final status."""
         members = await reply(self.redis.smembers(ACTIVE))
         pairs = (m.decode().split("/", 1) for m in members)
         return sorted((project, job) for project, job in pairs)
 
     async def unfinished(self, project_id: str | None = None) -> list[JobRecord]:
-        """Every job that is not final, of one project or of all, in one read.
+        """Return every job without a final status, of one project or of all, in one read.
 
-        Without those that only a newer version can read: it is for that one to see to them.
+        Jobs that only a newer version can read are left out: that version handles them.
         """
         active = [pair for pair in await self.active() if project_id in (None, pair[0])]
         keys = [self.records.key(project, job) for project, job in active]
@@ -234,7 +236,7 @@ class Jobs:
     async def events_before(
         self, project_id: str, job_id: str, after: str | None, limit: int
     ) -> tuple[list[EventRecord], bool]:
-        """Newest first, those older than the event `after`; and whether there are more."""
+        """Return events older than `after`, newest first, and whether there are more."""
         end = "+" if after is None else f"({_stream_id(after)}"
         rows = await self.redis.xrevrange(
             _stream(project_id, job_id), max=end, min="-", count=limit + 1
@@ -244,7 +246,7 @@ class Jobs:
     async def events_after(
         self, project_id: str, job_id: str, after: str | None, limit: int = 500
     ) -> list[EventRecord]:
-        """Oldest first, those newer than the event `after`."""
+        """Return events newer than `after`, oldest first."""
         start = "-" if after is None else f"({_stream_id(after)}"
         rows = await self.redis.xrange(_stream(project_id, job_id), min=start, max="+", count=limit)
         return parse_known(EventRecord, map(_event, rows))
@@ -273,7 +275,7 @@ def _stream_id(event_id: str) -> str:
 
 
 def _event(row: tuple[bytes, dict[bytes, bytes]]) -> tuple[str, dict[str, Any]]:
-    """The id and the fields of an event."""
+    """Parse a stream row into the ID and the fields of an event."""
     stream_id, fields = row
     event_id = ids.EVENT + stream_id.decode()
     return event_id, {**json.loads(fields[b"event"]), "id": event_id}

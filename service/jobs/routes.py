@@ -1,4 +1,4 @@
-"""`/v1/fine_tuning/jobs`: create, list, watch, cancel, pause, resume."""
+"""Routes under `/v1/fine_tuning`: create, estimate, list, watch, cancel, pause, resume jobs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _METADATA = {
     "in": "query",
     "style": "deepObject",
     "explode": True,
-    "description": "Jobs with all of these pairs: `metadata[team]=support`.",
+    "description": "Metadata pairs that a job must all have, such as `metadata[team]=support`.",
     "schema": {"type": "object", "additionalProperties": {"type": "string"}},
     "example": {"team": "support"},
 }
@@ -56,7 +56,7 @@ Limit = Annotated[int, Query(ge=1, le=100)]
 
 
 async def existing(store: Jobs, project_id: str, job_id: str) -> JobRecord:
-    """The project's job; raises NotFound."""
+    """Return the project's job. Raises NotFound if it does not exist."""
     job = await store.get(project_id, job_id)
     if job is None:
         raise _unknown(job_id)
@@ -67,9 +67,10 @@ async def existing(store: Jobs, project_id: str, job_id: str) -> JobRecord:
     "/estimate", operation_id="estimateFineTuningJob", summary="Estimate a fine-tuning job"
 )
 async def estimate_job(request: Request, body: CreateJob, caller: Caller) -> EstimateObject:
-    """Takes the same body as a create, and creates nothing: what every `auto` would become and
-    why, steps, tokens, the memory at the peak, whether it fits the workers that are online, and
-    how long it would take.
+    """Estimate a job from the request body for creating one, without creating it.
+
+    The estimate includes the value chosen for every `auto` and the reason for it, the number of
+    steps and tokens, the peak memory, whether the job fits the online workers, and its duration.
     """
     state = request.app.state
     settings, files = cast("Settings", state.settings), cast("Files", state.files)
@@ -91,12 +92,15 @@ async def create_job(
     store: Store,
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> JobObject:
-    """The job's files are checked, then it is queued for a GPU worker: `validating_files`,
-    `queued`, `running`, and at last `succeeded`, `failed` or `cancelled`. Watch its events to see
-    it learn; `fine_tuned_model` is the name to chat with.
+    """Create a fine-tuning job. The service validates its files, then queues it for a GPU worker.
 
-    Only `model` and `training_file` must be given. Hyperparameters stand in `method`, or at the
-    top as in older SDKs; what is `auto` is chosen from the data, and an event tells why.
+    The status goes from `validating_files` to `queued`, to `running`, and finally to `succeeded`,
+    `failed` or `cancelled`. Follow the training through the job's events. When the job succeeds,
+    `fine_tuned_model` is the model name to use in inference requests.
+
+    Only `model` and `training_file` are required. Set hyperparameters in `method`, or at the top
+    level as in older SDKs. The service chooses a value for each `auto` from the data, and events
+    give the reasons.
     """
     state = request.app.state
     settings = cast("Settings", state.settings)
@@ -135,8 +139,8 @@ async def list_jobs(
     after: str | None = None,
     limit: Limit = 20,
 ) -> ListOf[JobObject]:
-    """The project's jobs, newest first. Filter with `metadata[key]=value`, or with `metadata=null`
-    for jobs that have none.
+    """List the project's jobs, newest first. Filter by metadata with `metadata[key]=value`, or use
+    `metadata=null` for jobs without metadata.
     """
     try:
         page = await store.records.page(
@@ -151,8 +155,8 @@ async def list_jobs(
 async def retrieve_job(
     job_id: str, caller: Caller, store: Store, dispatcher: Dispatch
 ) -> JobObject:
-    """One job as it is now: its status, the hyperparameters that were chosen, its place in the
-    queue, the model that came out of it, or why it failed.
+    """Retrieve the current state of a job: its status, hyperparameters, queue position, and the
+    fine-tuned model or the error.
     """
     job = await existing(store, caller.project_id, job_id)
     return (await _shown(dispatcher, [job]))[0]
@@ -160,8 +164,8 @@ async def retrieve_job(
 
 @router.post("/{job_id}/cancel", operation_id="cancelFineTuningJob", summary="Cancel a job")
 async def cancel_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispatch) -> JobObject:
-    """Ends the job for good; a running trainer is stopped within seconds. Checkpoints that were
-    made stay. A job that has ended is 409.
+    """Cancel a job permanently. A running trainer stops within seconds. Existing checkpoints are
+    kept. Returns 409 if the job has already ended.
     """
     job = await _act(
         store,
@@ -177,10 +181,13 @@ async def cancel_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
 
 @router.post("/{job_id}/pause", operation_id="pauseFineTuningJob", summary="Pause a job")
 async def pause_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispatch) -> JobObject:
-    """Stops a queued or running job and keeps its progress in a checkpoint; `resume` goes on from
-    there. A queued job is `paused` at once. A running job stays `running` with `pausing` set until
-    its checkpoint is stored, and then becomes `paused`; one that reaches its end before that
-    succeeds. A job that is pausing, is paused or has ended is 409.
+    """Pause a queued or running job and keep its progress in a checkpoint. `resume` continues from
+    that checkpoint.
+
+    A queued job becomes `paused` immediately. A running job stays `running` with `pausing` set
+    until its checkpoint is stored, and then becomes `paused`. If its training finishes first, the
+    job succeeds. Returns 409 if the job is pausing, is paused, has ended, or is still validating
+    its files.
     """
     job = await _act(store, caller.project_id, job_id, lifecycle.pause, _pause_event)
     await dispatcher.dispatch()
@@ -189,8 +196,9 @@ async def pause_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispa
 
 @router.post("/{job_id}/resume", operation_id="resumeFineTuningJob", summary="Resume a job")
 async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispatch) -> JobObject:
-    """Queues a paused job again; it goes on from its newest checkpoint. A job that is still pausing
-    goes on too, and loses no step. A job that is neither is 409.
+    """Resume a paused job: it is queued again and continues from its latest checkpoint. A job that
+    is still pausing also continues, without losing a step. Returns 409 if the job is neither paused
+    nor pausing.
     """
     job = await _act(
         store,
@@ -210,7 +218,7 @@ async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
     response_model=ListOf[EventObject],
     responses={
         200: {
-            "description": "A page of events, or with `stream` all of them as they come.",
+            "description": "A page of events or, if `stream` is true, a live stream of all events.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         }
     },
@@ -222,15 +230,17 @@ async def list_events(
     store: Store,
     after: str | None = None,
     limit: Limit = 20,
-    stream: Annotated[bool, Query(description="Answer by server-sent events.")] = False,
+    stream: Annotated[
+        bool, Query(description="Whether to stream the events as server-sent events.")
+    ] = False,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Any:
-    """What happened to the job, newest first: messages, and metrics of the training steps.
+    """List the events of a job, newest first: messages and metrics of training steps.
 
-    With `stream=true` server-sent events, oldest first, live until the job ends: `id:`, `event:`
-    and one `data:` line with an `EventObject` each, and `data: [DONE]` at the end. A client that
-    was cut off goes on with `Last-Event-ID`. When the key is revoked, the stream ends with an
-    error.
+    With `stream=true`, the response is a stream of server-sent events, oldest first, that stays
+    open until the job ends. Each event has an `id:` line, an `event:` line and one `data:` line
+    with an `EventObject`. The stream ends with `data: [DONE]`. A disconnected client continues by
+    sending `Last-Event-ID`. If the API key is revoked, the stream ends with an error.
     """
     job = await existing(store, caller.project_id, job_id)
     cursor = last_event_id if stream and last_event_id else after
@@ -258,8 +268,8 @@ async def list_checkpoints(
     after: str | None = None,
     limit: Limit = 10,
 ) -> ListOf[CheckpointObject]:
-    """Models saved on the way, newest first, with the losses that were measured there; each can be
-    chatted with by its name, `fine_tuned_model_checkpoint`.
+    """List the checkpoints of a job, newest first, with their metrics. To use a checkpoint in
+    inference requests, pass its `fine_tuned_model_checkpoint` as the model name.
     """
     job = await existing(store, caller.project_id, job_id)
     try:
@@ -298,7 +308,7 @@ def _pause_event(job: JobRecord) -> str:
 
 
 async def _shown(dispatcher: Dispatcher, jobs: list[JobRecord]) -> list[JobObject]:
-    """On the wire, with their places in the queue."""
+    """Build the API objects of the jobs, with their queue positions."""
     places = await dispatcher.positions(jobs)
     return [JobObject.of(job, places.get(job.id)) for job in jobs]
 

@@ -1,4 +1,4 @@
-"""Jobs on the wire: OpenAI's objects, with our own fields beside the standard ones."""
+"""API schemas for fine-tuning jobs: OpenAI's objects plus additional fields."""
 
 from __future__ import annotations
 
@@ -19,19 +19,32 @@ class _Strict(BaseModel):
 
 
 class LoraOptions(_Strict):
-    """Shape of the adapter. What is left out is chosen by the service."""
+    """LoRA adapter options. The service chooses a value for each omitted option."""
 
-    r: int | Auto = Field(default="auto", description="Rank.")
-    alpha: int | Auto = Field(default="auto", description="Scale: alpha / r.")
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="Of the adapter.")
+    r: int | Auto = Field(
+        default="auto",
+        description="LoRA rank, 1 to 512. The serving engine may have a lower limit.",
+    )
+    alpha: int | Auto = Field(
+        default="auto",
+        description="LoRA alpha, 1 to 4096. The adapter is scaled by alpha / r.",
+    )
+    dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="Dropout probability of the adapter."
+    )
     target_modules: Literal["all-linear"] | list[str] | None = Field(
-        default=None, description='Names of modules; left out: "all-linear".'
+        default=None,
+        description='Names of the modules to adapt, up to 32. Defaults to `"all-linear"`.',
     )
     use_dora: bool | None = Field(
-        default=None, description="Refused here: the serving engine loads no DoRA adapter."
+        default=None,
+        description="Whether to use DoRA. True is rejected because the serving engine cannot "
+        "load DoRA adapters.",
     )
     use_rslora: bool | None = Field(
-        default=None, description="Scale by alpha / sqrt(r), which suits high ranks."
+        default=None,
+        description="Whether to scale the adapter by alpha / sqrt(r) instead of alpha / r. "
+        "Suits high ranks.",
     )
 
     @model_validator(mode="after")
@@ -50,61 +63,78 @@ class LoraOptions(_Strict):
 
 
 class EarlyStopping(_Strict):
-    """End when the validation loss has not fallen for a while."""
+    """Early-stopping rule: training ends when the validation loss stops falling."""
 
-    patience: int = Field(default=2, ge=1, le=100, description="Evaluations without a fall.")
-    min_delta: float = Field(default=0.0, ge=0, le=10, description="What counts as a fall.")
+    patience: int = Field(
+        default=2,
+        ge=1,
+        le=100,
+        description="Number of consecutive evaluations without improvement before training stops.",
+    )
+    min_delta: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="Minimum decrease of the validation loss that counts as an improvement.",
+    )
 
 
 class Hyperparameters(_Strict):
-    """The standard three, and what we add."""
+    """Training hyperparameters: OpenAI's three standard ones and this service's additions."""
 
     batch_size: Annotated[int, Field(ge=1, le=256)] | Auto = Field(
-        default="auto", description="Rows of a step."
+        default="auto", description="Number of rows per training step."
     )
     learning_rate_multiplier: Annotated[float, Field(gt=0)] | Auto = Field(
-        default="auto", description="Times the rate that suits the model."
+        default="auto", description="Multiplier for the default learning rate of the model."
     )
     n_epochs: Annotated[int, Field(ge=1, le=50)] | Auto = Field(
-        default="auto", description="Rounds through the data."
+        default="auto", description="Number of passes over the training data."
     )
-    # Ours.
+    # Not in OpenAI's API.
     learning_rate: Annotated[float, Field(gt=0, le=1)] | Auto = Field(
-        default="auto", description="Absolute; overrides learning_rate_multiplier."
+        default="auto", description="Learning rate. Overrides `learning_rate_multiplier`."
     )
     lora: LoraOptions = LoraOptions()
     quantization: Literal["nf4", "none"] = Field(
         default="nf4",
-        description="`nf4` is QLoRA: the base model in 4 bits. `none` is LoRA.",
+        description="Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).",
     )
     max_seq_length: Annotated[int, Field(ge=64)] | Auto = Field(
-        default="auto", description="Tokens at which a row is cut."
+        default="auto", description="Maximum row length in tokens. Longer rows are truncated."
     )
-    packing: bool | Auto = Field(default="auto", description="Several rows in one sequence.")
+    packing: bool | Auto = Field(
+        default="auto", description="Whether to pack several rows into one sequence."
+    )
     warm_start: str | None = Field(
         default=None,
         min_length=1,
         max_length=256,
-        description="A trained model of the same base: the new adapter starts from its weights.",
+        description="Fine-tuned model whose adapter weights training starts from. It must have the "
+        "same base model.",
     )
     validation_share: Annotated[float, Field(gt=0, le=0.5)] | None = Field(
         default=None,
-        description="Of the training rows, where no validation file is given. With "
-        "early_stopping or keep_best it is 0.1.",
+        description="Share of the training rows to hold out for validation. Cannot be combined "
+        "with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and "
+        "there is no validation file.",
     )
     early_stopping: EarlyStopping | None = Field(
-        default=None, description="End when it learns no more."
+        default=None, description="Early-stopping rule. Disabled if omitted."
     )
     keep_best: bool = Field(
-        default=False, description="The result is the checkpoint of the lowest validation loss."
+        default=False,
+        description="If true, the fine-tuned model is the checkpoint with the lowest validation "
+        "loss instead of the last one.",
     )
 
 
 class DpoHyperparameters(Hyperparameters):
-    """Those of supervised training, and beta."""
+    """DPO hyperparameters: the supervised ones plus `beta`."""
 
     beta: Annotated[float, Field(gt=0, le=2)] | Auto = Field(
-        default="auto", description="How hard the model is held to its reference."
+        default="auto",
+        description="DPO beta. Higher values keep the model closer to the reference model.",
     )
 
 
@@ -115,17 +145,21 @@ class SupervisedMethod(_Strict):
 
 
 class DpoMethod(_Strict):
-    """Options of direct preference optimisation."""
+    """Options of direct preference optimization."""
 
     hyperparameters: DpoHyperparameters = DpoHyperparameters()
 
 
 class Method(_Strict):
-    """How to train: on chats, or on pairs of a preferred and another answer."""
+    """Training method: supervised on chats, or DPO on pairs of preferred and other answers."""
 
-    type: Literal["supervised", "dpo"] = Field(description="On chats, or on preferences.")
-    supervised: SupervisedMethod | None = Field(default=None, description="For `supervised`.")
-    dpo: DpoMethod | None = Field(default=None, description="For `dpo`.")
+    type: Literal["supervised", "dpo"] = Field(
+        description="Training method: `supervised` (on chats) or `dpo` (on preferences)."
+    )
+    supervised: SupervisedMethod | None = Field(
+        default=None, description="Options for the `supervised` method."
+    )
+    dpo: DpoMethod | None = Field(default=None, description="Options for the `dpo` method.")
 
     @model_validator(mode="before")
     @classmethod
@@ -144,14 +178,14 @@ class Method(_Strict):
 
     @property
     def asked(self) -> Hyperparameters:
-        """The hyperparameters of the type."""
+        """The hyperparameters of the selected method."""
         if self.type == "dpo":
             return (self.dpo or DpoMethod()).hyperparameters
         return (self.supervised or SupervisedMethod()).hyperparameters
 
 
 class CreateJob(BaseModel):
-    """Body of a job's creation."""
+    """Request body for creating a fine-tuning job."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -159,38 +193,55 @@ class CreateJob(BaseModel):
         min_length=1,
         max_length=256,
         examples=["smollm2-135m-instruct"],
-        description="A base model of the catalogue.",
+        description="ID of the base model from the catalog.",
     )
     training_file: str = Field(
         min_length=1,
         max_length=128,
         examples=["file-abc123"],
-        description="Checked, or still being checked.",
+        description="ID of the training file. The file may still be processing.",
     )
     validation_file: str | None = Field(
-        default=None, max_length=128, description="Rows to measure on."
+        default=None,
+        max_length=128,
+        description="ID of the validation file, whose rows are used to measure the model.",
     )
     suffix: str | None = Field(
-        default=None, min_length=1, max_length=64, description="Part of the new model's name."
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="Suffix to include in the name of the fine-tuned model.",
     )
     seed: int | None = Field(
         default=None,
         ge=0,
         le=2147483647,
-        description="Of all chance in the training; drawn where none is given.",
+        description="Random seed of the training. Generated if omitted.",
     )
-    metadata: Metadata | None = Field(default=None, description="Yours, to find the job by.")
+    metadata: Metadata | None = Field(
+        default=None,
+        description="Key-value pairs for filtering; up to 16. Keys have up to 64 characters, "
+        "values up to 512.",
+    )
     method: Method | None = Field(
-        default=None, description="How to train, and with what; supervised where nothing is said."
+        default=None,
+        description="Training method and its hyperparameters. Defaults to `supervised`.",
     )
     hyperparameters: Hyperparameters | None = Field(
         default=None,
-        description="Deprecated by OpenAI in favour of `method`; still read.",
+        description="Hyperparameters of supervised training. Deprecated by OpenAI in favor of "
+        "`method`, but still accepted.",
     )
     priority: int = Field(
-        default=0, ge=-100, le=100, description="Higher runs first; ours, not OpenAI's."
+        default=0,
+        ge=-100,
+        le=100,
+        description="Priority of the job. Higher values run first. Not part of OpenAI's API.",
     )
-    integrations: None = Field(default=None, description="Always null: nothing leaves the server.")
+    integrations: None = Field(
+        default=None,
+        description="Integrations, which must be null: no data leaves the server.",
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -202,74 +253,96 @@ class CreateJob(BaseModel):
 
     @property
     def asked(self) -> Hyperparameters:
-        """The hyperparameters, wherever they were given."""
+        """The hyperparameters, from `method` or from the top level."""
         if self.method is not None:
             return self.method.asked
         return self.hyperparameters or Hyperparameters()
 
 
 class JobError(BaseModel):
-    """Why a job failed."""
+    """Reason why a job failed."""
 
-    code: str = Field(description="The fault, for programs.")
-    message: str = Field(description="What is wrong, where, and how to mend it.")
-    param: str | None = Field(default=None, description="The parameter at fault.")
+    code: str = Field(description="Machine-readable error code.")
+    message: str = Field(description="Error message: what is wrong, where, and how to fix it.")
+    param: str | None = Field(
+        default=None, description="Name of the parameter that caused the error."
+    )
 
 
 class StandardHyperparameters(BaseModel):
-    """What OpenAI's job object shows at its top."""
+    """Hyperparameters at the top level of OpenAI's job object."""
 
-    batch_size: int | Auto = Field(description="Rows of a step.")
+    batch_size: int | Auto = Field(description="Number of rows per training step.")
     learning_rate_multiplier: float | Auto = Field(
-        description="Times the rate that suits the model."
+        description="Multiplier for the default learning rate of the model."
     )
-    n_epochs: int | Auto = Field(description="Rounds through the data.")
+    n_epochs: int | Auto = Field(description="Number of passes over the training data.")
 
 
 class JobObject(BaseModel):
-    """OpenAI's fine_tuning.job. `attempt` is ours: more than 1 after a recovery."""
+    """A fine-tuning job: OpenAI's `fine_tuning.job` object plus additional fields."""
 
-    id: str = Field(description="`ftjob-` and letters.")
+    id: str = Field(description="ID of the job. Starts with `ftjob-`.")
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
-    created_at: int = Field(description="Seconds since 1970, UTC.")
-    error: JobError | None = Field(description="Why it failed.")
+    created_at: int = Field(description="Creation time, in Unix seconds.")
+    error: JobError | None = Field(
+        description="Error that made the job fail. Null if it has not failed."
+    )
     fine_tuned_model: str | None = Field(
-        description="The name to chat with, when it has succeeded."
+        description="Name of the fine-tuned model. Null until the job succeeds."
     )
-    finished_at: int | None = Field(description="When it ended, however it did.")
+    finished_at: int | None = Field(
+        description="Time at which the job succeeded, failed or was cancelled, in Unix seconds. "
+        "Null until then."
+    )
     hyperparameters: StandardHyperparameters = Field(
-        description="The standard ones; all of them are in `method`."
+        description="OpenAI's standard hyperparameters. `method` has all hyperparameters."
     )
-    model: str = Field(description="The base model.")
-    organization_id: str = Field(description="The project.")
-    result_files: list[str] = Field(description="A CSV of losses, when it has ended.")
-    seed: int = Field(description="Of all chance in the training.")
-    status: Status = Field(description="How far it is.")
+    model: str = Field(description="ID of the base model.")
+    organization_id: str = Field(description="ID of the project.")
+    result_files: list[str] = Field(
+        description="IDs of the result files: one CSV file of losses by step. Empty until the "
+        "job succeeds."
+    )
+    seed: int = Field(description="Random seed of the training.")
+    status: Status = Field(description="Current status of the job.")
     pausing: bool = Field(
         default=False,
         description=(
-            "Whether a running job was asked to pause and its checkpoint is not stored yet. Its "
-            "status becomes `paused` when it is."
+            "Whether a running job is about to pause. Its status becomes `paused` once its "
+            "checkpoint is stored."
         ),
     )
-    trained_tokens: int | None = Field(description="When it has succeeded.")
-    training_file: str = Field(description="What it learns from.")
-    validation_file: str | None = Field(description="What it is measured on.")
-    estimated_finish: int | None = Field(description="When it should end, where that can be told.")
-    integrations: list[Any] | None = Field(default=None, description="Always null.")
-    metadata: dict[str, str] | None = Field(description="Yours.")
-    method: dict[str, Any] = Field(description="How it trains, with every hyperparameter.")
-    suffix: str | None = Field(description="Part of the model's name.")
-    attempt: int = Field(description="More than 1 after a recovery.")
-    priority: int = Field(default=0, description="Higher runs first.")
+    trained_tokens: int | None = Field(
+        description="Number of tokens trained so far. Null until the training reports progress."
+    )
+    training_file: str = Field(description="ID of the training file.")
+    validation_file: str | None = Field(description="ID of the validation file.")
+    estimated_finish: int | None = Field(
+        description="Estimated end of the training, in Unix seconds. Null if unknown."
+    )
+    integrations: list[Any] | None = Field(
+        default=None, description="Integrations, which are always null."
+    )
+    metadata: dict[str, str] | None = Field(
+        description="Key-value pairs that were set when the job was created."
+    )
+    method: dict[str, Any] = Field(description="Training method with all of its hyperparameters.")
+    suffix: str | None = Field(description="Suffix in the name of the fine-tuned model.")
+    attempt: int = Field(
+        description="Number of the current attempt, starting at 1. It increases when the job is "
+        "recovered or resumed."
+    )
+    priority: int = Field(default=0, description="Priority of the job. Higher values run first.")
     queue_position: int | None = Field(
         default=None,
-        description="1 for the job that a GPU worker takes next; null unless the job is queued.",
+        description="Position in the queue; 1 is the job that a GPU worker takes next. Null unless "
+        "the job is queued.",
     )
 
     @classmethod
     def of(cls, job: JobRecord, queue_position: int | None = None) -> Self:
-        """The wire form of a record."""
+        """Build the API object from a record."""
         chosen = job.hyperparameters
         return cls(
             id=job.id,
@@ -306,26 +379,29 @@ def _shown(job: JobRecord) -> dict[str, Any]:
 
 
 class EventObject(BaseModel):
-    """One line of a job's story."""
+    """An event of a fine-tuning job."""
 
-    id: str = Field(description="`ftevent-` and numbers; for `after` and `Last-Event-ID`.")
-    object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
-    created_at: int = Field(description="Seconds since 1970, UTC.")
-    level: Literal["info", "warn", "error"] = Field(description="How grave it is.")
-    message: str = Field(description="For people.")
-    type: Literal["message", "metrics"] = Field(
-        description="`metrics`: `data` has figures of a step."
+    id: str = Field(
+        description="ID of the event, for use in `after` and `Last-Event-ID`. Starts with "
+        "`ftevent-`."
     )
-    data: dict[str, Any] = Field(description="For programs.")
+    object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
+    created_at: int = Field(description="Creation time, in Unix seconds.")
+    level: Literal["info", "warn", "error"] = Field(description="Severity of the event.")
+    message: str = Field(description="Human-readable message.")
+    type: Literal["message", "metrics"] = Field(
+        description="Type of the event. In a `metrics` event, `data` has the metrics of a step."
+    )
+    data: dict[str, Any] = Field(description="Machine-readable details of the event.")
 
     @classmethod
     def of(cls, event: EventRecord) -> Self:
-        """The wire form of a record."""
+        """Build the API object from a record."""
         return cls.model_validate(event.model_dump())
 
 
 class CheckpointMetrics(BaseModel):
-    """What was measured when the checkpoint was made."""
+    """Metrics of a checkpoint, measured when it was saved."""
 
     step: float | None = None
     train_loss: float | None = None
@@ -334,7 +410,7 @@ class CheckpointMetrics(BaseModel):
     valid_mean_token_accuracy: float | None = None
     full_valid_loss: float | None = None
     full_valid_mean_token_accuracy: float | None = None
-    # Of DPO: shares of pairs whose preferred answer gained more, and by how many nats.
+    # DPO only: the share of pairs whose preferred answer gained more, and the margin in nats.
     train_reward_accuracy: float | None = None
     train_reward_margin: float | None = None
     valid_reward_accuracy: float | None = None
@@ -344,19 +420,21 @@ class CheckpointMetrics(BaseModel):
 
 
 class CheckpointObject(BaseModel):
-    """A model saved on the way; it can be chatted with by its name."""
+    """A checkpoint: a model saved during training, which can serve inference requests."""
 
-    id: str = Field(description="`ftckpt_` and letters.")
+    id: str = Field(description="ID of the checkpoint. Starts with `ftckpt_`.")
     object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
-    created_at: int = Field(description="Seconds since 1970, UTC.")
-    fine_tuned_model_checkpoint: str = Field(description="The name to chat with.")
-    fine_tuning_job_id: str = Field(description="Whose checkpoint it is.")
-    step_number: int = Field(description="Steps that were trained.")
-    metrics: CheckpointMetrics = Field(description="What was measured there.")
+    created_at: int = Field(description="Creation time, in Unix seconds.")
+    fine_tuned_model_checkpoint: str = Field(
+        description="Name of the model to use in inference requests."
+    )
+    fine_tuning_job_id: str = Field(description="ID of the job that created the checkpoint.")
+    step_number: int = Field(description="Number of training steps before the checkpoint.")
+    metrics: CheckpointMetrics = Field(description="Metrics measured at the checkpoint.")
 
     @classmethod
     def of(cls, record: CheckpointRecord) -> Self:
-        """The wire form of a record."""
+        """Build the API object from a record."""
         return cls(
             id=record.id,
             created_at=record.created_at,

@@ -1,4 +1,4 @@
-"""A job's events as server-sent events: live, and resumable by `Last-Event-ID`."""
+"""Live stream of job events as server-sent events, resumable with `Last-Event-ID`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ async def server_sent_events(
     last_event_id: str | None,
     check_caller: Callable[[], Awaitable[object]],
 ) -> AsyncIterator[bytes]:
-    """Events after `last_event_id`, oldest first, until the job is final.
+    """Yield events after `last_event_id`, oldest first, until the job has a final status.
 
     `check_caller` raises ApiError when the caller's key is no longer valid. The stream then ends
-    with an error event, which the SDKs raise.
+    with an error event, which the SDKs raise as an exception.
 
-    It polls rather than blocking in Redis: a blocked connection for each listener would
-    use up the pool that all requests share.
+    This function polls Redis instead of blocking, because one blocked connection per listener
+    would exhaust the pool that all requests share.
     """
     cursor, spoken = last_event_id, time.monotonic()
     while True:
@@ -37,8 +37,8 @@ async def server_sent_events(
         except ApiError as e:
             yield f"data: {json.dumps(e.body())}\n\n".encode()
             return
-        # The status is read before the events: what a final status was written with is
-        # then surely among them.
+        # Read the status before the events, so that the events written together with a final
+        # status are always included.
         job = await jobs.get(project_id, job_id)
         for event in await jobs.events_after(project_id, job_id, cursor):
             cursor, spoken = event.id, time.monotonic()
@@ -50,6 +50,6 @@ async def server_sent_events(
             return
         if time.monotonic() - spoken > _KEEP_ALIVE_S:
             spoken = time.monotonic()
-            # One line feed: a blank line would make the OpenAI SDK see an empty event.
+            # A single line feed: after a blank line, the OpenAI SDK would see an empty event.
             yield b": keep-alive\n"
         await asyncio.sleep(_POLL_S)

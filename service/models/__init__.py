@@ -1,1 +1,1 @@
-"""Models: the base-model catalogue and the registry of trained adapters."""
+"""Models: the catalog of base models and the registry of trained adapters."""

@@ -1,9 +1,8 @@
-"""Whether an adapter's tensors really land in its base model. Imports no torch.
+"""Check that an adapter's tensors match its base model. Does not import torch.
 
-vLLM takes an adapter whose module names match nothing in the model: the base model then
-answers under the adapter's name, in silence. And an adapter of the wrong shape fails deep
-inside. Both show in the headers of the safetensors files, which are read here in
-milliseconds.
+vLLM accepts an adapter whose module names match nothing in the model, and the base model then
+silently answers under the adapter's name. An adapter with wrong shapes fails deep inside vLLM.
+Both errors are visible in the headers of the safetensors files, which take milliseconds to read.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 _TENSOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 _MAX_HEADER_BYTES = 64 * 1024 * 1024
-# What vLLM does not serve; PEFT writes these keys with an empty value when unused.
+# Features that vLLM does not support. PEFT writes these keys with an empty value when unused.
 _UNSERVED = {
     "use_dora": "DoRA",
     "modules_to_save": "modules_to_save",
@@ -32,12 +31,12 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class AdapterMismatch(Exception):
-    """The adapter does not fit; the message says where."""
+    """The adapter does not fit its base model; the message says where."""
 
 
 @dataclass(frozen=True)
 class BaseLayout:
-    """Names and shapes of a base model's tensors, as its files name them."""
+    """Names and shapes of a base model's tensors, as in its files."""
 
     shapes: Shapes
     quantized: bool
@@ -52,7 +51,7 @@ class BaseLayout:
         return cls(shapes, quantized="quantization_config" in config)
 
     def weight_of(self, module: str) -> str | None:
-        """The tensor that is the weight of an adapter's module; None where there is none."""
+        """The weight tensor that an adapter's module applies to; None if there is none."""
         if f"{module}.weight" in self.shapes:
             return f"{module}.weight"
         found = self._by_tail.get(_tail(module))
@@ -65,7 +64,10 @@ class BaseLayout:
 
 
 def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
-    """Tensor names and shapes of a safetensors file, from its header alone."""
+    """Tensor names and shapes of a safetensors file, read from its header only.
+
+    Raises AdapterMismatch if the file is not a valid safetensors file.
+    """
     try:
         with file.open("rb") as source:
             (length,) = struct.unpack("<Q", source.read(8))
@@ -90,23 +92,23 @@ def check_adapter(folder: Path, base: BaseLayout, *, max_rank: int) -> None:
     for module, sides in _pairs(tensor_shapes(folder / WEIGHTS)).items():
         if sides.keys() != {"A", "B"}:
             raise AdapterMismatch(f"{module} has only one of its two LoRA tensors")
-        if ".experts" in module:  # fused and renamed differently by every library
+        if ".experts" in module:  # every library fuses and renames these differently
             continue
         weight = base.weight_of(module)
         if weight is None:
-            if module == "lm_head":  # tied to the embeddings: no tensor of its own
+            if module == "lm_head":  # tied to the embeddings, so it has no tensor
                 continue
             raise AdapterMismatch(f"the base model has no module {module}")
         _check_shapes(module, sides, base, base.shapes.get(weight))
 
 
 def modules_of(folder: Path) -> list[str]:
-    """The modules that an adapter changes. Raises AdapterMismatch."""
+    """The modules that an adapter modifies. Raises AdapterMismatch."""
     return [*_pairs(tensor_shapes(folder / WEIGHTS))]
 
 
 def tensor_names(module: str) -> tuple[str, str]:
-    """The names of A and B, the two tensors of a module, in an adapter's file."""
+    """The names of a module's two LoRA tensors, A and B, in an adapter file."""
     a, b = (f"base_model.model.{module}.lora_{side}.weight" for side in "AB")
     return a, b
 
@@ -148,7 +150,7 @@ def _check_shapes(
     a, b = sides["A"], sides["B"]
     if len(a) != 2 or len(b) != 2 or a[0] != b[1]:
         raise AdapterMismatch(f"the two LoRA tensors of {module} do not belong together")
-    # Packed weights of a quantised base have shapes of their own.
+    # The packed weights of a quantized base model have different shapes.
     if weight is None or base.quantized or len(weight) != 2:
         return
     if (b[0], a[1]) != weight:
@@ -159,6 +161,6 @@ def _check_shapes(
 
 
 def _tail(module: str) -> str:
-    """From `layers.<N>` on: models nest their text part under differing names."""
+    """The module path from `layers.<N>` on, as models nest their text part differently."""
     _, found, rest = module.rpartition("layers.")
     return found + rest if found else module

@@ -1,4 +1,4 @@
-"""`models add`: a local folder or a GGUF file becomes a base model of the catalogue."""
+"""`models add`: add a local folder or a GGUF file to the catalog as a base model."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def add_model(
     languages: tuple[str, ...] = (),
     context_length: int | None = None,
 ) -> BaseModelEntry:
-    """Check a model and put it into the catalogue.
+    """Validate a model and add it to the catalog.
 
-    A Hugging Face folder is used where it lies; a GGUF file is dequantised once into
-    `models_dir/<id>`. Raises ModelRefused, CatalogueError.
+    A Hugging Face folder is used in place; a GGUF file is dequantized once into
+    `models_dir/<id>`. Raises ModelRefused or CatalogueError.
     """
     if catalogue.get(model_id) is not None:
         raise CatalogueError(f"the catalogue has a model '{model_id}' already")
@@ -50,7 +50,7 @@ def add_model(
 
 
 def count_parameters(folder: Path) -> int:
-    """How many weights a folder holds, from the headers of its safetensors alone."""
+    """The number of parameters in a folder, read from its safetensors headers only."""
     total = 0
     for file in folder.glob("*.safetensors"):
         for tensor in header(file).values():
@@ -64,7 +64,7 @@ def count_parameters(folder: Path) -> int:
 
 
 def _from_gguf(source: Path, target: Path) -> Path:
-    """Dequantise in a process of its own (it needs torch); the folder appears whole."""
+    """Dequantize in a separate process, which needs torch. The folder appears atomically."""
     if not source.is_file():
         raise ModelRefused(f"{source} is not a file")
     if target.exists():
@@ -95,7 +95,7 @@ def _from_gguf(source: Path, target: Path) -> Path:
 
 
 def _publish(part: Path, target: Path) -> None:
-    """Give the finished folder its name, unless another process was first."""
+    """Rename the finished folder to its target, unless another process did so first."""
     try:
         part.rename(target)
     except OSError:
@@ -104,7 +104,7 @@ def _publish(part: Path, target: Path) -> None:
 
 
 def _readable_as(source: Path, folder: Path) -> None:
-    """Let read the conversion who may read the source: engines may run as another user."""
+    """Copy the source's read permissions to the folder, as engines may run as another user."""
     readers = source.stat().st_mode & 0o444
     for file in folder.iterdir():
         file.chmod(0o600 | readers)

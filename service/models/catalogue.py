@@ -1,4 +1,4 @@
-"""The base models that the operator offers: a YAML file.
+"""Catalog of the base models that the operator offers, stored as a YAML file.
 
     models:
       - id: smollm2-135m-instruct
@@ -8,8 +8,8 @@
         languages: [en]
         merged: ["ft:smollm2-135m-instruct:acme:voice:ab12cd"]
 
-The file is read again when it changes, so a model added with `models add` needs no
-restart of the api.
+The file is reloaded when it changes, so adding a model with `models add` does not require an API
+restart.
 """
 
 from __future__ import annotations
@@ -38,36 +38,36 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
 
 class CatalogueError(Exception):
-    """The catalogue file is not what it should be."""
+    """The catalog file or a requested change to it is invalid."""
 
 
 class BaseModelEntry(BaseModel):
-    """One base model."""
+    """Catalog entry of a base model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str = Field(max_length=128)
     path: Path
     license: str
-    context_length: int = Field(gt=0, description="Tokens, prompt and answer together.")
+    context_length: int = Field(gt=0, description="Context length in tokens.")
     languages: tuple[str, ...] = ()
-    parameters: int | None = Field(default=None, gt=0, description="How many weights it has.")
+    parameters: int | None = Field(default=None, gt=0, description="Number of parameters.")
     created_at: int = 0
     served: bool = Field(default=True, description="Whether `up` starts vLLM for it.")
     merged: tuple[str, ...] = Field(
         default=(),
-        description="Trained models of it that have an engine of their own, their weights merged.",
+        description="Trained models served by a dedicated engine with merged weights.",
     )
 
     @property
     def engines(self) -> int:
-        """How many engines hold weights of this size, where each has one replica."""
+        """The number of engines that hold weights of this size, at one replica each."""
         return self.served + len(self.merged)
 
     @field_validator("id")
     @classmethod
     def _plain_id(cls, value: str) -> str:
-        # An id of ours begins with "ft:"; a base model can never look like one.
+        # IDs of trained models start with "ft:", so base model IDs must not contain colons.
         if not _ID.fullmatch(value):
             raise ValueError("an id has letters, digits, '.', '_', '-' and at most one '/'")
         return value
@@ -97,7 +97,7 @@ class _File(BaseModel):
 
 
 class Catalogue:
-    """The base models of one installation."""
+    """The base model catalog of one installation."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -105,17 +105,20 @@ class Catalogue:
         self._models: dict[str, BaseModelEntry] = {}
 
     def all(self) -> list[BaseModelEntry]:
-        """All entries, in the file's order. Raises CatalogueError for a broken file."""
+        """All entries, in file order. Raises CatalogueError if the file is invalid."""
         self._refresh()
         return list(self._models.values())
 
     def get(self, model_id: str) -> BaseModelEntry | None:
-        """The entry of this id."""
+        """The entry with this ID, or None. Raises CatalogueError if the file is invalid."""
         self._refresh()
         return self._models.get(model_id)
 
     def add(self, entry: BaseModelEntry) -> None:
-        """Append an entry; the file is replaced in one step. Raises CatalogueError."""
+        """Append an entry and replace the file atomically.
+
+        Raises CatalogueError if the ID is taken or the file is invalid.
+        """
         with self._locked():
             self._stamp = None
             if self.get(entry.id):
@@ -123,11 +126,11 @@ class Catalogue:
             self._write([*self._models.values(), entry])
 
     def merged(self) -> list[str]:
-        """All trained models that have an engine of their own. Raises CatalogueError."""
+        """All trained models with a dedicated engine. Raises CatalogueError."""
         return [name for entry in self.all() for name in entry.merged]
 
     def entry_of(self, name: str) -> BaseModelEntry:
-        """The base model of a trained model. Raises CatalogueError where there is none."""
+        """The base model entry of a trained model. Raises CatalogueError if there is none."""
         base = base_of(name)
         entry = None if base is None else self.get(base)
         if entry is None:
@@ -135,9 +138,9 @@ class Catalogue:
         return entry
 
     def set_merged(self, name: str, merged: bool) -> BaseModelEntry:
-        """Give a trained model an engine of its own, or take it away; the base model's entry.
+        """Add or remove a trained model's dedicated engine, and return the base model's entry.
 
-        Asked for what is so already, it changes nothing. Raises CatalogueError.
+        Idempotent. Raises CatalogueError.
         """
         with self._locked():
             self._stamp = None

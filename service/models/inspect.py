@@ -1,7 +1,7 @@
-"""Checks a base-model folder before it may enter the catalogue. Imports no torch.
+"""Validate a base model folder before it is added to the catalog. Does not import torch.
 
-Only weights in safetensors are taken: a pickle runs code when it is opened, and so does a
-folder that brings its own Python.
+Only safetensors weights are accepted: loading a pickle can run code, and so can a folder that
+contains its own Python files.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ _CONFIGS = ("config.json", "tokenizer_config.json", "processor_config.json")
 
 
 class ModelRefused(Exception):
-    """The folder cannot be a base model here; the message says why and how to mend it."""
+    """The folder cannot be used as a base model; the message says why and how to fix it."""
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a folder says about its model."""
+    """Facts about a model, read from its folder."""
 
     architecture: str
     context_length: int
 
 
 def inspect_folder(folder: Path) -> ModelFacts:
-    """Facts of a Hugging Face model folder. Raises ModelRefused."""
+    """Inspect a Hugging Face model folder. Raises ModelRefused if it is unsuitable."""
     if not folder.is_dir():
         raise ModelRefused(f"{folder} is not a folder")
     files = [p for p in folder.rglob("*") if p.is_file()]

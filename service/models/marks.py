@@ -1,7 +1,7 @@
-"""Combining marks for regular expressions: `re` knows no `\\p{M}`, and `\\w` leaves marks out.
+"""Combining marks for regular expressions: `re` lacks `\\p{M}`, and `\\w` excludes marks.
 
-Thai vowels and tone marks, the signs of Hindi and most scripts of South and South East Asia are
-marks, so a word of theirs is more than `\\w+`.
+Thai vowels and tone marks, and the signs of Hindi and most scripts of South and Southeast Asia,
+are marks, so `\\w+` does not match an entire word in these scripts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from itertools import groupby
 
-# Every mark but the variation selectors of plane 14, which are no part of a word.
+# All marks except the variation selectors of plane 14, which are not part of words.
 _FIRST, _END = 0x300, 0x20000
 
 
@@ -22,4 +22,4 @@ def _ranges() -> Iterator[str]:
 
 
 MARKS = "".join(_ranges())
-"""All of them as ranges, to stand inside `[]`."""
+"""All combining marks as ranges, for use inside `[]`."""

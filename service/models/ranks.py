@@ -1,4 +1,4 @@
-"""The highest LoRA rank among a base model's adapters, which its engine must have room for."""
+"""The highest LoRA rank among a base model's adapters, which its engine must support."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _HIGHEST = f"{PREFIX}:highest-lora-rank"  # sorted set: base model by rank
 
 
 def rank_of(adapter: Path) -> int:
-    """The highest rank in an adapter's folder, which has been checked before."""
+    """The highest rank in the folder of an adapter that was already checked."""
     return rank_in(json.loads((adapter / CONFIG).read_text("utf-8")))
 
 
 def rank_in(config: dict[str, Any]) -> int:
-    """The highest rank that an adapter's configuration names."""
+    """The highest rank in an adapter's configuration."""
     return int(max([config["r"], *(config.get("rank_pattern") or {}).values()]))
 
 
 def note(pipe: Pipeline, base_model: str, rank: int) -> None:
-    """Add to a transaction that an adapter of this rank is there. It is kept when it goes."""
+    """Record an adapter's rank in a transaction. The rank is kept when the adapter is deleted."""
     pipe.zadd(_HIGHEST, {base_model: rank}, gt=True)
 
 
 async def highest(redis: Client, base_model: str) -> int:
-    """The highest rank that was ever noted for the base model; 0 for none."""
+    """The highest rank ever recorded for the base model; 0 if there is none."""
     score = await redis.zscore(_HIGHEST, base_model)
     return int(score or 0)

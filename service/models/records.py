@@ -1,4 +1,4 @@
-"""Trained models as Redis keeps them."""
+"""Trained model records in Redis, and model names."""
 
 from __future__ import annotations
 
@@ -9,49 +9,49 @@ from enum import StrEnum
 from service.core.records import Record
 from service.models.marks import MARKS
 
-# ft:<base>:<project>:<suffix>:<id>[:ckpt-step-<N>]; a base id may hold one slash.
+# ft:<base>:<project>:<suffix>:<id>[:ckpt-step-<N>]; a base ID may contain one slash.
 NAME = re.compile(
     r"ft:(?P<base>[A-Za-z0-9._/-]{1,128}):(?P<project>[a-z0-9-]{1,40})"
     rf":(?P<suffix>[\w.{MARKS}-]{{0,64}})"
     r":(?P<id>[a-z0-9]{6,32})(?::ckpt-step-(?P<step>[0-9]{1,9}))?"
 )
 _NOT_IN_SUFFIX = re.compile(rf"[^\w.{MARKS}-]+")
-_EDGES = re.compile(rf"^[{MARKS}-]+|-+$")  # a mark stands on the letter before it
-_JOINERS = re.compile("[\u200c\u200d]")  # inside words of Persian, Hindi and others; invisible
+_EDGES = re.compile(rf"^[{MARKS}-]+|-+$")  # a mark combines with the letter before it
+_JOINERS = re.compile("[\u200c\u200d]")  # invisible; used within words in Persian, Hindi etc.
 
 
 class Kind(StrEnum):
-    """What a name stands for."""
+    """Kind of a servable model."""
 
     BASE = "base"
     ADAPTER = "adapter"
 
 
 class ModelRecord(Record):
-    """An adapter: a model name whose weights never change. Its id is its name."""
+    """An adapter whose weights never change. Its ID is the model name."""
 
     base_model: str
     job_id: str
-    artifact: str  # the folder in storage
-    digest: str  # of the folder's manifest
+    artifact: str  # storage folder
+    digest: str  # digest of the folder's manifest
     step: int
-    checkpoint: bool = False  # saved in mid-run, not the job's result
+    checkpoint: bool = False  # saved during the run rather than as its result
 
 
 def base_of(name: str) -> str | None:
-    """The base model in the name of a trained model; None where it is no such name."""
+    """The base model in a trained model's name; None if the name has another format."""
     form = NAME.fullmatch(name)
     return None if form is None else form["base"]
 
 
 def is_checkpoint(name: str) -> bool:
-    """Whether the name of a trained model is a checkpoint's."""
+    """Whether a name is that of a checkpoint."""
     form = NAME.fullmatch(name)
     return form is not None and form["step"] is not None
 
 
 def slug(suffix: str) -> str:
-    """A suffix as it stands in a name: letters of any script, digits, '.', '_', '-'."""
+    """A suffix normalized for model names: letters of any script, digits, '.', '_' and '-'."""
     plain = unicodedata.normalize("NFC", _JOINERS.sub("", suffix.lower()))
     return _EDGES.sub("", _NOT_IN_SUFFIX.sub("-", plain))[:64]
 
@@ -62,5 +62,5 @@ def model_name(base: str, project: str, suffix: str, tag: str) -> str:
 
 
 def checkpoint_name(name: str, step: int) -> str:
-    """The immutable name of a checkpoint on the way to it."""
+    """The immutable name of a checkpoint of a trained model."""
     return f"{name}:ckpt-step-{step}"

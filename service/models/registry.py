@@ -1,7 +1,7 @@
-"""Which names can be asked for: base models of the catalogue, adapters, aliases of a project.
+"""Registry of model names: base models of the catalog, and a project's adapters and aliases.
 
-The gateway asks with a project (`resolve`); vLLM's resolver, which stands behind the
-gateway, asks by name alone. Only `resolve` remembers answers.
+The gateway resolves names within a project (`resolve`). vLLM's resolver, which runs behind the
+gateway, resolves by name only. Only `resolve` caches its results.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from service.models.catalogue import Catalogue
 from service.models.records import NAME, Kind, ModelRecord, is_checkpoint
 
 log = logging.getLogger(__name__)
-_OWNERS = f"{PREFIX}:model-owners"  # name → project id; the names of deleted models stay
-_MAX_NAME_CHARS = 512  # of what a request may ask for; no name of ours has more than 290
+_OWNERS = f"{PREFIX}:model-owners"  # name → project ID; names of deleted models are kept
+_MAX_NAME_CHARS = 512  # limit for requested names; valid names have at most 290
 
 
 @dataclass(frozen=True, slots=True)
 class ServableModel:
-    """A name that can be chatted with, and where its weights are."""
+    """A model that can serve requests, and the location of its weights."""
 
     name: str
     base_model: str
@@ -41,7 +41,7 @@ class ServableModel:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The model that one request goes to, and the alias by which it was asked for."""
+    """The model that a request is routed to, and the alias it used, if any."""
 
     model: ServableModel
     alias: str | None = None
@@ -49,17 +49,17 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class _Split:
-    """Models behind one alias, each with the sum of the weights up to and with it."""
+    """The models behind an alias, each with its cumulative weight."""
 
     shares: tuple[tuple[Resolved, int], ...]
 
     def choose(self) -> Resolved:
-        point = random.random() * self.shares[-1][1]  # noqa: S311 - shares traffic, no secret
+        point = random.random() * self.shares[-1][1]  # noqa: S311 - traffic split, not a secret
         return next(resolved for resolved, upto in self.shares if point < upto)
 
 
 class ModelInUse(Exception):
-    """Aliases of the project point at the model."""
+    """One or more aliases of the project point at the model."""
 
     def __init__(self, names: list[str]) -> None:
         super().__init__(", ".join(names))
@@ -77,21 +77,21 @@ class ModelRegistry:
         self._resolutions = LookupCache(self._load, ttl_s=cache_s)
 
     def remembered(self, project_id: str, name: str) -> Resolved | None:
-        """What `resolve` gives, where that is known at once; it is cheaper to ask."""
+        """The cached result of `resolve`, or None. Cheaper than `resolve` itself."""
         found = self._resolutions.remembered((project_id, name))
         return found.choose() if isinstance(found, _Split) else found
 
     async def resolve(self, project_id: str, name: str) -> Resolved | None:
-        """Where a request for this name goes: base model, own adapter, then alias.
+        """Resolve a name to a base model, the project's adapter, or an alias, in this order.
 
-        A split chooses anew with each call. No round trip for a name seen in the last
-        seconds. Raises REDIS_ERRORS where Redis is away and the name was not known.
+        A split chooses a target on each call. Names seen in the last seconds need no round trip.
+        Raises REDIS_ERRORS if Redis is unavailable and the name is not cached.
         """
         found = await self._resolutions.get((project_id, name))
         return found.choose() if isinstance(found, _Split) else found
 
     async def find(self, project_id: str, name: str) -> ServableModel | None:
-        """The model itself of this name that the project may use; never through an alias."""
+        """The model with this name that the project may use. Aliases are not followed."""
         entry = self.catalogue.get(name)
         if entry is not None:
             return ServableModel(name=entry.id, base_model=entry.id, kind=Kind.BASE)
@@ -99,26 +99,29 @@ class ModelRegistry:
         return None if record is None else _servable(record)
 
     async def resolve_adapter(self, name: str) -> ServableModel | None:
-        """The adapter of this name, whoever owns it: for the resolver inside vLLM."""
+        """The adapter with this name in any project, for the resolver inside vLLM."""
         owner = await self.owner(name)
         record = None if owner is None else await self.models.get(owner, name)
         return None if record is None else _servable(record)
 
     async def owner(self, name: str) -> str | None:
-        """The project that a trained model of this name is or was of."""
+        """The ID of the project that owns or owned a trained model with this name."""
         if not NAME.fullmatch(name):
             return None
         owner = await reply(self.redis.hget(_OWNERS, name))
         return None if owner is None else text(owner)
 
     def add(self, pipe: Pipeline, record: ModelRecord) -> None:
-        """Add to a transaction what makes an adapter known."""
+        """Add the commands that register an adapter to a transaction."""
         pipe.hset(_OWNERS, record.id, record.project_id)
         self.models.add(pipe, record)
         invalidation.publish(pipe, invalidation.Kind.MODEL, record.project_id, record.id)
 
     async def register(self, record: ModelRecord, rank: int | None = None) -> None:
-        """Make an adapter known. Registering the same record again is no error."""
+        """Register an adapter. Registering the same record again is not an error.
+
+        Raises ValueError if another project owns the name.
+        """
         owner = await self.owner(record.id)
         if owner is not None and owner != record.project_id:
             raise ValueError(f"the model name {record.id} is taken")
@@ -130,27 +133,28 @@ class ModelRegistry:
         self.forget(record.project_id, record.id)
 
     async def get(self, project_id: str, name: str) -> ModelRecord | None:
-        """The project's adapter of this name."""
+        """The project's adapter with this name, or None."""
         return await self.models.get(project_id, name) if NAME.fullmatch(name) else None
 
     async def trained(self, project_id: str, after: str | None, limit: int) -> Page[ModelRecord]:
-        """A page of the project's trained models, newest first, without their checkpoints.
+        """A page of the project's trained models, newest first, without checkpoints.
 
-        Raises Missing where `after` is not known.
+        Raises Missing if `after` is unknown.
         """
         return await self.models.page(
             project_id, after=after, limit=limit, where_id=lambda name: not is_checkpoint(name)
         )
 
     async def alias(self, project_id: str, name: str) -> aliases.AliasRecord | None:
-        """The project's alias of this name."""
+        """The project's alias with this name, or None."""
         return await self.aliases.get(project_id, name) if aliases.is_name(name) else None
 
     async def delete(self, project_id: str, name: str) -> ModelRecord | None:
-        """Forget an adapter at once; its name is never used again. None if unknown.
+        """Delete an adapter's record immediately and return it; None if unknown.
 
-        Raises ModelInUse where aliases point at it: whoever points one at it in the same
-        moment watches the record that goes here, and this watches who points at it.
+        The name is never reused. Raises ModelInUse if aliases point at the adapter. This
+        transaction watches the set of aliases, and setting an alias watches the adapter's record,
+        so the two cannot race.
         """
         if not NAME.fullmatch(name):
             return None
@@ -161,7 +165,7 @@ class ModelRegistry:
                 await pipe.watch(key, users)
                 raw = await pipe.get(key)
                 if raw is None:
-                    break  # unknown, or gone by our own transaction, whose answer was lost
+                    break  # unknown, or deleted by our own transaction whose response was lost
                 record = parse(ModelRecord, raw, name)
                 if names := await reply(pipe.smembers(users)):
                     raise ModelInUse(sorted(text(n) for n in names))
@@ -182,8 +186,10 @@ class ModelRegistry:
         return NAME.fullmatch(name) is not None and await reply(redis.hexists(_OWNERS, name))
 
     async def watch_target(self, pipe: Pipeline, project_id: str, name: str) -> bool:
-        """Whether an alias of the project may point at this; the transaction then fails if
-        the adapter is deleted before it ends."""
+        """Whether an alias of the project may point at this model.
+
+        If so, the transaction fails if the adapter is deleted before it ends.
+        """
         if self.catalogue.get(name) is not None:
             return True
         if not NAME.fullmatch(name):
@@ -193,11 +199,11 @@ class ModelRegistry:
         return bool(await pipe.exists(key))
 
     def forget(self, project_id: str, name: str) -> None:
-        """Ask anew about this name, in this process."""
+        """Drop this name from the cache of this process."""
         self._resolutions.forget((project_id, name))
 
     def listen(self, invalidations: invalidation.Invalidations) -> None:
-        """Follow the changes of other processes."""
+        """Subscribe to changes made by other processes."""
         invalidations.on(invalidation.Kind.MODEL, self.forget)
         invalidations.on_gap(self._resolutions.expire_all)
 
@@ -212,8 +218,7 @@ class ModelRegistry:
         return None if alias is None else await self._behind(alias)
 
     async def _behind(self, alias: aliases.AliasRecord) -> Resolved | _Split | None:
-        """An alias's models. One that is gone (a base model can be) leaves its share to the
-        other."""
+        """Resolve an alias's targets. The share of a removed model goes to the other target."""
         shares: list[tuple[Resolved, int]] = []
         upto = 0
         for target in alias.targets:

@@ -1,4 +1,4 @@
-"""`/v1/models`: from the registry, never from the engine."""
+"""`/v1/models`, answered from the registry rather than the engines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.web.http import ListOf, list_of
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/models", tags=["Models"])
-_MOST_MODELS = 100_000  # of one answer, 20 MB
+_MOST_MODELS = 100_000  # about 20 MB in one response
 
 
 def _registry(request: Request) -> ModelRegistry:
@@ -47,17 +47,18 @@ async def list_models(
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=_MOST_MODELS)] = _MOST_MODELS,
 ) -> ListOf[ModelObject]:
-    """Base models of the catalogue, the project's aliases, then its trained models, newest first.
+    """List the catalog's base models, the project's aliases, then its trained models, newest first.
 
-    All of them can be asked for by their `id`. Checkpoints are not listed here. The answer holds
-    all models, unless `limit` asks for pages: `after` is the last `id` of the page before.
+    Each `id` can be used as the model name in inference requests. Checkpoints are not listed. The
+    response contains all models unless `limit` is set; to page, pass the last `id` of the previous
+    page as `after`.
     """
     named = [*_bases(registry, serves), *await _aliases(registry, caller)]
     place = next((i for i, model in enumerate(named) if model.id == after), None)
     if place is not None:
         named, after = named[place + 1 :], None
     elif after is not None:
-        named = []  # it is among the trained models, which come last
+        named = []  # `after` is a trained model; those come last
     room = max(limit - len(named), 0)
     try:
         page = await registry.trained(caller.project_id, after, room)
@@ -77,7 +78,7 @@ async def _aliases(registry: ModelRegistry, caller: Principal) -> list[ModelObje
     return [
         ModelObject.of_alias(r, caller.project_name)
         for r in page.items
-        if await registry.find(caller.project_id, r.id) is None  # a model of the name goes before
+        if await registry.find(caller.project_id, r.id) is None  # models take precedence
     ]
 
 
@@ -85,7 +86,7 @@ async def _aliases(registry: ModelRegistry, caller: Principal) -> list[ModelObje
 async def retrieve_model(
     model: str, caller: Caller, registry: Registry, serves: Serves
 ) -> ModelObject:
-    """One base model, trained model or alias (`alias_of` says what it stands for)."""
+    """Retrieve a base model, a trained model or an alias (`alias_of` lists its targets)."""
     entry = registry.catalogue.get(model)
     if entry is not None:
         return ModelObject.of_base(entry, available=serves(entry.id))
@@ -102,10 +103,10 @@ async def retrieve_model(
 async def delete_model(
     model: str, caller: Caller, registry: Registry, storage: Artifacts
 ) -> ModelDeleted:
-    """The model stops answering at once; its name is never used again.
+    """Delete a trained model immediately. Its name is never reused.
 
-    Refused with 409 while an alias points at it, and with 403 for a base model, which is the
-    operator's.
+    The request fails with 409 while an alias points at the model, and with 403 for a base model,
+    which only the operator can remove.
     """
     if registry.catalogue.get(model) is not None:
         raise Forbidden(
@@ -126,7 +127,7 @@ async def delete_model(
     try:
         await storage.delete_prefix(record.artifact)
     except StorageError as e:
-        # The model is gone for every caller; only bytes are left behind.
+        # The model is already gone for all callers; only its files remain.
         log.warning("files of a deleted model are left in storage: %s", e)
     return ModelDeleted(id=model)
 

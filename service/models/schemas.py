@@ -1,4 +1,4 @@
-"""Models on the wire."""
+"""Response schemas of the models API."""
 
 from __future__ import annotations
 
@@ -13,36 +13,44 @@ from service.models.records import ModelRecord
 
 
 class ModelObject(BaseModel):
-    """A model that can be asked for by its id. `base_model` and what follows is ours."""
+    """A model available for inference. `base_model` and later fields extend OpenAI's schema."""
 
-    id: str = Field(description="The name to ask for.")
+    id: str = Field(description="Model name to use in requests.")
     object: Literal["model"] = "model"
-    created: int = Field(description="Seconds since 1970, UTC.")
-    owned_by: str = Field(description="`system`, or the project.")
+    created: int = Field(description="Creation time, as a Unix timestamp in seconds.")
+    owned_by: str = Field(description="Owner of the model: `system`, or the project's name.")
     base_model: str | None = Field(
-        default=None, description="Of a trained model: what it was trained on."
+        default=None, description="Base model of a trained model; null for other models."
     )
-    license: str | None = Field(default=None, description="Of a base model.")
+    license: str | None = Field(
+        default=None, description="License of a base model; null for other models."
+    )
     context_length: int | None = Field(
-        default=None, description="Of a base model: tokens of prompt and answer together."
+        default=None,
+        description="Context length of a base model in tokens, prompt and completion together; "
+        "null for other models.",
     )
     languages: list[str] | None = Field(
-        default=None, description="Of a base model, as the operator named them."
+        default=None,
+        description="Languages of a base model, as declared by the operator; null for other "
+        "models.",
     )
     available: bool | None = Field(
         default=None,
-        description="Of a base model: whether an engine serves it, and its trained models, now.",
+        description="Whether an engine currently serves a base model and the models trained on "
+        "it; null for other models.",
     )
     fine_tuning_job: str | None = Field(
-        default=None, description="Of a trained model: the job that made it."
+        default=None,
+        description="ID of the job that created a trained model; null for other models.",
     )
     alias_of: list[TargetShare] | None = Field(
-        default=None, description="Of an alias: the models that it stands for."
+        default=None, description="Targets of an alias; null for other models."
     )
 
     @classmethod
     def of_base(cls, entry: BaseModelEntry, *, available: bool) -> Self:
-        """The wire form of a catalogue entry; its path is nobody's business."""
+        """The API object for a catalog entry, without its path."""
         return cls(
             id=entry.id,
             created=entry.created_at,
@@ -55,7 +63,7 @@ class ModelObject(BaseModel):
 
     @classmethod
     def of_adapter(cls, record: ModelRecord, project_name: str) -> Self:
-        """The wire form of a trained model."""
+        """The API object for a trained model."""
         return cls(
             id=record.id,
             created=record.created_at,
@@ -66,7 +74,7 @@ class ModelObject(BaseModel):
 
     @classmethod
     def of_alias(cls, record: AliasRecord, project_name: str) -> Self:
-        """The wire form of an alias, which is asked for as a model is."""
+        """The API object for an alias, which is used in requests like a model."""
         return cls(
             id=record.id,
             created=record.created_at,
@@ -76,8 +84,8 @@ class ModelObject(BaseModel):
 
 
 class ModelDeleted(BaseModel):
-    """What deleting a model answers."""
+    """Response to deleting a model."""
 
-    id: str = Field(description="Of the model that is gone.")
+    id: str = Field(description="Name of the deleted model.")
     object: Literal["model"] = "model"
     deleted: Literal[True] = True

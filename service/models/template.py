@@ -1,4 +1,4 @@
-"""Which chat template a base model's folder has."""
+"""Identify the chat template of a base model's folder."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ _TEMPLATES = ("chat_template.jinja", "tokenizer_config.json")
 
 
 def template_digest(folder: Path) -> str | None:
-    """The sha256 of the chat template, wherever the folder keeps it; None without one that can
-    be read."""
+    """The SHA-256 digest of the folder's chat template; None if none can be read."""
     try:
         text = next(filter(None, (_read(folder / name) for name in _TEMPLATES)), None)
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Headers of safetensors files: what they hold, and whether a base model's folder is whole."""
+"""Read safetensors headers, and check that a base model's folder is complete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INDEX = "model.safetensors.index.json"
 
 
 def header(file: Path) -> dict[str, dict[str, Any]]:
-    """The tensors of a file, by name. Raises ModelRefused."""
+    """The tensor entries of a file's header, by name. Raises ModelRefused."""
     try:
         with file.open("rb") as source:
             (length,) = struct.unpack("<Q", source.read(_LENGTH_BYTES))
@@ -33,10 +33,10 @@ def header(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def folder_fault(folder: Path) -> str | None:
-    """Why no engine can load the folder, as far as that shows without loading it; or None.
+    """The reason an engine cannot load the folder, checked without loading it; None if it can.
 
-    Asks less than `inspect_folder`, which decides what may enter the catalogue: the operator may
-    have written the catalogue by hand.
+    Less strict than `inspect_folder`, which guards additions to the catalog, because the operator
+    may have written the catalog by hand.
     """
     try:
         return _fault(folder)
@@ -59,7 +59,7 @@ def _fault(folder: Path) -> str | None:
 
 
 def _indexed(folder: Path) -> set[str]:
-    """The files that the index of a model in parts names."""
+    """The files named in the index of a sharded model."""
     try:
         return set(json.loads((folder / _INDEX).read_text("utf-8"))["weight_map"].values())
     except FileNotFoundError:
@@ -69,7 +69,7 @@ def _indexed(folder: Path) -> set[str]:
 
 
 def _whole_bytes(file: Path) -> int:
-    """How long the file is by its own header."""
+    """The length of a complete file in bytes, according to its header."""
     with file.open("rb") as source:
         raw = source.read(_LENGTH_BYTES)
     try:

@@ -1,1 +1,1 @@
-"""Tenants: projects, their API keys and roles."""
+"""Projects (tenants), API keys and roles."""

@@ -1,7 +1,7 @@
-"""Projects and API keys as Redis keeps them.
+"""Project and API key records in Redis.
 
-A key's secret is shown once and kept as its sha256 alone; it has 190 bits of its own, so
-a plain digest cannot be guessed back.
+A key's secret is shown once and stored only as its SHA-256 digest. It has 190 bits of
+entropy, so an unsalted digest cannot be reversed by guessing.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from service.core.limits import NO_LIMITS, Limits
 from service.core.records import PREFIX, Collection, Missing, Record
 from service.core.redis import Client, reply, text
 
-# Projects belong to the installation, not to a project.
+# Project records are stored under the installation instead of a project.
 INSTALLATION = "-"
-SECRET_PREFIX = "sk-ft-"  # noqa: S105 - the part that all keys share
+SECRET_PREFIX = "sk-ft-"  # noqa: S105 - prefix shared by all keys
 NAME_PATTERN = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _NAMES = f"{PREFIX}:project-names"
-_REVOKED = f"{PREFIX}:key-digests-revoked"  # for ever: whoever chose a secret may send it again
+_REVOKED = f"{PREFIX}:key-digests-revoked"  # kept forever: a chosen secret may be sent again
 
 
 class Role(StrEnum):
-    """What a key may do: `admin` also manages projects and keys."""
+    """Role of a key. `admin` keys can also manage projects and keys."""
 
     ADMIN = "admin"
     MEMBER = "member"
 
 
 class Project(Record):
-    """A tenant. Its name stands in the names of its models, so it never changes."""
+    """A tenant. Its name is part of its model names, so it never changes."""
 
     name: str
     limits: Limits = NO_LIMITS
 
 
 class ApiKey(Record):
-    """A key without its secret."""
+    """An API key without its secret."""
 
     name: str
     role: Role
@@ -51,7 +51,7 @@ class ApiKey(Record):
 
 
 class NameTaken(Exception):
-    """A project of this name exists or existed."""
+    """A project with this name exists or existed."""
 
 
 class KeyRevoked(Exception):
@@ -59,12 +59,12 @@ class KeyRevoked(Exception):
 
 
 def digest_of(secret: str) -> str:
-    """What is kept of a secret."""
+    """The stored digest of a secret."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 class Projects:
-    """All tenants and their keys."""
+    """Store of all projects and their keys."""
 
     def __init__(self, redis: Client) -> None:
         self.redis = redis
@@ -72,7 +72,7 @@ class Projects:
         self.keys = Collection(redis, "keys", ApiKey)
 
     async def create(self, name: str, limits: Limits = NO_LIMITS) -> Project:
-        """A new project. Raises ValueError for a bad name, NameTaken for a used one."""
+        """Create a project. Raises ValueError for an invalid name, NameTaken for a used one."""
         if not NAME_PATTERN.fullmatch(name):
             raise ValueError(
                 "a project's name has 1 to 40 lower-case letters, digits and inner hyphens"
@@ -87,33 +87,33 @@ class Projects:
         return await self._claim(project)
 
     async def restore(self, project_id: str, name: str) -> Project:
-        """A project whose record is lost, under its old id. Raises NameTaken."""
+        """Recreate a project whose record was lost, under its old ID. Raises NameTaken."""
         now_s = ids.now_s()
         return await self._claim(
             Project(id=project_id, project_id=INSTALLATION, created_at=now_s, name=name)
         )
 
     async def _claim(self, project: Project) -> Project:
-        # The name is claimed first: were the process to die here, a name is lost, and no
-        # project without a name can be.
+        # The name is claimed first: a crash here wastes a name but never leaves a project
+        # without one.
         if not await reply(self.redis.hsetnx(_NAMES, project.name, project.id)):
-            # Ours already, where the first answer was lost.
+            # The name is already ours if the response to a first attempt was lost.
             owner = await reply(self.redis.hget(_NAMES, project.name))
             if owner is None or text(owner) != project.id:
                 raise NameTaken(project.name)
         return await self.projects.create(project)
 
     async def get(self, project_id: str) -> Project | None:
-        """The project of this id."""
+        """The project with this ID, or None."""
         return await self.projects.get(INSTALLATION, project_id)
 
     async def by_name(self, name: str) -> Project | None:
-        """The project of this name."""
+        """The project with this name, or None."""
         project_id = await reply(self.redis.hget(_NAMES, name))
         return None if project_id is None else await self.get(text(project_id))
 
     async def limit(self, project_id: str, change: Limits) -> Project:
-        """Set the limits that `change` gives. Raises Missing; holds everywhere at once."""
+        """Update the limits given in `change`, effective on all replicas. Raises Missing."""
         return await self.projects.update(
             INSTALLATION,
             project_id,
@@ -124,7 +124,7 @@ class Projects:
         )
 
     async def limit_key(self, project_id: str, key_id: str, change: Limits) -> ApiKey:
-        """Set the limits that `change` gives. Raises Missing; holds everywhere at once."""
+        """Update the limits given in `change`, effective on all replicas. Raises Missing."""
         return await self.keys.update(
             project_id,
             key_id,
@@ -142,9 +142,9 @@ class Projects:
         limits: Limits = NO_LIMITS,
         secret: str | None = None,
     ) -> tuple[ApiKey, str]:
-        """A new key and its secret (made by chance, if not given), which cannot be had again.
+        """Create a key and return it with its secret, which cannot be retrieved again.
 
-        Raises KeyRevoked for the secret of a revoked key.
+        The secret is random unless given. Raises KeyRevoked for the secret of a revoked key.
         """
         if secret is None:
             secret = SECRET_PREFIX + secrets.token_urlsafe(32)
@@ -167,7 +167,7 @@ class Projects:
         return key, secret
 
     async def revoke_key(self, project_id: str, key_id: str) -> None:
-        """Remove a key for good. Raises Missing where the project has none of this id."""
+        """Revoke a key permanently. Raises Missing if the project has no key with this ID."""
         key = await self.keys.get(project_id, key_id)
         if key is None:
             raise Missing(key_id)
@@ -180,7 +180,7 @@ class Projects:
         await self.keys.delete(project_id, key_id, also=also)
 
     async def find_key(self, digest: str) -> tuple[ApiKey, Project] | None:
-        """The key with this digest and its project."""
+        """The key with this digest and its project, or None."""
         found = await self.redis.get(_digest_key(digest))
         if found is None:
             return None

@@ -1,4 +1,4 @@
-"""Admin routes: projects and their keys."""
+"""Admin routes for projects and their API keys."""
 
 from __future__ import annotations
 
@@ -46,8 +46,9 @@ def _no_key(key_id: str) -> NotFound:
 
 @router.post("", operation_id="createProject", summary="Create a project")
 async def create_project(body: CreateProject, store: Store, _: Admin) -> ProjectObject:
-    """A tenant of its own: files, jobs, models and keys are apart from all others'. Its name stands
-    in the names of its models, and is never used twice. Make a key for it next.
+    """Create a project: a tenant whose files, jobs, models and keys are isolated from those of
+    other projects. Its name is part of its model names and can never be reused. Create an API key
+    for the project next.
     """
     try:
         return ProjectObject.of(await store.create(body.name, body.limits))
@@ -63,7 +64,7 @@ async def create_project(body: CreateProject, store: Store, _: Admin) -> Project
 async def list_projects(
     store: Store, _: Admin, after: str | None = None, limit: Limit = 20
 ) -> ListOf[ProjectObject]:
-    """All projects of this installation, newest first."""
+    """List all projects of this installation, newest first."""
     try:
         page = await store.projects.page(INSTALLATION, after=after, limit=limit)
     except Missing as e:
@@ -73,18 +74,19 @@ async def list_projects(
 
 @router.get("/{project_id}", operation_id="retrieveProject", summary="Retrieve a project")
 async def retrieve_project(project_id: str, store: Store, _: Admin) -> ProjectObject:
-    """One project, with the limits that were set for it."""
+    """Retrieve a project and the limits set for it."""
     return ProjectObject.of(await _existing(store, project_id))
 
 
-@router.post("/{project_id}", operation_id="updateProject", summary="Set a project's limits")
+@router.post("/{project_id}", operation_id="updateProject", summary="Update a project's limits")
 async def update_project(
     project_id: str, body: UpdateLimits, store: Store, _: Admin
 ) -> ProjectObject:
-    """Limits of inference, over all keys of the project; they hold within seconds.
+    """Update the project's inference limits, which apply across all of its keys. Changes take
+    effect within seconds.
 
-    A limit that is not named stays, `null` brings back the installation's default, and
-    `"unlimited"` lifts that too.
+    An omitted limit stays unchanged, `null` restores the installation's default, and
+    `"unlimited"` removes the limit.
     """
     project = await _existing(store, project_id)
     return ProjectObject.of(await store.limit(project.id, body.limits))
@@ -92,8 +94,9 @@ async def update_project(
 
 @router.post("/{project_id}/api_keys", operation_id="createApiKey", summary="Create an API key")
 async def create_key(project_id: str, body: CreateKey, store: Store, _: Admin) -> NewKeyObject:
-    """A key for one project. The answer's `value` is the secret, shown this once: only its digest
-    is kept. A key with the role `admin` may manage all projects.
+    """Create an API key for a project. `value` in the response is the secret. It is shown only
+    once, because the service stores only its digest. A key with the role `admin` may manage all
+    projects.
     """
     project = await _existing(store, project_id)
     key, secret = await store.create_key(project, body.name, body.role, body.limits)
@@ -104,7 +107,7 @@ async def create_key(project_id: str, body: CreateKey, store: Store, _: Admin) -
 async def list_keys(
     project_id: str, store: Store, _: Admin, after: str | None = None, limit: Limit = 20
 ) -> ListOf[KeyObject]:
-    """The project's keys, newest first, without their secrets."""
+    """List the project's API keys, newest first, without their secrets."""
     project = await _existing(store, project_id)
     try:
         page = await store.keys.page(project.id, after=after, limit=limit)
@@ -116,15 +119,16 @@ async def list_keys(
 @router.post(
     "/{project_id}/api_keys/{key_id}",
     operation_id="updateApiKey",
-    summary="Set an API key's limits",
+    summary="Update an API key's limits",
 )
 async def update_key(
     project_id: str, key_id: str, body: UpdateLimits, store: Store, _: Admin
 ) -> KeyObject:
-    """Limits of inference of one key, within its project's; they hold within seconds.
+    """Update a key's inference limits, which apply within those of its project. Changes take
+    effect within seconds.
 
-    A limit that is not named stays, `null` brings back the installation's default, and
-    `"unlimited"` lifts that too.
+    An omitted limit stays unchanged, `null` restores the installation's default, and
+    `"unlimited"` removes the limit.
     """
     project = await _existing(store, project_id)
     if not ids.is_valid(key_id, ids.KEY):
@@ -141,7 +145,7 @@ async def update_key(
     summary="Revoke an API key",
 )
 async def delete_key(project_id: str, key_id: str, store: Store, _: Admin) -> Deleted:
-    """The key stops working everywhere within seconds, and cannot be brought back."""
+    """Revoke an API key permanently. It stops working everywhere within seconds."""
     project = await _existing(store, project_id)
     try:
         await store.revoke_key(project.id, key_id)

@@ -1,4 +1,4 @@
-"""Projects and keys on the wire, shaped as OpenAI's organization objects."""
+"""Request and response schemas of projects and keys, modeled on OpenAI's organization objects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.projects.records import ApiKey, Project, Role
 
 
 class CreateProject(BaseModel):
-    """Body of a project's creation."""
+    """Request to create a project."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -20,7 +20,7 @@ class CreateProject(BaseModel):
 
 
 class UpdateLimits(BaseModel):
-    """Body of an update of a project or key: limits that are not named stay as they are."""
+    """Request to update the limits of a project or key. Omitted limits stay unchanged."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -28,18 +28,18 @@ class UpdateLimits(BaseModel):
 
 
 class ProjectObject(BaseModel):
-    """A tenant."""
+    """A project (tenant)."""
 
-    id: str = Field(description="`proj_` and letters.")
+    id: str = Field(description="ID of the project, prefixed with `proj_`.")
     object: Literal["organization.project"] = "organization.project"
-    name: str = Field(description="As it stands in the names of its models.")
-    created_at: int = Field(description="Seconds since 1970, UTC.")
+    name: str = Field(description="Name of the project, as used in its model names.")
+    created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
     status: Literal["active"] = "active"
-    limits: Limits = Field(description="That were set for it.")
+    limits: Limits = Field(description="Limits set for the project.")
 
     @classmethod
     def of(cls, project: Project) -> Self:
-        """The wire form of a record."""
+        """The API object for a record."""
         return cls(
             id=project.id,
             name=project.name,
@@ -49,29 +49,32 @@ class ProjectObject(BaseModel):
 
 
 class CreateKey(BaseModel):
-    """Body of a key's creation."""
+    """Request to create an API key."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=100, examples=["backend"])
-    role: Role = Field(default=Role.MEMBER, description="`admin` may manage all projects.")
+    role: Role = Field(
+        default=Role.MEMBER,
+        description="Role of the key. `admin` keys may manage all projects.",
+    )
     limits: Limits = NO_LIMITS
 
 
 class KeyObject(BaseModel):
-    """A key without its secret."""
+    """An API key without its secret."""
 
-    id: str = Field(description="`key_` and letters.")
+    id: str = Field(description="ID of the key, prefixed with `key_`.")
     object: Literal["organization.project.api_key"] = "organization.project.api_key"
-    name: str = Field(description="What it is for, in your words.")
+    name: str = Field(description="Name of the key.")
     role: Role
-    redacted_value: str = Field(description="The last characters of the secret.")
-    created_at: int = Field(description="Seconds since 1970, UTC.")
-    limits: Limits = Field(description="That were set for it, within its project's.")
+    redacted_value: str = Field(description="Redacted secret with its last characters.")
+    created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
+    limits: Limits = Field(description="Limits set for the key, within those of its project.")
 
     @classmethod
     def of(cls, key: ApiKey) -> Self:
-        """The wire form of a record."""
+        """The API object for a record."""
         return cls(
             id=key.id,
             name=key.name,
@@ -83,14 +86,14 @@ class KeyObject(BaseModel):
 
 
 class NewKeyObject(KeyObject):
-    """A key just made: the only answer that ever holds the secret."""
+    """A newly created API key. This is the only response that contains the secret."""
 
-    value: str = Field(description="The secret, shown this once.")
+    value: str = Field(description="Secret of the key, shown only once.")
 
 
 class Deleted(BaseModel):
-    """What a delete answers."""
+    """Response to deleting an object."""
 
-    id: str = Field(description="Of what is gone.")
-    object: str = Field(description="What it was.")
+    id: str = Field(description="ID of the deleted object.")
+    object: str = Field(description="Type of the deleted object.")
     deleted: Literal[True] = True

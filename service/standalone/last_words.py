@@ -1,4 +1,4 @@
-"""Why a process died, as far as the end of its log says so, in one line."""
+"""One-line reason for a process's death, extracted from the end of its log."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 _MOST_BYTES = 1024 * 1024
 _MOST_CHARS = 300
-# What our own commands print before they end, and what Python prints of an exception, behind what
-# vLLM puts before each line of its processes. It wraps the cause in further exceptions, so the
-# first one counts.
+# Matches what our own commands print before they exit, and Python's exception lines, after the
+# prefix that vLLM puts before each line of its processes. vLLM wraps the cause in further
+# exceptions, so the first match counts.
 _ERROR = re.compile(
     r"^(?:\([^()]*\) )?(?:ERROR [^\]\n]*\] )?"
     r"(?:finetuned-server: |(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): )(?P<what>.+)",
@@ -19,7 +19,7 @@ _PYDANTIC = re.compile(r"[0-9]+ validation errors? for ")
 
 
 def last_words(log: Path, start: int) -> str:
-    """The first error in a log from `start` on, or else its last line; empty for an empty log."""
+    """First error in a log from `start` on, or else its last line; empty for an empty log."""
     try:
         with log.open("rb") as file:
             size = file.seek(0, 2)
@@ -32,6 +32,6 @@ def last_words(log: Path, start: int) -> str:
         lines = text.split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")[:_MOST_CHARS]
     what = found["what"].strip()
-    if _PYDANTIC.match(what):  # what is wrong stands on the next line
+    if _PYDANTIC.match(what):  # the actual error is on the next line
         what = text[found.end() :].strip().partition("\n")[0].strip()
     return what[:_MOST_CHARS]

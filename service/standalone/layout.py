@@ -1,4 +1,4 @@
-"""What lies where in `--data-dir`, and the secrets made at first start."""
+"""Layout of the `--data-dir` folder, and the secrets generated at first start."""
 
 from __future__ import annotations
 
@@ -11,56 +11,56 @@ from typing import IO
 
 
 class AlreadyRunning(Exception):
-    """Another `up` runs on this data folder."""
+    """Another `up` process is running on this data folder."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The folders and files of one standalone installation."""
+    """Folders and files of one standalone installation."""
 
     root: Path
 
     @property
     def valkey(self) -> Path:
-        """Valkey's append-only file."""
+        """Folder of Valkey's append-only file."""
         return self.root / "valkey"
 
     @property
     def storage(self) -> Path:
-        """Artifacts."""
+        """Folder of stored artifacts."""
         return self.root / "storage"
 
     @property
     def models(self) -> Path:
-        """Base models that were converted here."""
+        """Folder of base models that were converted on this machine."""
         return self.root / "models"
 
     @property
     def models_file(self) -> Path:
-        """The catalogue."""
+        """The model catalog file."""
         return self.root / "models.yaml"
 
     @property
     def logs(self) -> Path:
-        """A log file a process."""
+        """Folder with one log file per process."""
         return self.root / "logs"
 
     @property
     def run(self) -> Path:
-        """What is only true while `up` runs."""
+        """Folder of state that is valid only while `up` runs."""
         return self.root / "run"
 
     def fault(self, service: str) -> Path:
-        """Why a service does not come up; the file is there only while that is so."""
+        """File with the reason why a service does not start; it exists only while that holds."""
         return self.run / f"{service}.fault"
 
     @property
     def api_key(self) -> Path:
-        """The first admin key, mode 0600."""
+        """File with the first admin key, mode 0600."""
         return self.root / "api-key"
 
     def create(self) -> None:
-        """Make the folders, for this user alone."""
+        """Create the folders, accessible only to this user."""
         for folder in (
             self.root,
             self.valkey,
@@ -72,7 +72,10 @@ class Layout:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def lock(self) -> IO[str]:
-        """Hold the data folder while the file is open. Raises AlreadyRunning."""
+        """Lock the data folder for as long as the returned file is open.
+
+        Raises AlreadyRunning if another process holds the lock.
+        """
         lock = (self.root / "lock").open("a+")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,7 +90,7 @@ class Layout:
         return lock
 
     def secret(self, name: str) -> str:
-        """A secret of this installation, made at first use and kept with mode 0600."""
+        """A secret of this installation, generated on first use and stored with mode 0600."""
         path = self.root / f".{name}"
         if not path.exists():
             write_private(path, secrets.token_urlsafe(32))
@@ -95,7 +98,7 @@ class Layout:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only this user can read; whole or not at all."""
+    """Write, atomically, a file that only this user can read."""
     part = path.with_name(f".{path.name}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:

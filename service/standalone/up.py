@@ -1,4 +1,4 @@
-"""`up`: start everything in order, print what runs where, keep it running until told to stop."""
+"""`up`: start everything in order, print what runs where, and keep it running until stopped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ENGINE_START_S = 900.0  # a large model may load for minutes
 
 
 async def up(data_dir: Path, host: str, port: int, *, demo_model: bool) -> None:
-    """Run the service until SIGTERM or SIGINT. Raises AlreadyRunning, StartFailed."""
+    """Run the service until SIGTERM or SIGINT. Raises AlreadyRunning or StartFailed."""
     layout = Layout(data_dir.resolve())
     layout.create()
     with layout.lock() as lock:
@@ -73,7 +73,7 @@ async def _start(
     env = services.environment(layout, ports, host, upstreams)
     await _first_key(layout, env["FINETUNED_REDIS_URL"])
 
-    # The engine loads longest: it starts first, and the others come up meanwhile.
+    # The engines take the longest to load, so they start first and the others start in parallel.
     engines = {model: services.inference(env, model, url) for model, url in upstreams.items()}
     others = [services.api(env, ports, host), services.worker(env, ports)]
     for service in [*engines.values(), *others]:
@@ -94,7 +94,7 @@ async def _start(
 
 
 async def _engine_ready(supervisor: Supervisor, engine: Service, model: str) -> None:
-    """One that does not come up takes nothing from the others: no reason to stop."""
+    """Wait for a base model's engine. A failure does not stop the other services."""
     try:
         await _loaded(supervisor, engine, model)
     except StartFailed as e:
@@ -103,7 +103,10 @@ async def _engine_ready(supervisor: Supervisor, engine: Service, model: str) -> 
 
 
 async def _merged_ready(supervisor: Supervisor, engine: Service, model: str) -> None:
-    """It may be gone since, and its base model's engine serves it anyway."""
+    """Wait for a merged model's engine.
+
+    The model may have been deleted, and its base model's engine can serve it anyway.
+    """
     try:
         await _loaded(supervisor, engine, model)
     except StartFailed as e:
@@ -134,7 +137,7 @@ async def _add_demo_model(layout: Layout, catalogue: Catalogue) -> None:
 
 
 async def _first_key(layout: Layout, redis_url: str) -> None:
-    """Make the first project and admin key, once; the key's file is written last."""
+    """Create the first project and admin key once. The key file is written last."""
     if layout.api_key.exists():
         return
     redis = connect(redis_url)

@@ -1,8 +1,8 @@
-"""From a spec to an adapter: supervised fine-tuning and DPO, with LoRA and QLoRA.
+"""Turn a spec into an adapter: supervised fine-tuning (SFT) and DPO, with LoRA or QLoRA.
 
-The work runs in a child process, ``python -m service.training SPEC.json``, that speaks JSON
-lines (`protocol`). It knows no HTTP and no Redis. What is named here imports no torch; the
-modules that do are imported by the child alone.
+Training runs in a child process, ``python -m service.training SPEC.json``, that communicates in
+JSON lines (see `protocol`). It uses neither HTTP nor Redis. The names exported here do not import
+torch; only the child process imports the modules that do.
 """
 
 from service.training.contract.protocol import (

@@ -1,7 +1,7 @@
-"""``python -m service.training SPEC.json``: one training run, as a child process.
+"""``python -m service.training SPEC.json``: one training run in a child process.
 
-With `gpus` in the spec, this process starts one of its kind for each, which gets a second
-argument (`launcher.RankPlace`).
+If the spec sets `gpus`, this process starts one process of the same kind per GPU and passes each a
+second argument (`launcher.RankPlace`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ log: Final = logging.getLogger("service.training")
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the spec named by the first argument. Returns the exit code."""
+    """Run the spec named by the first argument and return the exit code."""
     channel = Channel.claim_stdout()
     flag = StopFlag()
     die_with_parent()
@@ -87,8 +87,9 @@ def _run(
     try:
         spec.output_dir.mkdir(parents=True, exist_ok=True)
         check_folder(spec)
-        # Here and not above: this import brings torch, and takes seconds. What it makes stays,
-        # so looking through it for garbage, a quarter of that time, finds nothing.
+        # This import is deferred because it loads torch, which takes seconds. The objects it
+        # creates are permanent, so garbage collection would take a quarter of that time and find
+        # nothing.
         gc.disable()
         from service.training.loop.run import run
 
@@ -97,7 +98,7 @@ def _run(
         return run(spec, channel, flag, enter, rank)
     except TrainingFailure:
         raise
-    except Exception as error:  # noqa: BLE001  # the edge of the process: the parent is told
+    except Exception as error:  # noqa: BLE001  # process boundary: reported to the parent
         _log_stack(error)
         raise classify(error, doing=doing, output_dir=spec.output_dir) from None
 
@@ -121,8 +122,11 @@ def _read_spec(arguments: list[str]) -> tuple[TrainSpec, RankPlace | None]:
 
 
 def _settle_environment(output_dir: Path) -> None:
-    """Settles, before any library is imported, that none of them calls out or writes
-    anywhere but under `output_dir`, and that threads wait without spinning."""
+    """Set the environment before any library is imported.
+
+    Libraries then make no network calls, write only under `output_dir`, and wait on threads without
+    spinning.
+    """
     cache = output_dir / "cache"
     os.environ.update(
         {
@@ -137,16 +141,17 @@ def _settle_environment(output_dir: Path) -> None:
             "TOKENIZERS_PARALLELISM": "false",
         }
     )
-    # OpenMP's threads spin for milliseconds at each barrier. Where the engine or a second run
-    # shares the cores, two trainers on two cores took over 20 times as long so, and twice as
-    # long (their fair share) with short spins; alone, short spins cost some 10%.
+    # OpenMP threads spin for milliseconds at each barrier. When the engine or a second run shares
+    # the cores, that is costly: two trainers on two cores took over 20 times as long, versus twice
+    # as long (their fair share) with short spins. For a trainer running alone, short spins cost
+    # about 10%.
     os.environ.setdefault("GOMP_SPINCOUNT", "100")
-    # One device a trainer: of several that are visible, the first.
+    # Each trainer uses one device: the first of the visible ones.
     os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
 
 
 def _log_stack(error: BaseException) -> None:
-    # The places alone: the text of the exception and the values may be training data.
+    # Log only code locations: the exception text and local values may contain training data.
     frames = "".join(traceback.format_tb(error.__traceback__))
     log.error("%s\n%s", type(error).__name__, frames)
 
@@ -154,5 +159,5 @@ def _log_stack(error: BaseException) -> None:
 if __name__ == "__main__":
     code = main(sys.argv[1:])
     sys.stderr.flush()
-    # Past the libraries' exit handlers, which can take seconds or change the code.
+    # Skip the libraries' exit handlers, which can take seconds or change the exit code.
     os._exit(code)

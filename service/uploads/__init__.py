@@ -1,1 +1,1 @@
-"""Uploads: a large file sent in parts, in any order, that become one file in the end."""
+"""Multipart uploads: large files sent in parts, in any order, and then joined."""

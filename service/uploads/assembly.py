@@ -1,4 +1,4 @@
-"""From a part's bytes to storage, and from parts to one file."""
+"""Store the parts of an upload and join them into a file."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from service.uploads.records import (
 
 
 def not_found(upload_id: str) -> NotFound:
-    """The answer to an id that is not the project's."""
+    """The error for an ID that does not belong to the project."""
     return NotFound(f"No such Upload object: {upload_id[:80]}", param="upload_id")
 
 
 async def take_part(
     uploads: Uploads, upload: UploadRecord, body: Body, *, max_part_bytes: int
 ) -> PartRecord:
-    """Stream one part into storage and make it known.
+    """Stream one part into storage and register it.
 
-    Raises BadRequest, TooLarge or InsufficientStorage; in every such case nothing of it is left.
+    Raises BadRequest, TooLarge or InsufficientStorage. In each case, nothing of it is kept.
     """
     must_be_pending(upload)
     most_bytes = 2 * upload.bytes + max_part_bytes
@@ -76,16 +76,16 @@ async def take_part(
 async def complete(
     uploads: Uploads, upload: UploadRecord, part_ids: Sequence[str], md5: str | None
 ) -> tuple[UploadRecord, FileRecord | None]:
-    """Join parts into a file and make the upload completed.
+    """Join parts into a file and mark the upload as completed.
 
-    Asked again with the same parts it answers the same, also where two requests raced: the
-    one that comes second drops its bytes. Raises BadRequest for parts that do not make the
-    file that was declared, and InsufficientStorage; the upload is then still pending.
+    Repeating the call with the same parts returns the same result, even if two requests race:
+    the second one discards its bytes. Raises BadRequest if the parts do not form the declared
+    file, and InsufficientStorage. The upload then stays pending.
     """
     try:
         return await _complete(uploads, upload, part_ids, md5)
     except (BadRequest, StorageMissing, Missing):
-        # Whatever went wrong, another request may have ended the upload meanwhile.
+        # Another request may have ended the upload in the meantime.
         current = await uploads.get(upload.project_id, upload.id, ids.now_s())
         if current is None:
             raise not_found(upload.id) from None
@@ -126,7 +126,7 @@ async def _complete(
     except (BadRequest, Missing):
         await uploads.discard_file(upload, file_id)
         raise
-    # On an error of Redis the file may be known, or may become so: the sweep sees to it.
+    # After a Redis error, the file may or may not be registered; the sweep resolves it.
 
 
 def _chosen(parts: Sequence[PartRecord], part_ids: Sequence[str]) -> list[PartRecord]:

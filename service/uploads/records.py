@@ -1,13 +1,13 @@
-"""Uploads as Redis keeps them.
+"""Upload records in Redis.
 
-Storage, per upload: `{project}/uploads/{id}/{part id}`, the bytes of each part.
+Storage per upload: `{project}/uploads/{id}/{part id}` holds the bytes of each part.
 
     finetuned:{project}:uploads:{id}         the upload
     finetuned:{project}:uploads:{id}:parts   hash: part id → part as JSON
-    finetuned:{project}:uploads:{id}:files   set: ids of files that are being joined from it
-    finetuned:uploads-due                    "project/upload", scored by when to sweep it next
+    finetuned:{project}:uploads:{id}:files   set: ids of files being joined from it
+    finetuned:uploads-due                    "project/upload", scored by the next sweep time
 
-Nothing else is shared, so each part may go through another replica of the api.
+No other state is shared, so each part may arrive at a different replica of the API.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from service.files.records import FileRecord, Files, Purpose
 DUE = f"{PREFIX}:uploads-due"
 LIFETIME_S = 3600
 MAX_PARTS = 10_000
-_KEPT_S = 24 * 3600  # an ended upload's record, for clients that ask again
+_KEPT_S = 24 * 3600  # how long the record of an ended upload is kept, for clients that retry
 
 
 class UploadStatus(StrEnum):
-    """Where an upload is on its way; all but `pending` are final."""
+    """Status of an upload; all but `pending` are final."""
 
     PENDING = "pending"
     COMPLETED = "completed"
@@ -40,7 +40,7 @@ class UploadStatus(StrEnum):
 
 
 class UploadRecord(Record):
-    """A file that is being sent in parts. `bytes` is what the client said it will be."""
+    """A file sent in parts. `bytes` is the size declared by the client."""
 
     filename: str
     purpose: Purpose
@@ -52,28 +52,28 @@ class UploadRecord(Record):
     status: UploadStatus = UploadStatus.PENDING
     ended_at: int | None = None
     parts: int = 0
-    received_bytes: int = 0  # of all parts, those that were sent again too
-    part_ids: tuple[str, ...] = ()  # those that the file was made of
+    received_bytes: int = 0  # of all parts, including parts sent again
+    part_ids: tuple[str, ...] = ()  # parts that form the file
     file_id: str | None = None
 
     @property
     def folder(self) -> str:
-        """The prefix of the parts in storage."""
+        """The storage prefix of the parts."""
         return f"{self.project_id}/uploads/{self.id}"
 
     @property
     def member(self) -> str:
-        """How sets of all projects name it."""
+        """The upload's member name in sets that span all projects."""
         return f"{self.project_id}/{self.id}"
 
     def ended(self, status: UploadStatus, now_s: int) -> UploadRecord:
-        """The record at its end. Raises BadRequest where it has ended already."""
+        """The record with a final status. Raises BadRequest if it has already ended."""
         must_be_pending(self)
         return self.model_copy(update={"status": status, "ended_at": now_s})
 
 
 class PartRecord(Record):
-    """A part whose bytes are in storage. `number` counts the parts as they arrived."""
+    """A part whose bytes are in storage. `number` is its position in order of arrival."""
 
     upload_id: str
     bytes: int
@@ -82,12 +82,12 @@ class PartRecord(Record):
 
 
 def part_key(upload: UploadRecord, part_id: str) -> str:
-    """Where a part's bytes are."""
+    """The storage key of a part."""
     return f"{upload.folder}/{part_id}"
 
 
 def must_be_pending(upload: UploadRecord) -> None:
-    """Raise BadRequest where an upload has ended."""
+    """Raise BadRequest if an upload has ended."""
     if upload.status is not UploadStatus.PENDING:
         raise BadRequest(
             f"This upload is {upload.status}: only a pending one takes parts, can be completed "
@@ -111,20 +111,20 @@ class Uploads:
         return f"{self.records.key(upload.project_id, upload.id)}:{what}"
 
     async def create(self, upload: UploadRecord) -> UploadRecord:
-        """Make a new upload known."""
+        """Register a new upload."""
         return await self.records.create(
             upload, also=lambda pipe: pipe.zadd(DUE, {upload.member: upload.expires_at})
         )
 
     async def get(self, project_id: str, upload_id: str, now_s: int) -> UploadRecord | None:
-        """The project's upload; one whose time is over says so before it is swept."""
+        """The project's upload. An overdue upload is returned as expired even before the sweep."""
         upload = await self.records.get(project_id, upload_id)
         if upload and upload.status is UploadStatus.PENDING and upload.expires_at <= now_s:
             return upload.ended(UploadStatus.EXPIRED, upload.expires_at)
         return upload
 
     async def pending(self, project_id: str, now_s: int) -> int:
-        """How many of the project's uploads take parts, of its latest thousand."""
+        """The number of pending uploads among the project's latest 1,000."""
         page = await self.records.page(
             project_id,
             limit=1000,
@@ -133,13 +133,13 @@ class Uploads:
         return len(page.items)
 
     async def file_of(self, upload: UploadRecord) -> FileRecord | None:
-        """The file that it became, unless that was deleted."""
+        """The resulting file; None if there is none or it was deleted."""
         if upload.file_id is None:
             return None
         return await self.files.get(upload.project_id, upload.file_id, ids.now_s())
 
     async def parts(self, upload: UploadRecord) -> list[PartRecord]:
-        """Its parts, in the order in which they arrived."""
+        """The upload's parts, in order of arrival."""
         found = await reply(self.redis.hgetall(self._key(upload, "parts")))
         parts = parse_known(PartRecord, ((text(i), raw) for i, raw in found.items()))
         return sorted(parts, key=lambda p: p.number)
@@ -147,10 +147,10 @@ class Uploads:
     async def add_part(
         self, upload: UploadRecord, part: PartRecord, *, most_bytes: int
     ) -> PartRecord:
-        """Make a part known whose bytes are in storage.
+        """Register a part whose bytes are in storage.
 
-        Raises BadRequest over `most_bytes` of all parts together, over the number of parts,
-        or where the upload has ended; Missing where it is gone.
+        Raises BadRequest if all parts together exceed `most_bytes`, if there are too many parts,
+        or if the upload has ended; Missing if the upload no longer exists.
         """
 
         def change(current: UploadRecord) -> UploadRecord:
@@ -177,16 +177,16 @@ class Uploads:
         return numbered(after)
 
     async def begin_file(self, upload: UploadRecord, file_id: str) -> None:
-        """Note a file before its bytes are written, so that a crash leaves none behind."""
+        """Record a file ID before its bytes are written, so that a crash leaves no orphans."""
         await reply(self.redis.sadd(self._key(upload, "files"), file_id))
 
     async def complete(
         self, upload: UploadRecord, part_ids: Sequence[str], file: FileRecord, now_s: int
     ) -> UploadRecord:
-        """Make the upload completed and its file known, in one step.
+        """Mark the upload as completed and register its file, in one atomic step.
 
-        Raises BadRequest where the upload has ended, Missing where it is gone: then nothing was
-        written.
+        Raises BadRequest if the upload has ended, and Missing if it no longer exists. In both
+        cases, nothing is written.
         """
 
         def also(pipe: Pipeline, current: UploadRecord) -> None:
@@ -204,7 +204,7 @@ class Uploads:
         )
 
     async def end(self, upload: UploadRecord, status: UploadStatus, now_s: int) -> UploadRecord:
-        """Cancel or expire. Raises BadRequest where it has ended, Missing where it is gone."""
+        """Cancel or expire an upload. Raises BadRequest if it has ended, Missing if it is gone."""
         return await self.records.update(
             upload.project_id,
             upload.id,
@@ -216,14 +216,14 @@ class Uploads:
         pipe.zadd(DUE, {upload.member: at_s})
 
     async def discard_file(self, upload: UploadRecord, file_id: str) -> None:
-        """Remove what a try to complete left, unless the file became known after all."""
+        """Remove the remains of an attempt to complete, unless the file was registered."""
         key = self._key(upload, "files")
         if await reply(self.redis.sismember(key, file_id)):
             await self.storage.delete_prefix(f"{upload.project_id}/files/{file_id}")
             await reply(self.redis.srem(key, file_id))
 
     async def purge(self, upload: UploadRecord) -> None:
-        """Delete the parts of an ended upload; its record goes a day later."""
+        """Delete the parts of an ended upload. Its record is deleted a day later."""
         await self.storage.delete_prefix(upload.folder)
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.delete(self._key(upload, "parts"))
@@ -231,7 +231,7 @@ class Uploads:
             await pipe.execute()
 
     async def sweep(self, now_s: int) -> int:
-        """Expire, purge and forget what is due; how many uploads there were."""
+        """Expire, purge and forget all uploads that are due, and return their number."""
         members = await reply(self.redis.zrangebyscore(DUE, "-inf", now_s))
         for member in members:
             project_id, upload_id = text(member).split("/", 1)
@@ -250,13 +250,14 @@ class Uploads:
             try:
                 upload = await self.end(upload, UploadStatus.EXPIRED, now_s)
             except (BadRequest, Missing):
-                return  # it was completed or cancelled this moment: the next round sees to it
+                return  # completed or canceled concurrently: the next sweep handles it
         await self.purge(upload)
         if upload.ended_at is not None and upload.ended_at + _KEPT_S <= now_s:
             await self._forget(upload)
 
     async def _forget(self, upload: UploadRecord) -> None:
-        # Whoever still joined parts when the upload ended has discarded its file by now, or died.
+        # Any process that was still joining parts when the upload ended has discarded its file
+        # by now, or died.
         for file_id in await reply(self.redis.smembers(self._key(upload, "files"))):
             await self.discard_file(upload, text(file_id))
         await self.records.delete(
@@ -265,7 +266,7 @@ class Uploads:
 
 
 def must_have_room(upload: UploadRecord, more_bytes: int, most_bytes: int) -> None:
-    """Raise BadRequest where an upload can take no further part."""
+    """Raise BadRequest if an upload cannot accept another part."""
     if upload.parts >= MAX_PARTS:
         raise BadRequest(
             f"This upload has {upload.parts} parts, the limit. Send larger parts.",

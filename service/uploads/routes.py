@@ -1,4 +1,4 @@
-"""`/v1/uploads`: create, parts, complete, cancel, as OpenAI's; retrieve and list are ours."""
+"""`/v1/uploads`: OpenAI's create, add part, complete and cancel, plus retrieve and list parts."""
 
 from __future__ import annotations
 
@@ -50,16 +50,17 @@ async def _existing(store: Store, caller: Caller, upload_id: str) -> UploadRecor
 
 
 Existing = Annotated[UploadRecord, Depends(_existing)]
-# An upload that has ended takes nothing more, however often it is asked.
+# Retrying a request to an upload that has ended never succeeds.
 _ENDED: dict[int | str, dict[str, Any]] = {400: {"headers": headers("x-should-retry")}}
 
 
-@router.post("", operation_id="createUpload", summary="Begin an upload in parts")
+@router.post("", operation_id="createUpload", summary="Create a multipart upload")
 async def create_upload(
     body: UploadCreate, caller: Caller, store: Store, settings: Limits
 ) -> UploadObject:
-    """For files over the limit of `/v1/files`, or lines that break: up to 8 GiB, in parts of up to
-    64 MiB. It takes parts for an hour, and then needs to be completed.
+    """Create an upload for a file that exceeds the limit of `/v1/files`, or for an unreliable
+    connection. A file may have up to 8 GiB, in parts of up to 64 MiB. The upload expires after
+    one hour unless it is completed.
     """
     if body.bytes > settings.max_upload_bytes:
         raise BadRequest(
@@ -92,23 +93,25 @@ async def create_upload(
 
 @router.get("/{upload_id}", operation_id="retrieveUpload", summary="Retrieve an upload")
 async def retrieve_upload(upload: Existing, store: Store) -> UploadObject:
-    """Its status (`pending`, `completed`, `cancelled`, `expired`), and the file that it became."""
+    """Retrieve an upload's status (`pending`, `completed`, `cancelled` or `expired`) and the
+    resulting file.
+    """
     return UploadObject.of(upload, await store.file_of(upload))
 
 
 @router.post(
     "/{upload_id}/parts",
     operation_id="addUploadPart",
-    summary="Send a part",
+    summary="Add a part",
     openapi_extra={"requestBody": described("data", {})},
     responses=_ENDED,
 )
 async def add_part(
     request: Request, upload: Existing, store: Store, settings: Limits
 ) -> UploadPartObject:
-    """Takes a part as the field `data` of a multipart form, as the SDKs send it, or as bare bytes.
+    """Add a part as the field `data` of a multipart form, as the SDKs do, or as raw bytes.
 
-    Parts may come in any order, and many at a time: `completeUpload` says which follows which.
+    Parts may arrive in any order and in parallel; `completeUpload` sets their order.
     """
     part = await assembly.take_part(
         store, upload, body_of(request, "data"), max_part_bytes=settings.max_upload_part_bytes
@@ -116,10 +119,10 @@ async def add_part(
     return UploadPartObject.of(part)
 
 
-@router.get("/{upload_id}/parts", operation_id="listUploadParts", summary="List the parts")
+@router.get("/{upload_id}/parts", operation_id="listUploadParts", summary="List upload parts")
 async def list_parts(upload: Existing, store: Store) -> ListOf[UploadPartObject]:
-    """What has arrived, oldest first, with the size and MD5 of each: a client that was cut off
-    compares, and sends the rest.
+    """List the received parts, oldest first, with the size and MD5 of each, so that an
+    interrupted client can send the missing parts.
     """
     return list_of(
         [UploadPartObject.of(part) for part in await store.parts(upload)], has_more=False
@@ -129,13 +132,14 @@ async def list_parts(upload: Existing, store: Store) -> ListOf[UploadPartObject]
 @router.post(
     "/{upload_id}/complete",
     operation_id="completeUpload",
-    summary="Make the parts a file",
+    summary="Complete an upload",
     responses=_ENDED,
 )
 async def complete_upload(body: UploadComplete, upload: Existing, store: Store) -> UploadObject:
-    """Joins parts in the order of `part_ids` to a file; together they must have the bytes that were
-    declared, and the `md5`, where one is given. A `fine-tune` file is then checked, as after an
-    upload in one piece. Sent again with the same parts it answers the same.
+    """Join the parts into a file, in the order of `part_ids`. Their total size must match the
+    declared size, and the result must match `md5` if given. A `fine-tune` file is then checked,
+    as after a single-request upload. Repeating the request with the same parts returns the same
+    result.
     """
     upload, file = await assembly.complete(store, upload, body.part_ids, body.md5)
     if file is not None:
@@ -151,8 +155,8 @@ async def complete_upload(body: UploadComplete, upload: Existing, store: Store) 
     responses=_ENDED,
 )
 async def cancel_upload(upload: Existing, store: Store) -> UploadObject:
-    """Its parts are deleted, and it takes no more. One that is completed cannot be cancelled:
-    delete its file.
+    """Cancel an upload and delete its parts. It then accepts no more parts. A completed upload
+    cannot be canceled; delete its file instead.
     """
     if upload.status is not UploadStatus.CANCELLED:
         must_be_pending(upload)

@@ -1,4 +1,4 @@
-"""Uploads on the wire."""
+"""Request and response schemas of the uploads API."""
 
 from __future__ import annotations
 
@@ -15,79 +15,90 @@ PartId = Annotated[str, Field(max_length=80)]
 
 
 class ExpiresAfter(BaseModel):
-    """When the file of the upload goes, counted from when it is made."""
+    """Lifetime of the uploaded file, counted from its creation."""
 
     model_config = ConfigDict(extra="forbid")
 
-    anchor: Literal["created_at"] = Field(description="From when it is counted.")
-    seconds: int = Field(ge=MIN_EXPIRY_S, le=MAX_EXPIRY_S, description="From an hour to 30 days.")
+    anchor: Literal["created_at"] = Field(description="Event from which the lifetime is counted.")
+    seconds: int = Field(
+        ge=MIN_EXPIRY_S,
+        le=MAX_EXPIRY_S,
+        description="Lifetime in seconds, from one hour to 30 days.",
+    )
 
 
 class UploadCreate(BaseModel):
-    """What a client says of a file before it sends it. `format` is ours."""
+    """Request to create an upload. `format` is an extension of OpenAI's schema."""
 
     model_config = ConfigDict(extra="forbid")
 
-    filename: str = Field(
-        min_length=1, max_length=1024, description="What the file will be called."
-    )
+    filename: str = Field(min_length=1, max_length=1024, description="Name of the resulting file.")
     purpose: Literal[Purpose.FINE_TUNE, Purpose.USER_DATA] = Field(
-        description="What it is for; `fine-tune` has it checked."
+        description="Purpose of the file. `fine-tune` files are checked."
     )
-    bytes: int = Field(ge=1, description="Of the whole file.")
+    bytes: int = Field(ge=1, description="Size of the complete file in bytes.")
     mime_type: str = Field(
-        max_length=255, description="As OpenAI asks for it; what counts is the content."
+        max_length=255,
+        description="MIME type of the file. Required for OpenAI compatibility; the format is "
+        "detected from the content.",
     )
     expires_after: ExpiresAfter | None = Field(
-        default=None, description="When the file goes; for good where nothing is said."
+        default=None,
+        description="Lifetime of the resulting file. If omitted, the file never expires.",
     )
-    format: FormatFields | None = Field(default=None, description="How to read it.")
+    format: FormatFields | None = Field(default=None, description="Format options of the file.")
 
 
 class UploadComplete(BaseModel):
-    """Which parts make the file, in which order."""
+    """Request to complete an upload: the parts of the file, in order."""
 
     model_config = ConfigDict(extra="forbid")
 
-    part_ids: list[PartId] = Field(max_length=MAX_PARTS, description="In the order of the file.")
+    part_ids: list[PartId] = Field(
+        max_length=MAX_PARTS, description="IDs of the parts, in file order."
+    )
     md5: str | None = Field(
-        default=None, pattern="^[0-9a-fA-F]{32}$", description="Of the whole file, as hex."
+        default=None,
+        pattern="^[0-9a-fA-F]{32}$",
+        description="MD5 digest of the complete file, in hexadecimal.",
     )
 
 
 class UploadObject(BaseModel):
     """OpenAI's upload object."""
 
-    id: str = Field(description="`upload_` and letters.")
+    id: str = Field(description="ID of the upload, prefixed with `upload_`.")
     object: Literal["upload"] = "upload"
-    bytes: int = Field(description="Of the whole file, as declared.")
-    created_at: int = Field(description="Seconds since 1970, UTC.")
-    filename: str = Field(description="What the file will be called.")
+    bytes: int = Field(description="Declared size of the complete file in bytes.")
+    created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
+    filename: str = Field(description="Name of the resulting file.")
     purpose: Purpose
     status: UploadStatus
-    expires_at: int = Field(description="Until when it takes parts.")
+    expires_at: int = Field(
+        description="Time until which the upload accepts parts, as a Unix timestamp in seconds."
+    )
     file: FileObject | None = Field(
-        default=None, description="What it became; null until it is completed."
+        default=None, description="Resulting file; null until the upload is completed."
     )
 
     @classmethod
     def of(cls, upload: UploadRecord, file: FileRecord | None = None) -> UploadObject:
-        """The wire form of a record, with the file that it became."""
+        """The API object for a record, including the resulting file."""
         made = cls.model_validate(upload, from_attributes=True)
         return made.model_copy(update={"file": file and FileObject.of(file)})
 
 
 class UploadPartObject(BaseModel):
-    """OpenAI's part object. `bytes` and `md5` are ours: a client that resumes compares them."""
+    """OpenAI's part object, extended with `bytes` and `md5` so that clients can resume uploads."""
 
-    id: str = Field(description="`part_` and letters, for `part_ids`.")
+    id: str = Field(description="ID of the part, prefixed with `part_`, for use in `part_ids`.")
     object: Literal["upload.part"] = "upload.part"
-    created_at: int = Field(description="Seconds since 1970, UTC.")
-    upload_id: str = Field(description="Whose part it is.")
-    bytes: int = Field(description="That have come.")
-    md5: str = Field(description="Of these bytes, as hex.")
+    created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
+    upload_id: str = Field(description="ID of the upload that the part belongs to.")
+    bytes: int = Field(description="Number of bytes received.")
+    md5: str = Field(description="MD5 digest of the received bytes, in hexadecimal.")
 
     @classmethod
     def of(cls, part: PartRecord) -> UploadPartObject:
-        """The wire form of a record."""
+        """The API object for a record."""
         return cls.model_validate(part, from_attributes=True)

@@ -1,9 +1,9 @@
-"""Limits and accounting of inference.
+"""Rate limits and usage accounting of inference.
 
-Every api process counts by itself, in plain memory; a background exchange with Redis about
-every second adds what it counted to the totals and learns what the others counted. So a
-request costs no round trip, and a limit may be overshot by what the other replicas admit
-within one exchange; the overshoot is then waited off.
+Each API process counts in local memory. A background exchange with Redis, about once per second,
+adds its counts to the totals and reads the counts of the other processes. A request therefore
+costs no round trip. A limit may be exceeded by what other replicas admit within one exchange
+interval; the excess delays later requests.
 """
 
 from service.usage.meter import Admission, Meter, Served

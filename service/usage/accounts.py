@@ -1,4 +1,4 @@
-"""What a key used since the last exchange, by model: plain integers, added to on every answer."""
+"""Usage per key and model since the last exchange: plain integers, updated on every response."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from service.usage.counts import Counts
 from service.usage.subjects import Subject
 from service.web.auth import Principal
 
-CLIENT_GONE = 499  # nginx's number for it
-_MAX_SERIES = 1024  # models that one key may use within a second and still be counted cheaply
+CLIENT_GONE = 499  # nginx's status code for a client that disconnected
+_MAX_SERIES = 1024  # models that one key may use within a second before counting gets slower
 
 
 @dataclass(slots=True)
 class Served:
-    """What became of a request. `base_model` is empty where none was found for it."""
+    """Outcome of a request. `base_model` is empty if no model was found for it."""
 
     model: str
     base_model: str
@@ -31,7 +31,7 @@ class Served:
 
 
 class Account:
-    """One key as this replica saw it last."""
+    """One key's state on this replica, as of its last request."""
 
     __slots__ = ("caller", "in_flight", "key", "label", "project", "series", "touched_s")
 
@@ -45,17 +45,17 @@ class Account:
         self.series: dict[str, Series] = {}
 
     def series_of(self, served: Served) -> Series:
-        """The running counts of one model, made where new."""
+        """The running counts of one model, created if new."""
         series = self.series.get(served.model)
         if series is None:
             if len(self.series) >= _MAX_SERIES:
-                self.series.clear()  # those with counts are still in the meter's list
+                self.series.clear()  # series with counts are still in the meter's list
             series = self.series[served.model] = Series(self, served)
         return series
 
 
 class Series:
-    """Counts of one key and model, and the metrics' cells that they go to as well."""
+    """Counts of one key and model, with the metric cells that they also update."""
 
     __slots__ = (
         "account",
@@ -87,7 +87,7 @@ class Series:
         self.output_token = metrics.OUTPUT_TOKEN_SECONDS.cell(*labels)
 
     def add(self, served: Served) -> None:
-        """Count one answer."""
+        """Count one response."""
         counts, status = self.counts, served.status
         cell = self.statuses.get(status)
         if cell is None:

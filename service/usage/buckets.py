@@ -1,21 +1,21 @@
-"""A leaky bucket: what was used drains evenly, a minute's allowance within a minute.
+"""Leaky bucket whose usage drains at a constant rate: one minute's allowance per minute.
 
-Whoever was quiet may use a minute's allowance at once, and then goes on at the even rate.
-`used` may pass the capacity, when an answer was longer than estimated or other replicas
-admitted at the same time: the rest is waited off, at most one minute of it.
+An idle client may use a full minute's allowance at once, and then continues at the constant rate.
+`used` may exceed the capacity if a response was longer than estimated or if other replicas
+admitted requests at the same time. The excess, at most one minute of it, must drain first.
 """
 
 from __future__ import annotations
 
 WINDOW_S = 60.0
-MAX_DEBT = 2.0  # used never exceeds so many capacities: nobody waits longer than a minute for it
+MAX_DEBT = 2.0  # maximum `used` as a multiple of capacity, which bounds the wait to one minute
 
 
 class Bucket:
-    """One allowance, as this replica knows it.
+    """One allowance, as known to this replica.
 
-    `used` is what Redis last told, drained until `at_s`, plus `unsent`: what was used here
-    since and Redis does not know yet.
+    `used` is the last value read from Redis, drained until `at_s`, plus `unsent`: local usage
+    since then that Redis does not know yet.
     """
 
     __slots__ = ("at_s", "capacity", "capacity_text", "drain_per_s", "unsent", "used")
@@ -27,22 +27,22 @@ class Bucket:
         self.unsent = 0
 
     def resize(self, capacity: int) -> None:
-        """Let another capacity hold; what was used stays used."""
+        """Change the capacity. Current usage is kept."""
         self.capacity = capacity
         self.capacity_text = b"%d" % capacity
         self.drain_per_s = capacity / WINDOW_S
 
     def drain(self, now_s: float) -> float:
-        """What is used at `now_s`."""
+        """Drain the bucket to `now_s` and return the remaining usage."""
         elapsed_s = now_s - self.at_s
-        if elapsed_s > 0:  # a clock set back drains nothing, and must not fill
+        if elapsed_s > 0:  # a clock set back must not refill the bucket
             used = self.used - elapsed_s * self.drain_per_s
             self.used = used if used > 0.0 else 0.0
             self.at_s = now_s
         return self.used
 
     def use(self, amount: int) -> None:
-        """Take `amount`; a negative one gives back."""
+        """Consume `amount`. A negative amount is a refund."""
         self.unsent += amount
         used = self.used + amount
         if used > self.capacity:
@@ -51,16 +51,16 @@ class Bucket:
         self.used = used if used > 0.0 else 0.0
 
     def wait_s(self, amount: int) -> float:
-        """How long until `amount` fits, as of the last drain."""
+        """Seconds until `amount` fits, as of the last drain."""
         return max(0.0, (self.used + amount - self.capacity) / self.drain_per_s)
 
     def learn(self, used: float, at_s: float, now_s: float) -> None:
-        """Take over what all replicas used by `at_s`; what is unsent comes on top."""
+        """Adopt the usage of all replicas as of `at_s`, plus the unsent local usage."""
         drained = max(0.0, used - max(0.0, now_s - at_s) * self.drain_per_s)
         self.used = max(0.0, drained + self.unsent)
         self.at_s = now_s
 
     def settle(self) -> int:
-        """What Redis does not know yet; from now on it is held to be sent."""
+        """Return the unsent usage and mark it as sent."""
         amount, self.unsent = self.unsent, 0
         return amount

@@ -1,4 +1,4 @@
-"""What is counted of a group of requests, and its one line in Redis."""
+"""Counts of a group of requests, and their one-line format in Redis."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Self
 
 @dataclass(slots=True)
 class Counts:
-    """Sums. The last four are of streams: times in microseconds, so that all are integers.
+    """Usage sums. The last four cover streams; times are in microseconds so all are integers.
 
-    The order of the fields is the order of the numbers in Redis: add new ones at the end.
+    The field order is the order of the numbers in Redis, so add new fields at the end.
     """
 
-    requests: int = 0  # that an engine answered, those whose client left among them
+    requests: int = 0  # requests that an engine answered, including disconnected clients
     failed: int = 0
-    input_tokens: int = 0  # the cached ones among them
+    input_tokens: int = 0  # including cached tokens
     cached_tokens: int = 0
     output_tokens: int = 0
     streams: int = 0
@@ -36,8 +36,8 @@ class Counts:
         self.later_tokens_us += other.later_tokens_us
 
     def numbers(self) -> tuple[int, ...]:
-        """The sums in the order of Redis."""
-        # Written out, as is add(): dataclasses.astuple takes 25 times as long.
+        """The sums in the order used in Redis."""
+        # Written out, like add(), because dataclasses.astuple takes 25 times as long.
         return (
             self.requests,
             self.failed,
@@ -52,7 +52,7 @@ class Counts:
 
     @classmethod
     def parse(cls, line: str) -> Self:
-        """The sums of a line in Redis; what a newer version added behind them is left."""
+        """Parse a line from Redis. Extra fields written by a newer version are ignored."""
         return cls(*(int(n) for n in line.split(" ")[:_FIELDS]))
 
 

@@ -1,4 +1,4 @@
-"""The exchange with Redis: sums go there in numbered batches, totals come back."""
+"""Exchange with Redis: sends sums in numbered batches and reads totals."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from service.usage.buckets import MAX_DEBT, Bucket
 from service.usage.rows import PendingRows
 from service.usage.subjects import Subject
 
-# A script holds Redis for some 10 µs a row, so a batch for about a millisecond.
+# A script blocks Redis for about 10 µs per row, so for about a millisecond per batch.
 _ROWS_AT_ONCE = 100
 _SPENDS_AT_ONCE = 100
 _SUBJECTS_AT_ONCE = 200
-_ACTIVE_S = 120.0  # whoever asked within it is worth asking about
+_ACTIVE_S = 120.0  # subjects with a request within this time are exchanged
 
 
 class Exchange:
-    """One replica's side. Not for two tasks at one time."""
+    """One replica's side of the exchange. Not safe for concurrent use."""
 
     def __init__(
         self,
@@ -41,14 +41,14 @@ class Exchange:
         self._ttl_ms = max(1, round(in_flight_ttl_s * 1000))
         self._settle = redis.register_script(scripts.SETTLE)
         self._observe = redis.register_script(scripts.OBSERVE)
-        self._told = False  # whether the others believe in requests in flight here
+        self._told = False  # whether requests in flight here are currently published
         self._number = 0
-        # A batch that was sent and not answered: it may or may not have been added, and
-        # goes again under its number before any other.
+        # A batch sent without a response. It may or may not have been applied, so it is sent
+        # again under the same number before any other.
         self._sealed: bytes | None = None
 
     async def run(self, limited: Sequence[Subject]) -> None:
-        """Send all that waits, then learn. Raises RedisError or OSError, and loses nothing."""
+        """Send all pending usage, then read totals. On RedisError or OSError, nothing is lost."""
         while (batch := self._seal(limited)) is not None:
             await self._settle(
                 keys=[keys.settled(self.replica)],
@@ -70,17 +70,17 @@ class Exchange:
         for start in range(0, len(active), _SUBJECTS_AT_ONCE):
             await self._learn(active[start : start + _SUBJECTS_AT_ONCE], in_flight)
         if not active and self._told:
-            await self._learn([], [])  # what was told is no longer so
+            await self._learn([], [])  # the published requests have ended
         self._told = bool(in_flight)
         self.last_s = now_s
 
     async def leave(self) -> None:
-        """Forget this replica at once, after its last batch was added."""
+        """Remove this replica immediately. Call after its last batch was applied."""
         await self._redis.delete(keys.IN_FLIGHT + self.replica, keys.settled(self.replica))
         await reply(self._redis.srem(keys.REPLICAS, self.replica))
 
     def _seal(self, limited: Sequence[Subject]) -> bytes | None:
-        """The batch that is to be sent, None where nothing waits."""
+        """The batch to send; None if nothing is pending."""
         if self._sealed is None:
             rows = self._rows()
             spends = self._spends(limited)

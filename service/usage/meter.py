@@ -1,10 +1,10 @@
-"""The meter of one api process: admits requests, counts answers, tells Redis about it.
+"""Meter of one API process: admits requests, counts responses and reports usage to Redis.
 
-`admit` and `done` are synchronous and touch plain memory alone. How far a limit can be
-overshot: a replica learns what the others admitted once in an exchange (`flush_every_s`,
-1 s), so N replicas admit at most N times what was left at the last exchange, and what was
-too much is waited off before the next request is admitted (up to a minute's allowance).
-While Redis is away each replica holds the limits alone.
+`admit` and `done` are synchronous and access local memory only. Limits can be exceeded: a replica
+learns what the others admitted once per exchange (`flush_every_s`, 1 s), so N replicas admit at
+most N times what was left at the last exchange. The excess, up to a minute's allowance, must drain
+before the next request is admitted. While Redis is unavailable, each replica enforces the limits
+on its own.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from service.web.auth import Principal
 
 log = logging.getLogger(__name__)
 
-# Bytes of a JSON body that make a token, roughly, in all languages; the truth comes after.
+# Approximate bytes of a JSON body per token, in all languages. The estimate is corrected later.
 _BYTES_PER_TOKEN = 4
-# A body of pictures is long and has few tokens; a context is rarely longer than this.
+# Bodies with images are large but have few tokens; contexts are rarely longer than this.
 _MAX_PROMPT_ESTIMATE = 32_768
 _MAX_OUTPUT_ESTIMATE = 1 << 24
-_IDLE_S = 180.0  # by then a bucket is empty and a caller's cache entry old
+_IDLE_S = 180.0  # by then, buckets are empty and cached callers have expired
 _SWEEP_EVERY_S = 60.0
 _LAST_FLUSH_S = 5.0
 
@@ -47,7 +47,7 @@ __all__ = ["Admission", "Meter", "Served"]
 
 
 class Admission:
-    """A request that was let in. `headers` are the answer's `x-ratelimit-*`."""
+    """An admitted request. `headers` holds the `x-ratelimit-*` headers of its response."""
 
     __slots__ = ("account", "answers", "estimate", "headers", "prompt", "streamed")
 
@@ -62,14 +62,14 @@ class Admission:
     ) -> None:
         self.account = account
         self.answers = answers
-        self.prompt = prompt  # tokens of it, as estimated
-        self.estimate = estimate  # of prompt and completion
+        self.prompt = prompt  # estimated prompt tokens
+        self.estimate = estimate  # estimated tokens of prompt and completion
         self.headers = headers
         self.streamed = streamed
 
 
 class Meter:
-    """Limits and accounting of one process: `async with Meter(redis) as meter`."""
+    """Rate limits and accounting of one process. Use as `async with Meter(redis) as meter`."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Meter:
 
     @classmethod
     def from_settings(cls, redis: Redis, settings: Settings) -> Self:
-        """A meter with the operator's defaults."""
+        """Create a meter with the operator's default limits."""
         return cls(
             redis,
             key_limits=settings.default_key_limits,
@@ -118,7 +118,7 @@ class Meter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop; what was counted is told to Redis, if it answers within seconds."""
+        """Stop, after a last flush to Redis if it responds within seconds."""
         if self._task is not None:
             await tasks.end(self._task)
         try:
@@ -137,9 +137,10 @@ class Meter:
         streamed: bool,
         answers: int = 1,
     ) -> Admission:
-        """Let a request in, or raise RateLimited. No I/O; give the admission to `done` once.
+        """Admit a request or raise RateLimited. No I/O. Pass the admission to `done` once.
 
-        `answers` is how many texts it asks for, and `max_tokens` the most that all of them have.
+        `answers` is the number of requested completions, and `max_tokens` the maximum number of
+        tokens of all of them together.
         """
         account = self._accounts.get(caller.key_id)
         if account is None or account.caller is not caller:
@@ -162,7 +163,7 @@ class Meter:
         return Admission(account, answers, prompt, estimate, headers, streamed)
 
     def done(self, admission: Admission, served: Served) -> None:
-        """Account for an admitted request, whatever became of it. Call it exactly once."""
+        """Account for an admitted request, whatever its outcome. Call exactly once."""
         account = admission.account
         key, project = account.key, account.project
         key.in_flight -= admission.answers
@@ -185,7 +186,7 @@ class Meter:
         series.add(served)
 
     async def flush(self) -> None:
-        """Tell Redis what was counted, and learn what the other replicas counted."""
+        """Send counts to Redis and read the counts of the other replicas."""
         self._collect()
         limited = [s for s in self._subjects.values() if s.is_limited]
         try:
@@ -226,7 +227,7 @@ class Meter:
         raise refusals.refuse(subject, hit, wanted, now_s, account.key, account.project)
 
     def _account(self, caller: Principal) -> Account:
-        """The account of a caller that was looked up anew: its limits may be others now."""
+        """The account of a newly looked-up caller, with its limits refreshed."""
         account = self._accounts.get(caller.key_id)
         now_s = self._clock()
         if account is None:
@@ -249,7 +250,7 @@ class Meter:
         return subject
 
     def _collect(self) -> None:
-        """Move what was counted to the rows of its minute, and begin the minute that is now."""
+        """Move the counts to the rows of their minute and start the current minute."""
         now_s = self._clock()
         for series in self._dirty:
             series.account.touched_s = now_s
@@ -278,11 +279,11 @@ class Meter:
 
 
 def _correct(admission: Admission, served: Served) -> None:
-    """Put the truth in place of the estimate.
+    """Replace the estimate with the actual number of tokens.
 
-    Where nobody told of the prompt (its client left before the engine's account of it) the
-    estimate of it stands, and where no output was seen either, the whole estimate: else
-    hanging up would be a way around the limit.
+    If the prompt tokens are unknown because the client disconnected before the engine reported
+    them, the prompt estimate is kept. If no output was seen either, the entire estimate is kept.
+    Otherwise, disconnecting would circumvent the limit.
     """
     tokens = served.input_tokens + served.output_tokens
     if not served.input_tokens and (served.status < 400 or served.status == CLIENT_GONE):

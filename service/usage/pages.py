@@ -1,4 +1,4 @@
-"""From what is kept to a page of the Usage API."""
+"""Build pages of the usage API from stored sums."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from service.usage.query import BucketSums, Spans, Wanted, page_at
 from service.usage.records import UsageRecords
 from service.usage.schemas import UsageBucket, UsagePage
 
-# A page ends early, after a whole bucket, when it holds so many results.
+# A page ends early, after a complete bucket, once it holds this many results.
 _MAX_RESULTS = 5_000
 _KEPT_SPANS_AT_ONCE = 60
 
@@ -21,7 +21,7 @@ async def read_page(
     *,
     max_results: int = _MAX_RESULTS,
 ) -> UsagePage:
-    """The buckets asked for, of these projects or (None) of all."""
+    """The page with the requested buckets, for these projects or for all if None."""
     data: list[UsageBucket] = []
     starts, bucket_s, results = asked.starts, asked.bucket_s, 0
     at_once = max(1, _KEPT_SPANS_AT_ONCE // len(asked.kept_starts(0)))

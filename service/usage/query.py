@@ -1,4 +1,4 @@
-"""A question about usage: which spans of time, which groups. Pure."""
+"""Usage queries: time intervals, filters and grouping. No I/O."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from service.usage.rows import WIDTH_S, Group, Width
 from service.usage.schemas import BucketWidth, GroupBy, UsageBucket, UsageResult
 
 BUCKET_S: dict[BucketWidth, int] = {"1m": 60, "1h": 3600, "1d": 24 * 3600}
-# Default and most buckets of a page, as at OpenAI.
+# Default and maximum number of buckets per page, as in OpenAI's API.
 _LIMITS: dict[BucketWidth, tuple[int, int]] = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}
 _PAGE = re.compile(r"page_([0-9]{1,12})")
 
 
 @dataclass(frozen=True)
 class Spans:
-    """The buckets of one page, and where the next one begins."""
+    """The buckets of one page, and the cursor of the next page."""
 
     width: BucketWidth
     starts: range
@@ -28,16 +28,16 @@ class Spans:
 
     @property
     def kept_width(self) -> Width:
-        """The width of the sums that are kept."""
+        """The width of the stored sums."""
         return _kept(self.width)
 
     @property
     def bucket_s(self) -> int:
-        """The length of a bucket."""
+        """The length of a bucket in seconds."""
         return BUCKET_S[self.width]
 
     def kept_starts(self, start_s: int) -> range:
-        """The kept spans that make up the bucket which begins at `start_s`."""
+        """The start times of the stored sums that make up the bucket starting at `start_s`."""
         return range(start_s, start_s + BUCKET_S[self.width], WIDTH_S[self.kept_width])
 
 
@@ -50,9 +50,9 @@ def spans(
     page: str | None,
     now_s: int,
 ) -> Spans:
-    """The buckets asked for: whole ones, none that is no longer kept, none of the future.
+    """The requested buckets, aligned and limited to the retention period and the present.
 
-    Raises BadRequest for what cannot be.
+    Raises BadRequest for invalid parameters.
     """
     bucket_s = BUCKET_S[width]
     if end_s is not None and end_s <= start_s:
@@ -73,12 +73,12 @@ def spans(
 
 
 def _kept(width: BucketWidth) -> Width:
-    """The width of the sums behind a bucket; a day is made of hours."""
+    """The width of the stored sums behind a bucket. Days are summed from hours."""
     return "1m" if width == "1m" else "1h"
 
 
 def page_at(start_s: int) -> str:
-    """The name of the page that begins with this bucket."""
+    """The cursor of the page that starts with this bucket."""
     return f"page_{start_s}"
 
 
@@ -91,21 +91,21 @@ def _page_start(page: str) -> int:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is let through, None for all, and how it is put together."""
+    """Filters (None for no filter) and grouping of a usage query."""
 
     key_ids: Collection[str] | None
     models: Collection[str] | None
     group_by: Collection[GroupBy]
 
     def passes(self, group: Group) -> bool:
-        """Whether this group was asked for."""
+        """Whether this group matches the filters."""
         return (self.key_ids is None or group.key_id in self.key_ids) and (
             self.models is None or group.model in self.models
         )
 
 
 class BucketSums:
-    """The sums of one bucket, by what was asked to group by."""
+    """The sums of one bucket, by the requested grouping."""
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
@@ -115,7 +115,7 @@ class BucketSums:
         return len(self._sums)
 
     def add(self, group: Group, counts: Counts) -> None:
-        """Add kept sums to those of their group."""
+        """Add stored sums to those of their group."""
         if not self._wanted.passes(group):
             return
         by = self._wanted.group_by
@@ -130,7 +130,7 @@ class BucketSums:
         found.add(counts)
 
     def bucket(self, start_s: int, end_s: int) -> UsageBucket:
-        """The bucket on the wire."""
+        """The API object for the bucket."""
         return UsageBucket(start_time=start_s, end_time=end_s, results=list(self._results()))
 
     def _results(self) -> Iterator[UsageResult]:

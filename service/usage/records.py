@@ -1,4 +1,4 @@
-"""Usage as Redis keeps it, read back."""
+"""Read access to the usage records in Redis."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HASHES_AT_ONCE = 50
 
 
 class UsageRecords:
-    """Sums by project, key and model, in minutes and hours."""
+    """Usage sums by project, key and model, per minute and hour."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -23,7 +23,7 @@ class UsageRecords:
     async def read(
         self, width: Width, starts: Sequence[int], projects: Collection[str] | None
     ) -> AsyncIterator[tuple[Group, Counts]]:
-        """The sums in these spans, of these projects or (None) of all."""
+        """Yield the sums in these intervals for these projects, or for all if None."""
         places = await self._places(width, starts, projects)
         for at in range(0, len(places), _HASHES_AT_ONCE):
             some = places[at : at + _HASHES_AT_ONCE]
@@ -39,7 +39,7 @@ class UsageRecords:
     async def _places(
         self, width: Width, starts: Sequence[int], projects: Collection[str] | None
     ) -> list[tuple[str, int]]:
-        """The hashes that there are. One project's are not worth a look-up of their own."""
+        """The hashes to read. For a single project, an index lookup is not worthwhile."""
         if projects is not None and len(projects) < 2:
             return [(project_id, start_s) for start_s in starts for project_id in projects]
         async with self._redis.pipeline(transaction=False) as pipe:

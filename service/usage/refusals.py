@@ -1,4 +1,4 @@
-"""What a caller is told of its limits: `x-ratelimit-*` headers and the answer 429."""
+"""Rate limit responses: `x-ratelimit-*` headers and 429 errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.usage.subjects import Hit, Subject
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
-# Requests end when they end; a client that is over a limit of concurrency asks again then.
+# When a running request will end is unknown, so clients over a concurrency limit poll.
 _CONCURRENCY_RETRY_S = 1.0
 _NOUNS = {
     "requests": "requests per minute",
@@ -26,14 +26,14 @@ _NOUNS = {
 
 
 class Wanted(NamedTuple):
-    """What a request would have used."""
+    """The usage that a request asks for."""
 
     answers: int
     tokens: int
 
 
 def duration(seconds: float) -> str:
-    """A span as OpenAI writes it: `12ms`, `1.5s`, `6m0s`."""
+    """Format a duration as OpenAI does: `12ms`, `1.5s`, `6m0s`."""
     ms = int(seconds * 1000 + 0.999)  # rounded up; math.ceil costs twice as much
     if ms < 1000:
         return f"{ms}ms"
@@ -43,7 +43,7 @@ def duration(seconds: float) -> str:
 
 
 def headers(key: Subject, project: Subject) -> Headers:
-    """The allowance left, of the one of the two that has less."""
+    """The rate limit headers of the key or the project, whichever has less allowance left."""
     requests = _tighter(key.requests, project.requests)
     tokens = _tighter(key.tokens, project.tokens)
     if requests is None:
@@ -56,7 +56,7 @@ def headers(key: Subject, project: Subject) -> Headers:
 def refuse(
     subject: Subject, hit: Hit, wanted: Wanted, now_s: float, key: Subject, project: Subject
 ) -> RateLimited:
-    """The error for a request that would pass a limit of `subject`, one of the two."""
+    """The error for a request that would exceed a limit of `subject` (the key or the project)."""
     for bucket in (key.requests, key.tokens, project.requests, project.tokens):
         if bucket is not None:
             bucket.drain(now_s)
@@ -116,7 +116,7 @@ def _shown(bucket: Bucket) -> int:
 
 
 def _wait_s(subjects: Iterable[Subject], wanted: Wanted) -> float:
-    """Until the request fits all buckets."""
+    """Seconds until the request fits all buckets."""
     wait_s = 0.0
     for subject in subjects:
         if subject.requests is not None:
@@ -134,7 +134,7 @@ def _tighter(one: Bucket | None, other: Bucket | None) -> Bucket | None:
     return other
 
 
-# Written out for either: this is on the way of every limited request.
+# Duplicated for speed: this runs on every limited request.
 def _of_requests(bucket: Bucket) -> Headers:
     used = bucket.used
     left = bucket.capacity - used

@@ -17,17 +17,17 @@ router = APIRouter(prefix="/v1/organization/usage", tags=["Usage"])
 
 T = TypeVar("T")
 Text = Annotated[str, Query(max_length=256)]
-# The SDKs write lists as `models[]=a&models[]=b`; curl and others as `models=a&models=b`.
+# SDKs encode lists as `models[]=a&models[]=b`; curl and others as `models=a&models=b`.
 Texts = Annotated[list[Text], Query(max_length=100)]
 Time = Annotated[int, Query(ge=0, le=253_402_300_799)]
 
 
 def _wanted(
     group_by: Annotated[
-        list[GroupBy], Query(max_length=7, description="A result for each value of these.")
+        list[GroupBy], Query(max_length=7, description="Fields to group the results by.")
     ] = [],  # noqa: B006 - never changed
-    api_key_ids: Annotated[Texts, Query(description="Only of these keys.")] = [],  # noqa: B006
-    models: Annotated[Texts, Query(description="Only of these models.")] = [],  # noqa: B006
+    api_key_ids: Annotated[Texts, Query(description="API keys to filter by.")] = [],  # noqa: B006
+    models: Annotated[Texts, Query(description="Models to filter by.")] = [],  # noqa: B006
     group_by_: Annotated[
         list[GroupBy], Query(alias="group_by[]", max_length=7, include_in_schema=False)
     ] = [],  # noqa: B006
@@ -47,12 +47,12 @@ def _wanted(
 
 def _projects(
     caller: Caller,
-    project_ids: Annotated[Texts, Query(description="Only of these projects.")] = [],  # noqa: B006
+    project_ids: Annotated[Texts, Query(description="Projects to filter by.")] = [],  # noqa: B006
     project_ids_: Annotated[
         list[Text], Query(alias="project_ids[]", max_length=100, include_in_schema=False)
     ] = [],  # noqa: B006
 ) -> frozenset[str] | None:
-    """The projects that the caller may see of those it asks for; None is all."""
+    """The requested projects that the caller may see; None for all."""
     asked = _given(project_ids, project_ids_)
     if caller.is_admin:
         known = None if asked is None else {p for p in asked if ids.is_valid(p, ids.PROJECT)}
@@ -63,41 +63,50 @@ def _projects(
 
 def _nobody(
     batch: Annotated[
-        bool | None, Query(description="Only of batches: there are none here.")
+        bool | None,
+        Query(description="Whether to return only batch usage. There are no batches."),
     ] = None,
-    user_ids: Annotated[Texts, Query(description="Only of these users: there are none here.")] = [],  # noqa: B006
+    user_ids: Annotated[Texts, Query(description="Users to filter by. There are no users.")] = [],  # noqa: B006
     user_ids_: Annotated[
         list[Text], Query(alias="user_ids[]", max_length=100, include_in_schema=False)
     ] = [],  # noqa: B006
 ) -> bool:
-    """Whether it is asked for what we do not have: batches, users."""
+    """Whether the request filters by batches or users, which this service does not have."""
     return bool(batch or user_ids or user_ids_)
 
 
 @router.get(
-    "/completions", operation_id="getUsageCompletions", summary="Usage of inference over time"
+    "/completions", operation_id="getUsageCompletions", summary="Retrieve inference usage over time"
 )
 async def usage_completions(
     request: Request,
-    start_time: Annotated[Time, Query(description="The first second that counts.")],
+    start_time: Annotated[
+        Time, Query(description="Start time (inclusive), as a Unix timestamp in seconds.")
+    ],
     wanted: Annotated[Wanted, Depends(_wanted)],
     projects: Annotated[frozenset[str] | None, Depends(_projects)],
     asks_for_nobody: Annotated[bool, Depends(_nobody)],
     end_time: Annotated[
-        Time | None, Query(description="The first second that does not; now, where left out.")
+        Time | None,
+        Query(description="End time (exclusive), as a Unix timestamp in seconds. Defaults to now."),
     ] = None,
-    bucket_width: Annotated[BucketWidth, Query(description="Minutes, hours or days.")] = "1d",
+    bucket_width: Annotated[
+        BucketWidth, Query(description="Width of a bucket: one minute, hour or day.")
+    ] = "1d",
     limit: Annotated[
-        int | None, Query(ge=1, le=1440, description="The most buckets that a page holds.")
+        int | None, Query(ge=1, le=1440, description="Maximum number of buckets per page.")
     ] = None,
     page: Annotated[
-        str | None, Query(max_length=32, description="`next_page` of the page before.")
+        str | None,
+        Query(max_length=32, description="Pagination cursor: `next_page` of the previous page."),
     ] = None,
 ) -> UsagePage:
-    """Requests and tokens by minute (kept 2 days), hour or day (400 days), in UTC.
+    """Retrieve request and token counts by minute (kept for 2 days), hour or day (kept for 400
+    days), in UTC.
 
-    Admin keys see all projects, other keys their own. The last seconds may be missing. Buckets
-    are whole: a start within one begins with it. All inference routes count, embeddings too.
+    Admin keys see all projects; other keys see their own project. The last few seconds may be
+    missing. Buckets are aligned: `start_time` is rounded down to the start of its bucket. All
+    inference routes are included, embeddings among them.
     """
     asked = spans(bucket_width, start_time, end_time, limit=limit, page=page, now_s=ids.now_s())
     if asks_for_nobody:
@@ -106,6 +115,6 @@ async def usage_completions(
 
 
 def _given(*lists: list[str]) -> frozenset[str] | None:
-    """The values of a parameter in either spelling; None where it was not given."""
+    """The values of a parameter in either encoding; None if it was not given."""
     values = frozenset(value for values in lists for value in values)
     return values or None

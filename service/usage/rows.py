@@ -1,4 +1,4 @@
-"""Usage that waits for its way to Redis, in bounded memory."""
+"""Usage rows waiting to be sent to Redis, in bounded memory."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from service.usage.counts import Counts
 Width = Literal["1m", "1h"]
 WIDTH_S: dict[Width, int] = {"1m": 60, "1h": 3600}
 
-# About 30 MB. An outage of an hour with 800 active pairs of key and model fits; past that
-# minutes are given up first, and the hours, which are billed by, stay.
+# About 30 MB, enough for a one-hour outage with 800 active pairs of key and model. Beyond that,
+# minute rows are dropped first, because billing uses the hour rows.
 _MAX_ROWS = 50_000
 
 
 class Group(NamedTuple):
-    """What is counted together: a key's requests to one model within one span of time."""
+    """A counted group: one key's requests to one model within one time interval."""
 
     start_s: int
     project_id: str
@@ -26,7 +26,7 @@ class Group(NamedTuple):
 
 
 class PendingRows:
-    """Sums by group, each in its minute and in its hour."""
+    """Pending sums by group, per minute and per hour."""
 
     def __init__(self, max_rows: int = _MAX_ROWS) -> None:
         self._max_rows = max_rows
@@ -48,7 +48,7 @@ class PendingRows:
             self._drop_oldest()
 
     def take(self, most: int) -> list[tuple[Width, Group, Counts]]:
-        """Remove and return up to `most` rows, hours first: they matter longer."""
+        """Remove and return up to `most` rows, hour rows first because they matter longer."""
         taken: list[tuple[Width, Group, Counts]] = []
         for width in ("1h", "1m"):
             rows = self._rows[width]

@@ -1,4 +1,4 @@
-"""Usage on the wire, shaped as OpenAI's Usage API."""
+"""Response schemas of the usage API, modeled on OpenAI's Usage API."""
 
 from __future__ import annotations
 
@@ -7,54 +7,81 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 BucketWidth = Literal["1m", "1h", "1d"]
-# OpenAI's. We have no users, batches, tiers or sources: grouping by them makes no difference.
+# OpenAI's values. This service has no users, batches, tiers or sources, so grouping by them has
+# no effect.
 GroupBy = Literal[
     "project_id", "user_id", "api_key_id", "model", "batch", "service_tier", "api_source"
 ]
 
 
 class UsageResult(BaseModel):
-    """Usage of one group in one bucket. A field that was not grouped by is null."""
+    """Usage of one group in one bucket. Fields that are not grouped by are null."""
 
     object: Literal["organization.usage.completions.result"] = (
         "organization.usage.completions.result"
     )
-    input_tokens: int = Field(description="Prompt tokens, the cached ones among them.")
-    output_tokens: int = Field(description="Tokens of the answers.")
+    input_tokens: int = Field(description="Number of prompt tokens, including cached tokens.")
+    output_tokens: int = Field(description="Number of generated tokens.")
     input_cached_tokens: int = Field(
-        description="Prompt tokens that the engine had computed before."
+        description="Number of prompt tokens served from the engine's cache."
     )
     num_model_requests: int = Field(
-        description="Requests that an engine answered, those whose client left among them."
+        description="Number of requests that an engine answered, including those whose client "
+        "disconnected."
     )
-    input_audio_tokens: int = Field(default=0, description="Always 0.")
-    output_audio_tokens: int = Field(default=0, description="Always 0.")
-    project_id: str | None = Field(default=None, description="Whose requests, where grouped by it.")
-    user_id: str | None = Field(default=None, description="Always null: there are no users.")
-    api_key_id: str | None = Field(default=None, description="Whose requests, where grouped by it.")
-    model: str | None = Field(default=None, description="That answered, where grouped by it.")
-    batch: bool | None = Field(default=None, description="Always null.")
-    service_tier: str | None = Field(default=None, description="Always null.")
+    input_audio_tokens: int = Field(
+        default=0, description="Number of audio input tokens. Always 0."
+    )
+    output_audio_tokens: int = Field(
+        default=0, description="Number of audio output tokens. Always 0."
+    )
+    project_id: str | None = Field(
+        default=None, description="ID of the project, if grouped by `project_id`."
+    )
+    user_id: str | None = Field(
+        default=None, description="ID of the user. Always null, because there are no users."
+    )
+    api_key_id: str | None = Field(
+        default=None, description="ID of the API key, if grouped by `api_key_id`."
+    )
+    model: str | None = Field(
+        default=None, description="Model that answered, if grouped by `model`."
+    )
+    batch: bool | None = Field(
+        default=None,
+        description="Whether the requests belong to a batch. False if grouped by `batch`, null "
+        "otherwise.",
+    )
+    service_tier: str | None = Field(default=None, description="Service tier. Always null.")
 
-    # Ours.
-    num_failed_requests: int = Field(description="Requests that ended in an error.")
-    mean_time_to_first_token_ms: float | None = Field(description="Of streams; null without any.")
-    mean_time_per_output_token_ms: float | None = Field(description="Of streams, after the first.")
+    # Extensions of OpenAI's schema.
+    num_failed_requests: int = Field(description="Number of requests that ended in an error.")
+    mean_time_to_first_token_ms: float | None = Field(
+        description="Mean time to first token of streams, in milliseconds; null without streams."
+    )
+    mean_time_per_output_token_ms: float | None = Field(
+        description="Mean time per output token of streams after the first token, in "
+        "milliseconds; null without such tokens."
+    )
 
 
 class UsageBucket(BaseModel):
-    """A span of time, its end exclusive. Without usage it has no results."""
+    """A time interval with an exclusive end. `results` is empty if there was no usage."""
 
     object: Literal["bucket"] = "bucket"
-    start_time: int = Field(description="Its first second.")
-    end_time: int = Field(description="The first second after it.")
-    results: list[UsageResult] = Field(description="One a group.")
+    start_time: int = Field(
+        description="Start of the bucket (inclusive), as a Unix timestamp in seconds."
+    )
+    end_time: int = Field(
+        description="End of the bucket (exclusive), as a Unix timestamp in seconds."
+    )
+    results: list[UsageResult] = Field(description="Usage results, one per group.")
 
 
 class UsagePage(BaseModel):
-    """Buckets in the order of time."""
+    """A page of usage buckets in chronological order."""
 
     object: Literal["page"] = "page"
-    data: list[UsageBucket] = Field(description="Oldest first.")
+    data: list[UsageBucket] = Field(description="Buckets, oldest first.")
     has_more: bool = Field(description="Whether another page follows.")
-    next_page: str | None = Field(description="For `page`, to go on.")
+    next_page: str | None = Field(description="Cursor of the next page, to be passed as `page`.")

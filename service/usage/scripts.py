@@ -1,17 +1,17 @@
-"""The two Lua scripts of the exchange: each runs in Redis as one step.
+"""The two Lua scripts of the exchange. Each runs atomically in Redis.
 
-They name keys that are not in KEYS, so they want a Redis that is no cluster, as all of this
-service does (its transactions span projects' keys too).
+They access keys that are not in KEYS, so they do not work on a Redis Cluster. Neither does the
+rest of this service, whose transactions span the keys of several projects.
 """
 
 from __future__ import annotations
 
-# Adds one replica's sums to the totals, once: a batch whose answer was lost is sent again
-# with its number, and a number that was applied already is passed over.
-#   KEYS[1]  the last number applied of this replica
+# Adds one replica's sums to the totals exactly once. A batch whose response was lost is sent again
+# with the same number, and a number that was already applied is skipped.
+#   KEYS[1]  the last number applied for this replica
 #   ARGV     number, lifetime of KEYS[1] in seconds, JSON of {rows, spends}
-#   rows     {index, hash, project, field, overflow field, most fields, lifetime_s, {sums}}
-#   spends   {hash, dimension, amount, capacity, most used, now_s, lifetime_s}
+#   rows     {index, hash, project, field, overflow field, max fields, lifetime_s, {sums}}
+#   spends   {hash, dimension, amount, capacity, max used, now_s, lifetime_s}
 SETTLE = """
 local number = tonumber(ARGV[1])
 if number <= tonumber(redis.call('GET', KEYS[1]) or '0') then return 0 end
@@ -56,10 +56,11 @@ redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 return 1
 """
 
-# Tells what this replica answers now, and reads what all used and the others answer now.
-# A replica that stops telling is forgotten when its hash expires, by Redis's own clock.
+# Publishes this replica's requests in flight, and reads the total usage and the other replicas'
+# requests in flight. A replica that stops reporting is forgotten when its hash expires, by Redis's
+# own clock.
 #   KEYS[1]  set of replicas; KEYS[2] this replica's hash of requests in flight
-#   ARGV     replica, prefix of such hashes, lifetime in milliseconds, JSON of
+#   ARGV     replica, prefix of these hashes, lifetime in milliseconds, JSON of
 #            {in_flight: {{subject, requests, streams}}, subjects: {{subject, bucket hash}}}
 #   returns  for each subject {requests used, at, tokens used, at, requests, streams elsewhere}
 OBSERVE = """

@@ -1,4 +1,4 @@
-"""Whom limits are held against: one key or one project, and what it uses now."""
+"""Subjects of rate limits: a key or a project, with its current usage."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ Hit = Literal[
 
 
 class Subject:
-    """A key or a project: its buckets and its requests in flight.
+    """A key or a project, with its buckets and its requests in flight.
 
-    In flight counts what this replica answers now, limited or not, so that a limit set later
-    holds for what runs already; `elsewhere` is what the other replicas told last. A request that
-    asks for several answers counts as several, as it costs the engine.
+    `in_flight` counts the requests that this replica is answering, limited or not, so that a limit
+    set later includes requests already running. `*_elsewhere` holds the numbers last reported by
+    the other replicas. A request for several answers counts once per answer, like its cost to the
+    engine.
     """
 
     __slots__ = (
@@ -52,16 +53,16 @@ class Subject:
         self.concurrent_streams: int | None = None
         self.in_flight = 0
         self.streams = 0
-        self.touched_s = 0.0  # when it was last asked for
+        self.touched_s = 0.0  # time of the last request
         self.forget_elsewhere()
 
     def forget_elsewhere(self) -> None:
-        """Believe no longer in what the other replicas told."""
+        """Discard the numbers reported by the other replicas."""
         self.requests_elsewhere = 0
         self.streams_elsewhere = 0
 
     def hold(self, limits: Limits, now_s: float) -> None:
-        """Let these limits hold from now on."""
+        """Apply these limits from now on."""
         self.requests = _resized(self.requests, ceiling(limits.requests_per_minute), now_s)
         self.tokens = _resized(self.tokens, ceiling(limits.tokens_per_minute), now_s)
         self.concurrent_requests = ceiling(limits.concurrent_requests)
@@ -76,7 +77,7 @@ class Subject:
             self.forget_elsewhere()
 
     def refusal(self, answers: int, tokens: int, now_s: float, *, streamed: bool) -> Hit | None:
-        """The limit that one more request of so many answers would pass, or None. Takes nothing."""
+        """The limit that another request would exceed, or None. Consumes nothing."""
         self.touched_s = now_s
         allowance = self.tokens
         if allowance is not None and tokens > allowance.capacity:
@@ -98,7 +99,7 @@ class Subject:
         return None
 
     def take(self, answers: int, tokens: int) -> None:
-        """Use one request of so many answers and tokens."""
+        """Consume the allowance for one request with this many answers and tokens."""
         if self.requests is not None:
             self.requests.use(answers)
         if self.tokens is not None:

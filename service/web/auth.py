@@ -1,4 +1,4 @@
-"""Who is asking: from the Authorization header to a principal."""
+"""Authentication: from the Authorization header to a principal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BEARER = "Bearer "
 
 @dataclass(frozen=True)
 class Principal:
-    """A caller: one key of one project."""
+    """An authenticated caller: one API key of one project."""
 
     key_id: str
     project_id: str
@@ -27,17 +27,17 @@ class Principal:
 
     @property
     def is_admin(self) -> bool:
-        """Whether the key may see and manage all projects."""
+        """Whether the key may view and manage all projects."""
         return self.role == "admin"
 
     def require_admin(self) -> None:
-        """Raise Forbidden for all but admin keys."""
+        """Raise Forbidden unless the key is an admin key."""
         if not self.is_admin:
             raise Forbidden("This needs an admin key. Ask the operator of this service for one.")
 
 
 class Authenticator:
-    """Turns a bearer key into a principal; known keys are remembered for seconds."""
+    """Resolves API keys to principals and caches known keys for a few seconds."""
 
     def __init__(
         self, find: Callable[[str], Awaitable[Principal | None]], *, cache_s: float
@@ -45,13 +45,19 @@ class Authenticator:
         self._cache = LookupCache(find, ttl_s=cache_s)
 
     def remembered(self, authorization: str) -> Principal | None:
-        """What `authenticate` gives, where that is known at once; it is cheaper to ask."""
+        """Return the cached principal of a header, or None if `authenticate` has to look it up.
+
+        Cheaper than `authenticate`.
+        """
         if not authorization.startswith(_BEARER):
             return None
         return self._cache.remembered(authorization[len(_BEARER) :])
 
     async def authenticate(self, authorization: str | None) -> Principal:
-        """The principal of an `Authorization: Bearer …` header; raises Unauthenticated."""
+        """Return the principal of an `Authorization: Bearer …` header.
+
+        Raises Unauthenticated if the key is missing or unknown.
+        """
         scheme, _, secret = (authorization or "").partition(" ")
         secret = secret.strip()
         if scheme.lower() != "bearer" or not secret:
@@ -68,19 +74,19 @@ class Authenticator:
         return principal
 
     def forget_key(self, project_id: str, key_id: str) -> None:
-        """Ask anew about a key, in this process: it was revoked or changed."""
-        # Asked by secret, forgotten by id: a look at every entry once in a while is cheaper
-        # than a digest in every request.
+        """Drop a revoked or changed key from this process's cache."""
+        # The cache is keyed by secret, but keys are forgotten by ID. An occasional scan of all
+        # entries is cheaper than hashing the secret in every request.
         self._cache.forget_where(
             lambda p: p is not None and p.project_id == project_id and p.key_id == key_id
         )
 
     def forget_project(self, project_id: str, _: str = "") -> None:
-        """Ask anew about all keys of a project, in this process: it was changed."""
+        """Drop all keys of a changed project from this process's cache."""
         self._cache.forget_where(lambda p: p is not None and p.project_id == project_id)
 
     def listen(self, invalidations: Invalidations) -> None:
-        """Follow the changes of other processes."""
+        """Subscribe to invalidations from other processes."""
         invalidations.on(Kind.KEY, self.forget_key)
         invalidations.on(Kind.PROJECT, self.forget_project)
         invalidations.on_gap(self._cache.expire_all)

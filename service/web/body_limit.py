@@ -1,7 +1,7 @@
-"""Limits on JSON bodies, in bytes and in time, held while they are read.
+"""Size and time limits on JSON bodies, enforced while they are read.
 
-Uploads and inference read their bodies themselves, in streams with limits of their own.
-What exempts a request is its route alone: a content type is only what the client says.
+Uploads and inference read their own bodies as streams with their own limits. Only the route
+exempts a request, because the client controls the content type.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _READ_THEMSELVES = re.compile(
 
 
 class BodyLimit:
-    """Refuses JSON bodies over `max_bytes`, and those not whole after `timeout_s`."""
+    """ASGI middleware that rejects JSON bodies over `max_bytes` or slower than `timeout_s`."""
 
     def __init__(self, app: ASGIApp, max_bytes: int, timeout_s: float) -> None:
         self.app = app
@@ -26,7 +26,7 @@ class BodyLimit:
         self.timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI event."""
+        """Handle an ASGI event."""
         if scope["type"] != "http" or _reads_itself(scope):
             await self.app(scope, receive, send)
             return
@@ -35,7 +35,7 @@ class BodyLimit:
 
 
 class _Body:
-    """One request's body. It raises HTTPException, the one that FastAPI lets through."""
+    """A request body. Raises HTTPException, the error type that FastAPI passes through."""
 
     def __init__(self, receive: Receive, max_bytes: int, timeout_s: float) -> None:
         self._receive = receive
@@ -46,7 +46,7 @@ class _Body:
         self._is_whole = False
 
     async def receive(self) -> Message:
-        """The next message; after the body there is only the client's leaving to wait for."""
+        """Return the next message. After the complete body, only a disconnect can follow."""
         if self._is_whole:
             return await self._receive()
         try:

@@ -1,7 +1,6 @@
-"""What routes ask for: the caller, and whether it is an admin.
+"""FastAPI dependencies: the caller, and the caller as an admin.
 
-The resources of the process (`app.state`) are opened once in the app's lifespan; nothing is
-opened at import.
+The app's lifespan opens the process's resources (`app.state`) once. Nothing is opened at import.
 """
 
 from __future__ import annotations
@@ -15,23 +14,28 @@ from fastapi.security import HTTPBearer
 
 from service.web.auth import Authenticator, Principal
 
-# Only for openapi.json: the check itself is Authenticator's, with OpenAI's error bodies.
-_scheme = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer sk-ft-…`")
+# Only for openapi.json. Authenticator does the check, with OpenAI's error bodies.
+_scheme = HTTPBearer(
+    auto_error=False, description="API key, sent as `Authorization: Bearer sk-ft-…`."
+)
 
 
 async def principal(request: Request, _: Annotated[object, Depends(_scheme)]) -> Principal:
-    """The caller; raises Unauthenticated."""
+    """Return the caller. Raises Unauthenticated if the key is missing or unknown."""
     return await caller_check(request)()
 
 
 def caller_check(request: Request) -> Callable[[], Awaitable[Principal]]:
-    """A check for long answers, to be repeated: it raises Unauthenticated once the key is gone."""
+    """Return a check to repeat during long responses.
+
+    The check raises Unauthenticated once the key is revoked.
+    """
     authenticator = cast("Authenticator", request.app.state.authenticator)
     return partial(authenticator.authenticate, request.headers.get("authorization"))
 
 
 async def admin(caller: Annotated[Principal, Depends(principal)]) -> Principal:
-    """The caller, who must be an admin; raises Forbidden."""
+    """Return the caller. Raises Forbidden unless the caller is an admin."""
     caller.require_admin()
     return caller
 

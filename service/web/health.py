@@ -1,4 +1,4 @@
-"""Probes of the api: `/livez`, `/readyz`."""
+"""Health probes of the API: `/livez` and `/readyz`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TIMEOUT_S = 5.0
 
 
 async def state(probe: Probe) -> PartState:
-    """Whether a part answers in time, and does what is asked of it."""
+    """Check whether a part responds in time and accepts requests."""
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             return "ok" if await probe() else "away"
@@ -34,40 +34,46 @@ async def state(probe: Probe) -> PartState:
 
 
 async def passes(probe: Probe) -> bool:
-    """Whether a part answers in time."""
+    """Check whether a part responds in time and accepts requests."""
     return await state(probe) == "ok"
 
 
 class Alive(BaseModel):
-    """This process answers."""
+    """Liveness of the API process."""
 
     status: Literal["ok"] = "ok"
 
 
 class Ready(BaseModel):
-    """Whether all needed parts answer, and which do not."""
+    """Readiness of the API and of each required part."""
 
     status: Literal["ok", "away"]
-    parts: dict[str, PartState] = Field(description="By name: redis, storage, worker, inference.")
+    parts: dict[str, PartState] = Field(
+        description="State of each required part: redis, storage, worker, inference."
+    )
 
 
-@router.get("/livez", operation_id="livez", summary="Whether this process answers")
+@router.get("/livez", operation_id="livez", summary="Check liveness")
 async def livez() -> Alive:
-    """Says ok as long as the event loop turns; asks no other part."""
+    """Liveness check of this process. Answers `ok` while the event loop runs.
+
+    Checks no other part.
+    """
     return Alive()
 
 
 @router.get(
     "/readyz",
     operation_id="readyz",
-    summary="Whether all needed parts answer",
+    summary="Check readiness",
     response_model=Ready,
-    responses={503: {"model": Ready, "description": "A needed part does not answer."}},
+    responses={503: {"model": Ready, "description": "A required part does not respond."}},
 )
 async def readyz(request: Request) -> JSONResponse:
-    """200 when every part that this installation needs answers; else 503, naming it.
+    """Readiness check of all parts that this installation requires.
 
-    A part is `ok`, `away`, or `refused`: it answers, and does not do what is asked of it.
+    Answers 200 if every part responds, otherwise 503. The state of a part is `ok`, `away` (it does
+    not respond) or `refused` (it responds, but rejects requests).
     """
     probes: dict[str, Probe] = request.app.state.probes
     found = await asyncio.gather(*(state(p) for p in probes.values()))

@@ -1,6 +1,6 @@
-"""What every HTTP answer shares: request ids, error bodies, metrics, lists.
+"""Parts that all HTTP responses share: request IDs, error bodies, metrics, lists.
 
-The middleware is plain ASGI, so that streams pass through it untouched.
+The middleware is plain ASGI so that streams pass through it unbuffered.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ _HTTP_CODES = {
 
 
 class RequestContext:
-    """Gives each request an id, logs and counts its answer."""
+    """ASGI middleware that gives each request an ID, and logs and counts its response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI event."""
+        """Handle an ASGI event."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -83,7 +83,7 @@ def _incoming_id(scope: Scope) -> str | None:
 
 def _observe(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "unmatched")
-    method = scope["method"] if scope["method"] in _METHODS else OTHER  # a caller's own word
+    method = scope["method"] if scope["method"] in _METHODS else OTHER  # clients can send any text
     metrics.HTTP_REQUESTS.cell(method, route, str(status)).value += 1
     metrics.HTTP_SECONDS.cell(method, route).observe(seconds)
     log.info(
@@ -96,7 +96,7 @@ def _observe(scope: Scope, status: int, seconds: float) -> None:
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Answer every failure with OpenAI's error body."""
+    """Answer every failure with an error body in OpenAI's format."""
 
     @app.exception_handler(ApiError)
     async def api_error(_: Request, error: ApiError) -> JSONResponse:
@@ -130,8 +130,8 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, _: Exception) -> JSONResponse:
-        # Starlette logs the traceback; the answer tells nothing of the inside. This
-        # handler runs outside the middleware, so it sets the request id itself.
+        # Starlette logs the traceback; the response reveals no internals. This handler runs
+        # outside the middleware, so it sets the request ID itself.
         request_id = request.scope.get("state", {}).get("request_id", "")
         error = InternalError(
             f"The service failed on this request. Give the operator the request id: {request_id}.",
@@ -141,12 +141,12 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 def answer(error: ApiError) -> JSONResponse:
-    """An error as an HTTP answer."""
+    """Convert an error to an HTTP response."""
     return JSONResponse(error.body(), status_code=error.status, headers=error.headers)
 
 
 def from_validation(errors: Sequence[Any]) -> BadRequest:
-    """The first fault of a body or query, named by its place as OpenAI names it."""
+    """Convert the first validation error to a BadRequest that names the field as OpenAI does."""
     first = errors[0]
     place = ".".join(str(p) for p in first["loc"] if p not in ("body", "query", "path"))
     message = first["msg"].removeprefix("Value error, ")
@@ -178,17 +178,19 @@ def _http_message(request: Request, error: HTTPException) -> str:
 
 
 class ListOf(BaseModel, Generic[T]):
-    """OpenAI's list object: a page, and whether there is more."""
+    """A page of objects, in the format of OpenAI's lists."""
 
     object: Literal["list"] = "list"
     data: list[T]
     has_more: bool
     first_id: str | None = None
-    last_id: str | None = Field(default=None, description="For `after`, to go on.")
+    last_id: str | None = Field(
+        default=None, description="ID of the last object. The value of `after` for the next page."
+    )
 
 
 def list_of(items: list[T], has_more: bool) -> ListOf[T]:
-    """A list answer; the SDKs ask on with `after=<last_id>`."""
+    """Build a list response. The SDKs request the next page with `after=<last_id>`."""
     identified = [getattr(item, "id", None) for item in items]
     return ListOf(
         data=items,

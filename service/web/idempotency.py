@@ -1,7 +1,7 @@
-"""`Idempotency-Key`: a create that is sent twice happens once.
+"""`Idempotency-Key`: a repeated create request runs only once.
 
-The OpenAI SDKs retry after a time-out; a program that sends the header gets the first
-answer again. Another body under the same key is a conflict.
+The OpenAI SDKs retry after a timeout. A client that sends the header gets the first response
+again. Another body with the same key is a conflict.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ async def once(
     body: bytes,
     make: Callable[[], Awaitable[dict[str, Any]]],
 ) -> dict[str, Any]:
-    """`make()`, or what it answered the first time for this key and body.
+    """Return `make()`, or its first result for this key and body.
 
-    Raises Conflict for another body under the key, or while the first try still runs.
+    Raises BadRequest if the key is empty or too long, and Conflict if the key was used with another
+    body or the first request is still running.
     """
     if key is None:
         return await make()
     if not 0 < len(key) <= _MAX_KEY_CHARS:
         raise BadRequest("Idempotency-Key must have 1 to 255 characters.")
     digest = hashlib.sha256(body).hexdigest()
-    # The key itself is the caller's text: only its digest goes into a Redis key.
+    # The key is arbitrary client input, so only its digest becomes part of a Redis key.
     place = f"{PREFIX}:{project_id}:idempotency:{hashlib.sha256(key.encode()).hexdigest()}"
-    # A part by chance tells our own mark, of which the answer was lost, from another request's.
+    # The random part distinguishes our own mark, if its answer was lost, from another request's.
     pending = json.dumps({"body": digest, "by": ids.random_part()})
     is_first = await redis.set(place, pending, nx=True, ex=_PENDING_S)
     if not is_first and await redis.get(place) != pending.encode():

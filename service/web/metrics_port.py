@@ -1,6 +1,6 @@
-"""The port on which Prometheus reads the api's metrics: `/metrics`.
+"""The separate port that serves the API's metrics to Prometheus: `/metrics`.
 
-It is apart from the public port, because metrics name projects and take no key.
+It is not the public port because metrics name projects and need no key.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ log = logging.getLogger(__name__)
 
 
 class MetricsPortTaken(OSError):
-    """The port cannot be listened on."""
+    """The metrics port cannot be opened."""
 
 
 @asynccontextmanager
 async def serve_metrics(redis: Client, host: str, port: int) -> AsyncIterator[str]:
-    """Serve this process's metrics, and the depth of the queues; the server's URL.
+    """Serve this process's metrics and the queue depths, and yield the server's URL.
 
-    Port 0 is any free port. Raises MetricsPortTaken.
+    Port 0 selects any free port. Raises MetricsPortTaken if the port cannot be opened.
     """
 
     async def prometheus(_: web.Request) -> web.Response:

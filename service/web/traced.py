@@ -1,4 +1,4 @@
-"""A span around each request, as an ASGI application around the api. Used where tracing is on."""
+"""ASGI middleware that wraps each request in a span. Used if tracing is enabled."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ _PASSED_ON = (b"traceparent", b"tracestate")
 
 
 class Traced:
-    """The span is the parent of all that is made below, in this process and in the next one:
-    its `traceparent` stands among the request's headers in place of the caller's."""
+    """Wraps each request in a span.
+
+    The span is the parent of all spans created below, in this process and the next one. Its
+    `traceparent` replaces the caller's in the request headers.
+    """
 
     def __init__(self, app: ASGIApp, *, routes: Container[str]) -> None:
-        """`routes` are paths that are routes, of which FastAPI knows nothing."""
+        """Create the middleware. `routes` are paths of routes that bypass FastAPI."""
         self._app = app
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI event."""
+        """Handle an ASGI event."""
         if scope["type"] != "http" or scope["path"] in _QUIET:
             await self._app(scope, receive, send)
             return

@@ -1,1 +1,1 @@
-"""The worker: arq on the cpu and gpu queues, and the reconciler that loses nothing."""
+"""The worker: arq on the cpu and gpu queues, plus the reconciler that recovers lost work."""

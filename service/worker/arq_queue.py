@@ -1,4 +1,4 @@
-"""arq's worker, made to survive what Redis does to it."""
+"""An arq worker that survives Redis failures."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _PAUSE_S = 1.0
 
 
 class QueueWorker(Worker):
-    """Takes tasks from one queue. `on_poll()` is called in every round.
+    """Takes tasks from one queue. `on_poll()` is called in every polling round.
 
-    arq's own loop ends on the first error of Redis, while its running tasks live on. It also
-    leaks a slot for each task that it fails to take, and then a worker with one slot would
-    take no task any more.
+    arq's own loop ends on the first Redis error, while its running tasks continue. It also leaks a
+    slot for each task that it fails to take, after which a worker with one slot would never take a
+    task again.
     """
 
     def __init__(self, *args: Any, on_poll: Callable[[], None], **options: Any) -> None:
@@ -29,7 +29,7 @@ class QueueWorker(Worker):
         self._given_back = 0  # slots, since the start
 
     async def run_for_ever(self) -> None:
-        """Poll the queue. An error of Redis costs a pause."""
+        """Poll the queue forever, pausing after a Redis error."""
         while True:
             self._on_poll()
             try:
@@ -44,7 +44,7 @@ class QueueWorker(Worker):
         self._on_poll()
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Take tasks, as far as there are slots."""
+        """Take as many tasks as there are free slots."""
         for job_id in job_ids:
             if self.job_counter >= self.max_jobs:
                 return
@@ -61,9 +61,9 @@ class QueueWorker(Worker):
         super()._release_sem_dec_counter_on_complete()
 
     async def finish_job(self, job_id: str, *args: Any) -> None:
-        """Remove a task that has ended, once Redis lets us.
+        """Remove a finished task from its queue, retrying until Redis accepts it.
 
-        Until then the task's entry would stand at the head of the queue.
+        Until then, the task's entry would remain at the head of the queue.
         """
         while True:
             try:

@@ -1,4 +1,7 @@
-"""Memory and use of this worker's GPUs, asked of NVML at a scrape; nothing without a GPU."""
+"""Memory use and utilization of this worker's GPUs, read from NVML at scrape time.
+
+Nothing is reported without a GPU.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from service.core import metrics
 from service.fleet.capacity import own_gpus
 
 log = logging.getLogger(__name__)
-_PATIENCE_S = 2.0  # a driver may hang; neither the scrape nor a lease waits for it
+_PATIENCE_S = 2.0  # a driver may hang, and must not block a scrape or a lease
 
 
 class GpuMetrics:
-    """Sets the gauges of the GPUs that this process may use."""
+    """Updates the gauges of the GPUs that this process may use."""
 
     def __init__(self) -> None:
         self._nvml: Any = None
@@ -35,7 +38,7 @@ class GpuMetrics:
             log.info("no metrics of GPUs: %s", e)
 
     async def observe(self) -> None:
-        """Ask the driver, in a thread, and give up when it is silent."""
+        """Query the driver in a thread, and give up after a timeout."""
         if not self._handles:
             return
         if self._asking is None or self._asking.done():
@@ -48,7 +51,7 @@ class GpuMetrics:
                 memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)
                 metrics.GPU_MEMORY_USED_BYTES.cell(place).value = memory.used
                 metrics.GPU_MEMORY_BYTES.cell(place).value = memory.total
-                # A slice of a GPU (MIG) does not tell it.
+                # A GPU slice (MIG) does not report utilization.
                 busy = self._nvml.nvmlDeviceGetUtilizationRates(handle)
                 metrics.GPU_UTILIZATION.cell(place).value = busy.gpu / 100
             except self._nvml.NVMLError as e:

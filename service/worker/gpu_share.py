@@ -1,4 +1,4 @@
-"""What is left for a training on a machine whose GPU serves too."""
+"""Resources left for training on a machine whose GPU also serves models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from service.models.catalogue import Catalogue
 
 
 def with_budget(settings: Settings, catalogue: Catalogue, machine: Capacity) -> Settings:
-    """Settings whose trainers take no more of a shared GPU than its engines leave."""
+    """Settings that limit trainers to the part of a shared GPU that its engines leave free."""
     if machine.device != "cuda" or settings.gpu_sharing == "separate":
         return settings
     served = engines_bytes(catalogue.all())
@@ -19,7 +19,7 @@ def with_budget(settings: Settings, catalogue: Catalogue, machine: Capacity) -> 
 
 
 def within_budget(machine: Capacity, settings: Settings) -> Capacity:
-    """The machine as a training may use it, so that jobs are planned for what is there."""
+    """Capacity available to training, so that jobs are planned for the memory that is free."""
     budget = settings.trainer_memory_bytes
     if machine.device != "cuda" or budget is None or machine.memory_bytes is None:
         return machine

@@ -1,7 +1,7 @@
-"""The worker process: one arq worker a queue, in one event loop.
+"""The worker process: one arq worker per queue, in a single event loop.
 
-SIGTERM drains: no new task is taken, a running training keeps a checkpoint and goes back
-into the queue, then the process ends. A second SIGTERM ends it at once.
+SIGTERM drains the worker: it takes no new tasks, running trainings save a checkpoint and go back
+into the queue, and then the process exits. A second SIGTERM ends it at once.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A training must outlive an outage of Redis: two minutes of tries per command.
+# A training must outlive a Redis outage, so each command is retried for two minutes.
 _REDIS_RETRIES = 120
 _REDIS_PATIENCE_S = 120.0
 _REDIS_TIMEOUT_S = 5.0
 _FAREWELL_S = 2.0
-# A loop may wait for storage that is away. Redis takes two minutes at most.
+# A loop may wait for unavailable storage, and up to two minutes for Redis.
 _STALLED_AFTER_S = 300.0
-_PREPARE_TRIES = 1_000_000  # it comes again while a file is being checked
+_PREPARE_TRIES = 1_000_000  # it is retried while a file is being checked
 
 
 class WorkerProcess:
-    """Everything one worker runs."""
+    """All components of one worker process."""
 
     def __init__(self, settings: Settings, queues: Sequence[str]) -> None:
         catalogue, machine = Catalogue(settings.models_file), measure()
@@ -125,7 +125,10 @@ class WorkerProcess:
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until SIGTERM or SIGINT. Raises an ExceptionGroup where a loop has ended."""
+        """Work until SIGTERM or SIGINT.
+
+        Raises an ExceptionGroup if a background loop ends.
+        """
         metrics.begin("worker", __version__)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -180,7 +183,7 @@ class WorkerProcess:
         )
 
     def stop(self) -> None:
-        """Drain and end, as SIGTERM does."""
+        """Drain and exit, as SIGTERM does."""
         self._stopping.set()
 
     def _on_signal(self) -> None:
@@ -197,12 +200,13 @@ class WorkerProcess:
             worker.allow_pick_jobs = False
         await _farewell(self._presence.stop_taking())
         if running:
-            # The trainer has its grace; uploading what it kept takes a while more.
+            # The trainer has its own grace period, and uploading its checkpoint takes additional
+            # time.
             await asyncio.wait(running, timeout=2 * self._settings.stop_grace_s)
 
     async def _announce(self) -> None:
         await self._presence.say()
-        await self._dispatcher.dispatch()  # a worker that starts gets work at once
+        await self._dispatcher.dispatch()  # so that a new worker gets work at once
         while True:
             self._pulse.beat("presence")
             await asyncio.sleep(workers.HEARTBEAT_S)
@@ -210,19 +214,19 @@ class WorkerProcess:
 
 
 def _coroutine(run: Callable[..., Awaitable[None]]) -> WorkerCoroutine:
-    """A bound method as arq's protocol, which it meets but for its typing."""
+    """Cast a bound method to arq's protocol, which it satisfies except for its type annotations."""
     return cast("WorkerCoroutine", run)
 
 
 async def _farewell(telling: Awaitable[None]) -> None:
-    """Tell Redis, if it answers: one that is away does not hold up the end."""
+    """Notify Redis on shutdown, without letting an unavailable Redis delay the exit."""
     with contextlib.suppress(TimeoutError, *REDIS_ERRORS):
         async with asyncio.timeout(_FAREWELL_S):
             await telling
 
 
 async def _unending(loop: str, run: Callable[[], Awaitable[None]]) -> None:
-    """Run a loop that survives its faults. Its end is the end of the process."""
+    """Run a loop that survives its own errors. If it ends anyway, raises RuntimeError."""
     await tasks.keep(loop, run)
     raise RuntimeError(f"the loop '{loop}' has ended")
 

@@ -1,4 +1,4 @@
-"""The worker's own port: `/livez`, `/readyz`, `/metrics`."""
+"""The worker's own HTTP port: `/livez`, `/readyz` and `/metrics`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from service.worker.pulse import Pulse
 async def serve_probes(redis: Client, settings: Settings, pulse: Pulse) -> AsyncIterator[None]:
     """Serve the probes inside the block.
 
-    `/livez` is 503 while a background loop stands still, and names it. It asks no other part.
+    `/livez` returns 503 while a background loop is stalled, and names the loop. It does not check
+    any dependency.
     """
 
     async def livez(_: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""Whether the background loops of a worker still go round."""
+"""Liveness tracking for the background loops of a worker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Pulse:
-    """When each loop last went round. A round counts however it ended."""
+    """Time of each loop's last iteration, whether or not the iteration succeeded."""
 
     def __init__(self, *, patience_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._patience_s = patience_s
@@ -15,10 +15,10 @@ class Pulse:
         self._beats: dict[str, float] = {}
 
     def beat(self, loop: str) -> None:
-        """Note that a loop goes round."""
+        """Record an iteration of a loop."""
         self._beats[loop] = self._clock()
 
     def stalled(self) -> list[str]:
-        """The loops that have not gone round for `patience_s`, by name."""
+        """Names of the loops without an iteration for `patience_s`, sorted."""
         oldest = self._clock() - self._patience_s
         return sorted(loop for loop, beat in self._beats.items() if beat < oldest)

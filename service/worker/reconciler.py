@@ -1,13 +1,13 @@
-"""Finds work that nobody does, and puts it back into its queue.
+"""Finds work that no worker is doing and puts it back into its queue.
 
-Records are written before queue entries, and a worker may die at any moment; so every
-few seconds each worker compares records with queue and leases:
+Records are written before queue entries, and a worker may die at any moment. Every few seconds,
+each worker therefore compares records with queues and leases:
 
-- a file, a task on a file or a job to be checked whose queue entry is missing is enqueued
-  (arq refuses doubles), and queued jobs are dispatched to free GPU workers;
-- a file whose time is over is deleted, and so are the parts of an upload that has ended;
-- one that was taken, and has had no lease for half a lease time, was lost: it goes on
-  under the next attempt number.
+- If the queue entry of a file check, a task on a file or a job validation is missing, it is
+  enqueued (arq rejects duplicates). Queued jobs are dispatched to free GPU workers.
+- Expired files are deleted, as are the parts of uploads that have ended.
+- Work that was taken but has had no lease for half the lease duration is considered lost and
+  continues under the next attempt number.
 
 Every step is fenced and may run in many workers at once.
 """
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """Repairs the gap between records and queues."""
+    """Repairs inconsistencies between records and queues."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Reconciler:
         self._most_fruitless = settings.max_attempts_without_progress
 
     async def run(self) -> None:
-        """Go round for ever; an outage of Redis skips a round."""
+        """Reconcile forever. A Redis or storage outage skips a round."""
         while True:
             try:
                 await self.once()
@@ -74,9 +74,9 @@ class Reconciler:
             await asyncio.sleep(self._every_s * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
 
     async def once(self) -> None:
-        """One round over all unfinished files and jobs, and files whose time is over.
+        """Run one round over all unfinished files and jobs, and expired files.
 
-        A fault in one step, or with one record, holds up no other. Raises REDIS_ERRORS or
+        An error in one step or with one record does not affect the others. Raises REDIS_ERRORS or
         StorageError.
         """
         for step in (
@@ -97,7 +97,7 @@ class Reconciler:
         try:
             yield
         except (lifecycle.Superseded, Missing, Unreadable):
-            pass  # it went on by itself, or is for a newer version to see to
+            pass  # it progressed on its own, or only a newer version can read it
         except (*REDIS_ERRORS, StorageError):
             raise
         except Exception:
@@ -167,7 +167,7 @@ class Reconciler:
 
     async def _queued(self, job: JobRecord) -> None:
         if await self._abandoned("train", job.id, job.attempt):
-            # Taken by a worker that died before it wrote "running".
+            # A worker took it and died before it wrote "running".
             await self._jobs.change(
                 job.project_id,
                 job.id,
@@ -183,7 +183,7 @@ class Reconciler:
         await lose(self._jobs, job, self._most_fruitless)
 
     async def _abandoned(self, function: str, subject_id: str, attempt: int) -> bool:
-        """Whether a worker took the entry and then died; what it left of it is removed."""
+        """Whether a worker took the entry and then died. If so, removes the entry's remains."""
         if await queue.state(self._redis, function, subject_id, attempt) is not EntryState.TAKEN:
             return False
         if await self._leases.unheld_s(subject_id, attempt) < self._patience_s:
@@ -194,7 +194,7 @@ class Reconciler:
 
 
 def observe(unfinished: list[JobRecord], now_s: int) -> None:
-    """Set the gauges of jobs that are not final."""
+    """Set the gauges for jobs that are not in a final state."""
     for status in Status:
         if status not in FINAL:
             number = sum(job.status is status for job in unfinished)

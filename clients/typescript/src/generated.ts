@@ -13,19 +13,19 @@ export interface paths {
         };
         /**
          * List files
-         * @description The project's files, newest first, or of one purpose. Expired files are not listed.
+         * @description List the project's files, newest first by default. Expired files are omitted.
          */
         get: operations["listFiles"];
         put?: never;
         /**
          * Upload a file
-         * @description Takes a file as a multipart form, as the SDKs send it, or as bare bytes with the fields in
-         *     the query. It streams to storage in one pass.
+         * @description Upload a file as a multipart form, as the SDKs do, or as raw bytes with the fields in the
+         *     query string. The file streams to storage in one pass.
          *
-         *     A file with the purpose `fine-tune` is then checked line by line: it is `uploaded` until that
-         *     ends, then `processed`, or `error` with the reason in `status_details`. JSON Lines, JSON, CSV,
-         *     TSV, Parquet and XLSX are read, gzipped or zstd-compressed too; `format` helps where columns
-         *     have names of their own. Larger files go through `/v1/uploads`.
+         *     A file with the purpose `fine-tune` is then checked line by line. Its status is `uploaded`
+         *     until the check ends, then `processed`, or `error` with the reason in `status_details`.
+         *     Supported formats are JSON Lines, JSON, CSV, TSV, Parquet and XLSX, optionally compressed with
+         *     gzip or zstd. Set `format` if the columns have custom names. Use `/v1/uploads` for larger files.
          */
         post: operations["createFile"];
         delete?: never;
@@ -42,17 +42,17 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Retrieve a file's record
-         * @description What is known of one file, with the outcome of its check: `status`, and the rows and
-         *     warnings that were counted, or in `status_details` the line and the fault.
+         * Retrieve a file
+         * @description Retrieve a file's metadata and the result of its check: `status`, plus the number of rows
+         *     and warnings, or the line and the error in `status_details`.
          */
         get: operations["retrieveFile"];
         put?: never;
         post?: never;
         /**
          * Delete a file
-         * @description Record and bytes are gone at once, reports on the file too. Models trained on it stay, and
-         *     so do files that a cleaning made of it.
+         * @description Delete a file's record, content and reports immediately. Models trained on the file and
+         *     files created from it by a cleaning are kept.
          */
         delete: operations["deleteFile"];
         options?: never;
@@ -69,7 +69,7 @@ export interface paths {
         };
         /**
          * Download a file
-         * @description The bytes exactly as they were uploaded, or as a job or a cleaning wrote them.
+         * @description Download the exact bytes that were uploaded, or that a job or a cleaning wrote.
          */
         get: operations["downloadFile"];
         put?: never;
@@ -90,9 +90,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Begin an upload in parts
-         * @description For files over the limit of `/v1/files`, or lines that break: up to 8 GiB, in parts of up to
-         *     64 MiB. It takes parts for an hour, and then needs to be completed.
+         * Create a multipart upload
+         * @description Create an upload for a file that exceeds the limit of `/v1/files`, or for an unreliable
+         *     connection. A file may have up to 8 GiB, in parts of up to 64 MiB. The upload expires after
+         *     one hour unless it is completed.
          */
         post: operations["createUpload"];
         delete?: never;
@@ -110,7 +111,8 @@ export interface paths {
         };
         /**
          * Retrieve an upload
-         * @description Its status (`pending`, `completed`, `cancelled`, `expired`), and the file that it became.
+         * @description Retrieve an upload's status (`pending`, `completed`, `cancelled` or `expired`) and the
+         *     resulting file.
          */
         get: operations["retrieveUpload"];
         put?: never;
@@ -129,17 +131,17 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List the parts
-         * @description What has arrived, oldest first, with the size and MD5 of each: a client that was cut off
-         *     compares, and sends the rest.
+         * List upload parts
+         * @description List the received parts, oldest first, with the size and MD5 of each, so that an
+         *     interrupted client can send the missing parts.
          */
         get: operations["listUploadParts"];
         put?: never;
         /**
-         * Send a part
-         * @description Takes a part as the field `data` of a multipart form, as the SDKs send it, or as bare bytes.
+         * Add a part
+         * @description Add a part as the field `data` of a multipart form, as the SDKs do, or as raw bytes.
          *
-         *     Parts may come in any order, and many at a time: `completeUpload` says which follows which.
+         *     Parts may arrive in any order and in parallel; `completeUpload` sets their order.
          */
         post: operations["addUploadPart"];
         delete?: never;
@@ -158,10 +160,11 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Make the parts a file
-         * @description Joins parts in the order of `part_ids` to a file; together they must have the bytes that were
-         *     declared, and the `md5`, where one is given. A `fine-tune` file is then checked, as after an
-         *     upload in one piece. Sent again with the same parts it answers the same.
+         * Complete an upload
+         * @description Join the parts into a file, in the order of `part_ids`. Their total size must match the
+         *     declared size, and the result must match `md5` if given. A `fine-tune` file is then checked,
+         *     as after a single-request upload. Repeating the request with the same parts returns the same
+         *     result.
          */
         post: operations["completeUpload"];
         delete?: never;
@@ -181,8 +184,8 @@ export interface paths {
         put?: never;
         /**
          * Cancel an upload
-         * @description Its parts are deleted, and it takes no more. One that is completed cannot be cancelled:
-         *     delete its file.
+         * @description Cancel an upload and delete its parts. It then accepts no more parts. A completed upload
+         *     cannot be canceled; delete its file instead.
          */
         post: operations["cancelUpload"];
         delete?: never;
@@ -199,12 +202,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Report on a data set
-         * @description Figures, findings and advice: lengths and tokens, languages, duplicates, contradictions,
-         *     personal data, and whether the data is fit to train on at all.
+         * Retrieve a data set report
+         * @description Retrieve statistics, findings and recommendations for a data set: lengths and tokens,
+         *     languages, duplicates, contradictions, personal data, and whether the data is suitable for
+         *     training.
          *
-         *     Made in the background when it is first asked for: 202 until it is there. A later request with
-         *     the same options gets the same report.
+         *     The first request starts the report in the background; the response is 202 until the report is
+         *     ready. Later requests with the same options return the same report.
          */
         get: operations["retrieveFileReport"];
         put?: never;
@@ -224,16 +228,16 @@ export interface paths {
         };
         /**
          * List a file's cleanings
-         * @description The cleanings of one file, newest first.
+         * @description List a file's cleanings, newest first.
          */
         get: operations["listFileCleanings"];
         put?: never;
         /**
          * Clean a data set
-         * @description Makes new files in the background; the uploaded one stays as it is.
+         * @description Clean a file in the background. The results are new files; the source file is not modified.
          *
-         *     The same file and the same options give the same bytes. Poll `retrieveFileCleaning` until the
-         *     status is `completed` or `failed`; then train on its `training_file`.
+         *     The same file and options produce identical bytes. Poll `retrieveFileCleaning` until the
+         *     status is `completed` or `failed`, then train on `training_file`.
          */
         post: operations["createFileCleaning"];
         delete?: never;
@@ -251,8 +255,8 @@ export interface paths {
         };
         /**
          * Retrieve a cleaning
-         * @description How far a cleaning is, the files that came out of it, and how many rows were dropped and
-         *     changed for which reason. `diff_file` tells of each row.
+         * @description Retrieve a cleaning's status, its output files, and the number of dropped and changed rows
+         *     by reason. `diff_file` describes each affected row.
          */
         get: operations["retrieveFileCleaning"];
         put?: never;
@@ -272,19 +276,22 @@ export interface paths {
         };
         /**
          * List fine-tuning jobs
-         * @description The project's jobs, newest first. Filter with `metadata[key]=value`, or with `metadata=null`
-         *     for jobs that have none.
+         * @description List the project's jobs, newest first. Filter by metadata with `metadata[key]=value`, or use
+         *     `metadata=null` for jobs without metadata.
          */
         get: operations["listFineTuningJobs"];
         put?: never;
         /**
          * Create a fine-tuning job
-         * @description The job's files are checked, then it is queued for a GPU worker: `validating_files`,
-         *     `queued`, `running`, and at last `succeeded`, `failed` or `cancelled`. Watch its events to see
-         *     it learn; `fine_tuned_model` is the name to chat with.
+         * @description Create a fine-tuning job. The service validates its files, then queues it for a GPU worker.
          *
-         *     Only `model` and `training_file` must be given. Hyperparameters stand in `method`, or at the
-         *     top as in older SDKs; what is `auto` is chosen from the data, and an event tells why.
+         *     The status goes from `validating_files` to `queued`, to `running`, and finally to `succeeded`,
+         *     `failed` or `cancelled`. Follow the training through the job's events. When the job succeeds,
+         *     `fine_tuned_model` is the model name to use in inference requests.
+         *
+         *     Only `model` and `training_file` are required. Set hyperparameters in `method`, or at the top
+         *     level as in older SDKs. The service chooses a value for each `auto` from the data, and events
+         *     give the reasons.
          */
         post: operations["createFineTuningJob"];
         delete?: never;
@@ -302,8 +309,8 @@ export interface paths {
         };
         /**
          * Retrieve a job
-         * @description One job as it is now: its status, the hyperparameters that were chosen, its place in the
-         *     queue, the model that came out of it, or why it failed.
+         * @description Retrieve the current state of a job: its status, hyperparameters, queue position, and the
+         *     fine-tuned model or the error.
          */
         get: operations["retrieveFineTuningJob"];
         put?: never;
@@ -325,8 +332,8 @@ export interface paths {
         put?: never;
         /**
          * Cancel a job
-         * @description Ends the job for good; a running trainer is stopped within seconds. Checkpoints that were
-         *     made stay. A job that has ended is 409.
+         * @description Cancel a job permanently. A running trainer stops within seconds. Existing checkpoints are
+         *     kept. Returns 409 if the job has already ended.
          */
         post: operations["cancelFineTuningJob"];
         delete?: never;
@@ -346,10 +353,13 @@ export interface paths {
         put?: never;
         /**
          * Pause a job
-         * @description Stops a queued or running job and keeps its progress in a checkpoint; `resume` goes on from
-         *     there. A queued job is `paused` at once. A running job stays `running` with `pausing` set until
-         *     its checkpoint is stored, and then becomes `paused`; one that reaches its end before that
-         *     succeeds. A job that is pausing, is paused or has ended is 409.
+         * @description Pause a queued or running job and keep its progress in a checkpoint. `resume` continues from
+         *     that checkpoint.
+         *
+         *     A queued job becomes `paused` immediately. A running job stays `running` with `pausing` set
+         *     until its checkpoint is stored, and then becomes `paused`. If its training finishes first, the
+         *     job succeeds. Returns 409 if the job is pausing, is paused, has ended, or is still validating
+         *     its files.
          */
         post: operations["pauseFineTuningJob"];
         delete?: never;
@@ -369,8 +379,9 @@ export interface paths {
         put?: never;
         /**
          * Resume a job
-         * @description Queues a paused job again; it goes on from its newest checkpoint. A job that is still pausing
-         *     goes on too, and loses no step. A job that is neither is 409.
+         * @description Resume a paused job: it is queued again and continues from its latest checkpoint. A job that
+         *     is still pausing also continues, without losing a step. Returns 409 if the job is neither paused
+         *     nor pausing.
          */
         post: operations["resumeFineTuningJob"];
         delete?: never;
@@ -388,12 +399,12 @@ export interface paths {
         };
         /**
          * List job events
-         * @description What happened to the job, newest first: messages, and metrics of the training steps.
+         * @description List the events of a job, newest first: messages and metrics of training steps.
          *
-         *     With `stream=true` server-sent events, oldest first, live until the job ends: `id:`, `event:`
-         *     and one `data:` line with an `EventObject` each, and `data: [DONE]` at the end. A client that
-         *     was cut off goes on with `Last-Event-ID`. When the key is revoked, the stream ends with an
-         *     error.
+         *     With `stream=true`, the response is a stream of server-sent events, oldest first, that stays
+         *     open until the job ends. Each event has an `id:` line, an `event:` line and one `data:` line
+         *     with an `EventObject`. The stream ends with `data: [DONE]`. A disconnected client continues by
+         *     sending `Last-Event-ID`. If the API key is revoked, the stream ends with an error.
          */
         get: operations["listFineTuningEvents"];
         put?: never;
@@ -413,8 +424,8 @@ export interface paths {
         };
         /**
          * List checkpoints
-         * @description Models saved on the way, newest first, with the losses that were measured there; each can be
-         *     chatted with by its name, `fine_tuned_model_checkpoint`.
+         * @description List the checkpoints of a job, newest first, with their metrics. To use a checkpoint in
+         *     inference requests, pass its `fine_tuned_model_checkpoint` as the model name.
          */
         get: operations["listFineTuningJobCheckpoints"];
         put?: never;
@@ -434,10 +445,11 @@ export interface paths {
         };
         /**
          * List models
-         * @description Base models of the catalogue, the project's aliases, then its trained models, newest first.
+         * @description List the catalog's base models, the project's aliases, then its trained models, newest first.
          *
-         *     All of them can be asked for by their `id`. Checkpoints are not listed here. The answer holds
-         *     all models, unless `limit` asks for pages: `after` is the last `id` of the page before.
+         *     Each `id` can be used as the model name in inference requests. Checkpoints are not listed. The
+         *     response contains all models unless `limit` is set; to page, pass the last `id` of the previous
+         *     page as `after`.
          */
         get: operations["listModels"];
         put?: never;
@@ -457,17 +469,17 @@ export interface paths {
         };
         /**
          * Retrieve a model
-         * @description One base model, trained model or alias (`alias_of` says what it stands for).
+         * @description Retrieve a base model, a trained model or an alias (`alias_of` lists its targets).
          */
         get: operations["retrieveModel"];
         put?: never;
         post?: never;
         /**
          * Delete a trained model
-         * @description The model stops answering at once; its name is never used again.
+         * @description Delete a trained model immediately. Its name is never reused.
          *
-         *     Refused with 409 while an alias points at it, and with 403 for a base model, which is the
-         *     operator's.
+         *     The request fails with 409 while an alias points at the model, and with 403 for a base model,
+         *     which only the operator can remove.
          */
         delete: operations["deleteModel"];
         options?: never;
@@ -484,7 +496,7 @@ export interface paths {
         };
         /**
          * List aliases
-         * @description The project's aliases, newest first, with the models that they stand for.
+         * @description List the project's aliases, newest first, with their target models.
          */
         get: operations["listAliases"];
         put?: never;
@@ -503,8 +515,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List changes of an alias
-         * @description Who pointed it where and when, newest first; the last 100 changes.
+         * List an alias's changes
+         * @description List an alias's last 100 changes, newest first: the targets, the time and the API key.
          */
         get: operations["listAliasHistory"];
         put?: never;
@@ -525,9 +537,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Undo an alias's last change
-         * @description Sets what stood before the last change, at once on every replica. Twice in a row undoes
-         *     itself: send `If-Match`.
+         * Roll back an alias
+         * @description Restore the targets from before the last change, effective immediately on every replica. A
+         *     second rollback undoes the first; send `If-Match` to avoid rolling back twice.
          */
         post: operations["rollbackAlias"];
         delete?: never;
@@ -545,22 +557,22 @@ export interface paths {
         };
         /**
          * Retrieve an alias
-         * @description The models that a name stands for now, and the `etag` to guard a change of it with.
+         * @description Retrieve an alias's current targets, and its `etag` for conditional changes.
          */
         get: operations["retrieveAlias"];
         /**
          * Set an alias
-         * @description Points a name at a model, or splits its requests between two, in one step.
+         * @description Point an alias at a model, or split its requests between two models, in one atomic step.
          *
-         *     Takes effect at once on every replica. Names are 1 to 128 letters, digits and `._:/-`, so
-         *     a name of OpenAI's can be an alias. A name of a base model, or of the form in which
-         *     trained models are named here, cannot.
+         *     Changes take effect immediately on every replica. A name has 1 to 128 letters, digits and
+         *     `._:/-`, so an OpenAI model name can be an alias. The name of a base model, or a name in the
+         *     format of trained models, cannot.
          */
         put: operations["setAlias"];
         post?: never;
         /**
          * Delete an alias
-         * @description Removes the alias and its history. The models that it pointed at stay.
+         * @description Delete an alias and its history. Its target models are kept.
          */
         delete: operations["deleteAlias"];
         options?: never;
@@ -577,14 +589,15 @@ export interface paths {
         };
         /**
          * List projects
-         * @description All projects of this installation, newest first.
+         * @description List all projects of this installation, newest first.
          */
         get: operations["listProjects"];
         put?: never;
         /**
          * Create a project
-         * @description A tenant of its own: files, jobs, models and keys are apart from all others'. Its name stands
-         *     in the names of its models, and is never used twice. Make a key for it next.
+         * @description Create a project: a tenant whose files, jobs, models and keys are isolated from those of
+         *     other projects. Its name is part of its model names and can never be reused. Create an API key
+         *     for the project next.
          */
         post: operations["createProject"];
         delete?: never;
@@ -602,16 +615,17 @@ export interface paths {
         };
         /**
          * Retrieve a project
-         * @description One project, with the limits that were set for it.
+         * @description Retrieve a project and the limits set for it.
          */
         get: operations["retrieveProject"];
         put?: never;
         /**
-         * Set a project's limits
-         * @description Limits of inference, over all keys of the project; they hold within seconds.
+         * Update a project's limits
+         * @description Update the project's inference limits, which apply across all of its keys. Changes take
+         *     effect within seconds.
          *
-         *     A limit that is not named stays, `null` brings back the installation's default, and
-         *     `"unlimited"` lifts that too.
+         *     An omitted limit stays unchanged, `null` restores the installation's default, and
+         *     `"unlimited"` removes the limit.
          */
         post: operations["updateProject"];
         delete?: never;
@@ -629,14 +643,15 @@ export interface paths {
         };
         /**
          * List API keys
-         * @description The project's keys, newest first, without their secrets.
+         * @description List the project's API keys, newest first, without their secrets.
          */
         get: operations["listApiKeys"];
         put?: never;
         /**
          * Create an API key
-         * @description A key for one project. The answer's `value` is the secret, shown this once: only its digest
-         *     is kept. A key with the role `admin` may manage all projects.
+         * @description Create an API key for a project. `value` in the response is the secret. It is shown only
+         *     once, because the service stores only its digest. A key with the role `admin` may manage all
+         *     projects.
          */
         post: operations["createApiKey"];
         delete?: never;
@@ -655,16 +670,17 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Set an API key's limits
-         * @description Limits of inference of one key, within its project's; they hold within seconds.
+         * Update an API key's limits
+         * @description Update a key's inference limits, which apply within those of its project. Changes take
+         *     effect within seconds.
          *
-         *     A limit that is not named stays, `null` brings back the installation's default, and
-         *     `"unlimited"` lifts that too.
+         *     An omitted limit stays unchanged, `null` restores the installation's default, and
+         *     `"unlimited"` removes the limit.
          */
         post: operations["updateApiKey"];
         /**
          * Revoke an API key
-         * @description The key stops working everywhere within seconds, and cannot be brought back.
+         * @description Revoke an API key permanently. It stops working everywhere within seconds.
          */
         delete: operations["deleteApiKey"];
         options?: never;
@@ -680,11 +696,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Usage of inference over time
-         * @description Requests and tokens by minute (kept 2 days), hour or day (400 days), in UTC.
+         * Retrieve inference usage over time
+         * @description Retrieve request and token counts by minute (kept for 2 days), hour or day (kept for 400
+         *     days), in UTC.
          *
-         *     Admin keys see all projects, other keys their own. The last seconds may be missing. Buckets
-         *     are whole: a start within one begins with it. All inference routes count, embeddings too.
+         *     Admin keys see all projects; other keys see their own project. The last few seconds may be
+         *     missing. Buckets are aligned: `start_time` is rounded down to the start of its bucket. All
+         *     inference routes are included, embeddings among them.
          */
         get: operations["getUsageCompletions"];
         put?: never;
@@ -703,8 +721,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Whether this process answers
-         * @description Says ok as long as the event loop turns; asks no other part.
+         * Check liveness
+         * @description Liveness check of this process. Answers `ok` while the event loop runs.
+         *
+         *     Checks no other part.
          */
         get: operations["livez"];
         put?: never;
@@ -723,10 +743,11 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Whether all needed parts answer
-         * @description 200 when every part that this installation needs answers; else 503, naming it.
+         * Check readiness
+         * @description Readiness check of all parts that this installation requires.
          *
-         *     A part is `ok`, `away`, or `refused`: it answers, and does not do what is asked of it.
+         *     Answers 200 if every part responds, otherwise 503. The state of a part is `ok`, `away` (it does
+         *     not respond) or `refused` (it responds, but rejects requests).
          */
         get: operations["readyz"];
         put?: never;
@@ -748,9 +769,10 @@ export interface paths {
         put?: never;
         /**
          * Estimate a fine-tuning job
-         * @description Takes the same body as a create, and creates nothing: what every `auto` would become and
-         *     why, steps, tokens, the memory at the peak, whether it fits the workers that are online, and
-         *     how long it would take.
+         * @description Estimate a job from the request body for creating one, without creating it.
+         *
+         *     The estimate includes the value chosen for every `auto` and the reason for it, the number of
+         *     steps and tokens, the peak memory, whether the job fits the online workers, and its duration.
          */
         post: operations["estimateFineTuningJob"];
         delete?: never;
@@ -770,7 +792,7 @@ export interface paths {
         put?: never;
         /**
          * Create a chat completion
-         * @description Answers a conversation. `model` is a base model, a trained model or an alias of the project. The body goes to vLLM as it is, so all fields of OpenAI's reference and vLLM's that vLLM knows work, beside those that are described here.  With `stream: true` the answer comes as server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure in mid-stream is an event with the body `Error`.
+         * @description Generates the next message of a conversation. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's and vLLM's references that vLLM supports work, including those not listed here.  If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
          */
         post: operations["createChatCompletion"];
         delete?: never;
@@ -790,7 +812,7 @@ export interface paths {
         put?: never;
         /**
          * Create a completion
-         * @description Goes on with a text, without a chat template. `model` is a base model, a trained model or an alias of the project. The body goes to vLLM as it is, so all fields of OpenAI's reference and vLLM's that vLLM knows work, beside those that are described here.  With `stream: true` the answer comes as server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure in mid-stream is an event with the body `Error`.
+         * @description Continues a text without applying a chat template. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's and vLLM's references that vLLM supports work, including those not listed here.  If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
          */
         post: operations["createCompletion"];
         delete?: never;
@@ -810,7 +832,7 @@ export interface paths {
         put?: never;
         /**
          * Create a response
-         * @description Answers by OpenAI's Responses API. `model` is a base model, a trained model or an alias of the project. The body goes to vLLM as it is, so all fields of OpenAI's reference and vLLM's that vLLM knows work, beside those that are described here. Nothing is kept between requests: `previous_response_id` finds nothing. With `stream: true` the answer comes as server-sent events: one `data:` line of JSON each, with an `event:` line before it that names its type; the last is `response.completed`. A failure in mid-stream is an event with the body `Error`.
+         * @description Generates a response with OpenAI's Responses API. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's and vLLM's references that vLLM supports work, including those not listed here. Responses are not stored, so `previous_response_id` finds none. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, preceded by an `event:` line with the event's type; the last is `response.completed`. A failure during the stream is sent as an event with the body `Error`.
          */
         post: operations["createResponse"];
         delete?: never;
@@ -830,7 +852,7 @@ export interface paths {
         put?: never;
         /**
          * Create embeddings
-         * @description Turns texts into vectors, where the base model is an embedding model; others answer 400 with the code `unsupported_model`. `model` is a base model, a trained model or an alias of the project. The body goes to vLLM as it is, so all fields of OpenAI's reference and vLLM's that vLLM knows work, beside those that are described here.
+         * @description Converts texts to embedding vectors. The base model must be an embedding model; others answer 400 with the code `unsupported_model`. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's and vLLM's references that vLLM supports work, including those not listed here.
          */
         post: operations["createEmbedding"];
         delete?: never;
@@ -845,12 +867,12 @@ export interface components {
     schemas: {
         /**
          * AliasChange
-         * @description One change of an alias.
+         * @description A change to an alias.
          */
         AliasChange: {
             /**
              * Id
-             * @description The `etag` of the alias after this change.
+             * @description `etag` of the alias after the change.
              */
             id: string;
             /**
@@ -861,44 +883,44 @@ export interface components {
             object?: "alias.change";
             /**
              * Generation
-             * @description Of the alias after this change.
+             * @description Generation of the alias after the change.
              */
             generation: number;
             /**
              * Created At
-             * @description Seconds since 1970, UTC.
+             * @description Time of the change, as a Unix timestamp in seconds.
              */
             created_at: number;
             /**
              * Action
-             * @description What was done.
+             * @description Type of the change.
              * @enum {string}
              */
             action: "set" | "rollback";
             /**
              * Api Key Id
-             * @description The key that made the change.
+             * @description ID of the API key that made the change.
              */
             api_key_id: string;
             /**
              * Previous Targets
-             * @description Empty where the alias was new.
+             * @description Targets before the change; empty if the alias was new.
              */
             previous_targets: components["schemas"]["TargetShare"][];
             /**
              * Targets
-             * @description Where requests went after it.
+             * @description Targets after the change.
              */
             targets: components["schemas"]["TargetShare"][];
         };
         /**
          * AliasDeleted
-         * @description What deleting an alias answers.
+         * @description Response to deleting an alias.
          */
         AliasDeleted: {
             /**
              * Id
-             * @description Of the alias that is gone.
+             * @description Name of the deleted alias.
              */
             id: string;
             /**
@@ -916,12 +938,12 @@ export interface components {
         };
         /**
          * AliasObject
-         * @description A name of the project's own for one model, or for a split between two.
+         * @description A project-defined name for a model, or for a split between two models.
          */
         AliasObject: {
             /**
              * Id
-             * @description The name to ask for.
+             * @description Name of the alias, to use as the model name in requests.
              */
             id: string;
             /**
@@ -932,33 +954,33 @@ export interface components {
             object?: "alias";
             /**
              * Created At
-             * @description Seconds since 1970, UTC.
+             * @description Creation time, as a Unix timestamp in seconds.
              */
             created_at: number;
             /**
              * Updated At
-             * @description Of the last change.
+             * @description Time of the last change, as a Unix timestamp in seconds.
              */
             updated_at: number;
             /**
              * Generation
-             * @description 1, and 1 more with each change.
+             * @description Version number of the alias. Starts at 1 and increases by 1 with each change.
              */
             generation: number;
             /**
              * Etag
-             * @description To be sent as `If-Match` with a change.
+             * @description Entity tag of the alias, to be sent as `If-Match` in changes.
              */
             etag: string;
             /**
              * Targets
-             * @description Where requests go.
+             * @description Models that receive the requests.
              */
             targets: components["schemas"]["TargetShare"][];
         };
         /**
          * Alive
-         * @description This process answers.
+         * @description Liveness of the API process.
          */
         Alive: {
             /**
@@ -970,7 +992,7 @@ export interface components {
         };
         /**
          * CheckpointMetrics
-         * @description What was measured when the checkpoint was made.
+         * @description Metrics of a checkpoint, measured when it was saved.
          */
         CheckpointMetrics: {
             /** Step */
@@ -1002,12 +1024,12 @@ export interface components {
         };
         /**
          * CheckpointObject
-         * @description A model saved on the way; it can be chatted with by its name.
+         * @description A checkpoint: a model saved during training, which can serve inference requests.
          */
         CheckpointObject: {
             /**
              * Id
-             * @description `ftckpt_` and letters.
+             * @description ID of the checkpoint. Starts with `ftckpt_`.
              */
             id: string;
             /**
@@ -1018,115 +1040,115 @@ export interface components {
             object?: "fine_tuning.job.checkpoint";
             /**
              * Created At
-             * @description Seconds since 1970, UTC.
+             * @description Creation time, in Unix seconds.
              */
             created_at: number;
             /**
              * Fine Tuned Model Checkpoint
-             * @description The name to chat with.
+             * @description Name of the model to use in inference requests.
              */
             fine_tuned_model_checkpoint: string;
             /**
              * Fine Tuning Job Id
-             * @description Whose checkpoint it is.
+             * @description ID of the job that created the checkpoint.
              */
             fine_tuning_job_id: string;
             /**
              * Step Number
-             * @description Steps that were trained.
+             * @description Number of training steps before the checkpoint.
              */
             step_number: number;
-            /** @description What was measured there. */
+            /** @description Metrics measured at the checkpoint. */
             metrics: components["schemas"]["CheckpointMetrics"];
         };
         /**
          * CleanRequest
-         * @description What to clean. Of duplicates the first row stays.
+         * @description Cleaning options. The first row of a set of duplicates is kept.
          *
-         *     By default a row is dropped only if it is broken, or equal to an earlier one in everything that
-         *     is trained on.
+         *     By default, a row is dropped only if it is invalid, or identical to an earlier row in all
+         *     content used for training.
          */
         CleanRequest: {
             /**
              * Drop Broken
-             * @description Otherwise a broken row fails the cleaning.
+             * @description Whether to drop invalid rows. If false, an invalid row fails the cleaning.
              * @default true
              */
             drop_broken?: boolean;
             /**
              * Exact Duplicates
-             * @description Drop rows that equal an earlier row, to the letter, in everything that is trained on: system prompt, tools, all messages, and the rejected answer.
+             * @description Whether to remove exact duplicates: rows identical to an earlier row in all content used for training (system prompt, tools, all messages and the rejected answer).
              * @default true
              */
             exact_duplicates?: boolean;
             /**
              * Near Duplicates
-             * @description Also drop rows that are nearly the same as an earlier row with the same system prompt, tools and rejected answer. Such rows may differ in a number, a date, or yes and no; the report lists them.
+             * @description Whether to also remove near duplicates: rows similar to an earlier row with the same system prompt, tools and rejected answer. Such rows may differ in a number, a date, or yes and no; the report lists them.
              * @default false
              */
             near_duplicates?: boolean;
             /**
              * Near Threshold
-             * @description Jaccard likeness from which two rows are nearly the same. At 1 they differ in case and spacing alone.
+             * @description Jaccard similarity at or above which two rows are near duplicates. At 1, they differ only in case and spacing.
              * @default 0.8
              */
             near_threshold?: number;
             /**
              * Contradictions
-             * @description Which answer stays where a question has several.
+             * @description Answer to keep if a question has several different answers.
              * @default keep
              * @enum {string}
              */
             contradictions?: "keep" | "first" | "last" | "most_common" | "longest" | "drop";
             /**
              * Personal Data
-             * @description `mask` writes [EMAIL]; `pseudonym` [EMAIL_1], the same for the same value. A value found anywhere in the file is replaced everywhere in it, in every spelling.
+             * @description Treatment of personal data. `mask` replaces a value with a placeholder such as [EMAIL]; `pseudonym` uses numbered placeholders such as [EMAIL_1], the same for the same value. A value found anywhere in the file is replaced throughout the file, in every spelling.
              * @default keep
              * @enum {string}
              */
             personal_data?: "keep" | "mask" | "pseudonym";
             /**
              * Unicode
-             * @description NFKC also folds full-width letters and the like.
+             * @description Unicode normalization form. NFKC also folds compatibility characters such as full-width letters.
              * @default NFC
              * @enum {string}
              */
             unicode?: "keep" | "NFC" | "NFKC";
             /**
              * Mend Mojibake
-             * @description Text that was decoded wrongly once.
+             * @description Whether to repair mojibake: text that was decoded with the wrong encoding.
              * @default true
              */
             mend_mojibake?: boolean;
             /**
              * Drop Control Characters
-             * @description But tabs and line ends.
+             * @description Whether to remove control characters other than tabs and line breaks.
              * @default true
              */
             drop_control_characters?: boolean;
             /**
              * Validation Share
-             * @description Share of the rows that goes to a validation file.
+             * @description Fraction of the rows to write to a validation file.
              * @default 0
              */
             validation_share?: number;
             /**
              * Seed
-             * @description Of the split.
+             * @description Random seed of the validation split.
              * @default 0
              */
             seed?: number;
-            /** @description How to read the file; else as its upload said. */
+            /** @description Format options of the file. Defaults to the options given at upload. */
             format?: components["schemas"]["FormatFields"] | null;
         };
         /**
          * CleaningObject
-         * @description A cleaning of a file. Its outputs are files of their own.
+         * @description A cleaning of a file. Its outputs are separate files.
          */
         CleaningObject: {
             /**
              * Id
-             * @description `fileclean-` and letters.
+             * @description ID of the cleaning, prefixed with `fileclean-`.
              */
             id: string;
             /**
@@ -1137,138 +1159,138 @@ export interface components {
             object?: "file.cleaning";
             /**
              * Created At
-             * @description Seconds since 1970, UTC.
+             * @description Creation time, as a Unix timestamp in seconds.
              */
             created_at: number;
             /**
              * Finished At
-             * @description Null while it runs.
+             * @description Time the cleaning ended, as a Unix timestamp in seconds; null while it runs.
              */
             finished_at: number | null;
             /**
              * File Id
-             * @description What is cleaned.
+             * @description ID of the source file.
              */
             file_id: string;
-            /** @description `in_progress`, then `completed` or `failed`. */
+            /** @description Status of the cleaning: `in_progress`, then `completed` or `failed`. */
             status: components["schemas"]["State"];
             /**
              * Options
-             * @description As they were chosen.
+             * @description Options of the cleaning.
              */
             options: {
                 [key: string]: unknown;
             };
-            /** @description Why it failed. */
+            /** @description Error that made the cleaning fail; null otherwise. */
             error: components["schemas"]["Failure"] | null;
             /**
              * Training File
-             * @description The rows to train on.
+             * @description ID of the file with the rows to train on.
              */
             training_file?: string | null;
             /**
              * Validation File
-             * @description The rows that are held out.
+             * @description ID of the file with the held-out rows.
              */
             validation_file?: string | null;
             /**
              * Diff File
-             * @description JSON Lines: what became of each row that was touched.
+             * @description ID of a JSON Lines file that describes what happened to each affected row.
              */
             diff_file?: string | null;
             /**
              * Source Rows
-             * @description Of the file.
+             * @description Number of rows in the source file.
              */
             source_rows?: number | null;
             /**
              * Training Rows
-             * @description Of `training_file`.
+             * @description Number of rows in `training_file`.
              */
             training_rows?: number | null;
             /**
              * Validation Rows
-             * @description Of `validation_file`.
+             * @description Number of rows in `validation_file`.
              */
             validation_rows?: number | null;
             /**
              * Dropped
-             * @description Rows, by reason.
+             * @description Number of dropped rows, by reason.
              */
             dropped?: {
                 [key: string]: number;
             } | null;
             /**
              * Changed
-             * @description Changes, by kind.
+             * @description Number of changes, by kind.
              */
             changed?: {
                 [key: string]: number;
             } | null;
             /**
              * Changed Rows
-             * @description Rows with a change.
+             * @description Number of rows with changes.
              */
             changed_rows?: number | null;
         };
         /**
          * CreateJob
-         * @description Body of a job's creation.
+         * @description Request body for creating a fine-tuning job.
          */
         CreateJob: {
             /**
              * Model
-             * @description A base model of the catalogue.
+             * @description ID of the base model from the catalog.
              * @example smollm2-135m-instruct
              */
             model: string;
             /**
              * Training File
-             * @description Checked, or still being checked.
+             * @description ID of the training file. The file may still be processing.
              * @example file-abc123
              */
             training_file: string;
             /**
              * Validation File
-             * @description Rows to measure on.
+             * @description ID of the validation file, whose rows are used to measure the model.
              */
             validation_file?: string | null;
             /**
              * Suffix
-             * @description Part of the new model's name.
+             * @description Suffix to include in the name of the fine-tuned model.
              */
             suffix?: string | null;
             /**
              * Seed
-             * @description Of all chance in the training; drawn where none is given.
+             * @description Random seed of the training. Generated if omitted.
              */
             seed?: number | null;
             /**
              * Metadata
-             * @description Yours, to find the job by.
+             * @description Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values up to 512.
              */
             metadata?: {
                 [key: string]: string;
             } | null;
-            /** @description How to train, and with what; supervised where nothing is said. */
+            /** @description Training method and its hyperparameters. Defaults to `supervised`. */
             method?: components["schemas"]["Method"] | null;
-            /** @description Deprecated by OpenAI in favour of `method`; still read. */
+            /** @description Hyperparameters of supervised training. Deprecated by OpenAI in favor of `method`, but still accepted. */
             hyperparameters?: components["schemas"]["Hyperparameters"] | null;
             /**
              * Priority
-             * @description Higher runs first; ours, not OpenAI's.
+             * @description Priority of the job. Higher values run first. Not part of OpenAI's API.
              * @default 0
              */
             priority?: number;
             /**
              * Integrations
-             * @description Always null: nothing leaves the server.
+             * @description Integrations, which must be null: no data leaves the server.
              */
             integrations?: null;
         };
         /**
          * CreateKey
-         * @description Body of a key's creation.
+         * @description Request to create an API key.
          */
         CreateKey: {
             /**
@@ -1277,7 +1299,7 @@ export interface components {
              */
             name: string;
             /**
-             * @description `admin` may manage all projects.
+             * @description Role of the key. `admin` keys may manage all projects.
              * @default member
              */
             role?: components["schemas"]["Role"];
@@ -1286,7 +1308,7 @@ export interface components {
         };
         /**
          * CreateProject
-         * @description Body of a project's creation.
+         * @description Request to create a project.
          */
         CreateProject: {
             /**
@@ -1299,17 +1321,17 @@ export interface components {
         };
         /**
          * Deleted
-         * @description What a delete answers.
+         * @description Response to deleting an object.
          */
         Deleted: {
             /**
              * Id
-             * @description Of what is gone.
+             * @description ID of the deleted object.
              */
             id: string;
             /**
              * Object
-             * @description What it was.
+             * @description Type of the deleted object.
              */
             object: string;
             /**
@@ -1321,30 +1343,30 @@ export interface components {
         };
         /**
          * DpoHyperparameters
-         * @description Those of supervised training, and beta.
+         * @description DPO hyperparameters: the supervised ones plus `beta`.
          */
         DpoHyperparameters: {
             /**
              * Batch Size
-             * @description Rows of a step.
+             * @description Number of rows per training step.
              * @default auto
              */
             batch_size?: number | "auto";
             /**
              * Learning Rate Multiplier
-             * @description Times the rate that suits the model.
+             * @description Multiplier for the default learning rate of the model.
              * @default auto
              */
             learning_rate_multiplier?: number | "auto";
             /**
              * N Epochs
-             * @description Rounds through the data.
+             * @description Number of passes over the training data.
              * @default auto
              */
             n_epochs?: number | "auto";
             /**
              * Learning Rate
-             * @description Absolute; overrides learning_rate_multiplier.
+             * @description Learning rate. Overrides `learning_rate_multiplier`.
              * @default auto
              */
             learning_rate?: number | "auto";
@@ -1358,51 +1380,51 @@ export interface components {
             lora?: components["schemas"]["LoraOptions"];
             /**
              * Quantization
-             * @description `nf4` is QLoRA: the base model in 4 bits. `none` is LoRA.
+             * @description Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
              * @default nf4
              * @enum {string}
              */
             quantization?: "nf4" | "none";
             /**
              * Max Seq Length
-             * @description Tokens at which a row is cut.
+             * @description Maximum row length in tokens. Longer rows are truncated.
              * @default auto
              */
             max_seq_length?: number | "auto";
             /**
              * Packing
-             * @description Several rows in one sequence.
+             * @description Whether to pack several rows into one sequence.
              * @default auto
              */
             packing?: boolean | "auto";
             /**
              * Warm Start
-             * @description A trained model of the same base: the new adapter starts from its weights.
+             * @description Fine-tuned model whose adapter weights training starts from. It must have the same base model.
              */
             warm_start?: string | null;
             /**
              * Validation Share
-             * @description Of the training rows, where no validation file is given. With early_stopping or keep_best it is 0.1.
+             * @description Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
              */
             validation_share?: number | null;
-            /** @description End when it learns no more. */
+            /** @description Early-stopping rule. Disabled if omitted. */
             early_stopping?: components["schemas"]["EarlyStopping"] | null;
             /**
              * Keep Best
-             * @description The result is the checkpoint of the lowest validation loss.
+             * @description If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
              * @default false
              */
             keep_best?: boolean;
             /**
              * Beta
-             * @description How hard the model is held to its reference.
+             * @description DPO beta. Higher values keep the model closer to the reference model.
              * @default auto
              */
             beta?: number | "auto";
         };
         /**
          * DpoMethod
-         * @description Options of direct preference optimisation.
+         * @description Options of direct preference optimization.
          */
         DpoMethod: {
             /**
@@ -1427,7 +1449,7 @@ export interface components {
         };
         /**
          * DurationObject
-         * @description Seconds from the start of the training to its end.
+         * @description Estimated duration of the training from start to end, in seconds.
          */
         DurationObject: {
             /** Expected */
@@ -1438,7 +1460,7 @@ export interface components {
             high: number;
             /**
              * Basis
-             * @description Measured on that many past jobs like it, or reckoned to an order of magnitude.
+             * @description Basis of the estimate: `past_jobs` (measured on `jobs` similar past jobs) or `model_size` (accurate only to an order of magnitude).
              * @enum {string}
              */
             basis: "past_jobs" | "model_size";
@@ -1447,25 +1469,25 @@ export interface components {
         };
         /**
          * EarlyStopping
-         * @description End when the validation loss has not fallen for a while.
+         * @description Early-stopping rule: training ends when the validation loss stops falling.
          */
         EarlyStopping: {
             /**
              * Patience
-             * @description Evaluations without a fall.
+             * @description Number of consecutive evaluations without improvement before training stops.
              * @default 2
              */
             patience?: number;
             /**
              * Min Delta
-             * @description What counts as a fall.
+             * @description Minimum decrease of the validation loss that counts as an improvement.
              * @default 0
              */
             min_delta?: number;
         };
         /**
          * EstimateObject
-         * @description What a job would take.
+         * @description Estimate of the steps, tokens, memory and duration of a job.
          */
         EstimateObject: {
             /**
@@ -1480,7 +1502,7 @@ export interface components {
             method: string;
             /**
              * Hyperparameters
-             * @description With every `auto` resolved.
+             * @description Hyperparameters, with `auto` values resolved.
              */
             hyperparameters: {
                 [key: string]: unknown;
@@ -1495,28 +1517,28 @@ export interface components {
             trained_tokens: number;
             /**
              * Device
-             * @description Of the roomiest worker that is online.
+             * @description Device name of the online worker with the most memory to spare. Null if no worker is online.
              */
             device: string | null;
-            /** @description Null where no worker is online. */
+            /** @description Memory estimate for that worker. Null if no worker is online. */
             memory: components["schemas"]["MemoryObject"] | null;
             /** Fits */
             fits: boolean | null;
             /**
              * Advice
-             * @description The change that would make it fit.
+             * @description Change that would make the job fit the worker.
              */
             advice: string | null;
             duration: components["schemas"]["DurationObject"] | null;
         };
         /**
          * EventObject
-         * @description One line of a job's story.
+         * @description An event of a fine-tuning job.
          */
         EventObject: {
             /**
              * Id
-             * @description `ftevent-` and numbers; for `after` and `Last-Event-ID`.
+             * @description ID of the event, for use in `after` and `Last-Event-ID`. Starts with `ftevent-`.
              */
             id: string;
             /**
@@ -1527,29 +1549,29 @@ export interface components {
             object?: "fine_tuning.job.event";
             /**
              * Created At
-             * @description Seconds since 1970, UTC.
+             * @description Creation time, in Unix seconds.
              */
             created_at: number;
             /**
              * Level
-             * @description How grave it is.
+             * @description Severity of the event.
              * @enum {string}
              */
             level: "info" | "warn" | "error";
             /**
              * Message
-             * @description For people.
+             * @description Human-readable message.
              */
             message: string;
             /**
              * Type
-             * @description `metrics`: `data` has figures of a step.
+             * @description Type of the event. In a `metrics` event, `data` has the metrics of a step.
              * @enum {string}
              */
             type: "message" | "metrics";
             /**
              * Data
-             * @description For programs.
+             * @description Machine-readable details of the event.
              */
             data: {
                 [key: string]: unknown;
@@ -1557,24 +1579,24 @@ export interface components {
         };
         /**
          * ExpiresAfter
-         * @description When the file of the upload goes, counted from when it is made.
+         * @description Lifetime of the uploaded file, counted from its creation.
          */
         ExpiresAfter: {
             /**
              * Anchor
-             * @description From when it is counted.
+             * @description Event from which the lifetime is counted.
              * @constant
              */
             anchor: "created_at";
             /**
              * Seconds
-             * @description From an hour to 30 days.
+             * @description Lifetime in seconds, from one hour to 30 days.
              */
             seconds: number;
         };
         /**
          * Failure
-         * @description Why a task failed.
+         * @description Reason a task failed.
          */
         Failure: {
             /** Code */
@@ -1584,12 +1606,12 @@ export interface components {
         };
         /**
          * FileDeleted
-         * @description What deleting a file answers.
+         * @description Response to deleting a file.
          */
         FileDeleted: {
             /**
              * Id
-             * @description Of the file that is gone.
+             * @description ID of the deleted file.
              */
             id: string;
             /**
@@ -1607,13 +1629,12 @@ export interface components {
         };
         /**
          * FileObject
-         * @description OpenAI's file object. Ours: `rows` and `warnings` that the check counted, the `format`
-         *     that was said at the upload, and what was `found`.
+         * @description OpenAI's file object, extended with `rows`, `warnings`, `format` and `found`.
          */
         FileObject: {
             /**
              * Id
-             * @description `file-` and letters.
+             * @description ID of the file, prefixed with `file-`.
              */
             id: string;
             /**
@@ -1624,52 +1645,52 @@ export interface components {
             object?: "file";
             /**
              * Bytes
-             * @description Its size.
+             * @description File size in bytes.
              */
             bytes: number;
             /**
              * Created At
-             * @description Seconds since 1970, UTC.
+             * @description Creation time, as a Unix timestamp in seconds.
              */
             created_at: number;
             /**
              * Filename
-             * @description As the client named it.
+             * @description Name of the file, as given by the client.
              */
             filename: string;
             purpose: components["schemas"]["Purpose"];
-            /** @description `uploaded` until it was checked, then `processed` or `error`. */
+            /** @description Status of the file: `uploaded` until it is checked, then `processed` or `error`. */
             status: components["schemas"]["FileStatus"];
             /**
              * Status Details
-             * @description Why it cannot be used: the line, and the fault.
+             * @description Reason the file cannot be used, with the line and the error.
              */
             status_details?: string | null;
             /**
              * Expires At
-             * @description When it goes; null: never.
+             * @description Expiration time, as a Unix timestamp in seconds; null if the file never expires.
              */
             expires_at?: number | null;
             /**
              * Rows
-             * @description That the check counted.
+             * @description Number of rows found by the check.
              */
             rows?: number | null;
             /**
              * Warnings
-             * @description That the check counted; see the report.
+             * @description Number of warnings found by the check; the report lists them.
              */
             warnings?: number | null;
             /**
              * Format
-             * @description What the uploader said of the format.
+             * @description Format options given at upload.
              */
             format?: {
                 [key: string]: unknown;
             } | null;
             /**
              * Found
-             * @description Container, encoding, shape and columns, as the check found them.
+             * @description Container, encoding, shape and columns found by the check.
              */
             found?: {
                 [key: string]: unknown;
@@ -1677,34 +1698,34 @@ export interface components {
         };
         /**
          * FileStatus
-         * @description Where a file is on its way.
+         * @description Processing status of a file.
          * @enum {string}
          */
         FileStatus: "uploaded" | "processed" | "error";
         /**
          * FormatFields
-         * @description How to read a file whose format cannot be found out, or is not to be.
+         * @description Format options of a file. They override automatic detection.
          */
         FormatFields: {
             /**
              * Container
-             * @description What the bytes are.
+             * @description Container format of the file.
              */
             container?: ("jsonl" | "json" | "csv" | "parquet" | "xlsx") | null;
             /**
              * Shape
-             * @description What a row is.
+             * @description Structure of a row.
              */
             shape?: ("chat" | "preference" | "prompt_completion" | "alpaca" | "sharegpt") | null;
             /**
              * Encoding
-             * @description Of text, as Python names it.
+             * @description Text encoding, by its Python name.
              * @example gb18030
              */
             encoding?: string | null;
             /**
              * Columns
-             * @description A field of the shape → the column that holds it.
+             * @description Mapping from a field of the shape to the column that holds it.
              * @example {
              *       "completion": "Antwort",
              *       "prompt": "Frage"
@@ -1715,7 +1736,7 @@ export interface components {
             };
             /**
              * Roles
-             * @description A role in the data → one of ours.
+             * @description Mapping from a role in the data to a supported role.
              * @example {
              *       "kunde": "user"
              *     }
@@ -1725,46 +1746,46 @@ export interface components {
             };
             /**
              * System
-             * @description A system message for rows that have none.
+             * @description System message for rows that have none.
              */
             system?: string | null;
             /**
              * Delimiter
-             * @description Of CSV; found out where it is not given.
+             * @description CSV delimiter. Detected if omitted.
              */
             delimiter?: string | null;
             /**
              * Sheet
-             * @description Of a workbook; else the first.
+             * @description Sheet of a workbook. Defaults to the first sheet.
              */
             sheet?: string | null;
         };
         /**
          * Hyperparameters
-         * @description The standard three, and what we add.
+         * @description Training hyperparameters: OpenAI's three standard ones and this service's additions.
          */
         Hyperparameters: {
             /**
              * Batch Size
-             * @description Rows of a step.
+             * @description Number of rows per training step.
              * @default auto
              */
             batch_size?: number | "auto";
             /**
              * Learning Rate Multiplier
-             * @description Times the rate that suits the model.
+             * @description Multiplier for the default learning rate of the model.
              * @default auto
              */
             learning_rate_multiplier?: number | "auto";
             /**
              * N Epochs
-             * @description Rounds through the data.
+             * @description Number of passes over the training data.
              * @default auto
              */
             n_epochs?: number | "auto";
             /**
              * Learning Rate
-             * @description Absolute; overrides learning_rate_multiplier.
+             * @description Learning rate. Overrides `learning_rate_multiplier`.
              * @default auto
              */
             learning_rate?: number | "auto";
@@ -1778,71 +1799,71 @@ export interface components {
             lora?: components["schemas"]["LoraOptions"];
             /**
              * Quantization
-             * @description `nf4` is QLoRA: the base model in 4 bits. `none` is LoRA.
+             * @description Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
              * @default nf4
              * @enum {string}
              */
             quantization?: "nf4" | "none";
             /**
              * Max Seq Length
-             * @description Tokens at which a row is cut.
+             * @description Maximum row length in tokens. Longer rows are truncated.
              * @default auto
              */
             max_seq_length?: number | "auto";
             /**
              * Packing
-             * @description Several rows in one sequence.
+             * @description Whether to pack several rows into one sequence.
              * @default auto
              */
             packing?: boolean | "auto";
             /**
              * Warm Start
-             * @description A trained model of the same base: the new adapter starts from its weights.
+             * @description Fine-tuned model whose adapter weights training starts from. It must have the same base model.
              */
             warm_start?: string | null;
             /**
              * Validation Share
-             * @description Of the training rows, where no validation file is given. With early_stopping or keep_best it is 0.1.
+             * @description Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
              */
             validation_share?: number | null;
-            /** @description End when it learns no more. */
+            /** @description Early-stopping rule. Disabled if omitted. */
             early_stopping?: components["schemas"]["EarlyStopping"] | null;
             /**
              * Keep Best
-             * @description The result is the checkpoint of the lowest validation loss.
+             * @description If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
              * @default false
              */
             keep_best?: boolean;
         };
         /**
          * JobError
-         * @description Why a job failed.
+         * @description Reason why a job failed.
          */
         JobError: {
             /**
              * Code
-             * @description The fault, for programs.
+             * @description Machine-readable error code.
              */
             code: string;
             /**
              * Message
-             * @description What is wrong, where, and how to mend it.
+             * @description Error message: what is wrong, where, and how to fix it.
              */
             message: string;
             /**
              * Param
-             * @description The parameter at fault.
+             * @description Name of the parameter that caused the error.
              */
             param?: string | null;
         };
         /**
          * JobObject
-         * @description OpenAI's fine_tuning.job. `attempt` is ours: more than 1 after a recovery.
+         * @description A fine-tuning job: OpenAI's `fine_tuning.job` object plus additional fields.
          */
         JobObject: {
             /**
              * Id
-             * @description `ftjob-` and letters.
+             * @description ID of the job. Starts with `ftjob-`.
              */
             id: string;
             /**
@@ -1853,120 +1874,120 @@ export interface components {
             object?: "fine_tuning.job";
             /**
              * Created At
-             * @description Seconds since 1970, UTC.
+             * @description Creation time, in Unix seconds.
              */
             created_at: number;
-            /** @description Why it failed. */
+            /** @description Error that made the job fail. Null if it has not failed. */
             error: components["schemas"]["JobError"] | null;
             /**
              * Fine Tuned Model
-             * @description The name to chat with, when it has succeeded.
+             * @description Name of the fine-tuned model. Null until the job succeeds.
              */
             fine_tuned_model: string | null;
             /**
              * Finished At
-             * @description When it ended, however it did.
+             * @description Time at which the job succeeded, failed or was cancelled, in Unix seconds. Null until then.
              */
             finished_at: number | null;
-            /** @description The standard ones; all of them are in `method`. */
+            /** @description OpenAI's standard hyperparameters. `method` has all hyperparameters. */
             hyperparameters: components["schemas"]["StandardHyperparameters"];
             /**
              * Model
-             * @description The base model.
+             * @description ID of the base model.
              */
             model: string;
             /**
              * Organization Id
-             * @description The project.
+             * @description ID of the project.
              */
             organization_id: string;
             /**
              * Result Files
-             * @description A CSV of losses, when it has ended.
+             * @description IDs of the result files: one CSV file of losses by step. Empty until the job succeeds.
              */
             result_files: string[];
             /**
              * Seed
-             * @description Of all chance in the training.
+             * @description Random seed of the training.
              */
             seed: number;
-            /** @description How far it is. */
+            /** @description Current status of the job. */
             status: components["schemas"]["Status"];
             /**
              * Pausing
-             * @description Whether a running job was asked to pause and its checkpoint is not stored yet. Its status becomes `paused` when it is.
+             * @description Whether a running job is about to pause. Its status becomes `paused` once its checkpoint is stored.
              * @default false
              */
             pausing?: boolean;
             /**
              * Trained Tokens
-             * @description When it has succeeded.
+             * @description Number of tokens trained so far. Null until the training reports progress.
              */
             trained_tokens: number | null;
             /**
              * Training File
-             * @description What it learns from.
+             * @description ID of the training file.
              */
             training_file: string;
             /**
              * Validation File
-             * @description What it is measured on.
+             * @description ID of the validation file.
              */
             validation_file: string | null;
             /**
              * Estimated Finish
-             * @description When it should end, where that can be told.
+             * @description Estimated end of the training, in Unix seconds. Null if unknown.
              */
             estimated_finish: number | null;
             /**
              * Integrations
-             * @description Always null.
+             * @description Integrations, which are always null.
              */
             integrations?: unknown[] | null;
             /**
              * Metadata
-             * @description Yours.
+             * @description Key-value pairs that were set when the job was created.
              */
             metadata: {
                 [key: string]: string;
             } | null;
             /**
              * Method
-             * @description How it trains, with every hyperparameter.
+             * @description Training method with all of its hyperparameters.
              */
             method: {
                 [key: string]: unknown;
             };
             /**
              * Suffix
-             * @description Part of the model's name.
+             * @description Suffix in the name of the fine-tuned model.
              */
             suffix: string | null;
             /**
              * Attempt
-             * @description More than 1 after a recovery.
+             * @description Number of the current attempt, starting at 1. It increases when the job is recovered or resumed.
              */
             attempt: number;
             /**
              * Priority
-             * @description Higher runs first.
+             * @description Priority of the job. Higher values run first.
              * @default 0
              */
             priority?: number;
             /**
              * Queue Position
-             * @description 1 for the job that a GPU worker takes next; null unless the job is queued.
+             * @description Position in the queue; 1 is the job that a GPU worker takes next. Null unless the job is queued.
              */
             queue_position?: number | null;
         };
         /**
          * KeyObject
-         * @description A key without its secret.
+         * @description An API key without its secret.
          */
         KeyObject: {
             /**
              * Id
-             * @description `key_` and letters.
+             * @description ID of the key, prefixed with `key_`.
              */
             id: string;
             /**
@@ -1977,46 +1998,48 @@ export interface components {
             object?: "organization.project.api_key";
             /**
              * Name
-             * @description What it is for, in your words.
+             * @description Name of the key.
              */
             name: string;
             role: components["schemas"]["Role"];
             /**
              * Redacted Value
-             * @description The last characters of the secret.
+             * @description Redacted secret with its last characters.
              */
             redacted_value: string;
             /**
              * Created At
-             * @description Seconds since 1970, UTC.
+             * @description Creation time, as a Unix timestamp in seconds.
              */
             created_at: number;
-            /** @description That were set for it, within its project's. */
+            /** @description Limits set for the key, within those of its project. */
             limits: components["schemas"]["Limits"];
         };
         /**
          * Limits
-         * @description Limits of one key or project. `null`: the default holds; `unlimited`: none does.
+         * @description Limits of an API key or a project.
+         *
+         *     `null` means the default applies. `unlimited` means there is no limit.
          */
         Limits: {
             /**
              * Requests Per Minute
-             * @description A request for several answers (`n`) counts once for each.
+             * @description Maximum requests per minute. A request for several answers (`n`) counts once for each answer.
              */
             requests_per_minute?: number | "unlimited" | null;
             /**
              * Tokens Per Minute
-             * @description Prompt and completion together.
+             * @description Maximum tokens per minute, prompt and completion tokens together.
              */
             tokens_per_minute?: number | "unlimited" | null;
             /**
              * Concurrent Requests
-             * @description Requests being answered at one time, streams among them. One for several answers (`n`) counts once for each.
+             * @description Maximum number of concurrent requests, including streams. A request for several answers (`n`) counts once for each answer.
              */
             concurrent_requests?: number | "unlimited" | null;
             /**
              * Concurrent Streams
-             * @description Streams at one time.
+             * @description Maximum number of concurrent streams.
              */
             concurrent_streams?: number | "unlimited" | null;
         };
@@ -2036,7 +2059,7 @@ export interface components {
             first_id?: string | null;
             /**
              * Last Id
-             * @description For `after`, to go on.
+             * @description ID of the last object. The value of `after` for the next page.
              */
             last_id?: string | null;
         };
@@ -2056,7 +2079,7 @@ export interface components {
             first_id?: string | null;
             /**
              * Last Id
-             * @description For `after`, to go on.
+             * @description ID of the last object. The value of `after` for the next page.
              */
             last_id?: string | null;
         };
@@ -2076,7 +2099,7 @@ export interface components {
             first_id?: string | null;
             /**
              * Last Id
-             * @description For `after`, to go on.
+             * @description ID of the last object. The value of `after` for the next page.
              */
             last_id?: string | null;
         };
@@ -2096,7 +2119,7 @@ export interface components {
             first_id?: string | null;
             /**
              * Last Id
-             * @description For `after`, to go on.
+             * @description ID of the last object. The value of `after` for the next page.
              */
             last_id?: string | null;
         };
@@ -2116,7 +2139,7 @@ export interface components {
             first_id?: string | null;
             /**
              * Last Id
-             * @description For `after`, to go on.
+             * @description ID of the last object. The value of `after` for the next page.
              */
             last_id?: string | null;
         };
@@ -2136,7 +2159,7 @@ export interface components {
             first_id?: string | null;
             /**
              * Last Id
-             * @description For `after`, to go on.
+             * @description ID of the last object. The value of `after` for the next page.
              */
             last_id?: string | null;
         };
@@ -2156,7 +2179,7 @@ export interface components {
             first_id?: string | null;
             /**
              * Last Id
-             * @description For `after`, to go on.
+             * @description ID of the last object. The value of `after` for the next page.
              */
             last_id?: string | null;
         };
@@ -2176,7 +2199,7 @@ export interface components {
             first_id?: string | null;
             /**
              * Last Id
-             * @description For `after`, to go on.
+             * @description ID of the last object. The value of `after` for the next page.
              */
             last_id?: string | null;
         };
@@ -2196,7 +2219,7 @@ export interface components {
             first_id?: string | null;
             /**
              * Last Id
-             * @description For `after`, to go on.
+             * @description ID of the last object. The value of `after` for the next page.
              */
             last_id?: string | null;
         };
@@ -2216,7 +2239,7 @@ export interface components {
             first_id?: string | null;
             /**
              * Last Id
-             * @description For `after`, to go on.
+             * @description ID of the last object. The value of `after` for the next page.
              */
             last_id?: string | null;
         };
@@ -2236,52 +2259,52 @@ export interface components {
             first_id?: string | null;
             /**
              * Last Id
-             * @description For `after`, to go on.
+             * @description ID of the last object. The value of `after` for the next page.
              */
             last_id?: string | null;
         };
         /**
          * LoraOptions
-         * @description Shape of the adapter. What is left out is chosen by the service.
+         * @description LoRA adapter options. The service chooses a value for each omitted option.
          */
         LoraOptions: {
             /**
              * R
-             * @description Rank.
+             * @description LoRA rank, 1 to 512. The serving engine may have a lower limit.
              * @default auto
              */
             r?: number | "auto";
             /**
              * Alpha
-             * @description Scale: alpha / r.
+             * @description LoRA alpha, 1 to 4096. The adapter is scaled by alpha / r.
              * @default auto
              */
             alpha?: number | "auto";
             /**
              * Dropout
-             * @description Of the adapter.
+             * @description Dropout probability of the adapter.
              * @default 0
              */
             dropout?: number;
             /**
              * Target Modules
-             * @description Names of modules; left out: "all-linear".
+             * @description Names of the modules to adapt, up to 32. Defaults to `"all-linear"`.
              */
             target_modules?: "all-linear" | string[] | null;
             /**
              * Use Dora
-             * @description Refused here: the serving engine loads no DoRA adapter.
+             * @description Whether to use DoRA. True is rejected because the serving engine cannot load DoRA adapters.
              */
             use_dora?: boolean | null;
             /**
              * Use Rslora
-             * @description Scale by alpha / sqrt(r), which suits high ranks.
+             * @description Whether to scale the adapter by alpha / sqrt(r) instead of alpha / r. Suits high ranks.
              */
             use_rslora?: boolean | null;
         };
         /**
          * MemoryObject
-         * @description Bytes at the peak of a step.
+         * @description Peak memory of a training step, in bytes.
          */
         MemoryObject: {
             /** Weights */
@@ -2300,39 +2323,39 @@ export interface components {
             overhead: number;
             /**
              * Total
-             * @description All of these, and the trainer's process itself.
+             * @description Sum of the parts above plus the trainer process itself.
              */
             total: number;
             /**
              * Available
-             * @description What the worker has to give, if it tells.
+             * @description Memory available on the worker. Null if the worker does not report it.
              */
             available: number | null;
         };
         /**
          * Method
-         * @description How to train: on chats, or on pairs of a preferred and another answer.
+         * @description Training method: supervised on chats, or DPO on pairs of preferred and other answers.
          */
         Method: {
             /**
              * Type
-             * @description On chats, or on preferences.
+             * @description Training method: `supervised` (on chats) or `dpo` (on preferences).
              * @enum {string}
              */
             type: "supervised" | "dpo";
-            /** @description For `supervised`. */
+            /** @description Options for the `supervised` method. */
             supervised?: components["schemas"]["SupervisedMethod"] | null;
-            /** @description For `dpo`. */
+            /** @description Options for the `dpo` method. */
             dpo?: components["schemas"]["DpoMethod"] | null;
         };
         /**
          * ModelDeleted
-         * @description What deleting a model answers.
+         * @description Response to deleting a model.
          */
         ModelDeleted: {
             /**
              * Id
-             * @description Of the model that is gone.
+             * @description Name of the deleted model.
              */
             id: string;
             /**
@@ -2350,12 +2373,12 @@ export interface components {
         };
         /**
          * ModelObject
-         * @description A model that can be asked for by its id. `base_model` and what follows is ours.
+         * @description A model available for inference. `base_model` and later fields extend OpenAI's schema.
          */
         ModelObject: {
             /**
              * Id
-             * @description The name to ask for.
+             * @description Model name to use in requests.
              */
             id: string;
             /**
@@ -2366,58 +2389,58 @@ export interface components {
             object?: "model";
             /**
              * Created
-             * @description Seconds since 1970, UTC.
+             * @description Creation time, as a Unix timestamp in seconds.
              */
             created: number;
             /**
              * Owned By
-             * @description `system`, or the project.
+             * @description Owner of the model: `system`, or the project's name.
              */
             owned_by: string;
             /**
              * Base Model
-             * @description Of a trained model: what it was trained on.
+             * @description Base model of a trained model; null for other models.
              */
             base_model?: string | null;
             /**
              * License
-             * @description Of a base model.
+             * @description License of a base model; null for other models.
              */
             license?: string | null;
             /**
              * Context Length
-             * @description Of a base model: tokens of prompt and answer together.
+             * @description Context length of a base model in tokens, prompt and completion together; null for other models.
              */
             context_length?: number | null;
             /**
              * Languages
-             * @description Of a base model, as the operator named them.
+             * @description Languages of a base model, as declared by the operator; null for other models.
              */
             languages?: string[] | null;
             /**
              * Available
-             * @description Of a base model: whether an engine serves it, and its trained models, now.
+             * @description Whether an engine currently serves a base model and the models trained on it; null for other models.
              */
             available?: boolean | null;
             /**
              * Fine Tuning Job
-             * @description Of a trained model: the job that made it.
+             * @description ID of the job that created a trained model; null for other models.
              */
             fine_tuning_job?: string | null;
             /**
              * Alias Of
-             * @description Of an alias: the models that it stands for.
+             * @description Targets of an alias; null for other models.
              */
             alias_of?: components["schemas"]["TargetShare"][] | null;
         };
         /**
          * NewKeyObject
-         * @description A key just made: the only answer that ever holds the secret.
+         * @description A newly created API key. This is the only response that contains the secret.
          */
         NewKeyObject: {
             /**
              * Id
-             * @description `key_` and letters.
+             * @description ID of the key, prefixed with `key_`.
              */
             id: string;
             /**
@@ -2428,36 +2451,36 @@ export interface components {
             object?: "organization.project.api_key";
             /**
              * Name
-             * @description What it is for, in your words.
+             * @description Name of the key.
              */
             name: string;
             role: components["schemas"]["Role"];
             /**
              * Redacted Value
-             * @description The last characters of the secret.
+             * @description Redacted secret with its last characters.
              */
             redacted_value: string;
             /**
              * Created At
-             * @description Seconds since 1970, UTC.
+             * @description Creation time, as a Unix timestamp in seconds.
              */
             created_at: number;
-            /** @description That were set for it, within its project's. */
+            /** @description Limits set for the key, within those of its project. */
             limits: components["schemas"]["Limits"];
             /**
              * Value
-             * @description The secret, shown this once.
+             * @description Secret of the key, shown only once.
              */
             value: string;
         };
         /**
          * ProjectObject
-         * @description A tenant.
+         * @description A project (tenant).
          */
         ProjectObject: {
             /**
              * Id
-             * @description `proj_` and letters.
+             * @description ID of the project, prefixed with `proj_`.
              */
             id: string;
             /**
@@ -2468,12 +2491,12 @@ export interface components {
             object?: "organization.project";
             /**
              * Name
-             * @description As it stands in the names of its models.
+             * @description Name of the project, as used in its model names.
              */
             name: string;
             /**
              * Created At
-             * @description Seconds since 1970, UTC.
+             * @description Creation time, as a Unix timestamp in seconds.
              */
             created_at: number;
             /**
@@ -2482,18 +2505,18 @@ export interface components {
              * @constant
              */
             status?: "active";
-            /** @description That were set for it. */
+            /** @description Limits set for the project. */
             limits: components["schemas"]["Limits"];
         };
         /**
          * Purpose
-         * @description What a file is for.
+         * @description Purpose of a file.
          * @enum {string}
          */
         Purpose: "fine-tune" | "fine-tune-results" | "user_data";
         /**
          * Ready
-         * @description Whether all needed parts answer, and which do not.
+         * @description Readiness of the API and of each required part.
          */
         Ready: {
             /**
@@ -2503,7 +2526,7 @@ export interface components {
             status: "ok" | "away";
             /**
              * Parts
-             * @description By name: redis, storage, worker, inference.
+             * @description State of each required part: redis, storage, worker, inference.
              */
             parts: {
                 [key: string]: "ok" | "away" | "refused";
@@ -2511,12 +2534,12 @@ export interface components {
         };
         /**
          * ReportPending
-         * @description A report that is being made; ask again after `retry-after` seconds.
+         * @description A report in progress. Retry after `retry-after` seconds.
          */
         ReportPending: {
             /**
              * Id
-             * @description Of the report.
+             * @description ID of the report.
              */
             id: string;
             /**
@@ -2527,7 +2550,7 @@ export interface components {
             object?: "file.report";
             /**
              * File Id
-             * @description What it is on.
+             * @description ID of the file that the report covers.
              */
             file_id: string;
             /**
@@ -2539,13 +2562,13 @@ export interface components {
         };
         /**
          * Role
-         * @description What a key may do: `admin` also manages projects and keys.
+         * @description Role of a key. `admin` keys can also manage projects and keys.
          * @enum {string}
          */
         Role: "admin" | "member";
         /**
          * SetAlias
-         * @description Body of an alias: `model`, or `targets` for a split between two.
+         * @description Request to set an alias: either `model`, or `targets` to split traffic between two models.
          * @example {
          *       "model": "ft:smollm2-135m-instruct:acme:support:1x2y3z4a5b6c"
          *     }
@@ -2565,45 +2588,45 @@ export interface components {
         SetAlias: {
             /**
              * Model
-             * @description All requests go there.
+             * @description Model that receives all requests.
              */
             model?: string | null;
             /**
              * Targets
-             * @description Or between these two, by weight; the weights sum to 100.
+             * @description Models that share the requests by weight. The weights must sum to 100.
              */
             targets?: components["schemas"]["TargetShare"][] | null;
         };
         /**
          * StandardHyperparameters
-         * @description What OpenAI's job object shows at its top.
+         * @description Hyperparameters at the top level of OpenAI's job object.
          */
         StandardHyperparameters: {
             /**
              * Batch Size
-             * @description Rows of a step.
+             * @description Number of rows per training step.
              */
             batch_size: number | "auto";
             /**
              * Learning Rate Multiplier
-             * @description Times the rate that suits the model.
+             * @description Multiplier for the default learning rate of the model.
              */
             learning_rate_multiplier: number | "auto";
             /**
              * N Epochs
-             * @description Rounds through the data.
+             * @description Number of passes over the training data.
              */
             n_epochs: number | "auto";
         };
         /**
          * State
-         * @description Where a task is on its way.
+         * @description State of a task.
          * @enum {string}
          */
         State: "in_progress" | "completed" | "failed";
         /**
          * Status
-         * @description Where a job is.
+         * @description Status of a job.
          * @enum {string}
          */
         Status: "validating_files" | "queued" | "running" | "paused" | "succeeded" | "failed" | "cancelled";
@@ -2633,72 +2656,72 @@ export interface components {
         };
         /**
          * TargetShare
-         * @description A model and its share of the requests.
+         * @description A target model and its share of the requests.
          */
         TargetShare: {
             /**
              * Model
-             * @description A base model or a trained one.
+             * @description Name of a base model or a trained model.
              */
             model: string;
             /**
              * Weight
-             * @description Whole percent of the requests that go to this model.
+             * @description Percentage of requests routed to this model, as an integer.
              */
             weight: number;
         };
         /**
          * UpdateLimits
-         * @description Body of an update of a project or key: limits that are not named stay as they are.
+         * @description Request to update the limits of a project or key. Omitted limits stay unchanged.
          */
         UpdateLimits: {
             limits: components["schemas"]["Limits"];
         };
         /**
          * UploadComplete
-         * @description Which parts make the file, in which order.
+         * @description Request to complete an upload: the parts of the file, in order.
          */
         UploadComplete: {
             /**
              * Part Ids
-             * @description In the order of the file.
+             * @description IDs of the parts, in file order.
              */
             part_ids: string[];
             /**
              * Md5
-             * @description Of the whole file, as hex.
+             * @description MD5 digest of the complete file, in hexadecimal.
              */
             md5?: string | null;
         };
         /**
          * UploadCreate
-         * @description What a client says of a file before it sends it. `format` is ours.
+         * @description Request to create an upload. `format` is an extension of OpenAI's schema.
          */
         UploadCreate: {
             /**
              * Filename
-             * @description What the file will be called.
+             * @description Name of the resulting file.
              */
             filename: string;
             /**
              * Purpose
-             * @description What it is for; `fine-tune` has it checked.
+             * @description Purpose of the file. `fine-tune` files are checked.
              * @enum {string}
              */
             purpose: "fine-tune" | "user_data";
             /**
              * Bytes
-             * @description Of the whole file.
+             * @description Size of the complete file in bytes.
              */
             bytes: number;
             /**
              * Mime Type
-             * @description As OpenAI asks for it; what counts is the content.
+             * @description MIME type of the file. Required for OpenAI compatibility; the format is detected from the content.
              */
             mime_type: string;
-            /** @description When the file goes; for good where nothing is said. */
+            /** @description Lifetime of the resulting file. If omitted, the file never expires. */
             expires_after?: components["schemas"]["ExpiresAfter"] | null;
-            /** @description How to read it. */
+            /** @description Format options of the file. */
             format?: components["schemas"]["FormatFields"] | null;
         };
         /**
@@ -2708,7 +2731,7 @@ export interface components {
         UploadObject: {
             /**
              * Id
-             * @description `upload_` and letters.
+             * @description ID of the upload, prefixed with `upload_`.
              */
             id: string;
             /**
@@ -2719,37 +2742,37 @@ export interface components {
             object?: "upload";
             /**
              * Bytes
-             * @description Of the whole file, as declared.
+             * @description Declared size of the complete file in bytes.
              */
             bytes: number;
             /**
              * Created At
-             * @description Seconds since 1970, UTC.
+             * @description Creation time, as a Unix timestamp in seconds.
              */
             created_at: number;
             /**
              * Filename
-             * @description What the file will be called.
+             * @description Name of the resulting file.
              */
             filename: string;
             purpose: components["schemas"]["Purpose"];
             status: components["schemas"]["UploadStatus"];
             /**
              * Expires At
-             * @description Until when it takes parts.
+             * @description Time until which the upload accepts parts, as a Unix timestamp in seconds.
              */
             expires_at: number;
-            /** @description What it became; null until it is completed. */
+            /** @description Resulting file; null until the upload is completed. */
             file?: components["schemas"]["FileObject"] | null;
         };
         /**
          * UploadPartObject
-         * @description OpenAI's part object. `bytes` and `md5` are ours: a client that resumes compares them.
+         * @description OpenAI's part object, extended with `bytes` and `md5` so that clients can resume uploads.
          */
         UploadPartObject: {
             /**
              * Id
-             * @description `part_` and letters, for `part_ids`.
+             * @description ID of the part, prefixed with `part_`, for use in `part_ids`.
              */
             id: string;
             /**
@@ -2760,34 +2783,34 @@ export interface components {
             object?: "upload.part";
             /**
              * Created At
-             * @description Seconds since 1970, UTC.
+             * @description Creation time, as a Unix timestamp in seconds.
              */
             created_at: number;
             /**
              * Upload Id
-             * @description Whose part it is.
+             * @description ID of the upload that the part belongs to.
              */
             upload_id: string;
             /**
              * Bytes
-             * @description That have come.
+             * @description Number of bytes received.
              */
             bytes: number;
             /**
              * Md5
-             * @description Of these bytes, as hex.
+             * @description MD5 digest of the received bytes, in hexadecimal.
              */
             md5: string;
         };
         /**
          * UploadStatus
-         * @description Where an upload is on its way; all but `pending` are final.
+         * @description Status of an upload; all but `pending` are final.
          * @enum {string}
          */
         UploadStatus: "pending" | "completed" | "cancelled" | "expired";
         /**
          * UsageBucket
-         * @description A span of time, its end exclusive. Without usage it has no results.
+         * @description A time interval with an exclusive end. `results` is empty if there was no usage.
          */
         UsageBucket: {
             /**
@@ -2798,23 +2821,23 @@ export interface components {
             object?: "bucket";
             /**
              * Start Time
-             * @description Its first second.
+             * @description Start of the bucket (inclusive), as a Unix timestamp in seconds.
              */
             start_time: number;
             /**
              * End Time
-             * @description The first second after it.
+             * @description End of the bucket (exclusive), as a Unix timestamp in seconds.
              */
             end_time: number;
             /**
              * Results
-             * @description One a group.
+             * @description Usage results, one per group.
              */
             results: components["schemas"]["UsageResult"][];
         };
         /**
          * UsagePage
-         * @description Buckets in the order of time.
+         * @description A page of usage buckets in chronological order.
          */
         UsagePage: {
             /**
@@ -2825,7 +2848,7 @@ export interface components {
             object?: "page";
             /**
              * Data
-             * @description Oldest first.
+             * @description Buckets, oldest first.
              */
             data: components["schemas"]["UsageBucket"][];
             /**
@@ -2835,13 +2858,13 @@ export interface components {
             has_more: boolean;
             /**
              * Next Page
-             * @description For `page`, to go on.
+             * @description Cursor of the next page, to be passed as `page`.
              */
             next_page: string | null;
         };
         /**
          * UsageResult
-         * @description Usage of one group in one bucket. A field that was not grouped by is null.
+         * @description Usage of one group in one bucket. Fields that are not grouped by are null.
          */
         UsageResult: {
             /**
@@ -2852,85 +2875,85 @@ export interface components {
             object?: "organization.usage.completions.result";
             /**
              * Input Tokens
-             * @description Prompt tokens, the cached ones among them.
+             * @description Number of prompt tokens, including cached tokens.
              */
             input_tokens: number;
             /**
              * Output Tokens
-             * @description Tokens of the answers.
+             * @description Number of generated tokens.
              */
             output_tokens: number;
             /**
              * Input Cached Tokens
-             * @description Prompt tokens that the engine had computed before.
+             * @description Number of prompt tokens served from the engine's cache.
              */
             input_cached_tokens: number;
             /**
              * Num Model Requests
-             * @description Requests that an engine answered, those whose client left among them.
+             * @description Number of requests that an engine answered, including those whose client disconnected.
              */
             num_model_requests: number;
             /**
              * Input Audio Tokens
-             * @description Always 0.
+             * @description Number of audio input tokens. Always 0.
              * @default 0
              */
             input_audio_tokens?: number;
             /**
              * Output Audio Tokens
-             * @description Always 0.
+             * @description Number of audio output tokens. Always 0.
              * @default 0
              */
             output_audio_tokens?: number;
             /**
              * Project Id
-             * @description Whose requests, where grouped by it.
+             * @description ID of the project, if grouped by `project_id`.
              */
             project_id?: string | null;
             /**
              * User Id
-             * @description Always null: there are no users.
+             * @description ID of the user. Always null, because there are no users.
              */
             user_id?: string | null;
             /**
              * Api Key Id
-             * @description Whose requests, where grouped by it.
+             * @description ID of the API key, if grouped by `api_key_id`.
              */
             api_key_id?: string | null;
             /**
              * Model
-             * @description That answered, where grouped by it.
+             * @description Model that answered, if grouped by `model`.
              */
             model?: string | null;
             /**
              * Batch
-             * @description Always null.
+             * @description Whether the requests belong to a batch. False if grouped by `batch`, null otherwise.
              */
             batch?: boolean | null;
             /**
              * Service Tier
-             * @description Always null.
+             * @description Service tier. Always null.
              */
             service_tier?: string | null;
             /**
              * Num Failed Requests
-             * @description Requests that ended in an error.
+             * @description Number of requests that ended in an error.
              */
             num_failed_requests: number;
             /**
              * Mean Time To First Token Ms
-             * @description Of streams; null without any.
+             * @description Mean time to first token of streams, in milliseconds; null without streams.
              */
             mean_time_to_first_token_ms: number | null;
             /**
              * Mean Time Per Output Token Ms
-             * @description Of streams, after the first.
+             * @description Mean time per output token of streams after the first token, in milliseconds; null without such tokens.
              */
             mean_time_per_output_token_ms: number | null;
         };
         /**
          * SourceFacts
-         * @description What a file was found to be. `columns` maps the shape's fields to its columns.
+         * @description Detected properties of a file. `columns` maps the shape's fields to the file's columns.
          */
         SourceFacts: {
             bytes: number;
@@ -2947,7 +2970,7 @@ export interface components {
         };
         /**
          * ValidationReport
-         * @description What a validation found. `counts` are true even where `issues` was capped.
+         * @description Result of a validation. `counts` includes every issue, even if `issues` is capped.
          */
         ValidationReport: {
             format: string;
@@ -2963,7 +2986,10 @@ export interface components {
         };
         /**
          * Issue
-         * @description One finding. `line` counts from 1 (None: the whole file); `pointer` is RFC 6901.
+         * @description A problem found in a data set.
+         *
+         *         `line` counts from 1 and is null if the issue concerns the whole file. `pointer` is an
+         *         RFC 6901 JSON Pointer.
          */
         Issue: {
             severity: components["schemas"]["Severity"];
@@ -2975,13 +3001,16 @@ export interface components {
         };
         /**
          * Severity
-         * @description `error`: the row cannot be trained on. `warning`: it can, but look at it.
+         * @description Severity of an issue.
+         *
+         *         `error`: the row cannot be trained on. `warning`: the row can be trained on, but should be
+         *         reviewed.
          * @enum {unknown}
          */
         Severity: "error" | "info" | "warning";
         /**
          * Distribution
-         * @description How a number of each row is spread.
+         * @description Distribution of a per-row number.
          */
         Distribution: {
             min: number;
@@ -2994,7 +3023,9 @@ export interface components {
         };
         /**
          * Histogram
-         * @description `counts[i]` values lie in [edges[i], edges[i + 1]), the last bin closed.
+         * @description Histogram of values.
+         *
+         *         `counts[i]` values are in [edges[i], edges[i + 1]). The last bin includes its upper edge.
          */
         Histogram: {
             edges: number[];
@@ -3002,10 +3033,12 @@ export interface components {
         };
         /**
          * TokenStats
-         * @description One tokenizer's view. Counts are of `rows`, a sample where the file is large.
+         * @description Token counts for one model's tokenizer.
          *
-         *         Tokens of texts, and five a message for what a chat template adds. `truncated_rows` and
-         *         `unlearnable_rows` are by context length.
+         *         Counts cover `rows` rows, which are a sample if the file is large. They include the tokens
+         *         of the texts and five per message for what a chat template adds. `truncated_rows` and
+         *         `unlearnable_rows` map a context length to the number of rows that it truncates or leaves
+         *         with nothing to learn from.
          */
         TokenStats: {
             model: string;
@@ -3022,7 +3055,9 @@ export interface components {
         };
         /**
          * TokenizerFit
-         * @description How well a model's tokenizer knows a language; 0.25 tokens a character is English.
+         * @description Efficiency of a model's tokenizer for a language.
+         *
+         *         For comparison, English takes about 0.25 tokens per character.
          */
         TokenizerFit: {
             model: string;
@@ -3033,7 +3068,7 @@ export interface components {
         };
         /**
          * Share
-         * @description How many rows a language or a script has.
+         * @description Number and share of rows in a language or script.
          */
         Share: {
             name: string;
@@ -3042,7 +3077,10 @@ export interface components {
         };
         /**
          * GroupStats
-         * @description Groups of rows that are alike. `extra_rows` could go; `examples` are their lines.
+         * @description Groups of similar rows.
+         *
+         *         `extra_rows` is the number of rows that could be removed. `examples` lists line numbers of
+         *         the largest groups.
          */
         GroupStats: {
             groups: number;
@@ -3052,7 +3090,7 @@ export interface components {
         };
         /**
          * OverlapStats
-         * @description Rows of the validation file that stand in the training file.
+         * @description Rows of the validation file that also appear in the training file.
          */
         OverlapStats: {
             rows: number;
@@ -3063,7 +3101,7 @@ export interface components {
         };
         /**
          * PersonalData
-         * @description One kind of personal data: how often, in how many rows, and where, never what.
+         * @description Number and locations of findings of one kind of personal data, without the values.
          */
         PersonalData: {
             kind: string;
@@ -3075,7 +3113,9 @@ export interface components {
         };
         /**
          * SystemPrompts
-         * @description System prompts; `top_share` is the share of all rows with the commonest.
+         * @description Statistics on system prompts.
+         *
+         *         `top_share` is the share of all rows that have the most common system prompt.
          */
         SystemPrompts: {
             distinct: number;
@@ -3084,7 +3124,7 @@ export interface components {
         };
         /**
          * Advice
-         * @description What to do, why, and on which evidence; the first is the first to do.
+         * @description Recommended action, with its reason and evidence. The most urgent advice comes first.
          */
         Advice: {
             code: string;
@@ -3098,7 +3138,7 @@ export interface components {
         };
         /**
          * FileReport
-         * @description All that is told of a data set. Line numbers are of the file as uploaded.
+         * @description Report on a data set. Line numbers refer to the file as uploaded.
          */
         FileReport: {
             id: string;
@@ -3130,78 +3170,78 @@ export interface components {
             };
             advice: components["schemas"]["Advice"][];
         };
-        /** @description OpenAI's body of a chat completion. */
+        /** @description Chat completion request, as in the OpenAI API. */
         CreateChatCompletion: {
-            /** @description A base model, a trained model or an alias of the project. */
+            /** @description ID of a base model, a trained model or an alias in the project. */
             model: string;
             /**
-             * @description Answer by events.
+             * @description Whether to stream the response as server-sent events.
              * @default false
              */
             stream?: boolean;
-            /** @description 0 is the likeliest answer. */
+            /** @description Sampling temperature. 0 selects the most likely token at each step. */
             temperature?: number;
             top_p?: number;
-            /** @description Of a stream. */
+            /** @description Options for streaming responses. */
             stream_options?: {
-                /** @description A last event with the token counts. */
+                /** @description Whether to send a final event with the token counts. */
                 include_usage?: boolean;
             } & {
                 [key: string]: unknown;
             };
-            /** @description Most tokens of the answer. */
+            /** @description Maximum number of tokens to generate. */
             max_tokens?: number;
-            /** @description How many answers, 16 at most unless the operator sets another number. With many prompts each of them has so many. */
+            /** @description Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the operator configures another limit. */
             n?: number;
-            /** @description Texts at which the answer ends. */
+            /** @description Sequences at which generation stops. */
             stop?: string | string[];
-            /** @description The same seed draws the same answer. */
+            /** @description Sampling seed. The same seed gives the same output. */
             seed?: number;
             frequency_penalty?: number;
             presence_penalty?: number;
             messages: components["schemas"]["ChatMessage"][];
-            /** @description As `max_tokens`, which it overrides. */
+            /** @description Maximum number of tokens to generate. Overrides `max_tokens`. */
             max_completion_tokens?: number;
             /** @description Functions that the model may call. */
             tools?: Record<string, never>[];
-            /** @description `auto`, `none`, `required`, or the one tool to call. */
+            /** @description Tool selection: `auto`, `none`, `required`, or the one tool to call. */
             tool_choice?: unknown;
-            /** @description JSON, or JSON of a schema. */
+            /** @description Output format: plain JSON, or JSON that matches a schema. */
             response_format?: Record<string, never>;
-            /** @description Tell each token's likelihood. */
+            /** @description Whether to return the log probability of each output token. */
             logprobs?: boolean | null;
         } & {
             [key: string]: unknown;
         };
-        /** @description One turn of a conversation. */
+        /** @description A message in a conversation. */
         ChatMessage: {
             /**
-             * @description Who speaks.
+             * @description Role of the message's author.
              * @enum {string}
              */
             role: "system" | "developer" | "user" | "assistant" | "tool";
-            /** @description A text, or parts of one; null where a turn only calls tools. */
+            /** @description Message content as text or content parts; null if the message only calls tools. */
             content?: string | Record<string, never>[] | null;
-            /** @description Of an assistant. */
+            /** @description Tool calls made by an assistant message. */
             tool_calls?: Record<string, never>[];
-            /** @description Of a tool: the call that this answers. */
+            /** @description ID of the tool call that a tool message answers. */
             tool_call_id?: string;
         } & {
             [key: string]: unknown;
         };
-        /** @description OpenAI's chat completion. */
+        /** @description Chat completion, as in the OpenAI API. */
         ChatCompletion: {
             id: string;
             /** @enum {string} */
             object: "chat.completion";
-            /** @description Seconds since 1970, UTC. */
+            /** @description Unix timestamp in seconds (UTC). */
             created: number;
-            /** @description The model that answered. */
+            /** @description Model that generated the response. */
             model: string;
             choices: ({
                 index: number;
                 message: components["schemas"]["ChatMessage"];
-                /** @description `stop`: the model ended. `length`: it was cut. `tool_calls`: it calls tools. */
+                /** @description Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the model called tools. */
                 finish_reason: string | null;
             } & {
                 [key: string]: unknown;
@@ -3216,57 +3256,57 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description OpenAI's body of a completion. */
+        /** @description Text completion request, as in the OpenAI API. */
         CreateCompletion: {
-            /** @description A base model, a trained model or an alias of the project. */
+            /** @description ID of a base model, a trained model or an alias in the project. */
             model: string;
             /**
-             * @description Answer by events.
+             * @description Whether to stream the response as server-sent events.
              * @default false
              */
             stream?: boolean;
-            /** @description 0 is the likeliest answer. */
+            /** @description Sampling temperature. 0 selects the most likely token at each step. */
             temperature?: number;
             top_p?: number;
-            /** @description Of a stream. */
+            /** @description Options for streaming responses. */
             stream_options?: {
-                /** @description A last event with the token counts. */
+                /** @description Whether to send a final event with the token counts. */
                 include_usage?: boolean;
             } & {
                 [key: string]: unknown;
             };
-            /** @description Most tokens of the answer. */
+            /** @description Maximum number of tokens to generate. */
             max_tokens?: number;
-            /** @description How many answers, 16 at most unless the operator sets another number. With many prompts each of them has so many. */
+            /** @description Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the operator configures another limit. */
             n?: number;
-            /** @description Texts at which the answer ends. */
+            /** @description Sequences at which generation stops. */
             stop?: string | string[];
-            /** @description The same seed draws the same answer. */
+            /** @description Sampling seed. The same seed gives the same output. */
             seed?: number;
             frequency_penalty?: number;
             presence_penalty?: number;
-            /** @description Texts, or tokens. */
+            /** @description Prompt or prompts, as text or token IDs. */
             prompt: string | string[] | number[] | number[][];
-            /** @description The prompt before the answer. */
+            /** @description Whether to return the prompt before the output. */
             echo?: boolean;
-            /** @description Likelihoods of so many tokens. */
+            /** @description Number of most likely tokens to return log probabilities for. */
             logprobs?: number | null;
         } & {
             [key: string]: unknown;
         };
-        /** @description OpenAI's completion. */
+        /** @description Text completion, as in the OpenAI API. */
         Completion: {
             id: string;
             /** @enum {string} */
             object: "text_completion";
-            /** @description Seconds since 1970, UTC. */
+            /** @description Unix timestamp in seconds (UTC). */
             created: number;
-            /** @description The model that answered. */
+            /** @description Model that generated the response. */
             model: string;
             choices: ({
                 index: number;
                 text: string;
-                /** @description `stop`: the model ended. `length`: it was cut. `tool_calls`: it calls tools. */
+                /** @description Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the model called tools. */
                 finish_reason: string | null;
             } & {
                 [key: string]: unknown;
@@ -3281,62 +3321,62 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description OpenAI's body of a response. */
+        /** @description Response request, as in the OpenAI Responses API. */
         CreateResponse: {
-            /** @description A base model, a trained model or an alias of the project. */
+            /** @description ID of a base model, a trained model or an alias in the project. */
             model: string;
             /**
-             * @description Answer by events.
+             * @description Whether to stream the response as server-sent events.
              * @default false
              */
             stream?: boolean;
-            /** @description 0 is the likeliest answer. */
+            /** @description Sampling temperature. 0 selects the most likely token at each step. */
             temperature?: number;
             top_p?: number;
-            /** @description A text, or turns. */
+            /** @description Input text, or a list of input items. */
             input: string | Record<string, never>[];
-            /** @description The system message. */
+            /** @description System message. */
             instructions?: string | null;
-            /** @description Most tokens of the answer. */
+            /** @description Maximum number of tokens to generate. */
             max_output_tokens?: number | null;
             /** @description Functions that the model may call. */
             tools?: Record<string, never>[];
         } & {
             [key: string]: unknown;
         };
-        /** @description OpenAI's response. */
+        /** @description Response, as in the OpenAI Responses API. */
         Response: {
             id: string;
             /** @enum {string} */
             object: "response";
-            /** @description Seconds since 1970, UTC. */
+            /** @description Unix timestamp in seconds (UTC). */
             created_at: number;
             model: string;
-            /** @description `completed`, or why not. */
+            /** @description Status of the response: `completed`, or why it did not complete. */
             status: string;
-            /** @description Messages, and calls of tools. */
+            /** @description Output items: messages and tool calls. */
             output: Record<string, never>[];
             usage?: Record<string, never> | null;
         } & {
             [key: string]: unknown;
         };
-        /** @description OpenAI's body of embeddings. */
+        /** @description Embeddings request, as in the OpenAI API. */
         CreateEmbeddings: {
-            /** @description A base model, a trained model or an alias of the project. */
+            /** @description ID of a base model, a trained model or an alias in the project. */
             model: string;
-            /** @description Texts, or tokens. */
+            /** @description Input or inputs to embed, as text or token IDs. */
             input: string | string[] | number[] | number[][];
             /**
              * @default float
              * @enum {string}
              */
             encoding_format?: "float" | "base64";
-            /** @description Shorter vectors. */
+            /** @description Number of dimensions of each vector, if shorter than the model's. */
             dimensions?: number;
         } & {
             [key: string]: unknown;
         };
-        /** @description OpenAI's list of embeddings. */
+        /** @description List of embeddings, as in the OpenAI API. */
         Embeddings: {
             /** @enum {string} */
             object: "list";
@@ -3344,7 +3384,7 @@ export interface components {
                 /** @enum {string} */
                 object: "embedding";
                 index: number;
-                /** @description Numbers, or base64 of 32-bit floats. */
+                /** @description Vector as numbers, or as base64-encoded 32-bit floats. */
                 embedding: number[] | string;
             } & {
                 [key: string]: unknown;
@@ -3362,26 +3402,26 @@ export interface components {
         };
         /**
          * Error
-         * @description Every failure's body, as OpenAI's SDKs read it.
+         * @description Body of every failed request, in the format that OpenAI's SDKs expect.
          */
         Error: {
             error: {
-                /** @description What is wrong, where, and how to mend it. For people. */
+                /** @description Human-readable message: what is wrong, where, how to fix it. */
                 message: string;
                 /**
-                 * @description The kind of failure.
+                 * @description Category of the failure.
                  * @enum {string}
                  */
                 type: "invalid_request_error" | "authentication_error" | "permission_error" | "rate_limit_error" | "server_error";
-                /** @description The parameter or field at fault. */
+                /** @description Parameter or field that caused the failure. */
                 param: string | null;
-                /** @description The fault, for programs. */
+                /** @description Machine-readable error code. */
                 code: string | null;
             };
         };
     };
     responses: {
-        /** @description No API key, or one that is not known. */
+        /** @description The API key is missing or unknown. */
         Error401: {
             headers: {
                 "x-request-id": components["headers"]["x-request-id"];
@@ -3392,7 +3432,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description A part that is needed is away for the moment. */
+        /** @description A required service is temporarily unavailable. */
         Error503: {
             headers: {
                 "x-request-id": components["headers"]["x-request-id"];
@@ -3403,7 +3443,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The body is over its limit. */
+        /** @description The request body exceeds its size limit. */
         Error413: {
             headers: {
                 "x-request-id": components["headers"]["x-request-id"];
@@ -3418,61 +3458,61 @@ export interface components {
     requestBodies: never;
     headers: {
         /**
-         * @description This request's id, to be told to the operator.
+         * @description ID of the request. Include it when you contact the operator.
          * @example req_6f1c0b7de0a94d7c53e800000001
          */
         "x-request-id": string;
         /**
-         * @description Seconds after which to ask again.
+         * @description Seconds to wait before retrying.
          * @example 2
          */
         "retry-after": number;
         /**
-         * @description The same in milliseconds, which the SDKs prefer.
+         * @description Milliseconds to wait before retrying. The SDKs prefer it to `retry-after`.
          * @example 850
          */
         "retry-after-ms": number;
-        /** @description `false`: the same request will fail again. The SDKs heed it. */
+        /** @description Whether a retry can succeed. `false`: the same request will fail again. The SDKs honor it. */
         "x-should-retry": "false";
-        /** @description How to prove who is asking. */
+        /** @description Authentication scheme to use. */
         "www-authenticate": "Bearer";
         /**
-         * @description The alias as it is now, to be sent as `If-Match`.
+         * @description Current version of the alias, to send as `If-Match`.
          * @example "8m3v0c5k1q7w2e9r4t6y0u2i"
          */
         etag: string;
         /**
-         * @description The file's name.
+         * @description Name of the file.
          * @example attachment; filename*=UTF-8''chats.jsonl
          */
         "content-disposition": string;
         /**
-         * @description Requests a minute that the key or its project may make. Where a limit is set.
+         * @description Requests per minute allowed for the key or its project. Sent only if a limit is set.
          * @example 600
          */
         "x-ratelimit-limit-requests": number;
         /**
-         * @description Requests that are left now. Where a limit is set.
+         * @description Requests that remain. Sent only if a limit is set.
          * @example 599
          */
         "x-ratelimit-remaining-requests": number;
         /**
-         * @description Until all requests are free again. Where a limit is set.
+         * @description Time until the full request limit is available. Sent only if a limit is set.
          * @example 100ms
          */
         "x-ratelimit-reset-requests": string;
         /**
-         * @description Tokens a minute that the key or its project may use. Where a limit is set.
+         * @description Tokens per minute allowed for the key or its project. Sent only if a limit is set.
          * @example 60000
          */
         "x-ratelimit-limit-tokens": number;
         /**
-         * @description Tokens that are left now. Where a limit is set.
+         * @description Tokens that remain. Sent only if a limit is set.
          * @example 59880
          */
         "x-ratelimit-remaining-tokens": number;
         /**
-         * @description Until all tokens are free again. Where a limit is set.
+         * @description Time until the full token limit is available. Sent only if a limit is set.
          * @example 120ms
          */
         "x-ratelimit-reset-tokens": string;
@@ -3485,22 +3525,22 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The `last_id` of the page before: this one goes on after it.
+                 * @description Cursor for pagination: the `last_id` of the previous page.
                  * @example file-xm4fml4zi9ys2jmp3fbkl1dj
                  */
                 after?: string | null;
                 /**
-                 * @description The most that a page holds.
+                 * @description Maximum number of objects per page.
                  * @example 2
                  */
                 limit?: number;
                 /**
-                 * @description `desc`: newest first.
+                 * @description Sort order by creation time. `desc` returns the newest first.
                  * @example desc
                  */
                 order?: "asc" | "desc";
                 /**
-                 * @description Only files of this.
+                 * @description Purpose to filter by.
                  * @example fine-tune
                  */
                 purpose?: components["schemas"]["Purpose"] | null;
@@ -3521,7 +3561,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_FileObject_"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -3539,27 +3579,27 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description With bare bytes: the file's name.
+                 * @description Name of the file. Used for raw-byte uploads only.
                  * @example fragen.csv
                  */
                 filename?: string;
                 /**
-                 * @description With bare bytes: What the file is for; `fine-tune` has it checked.
+                 * @description Purpose of the file. `fine-tune` files are checked. Used for raw-byte uploads only.
                  * @example fine-tune
                  */
                 purpose?: "fine-tune" | "user_data";
                 /**
-                 * @description With bare bytes: From when its life is counted.
+                 * @description Event from which the lifetime is counted. Used for raw-byte uploads only.
                  * @example created_at
                  */
                 "expires_after[anchor]"?: "created_at";
                 /**
-                 * @description With bare bytes: How long it is kept; for good where nothing is said.
+                 * @description Lifetime of the file in seconds. If omitted, the file never expires. Used for raw-byte uploads only.
                  * @example 2592000
                  */
                 "expires_after[seconds]"?: number;
                 /**
-                 * @description With bare bytes: `FormatFields` as JSON; or flattened: `format[columns][prompt]=Frage`.
+                 * @description `FormatFields` as a JSON object, or as flattened fields such as `format[columns][prompt]=Frage`. Used for raw-byte uploads only.
                  * @example {"columns": {"prompt": "Frage", "completion": "Antwort"}}
                  */
                 format?: string;
@@ -3574,18 +3614,18 @@ export interface operations {
                     /** Format: binary */
                     file: string;
                     /**
-                     * @description What the file is for; `fine-tune` has it checked.
+                     * @description Purpose of the file. `fine-tune` files are checked.
                      * @enum {string}
                      */
                     purpose: "fine-tune" | "user_data";
                     /**
-                     * @description From when its life is counted.
+                     * @description Event from which the lifetime is counted.
                      * @enum {string}
                      */
                     "expires_after[anchor]"?: "created_at";
-                    /** @description How long it is kept; for good where nothing is said. */
+                    /** @description Lifetime of the file in seconds. If omitted, the file never expires. */
                     "expires_after[seconds]"?: number;
-                    /** @description `FormatFields` as JSON; or flattened: `format[columns][prompt]=Frage`. */
+                    /** @description `FormatFields` as a JSON object, or as flattened fields such as `format[columns][prompt]=Frage`. */
                     format?: string;
                 };
                 "application/octet-stream": string;
@@ -3602,7 +3642,7 @@ export interface operations {
                     "application/json": components["schemas"]["FileObject"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -3613,7 +3653,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The body is over its limit. */
+            /** @description The request body exceeds its size limit. */
             413: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -3623,7 +3663,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The content type is not one that this operation reads. */
+            /** @description The operation does not support the content type. */
             415: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -3653,7 +3693,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A file of the project.
+                 * @description ID of a file in the project.
                  * @example file-nd3792l3di71006szbxq1yxt
                  */
                 file_id: string;
@@ -3673,7 +3713,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -3692,7 +3732,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A file of the project.
+                 * @description ID of a file in the project.
                  * @example file-5otikegye28rlr3hcuzgs6sf
                  */
                 file_id: string;
@@ -3712,7 +3752,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -3731,7 +3771,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A file of the project.
+                 * @description ID of a file in the project.
                  * @example file-5otikegye28rlr3hcuzgs6sf
                  */
                 file_id: string;
@@ -3740,7 +3780,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The bytes. */
+            /** @description Content of the file. */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -3752,7 +3792,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -3788,7 +3828,7 @@ export interface operations {
                     "application/json": components["schemas"]["UploadObject"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -3800,7 +3840,7 @@ export interface operations {
             };
             401: components["responses"]["Error401"];
             413: components["responses"]["Error413"];
-            /** @description Over a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key or the project. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -3821,7 +3861,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description An upload of the project.
+                 * @description ID of an upload in the project.
                  * @example upload_5agqwu8vr02wwki5euos1748
                  */
                 upload_id: string;
@@ -3841,7 +3881,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -3860,7 +3900,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description An upload of the project.
+                 * @description ID of an upload in the project.
                  * @example upload_5agqwu8vr02wwki5euos1748
                  */
                 upload_id: string;
@@ -3880,7 +3920,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -3899,7 +3939,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description An upload of the project.
+                 * @description ID of an upload in the project.
                  * @example upload_5agqwu8vr02wwki5euos1748
                  */
                 upload_id: string;
@@ -3926,7 +3966,7 @@ export interface operations {
                     "application/json": components["schemas"]["UploadPartObject"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -3938,7 +3978,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -3948,7 +3988,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The body is over its limit. */
+            /** @description The request body exceeds its size limit. */
             413: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -3958,7 +3998,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The content type is not one that this operation reads. */
+            /** @description The operation does not support the content type. */
             415: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -3988,7 +4028,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description An upload of the project.
+                 * @description ID of an upload in the project.
                  * @example upload_5agqwu8vr02wwki5euos1748
                  */
                 upload_id: string;
@@ -4011,7 +4051,7 @@ export interface operations {
                     "application/json": components["schemas"]["UploadObject"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4023,7 +4063,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4054,7 +4094,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description An upload of the project.
+                 * @description ID of an upload in the project.
                  * @example upload_mjubyiulclf35ocf3d4kowsc
                  */
                 upload_id: string;
@@ -4073,7 +4113,7 @@ export interface operations {
                     "application/json": components["schemas"]["UploadObject"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4085,7 +4125,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4102,14 +4142,14 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The base model whose tokenizer looks.
+                 * @description Base model whose tokenizer counts tokens.
                  * @example smollm2-135m-instruct
                  */
                 model?: string | null;
-                /** @description A file whose rows are looked for in this. */
+                /** @description ID of a validation file to check for shared rows. */
                 validation_file?: string | null;
                 /**
-                 * @description For programs, for a browser, or for a page of text.
+                 * @description Format of the report: JSON, HTML or Markdown.
                  * @example md
                  */
                 format?: "json" | "html" | "md";
@@ -4117,7 +4157,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A file of the project.
+                 * @description ID of a file in the project.
                  * @example file-nd3792l3di71006szbxq1yxt
                  */
                 file_id: string;
@@ -4126,7 +4166,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The report. */
+            /** @description Completed report. */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4138,7 +4178,7 @@ export interface operations {
                     "text/markdown": string;
                 };
             };
-            /** @description It is being made; ask again. */
+            /** @description Report in progress. Retry after `retry-after` seconds. */
             202: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4149,7 +4189,7 @@ export interface operations {
                     "application/json": components["schemas"]["ReportPending"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4160,7 +4200,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4170,7 +4210,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Over a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key or the project. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4188,10 +4228,10 @@ export interface operations {
     listFileCleanings: {
         parameters: {
             query?: {
-                /** @description The `last_id` of the page before: this one goes on after it. */
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
                 after?: string | null;
                 /**
-                 * @description The most that a page holds.
+                 * @description Maximum number of objects per page.
                  * @example 20
                  */
                 limit?: number;
@@ -4199,7 +4239,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A file of the project.
+                 * @description ID of a file in the project.
                  * @example file-nd3792l3di71006szbxq1yxt
                  */
                 file_id: string;
@@ -4218,7 +4258,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_CleaningObject_"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4229,7 +4269,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4247,14 +4287,14 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description Up to 255 characters of your own. Sent again with the same body within a day, the request is answered as the first time; with another body it is 409.
+                 * @description Client-chosen idempotency key of up to 255 characters. A repeated request with the same key and body returns the first response for one day. A request with the same key and another body answers 409.
                  * @example clean-chats-1
                  */
                 "idempotency-key"?: string | null;
             };
             path: {
                 /**
-                 * @description A file of the project.
+                 * @description ID of a file in the project.
                  * @example file-nd3792l3di71006szbxq1yxt
                  */
                 file_id: string;
@@ -4277,7 +4317,7 @@ export interface operations {
                     "application/json": components["schemas"]["CleaningObject"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4288,7 +4328,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4298,7 +4338,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The object's state does not allow this, or it was changed meanwhile. */
+            /** @description The state of the object does not allow this, or another request changed the object. */
             409: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4310,7 +4350,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
-            /** @description Over a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key or the project. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4331,12 +4371,12 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A file of the project.
+                 * @description ID of a file in the project.
                  * @example file-nd3792l3di71006szbxq1yxt
                  */
                 file_id: string;
                 /**
-                 * @description A cleaning of the file.
+                 * @description ID of a cleaning of the file.
                  * @example fileclean-4wzqmcm52vvihjea7a2i665f
                  */
                 cleaning_id: string;
@@ -4356,7 +4396,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4372,15 +4412,15 @@ export interface operations {
     listFineTuningJobs: {
         parameters: {
             query?: {
-                /** @description The `last_id` of the page before: this one goes on after it. */
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
                 after?: string | null;
                 /**
-                 * @description The most that a page holds.
+                 * @description Maximum number of objects per page.
                  * @example 20
                  */
                 limit?: number;
                 /**
-                 * @description Jobs with all of these pairs: `metadata[team]=support`.
+                 * @description Metadata pairs that a job must all have, such as `metadata[team]=support`.
                  * @example {
                  *       "team": "support"
                  *     }
@@ -4405,7 +4445,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_JobObject_"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4424,7 +4464,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description Up to 255 characters of your own. Sent again with the same body within a day, the request is answered as the first time; with another body it is 409.
+                 * @description Client-chosen idempotency key of up to 255 characters. A repeated request with the same key and body returns the first response for one day. A request with the same key and another body answers 409.
                  * @example train-bookshop-1
                  */
                 "idempotency-key"?: string | null;
@@ -4448,7 +4488,7 @@ export interface operations {
                     "application/json": components["schemas"]["JobObject"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4459,7 +4499,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4469,7 +4509,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The object's state does not allow this, or it was changed meanwhile. */
+            /** @description The state of the object does not allow this, or another request changed the object. */
             409: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4481,7 +4521,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["Error413"];
-            /** @description Over a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key or the project. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4502,7 +4542,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A fine-tuning job of the project.
+                 * @description ID of a fine-tuning job in the project.
                  * @example ftjob-eonjiytwnss95iiy24o7i3dt
                  */
                 job_id: string;
@@ -4522,7 +4562,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4541,7 +4581,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A fine-tuning job of the project.
+                 * @description ID of a fine-tuning job in the project.
                  * @example ftjob-92z9n95xru0xxh0492tocjui
                  */
                 job_id: string;
@@ -4561,7 +4601,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4571,7 +4611,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The object's state does not allow this, or it was changed meanwhile. */
+            /** @description The state of the object does not allow this, or another request changed the object. */
             409: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4591,7 +4631,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A fine-tuning job of the project.
+                 * @description ID of a fine-tuning job in the project.
                  * @example ftjob-92z9n95xru0xxh0492tocjui
                  */
                 job_id: string;
@@ -4611,7 +4651,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4621,7 +4661,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The object's state does not allow this, or it was changed meanwhile. */
+            /** @description The state of the object does not allow this, or another request changed the object. */
             409: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4641,7 +4681,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A fine-tuning job of the project.
+                 * @description ID of a fine-tuning job in the project.
                  * @example ftjob-92z9n95xru0xxh0492tocjui
                  */
                 job_id: string;
@@ -4661,7 +4701,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4671,7 +4711,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The object's state does not allow this, or it was changed meanwhile. */
+            /** @description The state of the object does not allow this, or another request changed the object. */
             409: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4688,29 +4728,29 @@ export interface operations {
     listFineTuningEvents: {
         parameters: {
             query?: {
-                /** @description The `last_id` of the page before: this one goes on after it. */
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
                 after?: string | null;
                 /**
-                 * @description The most that a page holds.
+                 * @description Maximum number of objects per page.
                  * @example 6
                  */
                 limit?: number;
                 /**
-                 * @description Answer by server-sent events.
+                 * @description Whether to stream the events as server-sent events.
                  * @example true
                  */
                 stream?: boolean;
             };
             header?: {
                 /**
-                 * @description With `stream`: go on after this event.
+                 * @description ID of the last event received, to resume from. Requires `stream`.
                  * @example ftevent-1767225600008-0
                  */
                 "last-event-id"?: string | null;
             };
             path: {
                 /**
-                 * @description A fine-tuning job of the project.
+                 * @description ID of a fine-tuning job in the project.
                  * @example ftjob-eonjiytwnss95iiy24o7i3dt
                  */
                 job_id: string;
@@ -4719,7 +4759,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page of events, or with `stream` all of them as they come. */
+            /** @description A page of events or, if `stream` is true, a live stream of all events. */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4730,7 +4770,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4741,7 +4781,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4757,10 +4797,10 @@ export interface operations {
     listFineTuningJobCheckpoints: {
         parameters: {
             query?: {
-                /** @description The `last_id` of the page before: this one goes on after it. */
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
                 after?: string | null;
                 /**
-                 * @description The most that a page holds.
+                 * @description Maximum number of objects per page.
                  * @example 1
                  */
                 limit?: number;
@@ -4768,7 +4808,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A fine-tuning job of the project.
+                 * @description ID of a fine-tuning job in the project.
                  * @example ftjob-eonjiytwnss95iiy24o7i3dt
                  */
                 job_id: string;
@@ -4787,7 +4827,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_CheckpointObject_"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4798,7 +4838,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4814,9 +4854,9 @@ export interface operations {
     listModels: {
         parameters: {
             query?: {
-                /** @description The `last_id` of the page before: this one goes on after it. */
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
                 after?: string | null;
-                /** @description The most that a page holds. */
+                /** @description Maximum number of objects per page. */
                 limit?: number;
             };
             header?: never;
@@ -4845,7 +4885,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A base model, a trained model or an alias. `/` may be sent as it is or as `%2F`.
+                 * @description ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
                  * @example ft:smollm2-135m-instruct:default:bookshop:im3zw4kpfohr
                  */
                 model: string;
@@ -4865,7 +4905,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4884,7 +4924,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A base model, a trained model or an alias. `/` may be sent as it is or as `%2F`.
+                 * @description ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.
                  * @example ft:smollm2-135m-instruct:acme:bookshop:0vaonc5gtlvf
                  */
                 model: string;
@@ -4903,7 +4943,7 @@ export interface operations {
                     "application/json": components["schemas"]["ModelDeleted"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4914,7 +4954,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The key may not do this. */
+            /** @description The API key does not have permission for this operation. */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4924,7 +4964,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4934,7 +4974,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The object's state does not allow this, or it was changed meanwhile. */
+            /** @description The state of the object does not allow this, or another request changed the object. */
             409: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4951,10 +4991,10 @@ export interface operations {
     listAliases: {
         parameters: {
             query?: {
-                /** @description The `last_id` of the page before: this one goes on after it. */
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
                 after?: string | null;
                 /**
-                 * @description The most that a page holds.
+                 * @description Maximum number of objects per page.
                  * @example 20
                  */
                 limit?: number;
@@ -4975,7 +5015,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_AliasObject_"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4995,7 +5035,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description An alias. `/` may be sent as it is or as `%2F`.
+                 * @description Name of an alias. Send `/` as is or as `%2F`.
                  * @example gpt-4o-mini
                  */
                 name: string;
@@ -5015,7 +5055,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5032,12 +5072,12 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The alias's etag; 409 where it was changed since. `*`: it exists. */
+                /** @description Expected etag of the alias. The request fails with 409 if the alias has changed since. `*` requires that the alias exists. */
                 "if-match"?: string | null;
             };
             path: {
                 /**
-                 * @description An alias. `/` may be sent as it is or as `%2F`.
+                 * @description Name of an alias. Send `/` as is or as `%2F`.
                  * @example gpt-4o-mini
                  */
                 name: string;
@@ -5046,7 +5086,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The alias. */
+            /** @description Alias object. */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5058,7 +5098,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5068,7 +5108,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The object's state does not allow this, or it was changed meanwhile. */
+            /** @description The state of the object does not allow this, or another request changed the object. */
             409: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5088,7 +5128,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description An alias. `/` may be sent as it is or as `%2F`.
+                 * @description Name of an alias. Send `/` as is or as `%2F`.
                  * @example gpt-4o-mini
                  */
                 name: string;
@@ -5097,7 +5137,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The alias. */
+            /** @description Alias object. */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5109,7 +5149,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5127,19 +5167,19 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description `*`: 409 where the alias exists.
+                 * @description Only `*` is accepted. The request fails with 409 if the alias exists.
                  * @example *
                  */
                 "if-none-match"?: string | null;
                 /**
-                 * @description The alias's etag; 409 where it was changed since. `*`: it exists.
+                 * @description Expected etag of the alias. The request fails with 409 if the alias has changed since. `*` requires that the alias exists.
                  * @example "usxlutp4f1zwfi0l914ysmep"
                  */
                 "if-match"?: string | null;
             };
             path: {
                 /**
-                 * @description An alias. `/` may be sent as it is or as `%2F`.
+                 * @description Name of an alias. Send `/` as is or as `%2F`.
                  * @example gpt-4o-mini
                  */
                 name: string;
@@ -5152,7 +5192,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The alias. */
+            /** @description Alias object. */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5163,7 +5203,7 @@ export interface operations {
                     "application/json": components["schemas"]["AliasObject"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5174,7 +5214,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5184,7 +5224,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The object's state does not allow this, or it was changed meanwhile. */
+            /** @description The state of the object does not allow this, or another request changed the object. */
             409: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5203,12 +5243,12 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The alias's etag; 409 where it was changed since. `*`: it exists. */
+                /** @description Expected etag of the alias. The request fails with 409 if the alias has changed since. `*` requires that the alias exists. */
                 "if-match"?: string | null;
             };
             path: {
                 /**
-                 * @description An alias. `/` may be sent as it is or as `%2F`.
+                 * @description Name of an alias. Send `/` as is or as `%2F`.
                  * @example gpt-4o-mini
                  */
                 name: string;
@@ -5228,7 +5268,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5238,7 +5278,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The object's state does not allow this, or it was changed meanwhile. */
+            /** @description The state of the object does not allow this, or another request changed the object. */
             409: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5255,10 +5295,10 @@ export interface operations {
     listProjects: {
         parameters: {
             query?: {
-                /** @description The `last_id` of the page before: this one goes on after it. */
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
                 after?: string | null;
                 /**
-                 * @description The most that a page holds.
+                 * @description Maximum number of objects per page.
                  * @example 20
                  */
                 limit?: number;
@@ -5279,7 +5319,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_ProjectObject_"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5290,7 +5330,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The key may not do this. */
+            /** @description The API key does not have permission for this operation. */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5326,7 +5366,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProjectObject"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5337,7 +5377,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The key may not do this. */
+            /** @description The API key does not have permission for this operation. */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5347,7 +5387,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The object's state does not allow this, or it was changed meanwhile. */
+            /** @description The state of the object does not allow this, or another request changed the object. */
             409: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5368,7 +5408,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A project of this installation.
+                 * @description ID of a project in this installation.
                  * @example proj_x2kufowf8tj5am4khawwnwdx
                  */
                 project_id: string;
@@ -5388,7 +5428,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The key may not do this. */
+            /** @description The API key does not have permission for this operation. */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5398,7 +5438,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5417,7 +5457,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A project of this installation.
+                 * @description ID of a project in this installation.
                  * @example proj_x2kufowf8tj5am4khawwnwdx
                  */
                 project_id: string;
@@ -5440,7 +5480,7 @@ export interface operations {
                     "application/json": components["schemas"]["ProjectObject"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5451,7 +5491,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The key may not do this. */
+            /** @description The API key does not have permission for this operation. */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5461,7 +5501,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5478,10 +5518,10 @@ export interface operations {
     listApiKeys: {
         parameters: {
             query?: {
-                /** @description The `last_id` of the page before: this one goes on after it. */
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
                 after?: string | null;
                 /**
-                 * @description The most that a page holds.
+                 * @description Maximum number of objects per page.
                  * @example 20
                  */
                 limit?: number;
@@ -5489,7 +5529,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A project of this installation.
+                 * @description ID of a project in this installation.
                  * @example proj_x2kufowf8tj5am4khawwnwdx
                  */
                 project_id: string;
@@ -5508,7 +5548,7 @@ export interface operations {
                     "application/json": components["schemas"]["ListOf_KeyObject_"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5519,7 +5559,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The key may not do this. */
+            /** @description The API key does not have permission for this operation. */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5529,7 +5569,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5548,7 +5588,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A project of this installation.
+                 * @description ID of a project in this installation.
                  * @example proj_x2kufowf8tj5am4khawwnwdx
                  */
                 project_id: string;
@@ -5571,7 +5611,7 @@ export interface operations {
                     "application/json": components["schemas"]["NewKeyObject"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5582,7 +5622,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The key may not do this. */
+            /** @description The API key does not have permission for this operation. */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5592,7 +5632,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5612,12 +5652,12 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A project of this installation.
+                 * @description ID of a project in this installation.
                  * @example proj_x2kufowf8tj5am4khawwnwdx
                  */
                 project_id: string;
                 /**
-                 * @description An API key of the project.
+                 * @description ID of an API key in the project.
                  * @example key_dw9xr00pco6ufa3vqihjlasp
                  */
                 key_id: string;
@@ -5640,7 +5680,7 @@ export interface operations {
                     "application/json": components["schemas"]["KeyObject"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5651,7 +5691,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The key may not do this. */
+            /** @description The API key does not have permission for this operation. */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5661,7 +5701,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5681,12 +5721,12 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A project of this installation.
+                 * @description ID of a project in this installation.
                  * @example proj_x2kufowf8tj5am4khawwnwdx
                  */
                 project_id: string;
                 /**
-                 * @description An API key of the project.
+                 * @description ID of an API key in the project.
                  * @example key_dw9xr00pco6ufa3vqihjlasp
                  */
                 key_id: string;
@@ -5706,7 +5746,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The key may not do this. */
+            /** @description The API key does not have permission for this operation. */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5716,7 +5756,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5733,40 +5773,40 @@ export interface operations {
         parameters: {
             query: {
                 /**
-                 * @description The first second that counts.
+                 * @description Start time (inclusive), as a Unix timestamp in seconds.
                  * @example 1767173520
                  */
                 start_time: number;
-                /** @description The first second that does not; now, where left out. */
+                /** @description End time (exclusive), as a Unix timestamp in seconds. Defaults to now. */
                 end_time?: number | null;
                 /**
-                 * @description Minutes, hours or days.
+                 * @description Width of a bucket: one minute, hour or day.
                  * @example 1d
                  */
                 bucket_width?: "1m" | "1h" | "1d";
                 /**
-                 * @description The most buckets that a page holds.
+                 * @description Maximum number of buckets per page.
                  * @example 1
                  */
                 limit?: number | null;
-                /** @description `next_page` of the page before. */
+                /** @description Pagination cursor: `next_page` of the previous page. */
                 page?: string | null;
                 /**
-                 * @description A result for each value of these.
+                 * @description Fields to group the results by.
                  * @example [
                  *       "model"
                  *     ]
                  */
                 group_by?: ("project_id" | "user_id" | "api_key_id" | "model" | "batch" | "service_tier" | "api_source")[];
-                /** @description Only of these keys. */
+                /** @description API keys to filter by. */
                 api_key_ids?: string[];
-                /** @description Only of these models. */
+                /** @description Models to filter by. */
                 models?: string[];
-                /** @description Only of these projects. */
+                /** @description Projects to filter by. */
                 project_ids?: string[];
-                /** @description Only of batches: there are none here. */
+                /** @description Whether to return only batch usage. There are no batches. */
                 batch?: boolean | null;
-                /** @description Only of these users: there are none here. */
+                /** @description Users to filter by. There are no users. */
                 user_ids?: string[];
             };
             header?: never;
@@ -5785,7 +5825,7 @@ export interface operations {
                     "application/json": components["schemas"]["UsagePage"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5839,7 +5879,7 @@ export interface operations {
                     "application/json": components["schemas"]["Ready"];
                 };
             };
-            /** @description A needed part does not answer. */
+            /** @description A required part does not respond. */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5874,7 +5914,7 @@ export interface operations {
                     "application/json": components["schemas"]["EstimateObject"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5885,7 +5925,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5912,7 +5952,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The engine's answer. */
+            /** @description The engine's response. */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5929,7 +5969,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5940,7 +5980,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5950,7 +5990,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The body was not whole in time. */
+            /** @description The request body did not arrive in time. */
             408: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5960,7 +6000,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The body is over its limit. */
+            /** @description The request body exceeds its size limit. */
             413: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -5970,7 +6010,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Over a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key or the project. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6000,7 +6040,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The engine answered something that is no answer. */
+            /** @description The engine returned an invalid response. */
             502: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6010,7 +6050,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description A part that is needed is away for the moment. */
+            /** @description A required service is temporarily unavailable. */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6021,7 +6061,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The engine did not answer in time. */
+            /** @description The engine did not respond in time. */
             504: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6046,7 +6086,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The engine's answer. */
+            /** @description The engine's response. */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6063,7 +6103,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6074,7 +6114,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6084,7 +6124,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The body was not whole in time. */
+            /** @description The request body did not arrive in time. */
             408: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6094,7 +6134,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The body is over its limit. */
+            /** @description The request body exceeds its size limit. */
             413: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6104,7 +6144,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Over a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key or the project. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6134,7 +6174,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The engine answered something that is no answer. */
+            /** @description The engine returned an invalid response. */
             502: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6144,7 +6184,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description A part that is needed is away for the moment. */
+            /** @description A required service is temporarily unavailable. */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6155,7 +6195,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The engine did not answer in time. */
+            /** @description The engine did not respond in time. */
             504: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6180,7 +6220,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The engine's answer. */
+            /** @description The engine's response. */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6197,7 +6237,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6208,7 +6248,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6218,7 +6258,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The body was not whole in time. */
+            /** @description The request body did not arrive in time. */
             408: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6228,7 +6268,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The body is over its limit. */
+            /** @description The request body exceeds its size limit. */
             413: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6238,7 +6278,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Over a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key or the project. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6268,7 +6308,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The engine answered something that is no answer. */
+            /** @description The engine returned an invalid response. */
             502: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6278,7 +6318,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description A part that is needed is away for the moment. */
+            /** @description A required service is temporarily unavailable. */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6289,7 +6329,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The engine did not answer in time. */
+            /** @description The engine did not respond in time. */
             504: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6314,7 +6354,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The engine's answer. */
+            /** @description The engine's response. */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6330,7 +6370,7 @@ export interface operations {
                     "application/json": components["schemas"]["Embeddings"];
                 };
             };
-            /** @description The request is malformed, or asks for what cannot be. */
+            /** @description The request is malformed or cannot be fulfilled. */
             400: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6341,7 +6381,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description No such object in your project. */
+            /** @description The object does not exist in the project. */
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6351,7 +6391,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The body was not whole in time. */
+            /** @description The request body did not arrive in time. */
             408: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6361,7 +6401,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The body is over its limit. */
+            /** @description The request body exceeds its size limit. */
             413: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6371,7 +6411,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description Over a limit of the key or the project. */
+            /** @description The request exceeds a limit of the key or the project. */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6401,7 +6441,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The engine answered something that is no answer. */
+            /** @description The engine returned an invalid response. */
             502: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6411,7 +6451,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description A part that is needed is away for the moment. */
+            /** @description A required service is temporarily unavailable. */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -6422,7 +6462,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The engine did not answer in time. */
+            /** @description The engine did not respond in time. */
             504: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];

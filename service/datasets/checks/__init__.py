@@ -1,1 +1,1 @@
-"""The checks of a data set: the table of codes, and the modules that find them."""
+"""Data set checks: the table of issue codes and the modules that report them."""

@@ -1,4 +1,4 @@
-"""One kind of finding."""
+"""The definition of an issue code."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Literal, NamedTuple
 
 
 class Check(NamedTuple):
-    """Its severity, its message and how to mend it.
+    """An issue code's severity, message, and suggested fix.
 
-    The message is a format string; its braces take field names, limits and counts, never
-    text of the data set.
+    The message is a format string. Its placeholders take field names, limits, and counts,
+    never text from the data set.
     """
 
     severity: Literal["error", "warning", "info"]

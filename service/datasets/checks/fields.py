@@ -1,4 +1,4 @@
-"""Fields of a JSON object: there, of the right type, and known."""
+"""Checks that the fields of a JSON object are present, known, and of the right type."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.datasets.rows.raw_json import kind_of
 
 
 def pointer_to(base: str, key: str | int) -> str:
-    """The JSON pointer of a child; long or strange keys are cut, since they are data."""
+    """Return the JSON Pointer of a child. Keys are data, so they are sanitized and truncated."""
     return f"{base}/{shown(str(key)).replace('~', '~0').replace('/', '~1')}"
 
 
@@ -24,7 +24,7 @@ def take(
     *,
     required: bool = False,
 ) -> Any:
-    """The field's value if it has the type, else None; null counts as missing."""
+    """Return the field's value if it has type `kind`, else None. Null counts as missing."""
     value = owner.get(field)
     if value is None:
         if required:
@@ -45,7 +45,7 @@ def take(
 def report_unknown(
     found: Findings, owner: Mapping[str, Any], at: str, known: Collection[str]
 ) -> None:
-    """A warning for each field that the format does not know."""
+    """Add a warning for each field that is not part of the format."""
     for key in owner:
         if key not in known:
             found.add("unknown_field", pointer_to(at, key), field=shown(key))

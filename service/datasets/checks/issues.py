@@ -1,7 +1,7 @@
-"""What can be wrong with a data set, as data: every check has a code, a severity and a mend.
+"""Data set issues. Every check has a code, a severity, and a suggested fix.
 
-An `Issue` never carries training text. It names fields, and shows a role or a field name
-that does not belong there, cut to 32 characters.
+An `Issue` never carries training text. It names fields, and may show an unexpected role or
+field name, truncated to 32 characters.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from service.datasets.checks.table import CHECKS
 MAX_LISTED = 1_000
 _SHOWN_CHARS = 32
 _READ_CHARS = 256
-# An address or a number where a name is expected: a table without a header row has the
-# data of its first row as the names of its columns.
+# Matches an email address or a long number in place of a name. In a table without a header
+# row, the data of the first row is taken for the column names.
 _PRIVATE = re.compile(r"\S*[@＠]\S*|\d(?:[\s().\-－−]{0,2}\d){5,}|[A-Z]{5}\d{4}[A-Z]")
 
 
 class Severity(StrEnum):
-    """`error`: the row cannot be trained on. `warning`: it can, but look at it."""
+    """Severity of an issue.
+
+    `error`: the row cannot be trained on. `warning`: the row can be trained on, but should be
+    reviewed.
+    """
 
     ERROR = "error"
     WARNING = "warning"
@@ -31,7 +35,11 @@ class Severity(StrEnum):
 
 
 class Issue(msgspec.Struct, frozen=True):
-    """One finding. `line` counts from 1 (None: the whole file); `pointer` is RFC 6901."""
+    """A problem found in a data set.
+
+    `line` counts from 1 and is null if the issue concerns the whole file. `pointer` is an
+    RFC 6901 JSON Pointer.
+    """
 
     severity: Severity
     code: str
@@ -42,9 +50,9 @@ class Issue(msgspec.Struct, frozen=True):
 
 
 def shown(value: object) -> str:
-    """A name that came with the data, safe to print: one line, at most 32 characters.
+    """Return a name taken from the data in a form that is safe to print.
 
-    Addresses and long numbers in it are left out.
+    The result is one line of at most 32 characters, without email addresses and long numbers.
     """
     text = value if isinstance(value, str) else type(value).__name__
     text = _PRIVATE.sub("…", text[:_READ_CHARS])
@@ -53,7 +61,7 @@ def shown(value: object) -> str:
 
 
 def make_issue(code: str, line: int | None = None, pointer: str = "", **detail: object) -> Issue:
-    """The issue of that code; `detail` fills the braces of the check's message."""
+    """Create an issue with the given code; `detail` fills in the check's message."""
     check = CHECKS[code]
     return Issue(
         severity=Severity(check.severity),
@@ -66,19 +74,19 @@ def make_issue(code: str, line: int | None = None, pointer: str = "", **detail: 
 
 
 class IssueLog:
-    """Collects issues: the first `limit` whole, all of them counted by code.
+    """Collects issues: keeps the first `limit` of them and counts all of them by code.
 
-    A file of ten million broken rows must not fill memory, yet its counts must be true.
+    A file with ten million broken rows must not fill memory, but its counts must be exact.
     """
 
     def __init__(self, limit: int = MAX_LISTED, *, only_errors: bool = False) -> None:
         self.limit = limit
-        self.only_errors = only_errors  # counts all, lists errors
+        self.only_errors = only_errors  # counts every issue, but keeps only errors
         self.issues: list[Issue] = []
         self.counts: dict[str, int] = {}
 
     def add(self, issue: Issue) -> None:
-        """Counts one issue, and keeps it while there is room."""
+        """Count one issue, and keep it if the limit is not reached."""
         self.counts[issue.code] = self.counts.get(issue.code, 0) + 1
         if len(self.issues) < self.limit and not (
             self.only_errors and issue.severity is not Severity.ERROR
@@ -86,24 +94,24 @@ class IssueLog:
             self.issues.append(issue)
 
     def extend(self, issues: Iterable[Issue]) -> None:
-        """Adds each."""
+        """Add each issue."""
         for issue in issues:
             self.add(issue)
 
     def merge(self, issues: Iterable[Issue], counts: Mapping[str, int]) -> None:
-        """Takes in another log's issues (capped there too) and its true counts."""
+        """Add another log's issues, which may be capped, and its exact counts."""
         room = self.limit - len(self.issues)
         self.issues.extend(list(issues)[: max(room, 0)])
         for code, count in counts.items():
             self.counts[code] = self.counts.get(code, 0) + count
 
     def by_severity(self) -> dict[Severity, int]:
-        """How many issues of each severity, counted before the cap."""
+        """Number of issues of each severity, including those not kept."""
         return by_severity(self.counts)
 
 
 def by_severity(counts: Mapping[str, int]) -> dict[Severity, int]:
-    """How many issues of each severity there are, from how many there are of each code."""
+    """Number of issues of each severity, from the number of issues of each code."""
     totals = dict.fromkeys(Severity, 0)
     for code, count in counts.items():
         totals[Severity(CHECKS[code].severity)] += count

@@ -1,4 +1,4 @@
-"""Lines of bytes to verdicts: the typed decoder first, the explaining checks where needed."""
+"""Checks lines of bytes: first with the typed decoder, then, if needed, with detailed checks."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from service.datasets.rows.lines import Batch, LongLine
 from service.datasets.rows.raw_json import parse
 from service.datasets.rows.shape import AssistantMessage, ChatRow, PreferenceRow
 
-# Escapes that a batch must hold before any of its lines can hold a mark in one. Searching
-# a batch is cheap beside looking into each string; a search for one byte is next to free.
+# Escapes that must occur in a batch before any of its lines can contain an escaped control
+# character. Searching the batch is cheap compared to inspecting each string, and searching
+# for a single byte is almost free.
 _ESCAPES = (b"\\u00", b"\\b", b"\\f")
 UNPLAIN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MARK = re.compile(
@@ -30,10 +31,10 @@ _preference = msgspec.json.Decoder(PreferenceRow).decode
 
 
 class _Verdicts(dict[tuple[type, ...], bool]):
-    """Whether messages of these types, in this order, are a conversation as it should be.
+    """Whether messages of these types, in this order, form a regular conversation.
 
-    Few orders of roles occur, so the check of the order is a look-up. Bounded, since a file
-    can be made of orders that never repeat.
+    Few role orders occur in practice, so checking the order becomes a lookup. The cache is
+    bounded because a file can consist of orders that never repeat.
     """
 
     _MAX, _MAX_TURNS = 4_096, 64
@@ -50,7 +51,7 @@ _VERDICTS = _Verdicts()
 
 
 class LineChecker:
-    """Checks lines of one format; keeps the counts and the issues."""
+    """Checks lines of one format, and records the counts and issues."""
 
     def __init__(self, row_format: RowFormat, issues: IssueLog) -> None:
         self.issues = issues
@@ -64,7 +65,7 @@ class LineChecker:
         )
 
     def check(self, batch: Batch | LongLine) -> None:
-        """Checks each line of the batch."""
+        """Check each line of the batch."""
         if isinstance(batch, LongLine):
             self.rows += 1
             self.issues.add(make_issue("line_too_long", batch.line, limit=MAX_LINE_BYTES))
@@ -103,10 +104,10 @@ def _may_be_marked(data: bytes) -> bool:
 
 
 def _odd_chats(lines: list[bytes]) -> list[int]:
-    """The places of the lines that are not plain, as `decode_plain_chat` says of one.
+    """Return the indexes of the lines that `decode_plain_chat` would not accept as plain.
 
-    The loop that all rows go through: what it calls, it calls half a million times for
-    300 MB, and a function of our own in it would cost a fifteenth.
+    All rows go through this loop, which runs half a million times for 300 MB. Calling
+    another Python function in it would cost about one fifteenth of the time.
     """
     odd: list[int] = []
     decode, verdicts = _chat, _VERDICTS
@@ -127,10 +128,10 @@ def _odd_chats(lines: list[bytes]) -> list[int]:
 
 
 def decode_plain_chat(line: bytes) -> ChatRow | None:
-    """The typed row of a line that no check of its shape has anything to say about.
+    """Return the typed row of a line whose structure passes every check.
 
-    None: look closer. Raises what the decoder raises. Marks inside the text are not looked
-    for here.
+    Returns None if the line needs the detailed checks. Raises what the decoder raises. This
+    function does not look for special tokens or control characters in the text.
     """
     row = _chat(line)
     if not _VERDICTS[tuple(map(type, row.messages))]:

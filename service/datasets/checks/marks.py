@@ -1,7 +1,8 @@
-"""Fields that mark a row or an answer as one not to learn from.
+"""Detection of fields that mark a row or an answer as a negative example.
 
-No format here but `weight` has such a mark. So a row of good and bad answers with a
-label, as KTO has it, would teach the bad ones as well; it is refused, never ignored.
+The supported formats have no such field except `weight`. Training on a row with a label for
+good and bad answers, as in KTO, would teach the bad answers too. Such a row is rejected
+instead of ignoring the label.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from service.datasets.checks.fields import pointer_to
 from service.datasets.checks.findings import Findings
 from service.datasets.checks.issues import shown
 
-# False in one of these, or true in one of those, means: do not learn this. A name may have
-# `is_` before it.
+# A false value in a _GOOD field, or a true value in a _BAD field, marks a negative example.
+# A field name may have the prefix `is_`.
 _GOOD = frozenset(
     [
         *("label", "labels", "feedback", "rating", "weight", "sample_weight"),
@@ -55,7 +56,7 @@ _PREFERENCES = frozenset(
 def check_marks(
     found: Findings, owner: Mapping[str, Any], at: str, known: Collection[str] = ()
 ) -> None:
-    """Add an issue for each field beyond the `known` that says not to learn this."""
+    """Add an issue for each field, except the `known` ones, that marks a negative example."""
     for key, value in owner.items():
         if key in known or isinstance(value, list | dict) or value is None:
             continue
@@ -65,7 +66,7 @@ def check_marks(
 
 
 def unused_code(column: str, row_format: str) -> str:
-    """Return the code of the issue for a column that is not read."""
+    """Return the issue code for a column that is not used."""
     name = _plain(column)
     if row_format == "chat" and name in _PREFERENCES:
         return "unused_preference"
@@ -73,7 +74,7 @@ def unused_code(column: str, row_format: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """A column's name as in the lists above, whatever parts its words."""
+    """Normalize a column name to the form used in the lists above."""
     return "_".join(text.casefold().replace("-", " ").replace("_", " ").split())
 
 

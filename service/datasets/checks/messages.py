@@ -1,4 +1,4 @@
-"""One message of a conversation: its role, content, weight and tool parts."""
+"""Checks of one message: its role, content, weight, and tool calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FIELDS: dict[str, frozenset[str]] = {
 
 
 def check_message(found: Findings, message: Any, at: str, trail: ToolTrail) -> str | None:
-    """Checks one message; returns its role, or None where it has none that is known."""
+    """Check one message and return its role, or None if the role is missing or unknown."""
     if type(message) is not dict:
         found.add("wrong_type", at, field="message", expected="object", found=kind_of(message))
         return None
@@ -62,7 +62,7 @@ def is_supervised(message: dict[str, Any]) -> bool:
 
 
 def texts_of(message: dict[str, Any]) -> list[str]:
-    """The message's own texts, empty ones left out: content, its parts, or a refusal."""
+    """Return the message's nonempty texts: its content, content parts, or refusal."""
     content = message.get("content")
     if content is None:
         content = message.get("refusal")

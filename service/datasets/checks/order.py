@@ -1,4 +1,4 @@
-"""The order of roles in a conversation."""
+"""Checks of the order of roles in a conversation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ INSTRUCTION_ROLES = frozenset({"system", "developer"})
 
 
 class OrderFinding(NamedTuple):
-    """A code of the table, the index of the message, and the role to show."""
+    """An issue code, the index of the message, and the role to show."""
 
     code: str
     place: int
@@ -17,7 +17,7 @@ class OrderFinding(NamedTuple):
 
 
 def check_order(roles: Sequence[str], *, ends_with_assistant: bool = True) -> list[OrderFinding]:
-    """What is unusual in the order; nothing here makes a row invalid."""
+    """Return what is unusual in the order of roles. No finding makes a row invalid."""
     found: list[OrderFinding] = []
     before = ""
     for index, role in enumerate(roles):

@@ -1,7 +1,7 @@
-"""A whole row of unknown shape: every issue of a chat or of a preference row.
+"""Checks of a whole row of unknown structure, which find every issue in it.
 
-This is the slow half of the validation. It sees only the rows that the typed decoder
-could not pass as plain and whole.
+This is the slow half of the validation. It handles only the chat and preference rows that
+the typed decoder could not accept as plain and valid.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RowFormat = Literal["chat", "preference"]
 
 
 def check_row(found: Findings, row: Any, row_format: RowFormat) -> None:
-    """Adds every issue of a row of that format."""
+    """Add every issue of a row in the given format."""
     if row_format == "chat":
         check_chat_row(found, row)
     else:
@@ -34,7 +34,7 @@ def check_row(found: Findings, row: Any, row_format: RowFormat) -> None:
 
 
 def check_chat_row(found: Findings, row: Any) -> None:
-    """Adds every issue of a chat row."""
+    """Add every issue of a chat row."""
     if not _is_object(found, row):
         return
     report_unknown(found, row, "", _CHAT)
@@ -50,7 +50,7 @@ def check_chat_row(found: Findings, row: Any) -> None:
 
 
 def check_preference_row(found: Findings, row: Any) -> None:
-    """Adds every issue of a preference row."""
+    """Add every issue of a preference row."""
     if not _is_object(found, row):
         return
     report_unknown(found, row, "", ("input", *_BETTER, *_WORSE))
@@ -79,7 +79,7 @@ def _is_object(found: Findings, row: Any) -> bool:
 
 
 def _check_context(found: Findings, owner: dict[str, Any], at: str) -> set[str] | None:
-    """Checks tools and the like; returns the declared names, or None without tools."""
+    """Check the tool fields and return the declared names, or None if there are no tools."""
     declared: set[str] | None = None
     take(found, owner, at, "parallel_tool_calls", bool)
     tools = take(found, owner, at, "tools", list)
@@ -95,7 +95,7 @@ def _check_context(found: Findings, owner: dict[str, Any], at: str) -> set[str] 
 def _check_messages(
     found: Findings, owner: dict[str, Any], at: str, declared: set[str] | None
 ) -> list[str] | None:
-    """Checks the list of messages; returns the roles, or None where order means nothing."""
+    """Check the list of messages and return the roles, or None if any role is unknown."""
     messages = take(found, owner, at, "messages", list, required=True)
     here = pointer_to(at, "messages")
     if messages is None:

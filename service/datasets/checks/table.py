@@ -1,4 +1,4 @@
-"""Every code that a check can give, with its severity, its message and how to mend it."""
+"""All issue codes, each with its severity, message, and suggested fix."""
 
 from __future__ import annotations
 

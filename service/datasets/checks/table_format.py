@@ -1,4 +1,4 @@
-"""Codes of a file as a whole: what it is, and whether its rows can be read."""
+"""Issue codes for a file as a whole: its format, and whether its rows can be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codes of one row: its fields, its texts, its order, its tools."""
+"""Issue codes for a single row: its fields, texts, message order, and tools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codes of rows beside each other, and of the work on them."""
+"""Issue codes for rows compared with each other, and for tasks on a data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a text must not hold: NUL, control characters, the marks of chat templates."""
+"""Checks of a text for NUL, control characters, and special tokens of chat templates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from service.datasets.checks.findings import Findings
 from service.datasets.checks.issues import shown
 
 CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f]")
-# The marks of the templates in use: ChatML, Llama 2 and 3, Mistral, Gemma, DeepSeek, Phi.
+# Special tokens of common templates: ChatML, Llama 2 and 3, Mistral, Gemma, DeepSeek, Phi.
 SPECIAL_TOKEN = re.compile(
     r"<\|[A-Za-z0-9_]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>"
     r"|<[be]os>|<｜[^<>｜]{1,40}｜>"
@@ -16,7 +16,7 @@ SPECIAL_TOKEN = re.compile(
 
 
 def check_text(found: Findings, text: str, at: str) -> None:
-    """Adds what is wrong with one string of a message."""
+    """Add every issue of one string of a message."""
     if "\0" in text:
         found.add("nul_character", at)
     if CONTROL.search(text):

@@ -1,4 +1,4 @@
-"""Tool declarations, tool calls, and the ids that tie answers to calls."""
+"""Checks of tool declarations, tool calls, and the IDs that link tool messages to calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FUNCTION_FIELDS = frozenset({"name", "description", "parameters", "strict"})
 
 
 def check_tools(found: Findings, tools: list[Any], at: str) -> set[str]:
-    """Checks the row's tools; returns the names that they declare."""
+    """Check the row's tools and return the names that they declare."""
     names: set[str] = set()
     for index, tool in enumerate(tools):
         here = pointer_to(at, index)
@@ -32,7 +32,7 @@ def check_tools(found: Findings, tools: list[Any], at: str) -> set[str]:
 
 
 def check_functions(found: Findings, functions: list[Any], at: str) -> set[str]:
-    """The same for the old `functions` list, whose entries have no wrapper."""
+    """Check the legacy `functions` list, whose entries have no wrapper, and return the names."""
     names: set[str] = set()
     for index, function in enumerate(functions):
         here = pointer_to(at, index)
@@ -68,16 +68,16 @@ def _wrong_object(found: Findings, value: object, at: str, field: str) -> None:
 
 
 class ToolTrail:
-    """Follows calls and answers through one conversation."""
+    """Tracks tool calls and their answers through one conversation."""
 
     def __init__(self, found: Findings, declared: set[str] | None) -> None:
         self._found = found
         self._declared = declared
         self._known: set[str] = set()
-        self._open: dict[str, str] = {}  # call id -> where it was made
+        self._open: dict[str, str] = {}  # call ID -> JSON Pointer of the call
 
     def calls(self, calls: list[Any], at: str) -> None:
-        """Checks the `tool_calls` of an assistant message."""
+        """Check the `tool_calls` of an assistant message."""
         found = self._found
         if not calls:
             found.add("empty_tool_calls", at)
@@ -103,7 +103,7 @@ class ToolTrail:
         self._open[call_id] = at
 
     def function(self, function: dict[str, Any], at: str) -> None:
-        """Checks one called function: its name and its arguments."""
+        """Check the name and arguments of one called function."""
         found = self._found
         report_unknown(found, function, at, ("name", "arguments"))
         name = _function_name(found, function, at)
@@ -119,7 +119,7 @@ class ToolTrail:
             found.add("invalid_arguments", here)
 
     def answer(self, message: dict[str, Any], at: str) -> None:
-        """Checks that a tool message answers a call made before it."""
+        """Check that a tool message answers an earlier call."""
         call_id = take(self._found, message, at, "tool_call_id", str)
         if call_id is None:
             if message.get("tool_call_id") is None:
@@ -130,7 +130,7 @@ class ToolTrail:
             self._open.pop(call_id, None)
 
     def turn(self) -> None:
-        """A user or assistant message follows: calls still open stay unanswered."""
+        """Report open calls as unanswered, because a user or assistant message follows."""
         for at in self._open.values():
             self._found.add("unanswered_tool_call", at)
         self._open.clear()

@@ -1,4 +1,4 @@
-"""Validates a training file line by line, in bounded memory, on one core or several."""
+"""Line-by-line validation of a training file, in bounded memory, on one or more cores."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from service.datasets.formats.sniff import not_jsonl_kind
 from service.datasets.parallel import map_ordered
 from service.datasets.rows.lines import FileSlice, content_start, line_ranges, read_batches
 
-# Small enough to share out evenly, large enough that handing them out costs nothing.
+# Small enough to distribute evenly, large enough that the distribution costs nothing.
 _RANGE_BYTES = 16 * 1024 * 1024
 
 
 class ValidationReport(msgspec.Struct, frozen=True):
-    """What a validation found. `counts` are true even where `issues` was capped."""
+    """Result of a validation. `counts` includes every issue, even if `issues` is capped."""
 
     format: str
     bytes: int
@@ -33,11 +33,11 @@ class ValidationReport(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """Whether every row can be trained on, and there is one."""
+        """Whether the file has rows and every row can be trained on."""
         return self.errors == 0
 
     def to_dict(self) -> dict[str, object]:
-        """The report as plain JSON values."""
+        """Return the report as plain JSON values."""
         built: dict[str, object] = msgspec.json.decode(msgspec.json.encode(self))
         return built
 
@@ -54,7 +54,7 @@ class _Range(NamedTuple):
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """What one byte range held; its lines count from 1."""
+    """Result for one byte range, whose lines count from 1."""
 
     lines: int
     rows: int
@@ -70,11 +70,12 @@ def validate_chat_file(
     max_issues: int = MAX_LISTED,
     processes: int = 1,
 ) -> ValidationReport:
-    """Checks chat JSONL. Raises OSError if the file cannot be read, and for nothing in it.
+    """Check a chat JSONL file.
 
-    `purpose` other than fine-tune is not training data: nothing but the bytes is counted.
-    `processes` above 1 forks, so it is for a process with one thread (the child that
-    `python -m service.datasets` is), not for a server.
+    Raises OSError if the file cannot be read. Its contents never cause an exception. With a
+    `purpose` other than fine-tune, the file is not training data, so only its size is
+    reported. `processes` above 1 forks, so use it only in a single-threaded process (the
+    child started by `python -m service.datasets`), not in a server.
     """
     if purpose != "fine-tune":
         size = Path(path).stat().st_size
@@ -90,9 +91,9 @@ def validate_file(
     only_errors: bool = False,
     processes: int = 1,
 ) -> ValidationReport:
-    """Checks chat or preference JSONL; see `validate_chat_file`.
+    """Check a chat or preference JSONL file; see `validate_chat_file`.
 
-    With `only_errors` warnings are counted and not listed.
+    With `only_errors`, warnings are counted but not listed.
     """
     path = Path(path)
     log = IssueLog(max_issues, only_errors=only_errors)
@@ -121,7 +122,7 @@ def validate_file(
 def make_report(
     row_format: str, size: int, rows: int, valid_rows: int, log: IssueLog
 ) -> ValidationReport:
-    """The report of rows that were counted and of the issues in `log`."""
+    """Create a report from row counts and the issues in `log`."""
     totals = log.by_severity()
     return ValidationReport(
         format=row_format,

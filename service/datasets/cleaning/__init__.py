@@ -1,1 +1,1 @@
-"""Cleaning of a data set, with a diff of every change."""
+"""Data set cleaning, with a diff of every change."""

@@ -1,6 +1,6 @@
-"""Cleans a data set: new files, and a report of every row that was dropped or changed.
+"""Cleaning of a data set into new files, with a diff of every dropped or changed row.
 
-Deterministic: the same input and the same options give the same bytes.
+Cleaning is deterministic: the same input and options give the same bytes.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ from service.datasets.rows.split import split_rows
 ContradictionRule = Literal["keep", "first", "last", "most_common", "longest", "drop"]
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
-# Each broken row is in the diff, up to this many; all are counted.
+# Maximum number of broken rows listed in the diff. All of them are counted.
 _MAX_BROKEN_ROWS = 1_000_000
 
 
 class CleanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to clean. Of duplicates the first row stays.
+    """Options for cleaning a data set. Of each group of duplicates, the first row is kept.
 
-    `exact_duplicates` drops what is equal to the letter in everything that is trained on:
-    system prompt, tools, all messages, and the worse answer of a preference.
-    `near_duplicates` also drops rows that differ in case, spacing, a number or a word, as
-    far as their system prompt, tools and worse answer are the same: a 1 as `near_threshold`
-    leaves case and spacing.
-    `contradictions` names which answer stays where a question has several. `unicode` NFKC
-    also folds full-width letters and the like, which changes what the model will write.
-    `validation_share` of the rows, 0 to 0.5, goes to a second file.
+    `exact_duplicates` drops rows that are identical in everything that is trained on: the
+    system prompt, the tools, all messages, and the rejected answer of a preference row.
+    `near_duplicates` also drops rows that differ only in case, spacing, a number, or a word,
+    if their system prompt, tools, and rejected answer are the same. With a `near_threshold`
+    of 1, the rows may differ only in case and spacing.
+    `contradictions` selects the answer to keep if a question has several. For `unicode`,
+    NFKC also folds full-width letters and similar characters, which changes what the model
+    writes. `validation_share` is the share of rows, 0 to 0.5, to write to a second file.
     """
 
     format: FormatOptions = FormatOptions()
@@ -69,7 +69,7 @@ class CleanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OutputFile(msgspec.Struct, frozen=True):
-    """A file that was written: its path, rows (of the diff: entries), bytes and sha256."""
+    """An output file: its path, rows (entries for the diff), size in bytes, and SHA-256."""
 
     path: str
     rows: int
@@ -78,7 +78,7 @@ class OutputFile(msgspec.Struct, frozen=True):
 
 
 class CleanResult(msgspec.Struct, frozen=True):
-    """What came out. `dropped` counts rows by reason, `changed` changes by kind."""
+    """Result of a cleaning. `dropped` counts rows by reason; `changed` counts changes by kind."""
 
     source: ConvertResult
     train: OutputFile
@@ -89,7 +89,7 @@ class CleanResult(msgspec.Struct, frozen=True):
     changed_rows: int
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as plain JSON values."""
+        """Return the result as plain JSON values."""
         built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return built
 
@@ -101,10 +101,10 @@ def clean(
     *,
     progress: Progress | None = None,
 ) -> CleanResult:
-    """Writes train.jsonl, diff.jsonl and, if asked for, validation.jsonl to `out_dir`.
+    """Write train.jsonl, diff.jsonl, and, if requested, validation.jsonl to `out_dir`.
 
-    Raises DatasetError for a file that cannot be read as a whole, and for one with broken
-    rows if those are not to be dropped.
+    Raises DatasetError if the file as a whole cannot be read, or if it has broken rows and
+    `drop_broken` is false.
     """
     chosen, folder = options or CleanOptions(), Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def clean(
 
 
 class _Cleaning:
-    """One run. The diff is small beside the data: an entry a row that was touched."""
+    """One cleaning run. The diff is kept in memory: it is small compared to the data."""
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ class _Cleaning:
     def _clean_texts(
         self, source: Path, target: DigestWriter, source_lines: array[int], row_format: RowFormat
     ) -> array[int]:
-        """Cleans each text; returns the source lines of the rows that are still rows."""
+        """Clean each text and return the source lines of the rows that remain valid."""
         options = self._options
         cleaner = TextCleaner(
             unicode_form=options.unicode,
@@ -237,7 +237,10 @@ class _Cleaning:
         lines: array[int],
         dropped: np.ndarray[Any, np.dtype[np.bool_]],
     ) -> None:
-        """Keeps one answer of a question, by the named rule; ties go to the first row."""
+        """Keep one answer to a question, chosen by the configured rule.
+
+        Ties go to the first row.
+        """
         features, rule = collected.features, self._options.contradictions
         answers = features["answer"]
         if rule == "drop":
@@ -304,7 +307,7 @@ class _Cleaning:
         )
 
     def _place(self, writer: DigestWriter, name: str, rows: int) -> OutputFile:
-        """Moves a whole file to its name, so that no half one ever has it."""
+        """Move a complete file to its final name, so that no partial file ever has it."""
         target = self._out / name
         writer.path.replace(target)
         return OutputFile(str(target), rows, writer.bytes, writer.sha256)
@@ -318,7 +321,7 @@ def _rows(path: Path) -> Iterator[bytes]:
 
 
 def _renumbered(groups: list[Rows], kept: Rows) -> list[Rows]:
-    """The groups in the numbers of the rows that are left."""
+    """Renumber the groups by the positions of the kept rows."""
     places = {int(row): place for place, row in enumerate(kept)}
     renumbered = (
         np.array([places[int(row)] for row in group if int(row) in places], dtype=np.int64)

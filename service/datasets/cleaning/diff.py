@@ -1,4 +1,4 @@
-"""The diff of a cleaning: a JSON line for each row that was touched, and never its text."""
+"""The cleaning diff: one JSON line for each affected row, without its text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 
 class DiffEntry(NamedTuple):
-    """What was done to the row on a line of the source, and why; `more` by reason."""
+    """An action on a source row and its reason; the fields in `more` depend on the reason."""
 
     line: int
     action: Literal["dropped", "changed", "held_out"]
@@ -17,7 +17,7 @@ class DiffEntry(NamedTuple):
 
 
 def diff_lines(entries: Iterable[DiffEntry]) -> bytes:
-    """The entries as JSON lines, by the lines of the source."""
+    """Serialize the entries as JSON Lines, sorted by source line."""
     ordered = sorted(entries, key=lambda entry: (entry.line, entry.action, entry.reason))
     return b"".join(
         json.dumps(

@@ -1,4 +1,4 @@
-"""What the cleaning does to the texts of one canonical row."""
+"""Cleaning of the texts in one canonical row."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Row = dict[str, Any]
 
 
 class TextChanges(NamedTuple):
-    """A row after the cleaning, and how often each kind of change was made in it."""
+    """A cleaned row, and the number of changes of each kind."""
 
     row: Row
     changes: dict[str, int]
 
 
 class TextCleaner:
-    """Drops control characters, mends encodings, composes Unicode, and redacts.
+    """Drops control characters, repairs encodings, normalizes Unicode, and redacts.
 
-    Where it redacts, it must have learned all rows of a file before it cleans the first.
-    It keeps the numbers of pseudonyms, so all rows go through one cleaner, in order.
+    If it redacts, it must learn all rows of a file before it cleans the first one. It
+    assigns pseudonym numbers, so pass all rows through one cleaner, in order.
     """
 
     def __init__(
@@ -52,15 +52,15 @@ class TextCleaner:
 
     @property
     def learns(self) -> bool:
-        """Whether rows are to be learned before they are cleaned."""
+        """Whether all rows must be learned before any is cleaned."""
         return self._redactor.mode != "keep"
 
     def learn(self, row: Row) -> None:
-        """Remember the personal data of a row."""
+        """Remember the personal data in a row."""
         learn_row(self._redactor, self._mended_row(row, Counter()))
 
     def clean(self, row: Row) -> TextChanges:
-        """The row with clean texts; the same object where nothing changed."""
+        """Return the row with cleaned texts, or the same object if nothing changed."""
         counts: Counter[str] = Counter()
         changed = self._mended_row(row, counts)
         if self.learns:
@@ -73,8 +73,8 @@ class TextCleaner:
         return map_texts(row, lambda text: self._settled(text, counts))
 
     def _settled(self, text: str, counts: Counter[str]) -> str:
-        # One change can bring out another (a control character that hid mojibake), and a
-        # second cleaning must have nothing to do.
+        # One change can reveal another (a control character that hid mojibake), and a second
+        # cleaning must have nothing left to change.
         for _ in range(_ROUNDS):
             before = text
             text = self._mended(text, counts)
@@ -102,7 +102,7 @@ def _counted(old: str, new: str, code: str, counts: Counter[str]) -> str:
 
 
 def map_texts(row: Row, change: Callable[[str], str]) -> Row:
-    """A canonical row with each text that is trained on changed, arguments of calls too."""
+    """Apply `change` to each text of a canonical row, including tool call arguments."""
     if "messages" in row:
         return row | {"messages": [_map_message(m, change) for m in row["messages"]]}
     given = row["input"]
@@ -123,7 +123,7 @@ def _map_message(message: Row, change: Callable[[str], str]) -> Row:
 
 
 def _map_call(call: Row, change: Callable[[str], str]) -> Row:
-    """Changes the values inside the arguments, so that they stay JSON."""
+    """Change the values inside the arguments, so that they remain valid JSON."""
     written = call["function"]["arguments"]
     value = json.loads(written)
     changed = _map_json(value, change)

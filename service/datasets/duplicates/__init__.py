@@ -1,1 +1,1 @@
-"""Exact duplicates, near-duplicates, contradictions and overlap."""
+"""Exact duplicates, near duplicates, contradictions, and overlap."""

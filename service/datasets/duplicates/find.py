@@ -1,4 +1,4 @@
-"""Duplicates, near-duplicates, contradictions and overlap of collected rows."""
+"""Search for duplicates, near duplicates, contradictions, and overlap in collected rows."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _LINES_AN_EXAMPLE = 5
 
 
 class Likeness(NamedTuple):
-    """Groups of row numbers. Near groups hold one row of each exact group at most.
+    """Groups of row numbers. Near groups contain at most one row of each exact group.
 
-    `near`: each row is alike to the group's first. `linked`: each row is alike to another,
-    so that a split must not part them.
+    In a `near` group, each row is similar to the group's first row. In a `linked` group, each
+    row is similar to some other row of the group, so a split must keep the group together.
     """
 
     exact: list[Rows]
@@ -39,7 +39,7 @@ class Likeness(NamedTuple):
 
 
 def find_likeness(collected: Collected, *, near_threshold: float) -> Likeness:
-    """Which rows are alike, and how."""
+    """Find identical, similar, and contradicting rows."""
     features = collected.features
     exact = equal_groups(features["exact"])
     unique = np.ones(len(features), dtype=bool)
@@ -53,7 +53,7 @@ def find_likeness(collected: Collected, *, near_threshold: float) -> Likeness:
 
 
 def group_stats(groups: list[Rows], lines: Lines) -> GroupStats:
-    """The counts of groups, and the lines of the largest."""
+    """Return the counts of the groups, and the line numbers of the largest."""
     rows = sum(len(group) for group in groups)
     largest = sorted(groups, key=lambda group: (-len(group), int(group[0])))[:_EXAMPLES]
     examples = [[int(lines[row]) for row in group[:_LINES_AN_EXAMPLE]] for group in largest]
@@ -61,7 +61,7 @@ def group_stats(groups: list[Rows], lines: Lines) -> GroupStats:
 
 
 def tell(log: IssueLog, code: str, groups: Iterable[Rows], lines: Lines) -> None:
-    """An issue for each row of a group but its first."""
+    """Log an issue for each row of a group except the first."""
     for group in groups:
         other = int(lines[group[0]])
         for row in group[1:]:
@@ -77,7 +77,7 @@ def find_overlap(
     near_threshold: float,
     log: IssueLog,
 ) -> OverlapStats:
-    """Which rows of the validation file the training file holds too."""
+    """Find rows of the validation file that also appear in the training file."""
     found: dict[int, int] = {}  # validation row -> training row
     exact = _known(train.features["exact"], held.features["exact"])
     found.update(exact)
@@ -100,7 +100,7 @@ def find_overlap(
 
 
 def _known(train: Any, held: Any) -> dict[int, int]:
-    """For each row of `held` whose hash `train` has: the first such row there."""
+    """Map each row of `held` whose hash occurs in `train` to the first such training row."""
     if not len(train):
         return {}
     values, first = np.unique(train, return_index=True)
@@ -110,7 +110,7 @@ def _known(train: Any, held: Any) -> dict[int, int]:
 
 
 def _near_across(train: Collected, held: Collected, threshold: float) -> dict[int, int]:
-    """Held rows in a near group with a training row."""
+    """Map each held-out row that is in a near group with a training row to that row."""
     stack = SignatureStack(train.signatures, held.signatures)
     split = len(train.signatures)
     found: dict[int, int] = {}

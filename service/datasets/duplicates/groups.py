@@ -1,6 +1,6 @@
-"""Rows that say the same: exact duplicates, near-duplicates, contradictions.
+"""Groups of identical, similar, or contradicting rows.
 
-Rows are numbers from 0. A group is an array of rows in ascending order, two at least.
+Rows are numbered from 0. A group is an array of at least two rows in ascending order.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ from service.datasets.duplicates.signatures import PERMUTATIONS, SignatureStack
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
-# 21 bands of 6: of pairs that share 80% of their runs 99.8% meet in a band, of those that
-# share 40% one in twelve, which the signatures then tell apart.
+# 21 bands of 6: 99.8% of the pairs that share 80% of their character runs match in at least
+# one band, as does 1 in 12 of the pairs that share 40%. Comparing the full signatures then
+# rejects the latter.
 _BANDS, _BAND_SIZE = 21, 6
 _PAIRS_AT_ONCE = 20_000
 _STARS_A_GROUP = 1_000
 
 
 def equal_groups(hashes: Hashes) -> list[Rows]:
-    """Groups of rows with the same hash, by their first rows."""
+    """Return groups of rows with the same hash, sorted by their first rows."""
     order = np.argsort(hashes, kind="stable")
     groups = [order[start:end] for start, end in _runs(hashes[order])]
     return sorted(groups, key=lambda group: int(group[0]))
 
 
 def _runs(ordered: Hashes) -> Iterator[tuple[int, int]]:
-    """Where equal neighbours stand, two at least."""
+    """Yield the (start, end) of each run of at least two equal neighbors."""
     if len(ordered) < 2:
         return
     edges = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
@@ -41,10 +42,10 @@ def _runs(ordered: Hashes) -> Iterator[tuple[int, int]]:
 
 
 def near_groups(stack: SignatureStack, rows: Rows, threshold: float) -> list[Rows]:
-    """Groups of the given rows that are alike, or alike to one that is, by their first rows.
+    """Return groups of similar rows, directly or through other rows, sorted by first row.
 
     `threshold` is the share of character runs that two texts have in common, estimated to
-    about ±0.04. Rows that are exactly equal should be reduced to one beforehand.
+    about ±0.04. Reduce identical rows to one beforehand.
     """
     parents = np.arange(len(rows))
     for band in range(_BANDS):
@@ -62,10 +63,11 @@ def near_groups(stack: SignatureStack, rows: Rows, threshold: float) -> list[Row
 
 
 def star_groups(stack: SignatureStack, groups: list[Rows], threshold: float) -> list[Rows]:
-    """Cuts groups so that each row is alike to the first one of its own.
+    """Split groups into stars, in which each row is similar to the star's first row.
 
-    In a chain of likenesses the ends may differ; of these stars all but the first row can
-    go without a loss. What is left of a group after many stars stays out of them.
+    The ends of a chain of similar rows can differ from each other. In a star, every row
+    except the first can be dropped without losing content. The rows of a group that remain
+    after `_STARS_A_GROUP` stars are left out.
     """
     stars: list[Rows] = []
     for group in groups:
@@ -91,9 +93,10 @@ def _band_keys(stack: SignatureStack, rows: Rows, band: int) -> Hashes:
 
 
 def _pairs(ordered: Hashes, order: Rows) -> Rows:
-    """Each row of a bucket beside the one before it, and beside the bucket's first.
+    """Pair each row of a bucket with the previous row and with the bucket's first row.
 
-    All pairs of a large bucket would be too many, and these join a true group as well.
+    A large bucket has too many pairs to compare them all, and these are enough to connect a
+    genuine group.
     """
     if len(ordered) < 2:
         return np.empty((0, 2), dtype=np.int64)
@@ -113,11 +116,11 @@ def _root(parents: Rows, row: int) -> int:
 
 
 def _join(parents: Rows, one: int, other: int) -> None:
-    """The smaller row becomes the root, so that groups do not depend on the order."""
+    """Join two sets. The smaller root wins, so that groups do not depend on the order."""
     first, second = _root(parents, one), _root(parents, other)
     parents[max(first, second)] = min(first, second)
 
 
 def contradictions(prompts: Hashes, answers: Hashes) -> list[Rows]:
-    """Groups of rows whose prompt is the same and whose answers are not all the same."""
+    """Return groups of rows that have the same prompt but different answers."""
     return [rows for rows in equal_groups(prompts) if len(np.unique(answers[rows])) > 1]

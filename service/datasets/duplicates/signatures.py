@@ -1,8 +1,8 @@
-"""MinHash signatures of texts: near-duplicates share most of their numbers.
+"""MinHash signatures of texts. Near duplicates share most of their signature values.
 
-A text is cut into overlapping runs of characters, five of an alphabet or three of a
-script whose characters are syllables or words. No words are needed, so it works in
-languages that write none apart.
+A text is split into overlapping character runs: five characters for an alphabet, three for
+a script whose characters are syllables or words. The method does not need word boundaries,
+so it works in languages that are written without spaces.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import rensa  # type: ignore[import-untyped]
 
 PERMUTATIONS = 128
 _SEED = 42
-_WIDE_FROM = 0x2E80  # CJK, kana and Hangul lie above
+_WIDE_FROM = 0x2E80  # CJK, kana, and Hangul syllables are above this code point
 _NARROW_RUN, _WIDE_RUN = 5, 3
 _PRIME = np.uint64(0x9E3779B185EBCA87)
 
@@ -24,14 +24,14 @@ Signatures = np.ndarray[Any, np.dtype[np.uint32]]
 
 
 def normalised(text: str) -> str:
-    """The text as duplicates are compared: composed, without case, single spaces."""
+    """Normalize a text for comparison: NFKC, case-folded, with single spaces."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
     return " ".join(text.casefold().split())
 
 
 def signatures(texts: Sequence[str]) -> Signatures:
-    """One row of PERMUTATIONS numbers for each (normalised) text."""
+    """Return one row of PERMUTATIONS numbers for each (normalized) text."""
     made = np.empty((len(texts), PERMUTATIONS), dtype=np.uint32)
     encoded = [text.ljust(_NARROW_RUN).encode("utf-32-le", "surrogatepass") for text in texts]
     wide = _are_wide(encoded)
@@ -42,7 +42,7 @@ def signatures(texts: Sequence[str]) -> Signatures:
 
 
 def _are_wide(encoded: list[bytes]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Whether most characters of each text are of a script of wide ones."""
+    """For each text, whether most of its characters are wide."""
     if not encoded:
         return np.zeros(0, dtype=bool)
     points, ends = _points(encoded)
@@ -52,7 +52,7 @@ def _are_wide(encoded: list[bytes]) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 
 def _points(encoded: list[bytes]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """The code points of all texts in a row, and where each text ends."""
+    """Return the concatenated code points of all texts, and the end of each text."""
     points = np.frombuffer(b"".join(encoded), dtype=np.uint32)
     lengths = np.fromiter((len(data) // 4 for data in encoded), dtype=np.int64, count=len(encoded))
     return points, np.cumsum(lengths)
@@ -68,7 +68,7 @@ def _of_one_run(encoded: list[bytes], run: int) -> Signatures:
     hashes ^= hashes >> np.uint64(29)
     hashes *= _PRIME
     hashes ^= hashes >> np.uint64(32)
-    # A run that begins in the last places of a text would go on in the next one.
+    # Exclude runs that start near the end of a text, because they would extend into the next.
     inside = np.ones(len(points), dtype=bool)
     for offset in range(1, run):
         inside[ends - offset] = False
@@ -82,7 +82,7 @@ def _of_one_run(encoded: list[bytes], run: int) -> Signatures:
 
 
 class SignatureStack:
-    """Signatures of several files one under the other, without a copy of them."""
+    """Signatures of several files stacked vertically, without copying them."""
 
     def __init__(self, *parts: Signatures) -> None:
         self._parts = parts
@@ -92,11 +92,11 @@ class SignatureStack:
         return int(self._starts[-1])
 
     def columns(self, first: int, end: int) -> Signatures:
-        """So many columns of every row."""
+        """Return the columns from `first` up to `end` of every row."""
         return np.concatenate([part[:, first:end] for part in self._parts])
 
     def take(self, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Signatures:
-        """The given rows."""
+        """Return the given rows."""
         if len(self._parts) == 1:
             return np.asarray(self._parts[0][rows])
         made = np.empty((len(rows), PERMUTATIONS), dtype=np.uint32)

@@ -1,1 +1,1 @@
-"""Formats in: what a file is, and its rows as plain objects, whatever holds them."""
+"""Input formats: detection of a file's format, and reading its rows as plain objects."""

@@ -1,8 +1,8 @@
-"""The characters that texts of a language are made of, for telling encodings apart."""
+"""Common characters of each language, used to distinguish encodings."""
 
 from __future__ import annotations
 
-# The hundred commonest or so, in no order.
+# The 100 or so most common characters, in no particular order.
 SIMPLIFIED = (
     "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过"
     "发后作里用道行所然家种事成方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心她本前开"
@@ -24,7 +24,7 @@ HANGUL = (
 KANA = "".join(map(chr, range(0x3041, 0x30FD))) + "、。ー「」"
 CJK_MARKS = "，。！？、；：（）「」《》“”…"
 
-# Letters beyond ASCII by their frequency, the most frequent first, a language each.
+# Non-ASCII letters of each language, most frequent first.
 WESTERN = {
     "en": "é",
     "fr": "éèàêùçîôœûâëïü",

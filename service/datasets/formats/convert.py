@@ -1,4 +1,4 @@
-"""Any file that is read here to canonical JSON Lines, with everything that was found."""
+"""Conversion of any supported file to canonical JSON Lines, with all issues found."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from service.datasets.rows.raw_json import exceeded_limit
 
 
 class ConvertResult(msgspec.Struct, frozen=True):
-    """What the file was, what was found in it, and the canonical file that was written."""
+    """Result of a conversion: the file's properties, its issues, and the canonical file."""
 
     facts: SourceFacts
     validation: ValidationReport
@@ -33,7 +33,7 @@ class ConvertResult(msgspec.Struct, frozen=True):
 
 
 class Prepared(NamedTuple):
-    """A conversion, with the source line of each canonical row (`lines[i]`, from 1)."""
+    """A conversion result, with the source line of each canonical row (`lines[i]`, from 1)."""
 
     result: ConvertResult
     lines: array[int]
@@ -47,11 +47,11 @@ def convert(
     processes: int = 1,
     max_issues: int = MAX_LISTED,
 ) -> ConvertResult:
-    """Writes the rows of `path`, whatever its format, as canonical JSON Lines to `out`.
+    """Write the rows of `path`, in any supported format, to `out` as canonical JSON Lines.
 
-    Rows with errors are left out and told in the result. Raises DatasetError for a file
-    that cannot be read as a whole, and for rows that take more than the options' limit.
-    Temporary copies lie beside `out`.
+    Rows with errors are omitted and reported in the result. Raises DatasetError if the file
+    as a whole cannot be read, or if its rows exceed the size limit in `options`. Temporary
+    copies are created in the folder of `out`.
     """
     target = Path(out)
     part = target.with_name(f".{target.name}.part")
@@ -78,9 +78,9 @@ def prepare(
     max_issues: int = MAX_LISTED,
     only_errors: bool = False,
 ) -> Prepared:
-    """As `convert`, and keeps the source line of each row: four bytes a row.
+    """Convert as `convert` does, and keep the source line of each row (four bytes per row).
 
-    With `only_errors` warnings are counted and not listed.
+    With `only_errors`, warnings are counted but not listed.
     """
     log = IssueLog(max_issues, only_errors=only_errors)
     lines = array("I")
@@ -137,7 +137,7 @@ def _copy_rows(
 
 
 def _checked(row: SourceRow, row_format: RowFormat) -> tuple[bytes | None, list[Issue]]:
-    """The row's canonical line, or None; and its issues."""
+    """Return the row's canonical line, or None if it has errors, and the row's issues."""
     found = Findings(row.line)
     found.issues.extend(row.issues)
     if row.value is None:
@@ -152,7 +152,7 @@ def _checked(row: SourceRow, row_format: RowFormat) -> tuple[bytes | None, list[
 
 
 def _unwritable(value: Any) -> Issue | None:
-    """What keeps a value of a table or a workbook from being JSON within the limits."""
+    """Return the issue that prevents writing a value as JSON within the limits, or None."""
     try:
         data = encode(value)
     except UnicodeEncodeError as error:

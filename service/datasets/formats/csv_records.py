@@ -1,4 +1,4 @@
-"""Records of comma, tab, semicolon or pipe separated text, with a header row."""
+"""Records of text separated by commas, tabs, semicolons, or pipes, with a header row."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ _QUOTE_AFTER_SPACE = re.compile(r'[ \t]+".*"\s*\Z', re.DOTALL)
 
 
 def sniff_delimiter(head: bytes) -> str | None:
-    """The delimiter of a table whose first bytes are `head`; None if it is no table.
+    """Return the delimiter of a table that starts with `head`, or None if it is not a table.
 
-    The one that cuts the most lines into as many fields as the header has, at least two.
+    The delimiter is the one that splits the most lines into as many fields as the header
+    has, which must be at least two.
     """
     text = head.decode("utf-8", "replace")
     lines = text.splitlines()
     if len(lines) > 1 and len(head) >= 4096:
-        lines.pop()  # it may be cut
+        lines.pop()  # the last line may be incomplete
     best, best_score = None, 0.0
     for delimiter in _DELIMITERS:
         try:
@@ -45,14 +46,14 @@ def sniff_delimiter(head: bytes) -> str | None:
 
 
 def read_csv(path: Path, *, delimiter: str) -> Iterator[Record]:
-    """Read the rows after the header, as objects of strings; a ragged row is an issue.
+    """Read the rows after the header as objects of strings. A ragged row is an issue.
 
-    A record's line is the one that its row ends on, which differs from where it begins
-    only if a field holds line breaks. A row whose quotes do not match is an issue of the
-    line that it begins on, and the next line is read as a row again. Raises DatasetError for
-    a header that does not name its columns.
+    A record's line is the one on which its row ends, which differs from the first line only
+    if a field contains line breaks. A row with unmatched quotes is an issue on the line on
+    which it begins, and reading resumes at the next line. Raises DatasetError if the header
+    does not name its columns.
     """
-    # The limit is the process's own; that of a whole row, below, is reached first.
+    # This limit is process-wide. The limit of a whole row, below, is reached first.
     csv.field_size_limit(2 * MAX_LINE_BYTES)
     lines = _Lines(path)
     names: list[str] | None = None
@@ -97,9 +98,9 @@ def _record(row: list[str], names: list[str], delimiter: str, first: int, last: 
 
 
 def _rows_inside(field: str, delimiter: str, width: int) -> int:
-    """Count the lines of a field that look like rows; 0 where most of them do not.
+    """Count the lines of a field that look like rows, or return 0 if most do not.
 
-    In prose a space follows the comma, and a comma between digits parts thousands.
+    In prose, a space follows a comma. A comma between digits separates thousands.
     """
     inner = [line for line in field.splitlines()[1:] if line.strip()]
     rows = 0
@@ -125,18 +126,18 @@ def _check_header(names: list[str]) -> None:
 
 
 class _RowTooLongError(Exception):
-    """A row goes on for more bytes or lines than any row has."""
+    """A row exceeds the size limit."""
 
 
 class _Lines:
-    """Lines of text for the csv reader; stops a row that grows over the limit."""
+    """Lines of text for the csv reader. Raises _RowTooLongError if a row exceeds the limit."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._iterator = self._read(content_start(path), 1)
-        self._row: list[int] = []  # numbers of the lines that the row has taken
+        self._row: list[int] = []  # numbers of the first and last line of the current row
         self._row_bytes = 0
-        self._second = 0  # where the second line of the row begins
+        self._second = 0  # byte offset of the second line of the row
 
     def __iter__(self) -> Self:
         return self
@@ -149,16 +150,16 @@ class _Lines:
         self._row_bytes += len(line) + 1
         if self._row_bytes > MAX_LINE_BYTES:
             raise _RowTooLongError
-        # A bad byte must not stop the file: the row's checks see the mark.
+        # An invalid byte must not stop the file: the row's checks report the surrogate.
         return line.decode("utf-8", "surrogateescape") + "\n"
 
     def take_row(self) -> tuple[int, int]:
-        """A row is whole: return its first and its last line."""
+        """End the current row, and return its first and last line."""
         row, self._row = self._row, []
         return row[0], row[-1]
 
     def retreat(self) -> tuple[int, int]:
-        """A row is broken: go on at its second line; return its first and its last."""
+        """Resume at the second line of a broken row, and return its first and last line."""
         first, last = self.take_row()
         self._iterator.close()
         self._iterator = self._read(self._second, first + 1)

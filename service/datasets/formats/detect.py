@@ -1,4 +1,4 @@
-"""Which container a file is, by what is in it; names and MIME types are not asked."""
+"""Detection of a file's container from its content. Names and MIME types are ignored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOOKED_AT_LINES = 50
 
 
 def binary_container(path: Path) -> Container | None:
-    """Parquet or XLSX; None for text. Raises DatasetError for other archives."""
+    """Detect Parquet or XLSX; return None for text. Raises DatasetError for other archives."""
     with path.open("rb") as file:
         head = file.read(4)
     if head == b"PAR1":
@@ -29,9 +29,9 @@ def binary_container(path: Path) -> Container | None:
 
 
 def text_container(path: Path) -> tuple[Container, str | None]:
-    """The container of UTF-8 text, and the delimiter where it is a table.
+    """Return the container of UTF-8 text, and the delimiter if it is a table.
 
-    Raises DatasetError where it is none.
+    Raises DatasetError if the format is unknown.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES).removeprefix(UTF8_BOM).lstrip()
@@ -49,16 +49,16 @@ def text_container(path: Path) -> tuple[Container, str | None]:
 
 
 def _is_mostly_objects(head: bytes) -> bool:
-    """Whether JSON Lines only begin with a line that is broken, as a title would be."""
+    """Whether the text is JSON Lines, even if its first line is not an object (such as a title)."""
     lines = [line for line in head.split(b"\n")[:_LOOKED_AT_LINES] if line.strip()]
     return sum(line.lstrip()[:1] == b"{" for line in lines) * 2 >= len(lines)
 
 
 def _spreads_over_lines(head: bytes) -> bool:
-    """Whether the first object goes on after its first line, as printed JSON does.
+    """Whether the first object spans several lines, as in pretty-printed JSON.
 
-    A first line that is broken in itself must not send the file this way, so the second
-    line has to look like the inside of an object.
+    A broken first line alone must not have this effect, so the second line must look like
+    the inside of an object.
     """
     first, _, rest = head.partition(b"\n")
     if not rest or parse(first)[1] is None:

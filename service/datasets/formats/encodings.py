@@ -1,4 +1,4 @@
-"""The names of encodings, and what shows UTF-8 or UTF-16."""
+"""Encoding names, and detection of UTF-8, UTF-16, and UTF-32."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NAMES = {
     "tcvn": "TCVN",
     "viscii": "VISCII",
 }
-# What users write -> the codec that reads it.
+# Name written by the user -> codec that reads it.
 _ALIASES = {
     "gbk": "gb18030",
     "gb2312": "gb18030",
@@ -56,7 +56,7 @@ _ALIASES = {
 
 
 def codec_for(name: str) -> str | None:
-    """The codec for an encoding's name as users write it; None if there is none."""
+    """Return the codec for an encoding name as written by the user, or None if unknown."""
     wanted = name.strip().lower().replace("-", "_").replace(" ", "_")
     wanted = _ALIASES.get(wanted, wanted)
     if has_table(wanted):
@@ -70,7 +70,7 @@ def codec_for(name: str) -> str | None:
 
 
 def by_mark(head: bytes) -> str | None:
-    """The encoding that a byte order mark, or the pattern of zeros, shows."""
+    """Return the encoding indicated by a byte order mark or by the pattern of zero bytes."""
     if head.startswith(codecs.BOM_UTF8):
         return "utf-8-sig"
     if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
@@ -85,14 +85,14 @@ def by_mark(head: bytes) -> str | None:
 
 
 def is_damaged_utf8(line: bytes) -> bool:
-    """Whether a line that is not UTF-8 was: most of what is beyond ASCII in it still is."""
+    """Whether a line is damaged UTF-8, in which most non-ASCII characters are still valid."""
     text = line.decode("utf-8", "replace")
     damaged = text.count("\ufffd")
     return sum(not char.isascii() for char in text) > 2 * damaged
 
 
 def not_utf8(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Those of the lines that are not valid UTF-8."""
+    """Yield the lines that are not valid UTF-8."""
     for line in lines:
         if not line.isascii():
             try:

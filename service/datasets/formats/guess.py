@@ -1,11 +1,12 @@
-"""Which encoding a text has, found by what its characters would be.
+"""Detection of a text's legacy encoding from the characters that each encoding yields.
 
-UTF-8 is certain: text of any length in another encoding is next to never valid UTF-8. The
-others are told apart by reading a sample in each. A reading is believable if enough of its
-characters are common in the language that it is for: the hundred commonest make up a third
-or more of any true text in Chinese, Japanese or Korean, and a few in a hundred of a false
-one. The alphabets of one byte a letter share their bytes, so of those the reading counts
-whose letters come nearest to their usual frequencies.
+UTF-8 is certain: text of any length in another encoding is almost never valid UTF-8. To
+distinguish the other encodings, a sample is decoded with each of them. A decoding is
+plausible if enough of its characters are common in the encoding's languages. The 100 most
+common characters make up a third or more of a genuine text in Chinese, Japanese, or Korean,
+but only a few percent of a false decoding. Single-byte encodings use the same bytes for
+different letters, so among those the decoding whose letter frequencies are the most likely
+wins.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from service.datasets.formats.vietnamese import decode
 
 _SAMPLE_BYTES = 64 * 1024
 _FOREIGN = re.compile(r"[^\x00-\x7f]")
-# Characters in good company: an accented letter stands in a word of ASCII letters, a Thai
-# one beside another Thai one alone, and no Chinese one between two ASCII letters.
+# Characters with plausible neighbors: an accented letter is next to an ASCII letter, a Thai
+# letter is next to other Thai letters only, and a Chinese character is not between two ASCII
+# letters.
 _COMPANY = {
     "latin": re.compile(r"(?<=[A-Za-z])[^\x00-\x7f]+|[^\x00-\x7f]+(?=[A-Za-z])"),
     "own": re.compile(
@@ -33,25 +35,25 @@ _COMPANY = {
 _HIGH = bytes(range(0x80, 0x100))
 _MARKS = frozenset("’‘“”–—…€°«»¿¡·")
 _MARK, _UPPER, _NEVER = math.log(0.02), math.log(0.1), math.log(0.0005)
-# Two readings whose likelihoods differ by less than this factor are both possible.
+# Two decodings whose likelihoods differ by less than this factor are both possible.
 _DOUBT = math.log(1000)
-# Western text is so much the commonest that little of it has to be proof enough.
+# Western text is by far the most common, so a little of it must be sufficient evidence.
 _WESTERN = math.log(50)
 
 
 class Guess(NamedTuple):
-    """The best reading of a text, and another one that fits nearly as well and differs."""
+    """The best codec for a text, and a rival that fits nearly as well but reads it differently."""
 
     codec: str
     rival: str | None = None
 
 
 class _Family(NamedTuple):
-    """Readings in one codec: the letters of each language, and the company they keep.
+    """A codec with the letters of each of its languages, and the kind of neighbors they have.
 
-    `usual` is the share of common characters (of all that is not ASCII) in a true text, and
-    `least` the part of it under which a reading is not believed. Fewer characters than
-    `enough` prove nothing.
+    `usual` is the share of common characters among the non-ASCII characters of a genuine
+    text. A decoding is plausible only if its share is at least `least` times `usual`, and if
+    it has at least `enough` non-ASCII characters.
     """
 
     codec: str
@@ -75,7 +77,7 @@ def _family(
     return _Family(codec, languages, company, 0.9, 0.7, 3 if company == "latin" else 10)
 
 
-# Codecs are the widest of each family. Of readings that fit alike the first counts.
+# Each codec is the most inclusive of its family. If several fit equally well, the first wins.
 _FAMILIES = (
     _Family("gb18030", (alphabets.SIMPLIFIED + alphabets.CJK_MARKS,), "wide", 0.2),
     _Family("big5hkscs", (alphabets.TRADITIONAL + alphabets.CJK_MARKS,), "wide", 0.2),
@@ -102,8 +104,8 @@ _FAMILIES = (
 class _Fit(NamedTuple):
     """How well a codec fits.
 
-    `share` is that of common characters, by what is usual; `likelihood` the logarithm of
-    that of all characters beyond ASCII.
+    `share` is the share of common characters relative to the usual share. `likelihood` is
+    the log-likelihood of all non-ASCII characters.
     """
 
     family: _Family
@@ -113,10 +115,10 @@ class _Fit(NamedTuple):
 
 
 def guess_legacy(lines: Iterable[bytes]) -> Guess | None:
-    """The encoding of lines that are not UTF-8; None where no reading is believable.
+    """Guess the encoding of lines that are not UTF-8. Returns None if no codec is plausible.
 
-    Lines that a candidate cannot read count against it, but do not rule it out: the lines
-    may be of several encodings.
+    Lines that a codec cannot decode count against it but do not rule it out, because the
+    lines may be in several encodings.
     """
     sample = _thinned([line for line in lines if not line.isascii()])
     fits = [_fit(sample, family) for family in _FAMILIES]
@@ -138,7 +140,7 @@ def guess_legacy(lines: Iterable[bytes]) -> Guess | None:
 
 
 def _thinned(lines: list[bytes]) -> list[bytes]:
-    """Lines from all over the given ones, some 64 KiB in all."""
+    """Return lines spread over all the given ones, about 64 KiB in total."""
     step = max(1, sum(map(len, lines)) // _SAMPLE_BYTES)
     return lines[::step]
 
@@ -165,7 +167,7 @@ def _fit(sample: list[bytes], family: _Family) -> _Fit:
 
 
 def _likelihood(found: Counter[str], foreign: int, letters: str) -> float:
-    """The logarithm of how likely characters are, where frequencies fall as Zipf says."""
+    """Return the log-likelihood of the characters, with letter frequencies by Zipf's law."""
     whole = sum(1 / place for place in range(1, len(letters) + 1))
     chances = {char: math.log(0.95 / (n * whole)) for n, char in enumerate(letters, 1)}
     total, seen = 0.0, 0
@@ -181,7 +183,7 @@ def _likelihood(found: Counter[str], foreign: int, letters: str) -> float:
 
 
 def _differ(sample: list[bytes], one: str, other: str) -> bool:
-    """Whether two codecs read any line of a sample differently."""
+    """Whether two codecs decode any line of a sample differently."""
     for line in sample:
         try:
             if decode(line, one) != decode(line, other):

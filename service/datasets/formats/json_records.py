@@ -1,4 +1,4 @@
-"""Records of JSON Lines, and of JSON documents that are one array or several objects."""
+"""Records of JSON Lines, and of JSON documents that contain one array or several objects."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from service.datasets.limits import BATCH_BYTES, MAX_LINE_BYTES
 from service.datasets.rows.lines import FileSlice, LongLine, content_start, read_batches
 from service.datasets.rows.raw_json import parse
 
-# As in `rawjson`: a string that is not closed yet runs to the end of what is there.
+# As in `rows.raw_json`, an unclosed string extends to the end of the available data.
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?P<end>"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 
 
 def read_jsonl(path: Path) -> Iterator[Record]:
-    """The value of each line that is not blank."""
+    """Yield the value of each nonblank line."""
     with FileSlice(path, content_start(path)) as stream:
         for batch in read_batches(stream):
             if isinstance(batch, LongLine):
@@ -33,11 +33,11 @@ def read_jsonl(path: Path) -> Iterator[Record]:
 
 
 def read_json(path: Path) -> Iterator[Record]:
-    """The elements of one array, or the objects of a document of several.
+    """Yield the elements of a single array, or the objects of a document with several.
 
-    They may spread over lines; a record's line is the one that its element begins on.
-    Raises DatasetError where brackets do not match, since no row can be told from another
-    after that.
+    Elements may span several lines. A record's line is the one on which its element begins.
+    Raises DatasetError if the brackets do not match, because the rows that follow cannot be
+    separated.
     """
     cutter = _Cutter()
     with FileSlice(path, content_start(path)) as stream:
@@ -54,19 +54,19 @@ def _record(line: int, data: bytes) -> Record:
 
 
 class _Cutter:
-    """Cuts a document at its brackets; holds one element and one block at most."""
+    """Splits a document at its brackets. Holds at most one element and one block."""
 
     def __init__(self) -> None:
-        self._base = -1  # the depth at which elements lie: 1 inside an array, else 0
+        self._base = -1  # depth of the elements: 1 inside an array, otherwise 0
         self._depth = 0
         self._data = b""
-        self._at = 0  # up to here the data was searched
-        self._begin = 0  # of the element in the making, or of what lies between two
-        self._line = 1  # the line of `_counted`
+        self._at = 0  # end of the data searched so far
+        self._begin = 0  # start of the current element, or of the gap between two
+        self._line = 1  # line number at offset `_counted`
         self._counted = 0
 
     def feed(self, block: bytes, *, final: bool = False) -> Iterator[Record]:
-        """The records that end in the next block of the document."""
+        """Yield the records that end in the next block of the document."""
         self._data += block
         if self._base < 0 and self._data.strip():
             self._base = 1 if self._data.lstrip()[:1] == b"[" else 0
@@ -74,7 +74,7 @@ class _Cutter:
             first = self._data[token.start()]
             if first == 0x22:
                 if token.group("end") != b'"' and not final:
-                    break  # a string that the next block goes on with
+                    break  # the string continues in the next block
             elif first in b"[{":
                 yield from self._open(token.start())
             else:
@@ -109,7 +109,7 @@ class _Cutter:
             self._begin = end
 
     def _gap(self, end: int) -> Iterator[Record]:
-        """What lies between two elements must be commas; a bare value is said."""
+        """Check that only commas separate two elements; report a bare value as an issue."""
         if self._data[self._begin : end].strip(b", \t\r\n"):
             line = self._line_at(self._begin)
             yield Record(line, None, make_issue("not_an_object", line, found="bare value"))
@@ -120,7 +120,7 @@ class _Cutter:
         return self._line
 
     def _let_go(self) -> None:
-        """Drops what lies before the element in the making."""
+        """Drop the data before the current element."""
         done = self._begin
         self._line_at(done)
         self._data = self._data[done:]

@@ -1,4 +1,4 @@
-"""What the user may say of a file's format; what is left out is found out."""
+"""User options for a file's format. Omitted options are detected."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ Container = Literal["jsonl", "json", "csv", "parquet", "xlsx"]
 Shape = Literal["chat", "preference", "prompt_completion", "alpaca", "sharegpt"]
 
 
-# A ratio says little of a few rows: text that repeats packs a thousandfold.
+# A ratio is not meaningful for a few rows: repetitive text compresses a thousandfold.
 _ALLOWANCE_BYTES = 8 * 1024**2
 
 
 class FormatOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How to read a file.
+    """Options for reading a file.
 
-    `columns` maps a field of the shape to the column that holds it, for names that are not
-    standard: {"prompt": "Frage", "completion": "Antwort"}. `roles` maps a role in the data
-    to one of ours: {"kunde": "user"}. `system` is put before rows that have no system
-    message. Sizes are bytes; `limit_bytes` says how the last two bound a file.
+    If omitted, `container`, `shape`, `encoding`, and `delimiter` are detected, and `sheet` is
+    the first sheet. `columns` maps a field of the shape to the column that holds it, for
+    columns with nonstandard names: {"prompt": "Frage", "completion": "Antwort"}. `roles` maps
+    a role in the data to a standard role: {"kunde": "user"}. `system` is the system message
+    to add to rows that have none. Once unpacked or converted, a file may take at most
+    `max_unpacked_bytes`, and at most 8 MiB plus `max_expansion` times its size.
     """
 
     container: Container | None = None
@@ -36,9 +38,9 @@ class FormatOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_expansion: int = 200
 
     def limit_bytes(self, size: int) -> int:
-        """The most that a file of `size` bytes may become, unpacked or as canonical rows.
+        """Return the maximum size of a file of `size` bytes once unpacked or converted.
 
-        Honest compressed text grows 20 to 50 times. Without a bound relative to its size, a
-        file of a few kilobytes could fill the storage.
+        Ordinary compressed text expands 20 to 50 times. Without a limit relative to its size,
+        a file of a few kilobytes could fill the storage.
         """
         return min(self.max_unpacked_bytes, _ALLOWANCE_BYTES + size * self.max_expansion)

@@ -1,4 +1,4 @@
-"""Records of a Parquet file, a row group's part at a time."""
+"""Records of a Parquet file, read in small batches of rows."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.records import Record
 from service.datasets.formats.unpack import unpacks_too_much
 
-# Few enough that large values which the file holds once do not fill memory with copies.
+# Small enough that copies of a large value, which the file stores once, do not fill memory.
 _ROWS = 64
-# A page is unpacked whole, and a group's columns lie side by side in memory.
+# Pages are decompressed whole, and all columns of a row group are in memory at once.
 _MAX_GROUP_BYTES = 1024**3
 _MAX_BATCH_BYTES = 16 * 1024**2
 
 
 def read_parquet(path: Path, options: FormatOptions) -> Iterator[Record]:
-    """Each row as an object; fields that are null are left out, at any depth.
+    """Yield each row as an object. Null fields are omitted at any depth.
 
-    Raises DatasetError for a damaged file, and for one whose groups unpack too far.
+    Raises DatasetError if the file is damaged or if its row groups unpack to too many bytes.
     """
     try:
-        # Memory-mapped and not buffered ahead: the file's size must not matter.
+        # Memory-mapped, without pre-buffering, so that memory use is independent of file size.
         with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
             _check_size(file, options.limit_bytes(path.stat().st_size), options)
             number = 0
@@ -42,7 +42,7 @@ def read_parquet(path: Path, options: FormatOptions) -> Iterator[Record]:
 
 
 def _values(batch: pa.RecordBatch) -> Iterator[Any]:
-    """The rows of a batch, one by one where they are large."""
+    """Yield the rows of a batch, converted one at a time if they are large."""
     step = batch.num_rows if batch.nbytes <= _MAX_BATCH_BYTES else 1
     for start in range(0, batch.num_rows, step):
         yield from batch.slice(start, step).to_pylist()
@@ -60,7 +60,7 @@ def _check_size(file: pq.ParquetFile, limit: int, options: FormatOptions) -> Non
 
 
 def _without_nulls(value: Any) -> Any:
-    """Structs of one column share their fields: what a row lacks is null in it."""
+    """Remove null fields: structs of a column share all fields, so missing ones are null."""
     if isinstance(value, dict):
         return {key: _without_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):

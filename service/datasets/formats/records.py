@@ -1,4 +1,4 @@
-"""A record: what one row of a file says, before anyone asks what it means."""
+"""A record: the raw value of one row of a file, before it is interpreted."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from service.datasets.checks.issues import Issue
 
 
 class Record(NamedTuple):
-    """One row: its line (or row number, from 1), its value, or why it could not be read.
+    """One row: its line or row number (from 1), and its value or why it could not be read.
 
-    `warnings` are on a row that could be read.
+    `warnings` apply to a row that could be read.
     """
 
     line: int

@@ -1,4 +1,4 @@
-"""From the shapes that data comes in to the rows of the chat and the preference format."""
+"""Conversion of the common data shapes to rows in the chat or preference format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.datasets.formats.options import FormatOptions, Shape
 Row = dict[str, Any]
 Maker = Callable[[Findings, Row, FormatOptions], Row | None]
 
-# Names of columns in use, in the languages of the spreadsheets that hold them.
+# Common column names, in the languages of the spreadsheets that use them.
 _ALIASES: dict[str, tuple[str, ...]] = {
     "prompt": (
         "prompt", "question", "query", "input", "instruction", "user", "q",
@@ -44,7 +44,7 @@ SPEAKERS = {
     "tool": "tool", "function": "function", "observation": "tool", "function_call": "function_call",
 }  # fmt: skip
 
-# What each shape needs, in the order in which they are tried.
+# Required fields of each shape, in the order in which the shapes are tried.
 _NEEDS: tuple[tuple[Shape, tuple[str, ...]], ...] = (
     ("chat", ("messages",)),
     ("preference", ("input", "preferred_output")),
@@ -70,7 +70,7 @@ _OPTIONAL: dict[Shape, tuple[str, ...]] = {
 def find_shape(
     columns: Iterable[str], options: FormatOptions
 ) -> tuple[Shape, dict[str, str]] | None:
-    """The shape that the columns make, and which column holds each of its fields."""
+    """Return the shape that the columns form, and the column of each of its fields."""
     present = list(columns)
     for shape, needs in _NEEDS:
         if options.shape is not None and shape != options.shape:
@@ -102,7 +102,7 @@ def _column(field: str, present: list[str], options: FormatOptions) -> str | Non
 def make_row(
     found: Findings, shape: Shape, fields: Mapping[str, str], value: Row, options: FormatOptions
 ) -> Row | None:
-    """The chat or preference row of a record; None where an issue says why there is none."""
+    """Make the chat or preference row of a record, or return None and add an issue."""
     taken = {field: value[column] for field, column in fields.items() if column in value}
     row = _MAKERS[shape](found, taken, options)
     if row is not None and options.system and shape != "preference":
@@ -113,7 +113,7 @@ def make_row(
 
 
 def _text(found: Findings, taken: Row, field: str) -> str | None:
-    """A field's text; numbers of spreadsheets are written out."""
+    """Return a field's text. Numbers from spreadsheets are converted to text."""
     value = taken.get(field)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         text = ""
@@ -126,7 +126,7 @@ def _text(found: Findings, taken: Row, field: str) -> str | None:
 
 
 def _unpacked(value: Any) -> Any:
-    """Lists and objects come as JSON text where the container holds only text."""
+    """Parse a list or object that is stored as JSON text, as in text-only containers."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
             return json.loads(value)
@@ -231,7 +231,7 @@ def _sharegpt(found: Findings, taken: Row, options: FormatOptions) -> Row | None
 
 
 def _called(content: Any, call_id: str) -> Row:
-    """ShareGPT writes a call as JSON text: {"name": …, "arguments": {…}}."""
+    """Convert a ShareGPT call, which is JSON text: {"name": …, "arguments": {…}}."""
     call = _unpacked(content)
     function = call if isinstance(call, dict) else {"name": None, "arguments": content}
     function = {key: function.get(key) for key in ("name", "arguments")}
@@ -261,7 +261,7 @@ def _preference(found: Findings, taken: Row, _options: FormatOptions) -> Row | N
 
 
 def _outputs(value: Any, prompt: Any) -> list[Any] | None:
-    """An answer as messages; some sets repeat the prompt at its start."""
+    """Convert an answer to messages. Some data sets repeat the prompt at its start."""
     if isinstance(value, str) and value.strip():
         return [_turn("assistant", value)]
     if isinstance(value, list) and value:

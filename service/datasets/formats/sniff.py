@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: enough to say why it is not JSON Lines."""
+"""Detection of files that are not JSON Lines, from their first bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAGIC = (
 
 
 def not_jsonl_kind(path: Path) -> str | None:
-    """Names what the file looks like where it cannot be JSON Lines, else None."""
+    """Describe what the file looks like if it cannot be JSON Lines; otherwise return None."""
     with path.open("rb") as file:
         head = file.read(4096)
     for magic, kind in _MAGIC:

@@ -1,4 +1,4 @@
-"""A file of any kind, opened: what it is, and its rows in the chat or preference format."""
+"""Opening of a file in any supported format, and reading its chat or preference rows."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from service.datasets.formats.transcode import to_utf8
 from service.datasets.formats.unpack import compression_of, unpack
 from service.datasets.formats.xlsx_records import read_xlsx
 
-# Columns are gathered from so many records: a field may be absent from the first.
+# Columns are collected from this many records, because the first ones may lack a field.
 _LOOKED_AT = 200
-_LOOKED_AT_CHARS = 16 * 1024**2  # they are held together
+_LOOKED_AT_CHARS = 16 * 1024**2  # the records are held in memory together
 _SHOWN_COLUMNS = 20
 
 
 class SourceRow(NamedTuple):
-    """A row in the chat or preference format, not yet checked, or why there is none."""
+    """An unchecked row in the chat or preference format, or the issues that prevent one."""
 
     line: int
     value: Any
@@ -38,7 +38,7 @@ class SourceRow(NamedTuple):
 
 
 class Source(NamedTuple):
-    """An opened file. `text` is the UTF-8 text of JSON Lines already in the row format."""
+    """An opened file. `text` is set if the file is JSON Lines already in the row format."""
 
     facts: SourceFacts
     rows: Iterator[SourceRow]
@@ -46,10 +46,10 @@ class Source(NamedTuple):
 
 
 def open_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -> Source:
-    """Finds out what `path` is, and reads it.
+    """Detect the format of `path` and open it.
 
-    Unpacked and transcoded copies go to the folder `work`, which must stay while rows are
-    read. Raises DatasetError for a file that cannot be read as a whole.
+    Unpacked and transcoded copies go to the folder `work`, which must exist while rows are
+    read. Raises DatasetError if the file as a whole cannot be read.
     """
     size = path.stat().st_size
     if size == 0:
@@ -95,7 +95,7 @@ def open_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -
 
 
 def _text_container(path: Path, options: FormatOptions) -> tuple[Container, str | None]:
-    """What the user says, or what is found."""
+    """Return the container and delimiter given by the user, or the detected ones."""
     container, delimiter = options.container, options.delimiter
     if container is None or (container == "csv" and delimiter is None):
         found, delimiter = text_container(path)
@@ -118,7 +118,7 @@ def _records(
 
 
 def _first(records: Iterator[Record]) -> list[Record]:
-    """The records that are looked at before any is read: many small ones, or few large ones."""
+    """Return the first records for inspection: many small ones or a few large ones."""
     first: list[Record] = []
     chars = 0
     for record in records:
@@ -130,7 +130,7 @@ def _first(records: Iterator[Record]) -> list[Record]:
 
 
 def _chars(value: Any) -> int:
-    """About how much text a value holds."""
+    """Return the approximate number of characters of text in a value."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Text of any named encoding to UTF-8, line by line, so that a mixed file can be mended."""
+"""Transcoding of text to UTF-8, line by line, so that files in mixed encodings are repaired."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _BLOCK = 256 * 1024
 
 
 class Text(NamedTuple):
-    """A file of UTF-8 text (the one given, or a transcoded copy) and what it was before."""
+    """A UTF-8 text file (the original or a transcoded copy) and its original encoding."""
 
     path: Path
     encoding: str
 
 
 class _Survey(NamedTuple):
-    """How many lines beyond ASCII are UTF-8, how many are not, and some of those."""
+    """Number of non-ASCII lines that are UTF-8, number that are not, and a sample of those."""
 
     good: int
     bad: int
@@ -35,11 +35,11 @@ class _Survey(NamedTuple):
 
 
 def to_utf8(path: Path, out: Path, options: FormatOptions, log: IssueLog) -> Text:
-    """Gives the file's text as UTF-8; writes `out` only where there is something to change.
+    """Return the file's text as UTF-8. Writes `out` only if the text must change.
 
-    Lines in another encoding than the rest are read in theirs and said in `log`; a line
-    that no encoding fits is left as it is, for the checks to refuse. Raises DatasetError
-    for an encoding that is not known or that the file is not in.
+    Lines whose encoding differs from the rest are decoded accordingly and reported in `log`.
+    A line that fits no encoding is left unchanged, for the checks to reject. Raises
+    DatasetError if the encoding is unknown or does not match the file.
     """
     with path.open("rb") as file:
         marked = by_mark(file.read(4096))
@@ -106,7 +106,7 @@ def _write_line(
     if not line.isascii():
         first, second = ("utf-8", legacy) if main != legacy else (legacy, "utf-8")
         if main != legacy and is_damaged_utf8(line):
-            second = "utf-8"  # what is left of it would be garbled, and pass
+            second = "utf-8"  # the legacy codec would accept it, but garble the text
         for codec in (first, second):
             try:
                 line = decode(line, codec).encode()

@@ -1,4 +1,4 @@
-"""gzip and zstd, unpacked under limits: a small file must not become a full disk."""
+"""Decompression of gzip and zstd within limits, so that a small file cannot fill the disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_ZSTD_WINDOW = 128 * 1024**2
 
 
 def compression_of(head: bytes) -> Compression | None:
-    """The compression that a file's first bytes show."""
+    """Detect the compression from a file's first bytes."""
     if head.startswith(b"\x1f\x8b"):
         return "gzip"
     if head.startswith(b"\x28\xb5\x2f\xfd"):
@@ -28,10 +28,10 @@ def compression_of(head: bytes) -> Compression | None:
 
 
 def unpack(path: Path, out: Path, compression: Compression, options: FormatOptions) -> int:
-    """Unpacks `path` to `out`; returns the bytes written.
+    """Unpack `path` to `out` and return the number of bytes written.
 
-    Raises DatasetError for damaged data, and where the limits of size or of expansion are
-    passed.
+    Raises DatasetError if the data is damaged, or if it exceeds the limit on size or
+    expansion.
     """
     written, limit = 0, options.limit_bytes(path.stat().st_size)
     with path.open("rb") as source, out.open("wb") as target:
@@ -47,14 +47,14 @@ def unpack(path: Path, out: Path, compression: Compression, options: FormatOptio
 
 
 def unpacks_too_much(limit: int, options: FormatOptions) -> DatasetError:
-    """The error of a file that unpacks to more than `limit` bytes."""
+    """Create the error for a file that unpacks to more than `limit` bytes."""
     if limit == options.max_unpacked_bytes:
         return refuse("unpacks_too_large", limit=limit)
     return refuse("unpacks_too_far", limit=options.max_expansion)
 
 
 def _gunzip(source: BinaryIO) -> Iterator[bytes]:
-    """All members of a gzip file; zeros after the last one are padding."""
+    """Decompress all members of a gzip file. Zeros after the last one are padding."""
     member, whole, data = zlib.decompressobj(wbits=31), True, b""
     while data or (data := source.read(_BLOCK)):
         if whole and not data.strip(b"\0"):

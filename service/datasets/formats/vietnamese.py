@@ -1,12 +1,12 @@
-"""The Vietnamese encodings of one byte a letter: TCVN 5712 and VISCII, which Python lacks."""
+"""The single-byte Vietnamese encodings TCVN 5712 and VISCII, which Python does not provide."""
 
 from __future__ import annotations
 
 import codecs
 import unicodedata
 
-# The characters of the bytes 0x80 to 0xFF, and of those below 0x20 that are letters. Tables
-# of the GNU C library's iconv.
+# The characters for bytes 0x80 to 0xFF, and for the bytes below 0x20 that encode letters.
+# Source: the tables of the GNU C library's iconv.
 _VISCII = (
     "ẠẮẰẶẤẦẨẬẼẸẾỀỂỄỆỐỒỔỖỘỢỚỜỞỊỎỌỈỦŨỤỲÕắằặấầẩậẽẹếềểễệốồổỗỠƠộờởịỰỨỪỬơớƯ"
     "ÀÁÂÃẢĂẳẵÈÉÊẺÌÍĨỳĐứÒÓÔạỷừửÙÚỹỵÝỡưàáâãảăữẫèéêẻìíĩỉđựòóôõỏọụùúũủýợỮ"
@@ -36,10 +36,10 @@ def has_table(codec: str) -> bool:
 
 
 def decode(data: bytes, codec: str) -> str:
-    """Decode bytes in any codec. Raises UnicodeDecodeError.
+    """Decode bytes with any codec. Raises UnicodeDecodeError.
 
-    A letter and its tone mark, which two of the Vietnamese encodings write apart, become
-    one character.
+    A letter and its tone mark, which two of the Vietnamese encodings store separately, are
+    composed into one character.
     """
     if codec in _TABLES:
         text = codecs.charmap_decode(data, "strict", _TABLES[codec])[0]

@@ -1,4 +1,4 @@
-"""Records of a workbook's sheet: values as they were last calculated, never formulas."""
+"""Records of a workbook sheet, with last calculated values instead of formulas."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.records import Record
 from service.datasets.formats.unpack import unpacks_too_much
 
-# The reader holds all shared strings of the workbook, so this is a limit of memory.
+# The reader keeps all shared strings of the workbook in memory, so this limits memory use.
 _MAX_UNPACKED_BYTES = 512 * 1024**2
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -31,10 +31,10 @@ _DAMAGE = (
     IndexError,
     TypeError,
     ValueError,
-    SyntaxError,  # of XML
+    SyntaxError,  # from the XML parser
     OSError,
     EOFError,
-    RuntimeError,  # of zipfile: an unknown compression, a password
+    RuntimeError,  # from zipfile: unknown compression or a password
 )
 _MERGED = re.compile(rb'<mergeCell ref="')
 _BLOCK = 256 * 1024
@@ -50,15 +50,15 @@ def is_workbook(path: Path) -> bool:
 
 
 def read_xlsx(path: Path, options: FormatOptions, log: IssueLog) -> Iterator[Record]:
-    """The rows below the header row, as objects of strings and numbers.
+    """Yield the rows below the header row as objects of strings and numbers.
 
-    Cells of a merged area but its first are empty, and a formula that was never calculated
-    has no value: both are said in `log`. Raises DatasetError for a damaged workbook, one
-    that unpacks too far, and a sheet that is not there.
+    In a merged area, all cells except the first are empty. A formula that was never
+    calculated has no value. Both are reported in `log`. Raises DatasetError if the workbook
+    is damaged or unpacks to too many bytes, or if the sheet does not exist.
     """
     _check_archive(path, options)
     try:
-        # Open files, since the reader refuses paths without the suffix of a workbook.
+        # Pass open files, because the reader rejects paths without a workbook suffix.
         with path.open("rb") as one, path.open("rb") as other:
             values = openpyxl.load_workbook(one, read_only=True, data_only=True)
             formulas = openpyxl.load_workbook(other, read_only=True, data_only=False)
@@ -81,7 +81,8 @@ def _check_archive(path: Path, options: FormatOptions) -> None:
         raise refuse("damaged_workbook") from error
     if unpacked > _MAX_UNPACKED_BYTES:
         raise refuse("unpacks_too_large", limit=_MAX_UNPACKED_BYTES)
-    # By the file's size: parts of an archive may overlap, and then their sizes count twice.
+    # The limit is based on the file's size instead of the parts' compressed sizes, because
+    # parts of an archive can overlap and would then be counted twice.
     if unpacked > (limit := options.limit_bytes(path.stat().st_size)):
         raise unpacks_too_much(limit, options)
 
@@ -95,12 +96,12 @@ def _sheet(book: Any, options: FormatOptions) -> str:
 
 
 def _tell_other_sheets(book: Any, log: IssueLog) -> None:
-    """Say how many sheets with something in them are left out."""
+    """Report the number of nonempty sheets that are not read."""
     others = [book[name] for name in book.sheetnames[1:]]
     filled = [
         sheet
         for sheet in others
-        if hasattr(sheet, "iter_rows")  # a chart has none
+        if hasattr(sheet, "iter_rows")  # a chart sheet has no rows
         and any(cell is not None for row in sheet.iter_rows(values_only=True) for cell in row)
     ]
     if filled:
@@ -108,13 +109,13 @@ def _tell_other_sheets(book: Any, log: IssueLog) -> None:
 
 
 def _tell_merged(path: Path, sheet: Any, log: IssueLog) -> None:
-    """Merged areas stand at the end of the sheet's XML, which the reader does not show."""
+    """Report merged areas, found in the sheet's XML because the reader does not expose them."""
     count, tail = 0, b""
     with zipfile.ZipFile(path) as archive, archive.open(sheet._worksheet_path) as xml:
         while block := xml.read(_BLOCK):
             data = tail + block
             count += len(_MERGED.findall(data))
-            tail = data[-15:]  # one less than the pattern: no match is counted twice
+            tail = data[-15:]  # one byte less than the pattern, so no match is counted twice
     if count:
         log.add(make_issue("merged_cells", count=count))
 

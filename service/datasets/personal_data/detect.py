@@ -1,7 +1,7 @@
-"""Personal data in a text: where it stands and of what kind, never what it is.
+"""Detection of personal data in a text, with the kind and position of each finding.
 
-Found are e-mail addresses, telephone numbers, payment cards (by Luhn), IBANs, national ids
-with check digits, and names of persons in Japanese (see `person_names`).
+It finds email addresses, telephone numbers, payment card numbers (by the Luhn check), IBANs,
+national IDs with check digits, and names of persons in Japanese (see `person_names`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from service.datasets.personal_data.person_names import find_names, may_hold_nam
 
 
 class Found(NamedTuple):
-    """A finding: its kind, and its place in the text (`text[start:end]`)."""
+    """A finding: its kind and its position in the text (`text[start:end]`)."""
 
     kind: str
     start: int
@@ -30,8 +30,8 @@ _EMAIL = re.compile(
     r"(?<![\w.+-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b",
     re.ASCII,
 )
-# Seven digits that belong together, a PAN, or a Hong Kong id whose check is a letter:
-# without them there is no number to look for.
+# A group of seven digits, an Indian PAN, or a Hong Kong ID whose check character is a letter.
+# A text without any of these has no number to look for.
 _NUMBER = re.compile(
     r"\d(?:[ \-().‐‑‒–—−ー\u3000\u00a0]{0,2}\d){6}|[A-Z]{5}\d{4}[A-Z]|[A-Z]\d{6}\(A\)"
 )
@@ -41,8 +41,8 @@ _IBAN = re.compile(
 )
 _PHONE = re.compile(r"(?<![\w.\-/])(?:\+\d|\(?0)(?:[ \-().]{0,2}\d){6,14}(?![\w-]|\.\d)", re.ASCII)
 _INLAND_PHONE = re.compile(r"(?<![\w.\-/])(?:1[3-9]|[6-9])\d{8,9}(?!\w)", re.ASCII)
-# Digits of other scripts, full-width letters and the many hyphens, each by its ASCII
-# counterpart: one character for one, so that places stay.
+# Maps digits of other scripts, full-width letters, and the various hyphens to ASCII. Each
+# character maps to exactly one character, so positions stay the same.
 _ZEROS = (
     *(0x0660, 0x06F0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66),
     *(0x0E50, 0x0ED0, 0x0F20, 0x1040, 0x17E0, 0x1810),
@@ -53,11 +53,11 @@ ASCII = str.maketrans(
     | dict.fromkeys("‐‑‒–—−ー", "-")
     | {"\u3000": " ", "\u00a0": " "}
 )
-# A telephone number with fewer digits is looked for as it was written alone.
+# A form of a telephone number with fewer digits is not added to the spellings to search for.
 _LEAST_DIGITS = 8
-_WORDS_BEFORE = 40  # characters in which a word that announces an id is looked for
+_WORDS_BEFORE = 40  # number of preceding characters searched for a word that introduces an ID
 
-# First digits and lengths of the cards in use (Visa, Mastercard, Amex, JCB, UnionPay …).
+# Prefixes and lengths of common payment cards (Visa, Mastercard, Amex, JCB, UnionPay, …).
 _CARD_FORMS = re.compile(
     r"4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|35\d{14}|62\d{14,17}"
     r"|6(?:011|5\d\d)\d{12}|3(?:0[0-5]|[68]\d)\d{11}"
@@ -80,15 +80,15 @@ _REGIONS: dict[str, tuple[str, ...]] = {
     "nl": ("NL",),
     "pt": ("BR", "PT"),
 }
-# English is written everywhere that this service is used: an inland number in it is one
-# if it fits one of these.
+# English is used everywhere, so a national number in an English text is valid if it is valid
+# in any of these regions.
 _ENGLISH = ("GB", "SG", "IN", "MY", "PH", "AU")
 
 
 def find_personal_data(text: str, *languages: str) -> list[Found]:
-    """Find personal data in a text, in order and without overlap; the longer of two counts.
+    """Find personal data in a text, in order and without overlaps (see `without_overlap`).
 
-    `languages` are those of the conversation that the text is a part of.
+    `languages` are the languages of the conversation that contains the text.
     """
     found = (
         [Found("person_name", *place) for place in find_names(text)] if "ja" in languages else []
@@ -104,12 +104,12 @@ def find_personal_data(text: str, *languages: str) -> list[Found]:
 
 
 def may_hold_personal_data(text: str) -> bool:
-    """Whether a text has anything to look into, whatever its language."""
+    """Whether a text, in any language, can contain personal data."""
     return _NUMBER.search(text) is not None or "@" in text or "＠" in text or may_hold_names(text)
 
 
 def without_overlap(found: Iterable[Found]) -> list[Found]:
-    """Sort findings by place; of two that overlap the earlier or longer one stays."""
+    """Sort findings by position. If two overlap, keep the earlier one, or else the longer one."""
     kept: list[Found] = []
     for one in sorted(found, key=lambda one: (one.start, -one.end)):
         if not kept or one.start >= kept[-1].end:
@@ -118,10 +118,10 @@ def without_overlap(found: Iterable[Found]) -> list[Found]:
 
 
 def spellings(kind: str, value: str, *languages: str) -> set[str]:
-    """Return the forms that a value is written in, each as ASCII letters and digits only.
+    """Return the forms in which a value can be written, as ASCII letters and digits only.
 
-    A telephone number has several: with the country's code, with its own leading zero, and
-    with neither, as a spreadsheet keeps it.
+    A telephone number has several forms: with the country code, with the leading zero, and
+    with neither, as in a spreadsheet.
     """
     plain = value.translate(ASCII)
     forms = {"".join(c for c in plain.upper() if c.isascii() and c.isalnum())}
@@ -175,7 +175,7 @@ def _phones(text: str, languages: tuple[str, ...]) -> Iterator[Found]:
 
 @lru_cache(maxsize=4096)
 def _phone_forms(written: str, regions: tuple[str, ...]) -> frozenset[str]:
-    """Return the digits of a telephone number in each of its forms; none if it is no number."""
+    """Return the digits of a telephone number in each form, or nothing if it is invalid."""
     for region in ("ZZ",) if written.startswith("+") else regions:
         try:
             number = phonenumbers.parse(written, region)

@@ -1,9 +1,9 @@
-"""Values proven to be personal data, found again wherever and however they are written.
+"""Search for values that are confirmed to be personal data, in any position and spelling.
 
-A number is proven by the word before it or by the language around it, and both may be
-missing where it is repeated. So every proven value is remembered, and looked for in all
-texts: with spaces, hyphens or other marks between its characters or with none, in digits
-and letters of any width or script, in either case.
+A number is confirmed by the word before it or by the language around it. Where the number is
+repeated, both can be missing. For this reason every confirmed value is remembered and
+searched for in all texts: with or without spaces, hyphens, or other marks between its
+characters, in digits and letters of any width or script, and in either case.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from service.datasets.personal_data.detect import ASCII, Found, spellings, without_overlap
 from service.datasets.personal_data.person_names import count_names, find_name_words
 
-# ASCII and upper case, one character for one.
+# Converts to ASCII and uppercase. Each character maps to exactly one character.
 _FOLD = ASCII | {ord(c): c.upper() for c in string.ascii_lowercase}
 _FOLD |= {0xFF41 + i: c for i, c in enumerate(string.ascii_uppercase)}
 _DIGIT = re.compile(r"[0-9]")
@@ -30,14 +30,14 @@ _LOCAL_CHARS = 64
 
 
 class Value(NamedTuple):
-    """A proven value: its kind, and one spelling that stands for all of them."""
+    """A confirmed value: its kind, and one spelling that represents all of them."""
 
     kind: str
     plain: str
 
 
 class KnownFound(NamedTuple):
-    """A place in a text (`text[start:end]`) that holds a known value."""
+    """A position in a text (`text[start:end]`) that holds a known value."""
 
     value: Value
     start: int
@@ -45,7 +45,7 @@ class KnownFound(NamedTuple):
 
 
 class KnownValues:
-    """Remembers proven values and finds them in texts. The first kind of a value stays."""
+    """Remembers confirmed values and finds them in texts. A value keeps its first kind."""
 
     def __init__(self) -> None:
         self._numbers = _Spelled()
@@ -58,7 +58,7 @@ class KnownValues:
         return bool(self._numbers or self._names or self._lone_names or self._emails)
 
     def learn(self, found: Found, text: str, *languages: str) -> None:
-        """Remember the value at a finding's place in `text`."""
+        """Remember the value at a finding's position in `text`."""
         written = text[found.start : found.end]
         if found.kind == "email":
             plain = written.translate(_FOLD)
@@ -74,7 +74,7 @@ class KnownValues:
             self._least_digits = min(self._least_digits, digits)
 
     def find(self, text: str) -> list[KnownFound]:
-        """Find known values in a text, in order and without overlap."""
+        """Find known values in a text, in order and without overlaps."""
         found: list[KnownFound] = []
         folded = text.translate(_FOLD) if self._numbers or self._emails else text
         if self._numbers and len(_DIGIT.findall(folded)) >= self._least_digits:
@@ -89,7 +89,7 @@ class KnownValues:
         return [places[one.start, one.end] for one in kept]
 
     def _find_emails(self, text: str) -> Iterator[KnownFound]:
-        """Look at each @: what stands around it may be longer than the address."""
+        """Find known addresses around each @. The surrounding text can extend past the address."""
         for at in _AT.finditer(text):
             local = _LOCAL.search(text, max(at.start() - _LOCAL_CHARS, 0), at.start())
             domain = _DOMAIN.match(text, at.end())
@@ -101,7 +101,7 @@ class KnownValues:
                 yield KnownFound(value, at.start() - before, at.end() + after)
 
     def _email(self, local: str, domain: str) -> tuple[Value, int, int] | None:
-        """Return the known address, and how far it reaches before and after the @."""
+        """Return the known address, and its number of characters before and after the @ sign."""
         starts = [i for i in range(len(local)) if i == 0 or not local[i - 1].isalnum()]
         ends = [i for i in range(len(domain), 0, -1) if domain[i : i + 1] in ("", ".", "-")]
         for start in starts:
@@ -112,10 +112,10 @@ class KnownValues:
         return None
 
     def _find_lone_names(self, text: str) -> list[KnownFound]:
-        """Find family names that were proven by a title, where they are names again.
+        """Find family names, confirmed earlier by a title, where they are used as names.
 
-        They are towns, shops and parts of words as well (小林, 千葉), so only a word that
-        the dictionary has as a name counts.
+        Family names are also towns, shops, and parts of words (小林, 千葉), so only words
+        that the dictionary marks as a name are accepted.
         """
         found = self._lone_names.find(text, _NAME_LIKE)
         words = set(find_name_words(text)) if found else set()
@@ -123,7 +123,7 @@ class KnownValues:
 
 
 class _Spelled:
-    """Values by their bare characters, found in texts that put marks between those."""
+    """Values indexed by their bare characters, and found in texts with marks in between."""
 
     def __init__(self) -> None:
         self._values: dict[str, Value] = {}
@@ -166,7 +166,7 @@ class _Spelled:
 
 
 def _stands_alone(text: str, first: int, last: int) -> bool:
-    """Whether a number does not go on before `first` or after `last`, and a code neither."""
+    """Whether the number or code at `first` to `last` is not part of a longer one."""
     before, after = text[first - 1 : first], text[last + 1 : last + 2]
     return not (_goes_on(text[first], before) or _goes_on(text[last], after))
 
@@ -178,7 +178,7 @@ def _goes_on(edge: str, beyond: str) -> bool:
 
 
 def _widened(text: str, found: list[KnownFound]) -> Iterator[KnownFound]:
-    """Take in the plus of a country's code, and the bracket that belongs to one inside."""
+    """Extend findings to the plus sign of a country code, and to a matching parenthesis."""
     for value, start, end in found:
         inside = text[start:end]
         if inside.count(")") > inside.count("(") and text[start - 1 : start] == "(":

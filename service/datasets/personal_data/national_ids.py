@@ -1,8 +1,8 @@
-"""National ids by their check digits, each with the script of the texts it is at home in.
+"""National IDs and their validation by check digits.
 
-A number of twelve digits is a valid My Number by chance once in eleven. So an id whose
-only proof is one check digit counts only in a text of its country's language, or behind a
-word that announces it.
+One in eleven random twelve-digit numbers is a valid My Number. An ID that is confirmed only
+by a check digit therefore counts only in a text in its country's language, or after a word
+that introduces it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from stdnum.th import pin
 
 
 class NationalId(NamedTuple):
-    """One kind of id: its shape, its proof, and where it is at home.
+    """A kind of national ID: its pattern, its validation, and the languages of its country.
 
-    `strong` ids have a form or several proofs that chance does not make.
+    `strong` IDs have a format, or several checks, that random numbers do not match.
     """
 
     kind: str
@@ -40,7 +40,7 @@ def _weighted(digits: str, weights: tuple[int, ...]) -> int:
 
 
 def is_singapore_nric(value: str) -> bool:
-    """S, T, F, G or M, seven digits and the check letter."""
+    """Whether the check letter is valid: S, T, F, G, or M, seven digits, and the check letter."""
     first, digits, last = value[0], value[1:-1], value[-1]
     total = _weighted(digits, (2, 7, 6, 5, 4, 3, 2)) + {"T": 4, "G": 4, "M": 3}.get(first, 0)
     letters = {"S": "JZIHGFEDCBA", "T": "JZIHGFEDCBA", "F": "XWUTRQPNMLK", "G": "XWUTRQPNMLK"}
@@ -50,14 +50,20 @@ def is_singapore_nric(value: str) -> bool:
 
 
 def is_taiwan_id(value: str) -> bool:
-    """A letter for the place, 1, 2, 8 or 9, seven digits and the check digit."""
+    """Whether the check digit is valid.
+
+    The ID is a letter for the place, 1, 2, 8, or 9, seven digits, and the check digit.
+    """
     place = "ABCDEFGHJKLMNPQRSTUVXYWZIO".index(value[0]) + 10
     total = place // 10 + place % 10 * 9 + _weighted(value[1:], (8, 7, 6, 5, 4, 3, 2, 1, 1))
     return total % 10 == 0
 
 
 def is_hong_kong_id(value: str) -> bool:
-    """One or two letters, six digits, the check digit (0–9 or A) in brackets."""
+    """Whether the check digit is valid.
+
+    The ID is one or two letters, six digits, and the check digit (0–9 or A) in parentheses.
+    """
     letters, digits, check = re.fullmatch(r"([A-Z]{1,2})(\d{6})\(?([\dA])\)?", value).groups()  # type: ignore[union-attr]
     numbers = [36] * (2 - len(letters)) + [ord(letter) - 55 for letter in letters]
     numbers += [int(digit) for digit in digits] + [10 if check == "A" else int(check)]
@@ -65,7 +71,7 @@ def is_hong_kong_id(value: str) -> bool:
 
 
 def _is_indonesian(value: str) -> bool:
-    """A province, and a date of birth whose day is 40 higher for women."""
+    """Whether the ID has a valid province, and a date of birth whose day is +40 for women."""
     if not nik.is_valid(value) or not 11 <= int(value[:2]) <= 97:
         return False
     day = int(value[6:8]) % 40
@@ -77,7 +83,7 @@ def _is_mykad(value: str) -> bool:
 
 
 def _is_rrn(value: str) -> bool:
-    """Numbers given since October 2020 have no check digit; those before must fit."""
+    """Whether the number is valid. Numbers issued since October 2020 have no check digit."""
     return bool(rrn.is_valid(value))
 
 

@@ -1,8 +1,8 @@
-"""Names of persons in Japanese, by MeCab and UniDic, whose dictionary marks them.
+"""Detection of Japanese personal names, using MeCab and the UniDic dictionary.
 
-Only where a family and a given name stand together, or a name bears a title (田中様,
-鈴木部長): a name alone is as often a shop's, a town's or a word's. For the other languages
-here no kept library carries a model that works offline.
+A name counts only if a family name and a given name are adjacent, or if a title follows
+(田中様, 鈴木部長). A name by itself is just as often a shop, a town, or an ordinary word. For
+the other languages, no maintained library includes a model that works offline.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _HAS_KANJI_OR_KATAKANA = re.compile(r"[\u30a1-\u30fa\u4e00-\u9fff]{2}")
 
 
 def may_hold_names(text: str) -> bool:
-    """Whether a text has letters that Japanese names are written in."""
+    """Whether a text has characters that are used in Japanese names."""
     return _HAS_KANJI_OR_KATAKANA.search(text) is not None
 
 
 def find_names(text: str) -> Iterator[tuple[int, int]]:
-    """Where names stand in a Japanese text: `text[start:end]`, without the title."""
+    """Yield the positions of names in a Japanese text: `text[start:end]`, without the title."""
     if not may_hold_names(text):
         return
     run: list[tuple[int, int]] = []
     at = 0
     for word in _tagger()(text):
         start = text.find(word.surface, at)
-        if start < 0:  # the tagger wrote it otherwise
+        if start < 0:  # the tagger changed the spelling
             run = []
             continue
         glued = bool(run) and run[-1][1] == start
@@ -52,7 +52,7 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
 
 
 def find_name_words(text: str) -> Iterator[tuple[int, int]]:
-    """Find each word of a text that the dictionary has as a name: `text[start:end]`."""
+    """Yield the position of each word that the dictionary marks as a name: `text[start:end]`."""
     at = 0
     for word in _tagger()(text):
         start = text.find(word.surface, at)
@@ -64,10 +64,10 @@ def find_name_words(text: str) -> Iterator[tuple[int, int]]:
 
 
 def count_names(name: str) -> int:
-    """Count the words of a name: two for a family and a given name."""
+    """Count the words of a name, such as two for a family name and a given name."""
     return sum(1 for _ in find_name_words(name))
 
 
 @lru_cache(maxsize=1)
 def _tagger() -> Any:
-    return fugashi.Tagger()  # finds unidic-lite by itself
+    return fugashi.Tagger()  # finds unidic-lite automatically

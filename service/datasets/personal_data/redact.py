@@ -1,4 +1,4 @@
-"""Personal data replaced by labels: one for each kind, or one for each value."""
+"""Replacement of personal data with labels, one per kind or one per value."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _ROUNDS = 3
 
 
 class Redactor:
-    """Replaces every value that was proven to be personal data anywhere in the file.
+    """Replaces every value that is confirmed to be personal data anywhere in the file.
 
-    All texts must be learned before the first is redacted: what proves a value may stand in
-    a later row than the value itself.
+    All texts must be learned before the first one is redacted, because a value may be
+    confirmed in a later row than the one where it first appears.
 
-    `mask` writes [EMAIL]. `pseudonym` writes [EMAIL_1], the same for the same value all
-    through the file and another for another, so that what is said of a person stays
-    together. Numbers are given in the order of first appearance: nothing of the value, not
-    even a digest that could be guessed at, is in them.
+    `mask` writes [EMAIL]. `pseudonym` writes [EMAIL_1], with one number per value throughout
+    the file, so that statements about the same person remain linked. Numbers follow the order
+    of first appearance. They contain nothing derived from the value, not even a digest that
+    could be reversed by guessing.
     """
 
     def __init__(self, mode: RedactMode) -> None:
@@ -33,9 +33,10 @@ class Redactor:
         self._used: Counter[str] = Counter()
 
     def learn(self, text: str, *languages: str) -> None:
-        """Remember the personal data that is found in the text.
+        """Remember the personal data found in the text.
 
-        What stands beside a value may be seen only once that is out of the way.
+        The search is repeated without the values already found, because they can hide
+        adjacent values.
         """
         for _ in range(_ROUNDS):
             places = find_personal_data(text, *languages)
@@ -46,11 +47,11 @@ class Redactor:
             text = _without(text, places)
 
     def redact(self, text: str, counts: Counter[str]) -> str:
-        """Return the text with labels in it; `counts` is raised by kind."""
+        """Return the text with labels, and add the replacements by kind to `counts`."""
         return self._replace(text, "[{}]", counts)
 
     def redact_name(self, text: str, counts: Counter[str]) -> str:
-        """Do the same for a name of a speaker or a function, where brackets may not stand."""
+        """Redact the name of a speaker or function, where brackets are not allowed."""
         return self._replace(text, "{}", counts)
 
     def _replace(self, text: str, form: str, counts: Counter[str]) -> str:

@@ -1,4 +1,4 @@
-"""Personal data replaced in every string of a canonical row, not only in what is said."""
+"""Redaction of personal data in every string of a canonical row, not only in its messages."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Change = Callable[[str], str]
 
 
 def learn_row(redactor: Redactor, row: Row) -> None:
-    """Show the redactor each text of a row, in the languages of its conversation."""
+    """Pass each text of a row to the redactor, with the languages of the conversation."""
     talk = take_apart(row)
     said = (turn.text for turn in (*talk.turns, *talk.rejected, *talk.beside))
-    # To find out the languages takes longer than all else here.
+    # Language detection is the slowest step here, so skip it if no text needs it.
     texts = [text for text in (*said, *_packed_texts(row)) if may_hold_personal_data(text)]
     languages = languages_of(talk) if texts else []
     for text in texts:
@@ -28,7 +28,7 @@ def learn_row(redactor: Redactor, row: Row) -> None:
 
 
 def languages_of(talk: Conversation) -> list[str]:
-    """Return the languages of the last answer and of the questions, as far as they show."""
+    """Return the languages of the last answer and of the questions, if detected."""
     last = talk.last_answer
     answer = talk.turns[last].text if last < len(talk.turns) else ""
     asked = "\n".join(turn.text for turn in talk.turns if turn.role == "user")
@@ -37,7 +37,7 @@ def languages_of(talk: Conversation) -> list[str]:
 
 
 def redact_row(redactor: Redactor, row: Row, counts: Counter[str]) -> Row:
-    """Return the row with labels in it; `counts` is raised by kind."""
+    """Return the row with labels, and add the replacements by kind to `counts`."""
     redaction = _RowRedaction(redactor, counts)
     if "messages" in row:
         return redaction.context(row) | {"messages": redaction.messages(row["messages"])}
@@ -50,7 +50,7 @@ def redact_row(redactor: Redactor, row: Row, counts: Counter[str]) -> Row:
 
 
 class _RowRedaction:
-    """One row: ids of calls stay apart from each other, and with their answers."""
+    """Redaction of one row. Tool call IDs stay distinct, and still match their answers."""
 
     def __init__(self, redactor: Redactor, counts: Counter[str]) -> None:
         self._redactor = redactor
@@ -59,13 +59,13 @@ class _RowRedaction:
         self._used_ids: set[str] = set()
 
     def context(self, owner: Row) -> Row:
-        """Redact the tools of a row or of an input."""
+        """Redact the tools of a chat row or of a preference row's input."""
         if not owner.get("tools"):
             return dict(owner)
         return owner | {"tools": [self._tool(tool) for tool in owner["tools"]]}
 
     def messages(self, messages: list[Row]) -> list[Row]:
-        """Redact all strings of messages but their roles."""
+        """Redact all strings of messages except their roles."""
         return [self._message(message) for message in messages]
 
     def _message(self, message: Row) -> Row:
@@ -81,7 +81,7 @@ class _RowRedaction:
         return new
 
     def _content(self, text: str) -> str:
-        """Redact a text, and the values inside where it is JSON whose letters are escaped."""
+        """Redact a text, or the values inside if the text is JSON with escaped characters."""
         packed = _unpacked(text)
         if packed is not None:
             changed = self._json(packed)
@@ -90,7 +90,7 @@ class _RowRedaction:
         return self._text(text)
 
     def _call(self, call: Row) -> Row:
-        """Redact the values inside the arguments, so that they stay JSON."""
+        """Redact the values inside the arguments, so that they remain valid JSON."""
         function = call["function"]
         written = function["arguments"]
         value = json.loads(written)
@@ -126,7 +126,7 @@ class _RowRedaction:
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            # A telephone number may be written as a number; its label is a string.
+            # A telephone number may be a JSON number. Its label is a string.
             written = _written(value)
             new = self._text(written)
             return value if new == written else new
@@ -147,7 +147,7 @@ class _RowRedaction:
 
 
 def _packed_texts(row: Row) -> Iterator[str]:
-    """Yield the JSON inside of strings once more, without its escapes."""
+    """Yield JSON that is embedded in strings, decoded without its escapes."""
     parts = ("preferred_output", "non_preferred_output")
     owner = row if "messages" in row else row["input"]
     for message in (*owner["messages"], *(m for part in parts for m in row.get(part, ()))):
@@ -174,12 +174,12 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _written(value: float) -> str:
-    """Write a number without the fraction that a float gives to a whole one."""
+    """Format a number, without a fraction if it is a whole number."""
     return str(int(value)) if value == value // 1 else str(value)
 
 
 def _unpacked(text: str) -> Any:
-    """Return the value of a JSON text with escaped letters; None where it is none."""
+    """Return the value of a JSON text with escaped characters, or None if it is not one."""
     if "\\u" not in text or text.lstrip()[:1] not in ("{", "["):
         return None
     try:
@@ -189,10 +189,10 @@ def _unpacked(text: str) -> Any:
 
 
 def dumped(value: Any) -> str:
-    """Write a value as JSON with letters as they are, wherever they are Unicode."""
+    """Serialize a value as JSON without escaping non-ASCII characters, if possible."""
     written = json.dumps(value, ensure_ascii=False)
     try:
         written.encode()
     except UnicodeEncodeError:
-        return json.dumps(value)  # a lone surrogate stays an escape
+        return json.dumps(value)  # a lone surrogate must remain an escape
     return written

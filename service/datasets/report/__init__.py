@@ -1,1 +1,1 @@
-"""The report on a data set: features, statistics, advice and rendering."""
+"""Data set report: features, statistics, advice, and rendering."""

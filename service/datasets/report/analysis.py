@@ -1,4 +1,4 @@
-"""The whole report of a data set, from any file that can be read."""
+"""Analysis of a data set, from any readable file to the complete report."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PLACES_A_KIND = 50
 
 
 class AnalysisOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How to read and what to look at."""
+    """Options for reading and analyzing a data set."""
 
     format: FormatOptions = FormatOptions()
     validation_format: FormatOptions = FormatOptions()
@@ -60,12 +60,12 @@ def analyse(
     progress: Progress | None = None,
     work: Path | None = None,
 ) -> Report:
-    """Reads the data set at `path` and reports on it.
+    """Read the data set at `path` and return a report on it.
 
-    `tokenizers` are tokenizer.json files by model; issues of truncation are told for the
-    first. `validation` is a second data set, looked for in the first. Temporary files, about
-    as large as the data, go to `work`. Raises DatasetError for a file that cannot be read as
-    a whole.
+    `tokenizers` maps models to tokenizer.json files. Truncation issues are reported for the
+    first model only. `validation` is a second data set, whose rows are searched for in the
+    first. Temporary files, about as large as the data, go to `work`. Raises DatasetError if
+    a file as a whole cannot be read.
     """
     chosen = options or AnalysisOptions()
     models = {model: Path(where) for model, where in (tokenizers or {}).items()}

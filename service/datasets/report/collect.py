@@ -1,4 +1,4 @@
-"""The features of a whole canonical file, gathered from blocks that share the cores."""
+"""Collection of the features of a whole canonical file, from blocks processed in parallel."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from service.datasets.report.features import (
 from service.datasets.rows.lines import line_ranges
 
 _RANGE_BYTES = 1024 * 1024
-# Tokenizers read a few MB/s on a core, so of a large file a sample is counted.
+# Tokenizers process a few MB/s per core, so only a sample of a large file is counted.
 _TOKEN_BYTES = 24 * 1024 * 1024
 _PLACES = 1_000
 _IN_MEMORY_BYTES = 64 * 1024 * 1024
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes done and the bytes in all."""
+"""Callback that receives the number of bytes processed and the total number of bytes."""
 
 
 class Collected(NamedTuple):
-    """All rows of a file. `tokens` has the rows `token_rows` only, a sample or all."""
+    """Features of all rows of a file. `tokens` covers only `token_rows`, a sample or all rows."""
 
     features: FeatureArray
     signatures: Signatures
@@ -55,10 +55,10 @@ def collect(
     processes: int = 1,
     progress: Progress | None = None,
 ) -> Collected:
-    """Reads the canonical file of so many rows.
+    """Read a canonical file with `rows` rows and collect its features.
 
-    Memory is some 50 bytes a row; signatures (512 bytes a row) lie in a file in `work`
-    where they are many.
+    Memory use is about 50 bytes per row. Signatures take 512 bytes per row and are stored in
+    a file in `work` if there are many.
     """
     ranges = list(line_ranges(path, start=0, range_bytes=_RANGE_BYTES))
     size = path.stat().st_size
@@ -88,7 +88,7 @@ def _read(path: Path, options: FeatureOptions, task: tuple[int, int, bool]) -> B
 
 
 class _Gathered:
-    """Blocks, put one after the other."""
+    """Concatenates blocks of features."""
 
     def __init__(self, rows: int, work: Path, options: FeatureOptions) -> None:
         self._done = 0

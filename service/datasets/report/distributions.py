@@ -1,4 +1,4 @@
-"""How the numbers of the rows are spread."""
+"""Distributions of per-row numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BINS = 20
 
 
 def distribution(values: Any) -> Distribution | None:
-    """The spread of an array of whole numbers, none of them negative; None if it is empty."""
+    """Return the distribution of an array of nonnegative integers, or None if it is empty."""
     numbers = np.asarray(values, dtype=np.int64)
     if not len(numbers):
         return None
@@ -30,7 +30,7 @@ def distribution(values: Any) -> Distribution | None:
 
 
 def _histogram(numbers: np.ndarray[Any, np.dtype[np.int64]]) -> Histogram:
-    """A bin for each number where they are few, else bins that grow as a power does."""
+    """Make a histogram with one bin per number if the range is small, or else geometric bins."""
     low, top = int(numbers.min()), int(numbers.max())
     if top - low < _BINS:
         edges: Sequence[float] = [float(edge) for edge in range(low, top + 2)]

@@ -1,4 +1,4 @@
-"""What the report and the cleaning need to know of each row, a block of rows at a time."""
+"""Per-row features for the report and the cleaning, computed one block of rows at a time."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from service.datasets.text.tokens import TOKENS_PER_MESSAGE, load_tokenizer
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 _PLACES_A_BLOCK = 50
-# Escapes make a canonical line longer than its source, never four times as long.
+# Escapes can make a canonical line longer than its source, but never four times as long.
 _CANONICAL_LINE_BYTES = 4 * MAX_LINE_BYTES
-# Of a row: all tokens, those learnt from, and those before the first that is learnt from.
+# Token counts of a row: all tokens, supervised tokens, and tokens before the first supervised
+# message.
 TOKEN_KINDS = ("all", "supervised", "before_supervised")
 
 FEATURES = np.dtype(
@@ -35,26 +36,26 @@ FEATURES = np.dtype(
         ("chars", np.uint32),
         ("answer_chars", np.uint32),
         ("turns", np.uint16),
-        ("exact", np.uint64),  # of all that is trained on, to the letter
-        ("said", np.uint64),  # of all turns but the system prompt, normalised
-        ("context", np.uint64),  # of what stands beside the talk: system, tools, worse answer
-        ("prompt", np.uint64),  # of the tools, and of all before the last answer
+        ("exact", np.uint64),  # hash of everything that is trained on, verbatim
+        ("said", np.uint64),  # hash of all turns except the system prompt, normalized
+        ("context", np.uint64),  # hash of the system prompt, tools, and rejected answer
+        ("prompt", np.uint64),  # hash of the tools and everything before the last answer
         ("answer", np.uint64),
-        ("system", np.uint64),  # 0: none
-        ("language", np.uint16),  # in the block's list
+        ("system", np.uint64),  # 0 if there is no system prompt
+        ("language", np.uint16),  # index in the block's list
         ("script", np.uint8),
         ("other_language", bool),  # question and answer differ
         ("mojibake", bool),
-        ("factual", bool),  # a short answer that gives figures or a name to look up
+        ("factual", bool),  # a short answer with a figure to look up
         ("personal", np.uint16),
-        ("tools", bool),  # one is called, or answers
+        ("tools", bool),  # a tool is called, or a tool message is present
     ]
 )
 FeatureArray = np.ndarray[Any, np.dtype[np.void]]
 
 
 class FeatureOptions(msgspec.Struct, frozen=True):
-    """What to work out. `tokenizers` are paths of tokenizer.json files, by model."""
+    """Features to compute. `tokenizers` maps models to the paths of tokenizer.json files."""
 
     tokenizers: dict[str, Path] = msgspec.field(default_factory=dict)
     signatures: bool = True
@@ -64,7 +65,7 @@ class FeatureOptions(msgspec.Struct, frozen=True):
 
 
 class Place(NamedTuple):
-    """Where personal data of a kind stands; `row` counts from 0 in its block."""
+    """Location of personal data of one kind. `row` counts from 0 within its block."""
 
     kind: str
     row: int
@@ -72,7 +73,7 @@ class Place(NamedTuple):
 
 
 class Block(NamedTuple):
-    """The features of some rows, in order."""
+    """Features of a block of rows, in order."""
 
     features: FeatureArray
     signatures: Signatures
@@ -85,7 +86,7 @@ class Block(NamedTuple):
 
 
 def read_block(path: Path, start: int, end: int, options: FeatureOptions) -> Block:
-    """The features of the canonical rows in a byte range of a file."""
+    """Compute the features of the canonical rows in a byte range of a file."""
     rows: list[Conversation] = []
     wholes: list[int] = []
     with FileSlice(path, start, end) as stream:
@@ -99,7 +100,7 @@ def read_block(path: Path, start: int, end: int, options: FeatureOptions) -> Blo
 
 
 def _trained(line: bytes, row: dict[str, Any]) -> bytes:
-    """A canonical line without what changes nothing in the training."""
+    """Return a canonical line without the parts that do not affect training."""
     if b'"weight":1' not in line and b'"parallel_tool_calls":' not in line:
         return line
     plain = {key: _bare(value) for key, value in row.items() if key != "parallel_tool_calls"}
@@ -107,7 +108,7 @@ def _trained(line: bytes, row: dict[str, Any]) -> bytes:
 
 
 def _bare(part: Any) -> Any:
-    """A part of a row without the weights that a message has anyway."""
+    """Return a part of a row without weights of 1, which are the default."""
     if isinstance(part, list):
         return [
             {key: value for key, value in item.items() if (key, value) != ("weight", 1)}
@@ -121,7 +122,7 @@ def _bare(part: Any) -> Any:
 def _make_block(
     rows: Sequence[Conversation], wholes: Sequence[int], options: FeatureOptions
 ) -> Block:
-    """The features of conversations, and the hashes of their whole rows."""
+    """Make the block of conversations, given the hashes of their whole rows."""
     features = np.zeros(len(rows), dtype=FEATURES)
     features["exact"] = wholes
     languages: dict[str, int] = {}
@@ -157,9 +158,9 @@ def _hash(text: str) -> int:
 def _describe(
     row: Any, talk: Conversation, plain: list[str], options: FeatureOptions
 ) -> tuple[str, ...]:
-    """Fills in one row of the features from its turns, as they are and normalised.
+    """Fill in one row of the features from its turns, both original and normalized.
 
-    Returns its language, and that of its questions where it is another.
+    Returns the row's language, followed by the language of its questions if it differs.
     """
     last = talk.last_answer
     answer = talk.turns[last].text if last < len(talk.turns) else ""
@@ -200,7 +201,7 @@ _MISREAD = re.compile(
 
 
 def is_mojibake(text: str) -> bool:
-    """Whether a text looks as if UTF-8 had been read as Latin letters, or the like."""
+    """Whether a text looks like UTF-8 that was decoded as Latin-1 or a similar encoding."""
     return not text.isascii() and _MISREAD.search(text) is not None and bool(is_bad(text))
 
 
@@ -208,12 +209,15 @@ _FIGURE = re.compile(r"\d")
 
 
 def _is_factual(answer: str) -> bool:
-    """Whether an answer is a figure, a date, a place or a price rather than a manner."""
+    """Whether an answer is a short fact, such as a figure, date, or price, rather than prose."""
     return 0 < len(answer) <= 120 and "\n" not in answer and bool(_FIGURE.search(answer))
 
 
 def _personal(row: Conversation, languages: tuple[str, ...]) -> list[tuple[str, str]]:
-    """The kinds and places of personal data; what one text proves counts in all of the row."""
+    """Return the kinds and JSON Pointers of personal data in a row.
+
+    A value confirmed in one text of the row counts in all its texts.
+    """
     texts: list[Turn] = [*row.turns, *row.rejected, *row.beside]
     known = KnownValues()
     for turn in texts:
@@ -245,7 +249,7 @@ def _tokens(
     for place, (model, path) in enumerate(options.tokenizers.items()):
         counted = load_tokenizer(path).count(texts)
         whole = counted.counts + TOKENS_PER_MESSAGE
-        # Of a supervised message its text is learnt, and the mark that ends it.
+        # A supervised message trains on its text and on the token that ends it.
         learnt = (counted.counts + 1) * supervised
         for kind, counts in enumerate((whole, learnt, whole * early)):
             tokens[:, place, kind] = np.bincount(owners, counts, len(rows))

@@ -1,4 +1,4 @@
-"""How long the rows of a canonical file are in one model's tokens: what a training must know."""
+"""Row lengths of a canonical file in one model's tokens, as needed to plan a training run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _PERCENTILES = range(101)
 
 
 class Measures(msgspec.Struct, frozen=True):
-    """Tokens of texts, and five a message for what a chat template adds.
+    """Token counts of the rows, including five per message for what a chat template adds.
 
-    `percentiles[p]` is the length of a row that p percent of the rows do not exceed; 0 is the
-    shortest, 100 the longest. `tokens` and `supervised_tokens` are of all rows, reckoned from
-    a sample where the file is large. Of a preference row the preferred answer counts.
-    `tool_rows` call a tool or hold its result; `takes_tools` says whether the model's chat
-    template writes those, None where it cannot be said.
+    `percentiles[p]` is the length that p percent of the rows do not exceed: 0 is the shortest
+    row, 100 the longest. `tokens` and `supervised_tokens` are totals over all rows, estimated
+    from a sample if the file is large. For a preference row, the preferred answer counts.
+    `tool_rows` is the number of rows that call a tool or contain a tool result. `takes_tools`
+    is whether the model's chat template writes tool calls and results, or None if unknown.
     """
 
     rows: int
@@ -34,7 +34,7 @@ class Measures(msgspec.Struct, frozen=True):
 
 
 def measure(path: Path, tokenizer: Path, *, rows: int, processes: int = 1) -> Measures:
-    """Reads a canonical file of so many rows. Raises DatasetError for a broken tokenizer."""
+    """Measure a canonical file with `rows` rows. Raises DatasetError for a broken tokenizer."""
     options = FeatureOptions(
         tokenizers={"model": tokenizer},
         signatures=False,

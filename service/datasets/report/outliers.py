@@ -1,4 +1,4 @@
-"""Rows that stand out from the rest of their set: by language, by length, by damage."""
+"""Detection of rows that differ from the rest of the data set in language, length, or damage."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from service.datasets.report.collect import Collected
 from service.datasets.report.report import Share, SystemPrompts
 from service.datasets.text.languages import SCRIPTS, UNKNOWN
 
-_ENOUGH_ROWS = 20  # under this nothing is usual
+_ENOUGH_ROWS = 20  # with fewer rows, nothing counts as typical
 _MAIN_SHARE, _RARE_SHARE = 0.9, 0.02
 _PAIR_RARE_SHARE = 0.2
-_FENCE = 3.0  # quartile distances of the logarithm: one row in a million, if it is normal
+_FENCE = 3.0  # interquartile ranges of the logarithm: one row in a million, if normal
 _LONG_FACTOR, _SHORT_FACTOR = 4, 8
 
 
 def language_shares(collected: Collected) -> list[Share]:
-    """Languages by rows, the most first."""
+    """Return the languages by number of rows, most frequent first."""
     numbers = collected.features["language"]
     return _shares(numbers, collected.languages)
 
 
 def script_shares(collected: Collected) -> list[Share]:
-    """Dominant scripts by rows, the most first."""
+    """Return the dominant scripts by number of rows, most frequent first."""
     return _shares(collected.features["script"], list(SCRIPTS))
 
 
@@ -42,7 +42,7 @@ def _shares(numbers: Any, names: list[str]) -> list[Share]:
 
 
 def tell_languages(collected: Collected, lines: Lines, log: IssueLog) -> None:
-    """Issues for rows of a language that is next to absent, and for mixed pairs."""
+    """Report rows in a very rare language, and answers in another language if those are rare."""
     features, total = collected.features, len(collected.features)
     shares = language_shares(collected)
     if total < _ENOUGH_ROWS or not shares:
@@ -60,7 +60,7 @@ def tell_languages(collected: Collected, lines: Lines, log: IssueLog) -> None:
 
 
 def tell_lengths(collected: Collected, lines: Lines, log: IssueLog) -> None:
-    """Issues for rows that are very long, and for answers that are very short."""
+    """Report rows that are very long, and answers that are very short."""
     if len(collected.features) < _ENOUGH_ROWS:
         return
     chars = collected.features["chars"].astype(np.int64)
@@ -74,7 +74,7 @@ def tell_lengths(collected: Collected, lines: Lines, log: IssueLog) -> None:
 
 
 def _fences(values: Any) -> tuple[float, float]:
-    """Tukey's fences, of the logarithm: lengths spread as a power does."""
+    """Return Tukey's fences, computed on the logarithms because lengths vary by magnitude."""
     logs = np.log1p(values)
     quarter, three_quarters = np.percentile(logs, (25, 75))
     reach = _FENCE * (three_quarters - quarter)
@@ -82,20 +82,20 @@ def _fences(values: Any) -> tuple[float, float]:
 
 
 def tell_mojibake(collected: Collected, lines: Lines, log: IssueLog) -> None:
-    """An issue for each row whose text was once read in a wrong encoding."""
+    """Report each row whose text was decoded with the wrong encoding."""
     for row in np.flatnonzero(collected.features["mojibake"]):
         log.add(make_issue("mojibake", int(lines[row])))
 
 
 def system_prompts(collected: Collected, lines: Lines, log: IssueLog) -> SystemPrompts:
-    """How many system prompts there are; an issue where they vary."""
+    """Return statistics on the system prompts, and report an issue if they vary."""
     values, first, counts = np.unique(
         collected.features["system"], return_index=True, return_counts=True
     )
     is_one = values != 0
     distinct, total = int(is_one.sum()), len(collected.features)
     if distinct > 1:
-        # The line of the first row that has another prompt than the file's first one.
+        # The first row whose prompt differs from the first prompt in the file.
         second = int(np.sort(first[is_one])[1])
         log.add(make_issue("system_prompt_varies", int(lines[second]), count=distinct))
     return SystemPrompts(

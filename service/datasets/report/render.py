@@ -1,4 +1,4 @@
-"""The report in a readable form: tables and histograms, made once for Markdown and HTML."""
+"""Rendering of the report as Markdown and HTML, from the same tables and histograms."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ _NAMES = "Names of persons are looked for in Japanese alone."
 
 
 class Heading(NamedTuple):
-    """A section's title."""
+    """The title of a section."""
 
     text: str
 
 
 class Paragraph(NamedTuple):
-    """A line of prose."""
+    """A paragraph of text."""
 
     text: str
 
 
 class Table(NamedTuple):
-    """A header and its rows."""
+    """A table with a header and rows."""
 
     header: list[str]
     rows: list[list[str]]
 
 
 class Bars(NamedTuple):
-    """A histogram with what it counts."""
+    """A histogram with a title."""
 
     title: str
     histogram: Histogram
@@ -47,18 +47,18 @@ Part = Heading | Paragraph | Table | Bars
 
 
 def to_markdown(report: Report, *, title: str = "Data set report") -> str:
-    """The report as Markdown."""
+    """Render the report as Markdown."""
     return "\n\n".join([f"# {_cell(title)}", *map(_markdown, parts(report))]) + "\n"
 
 
 def to_html(report: Report, *, title: str = "Data set report") -> str:
-    """The report as one HTML page that loads nothing from elsewhere."""
+    """Render the report as a single self-contained HTML page."""
     body = "\n".join(map(_html, parts(report)))
     return _PAGE.format(title=escape(title), body=body)
 
 
 def parts(report: Report) -> Iterator[Part]:
-    """What the report says, in the order of reading: what to do first, figures after."""
+    """Yield the parts of the report in reading order: summary, advice, then figures."""
     source, validation = report.source, report.validation
     found = by_severity(report.finding_counts)
     what = [source.container, source.shape, source.encoding or "binary"]
@@ -217,7 +217,7 @@ def _lines(lines: list[int]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that Markdown takes as it is."""
+    """Escape a text for Markdown."""
     for mark in "\\`*_[]<>|#":
         text = text.replace(mark, "\\" + mark)
     return text.replace("\n", " ")

@@ -1,4 +1,4 @@
-"""The report of a data set: plain values, made once and shown in several forms."""
+"""The data set report as plain values, which can be rendered in several formats."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from service.datasets.facts import SourceFacts
 
 
 class Histogram(msgspec.Struct, frozen=True):
-    """`counts[i]` values lie in [edges[i], edges[i + 1]), the last bin closed."""
+    """Histogram of values.
+
+    `counts[i]` values are in [edges[i], edges[i + 1]). The last bin includes its upper edge.
+    """
 
     edges: list[float]
     counts: list[int]
 
 
 class Distribution(msgspec.Struct, frozen=True):
-    """How a number of each row is spread."""
+    """Distribution of a per-row number."""
 
     min: int
     p50: int
@@ -32,10 +35,12 @@ class Distribution(msgspec.Struct, frozen=True):
 
 
 class TokenStats(msgspec.Struct, frozen=True):
-    """One tokenizer's view. Counts are of `rows`, a sample where the file is large.
+    """Token counts for one model's tokenizer.
 
-    Tokens of texts, and five a message for what a chat template adds. `truncated_rows` and
-    `unlearnable_rows` are by context length.
+    Counts cover `rows` rows, which are a sample if the file is large. They include the tokens
+    of the texts and five per message for what a chat template adds. `truncated_rows` and
+    `unlearnable_rows` map a context length to the number of rows that it truncates or leaves
+    with nothing to learn from.
     """
 
     model: str
@@ -48,7 +53,10 @@ class TokenStats(msgspec.Struct, frozen=True):
 
 
 class TokenizerFit(msgspec.Struct, frozen=True):
-    """How well a model's tokenizer knows a language; 0.25 tokens a character is English."""
+    """Efficiency of a model's tokenizer for a language.
+
+    For comparison, English takes about 0.25 tokens per character.
+    """
 
     model: str
     language: str
@@ -58,7 +66,11 @@ class TokenizerFit(msgspec.Struct, frozen=True):
 
 
 class GroupStats(msgspec.Struct, frozen=True):
-    """Groups of rows that are alike. `extra_rows` could go; `examples` are their lines."""
+    """Groups of similar rows.
+
+    `extra_rows` is the number of rows that could be removed. `examples` lists line numbers of
+    the largest groups.
+    """
 
     groups: int
     rows: int
@@ -67,7 +79,7 @@ class GroupStats(msgspec.Struct, frozen=True):
 
 
 class OverlapStats(msgspec.Struct, frozen=True):
-    """Rows of the validation file that stand in the training file."""
+    """Rows of the validation file that also appear in the training file."""
 
     rows: int
     exact: int
@@ -77,7 +89,7 @@ class OverlapStats(msgspec.Struct, frozen=True):
 
 
 class Share(msgspec.Struct, frozen=True):
-    """How many rows a language or a script has."""
+    """Number and share of rows in a language or script."""
 
     name: str
     rows: int
@@ -85,7 +97,7 @@ class Share(msgspec.Struct, frozen=True):
 
 
 class PersonalData(msgspec.Struct, frozen=True):
-    """One kind of personal data: how often, in how many rows, and where, never what."""
+    """Number and locations of findings of one kind of personal data, without the values."""
 
     kind: str
     count: int
@@ -93,7 +105,10 @@ class PersonalData(msgspec.Struct, frozen=True):
 
 
 class SystemPrompts(msgspec.Struct, frozen=True):
-    """System prompts; `top_share` is the share of all rows with the commonest."""
+    """Statistics on system prompts.
+
+    `top_share` is the share of all rows that have the most common system prompt.
+    """
 
     distinct: int
     rows_without: int
@@ -101,7 +116,7 @@ class SystemPrompts(msgspec.Struct, frozen=True):
 
 
 class Advice(msgspec.Struct, frozen=True):
-    """What to do, why, and on which evidence; the first is the first to do."""
+    """Recommended action, with its reason and evidence. The most urgent advice comes first."""
 
     code: str
     title: str
@@ -111,7 +126,7 @@ class Advice(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """All that is told of a data set. Line numbers are of the file as uploaded."""
+    """Report on a data set. Line numbers refer to the file as uploaded."""
 
     version: int
     source: SourceFacts
@@ -135,6 +150,6 @@ class Report(msgspec.Struct, frozen=True):
     advice: list[Advice]
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain JSON values."""
+        """Return the report as plain JSON values."""
         built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return built

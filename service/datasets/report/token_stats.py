@@ -1,4 +1,4 @@
-"""What the tokenizers say: lengths in tokens, truncation, and the fit to each language."""
+"""Tokenizer statistics: lengths in tokens, truncation, and efficiency for each language."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ def token_stats(
     lines: Lines,
     log: IssueLog,
 ) -> list[TokenStats]:
-    """The counts of each model; issues for rows that the first one's contexts cut."""
+    """Return the counts of each model, and report rows that the longest context truncates.
+
+    Truncation is reported for the first model only.
+    """
     made: list[TokenStats] = []
     for place, model in enumerate(models):
         counts = collected.tokens[:, place, :].astype(np.int64)
@@ -66,7 +69,7 @@ def _tell(
 
 
 def tokenizer_fit(collected: Collected, models: Sequence[str]) -> list[TokenizerFit]:
-    """Tokens a character and byte fallback, by model and language, the most rows first."""
+    """Return tokens per character and byte fallback by model and language, most rows first."""
     made = [
         TokenizerFit(
             model=model,

@@ -1,1 +1,1 @@
-"""The rows of a training file: their shape, canonical form and split."""
+"""Rows of a training file: their structure, canonical form, and split."""

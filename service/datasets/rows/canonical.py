@@ -1,8 +1,9 @@
-"""The canonical rows, as the trainer reads them, and the writer of such files.
+"""Canonical rows, in the form that the trainer reads, and a writer for canonical files.
 
-UTF-8, one object a line, keys in a fixed order. Content is one string; the arguments of a
-tool call are a JSON string; the old `function_call` and `functions` have become tool calls
-and tools; `developer` has become `system`, which every chat template knows. Weights stay.
+A canonical file is UTF-8 with one object per line and keys in a fixed order. Content is one
+string, and the arguments of a tool call are a JSON string. The legacy `function_call` and
+`functions` fields become tool calls and tools. The `developer` role becomes `system`, which
+every chat template supports. Weights are kept.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ from service.datasets.rows.raw_json import parse
 from service.datasets.rows.shape import DeveloperMessage
 
 encode = msgspec.json.Encoder().encode
-# What makes a row invalid although its shape is plain: NUL.
+# Matches an escaped NUL, among others, which makes a row invalid even if its structure is plain.
 _NEEDS_A_LOOK = re.compile(rb"\\u00[0-7]")
 
 
 class InvalidRowError(DatasetError):
-    """A row cannot be made canonical; `issue` says which and why."""
+    """A row cannot be converted to canonical form; `issue` gives the row and the reason."""
 
 
 class CanonicalResult(msgspec.Struct, frozen=True):
-    """What was written: rows, bytes, and the sha256 of the file in hex."""
+    """Numbers of rows and bytes written, and the SHA-256 hex digest of the file."""
 
     rows: int
     bytes: int
@@ -53,10 +54,10 @@ def write_canonical(
     row_format: RowFormat = "chat",
     skip_invalid: bool = False,
 ) -> CanonicalResult:
-    """Writes the JSONL file at `path` as canonical rows to `out`.
+    """Write the JSONL file at `path` to `out` as canonical rows.
 
-    Raises InvalidRowError at the first row with an error, unless such rows are to be
-    skipped. The same input gives the same bytes.
+    Raises InvalidRowError at the first row with an error, unless `skip_invalid` is true. The
+    same input gives the same bytes.
     """
     rows = skipped = 0
     with DigestWriter(Path(out)) as writer:
@@ -74,7 +75,7 @@ def write_canonical(
 def canonical_lines(
     path: Path, row_format: RowFormat = "chat"
 ) -> Iterator[tuple[int, bytes, Issue | None]]:
-    """Each row of a JSONL file: its line, and its canonical form or its first error."""
+    """Yield each row of a JSONL file: its line, and its canonical form or first error."""
     with FileSlice(path, content_start(path)) as stream:
         for batch in read_batches(stream):
             if isinstance(batch, LongLine):
@@ -87,11 +88,11 @@ def canonical_lines(
 
 
 def canonical_line(line: bytes, number: int, row_format: RowFormat) -> tuple[bytes, Issue | None]:
-    """One line made canonical, or (b"", its first error)."""
+    """Convert one line to canonical form, or return (b"", its first error)."""
     if row_format == "chat":
         with contextlib.suppress(*UNPLAIN):
             plain = decode_plain_chat(line)
-            # Developer turns take the long way: they change their role.
+            # Rows with developer messages take the slow path, because their role changes.
             if (
                 plain is not None
                 and DeveloperMessage not in map(type, plain.messages)
@@ -109,12 +110,12 @@ def canonical_line(line: bytes, number: int, row_format: RowFormat) -> tuple[byt
 
 
 def canonical_row(row: dict[str, Any], row_format: RowFormat) -> dict[str, Any]:
-    """The canonical form of a row that has passed the checks."""
+    """Return the canonical form of a row that has passed the checks."""
     return canonical_chat(row) if row_format == "chat" else canonical_preference(row)
 
 
 def canonical_preference(row: dict[str, Any]) -> dict[str, Any]:
-    """The same for a preference row."""
+    """Return the canonical form of a preference row that has passed the checks."""
     better = row.get("preferred_output") or row["preferred_completion"]
     worse = row.get("non_preferred_output") or row["non_preferred_completion"]
     return {
@@ -125,15 +126,15 @@ def canonical_preference(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def canonical_chat(row: dict[str, Any]) -> dict[str, Any]:
-    """The canonical form of a row that has passed the checks."""
+    """Return the canonical form of a chat row that has passed the checks."""
     made: dict[str, Any] = {"messages": canonical_messages(row["messages"])}
     return made | _canonical_context(row)
 
 
 def canonical_messages(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The canonical form of messages that have passed the checks."""
+    """Return the canonical form of messages that have passed the checks."""
     made: list[dict[str, Any]] = []
-    called: dict[str, list[str]] = {}  # old-style function name -> ids that wait for answers
+    called: dict[str, list[str]] = {}  # legacy function name -> IDs of unanswered calls
     for index, message in enumerate(messages):
         new = _canonical_message(message)
         if call := message.get("function_call"):

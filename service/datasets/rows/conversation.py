@@ -1,4 +1,4 @@
-"""A canonical row, taken apart: its texts, who says them, and what is learnt from it."""
+"""A canonical row split into its texts, with their roles and whether they are trained on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Row = dict[str, Any]
 
 
 class Turn(NamedTuple):
-    """One message: its role, its text, whether it is learnt from, and its JSON pointer."""
+    """A message: its role, its text, whether it is trained on, and its JSON Pointer."""
 
     role: str
     text: str
@@ -19,10 +19,10 @@ class Turn(NamedTuple):
 
 
 class Conversation(NamedTuple):
-    """The turns of a row, and those of the worse answer where the row is a preference.
+    """The turns of a row, and those of the rejected answer if it is a preference row.
 
-    `beside` holds what no turn says but a chat template may write: tools and names.
-    `has_tools` says whether a tool is called in it, or answers.
+    `beside` holds texts that are not part of a turn but that a chat template may write: tools
+    and names. `has_tools` is whether the row calls a tool or contains a tool result.
     """
 
     turns: list[Turn]
@@ -32,23 +32,23 @@ class Conversation(NamedTuple):
 
     @property
     def system(self) -> str:
-        """The instructions, joined; empty if there are none."""
+        """Joined system messages, or an empty string if there are none."""
         return "\n".join(turn.text for turn in self.turns if turn.role == "system")
 
     @property
     def tools(self) -> str:
-        """The tools that are declared, as JSON; empty if there are none."""
+        """Declared tools as JSON, or an empty string if there are none."""
         return "\n".join(turn.text for turn in self.beside if turn.role == "tools")
 
     @property
     def last_answer(self) -> int:
-        """The index of the last turn that is learnt from, or the number of turns."""
+        """Index of the last turn that is trained on, or the number of turns if there is none."""
         places = [index for index, turn in enumerate(self.turns) if turn.supervised]
         return places[-1] if places else len(self.turns)
 
 
 def take_apart(row: Row) -> Conversation:
-    """The conversation of a canonical chat or preference row."""
+    """Split a canonical chat or preference row into a conversation."""
     beside: list[Turn] = []
     if "messages" in row:
         messages = row["messages"]
@@ -83,7 +83,7 @@ def _turns(messages: list[Row], at: str, beside: list[Turn], *, learnt: bool) ->
 
 
 def _text(message: Row) -> str:
-    """Content, and what a template writes of tool calls."""
+    """Return the content, followed by the tool calls as a template would write them."""
     text = message.get("content") or ""
     calls = message.get("tool_calls")
     if calls:

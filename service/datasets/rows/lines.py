@@ -1,4 +1,4 @@
-"""Lines of a file in batches of bytes, and never a line longer than the limit."""
+"""Reading of a file's lines in batches of bytes, without lines longer than the limit."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ UTF8_BOM = b"\xef\xbb\xbf"
 
 
 class ByteStream(Protocol):
-    """What is read from: a file, a part of one, or a decompressor."""
+    """A source of bytes: a file, a part of one, or a decompressor."""
 
     def read(self, size: int, /) -> bytes:
-        """At most `size` bytes; empty at the end."""
+        """Read at most `size` bytes. Returns empty bytes at the end."""
 
 
 class Batch(NamedTuple):
-    """Whole lines, without their newlines.
+    """Complete lines, without their newlines.
 
-    `data` is the block of the file that they come from. It holds all of them but the
-    beginning of the first, and may go on with a part of the next one: good for asking at
-    once what no line can hold.
+    `data` is the block of the file that contains the lines, except possibly the beginning of
+    the first one. It may end with part of the next line. One search of `data` can rule out
+    that any of the lines contains some bytes.
     """
 
     first_line: int
@@ -33,23 +33,23 @@ class Batch(NamedTuple):
 
     @property
     def last_line(self) -> int:
-        """The number of its last line."""
+        """Number of the last line in the batch."""
         return self.first_line + len(self.lines) - 1
 
 
 class LongLine(NamedTuple):
-    """A line over the limit, skipped without being held; its number, from 1."""
+    """A line over the limit, which was skipped without being loaded. `line` counts from 1."""
 
     line: int
 
     @property
     def last_line(self) -> int:
-        """Its own number."""
+        """Number of the line."""
         return self.line
 
 
 class FileSlice:
-    """The bytes `start` to `end` of a file, as a stream."""
+    """A stream of the bytes from `start` to `end` of a file."""
 
     def __init__(self, path: Path, start: int = 0, end: int | None = None) -> None:
         self._file = path.open("rb", buffering=0)
@@ -57,7 +57,7 @@ class FileSlice:
         self._left = (path.stat().st_size if end is None else end) - start
 
     def read(self, size: int, /) -> bytes:
-        """At most `size` bytes; empty at the end of the slice."""
+        """Read at most `size` bytes. Returns empty bytes at the end of the slice."""
         block = self._file.read(min(size, self._left))
         self._left -= len(block)
         return block
@@ -75,7 +75,7 @@ class FileSlice:
 
 
 def content_start(path: Path) -> int:
-    """Where the text of a file begins: after a UTF-8 byte order mark, if it has one."""
+    """Return the offset of a file's text, after the UTF-8 byte order mark if it has one."""
     with path.open("rb") as file:
         return len(UTF8_BOM) if file.read(len(UTF8_BOM)) == UTF8_BOM else 0
 
@@ -87,12 +87,12 @@ def read_batches(
     max_line_bytes: int = MAX_LINE_BYTES,
     batch_bytes: int = BATCH_BYTES,
 ) -> Iterator[Batch | LongLine]:
-    """Every line of `stream`, in order; memory is one line and one batch at most.
+    """Yield every line of `stream` in order. Memory holds at most one line and one batch.
 
-    `batch_bytes` must not be more than `max_line_bytes`.
+    `batch_bytes` must not exceed `max_line_bytes`.
     """
     number = first_line
-    parts: list[bytes] = []  # of the line that is not yet whole
+    parts: list[bytes] = []  # parts of the incomplete line
     held = 0
     while block := stream.read(batch_bytes):
         if held > max_line_bytes:
@@ -125,7 +125,7 @@ def read_batches(
 
 
 def _after_line(stream: ByteStream, block: bytes, batch_bytes: int) -> bytes:
-    """What was read after the end of the line that `block` goes on with."""
+    """Skip the rest of the line that continues in `block`, and return the bytes after it."""
     while block:
         end = block.find(b"\n")
         if end >= 0:
@@ -135,7 +135,7 @@ def _after_line(stream: ByteStream, block: bytes, batch_bytes: int) -> bytes:
 
 
 def line_ranges(path: Path, *, start: int, range_bytes: int) -> Iterator[tuple[int, int]]:
-    """Cuts a file from `start` into byte ranges that begin and end at line ends."""
+    """Split a file from `start` into byte ranges that begin and end at line boundaries."""
     size = path.stat().st_size
     with path.open("rb", buffering=0) as file:
         while start < size:

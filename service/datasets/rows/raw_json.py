@@ -1,4 +1,4 @@
-"""JSON of unknown shape: parsed within limits, and its faults put into words."""
+"""Parsing of JSON with unknown structure, within limits and with readable errors."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from service.datasets.checks.issues import Issue, make_issue
 from service.datasets.limits import MAX_CONTAINERS, MAX_NESTING
 
 _decode = msgspec.json.Decoder().decode
-# A string that does not end is taken up to the end of the line: giving it up and trying
-# at its next quote would be quadratic.
+# An unclosed string extends to the end of the line: backtracking to the next quote would be
+# quadratic.
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 _AT_BYTE = re.compile(r"\(byte (\d+)\)")
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -27,14 +27,14 @@ _KINDS = {
 
 
 def kind_of(value: object) -> str:
-    """JSON's name for a value's type."""
+    """Return the JSON name of a value's type."""
     return _KINDS.get(type(value), "number")
 
 
 def exceeded_limit(line: bytes) -> Issue | None:
-    """The issue of a line that is nested too deep or holds too many containers.
+    """Return an issue if a line is nested too deeply or has too many containers, or None.
 
-    Reads brackets outside strings only; what is not JSON is left to the parser.
+    Only brackets outside strings count. Invalid JSON is left to the parser.
     """
     if line.count(b"{") + line.count(b"[") <= MAX_NESTING:
         return None
@@ -55,7 +55,7 @@ def exceeded_limit(line: bytes) -> Issue | None:
 
 
 def parse(line: bytes) -> tuple[Any, Issue | None]:
-    """The line's value, or (None, what is wrong with it)."""
+    """Parse a line and return (value, None), or (None, issue) if it is invalid."""
     if issue := exceeded_limit(line):
         return None, issue
     try:

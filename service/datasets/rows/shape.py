@@ -1,8 +1,8 @@
-"""The typed shape of a row: decoding to it is the fast half of the validation.
+"""The typed structure of a row, which is used for the fast half of the validation.
 
-Each role is a type of its own, so that the decoder itself checks what a role may carry.
-A row that does not fit is not yet wrong (content in parts, tools, a name, a weight): it
-only goes the slow way, through `checks.rows`.
+Each role has its own type, so that the decoder itself checks which fields a role may have.
+A row that does not match is not necessarily invalid: it may have content parts, tools, a
+name, or a weight. Such a row takes the slow path through `checks.rows`.
 """
 
 from __future__ import annotations
@@ -14,35 +14,38 @@ import msgspec
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
-# gc=False: no row refers back to itself, so the collector need not look at any.
+# gc=False: rows contain no reference cycles, so the garbage collector can skip them.
 class _Strict(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """A field that is not named here sends the row the slow way."""
+    """Base type that rejects unknown fields, so that a row with one takes the slow path."""
 
 
 class _Turn(_Strict, tag_field="role"):
-    """A message; its role is its type."""
+    """A message, whose role is determined by its type."""
 
 
 class SystemMessage(_Turn, tag="system"):
-    """Instructions."""
+    """A system message with instructions."""
 
     content: _Text
 
 
 class DeveloperMessage(_Turn, tag="developer"):
-    """Instructions, by their newer name."""
+    """A developer message, the newer name for a system message."""
 
     content: _Text
 
 
 class UserMessage(_Turn, tag="user"):
-    """What the user says."""
+    """A user message."""
 
     content: _Text
 
 
 class AssistantMessage(_Turn, tag="assistant"):
-    """What the model should say. One with a weight goes the slow way: weights are rare."""
+    """A message that the model should write.
+
+    It has no weight. Messages with a weight are rare, so they take the slow path.
+    """
 
     content: _Text
 
@@ -57,13 +60,13 @@ class ChatRow(_Strict):
 
 
 class PreferenceInput(_Strict):
-    """What both answers of a preference row answer."""
+    """The input that both answers of a preference row respond to."""
 
     messages: list[Message]
 
 
 class PreferenceRow(_Strict):
-    """One input, the better and the worse answer, without tools."""
+    """One input with a preferred and a rejected answer, without tools."""
 
     input: PreferenceInput
     preferred_output: list[AssistantMessage]

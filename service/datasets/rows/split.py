@@ -1,4 +1,4 @@
-"""Splits rows into training and validation: alike in language and length, apart in content."""
+"""Stratified split of rows into training and validation sets, without shared content."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def split_rows(
     share: float,
     seed: int,
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Marks the rows that are held out: about `share` of all, 0 to 1.
+    """Return a mask of the rows to hold out: about `share` (0 to 1) of all rows.
 
-    Rows of a group in `linked`, and rows with the same prompt, go to the same side. Within
-    each language and each third of lengths the share is the same, as far as groups allow.
-    The same rows, share and seed give the same split.
+    Rows of the same group in `linked`, and rows with the same prompt, go to the same side.
+    The share is the same within each language and each third of row lengths, as far as the
+    groups allow. The same rows, share, and seed give the same split.
     """
     held = np.zeros(len(features), dtype=bool)
     if share <= 0 or len(features) < 2:
@@ -43,7 +43,7 @@ def split_rows(
         members = sorted(strata[key], key=lambda cluster: _draw(features, cluster, seed))
         owed += share * sum(len(cluster) for cluster in members)
         for cluster in members:
-            # A cluster goes as a whole if that brings the share nearer than leaving it.
+            # Hold out a whole cluster if that brings the share closer to its target.
             if len(cluster) <= 2 * owed:
                 held[cluster] = True
                 owed -= len(cluster)
@@ -81,7 +81,7 @@ def _length_classes(chars: Any) -> Any:
 
 
 def _draw(features: FeatureArray, cluster: Rows, seed: int) -> tuple[int, int]:
-    """A place in the order by chance: of the content, so that it does not hang on lines."""
+    """Return a pseudorandom sort key based on the content and seed, not on line numbers."""
     first = int(cluster[0])
     text = f"{seed}:{int(features['said'][first])}"
     return xxhash.xxh3_64_intdigest(text.encode()), first

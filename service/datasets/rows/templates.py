@@ -1,8 +1,8 @@
-"""Whether a base model's chat template writes tool calls and their results.
+"""Detection of whether a base model's chat template writes tool calls and their results.
 
-Many templates print nothing but the content of a message. A row that calls a tool then becomes
-an empty answer, and a model that is trained on it learns to say nothing. So a call and its result
-are rendered with words that stand nowhere else, and looked for in the text.
+Many templates write only the content of a message. A row that calls a tool then becomes an
+empty answer, and a model trained on it learns to say nothing. To detect this, a tool call and
+its result are rendered with unique words, which are then searched for in the text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 _NAME, _VALUE, _RESULT = "probed_function", "probedvalue", "probedresult"
-# Of nine letters and digits, which is all that Mistral's templates take.
+# Mistral's templates accept only IDs of nine letters and digits.
 _CALL_ID = "probe0001"
 _TOOLS = [
     {
@@ -53,14 +53,16 @@ _FOUND: dict[str, Any] = {
     "content": json.dumps({"word": _RESULT}),
 }
 _TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token")
-# What templates raise on a conversation that they do not take: their own raise_exception, and
-# arithmetic on what is not there.
+# Errors that templates raise for an unsupported conversation, from their own raise_exception or
+# from operations on undefined values.
 _REFUSALS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 
 
 def takes_tools(folder: Path) -> bool | None:
-    """Whether the template of a base model's folder writes calls and results; None where that
-    cannot be found out here."""
+    """Whether the chat template in a base model's folder writes tool calls and results.
+
+    Returns None if this cannot be determined.
+    """
     try:
         config = _config(folder)
         source = _template(folder, config)
@@ -89,7 +91,7 @@ def takes_tools(folder: Path) -> bool | None:
             told = render([_QUESTION, _CALL, found, *after], _TOOLS) or ""
             if _VALUE in told and _RESULT in told:
                 return True
-    # A template that takes no plain conversation either is not understood here.
+    # If the template rejects even a plain conversation, the result is unknown.
     return None if render([_QUESTION, _ANSWER], None) is None else False
 
 
@@ -100,7 +102,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _template(folder: Path, config: dict[str, Any]) -> str | None:
-    """The template that transformers takes for a conversation with tools."""
+    """Return the template that transformers selects for a conversation with tools."""
     for name in ("additional_chat_templates/tool_use.jinja", "chat_template.jinja"):
         if (folder / name).is_file():
             return (folder / name).read_text("utf-8")
@@ -112,15 +114,15 @@ def _template(folder: Path, config: dict[str, Any]) -> str | None:
 
 
 def _content(token: object) -> str:
-    """A special token, which is a string or an object that has it."""
+    """Return the text of a special token, given as a string or as an object with `content`."""
     content = token.get("content") if isinstance(token, dict) else token
     return content if isinstance(content, str) else ""
 
 
 class _Generation(Extension):
-    """`{% generation %}` marks what an assistant says; here it is only let through."""
+    """Supports `{% generation %}`, which marks assistant text, by rendering its content as is."""
 
-    tags = {"generation"}  # noqa: RUF012  # as jinja2 has it
+    tags = {"generation"}  # noqa: RUF012  # same type as in jinja2
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
         next(parser.stream)
@@ -128,7 +130,7 @@ class _Generation(Extension):
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    """As transformers renders chat templates."""
+    """Create an environment that renders chat templates like transformers."""
     made = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )

@@ -1,4 +1,4 @@
-"""Rows that call tools, beside base models whose chat template does not write calls."""
+"""Detection of rows with tool calls that a base model's chat template does not support."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from service.datasets.rows.templates import takes_tools
 
 
 class ToolRows(NamedTuple):
-    """The lines of the rows that call a tool or hold its result, and the models for which they
-    are of no use."""
+    """Lines of the rows that use tools, and the models that cannot be trained on them.
+
+    A row uses tools if it calls a tool or contains a tool result.
+    """
 
     lines: list[int]
     lacking: list[str]
@@ -25,9 +27,9 @@ class ToolRows(NamedTuple):
 def tell_tool_rows(
     collected: Collected, tokenizers: Mapping[str, Path], lines: Lines, log: IssueLog
 ) -> ToolRows:
-    """An issue for each model that such rows cannot be trained on, at the first of them.
+    """Report each model that cannot be trained on rows with tools, at the first such row.
 
-    `tokenizers` are tokenizer.json files by model, each in its model's folder.
+    `tokenizers` maps models to tokenizer.json files, each in its model's folder.
     """
     rows = [int(lines[row]) for row in np.flatnonzero(collected.features["tools"])]
     if not rows:

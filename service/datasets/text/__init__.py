@@ -1,1 +1,1 @@
-"""Properties of a text: language, script and tokens."""
+"""Properties of a text: language, script, and tokens."""

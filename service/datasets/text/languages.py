@@ -1,8 +1,8 @@
-"""The language and the script of a text.
+"""Detection of the language and script of a text.
 
-Most scripts are the script of one language, so a look at the code points settles it. Only
-Latin, Cyrillic, Arabic and Devanagari texts are asked of the language model that
-`py3langid` carries. Texts of a few letters are `und`: no method is right about those.
+Most scripts are used by one major language, so the code points are sufficient. Only Latin,
+Cyrillic, Arabic, and Devanagari texts need the language model included in `py3langid`. Texts
+with very few letters are `und`, because no method is reliable for them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LETTERS_NEEDED_LATIN = 8
 _CHARS_READ = 160
 _CONFIDENCE_NEEDED = 0.5
 
-# Ranges of 128 code points, by script; what is not named is common to all (or rare).
+# Ranges of scripts, in units of 128 code points. All other code points are common or rare.
 _BLOCKS: tuple[tuple[str, int, int], ...] = (
     ("Greek", 0x0380, 0x03FF),
     ("Cyrillic", 0x0400, 0x057F),
@@ -56,7 +56,7 @@ SCRIPTS: tuple[str, ...] = (
 )
 _NUMBER = {name: index for index, name in enumerate(SCRIPTS)}
 
-# The languages of scripts that have one of weight.
+# The language of each script that is used by only one major language.
 _BY_SCRIPT = {
     "Greek": "el",
     "Hebrew": "he",
@@ -79,7 +79,8 @@ _BY_SCRIPT = {
     "Khmer": "km",
     "Mongolian": "mn",
 }
-# Those asked of the model. A short list keeps short texts from rare languages.
+# Languages that the model may return. A short list avoids classifying short texts as rare
+# languages.
 _MODEL_LANGUAGES = [
     "en",
     "de",
@@ -163,7 +164,7 @@ def _script_table() -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 _TABLE = _script_table()
 _LATIN, _KANA, _HAN = _NUMBER["Latin"], _NUMBER["Kana"], _NUMBER["Han"]
-# Digits, spaces and marks of the two lowest ranges, and the marks beside kana.
+# Digits, spaces, and punctuation of the two lowest ranges, and the punctuation next to kana.
 _NO_LETTERS = np.array(
     [c for c in range(0x80) if not chr(c).isalpha()]
     + list(range(0x80, 0xC0))
@@ -210,12 +211,12 @@ _NAMES = {
 
 
 def language_name(code: str) -> str:
-    """The language's English name, or its code where there is none here."""
+    """Return the language's English name, or its code if no name is known."""
     return _NAMES.get(code, code)
 
 
 class Language(NamedTuple):
-    """An ISO 639-1 code (zh-Hans and zh-Hant for Chinese), and the dominant script."""
+    """A language as an ISO 639-1 code (zh-Hans or zh-Hant for Chinese), and its script."""
 
     code: str
     script: str
@@ -223,7 +224,7 @@ class Language(NamedTuple):
 
 
 def detect(text: str) -> Language:
-    """The language of a text, by its first letters; `und` where too few of them say."""
+    """Detect the language of a text from its first characters. Returns `und` if uncertain."""
     points = np.frombuffer(text[:_CHARS_READ].encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     is_mark = _LETTER_MASK[np.minimum(points, _MASK_SIZE - 1)]
     counts = np.bincount(_TABLE[points[~is_mark] >> 7], minlength=len(SCRIPTS))
@@ -232,7 +233,7 @@ def detect(text: str) -> Language:
     if letters < _LETTERS_NEEDED:
         return Language(UNKNOWN, "Common", 0.0)
     top = int(counts.argmax())
-    # Japanese mixes kana and kanji: a tenth of kana is no longer Chinese.
+    # Japanese mixes kana and kanji, so a text with at least a tenth of kana is not Chinese.
     if (
         counts[_KANA]
         and counts[_KANA] * 10 >= counts[_KANA] + counts[_HAN]

@@ -1,4 +1,4 @@
-"""A tokenizer's view of texts: how many tokens, and how many of them are mere bytes."""
+"""Token counts of texts, including how many tokens are bytes or parts of a character."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from tokenizers import Tokenizer
 
 from service.datasets.errors import refuse
 
-# What a chat template puts around a message: its marks, the role, a line break. ChatML,
-# Llama 3 and Gemma need four to six.
+# Tokens that a chat template adds to a message: special tokens, the role, and a line break.
+# ChatML, Llama 3, and Gemma add four to six.
 TOKENS_PER_MESSAGE = 5
 
 
 class TextTokens(NamedTuple):
-    """For each text its tokens, and those that are a byte or a part of a character."""
+    """Per text, the number of tokens, and of tokens that are a byte or part of a character."""
 
     counts: np.ndarray[Any, np.dtype[np.int64]]
     fallbacks: np.ndarray[Any, np.dtype[np.int64]]
 
 
 class TokenizerView:
-    """One `tokenizer.json`, loaded."""
+    """A loaded `tokenizer.json`."""
 
     def __init__(self, path: Path) -> None:
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
-        # The library raises bare exceptions for whatever is wrong with a file.
+        # The library raises a bare Exception for any problem with a file.
         except Exception as error:
             raise refuse("unreadable_tokenizer") from error
         self._tokenizer.no_truncation()
@@ -39,7 +39,7 @@ class TokenizerView:
         self._is_fallback = _fallback_flags(self._tokenizer)
 
     def count(self, texts: Sequence[str]) -> TextTokens:
-        """Counts the tokens of each text, without special ones."""
+        """Count the tokens of each text, without special tokens."""
         counts = np.zeros(len(texts), dtype=np.int64)
         fallbacks = np.zeros(len(texts), dtype=np.int64)
         encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
@@ -52,12 +52,12 @@ class TokenizerView:
 
 @lru_cache(maxsize=8)
 def load_tokenizer(path: Path) -> TokenizerView:
-    """The view of that file; loaded once in a process. Raises DatasetError if it is none."""
+    """Load a tokenizer file, cached per process. Raises DatasetError if it is invalid."""
     return TokenizerView(path)
 
 
 def _fallback_flags(tokenizer: Tokenizer) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """For each token id, whether it stands for less than a whole character."""
+    """Return, for each token ID, whether the token is less than a whole character."""
     vocabulary: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
     flags = np.zeros(max(vocabulary.values(), default=0) + 1, dtype=bool)
     byte_level = "ByteLevel" in json.dumps(json.loads(tokenizer.to_str()).get("decoder"))
@@ -76,14 +76,14 @@ def _is_part(token: str, alphabet: dict[str, int]) -> bool:
     try:
         bytes(alphabet[char] for char in token).decode()
     except KeyError:
-        return False  # an added token, in plain text
+        return False  # an added token in plain text
     except UnicodeDecodeError:
         return True
     return False
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """GPT-2's letters for the 256 bytes: printable ones are themselves."""
+    """Return GPT-2's mapping of characters to the 256 bytes. Printable bytes map to themselves."""
     own = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in own]
     letters = {chr(byte): byte for byte in own}

@@ -1,1 +1,1 @@
-"""What runs inside vLLM's own processes, and how they are started."""
+"""Code that runs in vLLM's processes, and the code that starts them."""

@@ -1,12 +1,12 @@
-"""Adapters on the engine's own disk: fetched once, checked by digest, bounded by bytes.
+"""Cache of adapters on the engine's disk: downloaded once, verified by digest, bounded in bytes.
 
-vLLM keeps some adapters in memory and reads one that it dropped from its folder again,
-whenever a request needs it. A folder that is gone by then does not fail that request: it
-ends the whole engine (seen with vLLM 0.32). So a folder is removed only when nobody holds
-it and nobody held it lately, and a folder's path never changes.
+vLLM keeps some adapters in memory. It reads an evicted adapter from its folder again whenever a
+request needs it. If the folder is missing then, not only the request fails: the whole engine
+exits (seen with vLLM 0.32). So a folder is removed only if no request holds it or has held it
+recently, and a folder's path never changes.
 
-Beside each folder lies a note of what it is; so folders that a run left are known to the next
-one, and those of adapters that were deleted since can be removed.
+A note next to each folder describes its content. It lets the next run reuse the folders of the
+previous one, and remove those of adapters deleted since.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from service.core.storage import Manifest, StorageCorrupt
 log = logging.getLogger(__name__)
 
 Fetch = Callable[[str, Path], Awaitable[Manifest]]
-"""Brings the folder artifact of a storage prefix to a path, whole or not at all."""
+"""Downloads the folder artifact at a storage prefix to a path, completely or not at all."""
 
-# vLLM may still be ending a request whose connection closed: it learns of that at its next step.
+# vLLM may still be ending a request whose connection closed: it notices only at its next step.
 _KEEP_AFTER_USE_S = 10.0
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
 class _Note(msgspec.Struct):
-    """What lies beside a folder."""
+    """The note stored next to a folder."""
 
     name: str
     manifest: Manifest
@@ -55,7 +55,7 @@ class _Entry:
 
 
 class AdapterCache:
-    """Folders of adapters below `root`, at most `max_bytes` of those not in use."""
+    """Adapter folders below `root`, with at most `max_bytes` of unused ones."""
 
     def __init__(
         self,
@@ -73,36 +73,36 @@ class AdapterCache:
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
         self._arriving: dict[str, asyncio.Task[_Entry]] = {}
-        self._unchecked = _left_by_last_run(root)  # names by key
+        self._unchecked = _left_by_last_run(root)  # adapter names by key
         self._removals = itertools.count()
         self.on_removal: Callable[[str], object] = lambda name: None
-        """Told the name of an adapter whose folder is about to go."""
+        """Called with the name of an adapter before its folder is removed."""
 
     @property
     def bytes(self) -> int:
-        """What the adapters checked in this run take on disk."""
+        """Disk space of the adapters verified in this run, in bytes."""
         return sum(e.bytes for e in self._entries.values())
 
     @property
     def limit_bytes(self) -> int:
-        """The most that they may take."""
+        """Maximum disk space of the adapters, in bytes."""
         return self._max_bytes
 
     @property
     def names(self) -> set[str]:
-        """Of all adapters that have a folder here."""
+        """Names of all adapters that have a folder here."""
         return {e.name for e in self._entries.values()} | set(self._unchecked.values())
 
     @asynccontextmanager
     async def hold(self, artifact: str, digest: str, *, name: str) -> AsyncIterator[Path]:
-        """The folder of an adapter, which stays while the context is open.
+        """Yield the folder of an adapter, which is kept while the context is open.
 
-        `name` is noted beside it. Raises StorageError when it is not here and cannot be
-        brought here, StorageCorrupt when what came is not what was registered.
+        `name` is stored in the folder's note. Raises StorageError if the adapter is not cached and
+        cannot be downloaded, and StorageCorrupt if the download does not match what was registered.
         """
         key = hashlib.sha256(f"{artifact}\n{digest}".encode()).hexdigest()
         entry = await self._get(key, artifact, digest, name)
-        while self._entries.get(key) is not entry:  # removed before we came to hold it
+        while self._entries.get(key) is not entry:  # removed before it could be held
             entry = await self._get(key, artifact, digest, name)
         entry.holders += 1
         try:
@@ -112,7 +112,7 @@ class AdapterCache:
             entry.used_at = self._clock()
 
     async def remove(self, name: str) -> bool:
-        """Remove an adapter's folders; False where one is in use, or was lately."""
+        """Remove an adapter's folders. Returns False if one is or was recently in use."""
         left = False
         for key in [k for k, other in self._unchecked.items() if other == name]:
             await self._remove_unchecked(key)
@@ -127,7 +127,7 @@ class AdapterCache:
         if (entry := self._entries.get(key)) is not None:
             entry.used_at = self._clock()
             return entry
-        # One task brings it for all who wait; one of them going away does not stop it.
+        # One task downloads it for all who wait, and continues if one of them leaves.
         task = self._arriving.get(key)
         if task is None:
             task = asyncio.create_task(self._bring(key, artifact, digest, name))
@@ -170,7 +170,7 @@ class AdapterCache:
     async def _remove(self, key: str, entry: _Entry) -> None:
         del self._entries[key]
         self.on_removal(entry.name)
-        # Renamed in the same step: a request for it from here on brings it anew.
+        # Renamed in the same step, so that a later request for the adapter downloads it anew.
         doomed = entry.path.rename(entry.path.with_name(f".{key}-{next(self._removals)}-old"))
         _sidecar(entry.path).unlink(missing_ok=True)
         metrics.ADAPTER_REMOVALS.cell().value += 1
@@ -188,7 +188,7 @@ def _sidecar(path: Path) -> Path:
 
 
 def _left_by_last_run(root: Path) -> dict[str, str]:
-    """Names by key of folders that are already there; half-made ones are removed."""
+    """Return the names of existing folders by key, and remove incomplete folders."""
     root.mkdir(parents=True, exist_ok=True)
     names: dict[str, str] = {}
     for path in root.iterdir():
@@ -210,7 +210,7 @@ def _note(path: Path) -> _Note | None:
 
 
 def _size_if_whole(path: Path, digest: str) -> int | None:
-    """Bytes of a folder whose every file still has its digest; None if one has not."""
+    """Return a folder's size in bytes, or None if a file does not match its digest."""
     note = _note(path)
     if note is None or note.manifest.digest != digest:
         return None

@@ -1,4 +1,4 @@
-"""From a model's name to a folder that vLLM can load, inside the engine's server process."""
+"""Mapping from a model's name to a folder that vLLM can load, in the engine's server process."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from service.models.registry import ModelRegistry, ServableModel
 
 log = logging.getLogger(__name__)
 
-# Names remembered, so that a known adapter needs no Redis; a thousand take about 0.5 MB.
+# Cached names, so that a known adapter needs no Redis. A thousand use about 0.5 MB.
 _MOST_KNOWN = 10_000
-# So long a broken adapter is answered from memory, so that retries fetch nothing.
+# How long a broken adapter's error is cached, so that retries download nothing.
 _REMEMBER_BROKEN_S, _MOST_BROKEN = 10.0, 1000
 
 
 class AdapterUnavailable(Exception):
-    """Registry or storage is away; it may work in a moment."""
+    """The registry or the storage is unavailable. A retry may succeed."""
 
 
 class AdapterBroken(Exception):
-    """The files are damaged or do not fit the base model; no retry mends it."""
+    """The files are damaged or do not fit the base model. Retries do not help."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class _Known:
 
 
 class Adapters:
-    """The adapters of one base model. Not thread-safe: for one event loop."""
+    """The adapters of one base model. Not thread-safe: use them in one event loop."""
 
     def __init__(
         self,
@@ -60,18 +60,18 @@ class Adapters:
         self._base_path = base_path
         self._max_rank = max_rank
         self._layout: BaseLayout | None = None
-        # Names are never reused and their weights never change, so what was found and
-        # checked once holds: then neither Redis nor storage is asked again.
-        self._known: OrderedDict[str, _Known] = OrderedDict()  # the latest used last
-        self._broken: OrderedDict[str, tuple[float, str]] = OrderedDict()  # until when, and why
+        # Names are never reused and their weights never change, so a result that was found and
+        # verified stays valid, without asking Redis or storage again.
+        self._known: OrderedDict[str, _Known] = OrderedDict()  # most recently used last
+        self._broken: OrderedDict[str, tuple[float, str]] = OrderedDict()  # expiry and reason
 
     def on_removal(self, tell: Callable[[str], object]) -> None:
-        """Have `tell` called with the name of each adapter whose folder is about to go."""
+        """Register a callback that gets the name of each adapter before its folder is removed."""
         self._cache.on_removal = tell
 
     @asynccontextmanager
     async def hold(self, name: str) -> AsyncIterator[Path | None]:
-        """The adapter's folder, kept while the context is open; None for unknown names.
+        """Yield the adapter's folder, which is kept while the context is open; None if unknown.
 
         Raises AdapterUnavailable or AdapterBroken.
         """
@@ -83,9 +83,9 @@ class Adapters:
             yield path
 
     async def forget_deleted(self) -> None:
-        """Remove what is kept of adapters that the registry knows no longer.
+        """Remove cached data of adapters that are no longer in the registry.
 
-        One that is in use is left for the next time. Raises AdapterUnavailable.
+        Adapters in use are skipped until the next call. Raises AdapterUnavailable.
         """
         for name in self._cache.names | self._known.keys():
             if await self._look_up(name) is not None:
@@ -95,13 +95,13 @@ class Adapters:
                 log.info("adapter %s was deleted: nothing is kept of it", name)
 
     def observe(self) -> None:
-        """Set the gauges of what is on disk."""
+        """Set the gauges of the disk cache."""
         metrics.ADAPTERS.cell("disk").value = len(self._cache.names)
         metrics.ADAPTER_CACHE_BYTES.cell().value = self._cache.bytes
         metrics.ADAPTER_CACHE_LIMIT_BYTES.cell().value = self._cache.limit_bytes
 
     async def close(self) -> None:
-        """Let go of the connection to the registry."""
+        """Close the connection to the registry."""
         await self.registry.redis.aclose(close_connection_pool=True)
 
     async def _find(self, name: str) -> _Known | None:
@@ -132,7 +132,7 @@ class Adapters:
     async def _held(self, known: _Known) -> AsyncIterator[Path]:
         model = known.model
         self._raise_if_broken(model.name)
-        assert model.artifact is not None  # seen to in _look_up
+        assert model.artifact is not None  # ensured by _look_up
         assert model.digest is not None
         async with AsyncExitStack() as stack:
             try:
@@ -141,7 +141,7 @@ class Adapters:
                 )
             except StorageCorrupt as e:
                 raise self._as_broken(model.name, str(e)) from e
-            except (StorageError, OSError) as e:  # also a volume that is not mounted
+            except (StorageError, OSError) as e:  # includes an unmounted volume
                 log.warning("adapter %s cannot be fetched: %s", model.name, e)
                 raise AdapterUnavailable("the adapter cannot be fetched from storage") from e
             await self._check(known, path)

@@ -1,14 +1,13 @@
-"""LoRA on CPUs, in place of vLLM 0.32's own operators there.
+"""LoRA operators for CPUs that replace those of vLLM 0.32.
 
-vLLM's CPU operators index the stacked adapter weights with each token's slot. Tokens of
-the base model have slot -1, which Python takes for the last one: in a batch with others
-the base model answers with somebody's adapter (vllm#48421, open). They also copy the
-weights once for each token.
+vLLM's CPU operators index the stacked adapter weights with each token's slot. Tokens of the base
+model have slot -1, which Python treats as the last slot: in a mixed batch, the base model answers
+with some project's adapter (vllm#48421, open). They also copy the weights once per token.
 
-Here tokens are grouped by slot once a step; tokens of the base model are in no group. A
-large group is one product with its adapter's weights. Small groups, as in decoding, go
-together in one batched product: torch takes longer to call than to compute those, so eight
-adapters of a row each took six times as long as one adapter of eight rows.
+Here tokens are grouped by slot once per step; tokens of the base model are in no group. A large
+group is one product with its adapter's weights. Small groups, as in decoding, are combined in one
+batched product, because calling torch takes longer than computing those: eight adapters with one
+row each took six times as long as one adapter with eight rows.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ Stacked = Sequence[torch.Tensor]
 """For each part of a fused layer: A [slots, 1, rank, in] or B [slots, 1, out, rank]."""
 
 
-# Up to so many rows of a slot go together with others, padded to the largest of them.
+# Slots with at most this many rows are combined, padded to the largest of them.
 _FEW_ROWS = 16
-# Slots between those in use are computed too, and dropped; at most as many as are in use.
+# Slots between those in use are computed too and discarded; at most as many as are in use.
 _MOST_SPAN = 2
 
 
@@ -40,22 +39,22 @@ class Group:
 
 @dataclass(frozen=True)
 class Together:
-    """Few rows of each of several slots, laid out as [slots, most, ...]."""
+    """Several slots with few rows each, laid out as [slots, most, ...]."""
 
     first_slot: int
     slots: int
     most: int
-    """Rows of a slot; where it has fewer, others stand in and their results are dropped."""
+    """Rows per slot. Slots with fewer are padded with other rows, whose results are dropped."""
     taken: torch.Tensor
-    """For each place of the layout, the row of the batch that is put there."""
+    """For each place of the layout, the row of the batch that fills it."""
     places: torch.Tensor
     """For each of these slots' rows, its place in the layout."""
     rows: torch.Tensor | None
-    """Those rows, in the order of `places`; None where they are the whole batch."""
+    """Those rows, in the order of `places`; None if they are the whole batch."""
 
     @classmethod
     def of(cls, few: dict[int, list[int]], batch: int) -> Together:
-        """The layout of rows by slot, out of a batch of so many rows."""
+        """Build the layout of rows by slot, for a batch of `batch` rows."""
         first, last = min(few), max(few)
         most = max(map(len, few.values()))
         taken = [0] * ((last - first + 1) * most)
@@ -75,29 +74,29 @@ class Together:
 
 
 class Views:
-    """Weights of slots, turned for the products; made once for a plan, which serves many steps."""
+    """Slot weights transposed for the products; cached for a plan, which serves many steps."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[int, int, int, int], tuple[torch.Tensor, torch.Tensor]] = {}
 
     def get(self, stacked: torch.Tensor, first: int, count: int, width: int) -> torch.Tensor:
-        """Of stacked [slots, 1, out, in] `count` slots from `first`, as [count, in, width].
+        """Return `count` slots from `first` of stacked [slots, 1, out, in], as [count, in, width].
 
-        Without the first dimension where `count` is 0: the one slot `first`.
+        If `count` is 0, returns only the slot `first`, without the first dimension.
         """
         key = (id(stacked), first, count, width)
         made = self._made.get(key)
         if made is None:
             weights = stacked[:, 0] if stacked.dim() == 4 else stacked
             slots = weights[first : first + count] if count else weights[first]
-            # With the tensor itself, so that no other can take its id.
+            # Keeps the tensor alive, so that no other tensor can get its id.
             made = self._made[key] = (stacked, slots[..., :width, :].transpose(-1, -2))
         return made[1]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which rows of a batch belong to which adapter slot."""
+    """The rows of a batch that belong to each adapter slot."""
 
     slots: tuple[int, ...] = ()
     groups: tuple[Group, ...] = ()
@@ -105,12 +104,12 @@ class Plan:
     views: Views = field(default_factory=Views)
 
     def following(self, slots: Sequence[int]) -> Plan:
-        """The plan of the next batch: this one, while the same requests go on."""
+        """Return the plan of the next batch: this one if the slots are unchanged."""
         return self if tuple(slots) == self.slots else Plan.of(slots)
 
     @classmethod
     def of(cls, slots: Sequence[int]) -> Plan:
-        """The plan of a batch with these slots, -1 for the base model."""
+        """Build the plan of a batch with these slots; -1 is the base model."""
         by_slot: dict[int, list[int]] = {}
         for row, slot in enumerate(slots):
             if slot >= 0:
@@ -124,7 +123,7 @@ class Plan:
 
 
 def _indexes(rows: list[int]) -> torch.Tensor | slice:
-    """Neighbours as a slice, whose rows need no copy."""
+    """Return consecutive rows as a slice, which needs no copy; other rows as a tensor."""
     if rows[-1] - rows[0] + 1 == len(rows):
         return slice(rows[0], rows[-1] + 1)
     return torch.tensor(rows, dtype=torch.long)
@@ -137,7 +136,7 @@ class GroupedLoRA(PunicaWrapperCPU):
     _by_sample = Plan()
 
     def update_metadata(self, *args: Any, **kwargs: Any) -> None:
-        """Called once a step, before the layers run."""
+        """Update the plan. Called once per step, before the layers run."""
         super().update_metadata(*args, **kwargs)
         self._by_token = self._by_token.following(self.token_lora_indices.tolist())
         self._by_sample = self._by_sample.following(self.sampler_indices.tolist())
@@ -154,7 +153,7 @@ class GroupedLoRA(PunicaWrapperCPU):
         buffer: tuple[torch.Tensor, ...] | None = None,
         **kwargs: Any,
     ) -> None:
-        """`y[:, part] += x @ Aᵀ @ Bᵀ * scale` for each part of a layer."""
+        """Compute `y[:, part] += x @ Aᵀ @ Bᵀ * scale` for each part of a layer."""
         add(
             self._by_token,
             y,
@@ -173,7 +172,7 @@ class GroupedLoRA(PunicaWrapperCPU):
         add_inputs: bool = True,
         **kwargs: Any,
     ) -> None:
-        """`y += x @ Bᵀ`; x is A's rows, looked up by token."""
+        """Compute `y += x @ Bᵀ`, where x holds A's rows, looked up by token."""
         add(
             self._by_token,
             y,
@@ -195,7 +194,7 @@ class GroupedLoRA(PunicaWrapperCPU):
         buffer: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> None:
-        """`y += x @ Aᵀ @ Bᵀ * scale`, a row for each sampled position."""
+        """Compute `y += x @ Aᵀ @ Bᵀ * scale`, with one row per sampled position."""
         add(
             self._by_sample,
             y,
@@ -217,7 +216,7 @@ def add(
     scale: float,
     widths: Sequence[int],
 ) -> None:
-    """Add each row's adapter to y [rows, sum(widths)], from x [rows, in], in place."""
+    """Add each row's adapter output to y [rows, sum(widths)] in place, from x [rows, in]."""
     x, y = x.view(-1, x.shape[-1]), y.view(-1, y.shape[-1])
     offset = 0
     taken = None
@@ -273,7 +272,7 @@ def _add_together(
 
 
 def install() -> None:
-    """Make vLLM use it on CPUs; elsewhere its own kernels are right and fast."""
+    """Install the operators in vLLM on CPUs. Elsewhere its own kernels are correct and fast."""
     from vllm.platforms import current_platform
 
     if not current_platform.is_cpu():

@@ -1,4 +1,4 @@
-"""What an engine's sizes are derived from, read from the machine and a base model's folder."""
+"""Inputs for an engine's sizes, read from the machine and a base model's folder."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from service.inference.engine.sizing import BaseFacts, Facts
 from service.models.catalogue import BaseModelEntry
 from service.training.model.shape import ModelShape, UnknownShape
 
-_SERVED_WEIGHT_BYTES = 2  # engines serve in 16 bits what is not quantised
+_SERVED_WEIGHT_BYTES = 2  # engines serve unquantized weights in 16 bits
 
 
 def base_facts(entry: BaseModelEntry) -> BaseFacts:
-    """What the base model's folder tells; what it does not tell stays open."""
+    """Read the properties of a base model from its folder. Missing ones stay unset."""
     try:
         shape = ModelShape.read(entry.path)
     except UnknownShape:
@@ -32,7 +32,7 @@ def base_facts(entry: BaseModelEntry) -> BaseFacts:
 
 
 def weights_bytes(entry: BaseModelEntry) -> int:
-    """What the weights take in an engine; 0 where neither catalogue nor folder tells."""
+    """Return the bytes of the weights in an engine; 0 if neither catalog nor folder says."""
     on_disk = sum(file.stat().st_size for file in entry.path.glob("*.safetensors"))
     if entry.parameters is None or _is_quantized(entry.path):
         return on_disk
@@ -40,7 +40,7 @@ def weights_bytes(entry: BaseModelEntry) -> int:
 
 
 def engines_bytes(entries: Iterable[BaseModelEntry]) -> list[int]:
-    """What the weights take in each engine of these base models and of their merged ones."""
+    """Return the bytes of the weights in each engine of these base models and their merges."""
     return [size for e in entries for size in [weights_bytes(e)] * e.engines]
 
 
@@ -52,9 +52,9 @@ def gather(
     highest_rank: int = 0,
     merged: bool = False,
 ) -> Facts:
-    """The facts of an engine on this machine, beside the engines of `served`.
+    """Collect the facts of an engine on this machine, next to the engines of `served`.
 
-    `merged`: it serves one trained model of `entry`, and takes no adapters.
+    If `merged` is true, the engine serves one trained model of `entry` and takes no adapters.
     """
     machine = measure()
     return Facts(

@@ -1,11 +1,12 @@
-"""ASGI middleware around vLLM's own server: opens four routes, holds the adapter in use.
+"""ASGI middleware around vLLM's server: restricts its routes and holds adapters in use.
 
-vLLM's key protects `/v1` alone; `/invocations`, `/tokenize` and, with resolvers on, the
-routes that load and unload adapters stand open beside it. Here everything is closed but
-the four inference routes (with the key), `/health` and `/metrics`, and where the GPU is shared
-in turns, two routes of our own that put the engine to sleep and wake it (with the key).
+vLLM's API key protects only `/v1`. Without this guard `/invocations`, `/tokenize` and, if resolvers
+are enabled, the routes that load and unload adapters would be open. The guard blocks everything
+except the four inference routes (with the key), `/health` and `/metrics`. If the GPU is
+time-sliced, it also serves two routes of this service that put the engine to sleep and wake it
+(with the key).
 
-While a request runs, its adapter's folder is held in the cache, see adapter_cache.py.
+During a request, its adapter's folder is held in the cache; see adapter_cache.py.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ INFERENCE_PATHS = frozenset(
 _TURN_PATHS = frozenset({SLEEP_PATH, WAKE_PATH})
 _OPEN_PATHS = frozenset({"/health", "/metrics"})
 _ADAPTER = ADAPTER.encode()
-# When to come again to a sleeping engine. A training may take longer than that.
+# Retry-After of a sleeping engine. A training may take longer.
 _RETRY_AFTER_S = 30
 _MAX_LEASE_S, _MAX_HOLDER_CHARS = 3600.0, 200
 
 
 class EngineGuard:
-    """Named in the engine's `--middleware`; vLLM puts it outside of everything else."""
+    """Guard middleware. The engine's `--middleware` names it; vLLM makes it the outermost layer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -53,7 +54,7 @@ class EngineGuard:
         self._housekeeping: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what is allowed, refuse the rest."""
+        """Pass allowed requests on and reject the rest."""
         if scope["type"] == "http" and self._housekeeping is None and process.is_ours():
             self._housekeeping = process.keep_house(scope["app"].state)
         if scope["type"] == "lifespan":
@@ -79,7 +80,7 @@ class EngineGuard:
         return False
 
     async def _probe(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # The gateway's health check too: it then prefers a replica that is awake.
+        # The gateway's health check uses this too, and then prefers an awake replica.
         if scope["path"] == "/health" and self._sleeper and self._sleeper.closed:
             await _refuse_asleep(send)
         else:
@@ -106,7 +107,7 @@ class EngineGuard:
             async with process.adapters().hold(unquote(name.decode("ascii"))) as path:
                 metrics.ADAPTER_WAIT_SECONDS.cell().observe(time.perf_counter() - began)
                 metrics.ADAPTER_REQUESTS.cell("unknown" if path is None else "held").value += 1
-                if path is None:  # deleted: vLLM may remember the name, but not load it again
+                if path is None:  # deleted: vLLM may remember the name but must not load it again
                     await _refuse(send, 404, "The model does not exist.", "model_not_found")
                 else:
                     await answer_whole(self._app, scope, receive, send)
@@ -119,7 +120,7 @@ class EngineGuard:
 
 
 async def _turn(sleeper: Sleeper, scope: Scope, send: Send) -> None:
-    """Put the engine to sleep, or wake it, for the one who asks."""
+    """Put the engine to sleep or wake it, for the holder named in the request."""
     asked = parse_qs(scope["query_string"].decode("ascii", "replace"))
     holder = asked.get("holder", [""])[0]
     try:
@@ -129,13 +130,13 @@ async def _turn(sleeper: Sleeper, scope: Scope, send: Send) -> None:
     if not 0 < len(holder) <= _MAX_HOLDER_CHARS or not 0 <= lease_s <= _MAX_LEASE_S:
         await _refuse(send, 400, "holder or lease_s is missing or wrong", "invalid_value")
         return
-    engine = scope["app"].state.engine_client  # vLLM's own, whose server this is
+    engine = scope["app"].state.engine_client  # the client of vLLM's own server
     try:
         if scope["path"] == SLEEP_PATH:
             await sleeper.sleep(engine, holder, lease_s)
         else:
             await sleeper.wake(engine, holder)
-    except Exception:  # whatever vLLM raises
+    except Exception:  # vLLM can raise anything
         log.exception("the engine cannot be put to sleep or woken")
         await _refuse(send, 500, "The engine cannot do that.", "engine_error")
         return

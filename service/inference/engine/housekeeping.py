@@ -1,9 +1,9 @@
-"""What vLLM remembers of adapters, kept as small as the cache of folders.
+"""Removal of vLLM's state for adapters that the folder cache has dropped.
 
-vLLM's server keeps each adapter's name and path for ever, and an entry in its metrics for each
-set of adapters that ever ran together. A name that vLLM still knows when its folder is gone
-ends the engine at the next request without a hold; so it forgets the name first, and asks the
-resolver anew.
+vLLM's server keeps each adapter's name and path forever, and a metrics entry for each set of
+adapters that ever ran together. If vLLM still knows a name after its folder is gone, the next
+request without a hold ends the engine. So vLLM forgets the name first, and asks the resolver
+again.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 
 class Housekeeper:
-    """Works beside one vLLM server, in its event loop."""
+    """Periodic cleanup that runs in the event loop of a vLLM server."""
 
     def __init__(self, adapters: Adapters, state: Any, *, every_s: float) -> None:
-        """`state` is that of vLLM's own application."""
+        """Create the housekeeper. `state` is the state of vLLM's application."""
         self._adapters = adapters
         self._models = state.openai_serving_models
         self._engine = state.engine_client
@@ -33,16 +33,16 @@ class Housekeeper:
         adapters.on_removal(self.forget)
 
     async def run(self) -> None:
-        """Go round for ever."""
+        """Run the cleanup periodically, forever."""
         while True:
             await asyncio.sleep(self._every_s)
-            with contextlib.suppress(AdapterUnavailable):  # the registry is away: next time
+            with contextlib.suppress(AdapterUnavailable):  # registry unavailable: retry later
                 await self._adapters.forget_deleted()
             self._shrink_metrics()
             await self._count_loaded()
 
     def forget(self, name: str) -> None:
-        """Have vLLM forget an adapter: its name at once, its weights in a moment."""
+        """Make vLLM forget an adapter: its name immediately, its weights soon after."""
         request = self._models.lora_requests.pop(name, None)
         self._models.lora_resolver_lock.pop(name, None)
         if request is not None:
@@ -59,7 +59,7 @@ class Housekeeper:
     async def _count_loaded(self) -> None:
         try:
             loaded = await self._engine.list_loras()
-        except Exception:  # whatever vLLM raises; the number is not known now
+        except Exception:  # vLLM can raise anything; the number stays unknown for now
             log.debug("the engine does not tell its adapters", exc_info=True)
             metrics.ADAPTERS.cell("memory").value = math.nan
         else:
@@ -68,5 +68,5 @@ class Housekeeper:
     async def _unload(self, number: int) -> None:
         try:
             await self._engine.remove_lora(number)
-        except Exception:  # whatever vLLM raises; the weights go when others need the place
+        except Exception:  # vLLM can raise anything; eviction frees the weights later
             log.warning("an adapter's weights stay in memory for now", exc_info=True)

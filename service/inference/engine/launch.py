@@ -1,10 +1,10 @@
-"""The command line of an engine: vLLM's own OpenAI server with our plugin and guard.
+"""Command line of an engine: vLLM's OpenAI server with the service's plugin and guard.
 
     finetuned-server inference MODEL
 
-MODEL is a base model, whose adapters it serves too, or one trained model alone, whose weights are
-merged before. Everything is decided here from settings, the catalogue's entry and the machine; the
-process is then replaced by vLLM (`exec`), so that signals and exit codes are vLLM's own.
+MODEL is a base model, which is served with its adapters, or a single trained model, whose weights
+are merged first. Settings, the catalog entry and the machine determine all options. vLLM then
+replaces this process (`exec`), so that signals and exit codes are vLLM's own.
 """
 
 from __future__ import annotations
@@ -43,24 +43,24 @@ from service.models.records import base_of
 from service.models.weights import folder_fault
 
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-# vLLM's own variable, for operators: a CPU engine beside others is faster on cores of its own.
+# vLLM's own variable, for operators: a CPU engine next to others is faster on its own cores.
 _BIND = "VLLM_CPU_OMP_THREADS_BIND"
-# Few cores are one NUMA node, and vLLM's "auto" would leave one of them unused.
+# A machine with few cores is one NUMA node, where vLLM's "auto" would leave a core unused.
 _BIND_ALL_UP_TO_CORES = 8
 _STORE_PATIENCE_S = 2.0
 
 
 class EngineConfigError(Exception):
-    """The engine cannot be started with these settings; the message says how to mend it."""
+    """The engine cannot start with these settings. The message says how to fix it."""
 
 
 class NothingToServe(EngineConfigError):
-    """The model was deleted: to start the engine again is of no use."""
+    """The model was deleted, so restarting the engine does not help."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What the engine runs on."""
+    """The hardware that the engine runs on."""
 
     has_gpu: bool
     has_bf16: bool
@@ -68,7 +68,7 @@ class Machine:
 
     @classmethod
     def detect(cls) -> Machine:
-        """Look at this machine, without importing torch."""
+        """Inspect this machine without importing torch."""
         return cls(
             has_gpu=any(Path(p).exists() for p in ("/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd")),
             has_bf16=not _BF16_FLAGS.isdisjoint(_cpu_flags()),
@@ -78,15 +78,15 @@ class Machine:
 
 @dataclass(frozen=True)
 class EngineCommand:
-    """A process to start: arguments, and variables to add to the environment."""
+    """A process to start: its arguments and the variables to add to its environment."""
 
     argv: tuple[str, ...]
-    env: Mapping[str, str] = field(repr=False)  # holds the engine's key
+    env: Mapping[str, str] = field(repr=False)  # contains the engine's key
     sizes: Sizes
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
-        """The whole environment of the process."""
-        # With this variable vLLM would gather metrics from files that are not there.
+        """Return the complete environment of the process."""
+        # With this variable, vLLM would collect metrics from files that do not exist.
         kept = {name: value for name, value in base.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
         return {**kept, **self.env}
 
@@ -102,12 +102,12 @@ def engine_command(
     merged: MergedModel | None = None,
     extra: Sequence[str] = (),
 ) -> EngineCommand:
-    """How to start the engine of a base model on `settings.inference_host` and `port`.
+    """Build the command that starts a base model's engine on `settings.inference_host` and `port`.
 
-    `facts` are what sizes are derived from; by default this machine's. `cache` is where
-    this engine alone keeps adapters. `merged` is a trained model of it, which is then all that
-    the engine serves. `extra` is put last, so that it overrides; sizes are derived with it, as of
-    an engine that is divided among GPUs. Raises EngineConfigError.
+    Sizes are derived from `facts`, by default this machine's. `cache` is the adapter folder used
+    only by this engine. `merged` is a trained model of the base model; if given, the engine serves
+    only that model. `extra` is appended, so it overrides other options; sizes take it into account,
+    for example for an engine that is divided among GPUs. Raises EngineConfigError.
     """
     machine = machine or Machine.detect()
     name, path = (merged.name, merged.path) if merged else (model.id, model.path)
@@ -140,7 +140,7 @@ def engine_command(
         "FINETUNED_ADAPTER_CACHE_DIR": str(cache or settings.adapter_cache / f"engine-{port}"),
         "VLLM_API_KEY": settings.upstream_api_key.get_secret_value(),
         "VLLM_PLUGINS": "finetuned_resolver",
-        # Longer than the gateway keeps idle connections, see upstreams.py.
+        # Longer than the gateway keeps idle connections, see upstreams/client.py.
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75",
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
@@ -157,9 +157,9 @@ def _adapters_env(sizes: Sizes, merged: MergedModel | None) -> dict[str, str]:
     if merged is not None:
         return {MERGED_VARIABLE: str(merged.path.parent)}
     return {
-        "FINETUNED_MAX_LORA_RANK": str(sizes.max_lora_rank),  # of the guard's check
-        # Resolvers run with it alone. It opens routes to load and unload adapters too; the
-        # guard closes them.
+        "FINETUNED_MAX_LORA_RANK": str(sizes.max_lora_rank),  # for the guard's check
+        # Required for resolvers. It also opens routes that load and unload adapters, which the
+        # guard blocks.
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
     }
 
@@ -170,10 +170,10 @@ def _what_it_serves(settings: Settings, name: str, path: Path, sizes: Sizes) -> 
         f"--served-model-name={name}",
         f"--max-model-len={sizes.max_model_len}",
         "--enable-prompt-tokens-details",
-        # Tells version and configuration, and stands in another place of a stream whose usage
-        # is asked for: without it a stream is the same whoever asks.
+        # The fingerprint reveals version and configuration, and moves within a stream if usage is
+        # requested. Without it, a stream is the same whether or not the caller asks for usage.
         "--fingerprint-mode=none",
-        # A request may name an image by URL: only data: URLs stay possible.
+        # A request can reference an image by URL. This allows only data: URLs.
         "--allowed-media-domains=none.invalid",
     ]
     if sizes.max_loras:
@@ -207,10 +207,10 @@ def _where_it_listens(settings: Settings, port: int) -> list[str]:
 def _machine_flags(settings: Settings, machine: Machine, sizes: Sizes) -> list[str]:
     if machine.has_gpu:
         flags = ["--dtype=auto", f"--gpu-memory-utilization={sizes.gpu_memory_utilization}"]
-        # Without it there is no telling vLLM to let go of the GPU.
+        # Without this mode, vLLM cannot be made to release the GPU.
         return [*flags, "--enable-sleep-mode"] if settings.gpu_sharing == "time-slice" else flags
-    # Where the CPU has no bfloat16 it is emulated, slower than float32. Eager is what vLLM takes
-    # for adapters by itself; without adapters it would compile, which needs a C++ compiler.
+    # A CPU without bfloat16 emulates it, slower than float32. vLLM uses eager mode for adapters
+    # anyway; without adapters it would compile, which needs a C++ compiler.
     return [f"--dtype={'bfloat16' if machine.has_bf16 else 'float32'}", "--enforce-eager"]
 
 
@@ -221,9 +221,8 @@ def _machine_env(settings: Settings, machine: Machine) -> dict[str, str]:
     return {
         "VLLM_CPU_KVCACHE_SPACE": str(settings.cpu_kv_cache_gib),
         _BIND: os.environ.get(_BIND) or (",".join(map(str, machine.cores)) if few else "auto"),
-        # What would be compiled all the same, at the first request for log-probabilities, is a
-        # comparison: it needs a C++ compiler, and without one, as in our image, the engine died
-        # of it.
+        # Even in eager mode, vLLM compiles a comparison at the first request for log probabilities.
+        # This needs a C++ compiler; without one, as in our image, the engine crashed.
         "TORCHDYNAMO_DISABLE": "1",
     }
 
@@ -242,7 +241,7 @@ def _cpu_flags() -> set[str]:
 
 
 def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -> None:
-    """Become the engine of a model. Raises EngineConfigError; else does not return."""
+    """Become the engine of a model. Raises EngineConfigError; otherwise does not return."""
     settings = Settings()
     catalogue = Catalogue(settings.models_file)
     model, name = _wanted(catalogue, model_id)
@@ -275,7 +274,7 @@ def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -
 
 
 def _wanted(catalogue: Catalogue, model_id: str) -> tuple[BaseModelEntry, str | None]:
-    """The base model, and the name of the trained model where one was asked for."""
+    """Return the base model, and the name of the trained model if one was requested."""
     base = base_of(model_id)
     model = catalogue.get(base or model_id)
     if model is None:
@@ -289,7 +288,7 @@ def _wanted(catalogue: Catalogue, model_id: str) -> tuple[BaseModelEntry, str | 
 def _folder(
     settings: Settings, model: BaseModelEntry, name: str | None
 ) -> tuple[Path, MergedModel | None]:
-    """Where the engine keeps adapters, or the merged model that it serves in their place."""
+    """Return the engine's adapter folder, or the merged model that it serves instead."""
     if name is None:
         return claim_cache(settings.adapter_cache, model.id), None
     home = claim_cache(settings.adapter_cache, folder_name(name))
@@ -304,10 +303,10 @@ def _folder(
 
 
 def claim_cache(root: Path, model_id: str) -> Path:
-    """A folder below `root` that this process alone uses until it ends, `exec` included.
+    """Claim a folder below `root` for this process until it ends, including after `exec`.
 
-    A cache knows of its own engine's requests only. An engine that starts again, on whatever
-    port, finds what the last one fetched. Raises EngineConfigError.
+    A cache tracks only its own engine's requests. An engine that restarts, on any port, reuses what
+    the previous one downloaded. Raises EngineConfigError.
     """
     root.mkdir(parents=True, exist_ok=True)
     for number in itertools.count():
@@ -331,7 +330,7 @@ def claim_cache(root: Path, model_id: str) -> Path:
 
 
 async def highest_rank(settings: Settings, model_id: str) -> int | None:
-    """The highest rank among the base model's adapters; None where the store is away."""
+    """Return the highest rank of the base model's adapters; None if the store is unavailable."""
     url = settings.redis_url.get_secret_value()
     redis = connect(url, retries=0, timeout_s=_STORE_PATIENCE_S)
     try:

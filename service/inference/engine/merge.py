@@ -1,8 +1,8 @@
-"""A trained model's weights, merged: W + s·B·A for each layer that its adapter changes.
+"""Merging of an adapter into its base model: W + s·B·A for each layer that the adapter changes.
 
-Goes through the base model's own files, keeps their names and precision, and needs the memory of
-the largest of them. The sum is taken in float32 and rounded once. What comes out is loaded as the
-base model is, and costs what it costs.
+Processes the base model's own files, keeps their names and precision, and needs the memory of the
+largest one. The sum is computed in float32 and rounded once. The result loads like the base model,
+at the same cost.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ from service.models.adapter_check import (
     tensor_names,
 )
 
-# Numbers that are set for single layers, which vLLM does not read when it serves an adapter, and
-# a layout of weights that it does not know: merged, the model would be another one.
+# Per-layer values, which vLLM ignores when it serves an adapter, and a weight layout that it does
+# not support. Merged, the model would differ from the served adapter.
 _NOT_MERGED = ("rank_pattern", "alpha_pattern", "fan_in_fan_out", "layer_replication")
 
 
 def merge(base: Path, adapter: Path, target: Path) -> None:
-    """Write the model of `base` with `adapter` to `target`.
+    """Write the base model in `base`, merged with `adapter`, to `target`.
 
-    A Hugging Face folder; on disk when this returns, half-made when it raises. Raises
-    AdapterMismatch where the two cannot be merged, and OSError, as of a full disk.
+    The result is a Hugging Face folder. It is flushed to disk when this returns, and incomplete if
+    this raises. Raises AdapterMismatch if the two cannot be merged, and OSError, for example if the
+    disk is full.
     """
     layout = BaseLayout.read(base)
     if layout.quantized:
@@ -54,7 +55,7 @@ def merge(base: Path, adapter: Path, target: Path) -> None:
         if file.suffix == ".safetensors":
             try:
                 _write_merged(file, target / file.name, changed, tensors, scale)
-            except SafetensorError as e:  # a full disk, too
+            except SafetensorError as e:  # also raised if the disk is full
                 raise OSError(f"{file.name} cannot be read or written: {e}") from e
         elif not file.name.startswith("."):
             shutil.copyfile(file, target / file.name)
@@ -63,7 +64,7 @@ def merge(base: Path, adapter: Path, target: Path) -> None:
 
 
 def _changed(adapter: Path, layout: BaseLayout) -> dict[str, str]:
-    """The adapter's module by the base model's tensor that it changes."""
+    """Map each base-model tensor that the adapter changes to the adapter's module."""
     changed: dict[str, str] = {}
     for module in modules_of(adapter):
         weight = layout.weight_of(module)
@@ -92,7 +93,7 @@ def _write_merged(
     weights: dict[str, torch.Tensor] = {}
     with safe_open(source, framework="pt") as file:
         about = file.metadata()
-        for name in file.keys():  # noqa: SIM118 - no mapping
+        for name in file.keys():  # noqa: SIM118 - not a mapping
             weights[name] = file.get_tensor(name)
             if (module := changed.get(name)) is not None:
                 a, b = (adapter[side].float() for side in tensor_names(module))
@@ -113,7 +114,7 @@ def _see_to_room(target: Path, needed: int) -> None:
 
 
 def flush(path: Path) -> None:
-    """To the disk: a power cut must leave nothing that looks whole and is not."""
+    """Flush a path to disk, so that a power loss leaves no incomplete file that looks complete."""
     opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)

@@ -1,8 +1,8 @@
-"""Engines of one trained model each, whose weights are merged into its base model's.
+"""Engines that each serve one trained model, with its weights merged into the base model's.
 
-For a model that most requests go to: it costs what the base model costs, with no adapter's work
-in every layer. The merged weights are a copy in the engine's own folder, made when it first
-starts: names stand for the same weights for ever, so a restart finds it.
+Meant for a model that gets most of the requests: it costs the same as the base model, without
+adapter work in every layer. The merged weights are a copy in the engine's own folder, created at
+its first start. A name always refers to the same weights, so a restart reuses the folder.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ _STORE_PATIENCE_S = 2.0
 
 
 class MergeFailed(Exception):
-    """There are no merged weights; the message says why and how to mend it."""
+    """No merged weights are available. The message says why and how to fix it."""
 
 
 class ModelGone(MergeFailed):
-    """The model does not exist, and never will: names are not used again."""
+    """The model does not exist and never will, because names are not reused."""
 
 
 @dataclass(frozen=True)
 class MergedModel:
-    """A trained model as a folder of its own."""
+    """A trained model in its own folder."""
 
     name: str
     path: Path
 
 
 class _Note(msgspec.Struct, frozen=True):
-    """What a merged folder is made of."""
+    """The inputs that a merged folder was built from."""
 
     name: str
     digest: str
@@ -61,14 +61,14 @@ class _Note(msgspec.Struct, frozen=True):
 
 
 def folder_name(model: str) -> str:
-    """What the folders of a model's engines begin with, below the cache of adapters."""
+    """Return the common prefix of the folders of a model's engines, below the adapter cache."""
     return f"{_PREFIX}{hashlib.sha256(model.encode()).hexdigest()[:16]}"
 
 
 async def prepare(settings: Settings, entry: BaseModelEntry, name: str, home: Path) -> MergedModel:
-    """The merged weights of a trained model of `entry`, in `home`, which this process has claimed.
+    """Return the merged weights of a trained model of `entry`, in `home`, creating them if missing.
 
-    Made where they are not there yet. Raises MergeFailed.
+    This process must have claimed `home`. Raises MergeFailed.
     """
     made = MergedModel(name, home / _MODEL)
     note = _note_of(made.path)
@@ -102,24 +102,24 @@ async def prepare(settings: Settings, entry: BaseModelEntry, name: str, home: Pa
 
 
 def discard(home: Path) -> None:
-    """Remove what an engine's folder holds of weights."""
+    """Remove the weights in an engine's folder."""
     shutil.rmtree(home, ignore_errors=True)
 
 
 def sweep(root: Path, keep: Collection[str]) -> None:
-    """Remove the folders below `root` of models other than these that no engine runs on."""
+    """Remove folders below `root` of models that are not in `keep` and that no engine uses."""
     kept = {folder_name(model) for model in keep}
     for home in root.glob(f"{_PREFIX}*-*"):
         if not home.is_dir() or home.name.rpartition("-")[0] in kept:
             continue
-        # In use, or another user's.
+        # Skips folders that are in use or belong to another user.
         with contextlib.suppress(OSError), home.with_suffix(".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             discard(home)
 
 
 async def until_deleted(registry: ModelRegistry, name: str, home: Path, every_s: float) -> None:
-    """Look now and then whether the model is still known; end this engine when it is not."""
+    """Periodically check that the model still exists, and stop this engine if it does not."""
     while True:
         await asyncio.sleep(every_s)
         try:
@@ -147,7 +147,7 @@ async def _look_up(settings: Settings, name: str) -> ServableModel | None:
 async def _make(
     settings: Settings, entry: BaseModelEntry, artifact: str, home: Path, note: _Note
 ) -> None:
-    from service.inference.engine.merge import flush, merge  # torch
+    from service.inference.engine.merge import flush, merge  # imports torch
 
     adapter, part = home / _ADAPTER, home / _PART
     manifest = await Storage.from_url(settings.storage_url).get_folder(artifact, adapter)

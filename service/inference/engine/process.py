@@ -1,7 +1,7 @@
-"""What our code inside vLLM's processes shares, built from the environment on first use.
+"""Shared state of the service's code in vLLM's processes, built from the environment on first use.
 
-`launch` sets the two variables below for the engines it starts. Without them nothing of
-ours acts in a vLLM process.
+`launch` sets the variables below for the engines that it starts. Without them, none of the
+service's code is active in a vLLM process.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 
 MODEL_VARIABLE = "FINETUNED_ENGINE_MODEL"
-"""Id of the base model, or name of the merged model, that this engine serves."""
+"""ID of the base model, or name of the merged model, that this engine serves."""
 MODEL_PATH_VARIABLE = "FINETUNED_ENGINE_MODEL_PATH"
-"""Folder of its weights."""
+"""Folder of the model's weights."""
 MERGED_VARIABLE = "FINETUNED_ENGINE_MERGED"
-"""Of an engine of one merged model: the folder of what was made for it."""
+"""Folder with the data of a merged model. Set only for an engine that serves one."""
 _RUNNING_ADAPTERS = "vllm:lora_requests_info"
 
 
 def is_ours() -> bool:
-    """Whether this process belongs to an engine that `launch` started."""
+    """Return whether this process belongs to an engine that `launch` started."""
     return MODEL_VARIABLE in os.environ and MODEL_PATH_VARIABLE in os.environ
 
 
 @functools.cache
 def adapters() -> Adapters:
-    """The adapters of this engine. To be called in its server's event loop."""
+    """Return the adapters of this engine. Call it in the event loop of the engine's server."""
     settings = Settings()
     logs.configure("inference", settings.log_level)
     registry = ModelRegistry(
@@ -71,7 +71,7 @@ def adapters() -> Adapters:
 
 
 def sleeper() -> Sleeper | None:
-    """Of an engine that takes turns on its GPU with trainings; else None."""
+    """Return the sleeper of an engine that time-slices its GPU with trainings, else None."""
     settings = Settings()
     if settings.gpu_sharing != "time-slice":
         return None
@@ -79,7 +79,7 @@ def sleeper() -> Sleeper | None:
 
 
 def keep_house(state: Any) -> asyncio.Task[None]:
-    """Begin to drop what is no longer needed; `state` is that of vLLM's application."""
+    """Start the periodic cleanup. `state` is the state of vLLM's application."""
     metrics.begin("inference", __version__)
     keep_one_series_of_running_adapters()
     every_s = Settings().adapter_sweep_s
@@ -94,8 +94,11 @@ def keep_house(state: Any) -> asyncio.Task[None]:
 
 
 def keep_one_series_of_running_adapters() -> None:
-    """vLLM 0.32 keeps a series of `vllm:lora_requests_info` for every set of adapters that ever
-    ran together, for as long as it lives: keep the newest alone."""
+    """Keep only the latest series of `vllm:lora_requests_info`.
+
+    vLLM 0.32 keeps a series for every set of adapters that ever ran together, for as long as the
+    process lives.
+    """
     gauge = getattr(REGISTRY, "_names_to_collectors", {}).get(_RUNNING_ADAPTERS)
     if gauge is None:
         return
@@ -109,10 +112,10 @@ def keep_one_series_of_running_adapters() -> None:
 
 
 def die_with_parent() -> None:
-    """In a child process of the engine: end when the parent is gone.
+    """End this child process of the engine when its parent is gone.
 
-    vLLM's EngineCore outlives a killed API server and keeps its memory for ever (seen with
-    0.32); the next engine on the machine would find no room.
+    vLLM's EngineCore outlives a killed API server and keeps its memory forever (seen with 0.32), so
+    the next engine on the machine would not have enough.
     """
     parent = multiprocessing.parent_process()
     if parent is None:

@@ -1,8 +1,8 @@
-"""vLLM's plugin: finds the adapter of a requested model name in the registry.
+"""vLLM plugin that finds the adapter of a requested model name in the registry.
 
-vLLM loads it in each of its processes (entry point `vllm.general_plugins`), also where
-vLLM is used for something else; there it does nothing. Imports of the service are inside
-the functions for that reason.
+vLLM loads it in each of its processes (entry point `vllm.general_plugins`), even where vLLM is
+used for other purposes; there it does nothing. For that reason, the service is imported inside
+the functions.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from vllm.lora.resolver import LoRAResolver, LoRAResolverRegistry
 
 
 class RegistryResolver(LoRAResolver):
-    """Asks the model registry; answers with a folder in the engine's cache."""
+    """Looks up adapters in the model registry and returns folders in the engine's cache."""
 
     async def resolve_lora(self, base_model_name: str, lora_name: str) -> LoRARequest | None:
-        """The adapter, or None (vLLM answers 404).
+        """Return the adapter, or None (vLLM answers 404).
 
-        What is away raises an error that vLLM answers with 503, what is broken one that it
-        answers with 500: an adapter that exists is never "not found", and the base model
-        never answers in its place.
+        Raises an error that vLLM answers with 503 if a dependency is unavailable, and one that it
+        answers with 500 if the adapter is broken. So an existing adapter is never "not found", and
+        the base model never answers in its place.
         """
         from service.inference.engine import process
         from service.inference.engine.adapters import AdapterBroken, AdapterUnavailable
@@ -46,15 +46,15 @@ class RegistryResolver(LoRAResolver):
 
 
 def stable_id(name: str) -> int:
-    """A positive number of 62 bits, the same for a name in every process.
+    """Return a positive 62-bit number for a name, the same in every process.
 
-    vLLM 0.32 replaces it by a counter of its own; other versions may not.
+    vLLM 0.32 replaces it with its own counter; other versions may not.
     """
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) >> 2 or 1
 
 
 def register() -> None:
-    """The entry point. Called once in each of vLLM's processes."""
+    """Register the plugin. The entry point, called once in each of vLLM's processes."""
     from service.inference.engine import process
 
     if not process.is_ours():

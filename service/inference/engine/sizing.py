@@ -1,8 +1,8 @@
-"""How large an engine is made: slots, ranks, context and memory, with the reasons in words.
+"""Sizes of an engine: slots, ranks, context and memory, with the reasons in words.
 
-Pure: from settings and facts of the machine and the base model to numbers. What the operator
-set wins; only the rest is derived. The worker takes the trainer's part of a shared GPU from
-here too, so that both parts add up.
+Pure functions from settings and facts about the machine and the base model to numbers. Settings
+take precedence; only the rest is derived. The worker also gets the trainer's part of a shared GPU
+from here, so that both parts add up.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from service.config import GIB, MIB, Settings
 from service.inference.engine.vllm_options import ONE_GPU, Parallel
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""vLLM takes these for --max-lora-rank."""
+"""Values that vLLM accepts for --max-lora-rank."""
 
-# Of a GPU: what engine and trainer may take together, and an engine that is alone. The rest
-# is the driver's, CUDA graphs' and other programs'.
+# GPU fractions for engine and trainer together, and for an engine alone. The rest is for the
+# driver, CUDA graphs and other programs.
 _BOTH, _ALONE = 0.90, 0.85
-# An engine beside a trainer: half of what both may take, more where the base model needs it.
+# Engine share next to a trainer: half of the total, or more if the base model needs it.
 _LEAST_SHARE, _MOST_SHARE = 0.45, 0.65
-# Beside its weights an engine needs buffers and activations; and a cache worth having.
+# In addition to its weights, an engine needs buffers, activations and a reasonable cache.
 OVERHEAD, WORKING_BYTES, _CACHE_BYTES = 1.1, int(1.5 * GIB), 2 * GIB
-# Adapters in slots take cache from requests: at most this part of what the weights leave.
+# Adapter slots reduce the cache: they may use this part of the memory left by the weights.
 _SLOTS_SHARE = 0.3
-# On 2 CPU cores 8 slots were no slower than 4 (76 and 65 tokens a second of 4 adapters' worth of
-# requests, within the noise); what costs there is a rank higher than the adapters' own.
+# On 2 CPU cores, 8 slots were no slower than 4 (76 and 65 tokens per second for requests to 4
+# adapters, within the noise). What costs there is a rank above the adapters' own.
 _MOST_SLOTS_GPU, _SLOTS_CPU = 16, 8
-# Adapters in memory are read from disk once: this part of the machine's memory.
+# Adapters in memory are read from disk only once. This is their part of the machine's memory.
 _KEPT_SHARE, _MOST_KEPT, _KEPT_CPU = 0.1, 256, 32
 _LENGTH_STEP = 256
-# A shorter context that nobody asked for cuts most chats: memory is missing somewhere.
+# A derived context shorter than this would cut off most chats, so memory is missing.
 _LEAST_LENGTH = 2048
 
 
 class SizingError(Exception):
-    """The engine cannot be sized as asked; `what` is wrong and `how` fixes it."""
+    """The engine cannot be sized as requested. `what` is wrong and `how` fixes it."""
 
     def __init__(self, what: str, how: str) -> None:
         super().__init__(f"{what}: {how}")
@@ -47,7 +47,7 @@ class SizingError(Exception):
 
 @dataclass(frozen=True)
 class BaseFacts:
-    """A base model. What its folder does not tell is None."""
+    """Properties of a base model. None if its folder does not specify them."""
 
     id: str
     weights_bytes: int
@@ -59,26 +59,26 @@ class BaseFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """What sizes are derived from."""
+    """Inputs from which sizes are derived."""
 
     base: BaseFacts
     memory_bytes: int
     has_gpu: bool = False
     gpu_bytes: int | None = None
-    """Of one GPU; None where nothing tells it."""
+    """Memory of one GPU; None if unknown."""
     served_bytes: int = 0
-    """Weights in all engines on this machine, this one's too."""
+    """Weights in all engines on this machine, including this one."""
     highest_rank: int = 0
-    """Of the adapters that exist."""
+    """Highest rank of the existing adapters."""
     takes_adapters: bool = True
-    """Not an engine of one merged model."""
+    """False for an engine that serves one merged model."""
     parallel: Parallel = ONE_GPU
-    """How vLLM divides the model among GPUs; `gpu_bytes` are of each."""
+    """How vLLM divides the model among GPUs; `gpu_bytes` is per GPU."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the engine is started with. `max_loras` is 0 where it takes no adapters."""
+    """Sizes that the engine is started with. `max_loras` is 0 if it takes no adapters."""
 
     max_loras: int
     max_cpu_loras: int
@@ -95,10 +95,10 @@ class _Choice:
 
 
 def size(settings: Settings, facts: Facts) -> Sizes:
-    """The sizes of an engine.
+    """Compute the sizes of an engine.
 
-    Raises SizingError for a rank that vLLM does not take, and where memory leaves no context worth
-    having.
+    Raises SizingError for a rank that vLLM does not support, and if memory does not suffice for a
+    usable context.
     """
     share = engine_share(settings, facts) if facts.has_gpu else None
     rank = _rank(settings, facts)
@@ -126,19 +126,19 @@ def size(settings: Settings, facts: Facts) -> Sizes:
 
 
 def engine_share(settings: Settings, facts: Facts) -> float:
-    """The part of each of its GPUs' memory that this engine may take."""
+    """Return the fraction of each of its GPUs' memory that this engine may use."""
     if settings.gpu_memory_utilization is not None:
         return settings.gpu_memory_utilization
     if settings.gpu_sharing == "separate":
         return _ALONE
     served = max(facts.served_bytes, facts.base.weights_bytes, 1)
     whole = _engines_share(settings, facts.gpu_bytes, served // facts.parallel.gpus)
-    # Down, so that what several engines take does not add up to more than the whole.
+    # Rounded down, so that several engines together do not exceed the total.
     return max(int(whole * facts.base.weights_bytes / served * 100) / 100, 0.01)
 
 
 def _engines_share(settings: Settings, gpu_bytes: int | None, served_bytes: int) -> float:
-    """The part of a GPU that all engines on it may take together."""
+    """Return the fraction of a GPU that all engines on it may use together."""
     if settings.gpu_sharing == "time-slice":
         return _ALONE
     if gpu_bytes is None:
@@ -150,7 +150,7 @@ def _engines_share(settings: Settings, gpu_bytes: int | None, served_bytes: int)
 def trainer_budget(
     settings: Settings, gpu_bytes: int | None, served_bytes: Sequence[int]
 ) -> int | None:
-    """Bytes of a GPU that a training may take; None for all of it.
+    """Return the bytes of a GPU that a training may use; None for all of it.
 
     `served_bytes` are the weights of the base models whose engines share the GPU.
     """
@@ -168,7 +168,7 @@ def trainer_budget(
 
 
 def served_rank(wanted: int) -> int:
-    """The next rank that vLLM takes. Raises SizingError."""
+    """Return the next rank that vLLM supports. Raises SizingError."""
     for rank in RANKS:
         if rank >= wanted:
             return rank
@@ -214,7 +214,7 @@ def _kept(settings: Settings, facts: Facts, rank: int, slots: int) -> _Choice:
         if settings.max_cpu_loras < slots:
             return _Choice(slots, f"{settings.max_cpu_loras} were set, and max_loras is more")
         return _Choice(settings.max_cpu_loras, "as set")
-    # vLLM's process of each GPU keeps adapters whole.
+    # Each GPU's vLLM process keeps complete adapters.
     adapter_bytes = _adapter_bytes(facts, rank, facts.parallel.gpus)
     most = _MOST_KEPT if facts.has_gpu else _KEPT_CPU
     if adapter_bytes is None:
@@ -254,7 +254,7 @@ def _length(
 
 
 def _how_to_have_context(settings: Settings, slots: int, fitting: int, share: float | None) -> str:
-    """What to change, the most helpful first."""
+    """Return what to change, with the most helpful option first."""
     if share is None:
         ways = [f"raise FINETUNED_CPU_KV_CACHE_GIB (it is {settings.cpu_kv_cache_gib})"]
     else:
@@ -284,14 +284,17 @@ def _why_share(settings: Settings, facts: Facts) -> str:
 
 
 def _room(facts: Facts, share: float) -> int:
-    """Of the engine's part of a GPU, what weights and working memory leave."""
+    """Return the engine's GPU memory that weights and working memory leave free."""
     whole = int((facts.gpu_bytes or 0) * share)
     weights = facts.base.weights_bytes * OVERHEAD / facts.parallel.gpus
     return max(whole - int(weights) - WORKING_BYTES, 0)
 
 
 def _cache_bytes_per_token(facts: Facts) -> int | None:
-    """On each GPU. A head of the cache is not divided: more GPUs than heads hold copies."""
+    """Return the cache bytes per token on each GPU.
+
+    A head of the cache is not divided: if there are more GPUs than heads, some hold copies.
+    """
     whole, parallel = facts.base.kv_bytes_per_token, facts.parallel
     if whole is None:
         return None
@@ -305,8 +308,11 @@ def _adapter_bytes(facts: Facts, rank: int, copies: int = 1) -> int | None:
 
 
 def _slot_bytes(facts: Facts, rank: int) -> int | None:
-    """On each GPU. vLLM divides one matrix of an adapter's two in each layer; half of an adapter,
-    by and large, is copied."""
+    """Return the bytes of an adapter slot on each GPU.
+
+    In each layer, vLLM divides one of an adapter's two matrices. So about half of an adapter is
+    copied.
+    """
     whole, parallel = _adapter_bytes(facts, rank), facts.parallel
     if whole is None:
         return None

@@ -1,7 +1,7 @@
-"""Whether the engine sleeps: asked for by workers that train on the same GPU, for a while each.
+"""Sleep of an engine, requested by workers that train on the same GPU, each with a lease.
 
-A sleeping engine has let go of the GPU's memory and answers 503. It sleeps as long as anybody
-who asked for it asks again in time; when a worker dies, the engine wakes by itself.
+A sleeping engine has released the GPU's memory and answers 503. It sleeps while at least one
+holder keeps renewing its request. If a worker dies, the engine wakes by itself.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from typing import Any, Protocol
 log = logging.getLogger(__name__)
 
 _LOOK_S = 0.5
-_LEVEL = 1  # weights go to the machine's memory, the cache is dropped
+_LEVEL = 1  # weights move to the machine's memory, the cache is dropped
 _MAX_HOLDERS = 64
 
 
 class Engine(Protocol):
-    """Of vLLM's EngineClient, what is used here."""
+    """The methods of vLLM's EngineClient that are used here."""
 
     async def sleep(self, level: int, mode: Any) -> None:
-        """Let go of the memory; requests under way are ended."""
+        """Release the memory. Running requests are aborted."""
 
     async def wake_up(self) -> object:
         """Take the memory back."""
 
 
 class Sleeper:
-    """One engine's sleep. Not thread-safe: for one event loop."""
+    """The sleep state of one engine. Not thread-safe: use it in one event loop."""
 
     def __init__(self, *, drain_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._drain_s = drain_s
         self._clock = clock
-        self._until: dict[str, float] = {}  # by who asked for it
+        self._until: dict[str, float] = {}  # by holder
         self._changing = asyncio.Lock()
         self._asleep = False
         self._requests = 0
@@ -46,12 +46,12 @@ class Sleeper:
 
     @property
     def closed(self) -> bool:
-        """Whether requests are refused: it sleeps, or falls asleep, or wakes."""
+        """Whether requests are rejected: the engine sleeps, is falling asleep, or is waking."""
         return self._asleep or bool(self._until)
 
     @contextlib.contextmanager
     def request(self) -> Iterator[None]:
-        """Around a request, which is let end before the engine sleeps."""
+        """Wrap a request, so that the engine waits for it before it sleeps."""
         self._requests += 1
         self._idle.clear()
         try:
@@ -62,9 +62,9 @@ class Sleeper:
                 self._idle.set()
 
     async def sleep(self, engine: Engine, holder: str, lease_s: float) -> bool:
-        """Sleep for `holder` for so long, or longer if it asks again.
+        """Sleep for `holder` for `lease_s` seconds, or longer if it asks again.
 
-        Returns when the memory is free: True. False where the holder changed its mind.
+        Returns True once the memory is free, and False if the holder woke the engine meanwhile.
         """
         if holder not in self._until and len(self._until) >= _MAX_HOLDERS:
             raise ValueError("too many ask for sleep")
@@ -81,13 +81,13 @@ class Sleeper:
         except BaseException:
             self._until.pop(holder, None)
             raise
-        self._until[holder] = self._clock() + lease_s  # falling asleep took its time
+        self._until[holder] = self._clock() + lease_s  # falling asleep took time
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch(engine))
         return True
 
     async def wake(self, engine: Engine, holder: str) -> None:
-        """`holder` needs it asleep no longer; returns when it is awake, or others hold it."""
+        """End `holder`'s sleep request. Returns once the engine is awake or others hold it."""
         self._until.pop(holder, None)
         await self._wake_if_free(engine)
 
@@ -104,7 +104,7 @@ class Sleeper:
                 log.info("the engine is awake")
 
     async def _watch(self, engine: Engine) -> None:
-        """Wake the engine when those who asked for its sleep are gone."""
+        """Wake the engine when all leases have expired."""
         while self._asleep:
             await asyncio.sleep(_LOOK_S)
             now = self._clock()
@@ -113,5 +113,5 @@ class Sleeper:
                 del self._until[holder]
             try:
                 await self._wake_if_free(engine)
-            except Exception:  # whatever vLLM raises: asked again at the next look
+            except Exception:  # vLLM can raise anything; retried at the next check
                 log.exception("the engine does not wake up")

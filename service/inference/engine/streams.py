@@ -1,8 +1,8 @@
-"""The end of a stream that vLLM fails in: an error event in place of a broken connection.
+"""Error events for streams in which vLLM fails, instead of broken connections.
 
-vLLM raises in the middle of some streams, as in one of /v1/responses whose grammar it gives up. The
-server would break the connection then, which the gateway takes for an engine that died: one
-caller's request must not look like that.
+vLLM raises in the middle of some streams, such as a /v1/responses stream whose grammar it aborts.
+The server would then break the connection, and the gateway would treat the engine as dead. One
+caller's request must not have that effect.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
-# vLLM's words for a request that it gave up, which the gateway knows; and ours for all else.
+# vLLM's message for an aborted request, which the gateway knows, and ours for other failures.
 _GAVE_UP, _STREAM_FAILED = "Internal server error", "The engine failed in this stream."
 
 
 async def answer_whole(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Let vLLM answer; a stream that it fails in is ended here."""
-    is_open = False  # a stream that began and has not ended
+    """Let vLLM answer the request. If it fails during a stream, end the stream with an error."""
+    is_open = False  # a stream has started and not ended
 
     async def watched(message: Message) -> None:
         nonlocal is_open
@@ -33,11 +33,11 @@ async def answer_whole(app: ASGIApp, scope: Scope, receive: Receive, send: Send)
 
     try:
         await app(scope, receive, watched)
-    except Exception as e:  # whatever vLLM raises
+    except Exception as e:  # vLLM can raise anything
         if not is_open:
             raise
         causes = _causes(e)
-        # No traces: they may repeat a prompt.
+        # No tracebacks: they may contain parts of a prompt.
         log.error("a stream failed: %s", ", ".join(map(_place, causes)))
         gave_up = any(type(cause).__name__ == "GenerationError" for cause in causes)
         error = {
@@ -51,7 +51,7 @@ async def answer_whole(app: ASGIApp, scope: Scope, receive: Receive, send: Send)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """The error, what it came from, what that came from, and so on."""
+    """Return the error and its chain of causes."""
     found = [error]
     while (cause := found[-1].__cause__ or found[-1].__context__) and cause not in found:
         found.append(cause)
@@ -59,7 +59,7 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _place(error: BaseException) -> str:
-    """The type of an error, and the line that raised it."""
+    """Return the type of an error and the line that raised it."""
     last = traceback.extract_tb(error.__traceback__)[-1:]
     return " at ".join([type(error).__name__, *(f"{at.filename}:{at.lineno}" for at in last)])
 

@@ -1,4 +1,4 @@
-"""How an engine is told to send its spans to where ours go; nothing where tracing is off."""
+"""Options that send an engine's spans where the service sends its own; none if tracing is off."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from service.core import tracing
 
 
 def flags() -> list[str]:
-    """vLLM's own option."""
+    """Return vLLM's command-line options for tracing."""
     url = tracing.endpoint()
     return [] if url is None else [f"--otlp-traces-endpoint={url}"]
 
 
 def environment(given: Mapping[str, str]) -> dict[str, str]:
-    """What vLLM's exporter reads beside it."""
+    """Return the variables that vLLM's exporter reads in addition."""
     if tracing.endpoint() is None:
         return {}
     return {

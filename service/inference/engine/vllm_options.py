@@ -1,4 +1,4 @@
-"""The vLLM options of an engine's command line on which its sizes depend.
+"""The vLLM command-line options that affect an engine's sizes.
 
 finetuned-server inference MODEL --tensor-parallel-size=2 --max-model-len 8192
 """
@@ -15,12 +15,12 @@ _SIZES = ("max-loras", "max-cpu-loras", "max-lora-rank", "gpu-memory-utilization
 
 
 class OptionError(ValueError):
-    """An option has no value that can be used; the message names it."""
+    """An option has an invalid value. The message names the option."""
 
 
 @dataclass(frozen=True)
 class Parallel:
-    """Among how many GPUs vLLM divides the model: each layer, and the layers."""
+    """The number of GPUs that vLLM uses for each layer (tensor) and for the layers (pipeline)."""
 
     tensor: int = 1
     pipeline: int = 1
@@ -34,7 +34,7 @@ ONE_GPU = Parallel()
 
 
 def parallel(extra: Sequence[str]) -> Parallel:
-    """How the options divide the model. Raises OptionError."""
+    """Read how the options parallelize the model. Raises OptionError."""
     given = _read(extra)
     return Parallel(
         tensor=_whole("tensor-parallel-size", given.tensor_parallel_size or "1"),
@@ -43,9 +43,10 @@ def parallel(extra: Sequence[str]) -> Parallel:
 
 
 def with_options(settings: Settings, extra: Sequence[str], context_length: int) -> Settings:
-    """The settings with the sizes that the options override. Raises OptionError.
+    """Return the settings with the sizes that the options override. Raises OptionError.
 
-    vLLM reads a context of "auto" or "8k" itself; here it counts as the model's own.
+    vLLM itself interprets context lengths such as "auto" or "8k". Here they count as the model's
+    own.
     """
     given = vars(_read(extra))
     told = {name: given[name] for option in _SIZES if given[name := option.replace("-", "_")]}
@@ -59,7 +60,7 @@ def with_options(settings: Settings, extra: Sequence[str], context_length: int) 
 
 
 def _read(extra: Sequence[str]) -> argparse.Namespace:
-    # vLLM takes underscores for hyphens.
+    # vLLM accepts underscores instead of hyphens.
     spelled = [_with_hyphens(argument) for argument in extra]
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--tensor-parallel-size", "-tp")

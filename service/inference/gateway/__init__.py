@@ -1,4 +1,4 @@
-"""The inference routes: who may ask, for which model, and bytes as they come."""
+"""The inference routes: authentication, model lookup and streaming of responses."""
 
 from service.inference.gateway.app import Gateway
 from service.inference.gateway.parameters import PATHS

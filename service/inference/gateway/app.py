@@ -1,9 +1,9 @@
-"""The inference routes: key, model, limits, engine, and then bytes as they come.
+"""The inference routes: API key, model, limits, engine, then the streamed response.
 
-Plain ASGI, because on this road a framework costs more than the work: the body goes to
-the engine as it came with a few fields at its end, the answer comes back chunk by chunk, nothing
-is kept. Of the caller's headers only trace ids cross; of the engine's only what says how to read
-the body.
+The gateway is plain ASGI because a framework would cost more than the work on this path. The
+engine gets the body as received, with a few fields appended. The client gets the response chunk by
+chunk, and nothing is stored. Of the client's headers, only trace IDs are forwarded; of the
+engine's, only those that describe the body.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from service.web.auth import Authenticator
 
 log = logging.getLogger(__name__)
 
-# Where a stream has the option of a usage event; the others tell it always.
+# Routes whose streams send the usage event only on request. The others always send it.
 _USAGE_OPTIONAL = frozenset({"/v1/chat/completions", "/v1/completions"})
 _FORWARDED = (b"traceparent", b"tracestate")
 _NO_USAGE = Usage(0, 0, 0)
 
 
 class Gateway:
-    """An ASGI application for all inference routes."""
+    """ASGI application that serves all inference routes."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Gateway:
         self._watch = Watch()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; every failure has OpenAI's error body."""
+        """Answer a request. Every failure has an error body in OpenAI's format."""
         exchange = Exchange(scope, receive, send, self._client_timeout_s)
         try:
             await self._answer(exchange, receive)
@@ -88,8 +88,8 @@ class Gateway:
         except asyncio.CancelledError:
             if not exchange.gave_up or exchange.task is None:
                 raise
-            exchange.task.uncancel()  # it was this exchange that ended itself
-        except Exception:  # nothing is above this to answer in OpenAI's form
+            exchange.task.uncancel()  # the exchange canceled itself
+        except Exception:  # no outer layer answers in OpenAI's format
             log.exception("the gateway failed")
             await exchange.fail(
                 InternalError(
@@ -172,32 +172,32 @@ class Gateway:
 
 
 def _hides_usage(request: Request, path: str) -> bool:
-    """Whether the gateway asks for a usage event that the caller did not ask for."""
+    """Return whether the gateway requests a usage event that the caller did not request."""
     return request.streamed and path in _USAGE_OPTIONAL and not request.asks_for_usage
 
 
 def _usage_level(request: Request, path: str) -> int:
-    """How deep the token counts are in what the engine answers."""
-    # The events of /v1/responses have them in the whole response that the last one repeats.
+    """Return the nesting level of the token counts in the engine's response."""
+    # The last /v1/responses event has them in its copy of the complete response.
     return 2 if request.streamed and path == "/v1/responses" else 1
 
 
 def _for_engine(
     body: bytes, request: Request, found: Resolved, salt: str, *, with_usage: bool
 ) -> bytes:
-    fields: dict[str, object] = {"cache_salt": salt}  # in place of the caller's, if it sent one
+    fields: dict[str, object] = {"cache_salt": salt}  # replaces the caller's, if any
     if found.alias is not None:
         fields["model"] = found.model.name
     if with_usage:
         fields["stream_options"] = {**(request.stream_options or {}), "include_usage": True}
     if request.streamed and request.stream_interval is not None:
-        # Of a stream that is left, the events are counted: each must be about a token.
+        # Events of an abandoned stream are counted as tokens, so each must hold about one.
         fields["stream_interval"] = None
     return request_body.with_fields(body, fields)
 
 
 def _usage(tap: UsageTap, *, streamed: bool) -> Usage:
-    """What the engine told; of a stream that was cut off, about as many tokens as events."""
+    """Return the reported counts. For an interrupted stream, events approximate output tokens."""
     return tap.usage() or (Usage(0, tap.events, 0) if streamed else _NO_USAGE)
 
 

@@ -1,8 +1,8 @@
-"""Salts of vLLM's prefix cache: one for each project, so that none can read another's prompts.
+"""Per-project salts for vLLM's prefix cache, so that no project can probe another's prompts.
 
-vLLM keeps its work on prompts, whoever sent them. A prompt that begins as one in the cache is
-answered sooner, and `cached_tokens` says for how many tokens: without salts that tells any caller
-what the other projects send.
+vLLM shares its cached work on prompts between all callers. A prompt with a cached prefix is
+answered faster, and `cached_tokens` gives the length of that prefix. Without salts, any caller
+could find out what other projects send.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ _REMEMBERED = 4096
 
 
 def cache_salts(secret: str) -> Callable[[str], str]:
-    """A function from a project's id to its salt.
+    """Return a function that maps a project ID to its salt.
 
-    All replicas of an api share the secret, and so the cache. A salt is 64 hexadecimal digits,
-    which vLLM accepts and no model is named: vLLM has taken a salt for the adapter of its name.
+    All replicas of the API share the secret and therefore the cache. A salt is 64 hexadecimal
+    digits: vLLM accepts this form, and no model has such a name. vLLM has mistaken a salt for the
+    adapter of the same name.
     """
     key = secret.encode()
 

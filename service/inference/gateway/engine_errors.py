@@ -1,9 +1,9 @@
-"""An engine's error as one of ours: OpenAI's body, nothing of the inside.
+"""Conversion of engine errors to OpenAI's format, without revealing internals.
 
-vLLM writes `{"error": {"message", "type", "param", "code": <status>}}` with types of its
-own. What the caller did wrong is passed on in vLLM's words, which are about the request;
-what the engine did wrong is told in ours. There is one exception: vLLM answers 500 for a grammar
-that it accepted and cannot follow, which is for the caller to mend.
+vLLM writes `{"error": {"message", "type", "param", "code": <status>}}` with its own types.
+Client errors keep vLLM's message, which describes the request. Engine errors get a message of this
+service. There is one exception: vLLM answers 500 for a grammar that it accepted but cannot follow,
+which the client has to fix.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from service.inference.gateway.parameters import constraint_of
 
 MAX_ERROR_BYTES = 64 * 1024
 _MAX_MESSAGE_CHARS = 2000
-# vLLM answers 400 for an adapter that it found and could not load: no fault of the caller.
-# What vLLM says of a request that it gave up. Without transfers of its cache between engines, which
-# ours have not, it does so for grammars alone; an engine that is ill says something else.
+# vLLM answers 400 for an adapter that it found but cannot load, which is not a client error.
+# vLLM's message for a request that it aborted. Without cache transfers between engines, which this
+# service does not use, only grammars cause it. A failing engine reports something else.
 _GAVE_UP = "Internal server error"
-# At the beginning of a line: in JSON, line breaks are escaped.
+# Matches only at the start of a line: JSON escapes line breaks.
 _ERROR_MARK = b'data: {"error":'
 _ERROR_EVENT = re.compile(rb'^data: (\{"error":.*\})$', re.MULTILINE)
 _NOT_LOADABLE = "was found but could not be loaded"
 
 
 class Asked(NamedTuple):
-    """What was asked of the engine, for the words of its errors."""
+    """A request to the engine, used for error messages."""
 
     model: str
     path: str
@@ -57,7 +57,7 @@ class _Body(msgspec.Struct):
 
 
 def map_error(status: int, body: bytes, asked: Asked) -> ApiError:
-    """The error to answer with for an engine's answer of 300 or more."""
+    """Convert an engine's response with a status of 300 or higher to an error."""
     detail = _detail(body)
     if status == 500 and detail.message == _GAVE_UP and (param := constraint_of(asked.body)):
         return _unusable_grammar(param)
@@ -71,13 +71,13 @@ def map_error(status: int, body: bytes, asked: Asked) -> ApiError:
 
 
 def leading_error(chunk: bytes, asked: Asked) -> ApiError | None:
-    """The error that a stream begins with: it can still be a status of its own."""
+    """Return the error that a stream starts with, while a status can still be sent."""
     found = _ERROR_EVENT.match(chunk)
     return _of_event(found, asked) if found else None
 
 
 def map_events(chunk: bytes, asked: Asked) -> bytes:
-    """A chunk of a stream, with the error to tell in place of an engine's error."""
+    """Replace the engine's errors in a chunk of a stream with errors for the client."""
     if _ERROR_MARK not in chunk:
         return chunk
 
@@ -116,7 +116,7 @@ def _engines_fault(status: int, detail: _Detail) -> ApiError:
 
 
 def _not_set_up(status: int) -> ApiError:
-    """401, 405, redirects and the like: gateway and engine are not set up for each other."""
+    """Convert 401, 405, redirects and the like: the gateway and the engine are misconfigured."""
     return BadGateway(f"The engine answered with an unexpected status, {status}.")
 
 
@@ -130,7 +130,7 @@ def _unusable_grammar(param: str) -> BadRequest:
 
 
 def not_loadable(model: str) -> ApiError:
-    """The model's files are damaged or do not fit the engine; a retry cannot mend it."""
+    """Build the error for damaged or incompatible model files. A retry cannot fix it."""
     return InternalError(
         f"The model '{model}' cannot be loaded: its files are damaged or do not fit its base "
         "model. Ask the operator to look at the engine's log, or train it again.",
@@ -140,7 +140,7 @@ def not_loadable(model: str) -> ApiError:
 
 
 def model_not_found(model: str) -> NotFound:
-    """No such model in the caller's project."""
+    """Build the error for a model that does not exist in the caller's project."""
     return NotFound(
         f"The model '{model}' does not exist or you do not have access to it.",
         param="model",
@@ -149,7 +149,7 @@ def model_not_found(model: str) -> NotFound:
 
 
 def _not_found(detail: _Detail, model: str, path: str) -> ApiError:
-    if detail.message in ("", "Not Found"):  # not vLLM's words: it has no such route
+    if detail.message in ("", "Not Found"):  # not from vLLM's handlers: the route is missing
         return BadRequest(
             f"The model '{model}' does not serve {path}.",
             param="model",

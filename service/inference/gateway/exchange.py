@@ -1,8 +1,7 @@
-"""One request and its answer, as the client sees it: how far it got, and who gave up.
+"""Client-side state of a proxied request.
 
-The client's side is watched only when an answer takes longer than a moment: then a client that
-hangs up, or that does not take what it is sent, ends the exchange, and with it the engine's
-work.
+The client is watched only if the response takes longer than a moment. Then a client that
+disconnects or stops reading ends the exchange, and the engine's work with it.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from service.inference.upstreams import Answer
 from service.web.wire.protocol import BODY_FOLLOWS
 
 CLIENT_GONE = 499
-"""nginx's number for a client that hung up; in metrics only."""
+"""Status for a disconnected client, as in nginx. Used only in metrics."""
 
 _WATCH_AFTER_S = 0.02
 _STALL_CHECK_S = 1.0
@@ -32,7 +31,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 class Exchange:
-    """What has been told to the client so far. Made in the task that answers the request."""
+    """Progress of a response to the client. Create it in the task that answers the request."""
 
     __slots__ = (
         *("_at_event_start", "_is_stream", "_receive", "_send", "_sending_since", "_watch"),
@@ -47,7 +46,7 @@ class Exchange:
         self.first_byte_s: float | None = None
         self.status = 0
         self.gave_up = False
-        """Whether the client went, or did not take its answer, and this ended the exchange."""
+        """Whether the client disconnected or stopped reading, and this ended the exchange."""
         self.task: asyncio.Task[None] | None = None
         self._receive = receive
         self._send = send
@@ -65,17 +64,17 @@ class Exchange:
 
     @property
     def seconds(self) -> float:
-        """Since the request came."""
+        """Seconds since the request arrived."""
         return time.perf_counter() - self.arrived
 
     # --- the client's side
 
     def watch(self) -> None:
-        """From now on, notice a client that goes."""
+        """Start watching for a client disconnect."""
         self._watch = asyncio.create_task(self._until_client_goes())
 
     def end_watch(self) -> None:
-        """The exchange is over."""
+        """Stop watching the client."""
         if self._watch is not None:
             self._watch.cancel()
 
@@ -91,14 +90,14 @@ class Exchange:
         self.gave_up = True
         self.status = CLIENT_GONE
         assert self.task is not None
-        # Cancelling it closes the engine's connection: vLLM stops at once.
+        # Cancellation closes the engine connection, and vLLM stops at once.
         self.task.cancel()
 
     def _is_stalled(self) -> bool:
         since = self._sending_since
         return since is not None and time.perf_counter() - since > self._write_timeout_s
 
-    # --- the answer
+    # --- the response
 
     async def relay(
         self,
@@ -108,11 +107,12 @@ class Exchange:
         told: Callable[[bytes], bytes],
         extra: Headers,
     ) -> None:
-        """Pass an answer on as it comes, beginning with a chunk that was read already.
+        """Stream a response to the client, starting with a chunk that was already read.
 
-        `told` puts our errors in the place of the engine's.
+        `told` replaces the engine's errors with errors for the client.
 
-        The start waits for that chunk: an engine that dies before it is a plain error.
+        The response starts only when that chunk is available, so an engine that dies before then
+        results in a plain error.
         """
         self.first_byte_s = self.seconds
         self.status = answer.status
@@ -138,11 +138,11 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": last})
 
     async def fail(self, error: ApiError) -> None:
-        """Tell the client of a failure in the way that is still open.
+        """Report a failure to the client in the way that is still possible.
 
-        Before the answer began: a status and a body. In a stream: an error event, which the
-        SDKs raise. In a plain body nothing can be said: it stays short of its length, and
-        the server closes the connection.
+        Before the response starts, the failure is sent as a status and a body. In a stream, it is
+        an error event, which the SDKs raise. A plain body cannot carry an error: it stays shorter
+        than its Content-Length, and the server closes the connection.
         """
         body = msgspec.json.encode(error.body())
         if not self.status:
@@ -179,18 +179,18 @@ class Exchange:
 
 
 class Watch:
-    """Has the clients of exchanges watched that take longer than a moment.
+    """Watches the clients of exchanges that take longer than a moment.
 
-    Most answers of an engine that is not a model come before that, and cost no task and no
-    timer of their own.
+    Most responses of engines that are not language models finish before that, so they need no
+    task or timer of their own.
     """
 
     def __init__(self) -> None:
-        self._young: dict[Exchange, None] = {}  # in the order of their arrival
+        self._young: dict[Exchange, None] = {}  # in order of arrival
         self._is_ticking = False
 
     def begin(self, exchange: Exchange) -> None:
-        """Called in the task that answers."""
+        """Register an exchange. Call it in the task that answers."""
         exchange.task = asyncio.current_task()
         self._young[exchange] = None
         if not self._is_ticking:
@@ -198,7 +198,7 @@ class Watch:
             asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._tick)
 
     def end(self, exchange: Exchange) -> None:
-        """The exchange is over."""
+        """Unregister a finished exchange."""
         self._young.pop(exchange, None)
         exchange.end_watch()
 

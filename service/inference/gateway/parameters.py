@@ -1,8 +1,8 @@
-"""The parameters of a request that the gateway reads, one type a route.
+"""The request parameters that the gateway reads, with one type per route.
 
-vLLM converts what it can: `"stream": "true"` streams, `"max_tokens": "200"` is 200. The gateway
-refuses such values, so that both see the same request and none of it escapes limits and usage.
-All other fields are the engine's to judge.
+vLLM converts values where it can: `"stream": "true"` streams, and `"max_tokens": "200"` means 200.
+The gateway rejects such values, so that both interpret the request alike and nothing bypasses
+limits and usage accounting. The engine validates all other fields.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from service.core.errors import BadRequest
 from service.inference.gateway.request_body import check_nesting
 
 _MAX_NAME_CHARS = 512
-# OpenAI's limit of an embeddings request. The tokens of one are limited by its body's size.
+# OpenAI's limit for an embeddings request. The body's size limits the tokens of each input.
 _MAX_INPUTS = 2048
-# What vLLM generates for a prompt of /v1/completions where nothing is said.
+# vLLM's default number of tokens to generate for a /v1/completions prompt.
 _DEFAULT_COMPLETION_TOKENS = 16
 
 _MISMATCH = re.compile(r"Expected `(\w+)[^`]*`, got `(\w+)` - at `\$\.(\w+)`")
@@ -38,7 +38,7 @@ _TYPE_NAMES = {
 
 
 class Request(msgspec.Struct):
-    """What every route's request has. Streams on /v1/responses have no options that count."""
+    """Fields of every route's request. Streams on /v1/responses have no usage options."""
 
     model: str
     stream: bool | None = None
@@ -47,30 +47,30 @@ class Request(msgspec.Struct):
 
     @property
     def streamed(self) -> bool:
-        """Whether the answer is to come as server-sent events."""
+        """Whether to send the response as server-sent events."""
         return self.stream is True
 
     @property
     def asks_for_usage(self) -> bool:
-        """Whether the caller wants the event with the token counts at a stream's end."""
+        """Whether the caller requested a final stream event with the token counts."""
         return self.stream_options is not None and self.stream_options.get("include_usage") is True
 
     @property
     def answers(self) -> int:
-        """How many texts the engine is to generate."""
+        """Number of texts that the engine generates."""
         return 1
 
     @property
     def output_limit(self) -> int | None:
-        """The most tokens that all answers may have together, as far as the request says."""
+        """Maximum number of tokens of all answers together, if the request limits it."""
         return None
 
     def check(self, max_answers: int) -> None:
-        """Raise BadRequest for more answers, or inputs, than one request may have."""
+        """Raise BadRequest if the request has too many answers or inputs."""
 
 
 class ChatRequest(Request):
-    """`POST /v1/chat/completions`."""
+    """Body of `POST /v1/chat/completions`."""
 
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
@@ -78,25 +78,25 @@ class ChatRequest(Request):
 
     @property
     def answers(self) -> int:
-        """How many texts the engine is to generate."""
+        """Number of texts that the engine generates."""
         return self.n or 1
 
     @property
     def output_limit(self) -> int | None:
-        """The most tokens that all answers may have together, as far as the request says."""
+        """Maximum number of tokens of all answers together, if the request limits it."""
         limit = (
             self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
         )
         return None if limit is None else limit * self.answers
 
     def check(self, max_answers: int) -> None:
-        """Raise BadRequest for more answers than one request may have."""
+        """Raise BadRequest if the request has too many answers."""
         if self.n is not None:
             _check_range("n", self.n, max_answers)
 
 
 class CompletionRequest(Request, dict=True):
-    """`POST /v1/completions`. `prompt` may be many prompts, each answered `n` times."""
+    """Body of `POST /v1/completions`. `prompt` can hold many prompts, each with `n` answers."""
 
     max_tokens: int | None = _DEFAULT_COMPLETION_TOKENS
     n: int | None = None
@@ -106,21 +106,21 @@ class CompletionRequest(Request, dict=True):
 
     @functools.cached_property
     def prompts(self) -> int:
-        """How many prompts there are."""
+        """Number of prompts."""
         return max(1, _count(self.prompt) + _count(self.prompt_embeds))
 
     @property
     def answers(self) -> int:
-        """How many texts the engine is to generate."""
+        """Number of texts that the engine generates."""
         return max(self.n or 1, self.best_of or 1) * self.prompts
 
     @property
     def output_limit(self) -> int | None:
-        """The most tokens that all answers may have together, as far as the request says."""
+        """Maximum number of tokens of all answers together, if the request limits it."""
         return None if self.max_tokens is None else self.max_tokens * self.answers
 
     def check(self, max_answers: int) -> None:
-        """Raise BadRequest for more answers than one request may have."""
+        """Raise BadRequest if the request has too many answers."""
         for name, value in (("n", self.n), ("best_of", self.best_of)):
             if value is not None:
                 _check_range(name, value, max_answers)
@@ -136,30 +136,30 @@ class CompletionRequest(Request, dict=True):
 
 
 class ResponseRequest(Request):
-    """`POST /v1/responses`."""
+    """Body of `POST /v1/responses`."""
 
     max_output_tokens: int | None = None
 
     @property
     def output_limit(self) -> int | None:
-        """The most tokens that the answer may have, as far as the request says."""
+        """Maximum number of tokens of the answer, if the request limits it."""
         return self.max_output_tokens
 
 
 class EmbeddingRequest(Request):
-    """`POST /v1/embeddings`. `input` may be many texts; `messages` are chats to embed."""
+    """Body of `POST /v1/embeddings`. `input` can hold many texts; `messages` are chats to embed."""
 
     input: msgspec.Raw = msgspec.Raw(b"")
     messages: msgspec.Raw = msgspec.Raw(b"")
 
     def check(self, max_answers: int) -> None:
-        """Raise BadRequest for more inputs than one request may have."""
+        """Raise BadRequest if the request has too many inputs."""
         _check_length("input", _count(self.input), _MAX_INPUTS)
         _check_length("messages", _count(self.messages), _MAX_INPUTS)
 
 
 class _Constraints(msgspec.Struct):
-    """What may constrain an answer to a grammar, on any route."""
+    """Fields of any route that can constrain an answer to a grammar."""
 
     structured_outputs: Any = None
     response_format: Any = None
@@ -178,7 +178,7 @@ PATHS = frozenset(_DECODERS)
 
 
 def parse(path: str, body: bytes) -> Request:
-    """What the body asks for. Raises BadRequest for what is no request of this route."""
+    """Parse the body of a request. Raises BadRequest if it is invalid for the route."""
     check_nesting(body)
     try:
         request = _DECODERS[path].decode(body)
@@ -198,7 +198,7 @@ def parse(path: str, body: bytes) -> Request:
 
 
 def constraint_of(body: bytes) -> str | None:
-    """The parameter that constrains the answer to a grammar or schema, if one does."""
+    """Return the parameter that constrains the answer to a grammar or schema, if any."""
     found = _CONSTRAINTS.decode(body)
     if found.structured_outputs:
         return "structured_outputs"
@@ -248,10 +248,10 @@ def _check_length(name: str, length: int, most: int) -> None:
 
 
 def _count(value: msgspec.Raw) -> int:
-    """How many prompts a JSON value holds: a text, its tokens, or a list of either.
+    """Count the prompts in a JSON value: a text, its tokens, or a list of either.
 
-    Nothing is decoded: a list of all elements could take thirty times the body's memory. vLLM
-    refuses lists of mixed types, so the first element says what the others are.
+    Nothing is decoded, because a list of all elements could use thirty times the body's memory.
+    vLLM rejects lists of mixed types, so the first element determines the type of the others.
     """
     data = bytes(value)
     if not data or data == b"null":
@@ -266,7 +266,7 @@ def _count(value: msgspec.Raw) -> int:
 
 
 def _lists(data: bytes) -> int:
-    """How many lists a list holds; escapes have been taken out of its strings."""
+    """Count the lists in a list. Escapes must already be removed from its strings."""
     brackets = _STRINGS.sub(b"", data).translate(None, _NOT_BRACKETS)
     while (fewer := _OBJECTS.sub(b"", brackets)) != brackets:
         brackets = fewer
@@ -293,7 +293,7 @@ def _invalid(reason: str) -> BadRequest:
 
 
 def _wrong_type(name: str, expected: str, got: str) -> BadRequest:
-    """The error in OpenAI's words."""
+    """Build the error with OpenAI's wording."""
     return BadRequest(
         f"Invalid type for '{name}': expected {_TYPE_NAMES.get(expected, expected)}, but got "
         f"{_TYPE_NAMES.get(got, got)} instead.",

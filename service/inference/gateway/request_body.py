@@ -1,8 +1,9 @@
-"""How a request's body is read, checked and passed on.
+"""Reading, checking and forwarding of request bodies.
 
-The body is not parsed into objects: only a few fields are taken out (parameters.py). vLLM parses
-it again with Python's `json`, so both must see the same values. They do: in both the last of two
-equal keys wins, and what `json` takes beyond JSON (NaN, UTF-16, a byte-order mark) is refused here.
+The body is not parsed into objects. Only a few fields are extracted (parameters.py). vLLM parses
+the body again with Python's `json`, so both must see the same values. They do: in both, the last of
+two equal keys wins, and extensions that `json` accepts (NaN, UTF-16, a byte-order mark) are
+rejected here.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ _NOT_STRUCTURAL = bytes(c for c in range(256) if c not in b'[]{}"')
 
 
 class ClientGone(Exception):
-    """The client hung up before its request was whole."""
+    """The client disconnected before its request was complete."""
 
 
 async def read(
     receive: Receive, headers: Mapping[bytes, bytes], limit_bytes: int, timeout_s: float
 ) -> bytes:
-    """The whole body.
+    """Read the complete body.
 
-    Raises TooLarge above the limit, RequestTimeout for one that does not end in time,
-    ClientGone when the client left.
+    Raises TooLarge if it exceeds the limit, RequestTimeout if it does not end in time, and
+    ClientGone if the client disconnects.
     """
     declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > limit_bytes:
@@ -58,7 +59,7 @@ def _is_whole(message: Message) -> bool:
 
 
 class _Waiting:
-    """A coroutine that has begun and waits for something: await it for its result."""
+    """A started coroutine that waits for something. Await it to get its result."""
 
     def __init__(self, waits_for: Any, steps: Generator[Any, None, Message]) -> None:
         self._waits_for, self._steps = waits_for, steps
@@ -69,8 +70,10 @@ class _Waiting:
 
 
 def _begin(receiving: Awaitable[Message]) -> Message | _Waiting:
-    """The message, if it is there already, as nearly always: a timer for it would take 5 us, a
-    fourteenth of all that a request takes."""
+    """Return the message if it is already available, which is almost always the case.
+
+    A timer for it would take 5 us, a fourteenth of a request's total time.
+    """
     steps = receiving.__await__()
     try:
         return _Waiting(next(steps), steps)
@@ -97,25 +100,25 @@ def _grow(body: bytearray, message: Message, limit_bytes: int) -> None:
 
 
 def with_fields(body: bytes, fields: Mapping[str, object]) -> bytes:
-    """The body of a request with some fields set, every other byte as it was.
+    """Return the body of a request with some fields set and every other byte unchanged.
 
-    The fields are put last, where they win over earlier ones of the same names. `body` must be a
-    JSON object that has a field.
+    The fields are appended, so they override earlier ones of the same name. `body` must be a JSON
+    object with at least one field.
     """
     end = body.rindex(b"}")
     return b"%b,%b%b" % (body[:end], msgspec.json.encode(fields)[1:-1], body[end:])
 
 
 def check_nesting(body: bytes) -> None:
-    """Raise BadRequest for JSON nested deeper than MAX_DEPTH, or made to be slow to read.
+    """Raise BadRequest for JSON nested deeper than MAX_DEPTH, or crafted to be slow to parse.
 
-    Works on bytes with passes that run in C: strings are cut out, then the innermost
-    pairs of brackets are removed MAX_DEPTH times; what is left was deeper. The usual
-    request has fewer brackets in all than the limit and is counted only.
+    Scans the bytes with functions that run in C. Strings are removed, then the innermost pairs of
+    brackets MAX_DEPTH times; anything left was nested deeper. A typical request has fewer brackets
+    than the limit, so they are only counted.
     """
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return
-    # Pairs of backslashes first: then each backslash-quote left is an escaped quote.
+    # Pairs of backslashes first: each remaining backslash-quote is then an escaped quote.
     marks = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NOT_STRUCTURAL)
     if marks.count(b'"') > _MAX_QUOTES:
         raise BadRequest("The body has too many strings.", code="invalid_json")

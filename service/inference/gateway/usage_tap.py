@@ -1,11 +1,12 @@
-"""Token counts, read from an answer that passes by.
+"""Extraction of token counts from a response that passes through.
 
-For accounting every stream must end with vLLM's usage event. Where the caller did not ask for
-it, the gateway does, and takes the event out again: then what the caller gets is byte for byte
-what it would have been.
+Accounting requires every stream to end with vLLM's usage event. If the caller did not request it,
+the gateway does and then removes the event, so that the caller receives exactly the bytes that it
+would receive without the gateway's request.
 
-The counts are found by their place in the answer: callers choose much of its text, and even keys
-(the tools that /v1/responses repeats). Nothing else is parsed, and no answer is kept.
+The counts are found by their position in the response, because callers choose much of its text and
+even some keys (the tools that /v1/responses repeats). Nothing else is parsed, and no response is
+stored.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _MARK = b'"usage"'
 # Only a key has such a character before it and a colon after it: quotes in strings are escaped.
 _KEY = re.compile(rb'[{,\s]"usage"\s{0,8}:\s{0,8}\{')
 _MAX_KEY_BYTES = 26
-# Counts nest one level, and hold no strings.
+# Counts are nested one level and contain no strings.
 _OBJECT = re.compile(rb"\{(?:[^{}]++|\{[^{}]*+\})*+\}")
 _MAX_OBJECT_BYTES = 4096
 _MAX_HELD_BYTES = 1024 * 1024
@@ -27,7 +28,7 @@ _OPEN_BRACE = ord("{")
 
 
 class Usage(NamedTuple):
-    """Tokens of one request, as the engine counted them."""
+    """Token counts of a request, as reported by the engine."""
 
     input_tokens: int
     output_tokens: int
@@ -39,7 +40,7 @@ class _Details(msgspec.Struct):
 
 
 class _Counts(msgspec.Struct):
-    """Either API's names. Chats and completions have the first ones."""
+    """Counts with either API's names. Chats and completions use the first ones."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -63,34 +64,35 @@ _EVENT = msgspec.json.Decoder(_Event)
 
 
 class UsageTap:
-    """Every chunk of one answer goes through `pass_on`; the counts are in `usage()` then.
+    """Extracts the token counts from a response.
 
-    With `strip` the usage event is taken out, and an event that is not whole yet waits for its
-    rest. `level` is how deep the counts are in the answer: 1 is a field of the outermost object.
+    Every chunk of the response goes through `pass_on`; then `usage()` returns the counts. If
+    `strip` is true, the usage event is removed, and incomplete events are held back until they are
+    complete. `level` is the nesting level of the counts: 1 is a field of the outermost object.
     """
 
     __slots__ = ("_counts", "_held", "_level", "_told", "events", "strips")
 
     def __init__(self, *, strip: bool, level: int = 1) -> None:
         self.strips = strip
-        """Whether an event is taken out."""
+        """Whether to remove the usage event."""
         self._held = b""
         self._level = level
         self._told: _Counts | None = None
         self._counts: _CountsFinder | None = None
         self.events = 0
-        """Events that passed: about as many as tokens, for a stream that was cut off."""
+        """Number of events, which approximates the tokens of an interrupted stream."""
 
     def pass_on(self, chunk: bytes) -> bytes:
-        """What of the chunk (and of what was held back) goes to the client now."""
+        """Return the part of the chunk (and of held-back data) to send to the client now."""
         counts = self._counts
         if counts is None:
             if self._level == 1 and chunk.endswith(b"}") and self._is_whole(chunk):
-                return chunk  # nearly every answer that is no stream
+                return chunk  # almost every response that is not a stream
             counts = self._counts = _CountsFinder(self._level)
         if counts.at_rest and not self._held and chunk.endswith(b"\n\n") and _MARK not in chunk:
             self.events += chunk.count(b"\n\n")
-            return chunk  # nearly every chunk of a stream
+            return chunk  # almost every chunk of a stream
         counts.look(chunk)
         if self.strips:
             return self._stripped(chunk)
@@ -98,17 +100,17 @@ class UsageTap:
         return chunk
 
     def finish(self) -> bytes:
-        """What was held back: an event without an end."""
+        """Return held-back data: an event without an end."""
         held, self._held = self._held, b""
         return held
 
     def usage(self) -> Usage | None:
-        """The counts, if the answer told them."""
+        """Return the counts, if the response contained them."""
         counts = self._told or (self._counts and _decoded(self._counts.newest))
         return _usage(counts) if counts else None
 
     def _is_whole(self, chunk: bytes) -> bool:
-        """Whether the chunk is the whole answer, whose counts are known then."""
+        """Return whether the chunk is the complete response; then the counts are known."""
         try:
             self._told = _ANSWER.decode(chunk).usage
         except msgspec.DecodeError:
@@ -134,10 +136,10 @@ class UsageTap:
 
 
 class _CountsFinder:
-    """Finds the newest object `usage` at one level of JSON that comes in pieces.
+    """Finds the latest `usage` object at one nesting level of JSON that arrives in pieces.
 
-    Before each key of that name, brackets outside of strings are counted, with passes that run in
-    C. What is kept of a piece is its end, where a key or its value may be incomplete.
+    Before each key of that name, the brackets outside of strings are counted with functions that
+    run in C. Only the end of a piece is kept, where a key or its value may be incomplete.
     """
 
     __slots__ = ("_depth", "_held", "_in_string", "_level", "at_rest", "newest")
@@ -145,14 +147,14 @@ class _CountsFinder:
     def __init__(self, level: int) -> None:
         self.newest = b""
         self.at_rest = True
-        """Whether nothing is open: the next piece may be left out, if it is whole."""
+        """Whether nothing is open, so that the next piece can be skipped if it is complete."""
         self._level = level
         self._depth = 0
         self._in_string = 0
         self._held = b""
 
     def look(self, chunk: bytes) -> None:
-        """Take the next piece."""
+        """Process the next piece."""
         is_whole = chunk.endswith(b"\n\n")  # events: nothing is open after them
         data = self._held + chunk if self._held else chunk
         at = 0
@@ -165,13 +167,13 @@ class _CountsFinder:
             value = key.end() - 1
             self.newest = data[value : value + _MAX_OBJECT_BYTES]
             if not is_whole and len(data) - value < _MAX_OBJECT_BYTES:
-                end = at  # it is looked at again together with the next piece
+                end = at  # processed again together with the next piece
                 break
         self._held = self._walk(data[at:end]) + data[max(at, end) :]
         self.at_rest = not (self._held or self._depth)
 
     def _walk(self, data: bytes) -> bytes:
-        """Count the brackets of what comes next. Returns a half escape at its end, not counted."""
+        """Count the brackets in the data. Returns an incomplete escape at its end, uncounted."""
         half = b"\\" if (len(data) - len(data.rstrip(b"\\"))) % 2 else b""
         parts = data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
         outside = b"".join(parts[self._in_string :: 2])
@@ -182,7 +184,7 @@ class _CountsFinder:
 
 
 def _decoded(value: bytes) -> _Counts | None:
-    """The object of counts that the bytes begin with."""
+    """Decode the counts object at the start of the bytes."""
     found = _OBJECT.match(value)
     try:
         return _COUNTS.decode(found[0]) if found else None
@@ -200,7 +202,7 @@ def _usage(counts: _Counts) -> Usage | None:
 
 
 def _is_of_usage(event: bytes) -> bool:
-    """Whether an event has the counts and nothing else."""
+    """Return whether an event contains only the counts."""
     try:
         told = _EVENT.decode(event.removeprefix(b"data: "))
     except msgspec.DecodeError:
@@ -209,7 +211,7 @@ def _is_of_usage(event: bytes) -> bool:
 
 
 def _end_of_events(chunk: bytes) -> int:
-    """Where the last whole event ends; 0 where none does."""
+    """Return the end position of the last complete event, or 0 if there is none."""
     if chunk.endswith(b"\n\n"):
         return len(chunk)
     return max(

@@ -1,4 +1,4 @@
-"""The engines as the gateway sees them: which replica takes a request, and how it is asked."""
+"""The gateway's view of the engines: replica selection and the HTTP client."""
 
 from service.inference.upstreams.answers import Answer
 from service.inference.upstreams.client import NotSent, Timeouts

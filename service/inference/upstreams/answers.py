@@ -1,4 +1,4 @@
-"""An engine's answer whose end is told to the replica's health, whichever end it is."""
+"""Engine responses that report their outcome to the replica's health."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from service.inference.upstreams.client import Answer as EngineAnswer
 from service.inference.upstreams.health import Fault
 from service.inference.upstreams.replicas import Replica, Replicas
 
-# The guard's own code (engine/guard.py), which its health check answers too.
+# The guard's error code (engine/guard.py), also used in its health check's response.
 _ASLEEP = b'"engine_sleeping"'
 
 
 def fault_of(error: ApiError) -> Fault:
-    """What the replica did wrong, by the error that the caller is told."""
+    """Return the replica's fault for an error that the caller receives."""
     if isinstance(error, GatewayTimeout):
         return Fault.SILENT
     return Fault.GARBAGE if isinstance(error, BadGateway) else Fault.LOST
 
 
 class Answer:
-    """An answer whose status is known and whose body is still to come. Close it."""
+    """A response with a known status and an unread body. Close it after use."""
 
     __slots__ = ("_answer", "_closed", "_replica", "_replicas", "_term", "status")
 
@@ -37,22 +37,22 @@ class Answer:
 
     @property
     def headers(self) -> Mapping[bytes, bytes]:
-        """Names in lower case."""
+        """Response headers. Names are in lower case."""
         return self._answer.headers
 
     @property
     def ended(self) -> bool:
-        """Whether every byte has been read."""
+        """Whether all bytes have been read."""
         return self._answer.ended
 
     def at_hand(self) -> bytes:
-        """The bytes that are there already, which `read` would give."""
+        """Return the bytes that are already available, as `read` would."""
         return self._answer.at_hand()
 
     async def read(self) -> bytes:
-        """The next bytes as they came; empty at the end.
+        """Return the next bytes as received; empty at the end.
 
-        Raises GatewayTimeout when none came in time, Unavailable when the engine died.
+        Raises GatewayTimeout if none arrive in time, and Unavailable if the engine dies.
         """
         try:
             return await self._answer.read()
@@ -61,24 +61,24 @@ class Answer:
             raise
 
     async def read_all(self, limit_bytes: int) -> bytes:
-        """The body up to a limit, for answers that are errors."""
+        """Read the body up to a limit. Meant for error responses."""
         try:
             body = await self._answer.read_all(limit_bytes)
         except ApiError as e:
             self._failed(fault_of(e))
             raise
         if self.status == 503 and _ASLEEP in body:
-            # As good as a failed probe, and sooner: the next ones go where an engine is awake.
+            # Equivalent to a failed probe, but sooner: the next requests go to an awake engine.
             self._replicas.probed(self._replica, False)
         return body
 
     def close(self) -> None:
-        """End it; unless every byte has been read the connection goes, and vLLM stops."""
+        """End the exchange. If unread bytes remain, the connection is closed and vLLM stops."""
         if self._closed:
             return
         self._closed = True
-        # An answer that the caller left in the middle says nothing about the engine. Nor does one
-        # of 500: the request may be what failed, and the engine's health is asked elsewhere.
+        # A response that the caller abandoned says nothing about the engine. Neither does a 500:
+        # the request itself may be the cause, and probes check the engine's health.
         if self._answer.ended and self.status < 500:
             self._replicas.succeeded(self._replica, self._term)
         self._answer.close()

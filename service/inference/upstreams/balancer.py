@@ -1,10 +1,10 @@
-"""Which replica takes a request. Pure: a function of names, weights and requests in flight.
+"""Replica selection. A pure function of names, weights and requests in flight.
 
-An adapter has an order of replicas of its own (weighted rendezvous hashing), the same in every
-api process, so that each adapter stays where it is warm and nothing is shared. The first of
-them that is below its bound takes the request: consistent hashing with bounded loads
-(Mirrokni, Thorup, Zadimoghaddam, 2016). The base model is warm everywhere: the replica with
-the fewest requests takes it.
+Each adapter has its own order of replicas (weighted rendezvous hashing), the same in every API
+process. So an adapter stays where it is warm, without shared state. The first replica in that
+order that is below its bound takes the request: consistent hashing with bounded loads (Mirrokni,
+Thorup, Zadimoghaddam, 2016). The base model is warm everywhere, so the replica with the fewest
+requests takes it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 _REMEMBERED_ORDERS = 4096
-_HASH_BITS = 52  # as many as keep every fraction below 1.0 in a float
+_HASH_BITS = 52  # the most that keep every fraction below 1.0 in a float
 
 
 class Loaded(Protocol):
-    """What is known of a replica here."""
+    """The properties of a replica that the balancer reads."""
 
     url: str
     in_flight: int
@@ -31,10 +31,10 @@ R = TypeVar("R", bound=Loaded)
 
 
 class Balancer(Generic[R]):
-    """Chooses between replicas of fixed weights; make another one when these change.
+    """Selects among replicas with fixed weights. Create a new balancer if these change.
 
-    A replica is full with `load_factor` times its share of all requests in flight, by weight,
-    but never with fewer than `spill_above` times its weight: at low load an adapter stays.
+    A replica is full at `load_factor` times its weighted share of all requests in flight, but never
+    below `spill_above` times its weight, so that an adapter stays on its replica at low load.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class Balancer(Generic[R]):
         ]
         self._only = self._replicas[0] if len(replicas) == 1 else None
         self._turns = itertools.count()
-        # 4,096 adapters in about 1 MB; those of another set of replicas go with this object.
+        # 4,096 adapters in about 1 MB. The cache is dropped with this object if replicas change.
         self._orders = functools.lru_cache(_REMEMBERED_ORDERS)(self._order)
 
     def for_adapter(self, adapter: str) -> tuple[R, bool]:
-        """The replica for one request more, and whether it is another than the adapter's own."""
+        """Return the replica for the next request, and whether it is not the adapter's own."""
         if self._only is not None:
             return self._only, False
         requests = 1
@@ -64,14 +64,14 @@ class Balancer(Generic[R]):
         order = self._orders(adapter)
         spilled = False
         for replica, share, floor in order:
-            # n < x is n + 1 <= ceil(x): the bound holds with this request counted.
+            # n < x is n + 1 <= ceil(x), so the bound holds with this request included.
             if replica.in_flight < floor or replica.in_flight < share * requests:
                 return replica, spilled
             spilled = True
-        return order[0][0], False  # not reached: the bounds add up to more than the requests
+        return order[0][0], False  # unreachable: the bounds add up to more than the requests
 
     def least_loaded(self) -> R:
-        """The replica with the fewest requests for its weight; in turn where they are equal."""
+        """Return the replica with the fewest requests per weight; ties are broken in turn."""
         if self._only is not None:
             return self._only
         replicas, weights = self._replicas, self._weights
@@ -92,9 +92,9 @@ class Balancer(Generic[R]):
 
 
 def _score(adapter: str, url: str, weight: float) -> float:
-    """Weighted rendezvous: the chance to be first is the share of the weights.
+    """Return the weighted rendezvous score. The chance to be first equals the weight's share.
 
-    When one weight changes, only adapters that come to or leave that replica move.
+    If one weight changes, only adapters that move to or from that replica change places.
     """
     digest = hashlib.blake2b(f"{adapter}\0{url}".encode(), digest_size=8).digest()
     fraction = ((int.from_bytes(digest, "big") >> (64 - _HASH_BITS)) + 0.5) / 2**_HASH_BITS

@@ -1,7 +1,7 @@
-"""How one engine is asked: a small HTTP client for the gateway's road, and the answer it gets.
+"""Small HTTP client for requests from the gateway to an engine.
 
-What was surely not sent raises `NotSent`; after that the engine may have begun to work, and
-every failure is an `ApiError` for the caller.
+A request that was certainly not sent raises `NotSent`. After that the engine may have started to
+work, and every failure is an `ApiError` for the caller.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from service.inference.upstreams.connection import Connection, ConnectionLost, N
 
 log = logging.getLogger(__name__)
 
-# Below the 75 s after which the engine closes an idle connection (see engine/launch.py), so
-# that no request goes out on one that is being closed.
+# Below the 75 s after which the engine closes an idle connection (see engine/launch.py), so that
+# no request is sent on a connection that is being closed.
 _KEEPALIVE_S = 30.0
-_MAX_IDLE = 512  # kept connections to one engine
+_MAX_IDLE = 512  # idle connections kept per engine
 _TICK_S = 0.25
 _HEALTH_BYTES = 4096
 _FAILURES = (ConnectionLost, NotHttp, Silent)
 
 
 class NotSent(Exception):
-    """No byte of the request reached the engine: another may be asked."""
+    """No byte of the request reached the engine, so another engine can be tried."""
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """How long an engine may take, in seconds."""
+    """Time limits for an engine, in seconds."""
 
     connect_s: float = 5.0
-    # Without streaming the first byte comes when the whole answer is there.
+    # Without streaming, the first byte arrives when the complete answer is ready.
     first_byte_s: float = 600.0
     between_chunks_s: float = 120.0
 
 
 class Answer:
-    """An engine's answer whose status is known and whose body is still to come."""
+    """An engine's response with a known status and an unread body."""
 
     __slots__ = (
         *("_closed", "_connection", "_pool", "_started", "_timeouts"),
@@ -61,25 +61,25 @@ class Answer:
         self._started = self._closed = False
         self.status = connection.status
         self.headers: Mapping[bytes, bytes] = connection.headers
-        """Names in lower case."""
+        """Response headers. Names are in lower case."""
         self.on_close: Callable[[], None] | None = None
 
     @property
     def ended(self) -> bool:
-        """Whether every byte has been read."""
+        """Whether all bytes have been read."""
         return self._connection.ended
 
     def at_hand(self) -> bytes:
-        """The bytes that are there already, which `read` would give."""
+        """Return the bytes that are already available, as `read` would."""
         chunk = self._connection.at_hand()
         if chunk:
             self._started = True
         return chunk
 
     async def read(self) -> bytes:
-        """The next bytes as they came; empty at the end.
+        """Return the next bytes as received; empty at the end.
 
-        Raises GatewayTimeout when none came in time, Unavailable when the engine died.
+        Raises GatewayTimeout if none arrive in time, and Unavailable if the engine dies.
         """
         t = self._timeouts
         wait_s = t.between_chunks_s if self._started else t.first_byte_s
@@ -91,7 +91,7 @@ class Answer:
         return chunk
 
     async def read_all(self, limit_bytes: int) -> bytes:
-        """The body up to a limit, for answers that are errors."""
+        """Read the body up to a limit. Meant for error responses."""
         chunks, size = [], 0
         while size < limit_bytes and (chunk := await self.read()):
             chunks.append(chunk)
@@ -99,7 +99,7 @@ class Answer:
         return b"".join(chunks)[:limit_bytes]
 
     def close(self) -> None:
-        """End it; unless every byte has been read the connection goes, and vLLM stops."""
+        """End the exchange. If unread bytes remain, the connection is closed and vLLM stops."""
         if self._closed:
             return
         self._closed = True
@@ -109,7 +109,7 @@ class Answer:
 
 
 class EngineClient:
-    """Posts to engines over kept connections. Open it: `async with EngineClient(…)`."""
+    """Posts to engines over pooled connections. Use it as `async with EngineClient(…)`."""
 
     def __init__(self, timeouts: Timeouts, *, api_key: str | None = None) -> None:
         self._timeouts = timeouts
@@ -141,7 +141,7 @@ class EngineClient:
     def post(
         self, url: str, path: str, body: bytes, headers: Mapping[str, str]
     ) -> Awaitable[Answer]:
-        """Post the body to the engine at `url`; `close()` the answer.
+        """Post the body to the engine at `url`. The caller must `close()` the answer.
 
         Raises NotSent, GatewayTimeout, Unavailable or BadGateway.
         """
@@ -156,7 +156,7 @@ class EngineClient:
         return self._exchange(pool, head.encode("latin-1"), body, self._timeouts)
 
     async def is_healthy(self, url: str, *, timeout_s: float) -> bool:
-        """Whether the engine at `url` answers its health check in time."""
+        """Return whether the engine at `url` passes its health check in time."""
         pool = self._pool(url)
         head = f"GET /health HTTP/1.1\r\nhost: {pool.host}\r\n\r\n".encode("latin-1")
         try:
@@ -181,8 +181,8 @@ class EngineClient:
                 raise _failure(pool.url, e, t.first_byte_s) from e
             if kept is None:
                 raise NotSent(type(e).__name__) from e
-            return await self._exchange(pool, head, body, t)  # it had been idle, and was closed
-        except BaseException:  # cancelled: the engine shall stop
+            return await self._exchange(pool, head, body, t)  # the idle connection was closed
+        except BaseException:  # canceled: stop the engine's work
             pool.drop(connection)
             raise
         return Answer(connection, pool, t)
@@ -196,9 +196,9 @@ class EngineClient:
         return pool
 
     async def _sweep(self) -> None:
-        """Let overdue exchanges fail and old connections go.
+        """Expire overdue exchanges and close old connections.
 
-        One task for all, since a timer a request would cost more than the look-up of a key.
+        One task serves all, because a timer per request would cost more than the key lookup.
         """
         t = self._timeouts
         tick_s = min(_TICK_S, min(t.first_byte_s, t.between_chunks_s) / 4)
@@ -208,7 +208,7 @@ class EngineClient:
             for url, pool in list(self._pools.items()):
                 pool.sweep(now)
                 if pool.is_empty:
-                    del self._pools[url]  # a replica that is gone leaves nothing behind
+                    del self._pools[url]  # free the pool of a removed replica
 
 
 class _Pool:
@@ -224,7 +224,7 @@ class _Pool:
         self._ssl = ssl.create_default_context() if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._ssl else 80)
         self.heads: dict[str, str] = {}
-        """What every request of a path begins with. The paths are the gateway's: few."""
+        """Start of every request, by path. The gateway uses only a few paths."""
         self._idle: deque[Connection] = deque()
         self._busy: set[Connection] = set()
         self._connecting = 0
@@ -234,7 +234,7 @@ class _Pool:
         return not self._idle and not self._busy and not self._connecting
 
     def take(self) -> Connection | None:
-        """A kept connection, the one used last: the others may grow old and go."""
+        """Take the most recently used idle connection, so that unneeded ones expire."""
         while self._idle:
             connection = self._idle.pop()
             if connection.is_open:
@@ -243,7 +243,7 @@ class _Pool:
         return None
 
     async def connect(self, timeout_s: float) -> Connection:
-        """A new connection. Raises NotSent."""
+        """Open a new connection. Raises NotSent."""
         loop = asyncio.get_running_loop()
         connection = Connection(loop, self._lost)
         self._connecting += 1
@@ -260,7 +260,7 @@ class _Pool:
         return connection
 
     def put_back(self, connection: Connection) -> None:
-        """An exchange is over: keep the connection if its answer was read whole."""
+        """End an exchange. Keeps the connection if its response was read completely."""
         self._busy.discard(connection)
         if connection.reusable and len(self._idle) < _MAX_IDLE:
             connection.rest()
@@ -269,12 +269,12 @@ class _Pool:
             connection.abort()
 
     def drop(self, connection: Connection) -> None:
-        """An exchange failed."""
+        """End a failed exchange and close its connection."""
         self._busy.discard(connection)
         connection.abort()
 
     def sweep(self, now: float) -> None:
-        """Expire what waits for too long; close what has been idle for too long."""
+        """Expire exchanges that wait too long, and close connections that are idle too long."""
         for connection in [c for c in self._busy if c.deadline < now]:
             connection.expire()
         while self._idle and (
@@ -283,7 +283,7 @@ class _Pool:
             self._idle.popleft().abort()
 
     def close(self) -> None:
-        """Close all, used or not."""
+        """Close all connections, whether in use or not."""
         for connection in [*self._idle, *self._busy]:
             connection.abort()
 

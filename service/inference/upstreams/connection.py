@@ -1,9 +1,9 @@
-"""One kept HTTP/1.1 connection to an engine, parsed by httptools, one exchange at a time.
+"""A persistent HTTP/1.1 connection to an engine, parsed by httptools, one exchange at a time.
 
-Small on purpose: it posts JSON to servers that the operator runs, and reads what comes back
-as it comes. Redirects, cookies, compression and upgrades are not part of that road. What it
-must do well is framing: an answer is whole when its length or its last chunk says so, and a
-connection whose state is in doubt is never used again.
+It is small on purpose: it posts JSON to servers that the operator runs, and reads the response as
+it arrives. It does not support redirects, cookies, compression or upgrades. Its main task is
+correct framing: a response is complete when its length or last chunk says so, and a connection in
+doubtful state is never reused.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ import httptools
 from service.web.wire.outbox import Outbox
 
 MAX_HEADER_BYTES = 64 * 1024
-_PAUSE_BYTES = 256 * 1024  # unread body at which the engine is told to wait (by TCP)
+_PAUSE_BYTES = 256 * 1024  # unread body bytes at which TCP backpressure starts
 _NO_DEADLINE = float("inf")
 
 
 class ConnectionLost(Exception):
-    """The engine closed, or the network failed, before the answer was whole."""
+    """The engine closed the connection, or the network failed, before the response was complete."""
 
 
 class NotHttp(Exception):
-    """What came is no HTTP answer that we take."""
+    """The received data is not an acceptable HTTP response."""
 
 
 class Silent(Exception):
-    """Nothing came in time."""
+    """Nothing arrived in time."""
 
 
-# Where an exchange stands. Plain numbers: they are compared several times a request.
-_IDLE = 0  # no exchange; bytes that come now belong to nothing
-_HEAD = 1  # a request went out; its status has not come
+# State of an exchange. Plain integers, because they are compared several times per request.
+_IDLE = 0  # no exchange; data that arrives now is unexpected
+_HEAD = 1  # a request was sent; its status has not arrived
 _BODY = 2
-_DONE = 3  # the answer is whole
+_DONE = 3  # the response is complete
 
 
 class Connection(asyncio.Protocol):
-    """A connection as its pool sees it. Not thread-safe: for one event loop.
+    """A connection as its pool sees it. Not thread-safe: use it in one event loop.
 
-    Use: `await start(request)`, then `status` and `headers`, then `await read()` until it
-    gives b"". `reusable` says whether another exchange may follow.
+    Usage: `await start(request)`, then read `status` and `headers`, then `await read()` until it
+    returns b"". `reusable` says whether another exchange can follow.
     """
 
     def __init__(
@@ -70,21 +70,21 @@ class Connection(asyncio.Protocol):
         self.deadline = _NO_DEADLINE
         self.idle_since = 0.0
 
-    # --- what the pool asks
+    # --- for the pool
 
     @property
     def is_open(self) -> bool:
-        """Whether the other side has not closed it, as far as is known."""
+        """Whether the other side has not closed the connection, as far as is known."""
         return self._transport is not None and not self._transport.is_closing()
 
     @property
     def is_unsent(self) -> bool:
-        """Whether no byte of the request has been given to the system yet."""
+        """Whether no byte of the request has been passed to the operating system yet."""
         return bool(self._unsent)
 
     @property
     def reusable(self) -> bool:
-        """Whether the last answer was read whole and the engine keeps the connection."""
+        """Whether the last response was read completely and the engine keeps the connection."""
         return (
             self._state == _DONE
             and self._keep_alive
@@ -95,13 +95,13 @@ class Connection(asyncio.Protocol):
 
     @property
     def ended(self) -> bool:
-        """Whether every byte of the answer has been handed out."""
+        """Whether all bytes of the response have been returned."""
         return self._state == _DONE and not self._chunks
 
     async def start(self, head: bytes, body: bytes, timeout_s: float) -> None:
-        """Send a request and wait for the answer's status and headers.
+        """Send a request and wait for the status and headers of the response.
 
-        Raises ConnectionLost, NotHttp or Silent; the connection is then of no more use.
+        Raises ConnectionLost, NotHttp or Silent. The connection is unusable afterwards.
         """
         self._unsent = head + body
         if not self.is_open:
@@ -116,16 +116,16 @@ class Connection(asyncio.Protocol):
             await self._wait(timeout_s)
 
     async def read(self, timeout_s: float) -> bytes:
-        """The bytes of the body that are there, or the next ones; b"" at the end.
+        """Return the available bytes of the body, or wait for the next ones; b"" at the end.
 
-        Raises as `start` does.
+        Raises the same errors as `start`.
         """
         while not self._chunks and self._state != _DONE:
             await self._wait(timeout_s)
         return self.at_hand()
 
     def at_hand(self) -> bytes:
-        """The bytes of the body that are there; b"" where none are."""
+        """Return the available bytes of the body; b"" if there are none."""
         chunks = self._chunks
         if not chunks:
             return b""
@@ -138,29 +138,29 @@ class Connection(asyncio.Protocol):
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def rest(self) -> None:
-        """The exchange is over and the connection goes back to its pool."""
+        """End the exchange before the connection returns to its pool."""
         self._state = _IDLE
         self.idle_since = self._loop.time()
 
     def abort(self) -> None:
-        """Close now, whatever is under way: the engine sees it and stops."""
+        """Close the connection now, even during an exchange. The engine notices and stops."""
         if self._transport is not None:
             self._transport.abort()
 
     def expire(self) -> None:
-        """Called by the pool when `deadline` has passed."""
+        """Fail the exchange. The pool calls this when `deadline` has passed."""
         self._fail(Silent())
 
     # --- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The transport is there."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        """Store the transport of the new connection."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is not a subclass
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came."""
+        """Parse received data."""
         if self._state == _IDLE or self._unsent:
-            self.abort()  # nothing was asked: whatever this is, it is not trusted
+            self.abort()  # unsolicited data is not trusted
             return
         if self._state == _HEAD:
             self._header_bytes += len(data)
@@ -168,7 +168,7 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as e:
             self._fail(NotHttp(type(e).__name__))
-            self._wake()  # where the answer is whole, what follows it does no harm to it
+            self._wake()  # data after a complete response does not affect it
             return
         if self._state == _HEAD and self._header_bytes > MAX_HEADER_BYTES:
             self._fail(NotHttp("its headers do not end"))
@@ -180,10 +180,10 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The other side closed, or we did."""
+        """Handle a connection closed by either side."""
         self._on_lost(self)
         if self._state == _BODY and self._until_close and exc is None:
-            self._state = _DONE  # an answer without a length ends with its connection
+            self._state = _DONE  # a response without a length ends with its connection
             self._wake()
         elif self._state in {_HEAD, _BODY}:
             self._fail(ConnectionLost(type(exc).__name__ if exc else "closed"))
@@ -191,21 +191,21 @@ class Connection(asyncio.Protocol):
     # --- httptools
 
     def on_message_begin(self) -> None:
-        """A second answer to one request means that the two sides disagree."""
+        """Handle the start of a response. A second one means that the two sides disagree."""
         if self._state != _HEAD:
             self._error = NotHttp("more than one answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; trailers are of no interest here."""
+        """Store a header. Trailers are ignored."""
         if self._state == _HEAD:
             self.headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        """The status is known."""
+        """Store the status."""
         if self._state != _HEAD:
             return
         status = self._parser.get_status_code()
-        if status < 200:  # an interim answer; the real one follows
+        if status < 200:  # an interim response; the final one follows
             self.headers = {}
             return
         self.status = status
@@ -215,14 +215,14 @@ class Connection(asyncio.Protocol):
         self._state = _BODY
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body."""
+        """Store a part of the body."""
         if self._state != _BODY:
             return
         self._chunks.append(body)
         self._unread_bytes += len(body)
 
     def on_message_complete(self) -> None:
-        """The answer is whole."""
+        """Mark the response as complete."""
         if self._state == _BODY:
             self._state = _DONE
 

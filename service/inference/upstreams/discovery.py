@@ -1,7 +1,7 @@
-"""Who the replicas of a model are: addresses from the settings, and names in DNS.
+"""Discovery of a model's replicas, from addresses in the settings and names in DNS.
 
-`http://host:8000` is one replica. `dns+http://name:8000` is as many as the name has address
-records (a headless Service in Kubernetes), looked up again every few seconds.
+`http://host:8000` is one replica. `dns+http://name:8000` is one replica for each address record of
+the name (a headless Service in Kubernetes), resolved again every few seconds.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from service.core import tasks
 log = logging.getLogger(__name__)
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""The addresses of a name; raises OSError where there are none."""
+"""Resolves a name to its addresses. Raises OSError if there are none."""
 
 _DNS = "dns+"
 
 
 @dataclass(frozen=True)
 class Name:
-    """A name whose every address is a replica."""
+    """A DNS name whose addresses are each a replica."""
 
     host: str
     port: int
 
     def urls(self, addresses: Sequence[str]) -> list[str]:
-        """The replicas at these addresses."""
+        """Return the URLs of the replicas at these addresses."""
         return [
             f"http://{f'[{address}]' if ':' in address else address}:{self.port}"
             for address in addresses
@@ -40,7 +40,7 @@ class Name:
 
 
 def parse(url: str) -> str | Name:
-    """A replica's URL, or a name to look up. Raises ValueError with the way to mend it."""
+    """Parse the URL of a replica, or a DNS name. Raises ValueError with a hint how to fix it."""
     url = url.strip().rstrip("/")
     is_name = url.startswith(_DNS)
     parts = urlsplit(url.removeprefix(_DNS))
@@ -51,22 +51,22 @@ def parse(url: str) -> str | Name:
         )
     if parts.path or parts.query or parts.fragment:
         raise ValueError(f"the engine's address {url!r} must end after its port")
-    port = parts.port  # raises ValueError where it is no port
+    port = parts.port  # raises ValueError for an invalid port
     return Name(parts.hostname, port or 80) if is_name else url
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """All A and AAAA records, as the system finds them."""
+    """Return the addresses of all A and AAAA records, using the system's resolver."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     return sorted({str(address[0]) for *_, address in found})
 
 
 class Discovery:
-    """The replicas of one model, as they come and go.
+    """Tracks the replicas of one model.
 
-    `on_change` gets all URLs whenever they are others than before. A look-up that fails
-    changes nothing: whether the replicas live is for their probes to tell.
+    Calls `on_change` with all URLs whenever they change. A failed lookup changes nothing: probes
+    decide whether the replicas are alive.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Discovery:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self, *, patience_s: float) -> None:
-        """Tell what is known, begin to look names up, and wait for the first answers."""
+        """Report known replicas, start DNS lookups, and wait for the first results."""
         self._tell()
         first = {asyncio.create_task(self._look_up(name)): name for name in self._names}
         self._tasks = [*first]
@@ -102,7 +102,7 @@ class Discovery:
         ]
 
     async def close(self) -> None:
-        """Look up no more."""
+        """Stop DNS lookups."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

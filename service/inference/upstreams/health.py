@@ -1,14 +1,15 @@
-"""Whether one replica may take requests, and how large a share. Pure; the time is given.
+"""Health state of a replica: whether it takes requests, and how large its share is.
 
     starting ──sign of life──► warming ──some seconds──► serving
                                   ▲                        │
                                   └── ejected ◄── faults ──┘
 
-A replica that takes no connection is ejected at once. One whose connections break or stay silent is
-ejected after a few in a row, and so is one whose health check fails. A whole answer is never a
-fault, whatever its status: what fails may be a caller's request, and would on every replica. A
-replica comes back when a probe succeeds, not before its backoff, and then with a share that grows:
-its adapters return to it one after another.
+Pure code; the caller passes the time. A replica that refuses connections is ejected at once. A
+replica whose connections break or time out is ejected after a few such failures in a row, as is one
+whose health check fails. A complete response is never a fault, whatever its status: a caller's
+request may be the cause and would fail on every replica. An ejected replica returns when a probe
+succeeds, but not before its backoff ends. Its share then grows gradually, so that its adapters
+return one after another.
 """
 
 from __future__ import annotations
@@ -18,36 +19,36 @@ from enum import StrEnum
 
 from service.inference.upstreams.policy import Policy
 
-_STEPS = 10  # of the share while it grows
+_STEPS = 10  # steps in which the share grows
 
 
 class State(StrEnum):
-    """Where a replica stands."""
+    """State of a replica."""
 
     STARTING = "starting"
-    """It has given no sign of life yet."""
+    """No sign of life yet."""
     WARMING = "warming"
     SERVING = "serving"
     EJECTED = "ejected"
     LEAVING = "leaving"
-    """No longer named by DNS; its last requests run."""
+    """No longer in DNS; its last requests are still running."""
 
 
 class Fault(StrEnum):
-    """What a replica did wrong."""
+    """Kind of failure of a replica."""
 
     UNREACHABLE = "unreachable"
-    """It takes no connection."""
+    """Connection refused or not established."""
     LOST = "lost"
-    """The connection broke before the answer was whole."""
+    """Connection lost before the response was complete."""
     SILENT = "silent"
     GARBAGE = "garbage"
     UNHEALTHY = "unhealthy"
-    """Its health check fails."""
+    """Health check failed."""
 
 
 class Health:
-    """One replica's health. Methods that may change the state say whether they did."""
+    """Health of one replica. Methods that can change the state return whether they did."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -58,44 +59,44 @@ class Health:
         self._failures = 0
         self._failed_probes = 0
         self.term = 0
-        """Counts ejections: what was asked in an earlier term says nothing about this one."""
+        """Number of ejections. Results of requests from an earlier term are ignored."""
 
     def state(self, now: float) -> State:
-        """The state at this time."""
+        """Return the state at the given time."""
         if self._state is State.WARMING and now >= self._grown_at(_STEPS):
             self._state = State.SERVING
         return self._state
 
     @property
     def in_doubt(self) -> bool:
-        """Whether the last that was seen of it was a failure."""
+        """Whether the latest observation of the replica was a failure."""
         return bool(self._failures or self._failed_probes)
 
     def weight(self, now: float) -> float:
-        """The share that it gets: 0 if none, 1 if the whole."""
+        """Return the share of load: 0 for none, 1 for the full share."""
         state = self.state(now)
         if state is State.WARMING:
             return self._step(now) / _STEPS
         return 1.0 if state is State.SERVING else 0.0
 
     def next_change(self, now: float) -> float:
-        """When weight or state change by themselves; infinity if they do not."""
+        """Return when the weight or state changes without an event; infinity if it does not."""
         if self.state(now) is not State.WARMING:
             return math.inf
         return self._grown_at(self._step(now))
 
     def refused(self, now: float) -> bool:
-        """It took no connection."""
+        """Record a failure to connect."""
         if self._state in {State.STARTING, State.EJECTED}:
             return False
         self._eject(now)
         return True
 
     def failed(self, now: float, *, spare: bool) -> bool:
-        """A request was sent, and no whole answer came.
+        """Record a request that was sent but got no complete response.
 
-        `spare` says whether another replica could take over. Without one nothing would be
-        gained by leaving this one out.
+        `spare` says whether another replica can take over. Without one, ejecting this replica
+        would gain nothing.
         """
         self._failures += 1
         if self._state in {State.STARTING, State.EJECTED} or not spare:
@@ -106,7 +107,7 @@ class Health:
         return True
 
     def succeeded(self, now: float) -> bool:
-        """An answer came whole."""
+        """Record a complete response."""
         if self.in_doubt:
             self._forgive()
         if self._state in {State.WARMING, State.SERVING}:
@@ -115,7 +116,7 @@ class Health:
         return True
 
     def probed(self, healthy: bool, now: float) -> bool:
-        """Its health check answered, or did not."""
+        """Record the result of a health check."""
         if not healthy:
             self._failed_probes += 1
             if self._state in {State.STARTING, State.EJECTED}:
@@ -135,13 +136,13 @@ class Health:
 
     def _step(self, now: float) -> int:
         share = (now - self._returned_at) / self._policy.warmup_s
-        # The small number keeps a time that `next_change` named from falling short of its step.
+        # The epsilon keeps a time returned by `next_change` from falling short of its step.
         return min(_STEPS, max(0, math.floor(share * _STEPS + 1e-9)) + 1)
 
     def _eject(self, now: float) -> None:
         policy = self._policy
         if now - self._returned_at > policy.max_backoff_s:
-            self._ejections = 0  # it has been well for long enough
+            self._ejections = 0  # it was healthy for long enough
         backoff_s = min(policy.max_backoff_s, policy.backoff_s * 2.0**self._ejections)
         self._ejections = min(self._ejections + 1, 32)
         self._ejected_until = now + backoff_s

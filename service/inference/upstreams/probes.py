@@ -1,4 +1,4 @@
-"""Asks every replica for its health, each in a task of its own: a stuck one delays no other."""
+"""Health probes of replicas. Each has its own task, so a slow replica delays no other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.inference.upstreams.replicas import Replica, Replicas
 
 
 class Probes:
-    """The probes of one model's replicas. Nothing runs after `close`."""
+    """Health probes of one model's replicas. Nothing runs after `close`."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Probes:
         self._closed = False
 
     def follow(self, members: Sequence[Replica]) -> None:
-        """Probe these replicas, and no others any more."""
+        """Probe exactly these replicas from now on."""
         if self._closed:
             return
         for replica in [r for r in self._tasks if r not in members]:
@@ -41,11 +41,11 @@ class Probes:
                 )
 
     async def any_healthy(self) -> bool:
-        """Probe all now."""
+        """Probe all replicas now and return whether any is healthy."""
         return any(await asyncio.gather(*map(self._probe, self._replicas.members)))
 
     async def close(self) -> None:
-        """Stop, and wait until none runs."""
+        """Stop all probes and wait for them to end."""
         self._closed = True
         running = list(self._tasks.values())
         self._tasks.clear()
@@ -56,7 +56,7 @@ class Probes:
     async def _watch(self, replica: Replica) -> None:
         while True:
             await self._probe(replica)
-            # Many api processes shall not ask an engine in the same moment.
+            # Jitter, so that many API processes do not probe an engine at the same moment.
             await asyncio.sleep(self._every_s * random.uniform(0.8, 1.2))  # noqa: S311
 
     async def _probe(self, replica: Replica) -> bool:

@@ -1,4 +1,4 @@
-"""The replicas of one model: their state, the choice between them, and who is told."""
+"""The replicas of one model: state, selection, and reporting of outcomes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Replica:
-    """One engine's server, and what this process saw of it."""
+    """One engine server and this process's view of it."""
 
     __slots__ = ("health", "in_flight", "url")
 
@@ -28,10 +28,10 @@ class Replica:
 
 
 class Replicas:
-    """All replicas of one model. Not thread-safe: for one event loop.
+    """All replicas of one model. Not thread-safe: use them in one event loop.
 
-    `pick` and `take`, then one of `refused`, `failed` and `succeeded` with the term that `take`
-    gave (or none, where the caller left), and `release` in any case.
+    Call `pick` and `take`; then one of `refused`, `failed` and `succeeded` with the term that
+    `take` returned (or none, if the caller disconnected); then `release` in any case.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Replicas:
         others: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`others`: where none of these serves, engines of another model do."""
+        """Create the set. If `others` is true, engines of another model can take its requests."""
         self._model = model
         self._policy = policy
         self._others = others
@@ -55,21 +55,21 @@ class Replicas:
 
     @property
     def members(self) -> list[Replica]:
-        """Those that may be asked, whatever their state."""
+        """Replicas that can receive requests, whatever their state."""
         return list(self._members.values())
 
     @property
     def any_well(self) -> bool:
-        """Whether one serves, and failed at nothing lately."""
+        """Whether at least one replica serves and has not failed recently."""
         return any(not replica.health.in_doubt for replica in self._usable)
 
     @property
     def any_usable(self) -> bool:
-        """Whether one has shown that it serves, and not failed since."""
+        """Whether at least one replica is known to serve and has not failed since."""
         return bool(self._usable)
 
     def set_urls(self, urls: Sequence[str]) -> None:
-        """These are the replicas now. What runs on others ends there."""
+        """Set the current replicas. Running requests on removed replicas finish there."""
         known = {**self._members, **self._leaving}
         self._members = {url: known.get(url) or Replica(url, self._policy) for url in urls}
         self._leaving = {
@@ -81,10 +81,10 @@ class Replicas:
         self._refresh()
 
     def pick(self, adapter: str | None, tried: Collection[Replica] = ()) -> Replica | None:
-        """The replica for the next request, none of those tried.
+        """Select the replica for the next request, excluding those already tried.
 
-        `adapter` is None where none is needed. Where no replica is usable, those that are not are
-        tried too: better an engine in doubt than an error for sure.
+        `adapter` is None if no adapter is needed. If no replica is usable, unusable ones are tried
+        too: a doubtful engine is better than a certain error.
         """
         if self._changes_at <= self._clock():
             self._refresh()
@@ -100,52 +100,52 @@ class Replicas:
         return replica
 
     def is_usable(self, replica: Replica) -> bool:
-        """Whether it has shown that it serves, and not failed since."""
+        """Return whether the replica is known to serve and has not failed since."""
         return replica in self._usable
 
     def sends_again(self) -> None:
-        """A request that a replica did not take goes to another."""
+        """Count a request that is sent to another replica after one did not accept it."""
         metrics.ENGINE_RESENT_REQUESTS.labels(self._model).inc()
 
     def take(self, replica: Replica) -> int:
-        """A request goes to it. The term stands for the state it was asked in."""
+        """Start a request on a replica. Returns the term, which identifies its current state."""
         replica.in_flight += 1
         return replica.health.term
 
     def release(self, replica: Replica) -> None:
-        """The request is over."""
+        """End a request on a replica."""
         replica.in_flight -= 1
         if not replica.in_flight and self._leaving.pop(replica.url, None) is not None:
             self._publish()
 
     def refused(self, replica: Replica, term: int) -> None:
-        """It took no connection."""
+        """Record a failure to connect."""
         if term == replica.health.term and replica.health.refused(self._clock()):
             self._ejected(replica, Fault.UNREACHABLE)
 
     def failed(self, replica: Replica, term: int, fault: Fault) -> None:
-        """It failed after the request was sent."""
+        """Record a failure after the request was sent."""
         spare = self._others or any(r is not replica for r in self._usable)
         if term == replica.health.term and replica.health.failed(self._clock(), spare=spare):
             self._ejected(replica, fault)
 
     def succeeded(self, replica: Replica, term: int) -> None:
-        """It answered, and the answer was whole."""
+        """Record a complete response."""
         if term == replica.health.term and replica.health.succeeded(self._clock()):
             self._came(replica)
 
     def probed(self, replica: Replica, healthy: bool) -> None:
-        """Its health check answered, or did not."""
+        """Record the result of a health check."""
         if not replica.health.probed(healthy, self._clock()):
             if self._changes_at <= self._clock():
-                self._refresh()  # so that the metrics are true without requests
+                self._refresh()  # keeps the metrics correct without requests
         elif healthy:
             self._came(replica)
         else:
             self._ejected(replica, Fault.UNHEALTHY)
 
     def states(self) -> dict[State, int]:
-        """How many replicas are in each state."""
+        """Count the replicas in each state."""
         now = self._clock()
         found = Counter(replica.health.state(now) for replica in self._members.values())
         return {state: found[state] for state in State} | {State.LEAVING: len(self._leaving)}
@@ -172,7 +172,7 @@ class Replicas:
         self._refresh()
 
     def _refresh(self) -> None:
-        """Look at all states and weights again."""
+        """Update all states and weights."""
         now = self._clock()
         members = self._members.values()
         weights = [(r, weight) for r in members if (weight := r.health.weight(now))]

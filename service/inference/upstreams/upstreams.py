@@ -1,12 +1,12 @@
-"""The engines behind the gateway: who serves which model, and how to ask one.
+"""The engines behind the gateway: which engine serves a model, and how to send requests.
 
-An engine serves a base model with all its adapters, or one trained model alone, whose weights
-were merged. Requests for the latter go to its own engine while that one is usable, and else to
-the base model's, as an adapter.
+An engine serves either a base model with all its adapters, or a single trained model whose weights
+were merged. Requests for a merged model go to its own engine while that engine is usable, otherwise
+to the base model's engine, as an adapter.
 
-One replica is one vLLM server. Only what was surely not sent is sent again, to the next
-replica: an error before the connection stood. After that the engine may have begun to work,
-and the caller is told.
+A replica is one vLLM server. A request is sent to the next replica only if it was certainly not
+sent: the connection could not be established. After that the engine may have started to work, and
+the caller gets the error.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from service.models.records import base_of
 
 log = logging.getLogger(__name__)
 
-# For the first look-up of names, before requests come.
+# Time for the first DNS lookup, before requests arrive.
 _FIRST_LOOK_UP_S = 2.0
 
 
 class Upstreams:
-    """All engines by what they serve. Open it in the lifespan: `async with Upstreams(…)`."""
+    """All engines by served model. Open it in the lifespan: `async with Upstreams(…)`."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Upstreams:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Upstreams:
-        """Engines as the settings name them; several URLs of one model stand with commas."""
+        """Create the engines from the settings. URLs of a model are separated by commas."""
         key = settings.upstream_api_key
         return cls(
             {
@@ -111,10 +111,10 @@ class Upstreams:
         *,
         adapter: str | None = None,
     ) -> Answer:
-        """Post the body to an engine of this base model; `close()` the answer.
+        """Post the body to an engine of this base model. The caller must `close()` the answer.
 
-        `adapter` is the name of the adapter that the request needs. Raises Unavailable when no
-        engine takes it, GatewayTimeout when one is silent.
+        `adapter` is the name of the adapter that the request needs. Raises Unavailable if no engine
+        accepts the request, and GatewayTimeout if an engine does not respond.
         """
         roads = self._roads(base, adapter)
         if not roads:
@@ -132,7 +132,7 @@ class Upstreams:
         )
 
     def _roads(self, base: str, adapter: str | None) -> list[tuple[_Served, str | None]]:
-        """The engines to try, in order, each with the adapter that it has to load."""
+        """Return the engines to try in order, each with the adapter it has to load."""
         of_base = self._served.get(base)
         own = None if adapter is None else self._served.get(adapter)
         roads: list[tuple[_Served, str | None]] = []
@@ -150,7 +150,7 @@ class Upstreams:
         headers: Mapping[str, str],
         adapter: str | None,
     ) -> Answer | None:
-        """An engine's answer; None where none took the request."""
+        """Return an engine's response, or None if no engine accepted the request."""
         began = time.monotonic()
         tried: list[Replica] = []
         while (replica := self._next(served.replicas, adapter, tried, began)) is not None:
@@ -162,18 +162,18 @@ class Upstreams:
         return None
 
     async def ready(self) -> dict[str, bool]:
-        """For each model that has engines, whether at least one serves."""
+        """Return, for each model with engines, whether at least one engine serves it."""
         models = list(self._served)
         answers = await asyncio.gather(*(served.ready() for served in self._served.values()))
         return dict(zip(models, answers, strict=True)) | self._unserved
 
     def serves(self, model: str) -> bool:
-        """Whether an engine of the model has shown that it serves; asks none."""
+        """Return whether an engine of the model is known to serve, without sending a probe."""
         served = self._served.get(model)
         return served is not None and served.replicas.any_usable
 
     async def all_ready(self) -> bool:
-        """Whether every model is served; a merged one is by its base model's engine, too."""
+        """Return whether every model is served. A base model's engine also serves merged ones."""
         told = await self.ready()
         return all(ready for model, ready in told.items() if base_of(model) not in told)
 
@@ -183,7 +183,7 @@ class Upstreams:
         replica = replicas.pick(adapter, tried)
         if not tried or replica is None:
             return replica
-        # Engines in doubt may each take a whole connect timeout: nobody waits for two of those.
+        # Doubtful engines may each take a full connect timeout; nobody should wait for two.
         late = time.monotonic() - began >= self._timeouts.connect_s
         if late and not replicas.is_usable(replica):
             return None
@@ -212,7 +212,7 @@ class Upstreams:
 
 
 class _Served:
-    """One model that has engines: who its replicas are, and whether they live."""
+    """A model with engines: its replicas and their health."""
 
     def __init__(
         self,
@@ -233,16 +233,16 @@ class _Served:
         )
 
     async def open(self) -> None:
-        """Find the replicas and begin to probe them."""
+        """Find the replicas and start probing them."""
         await self._discovery.open(patience_s=_FIRST_LOOK_UP_S)
 
     async def close(self) -> None:
-        """End look-ups and probes."""
+        """Stop DNS lookups and probes."""
         await self._discovery.close()
         await self._probes.close()
 
     async def ready(self) -> bool:
-        """Whether one serves; where that is in doubt they are asked now."""
+        """Return whether a replica serves. If that is in doubt, probe them now."""
         return self.replicas.any_well or await self._probes.any_healthy()
 
     def _on_change(self, urls: Sequence[str]) -> None:

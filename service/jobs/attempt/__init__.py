@@ -1,1 +1,1 @@
-"""One attempt to run a job: the trainer process, its records and its artifacts."""
+"""A single attempt to run a job: the trainer process, its records and its artifacts."""

@@ -1,11 +1,11 @@
-"""Where a job's artifacts are in storage, and how a checkpoint goes there and back.
+"""Storage layout of job artifacts, with upload and download of checkpoints.
 
-    {project}/jobs/{job}/a{attempt}/step-{N}/adapter   what is served; kept
-    {project}/jobs/{job}/a{attempt}/step-{N}/state     what a resume needs beside it
+    {project}/jobs/{job}/a{attempt}/step-{N}/adapter   served; kept
+    {project}/jobs/{job}/a{attempt}/step-{N}/state     also needed to resume
     {project}/jobs/{job}/a{attempt}/adapter            the job's result
 
-The attempt stands in every path: an attempt that was taken for dead and comes back can
-overwrite nothing of its successor.
+Every path includes the attempt number, so an attempt that was presumed dead and comes back cannot
+overwrite the files of its successor.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ADAPTER_FILES = frozenset({"adapter_config.json", "adapter_model.safetensors", 
 
 @dataclass(frozen=True)
 class StoredCheckpoint:
-    """A checkpoint that is whole in storage."""
+    """A checkpoint that is completely stored."""
 
     adapter: str
     state: str
@@ -40,7 +40,7 @@ async def put_checkpoint(
     folder: Path,
     meta: dict[str, Any],
 ) -> StoredCheckpoint:
-    """Upload a trainer's checkpoint folder in its two parts, the adapter's manifest last."""
+    """Upload a trainer's checkpoint folder in two parts; the adapter's manifest is written last."""
     prefix = f"{_prefix(job, attempt)}/step-{step}"
     await storage.put_folder(
         f"{prefix}/state", folder, only=lambda name: name not in _ADAPTER_FILES
@@ -52,7 +52,7 @@ async def put_checkpoint(
 
 
 async def get_checkpoint(storage: Storage, record: CheckpointRecord, target: Path) -> Path:
-    """Bring a checkpoint back into the one folder that the trainer resumes from."""
+    """Download both parts of a checkpoint into one folder for the trainer to resume from."""
     await storage.get_folder(record.state, target)
     adapter = target.with_name(f"{target.name}-adapter")
     await storage.get_folder(record.adapter, adapter)
@@ -65,7 +65,7 @@ async def get_checkpoint(storage: Storage, record: CheckpointRecord, target: Pat
 async def put_adapter(
     storage: Storage, job: JobRecord, attempt: int, folder: Path, meta: dict[str, Any]
 ) -> tuple[str, Manifest]:
-    """Upload the job's result; its place and manifest are returned."""
+    """Upload the job's final adapter and return its storage prefix and manifest."""
     prefix = f"{_prefix(job, attempt)}/adapter"
     return prefix, await storage.put_folder(prefix, folder, meta=meta)
 

@@ -1,7 +1,7 @@
-"""The engines as a worker asks them: on the gateway's own road.
+"""Worker requests to the serving engines, with the same routing as the gateway.
 
-The road chooses an adapter's replica by its name, so what a worker made warm is warm where the
-first user's request goes.
+The routing chooses the replica of an adapter by the adapter's name, so a worker warms the replica
+that receives the first user's request.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ log = logging.getLogger(__name__)
 
 _WARM_S = 60.0
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024
-# These say nothing about the model: a wrong key, too many requests, an engine or a proxy before it
-# that is away.
+# These statuses say nothing about the model: the key is wrong, there are too many requests, or the
+# engine or a proxy in front of it is down.
 _AWAY = frozenset({401, 403, 408, 429, 502, 503, 504})
 _CODE = re.compile(r"[a-zA-Z_]{1,64}")
 
 
 class EngineAway(Exception):
-    """The engine could not be asked."""
+    """The engine could not be reached or gave no usable response."""
 
 
 class EngineRefused(EngineAway):
-    """The engine answered, but not with what was asked for."""
+    """The engine responded, but not with the requested result."""
 
 
 async def complete(upstreams: Upstreams, base: str, body: Mapping[str, Any]) -> Any:
-    """The answer to a completion of the base model or one of its adapters.
+    """Return the response to a completion request for the base model or one of its adapters.
 
-    Raises EngineRefused where the engine answers with an error, else EngineAway.
+    Raises EngineRefused if the engine responds with an error, and EngineAway on other failures.
     """
     adapter = None if body["model"] == base else str(body["model"])
     request = msgspec.json.encode(body)
@@ -65,7 +65,7 @@ async def complete(upstreams: Upstreams, base: str, body: Mapping[str, Any]) -> 
 
 
 def _code(raw: bytes) -> str:
-    """The error's code in parentheses; never its message, which may hold what was asked."""
+    """Return the error code in parentheses. The message is left out: it may contain the prompt."""
     try:
         code = msgspec.json.decode(raw)["error"]["code"]
     except (msgspec.DecodeError, KeyError, TypeError):
@@ -74,7 +74,7 @@ def _code(raw: bytes) -> str:
 
 
 async def warm(upstreams: Upstreams, base: str, adapter: str) -> None:
-    """Have the adapter's replica fetch and load it, so that no user waits for that."""
+    """Make the adapter's replica fetch and load it, so that no user has to wait for that."""
     began = time.monotonic()
     try:
         async with asyncio.timeout(_WARM_S):

@@ -1,4 +1,4 @@
-"""The gpu task: take an attempt under a lease, run it, and write how it ended."""
+"""The GPU task: take an attempt under a lease, run it, and record its outcome."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 
 log = logging.getLogger(__name__)
-_LOOK_S = 1.0  # how soon a cancel or a pause is noticed
+_LOOK_S = 1.0  # poll interval for a cancel or a pause
 
 
 class Train:
-    """`train`: queued → running → an end, or back into the queue."""
+    """The `train` task: runs a queued job to a final status, or returns it to the queue."""
 
     def __init__(
         self,
@@ -60,16 +60,16 @@ class Train:
         self._dispatcher = dispatcher
         self._upstreams = upstreams
         self._turns = Turns(settings)
-        self.draining = asyncio.Event()  # the worker is told to go
+        self.draining = asyncio.Event()  # set when the worker is told to shut down
 
     async def run(self, _ctx: dict[str, Any], project_id: str, job_id: str, attempt: int) -> None:
-        """Run the task. What another worker or attempt has taken over is left alone."""
+        """Run the task. Does nothing if another worker or attempt has taken over."""
         with logs.bound(logs.job_id, job_id):
             try:
                 async with self._presence.training(queue.task_id("train", job_id, attempt)):
                     await self._leased(project_id, job_id, attempt)
             finally:
-                await self._dispatcher.dispatch()  # this worker is free, or the job queued again
+                await self._dispatcher.dispatch()  # this worker is free, or the job is queued again
 
     async def _leased(self, project_id: str, job_id: str, attempt: int) -> None:
         try:
@@ -82,7 +82,7 @@ class Train:
         self, project_id: str, job_id: str, number: int, lease_lost: asyncio.Event
     ) -> None:
         if self.draining.is_set():
-            return  # stays queued: a later round dispatches it to another worker
+            return  # the job stays queued; a later round dispatches it to another worker
         job = await self._jobs.change(
             project_id,
             job_id,
@@ -116,7 +116,7 @@ class Train:
         await self._after(job, outcome)
 
     async def _measured(self, attempt: Attempt, lease_lost: asyncio.Event) -> Outcome:
-        """The attempt from its begin to its end, in metrics and in a trace."""
+        """Run the attempt with metrics and a trace span around it."""
         job = attempt.job
         facts: dict[str, tracing.Value] = {"job": job.id, "base_model": job.model}
         with (
@@ -137,7 +137,7 @@ class Train:
             return outcome
 
     async def _watched(self, attempt: Attempt, lease_lost: asyncio.Event) -> Outcome:
-        """Run the attempt, and end it when the job, the lease or the worker says so."""
+        """Run the attempt, and end it if the job, the lease or the worker requires that."""
         running = asyncio.create_task(attempt.run())
         watch = partial(self._watch, attempt, running, lease_lost)
         watching = asyncio.create_task(tasks.keep("attempt watch", watch))
@@ -149,7 +149,7 @@ class Train:
         except asyncio.CancelledError:
             current = asyncio.current_task()
             if current is not None and current.cancelling():
-                raise  # it is us who are told to end
+                raise  # this task itself is being cancelled
             return Outcome.LOST
         finally:
             try:
@@ -169,12 +169,12 @@ class Train:
                 if job is None:
                     break
                 if stopping is None and (job.pausing or self.draining.is_set()):
-                    # A task of its own: a job that is stopping may still be cancelled.
+                    # A separate task, because a job that is stopping may still be cancelled.
                     stopping = asyncio.create_task(attempt.stop())
                 await asyncio.sleep(_LOOK_S)
             log.info("the attempt is over: the trainer is killed")
             await attempt.kill()
-            # What is still being written, perhaps to a storage that is away, is not waited for.
+            # Do not wait longer for pending writes: the storage may be down.
             await asyncio.wait([running], timeout=_LOOK_S)
             running.cancel()
         finally:
@@ -182,11 +182,11 @@ class Train:
                 await tasks.end(stopping)
 
     async def _current(self, attempt: Attempt) -> JobRecord | None:
-        """The job as it is now; None where the attempt has no right to it any more."""
+        """Return the current job record, or None if the attempt no longer owns the job."""
         try:
             job = await self._jobs.get(attempt.job.project_id, attempt.job.id)
         except (*REDIS_ERRORS, Unreadable):
-            return attempt.job  # the training goes on while Redis is away
+            return attempt.job  # training continues while Redis is down
         if job is None or job.attempt != attempt.number or job.status is Status.CANCELLED:
             return None
         return job

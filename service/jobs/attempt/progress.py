@@ -1,4 +1,4 @@
-"""How far a training is: which steps are worth an event, and when it will end."""
+"""Training progress: which steps get an event, and the estimated finish time."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 
 from service.training.contract.protocol import Started, StepDone
 
-# A long training must not flood Redis: about this many metrics events a job, and every
-# step that was validated.
+# A long training must not flood Redis: a job gets about this many metrics events, plus one for
+# every step with a validation loss.
 _MOST_EVENTS = 2000
 
 
 class Progress:
-    """Counts one attempt's steps."""
+    """Progress of one attempt, from its steps."""
 
     def __init__(self) -> None:
         self._total = 0
@@ -26,36 +26,36 @@ class Progress:
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Of this attempt, evaluations and checkpoints in it; None before its second step."""
+        """Speed of this attempt with evaluations and checkpoints; None before its second step."""
         seconds = self._last_at - self._first_at
         if self._first_tokens is None or seconds <= 0:
             return None
         return (self._tokens - self._first_tokens) / seconds
 
     def begin(self, message: Started) -> None:
-        """The trainer starts its first step now."""
+        """Record that the trainer starts its first step now."""
         self._total = message.total_steps
         self._first_step = self._step = message.resumed_step
         self._began = time.monotonic()
 
     def advance(self, message: StepDone) -> None:
-        """One more step is done."""
+        """Record a completed step."""
         self._step = message.step
         self.new_tokens = max(0, message.trained_tokens - self._tokens)
         self._tokens = message.trained_tokens
         if self._first_tokens is None:
-            # The first step warms up; speed is of those after it.
+            # The first step includes warm-up, so the speed counts only later steps.
             self._first_tokens, self._first_at = self._tokens, time.monotonic()
         self._last_at = time.monotonic()
 
     def worth_an_event(self, message: StepDone) -> bool:
-        """Whether this step is told of."""
+        """Return whether this step gets an event."""
         every = max(1, self._total // _MOST_EVENTS)
         validated = message.valid_loss is not None or message.full_valid_loss is not None
         return message.step % every == 0 or message.step == self._total or validated
 
     def estimated_finish(self, now_s: int) -> int | None:
-        """UTC seconds of the expected end, from the mean of this attempt's steps."""
+        """Estimate the end in Unix seconds from the mean step time; None before the first step."""
         done = self._step - self._first_step
         if done <= 0:
             return None

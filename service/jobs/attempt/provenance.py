@@ -1,8 +1,8 @@
-"""The passport beside each adapter: what it was made of, and by what.
+"""Adapter provenance: the passport stored with each adapter.
 
-`passport.json` holds digests, not data: of the training rows, the base model's folder, the
-chat template and the order to the trainer; the versions of the libraries; the metrics. Two
-adapters with the same passport but for the time came of the same inputs.
+`passport.json` contains digests of the training rows, the base model's folder, the chat template
+and the trainer's spec, but no data. It also contains library versions and metrics. Two adapters
+whose passports differ only in time were made from the same inputs.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ PASSPORT = "passport.json"
 _LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "tokenizers", "safetensors")
 _SMALL_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json")
 _HEAD_BYTES = 1024 * 1024
-# Of the order: where things lie on this worker says nothing of the adapter.
+# Spec fields to leave out: they depend on the worker or the attempt, not on the adapter.
 _PLACES = {"base_model_path", "training_file", "validation_file", "output_dir", "resume_from",
            "warm_start", "attempt", "job_id", "max_memory_bytes"}  # fmt: skip
 
 
 def base_digest(folder: Path) -> str:
-    """A sha256 over the base model: its small files, and name, size and head of its weights.
+    """Return a SHA-256 of the base model: its small files, and each weight file's name, size, head.
 
-    The head of a safetensors file names every tensor with its shape and place; reading all
-    of a 16 GB model for each job would take longer than many jobs do.
+    The head of a safetensors file lists every tensor with its shape and offset. Reading a whole
+    16 GB model for each job would take longer than many jobs do.
     """
     digest = hashlib.sha256()
     for name in _SMALL_FILES:
@@ -48,7 +48,7 @@ def write_passport(
 ) -> None:
     """Write the passport of the adapter in `folder`.
 
-    data: file ids and digests by role. run: what the trainer said at its end.
+    `data` has the file IDs and digests by role. `run` is the trainer's message about the adapter.
     """
     spec = {k: v for k, v in json.loads(spec_file.read_text("utf-8")).items() if k not in _PLACES}
     passport = {

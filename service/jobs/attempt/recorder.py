@@ -1,7 +1,7 @@
-"""What the trainer says, written down: events, metrics, checkpoints, the model, the end.
+"""Records of the trainer's messages: events, metrics, checkpoints, the model and the outcome.
 
-Every write names the attempt and is refused once the job has moved on, in the same
-transaction; so an attempt that was taken for dead can write nothing.
+Every write checks the attempt number in its own transaction and is rejected once the job has moved
+on. An attempt that was presumed dead therefore cannot write anything.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from service.models.records import ModelRecord, checkpoint_name, model_name
 from service.models.registry import ModelRegistry
 from service.training.contract.protocol import CheckpointSaved, Failed, Started, StepDone, Succeeded
 
-# Of the newest checkpoints, how many can be resumed from: should the last one prove
-# unreadable, there is one more.
+# The number of latest checkpoints that can be resumed from: a second one in case the latest turns
+# out to be unreadable.
 _STATES_KEPT = 2
 
 
 class Outcome(StrEnum):
-    """How an attempt ended."""
+    """Outcome of an attempt."""
 
-    FINISHED = "finished"  # the job is final, written down
-    STOPPED = "stopped"  # told to stop; progress is safe
-    REQUEUED = "requeued"  # goes on otherwise, written down
+    FINISHED = "finished"  # the job has a final status, already recorded
+    STOPPED = "stopped"  # stopped on request; progress is stored
+    REQUEUED = "requeued"  # the next attempt uses other settings, already recorded
     LOST = "lost"  # the trainer died; another attempt may succeed
 
 
 class Ledger:
-    """The records of one attempt at one job."""
+    """Writer for the records of one attempt at a job."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Ledger:
         self._progress = Progress()
 
     async def started(self, message: Started) -> None:
-        """Model and data are loaded."""
+        """Record that the model and the data are loaded."""
         self._progress.begin(message)
         await self._change(lambda job: lifecycle.packed(job, self.number, message.packing))
         start = f"resuming at step {message.resumed_step}, " if message.resumed_step else ""
@@ -76,7 +76,7 @@ class Ledger:
         )
 
     async def step(self, message: StepDone) -> None:
-        """One optimizer step is done."""
+        """Record a completed optimizer step."""
         self._progress.advance(message)
         metrics.TRAIN_LOSS.cell().value = message.train_loss
         metrics.TRAIN_TOKENS_PER_SECOND.cell().value = message.tokens_per_second
@@ -111,7 +111,7 @@ class Ledger:
         )
 
     async def checkpoint(self, step: int, folder: Path, message: CheckpointSaved) -> None:
-        """A checkpoint lies on the local disk: keep it, and make it a model."""
+        """Store a checkpoint from the local disk and register it as a model."""
         name = checkpoint_name(self.model, step)
         rank = await asyncio.to_thread(ranks.rank_of, folder)
         stored = await artifacts.put_checkpoint(
@@ -119,7 +119,7 @@ class Ledger:
         )
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         record = CheckpointRecord(
-            # One id for a step of an attempt, so that writing it again changes nothing.
+            # One ID per step of an attempt makes a repeated write idempotent.
             id=f"{ids.CHECKPOINT}{self.job.id.removeprefix(ids.JOB)}a{self.number}s{step}",
             project_id=self.job.project_id,
             created_at=ids.now_s(),
@@ -154,12 +154,12 @@ class Ledger:
         await self._drop_states(older[_STATES_KEPT - 1 :])
 
     async def _drop_states(self, older: list[CheckpointRecord]) -> None:
-        """Free what only a resume needs; the adapters stay, for they are models."""
+        """Delete the resume state of checkpoints. The adapters stay, because they are models."""
         for record in older:
             await self._storage.delete_prefix(record.state)
 
     async def succeeded(self, message: Succeeded) -> None:
-        """The adapter is whole: keep it, and make job and model ready as one."""
+        """Store the final adapter, then complete the job and register its model atomically."""
         artifact, manifest = await artifacts.put_adapter(
             self._storage,
             self.job,
@@ -191,7 +191,7 @@ class Ledger:
         await self._drop_states(checkpoints.items)
 
     async def failed(self, message: Failed) -> Outcome:
-        """The trainer gave up; another attempt may do better."""
+        """Handle a trainer failure: fail the job, or allow another attempt if that may succeed."""
         if message.code == "invalid_checkpoint":
             await self._forget_newest_checkpoint(message.message)
             return Outcome.LOST
@@ -201,7 +201,7 @@ class Ledger:
         return Outcome.FINISHED
 
     async def _out_of_memory(self, message: Failed) -> Outcome:
-        """Once: the same batches in smaller parts, from the newest checkpoint."""
+        """Retry once from the latest checkpoint with lower memory use and the same batches."""
         what = message.message.partition(". ")[0]
         smaller = message.suggested_tokens_at_once
         checkpointing = smaller is None
@@ -234,11 +234,11 @@ class Ledger:
         return Outcome.REQUEUED
 
     async def fail(self, failure: Failure, data: dict[str, Any] | None = None) -> None:
-        """End the job with a failure; `data` goes into its event."""
+        """Fail the job; `data` is added to its event."""
         await outcomes.fail(self._jobs, self.job, self.number, failure, data)
 
     async def _forget_newest_checkpoint(self, reason: str) -> None:
-        """A checkpoint that no trainer can read: the next attempt uses the one before."""
+        """Delete an unreadable checkpoint, so that the next attempt uses the previous one."""
         checkpoints = self._jobs.checkpoints(self.job.id)
         page = await checkpoints.page(self.job.project_id, limit=100)
         if page.items:
@@ -249,7 +249,7 @@ class Ledger:
     async def event(
         self, message: str, level: Any = "info", data: dict[str, Any] | None = None
     ) -> None:
-        """Tell of something."""
+        """Add an event to the job."""
         await self._change(
             lambda job: lifecycle.fenced(job, self.number),
             NewEvent(message=message, level=level, data=data or {}),
@@ -261,7 +261,7 @@ class Ledger:
         )
 
     def _meta(self, name: str, step: int) -> dict[str, Any]:
-        """What is needed to rebuild the model's record from storage alone."""
+        """Return the metadata needed to rebuild the model's record from storage alone."""
         return {
             "model": name,
             "base_model": self.job.model,

@@ -1,4 +1,4 @@
-"""The result file of a job: its metrics, step by step, as plain CSV."""
+"""The result file of a job: a CSV of its metrics by step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLUMNS = {
 
 
 async def write_results(job: JobRecord, jobs: Jobs, files: Files) -> FileRecord:
-    """Store the job's metrics as a file; the same file again where it is there already."""
+    """Store the job's metrics as a file, or return that file if it already exists."""
     file_id = ids.FILE + job.id.removeprefix(ids.JOB)
     known = await files.records.get(job.project_id, file_id)
     if known is not None:
@@ -46,7 +46,7 @@ async def _csv(job: JobRecord, jobs: Jobs) -> str:
     cursor: str | None = None
     while events := await jobs.events_after(job.project_id, job.id, cursor, _PAGE):
         cursor = events[-1].id
-        # A step that was trained again after a recovery counts as it came out last.
+        # If a step was trained again after a recovery, its latest metrics count.
         rows |= {int(e.data["step"]): e.data for e in events if e.type == "metrics"}
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""The last steps of a job: the engine agrees with the trainer, and has the model at hand."""
+"""Final steps of a job: verify that the engine matches the trainer, and warm up the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.training.contract.protocol import Succeeded
 
 
 class Serving:
-    """One job's result, as the engines of its base model serve it."""
+    """Checks of a job's model on the serving engines of its base model."""
 
     def __init__(
         self, job: JobRecord, ledger: Ledger, upstreams: Upstreams, settings: Settings
@@ -24,11 +24,12 @@ class Serving:
         self._is_served = job.model in settings.upstreams
 
     async def agrees(self, message: Succeeded) -> bool:
-        """Whether the engine says what the trainer says; where not, the job has failed.
+        """Return whether the engine's scores match the trainer's; if they do not, fail the job.
 
-        It is asked by the checkpoint that has the result's weights, which it knows already.
-        An engine that is away proves nothing: that is told, and the model becomes ready. One that
-        refuses the adapter and answers as the base model would refuse every user, too.
+        The request names the checkpoint that has the result's weights, because the engine already
+        knows it. The check is skipped if the engine is down; an event says so, and the model
+        becomes ready. If the engine serves the base model but rejects the adapter, the job fails,
+        because the engine would reject every user's request too.
         """
         if not self._is_served or not message.probes:
             return True
@@ -66,6 +67,6 @@ class Serving:
         await self._ledger.fail(failure, {"code": "serve_parity", **figures})
 
     async def warm(self) -> None:
-        """Spare the first user the wait for the model to come to its engine."""
+        """Load the model into its engine, so that the first user does not have to wait."""
         if self._is_served:
             await warm(self._upstreams, self._base, self._ledger.model)

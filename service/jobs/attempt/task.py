@@ -1,6 +1,6 @@
-"""One attempt at one training: local files, the trainer as a child, and its end.
+"""Execution of one training attempt: local files, the trainer child process, and the outcome.
 
-The worker never imports torch. What the child says goes to the ledger.
+The worker never imports torch. The ledger records the messages of the child process.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ from service.training.contract.spec import EarlyStopping, LoraSpec, TrainSpec
 
 log = logging.getLogger(__name__)
 
-# Checkpoints of a run; where the validation loss decides, it is looked at more often.
+# Checkpoints per run: more if the validation loss decides, so that it is measured more often.
 _CHECKPOINTS, _EVALUATIONS = 3, 10
 _PROBE_ROWS = 4
 _TRAINER_EXIT_S = 30.0
 
 
 class _Unfit(Exception):
-    """The job cannot be trained; no other attempt could."""
+    """The job cannot be trained, by this attempt or any other."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.code)
@@ -100,12 +100,12 @@ class Attempt:
         self._child: Child | None = None
         self._turn: Turn | None = None
         self._told_to_stop = False
-        self._data: dict[str, Any] = {}  # for the passport
+        self._data: dict[str, Any] = {}  # provenance for the passport
         self._phases = Phases()
         self._outcome = Outcome.LOST
 
     async def run(self) -> Outcome:
-        """Train to an end. Raises Superseded where the job has moved on meanwhile."""
+        """Run the training and return its outcome. Raises Superseded if the job has moved on."""
         await asyncio.to_thread(_fresh_folder, self._dir)
         try:
             try:
@@ -130,7 +130,7 @@ class Attempt:
             env=environment() | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"},
             stderr=self._dir / "trainer.log",
         )
-        if self._told_to_stop:  # while it was being started
+        if self._told_to_stop:  # a stop may arrive while the child is starting
             await self._child.tell(encode(StopCommand()))
         try:
             async for line in self._child.lines():
@@ -143,7 +143,7 @@ class Attempt:
         return self._outcome
 
     async def stop(self) -> None:
-        """Ask the trainer to keep a checkpoint and end; killed after the grace time."""
+        """Tell the trainer to save a checkpoint and exit. Kills it after the grace period."""
         self._told_to_stop = True
         child = self._child
         if child is None:
@@ -157,7 +157,7 @@ class Attempt:
             await child.kill()
 
     async def kill(self) -> None:
-        """End the trainer at once; what it did since its last checkpoint is dropped."""
+        """Kill the trainer immediately. Progress since its last checkpoint is lost."""
         if self._child is not None:
             await self._child.kill()
 
@@ -219,12 +219,12 @@ class Attempt:
         return path
 
     def _devices(self, batch_size: int) -> dict[str, Any]:
-        """How many GPUs the training takes: no more than a batch has rows."""
+        """Return the GPU count (at most one per batch row) and the sharding mode."""
         gpus = min(self._settings.trainer_gpus, batch_size)
         return {"gpus": gpus, "sharding": self._settings.trainer_sharding if gpus > 1 else "ddp"}
 
     async def _warm_start(self, name: str | None) -> Path | None:
-        """The adapter to start from, fetched."""
+        """Download the adapter to start from, if any, and return its folder."""
         if name is None:
             return None
         found = await self._registry.find(self.job.project_id, name)
@@ -239,7 +239,7 @@ class Attempt:
         return folder
 
     async def _newest_checkpoint(self) -> Path | None:
-        """The newest checkpoint that is whole, fetched; older ones are tried in turn."""
+        """Download the latest intact checkpoint, if any, and return its folder."""
         page = await self._jobs.checkpoints(self.job.id).page(self.job.project_id, limit=100)
         for record in sorted(page.items, key=lambda c: c.step, reverse=True):
             try:
@@ -283,7 +283,8 @@ class Attempt:
     async def _admit(self, adapter: Path, message: CheckpointSaved | Succeeded) -> bool:
         """Check that the engine can serve the adapter, and write its passport.
 
-        Where it cannot, the job fails at its first checkpoint, not after its last step.
+        Checking every checkpoint makes an unservable job fail at the first one instead of after
+        the last step.
         """
         if self._outcome is Outcome.FINISHED:
             return False
@@ -322,14 +323,14 @@ class Attempt:
             await self._ledger.event(told, data={"code": "engine_sleeping"})
 
     async def _give_gpu_back(self) -> None:
-        """The training is done: once its process is gone, the engines may wake."""
+        """Wait for the trainer process to exit after training, then let the engines wake."""
         if self._turn is None or not self._turn.shared or self._child is None:
             return
         try:
             async with asyncio.timeout(_TRAINER_EXIT_S):
                 await self._child.wait()
         except TimeoutError:
-            await self._child.kill()  # what it made is on disk
+            await self._child.kill()  # its output is already on disk
         await self._turn.end()
 
     async def _tell_of_death(self, code: int) -> None:
@@ -340,7 +341,7 @@ class Attempt:
 
 
 def _lora(lora: Lora) -> LoraSpec:
-    """What is still `auto` is the warm start's, or the trainer's default."""
+    """Convert the LoRA options; `auto` becomes None: the warm start's value or the default."""
     asked = {k: None if v == "auto" else v for k, v in lora.model_dump().items()}
     return LoraSpec.model_validate(asked)
 
@@ -355,13 +356,13 @@ def _early_stopping(chosen: Chosen) -> EarlyStopping | None:
 
 
 def _fresh_folder(path: Path) -> None:
-    """An empty folder, readable by this user alone: it will hold training text."""
+    """Create an empty folder that only this user can read, because it will hold training text."""
     shutil.rmtree(path.parent, ignore_errors=True)
     path.mkdir(parents=True, mode=0o700)
 
 
 def _log_tail(path: Path, lines: int = 20) -> None:
-    """Copy the end of the trainer's stderr, which by its own rule holds no training text."""
+    """Log the end of the trainer's stderr; by the trainer's own rule, it has no training text."""
     if path.exists():
         for line in path.read_text("utf-8", "replace").splitlines()[-lines:]:
             log.warning("trainer: %s", line[:500])

@@ -1,4 +1,4 @@
-"""How long a job is in each of its phases, for metrics and traces."""
+"""Time that a job spends in each phase, for metrics and traces."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _OF_TRAINER = frozenset({"loading", "training"})
 
 
 def waited(phase: Phase, job: JobRecord, seconds: float) -> None:
-    """The job was in this phase for so long, until now."""
+    """Record that the job was in this phase for the given seconds, ending now."""
     seconds = max(seconds, 0)
     metrics.JOB_SECONDS.labels(phase).observe(seconds)
     tracing.begin(f"job.{phase}", parent=job.trace, ago_s=seconds, job=job.id).end()
 
 
 class Phases:
-    """One attempt's phases: each ends where the next begins."""
+    """Phases of one attempt; each ends when the next begins."""
 
     def __init__(self) -> None:
         self._current: Phase | None = None
@@ -28,14 +28,14 @@ class Phases:
         self._span = tracing.Span()
 
     def enter(self, phase: Phase, **facts: tracing.Value) -> None:
-        """The attempt is in this phase from now on; the facts are of the one that ends."""
+        """Enter a phase; `facts` are attributes of the phase that ends."""
         self.end(**facts)
         self._current, self._began = phase, time.monotonic()
-        # The trainer itself speaks to nobody but the worker, which tells of it here.
+        # The trainer talks only to the worker, so the worker records the spans for it.
         self._span = tracing.begin(f"{'trainer' if phase in _OF_TRAINER else 'job'}.{phase}")
 
     def end(self, **facts: tracing.Value) -> None:
-        """The attempt is over, or its last phase is."""
+        """End the current phase, if any; `facts` become its attributes."""
         if self._current is None:
             return
         metrics.JOB_SECONDS.labels(self._current).observe(time.monotonic() - self._began)

@@ -1,8 +1,8 @@
-"""Does the engine say what the trainer says? Checked before a model becomes ready.
+"""Serving parity check: the engine must score like the trainer before a model becomes ready.
 
-The trainer scores a few rows with the finished adapter and without it. Here the engine scores
-the same tokens under the adapter's name and under the base model's. An engine that takes an
-adapter and answers as the base, or otherwise than the trainer, would serve a model that
+The trainer scores a few rows with and without the finished adapter. Here the engine scores the
+same tokens under the adapter's name and under the base model's name. If the engine accepts an
+adapter but responds like the base model, or differs from the trainer, it would serve a model that
 nobody trained.
 """
 
@@ -19,36 +19,36 @@ from service.inference.upstreams import Upstreams
 from service.jobs.attempt.engines import EngineAway, EngineRefused, complete
 from service.training.contract.protocol import Probe
 
-# Nats a token. Two implementations in bf16 differ by some hundredths; a base that was
-# quantised for the training (NF4) by some tenths from the one that is served, which shows
-# in the base's own scores and is allowed for.
+# In nats per token. Two bf16 implementations differ by a few hundredths. A base model that was
+# quantized for training (NF4) differs from the served one by a few tenths; this shows in the base
+# model's own scores, so the limit allows for it.
 _NOISE = 0.1
 _TIMES_THE_BASES = 2.0
-# How far the adapter moves the scores is of one engine or trainer alone, so however far their base
-# models are apart, an engine that serves the adapter moves them alike. A move of the trainer
-# below the first is too small to be looked for.
+# The shift of the scores by the adapter is measured within the engine and within the trainer. An
+# engine that serves the adapter shifts the scores as the trainer does, however much their base
+# models differ. A trainer shift up to `_LEAST_MOVE` is too small to check.
 _LEAST_MOVE, _LEAST_SHARE, _LEAST_FOLLOWED = 0.02, 0.5, 0.25
 _TIMEOUT_S = 300.0
 
 
 class NotServed(Exception):
-    """The engine answers as the base model, and refuses the adapter."""
+    """The engine serves the base model but rejects the adapter."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Mean absolute differences of log-probabilities, in nats a token."""
+    """Mean absolute differences of log probabilities, in nats per token."""
 
-    trainer_move: float  # the trainer's adapter against its base
-    engine_move: float  # the engine's adapter against its base
-    base_gap: float  # engine against trainer, without the adapter
-    tuned_gap: float  # engine against trainer, with it
-    followed: float  # of the trainer's move, the part that the engine's makes too; 1 where alike
+    trainer_move: float  # trainer: adapter vs. base model
+    engine_move: float  # engine: adapter vs. base model
+    base_gap: float  # engine vs. trainer, without the adapter
+    tuned_gap: float  # engine vs. trainer, with the adapter
+    followed: float  # share of the trainer's shift that the engine reproduces; 1 if equal
     tokens: int
 
     @property
     def fault(self) -> str | None:
-        """Why the engine does not serve what was trained; None where it does."""
+        """Reason why the engine does not serve the trained model; None if it does."""
         moves_less = self.engine_move < _LEAST_SHARE * self.trainer_move
         if self.trainer_move > _LEAST_MOVE and moves_less and self.followed < _LEAST_FOLLOWED:
             return "under the adapter's name the engine answers as the base model does"
@@ -57,7 +57,7 @@ class Parity:
         return None
 
     def figures(self) -> dict[str, float]:
-        """For an event."""
+        """Return the rounded figures for an event."""
         return {
             "trainer_move": round(self.trainer_move, 4),
             "engine_move": round(self.engine_move, 4),
@@ -71,7 +71,7 @@ class Parity:
 def compare(
     probes: Sequence[Probe], tuned: Sequence[list[float]], base: Sequence[list[float]]
 ) -> Parity:
-    """The trainer's scores beside the engine's, which are by probe and place."""
+    """Compare the trainer's scores with the engine's, which are by probe and position."""
     said = [x for probe in probes for x in probe.tuned]
     was = [x for probe in probes for x in probe.base]
     now = [x for row in tuned for x in row]
@@ -92,17 +92,17 @@ def compare(
 async def ask_both(
     upstreams: Upstreams, base: str, adapter: str, probes: Sequence[Probe]
 ) -> tuple[list[list[float]], list[list[float]]]:
-    """The engine's scores with the adapter and without, by probe and place.
+    """Return the engine's scores with and without the adapter, by probe and position.
 
-    Raises EngineAway where the engine says nothing of the base model either, and NotServed where
-    it refuses the adapter alone.
+    Raises EngineAway if the engine cannot score the base model either, and NotServed if it rejects
+    only the adapter.
     """
     (before,) = await ask_engine(upstreams, base, [base], probes)
     try:
         (after,) = await ask_engine(upstreams, base, [adapter], probes)
     except EngineRefused:
-        # One that has just died gives errors too: the base model is asked again, and then once
-        # more the adapter.
+        # An engine that has just died also responds with errors, so check the base model again and
+        # then retry the adapter once.
         await ask_engine(upstreams, base, [base], probes[:1])
         try:
             (after,) = await ask_engine(upstreams, base, [adapter], probes)
@@ -114,7 +114,10 @@ async def ask_both(
 async def ask_engine(
     upstreams: Upstreams, base: str, names: Sequence[str], probes: Sequence[Probe]
 ) -> list[list[list[float]]]:
-    """The engine's scores by name, probe and place. Raises EngineAway."""
+    """Return the engine's scores by model name, probe and position.
+
+    Raises EngineAway if the engine fails or does not respond in time.
+    """
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             return [
@@ -145,7 +148,7 @@ def _logprob(told: Any, place: int, token: int) -> float:
 
 
 def _followed(move: Sequence[float], other: Sequence[float]) -> float:
-    """The slope of the other move on this one: noise that they do not share adds nothing."""
+    """Return the slope of `other` on `move`; noise that they do not share adds nothing."""
     size = sum(x * x for x in move)
     return sum(a * b for a, b in zip(move, other, strict=True)) / size if size else 1.0
 

@@ -1,1 +1,1 @@
-"""What a job needs before it runs: hyperparameters, memory, time, and the data to train on."""
+"""Job planning before a run: hyperparameters, memory, duration, and the training data."""

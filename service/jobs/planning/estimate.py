@@ -1,4 +1,4 @@
-"""`POST /v1/fine_tuning/estimate`: what a job would take, before it is created."""
+"""Estimates for `POST /v1/fine_tuning/estimate`: the cost of a job before it is created."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from service.models.catalogue import BaseModelEntry
 from service.training.loop.estimate import estimate_run
 
 _WAIT_S, _POLL_S = 10.0, 0.1
-_START_S = 20  # from the queue to the first step, most of it the model's load
+_START_S = 20  # from the queue to the first step, mostly loading the model
 
 
 class MemoryObject(BaseModel):
-    """Bytes at the peak of a step."""
+    """Peak memory of a training step, in bytes."""
 
     weights: int
     adapter: int
@@ -39,42 +39,52 @@ class MemoryObject(BaseModel):
     activations: int
     logits: int
     overhead: int
-    total: int = Field(description="All of these, and the trainer's process itself.")
-    available: int | None = Field(description="What the worker has to give, if it tells.")
+    total: int = Field(description="Sum of the parts above plus the trainer process itself.")
+    available: int | None = Field(
+        description="Memory available on the worker. Null if the worker does not report it."
+    )
 
 
 class DurationObject(BaseModel):
-    """Seconds from the start of the training to its end."""
+    """Estimated duration of the training from start to end, in seconds."""
 
     expected: int
     low: int
     high: int
     basis: Literal["past_jobs", "model_size"] = Field(
-        description="Measured on that many past jobs like it, or reckoned to an order of magnitude."
+        description="Basis of the estimate: `past_jobs` (measured on `jobs` similar past jobs) or "
+        "`model_size` (accurate only to an order of magnitude)."
     )
     jobs: int
 
 
 class EstimateObject(BaseModel):
-    """What a job would take."""
+    """Estimate of the steps, tokens, memory and duration of a job."""
 
     object: Literal["fine_tuning.estimate"] = "fine_tuning.estimate"
     model: str
     method: str
-    hyperparameters: dict[str, Any] = Field(description="With every `auto` resolved.")
+    hyperparameters: dict[str, Any] = Field(
+        description="Hyperparameters, with `auto` values resolved."
+    )
     reasons: list[str]
     rows: int
     steps: int
     trained_tokens: int
-    device: str | None = Field(description="Of the roomiest worker that is online.")
-    memory: MemoryObject | None = Field(description="Null where no worker is online.")
+    device: str | None = Field(
+        description="Device name of the online worker with the most memory to spare. Null if no "
+        "worker is online."
+    )
+    memory: MemoryObject | None = Field(
+        description="Memory estimate for that worker. Null if no worker is online."
+    )
     fits: bool | None
-    advice: str | None = Field(description="The change that would make it fit.")
+    advice: str | None = Field(description="Change that would make the job fit the worker.")
     duration: DurationObject | None
 
 
 class Estimates:
-    """Makes estimates; keeps nothing."""
+    """Estimator for jobs; it stores no jobs or estimates."""
 
     def __init__(self, redis: Client, files: Files, settings: Settings) -> None:
         self._redis = redis
@@ -83,10 +93,10 @@ class Estimates:
         self._settings = settings
 
     async def of(self, job: JobRecord, entry: BaseModelEntry) -> EstimateObject:
-        """The estimate of a job that was checked and not created.
+        """Estimate a validated job that is not created.
 
-        Raises BadRequest for a file that is broken or that the base model cannot learn from,
-        Unavailable while the file is still looked at.
+        Raises BadRequest if the file is invalid or the base model cannot be trained on it, and
+        Unavailable while the file is still processing.
         """
         file, measures = await self._measured(job, entry)
         if (refusal := tools_refusal(measures, job.model)) is not None:
@@ -167,7 +177,10 @@ class Estimates:
 
 
 def _tokens(measures: Measures | None, rows: int, length: int) -> int:
-    """Tokens of an epoch, rows cut at `length`; where nothing was measured, the most there are."""
+    """Return the tokens per epoch with rows truncated at `length`.
+
+    Without measures, this is the upper bound.
+    """
     if measures is None:
         return rows * length
     spread = [min(tokens, length) for tokens in measures.percentiles[1:]]

@@ -1,4 +1,4 @@
-"""What `auto` means: pure rules from the data and the base model to numbers, with reasons."""
+"""Rules that resolve `auto` from the data and the base model, with reasons. Pure functions."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 from service.jobs.records import Chosen, Lora
 
-# OpenAI's cookbook rule for epochs: enough passes to see about 100 rows, not over 25,000.
+# Epoch rule from OpenAI's cookbook: enough epochs to see about 100 rows, but at most 25,000.
 _TARGET_EPOCHS = 3
 _MIN_SEEN, _MAX_SEEN, _MAX_EPOCHS = 100, 25_000, 25
-# LoRA learns at ten times full fine-tuning's rate; below a billion parameters higher
-# still (SmolLM2-135M has a voice after 3 epochs at 1e-3, and not yet at 2e-4). DPO moves
-# a model that is right already: at a fortieth of it.
+# LoRA uses ten times the learning rate of full fine-tuning, and even more below a billion
+# parameters: SmolLM2-135M picks up a style after 3 epochs at 1e-3, but not at 2e-4. DPO adjusts a
+# model that is already good, so it uses a fortieth of that rate.
 _RATE, _RATE_SMALL, _SMALL_PARAMETERS = 2e-4, 1e-3, 1_000_000_000
 _DPO_SHARE = 1 / 40
 _DEFAULT_BETA = 0.1
 _RANK, _RANK_LARGE, _LARGE_ROWS = 16, 32, 10_000
-# What a template adds beside its marks, such as a system prompt of its own, and room for
-# the reckoning to be off.
+# Tokens that a chat template adds besides its markers, such as its own system prompt, plus a margin
+# for estimation error.
 _TEMPLATE_TOKENS, _LENGTH_STEP = 64, 64
 _MAX_AUTO_LENGTH = 8192
 _UNMEASURED_LENGTH = 2048
@@ -25,7 +25,7 @@ _UNMEASURED_LENGTH = 2048
 
 @dataclass(frozen=True)
 class Data:
-    """The training file: rows, and tokens of rows in the base model's own, where measured."""
+    """Size of the training file: rows and, if measured, row lengths in the base model's tokens."""
 
     rows: int
     longest: int | None = None
@@ -34,7 +34,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Base:
-    """The base model: tokens that it can take, and weights it has, None where unknown."""
+    """Size of the base model: context length in tokens, and parameters (None if unknown)."""
 
     context_length: int
     parameters: int | None = None
@@ -42,16 +42,16 @@ class Base:
 
 @dataclass(frozen=True)
 class Resolved:
-    """Every `auto` replaced, but packing's, which the trainer decides; and why."""
+    """Resolved hyperparameters, with reasons. The trainer decides an `auto` packing later."""
 
     chosen: Chosen
     reasons: tuple[str, ...]
 
 
 def resolve(asked: Chosen, *, method: str, data: Data, base: Base) -> Resolved:
-    """`asked` with every `auto` replaced. method: "supervised" or "dpo".
+    """Resolve every `auto` in `asked` except `packing`. `method` is "supervised" or "dpo".
 
-    What a warm start fixes (the adapter's shape) stays as asked.
+    With a warm start, the LoRA options stay unchanged, because the existing adapter sets them.
     """
     why: list[str] = []
     rows = f"{data.rows:,} rows"
@@ -127,7 +127,7 @@ def _size_words(base: Base) -> str:
 
 
 def epochs(rows: int) -> int:
-    """Passes over the data."""
+    """Return the number of epochs for a row count."""
     if _TARGET_EPOCHS * rows < _MIN_SEEN:
         return min(_MAX_EPOCHS, _MIN_SEEN // max(rows, 1))
     if _TARGET_EPOCHS * rows > _MAX_SEEN:
@@ -136,7 +136,10 @@ def epochs(rows: int) -> int:
 
 
 def batch_size(rows: int) -> int:
-    """Rows a step: small sets need many steps, large ones steady ones."""
+    """Return the rows per step, 1-16, chosen from the row count.
+
+    Small data sets need many steps, large ones stable steps.
+    """
     for size in (16, 8, 4, 2):
         if rows >= size * 20:
             return size
@@ -144,6 +147,6 @@ def batch_size(rows: int) -> int:
 
 
 def base_rate(parameters: int | None) -> float:
-    """The learning rate that a multiplier of 1 stands for."""
+    """Return the learning rate for a multiplier of 1."""
     small = parameters is not None and parameters < _SMALL_PARAMETERS
     return _RATE_SMALL if small else _RATE

@@ -1,4 +1,4 @@
-"""A training's plan on the machines that are online: what it needs, and whether it fits."""
+"""Training plans for the online machines: required memory, and whether the training fits."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _GIB = 2**30
 
 @dataclass(frozen=True)
 class Planned:
-    """The plan on the roomiest machine."""
+    """Plan on the machine with the most free room for the training."""
 
     worker: Worker
     plan: Plan
-    advice: str | None  # the change that would make it fit, where it does not
+    advice: str | None  # change that would make it fit; None if it already fits
 
     @property
     def refusal(self) -> str | None:
-        """Why the training cannot run on any worker, with what to change; None where it can."""
+        """Reason why no worker can run the training, with advice; None if it fits."""
         if self.plan.fits or self.plan.available is None:
             return None
         return (
@@ -35,7 +35,7 @@ class Planned:
         )
 
     def words(self) -> list[str]:
-        """For the job's events: the memory, and what was chosen to make it fit."""
+        """Return event messages on the memory and the settings that make the training fit."""
         there = self.plan
         of = "" if there.available is None else f" of {there.available / _GIB:.1f}"
         memory = f"memory: about {there.needed / _GIB:.1f}{of} GiB on {self.worker.device_name}"
@@ -46,12 +46,12 @@ class Planned:
 
 
 async def trainers(redis: Client) -> list[Worker]:
-    """The workers that are online and train."""
+    """Return the online workers that run trainings."""
     return [worker for worker in await workers.alive(redis) if "gpu" in worker.queues]
 
 
 def planned(training: Training, shape: ModelShape, machines: list[Worker]) -> Planned | None:
-    """The plan on the machine with the most room; None where no machine is online."""
+    """Return the plan on the machine with the most room, or None if no machine is online."""
     found = best(machines, lambda machine: plan(training, shape, machine))
     if found is None:
         return None
@@ -60,7 +60,7 @@ def planned(training: Training, shape: ModelShape, machines: list[Worker]) -> Pl
 
 
 def shape_of(entry: BaseModelEntry) -> ModelShape | None:
-    """The base model's sizes; None where its folder is not here or does not tell them."""
+    """Return the base model's dimensions, or None if its folder is missing or lacks them."""
     try:
         stamp = (entry.path / "config.json").stat().st_mtime_ns
         return _read(entry.path, stamp)

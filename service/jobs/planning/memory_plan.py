@@ -1,7 +1,7 @@
-"""Whether a training fits a machine, how it is cut to fit, and what would make it fit.
+"""Memory planning: whether a training fits a machine, with which settings, and what would help.
 
-Pure. The parts that a batch goes through the model in, and gradient checkpointing, change
-nothing of the result, so they are chosen here; what does change it is only advised.
+Pure functions. Splitting a batch into parts and gradient checkpointing do not change the result, so
+this module chooses them. Changes that affect the result are only suggested.
 """
 
 from __future__ import annotations
@@ -18,48 +18,48 @@ from service.training.model.shape import ModelShape
 
 M = TypeVar("M", bound=Capacity)
 
-# Of a device's memory, what a training may count on: the rest is the driver's, the
-# allocator's and the estimate's own error (within 20% where it was measured).
+# The share of a device's memory that a training may use. The rest covers the driver, the allocator
+# and the error of the estimate (within 20% where it was measured).
 _USABLE = 0.9
-# A trainer's process without model and data: torch, transformers, TRL.
+# A trainer process without model and data: torch, transformers, TRL.
 _IMPORTS_BYTES = 700 * 2**20
 _LEAST_LENGTH = 64
 
 
 @dataclass(frozen=True)
 class Training:
-    """What memory depends on. `longest` is the longest row in tokens, None where unknown."""
+    """Inputs of the memory plan. `longest` is the longest row in tokens, or None if unknown."""
 
-    chosen: Chosen  # with no `auto` left but packing's
+    chosen: Chosen  # without `auto`, except for packing
     method: str
     longest: int | None
-    tokens_at_once: int | None  # None for what suits the machine
+    tokens_at_once: int | None  # None for the default of the device
 
     @property
     def length(self) -> int:
-        """Tokens of the longest row that the model will see."""
+        """Length in tokens of the longest row that the model will see."""
         asked = int(self.chosen.max_seq_length)
         return asked if self.longest is None else max(min(asked, self.longest), _LEAST_LENGTH)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How the training goes through a machine, and its memory there in bytes."""
+    """Settings of a training on a machine, and its memory there in bytes."""
 
     memory: MemoryEstimate
     needed: int
-    available: int | None  # None where the machine does not tell
+    available: int | None  # None if the machine does not report it
     tokens_at_once: int
     gradient_checkpointing: bool
 
     @property
     def fits(self) -> bool:
-        """Whether it fits, as far as is known."""
+        """Whether the training fits. True if the available memory is unknown."""
         return self.available is None or self.needed <= self.available
 
 
 def plan(training: Training, shape: ModelShape, machine: Capacity) -> Plan:
-    """The first way through the machine that fits, from the fastest on; else the smallest."""
+    """Return the fastest plan that fits the machine, or else the one tried last, the smallest."""
     made = None
     for tokens, checkpointing in _ways(training, machine.device):
         made = _plan(training, shape, machine, tokens, checkpointing)
@@ -70,7 +70,7 @@ def plan(training: Training, shape: ModelShape, machine: Capacity) -> Plan:
 
 
 def advice(training: Training, shape: ModelShape, machine: Capacity) -> str:
-    """The change to the job that would make it fit this machine."""
+    """Return advice on the change to the job that would make it fit this machine."""
     tried: list[tuple[str, Training]] = []
     if training.chosen.quantization != "nf4":
         quantized = _with(training, quantization="nf4")
@@ -145,7 +145,7 @@ def _number(value: int | str, otherwise: int) -> int:
 
 
 def best(machines: Sequence[M], made: Callable[[M], Plan]) -> tuple[M, Plan] | None:
-    """The machine with the most room for the training, and its plan there; None without one."""
+    """Return the machine with the most room and its plan, or None if there are no machines."""
     plans = [(machine, made(machine)) for machine in machines]
 
     def room(pair: tuple[M, Plan]) -> float:

@@ -1,4 +1,4 @@
-"""The cpu task between creation and queue: are the files fit, and what does `auto` mean?"""
+"""The CPU task that prepares a new job: it validates the files and resolves `auto` values."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WAIT_FOR_FILE_S = 0.5
 
 
 class NotFit(Exception):
-    """The job cannot run; its failure says why."""
+    """The job cannot run; `failure` has the reason."""
 
     def __init__(self, code: str, message: str, param: str) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ class NotFit(Exception):
 
 
 class PrepareJob:
-    """`prepare_job`: validating_files → queued, or failed."""
+    """The `prepare_job` task: takes a job from `validating_files` to `queued` or `failed`."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class PrepareJob:
         self._dispatcher = dispatcher
 
     async def run(self, _ctx: dict[str, Any], project_id: str, job_id: str, attempt: int) -> None:
-        """Run the task; it comes again while a file is still being checked."""
+        """Run the task. It is retried while a file is still processing."""
         with logs.bound(logs.job_id, job_id):
             try:
                 async with self._leases.hold(job_id, attempt):
@@ -78,7 +78,7 @@ class PrepareJob:
             await fail(self._jobs, job, None, e.failure)
 
     async def _checked(self, job: JobRecord, file_id: str, param: str) -> FileRecord:
-        """The file, when its check has ended well. Raises NotFit, or Retry to wait."""
+        """Return the valid file. Raises NotFit if it is invalid, Retry while it is processing."""
         record = await self._files.get(job.project_id, file_id, ids.now_s())
         if record is None:
             raise NotFit("file_not_found", f"The file {file_id} was deleted.", param)
@@ -154,7 +154,7 @@ class PrepareJob:
     async def _planned(
         self, job: JobRecord, chosen: Chosen, measured: Measures | None, entry: BaseModelEntry
     ) -> Planned | None:
-        """How the job goes through the roomiest worker. Raises NotFit where it does not."""
+        """Return the plan for the roomiest worker. Raises NotFit if the job does not fit."""
         shape = shape_of(entry)
         if shape is None:
             return None
@@ -166,9 +166,9 @@ class PrepareJob:
         return there
 
     async def _measured(self, file: FileRecord, model: BaseModelEntry) -> Measures | None:
-        """The file's rows in the model's tokens; None where they cannot be measured.
+        """Return the row lengths in the model's tokens, or None if they cannot be measured.
 
-        Raises Retry while they are being measured.
+        Raises Retry while the measurement is in progress.
         """
         task = await self._tasks.asked_for(measure_task(file, model))
         if task.state is State.IN_PROGRESS:

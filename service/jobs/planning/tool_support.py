@@ -1,4 +1,4 @@
-"""Rows that call tools need a base model whose chat template writes calls."""
+"""Tool support check: rows with tool calls need a chat template that renders them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ CODE = "tools_not_supported"
 
 
 def tools_refusal(measured: Measures | None, model: str) -> str | None:
-    """Why the measured rows cannot be trained on this base model, with what to do; None where
-    they can, or where nobody knows."""
+    """Return why the base model cannot be trained on the measured rows, with advice.
+
+    Returns None if it can be trained on them, or if that is unknown.
+    """
     if measured is None or not measured.tool_rows or measured.takes_tools is not False:
         return None
     return (

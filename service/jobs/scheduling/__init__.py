@@ -1,1 +1,1 @@
-"""Which job runs next, and on which GPU."""
+"""Job scheduling: which job runs next, and when it may use the GPU."""

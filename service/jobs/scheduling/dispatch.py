@@ -1,9 +1,9 @@
-"""Gives queued jobs to free GPU workers, and no more jobs than there are workers.
+"""Dispatch of queued jobs to free GPU workers, never more jobs than free workers.
 
-The records are the queue. Into arq's gpu queue, which is first come first served, goes
-only what a free worker takes at once; so priority and fairness hold until then. Whatever
-is lost on the way, a later `dispatch` finds from the records: the reconciler calls it in
-every round.
+The job records are the queue. arq's GPU queue is first come, first served, so it receives only
+jobs that a free worker can take immediately. Priority and fairness therefore apply until that
+moment. If an entry gets lost, a later `dispatch` finds its job in the records: the reconciler calls
+it in every round.
 """
 
 from __future__ import annotations
@@ -25,48 +25,49 @@ from service.jobs.scheduling.fair_share import next_jobs, queue_positions
 log = logging.getLogger(__name__)
 _WANTED = f"{PREFIX}:dispatch-wanted"
 _LOCK = "dispatch"
-_LOCK_S = 10.0  # a killed dispatcher holds up the others for so long; renewed while it lives
+_LOCK_S = 10.0  # a killed dispatcher blocks the others this long; renewed while alive
 
 
 class Dispatcher:
-    """Chooses what runs next, for the whole installation."""
+    """Dispatcher that chooses the next jobs for the whole installation."""
 
     def __init__(self, jobs: Jobs, redis: Client, settings: Settings) -> None:
         self._jobs = jobs
         self._redis = redis
         self._max_running = settings.max_running_jobs_per_project
-        # A thousand queued jobs take 20 ms to read, and whoever waits for one polls.
+        # Cached because clients poll, and reading a thousand queued jobs takes 20 ms.
         self._positions = LookupCache(self._read_positions, ttl_s=settings.lookup_cache_s)
 
     async def dispatch(self) -> None:
-        """Fill the free GPU workers. To be called when a job is queued or a worker is free.
+        """Assign jobs to free GPU workers. Call it when a job is queued or a worker becomes free.
 
-        One dispatcher works at a time. Another's call leaves a mark and returns; who works
-        goes round again while there is a mark. Redis away: logged, the reconciler calls again.
+        Only one dispatcher runs at a time. A concurrent call sets a flag and returns; the running
+        dispatcher repeats while the flag is set. If Redis is down, this is logged, and the
+        reconciler calls again.
         """
         try:
             await self._redis.set(_WANTED, 1)
             while await self._redis.exists(_WANTED):
-                # A fresh name for each call: calls within one process exclude each other too.
+                # A new holder name per call, so that calls in one process also exclude each other.
                 lock = Leases(self._redis, ids.random_part(), lease_s=_LOCK_S)
                 async with lock.hold(_LOCK, 0) as lost:
                     while not lost.is_set() and await self._redis.getdel(_WANTED):
                         await self._fill(lost)
         except Held:
-            return  # its holder looks for our mark after it has let go of the lock
+            return  # the holder checks for our flag after it releases the lock
         except REDIS_ERRORS as e:
             log.warning("nothing dispatched, Redis is away: %s", why(e))
 
     async def positions(self, jobs: Iterable[JobRecord]) -> dict[str, int]:
-        """Job id → place in the queue of all projects, for those of the jobs that are queued.
+        """Map the queued ones of the jobs to their positions in the queue of all projects.
 
-        1 is next. As old as `lookup_cache_s` allows.
+        Position 1 is next. The result may be up to `lookup_cache_s` seconds old.
         """
         queued = [job.id for job in jobs if job.status is Status.QUEUED]
         if not queued:
             return {}
         places = await self._positions.get("all")
-        if not places.keys() >= set(queued):  # queued since
+        if not places.keys() >= set(queued):  # some were queued after the read
             self._positions.forget("all")
             places = await self._positions.get("all")
         return {job_id: places[job_id] for job_id in queued if job_id in places}
@@ -76,10 +77,10 @@ class Dispatcher:
 
     async def _fill(self, lost: asyncio.Event) -> None:
         if not _free(await self._gpu_workers()):
-            return  # the common case of a long queue: spare the read of all jobs
+            return  # common with a long queue: avoid reading all jobs
         jobs = await self._jobs.unfinished()
         entries = await self._redis.zrange(queue.GPU, 0, -1)
-        # Workers last: one that took a job meanwhile is seen with it, none is taken for free.
+        # Read the workers last, so that one that has just taken a job is not counted as free.
         gpu_workers = await self._gpu_workers()
         known = {entry.decode() for entry in entries}
         queued = [job for job in jobs if job.status is Status.QUEUED]

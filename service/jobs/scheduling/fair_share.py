@@ -1,7 +1,8 @@
-"""Whose turn it is among the queued jobs. Pure.
+"""Fair-share order of the queued jobs. Pure functions.
 
-Higher priority first; among equals the project with the fewest running jobs, those just
-chosen among them; then the job that has waited longest. A project at its limit waits.
+Higher priority comes first. At equal priority, the project with the fewest running jobs comes
+first, counting the jobs that were just chosen. Then the job that has waited longest comes first. A
+project at its limit waits.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ def next_jobs(
     slots: int,
     max_running_per_project: int | None = None,
 ) -> list[JobRecord]:
-    """At most `slots` of the queued jobs, first the one to run first.
+    """Return up to `slots` of the queued jobs, in the order in which to run them.
 
-    `running` are the jobs that have a worker, or lie before one. The answer depends on the
-    jobs alone, not on the order in which they are given.
+    `running` has the jobs that a worker runs or is about to take. The result does not depend on the
+    order of the arguments' items.
     """
     counts = Counter(job.project_id for job in running)
     return list(islice(_by_turn(queued, counts, max_running_per_project), max(slots, 0)))
@@ -32,9 +33,9 @@ def next_jobs(
 def queue_positions(
     jobs: Iterable[JobRecord], max_running_per_project: int | None = None
 ) -> dict[str, int]:
-    """Job id → place in the queue, 1 for the next, of every queued job among `jobs`.
+    """Map the ID of every queued job in `jobs` to its position in the queue; 1 is next.
 
-    Jobs that wait for a job of their own project to end come after all others.
+    Jobs that must wait for another job of their project to end come after all others.
     """
     jobs = list(jobs)
     queued = [job for job in jobs if job.status is Status.QUEUED]
@@ -49,13 +50,13 @@ def queue_positions(
 def _by_turn(
     queued: Iterable[JobRecord], counts: Counter[str], limit: int | None
 ) -> Iterator[JobRecord]:
-    """All jobs that may run, in turn; `counts` grows with them."""
+    """Yield the jobs that may run, in order, and add each one to `counts`."""
     ordered = sorted(queued, key=lambda job: (-job.priority, *_age(job)))
     for _, equals in groupby(ordered, key=lambda job: job.priority):
         lines: dict[str, deque[JobRecord]] = defaultdict(deque)
         for job in equals:
             lines[job.project_id].append(job)
-        # Only the chosen project's count changes, so a heap of the lines' heads stays true.
+        # Only the chosen project's count changes, so a heap of the first jobs stays valid.
         heads = [(counts[project], _age(line[0]), project) for project, line in lines.items()]
         heapq.heapify(heads)
         while heads:
@@ -69,5 +70,5 @@ def _by_turn(
 
 
 def _age(job: JobRecord) -> tuple[int, int, str]:
-    """Smaller for the job that has waited longer; no two jobs are equal."""
+    """Return a sort key: smaller for jobs that have waited longer, and unique."""
     return job.queued_at or job.created_at, job.created_at, job.id

@@ -1,7 +1,7 @@
-"""Turns on a GPU that trains and serves: its engines sleep while a job trains.
+"""Time slicing of a GPU that trains and serves: its engines sleep while a job trains.
 
-The engines are told again and again, so that one that starts meanwhile sleeps too, and all of
-them wake by themselves when the worker dies.
+The worker repeats the sleep request periodically, so that engines that start during the training
+sleep too. All engines wake on their own if the worker dies.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from service.inference.upstreams.discovery import Name, Resolve, parse, resolve
 
 log = logging.getLogger(__name__)
 
-_CHANGE_S = 60.0  # for weights to leave the GPU, or to come back
+_CHANGE_S = 60.0  # time for weights to leave the GPU or return to it
 
 
 class Turns:
-    """Takes turns for one worker."""
+    """GPU turns of one worker."""
 
     def __init__(self, settings: Settings, resolve: Resolve = resolve) -> None:
         urls = {u.strip() for urls in settings.upstreams.values() for u in urls.split(",")}
@@ -37,13 +37,13 @@ class Turns:
 
     @contextlib.asynccontextmanager
     async def training(self) -> AsyncIterator[Turn]:
-        """The GPU is the training's inside the block, or until `end()`."""
+        """Reserve the GPU for training inside the block, or until `end()` is called."""
         async with Turn(self._engines, self._settings, self._resolve) as turn:
             yield turn
 
 
 class Turn:
-    """One training's turn."""
+    """GPU turn of one training."""
 
     def __init__(self, engines: Sequence[str | Name], settings: Settings, resolve: Resolve) -> None:
         self._engines = engines
@@ -80,11 +80,11 @@ class Turn:
 
     @property
     def shared(self) -> bool:
-        """Whether there are engines to take turns with."""
+        """Whether the GPU is shared with engines."""
         return bool(self._engines)
 
     async def end(self) -> None:
-        """The engines may wake; returns when they have. A second call does nothing."""
+        """Wake the engines and wait until they are awake. A second call does nothing."""
         http = self._http
         if http is None:
             return
@@ -103,14 +103,14 @@ class Turn:
             await self._tell(SLEEP_PATH)
 
     async def _tell(self, path: str) -> list[str]:
-        """The engines that did not do it."""
+        """Send the request to every engine and return the URLs of those that failed."""
         found = await asyncio.gather(*(self._urls_of(engine) for engine in self._engines))
         urls = [url for some in found for url in some]
         done = await asyncio.gather(*(self._post(url, path) for url in urls))
         return [url for url, ok in zip(urls, done, strict=True) if not ok]
 
     async def _urls_of(self, engine: str | Name) -> list[str]:
-        """The engines of one address; of a name those that it has now."""
+        """Return the engine URLs for an address, or those that a name currently resolves to."""
         if isinstance(engine, str):
             return [engine]
         try:
@@ -125,7 +125,7 @@ class Turn:
         timeout = aiohttp.ClientTimeout(total=self._drain_s + _CHANGE_S, connect=5)
         try:
             async with self._http.post(url + path, params=query, timeout=timeout) as answer:
-                # 404: it takes no turns, for it has a GPU of its own or runs on a CPU.
+                # 404: the engine takes no turns, because it has its own GPU or runs on a CPU.
                 if answer.status in {200, 404}:
                     return True
                 log.warning("engine %s answers %d to %s", url, answer.status, path)

@@ -1,1 +1,1 @@
-"""Names that a project gives to its models: promoted, split and rolled back in one call."""
+"""Aliases: project-defined model names that can be promoted, split and rolled back in one call."""

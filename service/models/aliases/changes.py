@@ -1,9 +1,9 @@
-"""Setting, splitting, rolling back and removing aliases: each is one transaction.
+"""Set, split, roll back and delete aliases, each in one transaction.
 
-It watches the alias and the models that it is to point at, so two changes never mix, and a
-model cannot be deleted while an alias comes to point at it. Each change has an id by chance,
-which is the alias's etag after it: when the answer to a transaction is lost with the
-connection, the next read tells whether it was carried out.
+A transaction watches the alias and its new target models, so concurrent changes never mix, and a
+model cannot be deleted while an alias is being pointed at it. Each change has a random ID, which
+becomes the alias's etag. If the response to a transaction is lost with the connection, the next
+read shows whether it was applied.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from service.models.records import base_of
 from service.models.registry import ModelRegistry, users_key
 
 log = logging.getLogger(__name__)
-MAX_HISTORY = 100  # changes kept of one alias
+MAX_HISTORY = 100  # changes kept per alias
 
 
 class NameReserved(Exception):
-    """A base model or a trained model has, had or may get this name."""
+    """The name belongs, belonged or may be assigned to a base model or a trained model."""
 
 
 class UnknownTarget(Exception):
-    """No model of this name that the project may use."""
+    """There is no model with this name that the project may use."""
 
     def __init__(self, model: str) -> None:
         super().__init__(model)
@@ -40,26 +40,26 @@ class UnknownTarget(Exception):
 
 
 class TooMany(Exception):
-    """The project has as many aliases as it may."""
+    """The project has reached its limit of aliases."""
 
 
 class Changed(Exception):
-    """The alias is not what the caller expected."""
+    """The alias is not in the state that the caller expected."""
 
 
 class NothingBefore(Exception):
-    """The alias has no earlier targets to go back to."""
+    """The alias has no earlier targets to roll back to."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What the caller takes the alias for. By default anything goes."""
+    """State of the alias that the caller expects. By default, any state is accepted."""
 
     etag: str | None = None
     exists: bool | None = None
 
     def check(self, current: AliasRecord | None) -> None:
-        """Raises Changed where the alias is otherwise."""
+        """Raise Changed if the alias is in another state."""
         if self.exists is not None and self.exists is (current is None):
             raise Changed
         if self.etag is not None and (current is None or current.etag != self.etag):
@@ -70,7 +70,7 @@ ANYTHING = Expected()
 
 
 class Aliases:
-    """The aliases of all projects."""
+    """Store of the aliases of all projects."""
 
     def __init__(self, redis: Redis, registry: ModelRegistry, *, max_per_project: int) -> None:
         self._redis = redis
@@ -79,11 +79,11 @@ class Aliases:
         self.records = registry.aliases
 
     async def get(self, project_id: str, name: str) -> AliasRecord | None:
-        """The project's alias of this name."""
+        """The project's alias with this name, or None."""
         return await self._registry.alias(project_id, name)
 
     async def history(self, project_id: str, name: str) -> list[Change]:
-        """What was done to an alias, newest first, the last 100 changes."""
+        """The last 100 changes to an alias, newest first."""
         found = await reply(self._redis.lrange(history_key(project_id, name), 0, -1))
         return parse_known(Change, ((name, raw) for raw in found))
 
@@ -96,11 +96,11 @@ class Aliases:
         key_id: str,
         expected: Expected = ANYTHING,
     ) -> AliasRecord:
-        """Point an alias at these targets; it is made where it is new.
+        """Point an alias at these targets, creating it if needed.
 
-        The same targets again change nothing, so that a request sent twice leaves the
-        history, and with it the way back, as it was. Raises ValueError for a name that can
-        be none, NameReserved, UnknownTarget, TooMany, Changed.
+        Setting the current targets again changes nothing, so a repeated request does not alter the
+        history that rollback uses. Raises ValueError for an invalid name, NameReserved,
+        UnknownTarget, TooMany or Changed.
         """
         if not is_name(name):
             raise ValueError(name)
@@ -126,11 +126,11 @@ class Aliases:
     async def rollback(
         self, project_id: str, name: str, *, key_id: str, expected: Expected = ANYTHING
     ) -> AliasRecord:
-        """Set what stood before the last change; twice in a row undoes itself.
+        """Restore the targets from before the last change. A second rollback undoes the first.
 
-        Raises Missing, NothingBefore, UnknownTarget where a model that stood before is gone,
-        and Changed, also where another changes the alias in the same moment: what stood
-        before is then no longer what the caller saw.
+        Raises Missing, NothingBefore, UnknownTarget if a previous model no longer exists, or
+        Changed. A concurrent change also raises Changed, because the previous targets are then no
+        longer those the caller saw.
         """
         change_id = ids.random_part()
         seen: str | None = None
@@ -156,13 +156,13 @@ class Aliases:
     async def delete(
         self, project_id: str, name: str, *, key_id: str, expected: Expected = ANYTHING
     ) -> None:
-        """Remove an alias and its history. Raises Missing, Changed."""
+        """Delete an alias and its history. Raises Missing or Changed."""
         tried = False
         async with self._redis.pipeline(transaction=True) as pipe:
             while True:
                 current = await self._watched(pipe, project_id, name)
                 if current is None and tried:
-                    break  # by us, with the answer lost, or by another: it is gone
+                    break  # deleted, by us with the response lost or by another process
                 if current is None:
                     raise Missing(name)
                 expected.check(current)
@@ -192,8 +192,11 @@ class Aliases:
         return before
 
     async def _refuse_reserved(self, pipe: Pipeline, name: str) -> None:
-        """A trained model's name is refused whoever's it is, and whether it exists or not:
-        all names of that form over a base model of ours may be given to one."""
+        """Raise NameReserved for the name of a base model or in the format of trained models.
+
+        Names in that format over a known base model are reserved in all projects, even if no such
+        model exists, because they may be assigned to one.
+        """
         catalogue = self._registry.catalogue
         base = catalogue.get(base_of(name) or name)
         if base is not None or await self._registry.is_or_was_model(pipe, name):
@@ -213,7 +216,7 @@ class Aliases:
         action: Literal["set", "rollback"],
         key_id: str,
     ) -> bool:
-        """Write an alias, its history and who points where; False where a race was lost."""
+        """Write an alias, its history and its targets' alias sets; False if a race was lost."""
         project_id, name = after.project_id, after.id
         for target in after.targets:
             if not await self._registry.watch_target(pipe, project_id, target.model):
@@ -263,7 +266,7 @@ def _changed(
 
 
 async def _executed(pipe: Pipeline) -> bool:
-    """Carry out the transaction; False where what it watches has changed."""
+    """Execute the transaction; False if a watched key has changed."""
     try:
         await pipe.execute()
     except WatchError:

@@ -1,10 +1,10 @@
-"""Aliases as Redis keeps them.
+"""Alias records in Redis.
 
-    finetuned:{project}:aliases:{name}        the alias, its targets of now
+    finetuned:{project}:aliases:{name}        the alias with its current targets
     finetuned:{project}:alias-history:{name}  list of its changes, newest first
 
-This module knows names and records alone, so that the registry of models can read an alias
-in the same step as a model.
+This module contains only names and records, so that the model registry can read aliases as well
+as models.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SUB_RESOURCES = ("history", "rollback")
 
 
 class Target(BaseModel):
-    """A model and its share of the requests, in percent."""
+    """A target model and its share of the requests, in percent."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,16 +32,16 @@ class Target(BaseModel):
 
 
 class AliasRecord(Record):
-    """A name of the project's own for one model, or for a split between two. Its id is it."""
+    """A project-defined name for a model, or for a split between two. Its ID is the name."""
 
     updated_at: int
-    generation: int  # 1, and 1 more with each change
-    etag: str  # by chance, new with each change: never the same twice, unlike a generation
+    generation: int  # starts at 1 and increases by 1 with each change
+    etag: str  # random and new with each change; unlike a generation, it never repeats
     targets: tuple[Target, ...]
 
 
 class Change(BaseModel):
-    """One change of an alias. The id is the etag that the alias had after it."""
+    """A change to an alias. Its ID is the alias's etag after the change."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -50,15 +50,15 @@ class Change(BaseModel):
     created_at: int
     action: Literal["set", "rollback"]
     key_id: str
-    before: tuple[Target, ...]  # empty where the alias was new
+    before: tuple[Target, ...]  # empty if the alias was new
     after: tuple[Target, ...]
 
 
 def is_name(value: str) -> bool:
-    """Whether `value` may be an alias: what OpenAI's names are made of.
+    """Whether `value` is a valid alias name, using the characters of OpenAI's model names.
 
-    No empty, '.' or '..' part between slashes, which proxies would tidy away, and none of
-    our sub-resources as the last.
+    Empty, '.' and '..' path segments are not allowed because proxies normalize them. The last of
+    several segments must not be a sub-resource of the API.
     """
     if not _NAME.fullmatch(value):
         return False
@@ -69,10 +69,10 @@ def is_name(value: str) -> bool:
 
 
 def collection(redis: Redis) -> Collection[AliasRecord]:
-    """All aliases, by project."""
+    """The collection of all aliases, by project."""
     return Collection(redis, "aliases", AliasRecord)
 
 
 def history_key(project_id: str, name: str) -> str:
-    """The Redis key of an alias's changes."""
+    """The Redis key of an alias's change history."""
     return f"{PREFIX}:{project_id}:alias-history:{name}"

@@ -1,7 +1,8 @@
-"""`/v1/aliases`: names of a project's own. Any of its keys may set them.
+"""`/v1/aliases`: project-defined model names, which any key of the project may set.
 
-A member key may train and delete the project's models, which is more; and a deployment
-pipeline that promotes a model should not hold an admin key, which opens all projects.
+A member key may already train and delete the project's models, which is a broader permission. A
+deployment pipeline that promotes a model should not hold an admin key, which grants access to
+all projects.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ def _aliases(request: Request) -> Aliases:
 def _expected(
     if_match: Annotated[
         str | None,
-        Header(description="The alias's etag; 409 where it was changed since. `*`: it exists."),
+        Header(
+            description="Expected etag of the alias. The request fails with 409 if the alias has "
+            "changed since. `*` requires that the alias exists."
+        ),
     ] = None,
 ) -> Expected:
     if if_match is None:
@@ -50,7 +54,8 @@ def _expected(
 def _expected_or_new(
     expected: Annotated[Expected, Depends(_expected)],
     if_none_match: Annotated[
-        str | None, Header(description="`*`: 409 where the alias exists.")
+        str | None,
+        Header(description="Only `*` is accepted. The request fails with 409 if the alias exists."),
     ] = None,
 ) -> Expected:
     if if_none_match is None:
@@ -64,7 +69,7 @@ Store = Annotated[Aliases, Depends(_aliases)]
 IfMatch = Annotated[Expected, Depends(_expected)]
 IfMatchOrNew = Annotated[Expected, Depends(_expected_or_new)]
 _WITH_ETAG: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The alias.", "headers": headers("etag")}
+    200: {"description": "Alias object.", "headers": headers("etag")}
 }
 
 
@@ -75,7 +80,7 @@ async def list_aliases(
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> ListOf[AliasObject]:
-    """The project's aliases, newest first, with the models that they stand for."""
+    """List the project's aliases, newest first, with their target models."""
     try:
         page = await store.records.page(caller.project_id, after=after, limit=limit)
     except Missing as e:
@@ -84,10 +89,10 @@ async def list_aliases(
 
 
 @router.get(
-    "/{name:path}/history", operation_id="listAliasHistory", summary="List changes of an alias"
+    "/{name:path}/history", operation_id="listAliasHistory", summary="List an alias's changes"
 )
 async def list_history(name: str, caller: Caller, store: Store) -> ListOf[AliasChange]:
-    """Who pointed it where and when, newest first; the last 100 changes."""
+    """List an alias's last 100 changes, newest first: the targets, the time and the API key."""
     await _existing(store, caller.project_id, name)
     changes = await store.history(caller.project_id, name)
     return list_of([AliasChange.of(c) for c in changes], has_more=False)
@@ -96,14 +101,14 @@ async def list_history(name: str, caller: Caller, store: Store) -> ListOf[AliasC
 @router.post(
     "/{name:path}/rollback",
     operation_id="rollbackAlias",
-    summary="Undo an alias's last change",
+    summary="Roll back an alias",
     responses=_WITH_ETAG,
 )
 async def rollback_alias(
     name: str, caller: Caller, store: Store, expected: IfMatch, response: Response
 ) -> AliasObject:
-    """Sets what stood before the last change, at once on every replica. Twice in a row undoes
-    itself: send `If-Match`.
+    """Restore the targets from before the last change, effective immediately on every replica. A
+    second rollback undoes the first; send `If-Match` to avoid rolling back twice.
     """
     await _existing(store, caller.project_id, name)
     try:
@@ -135,7 +140,7 @@ async def rollback_alias(
 async def retrieve_alias(
     name: str, caller: Caller, store: Store, response: Response
 ) -> AliasObject:
-    """The models that a name stands for now, and the `etag` to guard a change of it with."""
+    """Retrieve an alias's current targets, and its `etag` for conditional changes."""
     return _answer(await _existing(store, caller.project_id, name), response)
 
 
@@ -148,11 +153,11 @@ async def set_alias(
     expected: IfMatchOrNew,
     response: Response,
 ) -> AliasObject:
-    """Points a name at a model, or splits its requests between two, in one step.
+    """Point an alias at a model, or split its requests between two models, in one atomic step.
 
-    Takes effect at once on every replica. Names are 1 to 128 letters, digits and `._:/-`, so
-    a name of OpenAI's can be an alias. A name of a base model, or of the form in which
-    trained models are named here, cannot.
+    Changes take effect immediately on every replica. A name has 1 to 128 letters, digits and
+    `._:/-`, so an OpenAI model name can be an alias. The name of a base model, or a name in the
+    format of trained models, cannot.
     """
     try:
         record = await store.put(
@@ -165,7 +170,7 @@ async def set_alias(
 
 @router.delete("/{name:path}", operation_id="deleteAlias", summary="Delete an alias")
 async def delete_alias(name: str, caller: Caller, store: Store, expected: IfMatch) -> AliasDeleted:
-    """Removes the alias and its history. The models that it pointed at stay."""
+    """Delete an alias and its history. Its target models are kept."""
     record = await _existing(store, caller.project_id, name)
     try:
         await store.delete(caller.project_id, record.id, key_id=caller.key_id, expected=expected)

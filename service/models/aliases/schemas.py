@@ -1,4 +1,4 @@
-"""Aliases on the wire."""
+"""Request and response schemas of the aliases API."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ ModelName = Annotated[str, Field(min_length=1, max_length=512)]
 
 
 class TargetShare(BaseModel):
-    """A model and its share of the requests."""
+    """A target model and its share of the requests."""
 
     model_config = ConfigDict(extra="forbid")
 
-    model: ModelName = Field(description="A base model or a trained one.")
+    model: ModelName = Field(description="Name of a base model or a trained model.")
     weight: Annotated[StrictInt, Field(ge=1, le=100)] = Field(
-        description="Whole percent of the requests that go to this model."
+        description="Percentage of requests routed to this model, as an integer."
     )
 
 
 class SetAlias(BaseModel):
-    """Body of an alias: `model`, or `targets` for a split between two."""
+    """Request to set an alias: either `model`, or `targets` to split traffic between two models."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -41,9 +41,10 @@ class SetAlias(BaseModel):
         },
     )
 
-    model: ModelName | None = Field(default=None, description="All requests go there.")
+    model: ModelName | None = Field(default=None, description="Model that receives all requests.")
     targets: Annotated[list[TargetShare], Field(min_length=1, max_length=2)] | None = Field(
-        default=None, description="Or between these two, by weight; the weights sum to 100."
+        default=None,
+        description="Models that share the requests by weight. The weights must sum to 100.",
     )
 
     @model_validator(mode="after")
@@ -60,25 +61,27 @@ class SetAlias(BaseModel):
     def chosen(self) -> tuple[Target, ...]:
         """The targets as records."""
         if self.targets is None:
-            assert self.model is not None  # seen to by the validator
+            assert self.model is not None  # ensured by the validator
             return (Target(model=self.model),)
         return tuple(Target(model=t.model, weight=t.weight) for t in self.targets)
 
 
 class AliasObject(BaseModel):
-    """A name of the project's own for one model, or for a split between two."""
+    """A project-defined name for a model, or for a split between two models."""
 
-    id: str = Field(description="The name to ask for.")
+    id: str = Field(description="Name of the alias, to use as the model name in requests.")
     object: Literal["alias"] = "alias"
-    created_at: int = Field(description="Seconds since 1970, UTC.")
-    updated_at: int = Field(description="Of the last change.")
-    generation: int = Field(description="1, and 1 more with each change.")
-    etag: str = Field(description="To be sent as `If-Match` with a change.")
-    targets: list[TargetShare] = Field(description="Where requests go.")
+    created_at: int = Field(description="Creation time, as a Unix timestamp in seconds.")
+    updated_at: int = Field(description="Time of the last change, as a Unix timestamp in seconds.")
+    generation: int = Field(
+        description="Version number of the alias. Starts at 1 and increases by 1 with each change."
+    )
+    etag: str = Field(description="Entity tag of the alias, to be sent as `If-Match` in changes.")
+    targets: list[TargetShare] = Field(description="Models that receive the requests.")
 
     @classmethod
     def of(cls, record: AliasRecord) -> Self:
-        """The wire form of a record."""
+        """The API object for a record."""
         return cls(
             id=record.id,
             created_at=record.created_at,
@@ -90,20 +93,22 @@ class AliasObject(BaseModel):
 
 
 class AliasChange(BaseModel):
-    """One change of an alias."""
+    """A change to an alias."""
 
-    id: str = Field(description="The `etag` of the alias after this change.")
+    id: str = Field(description="`etag` of the alias after the change.")
     object: Literal["alias.change"] = "alias.change"
-    generation: int = Field(description="Of the alias after this change.")
-    created_at: int = Field(description="Seconds since 1970, UTC.")
-    action: Literal["set", "rollback"] = Field(description="What was done.")
-    api_key_id: str = Field(description="The key that made the change.")
-    previous_targets: list[TargetShare] = Field(description="Empty where the alias was new.")
-    targets: list[TargetShare] = Field(description="Where requests went after it.")
+    generation: int = Field(description="Generation of the alias after the change.")
+    created_at: int = Field(description="Time of the change, as a Unix timestamp in seconds.")
+    action: Literal["set", "rollback"] = Field(description="Type of the change.")
+    api_key_id: str = Field(description="ID of the API key that made the change.")
+    previous_targets: list[TargetShare] = Field(
+        description="Targets before the change; empty if the alias was new."
+    )
+    targets: list[TargetShare] = Field(description="Targets after the change.")
 
     @classmethod
     def of(cls, change: Change) -> Self:
-        """The wire form of a change."""
+        """The API object for a change."""
         return cls(
             id=change.id,
             generation=change.generation,
@@ -116,13 +121,13 @@ class AliasChange(BaseModel):
 
 
 class AliasDeleted(BaseModel):
-    """What deleting an alias answers."""
+    """Response to deleting an alias."""
 
-    id: str = Field(description="Of the alias that is gone.")
+    id: str = Field(description="Name of the deleted alias.")
     object: Literal["alias"] = "alias"
     deleted: Literal[True] = True
 
 
 def shares(targets: tuple[Target, ...]) -> list[TargetShare]:
-    """Targets in their wire form."""
+    """The API objects for targets."""
     return [TargetShare(model=t.model, weight=t.weight) for t in targets]

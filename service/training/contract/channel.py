@@ -1,8 +1,8 @@
-"""The trainer's end of the protocol: messages out on stdout, commands in from stdin.
+"""The trainer's side of the protocol: messages out on stdout, commands in from stdin.
 
-Libraries print to stdout as they like, so `Channel.claim_stdout` keeps the real one for the
-protocol and points file descriptor 1 at stderr. `listen` watches stdin: a stop command sets
-the flag, and the end of file means that the parent died, so the process exits at once.
+Libraries print to stdout freely, so `Channel.claim_stdout` reserves the real stdout for the
+protocol and points file descriptor 1 at stderr. `listen` watches stdin: a stop command sets the
+flag. End of file means that the parent died, so the process exits at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _READ_BYTES: Final = 64 * 1024
 
 
 class Channel:
-    """Writes messages, whole lines at a time, to one file descriptor."""
+    """Writes messages to one file descriptor, one complete line at a time."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -36,7 +36,7 @@ class Channel:
 
     @classmethod
     def claim_stdout(cls) -> Channel:
-        """Takes stdout for the protocol; all other writers to it reach stderr from now on."""
+        """Reserve stdout for the protocol and redirect all other writers to stderr."""
         sys.stdout.flush()
         own = os.dup(1)
         os.dup2(2, 1)
@@ -44,7 +44,10 @@ class Channel:
         return cls(own)
 
     def send(self, message: Message) -> None:
-        """Writes one line. Raises OSError, BrokenPipeError where nobody reads any more."""
+        """Write one line.
+
+        Raises OSError, or BrokenPipeError if the reader is gone.
+        """
         left = memoryview(encode(message))
         with self._lock:
             while left:
@@ -52,7 +55,7 @@ class Channel:
 
 
 class StopFlag:
-    """Set by a stop command, SIGTERM or SIGINT; read at step boundaries."""
+    """Flag set by a stop command, SIGTERM or SIGINT, and read at step boundaries."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -65,7 +68,7 @@ class StopFlag:
         return self._event.is_set()
 
     def finish(self) -> None:
-        """The outcome is decided: the end of stdin no longer ends the process."""
+        """Mark the outcome as decided, so that end of file on stdin no longer ends the process."""
         self._finished.set()
 
     def is_finished(self) -> bool:
@@ -73,7 +76,7 @@ class StopFlag:
 
 
 def listen(flag: StopFlag, descriptor: int = 0, leave: Callable[[int], None] = os._exit) -> None:
-    """Starts the thread that reads commands from `descriptor`. Returns at once."""
+    """Start the thread that reads commands from `descriptor`, and return at once."""
     thread = threading.Thread(
         target=_read_commands,
         args=(flag, descriptor, leave),
@@ -84,15 +87,15 @@ def listen(flag: StopFlag, descriptor: int = 0, leave: Callable[[int], None] = o
 
 
 def _read_commands(flag: StopFlag, descriptor: int, leave: Callable[[int], None]) -> None:
-    # os.read and not sys.stdin: a daemon thread inside a buffered reader holds a lock that
-    # the interpreter wants at its end.
+    # Use os.read, not sys.stdin: a daemon thread blocked in a buffered reader holds a lock that the
+    # interpreter needs at shutdown.
     pending = b""
     while chunk := os.read(descriptor, _READ_BYTES):
         *lines, pending = (pending + chunk).split(b"\n")
         for line in lines:
             _obey(line, flag)
     if not flag.is_finished():
-        # Nobody is left to take a checkpoint or a result, and the device must be freed.
+        # No process is left to receive a checkpoint or a result, and the device must be freed.
         leave(EXIT_FAILED)
 
 
@@ -110,7 +113,7 @@ def _obey(line: bytes, flag: StopFlag) -> None:
 
 
 def stop_on_signals(flag: StopFlag) -> None:
-    """SIGTERM and SIGINT ask for a checkpoint and an end, as the stop command does."""
+    """Make SIGTERM and SIGINT set the flag, as the stop command does."""
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
         flag.set()
@@ -120,7 +123,9 @@ def stop_on_signals(flag: StopFlag) -> None:
 
 
 def die_with_parent() -> None:
-    """On Linux, has the kernel kill this process when its parent ends (a second belt: the end
-    of stdin is the first)."""
+    """Have the Linux kernel kill this process when its parent exits.
+
+    This backs up the primary mechanism, which is the end of file on stdin.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

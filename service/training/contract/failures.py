@@ -1,8 +1,8 @@
-"""What can end a run, as codes that the owner of the job can act on.
+"""Failures that can end a run, as codes that the owner of the job can act on.
 
-`TrainingFailure` is raised where the cause is known; `classify` names the failures that
-libraries raise from anywhere. No text of an unknown exception leaves the process: it may
-hold training text.
+`TrainingFailure` is raised where the cause is known. `classify` maps exceptions that libraries
+raise from anywhere. The text of an unknown exception never leaves the process, because it may
+contain training text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OUT_OF_MEMORY_ADVICE: Final = (
 
 
 class TrainingFailure(Exception):
-    """The run cannot go on. `message` says what, where and how to mend it."""
+    """The run cannot continue. `message` says what failed, where, and how to fix it."""
 
     def __init__(
         self,
@@ -41,9 +41,9 @@ class TrainingFailure(Exception):
 
 
 def classify(error: BaseException, *, doing: str, output_dir: Path) -> TrainingFailure:
-    """The failure that `error` amounts to. `doing` is the phase, in words of our own.
+    """Map `error` to a failure. `doing` describes the current phase in our own words.
 
-    torch is judged by names and messages, so that this works before it is imported.
+    torch errors are recognized by names and messages, so that this works before torch is imported.
     """
     if isinstance(error, TrainingFailure):
         return error
@@ -59,8 +59,8 @@ def classify(error: BaseException, *, doing: str, output_dir: Path) -> TrainingF
     return TrainingFailure("internal_error", f"Unexpected {type(error).__name__} while {doing}.")
 
 
-# torch has no type of its own for an allocation that the CPU refuses, and the libraries below
-# it say so in words of their own.
+# torch has no exception type for a failed CPU allocation, and the libraries below it each word the
+# error differently.
 _REFUSED = (
     "DefaultCPUAllocator",
     "CUDA out of memory",
@@ -88,7 +88,7 @@ def _is_disk_full(error: BaseException, output_dir: Path) -> bool:
     text = str(error)
     if "No space left on device" in text or "os error 28" in text:  # safetensors
         return True
-    # torch.save tells of a failed write without its cause, so look at the disk.
+    # torch.save reports a failed write without its cause, so check the free disk space.
     if isinstance(error, RuntimeError) and (
         "PytorchStreamWriter" in text or "unexpected pos" in text
     ):

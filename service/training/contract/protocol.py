@@ -1,11 +1,11 @@
-"""The lines between the trainer and the process that started it.
+"""Messages between the trainer and the process that started it.
 
-The trainer writes one JSON object a line on stdout, each with a ``type``; it reads commands
-as JSON lines from stdin. `parse_message` is for the reading side. This module imports no
-torch, so that the worker can import it.
+The trainer writes one JSON object per line to stdout, each with a ``type``, and reads commands as
+JSON lines from stdin. The reading side uses `parse_message`. This module does not import torch, so
+the worker can import it.
 
-Exit codes: `EXIT_SUCCEEDED`, `EXIT_STOPPED` (after a stop command), `EXIT_FAILED` (a
-``failed`` line was written, unless the process was killed).
+Exit codes: `EXIT_SUCCEEDED`, `EXIT_STOPPED` (after a stop command), and `EXIT_FAILED` (a ``failed``
+line was written, unless the process was killed).
 """
 
 from __future__ import annotations
@@ -31,48 +31,49 @@ FailureCode = Literal[
 ]
 
 WarningCode = Literal[
-    "rows_truncated",  # longer than max_seq_length: the end was cut off
-    "rows_without_supervision",  # nothing to learn from: dropped
-    "rows_not_rendered",  # the chat template refuses the conversation: dropped
-    "tool_calls_not_rendered",  # the chat template leaves a call out that is learnt: dropped
+    "rows_truncated",  # longer than max_seq_length: truncated at the end
+    "rows_without_supervision",  # no supervised tokens: dropped
+    "rows_not_rendered",  # the chat template rejects the conversation: dropped
+    "tool_calls_not_rendered",  # the chat template omits a supervised call: dropped
     "turns_not_supervised",  # the template has no prompt for this turn: context only
-    "rows_split",  # the template rewrites history: one sample for each supervised turn
-    "prompt_mismatch",  # the template renders a turn otherwise than it prompts for it
-    "end_of_turn_added",  # the template ends no turn: the end-of-text token was added
-    "packing_unsupported",  # packed rows would see each other: trained without packing
-    "pairs_not_comparable",  # an answer has more than one way to be rendered: dropped
-    "pairs_alike",  # cut at max_seq_length, both answers are the same: dropped
-    "validation_not_split",  # the training rows cannot be divided: trained without validation
-    "warm_start_base_differs",  # the adapter to start from names another base model
+    "rows_split",  # the template rewrites history: one sample per supervised turn
+    "prompt_mismatch",  # the template renders a turn differently from its prompt
+    "end_of_turn_added",  # the template does not end turns: the end-of-text token was added
+    "packing_unsupported",  # packed samples would attend to each other: trained without packing
+    "pairs_not_comparable",  # an answer renders in more than one way: dropped
+    "pairs_alike",  # both answers are identical after truncation: dropped
+    "validation_not_split",  # the training rows cannot be split: trained without validation
+    "warm_start_base_differs",  # the warm-start adapter names a different base model
 ]
 
 NoteCode = Literal[
-    "validation_split",  # rows were set aside for validation
-    "packing",  # what "auto" chose, and why
-    "stopped_early",  # the validation loss fell no more
-    "best_kept",  # which step's adapter is the result, and why
+    "validation_split",  # rows were held out for validation
+    "packing",  # what "auto" resolved to, and why
+    "stopped_early",  # the validation loss stopped improving
+    "best_kept",  # the step whose adapter is the result, and why
 ]
 
 
 class ProtocolError(ValueError):
-    """A line that is no message of the trainer. The message holds no part of the line."""
+    """A line is not a valid trainer message. The error text never includes the line."""
 
 
 class _Message(BaseModel):
-    # An older reader ignores what a newer trainer adds.
+    # An older reader ignores fields that a newer trainer adds.
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class StepMetrics(_Message):
-    """What a step measured. Accuracies are 0 to 1.
+    """Metrics of one step. Accuracies range from 0 to 1.
 
-    Method sft: losses are nats a supervised token. Method dpo: they are the DPO loss a pair
-    (0.69 where the model is its reference), token accuracies are over the preferred answers,
-    `*_reward_accuracy` is the share of pairs whose preferred answer has gained more over the
-    reference than the other, and `*_reward_margin` by how much (in nats, times beta).
+    Method sft: losses are in nats per supervised token. Method dpo: losses are the DPO loss per
+    pair (0.69 when the model equals its reference), and token accuracies cover the preferred
+    answers. `*_reward_accuracy` is the share of pairs whose preferred answer has gained more over
+    the reference than the non-preferred one. `*_reward_margin` is the difference (in nats, times
+    beta).
 
-    `valid_*` are over at most a few hundred validation rows, the same at every checkpoint;
-    `full_valid_*` over all of them. Each is None where it was not measured.
+    `valid_*` cover at most a few hundred validation rows, the same at every checkpoint.
+    `full_valid_*` cover all validation rows. A metric is None if it was not measured.
     """
 
     train_loss: float
@@ -90,10 +91,10 @@ class StepMetrics(_Message):
 
 
 class Started(_Message):
-    """Model and data are loaded; the first step begins.
+    """The model and data are loaded and the first step begins.
 
-    `examples` counts samples (pairs, with method dpo) of an epoch, `supervised_tokens` the
-    tokens of an epoch that carry loss. `resumed_step` is 0 in a fresh run.
+    `examples` is the number of samples (pairs, with method dpo) per epoch, and `supervised_tokens`
+    the number of tokens per epoch that carry loss. `resumed_step` is 0 in a fresh run.
     """
 
     type: Literal["started"] = "started"
@@ -109,7 +110,7 @@ class Started(_Message):
 
 
 class Warned(_Message):
-    """Something about the data or the model that the owner of the job should know."""
+    """A problem with the data or the model that the owner of the job should know about."""
 
     type: Literal["warning"] = "warning"
     code: WarningCode
@@ -117,7 +118,7 @@ class Warned(_Message):
 
 
 class Noted(_Message):
-    """A choice that the trainer made, and why. `message` is for the owner of the job."""
+    """A choice that the trainer made, and why. `message` is written for the owner of the job."""
 
     type: Literal["note"] = "note"
     code: NoteCode
@@ -125,8 +126,11 @@ class Noted(_Message):
 
 
 class StepDone(StepMetrics):
-    """One optimizer step. `trained_tokens` counts all tokens seen since the run began,
-    padding not included; `tokens_per_second` is the step's own."""
+    """Completion of one optimizer step.
+
+    `trained_tokens` counts all tokens since the run began, excluding padding. `tokens_per_second`
+    covers this step only.
+    """
 
     type: Literal["step"] = "step"
     step: int
@@ -137,7 +141,7 @@ class StepDone(StepMetrics):
 
 
 class CheckpointSaved(_Message):
-    """`path` holds a whole checkpoint that a later run can resume from."""
+    """A saved checkpoint. `path` is a complete checkpoint that a later run can resume from."""
 
     type: Literal["checkpoint"] = "checkpoint"
     step: int
@@ -146,10 +150,10 @@ class CheckpointSaved(_Message):
 
 
 class Probe(_Message):
-    """A row as the finished model scores it, teacher-forced.
+    """Teacher-forced scores of one row under the finished model.
 
-    `tuned[i]` and `base[i]` are the log-probabilities (nats) of `tokens[places[i]]` after the
-    tokens before it, with the adapter and without.
+    `tuned[i]` and `base[i]` are the log-probabilities (nats) of `tokens[places[i]]` given the
+    preceding tokens, with and without the adapter.
     """
 
     tokens: list[int]
@@ -159,12 +163,13 @@ class Probe(_Message):
 
 
 class Succeeded(_Message):
-    """`adapter_path` holds adapter_config.json and adapter_model.safetensors, no more.
+    """The run succeeded.
 
-    `final_step` is where training ended, before `total_steps` where it `stopped_early`;
-    `adapter_step` is the step whose adapter was kept. `peak_memory_bytes` is the largest
-    resident set of the process, on CUDA the most that was allocated on the device; of several
-    processes, of the first, which has the longest rows.
+    `adapter_path` holds only adapter_config.json and adapter_model.safetensors. `final_step` is the
+    step at which training ended, which precedes `total_steps` if `stopped_early`. `adapter_step` is
+    the step whose adapter was kept. `peak_memory_bytes` is the largest resident set size of the
+    process, or on CUDA the peak memory allocated on the device. With several processes, it is that
+    of the first, which has the longest rows.
     """
 
     type: Literal["succeeded"] = "succeeded"
@@ -178,8 +183,10 @@ class Succeeded(_Message):
 
 
 class Stopped(_Message):
-    """The run obeyed a stop command. `path` is the checkpoint to resume from; None where the
-    stop came before the first step."""
+    """The run ended after a stop command.
+
+    `path` is the checkpoint to resume from, or None if the stop came before the first step.
+    """
 
     type: Literal["stopped"] = "stopped"
     step: int
@@ -187,10 +194,10 @@ class Stopped(_Message):
 
 
 class Failed(_Message):
-    """The run is over. `param` names the field of the job at fault, where there is one.
+    """The run failed. `param` names the job field at fault, if any.
 
-    With `out_of_memory`, `suggested_tokens_at_once` is what another attempt may set, from the
-    newest checkpoint and with the same result; None where no part is small enough.
+    For `out_of_memory`, `suggested_tokens_at_once` is a value for the next attempt, which can
+    resume from the newest checkpoint with the same result. It is None if no part is small enough.
     """
 
     type: Literal["failed"] = "failed"
@@ -204,7 +211,7 @@ Message = Started | Warned | Noted | StepDone | CheckpointSaved | Succeeded | St
 
 
 class StopCommand(_Message):
-    """Save a checkpoint at the next step boundary and exit with `EXIT_STOPPED`."""
+    """Command to save a checkpoint at the next step boundary and exit with `EXIT_STOPPED`."""
 
     command: Literal["stop"] = "stop"
 
@@ -213,11 +220,15 @@ _MESSAGES: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discrimin
 
 
 def parse_message(line: str | bytes) -> Message:
-    """Reads one line of the trainer's stdout. Raises `ProtocolError`."""
+    """Parse one line of the trainer's stdout.
+
+    Raises `ProtocolError` if the line is not a valid message.
+    """
     try:
         return _MESSAGES.validate_json(line)
     except ValidationError as error:
-        # Pydantic's own text quotes the input; the places and kinds of the faults do not.
+        # Pydantic's error text quotes the input, so report only the locations and types of the
+        # errors.
         faults = "; ".join(
             f"{'.'.join(str(part) for part in fault['loc']) or 'line'}: {fault['type']}"
             for fault in error.errors(include_url=False, include_input=False)
@@ -226,7 +237,7 @@ def parse_message(line: str | bytes) -> Message:
 
 
 def encode(line: Message | StopCommand) -> bytes:
-    """One message or command as a line of UTF-8 JSON, with its line feed."""
+    """Encode a message or command as one line of UTF-8 JSON, including the line feed."""
     return (
         line.model_dump_json(exclude_none=not isinstance(line, Stopped | Failed)).encode() + b"\n"
     )

@@ -1,7 +1,7 @@
-"""The order for one training run: everything the trainer needs, frozen, on local paths.
+"""Specification of one training run: everything the trainer needs, frozen, with local paths.
 
-The worker writes a `TrainSpec` to a file and starts ``python -m service.training FILE``.
-This module imports no torch, so that the worker can import it.
+The worker writes a `TrainSpec` to a file and starts ``python -m service.training FILE``. This
+module does not import torch, so the worker can import it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 _MODULE_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
-# vLLM serves no adapter on these, so none is trained.
+# vLLM cannot serve adapters on these modules, so they are not trained.
 _EMBEDDING_NAMES = frozenset(
     {"lm_head", "embed_tokens", "embed_in", "embed_out", "wte", "wpe", "output_layer"}
 )
 _DEFAULT_RANK = 16
-# On a CPU more is hardly faster and takes more memory: 5,000 tokens through SmolLM2-135M on
-# two cores took 20.9 s and 2.0 GiB at 512, 19.3 s and 2.2 at 1024, 17.5 s and 2.8 at 2048.
+# On a CPU, a larger value is barely faster and uses more memory: 5,000 tokens through SmolLM2-135M
+# on two cores took 20.9 s and 2.0 GiB at 512, 19.3 s and 2.2 GiB at 1024, 17.5 s and 2.8 GiB at
+# 2048.
 _TOKENS_AT_ONCE = {"cpu": 1536, "cuda": 4096}
 
 Method = Literal["sft", "dpo"]
@@ -29,21 +30,22 @@ Sharding = Literal["ddp", "fsdp"]
 
 
 def tokens_at_once(device: str) -> int:
-    """How many tokens go through the model in one part where nobody says."""
+    """Default number of tokens that go through the model at once on this device."""
     return _TOKENS_AT_ONCE[device]
 
 
 class LoraSpec(BaseModel):
-    """The shape of the adapter.
+    """Shape of the adapter.
 
-    None takes what the warm start has; without one, `r` is 16, `alpha` is 2 r and
-    `target_modules` is ``"all-linear"`` (every linear layer but the output head), else names
-    of modules. The head and the embeddings are refused: the serving engine cannot load them.
-    `dropout` costs time on a CPU (0.05 took 15% of a step on SmolLM2-135M); DPO runs without.
+    A field that is None takes the warm start's value. Without a warm start, `r` defaults to 16,
+    `alpha` to 2 r, and `target_modules` to ``"all-linear"`` (every linear layer except the output
+    head); `target_modules` may also list module names. The output head and the embeddings are
+    rejected because the serving engine cannot load them. `dropout` costs time on a CPU (0.05 took
+    15% of a step on SmolLM2-135M); DPO does not use it.
 
-    `use_rslora` scales by alpha / sqrt(r) in place of alpha / r, in training and, through
-    adapter_config.json, in vLLM. `use_dora` trains a magnitude for each output as well (DoRA):
-    vLLM (0.32) refuses to load such an adapter, so it can be trained and exported, not served.
+    `use_rslora` scales by alpha / sqrt(r) instead of alpha / r, both in training and, through
+    adapter_config.json, in vLLM. `use_dora` also trains a magnitude for each output (DoRA). vLLM
+    (0.32) refuses to load such an adapter, so it can be trained and exported, but not served.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,7 +72,7 @@ class LoraSpec(BaseModel):
         return value
 
     def settled(self) -> LoraShape:
-        """The shape of a fresh adapter: defaults in place of None."""
+        """Shape of a fresh adapter, with defaults in place of None."""
         rank = self.r or _DEFAULT_RANK
         return LoraShape(
             r=rank,
@@ -83,7 +85,7 @@ class LoraSpec(BaseModel):
 
 
 class LoraShape(BaseModel):
-    """A `LoraSpec` in which nothing is left open."""
+    """A `LoraSpec` with every field resolved."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -96,8 +98,11 @@ class LoraShape(BaseModel):
 
 
 class EarlyStopping(BaseModel):
-    """Ends the run when the loss over all validation rows has not fallen by more than
-    `min_delta` below the lowest before it at `patience` evaluations in a row."""
+    """Early-stopping rule based on the validation loss.
+
+    The run ends when the loss over all validation rows has not fallen by more than `min_delta`
+    below its previous minimum for `patience` evaluations in a row.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -106,50 +111,50 @@ class EarlyStopping(BaseModel):
 
 
 class TrainSpec(BaseModel):
-    """One training run.
+    """Specification of one training run.
 
-    `base_model` is the id of the catalogue, which is also what the adapter names as its base;
-    `base_model_path` is a local folder of safetensors. `learning_rate` is absolute.
-    `max_seq_length` is in tokens. Checkpoints fall at `n_checkpoints` even parts of the run,
-    the last at its end; so do evaluations.
+    `base_model` is the catalog id, which the adapter also names as its base. `base_model_path` is a
+    local folder of safetensors. `learning_rate` is absolute. `max_seq_length` is in tokens.
+    Checkpoints and evaluations occur at `n_checkpoints` evenly spaced points of the run, the last
+    one at its end.
 
-    Method. ``"sft"``: the files are canonical chat JSONL. ``"dpo"``: they are canonical
+    Method. With ``"sft"``, the files are canonical chat JSONL. With ``"dpo"``, they are canonical
     preference JSONL (``{"input": {"messages": […], "tools"?}, "preferred_output": […],
-    "non_preferred_output": […]}``), and `beta` (default 0.1) says how hard the model is held
-    to its reference: the base model, with the warm start's adapter where there is one.
+    "non_preferred_output": […]}``), and `beta` (default 0.1) sets how strongly the model is held to
+    its reference. The reference is the base model, with the warm start's adapter if there is one.
 
-    Size. `batch_size` is in examples (rows or pairs) an optimizer step, whatever the memory
-    allows at once: a batch of more than `tokens_at_once` tokens goes through the model in
-    equal parts, with the same result; a pair counts both its answers. So a run that was out
-    of memory may go on with half of it, from its checkpoint. `max_memory_bytes` bounds what
-    the process may take (resident; on CUDA of the device's memory), so that too large a run
-    ends with ``out_of_memory`` and advice and not by the kernel's hand.
+    Size. `batch_size` is the number of examples (rows or pairs) per optimizer step, regardless of
+    how many fit in memory at once. A batch of more than `tokens_at_once` tokens goes through the
+    model in equal parts, with the same result; a pair counts both its answers. A run that ran out
+    of memory can therefore resume from its checkpoint with half the value. `max_memory_bytes`
+    limits the memory of the process (resident, or device memory on CUDA), so that an oversized run
+    ends with ``out_of_memory`` and advice instead of being killed by the kernel.
 
-    `warm_start` is a folder with a PEFT LoRA adapter of the same base model
-    (adapter_config.json, adapter_model.safetensors): the new adapter starts from its weights,
-    in its shape; a `lora` that says otherwise is refused.
+    `warm_start` is a folder with a PEFT LoRA adapter of the same base model (adapter_config.json,
+    adapter_model.safetensors). The new adapter starts from its weights and takes its shape; a
+    conflicting `lora` is rejected.
 
-    Validation is over `validation_file`, else over the `validation_share` of the training
-    rows that the trainer sets aside: whole rows, by the seed, those with one prompt together.
-    `early_stopping` and `keep_best` (the final adapter is that of the evaluation with the
-    lowest loss) need one of the two, and make every evaluation score all validation rows.
+    Validation uses `validation_file`, or else the `validation_share` of the training rows that the
+    trainer holds out: whole rows, chosen by the seed, with rows that share a prompt kept together.
+    `early_stopping` and `keep_best` (the final adapter is that of the evaluation with the lowest
+    loss) require one of the two and make every evaluation score all validation rows.
 
-    `probe_rows` short rows, of the validation rows where there are any, are scored with the
-    finished adapter and without, for a comparison with the engine that serves it.
+    `probe_rows` short rows, taken from the validation rows if there are any, are scored with and
+    without the finished adapter, for comparison with the engine that serves it.
 
-    Devices. With `gpus`, that many processes on one machine each compute a share of every
-    batch, with the result of one process up to rounding, and of dropout, which each draws for
-    itself; a checkpoint can be continued on another number of them. With `sharding` ``"ddp"``
-    each device holds the base model, with ``"fsdp"`` a part of it: slower, for models that fit
-    no single device (the host's memory then holds `gpus` of them, quantised, while they load).
-    `tokens_at_once` and `max_memory_bytes` are of one process. Without CUDA the processes share
-    the CPU, which is no faster.
+    Devices. With `gpus`, that many processes on one machine each compute a share of every batch.
+    The result equals that of one process, except for rounding and for dropout, which each process
+    draws independently. A checkpoint can be resumed with a different number of processes. With
+    `sharding` ``"ddp"``, each device holds the whole base model. With ``"fsdp"``, each holds a part
+    of it, which is slower and meant for models that do not fit on one device (host memory then
+    holds `gpus` quantized copies during loading). `tokens_at_once` and `max_memory_bytes` apply per
+    process. Without CUDA, the processes share the CPU, which is no faster.
 
-    `template_date` is the date that a chat template prints where it asks for today's, so that
-    every attempt of a job renders the same text; None takes the day (UTC) of the run itself.
+    `template_date` is the date that a chat template prints when it asks for today's date, so that
+    every attempt of a job renders the same text. None means the day (UTC) of the run.
 
-    `packing` puts several short examples into one row, where they cannot see each other;
-    ``"auto"`` packs where batches of similar length would hold much padding.
+    `packing` puts several short examples into one row, where they cannot attend to each other.
+    ``"auto"`` packs when batches of similar length would contain much padding.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -206,10 +211,10 @@ class TrainSpec(BaseModel):
         return self
 
     def budget(self, device: str) -> int:
-        """`tokens_at_once`, or what suits the device."""
+        """`tokens_at_once`, or the default for the device."""
         return self.tokens_at_once or tokens_at_once(device)
 
     @property
     def selects(self) -> bool:
-        """Whether the validation loss decides when the run ends or what it gives."""
+        """Whether the validation loss decides when the run ends or which adapter it returns."""
         return self.early_stopping is not None or self.keep_best

@@ -1,8 +1,8 @@
-"""Examples as tensors: one optimizer batch as parts that fit in memory.
+"""Examples as tensors: one optimizer batch is split into parts that fit in memory.
 
-A part is a padded batch, or rows that hold several samples each (packing). A packed row holds
-whole samples only, each with positions that begin at 0; from these the model builds a mask
-that keeps them apart. In a joined row nothing is padded: `attention` keeps its samples apart.
+A part is a padded batch, or rows that hold several samples each (packing). A packed row holds only
+whole samples, each with positions that start at 0, from which the model builds a mask that keeps
+them apart. A joined row has no padding; `attention` keeps its samples apart.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ from torch import Tensor
 from service.training.data.layout import pack, packed_parts, padded_parts
 from service.training.data.tokens import IGNORED, Example
 
-_PAD: Final = 0  # never attended to, never a label: any id does
+_PAD: Final = 0  # never attended to, never a label: any id works
 _PREFIXES: Final = ("", "worse_")
-# An example as the data set gives it.
+# One example as returned by the dataset.
 _Columns = Mapping[str, Tensor]
 
 
 def to_dataset(examples: Sequence[Example]) -> datasets.Dataset:
-    """An in-memory data set, read as tensors: int32 columns `input_ids` and `labels`, and for
-    pairs, whose better answer these are, `worse_input_ids` and `worse_labels` as well."""
+    """Build an in-memory dataset that is read as tensors.
+
+    It has int32 columns `input_ids` and `labels`. For pairs, these hold the better answer, and
+    `worse_input_ids` and `worse_labels` hold the worse one.
+    """
     rows = [example.rows for example in examples]
     columns: dict[str, Any] = {}
     for place in range(len(rows[0])):
@@ -47,13 +50,12 @@ def _integers(values: array[int]) -> Any:
 
 @dataclass(frozen=True)
 class Padded:
-    """Parts of at most `budget` positions (one example at least), one row a sample, padded on
-    the right to the longest.
+    """Collates into parts of at most `budget` positions (at least one example each).
 
-    The answer is ``{"parts": [{"input_ids", "labels" of shape (samples, longest),
-    "token_count"}, …], "units"}``: `token_count` leaves padding out, `units` is the number of
-    supervised tokens of the batch. There is no attention mask: a causal model looks left
-    alone, so no token sees the padding.
+    Each row is one sample, right-padded to the longest. The result is ``{"parts": [{"input_ids",
+    "labels" of shape (samples, longest), "token_count"}, …], "units"}``. `token_count` excludes
+    padding, and `units` is the number of supervised tokens of the batch. There is no attention
+    mask: a causal model attends only to the left, so no token sees the padding.
     """
 
     budget: int
@@ -65,8 +67,10 @@ class Padded:
 
 @dataclass(frozen=True)
 class PaddedPairs:
-    """`Padded` with two rows a pair: first the better answers of all pairs of a part, then the
-    worse. `units` is the number of pairs."""
+    """`Padded` with two rows per pair: the better answers of all pairs of a part, then the worse.
+
+    `units` is the number of pairs.
+    """
 
     budget: int
 
@@ -81,8 +85,11 @@ class PaddedPairs:
 
 @dataclass(frozen=True)
 class Packed:
-    """Parts of at most `budget` positions whose rows are as long as the longest sample and
-    hold as many as fit: as `Padded`, and `position_ids` of the shape of `input_ids`."""
+    """Collates into parts of at most `budget` positions, with several samples per row.
+
+    Rows are as long as the longest sample and hold as many samples as fit. The result is that of
+    `Padded`, plus `position_ids` of the shape of `input_ids`.
+    """
 
     budget: int
 
@@ -93,8 +100,11 @@ class Packed:
 
 @dataclass(frozen=True)
 class Joined:
-    """Parts of one row each: as many whole samples as fit `budget`, end to end. As `Packed`,
-    and `cu_seq_lens_q`: where each sample begins, and the width at the end."""
+    """Collates into parts of one row each: as many whole samples as fit `budget`, end to end.
+
+    The result is that of `Packed`, plus `cu_seq_lens_q`: the start of each sample, followed by the
+    total width.
+    """
 
     budget: int
 
@@ -105,12 +115,13 @@ class Joined:
 
 @dataclass(frozen=True)
 class Shared:
-    """The share of one rank in the batches of `whole`: of samples that lie by length, every
-    `size`-th, so that the shares are of similar length.
+    """One rank's share of the batches of `whole`.
 
-    The answer has the rank's own ``"parts"`` and the ``"units"`` of the whole batch. All ranks
-    compute as many parts, since they exchange weights (FSDP) and news at each: a rank with
-    fewer goes through ``"fillers"`` after its own, of which nothing may count.
+    The share is every `size`-th sample of a batch that is sorted by length, so that all shares have
+    similar lengths. The result has the rank's own ``"parts"`` and the ``"units"`` of the whole
+    batch. All ranks compute the same number of parts, because they exchange weights (FSDP) and
+    control messages at each. A rank with fewer parts goes through ``"fillers"`` after its own,
+    which must not count toward anything.
     """
 
     whole: Padded | PaddedPairs | Packed | Joined
@@ -131,7 +142,7 @@ class Shared:
 
 
 def extent(part: Mapping[str, Tensor]) -> tuple[int, int]:
-    """The positions of a part, and those of its longest row; in a joined row, sample."""
+    """Number of positions in a part, and the length of its longest row (or sample, if joined)."""
     rows, width = part["input_ids"].shape
     if "cu_seq_lens_q" in part:
         return width, int(part["cu_seq_lens_q"].diff().max())
@@ -166,7 +177,7 @@ def _pack(samples: Sequence[_Columns], rows: list[list[int]]) -> dict[str, Tenso
             _put(part, place, at, samples[index])
             positions[place, at : at + lengths[index]] = torch.arange(lengths[index])
             at += lengths[index]
-        # The padding is a sample of its own, with no label.
+        # The padding is treated as a separate sample, without labels.
         positions[place, at:] = torch.arange(width - at)
     part["position_ids"] = positions
     part["token_count"] = torch.tensor(sum(lengths.values()))
@@ -188,5 +199,5 @@ def _empty(rows: int, width: int) -> dict[str, Tensor]:
 def _put(batch: dict[str, Tensor], row: int, at: int, sample: _Columns) -> None:
     end = at + len(sample["input_ids"])
     batch["input_ids"][row, at:end] = sample["input_ids"]
-    # A sample's first label is ignored already, so no token predicts the next sample's start.
+    # A sample's first label is already ignored, so no token predicts the next sample's start.
     batch["labels"][row, at:end] = sample["labels"]

@@ -1,7 +1,7 @@
-"""Conversations and preferences as the training file holds them, and as a template takes them.
+"""Conversations and preferences as stored in the training file and as passed to a template.
 
-The shape given to the template is the one that the serving engine gives it, so that the
-model is trained on what it will see: tool arguments as objects, content as one string.
+Templates receive the same shape as from the serving engine, so that the model is trained on what it
+will see: tool arguments as objects, content as one string.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _PASSED_ON = ("name", "reasoning_content", "tool_call_id")
 class Chat:
     """One line of a training file.
 
-    `messages` are ready for a template; `supervised` are the indices of the assistant
-    messages that carry loss; `line` counts from 1.
+    `messages` are ready for a template. `supervised` holds the indices of the assistant messages
+    that carry loss. `line` counts from 1.
     """
 
     line: int
@@ -34,8 +34,10 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """One line of a preference file: the better and the worse answer to one input, each as
-    a chat in which the answer alone carries loss."""
+    """One line of a preference file: the better and the worse answer to one input.
+
+    Each is a chat in which only the answer carries loss.
+    """
 
     line: int
     better: Chat
@@ -46,16 +48,16 @@ Row = TypeVar("Row", Chat, Preference)
 
 
 def read_chats(path: Path, *, param: str) -> Iterator[Chat]:
-    """The chats of a JSONL file, in order; blank lines are passed over.
+    """Read the chats of a JSONL file, in order, skipping blank lines.
 
-    `param` names the job's field that gave the file. Raises `TrainingFailure`
-    (invalid_training_file) at the first line that is no chat.
+    `param` names the job field that supplied the file. Raises `TrainingFailure`
+    (invalid_training_file) at the first line that is not a chat, or if the file is missing.
     """
     return _read(path, _chat, "a chat. Each line is a JSON object with a list of messages", param)
 
 
 def read_preferences(path: Path, *, param: str) -> Iterator[Preference]:
-    """The same for a file of preferences."""
+    """Read the preferences of a JSONL file. Behaves like `read_chats` otherwise."""
     what = (
         "a preference. Each line is a JSON object with input, preferred_output and "
         "non_preferred_output"
@@ -123,7 +125,7 @@ def _is_supervised(message: Message) -> bool:
 
 
 def for_template(message: Message) -> Message:
-    """One message of the wire format as a chat template takes it."""
+    """Convert one message from the wire format to the form that a chat template expects."""
     shaped: Message = {
         "role": message["role"],
         "content": _text(message.get("content")),
@@ -152,6 +154,6 @@ def _tool_call(call: Message) -> Message:
     function = dict(call["function"])
     arguments = function.get("arguments")
     if isinstance(arguments, str):
-        # Templates write the arguments as JSON themselves; a string would be quoted twice.
+        # Templates serialize the arguments as JSON themselves; a string would be quoted twice.
         function["arguments"] = json.loads(arguments) if arguments.strip() else {}
     return {**call, "function": function}

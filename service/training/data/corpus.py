@@ -1,4 +1,4 @@
-"""A training file as samples or pairs; all that was left out or changed is told."""
+"""A training file as samples or pairs, with warnings for everything dropped or changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LINES_TOLD: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """All examples of one file, in its order. `rows` counts the lines that they come from."""
+    """All examples of one file, in file order. `rows` counts the lines that they come from."""
 
     samples: tuple[Example, ...] = ()
     rows: int = 0
@@ -27,7 +27,7 @@ class Corpus:
         return sum(sample.supervised for sample in self.samples)
 
     def digest(self) -> str:
-        """Equal for equal samples in equal order: the data that a checkpoint belongs to."""
+        """Digest of the samples and their order, which ties a checkpoint to its data."""
         digest = hashlib.sha256()
         for sample in (row for example in self.samples for row in example.rows):
             digest.update(len(sample.input_ids).to_bytes(8, "little"))
@@ -38,7 +38,7 @@ class Corpus:
 
 @dataclass(slots=True)
 class _Lines:
-    """The lines that something happened to: all counted, the first few kept."""
+    """Lines affected by a warning: all are counted, and the first few are kept."""
 
     count: int = 0
     first: list[int] = field(default_factory=list)
@@ -57,7 +57,7 @@ class _Lines:
 def encode_corpus(
     rows: Iterable[Chat | Preference], encoder: ChatEncoder, max_length: int
 ) -> Corpus:
-    """Encodes every row. Samples may be none at all: the caller decides what that means."""
+    """Encode every row. The result may contain no samples; the caller decides what that means."""
     samples: list[Example] = []
     told: dict[WarningCode, _Lines] = {}
     count = 0

@@ -1,7 +1,7 @@
-"""How an optimizer batch is laid out in memory: pure arithmetic on lengths, without torch.
+"""Memory layout of an optimizer batch: pure arithmetic on lengths, without torch.
 
-What goes through the model at once is a part: rows of one width. The budget is in positions
-(rows x width), padding counted, since that is what memory and time go with.
+A part is what goes through the model at once: rows of one width. The budget is in positions (rows x
+width), including padding, because memory and time scale with positions.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ from typing import Final, Literal
 
 from service.training.data.order import epoch_order
 
-# What a row is: a sample, padded; samples that fill it up to the width of the longest, padded;
-# or samples end to end, one row a part.
+# Contents of a row. "padded": one sample, padded. "packed": samples that fill it up to the width of
+# the longest, padded. "joined": samples end to end, one row per part.
 Rows = Literal["padded", "packed", "joined"]
 
-# With a packing mask a step keeps 6% more for its backward pass (SmolLM2-135M: keys and values
-# are repeated for every query head), so batches of similar length with little padding stay.
-# Joined rows cost nothing more; a little padding is left for the sake of stable choices.
+# With a packing mask, a step keeps 6% more for its backward pass (SmolLM2-135M: keys and values are
+# repeated for every query head), so batches of similar length with little padding are not packed.
+# Joined rows add no cost; the small threshold only keeps the choice stable.
 _PADDING_WORTH: Final = {"packed": 0.1, "joined": 0.02}
 
 
 def padded_parts(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Which examples go through the model at once, longest first, each padded to the longest
-    of its part. One alone may be beyond the budget."""
+    """Group examples into parts, longest first, each padded to the longest of its part.
+
+    A single example may exceed the budget.
+    """
     parts: list[list[int]] = []
     width = 0
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -37,8 +39,11 @@ def padded_parts(lengths: Sequence[int], budget: int) -> list[list[int]]:
 
 
 def packed_parts(lengths: Sequence[int], budget: int) -> list[list[list[int]]]:
-    """The same for packed rows, as parts of rows of samples: rows as wide as the longest
-    sample, so that attention sees no wider rows than without packing."""
+    """Group samples into parts of packed rows, as lists of rows of samples.
+
+    Rows are as wide as the longest sample, so that attention sees no wider rows than without
+    packing.
+    """
     width = max(lengths)
     rows = pack(lengths, width)
     at_once = max(budget // width, 1)
@@ -46,7 +51,7 @@ def packed_parts(lengths: Sequence[int], budget: int) -> list[list[list[int]]]:
 
 
 def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Which samples go in which row: each, longest first, in the row that it fills best."""
+    """Assign samples to rows: each sample, longest first, goes to the row with the tightest fit."""
     rows: list[list[int]] = []
     free: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -63,8 +68,11 @@ def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One epoch in numbers. `tokens` leave padding out; `positions` are all that is computed;
-    `widest` is the largest part, in positions, and `parts` how many there are."""
+    """Size of one epoch.
+
+    `tokens` excludes padding, and `positions` counts everything that is computed. `widest` is the
+    largest part, in positions, and `parts` is the number of parts.
+    """
 
     tokens: int
     positions: int
@@ -79,8 +87,10 @@ class Layout:
 def lay_out(
     lengths: Sequence[int], *, batch_size: int, budget: int, seed: int, rows: Rows
 ) -> Layout:
-    """The layout of the first epoch. `lengths` are of the examples; for pairs, halve the
-    budget and double what comes out."""
+    """Layout of the first epoch.
+
+    `lengths` are those of the examples. For pairs, halve the budget and double the results.
+    """
     by_length = rows == "padded"
     order = epoch_order(lengths, batch_size=batch_size, seed=seed, epoch=0, by_length=by_length)
     sizes: list[int] = []
@@ -109,8 +119,10 @@ def choose_packing(
     seed: int,
     into: Literal["packed", "joined"],
 ) -> tuple[bool, str]:
-    """What ``packing: "auto"`` means for samples of these lengths where packing is `into` such
-    rows, and the reason."""
+    """Resolve ``packing: "auto"`` for samples of these lengths and return the reason.
+
+    `into` is the kind of rows that packing would produce.
+    """
     grouped, packed = (
         lay_out(lengths, batch_size=batch_size, budget=budget, seed=seed, rows=rows)
         for rows in ("padded", into)

@@ -1,4 +1,4 @@
-"""The rows of a run, encoded: what it learns from and what it is validated on."""
+"""Load and encode the training and validation rows of a run."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from service.training.data.tokens import ChatEncoder
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Both sides of a run; `validation` is empty where there is none."""
+    """Training and validation data of a run; `validation` is empty if there is none."""
 
     training: Corpus
     validation: Corpus
 
 
 def load_data(spec: TrainSpec, encoder: ChatEncoder, channel: Channel) -> Data:
-    """Reads and encodes the files of `spec`, and tells what was left out or set aside.
+    """Read and encode the files of `spec`, and report what was dropped or held out.
 
     Raises `TrainingFailure` (invalid_training_file).
     """

@@ -1,5 +1,7 @@
-"""The order in which a run sees its samples: a pure function of seed and epoch, so that a
-resumed run goes on exactly where the first one was."""
+"""Order in which a run sees its samples: a pure function of seed and epoch.
+
+A resumed run therefore continues exactly where the first one left off.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +9,21 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-# Batches are formed by length within blocks of this many batches: large enough that little
-# is padded, small enough that an epoch is still mixed.
+# Batches are grouped by length within blocks of this many batches: large enough to need little
+# padding, small enough to keep an epoch mixed.
 _BLOCK_BATCHES: Final = 50
 
 
 def epoch_order(
     lengths: Sequence[int], *, batch_size: int, seed: int, epoch: int, by_length: bool
 ) -> list[int]:
-    """Indices of all samples, batch after batch; the last batch may be short.
+    """Indices of all samples, batch by batch; the last batch may be short.
 
-    With `by_length`, samples of one batch are of similar length, longest first, and batches
-    are in random order. The longest batch of all comes first in epoch 0, so that what does
-    not fit in memory fails at once and not after hours.
+    With `by_length`, the samples of a batch have similar lengths, longest first, and batches are in
+    random order. The longest batch comes first in epoch 0, so that a run that does not fit in
+    memory fails at once and not after hours.
     """
-    chance = random.Random(f"{seed}/{epoch}")  # noqa: S311  # no secret: an order
+    chance = random.Random(f"{seed}/{epoch}")  # noqa: S311  # not a secret: only an order
     order = list(range(len(lengths)))
     chance.shuffle(order)
     if not by_length:
@@ -41,5 +43,5 @@ def epoch_order(
 
 
 def checkpoint_steps(total_steps: int, count: int) -> frozenset[int]:
-    """`count` evenly spread steps, the last of them the last of the run."""
+    """`count` evenly spaced steps, the last of which is the last step of the run."""
     return frozenset(max(1, round(total_steps * part / count)) for part in range(1, count + 1))

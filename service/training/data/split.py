@@ -1,4 +1,4 @@
-"""Which training rows are set aside for validation: a pure function of rows and seed."""
+"""Selection of the training rows held out for validation: a pure function of rows and seed."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from service.training.data.chats import Chat, Preference
 
 
 def prompt_key(row: Chat | Preference) -> bytes:
-    """Equal for rows that begin with the same prompt: tools, and all before the first answer."""
+    """Key that is equal for rows with the same prompt.
+
+    The prompt consists of the tools and all messages before the first answer.
+    """
     chat = row if isinstance(row, Chat) else row.better
     asked = list(takewhile(lambda message: message["role"] != "assistant", chat.messages))
     return hashlib.sha256(json.dumps([chat.tools, asked], sort_keys=True).encode()).digest()
 
 
 def validation_rows(keys: Sequence[bytes], share: float, seed: int) -> frozenset[int]:
-    """Indices of about `share` of the rows, those of one key all in or all out.
+    """Indices of about `share` of the rows, with all rows that share a key kept together.
 
-    Empty where that cannot be: all rows have one key.
+    Empty if no split is possible because all rows share one key.
     """
     groups: dict[bytes, list[int]] = {}
     for row, key in enumerate(keys):
@@ -33,6 +36,6 @@ def validation_rows(keys: Sequence[bytes], share: float, seed: int) -> frozenset
     for key in order:
         if len(chosen) + len(groups[key]) <= wanted:
             chosen += groups[key]
-    if not chosen:  # every group is larger than what was asked for
+    if not chosen:  # every group is larger than the requested share
         chosen = min((groups[key] for key in order), key=len)
     return frozenset(chosen)

@@ -1,11 +1,11 @@
-"""One conversation as token ids and labels: loss on the assistant's tokens alone.
+"""Conversations as token ids and labels, with loss on the assistant's tokens only.
 
-Templates seldom mark what the assistant wrote, so it is found by rendering. For assistant
-turn i, the prompt is the render of what came before it with the generation prompt, and
-"through" is the render that ends with it. Where both are prefixes of the whole conversation's
-render, the characters between are what serving would have generated. Where they are not (the
-template drops old thinking, say), each supervised turn becomes a sample of its own: the
-prompt that serving would have sent, and the turn.
+Templates rarely mark what the assistant wrote, so it is located by rendering. For assistant turn i,
+the prompt is the render of everything before it plus the generation prompt, and "through" is the
+render that ends with the turn. If both are prefixes of the whole conversation's render, the
+characters between them are what serving would have generated. If they are not (for example, because
+the template drops old thinking), each supervised turn becomes its own sample: the prompt that
+serving would have sent, followed by the turn.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from jinja2 import TemplateError
 from service.training.data.chats import Chat, Message
 
 IGNORED: Final = -100
-# What templates raise on a conversation that they do not take: their own raise_exception,
-# and arithmetic on what is not there.
+# Exceptions that templates raise for an unsupported conversation: their own raise_exception, and
+# operations on missing values.
 _TEMPLATE_ERRORS: Final = (
     TemplateError,
     TypeError,
@@ -33,7 +33,7 @@ _TEMPLATE_ERRORS: Final = (
 
 
 class ChatTokenizer(Protocol):
-    """What is used of a transformers tokenizer. It must be a fast one (it gives offsets)."""
+    """The parts of a transformers tokenizer used here. It must be a fast one, to give offsets."""
 
     @property
     def eos_token(self) -> Any: ...
@@ -49,10 +49,11 @@ class ChatTokenizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """`input_ids` and `labels` are of one length; a label is its token's id or `IGNORED`.
+    """One tokenized sequence with labels.
 
-    The first label is always ignored, since no token predicts it. `supervised` counts the
-    others that are not.
+    `input_ids` and `labels` have the same length; a label is its token's id or `IGNORED`. The first
+    label is always ignored, because no token predicts it. `supervised` counts the labels that are
+    not ignored.
     """
 
     input_ids: array[int]
@@ -61,30 +62,30 @@ class Sample:
 
     @property
     def rows(self) -> tuple[Sample, ...]:
-        """The sequences that go through the model together."""
+        """Sequences that go through the model together."""
         return (self,)
 
     @property
     def length(self) -> int:
-        """Tokens of the longest of `rows`."""
+        """Number of tokens in the longest of `rows`."""
         return len(self.input_ids)
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The better and the worse answer to one prompt, each with its prompt."""
+    """The better and the worse answer to one prompt, each including the prompt."""
 
     better: Sample
     worse: Sample
 
     @property
     def rows(self) -> tuple[Sample, ...]:
-        """Both sequences, the better first."""
+        """Both sequences, the better one first."""
         return (self.better, self.worse)
 
     @property
     def length(self) -> int:
-        """Tokens of the longer one."""
+        """Number of tokens in the longer sequence."""
         return max(self.better.length, self.worse.length)
 
     @property
@@ -92,13 +93,13 @@ class Pair:
         return self.better.supervised + self.worse.supervised
 
 
-# What a run learns from, one by one: a sample of method sft, a pair of method dpo.
+# A single training example: a sample for method sft, a pair for method dpo.
 Example = Sample | Pair
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """The samples of one chat (none where nothing in it can be learned), and what was done."""
+    """Samples of one chat (none if nothing in it can be learned), and what happened in encoding."""
 
     samples: tuple[Sample, ...] = ()
     rendered: bool = True
@@ -116,7 +117,7 @@ class _Turn:
 
     prompt: str
     through: str
-    ends: bool  # with a token that ends the turn
+    ends: bool  # whether a token ends the turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +127,10 @@ class _Tokens:
 
 
 class ChatEncoder:
-    """Encodes chats with one tokenizer and its template, cut at `max_length` tokens.
+    """Encodes chats with one tokenizer and its template, truncated at `max_length` tokens.
 
-    `today` is the date that the template prints where it asks for one. Llama 3's does, and a
-    job that is resumed after midnight must render the same text; None takes the real date.
+    `today` is the date that the template prints if it asks for one. Llama 3's template does, and a
+    job that is resumed after midnight must render the same text. None means the current date (UTC).
     """
 
     def __init__(
@@ -144,8 +145,11 @@ class ChatEncoder:
         self._specials = tuple(special.union(tokenizer.all_special_tokens))
 
     def encode(self, chat: Chat) -> Encoded:
-        """The samples of `chat`. A chat that the template refuses is told by `rendered`, one
-        whose tool calls it leaves out by `calls_rendered`: neither has samples."""
+        """Encode `chat` into samples.
+
+        If the template rejects the chat, `rendered` is false; if the template omits its tool calls,
+        `calls_rendered` is false. In both cases there are no samples.
+        """
         try:
             whole = self._render(chat, len(chat.messages))
         except _TEMPLATE_ERRORS:
@@ -181,21 +185,21 @@ class ChatEncoder:
 
     def _turn(self, chat: Chat, place: int) -> _Turn | None:
         if place == 0:
-            return None  # no request is empty
+            return None  # a request is never empty
         try:
             prompt = self._render(chat, place, prompt=True)
             through = self._render(chat, place + 1)
         except _TEMPLATE_ERRORS:
-            # No request could have asked for this turn (no user message before it, say).
+            # No request could have produced this turn (for example, no user message precedes it).
             return None
-        # The line feed after the end-of-turn token is the template's, not the model's.
+        # The line feed after the end-of-turn token comes from the template, not from the model.
         stripped = through.rstrip()
         if stripped.endswith(self._specials):
             return _Turn(prompt, stripped, ends=True)
         return _Turn(prompt, through, ends=False)
 
     def _in_place(self, whole: str, turns: Sequence[_Turn]) -> _Tokens | None:
-        """All turns supervised in one sequence, or None where that is not what serving sees."""
+        """Supervise all turns in one sequence. Returns None if serving sees something else."""
         spans = []
         for turn in turns:
             if not (
@@ -208,7 +212,7 @@ class ChatEncoder:
         return self._mark(turns[-1].through, spans)
 
     def _alone(self, turn: _Turn) -> _Tokens:
-        """One turn after the very prompt that serving would send."""
+        """Encode one turn after the exact prompt that serving would send."""
         if turn.ends and turn.through.startswith(turn.prompt):
             marked = self._mark(turn.through, [(len(turn.prompt), len(turn.through))])
             if marked:
@@ -220,10 +224,10 @@ class ChatEncoder:
         return _Tokens(before + after, [IGNORED] * len(before) + after)
 
     def _mark(self, text: str, spans: Sequence[tuple[int, int]]) -> _Tokens | None:
-        """Tokenises `text` with labels inside the character `spans` (sorted, disjoint).
+        """Tokenize `text` with labels inside the character `spans` (sorted, disjoint).
 
-        None where a token lies across the start of a span: alone, the prompt would end in
-        other tokens, and the model would be trained after a prompt that it never sees.
+        Returns None if a token crosses the start of a span. The prompt on its own would then end in
+        different tokens, and the model would be trained on a prompt that it never sees.
         """
         encoding = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         ids: list[int] = encoding["input_ids"]
@@ -248,8 +252,10 @@ class ChatEncoder:
         return ids
 
     def _cut(self, tokens: _Tokens) -> Sample:
-        """Cuts at the maximum and after the last supervised token: what follows it costs
-        time and teaches nothing."""
+        """Truncate at the maximum length and after the last supervised token.
+
+        Tokens after the last supervised one cost time and teach nothing.
+        """
         labels = tokens.labels[: self._max_length]
         if labels:
             labels[0] = IGNORED
@@ -264,8 +270,11 @@ class ChatEncoder:
 
 
 def _holds_calls(turn: _Turn, message: Message) -> bool:
-    """Whether the turn's text names every function that its message calls. A template that
-    knows no tools leaves an empty answer, and the model would learn to say nothing."""
+    """Whether the turn's text names every function that its message calls.
+
+    A template without tool support renders an empty answer, and the model would learn to say
+    nothing.
+    """
     names = [call["function"]["name"] for call in message.get("tool_calls") or ()]
     if not names:
         return True
@@ -274,6 +283,6 @@ def _holds_calls(turn: _Turn, message: Message) -> bool:
 
 
 def _shared_length(one: str, other: str) -> int:
-    """How many characters both begin with."""
+    """Length of the common prefix, in characters."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))

@@ -1,7 +1,8 @@
-"""Checkpoints that can be trusted: sealed when they are whole, checked before they are used.
+"""Reliable checkpoints: sealed when complete, and verified before use.
 
-The Trainer writes the files of a checkpoint one by one. `seal` adds, last of all, a record of
-their digests and of the run that they belong to; a folder without it is not whole.
+The Trainer writes the files of a checkpoint one by one. `seal` then adds, as the last file, a
+record of their digests and of the run that they belong to. A folder without this record is
+incomplete.
 """
 
 from __future__ import annotations
@@ -33,9 +34,12 @@ _REQUIRED: Final = frozenset(
 
 
 class RunIdentity(BaseModel):
-    """What must be equal for a checkpoint to be continued: all that decides the order of the
-    data, the shape of the adapter, the loss, the schedule of the learning rate and the end.
-    `warm_start` is the sha256 digest of the weights that the run began with."""
+    """Values that must match for a checkpoint to be resumed.
+
+    They determine the order of the data, the shape of the adapter, the loss, the learning-rate
+    schedule and the end of the run. `warm_start` is the sha256 digest of the weights that the run
+    started from.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -71,8 +75,10 @@ class Seal(BaseModel):
 def identify(
     spec: TrainSpec, *, lora: LoraShape, packing: bool, data: str, total_steps: int
 ) -> RunIdentity:
-    """The identity of the run of `spec`, in which nothing is "auto" any more, over samples
-    with digest `data`."""
+    """Identity of the run of `spec`, with every "auto" resolved.
+
+    `data` is the digest of the samples.
+    """
     settled = {"lora": lora, "packing": packing, "data": data, "total_steps": total_steps}
     if spec.warm_start:
         settled["warm_start"] = _digest(spec.warm_start / ADAPTER_WEIGHTS)
@@ -81,7 +87,7 @@ def identify(
 
 
 def seal(folder: Path, run: RunIdentity, *, step: int, trained_tokens: int) -> None:
-    """Marks a checkpoint as whole. Raises OSError."""
+    """Mark a checkpoint as complete. Raises OSError."""
     files = {path.name: _digest(path) for path in sorted(folder.iterdir()) if path.is_file()}
     record = Seal(step=step, trained_tokens=trained_tokens, run=run, files=files)
     partial = folder / f"{SEAL_NAME}.partial"
@@ -90,9 +96,9 @@ def seal(folder: Path, run: RunIdentity, *, step: int, trained_tokens: int) -> N
 
 
 def open_checkpoint(folder: Path, run: RunIdentity) -> Seal:
-    """Checks that `folder` is a whole checkpoint of this very run.
+    """Verify that `folder` is a complete checkpoint of exactly this run.
 
-    Raises `TrainingFailure` (invalid_checkpoint), which says what is wrong.
+    Raises `TrainingFailure` (invalid_checkpoint) with a message that says what is wrong.
     """
     try:
         record = Seal.model_validate_json((folder / SEAL_NAME).read_bytes())
@@ -121,7 +127,7 @@ def open_checkpoint(folder: Path, run: RunIdentity) -> Seal:
 
 
 def is_finite(weights: Path) -> bool:
-    """Whether no tensor of a safetensors file holds NaN or infinity."""
+    """Whether no tensor of a safetensors file contains NaN or infinity."""
     try:
         with safe_open(weights, framework="pt") as file:
             names: list[str] = file.keys()
@@ -131,7 +137,7 @@ def is_finite(weights: Path) -> bool:
 
 
 def _has_finite_state(optimizer: Path) -> bool:
-    # Mapped and not read: the check needs no memory of its own.
+    # Memory-map the file instead of reading it, so that the check needs no memory of its own.
     content = torch.load(optimizer, map_location="cpu", weights_only=True, mmap=True)
     return all(
         bool(value.isfinite().all())
@@ -142,7 +148,7 @@ def _has_finite_state(optimizer: Path) -> bool:
 
 
 def are_finite(parameters: list[torch.nn.Parameter]) -> bool:
-    """Whether no parameter holds NaN or infinity."""
+    """Whether no parameter contains NaN or infinity."""
     return all(bool(parameter.isfinite().all()) for parameter in parameters)
 
 

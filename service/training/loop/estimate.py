@@ -1,9 +1,9 @@
-"""How much memory a run will take, and how many steps, before anything is loaded.
+"""Estimate the memory and the number of steps of a run before anything is loaded.
 
-Pure arithmetic, without torch. What a step keeps for its backward pass was read off torch's
-saved tensors for a Llama (RMSNorm in fp32, gated MLP, LoRA in fp32 under bf16 autocast): the
-terms of `_kept_bytes` came within 0.5% of them on SmolLM2-135M. `bench/training/loop/estimate.py`
-compares the whole with runs.
+Pure arithmetic, without torch. What a step keeps for its backward pass was determined from torch's
+saved tensors for a Llama (RMSNorm in fp32, gated MLP, LoRA in fp32 under bf16 autocast): the terms
+of `_kept_bytes` came within 0.5% of them on SmolLM2-135M. `bench/training/estimate.py`
+compares the whole estimate with actual runs.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from service.training.model.shape import Linear, ModelShape
 Device = Literal["cpu", "cuda"]
 Dtype = Literal["bfloat16", "float32"]
 
-# 4 bits, a byte of scale for 64 weights, and 4 bytes for 256 of those.
+# 4 bits, plus one byte of scale per 64 weights, plus 4 bytes per 256 of those scales.
 _NF4_BYTES: Final = 0.5 + 1 / 64 + 4 / (64 * 256)
 _FP32: Final = 4
-# What the process or the device takes beyond tensors: buffers of the math libraries, and what
+# Memory that the process or device takes beyond tensors: buffers of the math libraries, and what
 # the allocator keeps between tensors of odd sizes. Measured on a CPU, assumed for CUDA.
 _OVERHEAD_BYTES: Final = {"cpu": 150 * 2**20, "cuda": 600 * 2**20}
 _OVERHEAD_SHARE: Final = 0.1  # of the activations
@@ -31,7 +31,7 @@ _OVERHEAD_SHARE: Final = 0.1  # of the activations
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """Bytes at the peak of a step, beyond what the process has after its imports."""
+    """Bytes at the peak of a step, beyond what the process uses after its imports."""
 
     weights: int
     adapter: int
@@ -56,7 +56,7 @@ class MemoryEstimate:
 
 @dataclass(frozen=True, slots=True)
 class RunEstimate:
-    """Optimizer steps, and tokens that go through the model, padding left out."""
+    """Number of optimizer steps, and of tokens that go through the model, excluding padding."""
 
     steps: int
     tokens: int
@@ -65,7 +65,10 @@ class RunEstimate:
 def estimate_run(
     *, rows: int, tokens: int, n_epochs: int, batch_size: int, validation_share: float = 0.0
 ) -> RunEstimate:
-    """`rows` and `tokens` are of the training file (of both answers, for preferences)."""
+    """Estimate the steps and tokens of a run.
+
+    `rows` and `tokens` describe the training file (for preferences, including both answers).
+    """
     aside = max(1, round(rows * validation_share)) if validation_share else 0
     kept = max(rows - aside, 0)
     return RunEstimate(
@@ -90,9 +93,9 @@ def estimate_memory(
     device: Device = "cuda",
     dtype: Dtype = "bfloat16",
 ) -> MemoryEstimate:
-    """The memory of a run in which batches are as full as these numbers let them be.
+    """Estimate the memory of a run whose batches are as full as these numbers allow.
 
-    `max_seq_length` is in tokens: give the longest row where it is shorter. Raises
+    `max_seq_length` is in tokens; pass the length of the longest row if it is shorter. Raises
     `UnknownShape`.
     """
     shape = model if isinstance(model, ModelShape) else ModelShape.read(model)
@@ -104,13 +107,13 @@ def estimate_memory(
     masked = max_seq_length if packing and not joined else 0
     kept = _kept_bytes(shape, layers, r, width, masked=masked)
     if gradient_checkpointing:
-        # Each layer keeps its input; one at a time is computed again.
+        # Each layer keeps its input, and one layer at a time is recomputed.
         activations = positions * (shape.layers * shape.hidden * width + 2 * kept)
     else:
-        # One layer's gradients stand beside all that was kept.
+        # One layer's gradients exist in addition to all the kept activations.
         activations = positions * (shape.layers + 1) * kept
     if width != _FP32:
-        activations += parameters * width  # autocast's copy of the adapter
+        activations += parameters * width  # the copy of the adapter made by autocast
     copies = 2 if method == "dpo" and warm_start else 1
     return MemoryEstimate(
         weights=round(_weight_bytes(shape, quantization, width)),
@@ -136,19 +139,19 @@ def _weight_bytes(shape: ModelShape, quantization: Quantization, width: int) -> 
         return shape.parameters * width
     packed = sum(layer.inputs * layer.outputs for layer in shape.linears)
     largest = max(layer.inputs * layer.outputs for layer in shape.linears)
-    # The layer that computes is unpacked.
+    # The layer that is computing is dequantized.
     return packed * _NF4_BYTES + (shape.parameters - packed + largest) * width
 
 
 def _kept_bytes(
     shape: ModelShape, layers: tuple[Linear, ...], r: int, width: int, *, masked: int
 ) -> float:
-    """What one decoder layer keeps for its backward pass, a position.
+    """Bytes that one decoder layer keeps for its backward pass, per position.
 
-    masked: the row length where an attention mask is given (packing on CUDA), else 0.
+    `masked` is the row length if an attention mask is used (packing on CUDA), else 0.
     """
     norms = 2 * shape.hidden * _FP32
-    # Each adapted layer keeps its own input in bf16; in fp32 neighbours share theirs.
+    # Each adapted layer keeps its own input in bf16; in fp32, neighboring layers share theirs.
     shared = 1.0 if width != _FP32 else 0.6
     inputs = sum(layer.inputs for layer in layers) / shape.layers * width * shared
     inner = len(layers) / shape.layers * r * width

@@ -1,4 +1,4 @@
-"""How much memory the run may take, took, and what to do when that was not enough."""
+"""Memory limits, peak memory use, and advice for a run that did not fit."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ _MIB: Final = 2**20
 
 
 def limit_memory(limit_bytes: int | None, device: str) -> None:
-    """Has allocations beyond the limit fail, so that the run can tell of it: on CUDA of the
-    device's memory, elsewhere of this process, once the libraries are loaded.
+    """Make allocations beyond the limit fail, so that the run can report it.
 
-    Linux can bound the address space that a process may write to, of which much is never
-    touched (1.5 GB of it after the imports, of which 0.6 are resident). So what is bounded is
-    how far it grows from here.
+    On CUDA, this limits the device's memory. Elsewhere, it limits this process; call it once the
+    libraries are loaded.
+
+    Linux can limit the writable address space of a process, much of which is never touched (1.5 GB
+    after the imports, of which 0.6 GB is resident). The limit therefore applies to growth from this
+    point on.
     """
     if limit_bytes is None:
         return
@@ -38,11 +40,11 @@ def limit_memory(limit_bytes: int | None, device: str) -> None:
 
 
 def peak_memory_bytes(device: str) -> int:
-    """The most that was allocated on the CUDA device, or resident of this process."""
+    """Peak memory allocated on the CUDA device, or peak resident memory of this process."""
     if device == "cuda":
         return int(torch.cuda.max_memory_allocated())
     if sys.platform == "linux":
-        # Not ru_maxrss, which a child begins with the size of its parent.
+        # Do not use ru_maxrss: in a child process it starts at the size of the parent.
         return _status_bytes("VmHWM")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
@@ -56,9 +58,11 @@ def _status_bytes(name: str) -> int:
 def telling_of_memory(
     spec: TrainSpec, device: str, part: Callable[[], tuple[int, int]]
 ) -> Iterator[None]:
-    """Has what does not fit in memory end as `out_of_memory`. `part` gives the positions that
-    were computed last, and those of the longest row or sample of them: (0, 0) before the
-    first."""
+    """Turn out-of-memory errors inside the block into `out_of_memory` failures.
+
+    `part` returns the number of positions computed last and the length of the longest row or sample
+    among them, or (0, 0) before the first.
+    """
     try:
         yield
     except Exception as error:
@@ -68,7 +72,7 @@ def telling_of_memory(
 
 
 def out_of_memory(spec: TrainSpec, part: tuple[int, int], device: str) -> TrainingFailure:
-    """The failure of a run whose `part` (positions, of the longest) did not fit."""
+    """Failure for a run whose `part` (number of positions, length of the longest) did not fit."""
     positions, longest = part
     least = longest * (2 if spec.method == "dpo" else 1)
     halved = max(positions // 2, least) if positions > least else None

@@ -1,4 +1,4 @@
-"""Sums over examples, and what they come to."""
+"""Sums over examples, and the metrics computed from them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _SUMS: Final = (
 
 @dataclass(slots=True)
 class Tally:
-    """Counts one stretch of examples: a step, or a pass over validation rows.
+    """Counts over a set of examples: one step, or one pass over the validation rows.
 
-    Means are over tokens or pairs and not over batches, so they do not depend on how rows
-    were batched. `units` counts what the loss is a mean over: supervised tokens, or pairs.
-    `correct` of `judged` tokens were the model's first choice. `tokens` counts all tokens but
-    padding. The reward figures are of pairs alone.
+    Means are taken over tokens or pairs and not over batches, so they do not depend on how rows
+    were batched. `units` counts what the loss is averaged over: supervised tokens, or pairs.
+    `correct` of `judged` tokens were the model's first choice. `tokens` counts all tokens except
+    padding. The reward figures apply only to pairs.
     """
 
     loss_sum: float = 0.0
@@ -48,19 +48,19 @@ class Tally:
         self.tokens += tokens
 
     def add_rewards(self, margins: list[float]) -> None:
-        """By how much each pair's better answer gained more than its worse one."""
+        """Add, for each pair, how much more its better answer gained than its worse one."""
         self.pairs += len(margins)
         self.rewarded += sum(margin > 0 for margin in margins)
         self.margin_sum += sum(margins)
 
     def merge(self, totals: Callable[[Sequence[float]], list[float]]) -> None:
-        """Makes this the tally of all ranks; `totals` sums each figure over them."""
+        """Turn this into the tally of all ranks; `totals` sums each value over them."""
         own = [getattr(self, name) for name in _SUMS]
         for name, mine, total in zip(_SUMS, own, totals(own), strict=True):
             setattr(self, name, type(mine)(total))
 
     def metrics(self, prefix: str) -> dict[str, float]:
-        """The means, named as in `StepMetrics`."""
+        """Means, named as in `StepMetrics`."""
         found = {
             f"{prefix}loss": self.loss_sum / max(self.units, 1),
             f"{prefix}mean_token_accuracy": self.correct / max(self.judged, 1),
@@ -71,10 +71,10 @@ class Tally:
         return found
 
     def close(self) -> None:
-        """Ends the time of this tally."""
+        """Stop this tally's clock."""
         self.seconds = time.perf_counter() - self.began
 
     @property
     def tokens_per_second(self) -> float:
-        """Of a closed tally."""
+        """Throughput of a closed tally."""
         return self.tokens / max(self.seconds, 1e-9)

@@ -1,4 +1,4 @@
-"""A run, ready to begin, and what it means to transformers' Trainer."""
+"""A run that is ready to begin, and its arguments for transformers' Trainer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service.training.parallel.ranks import Ranks
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run, ready to begin: the examples and how they are laid out."""
+    """A run that is ready to begin: the examples and their layout."""
 
     spec: TrainSpec
     run: RunIdentity
@@ -34,19 +34,19 @@ class Plan:
 
 
 def total_steps(spec: TrainSpec, examples: int) -> int:
-    """Optimizer steps of the whole run."""
+    """Number of optimizer steps in the whole run."""
     return math.ceil(examples / spec.batch_size) * spec.n_epochs
 
 
 def trainer_arguments(plan: Plan) -> dict[str, Any]:
-    """What SFTConfig and DPOConfig have in common."""
+    """Arguments that SFTConfig and DPOConfig have in common."""
     spec = plan.spec
     return {
         "output_dir": str(spec.output_dir),
         "seed": spec.seed,
         "data_seed": spec.seed,
         "num_train_epochs": spec.n_epochs,
-        # A batch goes through the model in parts, but that is the collator's business.
+        # The collator, not the Trainer, splits a batch into parts.
         "per_device_train_batch_size": spec.batch_size,
         "gradient_accumulation_steps": 1,
         "learning_rate": spec.learning_rate,
@@ -58,7 +58,7 @@ def trainer_arguments(plan: Plan) -> dict[str, Any]:
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "max_length": None,
         "remove_unused_columns": False,
-        # When to log, to evaluate and to save is the callback's business.
+        # The callback decides when to log, evaluate and save.
         "logging_strategy": "no",
         "eval_strategy": "no",
         "save_strategy": "no",

@@ -1,4 +1,4 @@
-"""Turns what happens in the Trainer into messages, and decides when it saves and stops."""
+"""Callback that turns Trainer events into messages and decides when to save and stop."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from service.training.methods.trainer import AdapterTrainer, checkpoint_folder
 class Progress(TrainerCallback):
     """Sends `step` and `checkpoint` messages; saves at the given steps and on a stop command.
 
-    The order at a step is: the optimizer's step, validation where it is due, the `step`
-    message, then the checkpoint and its message.
+    The order within a step is: the optimizer's step, validation if it is due, the `step` message,
+    then the checkpoint and its message.
     """
 
     def __init__(self, channel: Channel, flag: StopFlag, save_at: frozenset[int]) -> None:
@@ -33,7 +33,7 @@ class Progress(TrainerCallback):
         self._trainer: AdapterTrainer | None = None
 
     def attach(self, trainer: AdapterTrainer) -> None:
-        """Tells whose progress this is; before training begins."""
+        """Set the trainer to report on. Call this before training begins."""
         self._trainer = trainer
 
     @property
@@ -58,7 +58,7 @@ class Progress(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        # The scheduler moves on before the end of the step is told.
+        # The scheduler advances before the end of the step is reported.
         self._learning_rate = float(kwargs["optimizer"].param_groups[0]["lr"])
 
     def on_step_end(

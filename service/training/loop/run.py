@@ -1,4 +1,4 @@
-"""One run from spec to adapter: tokenise, load, train, save."""
+"""Run training from spec to adapter: tokenize, load, train, save."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def run(
     enter: Callable[[str], None],
     rank: RankPlace | None = None,
 ) -> Succeeded | Stopped:
-    """Trains as `spec` says; messages go to `channel`, and `enter` is told of each phase. With
-    `rank`, this is one of several processes that do so together.
+    """Train according to `spec`, sending messages to `channel` and announcing phases to `enter`.
 
-    Raises `TrainingFailure`, and whatever a library raises.
+    With `rank`, this is one of several processes that train together. Raises `TrainingFailure`, and
+    any exception of a library.
     """
     _quieten_libraries()
     place = choose_place()
@@ -153,7 +153,7 @@ def _choose_packing(spec: TrainSpec, place: Place, data: Data, channel: Channel)
 
 
 def _rows(model: Any, spec: TrainSpec, channel: Channel) -> Rows:
-    """How this model's samples are packed, if they can be."""
+    """Choose how samples are packed for this model, or fall back to padded rows."""
     if can_join(model, spec.max_seq_length):
         return "joined"
     if keeps_apart(model):
@@ -190,8 +190,7 @@ def _stopped_early(spec: TrainSpec, sealed: Seal | None) -> Stopped:
 
 
 def _is_over(trainer: AdapterTrainer, step: int) -> bool:
-    """Takes up what the checkpoint of `step` knows of the evaluations. Whether they end the
-    run."""
+    """Restore the evaluation state of the checkpoint of `step`. Returns whether it ends the run."""
     spec, checkpoint = trainer.plan.spec, trainer.plan.spec.resume_from
     if not spec.selects or checkpoint is None:
         return False
@@ -208,15 +207,14 @@ def _is_over(trainer: AdapterTrainer, step: int) -> bool:
 
 
 def _is_finished(trainer: AdapterTrainer, step: int) -> bool:
-    """Whether nothing is left to do, also no evaluation that a stop command cut short."""
+    """Whether nothing is left to do, including an evaluation that a stop command cut short."""
     if step < trainer.plan.run.total_steps:
         return trainer.selection.is_over
     return not trainer.plan.spec.selects or trainer.selection.evaluated_step == step
 
 
 def _train(trainer: AdapterTrainer) -> int:
-    """Trains to the end, to a stop command, or to where the validation loss says; returns the
-    step."""
+    """Train until the end, a stop command or early stopping, and return the step."""
     resume_from = trainer.plan.spec.resume_from
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     return int(trainer.state.global_step)
@@ -239,7 +237,7 @@ def _succeeded(trainer: AdapterTrainer, step: int, channel: Channel) -> Succeede
             f"{selection.best_loss:.4f} is the lowest of all evaluations."
         )
         channel.send(Noted(code="best_kept", message=message))
-        trainer.plan.ranks.wait()  # for the first to have written them
+        trainer.plan.ranks.wait()  # until the first rank has written the weights
         if adapter_step != step:
             load_weights(trainer.model, trainer.best_weights)
     plan = trainer.plan
@@ -260,7 +258,7 @@ def _succeeded(trainer: AdapterTrainer, step: int, channel: Channel) -> Succeede
 
 
 def _save_result(model: Any, result: Path) -> None:
-    """The finished adapter in a folder of its own, which appears whole or not at all."""
+    """Save the finished adapter in its own folder, which appears complete or not at all."""
     partial = result.with_name("adapter.partial")
     for folder in (result, partial):
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The learning rate over a run."""
+"""Learning-rate schedule of a run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _WARMUP_SHARE: Final = 0.03
 
 
 def rate_factor(step: int, total_steps: int) -> float:
-    """The share of the full learning rate at a step, counted from 0: a short linear rise, then
-    half a cosine down towards 0.
+    """Fraction of the full learning rate at a step, counted from 0.
 
-    Never 0 itself: in a run of forty steps, one that moves nothing is one that is missed.
+    It rises linearly over a short warmup, then follows half a cosine toward 0. It is never 0
+    itself: in a run of forty steps, a step without an update is a noticeable loss.
     """
     warmup = math.ceil(total_steps * _WARMUP_SHARE)
     if step < warmup:

@@ -1,7 +1,7 @@
-"""Which evaluation was the best one, and when a run has had enough of none better.
+"""Selection of the best evaluation, and the decision to stop when none improves on it.
 
-The state lies in every checkpoint, with the best adapter's weights where they are not the
-checkpoint's own, so that a resumed run decides as the uninterrupted one would have.
+The state is stored in every checkpoint, along with the best adapter's weights if they differ from
+the checkpoint's own, so that a resumed run decides as the uninterrupted one would have.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ BEST_WEIGHTS: Final = "best_adapter.safetensors"
 
 
 class Selection(BaseModel):
-    """`best_loss` is the lowest loss over all validation rows, at `best_step`; `stale` counts
-    the evaluations since the last that was better by more than `min_delta`, against
-    `bar`, the loss of that one; `evaluated_step` is the last evaluation's."""
+    """State of best-adapter selection and early stopping.
+
+    `best_loss` is the lowest loss over all validation rows, and `best_step` its step. `stale`
+    counts the evaluations since the last one that improved by more than `min_delta`, and `bar` is
+    the loss of that one. `evaluated_step` is the step of the last evaluation.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,7 +36,7 @@ class Selection(BaseModel):
     is_over: bool = False
 
     def observe(self, step: int, loss: float, rule: EarlyStopping | None) -> bool:
-        """Takes one evaluation. Returns whether it is the best so far."""
+        """Record one evaluation. Returns whether it is the best so far."""
         self.evaluated_step = step
         min_delta = rule.min_delta if rule else 0.0
         if self.bar is None or loss < self.bar - min_delta:
@@ -47,17 +50,20 @@ class Selection(BaseModel):
         return True
 
     def write(self, checkpoint: Path, step: int, best: Path) -> None:
-        """Adds the state to a checkpoint of `step` that is not sealed yet; `best` is the best
-        adapter's file, where there is one. Raises OSError."""
+        """Add the state to a checkpoint of `step` that is not sealed yet.
+
+        `best` is the best adapter's file, which may be absent. Raises OSError.
+        """
         (checkpoint / STATE_NAME).write_text(self.model_dump_json())
         if self.best_step != step and best.is_file():
             shutil.copyfile(best, checkpoint / BEST_WEIGHTS)
 
     @classmethod
     def read(cls, checkpoint: Path, weights: Path, best: Path | None) -> Selection:
-        """The state in a checkpoint that was found whole (a fresh one where it has none);
-        brings the best adapter's weights to `best`, where that is given. `weights` are the
-        checkpoint's own."""
+        """Read the state from a verified checkpoint, or return a fresh state if it has none.
+
+        Copies the best adapter's weights to `best`, if given. `weights` are the checkpoint's own.
+        """
         path = checkpoint / STATE_NAME
         if not path.is_file():
             return cls()

@@ -1,8 +1,8 @@
 """Direct Preference Optimization: TRL's DPOTrainer on our pairs.
 
-The reference is the same model with other adapter weights, never a second model: with the
-adapter switched off, or, after a warm start, with TRL's frozen "ref" copy of what the run
-started from.
+The reference is the same model with different adapter weights, never a second model. It is the
+model with the adapter switched off or, after a warm start, with TRL's frozen "ref" copy of the
+adapter that the run started from.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from service.training.loop.plan import Plan, trainer_arguments
 from service.training.methods.trainer import AdapterTrainer
 
 DEFAULT_BETA: Final = 0.1
-_REFERENCE: Final = "ref"  # TRL's name
+_REFERENCE: Final = "ref"  # the name that TRL uses
 
 
 class PreferenceTrainer(AdapterTrainer, DPOTrainer):
-    """The sigmoid loss of the DPO paper (arXiv 2305.18290), without dropout."""
+    """Trains with the sigmoid loss of the DPO paper (arXiv 2305.18290), without dropout."""
 
     def __init__(
         self,
@@ -47,11 +47,12 @@ class PreferenceTrainer(AdapterTrainer, DPOTrainer):
             callbacks=callbacks,
         )
         if plan.spec.warm_start is None and _REFERENCE in model.peft_config:
-            # A copy of a fresh adapter is the base model, which switching off gives for less.
+            # A copy of a fresh adapter equals the base model, and switching the adapter off is
+            # cheaper.
             model.delete_adapter(_REFERENCE)
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
-        return dataset  # tokenised already, with the very prompt that serving sends
+        return dataset  # already tokenized, with the exact prompt that serving sends
 
     def compute_loss(
         self,
@@ -60,11 +61,11 @@ class PreferenceTrainer(AdapterTrainer, DPOTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """The share of this part in the mean loss over the pairs of the whole batch; counts
-        what it saw.
+        """Compute this part's share of the mean loss over the pairs of the whole batch.
 
-        TRL's own, for its default loss, scores every position on a CPU, computes metrics that
-        nobody reads, and weighs the pairs of a short part more than others.
+        Also adds the part to the tally. TRL's own implementation for its default loss scores every
+        position on a CPU, computes metrics that are never read, and weights the pairs of a short
+        part more than others.
         """
         tokens = int(inputs.pop("token_count"))
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
@@ -72,7 +73,7 @@ class PreferenceTrainer(AdapterTrainer, DPOTrainer):
         gained = self.beta * (outputs.log_probs - reference).sum(dim=1)
         better, worse = gained.chunk(2)
         loss_sum: Tensor = -logsigmoid(better - worse).sum()
-        # Accuracy is told of the answers that the model is to learn.
+        # Accuracy covers only the preferred answers, which the model is to learn.
         chosen = len(better)
         self.tally.add(
             loss_sum=loss_sum.item(),

@@ -15,7 +15,7 @@ from service.training.methods.trainer import AdapterTrainer
 
 
 class SupervisedTrainer(AdapterTrainer, SFTTrainer):
-    """Cross-entropy over the assistant's tokens."""
+    """Trains with cross-entropy over the assistant's tokens."""
 
     def __init__(
         self,
@@ -42,8 +42,10 @@ class SupervisedTrainer(AdapterTrainer, SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """The share of this part in the mean loss over the supervised tokens of the whole
-        batch; counts what it saw."""
+        """Compute this part's share of the mean loss over the supervised tokens of the whole batch.
+
+        Also adds the part to the tally.
+        """
         tokens = int(inputs.pop("token_count"))
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
         loss_sum: Tensor = -outputs.log_probs.sum()

@@ -1,10 +1,10 @@
-"""What both methods add to TRL's trainers: our data, our bookkeeping and our checkpoints.
+"""Additions of both methods to TRL's trainers: data, bookkeeping and checkpoints.
 
-The loop, the optimizer, mixed precision and resuming are TRL's and transformers'. What
-differs: examples come tokenised and labelled; the order is a function of the seed; a batch
-goes through the model in parts of a token budget; the figures of a step are means over its
-tokens or pairs; validation can be interrupted and can end the run; a checkpoint holds the
-adapter alone and is sealed.
+The loop, the optimizer, mixed precision and resuming come from TRL and transformers. The
+differences are as follows. Examples arrive tokenized and labeled. The order is a function of the
+seed. A batch goes through the model in parts that fit a token budget. The metrics of a step are
+means over its tokens or pairs. Validation can be interrupted and can end the run. A checkpoint
+holds only the adapter and is sealed.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ from service.training.model.models import keep_adapter_in_fp32
 from service.training.model.warm_start import ADAPTER_WEIGHTS
 from service.training.parallel.ranks import load_random_state, random_state_file, save_random_state
 
-# Validation rows at a checkpoint in the middle of the run; the last scores all.
+# Number of validation rows scored at a checkpoint mid-run; the last checkpoint scores all.
 VALIDATION_ROWS: Final = 256
 
 
 class AdapterTrainer(Trainer):
-    """Trains the adapter of a `PeftModel` on a `Plan`: stands before TRL's trainer among the
-    bases of `SupervisedTrainer` and `PreferenceTrainer`, which bring `compute_loss`.
+    """Trains the adapter of a `PeftModel` on a `Plan`.
 
-    Raises `TrainingFailure` (loss_not_finite).
+    It precedes TRL's trainer among the bases of `SupervisedTrainer` and `PreferenceTrainer`, which
+    provide `compute_loss`. Raises `TrainingFailure` (loss_not_finite).
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class AdapterTrainer(Trainer):
         self.tally = Tally()
         self.trained_tokens = 0
         self.selection = Selection()
-        self.extent = (0, 0)  # of the last part: positions, and those of its longest row or sample
+        self.extent = (0, 0)  # of the last part: positions, and length of its longest row or sample
         super().__init__(
             model=model,
             args=args,
@@ -84,14 +84,14 @@ class AdapterTrainer(Trainer):
             processing_class=tokenizer,
             callbacks=callbacks,
         )
-        # A batch is one step, and compute_loss divides by the units of all its parts.
+        # A batch is one step, and compute_loss divides by the units of all the batch's parts.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
         keep_adapter_in_fp32(model)
         start_from(model, plan.spec)
         if plan.ranks.size > 1:
             plan.ranks.copy_from_first(self._trained())
-            # All made the same adapter; from here on each drops out others.
+            # All ranks created the same adapter; from here on, each draws its own dropout.
             torch.manual_seed(plan.spec.seed + plan.ranks.index)
         use_frozen_head(model.get_base_model())
         self._prepare_validation()
@@ -111,7 +111,7 @@ class AdapterTrainer(Trainer):
 
     @property
     def best_weights(self) -> Path:
-        """Where the weights of the best evaluation are kept, with `keep_best`."""
+        """File with the weights of the best evaluation, used with `keep_best`."""
         return self.plan.spec.output_dir / "best" / ADAPTER_WEIGHTS
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
@@ -126,13 +126,13 @@ class AdapterTrainer(Trainer):
         return self.lr_scheduler
 
     def floating_point_ops(self, inputs: Any) -> int:
-        """Not counted."""
+        """Return 0: floating-point operations are not counted."""
         return 0
 
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> Tensor:
-        """Forward and backward of one batch, part after part."""
+        """Run forward and backward passes over one batch, part by part."""
         total: Tensor | float = 0.0
         for part, units in self._parts(inputs):
             self.extent = extent(part)
@@ -144,8 +144,10 @@ class AdapterTrainer(Trainer):
         return torch.as_tensor(total)
 
     def _parts(self, inputs: dict[str, Any]) -> Iterator[tuple[dict[str, Any], float]]:
-        """Each part of a batch and what its loss is divided by; those that fill up the share
-        of this rank are divided away and not tallied."""
+        """Yield each part of a batch and the divisor of its loss.
+
+        Filler parts, which even out this rank's share, get an infinite divisor and are not tallied.
+        """
         for part in inputs["parts"]:
             yield part, inputs["units"]
         counted, self.tally = self.tally, Tally()
@@ -158,16 +160,16 @@ class AdapterTrainer(Trainer):
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)
         if not torch.as_tensor(norm).isfinite():
-            # Before the optimizer's step: the weights are still whole, but no step follows.
+            # This runs before the optimizer's step: the weights are still intact, but no step
+            # follows.
             raise self._not_finite()
         return norm
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Scores the validation rows: some of them in mid-run, all at the end and where their
-        loss decides something.
+        """Score the validation rows: some of them mid-run, all at the end or if their loss decides.
 
-        The callbacks get `valid_*` and, where all rows were scored, `full_valid_*`; nothing
-        where a stop command came in between.
+        The callbacks receive `valid_*` and, if all rows were scored, `full_valid_*`. They receive
+        no metrics if a stop command interrupted the evaluation.
         """
         is_last = self.state.global_step >= self.state.max_steps
         found = self._score(self._some_validation, "valid_")
@@ -182,7 +184,7 @@ class AdapterTrainer(Trainer):
         return found
 
     def select(self, found: dict[str, float], step: int) -> None:
-        """Lets an evaluation of all rows decide what the spec leaves to it."""
+        """Apply early stopping and best-adapter selection to an evaluation of all rows."""
         spec = self.plan.spec
         if not spec.selects or "full_valid_loss" not in found:
             return
@@ -193,8 +195,10 @@ class AdapterTrainer(Trainer):
             self.control.should_training_stop = True
 
     def catch_up(self, step: int) -> None:
-        """Makes the evaluation that a stop command cut short, after the adapter of the
-        checkpoint of `step` was loaded."""
+        """Redo the evaluation that a stop command cut short.
+
+        Call this after loading the adapter from the checkpoint of `step`.
+        """
         found = self._score(self._all_validation, "full_valid_")
         self.select(found, step)
 
@@ -204,7 +208,8 @@ class AdapterTrainer(Trainer):
         training, self.tally = self.tally, Tally()
         self._adapted.eval()
         try:
-            # Trainer has the forward do so itself once training has begun, not in `catch_up`.
+            # Trainer makes the forward pass do this only once training has begun, so not in
+            # `catch_up`.
             with torch.no_grad(), self.accelerator.autocast():
                 is_whole = self._tally_all(rows)
             self.tally.merge(self.plan.ranks.totals)
@@ -215,7 +220,7 @@ class AdapterTrainer(Trainer):
             self.tally = training
 
     def _tally_all(self, rows: Any) -> bool:
-        """Whether no stop command came in between."""
+        """Tally all `rows`. Returns whether it finished without a stop command."""
         size = self.plan.spec.batch_size
         for start in range(0, len(rows), size):
             batch = [rows[row] for row in range(start, min(start + size, len(rows)))]
@@ -233,7 +238,7 @@ class AdapterTrainer(Trainer):
         folder = checkpoint_folder(self.plan.spec.output_dir, step)
         try:
             if ranks.is_first:
-                # Past TRL's own, which writes a model card.
+                # Bypass TRL's method, which writes a model card.
                 Trainer._save_checkpoint(self, model, trial)  # noqa: SLF001
                 if self.plan.spec.selects:
                     self.selection.write(folder, step, self.best_weights)
@@ -244,7 +249,7 @@ class AdapterTrainer(Trainer):
             if ranks.is_first:
                 seal(folder, self.plan.run, step=step, trained_tokens=self.trained_tokens)
         except BaseException:
-            # Half a checkpoint is of no use, and its room may be wanted for what went wrong.
+            # A partial checkpoint is useless, and its disk space may be needed after the failure.
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
@@ -269,7 +274,7 @@ class AdapterTrainer(Trainer):
 
 
 def checkpoint_folder(output_dir: str | os.PathLike[str], step: int) -> Path:
-    """Where the Trainer keeps the checkpoint of a step."""
+    """Folder in which the Trainer keeps the checkpoint of a step."""
     return Path(output_dir) / f"checkpoint-{step}"
 
 

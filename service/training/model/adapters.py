@@ -1,4 +1,4 @@
-"""The adapter on a base model: fresh, or with the weights of another; and its files."""
+"""Adapters on a base model: creating, loading and saving them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _NAME = "default"
 
 
 def add_adapter(model: PreTrainedModel, spec: TrainSpec, shape: LoraShape) -> PeftModel:
-    """A fresh adapter on `model`. It names its base by the catalogue's id, never by a path.
+    """Add a fresh adapter to `model`. The adapter names its base by catalog id, never by path.
 
-    Raises `TrainingFailure` (invalid_spec).
+    Raises `TrainingFailure` (invalid_spec) if the target modules do not fit.
     """
     targets = shape.target_modules
     config = LoraConfig(
@@ -56,13 +56,13 @@ def add_adapter(model: PreTrainedModel, spec: TrainSpec, shape: LoraShape) -> Pe
         raise TypeError("PEFT wraps the model")
     if spec.warm_start and spec.lora.target_modules:
         _check_targets(model, spec.lora.target_modules)
-    # PEFT puts the folder that the model came from.
+    # PEFT sets this to the folder that the model was loaded from.
     adapted.peft_config[_NAME].base_model_name_or_path = spec.base_model
     return adapted
 
 
 def _check_targets(model: PreTrainedModel, asked: str | tuple[str, ...]) -> None:
-    """Refuses a spec that asks for other layers than the warm start's adapter has."""
+    """Reject a spec whose target layers differ from those of the warm start's adapter."""
     adapted = {n for n, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
     inside = tuple(f"{name}." for name in adapted)
     head = model.get_output_embeddings()
@@ -84,8 +84,10 @@ def _check_targets(model: PreTrainedModel, asked: str | tuple[str, ...]) -> None
 
 
 def start_from(model: PeftModel | Any, spec: TrainSpec) -> None:
-    """Gives every adapter of `model` (the trained one, and the reference of DPO) the weights
-    of the spec's warm start, in full precision. Raises `TrainingFailure` (invalid_warm_start).
+    """Load the warm start's weights into every adapter of `model`, in full precision.
+
+    The adapters are the trained one and, for DPO, the reference. Does nothing without a warm start.
+    Raises `TrainingFailure` (invalid_warm_start).
     """
     if spec.warm_start is None:
         return
@@ -100,7 +102,7 @@ def start_from(model: PeftModel | Any, spec: TrainSpec) -> None:
 
 
 def load_weights(model: PeftModel | Any, weights: Path) -> None:
-    """The trained adapter of `model` takes the weights of a file that was saved from it."""
+    """Load into the trained adapter of `model` the weights of a file that was saved from it."""
     set_peft_model_state_dict(model, load_file(weights), adapter_name=_NAME)
 
 
@@ -115,7 +117,7 @@ def _load(weights: Path) -> dict[str, Tensor]:
 
 
 def save_adapter(model: PeftModel | Any, folder: Path) -> None:
-    """Writes adapter_config.json and adapter_model.safetensors, and nothing else."""
+    """Write only adapter_config.json and adapter_model.safetensors to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder, selected_adapters=[_NAME], save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""Samples that share a row must not see each other: how they are kept apart, and whether.
+"""Keep samples that share a row from attending to each other, and check that they do not.
 
-transformers' way is a mask of row x row, for which SDPA works out every pair of positions and
-repeats keys and values for each query head. On a CPU each sample is a causal attention of its
-own instead, so that samples can be joined in a row of any width, without padding.
+transformers uses a mask of row x row for this: SDPA then computes every pair of positions and
+repeats keys and values for each query head. On a CPU, each sample instead gets its own causal
+attention, so samples can be joined in a row of any width without padding.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ _LAYERS: Final = {"full_attention", "sliding_attention"}
 
 
 def can_join(model: PreTrainedModel | PeftModel, longest: int) -> bool:
-    """Whether samples of at most `longest` tokens may be joined: on a CPU, in a model whose
-    layers all attend to the whole of such a sample and keep joined ones apart. Leaves the
-    model ready for `cu_seq_lens_q`, or as it was."""
+    """Whether samples of at most `longest` tokens can be joined in one row.
+
+    This requires a CPU and a model whose layers all attend to the whole of such a sample and keep
+    joined samples apart. If so, the model is prepared for `cu_seq_lens_q`; otherwise it is
+    unchanged.
+    """
     config = model.config.get_text_config()
     window = getattr(config, "sliding_window", None)
     is_plain = (
@@ -52,8 +55,10 @@ def _attend(
     cu_seq_lens_q: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' attention, (1, heads, T, width) -> (1, T, heads, width); sample i lies at
-    `cu_seq_lens_q[i]` to `[i + 1]`. Without them each row is one sample."""
+    """Attention function for transformers, (1, heads, T, width) -> (1, T, heads, width).
+
+    Sample i spans `cu_seq_lens_q[i]` to `[i + 1]`. Without `cu_seq_lens_q`, each row is one sample.
+    """
     samples = [(query, key, value)]
     if cu_seq_lens_q is not None:
         lengths = cu_seq_lens_q.diff().tolist()
@@ -65,9 +70,11 @@ def _attend(
 
 @torch.no_grad()
 def keeps_apart(model: Any, **joined: Tensor) -> bool:
-    """Whether a sample is blind to its neighbour in the same row: changes the first of two
-    samples of 8 tokens and compares what the model makes of the second. `joined` are what the
-    model is told of their places, beside their positions."""
+    """Whether a sample is unaffected by its neighbor in the same row.
+
+    Changes the first of two samples of 8 tokens and compares the model's output for the second.
+    `joined` holds the arguments that, besides the positions, tell the model where the samples lie.
+    """
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device

@@ -1,7 +1,7 @@
-"""`python -m service.training.model.dequantise FILE.gguf FOLDER`: a GGUF file as a model folder.
+"""`python -m service.training.model.dequantise FILE.gguf FOLDER`: convert GGUF to a model folder.
 
-The weights come out in bfloat16 safetensors, with tokenizer and chat template, so that
-training and serving read the same numbers.
+The weights are written as bfloat16 safetensors, with tokenizer and chat template, so that training
+and serving read the same numbers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What can be said of a base model's folder without loading it, and so without torch."""
+"""Checks of a base model's folder that need neither the model loaded nor torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from service.training.contract.spec import TrainSpec
 
 
 def check_folder(spec: TrainSpec) -> None:
-    """Refuses a folder that cannot be a model or brings code of its own.
+    """Reject a folder that cannot be a model or that brings its own code.
 
     Raises `TrainingFailure` (invalid_model).
     """
@@ -29,7 +29,7 @@ def check_folder(spec: TrainSpec) -> None:
 
 
 def invalid_model(spec: TrainSpec, why: str) -> TrainingFailure:
-    """The failure of a base model that cannot be used; names it by its id, not its path."""
+    """Failure for an unusable base model, which it names by id, not by path."""
     return TrainingFailure(
         "invalid_model",
         f"Base model '{spec.base_model}' cannot be trained: {why}.",

@@ -1,11 +1,11 @@
-"""The output head: logits for supervised tokens alone, a block at a time.
+"""The output head: logits for supervised tokens only, one block at a time.
 
-TRL's own fused head runs Triton kernels on CUDA, which compile a launcher when they first run:
-that needs a C compiler, and our image has none. On other devices it scores every position,
-masked ones too, recomputes each tile in the backward pass and multiplies in fp32; with a
-vocabulary of 49k that is more than half of a step. Here the head is frozen (no adapter may sit
-on it), so the gradient of each token's log-probability is known in the forward pass, up to the
-factor that the backward pass brings. Plain torch operations do it on every device.
+TRL's own fused head runs Triton kernels on CUDA, which compile a launcher on first use. That needs
+a C compiler, which our image does not have. On other devices, it scores every position, including
+masked ones, recomputes each tile in the backward pass, and multiplies in fp32. With a vocabulary of
+49k, that is more than half of a step. Here the head is frozen (no adapter may target it), so the
+gradient of each token's log-probability is known in the forward pass, up to the factor supplied by
+the backward pass. Plain torch operations do this on every device.
 """
 
 from __future__ import annotations
@@ -26,32 +26,34 @@ from service.training.model.head_blocks import block_tokens
 
 @dataclass(frozen=True, slots=True)
 class Logits:
-    """What a model does to the product of hidden state and weight: it is multiplied by `scale`,
-    and then bent into the range of plus and minus `cap`."""
+    """Transformation that a model applies to the product of hidden state and weight.
+
+    The product is multiplied by `scale`, and then soft-capped to the range of plus and minus `cap`.
+    """
 
     scale: float = 1.0
     cap: float | None = None
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Logits:
-        """As the model's own forward does, by the names of its configuration."""
+        """Read the values that the model's own forward uses from its configuration."""
         config = model.config.get_text_config()
         cap = getattr(config, "final_logit_softcapping", None)
         for name in ("logit_scale", "output_multiplier", "lm_head_multiplier"):
             if (scale := getattr(config, name, None)) is not None:
                 return cls(float(scale), cap)
         if (scaling := getattr(config, "logits_scaling", None)) is not None:
-            # Granite and MiniCPM3 divide by it.
+            # Granite and MiniCPM3 divide by this value.
             multiplies = config.model_type == "hyperclovax"
             return cls(float(scaling) if multiplies else 1 / scaling, cap)
         return cls(cap=cap)
 
 
 def use_frozen_head(model: PreTrainedModel) -> None:
-    """Makes ``model(..., labels=…, fused_lm_head=True)`` score supervised tokens alone.
+    """Make ``model(..., labels=…, fused_lm_head=True)`` score supervised tokens only.
 
-    The answer is TRL's `FusedCausalLMOutput` with `log_probs`, `is_top1` and `label_mask` of
-    shape (batch, length - 1). Other calls pass through to the forward that was there.
+    The result is TRL's `FusedCausalLMOutput` with `log_probs`, `is_top1` and `label_mask` of shape
+    (batch, length - 1). Other calls pass through to the original forward.
     """
     before, logits = model.forward, Logits.of(model)
 
@@ -81,7 +83,7 @@ def use_frozen_head(model: PreTrainedModel) -> None:
 
 
 def _whole(tensor: Tensor | None) -> Tensor | None:
-    """A tensor of which FSDP may keep a part on this device."""
+    """The full tensor, of which FSDP may keep only a part on this device."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
@@ -90,8 +92,12 @@ def _scatter(values: Tensor, mask: Tensor) -> Tensor:
 
 
 class _FrozenHead(torch.autograd.Function):
-    """(hidden [N, H], targets [N], weight [V, H], bias [V] | None, what is done to the logits)
-    -> (log-probability of each target [N] fp32, whether it is the likeliest token [N] bool)."""
+    """Log-probabilities of target tokens under a frozen head.
+
+    Inputs: hidden [N, H], targets [N], weight [V, H], bias [V] | None, and the logit
+    transformation. Outputs: the log-probability of each target [N] fp32, and whether it is the most
+    likely token [N] bool.
+    """
 
     @staticmethod
     def forward(
@@ -126,8 +132,11 @@ class _FrozenHead(torch.autograd.Function):
 
 
 class _Block:
-    """The logits of some tokens at a time, in memory that is allocated once: in the type of the
-    weights for the products, in fp32 for the rest. Where the weights are fp32 both are one."""
+    """Logits of a block of tokens, in buffers that are allocated once.
+
+    Products use the dtype of the weights and everything else uses fp32. For fp32 weights, both are
+    the same buffer.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, logits: Logits, tokens: int) -> None:
         vocabulary = len(weight)
@@ -139,7 +148,7 @@ class _Block:
             self._wide = weight.new_empty(self.tokens, vocabulary, dtype=torch.float32)
 
     def score(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities of the targets, and whether they are the likeliest."""
+        """Log-probabilities of the targets, and whether each is the most likely token."""
         narrow, wide = self._narrow[: len(targets)], self._wide[: len(targets)]
         torch.mm(hidden.to(narrow.dtype), self._weight.t(), out=narrow)
         if self._bias is not None:
@@ -155,7 +164,7 @@ class _Block:
         return chosen - self._total, wide.argmax(-1) == targets
 
     def slope(self, targets: Tensor) -> Tensor:
-        """The gradients of the log-probabilities that `score` gave, by the hidden states."""
+        """Gradients of the log-probabilities from `score` with respect to the hidden states."""
         narrow, wide = self._narrow[: len(targets)], self._wide[: len(targets)]
         cap = self._logits.cap
         bend = None if cap is None else 1 - (wide / cap).square_()

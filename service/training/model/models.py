@@ -1,6 +1,6 @@
-"""The base model and its tokenizer, from a local folder of safetensors.
+"""The base model and its tokenizer, loaded from a local folder of safetensors.
 
-Nothing is fetched and no code of the folder is run.
+Nothing is downloaded, and no code from the folder is run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LOAD_ERRORS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where and in which precision the model computes."""
+    """The device and dtype that the model computes with."""
 
     device: str
     dtype: torch.dtype
@@ -48,9 +48,9 @@ class Place:
 
 
 def choose_place() -> Place:
-    """CUDA where there is a device, else the CPU; bf16 where the hardware has it, else fp32.
+    """Choose CUDA if available, else the CPU; bf16 if the hardware supports it, else fp32.
 
-    (A CPU without the instructions emulates bf16, slower than fp32.)
+    (A CPU without bf16 instructions emulates it, which is slower than fp32.)
     """
     if torch.cuda.is_available():
         return Place("cuda", torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32)
@@ -71,7 +71,10 @@ def _cpu_flags() -> frozenset[str]:
 
 
 def load_tokenizer(spec: TrainSpec) -> PreTrainedTokenizerBase:
-    """The tokenizer, which must be a fast one with a chat template."""
+    """Load the tokenizer, which must be a fast one with a chat template.
+
+    Raises `TrainingFailure` (invalid_model).
+    """
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             spec.base_model_path, trust_remote_code=False, local_files_only=True
@@ -89,8 +92,11 @@ def load_tokenizer(spec: TrainSpec) -> PreTrainedTokenizerBase:
 
 
 def load_base(spec: TrainSpec, place: Place) -> PreTrainedModel:
-    """The base model, frozen, in NF4 with double quantisation where the spec says so; on the
-    device, or, where it is to be divided among several, on the host."""
+    """Load the frozen base model, in NF4 with double quantization if the spec asks for it.
+
+    It is loaded onto the device, or onto the host if it is to be sharded across several devices.
+    Raises `TrainingFailure` (invalid_model).
+    """
     device = 0 if place.device == "cuda" and spec.sharding != "fsdp" else "cpu"
     quantization = None
     if spec.quantization == "nf4":
@@ -113,7 +119,7 @@ def load_base(spec: TrainSpec, place: Place) -> PreTrainedModel:
         )
     except _LOAD_ERRORS as error:
         if is_out_of_memory(error) or (isinstance(error, OSError) and error.errno is not None):
-            raise  # the disk or the memory, not the model
+            raise  # caused by disk or memory, not by the model
         raise invalid_model(
             spec, f"its weights cannot be loaded ({type(error).__name__})"
         ) from error
@@ -126,24 +132,28 @@ def load_base(spec: TrainSpec, place: Place) -> PreTrainedModel:
 
 
 def _keep_weights_as_they_are(model: PreTrainedModel) -> None:
-    # In evaluation on a CPU with AVX512-BF16, bitsandbytes repacks 4-bit weights for
-    # inference and later unpacks them with scales rounded and quantised anew: each
-    # evaluation would change the base model, and a resumed run would not equal the first.
+    # During evaluation on a CPU with AVX512-BF16, bitsandbytes repacks 4-bit weights for inference
+    # and later unpacks them with rounded, requantized scales. Each evaluation would change the base
+    # model, and a resumed run would not match the original.
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
 
 
 def _let_go_of_the_files(model: PreTrainedModel) -> None:
-    # What was not quantised still lies in the mapped files, and so keeps all their pages.
+    # Weights that were not quantized still point into the memory-mapped files and keep all of their
+    # pages alive.
     for parameter in model.parameters():
         if parameter.is_floating_point():
             parameter.data = parameter.data.clone()
 
 
 def keep_adapter_in_fp32(model: Any) -> None:
-    """Trained weights in fp32. TRL casts a QLoRA adapter to bf16, whose steps of 0.4% swallow
-    most updates of a small learning rate."""
+    """Convert trained weights to fp32.
+
+    TRL casts a QLoRA adapter to bf16, whose steps of 0.4% swallow most updates at a small learning
+    rate.
+    """
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()

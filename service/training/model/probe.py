@@ -1,5 +1,4 @@
-"""What the finished model says to a few rows, token by token: for a comparison with the engine
-that will serve it."""
+"""Token-level scores of a few rows by the finished model, to compare with the serving engine."""
 
 from __future__ import annotations
 
@@ -14,14 +13,16 @@ from service.training.contract.protocol import Probe
 from service.training.data.tokens import IGNORED, Example, Sample
 
 _MAX_TOKENS: Final = 256
-# Of a long row, at most so many of these stand before what is scored.
+# Maximum number of prompt tokens kept before the scored part of a long row.
 _MAX_PROMPT_TOKENS: Final = 128
 
 
 @torch.no_grad()
 def probe(model: Any, examples: Sequence[Example], rows: int) -> tuple[Probe, ...]:
-    """Log-probabilities (nats) of supervised tokens of `rows` rows, with the adapter and without
-    it: the first short rows, then parts of the first long ones."""
+    """Score supervised tokens of `rows` rows, with and without the adapter, in nats.
+
+    The first short rows are used, then parts of the first long ones.
+    """
     was_training = model.training
     model.eval()
     try:
@@ -31,7 +32,7 @@ def probe(model: Any, examples: Sequence[Example], rows: int) -> tuple[Probe, ..
 
 
 def chosen(examples: Sequence[Example], rows: int) -> Iterator[Sample]:
-    """What is scored: samples of at most 256 tokens that hold supervised ones."""
+    """Samples to score: at most 256 tokens each, with at least one supervised token."""
     found = [s for example in examples for s in example.rows if s.supervised]
     short = (s for s in found if s.length <= _MAX_TOKENS)
     long = (_cut(s) for s in found if s.length > _MAX_TOKENS)
@@ -39,8 +40,11 @@ def chosen(examples: Sequence[Example], rows: int) -> Iterator[Sample]:
 
 
 def _cut(sample: Sample) -> Sample:
-    """The part in which a long sample's first answer begins. Engine and trainer read the same
-    tokens, so it matters little that the part begins amid a prompt."""
+    """Cut a long sample to the part in which its first answer begins.
+
+    Engine and trainer read the same tokens, so it matters little if the part begins in the middle
+    of a prompt.
+    """
     first = next(at for at, label in enumerate(sample.labels) if label != IGNORED)
     start = max(first - _MAX_PROMPT_TOKENS, 0)
     part = slice(start, start + _MAX_TOKENS)

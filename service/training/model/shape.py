@@ -1,5 +1,7 @@
-"""A base model's sizes, from config.json and the headers of its safetensors files: no torch,
-and no weights are read."""
+"""Sizes of a base model, read from config.json and safetensors headers.
+
+Needs no torch and reads no weights.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,12 @@ _EMBEDDINGS: Final = ("embed", "lm_head", "wte", "wpe", "output_layer")
 
 
 class UnknownShape(ValueError):
-    """The folder does not say what is needed; the message says what is missing."""
+    """The folder lacks required information; the message says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """One linear layer of the model, by its module name."""
+    """One linear layer of the model, identified by its module name."""
 
     name: str
     inputs: int
@@ -33,9 +35,12 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """What memory depends on. `linears` leave embeddings and output head out; `parameters`
-    counts all weights once, tied ones too. `heads_width` and `kv_width` are the outputs of
-    the query and of the key projection."""
+    """Model sizes that determine memory use.
+
+    `linears` excludes the embeddings and the output head. `parameters` counts all weights once,
+    including tied ones. `heads_width` and `kv_width` are the output widths of the query and key
+    projections.
+    """
 
     parameters: int
     linears: tuple[Linear, ...]
@@ -49,7 +54,10 @@ class ModelShape:
 
     @classmethod
     def read(cls, folder: Path) -> ModelShape:
-        """Reads a folder of a causal model with gated or plain MLPs. Raises `UnknownShape`."""
+        """Read the shape of a causal model with gated or plain MLPs from its folder.
+
+        Raises `UnknownShape`.
+        """
         config = _config(folder)
         tensors: dict[str, tuple[int, ...]] = {}
         for file in sorted(folder.glob("*.safetensors")):
@@ -75,7 +83,7 @@ class ModelShape:
             raise UnknownShape(f"config.json does not tell {error}") from None
 
     def adapted(self, target_modules: str | tuple[str, ...]) -> tuple[Linear, ...]:
-        """The layers that get an adapter."""
+        """Layers that get an adapter."""
         if isinstance(target_modules, str):
             return self.linears
         ends = tuple(f".{name}" for name in target_modules)

@@ -1,4 +1,4 @@
-"""The adapter that a run starts from: what shape it has, read without torch."""
+"""Shape of the adapter that a run starts from, read without torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.training.contract.spec import LoraShape, LoraSpec, TrainSpec
 
 ADAPTER_CONFIG: Final = "adapter_config.json"
 ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
-# What would change the model beyond the A and B of each module, and so would be lost.
+# Settings that change the model beyond the A and B matrices of each module, and would be lost.
 _UNSUPPORTED: Final = (
     "modules_to_save",
     "rank_pattern",
@@ -27,7 +27,7 @@ _UNSUPPORTED: Final = (
 
 
 class _Config(BaseModel):
-    """What of a PEFT adapter_config.json decides its shape."""
+    """Fields of a PEFT adapter_config.json that determine the adapter's shape."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -42,10 +42,10 @@ class _Config(BaseModel):
 
 
 def lora_shape(spec: TrainSpec) -> LoraShape:
-    """The shape of the run's adapter: the warm start's where there is one.
+    """Shape of the run's adapter, taken from the warm start if there is one.
 
-    Raises `TrainingFailure`: invalid_warm_start where that is no plain LoRA adapter,
-    invalid_spec where `spec.lora` says otherwise.
+    Raises `TrainingFailure`: invalid_warm_start if the warm start is not a plain LoRA adapter,
+    invalid_spec if `spec.lora` conflicts with it.
     """
     if spec.warm_start is None:
         return spec.lora.settled()
@@ -63,12 +63,12 @@ def lora_shape(spec: TrainSpec) -> LoraShape:
 
 
 def named_base(folder: Path) -> str | None:
-    """The base model that an adapter says it belongs to."""
+    """Name of the base model that an adapter declares."""
     return _read(folder).base_model_name_or_path
 
 
 def invalid(why: str) -> TrainingFailure:
-    """The failure of an adapter that no run can start from."""
+    """Failure for an adapter that no run can start from."""
     return TrainingFailure(
         "invalid_warm_start", f"The run cannot start from this adapter: {why}.", param="warm_start"
     )
@@ -103,7 +103,8 @@ def _targets(config: _Config) -> Any:
 
 
 def _check_agreement(asked: LoraSpec, shape: LoraShape) -> None:
-    # target_modules are compared where the model is known: one layer has several names.
+    # target_modules are compared once the model is loaded, because one layer can have several
+    # names.
     for field in ("r", "alpha", "use_dora", "use_rslora"):
         wanted, found = getattr(asked, field), getattr(shape, field)
         if wanted is not None and wanted != found:

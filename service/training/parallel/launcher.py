@@ -1,9 +1,9 @@
-"""A run on several devices: one process each (a rank), started, spoken for and ended together.
+"""Launch and supervise a run on several devices, with one process (rank) per device.
 
-The process that the worker started becomes their supervisor and imports no torch. It sends on
-what rank 0 says, hands a stop command to all, and ends all when one of them ends in failure.
-Ranks die with their supervisor as it dies with the worker: by the kernel's hand (Linux), and
-by the end of stdin.
+The process that the worker started becomes the supervisor and does not import torch. It forwards
+the messages of rank 0, passes a stop command to all ranks, and ends all of them when one fails.
+Ranks die with their supervisor just as it dies with the worker: through the kernel (on Linux) and
+through the end of file on stdin.
 """
 
 from __future__ import annotations
@@ -43,18 +43,22 @@ log: Final = logging.getLogger(__name__)
 
 LOOPBACK: Final = "127.0.0.1"
 _POLL_S: Final = 0.2
-# From the first rank's end to the end of all: time to tell why, since a rank whose peer is gone
-# fails as well, with less to say. One that waits for a peer on CUDA does not notice at all.
+# Time from the first rank's exit until the rest are killed, so that the others can report the
+# cause. A rank whose peer is gone fails too, with a less useful message, and one that waits for a
+# peer on CUDA never notices.
 _GRACE_S: Final = 5.0
 _READ_BYTES: Final = 64 * 1024
 _FINE: Final = (EXIT_SUCCEEDED, EXIT_STOPPED)
-# Libraries that find these would share out the batches once more.
+# Libraries that see these variables would shard the batches a second time.
 _FOREIGN: Final = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
 
 
 class RankPlace(BaseModel):
-    """What a rank is told as its second argument: its number, and where all meet: a port of
-    the loopback device, on which rank 0 inherits the listening socket `listen_fd`."""
+    """Second argument of a rank: its number and the meeting point of all ranks.
+
+    The meeting point is a port on the loopback device. Rank 0 inherits its listening socket as
+    `listen_fd`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,10 +68,10 @@ class RankPlace(BaseModel):
 
 
 def supervise(spec: TrainSpec, spec_file: str, channel: Channel, flag: StopFlag) -> int:
-    """Runs the ranks of `spec` and returns the exit code. Dies by the signal that killed one
-    of them, so that the parent sees what it would see of a run in one process.
+    """Run the ranks of `spec` and return the exit code.
 
-    Raises `TrainingFailure` where they cannot be started.
+    If a signal killed a rank, this process dies by the same signal, so that the parent sees what it
+    would see of a single-process run. Raises `TrainingFailure` if the ranks cannot be started.
     """
     ranks: list[_Rank] = []
     try:
@@ -94,7 +98,7 @@ def supervise(spec: TrainSpec, spec_file: str, channel: Channel, flag: StopFlag)
 class _Rank:
     index: int
     process: subprocess.Popen[bytes]
-    code: int | None = None  # its own end, not the one that `end` brings
+    code: int | None = None  # of the process's own exit, not of the kill by `end`
     failed: Failed | None = None
     _pending: bytes = field(default=b"", repr=False)
 
@@ -104,7 +108,7 @@ class _Rank:
         return self.process.stdout.fileno()
 
     def read(self, channel: Channel, flag: StopFlag) -> bool:
-        """Takes what lies in the pipe, or waits for it. Returns whether there may be more."""
+        """Read what is in the pipe, or wait for data. Returns whether more may follow."""
         chunk = os.read(self.stdout, _READ_BYTES)
         *lines, self._pending = (self._pending + chunk).split(b"\n")
         for line in lines:
@@ -139,8 +143,8 @@ class _Rank:
 
 def _start(ranks: list[_Rank], spec: TrainSpec, spec_file: str) -> None:
     with socket.socket() as meeting:
-        # Bound here: no other process can take the port in between, and it is of no other
-        # device than loopback, where torch would listen on all.
+        # Bind here, so that no other process can take the port in the meantime, and only to
+        # loopback, whereas torch would listen on all interfaces.
         meeting.bind((LOOPBACK, 0))
         meeting.listen(spec.gpus)
         port = meeting.getsockname()[1]
@@ -164,7 +168,7 @@ def _start(ranks: list[_Rank], spec: TrainSpec, spec_file: str) -> None:
 
 
 def environment(index: int, count: int) -> dict[str, str]:
-    """That of a rank: ours, with one device of those that we may use, for it alone."""
+    """Environment of a rank: a copy of this process's, with one of the visible devices."""
     env = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
     visible = [d for d in env.get("CUDA_VISIBLE_DEVICES", "").split(",") if d.strip()]
     if "CUDA_VISIBLE_DEVICES" not in env:
@@ -177,7 +181,7 @@ def environment(index: int, count: int) -> dict[str, str]:
 
 
 def _watch(ranks: list[_Rank], channel: Channel, flag: StopFlag) -> None:
-    """Returns when rank 0 is done or any has failed, and the others had time to end too."""
+    """Return once rank 0 is done or any rank has failed, and the others had time to exit too."""
     has_told = False
     give_up_at = float("inf")
     with selectors.DefaultSelector() as selector:
@@ -199,14 +203,17 @@ def _watch(ranks: list[_Rank], channel: Channel, flag: StopFlag) -> None:
 
 
 def _are_running(ranks: list[_Rank]) -> bool:
-    """Asks each; whether any still runs."""
+    """Poll every rank and return whether any is still running."""
     ended = [rank.has_ended() for rank in ranks]
     return not all(ended)
 
 
 def _judge(ranks: list[_Rank]) -> Failed | int:
-    """How the run ended: the code of rank 0 where that is fine, else the best known cause: a
-    failure that was told and understood, the signal that killed one (negative), any other."""
+    """Outcome of the run: the exit code of rank 0 if it is fine, else the best known cause.
+
+    Causes in order of preference: a reported failure with a known code, the signal that killed a
+    rank (as a negative number), any other failure.
+    """
     if (code := ranks[0].code) is not None and code in _FINE:
         return code
     told = [rank.failed for rank in ranks if rank.failed]

@@ -1,9 +1,9 @@
-"""What the processes of one run tell each other.
+"""Communication between the processes (ranks) of one run.
 
-Each computes its share of a batch; the gradients of the adapter are summed over all before
-each step of the optimizer. So all hold the same adapter at every step, and each can decide
-alone what all decide, as long as it decides on figures that were summed as well. All that is
-here must be called by all ranks, in the same order.
+Each rank computes its share of a batch, and the gradients of the adapter are summed over all ranks
+before each optimizer step. All ranks therefore hold the same adapter at every step, and each can
+make shared decisions on its own, provided that it uses figures that were summed as well. All ranks
+must call these functions in the same order.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ from service.training.contract.failures import TrainingFailure
 from service.training.model.models import Place
 from service.training.parallel.launcher import LOOPBACK, RankPlace
 
-# Ranks read the data and load the model at different speeds; the slowest is waited for.
+# Ranks read the data and load the model at different speeds; all wait for the slowest.
 _PATIENCE: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """This process among those of its run. By default the only one, which has nobody to talk
-    to."""
+    """This process's place among the ranks of its run.
+
+    By default it is the only rank and communicates with no other process.
+    """
 
     index: int = 0
     size: int = 1
@@ -39,11 +41,11 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """Whether this one writes what is written once."""
+        """Whether this rank writes the output that is written only once."""
         return self.index == 0
 
     def totals(self, values: Sequence[float]) -> list[float]:
-        """Each value, summed over all ranks."""
+        """Sum each value over all ranks."""
         if self.size == 1:
             return list(values)
         sums = torch.tensor(values, dtype=torch.float64, device=self.device)
@@ -52,11 +54,11 @@ class Ranks:
         return found
 
     def wait(self) -> None:
-        """Until all are here."""
+        """Wait until all ranks get here."""
         self.totals([0.0])
 
     def sum_gradients(self, parameters: Iterable[Parameter]) -> None:
-        """Gives each parameter the sum of its gradients on all ranks."""
+        """Replace each parameter's gradient with the sum over all ranks."""
         if self.size == 1:
             return
         trained = list(parameters)
@@ -68,14 +70,14 @@ class Ranks:
 
     @torch.no_grad()
     def copy_from_first(self, parameters: Iterable[Parameter]) -> None:
-        """Gives each parameter the value that it has on the first rank."""
+        """Set each parameter to its value on the first rank."""
         if self.size == 1:
             return
         for parameter in parameters:
             dist.broadcast(parameter.data, src=0)
 
     def agree_on(self, flag: StopFlag) -> StopFlag:
-        """A flag that is set for all at the same step."""
+        """Return a flag that is set for all ranks at the same step."""
         return flag if self.size == 1 else _AgreedFlag(flag, self)
 
 
@@ -91,17 +93,20 @@ class _AgreedFlag(StopFlag):
         self._ranks = ranks
 
     def is_set(self) -> bool:
-        """Whether any rank was told to stop; asks all of them."""
+        """Whether any rank was told to stop. Communicates with all of them."""
         (told,) = self._ranks.totals([float(self._own.is_set())])
         return told > 0
 
 
 def join(at: RankPlace | None, count: int, place: Place) -> Ranks:
-    """Meets the other ranks. Raises `TrainingFailure` (invalid_spec) where the machine has
-    fewer devices than ranks, and torch's errors."""
+    """Connect to the other ranks.
+
+    Raises `TrainingFailure` (invalid_spec) if the machine has fewer devices than ranks, and torch's
+    own errors.
+    """
     if at is None:
         return Ranks()
-    # Not by torch's environment variables, which would have transformers share out batches too.
+    # Avoid torch's environment variables, which would make transformers shard the batches too.
     store = dist.TCPStore(  # type: ignore[attr-defined]
         LOOPBACK,
         at.port,
@@ -131,12 +136,12 @@ def join(at: RankPlace | None, count: int, place: Place) -> Ranks:
 
 
 def random_state_file(checkpoint: Path, rank: int) -> Path:
-    """Where a checkpoint keeps the random state of a rank that is not the first."""
+    """File in a checkpoint that holds the random state of a rank other than the first."""
     return checkpoint / f"rng_state_{rank}.pth"
 
 
 def save_random_state(path: Path) -> None:
-    """Writes what dropout draws from in this process. Raises OSError."""
+    """Write the random state that dropout draws from in this process. Raises OSError."""
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state()
@@ -144,7 +149,11 @@ def save_random_state(path: Path) -> None:
 
 
 def load_random_state(path: Path) -> None:
-    """Takes up a saved state; a checkpoint of fewer ranks has none, which is as good."""
+    """Restore a saved random state.
+
+    Does nothing if the file is missing, as in a checkpoint from fewer ranks; the current random
+    state serves equally well.
+    """
     if not path.is_file():
         return
     states: dict[str, Tensor] = torch.load(path, weights_only=True)

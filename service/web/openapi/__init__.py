@@ -1,8 +1,9 @@
-"""What FastAPI cannot know of the API's description: the answers, errors, inference routes.
+"""The parts of the OpenAPI document that FastAPI cannot generate.
 
-`document` puts openapi.json together, from what FastAPI tells of the routes, `parts` that many
-operations share, `parameters`, the `inference` routes, which are none of FastAPI's, and `examples`:
-requests and answers of a running api, written by `make openapi-examples`.
+`document` assembles openapi.json from FastAPI's description of the routes and from the other
+modules: `parts` that many operations share, `parameters`, the `inference` routes, which do not go
+through FastAPI, and `examples`: requests and responses recorded from a running API by
+`make openapi-examples`.
 """
 
 from service.web.openapi.document import describe

@@ -1,4 +1,4 @@
-"""openapi.json, put together."""
+"""Assembly of the complete OpenAPI document."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from fastapi.openapi.utils import get_openapi
 from service.web.openapi import examples, inference, parameters, parts
 from service.web.openapi.examples import Said
 
-# Answers of every operation that asks for a key; the first two stand in `components`.
+# Answers of every operation that needs a key. These and the 413 go into `components`.
 _EVERYWHERE = (401, 503)
 _OF_A_JSON_BODY = 413
 
 
 def describe(app: FastAPI, schemas: Mapping[str, Any]) -> None:
-    """Make `/openapi.json` the whole truth; `schemas` are those of no pydantic model."""
+    """Serve the complete document on `/openapi.json`.
+
+    `schemas` are the schemas that no pydantic model defines.
+    """
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -78,9 +81,9 @@ def _complete_operation(operation: dict[str, Any], said: Said) -> None:
 
 
 def _responses(operation: dict[str, Any], said: Said) -> dict[str, Any]:
-    """Those of the route, and the errors that were seen."""
+    """Responses documented by the route, plus the errors in the recorded examples."""
     found: dict[str, Any] = operation["responses"]
-    found.pop("422", None)  # a wrong body is 400
+    found.pop("422", None)  # an invalid body answers 400
     if operation["security"]:
         shared = [*_EVERYWHERE]
         if "application/json" in operation.get("requestBody", {}).get("content", {}):
@@ -89,7 +92,7 @@ def _responses(operation: dict[str, Any], said: Said) -> dict[str, Any]:
             found[str(status)] = {"$ref": f"#/components/responses/Error{status}"}
     for seen, contents in said.items():
         given = found.get(seen, {})
-        if "content" not in given:  # nothing of its own, or a reference
+        if "content" not in given:  # undocumented, or a reference
             limits = parts.RATE_ERROR_HEADERS if operation["tags"] == [inference.TAG] else ()
             found[seen] = parts.error(int(seen), *(limits if seen == "429" else ()))
             found[seen]["headers"] |= given.get("headers", {})
@@ -97,15 +100,15 @@ def _responses(operation: dict[str, Any], said: Said) -> dict[str, Any]:
     for response in found.values():
         if "$ref" not in response:
             response["headers"] = {**parts.headers(), **response.get("headers", {})}
-            if response["description"] == "Successful Response":  # FastAPI's, where none is given
+            if response["description"] == "Successful Response":  # FastAPI's default
                 response["description"] = _said_of(response["content"])
     return dict(sorted(found.items()))
 
 
 def _said_of(contents: dict[str, Any]) -> str:
-    """What an answer is, by the name of its schema."""
+    """The description of a response, derived from the name of its schema."""
     schema = next(iter(contents.values()))["schema"]
     name = schema.get("$ref", "").rpartition("/")[2].removesuffix("_")
     if name.startswith("ListOf_"):
         return f"A page of `{name.removeprefix('ListOf_')}`."
-    return f"`{name}`." if name else "A text."
+    return f"`{name}`." if name else "Plain text."

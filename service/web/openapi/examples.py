@@ -1,9 +1,10 @@
-"""Requests and answers as a running api gave them, and the errors that each operation has.
+"""Example requests and responses recorded from a running API, and the errors of each operation.
 
-A file an operation, in `examples/` from the api alone and in `examples/stack/` from an installation
-that trains and serves. Each holds `parameters` by name, and examples by media type in
-`requestBody`, by status and media type in `responses`. `make openapi-examples` writes them; a
-status for which no example was ever given is not documented.
+There is one file per operation: in `examples/` if recorded from the API alone, and in
+`examples/stack/` if recorded from an installation that trains and serves. Each file holds
+`parameters` by name, `requestBody` examples by media type, and `responses` examples by status and
+media type. `make openapi-examples` writes the files. A status without a recorded example is not
+documented.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ SHARED = "shared"
 
 
 def recorded() -> dict[str, Said]:
-    """All that was said, by operationId; under `SHARED` the errors of every operation."""
+    """All recorded examples by operationId; `SHARED` holds the errors that all operations share."""
     folder = files(__package__) / "examples"
     found: dict[str, Said] = {}
     for part in (folder, folder / "stack"):
@@ -29,7 +30,7 @@ def recorded() -> dict[str, Said]:
 
 
 def add_to_parameters(operation: dict[str, Any], said: Said) -> None:
-    """Give parameters the values that they had in a request."""
+    """Set each parameter's example to the value recorded in a request."""
     given = said.get("parameters", {})
     for parameter in operation.get("parameters", ()):
         name = parameter["name"].lower()
@@ -38,7 +39,7 @@ def add_to_parameters(operation: dict[str, Any], said: Said) -> None:
 
 
 def add_to_contents(described: dict[str, Any], examples: Said) -> None:
-    """Give the contents of a body or a response their examples, by media type."""
+    """Add examples to the contents of a request body or a response, by media type."""
     contents = described.setdefault("content", {})
     for media, named in examples.items():
         contents.setdefault(media, {})["examples"] = named

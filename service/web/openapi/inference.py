@@ -1,7 +1,7 @@
-"""The inference routes, which go past FastAPI, as openapi.json tells of them.
+"""OpenAPI descriptions of the inference routes, which bypass FastAPI.
 
-Their bodies are vLLM's to judge: what is named here is what most callers send and read. Fields
-beyond that reach the engine, and its answers come back as they are.
+vLLM validates the bodies. The schemas here list the fields that most clients send and read. Other
+fields reach the engine, and its answers are returned unchanged.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from service.web.openapi.inference_schemas import SCHEMAS
 TAG = "Inference"
 
 _PASSED_ON = (
-    "`model` is a base model, a trained model or an alias of the project. The body goes to vLLM "
-    "as it is, so all fields of OpenAI's reference and vLLM's that vLLM knows work, beside those "
-    "that are described here. "
+    "`model` is the ID of a base model, a trained model or an alias in the project. The service "
+    "forwards the body to vLLM unchanged. All parameters of OpenAI's and vLLM's references that "
+    "vLLM supports work, including those not listed here. "
 )
 _STREAMED = (
-    "With `stream: true` the answer comes as server-sent events: one `data:` line of JSON each, "
-    "{end}. A failure in mid-stream is an event with the body `Error`."
+    "If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON "
+    "each, {end}. A failure during the stream is sent as an event with the body `Error`."
 )
 _UNTIL_DONE = "then `data: [DONE]`"
-_TYPED = "with an `event:` line before it that names its type; the last is `response.completed`"
+_TYPED = "preceded by an `event:` line with the event's type; the last is `response.completed`"
 
 
 def _operation(
@@ -45,7 +45,7 @@ def _operation(
         "requestBody": {"required": True, "content": {"application/json": body}},
         "responses": {
             "200": {
-                "description": "The engine's answer.",
+                "description": "The engine's response.",
                 "headers": parts.headers(*parts.RATE_HEADERS),
                 "content": contents,
             }
@@ -54,35 +54,35 @@ def _operation(
 
 
 def operations() -> dict[str, dict[str, Any]]:
-    """Each is a POST, by its path; made anew at each call."""
+    """Build the operations by path; each is a POST. Every call returns new objects."""
     return {
         "/v1/chat/completions": _operation(
             "createChatCompletion",
             "Create a chat completion",
-            f"Answers a conversation. {_PASSED_ON}",
+            f"Generates the next message of a conversation. {_PASSED_ON}",
             "ChatCompletion",
             streams=_UNTIL_DONE,
         ),
         "/v1/completions": _operation(
             "createCompletion",
             "Create a completion",
-            f"Goes on with a text, without a chat template. {_PASSED_ON}",
+            f"Continues a text without applying a chat template. {_PASSED_ON}",
             "Completion",
             streams=_UNTIL_DONE,
         ),
         "/v1/responses": _operation(
             "createResponse",
             "Create a response",
-            f"Answers by OpenAI's Responses API. {_PASSED_ON}Nothing is kept between requests: "
-            "`previous_response_id` finds nothing.",
+            f"Generates a response with OpenAI's Responses API. {_PASSED_ON}Responses are not "
+            "stored, so `previous_response_id` finds none.",
             "Response",
             streams=_TYPED,
         ),
         "/v1/embeddings": _operation(
             "createEmbedding",
             "Create embeddings",
-            f"Turns texts into vectors, where the base model is an embedding model; others answer "
-            f"400 with the code `unsupported_model`. {_PASSED_ON}",
+            f"Converts texts to embedding vectors. The base model must be an embedding model; "
+            f"others answer 400 with the code `unsupported_model`. {_PASSED_ON}",
             "Embeddings",
             streams=None,
         ),

@@ -1,4 +1,4 @@
-"""Bodies and answers of the inference routes, as far as most callers need them. All are open."""
+"""Schemas of the most common inference request and response fields. All allow extra fields."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Json = dict[str, Any]
 
 _TEXT: Json = {"type": "string"}
 _COUNT: Json = {"type": "integer", "minimum": 0}
-_TIME: Json = {"type": "integer", "description": "Seconds since 1970, UTC."}
+_TIME: Json = {"type": "integer", "description": "Unix timestamp in seconds (UTC)."}
 
 
 def _object(description: str, required: tuple[str, ...], **properties: Json) -> Json:
@@ -34,37 +34,55 @@ _SAMPLING: Json = {
         "type": "string",
         "minLength": 1,
         "maxLength": 512,
-        "description": "A base model, a trained model or an alias of the project.",
+        "description": "ID of a base model, a trained model or an alias in the project.",
     },
-    "stream": {"type": "boolean", "default": False, "description": "Answer by events."},
-    "temperature": {"type": "number", "minimum": 0, "description": "0 is the likeliest answer."},
+    "stream": {
+        "type": "boolean",
+        "default": False,
+        "description": "Whether to stream the response as server-sent events.",
+    },
+    "temperature": {
+        "type": "number",
+        "minimum": 0,
+        "description": "Sampling temperature. 0 selects the most likely token at each step.",
+    },
     "top_p": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
 }
 _GENERATION: Json = {
     **_SAMPLING,
     "stream_options": _object(
-        "Of a stream.",
+        "Options for streaming responses.",
         (),
-        include_usage={"type": "boolean", "description": "A last event with the token counts."},
+        include_usage={
+            "type": "boolean",
+            "description": "Whether to send a final event with the token counts.",
+        },
     ),
-    "max_tokens": {"type": "integer", "minimum": 1, "description": "Most tokens of the answer."},
+    "max_tokens": {
+        "type": "integer",
+        "minimum": 1,
+        "description": "Maximum number of tokens to generate.",
+    },
     "n": {
         "type": "integer",
         "minimum": 1,
-        "description": "How many answers, 16 at most unless the operator sets another number. With "
-        "many prompts each of them has so many.",
+        "description": "Number of completions to generate for each prompt. The total across all "
+        "prompts is limited to 16 unless the operator configures another limit.",
     },
     "stop": {
         "anyOf": [_TEXT, _list_of(_TEXT)],
-        "description": "Texts at which the answer ends.",
+        "description": "Sequences at which generation stops.",
     },
-    "seed": {"type": "integer", "description": "The same seed draws the same answer."},
+    "seed": {
+        "type": "integer",
+        "description": "Sampling seed. The same seed gives the same output.",
+    },
     "frequency_penalty": {"type": "number", "minimum": -2, "maximum": 2},
     "presence_penalty": {"type": "number", "minimum": -2, "maximum": 2},
 }
 _USAGE = _nullable(
     _object(
-        "Tokens of the request.",
+        "Token counts of the request.",
         ("prompt_tokens", "total_tokens"),
         prompt_tokens=_COUNT,
         completion_tokens=_nullable(_COUNT),
@@ -73,22 +91,27 @@ _USAGE = _nullable(
 )
 _FINISH: Json = {
     "type": ["string", "null"],
-    "description": "`stop`: the model ended. `length`: it was cut. `tool_calls`: it calls tools.",
+    "description": "Reason generation ended. `stop`: the model finished. `length`: the token limit "
+    "was reached. `tool_calls`: the model called tools.",
 }
 _MESSAGE = _object(
-    "One turn of a conversation.",
+    "A message in a conversation.",
     ("role",),
     role={
         "type": "string",
         "enum": ["system", "developer", "user", "assistant", "tool"],
-        "description": "Who speaks.",
+        "description": "Role of the message's author.",
     },
     content={
         "anyOf": [_TEXT, _list_of({"type": "object"}), {"type": "null"}],
-        "description": "A text, or parts of one; null where a turn only calls tools.",
+        "description": "Message content as text or content parts; null if the message only calls "
+        "tools.",
     },
-    tool_calls=_list_of({"type": "object"}, description="Of an assistant."),
-    tool_call_id={"type": "string", "description": "Of a tool: the call that this answers."},
+    tool_calls=_list_of({"type": "object"}, description="Tool calls made by an assistant message."),
+    tool_call_id={
+        "type": "string",
+        "description": "ID of the tool call that a tool message answers.",
+    },
 )
 
 
@@ -99,7 +122,7 @@ def _answer(description: str, object_: str, choice: Json) -> Json:
         id=_TEXT,
         object={"type": "string", "enum": [object_]},
         created=_TIME,
-        model={"type": "string", "description": "The model that answered."},
+        model={"type": "string", "description": "Model that generated the response."},
         choices=_list_of(choice),
         usage=_USAGE,
     )
@@ -107,26 +130,34 @@ def _answer(description: str, object_: str, choice: Json) -> Json:
 
 SCHEMAS: dict[str, Json] = {
     "CreateChatCompletion": _object(
-        "OpenAI's body of a chat completion.",
+        "Chat completion request, as in the OpenAI API.",
         ("model", "messages"),
         **_GENERATION,
         messages=_list_of({"$ref": "#/components/schemas/ChatMessage"}, minItems=1),
         max_completion_tokens={
             "type": "integer",
             "minimum": 1,
-            "description": "As `max_tokens`, which it overrides.",
+            "description": "Maximum number of tokens to generate. Overrides `max_tokens`.",
         },
         tools=_list_of({"type": "object"}, description="Functions that the model may call."),
-        tool_choice={"description": "`auto`, `none`, `required`, or the one tool to call."},
-        response_format={"type": "object", "description": "JSON, or JSON of a schema."},
-        logprobs={"type": ["boolean", "null"], "description": "Tell each token's likelihood."},
+        tool_choice={
+            "description": "Tool selection: `auto`, `none`, `required`, or the one tool to call."
+        },
+        response_format={
+            "type": "object",
+            "description": "Output format: plain JSON, or JSON that matches a schema.",
+        },
+        logprobs={
+            "type": ["boolean", "null"],
+            "description": "Whether to return the log probability of each output token.",
+        },
     ),
     "ChatMessage": _MESSAGE,
     "ChatCompletion": _answer(
-        "OpenAI's chat completion.",
+        "Chat completion, as in the OpenAI API.",
         "chat.completion",
         _object(
-            "One answer.",
+            "A generated completion.",
             ("index", "message", "finish_reason"),
             index=_COUNT,
             message={"$ref": "#/components/schemas/ChatMessage"},
@@ -134,21 +165,24 @@ SCHEMAS: dict[str, Json] = {
         ),
     ),
     "CreateCompletion": _object(
-        "OpenAI's body of a completion.",
+        "Text completion request, as in the OpenAI API.",
         ("model", "prompt"),
         **_GENERATION,
         prompt={
             "anyOf": [_TEXT, _list_of(_TEXT), _list_of(_COUNT), _list_of(_list_of(_COUNT))],
-            "description": "Texts, or tokens.",
+            "description": "Prompt or prompts, as text or token IDs.",
         },
-        echo={"type": "boolean", "description": "The prompt before the answer."},
-        logprobs={"type": ["integer", "null"], "description": "Likelihoods of so many tokens."},
+        echo={"type": "boolean", "description": "Whether to return the prompt before the output."},
+        logprobs={
+            "type": ["integer", "null"],
+            "description": "Number of most likely tokens to return log probabilities for.",
+        },
     ),
     "Completion": _answer(
-        "OpenAI's completion.",
+        "Text completion, as in the OpenAI API.",
         "text_completion",
         _object(
-            "One answer.",
+            "A generated completion.",
             ("index", "text", "finish_reason"),
             index=_COUNT,
             text=_TEXT,
@@ -156,52 +190,62 @@ SCHEMAS: dict[str, Json] = {
         ),
     ),
     "CreateResponse": _object(
-        "OpenAI's body of a response.",
+        "Response request, as in the OpenAI Responses API.",
         ("model", "input"),
         **_SAMPLING,
-        input={"anyOf": [_TEXT, _list_of({"type": "object"})], "description": "A text, or turns."},
-        instructions={"type": ["string", "null"], "description": "The system message."},
+        input={
+            "anyOf": [_TEXT, _list_of({"type": "object"})],
+            "description": "Input text, or a list of input items.",
+        },
+        instructions={"type": ["string", "null"], "description": "System message."},
         max_output_tokens={
             "type": ["integer", "null"],
-            "description": "Most tokens of the answer.",
+            "description": "Maximum number of tokens to generate.",
         },
         tools=_list_of({"type": "object"}, description="Functions that the model may call."),
     ),
     "Response": _object(
-        "OpenAI's response.",
+        "Response, as in the OpenAI Responses API.",
         ("id", "object", "created_at", "model", "status", "output"),
         id=_TEXT,
         object={"type": "string", "enum": ["response"]},
         created_at=_TIME,
         model=_TEXT,
-        status={"type": "string", "description": "`completed`, or why not."},
-        output=_list_of({"type": "object"}, description="Messages, and calls of tools."),
+        status={
+            "type": "string",
+            "description": "Status of the response: `completed`, or why it did not complete.",
+        },
+        output=_list_of({"type": "object"}, description="Output items: messages and tool calls."),
         usage=_nullable({"type": "object"}),
     ),
     "CreateEmbeddings": _object(
-        "OpenAI's body of embeddings.",
+        "Embeddings request, as in the OpenAI API.",
         ("model", "input"),
         model=_SAMPLING["model"],
         input={
             "anyOf": [_TEXT, _list_of(_TEXT), _list_of(_COUNT), _list_of(_list_of(_COUNT))],
-            "description": "Texts, or tokens.",
+            "description": "Input or inputs to embed, as text or token IDs.",
         },
         encoding_format={"type": "string", "enum": ["float", "base64"], "default": "float"},
-        dimensions={"type": "integer", "minimum": 1, "description": "Shorter vectors."},
+        dimensions={
+            "type": "integer",
+            "minimum": 1,
+            "description": "Number of dimensions of each vector, if shorter than the model's.",
+        },
     ),
     "Embeddings": _object(
-        "OpenAI's list of embeddings.",
+        "List of embeddings, as in the OpenAI API.",
         ("object", "data", "model"),
         object={"type": "string", "enum": ["list"]},
         data=_list_of(
             _object(
-                "One vector.",
+                "An embedding vector.",
                 ("object", "index", "embedding"),
                 object={"type": "string", "enum": ["embedding"]},
                 index=_COUNT,
                 embedding={
                     "anyOf": [_list_of({"type": "number"}), {"type": "string"}],
-                    "description": "Numbers, or base64 of 32-bit floats.",
+                    "description": "Vector as numbers, or as base64-encoded 32-bit floats.",
                 },
             )
         ),

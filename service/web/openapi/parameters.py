@@ -1,6 +1,7 @@
-"""Parameters by name: what they mean, and what ids look like.
+"""Descriptions and ID patterns of the API's parameters, by name.
 
-Patterns are told and not enforced by FastAPI: an id that can be none is 404, as one that is none.
+FastAPI documents the ID patterns but does not enforce them: a malformed ID answers 404, the same
+as an unknown ID.
 """
 
 from __future__ import annotations
@@ -13,36 +14,37 @@ def _id(prefix: str, text: str) -> tuple[str, dict[str, Any]]:
 
 
 _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "file_id": _id("file-", "A file of the project."),
-    "upload_id": _id("upload_", "An upload of the project."),
-    "cleaning_id": _id("fileclean-", "A cleaning of the file."),
-    "job_id": _id("ftjob-", "A fine-tuning job of the project."),
-    "project_id": _id("proj_", "A project of this installation."),
-    "key_id": _id("key_", "An API key of the project."),
+    "file_id": _id("file-", "ID of a file in the project."),
+    "upload_id": _id("upload_", "ID of an upload in the project."),
+    "cleaning_id": _id("fileclean-", "ID of a cleaning of the file."),
+    "job_id": _id("ftjob-", "ID of a fine-tuning job in the project."),
+    "project_id": _id("proj_", "ID of a project in this installation."),
+    "key_id": _id("key_", "ID of an API key in the project."),
     "model": (
-        "A base model, a trained model or an alias. `/` may be sent as it is or as `%2F`.",
+        "ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.",
         {"maxLength": 512},
     ),
     "name": (
-        "An alias. `/` may be sent as it is or as `%2F`.",
+        "Name of an alias. Send `/` as is or as `%2F`.",
         {"pattern": "^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"},
     ),
-    "after": ("The `last_id` of the page before: this one goes on after it.", {}),
-    "limit": ("The most that a page holds.", {}),
-    "order": ("`desc`: newest first.", {}),
+    "after": ("Cursor for pagination: the `last_id` of the previous page.", {}),
+    "limit": ("Maximum number of objects per page.", {}),
+    "order": ("Sort order by creation time. `desc` returns the newest first.", {}),
     "idempotency-key": (
         (
-            "Up to 255 characters of your own. Sent again with the same body within a day, the "
-            "request is answered as the first time; with another body it is 409."
+            "Client-chosen idempotency key of up to 255 characters. A repeated request with the "
+            "same key and body returns the first response for one day. A request with the same "
+            "key and another body answers 409."
         ),
         {},
     ),
-    "last-event-id": ("With `stream`: go on after this event.", {}),
+    "last-event-id": ("ID of the last event received, to resume from. Requires `stream`.", {}),
 }
 
 
 def complete(parameter: dict[str, Any]) -> None:
-    """Describe a parameter where its route did not."""
+    """Add the description of a parameter whose route does not describe it."""
     text, more = _PARAMETERS.get(parameter["name"].lower(), ("", {}))
     parameter.setdefault("description", parameter["schema"].pop("description", text))
     if parameter["in"] == "path":

@@ -1,4 +1,4 @@
-"""What many operations share: tags, headers, errors, the key."""
+"""Parts that many operations share: tags, headers, errors and the security scheme."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ Json = dict[str, Any]
 
 SUMMARY = "Fine-tune open models on your own hardware and serve them."
 DESCRIPTION = """\
-OpenAI's API for files, fine-tuning, models and inference, so that an unmodified OpenAI SDK runs
-the whole loop: upload, fine-tune, watch, chat. What is added stands in fields of its own, which
-the SDKs ignore, or in operations of its own.
+OpenAI-compatible API for files, fine-tuning, models and inference. An unmodified OpenAI SDK runs
+the complete workflow: upload, fine-tune, monitor, chat. Extensions use separate fields, which the
+SDKs ignore, or separate operations.
 
-- Every request but the probes carries an API key of a project, and sees that project alone: an
-  object of another project is answered with 404, as one that does not exist.
-- Every failure has the body `Error`, whose four keys are always there. The message says what is
-  wrong and how to mend it; `code` is for programs and does not change.
-- A fault of the service itself is 500 with the code `internal_error`, on any operation.
-- Every answer has an `x-request-id`. Send your own, of up to 64 letters, digits and `._-`, and it
-  is taken over.
-- Times are seconds since 1970 in UTC. Lists are newest first, and go on with `after=<last id>`
-  while `has_more` is true.
-- A create that carries an `Idempotency-Key` happens once, however often it is sent, where the
-  operation names that header.
+- Every request except the probes needs an API key of a project, and can access only that project.
+  A request for an object of another project answers 404, as if the object did not exist.
+- Every failure has the body `Error`, which always has the same four keys. The message states what
+  is wrong and how to fix it. `code` is stable and meant for programs.
+- An internal failure of the service answers 500 with the code `internal_error`, on any operation.
+- Every response has an `x-request-id` header. If the request sends one of up to 64 letters, digits
+  and `._-`, the response returns it.
+- Times are Unix timestamps in seconds (UTC). Lists are sorted newest first by default. To get the
+  next page while `has_more` is true, send `after=<last id>`.
+- Operations that accept an `Idempotency-Key` header create an object only once, even if the
+  request is sent several times.
 """
 LICENSE = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
 SERVERS = [
@@ -32,44 +32,45 @@ SERVERS = [
         "variables": {
             "origin": {
                 "default": "http://127.0.0.1:8000",
-                "description": "Where the api listens; `finetuned-server up` listens here.",
+                "description": "Address of the API. `finetuned-server up` listens on the default.",
             }
         },
     }
 ]
 TAGS = [
-    {"name": "Files", "description": "Training data and results: bytes in and out."},
-    {"name": "Uploads", "description": "Large files in parts, in any order, resumable."},
+    {"name": "Files", "description": "Upload and download of training data and results."},
+    {"name": "Uploads", "description": "Resumable uploads of large files, in parts of any order."},
     {
         "name": "Data sets",
-        "description": "What a training file holds: figures, findings, advice, and cleaning.",
+        "description": "Statistics, findings, recommendations and cleaning of training files.",
     },
-    {"name": "Fine-tuning", "description": "Jobs that make a base model yours."},
+    {"name": "Fine-tuning", "description": "Jobs that fine-tune a base model on your data."},
     {"name": "Models", "description": "Base models, trained models and aliases."},
     {
         "name": "Aliases",
-        "description": "Names of a project's own, pointed at models and back in one step.",
+        "description": "Names that a project gives to models. An alias moves to another model, or "
+        "back, in one step.",
     },
     {
         "name": "Inference",
-        "description": "Questions to base models and trained ones. Passed on to vLLM, and its "
-        "answers back, as they are; fields that are not named here reach it too.",
+        "description": "Requests to base models and trained models. Requests to vLLM and its "
+        "responses pass through, including fields that are not documented here.",
     },
-    {"name": "Usage", "description": "Requests and tokens over time."},
-    {"name": "Projects", "description": "Tenants, their API keys and limits. For admin keys."},
-    {"name": "Health", "description": "Probes and metrics, without a key."},
+    {"name": "Usage", "description": "Request and token counts over time."},
+    {"name": "Projects", "description": "Tenants, their API keys and limits. Admin keys only."},
+    {"name": "Health", "description": "Health checks. No API key needed."},
 ]
 SECURITY_SCHEME = {
     "type": "http",
     "scheme": "bearer",
-    "description": "An API key of a project: `Authorization: Bearer sk-ft-…`. Keys are made with "
-    "`finetuned-server keys create` or `createApiKey`. Operations of the tag Projects need one "
-    "with the role `admin`.",
+    "description": "API key of a project, sent as `Authorization: Bearer sk-ft-…`. Create keys "
+    "with `finetuned-server keys create` or `createApiKey`. Operations with the tag Projects need "
+    "a key with the role `admin`.",
 }
 
 ERROR_SCHEMA: Json = {
     "title": "Error",
-    "description": "Every failure's body, as OpenAI's SDKs read it.",
+    "description": "Body of every failed request, in the format that OpenAI's SDKs expect.",
     "type": "object",
     "required": ["error"],
     "properties": {
@@ -79,7 +80,7 @@ ERROR_SCHEMA: Json = {
             "properties": {
                 "message": {
                     "type": "string",
-                    "description": "What is wrong, where, and how to mend it. For people.",
+                    "description": "Human-readable message: what is wrong, where, how to fix it.",
                 },
                 "type": {
                     "type": "string",
@@ -90,15 +91,15 @@ ERROR_SCHEMA: Json = {
                         "rate_limit_error",
                         "server_error",
                     ],
-                    "description": "The kind of failure.",
+                    "description": "Category of the failure.",
                 },
                 "param": {
                     "type": ["string", "null"],
-                    "description": "The parameter or field at fault.",
+                    "description": "Parameter or field that caused the failure.",
                 },
                 "code": {
                     "type": ["string", "null"],
-                    "description": "The fault, for programs.",
+                    "description": "Machine-readable error code.",
                 },
             },
         }
@@ -106,54 +107,55 @@ ERROR_SCHEMA: Json = {
 }
 
 _RATE = {
-    "limit-requests": ("integer", 600, "Requests a minute that the key or its project may make."),
-    "remaining-requests": ("integer", 599, "Requests that are left now."),
-    "reset-requests": ("string", "100ms", "Until all requests are free again."),
-    "limit-tokens": ("integer", 60000, "Tokens a minute that the key or its project may use."),
-    "remaining-tokens": ("integer", 59880, "Tokens that are left now."),
-    "reset-tokens": ("string", "120ms", "Until all tokens are free again."),
+    "limit-requests": ("integer", 600, "Requests per minute allowed for the key or its project."),
+    "remaining-requests": ("integer", 599, "Requests that remain."),
+    "reset-requests": ("string", "100ms", "Time until the full request limit is available."),
+    "limit-tokens": ("integer", 60000, "Tokens per minute allowed for the key or its project."),
+    "remaining-tokens": ("integer", 59880, "Tokens that remain."),
+    "reset-tokens": ("string", "120ms", "Time until the full token limit is available."),
 }
 RATE_HEADERS = tuple(f"x-ratelimit-{name}" for name in _RATE)
 RATE_ERROR_HEADERS = ("retry-after-ms", *RATE_HEADERS)
 _SENT: dict[str, Json] = {
     "x-request-id": {
-        "description": "This request's id, to be told to the operator.",
+        "description": "ID of the request. Include it when you contact the operator.",
         "schema": {"type": "string"},
         "example": "req_6f1c0b7de0a94d7c53e800000001",
         "required": True,
     },
     "retry-after": {
-        "description": "Seconds after which to ask again.",
+        "description": "Seconds to wait before retrying.",
         "schema": {"type": "integer"},
         "example": 2,
     },
     "retry-after-ms": {
-        "description": "The same in milliseconds, which the SDKs prefer.",
+        "description": "Milliseconds to wait before retrying. The SDKs prefer it to `retry-after`.",
         "schema": {"type": "integer"},
         "example": 850,
     },
     "x-should-retry": {
-        "description": "`false`: the same request will fail again. The SDKs heed it.",
+        "description": "Whether a retry can succeed. `false`: the same request will fail again. "
+        "The SDKs honor it.",
         "schema": {"type": "string", "enum": ["false"]},
     },
     "www-authenticate": {
-        "description": "How to prove who is asking.",
+        "description": "Authentication scheme to use.",
         "schema": {"type": "string", "enum": ["Bearer"]},
     },
     "etag": {
-        "description": "The alias as it is now, to be sent as `If-Match`.",
+        "description": "Current version of the alias, to send as `If-Match`.",
         "schema": {"type": "string"},
         "example": '"8m3v0c5k1q7w2e9r4t6y0u2i"',
     },
     "content-disposition": {
-        "description": "The file's name.",
+        "description": "Name of the file.",
         "schema": {"type": "string"},
         "example": "attachment; filename*=UTF-8''chats.jsonl",
     },
 }
 _OF_LIMITS: dict[str, Json] = {
     f"x-ratelimit-{name}": {
-        "description": f"{text} Where a limit is set.",
+        "description": f"{text} Sent only if a limit is set.",
         "schema": {"type": kind},
         "example": example,
     }
@@ -162,19 +164,19 @@ _OF_LIMITS: dict[str, Json] = {
 HEADERS = _SENT | _OF_LIMITS
 
 ERRORS = {
-    400: "The request is malformed, or asks for what cannot be.",
-    401: "No API key, or one that is not known.",
-    403: "The key may not do this.",
-    404: "No such object in your project.",
-    408: "The body was not whole in time.",
-    409: "The object's state does not allow this, or it was changed meanwhile.",
-    413: "The body is over its limit.",
-    415: "The content type is not one that this operation reads.",
-    429: "Over a limit of the key or the project.",
+    400: "The request is malformed or cannot be fulfilled.",
+    401: "The API key is missing or unknown.",
+    403: "The API key does not have permission for this operation.",
+    404: "The object does not exist in the project.",
+    408: "The request body did not arrive in time.",
+    409: "The state of the object does not allow this, or another request changed the object.",
+    413: "The request body exceeds its size limit.",
+    415: "The operation does not support the content type.",
+    429: "The request exceeds a limit of the key or the project.",
     500: "The engine or the service failed on this request.",
-    502: "The engine answered something that is no answer.",
-    503: "A part that is needed is away for the moment.",
-    504: "The engine did not answer in time.",
+    502: "The engine returned an invalid response.",
+    503: "A required service is temporarily unavailable.",
+    504: "The engine did not respond in time.",
     507: "The artifact storage is full.",
 }
 _ERROR_HEADERS = {
@@ -188,14 +190,14 @@ _ERROR_HEADERS = {
 
 
 def headers(*names: str) -> Json:
-    """References to headers that are sent beside the request's id."""
+    """References to headers that are sent in addition to the request ID."""
     return {
         name: {"$ref": f"#/components/headers/{name}"} for name in ("x-request-id", *sorted(names))
     }
 
 
 def error(status: int, *more_headers: str) -> Json:
-    """A failure, without its examples."""
+    """The response object of a failure, without examples."""
     return {
         "description": ERRORS[status],
         "headers": headers(*_ERROR_HEADERS.get(status, ()), *more_headers),

@@ -1,1 +1,1 @@
-"""Bytes to and from sockets, for less than the libraries take for them."""
+"""Reading from and writing to client connections, at a lower cost than the libraries."""

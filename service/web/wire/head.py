@@ -1,7 +1,7 @@
-"""Checks on the head and the trailers of a request, as pure functions.
+"""Pure functions that check the headers and trailers of a request.
 
-The parser accepts what two programs can read in two ways: a request with two API keys, or with
-two hosts. Such a request is refused here, before any application sees it.
+The parser accepts requests that two programs may interpret differently, such as those with two API
+keys or two hosts. They are rejected here, before any application sees them.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 class Parser(Protocol):
-    """The part of httptools' parser that is asked."""
+    """The methods used of httptools' parser."""
 
     def get_http_version(self) -> str:
-        """`1.1` or another."""
+        """Return the HTTP version, such as `1.1`."""
         ...
 
     def should_upgrade(self) -> bool:
-        """Whether the request asks for another protocol."""
+        """Return whether the request asks to switch to another protocol."""
         ...
 
 
 def check_headers(headers: Headers, parser: Parser) -> None:
-    """Raise BadRequest for a missing or repeated Host, for repeated credentials, and for a body
-    behind an upgrade.
+    """Raise BadRequest for invalid headers.
 
-    The names must be in lower case. This runs for every request, so it is quick for most: no
-    name twice, and a host among them.
+    Invalid are a missing or repeated Host, repeated credentials, and a body with an upgrade. Names
+    must be in lower case. This runs for every request, so it is fast for the most common case: no
+    repeated name, and a Host.
     """
     found = dict(headers)
     if len(found) != len(headers):
@@ -46,7 +46,7 @@ def check_headers(headers: Headers, parser: Parser) -> None:
     if b"host" not in found and parser.get_http_version() not in ("0.9", "1.0"):
         raise BadRequest("The request has no Host header. Send one.", code="invalid_request")
     if b"upgrade" in found and parser.should_upgrade() and not _BODY_HEADERS.isdisjoint(found):
-        # The parser would skip the body, and read what comes later of it as another request.
+        # The parser would skip the body and then read its bytes as another request.
         raise BadRequest(
             "The request has a body and asks for another protocol. Send it as HTTP/1.1, without "
             "an Upgrade header.",
@@ -55,15 +55,15 @@ def check_headers(headers: Headers, parser: Parser) -> None:
 
 
 def check_size(url: bytes, headers: Headers) -> None:
-    """Raise HeadersTooLarge where the head is over MAX_HEAD_BYTES."""
-    # Each header has a colon, a space and a line end beside its name and value.
+    """Raise HeadersTooLarge if the head exceeds MAX_HEAD_BYTES."""
+    # Each header has a colon, a space and a line end in addition to its name and value.
     size = len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
     if size > MAX_HEAD_BYTES:
         raise too_large()
 
 
 def check_trailers(trailers: Headers) -> None:
-    """Raise BadRequest for credentials that come after the body. Their names are in lower case."""
+    """Raise BadRequest if the trailers contain credentials. Names must be in lower case."""
     for name, _ in trailers:
         if name in _CREDENTIALS:
             raise BadRequest(
@@ -74,7 +74,7 @@ def check_trailers(trailers: Headers) -> None:
 
 
 def too_large() -> HeadersTooLarge:
-    """The error of a head, or of trailers, over MAX_HEAD_BYTES."""
+    """Build the error for a head, or trailers, over MAX_HEAD_BYTES."""
     return HeadersTooLarge(
         f"The request's line and headers are over the limit of {MAX_HEAD_BYTES} bytes. Send "
         "fewer or shorter headers."
@@ -82,7 +82,7 @@ def too_large() -> HeadersTooLarge:
 
 
 def malformed() -> BadRequest:
-    """The error of bytes that are not HTTP."""
+    """Build the error for bytes that are not HTTP."""
     return BadRequest("The request is not valid HTTP/1.1.", code="invalid_request")
 
 

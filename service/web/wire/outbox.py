@@ -1,9 +1,9 @@
-"""Writes of several requests go out one after the other, not each between two others' work.
+"""Batched socket writes of an event loop.
 
-A write wakes whoever reads, and costs least where it follows another: kernel and interpreter
-each stay in the processor's caches, and the other side answers many at once, which come back
-as one turn's work. So a write waits a few turns of the loop for others. A turn without work
-takes some microseconds: a request that is alone hardly waits.
+Each write wakes the reader. Consecutive writes are cheapest: the code of the kernel and the
+interpreter stays in the processor's caches, and the reader answers many requests at once, which
+this loop then processes in one turn. So a write waits a few turns of the loop for others. An idle
+turn takes a few microseconds, so a single request hardly waits.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 _TURNS = 4
-_TURNS_ALONE = 2  # of a write beside which no other came
+_TURNS_ALONE = 2  # for a write with no others waiting
 
 
 class Outbox:
-    """The writes that wait, of one event loop."""
+    """The pending writes of one event loop."""
 
-    _all: dict[asyncio.AbstractEventLoop, Outbox] = {}  # noqa: RUF012 — of the process
+    _all: dict[asyncio.AbstractEventLoop, Outbox] = {}  # noqa: RUF012 — shared by the process
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -29,7 +29,7 @@ class Outbox:
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> Outbox:
-        """The one outbox of a loop."""
+        """Return the loop's only outbox."""
         outbox = cls._all.get(loop)
         if outbox is None:
             for other in [other for other in cls._all if other.is_closed()]:
@@ -38,7 +38,7 @@ class Outbox:
         return outbox
 
     def add(self, write: Callable[[], object]) -> None:
-        """Call `write` in one of the loop's next turns, after those that were added before."""
+        """Call `write` in one of the loop's next turns, after all writes added earlier."""
         waiting = self._waiting
         if not waiting:
             self._loop.call_soon(self._turn, 1)
@@ -52,5 +52,5 @@ class Outbox:
         for write in waiting:
             try:
                 write()
-            except Exception:  # one connection's trouble is not the others'
+            except Exception:  # a failing connection must not affect the others
                 log.exception("a write failed")

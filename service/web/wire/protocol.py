@@ -1,7 +1,7 @@
-"""uvicorn's protocol on httptools, with less work for an answer that is whole.
+"""uvicorn's httptools protocol with less overhead for complete responses.
 
-uvicorn writes an answer's head and its body one after the other, looks at each header with two
-patterns, and sets a timer after each answer. On the gateway's road that is a tenth of a
+uvicorn writes the head and the body of a response separately, matches each header against two
+patterns, and sets a timer after each response. On the gateway's path this is a tenth of a
 request's cost.
 """
 
@@ -17,14 +17,16 @@ from service.web.wire.outbox import Outbox
 from service.web.wire.reading import BoundedProtocol, Stage
 
 BODY_FOLLOWS = "finetuned.body_follows"
-"""A key of the message that starts an answer, where its first body message comes at once. The
-headers must be such as a parser gave or this service wrote: they are not looked at again."""
+"""Key in the response start message, set if the first body message follows at once.
+
+The headers must come from a parser or this service, because they are not validated again.
+"""
 
 _JOINED_BYTES = 64 * 1024
 
 
 class JoinedWrites:
-    """A transport that sends once for all that is written in a turn; else the real one."""
+    """A transport that joins all writes of a turn into one; otherwise like the wrapped one."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -34,7 +36,7 @@ class JoinedWrites:
         self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
-        """Send these bytes soon; what is much is sent now, so that flow control sees it."""
+        """Send these bytes soon. Large amounts are sent now so that flow control sees them."""
         if not self._parts:
             self._outbox.add(self._flush)
         self._parts.append(data)
@@ -43,14 +45,14 @@ class JoinedWrites:
             self._flush()
 
     def write_eof(self) -> None:
-        """Send everything, and then the end; what the client sends is still read."""
+        """Send everything, then the end of the stream. Data from the client is still read."""
         self._flush()
         self._transport.write_eof()
 
     def close(self) -> None:
         """Close once everything is sent."""
         self._flush()
-        self._transport.close()  # which sends what it took first
+        self._transport.close()  # sends its buffered data first
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -60,36 +62,39 @@ class JoinedWrites:
         if parts:
             self._parts, self._bytes = [], 0
             if self.is_closing():
-                return  # the client has gone, and uvloop's transport would raise
+                return  # the client disconnected, and uvloop's transport would raise
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
 
 class Protocol(BoundedProtocol):
-    """A client's connection."""
+    """A client connection."""
 
     _active_at = 0.0
 
     @classmethod
     def with_timeout(cls, client_timeout_s: float) -> type[Protocol]:
-        """The protocol for clients that may take this long to send a request."""
+        """Return a protocol class that gives clients this long to send a request."""
         return type(cls.__name__, (cls,), {"client_timeout_s": client_timeout_s})
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client connected."""
+        """Handle a new client connection."""
         joined = JoinedWrites(cast("asyncio.Transport", transport), self.loop)
         super().connection_made(cast("asyncio.Transport", joined))
         self._active_at = self.loop.time()
         self._set_keep_alive(self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is closed."""
+        """Handle the closing of the connection."""
         super().connection_lost(exc)
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
 
     def on_response_complete(self) -> None:
-        """An answer is whole. A timer that runs is left to run: when it ends it looks again."""
+        """Handle the end of a response.
+
+        A running timer is kept: when it expires, it checks the connection again.
+        """
         self._active_at = self.loop.time()
         if self.timeout_keep_alive_task is None or self.pipeline:
             super().on_response_complete()
@@ -99,12 +104,12 @@ class Protocol(BoundedProtocol):
                 self.flow.resume_reading()
 
     def timeout_keep_alive_handler(self) -> None:
-        """The timer ended: close a connection that was idle for all of it."""
+        """Close the connection if it was idle for the full keep-alive time."""
         self.timeout_keep_alive_task = None
         if self.cycle is not None and not self.cycle.response_complete:
-            return  # the next one is set when this answer is whole
+            return  # the end of this response sets the next timer
         left_s = self._active_at + self.timeout_keep_alive - self.loop.time()
-        if self._stage is not Stage.IDLE:  # a request is coming, which has a timer of its own
+        if self._stage is not Stage.IDLE:  # a request is arriving, which has its own timer
             self._set_keep_alive(self.timeout_keep_alive)
         elif left_s > 0:
             self._set_keep_alive(left_s)
@@ -117,25 +122,25 @@ class Protocol(BoundedProtocol):
         )
 
     def _unset_keepalive_if_required(self) -> None:
-        """Called where bytes come."""
+        """Record activity. Called when data arrives."""
         self._active_at = self.loop.time()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        cycle.__class__ = Cycle  # uvicorn has no place to name it
+        cycle.__class__ = Cycle  # uvicorn has no setting for this class
         super()._start_asgi_task(cycle, app)
 
 
 class Cycle(RequestResponseCycle):
-    """A request and its answer; an answer of one body message is written in one go."""
+    """A request and its response. A response with one body message is written at once."""
 
     _start: Message | None = None
 
     async def send(self, message: Message) -> None:  # type: ignore[override]
-        """Send a message of the answer."""
+        """Send a message of the response."""
         start = self._start
         if start is not None:
             self._start = None
-            # Another start is uvicorn's 500 for an app that failed: the first was not sent.
+            # A second start is uvicorn's 500 for a failed app; the first start was not sent.
             if message["type"] == "http.response.body":
                 if self._written(start, message):
                     return
@@ -146,7 +151,7 @@ class Cycle(RequestResponseCycle):
         await super().send(message)  # type: ignore[arg-type]
 
     def _written(self, start: Message, message: Message) -> bool:
-        """Write an answer that is whole and plain; others go uvicorn's way."""
+        """Write a complete and simple response; return False to leave it to uvicorn."""
         body = message["body"]
         if (
             message.get("more_body", False)
@@ -168,7 +173,7 @@ class Cycle(RequestResponseCycle):
                 elif name == b"connection":
                     return False
         if length != len(body):
-            return False  # uvicorn says what is wrong
+            return False  # uvicorn reports the error
         parts += (b"\r\n", body)
         self.response_started = self.response_complete = True
         self.transport.write(b"".join(parts))

@@ -1,8 +1,8 @@
-"""uvicorn's protocol on httptools, with limits on what a client may send and how slowly.
+"""uvicorn's httptools protocol with limits on the size and speed of requests.
 
-uvicorn keeps headers of any size in memory, and waits without end for the rest of a request.
-Here a head has a limit in bytes and in time, and a body must come at a minimum rate. A total time
-for bodies would cut off large uploads over slow lines. Each route limits the size of its body.
+uvicorn keeps headers of any size in memory and waits forever for the rest of a request. Here a head
+has a size limit and a time limit, and a body must arrive at a minimum rate. A total time limit for
+bodies would cut off large uploads over slow connections. Each route limits its body's size.
 """
 
 from __future__ import annotations
@@ -27,55 +27,58 @@ from service.web.wire import head
 log = logging.getLogger(__name__)
 
 MIN_BODY_BYTES_PER_S = 240
-"""The default of Kestrel, the server of ASP.NET. Every line that can carry an upload is faster."""
+"""Minimum body rate: the default of Kestrel, ASP.NET's server.
+
+Every connection that is usable for uploads is faster.
+"""
 
 _LINGER_S = 5.0
-"""How long a refused client may go on sending, so that it reads why before it is reset."""
+"""Time that a rejected client may keep sending, so that it can read the error before a reset."""
 
 
 class Stage(enum.Enum):
-    """Which part of a request is to come next."""
+    """The part of a request that is expected next."""
 
     IDLE = enum.auto()
     HEAD = enum.auto()
     BODY = enum.auto()
 
 
-_IDLE, _HEAD, _BODY = Stage  # asked for several times a request
+_IDLE, _HEAD, _BODY = Stage  # read several times per request
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """A client's connection. A request over a limit is answered, and its connection closed."""
+    """A client connection. A request over a limit is answered, then the connection closed."""
 
     client_timeout_s = 60.0
 
     _stage = _IDLE
     _timer: asyncio.TimerHandle | None = None
     _timed: Stage | None = _IDLE
-    """The stage that `_timer` was set for."""
+    """Stage that `_timer` was set for."""
     _fed_bytes = 0
-    """Of the packet that is being parsed."""
+    """Size of the packet that is being parsed."""
     _held_bytes = 0
-    """Of earlier packets since the head began, or since the body's last byte."""
+    """Bytes of earlier packets since the start of the head, or since the last body byte."""
     _is_fresh = False
-    """Whether a head began, or a part of a body came, in the packet that is being parsed."""
+    """Whether the current packet contains the start of a head, or a part of a body."""
     _body_bytes = 0
-    """Since the timer was set."""
+    """Body bytes since the timer was set."""
     _was_paused = False
     _lingers = False
     _is_refused = False
     _previous: RequestResponseCycle | None = None
-    """The request before the newest one."""
+    """The request before the latest one."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is closed."""
+        """Handle the closing of the connection."""
         super().connection_lost(exc)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came. Most requests are whole in one packet, and need no timer."""
+        """Parse received bytes. Most requests arrive complete in one packet and need no timer."""
         if self._is_refused:
             return
         self._unset_keepalive_if_required()
@@ -96,7 +99,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._set_timer()
 
     def _wait_for_more(self) -> None:
-        """The request is not whole yet."""
+        """Check limits and set the timer of an incomplete request."""
         self._held_bytes = 0 if self._is_fresh else self._held_bytes + self._fed_bytes
         if self._held_bytes > head.MAX_HEAD_BYTES:
             self._refuse(head.too_large())
@@ -105,38 +108,38 @@ class BoundedProtocol(HttpToolsProtocol):
             self._set_timer()
         self._body_bytes += self._fed_bytes
 
-    # --- the parser's callbacks
+    # --- parser callbacks
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """Handle the start of a head."""
         self._stage, self._is_fresh = _HEAD, True
         if self._timer is not None:
             self._timed = None  # it was set for another request
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """A head is whole."""
+        """Check a complete head."""
         if self._held_bytes + self._fed_bytes > head.MAX_HEAD_BYTES:
             head.check_size(self.url, self.headers)
         head.check_headers(self.headers, self.parser)
         self._previous = self.cycle
         super().on_headers_complete()
-        self.headers = []  # of trailers: the application has the list of the headers
+        self.headers = []  # collects trailers; the application has the list of headers
         self._stage = _BODY
 
     def on_body(self, body: bytes) -> None:
-        """A part of a body."""
+        """Handle a part of a body."""
         self._is_fresh = True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """A request is whole."""
+        """Handle the end of a request."""
         if self.headers:
             head.check_trailers(self.headers)
         self._stage = _IDLE
         super().on_message_complete()
 
-    # --- time
+    # --- timers
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -151,7 +154,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(self.client_timeout_s, self._look)
 
     def _look(self) -> None:
-        """The timer ended, and the request is not whole yet."""
+        """Check an incomplete request after its timer expired."""
         self._timer = None
         if self._is_refused:
             return
@@ -169,26 +172,26 @@ class BoundedProtocol(HttpToolsProtocol):
             )
 
     def _head_is_late(self) -> bool:
-        # A stray line end after a request is no request: the answer goes on.
+        # A stray line end after a request is not a request: the response continues.
         return self.cycle is None or self.cycle.response_complete
 
     def _body_is_late(self) -> bool:
-        if self.cycle.response_complete:  # nobody reads the rest
+        if self.cycle.response_complete:  # nothing reads the rest
             lingered, self._lingers = self._lingers, True
             return lingered
         if self.flow.read_paused or self._was_paused or self.cycle.waiting_for_100_continue:
-            return False  # it is the service that is slow
+            return False  # the service is the slow side
         return self._body_bytes < MIN_BODY_BYTES_PER_S * self.client_timeout_s
 
-    # --- refusals
+    # --- rejections
 
     def _refuse(self, error: ApiError) -> None:
-        """Answer with an error and close. An earlier request is answered first."""
+        """Send an error and close the connection. Earlier requests are answered first."""
         self._is_refused = True
         if self.transport.is_closing():
             return
         earlier: RequestResponseCycle | None = self.cycle
-        has_begun = self._stage is _BODY  # then an application may have begun to answer
+        has_begun = self._stage is _BODY  # the application may have started to respond
         if has_begun and self.pipeline:
             self.pipeline.popleft()
             earlier, has_begun = self._previous, False
@@ -220,7 +223,7 @@ class BoundedProtocol(HttpToolsProtocol):
         lines = b"".join(b"%b: %b\r\n" % header for header in headers)
         self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[error.status], lines, body))
         self.transport.write_eof()
-        self.flow.resume_reading()  # closing with bytes unread would reset the connection
+        self.flow.resume_reading()  # closing with unread bytes would reset the connection
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self.loop.call_later(_LINGER_S, self.transport.close)
@@ -228,5 +231,5 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def _count(error: ApiError) -> None:
-    """Count a request that no application saw."""
+    """Count a request that did not reach the application."""
     metrics.HTTP_REQUESTS.cell(OTHER, "unmatched", str(error.status)).value += 1

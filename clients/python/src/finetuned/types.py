@@ -11,12 +11,12 @@ from finetuned._model import Model
 
 class AliasDeleted(Model):
     """
-    What deleting an alias answers.
+    Response to deleting an alias.
     """
 
     id: str
     """
-    Of the alias that is gone.
+    Name of the deleted alias.
     """
     object: Literal["alias"] = "alias"
     deleted: Literal[True] = True
@@ -24,7 +24,7 @@ class AliasDeleted(Model):
 
 class Alive(Model):
     """
-    This process answers.
+    Liveness of the API process.
     """
 
     status: Literal["ok"] = "ok"
@@ -32,7 +32,7 @@ class Alive(Model):
 
 class CheckpointMetrics(Model):
     """
-    What was measured when the checkpoint was made.
+    Metrics of a checkpoint, measured when it was saved.
     """
 
     step: float | None = None
@@ -52,55 +52,55 @@ class CheckpointMetrics(Model):
 
 class CheckpointObject(Model):
     """
-    A model saved on the way; it can be chatted with by its name.
+    A checkpoint: a model saved during training, which can serve inference requests.
     """
 
     id: str
     """
-    `ftckpt_` and letters.
+    ID of the checkpoint. Starts with `ftckpt_`.
     """
     object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
     created_at: int
     """
-    Seconds since 1970, UTC.
+    Creation time, in Unix seconds.
     """
     fine_tuned_model_checkpoint: str
     """
-    The name to chat with.
+    Name of the model to use in inference requests.
     """
     fine_tuning_job_id: str
     """
-    Whose checkpoint it is.
+    ID of the job that created the checkpoint.
     """
     step_number: int
     """
-    Steps that were trained.
+    Number of training steps before the checkpoint.
     """
     metrics: CheckpointMetrics
     """
-    What was measured there.
+    Metrics measured at the checkpoint.
     """
 
 
 class Deleted(Model):
     """
-    What a delete answers.
+    Response to deleting an object.
     """
 
     id: str
     """
-    Of what is gone.
+    ID of the deleted object.
     """
     object: str
     """
-    What it was.
+    Type of the deleted object.
     """
     deleted: Literal[True] = True
 
 
 class DurationObject(Model):
     """
-    Seconds from the start of the training to its end.
+    Estimated duration of the training from start to end, in seconds.
     """
 
     expected: int
@@ -108,76 +108,76 @@ class DurationObject(Model):
     high: int
     basis: Literal["past_jobs", "model_size"]
     """
-    Measured on that many past jobs like it, or reckoned to an order of magnitude.
+    Basis of the estimate: `past_jobs` (measured on `jobs` similar past jobs) or `model_size` (accurate only to an order of magnitude).
     """
     jobs: int
 
 
 class EarlyStopping(Model):
     """
-    End when the validation loss has not fallen for a while.
+    Early-stopping rule: training ends when the validation loss stops falling.
     """
 
     patience: int = 2
     """
-    Evaluations without a fall.
+    Number of consecutive evaluations without improvement before training stops.
     """
     min_delta: float = 0.0
     """
-    What counts as a fall.
+    Minimum decrease of the validation loss that counts as an improvement.
     """
 
 
 class EventObject(Model):
     """
-    One line of a job's story.
+    An event of a fine-tuning job.
     """
 
     id: str
     """
-    `ftevent-` and numbers; for `after` and `Last-Event-ID`.
+    ID of the event, for use in `after` and `Last-Event-ID`. Starts with `ftevent-`.
     """
     object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
     created_at: int
     """
-    Seconds since 1970, UTC.
+    Creation time, in Unix seconds.
     """
     level: Literal["info", "warn", "error"]
     """
-    How grave it is.
+    Severity of the event.
     """
     message: str
     """
-    For people.
+    Human-readable message.
     """
     type: Literal["message", "metrics"]
     """
-    `metrics`: `data` has figures of a step.
+    Type of the event. In a `metrics` event, `data` has the metrics of a step.
     """
     data: dict[str, Any]
     """
-    For programs.
+    Machine-readable details of the event.
     """
 
 
 class ExpiresAfter(Model):
     """
-    When the file of the upload goes, counted from when it is made.
+    Lifetime of the uploaded file, counted from its creation.
     """
 
     anchor: Literal["created_at"]
     """
-    From when it is counted.
+    Event from which the lifetime is counted.
     """
     seconds: int
     """
-    From an hour to 30 days.
+    Lifetime in seconds, from one hour to 30 days.
     """
 
 
 class Failure(Model):
     """
-    Why a task failed.
+    Reason a task failed.
     """
 
     code: str
@@ -186,12 +186,12 @@ class Failure(Model):
 
 class FileDeleted(Model):
     """
-    What deleting a file answers.
+    Response to deleting a file.
     """
 
     id: str
     """
-    Of the file that is gone.
+    ID of the deleted file.
     """
     object: Literal["file"] = "file"
     deleted: Literal[True] = True
@@ -199,119 +199,121 @@ class FileDeleted(Model):
 
 class FormatFields(Model):
     """
-    How to read a file whose format cannot be found out, or is not to be.
+    Format options of a file. They override automatic detection.
     """
 
     container: Literal["jsonl", "json", "csv", "parquet", "xlsx"] | None = None
     """
-    What the bytes are.
+    Container format of the file.
     """
     shape: Literal["chat", "preference", "prompt_completion", "alpaca", "sharegpt"] | None = None
     """
-    What a row is.
+    Structure of a row.
     """
     encoding: str | None = None
     """
-    Of text, as Python names it.
+    Text encoding, by its Python name.
     """
     columns: dict[str, str] | None = None
     """
-    A field of the shape → the column that holds it.
+    Mapping from a field of the shape to the column that holds it.
     """
     roles: dict[str, Literal["system", "user", "assistant", "tool"]] | None = None
     """
-    A role in the data → one of ours.
+    Mapping from a role in the data to a supported role.
     """
     system: str | None = None
     """
-    A system message for rows that have none.
+    System message for rows that have none.
     """
     delimiter: str | None = None
     """
-    Of CSV; found out where it is not given.
+    CSV delimiter. Detected if omitted.
     """
     sheet: str | None = None
     """
-    Of a workbook; else the first.
+    Sheet of a workbook. Defaults to the first sheet.
     """
 
 
 class JobError(Model):
     """
-    Why a job failed.
+    Reason why a job failed.
     """
 
     code: str
     """
-    The fault, for programs.
+    Machine-readable error code.
     """
     message: str
     """
-    What is wrong, where, and how to mend it.
+    Error message: what is wrong, where, and how to fix it.
     """
     param: str | None = None
     """
-    The parameter at fault.
+    Name of the parameter that caused the error.
     """
 
 
 class Limits(Model):
     """
-    Limits of one key or project. `null`: the default holds; `unlimited`: none does.
+    Limits of an API key or a project.
+
+    `null` means the default applies. `unlimited` means there is no limit.
     """
 
     requests_per_minute: int | Literal["unlimited"] | None = None
     """
-    A request for several answers (`n`) counts once for each.
+    Maximum requests per minute. A request for several answers (`n`) counts once for each answer.
     """
     tokens_per_minute: int | Literal["unlimited"] | None = None
     """
-    Prompt and completion together.
+    Maximum tokens per minute, prompt and completion tokens together.
     """
     concurrent_requests: int | Literal["unlimited"] | None = None
     """
-    Requests being answered at one time, streams among them. One for several answers (`n`) counts once for each.
+    Maximum number of concurrent requests, including streams. A request for several answers (`n`) counts once for each answer.
     """
     concurrent_streams: int | Literal["unlimited"] | None = None
     """
-    Streams at one time.
+    Maximum number of concurrent streams.
     """
 
 
 class LoraOptions(Model):
     """
-    Shape of the adapter. What is left out is chosen by the service.
+    LoRA adapter options. The service chooses a value for each omitted option.
     """
 
     r: int | Literal["auto"] = "auto"
     """
-    Rank.
+    LoRA rank, 1 to 512. The serving engine may have a lower limit.
     """
     alpha: int | Literal["auto"] = "auto"
     """
-    Scale: alpha / r.
+    LoRA alpha, 1 to 4096. The adapter is scaled by alpha / r.
     """
     dropout: float = 0.0
     """
-    Of the adapter.
+    Dropout probability of the adapter.
     """
     target_modules: Literal["all-linear"] | list[str] | None = None
     """
-    Names of modules; left out: "all-linear".
+    Names of the modules to adapt, up to 32. Defaults to `"all-linear"`.
     """
     use_dora: bool | None = None
     """
-    Refused here: the serving engine loads no DoRA adapter.
+    Whether to use DoRA. True is rejected because the serving engine cannot load DoRA adapters.
     """
     use_rslora: bool | None = None
     """
-    Scale by alpha / sqrt(r), which suits high ranks.
+    Whether to scale the adapter by alpha / sqrt(r) instead of alpha / r. Suits high ranks.
     """
 
 
 class MemoryObject(Model):
     """
-    Bytes at the peak of a step.
+    Peak memory of a training step, in bytes.
     """
 
     weights: int
@@ -323,22 +325,22 @@ class MemoryObject(Model):
     overhead: int
     total: int
     """
-    All of these, and the trainer's process itself.
+    Sum of the parts above plus the trainer process itself.
     """
     available: int | None
     """
-    What the worker has to give, if it tells.
+    Memory available on the worker. Null if the worker does not report it.
     """
 
 
 class ModelDeleted(Model):
     """
-    What deleting a model answers.
+    Response to deleting a model.
     """
 
     id: str
     """
-    Of the model that is gone.
+    Name of the deleted model.
     """
     object: Literal["model"] = "model"
     deleted: Literal[True] = True
@@ -346,95 +348,95 @@ class ModelDeleted(Model):
 
 class ProjectObject(Model):
     """
-    A tenant.
+    A project (tenant).
     """
 
     id: str
     """
-    `proj_` and letters.
+    ID of the project, prefixed with `proj_`.
     """
     object: Literal["organization.project"] = "organization.project"
     name: str
     """
-    As it stands in the names of its models.
+    Name of the project, as used in its model names.
     """
     created_at: int
     """
-    Seconds since 1970, UTC.
+    Creation time, as a Unix timestamp in seconds.
     """
     status: Literal["active"] = "active"
     limits: Limits
     """
-    That were set for it.
+    Limits set for the project.
     """
 
 
 class Ready(Model):
     """
-    Whether all needed parts answer, and which do not.
+    Readiness of the API and of each required part.
     """
 
     status: Literal["ok", "away"]
     parts: dict[str, Literal["ok", "away", "refused"]]
     """
-    By name: redis, storage, worker, inference.
+    State of each required part: redis, storage, worker, inference.
     """
 
 
 class ReportPending(Model):
     """
-    A report that is being made; ask again after `retry-after` seconds.
+    A report in progress. Retry after `retry-after` seconds.
     """
 
     id: str
     """
-    Of the report.
+    ID of the report.
     """
     object: Literal["file.report"] = "file.report"
     file_id: str
     """
-    What it is on.
+    ID of the file that the report covers.
     """
     status: Literal["in_progress"] = "in_progress"
 
 
 class StandardHyperparameters(Model):
     """
-    What OpenAI's job object shows at its top.
+    Hyperparameters at the top level of OpenAI's job object.
     """
 
     batch_size: int | Literal["auto"]
     """
-    Rows of a step.
+    Number of rows per training step.
     """
     learning_rate_multiplier: float | Literal["auto"]
     """
-    Times the rate that suits the model.
+    Multiplier for the default learning rate of the model.
     """
     n_epochs: int | Literal["auto"]
     """
-    Rounds through the data.
+    Number of passes over the training data.
     """
 
 
 class TargetShare(Model):
     """
-    A model and its share of the requests.
+    A target model and its share of the requests.
     """
 
     model: str
     """
-    A base model or a trained one.
+    Name of a base model or a trained model.
     """
     weight: int
     """
-    Whole percent of the requests that go to this model.
+    Percentage of requests routed to this model, as an integer.
     """
 
 
 class UpdateLimits(Model):
     """
-    Body of an update of a project or key: limits that are not named stay as they are.
+    Request to update the limits of a project or key. Omitted limits stay unchanged.
     """
 
     limits: Limits
@@ -442,81 +444,81 @@ class UpdateLimits(Model):
 
 class UploadComplete(Model):
     """
-    Which parts make the file, in which order.
+    Request to complete an upload: the parts of the file, in order.
     """
 
     part_ids: list[str]
     """
-    In the order of the file.
+    IDs of the parts, in file order.
     """
     md5: str | None = None
     """
-    Of the whole file, as hex.
+    MD5 digest of the complete file, in hexadecimal.
     """
 
 
 class UploadCreate(Model):
     """
-    What a client says of a file before it sends it. `format` is ours.
+    Request to create an upload. `format` is an extension of OpenAI's schema.
     """
 
     filename: str
     """
-    What the file will be called.
+    Name of the resulting file.
     """
     purpose: Literal["fine-tune", "user_data"]
     """
-    What it is for; `fine-tune` has it checked.
+    Purpose of the file. `fine-tune` files are checked.
     """
     bytes: int
     """
-    Of the whole file.
+    Size of the complete file in bytes.
     """
     mime_type: str
     """
-    As OpenAI asks for it; what counts is the content.
+    MIME type of the file. Required for OpenAI compatibility; the format is detected from the content.
     """
     expires_after: ExpiresAfter | None = None
     """
-    When the file goes; for good where nothing is said.
+    Lifetime of the resulting file. If omitted, the file never expires.
     """
     format: FormatFields | None = None
     """
-    How to read it.
+    Format options of the file.
     """
 
 
 class UploadPartObject(Model):
     """
-    OpenAI's part object. `bytes` and `md5` are ours: a client that resumes compares them.
+    OpenAI's part object, extended with `bytes` and `md5` so that clients can resume uploads.
     """
 
     id: str
     """
-    `part_` and letters, for `part_ids`.
+    ID of the part, prefixed with `part_`, for use in `part_ids`.
     """
     object: Literal["upload.part"] = "upload.part"
     created_at: int
     """
-    Seconds since 1970, UTC.
+    Creation time, as a Unix timestamp in seconds.
     """
     upload_id: str
     """
-    Whose part it is.
+    ID of the upload that the part belongs to.
     """
     bytes: int
     """
-    That have come.
+    Number of bytes received.
     """
     md5: str
     """
-    Of these bytes, as hex.
+    MD5 digest of the received bytes, in hexadecimal.
     """
 
 
 class UsageResult(Model):
     """
-    Usage of one group in one bucket. A field that was not grouped by is null.
+    Usage of one group in one bucket. Fields that are not grouped by are null.
     """
 
     object: Literal["organization.usage.completions.result"] = (
@@ -524,69 +526,69 @@ class UsageResult(Model):
     )
     input_tokens: int
     """
-    Prompt tokens, the cached ones among them.
+    Number of prompt tokens, including cached tokens.
     """
     output_tokens: int
     """
-    Tokens of the answers.
+    Number of generated tokens.
     """
     input_cached_tokens: int
     """
-    Prompt tokens that the engine had computed before.
+    Number of prompt tokens served from the engine's cache.
     """
     num_model_requests: int
     """
-    Requests that an engine answered, those whose client left among them.
+    Number of requests that an engine answered, including those whose client disconnected.
     """
     input_audio_tokens: int = 0
     """
-    Always 0.
+    Number of audio input tokens. Always 0.
     """
     output_audio_tokens: int = 0
     """
-    Always 0.
+    Number of audio output tokens. Always 0.
     """
     project_id: str | None = None
     """
-    Whose requests, where grouped by it.
+    ID of the project, if grouped by `project_id`.
     """
     user_id: str | None = None
     """
-    Always null: there are no users.
+    ID of the user. Always null, because there are no users.
     """
     api_key_id: str | None = None
     """
-    Whose requests, where grouped by it.
+    ID of the API key, if grouped by `api_key_id`.
     """
     model: str | None = None
     """
-    That answered, where grouped by it.
+    Model that answered, if grouped by `model`.
     """
     batch: bool | None = None
     """
-    Always null.
+    Whether the requests belong to a batch. False if grouped by `batch`, null otherwise.
     """
     service_tier: str | None = None
     """
-    Always null.
+    Service tier. Always null.
     """
     num_failed_requests: int
     """
-    Requests that ended in an error.
+    Number of requests that ended in an error.
     """
     mean_time_to_first_token_ms: float | None
     """
-    Of streams; null without any.
+    Mean time to first token of streams, in milliseconds; null without streams.
     """
     mean_time_per_output_token_ms: float | None
     """
-    Of streams, after the first.
+    Mean time per output token of streams after the first token, in milliseconds; null without such tokens.
     """
 
 
 class SourceFacts(Model):
     """
-    What a file was found to be. `columns` maps the shape's fields to its columns.
+    Detected properties of a file. `columns` maps the shape's fields to the file's columns.
     """
 
     bytes: int
@@ -602,7 +604,9 @@ class SourceFacts(Model):
 
 class Histogram(Model):
     """
-    `counts[i]` values lie in [edges[i], edges[i + 1]), the last bin closed.
+    Histogram of values.
+
+        `counts[i]` values are in [edges[i], edges[i + 1]). The last bin includes its upper edge.
     """
 
     edges: list[float]
@@ -611,7 +615,9 @@ class Histogram(Model):
 
 class TokenizerFit(Model):
     """
-    How well a model's tokenizer knows a language; 0.25 tokens a character is English.
+    Efficiency of a model's tokenizer for a language.
+
+        For comparison, English takes about 0.25 tokens per character.
     """
 
     model: str
@@ -623,7 +629,7 @@ class TokenizerFit(Model):
 
 class Share(Model):
     """
-    How many rows a language or a script has.
+    Number and share of rows in a language or script.
     """
 
     name: str
@@ -633,7 +639,10 @@ class Share(Model):
 
 class GroupStats(Model):
     """
-    Groups of rows that are alike. `extra_rows` could go; `examples` are their lines.
+    Groups of similar rows.
+
+        `extra_rows` is the number of rows that could be removed. `examples` lists line numbers of
+        the largest groups.
     """
 
     groups: int
@@ -644,7 +653,7 @@ class GroupStats(Model):
 
 class OverlapStats(Model):
     """
-    Rows of the validation file that stand in the training file.
+    Rows of the validation file that also appear in the training file.
     """
 
     rows: int
@@ -656,7 +665,7 @@ class OverlapStats(Model):
 
 class PersonalData(Model):
     """
-    One kind of personal data: how often, in how many rows, and where, never what.
+    Number and locations of findings of one kind of personal data, without the values.
     """
 
     kind: str
@@ -666,7 +675,9 @@ class PersonalData(Model):
 
 class SystemPrompts(Model):
     """
-    System prompts; `top_share` is the share of all rows with the commonest.
+    Statistics on system prompts.
+
+        `top_share` is the share of all rows that have the most common system prompt.
     """
 
     distinct: int
@@ -676,7 +687,7 @@ class SystemPrompts(Model):
 
 class Advice(Model):
     """
-    What to do, why, and on which evidence; the first is the first to do.
+    Recommended action, with its reason and evidence. The most urgent advice comes first.
     """
 
     code: str
@@ -688,54 +699,54 @@ class Advice(Model):
 
 class StreamOptions(Model):
     """
-    Of a stream.
+    Options for streaming responses.
     """
 
     include_usage: bool | None = None
     """
-    A last event with the token counts.
+    Whether to send a final event with the token counts.
     """
 
 
 class ChatMessage(Model):
     """
-    One turn of a conversation.
+    A message in a conversation.
     """
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     """
-    Who speaks.
+    Role of the message's author.
     """
     content: str | list[dict[str, Any]] | None = None
     """
-    A text, or parts of one; null where a turn only calls tools.
+    Message content as text or content parts; null if the message only calls tools.
     """
     tool_calls: list[dict[str, Any]] | None = None
     """
-    Of an assistant.
+    Tool calls made by an assistant message.
     """
     tool_call_id: str | None = None
     """
-    Of a tool: the call that this answers.
+    ID of the tool call that a tool message answers.
     """
 
 
 class Choice(Model):
     """
-    One answer.
+    A generated completion.
     """
 
     index: int
     message: ChatMessage
     finish_reason: str | None
     """
-    `stop`: the model ended. `length`: it was cut. `tool_calls`: it calls tools.
+    Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the model called tools.
     """
 
 
 class Usage(Model):
     """
-    Tokens of the request.
+    Token counts of the request.
     """
 
     prompt_tokens: int
@@ -745,18 +756,18 @@ class Usage(Model):
 
 class ChatCompletion(Model):
     """
-    OpenAI's chat completion.
+    Chat completion, as in the OpenAI API.
     """
 
     id: str
     object: Literal["chat.completion"]
     created: int
     """
-    Seconds since 1970, UTC.
+    Unix timestamp in seconds (UTC).
     """
     model: str
     """
-    The model that answered.
+    Model that generated the response.
     """
     choices: list[Choice]
     usage: Usage | None = None
@@ -764,85 +775,85 @@ class ChatCompletion(Model):
 
 class CreateCompletion(Model):
     """
-    OpenAI's body of a completion.
+    Text completion request, as in the OpenAI API.
     """
 
     model: str
     """
-    A base model, a trained model or an alias of the project.
+    ID of a base model, a trained model or an alias in the project.
     """
     stream: bool = False
     """
-    Answer by events.
+    Whether to stream the response as server-sent events.
     """
     temperature: float | None = None
     """
-    0 is the likeliest answer.
+    Sampling temperature. 0 selects the most likely token at each step.
     """
     top_p: float | None = None
     stream_options: StreamOptions | None = None
     """
-    Of a stream.
+    Options for streaming responses.
     """
     max_tokens: int | None = None
     """
-    Most tokens of the answer.
+    Maximum number of tokens to generate.
     """
     n: int | None = None
     """
-    How many answers, 16 at most unless the operator sets another number. With many prompts each of them has so many.
+    Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the operator configures another limit.
     """
     stop: str | list[str] | None = None
     """
-    Texts at which the answer ends.
+    Sequences at which generation stops.
     """
     seed: int | None = None
     """
-    The same seed draws the same answer.
+    Sampling seed. The same seed gives the same output.
     """
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     prompt: str | list[str] | list[int] | list[list[int]]
     """
-    Texts, or tokens.
+    Prompt or prompts, as text or token IDs.
     """
     echo: bool | None = None
     """
-    The prompt before the answer.
+    Whether to return the prompt before the output.
     """
     logprobs: int | None = None
     """
-    Likelihoods of so many tokens.
+    Number of most likely tokens to return log probabilities for.
     """
 
 
 class Choice1(Model):
     """
-    One answer.
+    A generated completion.
     """
 
     index: int
     text: str
     finish_reason: str | None
     """
-    `stop`: the model ended. `length`: it was cut. `tool_calls`: it calls tools.
+    Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the model called tools.
     """
 
 
 class Completion(Model):
     """
-    OpenAI's completion.
+    Text completion, as in the OpenAI API.
     """
 
     id: str
     object: Literal["text_completion"]
     created: int
     """
-    Seconds since 1970, UTC.
+    Unix timestamp in seconds (UTC).
     """
     model: str
     """
-    The model that answered.
+    Model that generated the response.
     """
     choices: list[Choice1]
     usage: Usage | None = None
@@ -850,33 +861,33 @@ class Completion(Model):
 
 class CreateResponse(Model):
     """
-    OpenAI's body of a response.
+    Response request, as in the OpenAI Responses API.
     """
 
     model: str
     """
-    A base model, a trained model or an alias of the project.
+    ID of a base model, a trained model or an alias in the project.
     """
     stream: bool = False
     """
-    Answer by events.
+    Whether to stream the response as server-sent events.
     """
     temperature: float | None = None
     """
-    0 is the likeliest answer.
+    Sampling temperature. 0 selects the most likely token at each step.
     """
     top_p: float | None = None
     input: str | list[dict[str, Any]]
     """
-    A text, or turns.
+    Input text, or a list of input items.
     """
     instructions: str | None = None
     """
-    The system message.
+    System message.
     """
     max_output_tokens: int | None = None
     """
-    Most tokens of the answer.
+    Maximum number of tokens to generate.
     """
     tools: list[dict[str, Any]] | None = None
     """
@@ -886,63 +897,63 @@ class CreateResponse(Model):
 
 class Response(Model):
     """
-    OpenAI's response.
+    Response, as in the OpenAI Responses API.
     """
 
     id: str
     object: Literal["response"]
     created_at: int
     """
-    Seconds since 1970, UTC.
+    Unix timestamp in seconds (UTC).
     """
     model: str
     status: str
     """
-    `completed`, or why not.
+    Status of the response: `completed`, or why it did not complete.
     """
     output: list[dict[str, Any]]
     """
-    Messages, and calls of tools.
+    Output items: messages and tool calls.
     """
     usage: dict[str, Any] | None = None
 
 
 class CreateEmbeddings(Model):
     """
-    OpenAI's body of embeddings.
+    Embeddings request, as in the OpenAI API.
     """
 
     model: str
     """
-    A base model, a trained model or an alias of the project.
+    ID of a base model, a trained model or an alias in the project.
     """
     input: str | list[str] | list[int] | list[list[int]]
     """
-    Texts, or tokens.
+    Input or inputs to embed, as text or token IDs.
     """
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = None
     """
-    Shorter vectors.
+    Number of dimensions of each vector, if shorter than the model's.
     """
 
 
 class Datum(Model):
     """
-    One vector.
+    An embedding vector.
     """
 
     object: Literal["embedding"]
     index: int
     embedding: list[float] | str
     """
-    Numbers, or base64 of 32-bit floats.
+    Vector as numbers, or as base64-encoded 32-bit floats.
     """
 
 
 class Embeddings(Model):
     """
-    OpenAI's list of embeddings.
+    List of embeddings, as in the OpenAI API.
     """
 
     object: Literal["list"]
@@ -954,7 +965,7 @@ class Embeddings(Model):
 class Error1(Model):
     message: str
     """
-    What is wrong, where, and how to mend it. For people.
+    Human-readable message: what is wrong, where, how to fix it.
     """
     type: Literal[
         "invalid_request_error",
@@ -964,21 +975,21 @@ class Error1(Model):
         "server_error",
     ]
     """
-    The kind of failure.
+    Category of the failure.
     """
     param: str | None
     """
-    The parameter or field at fault.
+    Parameter or field that caused the failure.
     """
     code: str | None
     """
-    The fault, for programs.
+    Machine-readable error code.
     """
 
 
 class Error(Model):
     """
-    Every failure's body, as OpenAI's SDKs read it.
+    Body of every failed request, in the format that OpenAI's SDKs expect.
     """
 
     error: Error1
@@ -986,218 +997,218 @@ class Error(Model):
 
 class AliasChange(Model):
     """
-    One change of an alias.
+    A change to an alias.
     """
 
     id: str
     """
-    The `etag` of the alias after this change.
+    `etag` of the alias after the change.
     """
     object: Literal["alias.change"] = "alias.change"
     generation: int
     """
-    Of the alias after this change.
+    Generation of the alias after the change.
     """
     created_at: int
     """
-    Seconds since 1970, UTC.
+    Time of the change, as a Unix timestamp in seconds.
     """
     action: Literal["set", "rollback"]
     """
-    What was done.
+    Type of the change.
     """
     api_key_id: str
     """
-    The key that made the change.
+    ID of the API key that made the change.
     """
     previous_targets: list[TargetShare]
     """
-    Empty where the alias was new.
+    Targets before the change; empty if the alias was new.
     """
     targets: list[TargetShare]
     """
-    Where requests went after it.
+    Targets after the change.
     """
 
 
 class AliasObject(Model):
     """
-    A name of the project's own for one model, or for a split between two.
+    A project-defined name for a model, or for a split between two models.
     """
 
     id: str
     """
-    The name to ask for.
+    Name of the alias, to use as the model name in requests.
     """
     object: Literal["alias"] = "alias"
     created_at: int
     """
-    Seconds since 1970, UTC.
+    Creation time, as a Unix timestamp in seconds.
     """
     updated_at: int
     """
-    Of the last change.
+    Time of the last change, as a Unix timestamp in seconds.
     """
     generation: int
     """
-    1, and 1 more with each change.
+    Version number of the alias. Starts at 1 and increases by 1 with each change.
     """
     etag: str
     """
-    To be sent as `If-Match` with a change.
+    Entity tag of the alias, to be sent as `If-Match` in changes.
     """
     targets: list[TargetShare]
     """
-    Where requests go.
+    Models that receive the requests.
     """
 
 
 class CleanRequest(Model):
     """
-    What to clean. Of duplicates the first row stays.
+    Cleaning options. The first row of a set of duplicates is kept.
 
-    By default a row is dropped only if it is broken, or equal to an earlier one in everything that
-    is trained on.
+    By default, a row is dropped only if it is invalid, or identical to an earlier row in all
+    content used for training.
     """
 
     drop_broken: bool = True
     """
-    Otherwise a broken row fails the cleaning.
+    Whether to drop invalid rows. If false, an invalid row fails the cleaning.
     """
     exact_duplicates: bool = True
     """
-    Drop rows that equal an earlier row, to the letter, in everything that is trained on: system prompt, tools, all messages, and the rejected answer.
+    Whether to remove exact duplicates: rows identical to an earlier row in all content used for training (system prompt, tools, all messages and the rejected answer).
     """
     near_duplicates: bool = False
     """
-    Also drop rows that are nearly the same as an earlier row with the same system prompt, tools and rejected answer. Such rows may differ in a number, a date, or yes and no; the report lists them.
+    Whether to also remove near duplicates: rows similar to an earlier row with the same system prompt, tools and rejected answer. Such rows may differ in a number, a date, or yes and no; the report lists them.
     """
     near_threshold: float = 0.8
     """
-    Jaccard likeness from which two rows are nearly the same. At 1 they differ in case and spacing alone.
+    Jaccard similarity at or above which two rows are near duplicates. At 1, they differ only in case and spacing.
     """
     contradictions: Literal["keep", "first", "last", "most_common", "longest", "drop"] = "keep"
     """
-    Which answer stays where a question has several.
+    Answer to keep if a question has several different answers.
     """
     personal_data: Literal["keep", "mask", "pseudonym"] = "keep"
     """
-    `mask` writes [EMAIL]; `pseudonym` [EMAIL_1], the same for the same value. A value found anywhere in the file is replaced everywhere in it, in every spelling.
+    Treatment of personal data. `mask` replaces a value with a placeholder such as [EMAIL]; `pseudonym` uses numbered placeholders such as [EMAIL_1], the same for the same value. A value found anywhere in the file is replaced throughout the file, in every spelling.
     """
     unicode: Literal["keep", "NFC", "NFKC"] = "NFC"
     """
-    NFKC also folds full-width letters and the like.
+    Unicode normalization form. NFKC also folds compatibility characters such as full-width letters.
     """
     mend_mojibake: bool = True
     """
-    Text that was decoded wrongly once.
+    Whether to repair mojibake: text that was decoded with the wrong encoding.
     """
     drop_control_characters: bool = True
     """
-    But tabs and line ends.
+    Whether to remove control characters other than tabs and line breaks.
     """
     validation_share: float = 0.0
     """
-    Share of the rows that goes to a validation file.
+    Fraction of the rows to write to a validation file.
     """
     seed: int = 0
     """
-    Of the split.
+    Random seed of the validation split.
     """
     format: FormatFields | None = None
     """
-    How to read the file; else as its upload said.
+    Format options of the file. Defaults to the options given at upload.
     """
 
 
 class CleaningObject(Model):
     """
-    A cleaning of a file. Its outputs are files of their own.
+    A cleaning of a file. Its outputs are separate files.
     """
 
     id: str
     """
-    `fileclean-` and letters.
+    ID of the cleaning, prefixed with `fileclean-`.
     """
     object: Literal["file.cleaning"] = "file.cleaning"
     created_at: int
     """
-    Seconds since 1970, UTC.
+    Creation time, as a Unix timestamp in seconds.
     """
     finished_at: int | None
     """
-    Null while it runs.
+    Time the cleaning ended, as a Unix timestamp in seconds; null while it runs.
     """
     file_id: str
     """
-    What is cleaned.
+    ID of the source file.
     """
     status: Literal["in_progress", "completed", "failed"]
     """
-    `in_progress`, then `completed` or `failed`.
+    Status of the cleaning: `in_progress`, then `completed` or `failed`.
     """
     options: dict[str, Any]
     """
-    As they were chosen.
+    Options of the cleaning.
     """
     error: Failure | None
     """
-    Why it failed.
+    Error that made the cleaning fail; null otherwise.
     """
     training_file: str | None = None
     """
-    The rows to train on.
+    ID of the file with the rows to train on.
     """
     validation_file: str | None = None
     """
-    The rows that are held out.
+    ID of the file with the held-out rows.
     """
     diff_file: str | None = None
     """
-    JSON Lines: what became of each row that was touched.
+    ID of a JSON Lines file that describes what happened to each affected row.
     """
     source_rows: int | None = None
     """
-    Of the file.
+    Number of rows in the source file.
     """
     training_rows: int | None = None
     """
-    Of `training_file`.
+    Number of rows in `training_file`.
     """
     validation_rows: int | None = None
     """
-    Of `validation_file`.
+    Number of rows in `validation_file`.
     """
     dropped: dict[str, int] | None = None
     """
-    Rows, by reason.
+    Number of dropped rows, by reason.
     """
     changed: dict[str, int] | None = None
     """
-    Changes, by kind.
+    Number of changes, by kind.
     """
     changed_rows: int | None = None
     """
-    Rows with a change.
+    Number of rows with changes.
     """
 
 
 class CreateKey(Model):
     """
-    Body of a key's creation.
+    Request to create an API key.
     """
 
     name: str
     role: Literal["admin", "member"] = "member"
     """
-    `admin` may manage all projects.
+    Role of the key. `admin` keys may manage all projects.
     """
     limits: Limits | None = None
 
 
 class CreateProject(Model):
     """
-    Body of a project's creation.
+    Request to create a project.
     """
 
     name: str
@@ -1206,63 +1217,63 @@ class CreateProject(Model):
 
 class DpoHyperparameters(Model):
     """
-    Those of supervised training, and beta.
+    DPO hyperparameters: the supervised ones plus `beta`.
     """
 
     batch_size: int | Literal["auto"] = "auto"
     """
-    Rows of a step.
+    Number of rows per training step.
     """
     learning_rate_multiplier: float | Literal["auto"] = "auto"
     """
-    Times the rate that suits the model.
+    Multiplier for the default learning rate of the model.
     """
     n_epochs: int | Literal["auto"] = "auto"
     """
-    Rounds through the data.
+    Number of passes over the training data.
     """
     learning_rate: float | Literal["auto"] = "auto"
     """
-    Absolute; overrides learning_rate_multiplier.
+    Learning rate. Overrides `learning_rate_multiplier`.
     """
     lora: LoraOptions | None = None
     quantization: Literal["nf4", "none"] = "nf4"
     """
-    `nf4` is QLoRA: the base model in 4 bits. `none` is LoRA.
+    Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
     """
     max_seq_length: int | Literal["auto"] = "auto"
     """
-    Tokens at which a row is cut.
+    Maximum row length in tokens. Longer rows are truncated.
     """
     packing: bool | Literal["auto"] = "auto"
     """
-    Several rows in one sequence.
+    Whether to pack several rows into one sequence.
     """
     warm_start: str | None = None
     """
-    A trained model of the same base: the new adapter starts from its weights.
+    Fine-tuned model whose adapter weights training starts from. It must have the same base model.
     """
     validation_share: float | None = None
     """
-    Of the training rows, where no validation file is given. With early_stopping or keep_best it is 0.1.
+    Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
     """
     early_stopping: EarlyStopping | None = None
     """
-    End when it learns no more.
+    Early-stopping rule. Disabled if omitted.
     """
     keep_best: bool = False
     """
-    The result is the checkpoint of the lowest validation loss.
+    If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
     """
     beta: float | Literal["auto"] = "auto"
     """
-    How hard the model is held to its reference.
+    DPO beta. Higher values keep the model closer to the reference model.
     """
 
 
 class DpoMethod(Model):
     """
-    Options of direct preference optimisation.
+    Options of direct preference optimization.
     """
 
     hyperparameters: DpoHyperparameters | None = None
@@ -1270,7 +1281,7 @@ class DpoMethod(Model):
 
 class EstimateObject(Model):
     """
-    What a job would take.
+    Estimate of the steps, tokens, memory and duration of a job.
     """
 
     object: Literal["fine_tuning.estimate"] = "fine_tuning.estimate"
@@ -1278,7 +1289,7 @@ class EstimateObject(Model):
     method: str
     hyperparameters: dict[str, Any]
     """
-    With every `auto` resolved.
+    Hyperparameters, with `auto` values resolved.
     """
     reasons: list[str]
     rows: int
@@ -1286,359 +1297,358 @@ class EstimateObject(Model):
     trained_tokens: int
     device: str | None
     """
-    Of the roomiest worker that is online.
+    Device name of the online worker with the most memory to spare. Null if no worker is online.
     """
     memory: MemoryObject | None
     """
-    Null where no worker is online.
+    Memory estimate for that worker. Null if no worker is online.
     """
     fits: bool | None
     advice: str | None
     """
-    The change that would make it fit.
+    Change that would make the job fit the worker.
     """
     duration: DurationObject | None
 
 
 class FileObject(Model):
     """
-    OpenAI's file object. Ours: `rows` and `warnings` that the check counted, the `format`
-    that was said at the upload, and what was `found`.
+    OpenAI's file object, extended with `rows`, `warnings`, `format` and `found`.
     """
 
     id: str
     """
-    `file-` and letters.
+    ID of the file, prefixed with `file-`.
     """
     object: Literal["file"] = "file"
     bytes: int
     """
-    Its size.
+    File size in bytes.
     """
     created_at: int
     """
-    Seconds since 1970, UTC.
+    Creation time, as a Unix timestamp in seconds.
     """
     filename: str
     """
-    As the client named it.
+    Name of the file, as given by the client.
     """
     purpose: Literal["fine-tune", "fine-tune-results", "user_data"]
     """
-    What a file is for.
+    Purpose of a file.
     """
     status: Literal["uploaded", "processed", "error"]
     """
-    `uploaded` until it was checked, then `processed` or `error`.
+    Status of the file: `uploaded` until it is checked, then `processed` or `error`.
     """
     status_details: str | None = None
     """
-    Why it cannot be used: the line, and the fault.
+    Reason the file cannot be used, with the line and the error.
     """
     expires_at: int | None = None
     """
-    When it goes; null: never.
+    Expiration time, as a Unix timestamp in seconds; null if the file never expires.
     """
     rows: int | None = None
     """
-    That the check counted.
+    Number of rows found by the check.
     """
     warnings: int | None = None
     """
-    That the check counted; see the report.
+    Number of warnings found by the check; the report lists them.
     """
     format: dict[str, Any] | None = None
     """
-    What the uploader said of the format.
+    Format options given at upload.
     """
     found: dict[str, Any] | None = None
     """
-    Container, encoding, shape and columns, as the check found them.
+    Container, encoding, shape and columns found by the check.
     """
 
 
 class Hyperparameters(Model):
     """
-    The standard three, and what we add.
+    Training hyperparameters: OpenAI's three standard ones and this service's additions.
     """
 
     batch_size: int | Literal["auto"] = "auto"
     """
-    Rows of a step.
+    Number of rows per training step.
     """
     learning_rate_multiplier: float | Literal["auto"] = "auto"
     """
-    Times the rate that suits the model.
+    Multiplier for the default learning rate of the model.
     """
     n_epochs: int | Literal["auto"] = "auto"
     """
-    Rounds through the data.
+    Number of passes over the training data.
     """
     learning_rate: float | Literal["auto"] = "auto"
     """
-    Absolute; overrides learning_rate_multiplier.
+    Learning rate. Overrides `learning_rate_multiplier`.
     """
     lora: LoraOptions | None = None
     quantization: Literal["nf4", "none"] = "nf4"
     """
-    `nf4` is QLoRA: the base model in 4 bits. `none` is LoRA.
+    Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
     """
     max_seq_length: int | Literal["auto"] = "auto"
     """
-    Tokens at which a row is cut.
+    Maximum row length in tokens. Longer rows are truncated.
     """
     packing: bool | Literal["auto"] = "auto"
     """
-    Several rows in one sequence.
+    Whether to pack several rows into one sequence.
     """
     warm_start: str | None = None
     """
-    A trained model of the same base: the new adapter starts from its weights.
+    Fine-tuned model whose adapter weights training starts from. It must have the same base model.
     """
     validation_share: float | None = None
     """
-    Of the training rows, where no validation file is given. With early_stopping or keep_best it is 0.1.
+    Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
     """
     early_stopping: EarlyStopping | None = None
     """
-    End when it learns no more.
+    Early-stopping rule. Disabled if omitted.
     """
     keep_best: bool = False
     """
-    The result is the checkpoint of the lowest validation loss.
+    If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
     """
 
 
 class JobObject(Model):
     """
-    OpenAI's fine_tuning.job. `attempt` is ours: more than 1 after a recovery.
+    A fine-tuning job: OpenAI's `fine_tuning.job` object plus additional fields.
     """
 
     id: str
     """
-    `ftjob-` and letters.
+    ID of the job. Starts with `ftjob-`.
     """
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
     created_at: int
     """
-    Seconds since 1970, UTC.
+    Creation time, in Unix seconds.
     """
     error: JobError | None
     """
-    Why it failed.
+    Error that made the job fail. Null if it has not failed.
     """
     fine_tuned_model: str | None
     """
-    The name to chat with, when it has succeeded.
+    Name of the fine-tuned model. Null until the job succeeds.
     """
     finished_at: int | None
     """
-    When it ended, however it did.
+    Time at which the job succeeded, failed or was cancelled, in Unix seconds. Null until then.
     """
     hyperparameters: StandardHyperparameters
     """
-    The standard ones; all of them are in `method`.
+    OpenAI's standard hyperparameters. `method` has all hyperparameters.
     """
     model: str
     """
-    The base model.
+    ID of the base model.
     """
     organization_id: str
     """
-    The project.
+    ID of the project.
     """
     result_files: list[str]
     """
-    A CSV of losses, when it has ended.
+    IDs of the result files: one CSV file of losses by step. Empty until the job succeeds.
     """
     seed: int
     """
-    Of all chance in the training.
+    Random seed of the training.
     """
     status: Literal[
         "validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"
     ]
     """
-    How far it is.
+    Current status of the job.
     """
     pausing: bool = False
     """
-    Whether a running job was asked to pause and its checkpoint is not stored yet. Its status becomes `paused` when it is.
+    Whether a running job is about to pause. Its status becomes `paused` once its checkpoint is stored.
     """
     trained_tokens: int | None
     """
-    When it has succeeded.
+    Number of tokens trained so far. Null until the training reports progress.
     """
     training_file: str
     """
-    What it learns from.
+    ID of the training file.
     """
     validation_file: str | None
     """
-    What it is measured on.
+    ID of the validation file.
     """
     estimated_finish: int | None
     """
-    When it should end, where that can be told.
+    Estimated end of the training, in Unix seconds. Null if unknown.
     """
     integrations: list[Any] | None = None
     """
-    Always null.
+    Integrations, which are always null.
     """
     metadata: dict[str, str] | None
     """
-    Yours.
+    Key-value pairs that were set when the job was created.
     """
     method: dict[str, Any]
     """
-    How it trains, with every hyperparameter.
+    Training method with all of its hyperparameters.
     """
     suffix: str | None
     """
-    Part of the model's name.
+    Suffix in the name of the fine-tuned model.
     """
     attempt: int
     """
-    More than 1 after a recovery.
+    Number of the current attempt, starting at 1. It increases when the job is recovered or resumed.
     """
     priority: int = 0
     """
-    Higher runs first.
+    Priority of the job. Higher values run first.
     """
     queue_position: int | None = None
     """
-    1 for the job that a GPU worker takes next; null unless the job is queued.
+    Position in the queue; 1 is the job that a GPU worker takes next. Null unless the job is queued.
     """
 
 
 class KeyObject(Model):
     """
-    A key without its secret.
+    An API key without its secret.
     """
 
     id: str
     """
-    `key_` and letters.
+    ID of the key, prefixed with `key_`.
     """
     object: Literal["organization.project.api_key"] = "organization.project.api_key"
     name: str
     """
-    What it is for, in your words.
+    Name of the key.
     """
     role: Literal["admin", "member"]
     """
-    What a key may do: `admin` also manages projects and keys.
+    Role of a key. `admin` keys can also manage projects and keys.
     """
     redacted_value: str
     """
-    The last characters of the secret.
+    Redacted secret with its last characters.
     """
     created_at: int
     """
-    Seconds since 1970, UTC.
+    Creation time, as a Unix timestamp in seconds.
     """
     limits: Limits
     """
-    That were set for it, within its project's.
+    Limits set for the key, within those of its project.
     """
 
 
 class ModelObject(Model):
     """
-    A model that can be asked for by its id. `base_model` and what follows is ours.
+    A model available for inference. `base_model` and later fields extend OpenAI's schema.
     """
 
     id: str
     """
-    The name to ask for.
+    Model name to use in requests.
     """
     object: Literal["model"] = "model"
     created: int
     """
-    Seconds since 1970, UTC.
+    Creation time, as a Unix timestamp in seconds.
     """
     owned_by: str
     """
-    `system`, or the project.
+    Owner of the model: `system`, or the project's name.
     """
     base_model: str | None = None
     """
-    Of a trained model: what it was trained on.
+    Base model of a trained model; null for other models.
     """
     license: str | None = None
     """
-    Of a base model.
+    License of a base model; null for other models.
     """
     context_length: int | None = None
     """
-    Of a base model: tokens of prompt and answer together.
+    Context length of a base model in tokens, prompt and completion together; null for other models.
     """
     languages: list[str] | None = None
     """
-    Of a base model, as the operator named them.
+    Languages of a base model, as declared by the operator; null for other models.
     """
     available: bool | None = None
     """
-    Of a base model: whether an engine serves it, and its trained models, now.
+    Whether an engine currently serves a base model and the models trained on it; null for other models.
     """
     fine_tuning_job: str | None = None
     """
-    Of a trained model: the job that made it.
+    ID of the job that created a trained model; null for other models.
     """
     alias_of: list[TargetShare] | None = None
     """
-    Of an alias: the models that it stands for.
+    Targets of an alias; null for other models.
     """
 
 
 class NewKeyObject(Model):
     """
-    A key just made: the only answer that ever holds the secret.
+    A newly created API key. This is the only response that contains the secret.
     """
 
     id: str
     """
-    `key_` and letters.
+    ID of the key, prefixed with `key_`.
     """
     object: Literal["organization.project.api_key"] = "organization.project.api_key"
     name: str
     """
-    What it is for, in your words.
+    Name of the key.
     """
     role: Literal["admin", "member"]
     """
-    What a key may do: `admin` also manages projects and keys.
+    Role of a key. `admin` keys can also manage projects and keys.
     """
     redacted_value: str
     """
-    The last characters of the secret.
+    Redacted secret with its last characters.
     """
     created_at: int
     """
-    Seconds since 1970, UTC.
+    Creation time, as a Unix timestamp in seconds.
     """
     limits: Limits
     """
-    That were set for it, within its project's.
+    Limits set for the key, within those of its project.
     """
     value: str
     """
-    The secret, shown this once.
+    Secret of the key, shown only once.
     """
 
 
 class SetAlias(Model):
     """
-    Body of an alias: `model`, or `targets` for a split between two.
+    Request to set an alias: either `model`, or `targets` to split traffic between two models.
     """
 
     model: str | None = None
     """
-    All requests go there.
+    Model that receives all requests.
     """
     targets: list[TargetShare] | None = None
     """
-    Or between these two, by weight; the weights sum to 100.
+    Models that share the requests by weight. The weights must sum to 100.
     """
 
 
@@ -1657,68 +1667,68 @@ class UploadObject(Model):
 
     id: str
     """
-    `upload_` and letters.
+    ID of the upload, prefixed with `upload_`.
     """
     object: Literal["upload"] = "upload"
     bytes: int
     """
-    Of the whole file, as declared.
+    Declared size of the complete file in bytes.
     """
     created_at: int
     """
-    Seconds since 1970, UTC.
+    Creation time, as a Unix timestamp in seconds.
     """
     filename: str
     """
-    What the file will be called.
+    Name of the resulting file.
     """
     purpose: Literal["fine-tune", "fine-tune-results", "user_data"]
     """
-    What a file is for.
+    Purpose of a file.
     """
     status: Literal["pending", "completed", "cancelled", "expired"]
     """
-    Where an upload is on its way; all but `pending` are final.
+    Status of an upload; all but `pending` are final.
     """
     expires_at: int
     """
-    Until when it takes parts.
+    Time until which the upload accepts parts, as a Unix timestamp in seconds.
     """
     file: FileObject | None = None
     """
-    What it became; null until it is completed.
+    Resulting file; null until the upload is completed.
     """
 
 
 class UsageBucket(Model):
     """
-    A span of time, its end exclusive. Without usage it has no results.
+    A time interval with an exclusive end. `results` is empty if there was no usage.
     """
 
     object: Literal["bucket"] = "bucket"
     start_time: int
     """
-    Its first second.
+    Start of the bucket (inclusive), as a Unix timestamp in seconds.
     """
     end_time: int
     """
-    The first second after it.
+    End of the bucket (exclusive), as a Unix timestamp in seconds.
     """
     results: list[UsageResult]
     """
-    One a group.
+    Usage results, one per group.
     """
 
 
 class UsagePage(Model):
     """
-    Buckets in the order of time.
+    A page of usage buckets in chronological order.
     """
 
     object: Literal["page"] = "page"
     data: list[UsageBucket]
     """
-    Oldest first.
+    Buckets, oldest first.
     """
     has_more: bool
     """
@@ -1726,18 +1736,24 @@ class UsagePage(Model):
     """
     next_page: str | None
     """
-    For `page`, to go on.
+    Cursor of the next page, to be passed as `page`.
     """
 
 
 class Issue(Model):
     """
-    One finding. `line` counts from 1 (None: the whole file); `pointer` is RFC 6901.
+    A problem found in a data set.
+
+        `line` counts from 1 and is null if the issue concerns the whole file. `pointer` is an
+        RFC 6901 JSON Pointer.
     """
 
     severity: Literal["error", "info", "warning"]
     """
-    `error`: the row cannot be trained on. `warning`: it can, but look at it.
+    Severity of an issue.
+
+        `error`: the row cannot be trained on. `warning`: the row can be trained on, but should be
+        reviewed.
     """
     code: str
     line: int | None
@@ -1748,7 +1764,7 @@ class Issue(Model):
 
 class Distribution(Model):
     """
-    How a number of each row is spread.
+    Distribution of a per-row number.
     """
 
     min: int
@@ -1762,10 +1778,12 @@ class Distribution(Model):
 
 class TokenStats(Model):
     """
-    One tokenizer's view. Counts are of `rows`, a sample where the file is large.
+    Token counts for one model's tokenizer.
 
-        Tokens of texts, and five a message for what a chat template adds. `truncated_rows` and
-        `unlearnable_rows` are by context length.
+        Counts cover `rows` rows, which are a sample if the file is large. They include the tokens
+        of the texts and five per message for what a chat template adds. `truncated_rows` and
+        `unlearnable_rows` map a context length to the number of rows that it truncates or leaves
+        with nothing to learn from.
     """
 
     model: str
@@ -1779,48 +1797,48 @@ class TokenStats(Model):
 
 class CreateChatCompletion(Model):
     """
-    OpenAI's body of a chat completion.
+    Chat completion request, as in the OpenAI API.
     """
 
     model: str
     """
-    A base model, a trained model or an alias of the project.
+    ID of a base model, a trained model or an alias in the project.
     """
     stream: bool = False
     """
-    Answer by events.
+    Whether to stream the response as server-sent events.
     """
     temperature: float | None = None
     """
-    0 is the likeliest answer.
+    Sampling temperature. 0 selects the most likely token at each step.
     """
     top_p: float | None = None
     stream_options: StreamOptions | None = None
     """
-    Of a stream.
+    Options for streaming responses.
     """
     max_tokens: int | None = None
     """
-    Most tokens of the answer.
+    Maximum number of tokens to generate.
     """
     n: int | None = None
     """
-    How many answers, 16 at most unless the operator sets another number. With many prompts each of them has so many.
+    Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the operator configures another limit.
     """
     stop: str | list[str] | None = None
     """
-    Texts at which the answer ends.
+    Sequences at which generation stops.
     """
     seed: int | None = None
     """
-    The same seed draws the same answer.
+    Sampling seed. The same seed gives the same output.
     """
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     messages: list[ChatMessage]
     max_completion_tokens: int | None = None
     """
-    As `max_tokens`, which it overrides.
+    Maximum number of tokens to generate. Overrides `max_tokens`.
     """
     tools: list[dict[str, Any]] | None = None
     """
@@ -1828,40 +1846,40 @@ class CreateChatCompletion(Model):
     """
     tool_choice: Any | None = None
     """
-    `auto`, `none`, `required`, or the one tool to call.
+    Tool selection: `auto`, `none`, `required`, or the one tool to call.
     """
     response_format: dict[str, Any] | None = None
     """
-    JSON, or JSON of a schema.
+    Output format: plain JSON, or JSON that matches a schema.
     """
     logprobs: bool | None = None
     """
-    Tell each token's likelihood.
+    Whether to return the log probability of each output token.
     """
 
 
 class Method(Model):
     """
-    How to train: on chats, or on pairs of a preferred and another answer.
+    Training method: supervised on chats, or DPO on pairs of preferred and other answers.
     """
 
     type: Literal["supervised", "dpo"]
     """
-    On chats, or on preferences.
+    Training method: `supervised` (on chats) or `dpo` (on preferences).
     """
     supervised: SupervisedMethod | None = None
     """
-    For `supervised`.
+    Options for the `supervised` method.
     """
     dpo: DpoMethod | None = None
     """
-    For `dpo`.
+    Options for the `dpo` method.
     """
 
 
 class ValidationReport(Model):
     """
-    What a validation found. `counts` are true even where `issues` was capped.
+    Result of a validation. `counts` includes every issue, even if `issues` is capped.
     """
 
     format: str
@@ -1876,7 +1894,7 @@ class ValidationReport(Model):
 
 class FileReport(Model):
     """
-    All that is told of a data set. Line numbers are of the file as uploaded.
+    Report on a data set. Line numbers refer to the file as uploaded.
     """
 
     id: str
@@ -1907,46 +1925,46 @@ class FileReport(Model):
 
 class CreateJob(Model):
     """
-    Body of a job's creation.
+    Request body for creating a fine-tuning job.
     """
 
     model: str
     """
-    A base model of the catalogue.
+    ID of the base model from the catalog.
     """
     training_file: str
     """
-    Checked, or still being checked.
+    ID of the training file. The file may still be processing.
     """
     validation_file: str | None = None
     """
-    Rows to measure on.
+    ID of the validation file, whose rows are used to measure the model.
     """
     suffix: str | None = None
     """
-    Part of the new model's name.
+    Suffix to include in the name of the fine-tuned model.
     """
     seed: int | None = None
     """
-    Of all chance in the training; drawn where none is given.
+    Random seed of the training. Generated if omitted.
     """
     metadata: dict[str, str] | None = None
     """
-    Yours, to find the job by.
+    Key-value pairs for filtering; up to 16. Keys have up to 64 characters, values up to 512.
     """
     method: Method | None = None
     """
-    How to train, and with what; supervised where nothing is said.
+    Training method and its hyperparameters. Defaults to `supervised`.
     """
     hyperparameters: Hyperparameters | None = None
     """
-    Deprecated by OpenAI in favour of `method`; still read.
+    Hyperparameters of supervised training. Deprecated by OpenAI in favor of `method`, but still accepted.
     """
     priority: int = 0
     """
-    Higher runs first; ours, not OpenAI's.
+    Priority of the job. Higher values run first. Not part of OpenAI's API.
     """
     integrations: Annotated[None, Field(None)] = None
     """
-    Always null: nothing leaves the server.
+    Integrations, which must be null: no data leaves the server.
     """
