@@ -41,15 +41,24 @@ soak: install  ## Kill trainer, worker and store twenty times: every job must en
 stateless: install  ## Two of every process on Redis and S3, each killed once: nothing may be lost
 	@FINETUNED_STATELESS=1 $(PY) -m pytest tests/e2e/test_stateless.py
 
+.PHONY: coverage
+coverage: install  ## Run all tests and report the lines that none of them reaches
+	@$(PY) -m coverage erase
+	@$(PY) -m coverage run -m pytest -q -n $(WORKERS)
+	@$(PY) -m coverage combine --quiet
+	@$(PY) -m coverage report
+
 .PHONY: pages
 pages: install  ## Run the code blocks of all pages, long ones too
 	@FINETUNED_LONG_PAGES=1 $(PY) -m pytest tests/docs tests/e2e/test_docs.py
 
-lint: install  ## Check style, types, architecture and openapi.json
+lint: install  ## Check style, types, architecture, spelling and wording
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports --no-cache
+	@.venv/bin/codespell README.md CONTRIBUTING.md CHANGELOG.md docs service clients helm scripts bench examples
+	@$(PY) scripts/house_style.py
 
 format: install  ## Put the code into shape
 	@$(PY) -m ruff check --fix-only --quiet .

@@ -1,0 +1,136 @@
+"""Checks prose against the house style: `python scripts/house_style.py` (part of `make lint`).
+
+Reads every page, docstring and comment, and the descriptions in openapi.json. Reports phrases that
+a native writer would not use, each with a better one, and schema descriptions that are fragments.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import re
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).parent.parent
+PHRASES: Final = {
+    r"how grave": "severity",
+    r"what hangs on": "what depends on",
+    r"(?:is|are) let go\b": "released, evicted or deleted",
+    r"of no order": "unordered",
+    r"reckon(?:ed|ing|s)?\b": "computed, estimated",
+    r"\btells? (?:of|whether|how|what|which|where|when|why)\b": "reports, returns, says",
+    r"\bis told\b": "is reported, receives",
+    r"\bit is said\b": "the message says",
+    r"\bstands? (?:for|in|on|under|above|beside|at)\b": "is, means",
+    r"\bso many\b": "this many",
+    r"\bof itself\b": "its own",
+    r"\bmends?\b": "fix",
+    r"\bmeanwhile\b": "during this time",
+    r"\bwherever it happens to\b": "anywhere",
+    r"\bis asked for\b": "is requested",
+    r"\bnot waited for\b": "skipped",
+    r"\bgrave\b": "severe",
+    r"\bshall\b": "must, will",
+    r"\blearnt\b": "learned",
+    r"\bcatalogue\b(?!\.|_|/)": "catalog",
+}
+SKIPPED: Final = (
+    "docs/openapi/",
+    "docs/metrics.md",
+    "docs/chart.md",
+    "CHANGELOG.md",
+    "tests/",
+    "scripts/house_style.py",
+)
+_FRAGMENT: Final = re.compile(
+    r"^[a-z]|^(?:Of|By|To|In|And|Its|How|Yours|Them|It|They|From|With|As) "
+)
+
+
+def main() -> int:
+    """Print each finding as `file:line: phrase (better: …)`. Returns 1 if there are any, else 0."""
+    findings = [*_in_files(), *_in_openapi()]
+    print("\n".join(findings) or "house style: nothing found")
+    return min(len(findings), 1)
+
+
+def _in_files() -> Iterator[str]:
+    listed = subprocess.run(
+        ["git", "ls-files", "*.md", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.split():
+        file = ROOT / name
+        if name.startswith(SKIPPED) or not file.exists():
+            continue
+        text = file.read_text("utf-8")
+        for line, prose in _prose(text) if file.suffix == ".py" else _page(text):
+            for found, better in _phrases(prose):
+                yield f"{name}:{line}: {found!r} (better: {better})"
+
+
+def _phrases(prose: str) -> Iterator[tuple[str, str]]:
+    for phrase, better in PHRASES.items():
+        for found in re.finditer(phrase, prose, re.IGNORECASE):
+            yield found.group(), better
+
+
+def _page(text: str) -> Iterator[tuple[int, str]]:
+    in_code = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            in_code = not in_code
+        elif not in_code:
+            yield number, re.sub(r"`[^`]*`", "", line)
+
+
+def _prose(source: str) -> Iterator[tuple[int, str]]:
+    """Comments and docstrings, with their lines."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+    for node in ast.walk(ast.parse(source)):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
+            yield node.lineno, re.sub(r"`[^`]*`", "", node.value.value)
+
+
+def _in_openapi() -> Iterator[str]:
+    document = json.loads((ROOT / "openapi.json").read_text("utf-8"))
+    for place, text in _descriptions(document, ""):
+        for found, better in _phrases(text):
+            yield f"openapi.json{place}: {found!r} (better: {better})"
+        if place.startswith("/components/schemas/") and _is_fragment(text):
+            yield f"openapi.json{place}: {text!r} is a fragment: end it with a period"
+
+
+def _is_fragment(text: str) -> bool:
+    return (
+        bool(_FRAGMENT.match(text))
+        or not text.rstrip().endswith((".", ":", "`", ")"))
+        or len(text.split()) < 2
+    )
+
+
+def _descriptions(node: Any, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, list):
+        for index, child in enumerate(node):
+            yield from _descriptions(child, f"{place}/{index}")
+    elif isinstance(node, dict):
+        for key, child in node.items():
+            if key == "description" and isinstance(child, str):
+                yield place, child
+            elif key not in {"example", "examples"}:
+                yield from _descriptions(child, f"{place}/{key}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
