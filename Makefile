@@ -1,17 +1,17 @@
-# finetuned: what can be done here. `make` alone shows this list.
+# Development tasks of finetuned. Run `make` to list them.
 
 PY := .venv/bin/python
 DATA_DIR ?= var
 PORT ?= 8000
 WORKERS ?= 4
 
-# Each process would compile all modules again.
+# Otherwise every process would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up doctor test test-fast soak stateless lint format openapi metrics-docs helm-readme helm-tools docs constraints clean
 
-help:  ## Show what can be done
+help:  ## List the available tasks
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install:  ## Set up .venv for this machine (GPU or CPU)
@@ -20,36 +20,36 @@ install:  ## Set up .venv for this machine (GPU or CPU)
 demo: install  ## Train the demo model on the example chats and compare base and tuned answers
 	@$(PY) examples/demo.py
 
-up: install  ## Run the whole service on this machine (DATA_DIR=var PORT=8000)
+up: install  ## Run the complete service on this machine (DATA_DIR=var PORT=8000)
 	@$(PY) -m service.cli up --data-dir $(DATA_DIR) --port $(PORT)
 
-doctor: install  ## Tell what this machine lacks
+doctor: install  ## Check what this machine lacks
 	@$(PY) -m service.cli doctor --data-dir $(DATA_DIR) --port $(PORT)
 
-# More workers than cores, since tests wait too. tests/parallel.py divides the tests among them.
+# More workers than cores, since tests often wait. tests/parallel.py distributes the tests.
 PYTEST := $(PY) -m pytest -q
 
-test: install  ## Run all tests, on real parts (WORKERS=4)
+test: install  ## Run all tests, against real components (WORKERS=4)
 	@$(PYTEST) -n $(WORKERS)
 
-test-fast: install  ## Run the tests that are neither slow nor end to end, in under 90 seconds
+test-fast: install  ## Run all tests except slow and end-to-end ones, in under 90 seconds
 	@$(PYTEST) -n 4 -m "not e2e and not slow"
 
-soak: install  ## Kill trainer, worker and store twenty times: every job must end with the same losses
+soak: install  ## Kill trainer, worker and store twenty times; every job must end with the same losses
 	@FINETUNED_SOAK_KILLS=20 $(PY) -m pytest -s tests/e2e/test_soak.py
 
-stateless: install  ## Two of every process on Redis and S3, each killed once: nothing may be lost
+stateless: install  ## Run two of every process on Redis and S3, and kill each once; nothing may be lost
 	@FINETUNED_STATELESS=1 $(PY) -m pytest tests/e2e/test_stateless.py
 
 .PHONY: coverage
-coverage: install  ## Run all tests and report the lines that none of them reaches
+coverage: install  ## Run all tests and report uncovered lines
 	@$(PY) -m coverage erase
 	@$(PY) -m coverage run -m pytest -q -n $(WORKERS)
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report
 
 .PHONY: pages
-pages: install  ## Run the code blocks of all pages, long ones too
+pages: install  ## Run the code blocks of all pages, including long ones
 	@FINETUNED_LONG_PAGES=1 $(PY) -m pytest tests/docs tests/e2e/test_docs.py
 
 lint: install  ## Check style, types, architecture, spelling and wording
@@ -60,7 +60,7 @@ lint: install  ## Check style, types, architecture, spelling and wording
 	@.venv/bin/codespell README.md CONTRIBUTING.md CHANGELOG.md docs service clients helm scripts bench examples
 	@$(PY) scripts/house_style.py
 
-format: install  ## Put the code into shape
+format: install  ## Format the code
 	@$(PY) -m ruff check --fix-only --quiet .
 	@$(PY) -m ruff format .
 
@@ -68,45 +68,45 @@ openapi: install  ## Write openapi.json from the app
 	@$(PY) -m service.cli openapi --output openapi.json
 
 .PHONY: openapi-examples openapi-release lint-openapi
-openapi-examples: install  ## Ask a running api for the examples of openapi.json, then write it
+openapi-examples: install  ## Fetch the examples of openapi.json from a running api, then write it
 	@$(PY) -m tests.openapi.record
 	@$(PY) -m service.cli openapi --output openapi.json
 
-openapi-release: openapi  ## Keep openapi.json as what this version promises, in docs/openapi
+openapi-release: openapi  ## Save openapi.json in docs/openapi as the contract of this version
 	@cp openapi.json docs/openapi/$$($(PY) -c 'import service; print(service.__version__)').json
 
-lint-openapi: install  ## Lint openapi.json, and find what would break programs since the release (npm)
+lint-openapi: install  ## Lint openapi.json and find breaking changes since the release (npm)
 	@$(PY) -m tests.openapi.checks
 
 .PHONY: clients
-clients: install  ## Write the clients' types from openapi.json
+clients: install  ## Generate the clients' types from openapi.json
 	@$(PY) clients/python/scripts/generate_types.py
 	@$(PY) -m tests.node run clients/typescript generate
 
 .PHONY: pictures
-pictures: install  ## Take the pictures of the command line from a real training
+pictures: install  ## Generate the command-line pictures from a real training job
 	@$(PY) -m tests.clients.python.pictures
 
-metrics-docs: install  ## Write docs/metrics.md from the declared metrics
+metrics-docs: install  ## Generate docs/metrics.md from the declared metrics
 	@$(PY) -m service.cli metrics --output docs/metrics.md
 
-helm-readme: install  ## Write the chart's README from its values
+helm-readme: install  ## Generate the chart's README from its values
 	@$(PY) scripts/helm_readme.py
 
-helm-tools: install  ## Bring helm and kubectl into .cache/helm
+helm-tools: install  ## Install helm and kubectl into .cache/helm
 	@$(PY) scripts/helm_tools.py
 
-docs: install  ## Build the site of docs/ into build/site, strictly
+docs: install  ## Build the site from docs/ into build/site, in strict mode
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
-constraints: install  ## Write requirements/constraints.txt from what is installed
+constraints: install  ## Write requirements/constraints.txt from the installed packages
 	@scripts/constraints.sh
 
 .PHONY: images image-test
 images:  ## Build all container images with docker or buildah (docs/images.md)
 	@scripts/images.sh
 
-image-test: install  ## Build the images that need no GPU, run them, and look into them (root, buildah)
+image-test: install  ## Build, run and inspect the images that need no GPU (root, buildah)
 	@FINETUNED_IMAGE_TESTS=1 $(PY) -m pytest -s tests/image
 
 clean:  ## Remove caches and the virtual environment

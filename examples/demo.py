@@ -1,10 +1,10 @@
-"""The whole loop with the official OpenAI SDK: upload, fine-tune, watch, chat.
+"""End-to-end demo with the official OpenAI SDK: upload, fine-tune, watch, chat.
 
     python examples/demo.py [--epochs N] [--data-dir DIR]
 
-Uses the server at FINETUNED_BASE_URL with the key FINETUNED_API_KEY. Without them it starts
-one on a free port, and stops it at the end. Exit codes: 0 the tuned model speaks with the
-voice of the data, 1 it does not or something failed, 130 interrupted.
+Uses the server at FINETUNED_BASE_URL with the API key FINETUNED_API_KEY. If they are not set, it
+starts a server on a free port and stops it at the end. Exit codes: 0 if the tuned model has the
+voice of the data, 1 if it does not or something failed, 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ BATCH_SIZE = 8
 
 @dataclass
 class Timings:
-    """Seconds of each phase, in the order in which they ran."""
+    """Duration of each phase in seconds, in execution order."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Measures the block; one that fails is not kept."""
+        """Measure the block. A block that fails is not recorded."""
         start = time.monotonic()
         yield
         self.seconds[name] = time.monotonic() - start
@@ -56,7 +56,7 @@ class Timings:
 
 @dataclass(frozen=True)
 class Pair:
-    """One held-out question and what each model says to it."""
+    """A held-out question and each model's answer."""
 
     question: str
     base: str
@@ -64,10 +64,10 @@ class Pair:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the demo; returns its exit code."""
+    """Run the demo and return its exit code."""
     options = _parse(arguments)
     for stop in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(stop, _interrupt)  # they end the demo as Ctrl-C does, server and all
+        signal.signal(stop, _interrupt)  # end the demo and its server as Ctrl-C does
     console = _console()
     timings = Timings()
     try:
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(server: Server, epochs: int, console: Console, timings: Timings) -> int:
-    """The loop against a running server; returns the exit code."""
+    """Run the demo against a running server and return the exit code."""
     with _client(server) as client:
         tuned = train(client, epochs, console, timings)
         questions = QUESTIONS.read_text(encoding="utf-8").splitlines()
@@ -98,7 +98,7 @@ def run(server: Server, epochs: int, console: Console, timings: Timings) -> int:
 
 
 def train(client: openai.OpenAI, epochs: int, console: Console, timings: Timings) -> str:
-    """Uploads both files and fine-tunes on them; returns the tuned model's name."""
+    """Upload both files, fine-tune on them and return the tuned model's name."""
     with timings.phase("upload"):
         training, validation = upload(client, TRAINING), upload(client, VALIDATION)
     with timings.phase("validate"):
@@ -126,13 +126,13 @@ def train(client: openai.OpenAI, epochs: int, console: Console, timings: Timings
 
 
 def upload(client: openai.OpenAI, path: Path) -> FileObject:
-    """Sends a data file."""
+    """Upload a data file."""
     with path.open("rb") as content:
         return client.files.create(file=content, purpose="fine-tune")
 
 
 def first_token(client: openai.OpenAI, model: str, question: str) -> None:
-    """Returns as soon as the model has said something."""
+    """Wait for the model's first token."""
     with client.chat.completions.create(
         model=model,
         messages=[{"role": "user", "content": question}],
@@ -147,7 +147,7 @@ def first_token(client: openai.OpenAI, model: str, question: str) -> None:
 
 
 def ask(client: openai.OpenAI, model: str, question: str) -> str:
-    """The model's answer, with no system prompt and no randomness."""
+    """Return the model's answer, without a system prompt and without sampling."""
     completion = client.chat.completions.create(
         model=model,
         messages=[{"role": "user", "content": question}],
@@ -158,7 +158,7 @@ def ask(client: openai.OpenAI, model: str, question: str) -> str:
 
 
 def compare(client: openai.OpenAI, tuned: str, questions: Sequence[str]) -> list[Pair]:
-    """Asks both models every question, all at once: the server answers them in one batch."""
+    """Ask both models every question concurrently; the server batches the requests."""
     count = len(questions)
     with ThreadPoolExecutor(max_workers=2 * count) as pool:
         base_answers = pool.map(ask, repeat(client, count), repeat(BASE_MODEL), questions)
@@ -168,7 +168,7 @@ def compare(client: openai.OpenAI, tuned: str, questions: Sequence[str]) -> list
 
 
 def has_voice(answer: str) -> bool:
-    """Whether the answer opens and closes as every answer of the training data does."""
+    """Return whether the answer opens and closes like those in the training data."""
     return answer.startswith(GREETING) and answer.endswith(FAREWELL)
 
 
@@ -183,7 +183,7 @@ def _server(data_dir: Path | None, console: Console) -> AbstractContextManager[S
 def _client(server: Server) -> openai.OpenAI:
     if server.data_dir is None:
         return openai.OpenAI(base_url=server.base_url, api_key=server.api_key)
-    # Our own server is on loopback, where no proxy belongs.
+    # Our own server is on loopback, which must not go through a proxy.
     direct = openai.DefaultHttpxClient(trust_env=False)
     return openai.OpenAI(base_url=server.base_url, api_key=server.api_key, http_client=direct)
 
@@ -229,7 +229,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Fine-tune a small model and compare.")
     parser.add_argument("--epochs", type=int, default=DEFAULT_EPOCHS)
-    parser.add_argument("--data-dir", type=Path, help="keep the server's data here")
+    parser.add_argument("--data-dir", type=Path, help="folder for the server's data")
     return parser.parse_args(arguments)
 
 

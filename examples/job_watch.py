@@ -1,4 +1,4 @@
-"""Follows a fine-tuning job to its end: its events from the server, a progress bar from them."""
+"""Follows a fine-tuning job to its end and shows its events and a progress bar."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from rich.progress import (
 
 FINAL = ("succeeded", "failed", "cancelled")
 POLL_EVERY_S = 2.0
-PLAIN_LINES = 10  # how many progress lines a whole run prints when there is no terminal
+PLAIN_LINES = 10  # number of progress lines per run without a terminal
 
 
 class Display(Protocol):
-    """Shows what a job does."""
+    """Interface for showing the progress of a job."""
 
     def message(self, text: str) -> None: ...
     def step(self, step: int, total: int, loss: float) -> None: ...
 
 
 class BarDisplay:
-    """A live bar with the loss; messages scroll above it."""
+    """Live progress bar with the loss; messages scroll above it."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -52,7 +52,7 @@ class BarDisplay:
 
 
 class LineDisplay:
-    """A plain line every so often, for logs and pipes."""
+    """Periodic plain lines, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -66,7 +66,7 @@ class LineDisplay:
 
 
 def watch(client: openai.OpenAI, job_id: str, console: Console) -> FineTuningJob:
-    """Shows the job's events until it is final, and returns it. Ctrl-C cancels the job."""
+    """Show the job's events until it is final, and return it. Ctrl-C cancels the job."""
     progress = _progress(console) if console.is_terminal else None
     frame: AbstractContextManager[object] = progress or nullcontext()
     try:
@@ -81,10 +81,10 @@ def watch(client: openai.OpenAI, job_id: str, console: Console) -> FineTuningJob
 
 
 def events(client: openai.OpenAI, job_id: str) -> Iterator[FineTuningJobEvent]:
-    """Every event of the job once, oldest first, until the job is final.
+    """Yield every event of the job once, oldest first, until the job is final.
 
-    They come as server-sent events. When that stream cannot be had or breaks, polling takes
-    over where it stopped.
+    Reads server-sent events. If the stream is unavailable or breaks, polling continues where it
+    stopped.
     """
     seen: set[str] = set()
     try:
@@ -92,12 +92,12 @@ def events(client: openai.OpenAI, job_id: str) -> Iterator[FineTuningJobEvent]:
             seen.add(event.id)
             yield event
     except openai.APIError:
-        pass  # polling asks again, and raises where the server is really gone
+        pass  # polling retries, and raises if the server is really gone
     yield from _polled(client, job_id, seen)
 
 
 def _streamed(client: openai.OpenAI, job_id: str) -> Iterator[FineTuningJobEvent]:
-    # The SDK has no method for the live stream, but its client reads any event stream.
+    # The SDK has no method for the live stream, but its client can read any event stream.
     with client.get(
         f"/fine_tuning/jobs/{job_id}/events",
         cast_to=FineTuningJobEvent,
@@ -110,7 +110,7 @@ def _streamed(client: openai.OpenAI, job_id: str) -> Iterator[FineTuningJobEvent
 
 def _polled(client: openai.OpenAI, job_id: str, seen: set[str]) -> Iterator[FineTuningJobEvent]:
     while True:
-        # The status is asked first: what happened before it became final is then in the list.
+        # Get the status first, so that the list has all events from before it became final.
         final = client.fine_tuning.jobs.retrieve(job_id).status in FINAL
         fresh: list[FineTuningJobEvent] = []
         for event in client.fine_tuning.jobs.list_events(job_id, limit=100):

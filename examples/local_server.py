@@ -1,4 +1,4 @@
-"""Starts `finetuned-server up` for the demo, waits until it serves, and stops it again."""
+"""Starts `finetuned-server up` for the demo, waits until it is ready, and stops it afterwards."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from pathlib import Path
 
 # vLLM on a CPU needs about 20 s to start, and the first start unpacks the demo model.
 START_TIMEOUT_S = 300.0
-# A trainer that is told to stop saves a checkpoint first.
+# On shutdown, a trainer saves a checkpoint first.
 STOP_TIMEOUT_S = 90.0
 TAIL_LINES = 15
 
 
 class DemoError(Exception):
-    """The demo cannot go on. The message says why, and what to do."""
+    """Raised when the demo cannot continue. The message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its URL (ending in `/v1`) and a key. `data_dir` only if we started it."""
+    """A running server: its URL (ending in `/v1`) and a key. `data_dir` is set if we started it."""
 
     base_url: str
     api_key: str
@@ -38,7 +38,7 @@ class Server:
 
 
 def server_from_env() -> Server | None:
-    """The server that FINETUNED_BASE_URL and FINETUNED_API_KEY name; None without the URL."""
+    """Return the server from FINETUNED_BASE_URL and FINETUNED_API_KEY; None without the URL."""
     url = os.environ.get("FINETUNED_BASE_URL", "").rstrip("/")
     if not url:
         return None
@@ -50,10 +50,10 @@ def server_from_env() -> Server | None:
 
 @contextmanager
 def local_server(data_dir: Path | None) -> Iterator[Server]:
-    """A server of our own for as long as the block lasts.
+    """Run a local server for the duration of the block.
 
-    Without `data_dir` it runs in a fresh temporary folder, which is deleted afterwards unless
-    the block failed. On failure the last lines of the logs go to stderr.
+    Without `data_dir`, the server uses a new temporary folder, which is deleted afterwards unless
+    the block fails. On failure, the last lines of the logs are printed to stderr.
     """
     command = _find_command()
     folder = data_dir or Path(tempfile.mkdtemp(prefix="finetuned-demo-"))
@@ -79,7 +79,7 @@ def local_server(data_dir: Path | None) -> Iterator[Server]:
 
 
 def print_log_tails(logs: Path) -> None:
-    """The last lines of every log file in `logs`, to stderr."""
+    """Print the last lines of every log file in `logs` to stderr."""
     for path in sorted(logs.glob("*.log")):
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
         if lines:
@@ -111,7 +111,7 @@ def _free_port() -> int:
 def _start(command: str, folder: Path, port: int, log: Path) -> subprocess.Popen[bytes]:
     arguments = [command, "up", "--data-dir", str(folder), "--port", str(port)]
     with log.open("ab") as output:
-        # A session of its own: Ctrl-C reaches the demo alone, which then stops the server.
+        # In its own session, so that Ctrl-C reaches only the demo, which then stops the server.
         return subprocess.Popen(
             arguments,
             stdin=subprocess.DEVNULL,
@@ -133,7 +133,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
 
 
 def _answers_ok(url: str) -> bool:
-    # Loopback never goes through a proxy, whatever the environment says.
+    # Loopback requests never go through a proxy, whatever the environment says.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=5) as answer:
@@ -143,7 +143,7 @@ def _answers_ok(url: str) -> bool:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM and wait; whoever is still there after that, or at a second Ctrl-C, is killed."""
+    """Send SIGTERM and wait; kill what still runs after that, or at a second Ctrl-C."""
     process.terminate()
     try:
         process.wait(STOP_TIMEOUT_S)

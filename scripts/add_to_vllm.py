@@ -1,9 +1,9 @@
-"""Installs what our plugin needs into a Python that has vLLM, and changes nothing it has.
+"""Installs our plugin's dependencies into a Python with vLLM, without changing its packages.
 
     python3 scripts/add_to_vllm.py
 
-What is installed is held at its version; what is new is held by requirements/constraints.txt.
-pip ends with an error where the two do not go together.
+Installed packages are pinned to their current versions; new ones are pinned by
+requirements/constraints.txt. pip fails if the two conflict.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ def _plain(name: str) -> str:
 
 
 def merged(tested: str, present: dict[str, str]) -> list[str]:
-    """Constraints: what is `present` at its version, then what was `tested` of the rest."""
+    """Return constraints: `present` packages at their versions, and `tested` ones for the rest."""
     held = [f"{name}=={version}" for name, version in sorted(present.items())]
     lines = [line for line in tested.splitlines() if line and not line.startswith("#")]
     return held + [line for line in lines if _plain(line.partition("==")[0]) not in present]
 
 
 def main() -> None:
-    """Install; pip's own exit code ends the build where it fails."""
+    """Run pip. Exits with pip's exit code, so that a failure ends the build."""
     present = {_plain(d.metadata["Name"]): d.version for d in metadata.distributions()}
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraints:
         constraints.write("\n".join(merged(CONSTRAINTS.read_text("utf-8"), present)) + "\n")

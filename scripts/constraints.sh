@@ -1,6 +1,6 @@
 #!/bin/sh
-# Writes the versions of .venv to requirements/constraints.txt, without the torch family,
-# vLLM, what the two builds of vLLM pin differently, and this project.
+# Writes the package versions of .venv to requirements/constraints.txt, except for the torch family,
+# vLLM, packages that the two vLLM builds pin differently, and this project.
 set -eu
 cd "$(dirname "$0")/.."
 {

@@ -1,9 +1,9 @@
-"""Prints what pyproject.toml asks for, one requirement a line, without this project itself.
+"""Prints the requirements in pyproject.toml, one per line, without this project itself.
 
     python scripts/dependencies.py [--without-core] [EXTRA …]
 
-So that an image has its dependencies in a layer of their own, which a change of the code
-leaves as it is.
+The images use it to install dependencies in a separate layer, which code changes do not
+invalidate.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 
 def dependencies(extras: list[str], *, core: bool = True) -> list[str]:
-    """The requirements of the project (`core`) and of some of its extras."""
+    """Return the requirements of the project (`core`) and of the given extras."""
     project = tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]
     wanted: list[str] = list(project["dependencies"]) if core else []
     for extra in extras:

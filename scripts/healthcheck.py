@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Ends with 0 when the server of this container answers 200, else with 1.
+"""Container health check: exits with 0 if the server returns 200, otherwise with 1.
 
     healthcheck.py PORT_VARIABLE PATH
 
-The port is read from the environment, as the server reads it. No proxy is asked, and
-`localhost` is tried as IPv4 and IPv6.
+The port is read from the same environment variable that the server uses. Requests bypass proxies
+and try `localhost` over IPv4 and IPv6.
 """
 
 import http.client
@@ -13,7 +13,7 @@ import sys
 
 
 def main(port_variable: str, path: str) -> int:
-    """Ask once."""
+    """Send one request and return the exit code."""
     connection = http.client.HTTPConnection("localhost", int(os.environ[port_variable]), timeout=3)
     try:
         connection.request("GET", path)

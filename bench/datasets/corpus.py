@@ -1,8 +1,8 @@
-"""Writes the mixed-language chat file that the figures are measured on.
+"""Writes the mixed-language chat file used by the data set benchmark.
 
-Rows are drawn with a fixed seed from sentences in twelve languages, so that two runs, and
-two machines, measure the same bytes. One row in about a thousand is broken, each in one
-of several ways, since a validator that has nothing to say is easy to make fast.
+Rows are drawn with a fixed seed from sentences in twelve languages, so that all runs and all
+machines measure the same bytes. About one row in a thousand is broken in one of several ways, since
+a validator that finds nothing is easy to make fast.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ SENTENCES: dict[str, list[str]] = {
     "ar": ["كيف يمكنني تغيير عنوان التسليم لطلب تم دفعه بالفعل؟"],
 }
 
-# What a broken row looks like, as a function of a whole one.
+# Functions that turn a valid row into a broken one.
 BREAKERS = (
     lambda row: row[:-2],
     lambda row: row.replace('"assistant"', '"assistent"', 1),
@@ -69,13 +69,13 @@ BREAKERS = (
 
 
 def text(pick: random.Random, language: str, sentences: int) -> str:
-    """A paragraph of so many sentences, with a number in it so that few repeat."""
+    """Return a paragraph of `sentences` sentences, with a number so that few repeat."""
     body = " ".join(pick.choice(SENTENCES[language]) for _ in range(sentences))
     return f"{body} #{pick.randrange(10**6)}"
 
 
 def rows(count: int, *, seed: int = 7, broken_per_mille: float = 1.0) -> Iterator[str]:
-    """So many JSON lines, without their newlines."""
+    """Yield `count` JSON lines, without newlines."""
     pick = random.Random(seed)
     languages = list(SENTENCES)
     for _ in range(count):
@@ -94,7 +94,7 @@ def rows(count: int, *, seed: int = 7, broken_per_mille: float = 1.0) -> Iterato
 
 
 def write(path: Path, *, megabytes: int, seed: int = 7) -> int:
-    """Fills `path` up to about `megabytes` (10^6 bytes); returns how many rows."""
+    """Fill `path` up to about `megabytes` (10^6 bytes) and return the number of rows."""
     limit, written, count = megabytes * 10**6, 0, 0
     with path.open("wb") as out:
         for row in rows(10**9, seed=seed):

@@ -1,7 +1,7 @@
-"""The validator that one would write first: `json.loads` on each line, and the same checks.
+"""Baseline validator: `json.loads` on each line, and the same checks.
 
-It finds what `service.datasets` finds in rows without tools, line by line, and stands in
-the figures as what the service is compared with.
+It finds the same problems as `service.datasets` in rows without tools, line by line. The benchmark
+compares the service with it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SPECIAL = re.compile(
 
 
 def check_file(path: Path) -> tuple[int, list[tuple[int, str]]]:
-    """How many rows there are, and each (line, code) that is wrong."""
+    """Return the number of rows and the (line, code) of each problem."""
     rows, found = 0, []
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
@@ -41,7 +41,7 @@ def check_file(path: Path) -> tuple[int, list[tuple[int, str]]]:
 
 
 def parse_file(path: Path) -> int:
-    """How many rows there are, and nothing of what is wrong with them."""
+    """Return the number of rows, without checking them."""
     rows = 0
     with path.open("rb") as file:
         for line in file:
@@ -54,7 +54,7 @@ def parse_file(path: Path) -> int:
 
 
 def check_row(row: Any, found: list[str]) -> None:
-    """Adds the codes of what is wrong with a row."""
+    """Add the codes of a row's problems."""
     if not isinstance(row, dict):
         found.append("not_an_object")
         return
@@ -91,7 +91,7 @@ def check_row(row: Any, found: list[str]) -> None:
 
 
 def check_message(message: dict[str, Any], role: Any, content: Any, found: list[str]) -> None:
-    """Adds the codes of what is wrong with a message."""
+    """Add the codes of a message's problems."""
     if role not in ROLES:
         found.append("invalid_role")
     for key in message:
@@ -107,6 +107,6 @@ def check_message(message: dict[str, Any], role: Any, content: Any, found: list[
     else:
         if CONTROL.search(content):
             found.append("control_character")
-        # Looking for one character first makes this three times as fast.
+        # Searching for a single character first makes this three times as fast.
         if ("<" in content or "[" in content) and SPECIAL.search(content):
             found.append("special_token")

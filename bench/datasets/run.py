@@ -1,11 +1,11 @@
-"""The figures of the data desk, side by side in one run.
+"""Data set benchmark: validation and reports against baselines, side by side in one run.
 
     python bench/datasets/run.py [--megabytes 300] [--rounds 3] [--work FOLDER] [--validation-only]
 
-Each figure comes from a process of its own, so that its peak memory is its own. Contestants
-take turns and the best of the rounds counts, since the machine may have other work; CPU
-seconds are of the process and its children, and hang less on that than seconds do.
-Imports are not counted in the seconds.
+Each figure comes from a separate process, so that its peak memory is measured separately.
+Contestants take turns and the best round counts, since the machine may have other work. CPU seconds
+include child processes, and other work affects them less than wall-clock seconds. Times exclude
+imports.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def report(files: dict[str, Path]) -> str:
 
 
 CONTESTANTS: dict[str, tuple[str, Callable[[dict[str, Path]], str], int]] = {
-    # name: (file whose size counts, what runs, cores)
+    # name: (file that the speed refers to, what runs, cores)
     "json.loads + the same checks": ("mixed", plain, 1),
     "json.loads and no checks": ("mixed", parsed, 1),
     "pyarrow": ("clean", with_pyarrow, 1),
@@ -128,11 +128,11 @@ _IMPORTS: dict[str, tuple[str, ...]] = {
 
 
 def measure(name: str, files: dict[str, Path]) -> None:
-    """Runs one contestant in this process; prints its figures as JSON."""
+    """Run one contestant in this process and print its figures as JSON."""
     _, function, cores = (CONTESTANTS | ONCE)[name]
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-cores:])
     for module in _IMPORTS[name]:
-        importlib.import_module(module)  # not a part of what is measured
+        importlib.import_module(module)  # not part of the measurement
     started = time.perf_counter()
     said = function(files)
     seconds = time.perf_counter() - started
@@ -145,7 +145,7 @@ def measure(name: str, files: dict[str, Path]) -> None:
 
 
 def run_one(name: str, files: dict[str, Path]) -> dict[str, Any]:
-    """The figures of one contestant, from a fresh process."""
+    """Return the figures of one contestant, from a new process."""
     listed = json.dumps({key: str(path) for key, path in files.items()})
     done = subprocess.run(
         [sys.executable, __file__, "--measure", name, "--files", listed],
@@ -160,7 +160,7 @@ def run_one(name: str, files: dict[str, Path]) -> dict[str, Any]:
 
 
 def make_files(work: Path, megabytes: int, tokenizer: Path | None) -> dict[str, Path]:
-    """Writes the data that is not there yet."""
+    """Write the data files that do not exist yet."""
     import corpus
 
     names = ("mixed", "clean", "near", "report", "tiny", "line")
@@ -188,7 +188,7 @@ def make_files(work: Path, megabytes: int, tokenizer: Path | None) -> dict[str, 
 
 
 def main() -> None:
-    """Makes the data, runs the contestants, prints the tables."""
+    """Create the data, run the contestants and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)

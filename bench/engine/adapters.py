@@ -1,11 +1,12 @@
-"""A thousand adapters on one engine: Zipf traffic, few slots, a cache that holds a part of them.
+"""Benchmark of a thousand adapters on one engine: Zipf traffic, few slots, a small cache.
 
     python -m bench.engine.adapters [--adapters 1000] [--requests 3000] [--slots 4] [--share 0.2]
 
-Real Valkey, storage in a folder, vLLM with our guard and resolver. Each request asks for one
-token. Told: errors; first and later answers of an adapter (p50, p99); bytes in the cache against
-its limit; how the server's memory grew; and how long the first user of a fresh model waits, with
-and without the worker's asking before.
+Uses a real Valkey, storage in a folder, and vLLM with our guard and resolver. The cache holds only
+part of the adapters. Each request generates one token. Reports errors; the latency of the first and
+later answers of an adapter (p50, p99); bytes in the cache against its limit; the growth of the
+server's memory; and how long the first user of a new model waits, with and without the worker's
+warm-up request.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from tests.inference.engine.support import (
 
 @dataclass
 class Traffic:
-    """What came of the requests. Seconds."""
+    """Results of the requests, in seconds."""
 
     first: list[float] = field(default_factory=list)
     again: list[float] = field(default_factory=list)
@@ -53,13 +54,13 @@ class Traffic:
 
 
 def zipf(names: list[str], count: int, seed: int) -> list[str]:
-    """So many names, the first the most often (exponent 1)."""
+    """Draw `count` names from a Zipf distribution with exponent 1, the first most often."""
     weights = [1 / (place + 1) for place in range(len(names))]
     return random.Random(seed).choices(names, weights, k=count)
 
 
 async def send(url: str, cache: Path, asked: list[str], at_once: int) -> Traffic:
-    """Ask for one token of each name, so many at once."""
+    """Request one token from each name, `at_once` requests at a time."""
     traffic, seen, waiting = Traffic(), set(), iter(asked)
 
     async def client(http: aiohttp.ClientSession) -> None:
@@ -85,7 +86,7 @@ async def send(url: str, cache: Path, asked: list[str], at_once: int) -> Traffic
 
 
 async def fresh(url: str, settings: Settings, base: Path, root: Path, count: int = 12) -> None:
-    """Register models of rank 8 on all layers and ask each twice; every other one is made warm."""
+    """Register rank-8 models on all layers and query each twice; warm up every other one."""
     folders = {}
     for number in range(count):
         target = root / "fresh" / f"f{number:04}"
@@ -114,18 +115,18 @@ async def fresh(url: str, settings: Settings, base: Path, root: Path, count: int
 
 
 def folder_bytes(cache: Path) -> int:
-    """Of the weights below a cache, as they are now."""
+    """Return the current size of the weights in a cache."""
     total = 0
     for file in cache.glob("*/*/adapter_model.safetensors"):
         try:
             total += file.stat().st_size
-        except FileNotFoundError:  # evicted meanwhile
+        except FileNotFoundError:  # evicted by now
             continue
     return total
 
 
 def percentiles(times: list[float]) -> str:
-    """p50 and p99 in milliseconds."""
+    """Format p50 and p99 in milliseconds."""
     if not times:
         return "none"
     p50, p99 = np.percentile(np.array(times) * 1000, [50, 99])
@@ -133,19 +134,19 @@ def percentiles(times: list[float]) -> str:
 
 
 def memory_mib(pid: int) -> dict[str, float]:
-    """Resident MiB of the server, and of the engine's processes below it."""
+    """Return the resident MiB of the server and of its engine child processes."""
     top = psutil.Process(pid)
     below = sum(p.memory_info().rss for p in top.children(recursive=True))
     return {"server": top.memory_info().rss / MIB, "engine": below / MIB}
 
 
 def main() -> None:
-    """Run the bench."""
+    """Run the benchmark."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--adapters", type=int, default=1000)
     options.add_argument("--requests", type=int, default=3000)
     options.add_argument("--slots", type=int, default=4)
-    options.add_argument("--share", type=float, default=0.2, help="of all adapters' bytes: cache")
+    options.add_argument("--share", type=float, default=0.2, help="cache / bytes of all adapters")
     options.add_argument("--at-once", type=int, default=8)
     asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder, valkey() as redis_url:
@@ -189,7 +190,7 @@ def tell(
     before: dict[str, float],
     after: dict[str, float],
 ) -> None:
-    """Print what was found."""
+    """Print the results."""
     print(f"{len(names)} requests for {len(set(names))} adapters in {took:.0f} s")
     print(f"errors: {sum(traffic.errors.values())} {dict(traffic.errors)}")
     print(f"first of an adapter: {percentiles(traffic.first)}")

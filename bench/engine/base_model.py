@@ -1,4 +1,4 @@
-"""The base model of these benches: the demo model, or a folder of FINETUNED_BENCH_MODEL."""
+"""Base model of the engine benchmarks: the demo model, or the folder FINETUNED_BENCH_MODEL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def base_model() -> Path:
-    """A Hugging Face folder; the demo model is converted once and kept."""
+    """Return a Hugging Face model folder. The demo model is converted once and cached."""
     if given := os.environ.get("FINETUNED_BENCH_MODEL"):
         return Path(given)
     folder = ROOT / ".cache" / "models" / DEMO_MODEL
@@ -33,14 +33,14 @@ def base_model() -> Path:
 
 
 SHAPES = {
-    "1b": {  # TinyLlama's
+    "1b": {  # the shape of TinyLlama
         "hidden_size": 2048,
         "intermediate_size": 5632,
         "num_hidden_layers": 22,
         "num_attention_heads": 32,
         "num_key_value_heads": 4,
     },
-    "3b": {  # Llama 3.2's
+    "3b": {  # the shape of Llama 3.2
         "hidden_size": 3072,
         "intermediate_size": 8192,
         "num_hidden_layers": 28,
@@ -51,10 +51,9 @@ SHAPES = {
 
 
 def random_model(folder: Path, shape: str) -> Path:
-    """A model of random weights in one of the shapes, with the demo model's tokenizer.
+    """Create a model with random weights in one of the shapes, with the demo model's tokenizer.
 
-    For questions of speed alone: what an adapter costs depends on how large the model is that
-    it is added to.
+    Only for measuring speed: the cost of an adapter depends on the size of its base model.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig

@@ -1,10 +1,11 @@
-"""One trained model as an adapter and with its weights merged: tokens a second of its engine.
+"""Compares one trained model as an adapter and with merged weights, in tokens per second.
 
     python -m bench.engine.merged [--rank 16] [--clients 8] [--rounds 3] [--tokens 48] [--random 1b]
 
-Two engines on this machine's CPU or GPU, one after the other in each round, since two at once
-would take each other's cores: the base model's, which serves the model as an adapter, and the
-model's own. The medians count. Beside it: how long the merging took, and what it takes on disk.
+Runs two engines on this machine's CPU or GPU: the base model's, which serves the model as an
+adapter, and the merged model's own. They run one after the other in each round, since they would
+compete for cores. The result is the median of the rounds. Also reports the duration of the merge
+and the size of the merged model on disk.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ NAME = name_of("voice")
 async def measure(
     engine: Engine, target: Target, options: argparse.Namespace, turn: int
 ) -> tuple[float, float]:
-    """Tokens a second, and a CPU second, of this many clients who ask for one model."""
+    """Return tokens per second and per CPU second for `clients` clients of one model."""
     timeout = aiohttp.ClientTimeout(total=600)
     async with aiohttp.ClientSession(base_url=engine.url, timeout=timeout) as http:
         targets = [target] * options.clients
@@ -51,7 +52,7 @@ async def measure(
 def rounds(
     settings: Settings, entry, merged: MergedModel, options: argparse.Namespace
 ) -> dict[str, list[tuple[float, float]]]:
-    """What each way told in each round."""
+    """Return the figures of each variant in each round."""
     root = settings.data_dir
     told: dict[str, list[tuple[float, float]]] = {"base": [], "adapter": [], "merged": []}
     for turn in range(options.rounds):
@@ -66,7 +67,7 @@ def rounds(
 
 
 def main() -> None:
-    """Run the bench."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--clients", type=int, default=8)

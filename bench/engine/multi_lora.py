@@ -1,12 +1,12 @@
-"""Throughput of many adapters mixed, of one adapter, and of the base model, on one engine.
+"""Multi-LoRA benchmark: throughput of mixed adapters, one adapter and the base model.
 
     python -m bench.engine.multi_lora [--adapters 8] [--rank 16] [--rounds 3] [--tokens 48]
         [--random 3b]
 
-One vLLM on this machine's CPU or GPU, its slots fit all adapters. The three loads take turns
-and the best round of each counts, since the machine may have other work; tokens a second of
-the engine's own CPU time are told too, which other work changes less. The target: mixed
-adapters at 0.9 of one adapter or more.
+Runs one vLLM on this machine's CPU or GPU, with enough slots for all adapters. The three loads take
+turns and the best round of each counts, since the machine may have other work. Tokens per second of
+the engine's own CPU time are also reported, since other work affects them less. The target is a
+mixed throughput of at least 0.9 of a single adapter's.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ PROMPT = "Tell me about the history of the city, its people, its trade and its w
 
 
 Target = tuple[str, str | None]
-"""A model, and the adapter that the engine has to hold for it."""
+"""A model and the adapter that the engine must load for it."""
 
 
 async def ask(http: aiohttp.ClientSession, target: Target, tokens: int, nonce: int) -> int:
-    """One answer; its number of tokens."""
+    """Request one answer and return its number of tokens."""
     model, adapter = target
     body = {
         "model": model,
@@ -60,7 +60,7 @@ async def ask(http: aiohttp.ClientSession, target: Target, tokens: int, nonce: i
 async def load(
     http: aiohttp.ClientSession, engine: int, targets: list[Target], tokens: int, start: int
 ) -> tuple[float, float]:
-    """Tokens a second, and a CPU second; one request at once for each target, three times over."""
+    """Return tokens per second and per CPU second of three rounds of one request per target."""
     began, cpu_began = time.perf_counter(), cpu_seconds(engine)
 
     async def client(place: int, target: Target) -> int:
@@ -71,7 +71,7 @@ async def load(
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process and all below it have used."""
+    """Return the CPU seconds used by a process and its descendants."""
     top = psutil.Process(pid)
     times = [p.cpu_times() for p in (top, *top.children(recursive=True))]
     return sum(t.user + t.system for t in times)
@@ -80,7 +80,7 @@ def cpu_seconds(pid: int) -> float:
 async def measure(
     url: str, engine: int, names: list[str], rounds: int, tokens: int
 ) -> dict[str, tuple[float, float]]:
-    """The best of the rounds for each load."""
+    """Return the best round of each load."""
     n = len(names)
     adapters: list[Target] = [(name, name) for name in names]
     loads = {"base": [(BASE, None)] * n, "one adapter": adapters[:1] * n, f"{n} mixed": adapters}
@@ -98,17 +98,17 @@ async def measure(
 
 
 def line(told: tuple[float, float]) -> str:
-    """The two figures in words."""
+    """Format the two figures."""
     return f"{told[0]:7.1f} tok/s {told[1]:7.1f} tok/CPU-s"
 
 
 def main() -> None:
-    """Run the bench."""
+    """Run the benchmark."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--adapters", type=int, default=8)
-    options.add_argument("--slots", type=int, help="max_loras; as many as adapters, if not given")
+    options.add_argument("--slots", type=int, help="max_loras; default: number of adapters")
     options.add_argument("--rank", type=int, default=16)
-    options.add_argument("--max-rank", type=int, help="max_lora_rank; the rank, if not given")
+    options.add_argument("--max-rank", type=int, help="max_lora_rank; default: the rank")
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--tokens", type=int, default=48)
     options.add_argument("--random", choices=SHAPES, help="random weights of this size")

@@ -1,8 +1,8 @@
-"""An engine that costs almost nothing: it speaks enough of OpenAI's HTTP to load a gateway.
+"""Fake engine with almost no cost: implements enough of OpenAI's API to load a gateway.
 
     python bench/gateway/fake_engine.py PORT
 
-JSON answers come at once. A stream sends its first event at once and then one every 10 ms.
+JSON responses are immediate. A stream sends its first event immediately, then one every 10 ms.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""What the gateway costs before a real vLLM: streams through it and past it, in turns.
+"""Gateway overhead in front of a real vLLM: streams through it and directly, in turns.
 
     python -m bench.gateway.real_engine [--clients 16] [--tokens 64] [--rounds 9] [--apart]
 
-One vLLM on this machine's CPU or GPU; so many clients, each with one stream after the other; the
-medians of the rounds count. On a CPU vLLM binds a thread to every core, and they wait for each
-other: whatever else runs stops them all. With `--apart` it computes on the first core alone, and
-the others are the clients' and the gateway's, as beside a GPU. The gateway's own CPU time is told
-as well, as a share of what the engine used for the same streams. The target: less than 2% of
-throughput.
+Runs one vLLM on this machine's CPU or GPU, with `--clients` clients that each send one stream after
+another. The result is the median of the rounds. On a CPU, vLLM binds a thread to every core, and
+the threads wait for each other, so any other process slows them all down. With `--apart`, vLLM uses
+only the first core, and the clients and the gateway use the others, as with a GPU. The gateway's
+own CPU time is also reported, as a share of the engine's for the same streams. The target is less
+than 2% of throughput.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ RATES = {"requests_per_minute": 1_000_000, "tokens_per_minute": 1_000_000_000}
 
 @dataclass(frozen=True)
 class Figures:
-    """One load: tokens a second, and seconds of CPU of the engine and of the gateway."""
+    """Result of one load: tokens per second, and CPU seconds of the engine and the gateway."""
 
     rate: float
     engine_s: float
@@ -58,7 +58,7 @@ class Figures:
 
 
 async def streams(url: str, key: str, clients: int, tokens: int, turn: int) -> int:
-    """Tokens that all clients were sent, three streams each."""
+    """Run three streams per client and return the total number of tokens received."""
 
     async def client(number: int) -> int:
         seen = 0
@@ -95,7 +95,7 @@ async def key_of_a_project(redis_url: str) -> str:
 
 @contextlib.contextmanager
 def gateway(settings: Settings, engine: str, log: Path) -> Iterator[tuple[str, int]]:
-    """The api's URL and process id."""
+    """Start the api and yield its URL and process id."""
     port = free_port()
     env = settings_env(settings) | {
         "FINETUNED_API_PORT": str(port),
@@ -130,12 +130,12 @@ def _is_ready(url: str) -> bool:
 
 
 def main() -> None:
-    """Run the bench."""
+    """Run the benchmark."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--clients", type=int, default=16)
     options.add_argument("--tokens", type=int, default=64)
     options.add_argument("--rounds", type=int, default=9)
-    options.add_argument("--apart", action="store_true", help="the engine has its own core")
+    options.add_argument("--apart", action="store_true", help="give the engine its own core")
     asked = options.parse_args()
     with contextlib.ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -146,7 +146,7 @@ def main() -> None:
         if asked.apart:
             first, *others = sorted(os.sched_getaffinity(0))
             env["VLLM_CPU_OMP_THREADS_BIND"] = str(first)
-            os.sched_setaffinity(0, others)  # of all that is started from here
+            os.sched_setaffinity(0, others)  # inherited by all processes started below
         engine = stack.enter_context(Engine(settings, entry, root / "engine.log", env=env))
         url, api = stack.enter_context(gateway(settings, engine.url, root / "api.log"))
         key = asyncio.run(key_of_a_project(redis_url))
@@ -158,14 +158,14 @@ def main() -> None:
                 made = asyncio.run(streams(where, its_key, asked.clients, asked.tokens, turn))
                 seconds = time.perf_counter() - began
                 used = (cpu_seconds(engine.pid) - before[0], cpu_seconds(api) - before[1])
-                if turn:  # the first is to warm up
+                if turn:  # the first is a warm-up
                     found[way].append(Figures(made / seconds, *used))
                     print(f"round {turn}  {way:<8} {made / seconds:7.1f} tok/s", flush=True)
     report(found)
 
 
 def report(found: dict[str, list[Figures]]) -> None:
-    """Median rates and their ratio, and the gateway's share of CPU time over all rounds."""
+    """Print median rates and their ratio, and the gateway's share of CPU time over all rounds."""
     direct, ours = (statistics.median(f.rate for f in found[w]) for w in ("direct", "gateway"))
     used = [
         sum(values)

@@ -1,12 +1,12 @@
-"""Requests a second and time to first token through the gateway, side by side in one run.
+"""Gateway benchmark: requests per second and time to first token, side by side in one run.
 
     python bench/gateway/run.py [--router FOLDER] [--litellm FOLDER] [--seconds 2] [--rounds 9]
 
-`--router` and `--litellm` are virtual environments with `vllm-router` and `litellm[proxy]` in
-them. Every proxy has core 0 for itself; the load (wrk), the engine that costs nothing and the
-store share core 1. Ours checks the key, looks the adapter up, counts against limits that are
-set, and accounts; the others pass through. All are started once and then take turns; the
-medians of the rounds count.
+`--router` and `--litellm` are virtual environments with `vllm-router` and `litellm[proxy]`
+installed. Every proxy has core 0 to itself; the load generator (wrk), the fake engine and the
+store share core 1. Our gateway checks the key, looks up the adapter, enforces limits and records
+usage; the others only forward requests. All proxies are started once and then take turns. The
+result is the median of the rounds.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Contestant:
 
 
 def wrk(c: Contestant, connections: int, seconds: int, work: Path) -> tuple[float, float]:
-    """Requests a second and the 99th percentile in ms. Every answer must be 200."""
+    """Return requests per second and the 99th percentile in ms. Every response must be 200."""
     body = json.dumps({"model": c.model, "messages": [{"role": "user", "content": "hi " * 40}]})
     script = work / "post.lua"
     script.write_text(
@@ -160,7 +160,7 @@ def contestants(given: argparse.Namespace, engine: int, redis_url: str, work: Pa
     models_file = work / "models.yaml"
     key = asyncio.run(our_key_and_model(redis_url, models_file))
     port = free_port()
-    # High, but set: what costs is to count against them.
+    # High, but set: the cost is in counting against them.
     rates = {"requests_per_minute": 100_000_000, "tokens_per_minute": 1_000_000_000_000}
     ours = Contestant(
         "finetuned",
@@ -204,7 +204,7 @@ def contestants(given: argparse.Namespace, engine: int, redis_url: str, work: Pa
             yaml.safe_dump(
                 {
                     "model_list": [{"model_name": MODEL, "litellm_params": parameters}],
-                    "general_settings": {"master_key": "sk-bench"},  # it starts with none no more
+                    "general_settings": {"master_key": "sk-bench"},  # required to start
                 }
             )
         )
@@ -247,7 +247,7 @@ def main() -> None:
         taking_part = contestants(given, engine, url, work)
         for c in taking_part:
             stack.enter_context(c.running())
-            wrk(c, 16, 2, work)  # warm
+            wrk(c, 16, 2, work)  # warm-up
         for number in range(given.rounds):
             for c in taking_part:
                 found.setdefault(c.name, []).append(measured(c, given.seconds, work))
@@ -256,7 +256,7 @@ def main() -> None:
 
 
 def measured(c: Contestant, seconds: int, work: Path) -> dict[str, float]:
-    """One round of one contestant."""
+    """Measure one round of one contestant."""
     figures: dict[str, float] = {}
     for n in CONNECTIONS:
         figures[f"rate{n}"], figures[f"p99-{n}"] = wrk(c, n, seconds, work)
@@ -267,7 +267,7 @@ def measured(c: Contestant, seconds: int, work: Path) -> dict[str, float]:
 
 
 def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
-    """The machine's speed wanders by a tenth and more: neither luck nor its absence counts."""
+    """Return the median of each figure, since the machine's speed varies by 10% or more."""
     return {name: statistics.median(figures[name] for figures in rounds) for name in rounds[0]}
 
 

@@ -1,4 +1,4 @@
-"""Streams that are read as they come, and how long each waited for its first token."""
+"""Client for concurrent streams that measures the time to first token of each."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _SILENCE_S = 5.0
 async def first_token_ms(
     port: int, key: str, model: str, *, streams: int, each: int
 ) -> list[float]:
-    """Milliseconds from request to first event, of `each` requests on each of `streams`.
+    """Return the milliseconds to the first event, for `each` requests on each of `streams`.
 
-    Raises OSError where an answer is no whole stream.
+    Raises OSError if a response is not a complete stream.
     """
     body = json.dumps(
         {"model": model, "stream": True, "messages": [{"role": "user", "content": "hi"}]}
@@ -26,7 +26,7 @@ async def first_token_ms(
     ).encode() + body
 
     async def one(number: int) -> list[float]:
-        await asyncio.sleep(number * 0.003)  # not all in the same moment
+        await asyncio.sleep(number * 0.003)  # staggered start
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         times = []
         try:

@@ -1,4 +1,4 @@
-"""The trainer as a child, watched: its messages, and how its memory grew."""
+"""Runs the trainer as a child process and records its messages and memory growth."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @dataclass
 class Watched:
-    """A finished run. Times are seconds on the monotonic clock."""
+    """A finished training run. Times are seconds on the monotonic clock."""
 
     messages: list[tuple[float, Message]] = field(default_factory=list)
 
@@ -33,7 +33,7 @@ class Watched:
 
     @property
     def step_seconds(self) -> float:
-        """From the first step's begin to the last one's end."""
+        """Seconds from the start of the first step to the end of the last one."""
         began = next(at for at, message in self.messages if isinstance(message, Started))
         return max(at for at, message in self.messages if isinstance(message, StepDone)) - began
 
@@ -55,7 +55,7 @@ class Watched:
 
 
 def train(spec: TrainSpec) -> Watched:
-    """Runs the trainer to its end. Raises RuntimeError with its log where it fails."""
+    """Run the trainer to completion. Raises RuntimeError with its log if it fails."""
     spec.output_dir.mkdir(parents=True, exist_ok=True)
     spec_file, log = spec.output_dir / "spec.json", spec.output_dir / "trainer.log"
     spec_file.write_text(spec.model_dump_json())

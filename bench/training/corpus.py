@@ -1,4 +1,4 @@
-"""Made-up rows of lengths as chats have them: many short ones, few long ones."""
+"""Synthetic rows with a chat-like length distribution: many short ones, few long ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _text(chance: random.Random, words: int) -> str:
 
 
 def write_rows(path: Path, count: int, *, median_words: int = 60, spread: float = 0.9) -> Path:
-    """One-turn chats whose answers have log-normally distributed lengths."""
+    """Write single-turn chats whose answers have log-normally distributed lengths."""
     chance = random.Random(0)
     with path.open("w", encoding="utf-8") as lines:
         for _ in range(count):
@@ -33,7 +33,7 @@ def write_rows(path: Path, count: int, *, median_words: int = 60, spread: float 
 
 
 def write_pairs(path: Path, count: int, *, median_words: int = 60) -> Path:
-    """Preferences with answers of alike length."""
+    """Write preference pairs with answers of similar length."""
     chance = random.Random(1)
     with path.open("w", encoding="utf-8") as lines:
         for _ in range(count):

@@ -1,9 +1,9 @@
-"""The memory estimate beside what runs take, for settings that pull each of its terms.
+"""Compares memory estimates with measured runs, for settings that vary each term.
 
     python bench/training/estimate.py [--model FOLDER] [--only NUMBER …]
 
-Measured is the trainer's largest resident set less that of a process which has imported the
-trainer's libraries. All rows are as long as max_seq_length, so that batches are full.
+The measured value is the trainer's peak resident set minus that of a process that has only imported
+the trainer's libraries. All rows have max_seq_length tokens, so that batches are full.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ def imported_bytes() -> int:
 
 
 def measure(model: Path, chosen: dict[str, Any], folder: Path) -> tuple[int, str]:
-    """Peak bytes of a run of a few full steps, and the type that it computed in."""
+    """Run a few full steps and return the peak bytes and the compute dtype."""
     given = dict(chosen)
     rank = given.pop("r")
     count = STEPS * given["batch_size"]
     write = write_pairs if given["method"] == "dpo" else write_rows
-    # Far longer than max_seq_length: cut there.
+    # Far longer than max_seq_length: truncated there.
     rows = write(folder / "rows.jsonl", count, median_words=3 * given["max_seq_length"])
     if given["method"] == "sft":
         rows = _full(rows, given["max_seq_length"])
@@ -86,7 +86,7 @@ def measure(model: Path, chosen: dict[str, Any], folder: Path) -> tuple[int, str
 
 
 def _full(rows: Path, words: int) -> Path:
-    """Every answer as long as it gets."""
+    """Write rows in which every answer has the maximum length."""
     chats = [json.loads(line) for line in rows.read_text().splitlines()]
     for chat in chats:
         answer = chat["messages"][1]

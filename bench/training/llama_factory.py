@@ -1,8 +1,8 @@
-"""The same training by LLaMA-Factory, as a process in a virtual environment of its own.
+"""Training contestant: LLaMA-Factory, as a process in its own virtual environment.
 
     VENV/bin/python bench/training/llama_factory.py MODEL ROWS.jsonl BATCH_SIZE RANK SEED ADAPTER
 
-Prints one JSON object, as plain.py does; `tokens` is left to the caller.
+Prints one JSON object, like plain.py; the caller fills in `tokens`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main(model: str, rows: Path, batch_size: int, rank: int, seed: int, out: Pat
             "model_name_or_path": model,
             "dataset": "rows",
             "dataset_dir": str(data),
-            "template": "chatml",  # SmolLM2's
+            "template": "chatml",  # SmolLM2's template
             "finetuning_type": "lora",
             "lora_rank": rank,
             "lora_alpha": 2 * rank,

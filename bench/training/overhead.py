@@ -1,11 +1,11 @@
-"""What the service adds around a training: from a job's creation to its first step, and from its
-last step to the first token of the tuned model.
+"""Service overhead of a training job: time to its first step, and from its last to the first token.
 
     python bench/training/overhead.py [--rounds 3]
 
-The stack runs and is warm: one job goes before. A step's own time is taken out (the mean of the
-steps after the first), and there is no validation, which is training's own work too. The
-training file was checked before, as a caller's would be.
+The overhead is the time from the job's creation to its first step, plus the time from its last step
+to the first token of the tuned model. The stack is warm, since one job runs first. The time of a
+step itself is subtracted (the mean of the steps after the first). There is no validation loss,
+since that is part of training. The training file is validated beforehand, as a caller's would be.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MODEL = "smollm2-135m-instruct"
 
 @dataclass
 class Overhead:
-    """Seconds."""
+    """Overhead of one job, in seconds."""
 
     before_s: float
     after_s: float
@@ -64,7 +64,7 @@ def measure(client: openai.OpenAI, file_id: str) -> Overhead:
 
 
 def _rows() -> bytes:
-    """Few, for it is not the training that is measured."""
+    """Return a few rows, since training time itself is not measured."""
     chats = ROOT / "examples" / "lighthouse-bookshop.jsonl"
     return b"".join(chats.read_bytes().splitlines(keepends=True)[:32])
 

@@ -1,12 +1,12 @@
-"""What one writes first with TRL: SFTTrainer with its defaults, as a process of its own.
+"""Training contestant: plain TRL, SFTTrainer with its defaults, as a separate process.
 
     python bench/training/plain.py MODEL_FOLDER ROWS.jsonl BATCH_SIZE RANK SEED ADAPTER_FOLDER
         [--packing] [--bf16] [--no-checkpointing]
 
-TRL's defaults are fp32 weights and gradient checkpointing; ours are bfloat16 and none.
+TRL defaults to fp32 weights and gradient checkpointing; ours are bfloat16 without checkpointing.
 
-Prints one JSON object: tokens (padding left out), seconds of train(), peak resident bytes.
-The loss is on the answers alone, which TRL does for rows of prompt and completion.
+Prints one JSON object: tokens (without padding), seconds in train(), peak resident bytes. The loss
+covers only the answers, which is TRL's default for rows with prompt and completion.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main(model: str, rows: Path, batch_size: int, rank: int, seed: int, out: Pat
             model=model,
             args=SFTConfig(
                 output_dir=folder,
-                use_cpu=not torch.cuda.is_available(),  # TRL asks for it
+                use_cpu=not torch.cuda.is_available(),  # TRL requires it
                 num_train_epochs=1,
                 per_device_train_batch_size=batch_size,
                 seed=seed,

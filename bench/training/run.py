@@ -1,14 +1,14 @@
-"""Tokens a second of this trainer, of plain TRL and of LLaMA-Factory, side by side in one run.
+"""Training benchmark: tokens per second of our trainer, plain TRL and LLaMA-Factory in one run.
 
     python bench/training/run.py [--model FOLDER] [--rows 64] [--rounds 2] [--only NAME …]
         [--llamafactory VENV]
 
-The same rows, model, rank, batch size and learning rate; LoRA on unquantised weights, for
-TRL's default quantises nothing, and "ours, QLoRA" beside it. Each contestant is a process of
-its own, so that its peak memory is its own; they take turns, each round has a seed of its own,
-and the best round's speed counts, since the machine may have other work. Tokens leave padding
-out. Seconds are of training alone, loading not counted. Then one and the same code scores all
-adapters on rows that nobody trained on: the spread over rounds is the noise of the seed.
+All contestants use the same rows, model, rank, batch size and learning rate. They train LoRA on
+unquantized weights, since TRL does not quantize by default; "ours, QLoRA" is added for comparison.
+Each contestant is a separate process, so that its peak memory is measured separately. Contestants
+take turns, each round has its own seed, and the fastest round counts, since the machine may have
+other work. Token counts exclude padding. Times cover training only, not loading. Afterwards, the
+same code scores all adapters on held-out rows; the spread over rounds is the noise of the seed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Task:
-    """What everyone is given. The adapter goes to `folder / "out"`."""
+    """Input of every contestant. The adapter is written to `folder / "out"`."""
 
     model: Path
     rows: Path

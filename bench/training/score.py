@@ -1,8 +1,8 @@
-"""Loss on held-out rows of a base model with an adapter, by the same code for every contestant.
+"""Scores adapters by their loss on held-out rows, with the same code for every contestant.
 
     python bench/training/score.py MODEL_FOLDER HELD_OUT.jsonl ADAPTER_FOLDER …
 
-Prints a JSON list: for each adapter the mean loss a token of the answers.
+Prints a JSON list with the mean loss per answer token of each adapter.
 """
 
 from __future__ import annotations

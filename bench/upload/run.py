@@ -1,11 +1,11 @@
-"""How fast large files come in, side by side in one run, through real uvicorn on loopback.
+"""Upload benchmark: speed of large file uploads through a real uvicorn on loopback.
 
     python bench/upload/run.py [--megabytes 500] [--rounds 5] [--work FOLDER]
 
-Every contestant writes the file to disk and takes its sha256. Each has a server process of
-its own, so that its peak memory is its own; contestants take turns and the best of the
-rounds counts, since the machine may have other work. The client sends bytes of the page
-cache with sendfile, so it is not what is measured.
+All contestants run side by side in one run. Each writes the file to disk and computes its SHA-256.
+Each has its own server process, so that its peak memory is measured separately. Contestants take
+turns and the best round counts, since the machine may have other work. The client sends from the
+page cache with sendfile, so that it does not limit the result.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ FORM, OCTETS = "multipart/form-data; boundary=b0undary", "application/octet-stre
 
 @dataclass
 class Server:
-    """A server process, and one connection's worth of HTTP to it."""
+    """A server process and a minimal HTTP client with one connection to it."""
 
     command: list[str]
     env: dict[str, str]
@@ -74,7 +74,7 @@ class Server:
         tail: bytes = b"",
         method: str = "POST",
     ) -> dict:
-        """Send head, a span of the file, and tail as one body; the answer's JSON."""
+        """Send head, a span of the file and tail as one body. Returns the response JSON."""
         offset, count = span
         with socket.create_connection(("127.0.0.1", self.port)) as s:
             s.sendall(
@@ -94,7 +94,7 @@ class Server:
         return json.loads(body)
 
     def peak_mib(self) -> float:
-        """The most memory the process ever had."""
+        """Return the peak memory of the process."""
         status = Path(f"/proc/{self.process.pid}/status").read_text("utf-8")
         return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
@@ -104,7 +104,7 @@ class Server:
 
 
 class Contestant:
-    """One way in. `send` uploads the file once; what it answers is checked outside the clock."""
+    """An upload method. `send` uploads the file once; its result is checked outside the timing."""
 
     def __init__(self, name: str, server: Server) -> None:
         self.name, self.server = name, server
@@ -234,7 +234,7 @@ def contestants(work: Path) -> Iterator[list[Contestant]]:
 
 
 def table(every: list[Contestant], size: int) -> str:
-    """Markdown; ratios are against the faster of the two usual ways."""
+    """Format a Markdown table. Ratios are relative to the faster of the two usual methods."""
     usual = min(c.best_s for c in every if isinstance(c, Usual) and not c.server.key)
     lines = [
         "| way in | MiB/s | against `UploadFile` | server's CPU s/GiB | its memory, peak MiB |",
@@ -266,7 +266,7 @@ def main() -> None:
         with contestants(work) as every:
             for each in every:
                 each.run(file, MIB, hashlib.sha256(file.open("rb").read(MIB)).hexdigest())
-                each.best_s = each.cpu_s = float("inf")  # that was to warm up
+                each.best_s = each.cpu_s = float("inf")  # discard the warm-up
                 each.idle_mib = each.server.peak_mib()
             for number in range(options.rounds):
                 for each in every:

@@ -1,4 +1,4 @@
-"""What a user of FastAPI would write: `UploadFile`, to a file on disk, with its sha256."""
+"""Baseline that a FastAPI user would write: `UploadFile` to a file on disk, with SHA-256."""
 
 from __future__ import annotations
 

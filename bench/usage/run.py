@@ -1,6 +1,7 @@
-"""What the meter costs: `python -m bench.usage.run`. Starts a Valkey of its own.
+"""Benchmark of the usage meter: `python -m bench.usage.run`. Starts its own Valkey.
 
-The best of many short rounds, so that a busy machine tells nearly what a quiet one does.
+Reports the best of many short rounds, so that a busy machine gives nearly the same result as an
+idle one.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def hot_path(redis) -> None:
 
 
 async def background(redis, pairs: int) -> None:
-    """An exchange in which every pair of key and model was used, and every key is limited."""
+    """Time a flush in which every pair of key and model was used and every key is limited."""
     meter = Meter(redis)
     callers = [
         Principal(f"key_{n}", f"proj_{n % 10}", f"acme{n % 10}", "member", ALL, ALL)
@@ -71,7 +72,7 @@ async def background(redis, pairs: int) -> None:
 
 
 async def question(redis) -> None:
-    """A day in minutes, 10 projects with 20 groups each in all of them."""
+    """Time a query over one day in minutes, each with 10 projects of 20 groups."""
     now_s = int(time.time())
     for ago_s in range(0, 1440 * 60, 60):
         meter = Meter(redis, clock=lambda ago_s=ago_s: now_s - ago_s)

@@ -1,7 +1,7 @@
-"""Pages of the site whose files lie elsewhere in the repository.
+"""Adds files outside docs/ to the site as pages.
 
-A hook of mkdocs (`hooks:` in mkdocs.yml). Files of `docs/` link to them where they lie, so that the
-links work in the repository too; in the site they lead to the pages.
+An MkDocs hook (`hooks:` in mkdocs.yml). Files in `docs/` link to the real locations, so that the
+links also work in the repository; in the site, the links point to the pages.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parent.parent.parent
-# Where a file lies → its page.
+# File location → page.
 PAGES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -28,7 +28,7 @@ _LINK = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?(\))")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages."""
+    """Add the pages to the site."""
     for source, page in PAGES.items():
         text = moved((ROOT / source).read_text("utf-8"), source, page)
         files.append(File.generated(config, page, content=text))
@@ -36,13 +36,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead links out of `docs/` to the pages."""
+    """Rewrite links that leave `docs/` to point to the pages."""
     path = page.file.src_uri
     return markdown if path in PAGES.values() else moved(markdown, f"docs/{path}", path)
 
 
 def moved(text: str, source: str, page: str) -> str:
-    """The Markdown of a file, with its links as they must be on its page."""
+    """Return a file's Markdown with its links adjusted for its page."""
 
     def relink(match: re.Match[str]) -> str:
         before, link, anchor, after = match.groups()

@@ -1,7 +1,7 @@
-"""The pages of the API reference, written from openapi.json while the site is built.
+"""Generates the API reference pages from openapi.json while the site is built.
 
-A hook of mkdocs (`hooks:` in mkdocs.yml). One page for each tag, one for all objects, and an
-index; `openapi.json` itself lies beside them. Nothing is written into `docs/`.
+An MkDocs hook (`hooks:` in mkdocs.yml). Generates one page per tag, one page for all objects, and
+an index, and publishes `openapi.json` alongside them. Nothing is written to `docs/`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the reference's pages where the navigation says `api/reference`."""
+    """Insert the reference pages at `api/reference` in the navigation."""
     found: list[Any] = [f"{FOLDER}/index.md"]
     found += [{tag: f"{FOLDER}/{slug(tag)}.md"} for tag in operations(_spec())]
     found.append({"Objects": f"{FOLDER}/objects.md"})
@@ -36,7 +36,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the reference's pages and the contract itself."""
+    """Add the reference pages and openapi.json itself."""
     for name, text in pages(_spec()).items():
         files.append(File.generated(config, f"{FOLDER}/{name}", content=text))
     files.append(File.generated(config, "openapi.json", abs_src_path=str(SPEC)))
@@ -44,7 +44,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def _spec() -> Schema:
-    """The contract, with its shared answers and parameters where they are used."""
+    """Load openapi.json, with shared responses and parameters inlined."""
     spec: Schema = json.loads(SPEC.read_text("utf-8"))
 
     def whole(part: Schema) -> Schema:
@@ -63,7 +63,7 @@ def _spec() -> Schema:
 
 
 def pages(spec: Schema) -> dict[str, str]:
-    """File name → Markdown."""
+    """Return the pages as a map of file name → Markdown."""
     groups, schemas = operations(spec), spec["components"]["schemas"]
     about = {tag["name"]: tag.get("description", "") for tag in spec.get("tags", [])}
     made = {
@@ -76,7 +76,7 @@ def pages(spec: Schema) -> dict[str, str]:
 
 
 def operations(spec: Schema) -> Operations:
-    """Tag → (method, path, operation), in the order of the contract's tags."""
+    """Return tag → (method, path, operation), in the order of the tags in openapi.json."""
     groups: Operations = {tag["name"]: [] for tag in spec.get("tags", [])}
     for path, methods in spec["paths"].items():
         for method in _METHODS:
@@ -91,8 +91,8 @@ def _index_page(spec: Schema, groups: Operations) -> Iterator[str]:
     yield f"{spec['info'].get('description', '')}\n"
     yield (
         f"The contract is [openapi.json](../../openapi.json) (OpenAPI {spec['openapi']}, version "
-        f"{spec['info']['version']}); every installation serves its own at `/openapi.json`. How "
-        "keys, errors, lists and streams work stands in the [guide](../guide.md).\n"
+        f"{spec['info']['version']}); every installation serves its own at `/openapi.json`. The "
+        "[guide](../guide.md) explains keys, errors, lists and streams.\n"
     )
     for tag, found in groups.items():
         yield f"## [{tag}]({slug(tag)}.md)\n"
@@ -158,7 +158,7 @@ def _answers(responses: dict[str, Schema]) -> Iterator[str]:
 
 
 def _examples(content: Schema, title: str, look: str) -> Iterator[str]:
-    """Examples of a body, each folded away."""
+    """Yield the examples of a body, each collapsed."""
     for name, example in content.get("examples", {}).items():
         value = example["value"]
         words = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)

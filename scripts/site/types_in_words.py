@@ -1,4 +1,4 @@
-"""JSON schemas, as the reference's tables tell them."""
+"""Formats JSON schemas for the tables of the API reference."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _LIMITS = {
 
 
 def slug(text: str) -> str:
-    """A name as part of an address."""
+    """Convert a name to a URL slug."""
     return re.sub(r"[^\w]+", "-", text.lower()).strip("-")
 
 
 def kind(schema: Schema | bool) -> str:
-    """A schema's type in a few words, with links to objects and with limits."""
+    """Describe a schema's type briefly, with links to objects and with limits."""
     if not isinstance(schema, dict) or not schema:
         return "anything"
     if reference := schema.get("$ref"):
@@ -59,17 +59,17 @@ def _number(value: float) -> str:
 
 
 def default(field: Schema | bool) -> str:
-    """A field's default, to be put behind its type."""
+    """Format a field's default, to append to its type."""
     if not isinstance(field, dict) or field.get("default") is None or "const" in field:
         return ""
     return f"; default `{json.dumps(field['default'], ensure_ascii=False)}`"
 
 
 def cell(text: str) -> str:
-    """Text for a table's cell."""
+    """Format text for a table cell."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
 def star(required: bool) -> str:
-    """What marks a field that must be there."""
+    """Return the mark of a required field."""
     return " **\\***" if required else ""

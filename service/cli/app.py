@@ -84,7 +84,7 @@ def worker(
 
     names = [name.strip() for name in queues.split(",")]
     if unknown := set(names) - {"cpu", "gpu"}:
-        _fail(f"no such queue: {', '.join(sorted(unknown))}; there are cpu and gpu")
+        _fail(f"no such queue: {', '.join(sorted(unknown))}; the queues are cpu and gpu")
     worker_main.main(names)
 
 

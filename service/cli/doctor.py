@@ -76,7 +76,7 @@ def _storage(url: str) -> list[Finding]:
         return []
     fault = storage_fault(url)
     if fault is None:
-        return [Finding("ok", "storage", f"{url} takes and gives objects")]
+        return [Finding("ok", "storage", f"{url} is readable and writable")]
     how = "" if isinstance(fault, StorageRefused) else "check AWS_ENDPOINT_URL and the network"
     return [Finding("missing", "storage", f"{url}: {fault}", how)]
 
@@ -87,7 +87,7 @@ def _engines(data_dir: Path, gpus: Sequence[Gpu]) -> list[Finding]:
     try:
         served = [entry for entry in Catalogue(settings.models_file).all() if entry.engines]
     except CatalogueError as e:
-        return [Finding("missing", "base models", str(e), "mend the file")]
+        return [Finding("missing", "base models", str(e), "fix the file")]
     if not served:
         how = "add one with 'finetuned-server models add'; 'up' adds the demo model"
         return [Finding("note", "base models", "none yet", how)]
@@ -118,10 +118,10 @@ def _sized(
 ) -> Finding:
     name = f"engine of {merged or entry.id}"
     if fault := folder_fault(entry.path):
-        how = "mend the folder, or take the model out of models.yaml; other models are served"
+        how = "fix the folder, or remove the model from models.yaml; other models are still served"
         return Finding("missing", name, f"unavailable: {fault}", how)
     if fault := _fault_of_running(settings, merged or entry.id):
-        return Finding("missing", name, f"unavailable: {fault}", "mend what its log says")
+        return Finding("missing", name, f"unavailable: {fault}", "see its log for the cause")
     highest = asyncio.run(highest_rank(settings, entry.id))
     facts = gather(
         entry,
@@ -135,7 +135,7 @@ def _sized(
     except SizingError as e:
         return Finding("missing", name, e.what, e.how)
     if highest is None and merged is None:
-        told += "; the store does not run, so ranks of existing adapters are not known"
+        told += "; the store is not running, so the ranks of existing adapters are unknown"
     return Finding("ok", name, told)
 
 
@@ -161,12 +161,14 @@ def _trainer(
         return []
     sizes = engines_bytes(served)
     budget = trainer_budget(settings, min(known), sizes)
-    told = f"{settings.gpu_sharing}: a training may take {(budget or 0) / GIB:.1f} GiB"
+    told = f"{settings.gpu_sharing}: a training job may use {(budget or 0) / GIB:.1f} GiB"
     if settings.gpu_sharing == "share" and settings.gpu_memory_utilization is not None:
         engines = settings.gpu_memory_utilization * len(sizes) * min(known)
         if engines + (budget or 0) > min(known):
             how = "lower FINETUNED_GPU_MEMORY_UTILIZATION or FINETUNED_TRAINER_MEMORY_BYTES"
-            return [Finding("missing", "GPU for both", f"{told}, more than is left", how)]
+            return [
+                Finding("missing", "GPU for both", f"{told}, more than the engines leave free", how)
+            ]
     return [Finding("ok", "GPU for both", told)]
 
 
@@ -176,8 +178,8 @@ def _gpu(gpus: Sequence[Gpu]) -> Finding:
     return Finding(
         "note",
         "GPU",
-        "none found: training and serving run on the CPU, good for the demo model alone",
-        "for models of a billion parameters and more, add an NVIDIA GPU with its driver",
+        "none found: training and serving run on the CPU, which suits only the demo model",
+        "for models with a billion parameters or more, add an NVIDIA GPU and its driver",
     )
 
 
@@ -205,14 +207,14 @@ def _disk(data_dir: Path) -> Finding:
         place = place.parent
     gib = shutil.disk_usage(place).free / GIB
     if not os.access(place, os.W_OK):
-        return Finding("missing", "disk", f"{place} cannot be written", "give another --data-dir")
+        return Finding("missing", "disk", f"{place} cannot be written", "use another --data-dir")
     if gib >= _MIN_DISK_GIB:
         return Finding("ok", "disk", f"{gib:.0f} GiB free at {place}")
     return Finding(
         "missing",
         "disk",
         f"{gib:.1f} GiB free at {place}",
-        f"free {_MIN_DISK_GIB} GiB, or give another --data-dir",
+        f"free {_MIN_DISK_GIB} GiB, or use another --data-dir",
     )
 
 
@@ -251,8 +253,10 @@ def _bf16(gpu: bool) -> Finding:
     flags = Path("/proc/cpuinfo")
     text = flags.read_text("utf-8", "replace") if flags.exists() else ""
     if "avx512_bf16" in text or "amx_bf16" in text:
-        return Finding("ok", "bfloat16", "the CPU has it")
-    return Finding("note", "bfloat16", "the CPU lacks it: training runs in float32, half as fast")
+        return Finding("ok", "bfloat16", "supported by the CPU")
+    return Finding(
+        "note", "bfloat16", "not supported by the CPU: training runs in float32, half as fast"
+    )
 
 
 def _port(port: int) -> Finding:
@@ -265,6 +269,6 @@ def _port(port: int) -> Finding:
                 "missing",
                 f"port {port}",
                 "in use",
-                "stop what uses it, or give another --port",
+                "stop the process that uses it, or use another --port",
             )
     return Finding("ok", f"port {port}", "free")

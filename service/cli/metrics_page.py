@@ -13,10 +13,10 @@ _HEAD = """# Metrics
 
 Written by `make metrics-docs` from `service/core/metrics.py`; a test compares them.
 
-The api shows its metrics at `/metrics` on `FINETUNED_API_METRICS_PORT` (9101; loopback, unless
-`FINETUNED_API_METRICS_HOST` says otherwise), a worker on `FINETUNED_WORKER_PORT`, an engine among
-vLLM's own (`vllm:…`). None takes a key; keep them inside. Labels are bounded: route
-templates, states, names of the catalogue, and the names of the first
+The API serves its metrics at `/metrics` on `FINETUNED_API_METRICS_PORT` (9101; loopback unless
+`FINETUNED_API_METRICS_HOST` is set), a worker on `FINETUNED_WORKER_PORT`, and an engine together
+with vLLM's own (`vllm:…`). They need no key, so keep the ports internal. Labels are bounded: route
+templates, states, names from the catalog, and the names of the first
 `FINETUNED_METRICS_MAX_PROJECTS` (50) projects, then `other`.
 """
 
@@ -28,7 +28,7 @@ _SECTIONS = (
     ("finetuned_uploaded_", "HTTP", "api"),
     ("finetuned_inference_", "Inference gateway", "api"),
     ("finetuned_usage_", "Inference gateway", "api"),
-    ("finetuned_engine_", "Engines, as their callers see them", "api, worker"),
+    ("finetuned_engine_", "Engines, as seen by their callers", "api, worker"),
     ("finetuned_adapter", "Adapters of an engine", "engine"),
     ("finetuned_job_attempts_", "Jobs and training", "worker"),
     ("finetuned_jobs_total", "Jobs and training", "api, worker"),
@@ -45,8 +45,8 @@ _SECTIONS = (
     ("finetuned_redis_reconnects_", "Redis", "api, worker, engine"),
     ("finetuned_redis_", "Redis", "api, worker"),
     ("finetuned_records_", "Records", "api, worker, engine"),
-    ("finetuned_lookups_", "Remembered keys and models", "api"),
-    ("finetuned_invalidation", "Remembered keys and models", "api"),
+    ("finetuned_lookups_", "Cached keys and models", "api"),
+    ("finetuned_invalidation", "Cached keys and models", "api"),
 )
 
 
@@ -87,7 +87,9 @@ def page() -> str:
         by_heading.setdefault(heading, []).append(row)
     parts = [_HEAD]
     for heading, rows in by_heading.items():
-        table = "\n".join(["| name | type | labels | of | what |", "|---|---|---|---|---|", *rows])
+        table = "\n".join(
+            ["| name | type | labels | process | description |", "|---|---|---|---|---|", *rows]
+        )
         parts.append(f"## {heading}\n\n{table}\n")
     return "\n".join(parts)
 

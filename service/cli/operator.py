@@ -87,8 +87,8 @@ def unmerge_model(data_dir: Path | None, name: str) -> str:
     settings = Settings() if data_dir is None else Settings(data_dir=data_dir.resolve())
     sweep(settings.adapter_cache, models.merged())
     return (
-        f"{name} is served by its base model's engine. If an engine of its own runs still, end it, "
-        "or start 'finetuned-server up' again."
+        f"{name} is served by its base model's engine. If its own engine is still running, stop "
+        f"it, or start 'finetuned-server up' again."
     )
 
 
@@ -107,24 +107,24 @@ async def ensure_key(project_name: str, key_name: str, role: str, secret: str) -
     secret does not have 32 to 512 visible ASCII characters.
     """
     if not _OWN_SECRET.fullmatch(secret):
-        raise ValueError("the key must have 32 to 512 visible characters of ASCII")
+        raise ValueError("the key must have 32 to 512 visible ASCII characters")
     async with _projects(None) as projects:
         if await projects.find_key(digest_of(secret)) is not None:
-            return "the key is known already"
+            return "the key already exists"
         project = await _project(projects, project_name, role)
         try:
             await projects.create_key(project, key_name, Role(role), secret=secret)
         except KeyRevoked:
             return (
-                "the key was revoked and stays so: give another in FINETUNED_NEW_KEY, or make one "
-                "with 'finetuned-server keys create'"
+                "the key was revoked and stays revoked: set another one in FINETUNED_NEW_KEY, or "
+                "create one with 'finetuned-server keys create'"
             )
-        return "the key was made"
+        return "the key was created"
 
 
 async def _project(projects: Projects, name: str, role: str) -> Project:
     if role not in set(Role):
-        raise ValueError(f"no such role: {role}; there are admin and member")
+        raise ValueError(f"no such role: {role}; the roles are admin and member")
     return await projects.by_name(name) or await projects.create(name)
 
 
@@ -135,8 +135,8 @@ async def rebuild(data_dir: Path | None) -> str:
         made = await Rebuild(redis, Storage.from_url(url), catalogue(data_dir)).run()
     told = ", ".join(f"{made[what]} {what}" for what in ("projects", "files", "models"))
     return (
-        f"made anew: {told}, {made['checkpoints']} checkpoints. Keys, aliases and limits are to be "
-        "made by hand: see 'finetuned-server keys create'."
+        f"rebuilt: {told}, {made['checkpoints']} checkpoints. Recreate keys, aliases and limits "
+        f"by hand: see 'finetuned-server keys create'."
     )
 
 
@@ -166,7 +166,7 @@ async def _store(data_dir: Path | None) -> AsyncIterator[Client]:
         yield redis
     except REDIS_ERRORS as e:
         raise ValueError(
-            "Redis cannot be reached. Is the service running? Set FINETUNED_REDIS_URL, or give "
+            "Redis cannot be reached. Is the service running? Set FINETUNED_REDIS_URL, or pass "
             "--data-dir of a running 'finetuned-server up'."
         ) from e
     finally:

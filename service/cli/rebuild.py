@@ -79,7 +79,7 @@ class Rebuild:
         try:
             record = FileRecord.model_validate_json(raw)
         except ValidationError:
-            log.warning("the manifest of %s cannot be read: the file stays lost", file_id)
+            log.warning("the manifest of %s cannot be read: the file is not restored", file_id)
             return
         if (record.project_id, record.id) == (project_id, file_id):
             await self._files.restore(record)
@@ -115,7 +115,7 @@ class Rebuild:
                 checkpoint=place["step"] is not None,
             )
         except (KeyError, ValidationError, StorageCorrupt, StorageMissing):
-            log.warning("the manifest in %s cannot be read: the model stays lost", artifact)
+            log.warning("the manifest in %s cannot be read: the model is not restored", artifact)
             return None
         ours = NAME.fullmatch(record.id) and record.project_id == place["project"]
         return record if ours else None

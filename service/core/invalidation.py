@@ -110,7 +110,7 @@ class Invalidations:
             handlers = self._handlers[kind]
         except (ValueError, TypeError, KeyError):
             # Perhaps from a newer version during a rollout. Invalidating too much is safer.
-            log.warning("an invalidation that cannot be read")
+            log.warning("received an invalidation that cannot be read")
             self._gap()
             return
         metrics.INVALIDATIONS.labels(kind).inc()

@@ -19,18 +19,18 @@ _WAIT_SECONDS = (0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 BUILD = LocalGauge(
     "finetuned_build_info",
-    "1 for each living process, with its version; process is api, worker or inference.",
+    "1 for each running process, with its version; process is api, worker or inference.",
     ["process", "version"],
 )
 LOOP_FAILURES = Counter(
     "finetuned_loop_failures_total",
-    "Times that a background loop of this process failed on a fault and started again.",
+    "Times that a background loop of this process failed unexpectedly and was restarted.",
     ["loop"],
 )
 
 HTTP_REQUESTS = LocalCounter(
     "finetuned_http_requests_total",
-    "Requests answered by the api.",
+    "Requests answered by the API.",
     ["method", "route", "status"],
 )
 HTTP_SECONDS = LocalHistogram(
@@ -39,66 +39,69 @@ HTTP_SECONDS = LocalHistogram(
     ["method", "route"],
     buckets=_SECONDS,
 )
-UPLOADED_BYTES = Counter("finetuned_uploaded_bytes_total", "Bytes of files taken in.")
+UPLOADED_BYTES = Counter("finetuned_uploaded_bytes_total", "Bytes of uploaded files received.")
 
 # Inference metrics. The meter keeps their cells (see local_metrics), because every request writes
 # them. `project` is a project's name, or `other` above the limit on projects.
 SERVED_REQUESTS = LocalCounter(
     "finetuned_inference_requests_total",
-    "Requests to the inference gateway, by base model, project and outcome; 499: the client left.",
+    "Requests to the inference gateway, by base model, project and outcome; 499: the client "
+    "disconnected.",
     ["base_model", "kind", "project", "status"],
 )
 SERVED_TOKENS = LocalCounter(
     "finetuned_inference_tokens_total",
-    "Tokens of inference. Direction `in` is the whole prompt, `cached` the part of it that the "
-    "engine had in its cache, `out` the completion.",
+    "Inference tokens. Direction `in` is the full prompt, `cached` the part of it that was in the "
+    "engine's cache, `out` the completion.",
     ["base_model", "kind", "project", "direction"],
 )
 FIRST_BYTE_SECONDS = LocalHistogram(
     "finetuned_inference_first_byte_seconds",
-    "Time from a request's arrival to the first byte of the engine's answer; of a stream "
-    "(streamed=yes) it is the time to the first token.",
+    "Time from a request's arrival to the first byte of the engine's answer; for a stream "
+    "(streamed=yes), the time to the first token.",
     ["base_model", "kind", "project", "streamed"],
     buckets=_SECONDS,
 )
 OUTPUT_TOKEN_SECONDS = LocalHistogram(
     "finetuned_inference_output_token_seconds",
-    "Seconds per output token of streams, after the first.",
+    "Seconds per output token of a stream, after the first token.",
     ["base_model", "kind", "project"],
     buckets=_TOKEN_SECONDS,
 )
-IN_FLIGHT = LocalGauge("finetuned_inference_in_flight", "Requests now being answered.", ["project"])
+IN_FLIGHT = LocalGauge("finetuned_inference_in_flight", "Requests in progress.", ["project"])
 LIMITED = LocalCounter(
     "finetuned_inference_limited_total",
-    "Requests refused with 429, by the limit that refused and whose it is (key or project).",
+    "Requests refused with 429, by the limit that was exceeded and its scope (key or project).",
     ["limit", "scope", "project"],
 )
 USAGE_ROWS_DROPPED = Counter(
     "finetuned_usage_rows_dropped_total",
-    "Rows of usage that found no room while Redis was away; minutes go before hours.",
+    "Usage rows dropped because the buffer was full while Redis was unavailable; minute rows are "
+    "dropped before hour rows.",
     ["width"],
 )
 
 ENGINE_REPLICAS = Gauge(
     "finetuned_engine_replicas",
-    "Engines as this process sees them, by base model (or merged model) and state: starting, "
-    "warming (its share grows), serving, ejected, leaving (gone from DNS, its last requests run).",
+    "Engines as seen by this process, by base model (or merged model) and state: starting, "
+    "warming (its share grows), serving, ejected, leaving (gone from DNS, finishing its last "
+    "requests).",
     ["base_model", "state"],
 )
 ENGINE_EJECTIONS = Counter(
     "finetuned_engine_ejections_total",
-    "Times that an engine was left out, by why: unreachable, lost, silent, garbage, "
+    "Times that an engine was ejected, by reason: unreachable, lost, silent, garbage, "
     "unhealthy (its health check failed).",
     ["base_model", "reason"],
 )
 ENGINE_SPILLED_REQUESTS = Counter(
     "finetuned_engine_spilled_requests_total",
-    "Requests that went to another engine than their adapter's own, which had its share.",
+    "Requests sent to an engine other than their adapter's own, which had reached its share.",
     ["base_model"],
 )
 ENGINE_RESENT_REQUESTS = Counter(
     "finetuned_engine_resent_requests_total",
-    "Times that an engine took no connection and the request went to another.",
+    "Times that an engine accepted no connection and the request went to another engine.",
     ["base_model"],
 )
 
@@ -106,30 +109,30 @@ ENGINE_RESENT_REQUESTS = Counter(
 # registry would not show prometheus-client's if it collects several processes.
 ADAPTER_REQUESTS = LocalCounter(
     "finetuned_adapter_requests_total",
-    "Requests that needed an adapter, by outcome: held (its files were here or came), unknown "
-    "(deleted meanwhile), unavailable (registry or storage is away), broken.",
+    "Requests that needed an adapter, by outcome: held (its files were present or fetched), "
+    "unknown (since deleted), unavailable (registry or storage is unavailable), broken.",
     ["outcome"],
 )
 ADAPTER_WAIT_SECONDS = LocalHistogram(
     "finetuned_adapter_wait_seconds",
-    "Time that a request waited for its adapter's files; next to nothing for a warm one.",
+    "Time that a request waited for its adapter's files; close to 0 for a warm adapter.",
     [],
     buckets=_WAIT_SECONDS,
 )
 ADAPTER_ARRIVALS = LocalCounter(
     "finetuned_adapter_arrivals_total",
-    "Cold adapters that became warm, by where their files came from: storage, or disk (left by "
-    "an earlier run and checked). The other requests were hits.",
+    "Cold adapters that became warm, by source of their files: storage, or disk (left by an "
+    "earlier run and checked). All other requests were hits.",
     ["source"],
 )
 ADAPTER_REMOVALS = LocalCounter(
     "finetuned_adapter_removals_total",
-    "Adapters dropped from the engine's disk: for room, or since they were deleted.",
+    "Adapters removed from the engine's disk, to free space or because they were deleted.",
     [],
 )
 ADAPTERS = LocalGauge(
     "finetuned_adapters",
-    "Adapters that this engine has, by place: disk (its cache), memory (vLLM, loaded).",
+    "Adapters on this engine, by place: disk (its cache), memory (loaded in vLLM).",
     ["place"],
 )
 ADAPTER_CACHE_BYTES = LocalGauge(
@@ -146,13 +149,13 @@ JOBS_UNFINISHED = Gauge(
     "finetuned_jobs_unfinished", "Fine-tuning jobs of the installation, by status.", ["status"]
 )
 OLDEST_QUEUED_JOB_SECONDS = LocalGauge(
-    "finetuned_oldest_queued_job_seconds", "How long the job that waits longest has waited.", []
+    "finetuned_oldest_queued_job_seconds", "Waiting time of the longest-waiting job.", []
 )
 JOB_SECONDS = Histogram(
     "finetuned_job_phase_seconds",
-    "Time a job spent in a phase: preparing (creation to queue), queued; of each attempt: loading "
+    "Time a job spent in a phase: preparing (creation to queue), queued; for each attempt: loading "
     "(libraries, model, data), training (steps), registering (check, upload, parity), and attempt "
-    "(all of it).",
+    "(total).",
     ["phase"],
     buckets=_LONG_SECONDS,
 )
@@ -161,78 +164,78 @@ JOB_ATTEMPTS_LOST = Counter(
     "Attempts that ended without a result and were followed by another.",
     ["reason"],
 )
-JOBS_RUNNING = Gauge("finetuned_worker_jobs_running", "Trainings running in this worker.")
-TRAINED_TOKENS = Counter("finetuned_trained_tokens_total", "Tokens trained in this worker.")
+JOBS_RUNNING = Gauge("finetuned_worker_jobs_running", "Training jobs running on this worker.")
+TRAINED_TOKENS = Counter("finetuned_trained_tokens_total", "Tokens trained on this worker.")
 # Absent while no training runs.
 TRAIN_TOKENS_PER_SECOND = LocalGauge(
-    "finetuned_train_tokens_per_second", "Speed of the training that runs in this worker.", []
+    "finetuned_train_tokens_per_second", "Speed of the training job running on this worker.", []
 )
 TRAIN_LOSS = LocalGauge(
-    "finetuned_train_loss", "Loss of the training that runs in this worker.", []
+    "finetuned_train_loss", "Loss of the training job running on this worker.", []
 )
 # Read from Redis at each scrape, by the API and by each worker. All report the same: use the max.
 QUEUE_DEPTH = LocalGauge(
-    "finetuned_queue_depth", "Tasks that wait in a queue; those that run do not count.", ["queue"]
+    "finetuned_queue_depth", "Tasks waiting in a queue, not counting running ones.", ["queue"]
 )
 QUEUE_OLDEST_SECONDS = LocalGauge(
     "finetuned_queue_oldest_seconds",
-    "How long the task that waits longest has waited; 0 in an empty queue.",
+    "Waiting time of the longest-waiting task; 0 if the queue is empty.",
     ["queue"],
 )
-WORKERS = LocalGauge("finetuned_workers", "Living workers that take from a queue.", ["queue"])
+WORKERS = LocalGauge("finetuned_workers", "Live workers that take tasks from a queue.", ["queue"])
 GPU_WORKERS_FREE = LocalGauge(
-    "finetuned_gpu_workers_free", "Living workers of the gpu queue that train nothing.", []
+    "finetuned_gpu_workers_free", "Live workers of the gpu queue that are not training.", []
 )
 GPU_MEMORY_USED_BYTES = LocalGauge(
     "finetuned_gpu_memory_used_bytes",
-    "Memory in use on a GPU of this worker, by whomever; gpu is its place among them.",
+    "Memory in use on a GPU of this worker, by any process; gpu is its index.",
     ["gpu"],
 )
 GPU_MEMORY_BYTES = LocalGauge(
-    "finetuned_gpu_memory_bytes", "Memory that a GPU of this worker has.", ["gpu"]
+    "finetuned_gpu_memory_bytes", "Total memory of a GPU of this worker.", ["gpu"]
 )
 GPU_UTILIZATION = LocalGauge(
     "finetuned_gpu_utilization_ratio",
-    "Part of the last moment in which a GPU of this worker computed, 0 to 1.",
+    "Fraction of the last sampling period in which a GPU of this worker was busy, 0 to 1.",
     ["gpu"],
 )
 FILES_CHECKED = Counter(
     "finetuned_files_checked_total", "Files whose content was checked.", ["status"]
 )
 FILE_TASKS = Counter(
-    "finetuned_file_tasks_total", "Reports and cleanings of files that ended.", ["kind", "outcome"]
+    "finetuned_file_tasks_total", "Finished reports and cleanings of files.", ["kind", "outcome"]
 )
 
 RECORDS_UNREADABLE = Counter(
     "finetuned_records_unreadable_total",
-    "Times that a record was read which this version does not understand, by kind. A newer version "
+    "Times that this version read a record that it does not understand, by kind. A newer version "
     "may have written it. Lists and background loops skip it.",
     ["kind"],
 )
 LOOKUPS_STALE = Counter(
     "finetuned_lookups_stale_total",
-    "Keys and models that were answered from memory because Redis did not answer.",
+    "Keys and models served from memory because Redis did not answer.",
 )
 INVALIDATIONS = Counter(
     "finetuned_invalidations_total",
-    "Messages of other processes by which remembered keys and models were dropped.",
+    "Messages from other processes that invalidated cached keys and models.",
     ["kind"],
 )
 INVALIDATION_SUBSCRIPTIONS = Counter(
     "finetuned_invalidation_subscriptions_total",
-    "Times that this process subscribed to invalidations: 1, and 1 for each lost connection.",
+    "Times that this process subscribed to invalidations: 1, plus 1 for each lost connection.",
 )
 
 STORAGE_SECONDS = LocalHistogram(
     "finetuned_storage_operation_seconds",
-    "Time of one operation on storage, failed ones too.",
+    "Time of one storage operation, including failed ones.",
     ["operation"],
     buckets=_STORAGE_SECONDS,
 )
 STORAGE_ERRORS = LocalCounter(
     "finetuned_storage_errors_total",
-    "Operations on storage that failed, by why: missing (no such object; often no fault), full, "
-    "corrupt, refused (credentials or bucket are wrong), away (all else).",
+    "Failed storage operations, by reason: missing (no such object; often not an error), full, "
+    "corrupt, refused (wrong credentials or bucket), away (everything else).",
     ["operation", "kind"],
 )
 REDIS_UP = LocalGauge("finetuned_redis_up", "Whether Redis answered at the last scrape.", [])
@@ -240,7 +243,7 @@ REDIS_ROUND_TRIP_SECONDS = LocalGauge(
     "finetuned_redis_round_trip_seconds", "Time of a PING at the last scrape.", []
 )
 REDIS_RECONNECTS = LocalCounter(
-    "finetuned_redis_reconnects_total", "Times that a connection to Redis was made anew.", []
+    "finetuned_redis_reconnects_total", "Times that a connection to Redis was re-established.", []
 )
 
 

@@ -30,8 +30,9 @@ _CHECK_KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 _REMEDIES = {
     "SignatureDoesNotMatch": "the secret is wrong: check AWS_SECRET_ACCESS_KEY and AWS_REGION",
     "InvalidAccessKeyId": "S3 does not know the key: check AWS_ACCESS_KEY_ID",
-    "AccessDenied": "the key may not do this: let it read, write, list and delete in the bucket",
-    "NoSuchBucket": "there is no such bucket: make it, or mend FINETUNED_STORAGE_URL",
+    "AccessDenied": "the key lacks permission: allow it to read, write, list and delete in the "
+    "bucket",
+    "NoSuchBucket": "the bucket does not exist: create it, or fix FINETUNED_STORAGE_URL",
     "RequestTimeTooSkewed": "the clock of this machine is wrong",
 }
 

@@ -228,7 +228,7 @@ class Collection(Generic[R]):
                     await asyncio.sleep(_REFUSED_S)
                 else:
                     return record
-        raise WatchError(f"{self.name}: no try of {_MOST_TRIES} went through")
+        raise WatchError(f"{self.name}: all {_MOST_TRIES} tries failed")
 
     async def delete(self, project_id: str, record_id: str, also: Also | None = None) -> bool:
         """Remove the record. Returns False if there was none."""

@@ -105,7 +105,7 @@ def _patient(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
             except StorageError as e:
                 if time.monotonic() + wait_s > give_up:
                     raise
-                log.warning("storage is away, trying again in %.1f s: %s", wait_s, e)
+                log.warning("storage is unavailable, trying again in %.1f s: %s", wait_s, e)
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
@@ -228,7 +228,7 @@ class Storage:
                     raise _corrupt(f"the manifest of {prefix} names a path outside it")
                 local.parent.mkdir(parents=True, exist_ok=True)
                 if await self.get_file(f"{prefix}/{entry.path}", local) != entry.sha256:
-                    raise _corrupt(f"{prefix}/{entry.path} is not what was written")
+                    raise _corrupt(f"{prefix}/{entry.path} does not match what was written")
             _replace_folder(part, target)
         except BaseException:
             await asyncio.to_thread(shutil.rmtree, part, ignore_errors=True)

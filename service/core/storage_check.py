@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sys
 
 import obstore
 
@@ -31,9 +33,12 @@ def require_storage(url: str) -> None:
     """Exit this process if storage rejects it. Unavailable storage may recover, so it passes."""
     fault = storage_fault(url)
     if isinstance(fault, StorageRefused):
-        raise SystemExit(f"finetuned-server: storage cannot be used: {fault}")
+        print(f"finetuned-server: storage cannot be used: {fault}", file=sys.stderr, flush=True)  # noqa: T201
+        # obstore's threads may still call into Python, which aborts an interpreter that shuts
+        # down: the exit code was -6 once on a busy machine.
+        os._exit(1)
     if fault is not None:
-        log.warning("storage is away: %s", fault)
+        log.warning("storage is unavailable: %s", fault)
 
 
 async def _use(url: str) -> None:

@@ -25,7 +25,7 @@ async def keep(loop: str, run: Callable[[], Awaitable[None]]) -> None:
             return await run()
         except Exception:
             metrics.LOOP_FAILURES.labels(loop).inc()
-            log.exception("the loop '%s' failed and starts again in %g s", loop, _PAUSE_S)
+            log.exception("the loop '%s' failed and restarts in %g s", loop, _PAUSE_S)
         await asyncio.sleep(_PAUSE_S)
 
 
@@ -39,7 +39,7 @@ async def end(task: asyncio.Task[Any]) -> None:
     """
     task.cancel()
     while not (await asyncio.wait([task], timeout=_TELL_AGAIN_S))[0]:
-        log.warning("%s has not ended yet: it is told again", task.get_name())
+        log.warning("%s has not ended yet: canceling it again", task.get_name())
         task.cancel()
     if not task.cancelled():
         task.result()

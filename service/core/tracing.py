@@ -91,16 +91,14 @@ def start(process: str, version: str) -> None:
         return
     asked = next((os.environ[name] for name in _PROTOCOLS if os.environ.get(name)), PROTOCOL)
     if asked != PROTOCOL:
-        log.warning(
-            "no traces: of the protocols of OTLP %s is spoken here, not %s", PROTOCOL, asked
-        )
+        log.warning("no traces: the only supported OTLP protocol is %s, not %s", PROTOCOL, asked)
         return
     try:
         _tracer = _make_tracer(process, version)
     except ModuleNotFoundError:
         log.warning("no traces: install finetuned-server[tracing]")
         return
-    log.info("traces are sent")
+    log.info("sending traces")
 
 
 def is_on() -> bool:

@@ -132,7 +132,7 @@ def words(report: ValidationReport) -> str:
         shown.append(f"And {more} more.")
     if report.valid_rows:
         shown.append(
-            "The file's report lists them all; mend them, or have the broken rows dropped by "
-            "a cleaning (POST /v1/files/{id}/clean)."
+            "The file's report lists them all; fix them, or drop the broken rows with a cleaning "
+            "(POST /v1/files/{id}/clean)."
         )
     return " ".join(shown)

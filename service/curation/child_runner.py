@@ -99,7 +99,7 @@ def _failure(last: bytes, code: int) -> DeskFailed:
         told = {}
     if told.get("type") != "failed":
         return DeskFailed(
-            "desk_died", f"The process that read the file ended with {code}. Try it again."
+            "desk_died", f"The process that read the file ended with {code}. Try again."
         )
     where = f"Line {told['line']}: " if told.get("line") else ""
     fix = f" {told['fix']}" if told.get("fix") else ""

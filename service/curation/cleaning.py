@@ -68,7 +68,7 @@ class MakeCleaning:
         made = await self._desk.run(spec, _Cleaned)
         if made.train.rows == 0:
             raise DeskFailed(
-                "nothing_left", "No row is left after the cleaning; the report says what is wrong."
+                "nothing_left", "No rows are left after the cleaning; the report shows why."
             )
         await self._keep(task, file, made)
 
@@ -118,7 +118,7 @@ class MakeCleaning:
             raise
         except BaseException:
             # Redis may have committed the outcome, or may still do so, so the files may be in use.
-            log.warning("%s: whether it ended is not known, so its files are kept", task.id)
+            log.warning("%s: unknown whether it ended, so its files are kept", task.id)
             raise
 
     async def _discard(self, records: list[FileRecord]) -> None:

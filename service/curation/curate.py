@@ -51,7 +51,7 @@ class Curate:
                 if task.state is State.IN_PROGRESS:
                     await self._run(task, file)
         except (Held, Missing, Superseded) as e:
-            log.info("%s is not ours to end: %s", task_id, type(e).__name__)
+            log.info("%s is no longer this worker's to finish: %s", task_id, type(e).__name__)
 
     async def _run(self, task: Task, file: FileRecord) -> None:
         outcome = State.COMPLETED

@@ -72,7 +72,7 @@ class MakeMeasure:
         entry = self._catalogue.get(task.options["model"])
         tokenizer = entry.path / "tokenizer.json" if entry is not None else None
         if tokenizer is None or not tokenizer.is_file() or file.canonical is None:
-            raise DeskFailed("not_measurable", "The model's tokenizer or the rows are not there.")
+            raise DeskFailed("not_measurable", "The model's tokenizer or the rows are missing.")
         spec = TaskSpec(
             action="measure",
             path=await fetch_rows(self._files.storage, file, folder / "rows.jsonl"),

@@ -106,7 +106,7 @@ async def retrieve_report(
         made = await files.storage.get_bytes(f"{task.folder}/{FORMS[form]}")
     except StorageMissing as e:
         await tasks.again(task)
-        raise NotFound("The report is no longer in storage; it is made again.") from e
+        raise NotFound("The report is no longer in storage; it is being generated again.") from e
     if form == "json":
         return Response(_with_head(task, made), media_type="application/json")
     return Response(made, media_type=_MEDIA[form], headers=_SAFE)
@@ -194,8 +194,8 @@ async def _room(request: Request, tasks: Tasks, caller: Principal) -> None:
     most = cast("Settings", request.app.state.settings).max_file_tasks_per_project
     if await tasks.waiting(caller.project_id) >= most:
         raise RateLimited(
-            f"The project has {most} reports and cleanings that wait, and may have no more. Try "
-            "again when some have ended.",
+            f"The project has {most} unfinished reports and cleanings, the maximum. Try again "
+            f"when some have finished.",
             code="too_many_file_tasks",
             headers={"retry-after": "10"},
         )
@@ -215,7 +215,9 @@ def _models(registry: ModelRegistry, wanted: str | None) -> list[str]:
         return offered
     if wanted not in offered:
         raise NotFound(
-            f"No base model '{wanted[:80]}' is offered here.", param="model", code="model_not_found"
+            f"The base model '{wanted[:80]}' is not available here.",
+            param="model",
+            code="model_not_found",
         )
     return [wanted]
 

@@ -50,9 +50,9 @@ async def _fetch(storage: Storage, key: str, sha256: str | None, path: Path) -> 
     except StorageMissing as e:
         raise DeskFailed("file_error", "The bytes of the file are no longer in storage.") from e
     if digest != sha256:
-        raise DeskFailed("file_error", "The bytes in storage are not those that were written.")
+        raise DeskFailed("file_error", "The bytes in storage do not match what was written.")
     return path
 
 
 def _full(what: str) -> DeskFailed:
-    return DeskFailed("file_error", f"{what}. The operator must free space; then try again.")
+    return DeskFailed("file_error", f"{what}. The operator must free space before you try again.")

@@ -110,8 +110,8 @@ def body_of(request: Request, part: str) -> Body:
     if media_type == "application/octet-stream":
         return RawBody(request, _is_field)
     raise UnsupportedMedia(
-        f"Send the bytes as the part '{part}' of multipart/form-data, or bare as "
-        "application/octet-stream."
+        f"Send the bytes as the part '{part}' of multipart/form-data, or as the raw body with the "
+        f"content type application/octet-stream."
     )
 
 

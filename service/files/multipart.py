@@ -33,7 +33,7 @@ class _Chunks(BaseTarget):
 
     def on_start(self) -> None:
         if self.started:
-            raise BadRequest("Send one file a request.", param=self.part)
+            raise BadRequest("Send one file per request.", param=self.part)
         self.started = True
         self.filename = self.multipart_filename
 
@@ -107,7 +107,9 @@ class Form:
                 code="missing_required_parameter",
             )
         if not target.ended:
-            raise BadRequest("The multipart body has no end.", code="invalid_multipart")
+            raise BadRequest(
+                "The multipart body has no closing boundary.", code="invalid_multipart"
+            )
         self.filename = target.filename
         self.fields = {k: v.decode("utf-8", "replace") for k, v in fields.values.items()}
 

@@ -77,6 +77,6 @@ def disk_full_told() -> Iterator[None]:
         yield
     except StorageFull as e:
         raise InsufficientStorage(
-            "The service's storage is full, so the bytes were not kept. The operator must free "
+            "The service's storage is full, so the data was not saved. The operator must free "
             "space or enlarge the volume."
         ) from e

@@ -33,7 +33,7 @@ async def receive(body: Body, files: Files, project_id: str, *, max_bytes: int) 
                 max_bytes=max_bytes,
                 too_large=TooLarge(
                     f"The file is over the limit of {max_bytes} bytes. Send it in parts through "
-                    "/v1/uploads, or send fewer examples: a few hundred good ones do.",
+                    "/v1/uploads, or send fewer examples: a few hundred good ones are enough.",
                     param="file",
                 ),
             )
@@ -99,8 +99,7 @@ def purpose_of(given: str | None) -> Purpose:
         )
     if given not in _UPLOADABLE:
         raise BadRequest(
-            f"'{given[:40]}' is not a purpose that can be uploaded here: use 'fine-tune' or "
-            "'user_data'.",
+            f"'{given[:40]}' is not a supported purpose: use 'fine-tune' or 'user_data'.",
             param="purpose",
             code="invalid_value",
         )

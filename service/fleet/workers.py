@@ -92,7 +92,7 @@ class Presence:
             try:
                 await announce(self._redis, self._worker)
             except REDIS_ERRORS as e:
-                log.warning("Redis is away: %s", why(e))
+                log.warning("Redis is unavailable: %s", why(e))
 
     @contextlib.asynccontextmanager
     async def training(self, task: str) -> AsyncIterator[None]:

@@ -139,7 +139,7 @@ async def _check_warm_start(body: CreateJob, caller: Principal, registry: ModelR
     found = await registry.find(caller.project_id, name)
     if found is None or found.artifact is None:
         raise NotFound(
-            f"The model '{name[:200]}' to start from does not exist, or is no trained model.",
+            f"The model '{name[:200]}' to start from does not exist, or is not a trained model.",
             param=param,
             code="model_not_found",
         )
@@ -174,7 +174,7 @@ async def _check_queue(caller: Principal, jobs: Jobs, most: int) -> None:
     queued = sum(job.status in (Status.VALIDATING, Status.QUEUED) for job in unfinished)
     if queued >= most:
         raise RateLimited(
-            f"The project has {queued} jobs that wait, and may have {most}. Try again when some "
+            f"The project has {queued} waiting jobs, and the limit is {most}. Try again when some "
             "have started, or cancel some.",
             code="too_many_queued_jobs",
             headers={"retry-after": _RETRY_AFTER_S},
@@ -191,7 +191,7 @@ def _suffix(value: str | None) -> str | None:
         return None
     cleaned = slug(value)
     if not cleaned:
-        raise BadRequest("A suffix needs a letter or a digit.", param="suffix")
+        raise BadRequest("A suffix must contain a letter or a digit.", param="suffix")
     return cleaned
 
 
@@ -200,7 +200,7 @@ def _check_numbers(body: CreateJob, entry: BaseModelEntry, max_lora_rank: int) -
     if asked.lora.r != "auto" and asked.lora.r > max_lora_rank:
         raise BadRequest(
             f"lora.r {asked.lora.r} is over {max_lora_rank}, the highest rank that the serving "
-            "engine is set up for.",
+            f"engine is configured for.",
             param=f"{_place(body)}.lora.r",
             code="invalid_value",
         )

@@ -39,7 +39,7 @@ async def lose(jobs: Jobs, job: JobRecord, most_fruitless: int) -> JobRecord:
         if after.status is Status.PAUSED:
             then = "the job is paused at the newest checkpoint"
         else:
-            then = f"attempt {after.attempt} goes on from the newest checkpoint"
+            then = f"attempt {after.attempt} continues from the newest checkpoint"
         return [
             NewEvent(
                 message=f"Attempt {job.attempt} was lost; {then}",

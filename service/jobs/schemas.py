@@ -55,7 +55,7 @@ class LoraOptions(_Strict):
             raise ValueError("lora.alpha must be from 1 to 4096")
         if self.use_dora:
             raise ValueError(
-                "lora.use_dora makes adapters that the serving engine cannot load; leave it out"
+                "lora.use_dora makes adapters that the serving engine cannot load; omit it"
             )
         if isinstance(self.target_modules, list) and not 1 <= len(self.target_modules) <= 32:
             raise ValueError("lora.target_modules must name 1 to 32 modules")
@@ -166,14 +166,14 @@ class Method(_Strict):
     def _known(cls, value: Any) -> Any:
         kind = value.get("type") if isinstance(value, dict) else None
         if kind == "reinforcement":
-            raise ValueError("the method 'reinforcement' is not offered here; use 'dpo'")
+            raise ValueError("the method 'reinforcement' is not supported; use 'dpo'")
         return value
 
     @model_validator(mode="after")
     def _options_of_the_type(self) -> Self:
         other = self.dpo if self.type == "supervised" else self.supervised
         if other is not None:
-            raise ValueError(f"the type is '{self.type}'; give its options alone")
+            raise ValueError(f"the type is '{self.type}'; give only its options")
         return self
 
     @property

@@ -72,7 +72,7 @@ def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
         with file.open("rb") as source:
             (length,) = struct.unpack("<Q", source.read(8))
             if length > _MAX_HEADER_BYTES:
-                raise AdapterMismatch(f"{file.name} is no safetensors file")
+                raise AdapterMismatch(f"{file.name} is not a safetensors file")
             header: dict[str, Any] = json.loads(source.read(length))
         return {k: tuple(v["shape"]) for k, v in header.items() if k != "__metadata__"}
     except (
@@ -83,7 +83,7 @@ def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
         AttributeError,
         struct.error,
     ) as e:
-        raise AdapterMismatch(f"{file.name} is no safetensors file") from e
+        raise AdapterMismatch(f"{file.name} is not a safetensors file") from e
 
 
 def check_adapter(folder: Path, base: BaseLayout, *, max_rank: int) -> None:
@@ -119,7 +119,7 @@ def _check_config(file: Path, max_rank: int) -> None:
         rank = max([config["r"], *(config.get("rank_pattern") or {}).values()])
         kind = config["peft_type"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
-        raise AdapterMismatch(f"{CONFIG} is not one that PEFT writes") from e
+        raise AdapterMismatch(f"{CONFIG} is not a valid PEFT configuration") from e
     if kind != "LORA":
         raise AdapterMismatch(f"it is a {kind} adapter, not LORA")
     if rank > max_rank:
@@ -134,7 +134,7 @@ def _pairs(shapes: Shapes) -> dict[str, dict[str, tuple[int, ...]]]:
     for name, shape in shapes.items():
         match = _TENSOR.fullmatch(name)
         if match is None:
-            raise AdapterMismatch(f"{name[:200]} is no LoRA tensor")
+            raise AdapterMismatch(f"{name[:200]} is not a LoRA tensor")
         pairs.setdefault(match["module"], {})[match["side"]] = shape
     if not pairs:
         raise AdapterMismatch("it holds no tensors")

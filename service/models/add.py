@@ -30,7 +30,7 @@ def add_model(
     `models_dir/<id>`. Raises ModelRefused or CatalogueError.
     """
     if catalogue.get(model_id) is not None:
-        raise CatalogueError(f"the catalogue has a model '{model_id}' already")
+        raise CatalogueError(f"the catalog already has a model '{model_id}'")
     if source.suffix.lower() == ".gguf":
         folder = _from_gguf(source, models_dir / model_id.replace("/", "--"))
     else:

@@ -76,9 +76,9 @@ class BaseModelEntry(BaseModel):
     def _own_models(self) -> Self:
         for name in self.merged:
             if base_of(name) != self.id:
-                raise ValueError(f"merged: '{name}' is no trained model of '{self.id}'")
+                raise ValueError(f"merged: '{name}' is not a trained model of '{self.id}'")
         if len(set(self.merged)) < len(self.merged):
-            raise ValueError("merged: a name stands twice")
+            raise ValueError("merged: a name appears twice")
         return self
 
 
@@ -92,7 +92,7 @@ class _File(BaseModel):
     def _unique(cls, value: list[BaseModelEntry]) -> list[BaseModelEntry]:
         seen = [m.id for m in value]
         if doubles := {i for i in seen if seen.count(i) > 1}:
-            raise ValueError(f"these ids stand twice: {', '.join(sorted(doubles))}")
+            raise ValueError(f"these ids appear twice: {', '.join(sorted(doubles))}")
         return value
 
 
@@ -122,7 +122,7 @@ class Catalogue:
         with self._locked():
             self._stamp = None
             if self.get(entry.id):
-                raise CatalogueError(f"the catalogue has a model '{entry.id}' already")
+                raise CatalogueError(f"the catalog already has a model '{entry.id}'")
             self._write([*self._models.values(), entry])
 
     def merged(self) -> list[str]:
@@ -134,7 +134,7 @@ class Catalogue:
         base = base_of(name)
         entry = None if base is None else self.get(base)
         if entry is None:
-            raise CatalogueError(f"'{name[:200]}' is no trained model of a base model here")
+            raise CatalogueError(f"'{name[:200]}' is not a trained model of a base model here")
         return entry
 
     def set_merged(self, name: str, merged: bool) -> BaseModelEntry:
@@ -177,6 +177,6 @@ class Catalogue:
         try:
             content = _File.model_validate(yaml.safe_load(self.file.read_text("utf-8")) or {})
         except (yaml.YAMLError, ValidationError) as e:
-            raise CatalogueError(f"{self.file.name} is not a catalogue of models: {e}") from e
+            raise CatalogueError(f"{self.file.name} is not a model catalog: {e}") from e
         self._models = {m.id: m for m in content.models}
         self._stamp = stamp

@@ -44,15 +44,15 @@ def inspect_folder(folder: Path) -> ModelFacts:
         raise ModelRefused(f"there are no weights in safetensors form in {folder.name}{hint}")
     if pickles:
         raise ModelRefused(
-            f"{folder.name} holds {', '.join(sorted(pickles)[:3])}, which can run code when "
-            "opened: remove them and keep the safetensors"
+            f"{folder.name} contains {', '.join(sorted(pickles)[:3])}, which can run code when "
+            f"loaded: remove them and keep the safetensors"
         )
     if not (folder / "tokenizer.json").is_file():
         raise ModelRefused(f"{folder.name} has no tokenizer.json (a fast tokenizer)")
     if not _has_chat_template(folder):
         raise ModelRefused(
             f"{folder.name} has no chat template (chat_template.jinja, or chat_template in "
-            "tokenizer_config.json): take the model's instruct or chat variant"
+            "tokenizer_config.json): use the model's instruct or chat variant"
         )
     architectures = config.get("architectures") or ["?"]
     return ModelFacts(architectures[0], _context_length(config))
@@ -73,7 +73,9 @@ def _config(folder: Path) -> dict[str, Any]:
 def _refuse_code(folder: Path, files: list[Path]) -> None:
     scripts = [p.name for p in files if p.suffix in (".py", ".so", ".pyc")]
     if scripts:
-        raise ModelRefused(f"{folder.name} brings code of its own ({scripts[0]}): never run here")
+        raise ModelRefused(
+            f"{folder.name} contains its own code ({scripts[0]}), which is never run here"
+        )
     for name in _CONFIGS:
         path = folder / name
         if path.is_file() and '"auto_map"' in path.read_text("utf-8"):
@@ -92,4 +94,4 @@ def _context_length(config: dict[str, Any]) -> int:
         for name in ("max_position_embeddings", "n_positions", "seq_length"):
             if isinstance(source.get(name), int):
                 return int(source[name])
-    raise ModelRefused("config.json does not say the context length (max_position_embeddings)")
+    raise ModelRefused("config.json does not give the context length (max_position_embeddings)")

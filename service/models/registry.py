@@ -224,7 +224,7 @@ class ModelRegistry:
         for target in alias.targets:
             model = await self.find(alias.project_id, target.model)
             if model is None:
-                log.warning("alias %s: its model %s is gone", alias.id, target.model)
+                log.warning("alias %s: its model %s no longer exists", alias.id, target.model)
                 continue
             upto += target.weight
             shares.append((Resolved(model, alias.id), upto))

@@ -110,7 +110,7 @@ async def delete_model(
     """
     if registry.catalogue.get(model) is not None:
         raise Forbidden(
-            f"'{model}' is a base model: only the operator can take it out of the catalogue.",
+            f"'{model}' is a base model: only the operator can remove it from the catalog.",
             param="model",
         )
     try:

@@ -159,14 +159,14 @@ class Supervisor:
             _kill_group(service.process.pid)
             service.last_words = last_words(self._log_file(service), service.log_start)
             if code == NOT_AGAIN:
-                log.warning("%s has nothing to do any more", service.name)
+                log.warning("%s has nothing left to do", service.name)
                 service.ended, service.process = True, None
                 self._group_file(service).unlink(missing_ok=True)
                 return
             if time.monotonic() - began > _STEADY_S and not service.failed:
                 delay_s = _BACKOFF_S
             log.warning(
-                "%s ended with %d and is started again in %.1f s",
+                "%s ended with %d and restarts in %.1f s",
                 service.name,
                 code,
                 delay_s,

@@ -94,7 +94,9 @@ async def complete(
             raise
         if current.part_ids != tuple(part_ids):
             raise BadRequest(
-                "This upload was completed with other parts.", param="part_ids", headers=NO_RETRY
+                "This upload was completed with different parts.",
+                param="part_ids",
+                headers=NO_RETRY,
             ) from None
         return current, await uploads.file_of(current)
 

@@ -90,8 +90,8 @@ def must_be_pending(upload: UploadRecord) -> None:
     """Raise BadRequest if an upload has ended."""
     if upload.status is not UploadStatus.PENDING:
         raise BadRequest(
-            f"This upload is {upload.status}: only a pending one takes parts, can be completed "
-            "or cancelled. Create a new upload.",
+            f"This upload is {upload.status}: only a pending upload accepts parts and can be "
+            f"completed or cancelled. Create a new upload.",
             param="upload_id",
             code="upload_not_pending",
             headers=NO_RETRY,

@@ -71,8 +71,8 @@ async def create_upload(
     now_s = ids.now_s()
     if await store.pending(caller.project_id, now_s) >= settings.max_pending_uploads_per_project:
         raise RateLimited(
-            f"The project may have {settings.max_pending_uploads_per_project} uploads under way. "
-            "Complete or cancel one; each ends after an hour.",
+            f"The project may have {settings.max_pending_uploads_per_project} uploads in "
+            f"progress. Complete or cancel one; each ends after an hour.",
             code="too_many_uploads",
             headers={"retry-after": "60"},
         )

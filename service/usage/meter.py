@@ -126,7 +126,9 @@ class Meter:
                 await self.flush()
                 await self._exchange.leave()
         except (RedisError, OSError, TimeoutError) as e:
-            log.error("usage of the last seconds is lost, Redis is away: %s", type(e).__name__)
+            log.error(
+                "usage of the last seconds is lost, Redis is unavailable: %s", type(e).__name__
+            )
 
     def admit(
         self,

@@ -85,7 +85,7 @@ def page_at(start_s: int) -> str:
 def _page_start(page: str) -> int:
     match = _PAGE.fullmatch(page)
     if match is None:
-        raise BadRequest("page must be a next_page of an answer before.", param="page")
+        raise BadRequest("page must be the next_page of an earlier response.", param="page")
     return int(match[1])
 
 

@@ -64,7 +64,7 @@ def refuse(
     if hit.startswith("too_"):
         error = RateLimited(
             f"Request too large for your {subject.scope} '{subject.id}' on {_NOUNS[hit]}: "
-            f"{_excess(subject, hit, wanted)}; a retry of the same does not help.",
+            f"{_excess(subject, hit, wanted)}; retrying the same request does not help.",
             headers={**told, **NO_RETRY},
         )
         del error.headers["retry-after"]
@@ -87,7 +87,7 @@ def _excess(subject: Subject, hit: Hit, wanted: Wanted) -> str:
     if hit == "too_large":
         limit = subject.tokens.capacity if subject.tokens else 0
         return (
-            f"limit {limit}, this request alone may take {wanted.tokens}. Send less, or ask for "
+            f"limit {limit}, this request alone may use {wanted.tokens}. Send less, or ask for "
             "fewer tokens (max_tokens)"
         )
     most = subject.concurrent_requests

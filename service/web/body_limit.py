@@ -55,7 +55,8 @@ class _Body:
         except TimeoutError:
             raise HTTPException(
                 408,
-                f"The body was not whole after {self._timeout_s:g} seconds. Send it in one go.",
+                f"The body was not complete after {self._timeout_s:g} seconds. Send it without "
+                f"pauses.",
             ) from None
         self._is_whole = not message.get("more_body", False)
         self._size += len(message.get("body", b""))

@@ -120,9 +120,9 @@ def install_error_handlers(app: FastAPI) -> None:
         )
 
     async def away(_: Request, error: Exception) -> JSONResponse:
-        log.warning("a backing service is away: %s", why(error))
+        log.warning("a backing service is unavailable: %s", why(error))
         return answer(
-            Unavailable("A backing service is away for the moment. Try again in a few seconds.")
+            Unavailable("A backing service is temporarily unavailable. Try again in a few seconds.")
         )
 
     for kind in (*REDIS_ERRORS, StorageError):
@@ -160,7 +160,7 @@ def from_validation(errors: Sequence[Any]) -> BadRequest:
         return BadRequest("The body is not valid JSON.", code="invalid_json")
     if first["type"] == "extra_forbidden":
         return BadRequest(f"Unknown parameter: '{place}'.", param=place, code="unknown_parameter")
-    more = f" (and {len(errors) - 1} more faults)" if len(errors) > 1 else ""
+    more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
     return BadRequest(
         f"Invalid value for '{place}': {message}{more}",
         param=place or None,

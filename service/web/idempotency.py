@@ -72,6 +72,6 @@ async def _first_answer(redis: Client, place: str, digest: str) -> dict[str, Any
             return answer
         await asyncio.sleep(_POLL_S)
     raise Conflict(
-        "The first request with this Idempotency-Key has not ended. Try again in a minute.",
+        "The first request with this Idempotency-Key has not finished. Try again in a minute.",
         code="idempotency_in_progress",
     )

@@ -35,7 +35,7 @@ class QueueWorker(Worker):
             try:
                 await self.main()
             except REDIS_ERRORS as e:
-                log.warning("queue %s: Redis is away: %s", self.queue_name, why(e))
+                log.warning("queue %s: Redis is unavailable: %s", self.queue_name, why(e))
             await asyncio.sleep(_PAUSE_S)
 
     async def heart_beat(self) -> None:

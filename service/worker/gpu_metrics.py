@@ -35,7 +35,7 @@ class GpuMetrics:
                 for place, gpu in enumerate(own_gpus())
             }
         except self._nvml.NVMLError as e:
-            log.info("no metrics of GPUs: %s", e)
+            log.info("no GPU metrics: %s", e)
 
     async def observe(self) -> None:
         """Query the driver in a thread, and give up after a timeout."""
@@ -55,4 +55,4 @@ class GpuMetrics:
                 busy = self._nvml.nvmlDeviceGetUtilizationRates(handle)
                 metrics.GPU_UTILIZATION.cell(place).value = busy.gpu / 100
             except self._nvml.NVMLError as e:
-                log.debug("GPU %s does not tell: %s", place, e)
+                log.debug("GPU %s does not report metrics: %s", place, e)

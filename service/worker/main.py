@@ -188,9 +188,9 @@ class WorkerProcess:
 
     def _on_signal(self) -> None:
         if self._stopping.is_set():
-            log.warning("told to stop twice: ending at once")
+            log.warning("second stop signal: exiting at once")
             raise SystemExit(1)
-        log.info("draining: running trainings keep a checkpoint and go back into the queue")
+        log.info("draining: running jobs save a checkpoint and return to the queue")
         self.stop()
 
     async def _drain(self, arq_workers: Sequence[QueueWorker]) -> None:

@@ -70,7 +70,7 @@ class Reconciler:
             try:
                 await self.once()
             except (*REDIS_ERRORS, StorageError) as e:
-                log.warning("a part is away, nothing reconciled: %s", why(e))
+                log.warning("a required part is unavailable, nothing reconciled: %s", why(e))
             await asyncio.sleep(self._every_s * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
 
     async def once(self) -> None:

@@ -137,12 +137,12 @@ def test_models_merge_refuses_with_one_clear_line(tmp_path):
     assert "no 'finetuned-server up' has run" in refused("ft:tiny:acme:voice:ab12cd")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "valkey.conf").write_text("port 1\nrequirepass x\n")
-    assert "no trained model of a base model here" in refused("ft:tiny:acme:voice:ab12cd")
+    assert "not a trained model of a base model here" in refused("ft:tiny:acme:voice:ab12cd")
     (tmp_path / "models.yaml").write_text(
         f"models:\n- {{id: tiny, path: {tmp_path}, license: mit, context_length: 2048}}\n"
     )
-    assert "no trained model" in refused("tiny")
-    assert "Redis is away" in refused("ft:tiny:acme:voice:ab12cd")
+    assert "not a trained model" in refused("tiny")
+    assert "Redis is unavailable" in refused("ft:tiny:acme:voice:ab12cd")
 
 
 def test_models_list_of_an_empty_folder_is_empty(tmp_path):

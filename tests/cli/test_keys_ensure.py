@@ -23,8 +23,8 @@ def ensure(redis_url: str, secret: str = SECRET, project: str = "ensured"):
 
 async def test_the_key_is_made_once_and_never_printed(redis_url):
     first, second = ensure(redis_url), ensure(redis_url)
-    assert (first.returncode, first.stdout) == (0, "the key was made\n")
-    assert (second.returncode, second.stdout) == (0, "the key is known already\n")
+    assert (first.returncode, first.stdout) == (0, "the key was created\n")
+    assert (second.returncode, second.stdout) == (0, "the key already exists\n")
     assert SECRET not in first.stdout + first.stderr + second.stderr
     redis = connect(redis_url)
     projects = Projects(redis)
@@ -37,7 +37,7 @@ async def test_the_key_is_made_once_and_never_printed(redis_url):
 async def test_a_revoked_key_stays_revoked(redis_url):
     """The chart ensures its key at every upgrade, also after an admin has revoked it."""
     secret = "sk-ft-" + "r" * 40
-    assert ensure(redis_url, secret, "revoked").stdout == "the key was made\n"
+    assert ensure(redis_url, secret, "revoked").stdout == "the key was created\n"
     redis = connect(redis_url)
     projects = Projects(redis)
     key, project = await projects.find_key(digest_of(secret))
@@ -50,8 +50,8 @@ async def test_a_revoked_key_stays_revoked(redis_url):
     assert found is None
     assert again.returncode == 0, "an upgrade must not fail on it"
     assert again.stdout == (
-        "the key was revoked and stays so: give another in FINETUNED_NEW_KEY, or make one with "
-        "'finetuned-server keys create'\n"
+        "the key was revoked and stays revoked: set another one in FINETUNED_NEW_KEY, or "
+        "create one with 'finetuned-server keys create'\n"
     )
     assert secret not in again.stdout + again.stderr
 
@@ -60,7 +60,7 @@ async def test_a_revoked_key_stays_revoked(redis_url):
 def test_a_weak_key_is_refused(redis_url, secret):
     done = ensure(redis_url, secret)
     assert done.returncode == 1
-    assert "32 to 512 visible characters" in done.stderr
+    assert "32 to 512 visible ASCII characters" in done.stderr
 
 
 def test_a_store_that_is_away_is_said():

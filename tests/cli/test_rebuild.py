@@ -77,7 +77,7 @@ async def test_files_models_and_projects_are_known_again(api: Api, chats, work, 
     await lose_everything(api)
 
     told = command()
-    assert told.startswith("made anew: 2 projects, 2 files, 1 models, 1 checkpoints.")
+    assert told.startswith("rebuilt: 2 projects, 2 files, 1 models, 1 checkpoints.")
     async with await api.client() as http, work("cpu"):
         file = await checked(http, kept["id"])
         assert (file["status"], file["created_at"]) == ("processed", kept["created_at"])
@@ -102,11 +102,11 @@ async def test_what_is_known_stays_and_what_was_deleted_too(api: Api, http, comm
     kept = (await upload(http, b"kept", purpose="user_data")).json()
     project = await api.app.state.projects.by_name("acme")
     await put_adapter(api, tmp_path / "made", project.id, 1, 9)
-    assert command().startswith("made anew: 0 projects, 0 files, 1 models")
-    assert command().startswith("made anew: 0 projects, 0 files, 0 models")
+    assert command().startswith("rebuilt: 0 projects, 0 files, 1 models")
+    assert command().startswith("rebuilt: 0 projects, 0 files, 0 models")
     # Its bytes stay behind, as when storage is away while the model is deleted.
     await api.app.state.registry.delete(project.id, MODEL)
-    assert command().startswith("made anew: 0 projects, 0 files, 0 models")
+    assert command().startswith("rebuilt: 0 projects, 0 files, 0 models")
     assert (await http.get(f"/v1/files/{kept['id']}")).json() == kept
 
 

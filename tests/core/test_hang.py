@@ -176,7 +176,7 @@ async def test_a_worker_goes_on_after(api, valkey, caplog, monkeypatch):
         assert (await checked(client, first))["status"] == "processed"
         valkey.hang()
         async with asyncio.timeout(60):
-            while "Redis is away: NoAnswer" not in caplog.text or (
+            while "Redis is unavailable: NoAnswer" not in caplog.text or (
                 "nothing reconciled: NoAnswer" not in caplog.text
             ):
                 await asyncio.sleep(0.05)

@@ -30,7 +30,7 @@ async def test_a_loop_that_fails_starts_again(monkeypatch, caplog):
     await tasks.keep("of a test", run)
     assert rounds == 3
     assert failures("of a test") == 2
-    assert "the loop 'of a test' failed and starts again" in caplog.text
+    assert "the loop 'of a test' failed and restarts" in caplog.text
 
 
 async def test_a_kept_loop_ends_when_told():

@@ -59,7 +59,7 @@ def test_a_report_says_which_model_cannot_learn_them(tmp_path: Path, models) -> 
     report = analyse(data, tokenizers=models, work=tmp_path)
     (finding,) = [f for f in report.findings if f.code == "tools_not_supported"]
     assert (finding.severity, finding.line) == ("error", 2)
-    assert "chat template of plain writes no tool calls" in finding.message
+    assert "chat template of plain does not render tool calls" in finding.message
     assert "2 row(s)" in finding.message
     advice = report.advice[0]
     assert (advice.code, advice.lines) == ("tools_not_supported", [2, 6])

@@ -114,7 +114,7 @@ def test_engine_was_compared_with_the_trainer(stack: Stack, sdk, tuned):
     tuned_scores, base_scores, wrong = asyncio.run(ask())
     as_trained = probe.model_copy(update={"tuned": tuned_scores[0], "base": base_scores[0]})
     assert compare([as_trained], tuned_scores, base_scores).fault is None
-    assert "as the base" in str(compare([as_trained], wrong, base_scores).fault)
+    assert "like the base" in str(compare([as_trained], wrong, base_scores).fault)
 
 
 def test_job_has_a_result_file_of_every_step(sdk, tuned):

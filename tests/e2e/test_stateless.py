@@ -259,7 +259,7 @@ def test_redis_that_lost_everything_is_rebuilt_from_the_bucket(site: Site, sdks)
     site.store.start()
     told = site.run("rebuild")
     assert told.startswith(
-        f"made anew: 1 projects, {len(files)} files, {len(_TRAINED)} models, "
+        f"rebuilt: 1 projects, {len(files)} files, {len(_TRAINED)} models, "
         f"{len(_CHECKPOINTS)} checkpoints."
     )
     site.make_key()

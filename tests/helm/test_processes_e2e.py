@@ -101,7 +101,7 @@ async def test_the_store_asks_for_its_password(pods, secrets):
 
 
 def test_the_admin_key_is_made_and_the_loop_of_helm_test_works(pods, node):
-    for words in ("the key was made", "the key is known already"):  # install, upgrade
+    for words in ("the key was created", "the key already exists"):  # install, upgrade
         job = node.pod("Job", "admin-key")
         assert job.run(60) == 0, job.said()
         assert words in job.said()

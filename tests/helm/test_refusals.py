@@ -72,22 +72,22 @@ TOGETHER = [
         {"storage": {"type": "s3", "s3": {"bucket": "b", "endpoint": "http://s3"}}},
         "storage.s3.endpoint: it is not encrypted",
     ),
-    ({"models": [MODEL, MODEL]}, "models: the id tiny stands twice"),
+    ({"models": [MODEL, MODEL]}, "models: the id tiny appears twice"),
     (
         {"models": [{**MODEL, "merged": [{"name": "ft:other:acme:v:ab12cd"}]}]},
-        "ft:other:acme:v:ab12cd is no trained model of tiny",
+        "ft:other:acme:v:ab12cd is not a trained model of tiny",
     ),
     (
         {"models": [{**MODEL, "merged": [{"name": "ft:tiny:acme:v:ab12cd"}] * 2}]},
-        "the merged model ft:tiny:acme:v:ab12cd stands twice",
+        "the merged model ft:tiny:acme:v:ab12cd appears twice",
     ),
-    ({"models": [{**MODEL, "path": "/data/tiny"}]}, "does not lie below modelStore.mountPath"),
+    ({"models": [{**MODEL, "path": "/data/tiny"}]}, "is not below modelStore.mountPath"),
     (
         {"models": [MODEL], "modelStore": {"type": "emptyDir"}},
         "the model tiny needs an image to be copied from",
     ),
-    ({"worker": {"gpuPools": [{"name": "a"}, {"name": "a"}]}}, "the name a stands twice"),
-    ({"worker": {"gpuPools": [{"name": "cpu"}]}}, "the name cpu stands twice, or is that of"),
+    ({"worker": {"gpuPools": [{"name": "a"}, {"name": "a"}]}}, "the name a appears twice"),
+    ({"worker": {"gpuPools": [{"name": "cpu"}]}}, "the name cpu appears twice, or is the name of"),
     ({"worker": {"gpuPools": [{"name": "a", "keda": KEDA}]}}, "keda.prometheus: a is scaled"),
     ({"models": [{**MODEL, "engine": {"keda": KEDA}}]}, "keda.prometheus: tiny is scaled"),
     (

@@ -109,7 +109,7 @@ def test_an_adapter_without_tensors(base, adapter):
 def test_a_file_that_is_no_safetensors(base, adapter, content):
     folder = adapter()
     (folder / "adapter_model.safetensors").write_bytes(content)
-    with pytest.raises(AdapterMismatch, match="no safetensors file"):
+    with pytest.raises(AdapterMismatch, match="not a safetensors file"):
         check_adapter(folder, base(), max_rank=8)
 
 

@@ -59,7 +59,7 @@ def test_bad_ids_are_refused(folder, catalogue, name):
     [
         (lambda f: (f / "pytorch_model.bin").write_bytes(b"x"), "can run code"),
         (lambda f: (f / "weights.pkl").write_bytes(b"x"), "can run code"),
-        (lambda f: (f / "modeling.py").write_text("x"), "code of its own"),
+        (lambda f: (f / "modeling.py").write_text("x"), "its own code"),
         (lambda f: (f / "config.json").write_text('{"auto_map": {}}'), "auto_map"),
         (lambda f: (f / "tokenizer_config.json").write_text('{"auto_map": {}}'), "auto_map"),
         (lambda f: (f / "config.json").write_text("{"), "not JSON"),

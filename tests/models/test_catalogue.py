@@ -39,16 +39,16 @@ def test_twice_is_as_once(catalogue, merged):
 
 @pytest.mark.parametrize("name", ["tiny", "ft:gone:acme:voice:ab12cd", "ft:org/tiny:acme"])
 def test_another_base_model_or_no_name_is_refused(catalogue, name):
-    with pytest.raises(CatalogueError, match="no trained model of a base model here"):
+    with pytest.raises(CatalogueError, match="not a trained model of a base model here"):
         catalogue.set_merged(name, True)
 
 
 @pytest.mark.parametrize(
     ("merged", "fault"),
     [
-        (["ft:other:acme:voice:ab12cd"], "no trained model of 'org/tiny'"),
-        (["../../x"], "no trained model"),
-        ([NAME, NAME], "stands twice"),
+        (["ft:other:acme:voice:ab12cd"], "not a trained model of 'org/tiny'"),
+        (["../../x"], "not a trained model"),
+        ([NAME, NAME], "appears twice"),
     ],
 )
 def test_a_file_written_by_hand_is_checked(tmp_path, merged, fault):

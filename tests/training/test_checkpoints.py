@@ -61,8 +61,8 @@ def test_it_holds_no_pickled_arguments_and_no_tokenizer(checkpoint):
 
 def test_a_checkpoint_that_was_never_finished(checkpoint, run):
     (checkpoint / checkpoints.SEAL_NAME).unlink()
-    assert "not whole" in refusal(checkpoint, run)
-    assert "not whole" in refusal(checkpoint / "nowhere", run)
+    assert "incomplete" in refusal(checkpoint, run)
+    assert "incomplete" in refusal(checkpoint / "nowhere", run)
 
 
 def test_a_seal_that_is_cut_short(checkpoint, run):

@@ -39,7 +39,7 @@ def test_the_shape_is_read_off_the_files(tiny_model_path, shape):
         ({"config.json": "{"}, "no readable config.json"),
         ({"config.json": "[]"}, "not an object"),
         ({"config.json": "{}"}, "no .safetensors"),
-        ({"config.json": "{}", "model.safetensors": "x"}, "no safetensors file"),
+        ({"config.json": "{}", "model.safetensors": "x"}, "not a safetensors file"),
     ],
 )
 def test_a_folder_that_does_not_tell(tmp_path, files, why):

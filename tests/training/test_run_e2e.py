@@ -192,7 +192,7 @@ def test_rows_without_an_answer_are_told_and_alone_they_fail_the_run(
     [
         ({}, "no readable config.json"),
         ({"config.json": "{"}, "not JSON"),
-        ({"config.json": '{"auto_map": {}}'}, "code of its own"),
+        ({"config.json": '{"auto_map": {}}'}, "its own code"),
         ({"config.json": "{}", "pytorch_model.bin": "x"}, "no .safetensors"),
     ],
 )

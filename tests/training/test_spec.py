@@ -51,8 +51,8 @@ def test_an_unknown_field_is_refused(tiny_spec):
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"beta": 0.1}, "beta belongs to"),
-        ({"method": "dpo", "packing": True}, "not packed"),
+        ({"beta": 0.1}, "beta requires"),
+        ({"method": "dpo", "packing": True}, "cannot be packed"),
         ({"method": "dpo", "beta": 2.5}, "less than or equal to 2"),
         ({"keep_best": True}, "need a validation_file"),
         ({"early_stopping": {"patience": 1}}, "need a validation_file"),

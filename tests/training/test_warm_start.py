@@ -70,13 +70,13 @@ def test_another_shape_is_refused(adapter, make_spec, tmp_path, field, value):
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"peft_type": "IA3"}, "no LoRA adapter"),
-        ({"r": "four"}, "no LoRA configuration"),
+        ({"peft_type": "IA3"}, "not a LoRA adapter"),
+        ({"r": "four"}, "not a LoRA configuration"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
         ({"rank_pattern": {"q_proj": 2}}, "rank_pattern"),
         ({"bias": "all"}, "biases"),
-        ({"target_modules": ".*_proj"}, "no names of modules"),
-        ({"target_modules": ["lm_head"]}, "no names of modules"),
+        ({"target_modules": ".*_proj"}, "not names of modules"),
+        ({"target_modules": ["lm_head"]}, "not names of modules"),
     ],
 )
 def test_what_is_no_plain_lora_adapter_is_refused(adapter, make_spec, tmp_path, changes, why):

@@ -124,7 +124,7 @@ FILE = b'Content-Disposition: form-data; name="file"; filename="f"\r\n\r\nx\r\n'
     ("body", "words"),
     [
         (form_of(PURPOSE, FILE, FILE), "one file"),
-        (form_of(PURPOSE, FILE, end=b""), "no end"),
+        (form_of(PURPOSE, FILE, end=b""), "no closing boundary"),
         (form_of(PURPOSE, b"X: " + b"y" * 1_000_000 + b"\r\n\r\n\r\n", FILE), "131072"),
         (form_of(b'Content-Disposition: form-data; name="z"\r\n\r\n' + b"y" * 1_000_000), "131072"),
         (form_of(end=b"--c\r\n"), "malformed"),

@@ -65,7 +65,7 @@ async def test_a_worker_goes_on_when_writes_are_accepted_again(
     async with contextlib.AsyncExitStack() as stack:
         async with refusing(setting):
             await stack.enter_async_context(work("cpu"))
-            await until(lambda: f"queue {queue.CPU}: Redis is away" in caplog.text)
+            await until(lambda: f"queue {queue.CPU}: Redis is unavailable" in caplog.text)
             await until(lambda: "nothing dispatched" in caplog.text)
             refused = await upload(http, FILE)
             assert refused.status_code == 503, refused.text
@@ -99,7 +99,7 @@ async def test_a_refusal_tells_the_log_no_record(redis, refusing, caplog):
             with pytest.raises(Exception, match="NOREPLICAS") as refused:
                 await pipe.execute()
     assert "secret" not in str(refused.value)
-    assert "Redis is away: ResponseError NOREPLICAS" in caplog.text
+    assert "Redis is unavailable: ResponseError NOREPLICAS" in caplog.text
     assert "secret" not in caplog.text
 
 
@@ -149,7 +149,7 @@ async def test_a_lost_connection_costs_no_slot(redis, settings, caplog):
                 await until(lambda name=name: name in done)
         assert road.lost == 3
         await client.aclose(close_connection_pool=True)
-    assert f"queue {queue.CPU}: Redis is away: WatchError" in caplog.text
+    assert f"queue {queue.CPU}: Redis is unavailable: WatchError" in caplog.text
 
 
 async def test_a_task_that_ends_during_refusals_leaves_its_queue(redis, refusing, caplog):

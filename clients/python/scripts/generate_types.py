@@ -1,9 +1,9 @@
-"""Writes the client's types from openapi.json: `make clients`.
+"""Generates the client's types from openapi.json: `make clients`.
 
     python clients/python/scripts/generate_types.py [--check]
 
-Only shapes are taken over. Limits (lengths, ranges, patterns) are the server's to check, so
-that a client does not refuse what a newer server allows; so are additional properties.
+Only shapes are copied. The server enforces limits (lengths, ranges, patterns) and additional
+properties, so that a client does not reject what a newer server allows.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _HEAD = '"""Objects of the API, made from openapi.json by `make clients`. Do not
 
 
 def main() -> int:
-    """Write the types, or say whether they are as they should be."""
+    """Write the types, or check whether they are up to date."""
     made = generate(json.loads(OPENAPI.read_text("utf-8")))
     if "--check" not in sys.argv[1:]:
         TYPES.write_text(made, "utf-8")
@@ -52,11 +52,11 @@ def main() -> int:
 
 
 def generate(openapi: dict[str, Any]) -> str:
-    """The module of types."""
+    """Return the source of the types module."""
     schemas = {
         name: shape(schema)
         for name, schema in openapi["components"]["schemas"].items()
-        if not name.startswith("ListOf")  # one generic type of the client reads all lists
+        if not name.startswith("ListOf")  # the client has one generic type for all lists
     }
     document = {
         "openapi": openapi["openapi"],
@@ -78,7 +78,7 @@ def generate(openapi: dict[str, Any]) -> str:
 
 
 def shape(schema: Any, *, named: bool = False) -> Any:
-    """A schema without titles of fields and without limits. `named`: keys are names of fields."""
+    """Copy a schema without field titles and limits. `named`: keys are field names."""
     if isinstance(schema, list):
         return [shape(inner) for inner in schema]
     if not isinstance(schema, dict):
@@ -93,9 +93,9 @@ def shape(schema: Any, *, named: bool = False) -> Any:
 
 def _is_left_out(key: str, inner: Any) -> bool:
     if key == "additionalProperties":
-        return not isinstance(inner, dict)  # a map's values have a type
+        return not isinstance(inner, dict)  # the values of a map are typed
     if key == "default":
-        return isinstance(inner, dict)  # the server fills in whole objects
+        return isinstance(inner, dict)  # the server fills in default objects
     return key == "title" or key in _LIMITS
 
 

@@ -1,18 +1,18 @@
-/** Aliases: names of a project's own for models, with splits and a way back. */
+/** Aliases: project-defined names for models, with traffic splits and rollback. */
 
 import { type Finetuned, unwrap } from "./client.js";
 import type { AliasChange, AliasObject } from "./types.js";
 
-/** A model, or two of them with whole percents that sum to 100. */
+/** A model, or two models with integer percentages that sum to 100. */
 export type AliasTarget = string | { model: string; weight: number }[];
 
 export interface AliasOptions {
-  /** What the alias must be to be changed: ConflictError where it was changed meanwhile. */
+  /** Required ETag of the alias. Throws ConflictError if it has changed since. */
   etag?: string;
   signal?: AbortSignal;
 }
 
-/** Point a name at a model, or split its requests. `isNew` refuses a name that exists. */
+/** Point an alias at a model, or split its requests. `isNew` rejects an existing name. */
 export function setAlias(
   client: Finetuned,
   name: string,
@@ -29,7 +29,7 @@ export function setAlias(
   );
 }
 
-/** One alias, with the etag that a careful change sends. */
+/** Retrieve an alias, with its ETag for conditional changes. */
 export function getAlias(
   client: Finetuned,
   name: string,
@@ -39,7 +39,7 @@ export function getAlias(
   return unwrap(client.http.GET("/v1/aliases/{name}", { params, signal: signal ?? null }));
 }
 
-/** All aliases, newest first, fetched as they are asked for. */
+/** Iterate over all aliases, newest first. Pages are fetched on demand. */
 export async function* listAliases(
   client: Finetuned,
   { signal }: { signal?: AbortSignal } = {},
@@ -55,7 +55,7 @@ export async function* listAliases(
   } while (after);
 }
 
-/** Set what stood before the last change. Twice in a row undoes itself: send the etag. */
+/** Undo the last change. A second rollback undoes the first, so send the ETag. */
 export function rollbackAlias(
   client: Finetuned,
   name: string,
@@ -67,7 +67,7 @@ export function rollbackAlias(
   );
 }
 
-/** Who pointed it where and when, newest first; the last 100 changes. */
+/** List the last 100 changes of an alias (who, what, when), newest first. */
 export async function aliasHistory(
   client: Finetuned,
   name: string,
@@ -80,7 +80,7 @@ export async function aliasHistory(
   return page.data;
 }
 
-/** Remove an alias and its history; the models stay. */
+/** Delete an alias and its history. Its target models are kept. */
 export async function deleteAlias(
   client: Finetuned,
   name: string,

@@ -1,4 +1,4 @@
-/** One connection to the service: its address, its key, and how requests are sent. */
+/** API client: the service's address, the API key, and how requests are sent. */
 
 import createHttp, { type Client as HttpClient } from "openapi-fetch";
 import { ConnectionError, errorOf, FinetunedError, TimeoutError } from "./errors.js";
@@ -6,33 +6,33 @@ import type { paths } from "./generated.js";
 import { delayMs, isRepeatable, mayPass, sleep } from "./retry.js";
 
 export interface ClientOptions {
-  /** Where the service is, with or without `/v1`. Else the environment's FINETUNED_BASE_URL. */
+  /** Address of the service, with or without `/v1`. Default: FINETUNED_BASE_URL. */
   baseURL?: string;
-  /** Else the environment's FINETUNED_API_KEY. */
+  /** API key. Default: the environment variable FINETUNED_API_KEY. */
   apiKey?: string;
-  /** How often a request that may safely be sent again is sent again. 3, if not set. */
+  /** Maximum number of retries of a request that is safe to repeat. Default: 3. */
   maxRetries?: number;
-  /** For an answer to begin. A minute, if not set. */
+  /** Timeout for a response to begin. Default: one minute. */
   timeoutMs?: number;
-  /** Another `fetch`, where requests must go through a proxy or an agent. */
+  /** Custom `fetch`, for example to use a proxy or an agent. */
   fetch?: typeof fetch;
 }
 
-/** A request as `fetch` takes it, with what only the caller knows. */
+/** Options of `fetch`, plus whether the request is repeatable and its timeout. */
 export interface SendInit extends RequestInit {
-  /** Whether sending it twice does no more than once. By its method and headers, if not set. */
+  /** Whether the request is idempotent. Default: decided by its method and headers. */
   repeatable?: boolean;
   timeoutMs?: number;
 }
 
-/** The service, for the functions of this package. */
+/** Client for the service, passed to all functions of this package. */
 export class Finetuned {
-  /** For OpenAI's SDK: ends in `/v1`. */
+  /** Base URL for OpenAI's SDK, ending in `/v1`. */
   readonly baseURL: string;
-  /** Every route, typed by openapi.json. Refusals are thrown as errors; see `unwrap`. */
+  /** Typed access to every route in openapi.json. Error responses are thrown; see `unwrap`. */
   readonly http: HttpClient<paths>;
 
-  // Private, so that no log of the object shows it.
+  // Private, so that logging the object does not show the key.
   readonly #apiKey: string;
   readonly #origin: string;
   readonly #maxRetries: number;
@@ -48,7 +48,7 @@ export class Finetuned {
     this.#maxRetries = options.maxRetries ?? 3;
     this.#timeoutMs = options.timeoutMs ?? 60_000;
     const given = options.fetch ?? globalThis.fetch;
-    this.#fetch = (input, init) => given(input, init); // a browser's fetch wants no other `this`
+    this.#fetch = (input, init) => given(input, init); // a browser's fetch requires its own `this`
     this.baseURL = `${this.#origin}/v1`;
     this.http = createHttp<paths>({
       baseUrl: this.#origin,
@@ -56,15 +56,15 @@ export class Finetuned {
     });
   }
 
-  /** What OpenAI's SDK needs: `new OpenAI(client.openaiOptions())`. */
+  /** Return options for OpenAI's SDK: `new OpenAI(client.openaiOptions())`. */
   openaiOptions(): { baseURL: string; apiKey: string } {
     return { baseURL: this.baseURL, apiKey: this.#apiKey };
   }
 
   /**
-   * Send one request to a path such as `/v1/files`, again where that is safe.
+   * Send a request to a path such as `/v1/files`, with retries if that is safe.
    *
-   * Throws ApiError for every answer that is no success, and ConnectionError where none came.
+   * Throws ApiError for an error response, and ConnectionError if there is no response.
    */
   send(path: string, init: SendInit = {}): Promise<Response> {
     const { repeatable, timeoutMs, ...rest } = init;
@@ -122,7 +122,7 @@ interface Tries {
   timeoutMs?: number | undefined;
 }
 
-/** POST a body as JSON, where the caller knows whether that may be repeated. */
+/** POST a JSON body. The caller specifies whether the request is repeatable. */
 export async function postJson<T>(
   client: Finetuned,
   path: string,
@@ -138,14 +138,14 @@ export async function postJson<T>(
   return (await response.json()) as T;
 }
 
-/** The body of a success: `await unwrap(client.http.GET("/v1/models"))`. */
+/** Return the body of a successful response: `await unwrap(client.http.GET("/v1/models"))`. */
 export async function unwrap<T>(answer: Promise<{ data?: T }>): Promise<T> {
-  return (await answer).data as T; // what is no success was thrown
+  return (await answer).data as T; // error responses have already been thrown
 }
 
-/** A key under which a create that is sent twice happens once. */
+/** Return a new idempotency key, so that a repeated create takes effect once. */
 export function newIdempotencyKey(): string {
-  // crypto.randomUUID is there on https alone; a service in the house may be on http.
+  // crypto.randomUUID requires HTTPS, but an internal service may use HTTP.
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

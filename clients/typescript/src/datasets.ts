@@ -1,4 +1,4 @@
-/** What the service says of a data set, and makes of it. Both are made in the background. */
+/** Data reports and cleanings. The service creates both in the background. */
 
 import { type Finetuned, newIdempotencyKey, unwrap } from "./client.js";
 import { TaskError } from "./errors.js";
@@ -7,12 +7,12 @@ import type { CleaningObject, CleanRequest, FileReport, ReportQuery } from "./ty
 
 const POLL_MS = 1_000;
 
-/** `AbortSignal.timeout(…)` as the signal limits the time. */
+/** Abort signal; `AbortSignal.timeout(…)` sets a time limit. */
 export interface WaitOptions {
   signal?: AbortSignal;
 }
 
-/** The report on a file: figures, findings, advice. Waits until it is made. */
+/** Return a file's report: statistics, findings and advice. Waits until it is ready. */
 export async function report(
   client: Finetuned,
   fileId: string,
@@ -30,7 +30,7 @@ export async function report(
   }
 }
 
-/** Clean a file into new ones, whose ids the answer has. Waits until they are made. */
+/** Clean a file into new files and return their ids. Waits until they are ready. */
 export async function clean(
   client: Finetuned,
   fileId: string,

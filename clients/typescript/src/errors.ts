@@ -1,12 +1,12 @@
 /**
- * The tree of errors.
+ * Error hierarchy of the client.
  *
  *     FinetunedError
- *     ├── ConnectionError      no answer: away, cut off, or refused by the browser
- *     │   └── TimeoutError     no answer in time
- *     ├── UploadError          the file or its upload is not what it was
- *     ├── TaskError            a report or a cleaning that failed in the background
- *     └── ApiError             the service refused
+ *     ├── ConnectionError      no response: unreachable, interrupted, or blocked by the browser
+ *     │   └── TimeoutError     no response in time
+ *     ├── UploadError          the file or its upload changed
+ *     ├── TaskError            a report or a cleaning failed in the background
+ *     └── ApiError             the service returned an error
  *         ├── BadRequestError      400
  *         ├── AuthenticationError  401
  *         ├── PermissionError      403
@@ -19,7 +19,7 @@
  * An aborted `signal` rejects with its own reason, as `fetch` does.
  */
 
-/** Everything that this package throws. */
+/** Base class of all errors thrown by this package. */
 export class FinetunedError extends Error {
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);
@@ -27,13 +27,13 @@ export class FinetunedError extends Error {
   }
 }
 
-/** There was no answer. */
+/** Thrown when there is no response. */
 export class ConnectionError extends FinetunedError {}
 
-/** There was no answer in time. */
+/** Thrown when there is no response in time. */
 export class TimeoutError extends ConnectionError {}
 
-/** An upload that cannot go on. With an `uploadId` it can be resumed. */
+/** Thrown when an upload cannot continue. If `uploadId` is set, it can be resumed. */
 export class UploadError extends FinetunedError {
   readonly uploadId: string | undefined;
 
@@ -43,7 +43,7 @@ export class UploadError extends FinetunedError {
   }
 }
 
-/** What ran in the background failed; `code` is the service's. */
+/** Thrown when a background task fails; `code` comes from the service. */
 export class TaskError extends FinetunedError {
   readonly code: string | null;
 
@@ -53,17 +53,17 @@ export class TaskError extends FinetunedError {
   }
 }
 
-/** What the service says of a refusal. */
+/** Error details returned by the service. */
 export interface ApiErrorFields {
   status: number;
   code: string | null;
   type: string | null;
   param: string | null;
-  /** For the operator, who finds the request in the log by it. */
+  /** Request id, by which the operator finds the request in the logs. */
   requestId: string | null;
 }
 
-/** The service answered, and refused. */
+/** Thrown when the service returns an error response. */
 export class ApiError extends FinetunedError implements ApiErrorFields {
   readonly status: number;
   readonly code: string | null;
@@ -81,9 +81,9 @@ export class ApiError extends FinetunedError implements ApiErrorFields {
   }
 }
 
-/** 400: the message says what is wrong, and where. */
+/** 400: the request is invalid; the message says what is wrong and where. */
 export class BadRequestError extends ApiError {}
-/** 401: no API key, or one that is not known. */
+/** 401: the API key is missing or unknown. */
 export class AuthenticationError extends ApiError {}
 /** 403: the key's role does not allow this. */
 export class PermissionError extends ApiError {}
@@ -91,11 +91,11 @@ export class PermissionError extends ApiError {}
 export class NotFoundError extends ApiError {}
 /** 409: the object's state does not allow this. */
 export class ConflictError extends ApiError {}
-/** 413: over a limit of size. */
+/** 413: a size limit is exceeded. */
 export class TooLargeError extends ApiError {}
-/** 429: over a limit of the key or the project. */
+/** 429: a key or project limit is exceeded. */
 export class RateLimitError extends ApiError {}
-/** 5xx: a fault of the service, or a part of it is away. */
+/** 5xx: the service failed, or one of its components is unavailable. */
 export class ServerError extends ApiError {}
 
 const BY_STATUS: Record<number, typeof ApiError> = {
@@ -108,7 +108,7 @@ const BY_STATUS: Record<number, typeof ApiError> = {
   429: RateLimitError,
 };
 
-/** What to do next, where the service's own message need not say it. */
+/** Return the next step, for errors whose message does not include it. */
 const NEXT: Record<number, string> = {
   401: "Check apiKey: a key is made with `finetuned-server keys create`.",
   403: "Use a key with another role.",
@@ -119,7 +119,7 @@ const NEXT: Record<number, string> = {
   503: "Try again in a minute; if it stays, give the request id to the operator.",
 };
 
-/** The error of an answer that is no success. */
+/** Return the error for an unsuccessful response. */
 export async function errorOf(response: Response): Promise<ApiError> {
   const told = await wireError(response);
   const requestId = response.headers.get("x-request-id");
@@ -140,7 +140,7 @@ export async function errorOf(response: Response): Promise<ApiError> {
 
 type WireError = Partial<Record<"message" | "code" | "type" | "param", string | null>>;
 
-/** A proxy between may answer with a page of its own, so that nothing is sure of a body. */
+/** Parse an error body defensively: a proxy may have replaced it with its own page. */
 async function wireError(response: Response): Promise<WireError> {
   try {
     const body: unknown = await response.json();

@@ -1,4 +1,4 @@
-/** What finetuned adds to the OpenAI API. The standard parts are for OpenAI's own SDK. */
+/** finetuned's additions to the OpenAI API. Use OpenAI's own SDK for the standard parts. */
 
 export {
   type AliasOptions,

@@ -1,4 +1,4 @@
-/** Fine-tuning jobs: create, estimate, and watch them live. */
+/** Fine-tuning jobs: creation, estimates and live events. */
 
 import { createParser, type EventSourceMessage } from "eventsource-parser";
 import { type Finetuned, newIdempotencyKey, postJson } from "./client.js";
@@ -6,16 +6,16 @@ import { ConnectionError, RateLimitError, ServerError, TimeoutError } from "./er
 import { delayMs, sleep } from "./retry.js";
 import type { CreateJob, EstimateObject, JobEvent, JobObject } from "./types.js";
 
-/** The service says something at least every 15 seconds; after three silences it is gone. */
+/** The service sends something every 15 seconds; after three missed intervals it is gone. */
 const SILENCE_MS = 45_000;
 
 export interface CreateJobOptions {
-  /** Your own key of this job, so that your program's second try makes no second job. */
+  /** Idempotency key, so that a retry by your program does not create a second job. */
   idempotencyKey?: string;
   signal?: AbortSignal;
 }
 
-/** Create a job. It is sent again after a fault of the network, and yet made once. */
+/** Create a job. The request is retried after a network error but creates only one job. */
 export function createJob(
   client: Finetuned,
   body: CreateJob,
@@ -27,7 +27,7 @@ export function createJob(
   });
 }
 
-/** Steps, tokens, memory and time of a job that is not created. */
+/** Estimate a job's steps, tokens, memory and time without creating it. */
 export function estimate(
   client: Finetuned,
   body: CreateJob,
@@ -35,22 +35,22 @@ export function estimate(
 ): Promise<EstimateObject> {
   return postJson(client, "/v1/fine_tuning/estimate", body, {
     signal: signal ?? null,
-    repeatable: true, // it only reckons
+    repeatable: true, // an estimate changes nothing
   });
 }
 
 export interface WatchOptions {
-  /** The id of an event that is known: the ones after it are told. */
+  /** Id of the last event already seen; later events are yielded. */
   after?: string;
-  /** How long the service may be away, in one piece. Five minutes, if not set. */
+  /** Longest continuous time the service may be unreachable. Default: five minutes. */
   patienceMs?: number;
   signal?: AbortSignal;
 }
 
 /**
- * The job's events, oldest first, as they happen, until the job has ended.
+ * Yield the job's events as they happen, oldest first, until the job has ended.
  *
- * A connection that breaks is made again, from the last event on: none is lost or told twice.
+ * A broken connection is resumed after the last event: none is lost or repeated.
  * Leaving the loop closes the connection.
  */
 export async function* watchJob(
@@ -123,7 +123,7 @@ async function* textOf(
 ): AsyncGenerator<string, void, undefined> {
   const reader = response.body?.getReader();
   const decoder = new TextDecoder();
-  // fetch may miss an abort while a body is read: the signals in between can be garbage by then.
+  // fetch may miss an abort while a body is read: intermediate signals may be garbage-collected.
   const stop = () => reader?.cancel().catch(() => undefined);
   connection.signal.addEventListener("abort", stop, { once: true });
   for (;;) {

@@ -1,4 +1,4 @@
-/** What needs Node: uploads from a path. */
+/** Node-only functions: uploads from a path. */
 
 import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
@@ -8,7 +8,7 @@ import type { UploadSource } from "./source.js";
 import type { FileObject } from "./types.js";
 import { type UploadOptions, upload } from "./uploads.js";
 
-/** Upload the file at a path, in parts. */
+/** Upload the file at a path in parts. */
 export async function uploadPath(
   client: Finetuned,
   path: string,
@@ -35,7 +35,7 @@ async function sourceOf(handle: FileHandle, name: string): Promise<UploadSource>
   };
 }
 
-/** One read may give less than was asked for; only nothing means the end. */
+/** Read until the end: a read may return less than requested; only 0 bytes mean the end. */
 async function read(
   handle: FileHandle,
   start: number,

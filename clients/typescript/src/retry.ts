@@ -1,43 +1,43 @@
-/** When a request is sent again, and how long to wait before. */
+/** Retry policy: which requests are retried, and after what delay. */
 
 export interface RetryOptions {
-  /** How often a request that failed is sent again. */
+  /** Maximum number of retries of a failed request. */
   maxRetries: number;
   signal?: AbortSignal | null | undefined;
 }
 
 const FIRST_MS = 500;
 const LONGEST_MS = 8_000;
-/** A server that asks for more is not waited for: the caller learns of it at once. */
+/** Longest delay to wait for. If the server requests more, the caller gets the error at once. */
 const LONGEST_ASKED_MS = 60_000;
 
-/** Whether sending it twice does no more than sending it once. */
+/** Return whether the request is idempotent. */
 export function isRepeatable(method: string, headers: Headers): boolean {
   if (headers.has("idempotency-key")) return true;
-  // With a condition the second of two would fail on what the first has changed.
+  // A conditional request repeated would fail because the first attempt changed the object.
   const conditional = headers.has("if-match") || headers.has("if-none-match");
   return method === "GET" || method === "HEAD" || (method === "PUT" && !conditional);
 }
 
-/** Whether this answer may be another one next time; `x-should-retry` has the last word. */
+/** Return whether a retry may get a different response; `x-should-retry` takes precedence. */
 export function mayPass(response: Response, repeatable: boolean): boolean {
   const said = response.headers.get("x-should-retry");
   if (said === "false") return false;
-  // Over a limit nothing was done, whatever was asked for.
+  // A rate-limited request had no effect, so any request can be retried.
   if (response.status === 429) return true;
   return repeatable && (response.status === 408 || response.status >= 500);
 }
 
-/** How long to wait before try `attempt` + 1; null where it is too long to wait. */
+/** Return the delay before attempt `attempt` + 1, or null if it is too long. */
 export function delayMs(attempt: number, response?: Response): number | null {
   const asked = retryAfterMs(response?.headers.get("retry-after") ?? null);
   if (asked !== null && asked > LONGEST_ASKED_MS) return null;
   const grown = Math.min(FIRST_MS * 2 ** attempt, LONGEST_MS);
-  // Half of it by chance, so that many clients do not come back together.
+  // Half of it is jitter, so that clients do not all retry at the same time.
   return (asked ?? grown / 2) + (Math.random() * grown) / 2;
 }
 
-/** `retry-after` in seconds or as a date. */
+/** Parse `retry-after`, given in seconds or as a date. */
 export function retryAfterMs(value: string | null): number | null {
   if (value === null) return null;
   const seconds = Number(value);
@@ -46,7 +46,7 @@ export function retryAfterMs(value: string | null): number | null {
   return Number.isNaN(date) ? null : Math.max(0, date - Date.now());
 }
 
-/** Wait; rejects with the signal's reason when it is aborted. */
+/** Wait. Rejects with the signal's reason if it is aborted. */
 export function sleep(ms: number, signal?: AbortSignal | null): Promise<void> {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();

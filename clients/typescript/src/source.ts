@@ -1,23 +1,23 @@
-/** Where the bytes of an upload come from. */
+/** Sources of the bytes of an upload. */
 
 import { type Digest, newMd5 } from "./md5.js";
 
 export interface UploadSource {
   readonly name: string;
-  /** In bytes. */
+  /** Size in bytes. */
   readonly size: number;
-  /** A media type, or empty. */
+  /** Media type, or an empty string. */
   readonly type: string;
-  /** The bytes from `start` up to `end`. */
+  /** Read the bytes from `start` up to `end`. */
   read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
-  /** A new MD5, where there is a faster one than JavaScript's. */
+  /** Create an MD5 digest; set if one faster than JavaScript's is available. */
   md5?(): Digest;
 }
 
-/** What can be uploaded as it is. */
+/** A value that can be uploaded directly. */
 export type Uploadable = Blob | UploadSource;
 
-/** A source of a Blob, a File, or what is one already. */
+/** Return a source for a Blob or a File, or the given source itself. */
 export function sourceOf(file: Uploadable, name: string | undefined): UploadSource {
   if (!(file instanceof Blob)) return name === undefined ? file : renamed(file, name);
   return {
@@ -28,7 +28,7 @@ export function sourceOf(file: Uploadable, name: string | undefined): UploadSour
   };
 }
 
-/** A new MD5 for the bytes of a source. */
+/** Create an MD5 digest for the bytes of a source. */
 export function digestFor(source: UploadSource): Digest {
   return source.md5?.() ?? newMd5();
 }

@@ -1,4 +1,4 @@
-/** The wire types by name, all of them from openapi.json. */
+/** Named API types, all derived from openapi.json. */
 
 import type { components, operations } from "./generated.js";
 
@@ -19,7 +19,7 @@ export type SetAlias = Schemas["SetAlias"];
 export type AliasObject = Schemas["AliasObject"];
 export type AliasChange = Schemas["AliasChange"];
 
-/** How a report is asked for. */
+/** Options of a report request. */
 export type ReportQuery = Pick<
   NonNullable<operations["retrieveFileReport"]["parameters"]["query"]>,
   "model" | "validation_file"

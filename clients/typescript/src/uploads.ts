@@ -1,4 +1,4 @@
-/** Large files in parts: many at a time, checked by MD5, resumed after any fault. */
+/** Multipart uploads: parallel, verified by MD5, and resumable after any failure. */
 
 import { type Finetuned, postJson, unwrap } from "./client.js";
 import { UploadError } from "./errors.js";
@@ -8,39 +8,39 @@ import type { FileObject, FormatFields, UploadObject, UploadPartObject } from ".
 const MIB = 1024 * 1024;
 const PART_BYTES = 8 * MIB;
 const MOST_PARTS = 10_000;
-/** A part over a slow line, and the joining of many parts, take longer than other requests. */
+/** Sending a part over a slow connection and joining many parts take longer than usual. */
 const TIMEOUT_MS = 600_000;
 
 export interface UploadProgress {
-  /** What `resume` takes. */
+  /** Upload id, to pass as `resume`. */
   uploadId: string;
-  /** Of the whole file, what has arrived. */
+  /** Bytes of the file that have arrived. */
   sentBytes: number;
   totalBytes: number;
 }
 
 export interface UploadOptions {
-  /** `fine-tune`, if not set: the service then checks the rows. */
+  /** Default: `fine-tune`, for which the service validates the rows. */
   purpose?: "fine-tune" | "user_data";
-  /** Else the file's own. */
+  /** File name. Default: the file's own name. */
   filename?: string;
-  /** How to read the rows, where that cannot be found out. */
+  /** Format of the rows, if it cannot be detected. */
   format?: FormatFields;
-  /** After how many seconds the file is deleted. */
+  /** Seconds after which the file is deleted. */
   expiresAfterSeconds?: number;
-  /** The id of an upload that was cut off: what has arrived is not sent again. */
+  /** Id of an interrupted upload; parts that have arrived are not sent again. */
   resume?: string;
-  /** Size of a part, 8 MiB if not set. To resume, it must be the same. */
+  /** Part size. Default: 8 MiB. Must be unchanged to resume. */
   partBytes?: number;
-  /** Parts under way at one time, 4 if not set. */
+  /** Number of parts sent in parallel. Default: 4. */
   parallel?: number;
-  /** Called when the upload is made, and after each part. */
+  /** Called when the upload is created and after each part. */
   onProgress?: (progress: UploadProgress) => void;
-  /** Ends the sending; the upload can be resumed for an hour. */
+  /** Aborts the upload, which can then be resumed for an hour. */
   signal?: AbortSignal;
 }
 
-/** Upload a Blob or a File. For a path, on Node, see `@finetuned/client/node`. */
+/** Upload a Blob or a File. To upload a path on Node, see `@finetuned/client/node`. */
 export async function upload(
   client: Finetuned,
   file: Uploadable,
@@ -49,7 +49,7 @@ export async function upload(
   const source = sourceOf(file, options.filename);
   if (source.size === 0) throw new UploadError(`${source.name} is empty.`);
   const begun = await begin(client, source, options);
-  if (begun.file) return begun.file; // it was resumed after its end
+  if (begun.file) return begun.file; // the resumed upload was already complete
   const arrived = options.resume ? await listParts(client, begun.id, options) : [];
   try {
     return await new Sending(client, source, begun.id, arrived, options).run();
@@ -112,7 +112,7 @@ async function listParts(
   return (await unwrap(answer)).data;
 }
 
-/** One run through the file: read in order, sent as they come, ordered at the end. */
+/** One pass over the file: parts are read in order, sent in parallel, ordered at the end. */
 class Sending {
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
@@ -168,7 +168,7 @@ class Sending {
     throw new UploadError(`${this.source.name} became shorter while it was read.`);
   }
 
-  /** Send one part, unless it has arrived before: parts are known by their MD5 and size. */
+  /** Send a part unless it has already arrived. Parts are identified by MD5 and size. */
   #begin(index: number, bytes: Uint8Array<ArrayBuffer>): void {
     const digest = digestFor(this.source);
     digest.update(bytes);
@@ -180,7 +180,7 @@ class Sending {
       return;
     }
     const sent: Promise<void> = this.#send(index, bytes, md5).then(() => {
-      this.#underWay.delete(sent); // one that failed stays, so that the loop meets its error
+      this.#underWay.delete(sent); // a failed part stays, so that the loop sees its error
     });
     sent.catch(() => undefined);
     this.#underWay.add(sent);
@@ -193,7 +193,7 @@ class Sending {
       body: bytes,
       signal: this.#signal,
       timeoutMs: TIMEOUT_MS,
-      repeatable: true, // a part that arrived twice is left out at the end
+      repeatable: true, // a duplicate part is left out at the end
     });
     const part = (await response.json()) as UploadPartObject;
     if (part.md5 !== md5) throw new UploadError(`Part ${index + 1} was damaged on its way.`);
@@ -207,7 +207,7 @@ class Sending {
     const { file } = await postJson<UploadObject>(this.client, path, body, {
       signal: this.#signal,
       timeoutMs: TIMEOUT_MS,
-      repeatable: true, // the same parts again get the same answer
+      repeatable: true, // the same parts get the same response
     });
     if (file) return file;
     throw new UploadError("The upload was completed before, and its file is deleted.");

@@ -1,7 +1,7 @@
-"""`helm test`: the loop that a user goes through, with nothing but Python's own library.
+"""Script of `helm test`: the typical workflow of a user, using only the standard library.
 
-Upload a data set, (fine-tune a model on it,) chat, and remove what was made. Ends with 0 when
-all of it worked; else the last line says what did not.
+Uploads a data set, optionally fine-tunes a model on it, chats, and deletes what it created. Exits
+with 0 on success; otherwise the last line says what failed.
 """
 
 import json
@@ -21,11 +21,11 @@ EXAMPLES = 12
 
 
 class Failed(Exception):
-    """A step did not do what it should."""
+    """Raised when a step of the test fails."""
 
 
 def call(method, path, body=None, content_type="application/json"):
-    """One request; the answer's JSON. An api or engine that is away is asked again."""
+    """Send a request and return the JSON response. Retries if the api or engine is unavailable."""
     data = json.dumps(body).encode() if isinstance(body, dict) else body
     request = urllib.request.Request(URL + path, data=data, method=method)
     request.add_header("authorization", f"Bearer {KEY}")
@@ -47,7 +47,7 @@ def call(method, path, body=None, content_type="application/json"):
 
 
 def wait(path, done, failed):
-    """Ask until the object's status is one of `done`."""
+    """Poll until the object's status is one of `done`."""
     while time.monotonic() < DEADLINE:
         found = call("GET", path)
         if found["status"] in done:
@@ -59,7 +59,7 @@ def wait(path, done, failed):
 
 
 def upload():
-    """A data set of small chats, as the SDKs send it."""
+    """Upload a data set of short chats, as the SDKs do."""
     rows = [
         {
             "messages": [
@@ -83,7 +83,7 @@ def upload():
 
 
 def fine_tune(file):
-    """A model trained on the data set."""
+    """Fine-tune a model on the data set and return its name."""
     job = call(
         "POST",
         "/v1/fine_tuning/jobs",
@@ -99,14 +99,14 @@ def fine_tune(file):
 
 
 def chat(model):
-    """What a model answers."""
+    """Return a model's answer."""
     messages = [{"role": "user", "content": "What is 2 and 2?"}]
     body = {"model": model, "messages": messages, "max_tokens": 16}
     return call("POST", "/v1/chat/completions", body)["choices"][0]["message"]["content"]
 
 
 def main():
-    """The loop."""
+    """Run the test."""
     call("GET", "/readyz")
     print("the api is ready", flush=True)
     file = upload()

@@ -1,4 +1,4 @@
-{{/* At most one pod at a time is drained; with one replica a node can still be emptied. */}}
+{{/* Limits voluntary disruption to one pod at a time; a node with a single replica can still be drained. */}}
 {{- define "finetuned.budget" }}
 apiVersion: policy/v1
 kind: PodDisruptionBudget
@@ -10,7 +10,7 @@ spec:
     matchLabels: {{- include "finetuned.selector" . | nindent 6 }}
 {{- end }}
 
-{{/* A headless Service for scraping: as above, and port. */}}
+{{/* A headless Service for scraping: arguments as above, plus port. */}}
 {{- define "finetuned.headless" }}
 apiVersion: v1
 kind: Service

@@ -1,4 +1,4 @@
-{{/* Values that do not go together; what one value may be is the schema's. */}}
+{{/* Rejects incompatible combinations of values; the schema validates single values. */}}
 {{- define "finetuned.check" -}}
 {{- $v := .Values -}}
 {{- if and $v.engineKey.existingSecret $v.engineKey.value -}}
@@ -58,10 +58,10 @@
 {{- end -}}
 {{- if eq $v.storage.type "s3" -}}
 {{- if not .bucket -}}
-{{- fail "storage.s3.bucket: storage.type is s3, so name the bucket" -}}
+{{- fail "storage.s3.bucket: storage.type is s3, so set the bucket" -}}
 {{- end -}}
 {{- if and (hasPrefix "http://" .endpoint) (not .allowHttp) -}}
-{{- fail "storage.s3.endpoint: it is not encrypted; take https://, or set storage.s3.allowHttp=true" -}}
+{{- fail "storage.s3.endpoint: it is not encrypted; use https://, or set storage.s3.allowHttp=true" -}}
 {{- end -}}
 {{- if and $v.networkPolicy.enabled (not $v.networkPolicy.storageEgress) -}}
 {{- fail "networkPolicy.storageEgress: say how S3 is reached, such as [{to: [{ipBlock: {cidr: 10.1.2.0/24}}], ports: [{port: 443}]}], or set networkPolicy.enabled=false" -}}
@@ -74,16 +74,16 @@
 {{- $seen := dict -}}
 {{- range .Values.models -}}
 {{- if hasKey $seen .id -}}
-{{- fail (printf "models: the id %s stands twice" .id) -}}
+{{- fail (printf "models: the id %s appears twice" .id) -}}
 {{- end -}}
 {{- $_ := set $seen .id true -}}
 {{- $base := .id -}}
 {{- range .merged -}}
 {{- if not (hasPrefix (printf "ft:%s:" $base) .name) -}}
-{{- fail (printf "models: %s is no trained model of %s, below whose merged it stands" .name $base) -}}
+{{- fail (printf "models: %s is not a trained model of %s, which lists it as merged" .name $base) -}}
 {{- end -}}
 {{- if hasKey $seen .name -}}
-{{- fail (printf "models: the merged model %s stands twice" .name) -}}
+{{- fail (printf "models: the merged model %s appears twice" .name) -}}
 {{- end -}}
 {{- $_ := set $seen .name true -}}
 {{- end -}}
@@ -91,13 +91,13 @@
 {{- fail (printf "models: modelStore.type is emptyDir, so the model %s needs an image to be copied from" .id) -}}
 {{- end -}}
 {{- if not (hasPrefix (printf "%s/" (trimSuffix "/" $.Values.modelStore.mountPath)) .path) -}}
-{{- fail (printf "models: the path %s of %s does not lie below modelStore.mountPath (%s)" .path .id $.Values.modelStore.mountPath) -}}
+{{- fail (printf "models: the path %s of %s is not below modelStore.mountPath (%s)" .path .id $.Values.modelStore.mountPath) -}}
 {{- end -}}
 {{- end -}}
 {{- $pools := dict "cpu" true -}}
 {{- range .Values.worker.gpuPools -}}
 {{- if hasKey $pools .name -}}
-{{- fail (printf "worker.gpuPools: the name %s stands twice, or is that of the cpu worker" .name) -}}
+{{- fail (printf "worker.gpuPools: the name %s appears twice, or is the name of the cpu worker" .name) -}}
 {{- end -}}
 {{- $_ := set $pools .name true -}}
 {{- end -}}
@@ -115,6 +115,6 @@
 {{- fail (printf "keda.prometheus: %s is scaled by KEDA, so give the URL of Prometheus" (join ", " $scaled)) -}}
 {{- end -}}
 {{- if and $scaled (eq (int .Values.worker.cpu.replicas) 0) -}}
-{{- fail "worker.cpu.replicas: KEDA needs a cpu worker, which tells how many jobs wait" -}}
+{{- fail "worker.cpu.replicas: KEDA needs a cpu worker, which reports how many jobs wait" -}}
 {{- end -}}
 {{- end }}

@@ -3,7 +3,7 @@
 {{- $root := .root }}
 {{- $model := .model }}
 {{- $values := $root.Values }}
-{{- /* What the model's engine says itself goes before what is said for all. */}}
+{{- /* The model's own engine settings override the common ones. */}}
 {{- $part := dict }}
 {{- range $key, $value := omit $values.inference "env" }}{{ $_ := set $part $key $value }}{{ end }}
 {{- range $key, $value := $model.engine | default dict }}{{ $_ := set $part $key $value }}{{ end }}
@@ -26,7 +26,7 @@ spec:
   {{- if not (dig "keda" "enabled" false $part) }}
   replicas: {{ dig "replicas" 1 $part }}
   {{- end }}
-  # No spare GPU is taken for granted: the old pod goes first.
+  # There may be no spare GPU, so the old pod stops first.
   strategy:
     rollingUpdate: {maxSurge: 0, maxUnavailable: 1}
   progressDeadlineSeconds: {{ mul 60 (add $values.inference.startupMinutes 10) }}
@@ -57,7 +57,7 @@ spec:
             timeoutSeconds: 5
             failureThreshold: {{ mul 6 $values.inference.startupMinutes }}
           {{- if $sleeps }}
-          # A sleeping engine is not healthy, but must not be killed, nor leave DNS: the worker wakes it.
+          # A sleeping engine is unhealthy but must not be killed or removed from DNS: the worker wakes it.
           livenessProbe:
             tcpSocket: {port: http}
             periodSeconds: 15

@@ -1,6 +1,6 @@
 {{/*
-Workers of a pool, from none to maxReplicas: one for each job that waits or runs. Every worker
-tells the same numbers, so the max is taken.
+Scales the workers of a pool from minReplicas to maxReplicas: one per queued or running job. Every worker
+reports the same numbers, so the maximum is used.
 */}}
 {{- define "finetuned.scaledWorker" }}
 {{- $keda := .part.keda }}
@@ -18,7 +18,7 @@ spec:
     {{- include "finetuned.trigger" (dict "root" .root "query" $query "threshold" 1) | nindent 4 }}
 {{- end }}
 
-{{/* Engines of a model, by the requests that wait in them. */}}
+{{/* Scales the engines of a model by the requests waiting in them. */}}
 {{- define "finetuned.scaledEngine" }}
 {{- $keda := .part.keda }}
 apiVersion: keda.sh/v1alpha1

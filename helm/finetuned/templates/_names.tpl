@@ -1,9 +1,9 @@
-{{/* The first part of every object's name. Short, so that a model's or a pool's name fits behind it. */}}
+{{/* Prefix of every object's name. Kept short so that a model's or a pool's name fits after it. */}}
 {{- define "finetuned.fullname" -}}
 {{- .Values.fullnameOverride | default .Release.Name | trunc 26 | trimSuffix "-" -}}
 {{- end }}
 
-{{/* A name for a Service out of a base model's id, which may hold capitals, dots and a slash. */}}
+{{/* Service name derived from a base model's id, which can contain capitals, dots and a slash. */}}
 {{- define "finetuned.modelSlug" -}}
 {{- $slug := regexReplaceAll "[^a-z0-9]+" (lower .) "-" | trunc 24 | trimSuffix "-" -}}
 {{- if eq $slug . -}}{{ $slug }}{{- else -}}{{ $slug }}-{{ sha256sum . | trunc 5 }}{{- end -}}
@@ -13,7 +13,7 @@
 {{ include "finetuned.fullname" .root }}-vllm-{{ include "finetuned.modelSlug" .model.id }}
 {{- end }}
 
-{{/* Labels that select: dict root, component, and pool or model where there are several. */}}
+{{/* Selector labels: dict root, component, and pool or model if there are several. */}}
 {{- define "finetuned.selector" -}}
 app.kubernetes.io/name: finetuned
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -28,7 +28,7 @@ finetuned/model: {{ . }}
 {{- end }}
 {{- end }}
 
-{{/* Labels of an object: as above. */}}
+{{/* Labels of an object: arguments as above. */}}
 {{- define "finetuned.labels" -}}
 {{ include "finetuned.selector" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
@@ -39,7 +39,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end }}
 
-{{/* Labels of a pod: none that another version of the chart would change, or all pods would start anew. */}}
+{{/* Labels of a pod, without those that change with the chart version, which would restart all pods. */}}
 {{- define "finetuned.podLabels" -}}
 {{ include "finetuned.selector" . }}
 {{- with .root.Values.commonLabels }}
@@ -47,14 +47,14 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end }}
 
-{{/* metadata of an object: dict root, component, name (behind the release's), pool, model. */}}
+{{/* Metadata of an object: dict root, component, name (suffix after the release's), pool, model. */}}
 {{- define "finetuned.metadata" -}}
 name: {{ include "finetuned.fullname" .root }}{{ with .name }}-{{ . }}{{ end }}
 namespace: {{ .root.Release.Namespace }}
 labels: {{- include "finetuned.labels" . | nindent 2 }}
 {{- end }}
 
-{{/* A reference to an image: dict root, image (registry, repository, tag, digest). */}}
+{{/* Image reference: dict root, image (registry, repository, tag, digest). */}}
 {{- define "finetuned.imageRef" -}}
 {{- $registry := .root.Values.global.imageRegistry | default .image.registry -}}
 {{- with $registry }}{{ trimSuffix "/" . }}/{{ end -}}
@@ -62,7 +62,7 @@ labels: {{- include "finetuned.labels" . | nindent 2 }}
 {{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ .image.tag }}{{ end -}}
 {{- end }}
 
-{{/* One of our images: dict root, which (api, worker, inference). */}}
+{{/* Reference to one of our images: dict root, which (api, worker, inference). */}}
 {{- define "finetuned.image" -}}
 {{- $image := .root.Values.image -}}
 {{- include "finetuned.imageRef" (dict "root" .root "image" (dict
@@ -80,14 +80,14 @@ labels: {{- include "finetuned.labels" . | nindent 2 }}
 {{- end -}}
 {{- end }}
 
-{{/* The class that was named, or the one that the chart makes: dict root, given, kind (serving, training). */}}
+{{/* Priority class given in the values, or the one that the chart creates: dict root, given, kind (serving, training). */}}
 {{- define "finetuned.priorityClass" -}}
 {{- if .given -}}{{ .given }}
 {{- else if .root.Values.priorityClasses.create -}}{{ include "finetuned.fullname" .root }}-{{ .kind }}
 {{- end -}}
 {{- end }}
 
-{{/* A number as it was written: Helm reads 1073741824 as a float and would print 1.073741824e+09. */}}
+{{/* A number as written in the values: Helm parses 1073741824 as a float and would print 1.073741824e+09. */}}
 {{- define "finetuned.plain" -}}
 {{- if or (kindIs "map" .) (kindIs "slice" .) -}}{{ toJson . }}
 {{- else if kindIs "float64" . -}}
@@ -96,7 +96,7 @@ labels: {{- include "finetuned.labels" . | nindent 2 }}
 {{- end -}}
 {{- end }}
 
-{{/* Variables of a container out of a map. */}}
+{{/* Environment variables of a container, from a map. */}}
 {{- define "finetuned.env" -}}
 {{- range $name, $value := . }}
 - name: {{ $name }}

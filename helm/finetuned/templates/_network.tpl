@@ -4,7 +4,7 @@
     matchLabels: {{- include "finetuned.selector" . | nindent 6 }}
 {{- end }}
 
-{{/* Prometheus, where it reads metrics: dict root, port. */}}
+{{/* Ingress rule for Prometheus to scrape metrics: dict root, port. */}}
 {{- define "finetuned.scraped" -}}
 {{- if and .root.Values.monitoring.serviceMonitor.enabled .root.Values.networkPolicy.metricsFrom -}}
 - from: {{- toYaml .root.Values.networkPolicy.metricsFrom | nindent 4 }}
@@ -37,7 +37,7 @@
   ports: [{port: {{ .Values.inference.port }}, protocol: TCP}]
 {{- end }}
 
-{{/* What api, workers and engines reach: names, Redis, storage. */}}
+{{/* Egress that the api, workers and engines need: DNS, Redis and storage. */}}
 {{- define "finetuned.egressOfAll" -}}
 {{ include "finetuned.egressDns" . }}
 {{ include "finetuned.egressRedis" . }}

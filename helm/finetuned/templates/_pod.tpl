@@ -1,7 +1,7 @@
 {{/*
-What every pod has: dict root, component, part (its values: nodeSelector, …), priority (serving,
-training or empty). Meets the restricted Pod Security Standard. Service links are off: they
-would put FINETUNED_API_PORT=tcp://… beside the settings.
+Common part of every pod: dict root, component, part (its values: nodeSelector, …), priority (serving,
+training or empty). Meets the restricted Pod Security Standard. Service links are off,
+because they would add FINETUNED_API_PORT=tcp://… to the settings.
 */}}
 {{- define "finetuned.pod" -}}
 serviceAccountName: {{ include "finetuned.serviceAccountName" . }}
@@ -37,14 +37,14 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* The label by which NVIDIA's feature discovery tells a node's kind of GPU. */}}
+{{/* Node label with the GPU product, set by NVIDIA's GPU feature discovery. */}}
 {{- define "finetuned.gpuNodes" -}}
 {{- with (.gpu | default dict).product }}
 nvidia.com/gpu.product: {{ . }}
 {{- end }}
 {{- end }}
 
-{{/* Spread over nodes: dict root, component, model, part. */}}
+{{/* Topology spread over nodes: dict root, component, model, part. */}}
 {{- define "finetuned.spread" -}}
 topologySpreadConstraints:
 {{- if .part.topologySpreadConstraints }}
@@ -66,7 +66,7 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* Requests and limits with the GPUs: dict resources, gpu. */}}
+{{/* Resource requests and limits including GPUs: dict resources, gpu. */}}
 {{- define "finetuned.resources" -}}
 {{- $resources := deepCopy (.resources | default dict) -}}
 {{- $gpu := .gpu | default dict -}}
@@ -79,7 +79,7 @@ resources: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* Annotations of a pod, which change when what it read at its start has changed: dict root, part. */}}
+{{/* Pod annotations, which change when the configuration read at startup changes: dict root, part. */}}
 {{- define "finetuned.podAnnotations" -}}
 checksum/settings: {{ include "finetuned.settings" .root | sha256sum }}
 checksum/secrets: {{ include "finetuned.secretSources" .root | sha256sum }}
@@ -89,7 +89,7 @@ checksum/secrets: {{ include "finetuned.secretSources" .root | sha256sum }}
 {{- end }}
 
 {{/*
-Where the settings of all processes come from, and the secrets that api, workers and engines need:
+Environment sources of all processes, and the secrets that the api, workers and engines need:
 dict root, component, env.
 */}}
 {{- define "finetuned.envOfAll" -}}
@@ -109,7 +109,7 @@ env:
   {{- end }}
 {{- end }}
 
-{{/* Folder that a process may write, on the node's disk or a volume: dict name, size, storageClass. */}}
+{{/* Writable folder of a process, on the node's disk or a volume: dict name, size, storageClass. */}}
 {{- define "finetuned.scratchVolume" -}}
 - name: {{ .name }}
   {{- if .storageClass }}
@@ -124,7 +124,7 @@ env:
   {{- end }}
 {{- end }}
 
-{{/* Volumes that api, workers and engines share. */}}
+{{/* Volumes shared by the api, workers and engines. */}}
 {{- define "finetuned.volumes" -}}
 - name: tmp
   emptyDir: {sizeLimit: 10Gi}
@@ -145,7 +145,7 @@ env:
 {{- end }}
 {{- end }}
 
-{{/* Their mounts: dict root, storageReadOnly. */}}
+{{/* Mounts of the shared volumes: dict root, storageReadOnly. */}}
 {{- define "finetuned.mounts" -}}
 - {name: tmp, mountPath: /tmp}
 - {name: data, mountPath: /var/lib/finetuned}
@@ -161,9 +161,9 @@ env:
 {{- end }}
 
 {{/*
-Init containers that bring base models out of their images: dict root, models, only (a file
-pattern). A folder appears whole, by a rename, so pods that share a volume do not disturb
-each other.
+Init containers that copy base models from their images: dict root, models, only (a file
+pattern). A rename makes each folder appear atomically, so pods that share a volume do not
+interfere with each other.
 */}}
 {{- define "finetuned.modelCopies" -}}
 {{- $root := .root -}}

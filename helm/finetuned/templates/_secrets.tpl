@@ -1,10 +1,10 @@
-{{/* Where a secret is: dict root, source (existingSecret), key. */}}
+{{/* Location of a secret: dict root, source (existingSecret), key. */}}
 {{- define "finetuned.secretRef" -}}
 name: {{ .source.existingSecret | default (include "finetuned.fullname" .root) }}
 key: {{ .key }}
 {{- end }}
 
-{{/* A secret of this chart: dict root, key, value, prefix. What is in the cluster stays. */}}
+{{/* A secret of this chart: dict root, key, value, prefix. An existing value in the cluster is kept. */}}
 {{- define "finetuned.secretValue" -}}
 {{- $there := lookup "v1" "Secret" .root.Release.Namespace (include "finetuned.fullname" .root) | default dict -}}
 {{- $kept := get ($there.data | default dict) .key -}}
@@ -14,15 +14,15 @@ key: {{ .key }}
 {{- end -}}
 {{- end }}
 
-{{/* What decides the secrets, for a checksum: one made by chance never changes. */}}
+{{/* Values that determine the secrets, for a checksum; generated secrets never change. */}}
 {{- define "finetuned.secretSources" -}}
 {{- $v := .Values -}}
 {{ list $v.valkey.password $v.engineKey $v.redis.external $v.storage.s3 | toJson }}
 {{- end }}
 
 {{/*
-FINETUNED_REDIS_URL; the kubelet puts the password into the bundled Valkey's URL. Its name begins
-with FINETUNED_, so that the worker's children, which read what users send, do not get it.
+FINETUNED_REDIS_URL; the kubelet inserts the password into the bundled Valkey's URL. The variable with the
+password starts with FINETUNED_, so that the worker's child processes, which read user input, do not get it.
 */}}
 {{- define "finetuned.redisEnv" -}}
 {{- if eq .Values.redis.type "bundled" -}}
@@ -40,7 +40,7 @@ with FINETUNED_, so that the worker's children, which read what users send, do n
 {{- end -}}
 {{- end }}
 
-{{/* S3's credentials, unless the pods have an identity of their own: dict root, component. */}}
+{{/* S3 credentials, unless the pods have their own identity: dict root, component. */}}
 {{- define "finetuned.storageEnv" -}}
 {{- $s3 := .root.Values.storage.s3 -}}
 {{- if and (eq .component "inference") $s3.enginesSecret -}}

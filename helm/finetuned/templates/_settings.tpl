@@ -1,4 +1,4 @@
-{{/* What all processes must agree on, as environment variables. */}}
+{{/* Settings that must be the same for all processes, as environment variables. */}}
 {{- define "finetuned.settings" -}}
 {{- $values := .Values -}}
 {{- $upstreams := dict -}}
@@ -61,8 +61,8 @@ file:///var/lib/finetuned-storage
 {{- end }}
 
 {{/*
-All that has an engine, as a YAML list: the base models, and the trained models whose weights are
-merged, each in the form of a model. What an engine of the latter does not say is as its base's.
+All models with an engine, as a YAML list: the base models, and the trained models with merged
+weights, in the same format. The engine settings of a merged model default to its base model's.
 */}}
 {{- define "finetuned.engines" -}}
 {{- $engines := include "finetuned.served" . | fromYamlArray -}}
@@ -75,7 +75,7 @@ merged, each in the form of a model. What an engine of the latter does not say i
 {{ toYaml $engines }}
 {{- end }}
 
-{{/* The catalogue of base models. */}}
+{{/* The catalog of base models. */}}
 {{- define "finetuned.catalogue" -}}
 {{- $entries := list -}}
 {{- range .Values.models -}}

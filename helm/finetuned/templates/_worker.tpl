@@ -15,7 +15,7 @@ spec:
   {{- if not (dig "keda" "enabled" false $part) }}
   replicas: {{ dig "replicas" 1 $part }}
   {{- end }}
-  # No spare GPU is taken for granted: the old pod goes first.
+  # There may be no spare GPU, so the old pod stops first.
   strategy:
     rollingUpdate: {maxSurge: 0, maxUnavailable: 1}
   selector:
@@ -26,7 +26,7 @@ spec:
       annotations: {{- include "finetuned.podAnnotations" $which | nindent 8 }}
     spec:
       {{- include "finetuned.pod" $which | nindent 6 }}
-      # The trainer's grace to keep a checkpoint, as much again to bring it to storage.
+      # The trainer's grace period to save a checkpoint, and the same again to upload it to storage.
       terminationGracePeriodSeconds: {{ add (mul 2 $grace) 30 }}
       {{- with include "finetuned.modelCopies" (dict "root" $root "models" $values.models) | trim }}
       initContainers: {{- . | nindent 8 }}
@@ -75,7 +75,7 @@ spec:
 {{- end }}
 {{- end }}
 
-{{/* All GPUs of the pod are for one training. */}}
+{{/* One training job uses all GPUs of the pod. */}}
 {{- define "finetuned.trainerEnv" -}}
 {{- if gt (.count | default 0 | int) 1 }}
 FINETUNED_TRAINER_GPUS: {{ .count }}

@@ -8,17 +8,17 @@ FILE: dict[str, Check] = {
     "empty_file": Check(
         "error",
         "The file holds no rows.",
-        "Write one JSON object a line, one line for each example.",
+        "Write one JSON object per line, one line per example.",
     ),
     "not_jsonl": Check(
         "error",
         "The file is not JSON Lines: it looks like {kind}.",
-        "Convert it to JSON Lines: one JSON object a line.",
+        "Convert it to JSON Lines: one JSON object per line.",
     ),
     "utf8_bom": Check(
         "info",
         "The file starts with a UTF-8 byte order mark, which was skipped.",
-        "Nothing to do; saving as UTF-8 without BOM avoids surprises elsewhere.",
+        "Nothing to do; saving as UTF-8 without BOM avoids problems in other tools.",
     ),
     "blank_line": Check(
         "warning",
@@ -28,31 +28,31 @@ FILE: dict[str, Check] = {
     "line_too_long": Check(
         "error",
         "The line has more than {limit} bytes and was not read.",
-        "Split the example: no model's context holds a row of this size.",
+        "Split the example: no model's context fits a row of this size.",
     ),
     "invalid_utf8": Check(
         "error",
-        "The line is not UTF-8: byte {at} of it does not belong there.",
+        "The line is not UTF-8: byte {at} of it is invalid.",
         "Save the file as UTF-8.",
     ),
     "invalid_json": Check(
         "error",
         "The line is not JSON: {reason}.",
-        "Write each example as one whole JSON object on one line.",
+        "Write each example as one complete JSON object on one line.",
     ),
     "lone_surrogate": Check(
         "error",
-        "A \\ud800–\\udfff escape stands alone, so the text is not Unicode.",
+        "A \\ud800–\\udfff escape is unpaired, so the text is not valid Unicode.",
         "Write the character itself, or both halves of the surrogate pair.",
     ),
     "nesting_too_deep": Check(
         "error",
-        "The JSON is nested more than {limit} deep.",
+        "The JSON is nested more than {limit} levels deep.",
         "Flatten the row; tool schemas rarely need more than ten levels.",
     ),
     "too_many_values": Check(
         "error",
-        "The row holds more than {limit} objects and arrays.",
+        "The row contains more than {limit} objects and arrays.",
         "Split the row into several.",
     ),
     "not_an_object": Check(
@@ -65,18 +65,19 @@ FILE: dict[str, Check] = {
 FORMAT: dict[str, Check] = {
     "unknown_format": Check(
         "error",
-        "The file is in no format that is known here.",
-        "Use JSON Lines, a JSON array, CSV, TSV, Parquet or XLSX, plain or in gzip or zstd.",
+        "The format of the file is not recognized.",
+        "Use JSON Lines, a JSON array, CSV, TSV, Parquet or XLSX, uncompressed or compressed with "
+        "gzip or zstd.",
     ),
     "unknown_columns": Check(
         "error",
-        "The columns say nothing of prompts and answers: {columns}.",
+        "No columns are recognized as prompts and answers: {columns}.",
         'Map them, for example {"columns": {"prompt": "…", "completion": "…"}}.',
     ),
     "missing_column": Check(
         "error",
         "The column mapped to {field} is not in the file.",
-        "Name a column of the file; names are compared letter by letter.",
+        "Name a column of the file; names must match exactly.",
     ),
     "unused_column": Check(
         "info",
@@ -85,7 +86,7 @@ FORMAT: dict[str, Check] = {
     ),
     "unused_rating": Check(
         "warning",
-        "The column {column} is not used: rows are learned from alike, however they are rated.",
+        "The column {column} is not used: training treats all rows alike, whatever their rating.",
         "Remove the rows that the model should not learn from.",
     ),
     "unused_preference": Check(
@@ -101,8 +102,8 @@ FORMAT: dict[str, Check] = {
     ),
     "duplicate_column": Check(
         "error",
-        "Column {place} of the header row has the name of another.",
-        "Give each column a name of its own.",
+        "Column {place} of the header row has the same name as another column.",
+        "Give each column a unique name.",
     ),
     "ragged_row": Check(
         "error",
@@ -111,23 +112,24 @@ FORMAT: dict[str, Check] = {
     ),
     "broken_csv": Check(
         "error",
-        "The table cannot be read on from here.",
+        "The table cannot be read beyond this point.",
         "Save it again as CSV in UTF-8, with double quotes around text.",
     ),
     "broken_quotes": Check(
         "error",
-        "The double quotes of the row do not match: read as one row it would reach line {last}.",
-        "Close the quoted field on this line, and write a double quote inside of it twice.",
+        "The double quotes of the row do not match: read as one row, it would extend to line "
+        "{last}.",
+        "Close the quoted field on this line, and double each double quote inside it.",
     ),
     "unclosed_quote": Check(
         "error",
-        "A quoted field begins on this line and goes on for more than {limit} bytes.",
-        "Close the double quote, or write it twice where it is a part of the text.",
+        "A quoted field begins on this line and is longer than {limit} bytes.",
+        "Close the double quote, or double it where it is part of the text.",
     ),
     "rows_in_field": Check(
         "warning",
-        "A quoted field reaches from this line to line {last}, and {count} of its lines look "
-        "like rows of their own.",
+        "A quoted field extends from this line to line {last}, and {count} of its lines look like "
+        "separate rows.",
         "If they are rows, close the double quote on this line.",
     ),
     "quote_after_space": Check(
@@ -157,23 +159,23 @@ FORMAT: dict[str, Check] = {
     ),
     "damaged_workbook": Check(
         "error",
-        "The workbook is damaged, encrypted or no XLSX file.",
+        "The workbook is damaged, encrypted or not an XLSX file.",
         "Save it as XLSX without a password, or export the sheet as CSV.",
     ),
     "unknown_sheet": Check(
         "error",
         "The workbook has {count} sheet(s), none with the given name.",
-        "Name one of the workbook's sheets, or leave the option out for the first.",
+        "Name one of the workbook's sheets, or omit the option to use the first one.",
     ),
     "other_sheets": Check(
         "warning",
-        "The first sheet is read; {count} other sheet(s) of the workbook hold data and are not.",
+        "Only the first sheet is read; {count} other sheet(s) of the workbook contain data.",
         'Name the sheet to read, as in {"sheet": "…"}, or put all rows into one sheet.',
     ),
     "merged_cells": Check(
         "warning",
         "The sheet has {count} merged area(s); only the first cell of each holds the value.",
-        "Unmerge the cells and fill in each.",
+        "Unmerge the cells and fill in each one.",
     ),
     "formula_without_value": Check(
         "warning",
@@ -187,14 +189,15 @@ FORMAT: dict[str, Check] = {
     ),
     "unpacks_too_far": Check(
         "error",
-        "The file unpacks to more than {limit} times its size, as a decompression bomb does.",
-        "Upload the data unpacked.",
+        "The file unpacks to more than {limit} times its size, like a decompression bomb.",
+        "Upload the data uncompressed.",
     ),
     "rows_too_large": Check(
         "error",
-        "Up to here the rows take more than {limit} bytes as JSON Lines, the most that a file of "
-        "this size may become.",
-        "Shorten what repeats in many rows, such as a system prompt: it counts in each. Or upload "
+        "Up to this point, the rows take more than {limit} bytes as JSON Lines, the maximum for a "
+        "file of this size.",
+        "Shorten text that repeats in many rows, such as a system prompt: it counts in every row. "
+        "Or upload "
         "the rows as plain JSON Lines.",
     ),
     "row_group_too_large": Check(
@@ -204,7 +207,7 @@ FORMAT: dict[str, Check] = {
     ),
     "unknown_encoding": Check(
         "error",
-        "The named encoding is not known.",
+        "The named encoding is unknown.",
         "Use UTF-8, UTF-16, GB18030, Big5, Shift-JIS, EUC-JP, EUC-KR, TIS-620, VISCII, TCVN, or a "
         "Windows code page such as windows-1258.",
     ),
@@ -215,22 +218,22 @@ FORMAT: dict[str, Check] = {
     ),
     "uncertain_encoding": Check(
         "warning",
-        "The text that is not UTF-8 was read as {encoding}; it could be {rival} as well.",
+        "The text that is not UTF-8 was read as {encoding}; it could also be {rival}.",
         'Name its encoding, as in {"encoding": "…"}, or save the file as UTF-8.',
     ),
     "mixed_encoding": Check(
         "warning",
-        "The line is in {encoding}, unlike the rest of the file; it was read so.",
+        "The line is in {encoding}, unlike the rest of the file, and was read as {encoding}.",
         "Save all parts in UTF-8 before joining them.",
     ),
     "mojibake": Check(
         "warning",
-        "The text looks as if it had been read in a wrong encoding once.",
-        "Export the data again as UTF-8, or let the clean call mend it.",
+        "The text appears to have been decoded with the wrong encoding.",
+        "Export the data again as UTF-8, or let the clean call repair it.",
     ),
     "unknown_speaker": Check(
         "error",
-        "The speaker {role} is not known.",
+        "The speaker {role} is unknown.",
         'Map it, for example {"roles": {"agent": "assistant"}}.',
     ),
     "empty_field": Check(

@@ -33,12 +33,12 @@ ROW: dict[str, Check] = {
     "missing_content": Check(
         "error",
         "The message has no content.",
-        "Give content; only an assistant message with tool_calls may go without.",
+        "Add content; only an assistant message with tool_calls may omit it.",
     ),
     "unsupported_content": Check(
         "error",
         "A content part has the type {kind}; only text can be trained on.",
-        "Leave text parts only.",
+        "Keep only text parts.",
     ),
     "empty_turn": Check(
         "warning",
@@ -52,13 +52,13 @@ ROW: dict[str, Check] = {
     ),
     "no_supervised_message": Check(
         "error",
-        "Every assistant message is empty or has weight 0, so nothing is learnt.",
+        "Every assistant message is empty or has weight 0, so nothing is learned.",
         "Give at least one assistant message text or a tool call, and weight 1.",
     ),
     "weight_not_allowed": Check(
         "error",
-        "weight stands on a message with the role {role}.",
-        "Only assistant messages take a weight.",
+        "A message with the role {role} has a weight.",
+        "Only assistant messages can have a weight.",
     ),
     "invalid_weight": Check(
         "error",
@@ -78,41 +78,41 @@ ROW: dict[str, Check] = {
     ),
     "control_character": Check(
         "warning",
-        "The text holds control characters.",
-        "Remove them; they are often left by a copy from a terminal or a PDF.",
+        "The text contains control characters.",
+        "Remove them; they often come from text copied from a terminal or a PDF.",
     ),
     "nul_character": Check(
         "error",
-        "The text holds a NUL character.",
+        "The text contains a NUL character.",
         "Remove it; tokenizers and databases cut text at NUL.",
     ),
     "special_token": Check(
         "warning",
-        "The text holds {token}, which chat templates use as a mark.",
-        "Remove the mark: the service adds the model's own template.",
+        "The text contains {token}, which chat templates use as a special token.",
+        "Remove the token: the service applies the model's own template.",
     ),
 }
 
 ORDER: dict[str, Check] = {
     "system_not_first": Check(
         "warning",
-        "A system message stands after the first place.",
+        "A system message is not the first message.",
         "Put one system message at the start; many templates refuse others.",
     ),
     "starts_with_assistant": Check(
         "warning",
         "The conversation starts with the assistant.",
-        "Start with what the user says; some templates refuse this order.",
+        "Start with a user message; some templates refuse this order.",
     ),
     "repeated_role": Check(
         "warning",
-        "Two {role} messages follow each other.",
-        "Join them into one; some templates refuse this order.",
+        "Two consecutive messages have the role {role}.",
+        "Merge them into one; some templates refuse this order.",
     ),
     "ends_without_assistant": Check(
         "warning",
         "The conversation does not end with an assistant message.",
-        "Remove what follows the last answer: nothing is learnt from it.",
+        "Remove what follows the last answer: nothing is learned from it.",
     ),
     "input_ends_with_assistant": Check(
         "error",
@@ -121,12 +121,12 @@ ORDER: dict[str, Check] = {
     ),
     "output_role": Check(
         "error",
-        "An output holds a message with the role {role}.",
-        "Outputs hold assistant and tool messages only.",
+        "An output contains a message with the role {role}.",
+        "Outputs can contain only assistant and tool messages.",
     ),
     "same_outputs": Check(
         "warning",
-        "The preferred and the other output are the same.",
+        "The preferred and non-preferred outputs are the same.",
         "Remove the row: there is no preference to learn.",
     ),
 }
@@ -160,17 +160,17 @@ TOOLS: dict[str, Check] = {
     "duplicate_tool_call_id": Check(
         "error",
         "The id of a tool call is used twice in the row.",
-        "Give each call an id of its own.",
+        "Give each call a unique id.",
     ),
     "missing_tool_call_id": Check(
         "error",
         "The tool message has no tool_call_id.",
-        "Name the id of the call that the message answers.",
+        "Add the id of the call that the message answers.",
     ),
     "unknown_tool_call_id": Check(
         "error",
-        "tool_call_id names no earlier tool call.",
-        "Use the id of a call of an assistant message before it.",
+        "tool_call_id does not match an earlier tool call.",
+        "Use the id of a call in an earlier assistant message.",
     ),
     "unanswered_tool_call": Check(
         "warning",
@@ -179,7 +179,7 @@ TOOLS: dict[str, Check] = {
     ),
     "undeclared_tool": Check(
         "warning",
-        "A tool is called that the row's tools do not declare.",
+        "A tool call names a function that the row's tools do not declare.",
         "Add the function to tools.",
     ),
     "duplicate_tool": Check(

@@ -7,13 +7,13 @@ from service.datasets.checks.check import Check
 SET: dict[str, Check] = {
     "broken_row": Check(
         "error",
-        "The row is broken ({cause}), and broken rows are to be kept out.",
-        "Mend the row, or let the cleaning drop broken rows.",
+        "The row is broken ({cause}), and broken rows must be removed.",
+        "Fix the row, or let the cleaning drop broken rows.",
     ),
     "exact_duplicate": Check(
         "warning",
-        "The row is equal to line {other} in everything that is trained on.",
-        "Remove it: a row that stands twice counts twice.",
+        "The row is identical to line {other} in everything that is trained on.",
+        "Remove it: a duplicate row counts twice.",
     ),
     "near_duplicate": Check(
         "info",
@@ -22,13 +22,13 @@ SET: dict[str, Check] = {
     ),
     "contradiction": Check(
         "warning",
-        "The row asks the same as line {other} and answers otherwise.",
+        "The row asks the same question as line {other} but gives a different answer.",
         "Keep the answer that the model should give.",
     ),
     "overlap": Check(
         "warning",
-        "The row of the validation file stands in the training file, at line {other}.",
-        "Remove it from one of the two, or the validation measures memory.",
+        "The row of the validation file also appears in the training file, at line {other}.",
+        "Remove it from one of the two files; otherwise validation measures memorization.",
     ),
     "wrong_language": Check(
         "warning",
@@ -43,21 +43,22 @@ SET: dict[str, Check] = {
     "very_long_row": Check(
         "warning",
         "The row has {chars} characters, far more than the others.",
-        "Check it; a long row takes the memory of many and is cut at the context.",
+        "Check it; a long row needs as much memory as many short ones and is cut at the context "
+        "length.",
     ),
     "very_short_answer": Check(
         "warning",
         "The answer has {chars} characters, far fewer than the others.",
-        "Check that the answer is whole.",
+        "Check that the answer is complete.",
     ),
     "system_prompt_varies": Check(
         "warning",
-        "{count} different system prompts stand in the file.",
-        "Use one, and the same when the model is asked, unless the difference is meant.",
+        "The file contains {count} different system prompts.",
+        "Use one, and send the same one at inference, unless the difference is intended.",
     ),
     "personal_data": Check(
         "warning",
-        "The row holds personal data: {kinds}.",
+        "The row contains personal data: {kinds}.",
         "Redact it before training: a model can repeat what it was trained on.",
     ),
     "truncated": Check(
@@ -67,37 +68,38 @@ SET: dict[str, Check] = {
     ),
     "nothing_left_to_learn": Check(
         "error",
-        "What comes before the first answer fills the context of {limit} tokens.",
+        "The text before the first answer fills the context of {limit} tokens.",
         "Shorten the prompt: no token of the answer is left to learn from.",
     ),
     "tools_not_supported": Check(
         "error",
-        "The chat template of {model} writes no tool calls and results, which {rows} row(s) hold.",
-        "Train a base model whose template does, or leave these rows out: a model that is trained "
-        "on them learns to answer with nothing.",
+        "The chat template of {model} does not render tool calls and results, which {rows} row(s) "
+        "contain.",
+        "Train a base model whose template does, or remove these rows: a model trained on them "
+        "learns to give empty answers.",
     ),
     "unreadable_tokenizer": Check(
         "error",
         "The tokenizer of the base model cannot be read.",
-        "Give the path of a tokenizer.json as the tokenizers library writes it.",
+        "Give the path of a tokenizer.json in the format of the tokenizers library.",
     ),
 }
 
 TASK: dict[str, Check] = {
     "invalid_spec": Check(
         "error",
-        "What was asked of the data set is not valid: {reason}.",
+        "An option for the data set is not valid: {reason}.",
         "Correct the option.",
     ),
     "out_of_memory": Check(
         "error",
-        "The work on the data set ran out of memory.",
+        "Processing the data set ran out of memory.",
         "Give the process more memory, or split the file.",
     ),
     "file_error": Check(
         "error",
         "A file could not be read or written: {reason}.",
-        "Check the disk's space and the permissions.",
+        "Check the disk space and the permissions.",
     ),
     "worker_died": Check(
         "error",

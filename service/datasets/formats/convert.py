@@ -158,7 +158,7 @@ def _unwritable(value: Any) -> Issue | None:
     except UnicodeEncodeError as error:
         return make_issue("invalid_utf8", at=error.start + 1)
     except (TypeError, ValueError, OverflowError):
-        return make_issue("invalid_json", reason="a value has no form in JSON")
+        return make_issue("invalid_json", reason="a value cannot be written as JSON")
     except RecursionError:
         return make_issue("nesting_too_deep", limit=MAX_NESTING)
     if len(data) > MAX_LINE_BYTES:

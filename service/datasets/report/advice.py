@@ -63,8 +63,8 @@ def _broken_rows(f: Figures) -> Iterator[Advice]:
     fix = next((issue.fix for issue in errors if issue.code == top), "")
     yield Advice(
         "fix_broken_rows",
-        f"Mend {broken} broken row(s) first",
-        f"They cannot be trained on. The commonest fault is {top}: {fix}",
+        f"Fix {broken} broken row(s) first",
+        f"They cannot be trained on. The most common error is {top}: {fix}",
         {"broken_rows": broken, "share": _share(broken, f.validation.rows)},
         [issue.line for issue in errors if issue.line is not None][:_LINES],
     )
@@ -75,7 +75,7 @@ def _too_few(f: Figures) -> Iterator[Advice]:
         yield Advice(
             "too_few_rows",
             f"{f.rows} rows are too few for a job",
-            f"A job needs {_LEAST_ROWS}; clear change begins at {_FEW_ROWS} to 100 good rows.",
+            f"A job needs {_LEAST_ROWS}; a clear effect starts at {_FEW_ROWS} to 100 good rows.",
             {"rows": f.rows, "needed": _LEAST_ROWS},
         )
     elif f.rows < _FEW_ROWS:
@@ -92,9 +92,9 @@ def _contradictions(f: Figures) -> Iterator[Advice]:
     if f.contradictions.groups:
         yield Advice(
             "contradictions",
-            f"{f.contradictions.groups} question(s) have answers that differ",
-            "The model learns the mean of answers that disagree. Keep one for each question; "
-            "the clean call can, by a rule that you name.",
+            f"{f.contradictions.groups} question(s) have conflicting answers",
+            "The model learns the average of conflicting answers. Keep one answer for each "
+            "question; the clean call can do this, by a rule that you choose.",
             {"questions": f.contradictions.groups, "rows": f.contradictions.rows},
             [lines[0] for lines in f.contradictions.examples[:_LINES]],
         )
@@ -104,9 +104,9 @@ def _personal(f: Figures) -> Iterator[Advice]:
     if f.personal_rows:
         yield Advice(
             "personal_data",
-            f"{f.personal_rows} row(s) hold personal data",
-            "A tuned model can repeat what it saw. Redact it with the clean call, by masks or "
-            "by pseudonyms that stay the same through the file.",
+            f"{f.personal_rows} row(s) contain personal data",
+            "A tuned model can repeat what it saw. Redact it with the clean call, with masks or "
+            "with pseudonyms that are consistent throughout the file.",
             {"rows": f.personal_rows, "share": _share(f.personal_rows, f.rows)},
         )
 
@@ -116,8 +116,8 @@ def _overlap(f: Figures) -> Iterator[Advice]:
         count = f.overlap.exact + f.overlap.near
         yield Advice(
             "overlap",
-            f"{count} row(s) of the validation file stand in the training file",
-            "The validation loss will look better than the model is. Remove them from one.",
+            f"{count} row(s) of the validation file are also in the training file",
+            "The validation loss will look better than it is. Remove them from one of the files.",
             {"exact": f.overlap.exact, "near": f.overlap.near, "of": f.overlap.rows},
             [lines[0] for lines in f.overlap.examples[:_LINES]],
         )
@@ -133,8 +133,8 @@ def _truncation(f: Figures) -> Iterator[Advice]:
             yield Advice(
                 "truncation",
                 f"{rows} row(s) are cut at {limit} tokens",
-                f"Answers stand at the end, so they go first; {lost} row(s) keep nothing "
-                "to learn from. Shorten the prompts, or take a base model of a longer context.",
+                f"Answers come last, so they are cut first; {lost} row(s) keep nothing "
+                "to learn from. Shorten the prompts, or choose a base model with a longer context.",
                 {"limit": limit, "rows": rows, "share": _share(rows, stats.rows)},
             )
 
@@ -145,9 +145,9 @@ def _uniform(f: Figures) -> Iterator[Advice]:
         yield Advice(
             "too_uniform",
             f"{extra} of {f.rows} rows are copies or near copies of others",
-            "Copies count double. The clean call drops equal rows, and near copies with "
-            "`near_duplicates`; look at those first, since they may differ in a number, a date "
-            "or yes and no. Write rows that differ in what they ask.",
+            "Copies count double. The clean call drops identical rows, and near copies with "
+            "`near_duplicates`; review those first, since they may differ in a number, a date "
+            "or yes and no. Write rows that ask different things.",
             {
                 "exact": f.exact.extra_rows,
                 "near": f.near.extra_rows,
@@ -176,7 +176,7 @@ def _facts(f: Figures) -> Iterator[Advice]:
             "facts_to_look_up",
             "Most answers are facts to look up",
             "Short answers with figures that differ from question to question are knowledge, "
-            "which changes, and which tuning teaches badly. Try retrieval (RAG) first; tune "
+            "which changes and which tuning teaches poorly. Try retrieval (RAG) first; tune "
             "for tone, form and language.",
             {"factual_rows": f.factual_rows, "share": _share(f.factual_rows, f.rows)},
         )
@@ -187,7 +187,7 @@ def _prompting(f: Figures) -> Iterator[Advice]:
     if prompts.distinct == 1 and prompts.top_share >= 0.95 and f.rows < _PROMPTING_ROWS:
         yield Advice(
             "try_prompting",
-            "One system prompt may do",
+            "One system prompt may be enough",
             f"All rows share a system prompt and there are {f.rows} of them. Try that prompt "
             "with three to five of the rows as examples; tune if the base model still fails.",
             {"rows": f.rows, "share_with_prompt": prompts.top_share},
@@ -195,9 +195,9 @@ def _prompting(f: Figures) -> Iterator[Advice]:
     elif prompts.distinct > 1 and prompts.distinct * 2 <= f.rows:
         yield Advice(
             "one_system_prompt",
-            f"{prompts.distinct} system prompts stand in the file",
-            "Use the one that the application sends; a prompt that varies teaches nothing of "
-            "what it says.",
+            f"The file contains {prompts.distinct} system prompts",
+            "Use the one that the application sends; the model does not learn what a varying "
+            "prompt says.",
             {"distinct": prompts.distinct, "top_share": prompts.top_share},
         )
 
@@ -222,7 +222,7 @@ def _mojibake(f: Figures) -> Iterator[Advice]:
         yield Advice(
             "mojibake",
             f"{f.mojibake_rows} row(s) were damaged by a wrong encoding",
-            "Export the data again as UTF-8, or let the clean call mend the text.",
+            "Export the data again as UTF-8, or let the clean call repair the text.",
             {"rows": f.mojibake_rows},
         )
 
@@ -239,7 +239,7 @@ def _tokenizers(f: Figures) -> Iterator[Advice]:
             yield Advice(
                 "tokenizer_fit",
                 f"{best.model} speaks {name} best",
-                f"{worst.model} needs {worst.tokens_per_character:.2f} tokens a character of "
+                f"{worst.model} needs {worst.tokens_per_character:.2f} tokens per character of "
                 f"{name}, {best.model} {best.tokens_per_character:.2f}: faster answers "
                 "and a longer context for the same text.",
                 {fit.model: fit.tokens_per_character for fit in fits},
@@ -261,8 +261,8 @@ def _tool_rows(f: Figures) -> Iterator[Advice]:
     yield Advice(
         "tools_not_supported",
         f"Train {rows} row(s) with tools on another base model",
-        f"The chat template of {models} writes no tool calls and results: a model that is trained "
-        "on these rows learns to answer with nothing, so a job is refused.",
+        f"The chat template of {models} does not render tool calls and results: a model trained "
+        f"on these rows learns to give empty answers, so a job is refused.",
         {"tool_rows": rows, "share": _share(rows, f.rows)},
         f.tool_rows.lines[:_LINES],
     )

@@ -14,7 +14,7 @@ from service.datasets.text.languages import language_name
 
 _MAX_ISSUES_A_CODE = 5
 _BAR_CHARS = 40
-_NAMES = "Names of persons are looked for in Japanese alone."
+_NAMES = "Names of people are detected only in Japanese."
 
 
 class Heading(NamedTuple):
@@ -76,7 +76,7 @@ def parts(report: Report) -> Iterator[Part]:
                 for i, a in enumerate(report.advice, 1)]  # fmt: skip
         yield Table(["", "What", "Why", "Evidence", "Lines"], rows)
     else:
-        yield Paragraph("Nothing stands in the way of training.")
+        yield Paragraph("No problems found. The data is ready for training.")
     yield from _sizes(report)
     yield from _languages(report)
     yield from _alike(report)
@@ -128,7 +128,7 @@ def _languages(report: Report) -> Iterator[Part]:
     )
     if report.tokenizer_fit:
         yield Table(
-            ["Language", "Base model", "Tokens a character", "Byte by byte"],
+            ["Language", "Base model", "Tokens per character", "Byte by byte"],
             [
                 [
                     language_name(fit.language),
@@ -142,25 +142,26 @@ def _languages(report: Report) -> Iterator[Part]:
 
 
 def _alike(report: Report) -> Iterator[Part]:
-    yield Heading("Rows that are alike")
+    yield Heading("Similar rows")
     yield Table(
-        ["", "Groups", "Rows", "Could go", "Lines"],
+        ["", "Groups", "Rows", "Removable", "Lines"],
         [
             _group_row("exact duplicates", report.exact_duplicates),
             _group_row("near duplicates", report.near_duplicates),
-            _group_row("same question, other answer", report.contradictions),
+            _group_row("same question, different answer", report.contradictions),
         ],
     )
     if report.overlap is not None:
         o = report.overlap
         yield Paragraph(
-            f"Of {o.rows:,} validation rows {o.exact:,} stand in the training file, "
-            f"{o.near:,} nearly so, and {o.same_prompt:,} ask a question that stands in it."
+            f"Of {o.rows:,} validation rows, {o.exact:,} are also in the training file, "
+            f"{o.near:,} nearly match one of its rows, and {o.same_prompt:,} ask one of its "
+            f"questions."
         )
     p = report.system_prompts
     yield Paragraph(
-        f"{p.distinct:,} different system prompts; the commonest stands in "
-        f"{p.top_share:.1%} of the rows; {p.rows_without:,} rows have none."
+        f"{p.distinct:,} different system prompts; the most common one is in {p.top_share:.1%} of "
+        f"the rows; {p.rows_without:,} rows have none."
     )
 
 
@@ -200,10 +201,10 @@ def _issues(report: Report) -> Iterator[Part]:
         if seen[i.code] <= _MAX_ISSUES_A_CODE:
             line = "" if i.line is None else str(i.line)
             rows.append([i.severity, line, i.pointer, i.message, i.fix])
-    yield Table(["Severity", "Line", "Place", "What", "How to mend"], rows)
+    yield Table(["Severity", "Line", "Place", "What", "How to fix"], rows)
     if sum(counts.values()) > len(rows):
         yield Paragraph(
-            f"The first {_MAX_ISSUES_A_CODE} of each code; the JSON form of the report holds more."
+            f"The first {_MAX_ISSUES_A_CODE} of each code; the JSON report contains more."
         )
 
 

@@ -90,9 +90,9 @@ def _json_issue(line: bytes, said: str) -> Issue:
     elif "trailing" in said:
         reason = f"something follows the object, at byte {at + 1}"
     elif line[at] < 0x20:
-        reason = f"a control character stands unescaped at byte {at + 1}"
+        reason = f"an unescaped control character at byte {at + 1}"
     elif "out of range" in said:
         reason = "a number is too large"
     else:
-        reason = f"a character at byte {at + 1} does not belong there"
+        reason = f"an unexpected character at byte {at + 1}"
     return make_issue("invalid_json", reason=reason)

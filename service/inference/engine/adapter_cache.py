@@ -145,7 +145,7 @@ class AdapterCache:
             manifest = await self._fetch(artifact, path)
             if manifest.digest != digest:
                 await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
-                raise StorageCorrupt(f"{artifact} is not the artifact that was registered")
+                raise StorageCorrupt(f"{artifact} does not match the registered artifact")
             note = msgspec.json.encode(_Note(name, manifest))
             await asyncio.to_thread(_sidecar(path).write_bytes, note)
             size, source = manifest.size, "storage"

@@ -92,7 +92,7 @@ class Adapters:
                 continue
             self._known.pop(name, None)
             if await self._cache.remove(name):
-                log.info("adapter %s was deleted: nothing is kept of it", name)
+                log.info("adapter %s was deleted: its files are removed", name)
 
     def observe(self) -> None:
         """Set the gauges of the disk cache."""
@@ -122,8 +122,8 @@ class Adapters:
         try:
             model = await self.registry.resolve_adapter(name)
         except (*REDIS_ERRORS, Unreadable) as e:
-            log.warning("adapter %s: the registry is away: %s", name, why(e))
-            raise AdapterUnavailable("the registry of models is away") from e
+            log.warning("adapter %s: the registry is unavailable: %s", name, why(e))
+            raise AdapterUnavailable("the model registry is unavailable") from e
         if model is None or model.base_model != self._base_model:
             return None
         return None if model.artifact is None or model.digest is None else model

@@ -137,8 +137,8 @@ async def _turn(sleeper: Sleeper, scope: Scope, send: Send) -> None:
         else:
             await sleeper.wake(engine, holder)
     except Exception:  # vLLM can raise anything
-        log.exception("the engine cannot be put to sleep or woken")
-        await _refuse(send, 500, "The engine cannot do that.", "engine_error")
+        log.exception("the engine cannot be put to sleep or woken up")
+        await _refuse(send, 500, "The engine failed to sleep or wake up.", "engine_error")
         return
     await _send_json(send, 200, {"closed": sleeper.closed})
 
@@ -147,7 +147,7 @@ async def _refuse_asleep(send: Send) -> None:
     await _refuse(
         send,
         503,
-        "A job trains on this engine's GPU. Try again later.",
+        "A job is training on this engine's GPU. Try again later.",
         "engine_sleeping",
         (b"retry-after", str(_RETRY_AFTER_S).encode()),
     )

@@ -60,7 +60,7 @@ class Housekeeper:
         try:
             loaded = await self._engine.list_loras()
         except Exception:  # vLLM can raise anything; the number stays unknown for now
-            log.debug("the engine does not tell its adapters", exc_info=True)
+            log.debug("the engine does not list its adapters", exc_info=True)
             metrics.ADAPTERS.cell("memory").value = math.nan
         else:
             metrics.ADAPTERS.cell("memory").value = len(loaded)

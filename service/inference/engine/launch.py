@@ -121,7 +121,7 @@ def engine_command(
         raise EngineConfigError(str(e)) from e
     if settings.upstream_api_key is None:
         raise EngineConfigError(
-            "the engine needs a key that the api shares: set FINETUNED_UPSTREAM_API_KEY"
+            "the engine needs a key shared with the API: set FINETUNED_UPSTREAM_API_KEY"
         )
     argv = (
         sys.executable,
@@ -279,7 +279,7 @@ def _wanted(catalogue: Catalogue, model_id: str) -> tuple[BaseModelEntry, str | 
     model = catalogue.get(base or model_id)
     if model is None:
         raise EngineConfigError(
-            f"the catalogue {catalogue.file} has no model '{base or model_id}': add it with "
+            f"the catalog {catalogue.file} has no model '{base or model_id}': add it with "
             "'finetuned-server models add'"
         )
     return model, model_id if base else None
@@ -292,7 +292,7 @@ def _folder(
     if name is None:
         return claim_cache(settings.adapter_cache, model.id), None
     home = claim_cache(settings.adapter_cache, folder_name(name))
-    sys.stderr.write(f"{name}: merged weights in {home}, made now where they are not there\n")
+    sys.stderr.write(f"{name}: merged weights in {home}, created now if missing\n")
     sys.stderr.flush()
     try:
         return home / "adapters", asyncio.run(prepare(settings, model, name, home))
@@ -316,7 +316,8 @@ def claim_cache(root: Path, model_id: str) -> Path:
             lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
         except PermissionError as e:
             raise EngineConfigError(
-                f"{file} is another user's: run engines and 'models merge' as one user, or give "
+                f"{file} belongs to another user: run engines and 'models merge' as the same "
+                f"user, or set "
                 "FINETUNED_ADAPTER_CACHE_DIR"
             ) from e
         try:

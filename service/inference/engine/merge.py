@@ -44,7 +44,9 @@ def merge(base: Path, adapter: Path, target: Path) -> None:
     """
     layout = BaseLayout.read(base)
     if layout.quantized:
-        raise AdapterMismatch("the base model is quantised: its weights cannot be added to")
+        raise AdapterMismatch(
+            "the base model is quantized: an adapter cannot be merged into its weights"
+        )
     check_adapter(adapter, layout, max_rank=RANKS[-1])
     changed = _changed(adapter, layout)
     scale, tensors = _scale(adapter), load_file(adapter / WEIGHTS)
@@ -108,7 +110,7 @@ def _see_to_room(target: Path, needed: int) -> None:
     free = shutil.disk_usage(target.parent).free
     if free < needed:
         raise OSError(
-            f"the merged model takes {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free "
+            f"the merged model needs {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free "
             f"at {target.parent}"
         )
 

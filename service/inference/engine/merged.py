@@ -77,11 +77,13 @@ async def prepare(settings: Settings, entry: BaseModelEntry, name: str, home: Pa
     except REDIS_ERRORS as e:
         if note is not None and (note.name, note.base) == (name, str(entry.path)):
             return made
-        raise MergeFailed("Redis is away, and the model is not merged yet: start again") from e
+        raise MergeFailed(
+            "Redis is unavailable, and the model is not merged yet: start again"
+        ) from e
     if model is None or model.artifact is None or model.digest is None:
         await asyncio.to_thread(discard, home)
         raise ModelGone(
-            f"there is no model '{name}': it was deleted, or never trained here. Take it out with "
+            f"there is no model '{name}': it was deleted, or never trained here. Remove it with "
             "'finetuned-server models unmerge'"
         )
     wanted = _Note(name, model.digest, str(entry.path))
@@ -90,7 +92,7 @@ async def prepare(settings: Settings, entry: BaseModelEntry, name: str, home: Pa
         try:
             await _make(settings, entry, model.artifact, home, wanted)
         except ImportError as e:
-            raise MergeFailed("merging needs torch: do it where engines run") from e
+            raise MergeFailed("merging needs torch: run it where engines run") from e
         except AdapterMismatch as e:
             raise MergeFailed(f"'{name}' cannot be merged: {e}") from e
         except (StorageError, OSError) as e:
@@ -127,7 +129,7 @@ async def until_deleted(registry: ModelRegistry, name: str, home: Path, every_s:
         except REDIS_ERRORS:
             continue
         if not known:
-            log.warning("model %s was deleted: its engine ends, and nothing is kept of it", name)
+            log.warning("model %s was deleted: its engine stops and its files are removed", name)
             await asyncio.to_thread(discard, home)
             os.kill(os.getpid(), signal.SIGTERM)
             return
@@ -152,7 +154,7 @@ async def _make(
     adapter, part = home / _ADAPTER, home / _PART
     manifest = await Storage.from_url(settings.storage_url).get_folder(artifact, adapter)
     if manifest.digest != note.digest:
-        raise AdapterMismatch("what lies in storage is not what was registered")
+        raise AdapterMismatch("the artifact in storage does not match the registered one")
 
     def work() -> None:
         merge(entry.path, adapter, part)

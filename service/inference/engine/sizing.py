@@ -198,27 +198,27 @@ def _slots(settings: Settings, facts: Facts, rank: int, share: float | None) -> 
         room = int(facts.memory_bytes * _KEPT_SHARE)
         most, where = _SLOTS_CPU, f"on a CPU with {_gib(facts.memory_bytes)}"
     elif facts.gpu_bytes is None:
-        return _Choice(_SLOTS_CPU, "the GPU does not tell its memory")
+        return _Choice(_SLOTS_CPU, "the GPU does not report its memory")
     else:
         room = int(_room(facts, share) * _SLOTS_SHARE)
         most, where = _MOST_SLOTS_GPU, _where(facts)
     if slot_bytes is None:
-        return _Choice(min(most, 4), f"{where}; the base model's layers are not known")
+        return _Choice(min(most, 4), f"{where}; the base model's layers are unknown")
     fitting = max(1, min(most, room // slot_bytes))
     slots = 1 << (fitting.bit_length() - 1)
-    return _Choice(slots, f"{where}, {_mib(slot_bytes)} a slot of rank {rank}")
+    return _Choice(slots, f"{where}, {_mib(slot_bytes)} per slot of rank {rank}")
 
 
 def _kept(settings: Settings, facts: Facts, rank: int, slots: int) -> _Choice:
     if settings.max_cpu_loras is not None:
         if settings.max_cpu_loras < slots:
-            return _Choice(slots, f"{settings.max_cpu_loras} were set, and max_loras is more")
+            return _Choice(slots, f"{settings.max_cpu_loras} is set, and max_loras is larger")
         return _Choice(settings.max_cpu_loras, "as set")
     # Each GPU's vLLM process keeps complete adapters.
     adapter_bytes = _adapter_bytes(facts, rank, facts.parallel.gpus)
     most = _MOST_KEPT if facts.has_gpu else _KEPT_CPU
     if adapter_bytes is None:
-        return _Choice(max(slots, _KEPT_CPU), "the base model's layers are not known")
+        return _Choice(max(slots, _KEPT_CPU), "the base model's layers are unknown")
     room = int(facts.memory_bytes * _KEPT_SHARE)
     kept = max(slots, min(most, room // adapter_bytes))
     return _Choice(kept, f"{_mib(adapter_bytes)} each at most, {_gib(facts.memory_bytes)} memory")
@@ -229,7 +229,8 @@ def _length(
 ) -> _Choice:
     own = facts.base.context_length
     if settings.max_model_len is not None:
-        why = "as set" if settings.max_model_len <= own else "the base model's own; more was set"
+        capped = "the base model's own; the set value is larger"
+        why = "as set" if settings.max_model_len <= own else capped
         return _Choice(min(settings.max_model_len, own), why)
     per_token = _cache_bytes_per_token(facts)
     if per_token is None or (share is not None and facts.gpu_bytes is None):
@@ -258,7 +259,7 @@ def _how_to_have_context(settings: Settings, slots: int, fitting: int, share: fl
     if share is None:
         ways = [f"raise FINETUNED_CPU_KV_CACHE_GIB (it is {settings.cpu_kv_cache_gib})"]
     else:
-        ways = ["divide the model among more GPUs (--tensor-parallel-size)"]
+        ways = ["split the model across more GPUs (--tensor-parallel-size)"]
         if settings.gpu_memory_utilization is not None:
             ways.append("raise FINETUNED_GPU_MEMORY_UTILIZATION")
         elif settings.gpu_sharing == "share":
@@ -274,13 +275,13 @@ def _why_share(settings: Settings, facts: Facts) -> str:
     if settings.gpu_memory_utilization is not None:
         return "as set"
     if settings.gpu_sharing == "separate":
-        return "the engine has the GPU for itself"
+        return "the engine has the GPU to itself"
     if settings.gpu_sharing == "time-slice":
         return "the engine sleeps while a job trains"
     if facts.gpu_bytes is None:
-        return "the GPU is shared with trainings, and does not tell its memory"
+        return "the GPU is shared with training jobs, and does not report its memory"
     budget = trainer_budget(settings, facts.gpu_bytes, [facts.served_bytes]) or 0
-    return f"{_gib(facts.gpu_bytes)} GPU shared with trainings, which may take {_gib(budget)}"
+    return f"{_gib(facts.gpu_bytes)} GPU shared with training jobs, which may use {_gib(budget)}"
 
 
 def _room(facts: Facts, share: float) -> int:
@@ -323,7 +324,7 @@ def _where(facts: Facts) -> str:
     gpu, base = _gib(facts.gpu_bytes or 0), _gib(facts.base.weights_bytes)
     if facts.parallel.gpus == 1:
         return f"{gpu} GPU, base {base}"
-    return f"{facts.parallel.gpus} GPUs of {gpu}, base {base} divided among them"
+    return f"{facts.parallel.gpus} GPUs of {gpu}, base {base} split across them"
 
 
 def _gib(count: int) -> str:

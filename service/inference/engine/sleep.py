@@ -67,7 +67,7 @@ class Sleeper:
         Returns True once the memory is free, and False if the holder woke the engine meanwhile.
         """
         if holder not in self._until and len(self._until) >= _MAX_HOLDERS:
-            raise ValueError("too many ask for sleep")
+            raise ValueError("too many clients request sleep")
         self._until[holder] = self._clock() + lease_s
         try:
             async with self._changing:
@@ -77,7 +77,7 @@ class Sleeper:
                         return False
                     await engine.sleep(_LEVEL, "abort")
                     self._asleep = True
-                    log.info("the engine sleeps, for %s", holder)
+                    log.info("the engine sleeps at the request of %s", holder)
         except BaseException:
             self._until.pop(holder, None)
             raise
@@ -109,7 +109,7 @@ class Sleeper:
             await asyncio.sleep(_LOOK_S)
             now = self._clock()
             for holder in [h for h, until in self._until.items() if until < now]:
-                log.warning("%s asked for sleep and is not heard of any more", holder)
+                log.warning("%s requested sleep and has stopped renewing it", holder)
                 del self._until[holder]
             try:
                 await self._wake_if_free(engine)

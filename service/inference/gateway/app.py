@@ -81,9 +81,9 @@ class Gateway:
         except ClientGone:
             exchange.status = CLIENT_GONE
         except REDIS_ERRORS as e:
-            log.warning("Redis is away: %s", why(e))
+            log.warning("Redis is unavailable: %s", why(e))
             await exchange.fail(
-                Unavailable("A backing service is away. Try again in a few seconds.")
+                Unavailable("A backing service is unavailable. Try again in a few seconds.")
             )
         except asyncio.CancelledError:
             if not exchange.gave_up or exchange.task is None:

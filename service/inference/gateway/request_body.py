@@ -50,7 +50,7 @@ async def read(
             return await _read_on(receive, first, limit_bytes)
     except TimeoutError:
         raise RequestTimeout(
-            f"The body was not whole after {timeout_s:g} seconds. Send it in one go."
+            f"The body was not complete after {timeout_s:g} seconds. Send it without pauses."
         ) from None
 
 

@@ -217,7 +217,7 @@ class _Pool:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"the engine's address is no http URL: {url!r}")
+            raise ValueError(f"the engine's address is not an HTTP URL: {url!r}")
         self.url = url
         self.host = parts.netloc.rpartition("@")[2]
         self._hostname = parts.hostname
@@ -297,15 +297,15 @@ def _failure(url: str, error: Exception, waited_s: float) -> ApiError:
     if isinstance(error, Silent):
         log.warning("engine %s sent nothing for %g s", url, waited_s)
         return GatewayTimeout(
-            f"The engine sent nothing for {waited_s:g} seconds. Try again; ask for fewer tokens "
-            "if it stays so.",
+            f"The engine sent nothing for {waited_s:g} seconds. Try again, with fewer tokens if "
+            f"it happens again.",
             code="engine_timeout",
         )
     if isinstance(error, NotHttp):
-        log.warning("engine %s answered no HTTP: %s", url, error)
-        return BadGateway("The engine answered something that is not HTTP.")
-    log.warning("engine %s was lost in mid-answer: %s", url, error)
+        log.warning("engine %s sent an invalid HTTP response: %s", url, error)
+        return BadGateway("The engine's response is not valid HTTP.")
+    log.warning("the connection to engine %s was lost during a response: %s", url, error)
     return Unavailable(
-        "The engine was lost while it answered. Try again in a few seconds.",
+        "The connection to the engine was lost during the response. Try again in a few seconds.",
         code="engine_lost",
     )

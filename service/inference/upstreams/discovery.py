@@ -121,7 +121,7 @@ class Discovery:
         try:
             addresses = await self._resolve(name.host, name.port)
         except (OSError, UnicodeError) as e:
-            log.warning("the engines' name %s was not found: %s", name.host, e)
+            log.warning("the host name %s of the engines was not found: %s", name.host, e)
             return
         if addresses:
             self._found[name] = name.urls(addresses)

@@ -167,7 +167,7 @@ class Replicas:
         self._refresh()
 
     def _ejected(self, replica: Replica, fault: Fault) -> None:
-        log.warning("engine %s of %s is left out: %s", replica.url, self._model, fault)
+        log.warning("engine %s of %s is ejected: %s", replica.url, self._model, fault)
         metrics.ENGINE_EJECTIONS.labels(self._model, fault).inc()
         self._refresh()
 

@@ -127,7 +127,7 @@ class Upstreams:
             if (answer := await self._try(served, path, body, sent, loaded)) is not None:
                 return answer
         raise Unavailable(
-            f"The engine of '{base}' is starting or away. Try again in a few seconds.",
+            f"The engine of '{base}' is starting or unavailable. Try again in a few seconds.",
             code="engine_unavailable",
         )
 
@@ -157,7 +157,7 @@ class Upstreams:
             try:
                 return await self._ask(served.replicas, replica, path, body, headers)
             except NotSent as e:
-                log.debug("engine %s took no connection: %s", replica.url, e)
+                log.debug("engine %s accepted no connection: %s", replica.url, e)
                 tried.append(replica)
         return None
 

@@ -76,7 +76,7 @@ class Train:
             async with self._leases.hold(job_id, attempt) as lease_lost:
                 await self._train(project_id, job_id, attempt, lease_lost)
         except (Held, Missing, lifecycle.Superseded):
-            log.info("attempt %d is not ours to run", attempt)
+            log.info("attempt %d is no longer this worker's to run", attempt)
 
     async def _train(
         self, project_id: str, job_id: str, number: int, lease_lost: asyncio.Event
@@ -144,7 +144,7 @@ class Train:
         try:
             return await running
         except StorageError as e:
-            log.warning("the attempt ended on storage: %s", e)
+            log.warning("the attempt ended because of storage: %s", e)
             return Outcome.LOST
         except asyncio.CancelledError:
             current = asyncio.current_task()
@@ -208,16 +208,16 @@ class Train:
         if job.status is Status.PAUSED:
             message = "The trainer stopped; progress is kept"
         elif self.draining.is_set():
-            message = "The worker shuts down; the job goes back into the queue"
+            message = "The worker is shutting down; the job returns to the queue"
         else:  # resumed while the trainer was stopping
-            message = "The trainer stopped; the job goes back into the queue"
+            message = "The trainer stopped; the job returns to the queue"
         return [NewEvent(message=message)]
 
 
 def _started_event(job: JobRecord) -> NewEvent:
     if job.attempt == 1:
         return NewEvent(message="Fine-tuning job started")
-    return NewEvent(message=f"Fine-tuning job started again (attempt {job.attempt})")
+    return NewEvent(message=f"Fine-tuning job restarted (attempt {job.attempt})")
 
 
 def _observe_wait(job: JobRecord) -> None:

@@ -207,21 +207,21 @@ class Ledger:
         checkpointing = smaller is None
         if self.job.halved or (checkpointing and self.job.gradient_checkpointing):
             told = (
-                f"{what}. Set a smaller max_seq_length, or quantization to nf4; or let the "
-                "operator lower FINETUNED_TOKENS_AT_ONCE or take a larger machine."
+                f"{what}. Set a smaller max_seq_length, or quantization to nf4; or ask the "
+                f"operator to lower FINETUNED_TOKENS_AT_ONCE or to use a larger machine."
             )
             await self.fail(Failure(code=message.code, message=told, param=message.param))
             return Outcome.FINISHED
         metrics.JOB_ATTEMPTS_LOST.labels("out_of_memory").inc()
         how = "with gradient checkpointing"
         if smaller is not None:
-            how = f"with at most {smaller:,} tokens in the model at once, in more parts"
+            how = f"with at most {smaller:,} tokens in the model at a time, in more parts"
         await self._change(
             lambda job: lifecycle.retry_smaller(job, self.number, smaller, checkpointing),
             NewEvent(
                 message=(
-                    f"{what}. Attempt {self.number + 1} goes on {how}: the same batches, the "
-                    "same result"
+                    f"{what}. Attempt {self.number + 1} continues {how}, with the same batches "
+                    f"and the same result"
                 ),
                 level="warn",
                 data={
@@ -244,7 +244,7 @@ class Ledger:
         if page.items:
             newest = max(page.items, key=lambda c: c.step)
             await checkpoints.delete(newest.project_id, newest.id)
-        await self.event(f"The newest checkpoint was dropped: {reason}", "warn")
+        await self.event(f"The newest checkpoint was discarded: {reason}", "warn")
 
     async def event(
         self, message: str, level: Any = "info", data: dict[str, Any] | None = None

@@ -52,12 +52,12 @@ class Serving:
         if parity.fault is None:
             await self._tell(parity)
             return True
-        await self._fail(f"{parity.fault}; the event has the figures.", parity.figures())
+        await self._fail(f"{parity.fault}; see the event for the figures.", parity.figures())
         return False
 
     async def _tell(self, parity: Parity) -> None:
         told = (
-            f"The engine agrees with the trainer to {parity.tuned_gap:.3f} nats a token over "
+            f"The engine agrees with the trainer to {parity.tuned_gap:.3f} nats per token over "
             f"{parity.tokens} tokens; the training moved them by {parity.trainer_move:.3f}"
         )
         await self._ledger.event(told, data={"code": "serve_parity", **parity.figures()})

@@ -209,7 +209,7 @@ class Attempt:
             raise _Unfit(Failure(code="file_not_found", message=message, param=f"{name}_file"))
         path = self._dir / f"{name}.jsonl"
         if await self._storage.get_file(record.canonical_key, path) != record.canonical:
-            raise StorageCorrupt(f"the rows of {file_id} are not what its check wrote")
+            raise StorageCorrupt(f"the rows of {file_id} do not match what its check wrote")
         self._data[name] = {
             "file": file_id,
             "sha256": record.sha256,
@@ -235,7 +235,7 @@ class Attempt:
         folder = self._dir / "warm-start"
         manifest = await self._storage.get_folder(found.artifact, folder)
         if manifest.digest != found.digest:
-            raise StorageCorrupt(f"the model {name} is not what was registered")
+            raise StorageCorrupt(f"the model {name} does not match what was registered")
         return folder
 
     async def _newest_checkpoint(self) -> Path | None:
@@ -335,9 +335,11 @@ class Attempt:
 
     async def _tell_of_death(self, code: int) -> None:
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
-        log.warning("the trainer %s; its last words are in the log", how)
+        log.warning("the trainer %s; its last output is in the log", how)
         _log_tail(self._dir / "trainer.log")
-        await self._ledger.event(f"The trainer {how} before its end", "warn", {"exit_code": code})
+        await self._ledger.event(
+            f"The trainer {how} before it finished", "warn", {"exit_code": code}
+        )
 
 
 def _lora(lora: Lora) -> LoraSpec:

@@ -51,9 +51,9 @@ class Parity:
         """Reason why the engine does not serve the trained model; None if it does."""
         moves_less = self.engine_move < _LEAST_SHARE * self.trainer_move
         if self.trainer_move > _LEAST_MOVE and moves_less and self.followed < _LEAST_FOLLOWED:
-            return "under the adapter's name the engine answers as the base model does"
+            return "under the adapter's name, the engine answers like the base model"
         if self.tuned_gap > _NOISE + _TIMES_THE_BASES * self.base_gap:
-            return "with the adapter the engine scores otherwise than the trainer"
+            return "with the adapter, the engine's scores differ from the trainer's"
         return None
 
     def figures(self) -> dict[str, float]:
@@ -143,7 +143,7 @@ def _logprob(told: Any, place: int, token: int) -> float:
     try:
         value = float(told["choices"][0]["prompt_logprobs"][place][str(token)]["logprob"])
     except (KeyError, IndexError, TypeError, ValueError) as e:
-        raise EngineRefused("its answer holds no prompt_logprobs") from e
+        raise EngineRefused("its answer has no prompt_logprobs") from e
     return value if math.isfinite(value) else -1e3
 
 

@@ -155,7 +155,7 @@ class Estimates:
                     if task.state is not State.IN_PROGRESS:
                         return file, measures_of(task)
                 await asyncio.sleep(_POLL_S)
-        raise Unavailable("The training file is still being looked at. Ask again in a moment.")
+        raise Unavailable("The training file is still being checked. Try again in a moment.")
 
     async def _duration(
         self, job: JobRecord, entry: BaseModelEntry, there: Planned | None, tokens: int

@@ -105,7 +105,7 @@ def _length(asked: Chosen, data: Data, base: Base) -> tuple[int, str | None]:
     wanted = data.longest + _TEMPLATE_TOKENS
     wanted = -(-wanted // _LENGTH_STEP) * _LENGTH_STEP
     length = min(base.context_length, _MAX_AUTO_LENGTH, wanted)
-    holds = "holds it" if length == wanted else "the most that auto takes; longer rows are cut"
+    holds = "holds it" if length == wanted else "the most that auto chooses; longer rows are cut"
     return length, (
         f"max_seq_length auto → {length}: the longest row has about {data.longest:,} tokens, "
         f"{holds}"

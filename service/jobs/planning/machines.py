@@ -30,8 +30,8 @@ class Planned:
         if self.plan.fits or self.plan.available is None:
             return None
         return (
-            f"The training needs about {self.plan.needed / _GIB:.1f} GiB, and the roomiest worker "
-            f"has {self.plan.available / _GIB:.1f} GiB to give. {self.advice}"
+            f"The training needs about {self.plan.needed / _GIB:.1f} GiB, but the largest worker "
+            f"has {self.plan.available / _GIB:.1f} GiB available. {self.advice}"
         )
 
     def words(self) -> list[str]:
@@ -41,7 +41,7 @@ class Planned:
         memory = f"memory: about {there.needed / _GIB:.1f}{of} GiB on {self.worker.device_name}"
         told = [f"{memory}, in parts of at most {there.tokens_at_once:,} tokens"]
         if there.gradient_checkpointing:
-            told.append("gradient checkpointing auto → on: without it the memory would not do")
+            told.append("gradient checkpointing auto → on: memory would not suffice without it")
         return told
 
 

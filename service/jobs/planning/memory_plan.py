@@ -88,7 +88,7 @@ def advice(training: Training, shape: ModelShape, machine: Capacity) -> str:
     for words, changed in tried:
         if plan(changed, shape, machine).fits:
             return f"To make it fit, {words}."
-    return "No setting makes it fit: take a smaller base model or a larger machine."
+    return "No setting makes it fit: use a smaller base model or a larger machine."
 
 
 def _with(training: Training, **fields: object) -> Training:

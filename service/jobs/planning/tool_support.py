@@ -15,9 +15,9 @@ def tools_refusal(measured: Measures | None, model: str) -> str | None:
     if measured is None or not measured.tool_rows or measured.takes_tools is not False:
         return None
     return (
-        f"{measured.tool_rows} of {measured.rows} rows of the training file call tools or hold "
-        f"their results, which the chat template of the base model {model} does not write: the "
-        "model would learn to answer with nothing. Choose a base model whose chat template "
-        "supports tools, or remove these rows. The operator can also give the base model's "
-        "folder such a template."
+        f"{measured.tool_rows} of {measured.rows} rows of the training file contain tool calls or "
+        f"results, which the chat template of the base model {model} does not render: the model "
+        f"would learn to give empty answers. Choose a base model whose chat template "
+        "supports tools, or remove these rows. The operator can also add such a template to the "
+        "base model's folder."
     )

@@ -56,7 +56,7 @@ class Dispatcher:
         except Held:
             return  # the holder checks for our flag after it releases the lock
         except REDIS_ERRORS as e:
-            log.warning("nothing dispatched, Redis is away: %s", why(e))
+            log.warning("nothing dispatched, Redis is unavailable: %s", why(e))
 
     async def positions(self, jobs: Iterable[JobRecord]) -> dict[str, int]:
         """Map the queued ones of the jobs to their positions in the queue of all projects.

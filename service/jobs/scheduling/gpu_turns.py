@@ -92,7 +92,7 @@ class Turn:
             await tasks.end(self._renewing)
         try:
             for url in await self._tell(WAKE_PATH):
-                log.warning("engine %s could not be told to wake: it does so by itself", url)
+                log.warning("engine %s could not be asked to wake up: it does so on its own", url)
         finally:
             self._http = None
             await http.close()

@@ -117,13 +117,12 @@ async def rollback_alias(
         )
     except NothingBefore as e:
         raise Conflict(
-            f"The alias '{name}' has pointed at nothing else so far.",
+            f"The alias '{name}' has not pointed at any other model yet.",
             code="alias_without_previous",
         ) from e
     except UnknownTarget as e:
         raise Conflict(
-            f"The model '{e.model}', which stood before, does not exist any more. "
-            "Point the alias at another one.",
+            f"The previous model, '{e.model}', no longer exists. Point the alias at another one.",
             code="model_not_found",
         ) from e
     except (Changed, Missing) as e:
@@ -197,8 +196,8 @@ def _refusal(name: str, body: SetAlias, error: Exception) -> ApiError:
     match error:
         case NameReserved():
             return Conflict(
-                f"'{name}' cannot be an alias: it is the name of a base model, or of the form "
-                "in which trained models are named. Choose another name.",
+                f"'{name}' cannot be an alias: it is the name of a base model, or has the form of "
+                f"a trained model's name. Choose another name.",
                 param="name",
                 code="alias_name_reserved",
             )
@@ -211,7 +210,7 @@ def _refusal(name: str, body: SetAlias, error: Exception) -> ApiError:
             )
         case TooMany():
             return Conflict(
-                "The project has as many aliases as it may. Delete one that is not used.",
+                "The project has the maximum number of aliases. Delete one that is not used.",
                 code="too_many_aliases",
             )
         case Changed():
@@ -227,8 +226,8 @@ def _refusal(name: str, body: SetAlias, error: Exception) -> ApiError:
 
 def _lost_race(name: str) -> Conflict:
     return Conflict(
-        f"The alias '{name[:200]}' is not what your request expects: it was changed meanwhile. "
-        "Read it again and decide anew.",
+        f"The alias '{name[:200]}' does not have the version that your request expects: it was "
+        f"changed in the meantime. Retrieve it again before you decide.",
         code="alias_changed",
     )
 

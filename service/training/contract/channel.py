@@ -109,7 +109,7 @@ def _obey(line: bytes, flag: StopFlag) -> None:
     if command is not None and "command" in command.model_fields_set:
         flag.set()
     else:
-        log.warning("Ignored a line on stdin that is no command.")
+        log.warning("Ignored a line on stdin that is not a command.")
 
 
 def stop_on_signals(flag: StopFlag) -> None:

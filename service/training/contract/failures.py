@@ -18,7 +18,7 @@ _LOW_DISK_BYTES: Final = 64 * 2**20
 
 OUT_OF_MEMORY_ADVICE: Final = (
     "Lower max_seq_length or tokens_at_once, set gradient_checkpointing, choose quantization "
-    '"nf4", or take a smaller base model.'
+    '"nf4", or use a smaller base model.'
 )
 
 

@@ -66,7 +66,7 @@ class LoraSpec(BaseModel):
             raise ValueError('name at least one module, or say "all-linear"')
         for name in value:
             if not _MODULE_NAME.fullmatch(name):
-                raise ValueError("a module name has letters, digits, '_' and '.' alone")
+                raise ValueError("a module name can contain only letters, digits, '_' and '.'")
             if name.rpartition(".")[2] in _EMBEDDING_NAMES:
                 raise ValueError("embeddings and the output head cannot be served as an adapter")
         return value
@@ -194,16 +194,18 @@ class TrainSpec(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.method == "sft" and self.beta is not None:
-            raise ValueError('beta belongs to method "dpo"')
+            raise ValueError('beta requires method "dpo"')
         if self.method == "dpo" and self.packing is True:
-            raise ValueError('pairs of method "dpo" are not packed: set packing to false or "auto"')
+            raise ValueError(
+                'pairs of method "dpo" cannot be packed: set packing to false or "auto"'
+            )
         if self.batch_size < self.gpus:
             raise ValueError(
                 f"a batch of {self.batch_size} cannot be shared by {self.gpus} GPUs: set gpus to "
                 "at most batch_size"
             )
         if self.sharding == "fsdp" and self.gpus == 1:
-            raise ValueError('sharding "fsdp" divides a model among GPUs: set gpus to 2 or more')
+            raise ValueError('sharding "fsdp" splits a model across GPUs: set gpus to 2 or more')
         if self.selects and self.validation_file is None and self.validation_share is None:
             raise ValueError(
                 "early_stopping and keep_best need a validation_file or a validation_share"

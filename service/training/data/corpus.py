@@ -117,12 +117,12 @@ def _say(code: WarningCode, lines: _Lines, rows: int, max_length: int) -> str:
     texts: dict[WarningCode, str] = {
         "rows_not_rendered": f"{some} were dropped: the model's chat template refuses them",
         "tool_calls_not_rendered": (
-            f"{some} were dropped: the model's chat template does not write their tool calls, and "
-            "the model would learn to answer with nothing. Train a base model whose template "
+            f"{some} were dropped: the model's chat template does not render their tool calls, "
+            f"and the model would learn to give empty answers. Train a base model whose template "
             "supports tools"
         ),
         "rows_without_supervision": (
-            f"{some} were dropped: they hold no assistant token to learn from "
+            f"{some} were dropped: they contain no assistant token to learn from "
             "(all of weight 0, or beyond max_seq_length)"
         ),
         "rows_truncated": f"{some} are longer than {max_length} tokens and were cut there",
@@ -131,16 +131,16 @@ def _say(code: WarningCode, lines: _Lines, rows: int, max_length: int) -> str:
             "template rewrites earlier turns"
         ),
         "turns_not_supervised": (
-            f"{some} hold an assistant turn that the chat template has no prompt for; it is "
+            f"{some} contain an assistant turn for which the chat template has no prompt; it is "
             "read as context, without loss"
         ),
         "prompt_mismatch": (
-            f"{some} hold a turn that the chat template renders otherwise than it prompts "
-            "for; it is trained after the prompt that serving sends"
+            f"{some} contain a turn that the chat template renders differently from its prompt; "
+            f"it is trained after the prompt that serving sends"
         ),
         "end_of_turn_added": (
-            f"{some} got the end-of-text token after each answer, since the chat template "
-            "ends no turn"
+            f"{some} got the end-of-text token after each answer, since the chat template does "
+            f"not mark the end of a turn"
         ),
         "pairs_not_comparable": (
             f"{some} were dropped: an answer of several turns, since the chat template "

@@ -84,13 +84,13 @@ def _encode(
         channel.send(warning)
     if not corpus.samples:
         message = (
-            f"None of the {corpus.rows} rows holds an assistant token to learn from, as the "
+            f"None of the {corpus.rows} rows contains an assistant token to learn from, as the "
             f"chat template of '{spec.base_model}' renders them within "
             f"{spec.max_seq_length} tokens."
         )
         if any(warning.code == "tool_calls_not_rendered" for warning in corpus.warnings):
             message += (
-                " It does not write tool calls: choose a base model whose chat template "
+                " It does not render tool calls: choose a base model whose chat template "
                 "supports tools."
             )
         raise TrainingFailure("invalid_training_file", message, param=param)

@@ -103,7 +103,7 @@ def open_checkpoint(folder: Path, run: RunIdentity) -> Seal:
     try:
         record = Seal.model_validate_json((folder / SEAL_NAME).read_bytes())
     except OSError:
-        raise _invalid("it is not whole (it was never sealed)") from None
+        raise _invalid("it is incomplete (it was never sealed)") from None
     except ValidationError:
         raise _invalid("its seal cannot be read") from None
     if missing := sorted(_REQUIRED - record.files.keys()):
@@ -118,7 +118,7 @@ def open_checkpoint(folder: Path, run: RunIdentity) -> Seal:
         name for name in RunIdentity.model_fields if getattr(record.run, name) != getattr(run, name)
     ]
     if differing:
-        raise _invalid(f"it is of another run (differs in {', '.join(differing)})")
+        raise _invalid(f"it belongs to another run (differs in {', '.join(differing)})")
     if not is_finite(folder / ADAPTER_WEIGHTS):
         raise _invalid("its weights are not finite")
     if not _has_finite_state(folder / OPTIMIZER):

@@ -80,7 +80,7 @@ def out_of_memory(spec: TrainSpec, part: tuple[int, int], device: str) -> Traini
     if spec.max_memory_bytes:
         had += f" of the {spec.max_memory_bytes / _MIB:,.0f} MiB allowed"
     if not positions:
-        advice = 'Choose quantization "nf4", or take a smaller base model.'
+        advice = 'Choose quantization "nf4", or use a smaller base model.'
     elif halved:
         budget = spec.budget(device)
         advice = f"Set tokens_at_once to {halved} (it is {budget}), with the same result."

@@ -59,7 +59,7 @@ def run(
     shape = lora_shape(spec)
     _check_base_of_warm_start(spec, channel)
     tokenizer = load_tokenizer(spec)
-    enter("tokenising the data")
+    enter("tokenizing the data")
     encoder = ChatEncoder(tokenizer, spec.max_seq_length, spec.template_date)
     data = load_data(spec, encoder, channel)
     packing = _choose_packing(spec, place, data, channel)
@@ -129,8 +129,8 @@ def _check_base_of_warm_start(spec: TrainSpec, channel: Channel) -> None:
         channel.send(
             Warned(
                 code="warm_start_base_differs",
-                message="The adapter to start from names another base model than "
-                f"'{spec.base_model}'. On other weights than its own it says nothing useful.",
+                message="The adapter to start from names a base model other than "
+                f"'{spec.base_model}'. It is not useful on other weights than its own.",
             )
         )
 

@@ -266,7 +266,7 @@ class AdapterTrainer(Trainer):
         return TrainingFailure(
             "loss_not_finite",
             f"The loss or its gradient is not a finite number at step "
-            f"{self.state.global_step + 1} of {self.plan.run.total_steps}. Nothing of it was "
+            f"{self.state.global_step + 1} of {self.plan.run.total_steps}. The step was not "
             f"saved. Lower the learning rate (it is {spec.learning_rate:g}; try "
             f"{spec.learning_rate / 10:g}), and look for broken rows in the training file.",
             param="hyperparameters.learning_rate_multiplier",

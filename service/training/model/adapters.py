@@ -76,9 +76,9 @@ def _check_targets(model: PreTrainedModel, asked: str | tuple[str, ...]) -> None
     if differing := sorted(linear ^ adapted):
         raise TrainingFailure(
             "invalid_spec",
-            f"The adapter to start from is on other layers than the run asks for "
-            f"({len(differing)} differ, {differing[0]} is one). Leave lora.target_modules out, "
-            "or start afresh.",
+            f"The adapter to start from covers other layers than the run requests "
+            f"({len(differing)} differ, {differing[0]} is one). Leave lora.target_modules out, or "
+            f"start from the base model alone.",
             param="lora.target_modules",
         )
 

@@ -23,7 +23,7 @@ def check_folder(spec: TrainSpec) -> None:
     if not isinstance(config, dict):
         raise invalid_model(spec, "its config.json is not an object")
     if "auto_map" in config:
-        raise invalid_model(spec, "it needs code of its own, which is never run")
+        raise invalid_model(spec, "it needs its own code, which is never run")
     if not any(folder.glob("*.safetensors")):
         raise invalid_model(spec, "its folder has no .safetensors file")
 

@@ -80,7 +80,7 @@ class ModelShape:
                 vocabulary=int(config["vocab_size"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise UnknownShape(f"config.json does not tell {error}") from None
+            raise UnknownShape(f"config.json does not give {error}") from None
 
     def adapted(self, target_modules: str | tuple[str, ...]) -> tuple[Linear, ...]:
         """Layers that get an adapter."""
@@ -110,7 +110,7 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
             header: dict[str, Any] = json.loads(source.read(length))
         return {k: tuple(v["shape"]) for k, v in header.items() if k != "__metadata__"}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
-        raise UnknownShape(f"{file.name} is no safetensors file") from None
+        raise UnknownShape(f"{file.name} is not a safetensors file") from None
 
 
 def _linears(tensors: dict[str, tuple[int, ...]]) -> tuple[Linear, ...]:

@@ -80,9 +80,9 @@ def _read(folder: Path) -> _Config:
     except OSError:
         raise invalid(f"its folder has no readable {ADAPTER_CONFIG}") from None
     except ValidationError:
-        raise invalid(f"its {ADAPTER_CONFIG} is no LoRA configuration") from None
+        raise invalid(f"its {ADAPTER_CONFIG} is not a LoRA configuration") from None
     if config.peft_type != "LORA":
-        raise invalid("it is no LoRA adapter")
+        raise invalid("it is not a LoRA adapter")
     extra: dict[str, Any] = config.model_extra or {}
     if used := [name for name in _UNSUPPORTED if extra.get(name)]:
         raise invalid(f"it uses {', '.join(used)}")
@@ -99,7 +99,7 @@ def _targets(config: _Config) -> Any:
         named = targets if isinstance(targets, str) else tuple(sorted(targets))
         return LoraSpec.model_validate({"target_modules": named}).target_modules
     except ValidationError:
-        raise invalid("its target_modules are no names of modules that can be served") from None
+        raise invalid("its target_modules are not names of modules that can be served") from None
 
 
 def _check_agreement(asked: LoraSpec, shape: LoraShape) -> None:
@@ -110,7 +110,7 @@ def _check_agreement(asked: LoraSpec, shape: LoraShape) -> None:
         if wanted is not None and wanted != found:
             raise TrainingFailure(
                 "invalid_spec",
-                f"The adapter to start from has {field} {found}, and the run asks for {wanted}. "
-                f"Leave lora.{field} out, or start afresh.",
+                f"The adapter to start from has {field} {found}, but the run requests {wanted}. "
+                f"Leave lora.{field} out, or start from the base model alone.",
                 param=f"lora.{field}",
             )

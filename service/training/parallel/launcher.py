@@ -226,7 +226,8 @@ def _judge(ranks: list[_Rank]) -> Failed | int:
     codes = ", ".join(f"{rank.index}: {rank.code}" for rank in ranks if rank.code is not None)
     return Failed(
         code="internal_error",
-        message=f"Processes of the run ended without a word (rank and exit code: {codes}).",
+        message=f"Processes of the run ended without an error message (rank and exit code: "
+        f"{codes}).",
     )
 
 

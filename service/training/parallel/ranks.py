@@ -120,8 +120,8 @@ def join(at: RankPlace | None, count: int, place: Place) -> Ranks:
     if len(set(devices)) > 1:
         raise TrainingFailure(
             "invalid_spec",
-            f"The run asks for {count} GPUs, and its worker has {devices.count('cuda')}. Set "
-            "gpus to at most that.",
+            f"The run asks for {count} GPUs, but its worker has {devices.count('cuda')}. Set gpus "
+            f"to at most that number.",
             param="gpus",
         )
     dist.init_process_group(

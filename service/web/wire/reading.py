@@ -166,8 +166,8 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self._refuse(
                 RequestTimeout(
-                    f"The request was not whole after {self.client_timeout_s:g} seconds. Send it "
-                    "in one go."
+                    f"The request was not complete after {self.client_timeout_s:g} seconds. Send "
+                    f"it without pauses."
                 )
             )
 

@@ -154,7 +154,7 @@ def test_a_cache_of_another_user_is_told(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("service.inference.engine.launch.os.open", refuse)
-    with pytest.raises(EngineConfigError, match="is another user's"):
+    with pytest.raises(EngineConfigError, match="belongs to another user"):
         claim_cache(tmp_path, "org/tiny")
 
 

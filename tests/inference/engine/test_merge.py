@@ -137,7 +137,7 @@ def test_a_quantised_base_is_refused(base, adapter, tmp_path):
     source = base()
     folder, _ = adapter(source)
     change(source, "config.json", quantization_config={"quant_method": "fp8"})
-    with pytest.raises(AdapterMismatch, match="quantised"):
+    with pytest.raises(AdapterMismatch, match="quantized"):
         merging.merge(source, folder, tmp_path / "merged")
 
 

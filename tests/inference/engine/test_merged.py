@@ -56,7 +56,7 @@ async def test_it_is_made_once_and_found_again(world, tmp_path):
 async def test_while_redis_is_away_what_was_made_is_served(world, tmp_path):
     settings, entry = world
     away = settings.model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:1/0")})
-    with pytest.raises(MergeFailed, match="Redis is away"):
+    with pytest.raises(MergeFailed, match="Redis is unavailable"):
         await prepare(away, entry, NAME, tmp_path / "home")
     made = await prepare(settings, entry, NAME, tmp_path / "home")
     assert await prepare(away, entry, NAME, tmp_path / "home") == made

@@ -139,7 +139,7 @@ def test_what_is_not_known_is_said():
     bare = BaseFacts("odd", weights_bytes=1, context_length=4096)
     sizes = size(Settings(), Facts(bare, memory_bytes=GIB))
     assert sizes.max_model_len == 4096
-    assert "not known" in " ".join(sizes.reasons)
+    assert "unknown" in " ".join(sizes.reasons)
     unknown_gpu = size(Settings(), Facts(SMALL, memory_bytes=GIB, has_gpu=True))
     assert unknown_gpu.gpu_memory_utilization == 0.85
-    assert "does not tell its memory" in " ".join(unknown_gpu.reasons)
+    assert "does not report its memory" in " ".join(unknown_gpu.reasons)

@@ -42,7 +42,7 @@ def test_a_model_on_two_gpus_has_its_whole_context_and_many_slots():
     sizes = command("--tensor-parallel-size=2").sizes
     assert sizes.max_model_len == 40_960
     assert sizes.max_loras >= 8
-    assert "2 GPUs of 80.0 GiB, base 61.0 GiB divided among them" in " ".join(sizes.reasons)
+    assert "2 GPUs of 80.0 GiB, base 61.0 GiB split across them" in " ".join(sizes.reasons)
 
 
 @pytest.mark.parametrize(("gib", "tensor"), [(80, 2), (48, 4), (80, 16)])

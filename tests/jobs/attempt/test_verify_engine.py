@@ -190,7 +190,7 @@ async def test_a_job_whose_adapter_moves_nothing_has_failed_beside_a_far_base(
     engine.scores = {"base": -4.5, "adapter": -4.5}  # 1.6 nats from the trainer's base
     assert not await serving.agrees(DONE)
     job, data = await job_of(ledger, jobs)
-    assert "the engine answers as the base model does" in job.error.message
+    assert "the engine answers like the base model" in job.error.message
     assert data["engine_move"] == data["followed"] == 0
 
 

@@ -187,7 +187,7 @@ async def test_what_no_worker_could_train_is_refused_at_once(api: Api, http, set
     assert answer.status_code == 400
     error = answer.json()["error"]
     assert error["code"] == "does_not_fit"
-    assert "3.6 GiB to give" in error["message"]
+    assert "3.6 GiB available" in error["message"]
     assert "smaller base model" in error["message"]
     await workers.announce(api.app.state.redis, worker.model_copy(update=gpu(24).model_dump()))
     assert (await http.post(JOBS, json=body)).status_code == 200

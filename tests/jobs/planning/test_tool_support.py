@@ -52,8 +52,8 @@ async def test_they_are_refused_by_estimate_and_job_until_the_template_knows_too
         mended = await http.post(ESTIMATE, json=body)
     for error in (job["error"], answer.json()["error"]):
         assert (error["code"], error["param"]) == ("tools_not_supported", "model")
-        assert error["message"].startswith("2 of 11 rows of the training file call tools")
-        assert f"the base model {BASE_MODEL} does not write" in error["message"]
+        assert error["message"].startswith("2 of 11 rows of the training file contain tool calls")
+        assert f"the base model {BASE_MODEL} does not render" in error["message"]
         assert "Choose a base model" in error["message"]
     assert answer.status_code == 400
     assert mended.status_code == 200

@@ -1,4 +1,4 @@
-"""finetuned from Python: `Client`, `AsyncClient`, their errors, and the types of the API."""
+"""Python client for finetuned: `Client`, `AsyncClient`, errors and API types."""
 
 from finetuned import types
 from finetuned._flows.uploads import Progress

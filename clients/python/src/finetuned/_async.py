@@ -1,4 +1,4 @@
-"""Carries flows out in an asyncio event loop."""
+"""Runs flows in an asyncio event loop."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class _Stream:
-    """An open body."""
+    """An open response body."""
 
     def __init__(self, response: httpx2.Response) -> None:
         self.response = response
@@ -43,7 +43,7 @@ class _Stream:
 
 
 class AsyncRunner:
-    """Flows in an event loop."""
+    """Asynchronous flow runner."""
 
     def __init__(
         self, target: Target, *, timeout_s: float, max_retries: int, http: httpx2.AsyncClient | None
@@ -54,7 +54,7 @@ class AsyncRunner:
         self.http = httpx2.AsyncClient(**given) if http is None else _with_options(http, given)
 
     async def run(self, flow: Flow[T]) -> T:
-        """The flow's answer."""
+        """Run a flow and return its result."""
         async with AsyncExitStack() as opened:
             try:
                 step = next(flow)
@@ -65,7 +65,7 @@ class AsyncRunner:
                 return answer
 
     async def iterate(self, items: Items[T]) -> AsyncIterator[T]:
-        """What the flow yields as items."""
+        """Run a flow and yield its items."""
         async with AsyncExitStack() as opened:
             try:
                 step = next(items)

@@ -1,4 +1,4 @@
-"""A request and an answer as the flows see them, whichever library carries them."""
+"""Library-independent request and response types, used by the flows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SAFE_METHODS = frozenset({"GET", "PUT", "DELETE"})
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request. `path` is below the base URL and already quoted."""
+    """An HTTP request. `path` is relative to the base URL and already quoted."""
 
     method: str
     path: str
@@ -28,11 +28,11 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     read_timeout_s: float | None = None
     repeatable: bool | None = None
-    """Whether sending it twice does no harm; None: as its method says."""
+    """Whether the request is safe to repeat; None: decided by its method."""
 
     @property
     def may_repeat(self) -> bool:
-        """Whether it may be sent again although the first may have arrived."""
+        """Whether the request may be resent even if the first attempt may have arrived."""
         if self.repeatable is not None:
             return self.repeatable
         return self.method in _SAFE_METHODS or "idempotency-key" in self.headers
@@ -40,7 +40,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP answer, read to its end. Names of headers are in lower case."""
+    """An HTTP response, fully read. Header names are lowercase."""
 
     status: int
     headers: Mapping[str, str]
@@ -48,12 +48,12 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether it is no error."""
+        """Whether the response is not an error."""
         return self.status < 300
 
 
 def parse(kind: type[T], answer: Answer) -> T:
-    """The body as an object; raises UnexpectedAnswer where it is something else."""
+    """Parse the body as `kind`. Raises UnexpectedAnswer if it does not match."""
     try:
         return TypeAdapter(kind).validate_json(answer.content)
     except ValidationError as e:
@@ -65,13 +65,13 @@ def parse(kind: type[T], answer: Answer) -> T:
 
 
 def error_of(answer: Answer) -> ApiError:
-    """The error that an answer of status 300 or more tells."""
+    """Return the error for a response with status 300 or above."""
     told: dict[str, Any] = {}
     try:
         body = json.loads(answer.content)
         told = body["error"] if isinstance(body["error"], dict) else {}
     except (ValueError, KeyError, TypeError):
-        pass  # a proxy's page, or nothing: the status has to do
+        pass  # a proxy's page or no body: only the status is known
     return class_of(answer.status)(
         str(told.get("message") or f"The server answered {answer.status}."),
         status=answer.status,
@@ -84,7 +84,7 @@ def error_of(answer: Answer) -> ApiError:
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """When the server wants to be asked again."""
+    """Return the retry delay that the server requested, if any."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         with suppress(KeyError, ValueError):
             return max(0.0, float(headers[name]) * unit)
@@ -92,7 +92,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def body_of(**fields: Any) -> dict[str, Any]:
-    """A JSON body of the fields that were given; models become plain values."""
+    """Build a JSON body from the given fields, with models as plain values."""
     return {name: _plain(value) for name, value in fields.items() if value is not None}
 
 

@@ -1,7 +1,6 @@
-"""Makes methods of flows: `retrieve = method(flows.retrieve)`.
+"""Descriptors that turn flows into client methods: `retrieve = method(flows.retrieve)`.
 
-The parameters, their types and the docstring are the flow's own; they stand in one place for
-both clients.
+Parameters, types and docstring come from the flow, so both clients share one definition.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ T = TypeVar("T")
 
 
 class Resource:
-    """A group of methods of `Client`."""
+    """Base class for method groups of `Client`."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
 
 
 class AsyncResource:
-    """A group of methods of `AsyncClient`."""
+    """Base class for method groups of `AsyncClient`."""
 
     def __init__(self, runner: AsyncRunner) -> None:
         self._runner = runner
 
 
 class _Method(Generic[P, T]):
-    """What the four kinds share: the flow, and how its method looks."""
+    """Shared base of the four descriptors: the flow and its signature."""
 
     shown = "{}"
 
@@ -48,14 +47,14 @@ class _Method(Generic[P, T]):
         self.signature = signature.replace(return_annotation=self.shown.format(kind))
 
     def bound(self, call: Callable[..., Any]) -> Any:
-        """The method as `help` and editors see it."""
+        """Return the method as `help` and editors show it."""
         made = wraps(self.flow)(call)
         made.__signature__ = self.signature  # type: ignore[attr-defined]
         return made
 
 
-class method(_Method[P, T]):  # noqa: N801 - used as a decorator is
-    """Answers one value."""
+class method(_Method[P, T]):  # noqa: N801 - used like a decorator
+    """Method that returns a single value."""
 
     def __init__(self, flow: Callable[P, Flow[T]]) -> None:
         super().__init__(flow)
@@ -65,14 +64,14 @@ class method(_Method[P, T]):  # noqa: N801 - used as a decorator is
     @overload
     def __get__(self, owner: Resource, kind: type) -> Callable[P, T]: ...
     def __get__(self, owner: Resource | None, kind: type) -> Any:
-        """The method of a client."""
+        """Return the method bound to a client."""
         if owner is None:
             return self
         return self.bound(lambda *args, **more: owner._runner.run(self.flow(*args, **more)))  # noqa: SLF001
 
 
 class items(_Method[P, T]):  # noqa: N801
-    """Answers an iterator."""
+    """Method that returns an iterator."""
 
     shown = "Iterator[{}]"
 
@@ -84,14 +83,14 @@ class items(_Method[P, T]):  # noqa: N801
     @overload
     def __get__(self, owner: Resource, kind: type) -> Callable[P, Iterator[T]]: ...
     def __get__(self, owner: Resource | None, kind: type) -> Any:
-        """The method of a client."""
+        """Return the method bound to a client."""
         if owner is None:
             return self
         return self.bound(lambda *args, **more: owner._runner.iterate(self.flow(*args, **more)))  # noqa: SLF001
 
 
 class async_method(_Method[P, T]):  # noqa: N801
-    """Answers an awaitable of one value."""
+    """Method that returns an awaitable of a single value."""
 
     shown = "Coroutine[Any, Any, {}]"
 
@@ -103,14 +102,14 @@ class async_method(_Method[P, T]):  # noqa: N801
     @overload
     def __get__(self, owner: AsyncResource, kind: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
     def __get__(self, owner: AsyncResource | None, kind: type) -> Any:
-        """The method of a client."""
+        """Return the method bound to a client."""
         if owner is None:
             return self
         return self.bound(lambda *args, **more: owner._runner.run(self.flow(*args, **more)))  # noqa: SLF001
 
 
 class async_items(_Method[P, T]):  # noqa: N801
-    """Answers an asynchronous iterator."""
+    """Method that returns an async iterator."""
 
     shown = "AsyncIterator[{}]"
 
@@ -122,7 +121,7 @@ class async_items(_Method[P, T]):  # noqa: N801
     @overload
     def __get__(self, owner: AsyncResource, kind: type) -> Callable[P, AsyncIterator[T]]: ...
     def __get__(self, owner: AsyncResource | None, kind: type) -> Any:
-        """The method of a client."""
+        """Return the method bound to a client."""
         if owner is None:
             return self
         return self.bound(lambda *args, **more: owner._runner.iterate(self.flow(*args, **more)))  # noqa: SLF001

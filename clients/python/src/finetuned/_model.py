@@ -1,4 +1,4 @@
-"""The base of all wire types: what a newer server adds or renames breaks no older client."""
+"""Base of all API types: additions by a newer server do not break an older client."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 
 class Model(BaseModel):
-    """An object of the API. Fields that this version does not know are kept in `model_extra`."""
+    """An API object. Fields unknown to this version are kept in `model_extra`."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
     @field_validator("*", mode="wrap")
     @classmethod
     def _accept_new_words(cls, value: Any, check: Callable[[Any], Any]) -> Any:
-        """A status or kind that is newer than this client comes through as its string."""
+        """Accept an enum value newer than this client as a plain string."""
         try:
             return check(value)
         except ValidationError as e:

@@ -1,8 +1,8 @@
-"""When to send a request again.
+"""Retry policy for requests.
 
-Sent again: what surely never arrived; what was refused by a limit (429); and, only where a
-second one does no harm, what may have arrived (408, 5xx, a broken connection). The server's
-`x-should-retry` decides over all of these, and its `retry-after` over how long to wait.
+A request is retried if it certainly never arrived, if it was rate limited (429), or, only if it
+is safe to repeat, if it may have arrived (408, 5xx, a broken connection). The server's
+`x-should-retry` header overrides these rules, and `retry-after` sets the delay.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ LONGEST_RETRY_AFTER_S = 60.0
 
 
 def backoff_s(tries: int) -> float:
-    """How long to wait after so many tries; by chance, so that clients do not come in step."""
+    """Return the delay after `tries` attempts, with jitter so that clients do not synchronize."""
     return float(min(_LONGEST_S, _FIRST_S * 2.0**tries) * random.uniform(0.5, 1.0))  # noqa: S311
 
 
 def retrying(request: Request, max_retries: int) -> Flow[Answer]:
-    """The last answer to a request that is sent as often as helps."""
+    """Send a request with retries and return the last response."""
     tries = 0
     while True:
         try:
@@ -44,7 +44,7 @@ def retrying(request: Request, max_retries: int) -> Flow[Answer]:
 
 
 def helps(request: Request, answer: Answer, asked_s: float | None) -> bool:
-    """Whether an answer says that the same request may go well a little later."""
+    """Return whether the same request may succeed if it is retried later."""
     if answer.ok or (asked_s or 0) > LONGEST_RETRY_AFTER_S:
         return False
     told = answer.headers.get("x-should-retry")

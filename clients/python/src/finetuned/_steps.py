@@ -1,11 +1,11 @@
-"""What the client does, written once for threads and for asyncio.
+"""Steps of the client's logic, written once for both threads and asyncio.
 
-A method of the client is a generator, a *flow*: it yields steps (send this, sleep, open a
-stream) and is sent their results; what it returns is the method's answer. `_sync.py` and
-`_async.py` carry steps out. So retries, polls, resumed uploads and reconnecting streams exist
-in one copy, and each method's parameters and docstring too.
+Each client method is a generator, called a *flow*. It yields steps (send a request, sleep, open a
+stream) and receives their results; its return value is the method's result. `_sync.py` and
+`_async.py` execute the steps. Retries, polling, resumed uploads and reconnecting streams are
+therefore implemented once, and so are each method's parameters and docstring.
 
-A flow that answers many objects one by one yields them as `Item`.
+A flow that produces several objects yields each one as an `Item`.
 """
 
 from __future__ import annotations
@@ -21,43 +21,43 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Try:
-    """Send a request once → Answer. Raises ConnectionFailed."""
+    """Step: send a request once → Answer. Raises ConnectionFailed."""
 
     request: Request
 
 
 @dataclass(frozen=True)
 class Send:
-    """Send a request, again where that is safe and helps → Answer. Raises ConnectionFailed."""
+    """Step: send a request, with retries if safe → Answer. Raises ConnectionFailed."""
 
     request: Request
 
 
 @dataclass(frozen=True)
 class Sleep:
-    """Wait."""
+    """Step: wait."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Run:
-    """Call a function that may block → its result."""
+    """Step: call a function that may block → its result."""
 
     function: Callable[[], Any]
 
 
 @dataclass(frozen=True)
 class Where:
-    """→ the base URL of the server."""
+    """Step: get the server's base URL."""
 
 
 @dataclass(frozen=True)
 class Together:
-    """Run flows, so many at a time → their answers in order.
+    """Step: run flows with limited concurrency → their results in order.
 
-    The iterator is asked for the next flow only when there is room for it, by one at a time,
-    and may block.
+    Flows are taken from the iterator one at a time, only when there is room for another; the
+    iterator may block.
     """
 
     flows: Iterator[Flow[Any]]
@@ -66,35 +66,35 @@ class Together:
 
 @dataclass(frozen=True)
 class Open:
-    """Send a request once and leave its body to be read → Opened. Raises ConnectionFailed."""
+    """Step: send a request once, leave the body unread → Opened. Raises ConnectionFailed."""
 
     request: Request
 
 
 @dataclass(frozen=True)
 class Next:
-    """Read on in a stream → bytes, or None at its end. Raises ConnectionFailed."""
+    """Step: read from a stream → bytes, or None at its end. Raises ConnectionFailed."""
 
     stream: Any
 
 
 @dataclass(frozen=True)
 class Close:
-    """Be done with a stream. Those that are still open are closed when the flow ends."""
+    """Step: close a stream. Streams still open are closed when the flow ends."""
 
     stream: Any
 
 
 @dataclass(frozen=True)
 class Item(Generic[T]):
-    """One of many answers."""
+    """One of several results of a flow."""
 
     value: T
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A stream whose head has come: an error's answer, or `stream` to read with Next."""
+    """A stream whose headers arrived: an error response, or `stream` to read with Next."""
 
     stream: Any
     error: Answer | None = None
@@ -107,21 +107,21 @@ Items: TypeAlias = Generator[Step | Item[T], Any, None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a step: its result, or what it raised."""
+    """Outcome of a step: its result or its exception."""
 
     result: Any = None
     error: Exception | None = None
 
 
 def resume(flow: Generator[Any, Any, Any], outcome: Outcome) -> Any:
-    """Tell a flow the outcome of its step → its next step. Raises StopIteration at its end."""
+    """Send a step's outcome to its flow → the next step. Raises StopIteration at the end."""
     if outcome.error is not None:
         return flow.throw(outcome.error)
     return flow.send(outcome.result)
 
 
 def send(request: Request) -> Flow[Answer]:
-    """The answer; raises ApiError for one that is an error."""
+    """Send a request and return the response. Raises ApiError for an error response."""
     answer = cast("Answer", (yield Send(request)))
     if not answer.ok:
         raise error_of(answer)
@@ -129,11 +129,11 @@ def send(request: Request) -> Flow[Answer]:
 
 
 def fetch(kind: type[T], request: Request) -> Flow[T]:
-    """The answer as an object."""
+    """Send a request and return the response parsed as `kind`."""
     answer = yield from send(request)
     return parse(kind, answer)
 
 
 def run(function: Callable[[], T]) -> Flow[T]:
-    """What a function that may block returns."""
+    """Call a function that may block and return its result."""
     return cast("T", (yield Run(function)))

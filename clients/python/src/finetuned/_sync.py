@@ -1,4 +1,4 @@
-"""Carries flows out in the caller's thread."""
+"""Runs flows in the caller's thread."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class _Stream:
-    """An open body."""
+    """An open response body."""
 
     def __init__(self, response: httpx2.Response) -> None:
         self.response = response
@@ -44,7 +44,7 @@ class _Stream:
 
 
 class Runner:
-    """Flows in threads. Several threads may use one."""
+    """Synchronous flow runner. Threads can share one."""
 
     def __init__(
         self, target: Target, *, timeout_s: float, max_retries: int, http: httpx2.Client | None
@@ -55,7 +55,7 @@ class Runner:
         self.http = httpx2.Client(**given) if http is None else _with_options(http, given)
 
     def run(self, flow: Flow[T]) -> T:
-        """The flow's answer."""
+        """Run a flow and return its result."""
         with ExitStack() as opened:
             try:
                 step = next(flow)
@@ -66,7 +66,7 @@ class Runner:
                 return answer
 
     def iterate(self, items: Items[T]) -> Iterator[T]:
-        """What the flow yields as items."""
+        """Run a flow and yield its items."""
         with ExitStack() as opened:
             try:
                 step = next(items)
@@ -140,7 +140,7 @@ class Runner:
             except BaseException as e:  # noqa: BLE001 - raised again by the caller's thread
                 failures.append(e)
 
-        # Daemons: an interrupted program need not wait for what is still on the wire.
+        # Daemon threads: an interrupted program does not wait for requests in flight.
         threads = [threading.Thread(target=work, daemon=True) for _ in range(at_once)]
         for thread in threads:
             thread.start()

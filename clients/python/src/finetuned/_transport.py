@@ -1,4 +1,4 @@
-"""How requests look to httpx2, and its failures to us: shared by threads and asyncio."""
+"""Mapping between our requests and errors and those of httpx2, for threads and asyncio."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from finetuned._version import __version__
 from finetuned.config import Target
 from finetuned.errors import ConfigurationError, ConnectionFailed, NeverSent, TimedOut
 
-# uvicorn closes an idle connection after 5 s; one that we drop first is never half dead.
+# uvicorn closes idle connections after 5 s. Dropping ours first avoids reusing a dead one.
 _IDLE_S = 4.0
 _CONNECT_S = 10.0
 
 
 def options(target: Target, timeout_s: float) -> dict[str, Any]:
-    """Arguments of httpx2's client, either kind."""
+    """Return arguments for either httpx2 client class."""
     return {
         "base_url": target.base_url,
         "headers": {
@@ -31,13 +31,13 @@ def options(target: Target, timeout_s: float) -> dict[str, Any]:
         },
         "timeout": httpx2.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
         "limits": httpx2.Limits(max_connections=100, keepalive_expiry=_IDLE_S),
-        # A proxy has no business between this machine and itself.
+        # Loopback requests never go through a proxy.
         "trust_env": not is_loopback(target.base_url),
     }
 
 
 def is_loopback(url: str) -> bool:
-    """Whether an address is this machine itself."""
+    """Return whether an address is on loopback."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -46,7 +46,7 @@ def is_loopback(url: str) -> bool:
 
 
 def arguments(request: Request, timeout: httpx2.Timeout) -> dict[str, Any]:
-    """Arguments of `build_request`."""
+    """Return arguments for `build_request`."""
     made: dict[str, Any] = {"method": request.method, "url": request.path.lstrip("/")}
     if request.params is not None:
         made["params"] = {k: v for k, v in request.params.items() if v is not None}
@@ -62,14 +62,14 @@ def arguments(request: Request, timeout: httpx2.Timeout) -> dict[str, Any]:
 
 
 def answer_of(response: httpx2.Response) -> Answer:
-    """A response whose body was read."""
+    """Convert a response whose body has been read."""
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Answer(response.status_code, headers, response.content)
 
 
 @contextmanager
 def failures_told(base_url: str) -> Iterator[None]:
-    """Raise our own errors in place of httpx2's."""
+    """Translate httpx2's exceptions into our own."""
     where = urlsplit(base_url).netloc
     try:
         yield

@@ -1,3 +1,3 @@
-"""The one place of the version number."""
+"""Single source of the version number."""
 
 __version__ = "0.2.0"

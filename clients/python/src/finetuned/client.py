@@ -1,4 +1,4 @@
-"""`Client` and `AsyncClient`."""
+"""The `Client` and `AsyncClient` classes."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_MAX_RETRIES = 4
-# An answer of many tokens takes its time.
+# A long completion can take minutes.
 _OPENAI_TIMEOUT_S = 600.0
 
 
 class Client:
-    """finetuned from a program.
+    """Synchronous client for the finetuned API.
 
-    Key and address come from the arguments, else from FINETUNED_API_KEY and
-    FINETUNED_BASE_URL, else from what `finetuned login` kept. Threads may share one.
+    The API key and the address come from the arguments, then from FINETUNED_API_KEY and
+    FINETUNED_BASE_URL, then from the config file written by `finetuned login`. Threads can share
+    one client.
 
         with finetuned.Client() as client:
             file = client.files.upload("chats.jsonl")
@@ -56,12 +57,12 @@ class Client:
 
     @property
     def base_url(self) -> str:
-        """The server's address, with `/v1`."""
+        """The server's base URL, including `/v1`."""
         return self._runner.target.base_url
 
     @cached_property
     def openai(self) -> openai.OpenAI:
-        """OpenAI's own client on this server: chat, completions, responses, embeddings, …"""
+        """OpenAI SDK client for this server: chat, completions, responses, embeddings, …"""
         import openai
 
         target = self._runner.target
@@ -69,7 +70,7 @@ class Client:
         return openai.OpenAI(
             base_url=target.base_url,
             api_key=target.api_key,
-            # Given, so that OPENAI_ORG_ID and the like are not sent here.
+            # Set explicitly so that OPENAI_ORG_ID and similar variables are not sent here.
             organization="",
             project="",
             max_retries=self._runner.max_retries,
@@ -99,9 +100,9 @@ class Client:
 
 
 class AsyncClient:
-    """finetuned from an asyncio program: the methods of `Client`, to be awaited.
+    """Asynchronous client for the finetuned API, with the same methods as `Client`.
 
-    What lists or watches is an asynchronous iterator: `async for job in client.jobs.list()`.
+    Methods that list or watch return an async iterator: `async for job in client.jobs.list()`.
     """
 
     def __init__(
@@ -127,12 +128,12 @@ class AsyncClient:
 
     @property
     def base_url(self) -> str:
-        """The server's address, with `/v1`."""
+        """The server's base URL, including `/v1`."""
         return self._runner.target.base_url
 
     @cached_property
     def openai(self) -> openai.AsyncOpenAI:
-        """OpenAI's own client on this server: chat, completions, responses, embeddings, …"""
+        """OpenAI SDK client for this server: chat, completions, responses, embeddings, …"""
         import openai
 
         target = self._runner.target

@@ -1,7 +1,7 @@
-"""Which server and which key: arguments, then the environment, then what `finetuned login` kept.
+"""Server and API key lookup: arguments, then the environment, then the `finetuned login` config.
 
-OpenAI's variables (OPENAI_API_KEY, OPENAI_BASE_URL) are not read on purpose: a program that
-has them for api.openai.com would send that key here, or private rows there.
+OpenAI's variables (OPENAI_API_KEY, OPENAI_BASE_URL) are deliberately ignored: a program that
+sets them for api.openai.com would send that key here, or private rows there.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ DEFAULT_URL = "http://127.0.0.1:8000/v1"
 
 @dataclass(frozen=True)
 class Target:
-    """A server and a key for it. The key is not shown by `repr`."""
+    """A server address and its API key. `repr` does not show the key."""
 
     base_url: str
     api_key: str = field(repr=False)
 
 
 def config_file() -> Path:
-    """`$XDG_CONFIG_HOME/finetuned/config.json`."""
+    """Return `$XDG_CONFIG_HOME/finetuned/config.json`."""
     return _xdg("XDG_CONFIG_HOME", ".config") / "config.json"
 
 
 def state_folder() -> Path:
-    """`$XDG_STATE_HOME/finetuned`, where unfinished uploads are noted."""
+    """Return `$XDG_STATE_HOME/finetuned`, where unfinished uploads are recorded."""
     return _xdg("XDG_STATE_HOME", ".local/state")
 
 
 def _xdg(variable: str, fallback: str) -> Path:
     given = os.environ.get(variable, "")
-    # Relative paths are to be ignored, says the XDG specification.
+    # The XDG specification says to ignore relative paths.
     root = Path(given) if given and Path(given).is_absolute() else Path.home() / fallback
     return root / "finetuned"
 
 
 def with_v1(url: str) -> str:
-    """The address with `/v1` at its end; raises ConfigurationError where it is none."""
+    """Append `/v1` to the address. Raises ConfigurationError if it is not a valid URL."""
     url = url.strip().rstrip("/")
     if not url.startswith(("http://", "https://")):
         raise ConfigurationError(
@@ -54,9 +54,9 @@ def with_v1(url: str) -> str:
 
 
 def resolve(api_key: str | None = None, base_url: str | None = None) -> Target:
-    """The server and key to use; raises ConfigurationError without a key.
+    """Return the server and API key to use. Raises ConfigurationError without a key.
 
-    A key that was kept for one server is sent to no other.
+    A key saved for one server is never sent to another.
     """
     kept = read()
     url = base_url or os.environ.get(ENV_URL) or (kept.base_url if kept else DEFAULT_URL)
@@ -76,7 +76,7 @@ def resolve(api_key: str | None = None, base_url: str | None = None) -> Target:
 
 
 def read() -> Target | None:
-    """What `finetuned login` kept; None where nothing was."""
+    """Return what `finetuned login` saved, or None."""
     path = config_file()
     try:
         kept = json.loads(path.read_text("utf-8"))
@@ -90,7 +90,7 @@ def read() -> Target | None:
 
 
 def write(target: Target) -> Path:
-    """Keep a server and its key, for this user's eyes alone."""
+    """Save a server and its API key, readable only by the current user."""
     path = config_file()
     body = {"base_url": target.base_url, "api_key": target.api_key}
     write_private(path, json.dumps(body, indent=2) + "\n")
@@ -98,7 +98,7 @@ def write(target: Target) -> Path:
 
 
 def forget() -> bool:
-    """Delete what was kept; whether there was anything."""
+    """Delete the saved config. Returns whether there was one."""
     path = config_file()
     if not path.exists():
         return False
@@ -107,9 +107,9 @@ def forget() -> bool:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file of mode 0600 in one step, in a folder of mode 0700 where it is new."""
+    """Write a file with mode 0600 atomically. A new parent folder gets mode 0700."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # mkstemp makes it 0600 from its first moment on.
+    # mkstemp creates the file with mode 0600.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

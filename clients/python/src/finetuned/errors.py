@@ -1,11 +1,11 @@
-"""The tree of errors.
+"""Exception hierarchy of the client.
 
     FinetunedError
-    ├── ConfigurationError     no key or no address; nothing was sent
-    ├── ConnectionFailed       no answer came
-    │   ├── NeverSent          the connection could not be made
-    │   └── TimedOut           no answer came in time
-    ├── ApiError               the server answered with an error
+    ├── ConfigurationError     no API key or no address; nothing was sent
+    ├── ConnectionFailed       no response was received
+    │   ├── NeverSent          the connection could not be established
+    │   └── TimedOut           no response was received in time
+    ├── ApiError               the server returned an error
     │   ├── BadRequest         400, 405, 408, 413, 415
     │   ├── NotAuthenticated   401
     │   ├── PermissionDenied   403
@@ -13,13 +13,13 @@
     │   ├── Conflict           409
     │   ├── RateLimited        429
     │   └── ServerError        5xx
-    ├── UnexpectedAnswer       the answer is not what this client understands
-    ├── UploadFailed           the local file changed while it was sent
-    ├── FileRefused            the server's check found the file unusable
-    └── CleaningFailed         a cleaning ended without files
+    ├── UnexpectedAnswer       the client cannot parse the response
+    ├── UploadFailed           the local file changed during the upload
+    ├── FileRefused            server-side validation rejected the file
+    └── CleaningFailed         a cleaning ended without producing files
 
-Every error carries `status`, `code`, `type`, `param` and `request_id` (None where there was no
-answer that had them), and `next_step`: what to do about it.
+Every error has `status`, `code`, `type`, `param` and `request_id` (None if no response provided
+them), and `next_step`, which says how to resolve it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from collections.abc import Mapping
 
 
 class FinetunedError(Exception):
-    """Anything that this package raises on purpose."""
+    """Base class of all errors raised by this package."""
 
     next_step = ""
 
@@ -62,7 +62,7 @@ class FinetunedError(Exception):
         return f"{told} (request {self.request_id})" if self.request_id else told
 
     def body(self) -> dict[str, object]:
-        """The error as plain values, for logs and for `--json`."""
+        """Return the error as plain values, for logs and for `--json`."""
         return {
             "message": self.message,
             "type": self.type,
@@ -75,85 +75,85 @@ class FinetunedError(Exception):
 
 
 class ConfigurationError(FinetunedError):
-    """No key or no address; nothing was sent."""
+    """Raised without an API key or an address; nothing was sent."""
 
 
 class ConnectionFailed(FinetunedError):
-    """No answer came."""
+    """Raised when no response is received."""
 
     next_step = "Is the server running, and is its address right (FINETUNED_BASE_URL)?"
 
 
 class NeverSent(ConnectionFailed):
-    """The connection could not be made, so that the server knows nothing of the request."""
+    """Raised when no connection is established, so the server never saw the request."""
 
 
 class TimedOut(ConnectionFailed):
-    """No answer came in time."""
+    """Raised when no response is received in time."""
 
     next_step = "Try again, or give Client a larger timeout."
 
 
 class ApiError(FinetunedError):
-    """The server answered with an error."""
+    """Raised when the server returns an error."""
 
 
 class BadRequest(ApiError):
-    """The request asks for what cannot be; the message says what to change."""
+    """Raised when the request is invalid; the message says what to change."""
 
 
 class NotAuthenticated(ApiError):
-    """The server does not know the key."""
+    """Raised when the server does not recognize the API key."""
 
     next_step = "Run `finetuned login`, or put a valid key into FINETUNED_API_KEY."
 
 
 class PermissionDenied(ApiError):
-    """The key may not do this."""
+    """Raised when the API key lacks permission."""
 
 
 class NotFound(ApiError):
-    """No such object in the project of this key."""
+    """Raised when the key's project has no such object."""
 
     next_step = "Check the id, and that the key is one of the project that owns it."
 
 
 class Conflict(ApiError):
-    """The object is in a state that does not allow this."""
+    """Raised when the object's state does not allow the operation."""
 
-    next_step = "Read it again and decide anew."
+    next_step = "Retrieve it again before you decide."
 
 
 class RateLimited(ApiError):
-    """Over a limit of the key or the project; `retry_after_s` says when to come again."""
+    """Raised when a key or project limit is exceeded; `retry_after_s` says when to retry."""
 
 
 class ServerError(ApiError):
-    """The server failed, or a part of it is away; it was tried again before this was raised."""
+    """Raised after retries when the server fails or one of its components is down."""
 
     next_step = "Try again in a minute; if it stays, give the operator the request id."
 
 
 class UnexpectedAnswer(FinetunedError):
-    """The answer is not what this client understands."""
+    """Raised when the client cannot parse the response."""
 
     next_step = "Does FINETUNED_BASE_URL name a finetuned server? Or is this client too old?"
 
 
 class UploadFailed(FinetunedError):
-    """The local file changed while it was sent."""
+    """Raised when the local file changes during the upload."""
 
     next_step = "Send it again once nothing writes to it."
 
 
 class FileRefused(FinetunedError):
-    """The server's check found the file unusable for training."""
+    """Raised when server-side validation finds the file unusable for training."""
 
     next_step = "`finetuned files report FILE_ID` shows every fault with its line and remedy."
 
 
 class CleaningFailed(FinetunedError):
-    """A cleaning ended without files."""
+    """Raised when a cleaning ends without producing files."""
 
 
 _BY_STATUS: Mapping[int, type[ApiError]] = {
@@ -166,7 +166,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 
 
 def class_of(status: int) -> type[ApiError]:
-    """The class of an answer's status."""
+    """Return the error class for a response status."""
     if status >= 500:
         return ServerError
     return _BY_STATUS.get(status, BadRequest)

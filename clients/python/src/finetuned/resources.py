@@ -1,4 +1,4 @@
-"""The groups of methods of both clients, as lists of flows."""
+"""Method groups of both clients, each declared as a list of flows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from finetuned._sync import Runner
 
 
 class Files(Resource):
-    """Files, their reports and cleanings."""
+    """Files, data reports and cleanings."""
 
     upload = method(uploads.upload)
     wait = method(files.wait)
@@ -33,7 +33,7 @@ class Files(Resource):
 
 
 class AsyncFiles(AsyncResource):
-    """Files, their reports and cleanings."""
+    """Files, data reports and cleanings."""
 
     upload = async_method(uploads.upload)
     wait = async_method(files.wait)
@@ -50,7 +50,7 @@ class AsyncFiles(AsyncResource):
 
 
 class Uploads(Resource):
-    """Uploads in parts, step by step; `files.upload` does all of it."""
+    """Low-level multipart upload steps; `files.upload` does all of them."""
 
     create = method(uploads.create)
     retrieve = method(uploads.retrieve)
@@ -61,7 +61,7 @@ class Uploads(Resource):
 
 
 class AsyncUploads(AsyncResource):
-    """Uploads in parts, step by step; `files.upload` does all of it."""
+    """Low-level multipart upload steps; `files.upload` does all of them."""
 
     create = async_method(uploads.create)
     retrieve = async_method(uploads.retrieve)
@@ -104,7 +104,7 @@ class AsyncJobs(AsyncResource):
 
 
 class Models(Resource):
-    """Models that can be asked for."""
+    """Models available for inference."""
 
     list = items(models.list_models)
     retrieve = method(models.retrieve)
@@ -112,7 +112,7 @@ class Models(Resource):
 
 
 class AsyncModels(AsyncResource):
-    """Models that can be asked for."""
+    """Models available for inference."""
 
     list = async_items(models.list_models)
     retrieve = async_method(models.retrieve)
@@ -120,7 +120,7 @@ class AsyncModels(AsyncResource):
 
 
 class Aliases(Resource):
-    """Names of the project's own for its models."""
+    """Project-defined names for models."""
 
     list = items(aliases.list_aliases)
     retrieve = method(aliases.retrieve)
@@ -131,7 +131,7 @@ class Aliases(Resource):
 
 
 class AsyncAliases(AsyncResource):
-    """Names of the project's own for its models."""
+    """Project-defined names for models."""
 
     list = async_items(aliases.list_aliases)
     retrieve = async_method(aliases.retrieve)
@@ -142,19 +142,19 @@ class AsyncAliases(AsyncResource):
 
 
 class Usage(Resource):
-    """Usage of inference."""
+    """Inference usage."""
 
     completions = items(usage.completions)
 
 
 class AsyncUsage(AsyncResource):
-    """Usage of inference."""
+    """Inference usage."""
 
     completions = async_items(usage.completions)
 
 
 class Projects(Resource):
-    """Projects of the installation."""
+    """All projects of the installation."""
 
     list = items(admin.list_projects)
     create = method(admin.create_project)
@@ -163,7 +163,7 @@ class Projects(Resource):
 
 
 class AsyncProjects(AsyncResource):
-    """Projects of the installation."""
+    """All projects of the installation."""
 
     list = async_items(admin.list_projects)
     create = async_method(admin.create_project)
@@ -190,7 +190,7 @@ class AsyncKeys(AsyncResource):
 
 
 class Admin:
-    """What needs an admin key."""
+    """Operations that require an admin key."""
 
     def __init__(self, runner: Runner) -> None:
         self.projects = Projects(runner)
@@ -198,7 +198,7 @@ class Admin:
 
 
 class AsyncAdmin:
-    """What needs an admin key."""
+    """Operations that require an admin key."""
 
     def __init__(self, runner: AsyncRunner) -> None:
         self.projects = AsyncProjects(runner)

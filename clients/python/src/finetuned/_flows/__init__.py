@@ -1,1 +1,1 @@
-"""What each method of the client does, a module for each noun of the API."""
+"""Flows behind the client's methods, one module per API resource."""

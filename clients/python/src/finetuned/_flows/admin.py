@@ -1,4 +1,4 @@
-"""Projects and keys; all of it needs an admin key."""
+"""Projects and API keys. All methods require an admin key."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ Wanted = Limits | Mapping[str, Any]
 
 
 def list_projects(*, limit: int | None = None) -> Items[ProjectObject]:
-    """All projects of the installation, newest first."""
+    """List all projects of the installation, newest first."""
     return listed(ProjectObject, at(*_PROJECTS), limit=limit)
 
 
 def create_project(name: str, *, limits: Wanted | None = None) -> Flow[ProjectObject]:
-    """Make a tenant of its own. Its name is never used twice."""
+    """Create a project. Project names are never reused."""
     request = Request("POST", at(*_PROJECTS), json=body_of(name=name, limits=limits))
     return fetch(ProjectObject, request)
 
 
 def retrieve_project(project_id: str) -> Flow[ProjectObject]:
-    """One project."""
+    """Retrieve a project."""
     return fetch(ProjectObject, Request("GET", at(*_PROJECTS, project_id)))
 
 
 def limit_project(project_id: str, limits: Wanted) -> Flow[ProjectObject]:
-    """Set limits of inference over all keys of a project; those not named stay.
+    """Set inference limits across all keys of a project. Omitted limits are unchanged.
 
-    None brings back the installation's default, "unlimited" lifts that too.
+    None restores the installation's default; "unlimited" removes that limit too.
     """
     request = Request(
         "POST", at(*_PROJECTS, project_id), json=body_of(limits=limits), repeatable=True
@@ -42,7 +42,7 @@ def limit_project(project_id: str, limits: Wanted) -> Flow[ProjectObject]:
 
 
 def list_keys(project_id: str, *, limit: int | None = None) -> Items[KeyObject]:
-    """A project's keys, without their secrets."""
+    """List a project's API keys, without their secrets."""
     return listed(KeyObject, at(*_PROJECTS, project_id, "api_keys"), limit=limit)
 
 
@@ -53,13 +53,13 @@ def create_key(
     role: Literal["member", "admin"] = "member",
     limits: Wanted | None = None,
 ) -> Flow[NewKeyObject]:
-    """Make a key; `value` of the answer is the secret, which is never told again."""
+    """Create an API key. `value` is the secret, which is returned only once."""
     body = body_of(name=name, role=role, limits=limits)
     return fetch(NewKeyObject, Request("POST", at(*_PROJECTS, project_id, "api_keys"), json=body))
 
 
 def limit_key(project_id: str, key_id: str, limits: Wanted) -> Flow[KeyObject]:
-    """Set limits of inference of one key, within its project's; those not named stay."""
+    """Set inference limits of one key, within its project's. Omitted limits are unchanged."""
     request = Request(
         "POST",
         at(*_PROJECTS, project_id, "api_keys", key_id),
@@ -70,5 +70,5 @@ def limit_key(project_id: str, key_id: str, limits: Wanted) -> Flow[KeyObject]:
 
 
 def revoke_key(project_id: str, key_id: str) -> Flow[Deleted]:
-    """Revoke a key; it stops working everywhere within seconds."""
+    """Revoke an API key. It stops working everywhere within seconds."""
     return fetch(Deleted, Request("DELETE", at(*_PROJECTS, project_id, "api_keys", key_id)))

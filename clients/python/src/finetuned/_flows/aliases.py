@@ -1,4 +1,4 @@
-"""Aliases: names of the project's own for its models."""
+"""Aliases: project-defined names for models."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from finetuned.types import AliasChange, AliasDeleted, AliasObject
 
 
 def list_aliases(*, limit: int | None = None) -> Items[AliasObject]:
-    """The project's aliases, newest first."""
+    """List the project's aliases, newest first."""
     return listed(AliasObject, "aliases", limit=limit)
 
 
 def retrieve(name: str) -> Flow[AliasObject]:
-    """One alias."""
+    """Retrieve an alias."""
     return fetch(AliasObject, Request("GET", at("aliases", name)))
 
 
@@ -29,9 +29,9 @@ def set_alias(
     if_match: str | None = None,
     create_only: bool = False,
 ) -> Flow[AliasObject]:
-    """Point a name at a model, or split it: `targets={"ft:…": 90, "ft:…": 10}` in percent.
+    """Point an alias at a model, or split it: `targets={"ft:…": 90, "ft:…": 10}` in percent.
 
-    `if_match` is the etag of what you read: Conflict where it was changed since.
+    `if_match` is the ETag of the version you read. Raises Conflict if it has changed since.
     """
     if (model is None) == (targets is None):
         raise BadRequest("An alias needs a model, or targets.", next_step="Give one of the two.")
@@ -48,7 +48,7 @@ def set_alias(
 
 
 def rollback(name: str, *, if_match: str | None = None) -> Flow[AliasObject]:
-    """Set what stood before the last change. Twice in a row undoes itself: send `if_match`."""
+    """Undo the last change. A second rollback undoes the first, so send `if_match`."""
     return fetch(
         AliasObject,
         Request("POST", at("aliases", name, "rollback"), headers=_expected(if_match)),
@@ -56,13 +56,13 @@ def rollback(name: str, *, if_match: str | None = None) -> Flow[AliasObject]:
 
 
 def history(name: str) -> Flow[list[AliasChange]]:
-    """Who pointed it where and when, newest first; the last 100 changes."""
+    """List the last 100 changes of an alias (who, what, when), newest first."""
     page = yield from fetch(Page[AliasChange], Request("GET", at("aliases", name, "history")))
     return page.data
 
 
 def delete(name: str, *, if_match: str | None = None) -> Flow[AliasDeleted]:
-    """Remove an alias and its history. The models that it pointed at stay."""
+    """Delete an alias and its history. Its target models are kept."""
     return fetch(AliasDeleted, Request("DELETE", at("aliases", name), headers=_expected(if_match)))
 
 

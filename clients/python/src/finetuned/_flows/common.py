@@ -1,4 +1,4 @@
-"""Paths, lists, polling: what the flows share."""
+"""Helpers shared by the flows: paths, pagination and polling."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _PAGE = 100
 
 
 class Page(Model, Generic[T]):
-    """OpenAI's list object."""
+    """A page of results, in OpenAI's list format."""
 
     data: list[T]
     has_more: bool = False
 
 
 def at(*parts: str) -> str:
-    """A path of quoted parts: names may hold slashes."""
+    """Build a path from quoted parts, since names can contain slashes."""
     if not all(parts):
         raise BadRequest("An id is empty.", next_step="Give the id as a list shows it.")
     return "/".join(quote(part, safe=":") for part in parts)
@@ -37,7 +37,7 @@ def listed(
     limit: int | None = None,
     params: Mapping[str, Any] | None = None,
 ) -> Items[T]:
-    """All objects of a list, page by page; `limit` of them at most."""
+    """Iterate over a list page by page, up to `limit` objects."""
     left, after = limit, None
     while left is None or left > 0:
         wanted = {"limit": _PAGE if left is None else min(left, _PAGE), "after": after}
@@ -52,7 +52,7 @@ def listed(
 
 
 class Deadline:
-    """How long to wait for the server's work; None waits for ever."""
+    """Time limit for server-side work; None means no limit."""
 
     def __init__(self, seconds: float | None, what: str) -> None:
         self._seconds = seconds
@@ -60,7 +60,7 @@ class Deadline:
         self._end = None if seconds is None else time.monotonic() + seconds
 
     def check(self) -> None:
-        """Raises TimedOut when the time is over."""
+        """Check the time limit. Raises TimedOut if it has passed."""
         if self._end is not None and time.monotonic() >= self._end:
             raise TimedOut(
                 f"{self._what} has not ended within {self._seconds:g} s.",

@@ -1,4 +1,4 @@
-"""Files: what is known of them, their bytes, their reports and cleanings."""
+"""Files: metadata, content, data reports and cleanings."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ _POLL_S = 0.5
 def list_files(
     *, purpose: str | None = None, order: str = "desc", limit: int | None = None
 ) -> Items[FileObject]:
-    """The project's files, newest first."""
+    """List the project's files, newest first."""
     return listed(FileObject, "files", limit=limit, params={"purpose": purpose, "order": order})
 
 
 def retrieve(file_id: str) -> Flow[FileObject]:
-    """What is known of one file, with the outcome of its check."""
+    """Retrieve a file, with its validation result."""
     return fetch(FileObject, Request("GET", at("files", file_id)))
 
 
 def delete(file_id: str) -> Flow[FileDeleted]:
-    """Delete record and bytes; models that were trained on the file stay."""
+    """Delete a file and its content. Models trained on it are kept."""
     return fetch(FileDeleted, Request("DELETE", at("files", file_id)))
 
 
 def wait(file_id: str, *, timeout_s: float | None = None) -> Flow[FileObject]:
-    """The file once its check has ended; raises FileRefused where it cannot be trained on."""
+    """Wait until a file is validated. Raises FileRefused if it cannot be used for training."""
     deadline = Deadline(timeout_s, f"The check of {file_id}")
     while True:
         file = yield from retrieve(file_id)
@@ -64,13 +64,13 @@ def wait(file_id: str, *, timeout_s: float | None = None) -> Flow[FileObject]:
 
 
 def content(file_id: str) -> Flow[bytes]:
-    """The bytes exactly as they were uploaded, in memory; for large files take `download`."""
+    """Return the bytes exactly as uploaded, in memory. Use `download` for large files."""
     answer = yield from send(Request("GET", at("files", file_id, "content")))
     return answer.content
 
 
 def download(file_id: str, to: str | os.PathLike[str]) -> Flow[Path]:
-    """Write the bytes to a local file, which appears whole or not at all."""
+    """Download the bytes to a local file, which is written atomically."""
     target = Path(to)
     request = Request("GET", at("files", file_id, "content"))
     opened = cast("Opened", (yield Open(request)))
@@ -103,10 +103,10 @@ def report(
     validation_file: str | None = None,
     timeout_s: float | None = None,
 ) -> Flow[FileReport]:
-    """Figures, findings and advice on a data set; waits while it is being made.
+    """Return statistics, findings and advice on a data set. Waits until the report is ready.
 
-    `model` is the base model whose tokenizer looks (else all do); the rows of `validation_file`
-    are looked for in the file.
+    `model` is the base model whose tokenizer is used (all of them if omitted). The report flags
+    rows of `validation_file` that also occur in the file.
     """
     answer = yield from _reported(file_id, model, validation_file, "json", timeout_s)
     return parse(FileReport, answer)
@@ -120,7 +120,7 @@ def report_text(
     validation_file: str | None = None,
     timeout_s: float | None = None,
 ) -> Flow[str]:
-    """The report as a page for people; waits while it is being made."""
+    """Return the report as an HTML page. Waits until the report is ready."""
     answer = yield from _reported(file_id, model, validation_file, form, timeout_s)
     return answer.content.decode()
 
@@ -156,9 +156,9 @@ def clean(
     idempotency_key: str | None = None,
     timeout_s: float | None = None,
 ) -> Flow[CleaningObject]:
-    """Make clean files of a file, and wait for them; the uploaded one stays as it is.
+    """Create clean files from a file and wait for them. The original file is not changed.
 
-    What is left out is as the server decides. Raises CleaningFailed.
+    Omitted options use the server's defaults. Raises CleaningFailed if the cleaning fails.
     """
     options = body_of(
         drop_broken=drop_broken,
@@ -194,15 +194,15 @@ def clean(
 
 
 def cleaning_of(file_id: str, cleaning_id: str) -> Flow[CleaningObject]:
-    """How far a cleaning is, and the files that came out of it."""
+    """Retrieve a cleaning: its status and the files it produced."""
     return fetch(CleaningObject, Request("GET", at("files", file_id, "clean", cleaning_id)))
 
 
 def cleanings(file_id: str, *, limit: int | None = None) -> Items[CleaningObject]:
-    """The cleanings of one file, newest first."""
+    """List the cleanings of a file, newest first."""
     return listed(CleaningObject, at("files", file_id, "clean"), limit=limit)
 
 
 def once(key: str | None) -> dict[str, str]:
-    """The header by which a create that is sent twice happens once."""
+    """Return the idempotency header, which makes a repeated create take effect once."""
     return {"idempotency-key": key or os.urandom(16).hex()}

@@ -1,4 +1,4 @@
-"""Fine-tuning jobs: create, estimate, control, and what they tell."""
+"""Fine-tuning jobs: creation, estimates, control, events and checkpoints."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def create(
     metadata: Mapping[str, str] | None = None,
     idempotency_key: str | None = None,
 ) -> Flow[JobObject]:
-    """Create a job. It is sent again after a lost answer, and still made only once."""
+    """Create a job. The request is retried if the response is lost, but creates only one job."""
     body = _body(
         model=model,
         training_file=training_file,
@@ -59,7 +59,7 @@ def estimate(
     priority: int | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Flow[EstimateObject]:
-    """What the same `create` would take: steps, tokens, memory, whether it fits, how long."""
+    """Estimate what the same `create` would take: steps, tokens, memory, fit and duration."""
     body = _body(
         model=model,
         training_file=training_file,
@@ -82,43 +82,43 @@ def _body(**fields: Any) -> dict[str, Any]:
 def list_jobs(
     *, metadata: Mapping[str, str] | None = None, limit: int | None = None
 ) -> Items[JobObject]:
-    """The project's jobs, newest first; `metadata` selects those that have all of it."""
+    """List the project's jobs, newest first. `metadata` keeps jobs that match every pair."""
     wanted = {f"metadata[{key}]": value for key, value in (metadata or {}).items()}
     return listed(JobObject, _JOBS, limit=limit, params=wanted)
 
 
 def retrieve(job_id: str) -> Flow[JobObject]:
-    """One job as it is now."""
+    """Retrieve the current state of a job."""
     return fetch(JobObject, Request("GET", at(*_JOBS.split("/"), job_id)))
 
 
 def cancel(job_id: str) -> Flow[JobObject]:
-    """End a job for good; its trainer stops within seconds."""
+    """Cancel a job permanently. Its trainer stops within seconds."""
     return fetch(JobObject, Request("POST", at(*_JOBS.split("/"), job_id, "cancel")))
 
 
 def pause(job_id: str) -> Flow[JobObject]:
-    """Stop a job and keep its progress; it is `paused` when its checkpoint is stored."""
+    """Pause a job and keep its progress. It is `paused` once its checkpoint is stored."""
     return fetch(JobObject, Request("POST", at(*_JOBS.split("/"), job_id, "pause")))
 
 
 def resume(job_id: str) -> Flow[JobObject]:
-    """Queue a paused job again, from its newest checkpoint; one that still pauses goes on."""
+    """Resume a paused job from its newest checkpoint. A job still pausing continues instead."""
     return fetch(JobObject, Request("POST", at(*_JOBS.split("/"), job_id, "resume")))
 
 
 def events(job_id: str, *, limit: int | None = None) -> Items[EventObject]:
-    """What a job has told, newest first. `watch` tells it oldest first, and live."""
+    """List a job's events, newest first. `watch` yields them oldest first, and live."""
     return listed(EventObject, at(*_JOBS.split("/"), job_id, "events"), limit=limit)
 
 
 def checkpoints(job_id: str, *, limit: int | None = None) -> Items[CheckpointObject]:
-    """Models saved on the way, newest first; each can be chatted with by its name."""
+    """List a job's checkpoints, newest first. Each can be used for inference by name."""
     return listed(CheckpointObject, at(*_JOBS.split("/"), job_id, "checkpoints"), limit=limit)
 
 
 def wait(job_id: str, *, timeout_s: float | None = None) -> Flow[JobObject]:
-    """The job once it has succeeded, failed or been cancelled: look at its `status`."""
+    """Wait until a job succeeds, fails or is canceled. Check `status` on the result."""
     deadline = Deadline(timeout_s, f"The job {job_id}")
     while True:
         job = yield from retrieve(job_id)

@@ -1,4 +1,4 @@
-"""Models: base models, trained models and aliases, as they can be asked for."""
+"""Models available for inference: base models, trained models and aliases."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from finetuned.types import ModelDeleted, ModelObject
 
 
 def list_models() -> Items[ModelObject]:
-    """Base models, the project's aliases, then its trained models, newest first."""
+    """List base models, then the project's aliases, then its trained models, newest first."""
     page = yield from fetch(Page[ModelObject], Request("GET", "models"))
     for model in page.data:
         yield Item(model)
 
 
 def retrieve(model: str) -> Flow[ModelObject]:
-    """One model by its name."""
+    """Retrieve a model by name."""
     return fetch(ModelObject, Request("GET", at("models", model)))
 
 
 def delete(model: str) -> Flow[ModelDeleted]:
-    """Delete a trained model; its name is never used again."""
+    """Delete a trained model. Its name is never reused."""
     return fetch(ModelDeleted, Request("DELETE", at("models", model)))

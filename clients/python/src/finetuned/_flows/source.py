@@ -1,4 +1,4 @@
-"""What is uploaded, and the note on disk by which a later process goes on with it."""
+"""Upload sources, and the on-disk notes that let a later process resume an upload."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from typing import Any
 from finetuned import config
 from finetuned.errors import BadRequest, UploadFailed
 
-_KEPT_S = 2 * 3600  # the server takes parts for one
+_KEPT_S = 2 * 3600  # the server accepts parts for one hour
 
 
 @dataclass(frozen=True)
 class Source:
-    """A local file, or bytes in memory."""
+    """An upload source: a local file, or bytes in memory."""
 
     name: str
     size: int
@@ -30,7 +30,7 @@ class Source:
 
     @classmethod
     def of(cls, given: str | os.PathLike[str] | bytes, filename: str | None) -> Source:
-        """Look at what is to be sent; raises BadRequest where it cannot be."""
+        """Inspect what is to be uploaded. Raises BadRequest if it cannot be."""
         if isinstance(given, bytes):
             if not filename:
                 raise BadRequest("Bytes need a filename.", next_step="Give filename=….")
@@ -51,7 +51,7 @@ class Source:
         return made
 
     def parts(self, part_bytes: int) -> Iterator[bytes]:
-        """The content, cut."""
+        """Yield the content in parts of `part_bytes`."""
         if self.data is not None:
             for start in range(0, len(self.data), part_bytes):
                 yield self.data[start : start + part_bytes]
@@ -65,7 +65,7 @@ class Source:
             raise UploadFailed(f"{self.path} cannot be read: {e.strerror}.") from e
 
     def unchanged(self) -> bool:
-        """Whether the file is as it was when the upload began."""
+        """Return whether the file is unchanged since the upload began."""
         if self.path is None:
             return True
         try:
@@ -77,13 +77,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Note:
-    """Which upload a file's parts go to. Bytes in memory have none."""
+    """On-disk note of the upload that a file belongs to. Bytes in memory have none."""
 
     path: Path | None
 
     @classmethod
     def of(cls, base_url: str, source: Source, asked: dict[str, Any], part_bytes: int) -> Note:
-        """The note of a file as it is now, for this server and these wishes."""
+        """Return the note for the file's current content, server and upload options."""
         if source.path is None:
             return cls(None)
         what = [base_url, str(source.path.resolve()), source.changed_at_ns, asked, part_bytes]
@@ -91,28 +91,28 @@ class Note:
         return cls(config.state_folder() / "uploads" / f"{digest[:32]}.json")
 
     def read(self) -> str | None:
-        """The upload's id, where one was noted."""
+        """Return the recorded upload id, if any."""
         if self.path is not None:
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 return str(json.loads(self.path.read_text("utf-8"))["upload_id"])
         return None
 
     def write(self, upload_id: str) -> None:
-        """Note an upload. Where the disk takes no note, the upload goes on without."""
+        """Record an upload. If the note cannot be written, the upload continues without it."""
         if self.path is not None:
             with contextlib.suppress(OSError):
                 _drop_old(self.path.parent)
                 config.write_private(self.path, json.dumps({"upload_id": upload_id}))
 
     def delete(self) -> None:
-        """Forget the upload."""
+        """Delete the note."""
         if self.path is not None:
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
 
 
 def _drop_old(folder: Path) -> None:
-    """Delete notes of uploads that the server has forgotten."""
+    """Delete notes of uploads that have expired on the server."""
     for path in folder.glob("*.json"):
         if time.time() - path.stat().st_mtime > _KEPT_S:
             path.unlink(missing_ok=True)

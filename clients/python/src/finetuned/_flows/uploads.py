@@ -1,4 +1,4 @@
-"""Uploads in parts: parallel, checked by md5, resumed after a cut, also by a new process."""
+"""Multipart uploads: parallel, verified by MD5, and resumable, even by another process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Known = defaultdict[tuple[str, int], list[str]]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an upload is. `resumed_bytes` of `sent_bytes` were there before."""
+    """Upload progress. `sent_bytes` includes `resumed_bytes` from an earlier attempt."""
 
     sent_bytes: int
     total_bytes: int
@@ -48,11 +48,11 @@ def upload(
     at_once: int = 4,
     resume: bool = True,
 ) -> Flow[FileObject]:
-    """Send a local file (a path), or bytes with a `filename`, and answer the file it became.
+    """Upload a local file (a path), or bytes with a `filename`, and return the file object.
 
-    Parts of `part_bytes` go out `at_once` at a time. A path whose upload was cut off goes on
-    where it was when it is sent again within the hour that the server keeps it, also from
-    another process; `resume=False` begins anew. The check of the rows runs afterwards: `wait`.
+    Sends parts of `part_bytes`, `at_once` of them in parallel. An interrupted upload of a path
+    resumes if it is repeated, even by another process, within the hour that the server keeps its
+    parts; `resume=False` starts over. The rows are validated afterwards: see `wait`.
     """
     sent = yield from run(lambda: Source.of(source, filename))
     size = part_bytes or max(PART_BYTES, -(-sent.size // MOST_PARTS))
@@ -87,7 +87,7 @@ def _sent(
     on_progress: OnProgress | None,
     note: Note,
 ) -> Flow[UploadObject]:
-    """The upload, completed."""
+    """Send the parts and complete the upload."""
     known: _Known = defaultdict(list)
     for part in (yield from parts(begun.id)):
         known[part.md5, part.bytes].append(part.id)
@@ -100,13 +100,13 @@ def _sent(
             raise UploadFailed(f"{source.name} changed while it was sent.")
         return (yield from complete(begun.id, part_ids, md5=whole.hexdigest()))
     except (BadRequest, UploadFailed):
-        # What the server has is of no use: the next try begins anew.
+        # The parts on the server are unusable, so the next attempt starts over.
         yield from run(note.delete)
         raise
 
 
 class _Told:
-    """Adds up what has arrived, and tells it."""
+    """Sums the bytes that have arrived and reports progress."""
 
     def __init__(self, total_bytes: int, on_progress: OnProgress | None) -> None:
         self._total, self._tell = total_bytes, on_progress
@@ -122,7 +122,7 @@ class _Told:
 def _part_flows(
     upload_id: str, chunks: Iterator[bytes], known: _Known, whole: Any, told: _Told
 ) -> Iterator[Flow[str]]:
-    """A flow a part, in the file's order, which is also the order that `whole` needs."""
+    """Yield one flow per part, in file order, which is also the order that `whole` needs."""
     for chunk in chunks:
         whole.update(chunk)
         digest = hashlib.md5(chunk, usedforsecurity=False).hexdigest()
@@ -140,7 +140,7 @@ def _one_part(upload_id: str, chunk: bytes, there: str | None, told: _Told) -> F
 
 
 def _begun(note: Note) -> Flow[UploadObject | None]:
-    """The upload that a note tells of, where it can still go on or has come to its end."""
+    """Return the recorded upload if it can be resumed or is already complete."""
     upload_id = yield from run(note.read)
     if upload_id is None:
         return None
@@ -155,18 +155,18 @@ def _begun(note: Note) -> Flow[UploadObject | None]:
 
 
 def create(body: dict[str, Any]) -> Flow[UploadObject]:
-    """Begin an upload; the body is an `UploadCreate`."""
-    # One that is begun twice is a record that ends within the hour.
+    """Create an upload; the body is an `UploadCreate`."""
+    # A duplicate is harmless: its record expires within the hour.
     return fetch(UploadObject, Request("POST", "uploads", json=body, repeatable=True))
 
 
 def retrieve(upload_id: str) -> Flow[UploadObject]:
-    """The state of an upload, and the file that it became."""
+    """Retrieve an upload and, once it is complete, its file."""
     return fetch(UploadObject, Request("GET", at("uploads", upload_id)))
 
 
 def parts(upload_id: str) -> Flow[list[UploadPartObject]]:
-    """The parts that have arrived, oldest first."""
+    """List the parts that have arrived, oldest first."""
     page = yield from fetch(
         Page[UploadPartObject], Request("GET", at("uploads", upload_id, "parts"))
     )
@@ -174,7 +174,7 @@ def parts(upload_id: str) -> Flow[list[UploadPartObject]]:
 
 
 def add_part(upload_id: str, data: bytes) -> Flow[UploadPartObject]:
-    """Send one part; parts may come in any order. One that is sent twice does no harm."""
+    """Upload one part, in any order. Sending a part twice is safe."""
     request = Request(
         "POST",
         at("uploads", upload_id, "parts"),
@@ -186,7 +186,7 @@ def add_part(upload_id: str, data: bytes) -> Flow[UploadPartObject]:
 
 
 def complete(upload_id: str, part_ids: list[str], *, md5: str | None = None) -> Flow[UploadObject]:
-    """Make a file of the parts in this order; the same parts again answer the same file."""
+    """Create a file from the parts, in this order. Repeating the call returns the same file."""
     request = Request(
         "POST",
         at("uploads", upload_id, "complete"),
@@ -197,5 +197,5 @@ def complete(upload_id: str, part_ids: list[str], *, md5: str | None = None) -> 
 
 
 def cancel(upload_id: str) -> Flow[UploadObject]:
-    """End an upload and delete its parts; again does no harm."""
+    """Cancel an upload and delete its parts. Safe to repeat."""
     return fetch(UploadObject, Request("POST", at("uploads", upload_id, "cancel"), repeatable=True))

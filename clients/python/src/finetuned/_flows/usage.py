@@ -1,4 +1,4 @@
-"""Usage of inference over time."""
+"""Inference usage over time."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ def completions(
     api_key_ids: Sequence[str] = (),
     project_ids: Sequence[str] = (),
 ) -> Items[UsageBucket]:
-    """Requests and tokens by minute, hour or day (UTC), in the order of time.
+    """List requests and tokens by minute, hour or day (UTC), oldest first.
 
-    A member's key sees its own project, an admin's all. All inference routes count.
+    A member key sees its own project; an admin key sees all projects. All inference routes are
+    counted.
     """
     params: dict[str, Any] = {
         "start_time": _seconds(start_time),

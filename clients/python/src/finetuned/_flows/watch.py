@@ -1,4 +1,4 @@
-"""A job's events, live: server-sent events, taken up again by `Last-Event-ID`."""
+"""Live job events over server-sent events, resumed with `Last-Event-ID`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from finetuned.errors import ConnectionFailed, FinetunedError, UnexpectedAnswer
 from finetuned.types import EventObject
 
 DONE = "[DONE]"
-# The server speaks at least every 15 s.
+# The server sends something at least every 15 s.
 _SILENCE_S = 45.0
 
 
 def watch(
     job_id: str, *, after: str | None = None, patience_s: float = 300.0
 ) -> Items[EventObject]:
-    """Every event of a job once, oldest first, until the job is final.
+    """Yield every event of a job once, oldest first, until the job is final.
 
-    A connection that breaks is made again where it stopped; the server may be away for
-    `patience_s`. `after` is the id of the last event that is known already.
+    A broken connection is resumed where it stopped; the server may be unreachable for up to
+    `patience_s`. `after` is the id of the last event already seen.
     """
     heard_s, tries = time.monotonic(), 0
     while True:
@@ -86,7 +86,7 @@ class Message:
 
 
 class Lines:
-    """Takes bytes as they come and gives whole messages (HTML standard, section 9.2)."""
+    """Incremental parser for server-sent events (HTML standard, section 9.2)."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -94,7 +94,7 @@ class Lines:
         self._id: str | None = None
 
     def feed(self, chunk: bytes) -> Iterator[Message]:
-        """The messages that end in this chunk. One that is cut off is not given."""
+        """Yield the messages completed by this chunk. A truncated message is not yielded."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
             message = self._line(line.removesuffix(b"\r").decode("utf-8", "replace"))

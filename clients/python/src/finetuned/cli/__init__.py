@@ -1,4 +1,4 @@
-"""The command line `finetuned`."""
+"""The `finetuned` command line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; ends the process with one of the codes of `failures.py`."""
+    """Run the command line. Exits with one of the codes in `failures.py`."""
     try:
         from finetuned.cli.app import run
     except ModuleNotFoundError as e:

@@ -1,4 +1,4 @@
-"""`python -m finetuned.cli`."""
+"""Entry point of `python -m finetuned.cli`."""
 
 from finetuned.cli import main
 

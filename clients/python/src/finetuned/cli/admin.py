@@ -1,4 +1,4 @@
-"""`finetuned admin …`: projects and keys. All of it needs an admin key."""
+"""The `finetuned admin` commands for projects and keys. All require an admin key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from finetuned.cli.output import Json, Out, when
 from finetuned.cli.session import client, confirm
 from finetuned.types import Limits, NewKeyObject
 
-app = typer.Typer(help="Projects and keys; needs an admin key.", no_args_is_help=True)
+app = typer.Typer(help="Manage projects and keys. Requires an admin key.", no_args_is_help=True)
 projects = typer.Typer(help="Projects of this installation.", no_args_is_help=True)
 keys = typer.Typer(help="API keys of a project.", no_args_is_help=True)
 app.add_typer(projects, name="projects")
@@ -28,7 +28,7 @@ Limit = Annotated[
 
 @projects.command("list")
 def list_projects(as_json: Json = False) -> None:
-    """All projects, newest first."""
+    """List all projects, newest first."""
     out = Out(as_json)
     with client() as server:
         found = list(server.admin.projects.list())
@@ -46,7 +46,7 @@ def create_project(
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
     as_json: Json = False,
 ) -> None:
-    """Make a project. Its name is never used twice."""
+    """Create a project. Project names are never reused."""
     out = Out(as_json)
     with client() as server:
         made = server.admin.projects.create(name)
@@ -65,7 +65,7 @@ def limit_project(
     concurrent_streams: Limit = None,
     as_json: Json = False,
 ) -> None:
-    """Set limits of inference; those not named stay as they are."""
+    """Set inference limits. Omitted limits are unchanged."""
     out = Out(as_json)
     wanted = {
         name: _amount(value)
@@ -89,7 +89,7 @@ def limit_project(
 
 @keys.command("list")
 def list_keys(project_id: ProjectId, as_json: Json = False) -> None:
-    """A project's keys, without their secrets."""
+    """List a project's keys, without their secrets."""
     out = Out(as_json)
     with client() as server:
         found = list(server.admin.keys.list(project_id))
@@ -108,16 +108,16 @@ def create_key(
     to: Annotated[
         str,
         typer.Option(
-            help="Where the secret goes: a new file (mode 0600), or - for standard output, to be "
-            "piped on. It is never told again.",
+            help="Destination of the secret: a new file (mode 0600), or - for standard output, to "
+            "pipe it. The secret is shown only once.",
             metavar="PATH|-",
         ),
     ],
-    name: Annotated[str, typer.Option(help="What it is for.")] = "key",
+    name: Annotated[str, typer.Option(help="Purpose of the key.")] = "key",
     role: Annotated[Literal["member", "admin"], typer.Option()] = "member",
     as_json: Json = False,
 ) -> None:
-    """Make a key. Its secret goes where --to says and nowhere else."""
+    """Create a key. Its secret is written to --to and nowhere else."""
     out = Out(as_json)
     if to == "-" and sys.stdout.isatty():
         raise WrongUsage(
@@ -146,10 +146,10 @@ def create_key(
 def revoke_key(
     project_id: ProjectId,
     key_id: Annotated[str, typer.Argument(metavar="KEY_ID", show_default=False)],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Revoke a key; it stops working everywhere within seconds."""
+    """Revoke a key. It stops working everywhere within seconds."""
     out = Out(as_json)
     confirm(f"Revoke {key_id}?", yes=yes)
     with client() as server:

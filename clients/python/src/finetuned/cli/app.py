@@ -1,4 +1,4 @@
-"""The commands together, and how they end."""
+"""The command-line application: command registration and exit codes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ app.add_typer(admin.app, name="admin")
 def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """Key and server come from FINETUNED_API_KEY and FINETUNED_BASE_URL, or from `login`."""
+    """The API key and server come from FINETUNED_API_KEY and FINETUNED_BASE_URL, or `login`."""
     if version:
         typer.echo(__version__)
         raise typer.Exit
@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has enough of it; nothing more can be said there.
+        # The reader closed the pipe, so nothing more can be written to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return REFUSED
     except OSError as e:

@@ -1,4 +1,4 @@
-"""`finetuned chat`: talk to a model, or to two side by side."""
+"""The `finetuned chat` command: chat with one model, or compare two side by side."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Talk:
     messages: list[dict[str, str]] = field(default_factory=list)
 
     def ask(self, question: str) -> Iterator[str]:
-        """The answer, piece by piece; both are kept for what comes after."""
+        """Yield the answer in pieces. Question and answer are kept as context."""
         asked = [*self.messages, {"role": "user", "content": question}]
         pieces: list[str] = []
         with openai_errors():
@@ -50,7 +50,7 @@ def chat(
         str | None,
         typer.Argument(
             metavar="[MESSAGE]",
-            help="Ask this and end; without it, standard input is read, or you are asked.",
+            help="Send this message and exit. If omitted, read standard input or prompt.",
             show_default=False,
         ),
     ] = None,
@@ -58,16 +58,16 @@ def chat(
         str | None,
         typer.Option(
             "--compare",
-            help="Another model to stand beside; 'base' is the model's own base model.",
+            help="Second model to compare with; 'base' means the model's base model.",
             autocompletion=complete.models,
         ),
     ] = None,
-    system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
+    system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0, max=2)] = None,
     max_tokens: Annotated[int, typer.Option(min=1)] = _MOST_TOKENS,
     as_json: Json = False,
 ) -> None:
-    """Chat with a model. In a conversation, Ctrl-D or /exit ends it and /new begins anew."""
+    """Chat with a model. In a conversation, Ctrl-D or /exit ends it and /new starts over."""
     out = Out(as_json)
     options: dict[str, Any] = {"max_tokens": max_tokens}
     if temperature is not None:
@@ -89,7 +89,7 @@ def chat(
 
 
 def base_of(server: finetuned.Client, name: str) -> str:
-    """The base model of a trained model or alias."""
+    """Return the base model of a trained model or alias."""
     found = server.models.retrieve(name)
     if found.alias_of:
         found = server.models.retrieve(found.alias_of[0].model)

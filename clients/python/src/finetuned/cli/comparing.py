@@ -1,4 +1,4 @@
-"""Two answers side by side, both as they come."""
+"""Side-by-side display of two streaming answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Streams = Sequence[tuple[str, Iterator[str]]]
 
 
 class _Answer:
-    """What one model has said so far, written by a thread of its own."""
+    """One model's answer so far, filled by its own thread."""
 
     def __init__(self, model: str, pieces: Iterator[str]) -> None:
         self.model = model
@@ -38,7 +38,7 @@ class _Answer:
 
 
 def compare(streams: Streams, question: str, out: Out) -> None:
-    """Show all answers; raises what the first of them raised."""
+    """Show all answers. Re-raises the first error of any of them."""
     answers = [_Answer(model, pieces) for model, pieces in streams]
     if out.live:
         _side_by_side(answers, question, out)
@@ -69,7 +69,7 @@ def _one_by_one(answers: list[_Answer], out: Out) -> None:
 
 
 def _short(name: str, width: int) -> str:
-    """A name whose end, which tells models apart, stays."""
+    """Shorten a name but keep its end, which distinguishes models."""
     if len(name) <= width:
         return name
     kept = max(2, width - 1)
@@ -77,7 +77,7 @@ def _short(name: str, width: int) -> str:
 
 
 def _picture(answers: list[_Answer], question: str, columns: int) -> RenderableType:
-    width = columns // len(answers) - 10  # of a title within its frame
+    width = columns // len(answers) - 10  # width of a title within its frame
     grid = Table.grid(expand=True, padding=(0, 1))
     for _ in answers:
         grid.add_column(ratio=1)

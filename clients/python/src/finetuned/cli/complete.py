@@ -1,4 +1,4 @@
-"""What the shell offers after TAB: names that the server knows. It is silent when it cannot."""
+"""Shell completion of names known to the server. Offers nothing if the request fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A loss curve of braille dots: two points a cell across, four down."""
+"""Loss curve drawn with braille dots: each cell is two points wide and four high."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STYLES = ("cyan", "magenta")
 
 
 def curve(train: Points, valid: Points, *, total: int, width: int, height: int = 8) -> Text:
-    """Losses over steps from 1 to `total`; a text of `height` lines and one of labels."""
+    """Draw losses over steps 1 to `total`, as `height` lines of text and a line of labels."""
     values = [loss for _, loss in (*train, *valid)]
     low, high = min(values), max(values)
     high = high if high > low else low + 1.0
@@ -58,7 +58,7 @@ def _cells(
 
 
 def _joined(placed: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """All dots on the lines from point to point."""
+    """Yield all dots on the line segments between consecutive points."""
     yield from placed[:1]
     for (x0, y0), (x1, y1) in pairwise(placed):
         count = max(abs(x1 - x0), abs(y1 - y0), 1)

@@ -1,12 +1,12 @@
-"""How the command line ends: what it says, and with which exit code.
+"""Error messages and exit codes of the command line.
 
-0    done
-1    refused: the request cannot be, or is in conflict with what is there
-2    wrong usage: an option or argument
-3    no key, or one that may not do this
+0    success
+1    rejected: the request is invalid or conflicts with the current state
+2    usage error: an invalid option or argument
+3    no API key, or one without permission
 4    no such object
-5    the work itself failed: a job that failed or was cancelled, a file that was refused
-6    the server is away, too slow or over a limit: the same may go well later
+5    the operation failed: a failed or canceled job, a rejected file
+6    the server is unreachable or too slow, or a limit was reached: retry later
 130  interrupted
 """
 
@@ -37,15 +37,15 @@ _CODES: tuple[tuple[type[FinetunedError], int], ...] = (
 
 
 class WrongUsage(FinetunedError):
-    """An option or argument that cannot be; found by the command itself."""
+    """Raised by a command for an invalid option or argument."""
 
 
 class JobEnded(FinetunedError):
-    """A job that was waited for has failed or was cancelled."""
+    """Raised when a watched job fails or is canceled."""
 
 
 def exit_code(error: FinetunedError) -> int:
-    """The code of an error."""
+    """Return the exit code for an error."""
     if isinstance(error, WrongUsage):
         return USAGE
     if isinstance(error, JobEnded):
@@ -54,7 +54,7 @@ def exit_code(error: FinetunedError) -> int:
 
 
 def tell(error: FinetunedError, out: Out) -> None:
-    """Say on stderr what happened and what to do."""
+    """Print the error and the next step to stderr."""
     if out.json:
         out.error_line(json.dumps({"error": error.body()}, ensure_ascii=False))
         return
@@ -67,7 +67,7 @@ def tell(error: FinetunedError, out: Out) -> None:
 
 @contextmanager
 def openai_errors() -> Iterator[None]:
-    """Raise our own errors in place of the OpenAI client's."""
+    """Translate the OpenAI client's exceptions into our own."""
     import openai
 
     try:

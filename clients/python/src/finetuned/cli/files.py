@@ -1,4 +1,4 @@
-"""`finetuned files …`."""
+"""The `finetuned files` commands."""
 
 from __future__ import annotations
 
@@ -26,18 +26,16 @@ FileId = Annotated[
 def upload(
     path: Annotated[Path, typer.Argument(metavar="PATH", show_default=False)],
     purpose: Annotated[Literal["fine-tune", "user_data"], typer.Option()] = "fine-tune",
-    wait: Annotated[bool, typer.Option(help="Wait for the check of the rows.")] = True,
+    wait: Annotated[bool, typer.Option(help="Wait until the rows are validated.")] = True,
     column: Annotated[
-        list[str] | None, typer.Option(help="FIELD=COLUMN, such as prompt=Frage; may repeat.")
+        list[str] | None, typer.Option(help="FIELD=COLUMN, such as prompt=Frage; repeatable.")
     ] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of the text, such as gb18030.")] = None,
-    system: Annotated[
-        str | None, typer.Option(help="A system message for rows that have none.")
-    ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with an upload that was cut off.")] = True,
+    encoding: Annotated[str | None, typer.Option(help="Text encoding, such as gb18030.")] = None,
+    system: Annotated[str | None, typer.Option(help="System message for rows without one.")] = None,
+    resume: Annotated[bool, typer.Option(help="Resume an interrupted upload.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Send a file of rows: JSON Lines, JSON, CSV, TSV, Parquet or XLSX."""
+    """Upload a data file: JSON Lines, JSON, CSV, TSV, Parquet or XLSX."""
     out = Out(as_json)
     said: dict[str, Any] = {"encoding": encoding, "system": system}
     if column:
@@ -56,7 +54,7 @@ def list_files(
     limit: Annotated[int, typer.Option(min=1)] = 20,
     as_json: Json = False,
 ) -> None:
-    """The project's files, newest first."""
+    """List the project's files, newest first."""
     out = Out(as_json)
     with client() as server:
         found = list(server.files.list(purpose=purpose, limit=limit))
@@ -75,7 +73,7 @@ def list_files(
 
 @app.command()
 def show(file_id: FileId, as_json: Json = False) -> None:
-    """What is known of a file."""
+    """Show a file."""
     with client() as server:
         show_file(server.files.retrieve(file_id), Out(as_json))
 
@@ -85,20 +83,20 @@ def report(
     file_id: FileId,
     model: Annotated[
         str | None,
-        typer.Option(help="Whose tokenizer looks.", autocompletion=complete.bases),
+        typer.Option(help="Base model whose tokenizer is used.", autocompletion=complete.bases),
     ] = None,
     validation_file: Annotated[
-        str | None, typer.Option(help="A file whose rows are looked for in this.")
+        str | None, typer.Option(help="Check for rows shared with this file.")
     ] = None,
     form: Annotated[
-        Literal["md", "html"] | None, typer.Option("--format", help="The whole report as a page.")
+        Literal["md", "html"] | None, typer.Option("--format", help="Print the full report.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the page to a file.")
+        Path | None, typer.Option("--output", "-o", help="Write the report to a file.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Figures, findings and advice on a file. Exits with 5 where rows are broken."""
+    """Show statistics, findings and advice on a file. Exits with 5 if any rows are invalid."""
     out = Out(as_json)
     with client() as server:
         if form is not None or output is not None:
@@ -123,24 +121,24 @@ def clean(
     file_id: FileId,
     contradictions: Annotated[
         Literal["keep", "first", "last", "most_common", "longest", "drop"],
-        typer.Option(help="Which answer stays where a question has several."),
+        typer.Option(help="Answer to keep if a question has several."),
     ] = "keep",
     personal_data: Annotated[
-        Literal["keep", "mask", "pseudonym"], typer.Option(help="Mask it, or give it other names.")
+        Literal["keep", "mask", "pseudonym"], typer.Option(help="Treatment of personal data.")
     ] = "keep",
     near_duplicates: Annotated[
         bool,
-        typer.Option(help="Also drop rows that nearly equal another; a number may differ."),
+        typer.Option(help="Also drop near-duplicates; numbers may differ."),
     ] = False,
     validation_share: Annotated[
-        float | None, typer.Option(help="Of the rows, to a file of their own.", min=0, max=0.5)
+        float | None, typer.Option(help="Share of rows for a validation file.", min=0, max=0.5)
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the split.", min=0)] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed of the split.", min=0)] = None,
     as_json: Json = False,
 ) -> None:
-    """Make clean files of a file; the uploaded one stays as it is.
+    """Create clean files from a file. The original file is not changed.
 
-    Broken rows and exact copies are dropped; all else is kept unless an option says otherwise.
+    Drops invalid rows and exact duplicates; keeps everything else unless an option says otherwise.
     """
     out = Out(as_json)
     with client() as server:
@@ -174,12 +172,12 @@ def clean(
 def get(
     file_id: FileId,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", help="A path, or - for standard output.")
+        str | None, typer.Option("--output", "-o", help="Output path, or - for standard output.")
     ] = None,
-    force: Annotated[bool, typer.Option(help="Overwrite a file that is there.")] = False,
+    force: Annotated[bool, typer.Option(help="Overwrite an existing file.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Download a file as it was uploaded."""
+    """Download a file exactly as uploaded."""
     out = Out(as_json)
     with client() as server:
         if output == "-":
@@ -203,10 +201,10 @@ def delete(
         list[str],
         typer.Argument(metavar="FILE_ID…", autocompletion=complete.files, show_default=False),
     ],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete files. Models that were trained on them stay."""
+    """Delete files. Models trained on them are kept."""
     out = Out(as_json)
     confirm(f"Delete {', '.join(file_ids)}?", yes=yes)
     with client() as server:
@@ -219,7 +217,7 @@ def delete(
 
 
 def show_file(file: FileObject, out: Out) -> None:
-    """One file."""
+    """Print a file's fields."""
     if out.json:
         out.value(file)
         return
@@ -242,7 +240,7 @@ def show_file(file: FileObject, out: Out) -> None:
 
 
 def _bare(filename: str) -> str:
-    """A name that the server knows, as a name in this folder and nothing else."""
+    """Reduce a server-side file name to a plain name in the current folder."""
     name = filename.replace("\\", "/").rsplit("/", 1)[-1].lstrip(".")
     return "".join(c for c in name if c.isprintable()) or "download"
 

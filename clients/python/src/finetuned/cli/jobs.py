@@ -1,4 +1,4 @@
-"""`finetuned jobs …`."""
+"""The `finetuned jobs` commands."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ JobId = Annotated[
 @app.command("list")
 def list_jobs(
     limit: Annotated[int, typer.Option(min=1)] = 20,
-    metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; may repeat.")] = None,
+    metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; repeatable.")] = None,
     as_json: Json = False,
 ) -> None:
-    """The project's jobs, newest first."""
+    """List the project's jobs, newest first."""
     out = Out(as_json)
     with client() as server:
         wanted = pairs(metadata or [], "--metadata")
@@ -44,7 +44,7 @@ def list_jobs(
 
 @app.command()
 def show(job_id: JobId, as_json: Json = False) -> None:
-    """One job, with its checkpoints and what it told last."""
+    """Show a job, with its checkpoints and latest events."""
     out = Out(as_json)
     with client() as server:
         job = server.jobs.retrieve(job_id)
@@ -62,28 +62,28 @@ def show(job_id: JobId, as_json: Json = False) -> None:
 
 @app.command()
 def watch(job_id: JobId, as_json: Json = False) -> None:
-    """Follow a job to its end. Exits with 5 where it fails or is cancelled."""
+    """Follow a job to its end. Exits with 5 if it fails or is canceled."""
     with client() as server:
         watching.watch(server, job_id, Out(as_json))
 
 
 @app.command()
 def cancel(job_id: JobId, as_json: Json = False) -> None:
-    """End a job for good."""
+    """Cancel a job permanently."""
     with client() as server:
         _done(server.jobs.cancel(job_id), Out(as_json))
 
 
 @app.command()
 def pause(job_id: JobId, as_json: Json = False) -> None:
-    """Stop a job and keep its progress; it is paused when its checkpoint is stored."""
+    """Pause a job and keep its progress. It is paused once its checkpoint is stored."""
     with client() as server:
         _done(server.jobs.pause(job_id), Out(as_json))
 
 
 @app.command()
 def resume(job_id: JobId, as_json: Json = False) -> None:
-    """Queue a paused job again."""
+    """Resume a paused job."""
     with client() as server:
         _done(server.jobs.resume(job_id), Out(as_json))
 

@@ -1,4 +1,4 @@
-"""`finetuned login` and `logout`."""
+"""The `finetuned login` and `logout` commands."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from finetuned.cli.failures import WrongUsage
 from finetuned.cli.output import Json, Out
 
 Url = Annotated[
-    str | None, typer.Option(help="The server's address; else FINETUNED_BASE_URL.", metavar="URL")
+    str | None, typer.Option(help="Server address; default: FINETUNED_BASE_URL.", metavar="URL")
 ]
 
 
 def login(url: Url = None, as_json: Json = False) -> None:
-    """Keep a server's address and an API key.
+    """Save a server address and an API key.
 
-    The key is asked for, or read from standard input; it is never an argument, for those are
-    seen by every user of the machine.
+    Prompts for the key or reads it from standard input. The key is never an argument, because
+    every user of the machine can see arguments.
     """
     out = Out(as_json)
     kept = config.read()
@@ -58,7 +58,7 @@ def _ask(base_url: str) -> str:
 
 
 def logout(as_json: Json = False) -> None:
-    """Forget the key that `login` kept."""
+    """Delete the key that `login` saved."""
     out = Out(as_json)
     was = config.forget()
     if out.json:

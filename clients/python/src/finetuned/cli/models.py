@@ -1,4 +1,4 @@
-"""`finetuned models …` and `finetuned alias …`."""
+"""The `finetuned models` and `finetuned alias` commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from finetuned.cli.session import client, confirm, pairs
 from finetuned.types import AliasObject, ModelObject, TargetShare
 
 app = typer.Typer(help="Base models, trained models and aliases.")
-alias = typer.Typer(help="Names of your own for models.", no_args_is_help=True)
+alias = typer.Typer(help="Custom names for models.", no_args_is_help=True)
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", autocompletion=complete.models, show_default=False)
@@ -22,20 +22,20 @@ Name = Annotated[
     str, typer.Argument(metavar="NAME", autocompletion=complete.aliases, show_default=False)
 ]
 IfMatch = Annotated[
-    str | None, typer.Option(help="Only where the alias still has this etag.", metavar="ETAG")
+    str | None, typer.Option(help="Change only if the alias still has this ETag.", metavar="ETAG")
 ]
 
 
 @app.callback(invoke_without_command=True)
 def models(context: typer.Context, as_json: Json = False) -> None:
-    """Base models, trained models and aliases; lists them where no command follows."""
+    """Manage base models, trained models and aliases. Lists them if no command is given."""
     if context.invoked_subcommand is None:
         list_models(as_json)
 
 
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
-    """All models that can be asked for."""
+    """List all available models."""
     out = Out(as_json)
     with client() as server:
         found = list(server.models.list())
@@ -50,7 +50,7 @@ def list_models(as_json: Json = False) -> None:
 
 @app.command()
 def show(model: Model, as_json: Json = False) -> None:
-    """One model."""
+    """Show a model."""
     out = Out(as_json)
     with client() as server:
         found = server.models.retrieve(model)
@@ -75,10 +75,10 @@ def show(model: Model, as_json: Json = False) -> None:
 @app.command()
 def delete(
     model: Model,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete a trained model; its name is never used again."""
+    """Delete a trained model. Its name is never reused."""
     out = Out(as_json)
     confirm(f"Delete {model}?", yes=yes)
     with client() as server:
@@ -91,7 +91,7 @@ def delete(
 
 @alias.command("list")
 def list_aliases(as_json: Json = False) -> None:
-    """The project's aliases, newest first."""
+    """List the project's aliases, newest first."""
     out = Out(as_json)
     with client() as server:
         found = list(server.aliases.list())
@@ -113,13 +113,13 @@ def set_alias(
         typer.Argument(metavar="MODEL", autocompletion=complete.models, show_default=False),
     ] = None,
     split: Annotated[
-        list[str] | None, typer.Option(help="MODEL=PERCENT, twice: requests are shared out.")
+        list[str] | None, typer.Option(help="MODEL=PERCENT, given twice, to split requests.")
     ] = None,
-    new: Annotated[bool, typer.Option("--new", help="Only where there is none yet.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Fail if the alias exists.")] = False,
     if_match: IfMatch = None,
     as_json: Json = False,
 ) -> None:
-    """Point a name at a model, or share its requests out between two."""
+    """Point an alias at a model, or split its requests between two."""
     if (model is None) == (not split):
         raise WrongUsage("Give a MODEL, or --split twice.")
     try:
@@ -135,21 +135,21 @@ def set_alias(
 
 @alias.command("show")
 def show_alias(name: Name, as_json: Json = False) -> None:
-    """Where a name points, and its etag."""
+    """Show an alias: its target and its ETag."""
     with client() as server:
         _show(server.aliases.retrieve(name), Out(as_json))
 
 
 @alias.command()
 def rollback(name: Name, if_match: IfMatch = None, as_json: Json = False) -> None:
-    """Undo the last change."""
+    """Undo the last change of an alias."""
     with client() as server:
         _show(server.aliases.rollback(name, if_match=if_match), Out(as_json))
 
 
 @alias.command()
 def history(name: Name, as_json: Json = False) -> None:
-    """Who pointed it where and when."""
+    """List the changes of an alias: who, what and when."""
     out = Out(as_json)
     with client() as server:
         found = server.aliases.history(name)
@@ -168,10 +168,10 @@ def history(name: Name, as_json: Json = False) -> None:
 @alias.command("delete")
 def delete_alias(
     name: Name,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove a name. The models that it pointed at stay."""
+    """Delete an alias. Its target models are kept."""
     out = Out(as_json)
     confirm(f"Delete the alias {name}?", yes=yes)
     with client() as server:

@@ -1,4 +1,4 @@
-"""What commands print: tables for people, tab-separated lines for pipes, JSON on demand."""
+"""Command output: tables on a terminal, tab-separated lines in a pipe, JSON on request."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-# A file's name or a model's answer must not steer the terminal.
+# Control characters in a file name or a model's answer must not reach the terminal.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, errors too.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, including errors.")]
 
 
 def printable(text: object) -> str:
-    """Text without control characters, but for line feeds and tabs."""
+    """Replace control characters, except for line feeds and tabs."""
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", str(text))
 
 
 class Out:
-    """Where a command prints. Results go to stdout, all else to stderr."""
+    """Output of a command. Results go to stdout, everything else to stderr."""
 
     def __init__(self, as_json: bool = False) -> None:
         self.json = as_json
@@ -37,37 +37,37 @@ class Out:
 
     @property
     def live(self) -> bool:
-        """Whether a person looks on at stdout."""
+        """Whether stdout is an interactive terminal."""
         return self.console.is_terminal and not self.json
 
     def say(self, text: str, style: str | None = None) -> None:
-        """A line about what is going on, which is no result."""
+        """Print a status message to stderr."""
         if not self.json:
             self.errors.print(Text(printable(text), style=style or ""))
 
     def line(self, text: object) -> None:
-        """A line of the result."""
+        """Print a line of the result."""
         self.console.print(Text(printable(text)))
 
     def raw(self, text: str) -> None:
-        """A result's text as it is, with no line feed."""
+        """Print text of the result unchanged, without a line feed."""
         sys.stdout.write(text)
         sys.stdout.flush()
 
     def error_line(self, text: str) -> None:
-        """A line on stderr."""
+        """Print a line to stderr."""
         self.errors.print(Text(text))
 
     def problem(self, text: str) -> None:
-        """A line on stderr that is seen."""
+        """Print a highlighted line to stderr."""
         self.errors.print(Text(text, style="bold red"))
 
     def value(self, value: Any) -> None:
-        """A JSON result."""
+        """Print a JSON result."""
         self.raw(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
 
     def json_line(self, value: Any) -> None:
-        """One of many JSON results."""
+        """Print one of several JSON results on a single line."""
         self.raw(json.dumps(plain(value), ensure_ascii=False) + "\n")
 
     def table(
@@ -77,7 +77,7 @@ class Out:
         *,
         empty: str = "nothing here yet",
     ) -> None:
-        """Rows under columns; for a pipe as tab-separated lines without a head."""
+        """Print a table; in a pipe, print tab-separated lines without a header."""
         shown = [[_cell(cell) for cell in row] for row in rows]
         if not self.console.is_terminal:
             for row in shown:
@@ -90,7 +90,7 @@ class Out:
         table = Table(box=None, header_style="bold", pad_edge=False)
         for number, name in enumerate(columns):
             numeric = all(row[number].replace(",", "").isdigit() for row in shown)
-            # The first column is what the next command takes: it must stay whole.
+            # The first column is the input of the next command, so it is never truncated.
             table.add_column(
                 name,
                 justify="right" if numeric else "left",
@@ -102,7 +102,7 @@ class Out:
         self.console.print(table)
 
     def facts(self, pairs: Iterable[tuple[str, object]]) -> None:
-        """One object, a line a field; what is empty is left out."""
+        """Print one object, one field per line, without empty fields."""
         kept = [(name, _cell(value)) for name, value in pairs if value not in (None, "", [], {})]
         width = max((len(name) for name, _ in kept), default=0)
         for name, value in kept:
@@ -111,7 +111,7 @@ class Out:
 
 
 def plain(value: Any) -> Any:
-    """Models as plain values."""
+    """Convert models to plain values."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True)
     if isinstance(value, (list, tuple)):
@@ -122,14 +122,14 @@ def plain(value: Any) -> Any:
 
 
 def when(seconds: int | None) -> str:
-    """A time of the server, here."""
+    """Format a server timestamp in local time."""
     if seconds is None:
         return ""
     return datetime.fromtimestamp(seconds, timezone.utc).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def size(count: int) -> str:
-    """Bytes for people."""
+    """Format a byte count."""
     amount = float(count)
     for unit in ("B", "KiB", "MiB"):
         if amount < 1024:
@@ -139,7 +139,7 @@ def size(count: int) -> str:
 
 
 def span(seconds: float) -> str:
-    """A duration for people."""
+    """Format a duration."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"

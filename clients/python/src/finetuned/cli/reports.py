@@ -1,4 +1,4 @@
-"""A data report in the terminal: verdict, figures, advice, findings."""
+"""Terminal view of a data report: verdict, statistics, advice and findings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STYLES = {"error": "bold red", "warning": "yellow"}
 
 
 def show(report: FileReport, out: Out) -> None:
-    """The parts that decide whether to train on it; `--format html` has all of it."""
+    """Print the parts that decide whether to train on a file; `--format html` has everything."""
     if out.json:
         out.value(report)
         return
@@ -50,11 +50,11 @@ def show(report: FileReport, out: Out) -> None:
 
 
 def _found(report: FileReport) -> Counter[str]:
-    """How many findings there are of each severity, beside those of the check."""
+    """Count the findings of each severity, excluding those of the validation."""
     severity = {issue.code: issue.severity for issue in report.findings}
     counted: Counter[str] = Counter()
     for code, count in report.finding_counts.items():
-        counted[severity.get(code, "warning")] += count  # a code of which none is listed
+        counted[severity.get(code, "warning")] += count  # a code without a listed finding
     return counted
 
 

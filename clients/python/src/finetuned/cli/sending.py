@@ -1,4 +1,4 @@
-"""Uploads with a bar."""
+"""Uploads with a progress bar."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def send(
     format: dict[str, Any] | None = None,
     resume: bool = True,
 ) -> FileObject:
-    """Send a local file, with a bar where a person looks on."""
+    """Upload a local file, with a progress bar on a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     hidden = out.json or not out.errors.is_terminal
     with Progress(

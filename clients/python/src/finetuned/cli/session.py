@@ -1,4 +1,4 @@
-"""What commands share: the client, questions to the user, `KEY=VALUE` options."""
+"""Helpers shared by commands: the client, confirmation prompts, `KEY=VALUE` options."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from finetuned.cli.failures import WrongUsage
 
 
 def client() -> Client:
-    """The client of the server that the environment or `finetuned login` names."""
+    """Return a client for the server from the environment or `finetuned login`."""
     return Client()
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Go on only where the user says so."""
+    """Ask the user for confirmation. Raises WrongUsage without it."""
     if yes:
         return
     if not sys.stdin.isatty():
@@ -27,7 +27,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def pairs(given: Iterable[str], option: str) -> dict[str, str]:
-    """`KEY=VALUE` of an option that may stand several times."""
+    """Parse the `KEY=VALUE` pairs of a repeatable option."""
     made = {}
     for text in given:
         key, equals, value = text.partition("=")

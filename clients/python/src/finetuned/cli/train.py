@@ -1,4 +1,4 @@
-"""`finetuned train`: from a file to a job, and to its end with --watch."""
+"""The `finetuned train` command: creates a job from a file and, with --watch, follows it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from finetuned.cli.session import client, pairs
 from finetuned.cli.watching import watch as watch_job
 from finetuned.types import EstimateObject
 
-_MANY = "may repeat"
+_MANY = "repeatable"
 
 
 def train(
@@ -23,51 +23,49 @@ def train(
         str,
         typer.Argument(
             metavar="FILE",
-            help="A local file of rows, or the id of one that was uploaded.",
+            help="Local data file, or the id of an uploaded one.",
             autocompletion=complete.files,
             show_default=False,
         ),
     ],
     model: Annotated[
-        str, typer.Option("--model", "-m", help="The base model.", autocompletion=complete.bases)
+        str, typer.Option("--model", "-m", help="Base model.", autocompletion=complete.bases)
     ],
-    validation: Annotated[
-        str | None, typer.Option(help="A file of rows to validate on, or its id.")
-    ] = None,
-    suffix: Annotated[str | None, typer.Option(help="A word in the new model's name.")] = None,
+    validation: Annotated[str | None, typer.Option(help="Validation file, or its id.")] = None,
+    suffix: Annotated[str | None, typer.Option(help="Suffix in the new model's name.")] = None,
     method: Annotated[Literal["supervised", "dpo"], typer.Option()] = "supervised",
     epochs: Annotated[int | None, typer.Option(min=1, max=50)] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, max=256)] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Absolute.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Absolute learning rate.")] = None,
     learning_rate_multiplier: Annotated[float | None, typer.Option()] = None,
     lora_rank: Annotated[int | None, typer.Option(min=1, max=512)] = None,
     quantization: Annotated[
-        Literal["nf4", "none"] | None, typer.Option(help="nf4 is QLoRA, none is LoRA.")
+        Literal["nf4", "none"] | None, typer.Option(help="nf4 for QLoRA, none for LoRA.")
     ] = None,
     max_seq_length: Annotated[int | None, typer.Option(min=64)] = None,
-    beta: Annotated[float | None, typer.Option(help="Of dpo.")] = None,
+    beta: Annotated[float | None, typer.Option(help="Beta of DPO.")] = None,
     warm_start: Annotated[
         str | None,
-        typer.Option(help="A trained model to start from.", autocompletion=complete.models),
+        typer.Option(help="Trained model to start from.", autocompletion=complete.models),
     ] = None,
     keep_best: Annotated[
-        bool, typer.Option("--keep-best", help="Keep the step of the lowest validation loss.")
+        bool, typer.Option("--keep-best", help="Keep the step with the lowest validation loss.")
     ] = False,
     early_stopping: Annotated[
-        int | None, typer.Option(help="End after so many validations without a fall.", min=1)
+        int | None, typer.Option(help="Stop after N validations without improvement.", min=1)
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     priority: Annotated[int | None, typer.Option(min=-100, max=100)] = None,
     metadata: Annotated[list[str] | None, typer.Option(help=f"KEY=VALUE; {_MANY}.")] = None,
     estimate: Annotated[
-        bool, typer.Option("--estimate", help="Only tell what the job would take.")
+        bool, typer.Option("--estimate", help="Print an estimate; create no job.")
     ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Follow the job to its end.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Fine-tune a base model on a file of rows. What is left out is chosen from the data."""
+    """Fine-tune a base model on a data file. Omitted settings are chosen from the data."""
     out = Out(as_json)
     chosen = _given(
         n_epochs=epochs,
@@ -113,7 +111,7 @@ def _given(**fields: Any) -> dict[str, Any]:
 
 
 def _file_id(server: finetuned.Client, given: str, out: Out) -> str:
-    """The id of a file that was checked; a local one is sent first."""
+    """Return the id of a validated file. A local file is uploaded first."""
     path = Path(given)
     is_id = given.startswith("file-") and not path.exists()
     file_id = given if is_id else send(server, path, out).id

@@ -1,4 +1,4 @@
-"""`finetuned usage`."""
+"""The `finetuned usage` command."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _GROUPS: dict[str, Literal["model", "project_id", "api_key_id"]] = {
 
 
 def usage(
-    since: Annotated[str, typer.Option(help="How long ago: 90m, 12h, 7d.")] = "7d",
+    since: Annotated[str, typer.Option(help="Start of the period: 90m, 12h or 7d ago.")] = "7d",
     by: Annotated[Literal["model", "project", "key"], typer.Option()] = "model",
-    width: Annotated[Literal["1m", "1h", "1d"], typer.Option(help="Of a row.")] = "1d",
+    width: Annotated[Literal["1m", "1h", "1d"], typer.Option(help="Time span of a row.")] = "1d",
     as_json: Json = False,
 ) -> None:
-    """Requests and tokens of inference. An admin's key sees all projects."""
+    """Show inference requests and tokens. An admin key sees all projects."""
     out = Out(as_json)
     start = int(time.time()) - _seconds(since)
     group = _GROUPS[by]

@@ -1,4 +1,4 @@
-"""Follows a job to its end: a bar, the loss curve and the time left; lines in a pipe; JSON."""
+"""Live job display: a progress bar, loss curve and time left; plain lines in a pipe; JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from finetuned.cli.failures import JobEnded
 from finetuned.cli.output import Out, printable, span
 from finetuned.types import EventObject, JobObject
 
-_LINES = 10  # how many steps a whole run prints in a pipe
+_LINES = 10  # number of step lines that a run prints in a pipe
 _WIDEST = 100
 _STYLES = {"warn": "yellow", "error": "bold red"}
 
@@ -28,7 +28,7 @@ _STYLES = {"warn": "yellow", "error": "bold red"}
 def watch(server: finetuned.Client, job_id: str, out: Out) -> JobObject:
     """Show a job until it is final → the job. Raises JobEnded unless it succeeded.
 
-    Ctrl-C leaves it alone: the job goes on.
+    Ctrl-C stops watching; the job continues.
     """
     try:
         with _display(job_id, out) as display:
@@ -46,7 +46,7 @@ def watch(server: finetuned.Client, job_id: str, out: Out) -> JobObject:
 
 
 def end(job: JobObject, out: Out) -> None:
-    """Say how a job ended; raises JobEnded unless it succeeded."""
+    """Report how a job ended. Raises JobEnded unless it succeeded."""
     if out.json:
         out.json_line(job)
     if job.status != "succeeded":
@@ -61,10 +61,10 @@ def end(job: JobObject, out: Out) -> None:
 
 
 class Display(Protocol):
-    """Shows events as they come."""
+    """Interface for showing events as they arrive."""
 
     def show(self, event: EventObject) -> None:
-        """One event."""
+        """Show an event."""
 
     def __enter__(self) -> Self: ...
 
@@ -78,7 +78,7 @@ def _display(job_id: str, out: Out) -> AbstractContextManager[Any]:
 
 
 class JsonLines:
-    """An event a line."""
+    """Display that prints one JSON event per line."""
 
     def __init__(self, out: Out) -> None:
         self._out = out
@@ -90,15 +90,15 @@ class JsonLines:
         pass
 
     def show(self, event: EventObject) -> None:
-        """One event."""
+        """Show an event."""
         self._out.json_line(event)
 
 
 class PlainLines(JsonLines):
-    """A plain line a message, and for steps every so often."""
+    """Display that prints one line per message, and a line for some of the steps."""
 
     def show(self, event: EventObject) -> None:
-        """One event."""
+        """Show an event."""
         if event.type == "metrics" and "train_loss" in event.data:
             step, total = int(event.data["step"]), int(event.data["total_steps"])
             if step not in (1, total) and step % max(1, total // _LINES):
@@ -108,7 +108,7 @@ class PlainLines(JsonLines):
 
 
 class Run:
-    """The steps of a training so far."""
+    """Training steps seen so far."""
 
     def __init__(self) -> None:
         self.step = self.total = 0
@@ -118,7 +118,7 @@ class Run:
         self.tokens_per_second = 0.0
 
     def add(self, event: EventObject) -> None:
-        """A step. One that is trained again after a recovery replaces what was."""
+        """Add a step. A step repeated after a recovery replaces the earlier one."""
         data = event.data
         step, self.total = int(data["step"]), int(data["total_steps"])
         if step <= self.step:
@@ -133,7 +133,7 @@ class Run:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds that the steps which are left will take, at the pace of those so far."""
+        """Estimate the seconds left from the pace so far."""
         if len(self._times) < 2 or self.step >= self.total:
             return None
         (began, first), (now, last) = self._times[0], self._times[-1]
@@ -147,7 +147,7 @@ def _point(step: int, loss: Any) -> list[tuple[int, float]]:
 
 
 class LiveDisplay:
-    """The bar and the curve stay below; messages scroll above."""
+    """Live display: bar and curve stay at the bottom while messages scroll above."""
 
     def __init__(self, job_id: str, out: Out) -> None:
         self._job_id, self._console = job_id, out.console
@@ -169,7 +169,7 @@ class LiveDisplay:
         self._live.stop()
 
     def show(self, event: EventObject) -> None:
-        """One event."""
+        """Show an event."""
         if event.type == "metrics" and "train_loss" in event.data:
             self._run.add(event)
             self._phase = "training"
