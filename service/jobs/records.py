@@ -23,6 +23,7 @@ from redis.asyncio.client import Pipeline
 from service.core import ids
 from service.core.records import PREFIX, Collection, Record, parse_known
 from service.core.redis import Client, reply
+from service.training.contract.methods import MethodName
 
 ACTIVE = f"{PREFIX}:jobs-active"
 _MAX_EVENTS = 20_000
@@ -77,7 +78,7 @@ class Chosen(_Value):
     quantization: Literal["nf4", "none"] = "nf4"
     max_seq_length: Number = "auto"
     packing: bool | Literal["auto"] = "auto"
-    beta: float | Literal["auto"] | None = None  # DPO only
+    beta: float | Literal["auto"] | None = None  # methods with a reference only
     warm_start: str | None = None  # model name
     validation_share: float | None = None
     early_stopping: Patience | None = None
@@ -92,9 +93,6 @@ class Failure(_Value):
     param: str | None = None
 
 
-Method = Literal["supervised", "dpo"]
-
-
 class JobRecord(Record):
     """A fine-tuning job."""
 
@@ -105,7 +103,7 @@ class JobRecord(Record):
     suffix: str | None
     seed: int
     metadata: dict[str, str] | None
-    method: Method = "supervised"
+    method: MethodName = "supervised"
     hyperparameters: Chosen
     model_tag: str  # last part of the model's name, chosen at creation
     status: Status = Status.VALIDATING

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from service.jobs.records import CheckpointRecord, EventRecord, JobRecord, Status
+from service.training.contract.methods import METHODS, MethodName
 
 Auto = Literal["auto"]
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -150,10 +152,16 @@ class DpoMethod(_Strict):
     hyperparameters: DpoHyperparameters = DpoHyperparameters()
 
 
+HYPERPARAMETERS: Mapping[MethodName, type[Hyperparameters]] = {
+    "supervised": Hyperparameters,
+    "dpo": DpoHyperparameters,
+}
+
+
 class Method(_Strict):
     """Training method: supervised on chats, or DPO on pairs of preferred and other answers."""
 
-    type: Literal["supervised", "dpo"] = Field(
+    type: MethodName = Field(
         description="Training method: `supervised` (on chats) or `dpo` (on preferences)."
     )
     supervised: SupervisedMethod | None = Field(
@@ -171,17 +179,15 @@ class Method(_Strict):
 
     @model_validator(mode="after")
     def _options_of_the_type(self) -> Self:
-        other = self.dpo if self.type == "supervised" else self.supervised
-        if other is not None:
+        if any(getattr(self, name) is not None for name in METHODS if name != self.type):
             raise ValueError(f"the type is '{self.type}'; give only its options")
         return self
 
     @property
     def asked(self) -> Hyperparameters:
         """The hyperparameters of the selected method."""
-        if self.type == "dpo":
-            return (self.dpo or DpoMethod()).hyperparameters
-        return (self.supervised or SupervisedMethod()).hyperparameters
+        options = getattr(self, self.type)
+        return HYPERPARAMETERS[self.type]() if options is None else options.hyperparameters
 
 
 class CreateJob(BaseModel):
@@ -375,7 +381,7 @@ class JobObject(BaseModel):
 
 def _shown(job: JobRecord) -> dict[str, Any]:
     shown = job.hyperparameters.model_dump(mode="json")
-    return shown if job.method == "dpo" else {k: v for k, v in shown.items() if k != "beta"}
+    return {k: v for k, v in shown.items() if k in HYPERPARAMETERS[job.method].model_fields}
 
 
 class EventObject(BaseModel):

@@ -29,6 +29,7 @@ from service.jobs.scheduling.gpu_turns import Turn, Turns
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.catalogue import BaseModelEntry
 from service.models.registry import ModelRegistry
+from service.training.contract.methods import METHODS
 from service.training.contract.protocol import (
     CheckpointSaved,
     Failed,
@@ -185,7 +186,7 @@ class Attempt:
             max_seq_length=int(chosen.max_seq_length),
             template_date=job.template_date,
             packing=chosen.packing,
-            method="dpo" if job.method == "dpo" else "sft",
+            method=METHODS[job.method].spec_name,
             beta=None if chosen.beta is None else float(chosen.beta),
             warm_start=await self._warm_start(chosen.warm_start),
             validation_share=chosen.validation_share,

@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.jobs.records import Chosen, Lora
+from service.training.contract.methods import METHODS, MethodName
 
 # Epoch rule from OpenAI's cookbook: enough epochs to see about 100 rows, but at most 25,000.
 _TARGET_EPOCHS = 3
 _MIN_SEEN, _MAX_SEEN, _MAX_EPOCHS = 100, 25_000, 25
 # LoRA uses ten times the learning rate of full fine-tuning, and even more below a billion
-# parameters: SmolLM2-135M picks up a style after 3 epochs at 1e-3, but not at 2e-4. DPO adjusts a
-# model that is already good, so it uses a fortieth of that rate.
+# parameters: SmolLM2-135M picks up a style after 3 epochs at 1e-3, but not at 2e-4.
 _RATE, _RATE_SMALL, _SMALL_PARAMETERS = 2e-4, 1e-3, 1_000_000_000
-_DPO_SHARE = 1 / 40
-_DEFAULT_BETA = 0.1
 _RANK, _RANK_LARGE, _LARGE_ROWS = 16, 32, 10_000
 # Tokens that a chat template adds besides its markers, such as its own system prompt, plus a margin
 # for estimation error.
@@ -48,8 +46,8 @@ class Resolved:
     reasons: tuple[str, ...]
 
 
-def resolve(asked: Chosen, *, method: str, data: Data, base: Base) -> Resolved:
-    """Resolve every `auto` in `asked` except `packing`. `method` is "supervised" or "dpo".
+def resolve(asked: Chosen, *, method: MethodName, data: Data, base: Base) -> Resolved:
+    """Resolve every `auto` in `asked` except `packing`.
 
     With a warm start, the LoRA options stay unchanged, because the existing adapter sets them.
     """
@@ -71,8 +69,7 @@ def resolve(asked: Chosen, *, method: str, data: Data, base: Base) -> Resolved:
     multiplier = 1.0 if multiplier == "auto" else multiplier
     rate = asked.learning_rate
     if rate == "auto":
-        share = _DPO_SHARE if method == "dpo" else 1.0
-        rate = base_rate(base.parameters) * share * multiplier
+        rate = base_rate(base.parameters) * METHODS[method].learning_rate_factor * multiplier
         why.append(f"learning_rate auto → {rate:g}: {_size_words(base)}, {method}")
     lora = asked.lora
     if asked.warm_start is None:
@@ -80,8 +77,8 @@ def resolve(asked: Chosen, *, method: str, data: Data, base: Base) -> Resolved:
         if asked.lora.r == "auto":
             why.append(f"lora.r auto → {lora.r}: {rows}")
     beta = asked.beta
-    if method == "dpo" and beta == "auto":
-        beta = _DEFAULT_BETA
+    if beta == "auto":
+        beta = METHODS[method].beta
     chosen = asked.model_copy(
         update={
             "batch_size": size,

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from service.fleet.workers import Capacity
 from service.jobs.records import Chosen
+from service.training.contract.methods import METHODS, MethodName
 from service.training.contract.spec import tokens_at_once
 from service.training.loop.estimate import Device, MemoryEstimate, estimate_memory
 from service.training.model.shape import ModelShape
@@ -31,7 +32,7 @@ class Training:
     """Inputs of the memory plan. `longest` is the longest row in tokens, or None if unknown."""
 
     chosen: Chosen  # without `auto`, except for packing
-    method: str
+    method: MethodName
     longest: int | None
     tokens_at_once: int | None  # None for the default of the device
 
@@ -101,8 +102,7 @@ def _with(training: Training, **fields: object) -> Training:
 
 
 def _ways(training: Training, device: Device) -> Iterator[tuple[int, bool]]:
-    rows = 2 if training.method == "dpo" else 1
-    least = rows * training.length
+    least = METHODS[training.method].rows_per_sample * training.length
     for checkpointing in (False, True):
         tokens = max(training.tokens_at_once or tokens_at_once(device), least)
         while tokens > least:
@@ -121,7 +121,7 @@ def _plan(
         batch_size=int(chosen.batch_size),
         tokens_at_once=tokens,
         max_seq_length=training.length,
-        method="dpo" if training.method == "dpo" else "sft",
+        method=METHODS[training.method].spec_name,
         r=_number(chosen.lora.r, 16),
         target_modules=modules if isinstance(modules, str) else tuple(modules),
         quantization=chosen.quantization,

@@ -23,6 +23,7 @@ from service.jobs.planning.tool_support import tools_refusal
 from service.jobs.records import Chosen, Failure, JobRecord, Jobs, NewEvent, Status
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.models.catalogue import BaseModelEntry, Catalogue
+from service.training.contract.methods import METHODS
 
 _WAIT_FOR_FILE_S = 0.5
 
@@ -90,7 +91,7 @@ class PrepareJob:
                 record.status_details or "The file is invalid",
                 param,
             )
-        wanted = "preference" if job.method == "dpo" else "chat"
+        wanted = METHODS[job.method].row_format
         if record.row_format != wanted:
             raise NotFit(
                 f"invalid_{param}",

@@ -13,6 +13,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from service.training.contract.methods import BY_SPEC_NAME, SpecMethod, TrainingMethod
+
 _MODULE_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 # vLLM cannot serve adapters on these modules, so they are not trained.
 _EMBEDDING_NAMES = frozenset(
@@ -24,7 +26,6 @@ _DEFAULT_RANK = 16
 # 2048.
 _TOKENS_AT_ONCE = {"cpu": 1536, "cuda": 4096}
 
-Method = Literal["sft", "dpo"]
 Quantization = Literal["nf4", "none"]
 Sharding = Literal["ddp", "fsdp"]
 
@@ -162,7 +163,7 @@ class TrainSpec(BaseModel):
     version: Literal[1] = 1
     job_id: str = Field(min_length=1, max_length=200)
     attempt: int = Field(default=1, ge=1)
-    method: Method = "sft"
+    method: SpecMethod = "sft"
     beta: float | None = Field(default=None, gt=0, le=2, allow_inf_nan=False)
     base_model: str = Field(min_length=1, max_length=200)
     base_model_path: Path
@@ -193,11 +194,12 @@ class TrainSpec(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.method == "sft" and self.beta is not None:
-            raise ValueError('beta requires method "dpo"')
-        if self.method == "dpo" and self.packing is True:
+        if self.of_method.beta is None and self.beta is not None:
+            raise ValueError(f'beta requires another method than "{self.method}"')
+        if not self.of_method.packs and self.packing is True:
             raise ValueError(
-                'pairs of method "dpo" cannot be packed: set packing to false or "auto"'
+                f'samples of method "{self.method}" cannot be packed: '
+                'set packing to false or "auto"'
             )
         if self.batch_size < self.gpus:
             raise ValueError(
@@ -215,6 +217,11 @@ class TrainSpec(BaseModel):
     def budget(self, device: str) -> int:
         """`tokens_at_once`, or the default for the device."""
         return self.tokens_at_once or tokens_at_once(device)
+
+    @property
+    def of_method(self) -> TrainingMethod:
+        """The entry of the method."""
+        return BY_SPEC_NAME[self.method]
 
     @property
     def selects(self) -> bool:

@@ -44,7 +44,7 @@ def load_data(spec: TrainSpec, encoder: ChatEncoder, channel: Channel) -> Data:
 
 
 def _rows(spec: TrainSpec, path: Path, param: str = "training_file") -> Iterator[Chat | Preference]:
-    if spec.method == "dpo":
+    if spec.of_method.row_format == "preference":
         yield from read_preferences(path, param=param)
     else:
         yield from read_chats(path, param=param)

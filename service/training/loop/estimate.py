@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from service.training.contract.spec import Method, Quantization
+from service.training.contract.methods import BY_SPEC_NAME, SpecMethod
+from service.training.contract.spec import Quantization
 from service.training.model.head_blocks import block_tokens, logit_bytes
 from service.training.model.shape import Linear, ModelShape
 
@@ -83,7 +84,7 @@ def estimate_memory(
     batch_size: int,
     tokens_at_once: int,
     max_seq_length: int,
-    method: Method = "sft",
+    method: SpecMethod = "sft",
     r: int = 16,
     target_modules: str | tuple[str, ...] = "all-linear",
     quantization: Quantization = "nf4",
@@ -114,7 +115,7 @@ def estimate_memory(
         activations = positions * (shape.layers + 1) * kept
     if width != _FP32:
         activations += parameters * width  # the copy of the adapter made by autocast
-    copies = 2 if method == "dpo" and warm_start else 1
+    copies = 2 if BY_SPEC_NAME[method].needs_reference and warm_start else 1
     return MemoryEstimate(
         weights=round(_weight_bytes(shape, quantization, width)),
         adapter=copies * parameters * _FP32,
@@ -126,10 +127,12 @@ def estimate_memory(
     )
 
 
-def _positions(method: Method, batch_size: int, budget: int, longest: int, *, joined: bool) -> int:
+def _positions(
+    method: SpecMethod, batch_size: int, budget: int, longest: int, *, joined: bool
+) -> int:
     if joined:
         return max(min(batch_size * longest, budget), longest)
-    rows = 2 if method == "dpo" else 1
+    rows = BY_SPEC_NAME[method].rows_per_sample
     together = min(batch_size, max(budget // (rows * longest), 1))
     return rows * longest * together
 

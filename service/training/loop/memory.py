@@ -74,7 +74,7 @@ def telling_of_memory(
 def out_of_memory(spec: TrainSpec, part: tuple[int, int], device: str) -> TrainingFailure:
     """Failure for a run whose `part` (number of positions, length of the longest) did not fit."""
     positions, longest = part
-    least = longest * (2 if spec.method == "dpo" else 1)
+    least = longest * spec.of_method.rows_per_sample
     halved = max(positions // 2, least) if positions > least else None
     had = f"{peak_memory_bytes(device) / _MIB:,.0f} MiB were in use"
     if spec.max_memory_bytes:

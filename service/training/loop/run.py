@@ -24,9 +24,8 @@ from service.training.loop.memory import limit_memory, peak_memory_bytes, tellin
 from service.training.loop.plan import Plan, total_steps
 from service.training.loop.progress import Progress
 from service.training.loop.selection import Selection
-from service.training.methods.dpo import PreferenceTrainer
-from service.training.methods.sft import SupervisedTrainer
 from service.training.methods.trainer import AdapterTrainer, checkpoint_folder
+from service.training.methods.trainers import TRAINERS
 from service.training.model.adapters import add_adapter, load_weights, save_adapter
 from service.training.model.attention import can_join, keeps_apart
 from service.training.model.models import Place, choose_place, load_base, load_tokenizer
@@ -91,8 +90,7 @@ def run(
         ranks=ranks,
     )
     progress = Progress(channel, flag, checkpoint_steps(identity.total_steps, spec.n_checkpoints))
-    kind = PreferenceTrainer if spec.method == "dpo" else SupervisedTrainer
-    trainer = kind(model, plan, tokenizer, flag, [progress])
+    trainer = TRAINERS[spec.method](model, plan, tokenizer, flag, [progress])
     trainer.remove_callback(PrinterCallback)
     progress.attach(trainer)
     trainer.trained_tokens = sealed.trained_tokens if sealed else 0
@@ -138,8 +136,8 @@ def _check_base_of_warm_start(spec: TrainSpec, channel: Channel) -> None:
 def _choose_packing(spec: TrainSpec, place: Place, data: Data, channel: Channel) -> bool:
     if spec.packing != "auto":
         return spec.packing
-    if spec.method == "dpo":
-        packing, reason = False, "Pairs are not packed but batched by length."
+    if not spec.of_method.packs:
+        packing, reason = False, "Samples of this method are not packed but batched by length."
     else:
         packing, reason = choose_packing(
             [sample.length for sample in data.training.samples],

@@ -22,7 +22,6 @@ from service.training.contract.channel import StopFlag
 from service.training.loop.plan import Plan, trainer_arguments
 from service.training.methods.trainer import AdapterTrainer
 
-DEFAULT_BETA: Final = 0.1
 _REFERENCE: Final = "ref"  # the name that TRL uses
 
 
@@ -37,7 +36,7 @@ class PreferenceTrainer(AdapterTrainer, DPOTrainer):
         flag: StopFlag,
         callbacks: list[TrainerCallback],
     ) -> None:
-        beta = plan.spec.beta or DEFAULT_BETA
+        beta = plan.spec.beta or plan.spec.of_method.beta
         super().__init__(
             model,
             plan,

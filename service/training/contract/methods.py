@@ -1,0 +1,69 @@
+"""The training methods that the service offers, one entry each.
+
+The wire schema, the checks of files, `auto` hyperparameters, the memory estimate and the trainer
+read what differs between methods from here. To add a method, add its entry, its hyperparameters
+in `jobs/schemas.py` and its trainer in `training/methods/trainers.py`. This module imports no
+torch, so that the API and the worker can import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+# Names in requests and records.
+MethodName = Literal["supervised", "dpo"]
+# Names in the trainer's spec and in the seals of checkpoints.
+SpecMethod = Literal["sft", "dpo"]
+MethodRows = Literal["chat", "preference"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingMethod:
+    """One way to train an adapter.
+
+    `row_format` is the format of the files that the method learns from. A sample puts
+    `rows_per_sample` sequences through the model together. `learning_rate_factor` scales the
+    learning rate of supervised training. `beta` is the default strength of the reference, None for
+    a method without one. `needs_reference` says that the method compares the model with the one
+    that it started from: after a warm start, that is a second copy of the adapter.
+    """
+
+    name: MethodName
+    spec_name: SpecMethod
+    row_format: MethodRows
+    description: str
+    rows_per_sample: int = 1
+    learning_rate_factor: float = 1.0
+    beta: float | None = None
+    packs: bool = False
+    needs_reference: bool = False
+
+
+_ALL: Final = (
+    TrainingMethod(
+        name="supervised",
+        spec_name="sft",
+        row_format="chat",
+        description="Learns the assistant's messages of conversations.",
+        packs=True,
+    ),
+    TrainingMethod(
+        name="dpo",
+        spec_name="dpo",
+        row_format="preference",
+        description="Learns from pairs of a preferred and another answer to the same input.",
+        rows_per_sample=2,
+        # The model is right already and only moves a little.
+        learning_rate_factor=1 / 40,
+        beta=0.1,
+        needs_reference=True,
+    ),
+)
+
+METHODS: Final[Mapping[MethodName, TrainingMethod]] = MappingProxyType({m.name: m for m in _ALL})
+BY_SPEC_NAME: Final[Mapping[SpecMethod, TrainingMethod]] = MappingProxyType(
+    {m.spec_name: m for m in _ALL}
+)

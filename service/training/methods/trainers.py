@@ -1,0 +1,15 @@
+"""The trainer class of each training method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from service.training.contract.methods import SpecMethod
+from service.training.methods.dpo import PreferenceTrainer
+from service.training.methods.sft import SupervisedTrainer
+
+TRAINERS: Final[Mapping[SpecMethod, type[SupervisedTrainer | PreferenceTrainer]]] = {
+    "sft": SupervisedTrainer,
+    "dpo": PreferenceTrainer,
+}

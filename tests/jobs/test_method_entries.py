@@ -1,0 +1,69 @@
+"""Each training method is one entry, and every part of the service has what the entry needs."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from service.datasets.checks.rows import RowFormat
+from service.jobs.schemas import HYPERPARAMETERS, Method
+from service.training.contract.methods import BY_SPEC_NAME, METHODS, MethodName, SpecMethod
+from service.training.contract.spec import TrainSpec
+from tests.cached import ROOT
+from tests.lazy import Lazy
+
+trainers = Lazy("service.training.methods.trainers")
+
+
+def test_every_name_has_an_entry():
+    assert tuple(METHODS) == get_args(MethodName)
+    assert tuple(BY_SPEC_NAME) == get_args(SpecMethod)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_entry_has_a_schema_a_row_format_and_a_place_in_the_docs(name):
+    entry = METHODS[name]
+    asked = Method.model_validate({"type": name, name: {"hyperparameters": {"n_epochs": 7}}}).asked
+    assert type(asked) is HYPERPARAMETERS[name]
+    assert asked.n_epochs == 7
+    assert type(Method(type=name).asked) is HYPERPARAMETERS[name]
+    assert ("beta" in HYPERPARAMETERS[name].model_fields) == (entry.beta is not None)
+    assert entry.row_format in get_args(RowFormat)
+    assert f"| `{name}` |" in (ROOT / "docs/training.md").read_text("utf-8")
+    assert entry.description.endswith(".")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BY_SPEC_NAME)
+def test_an_entry_has_a_trainer(name):
+    from service.training.methods.trainer import AdapterTrainer
+
+    assert issubclass(trainers.TRAINERS[name], AdapterTrainer)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_options_of_another_method_are_refused(name):
+    others = {other: {} for other in METHODS if other != name}
+    with pytest.raises(ValueError, match=f"the type is '{name}'"):
+        Method.model_validate({"type": name, **others})
+
+
+def test_a_spec_knows_what_its_method_takes(tmp_path):
+    spec = {
+        "job_id": "j",
+        "base_model": "m",
+        "base_model_path": tmp_path,
+        "training_file": tmp_path,
+        "output_dir": tmp_path,
+    }
+    for name, entry in BY_SPEC_NAME.items():
+        for change, is_taken in (
+            ({"beta": 0.2}, entry.beta is not None),
+            ({"packing": True}, entry.packs),
+        ):
+            if is_taken:
+                assert TrainSpec.model_validate(spec | change | {"method": name}).of_method is entry
+            else:
+                with pytest.raises(ValueError, match=f'"{name}"'):
+                    TrainSpec.model_validate(spec | change | {"method": name})
