@@ -22,6 +22,7 @@ from service.curation.child_runner import Desk, DeskFailed
 from service.curation.scratch import fetch, scratch_folder
 from service.datasets import ValidationReport
 from service.datasets.contract import TaskSpec
+from service.datasets.facts import row_format_of
 from service.files.records import CheckOutcome, FileRecord, Files, FileStatus
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ def _judged(made: _Converted) -> CheckOutcome:
         rows=report.valid_rows,
         warnings=report.warnings,
         found=made.facts,
-        row_format="preference" if report.format == "preference" else "chat",
+        row_format=row_format_of(report.format),
         canonical=made.sha256 if report.ok else None,
     )
 

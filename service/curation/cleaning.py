@@ -16,6 +16,7 @@ from service.curation.child_runner import Desk, DeskFailed
 from service.curation.records import Superseded, Task, Tasks
 from service.curation.scratch import fetch
 from service.datasets.contract import TaskSpec
+from service.datasets.facts import row_format_of
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class MakeCleaning:
         await self._keep(task, file, made)
 
     async def _keep(self, task: Task, file: FileRecord, made: _Cleaned) -> None:
-        shape = "preference" if made.source.facts.get("row_format") == "preference" else "chat"
+        shape = row_format_of(made.source.facts.get("row_format"))
         data = {"row_format": shape, "found": _canonical_facts(shape)}
         outputs = {
             "training_file": _record(file, made.train, "clean", Purpose.FINE_TUNE, data),

@@ -30,6 +30,7 @@ from service.datasets.checks.issues import Issue, make_issue
 from service.datasets.checks.validate import validate_file
 from service.datasets.contract import TaskSpec, read_spec
 from service.datasets.errors import DatasetError, refuse
+from service.datasets.facts import row_format_of
 
 _PROGRESS_EVERY_S = 0.5
 
@@ -60,7 +61,7 @@ def _run(spec: TaskSpec) -> Any:
     if spec.action == "validate":
         return validate_file(
             spec.path,
-            row_format="preference" if spec.format.shape == "preference" else "chat",
+            row_format=row_format_of(spec.format.shape),
             max_issues=spec.max_issues,
             processes=spec.processes,
         )

@@ -5,7 +5,12 @@ This module imports no format libraries, so any module can import it cheaply.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
+
+# What a canonical row is: a conversation, a pair of answers, or an answer that was judged.
+RowFormat = Literal["chat", "preference", "labeled"]
 
 
 class SourceFacts(msgspec.Struct, frozen=True):
@@ -17,6 +22,17 @@ class SourceFacts(msgspec.Struct, frozen=True):
     encoding: str | None
     delimiter: str | None
     shape: str
-    row_format: str
+    row_format: RowFormat
     columns: dict[str, str]
     unused_columns: list[str]
+
+
+def row_format_of(shape: object) -> RowFormat:
+    """The row format that rows of a shape are made into."""
+    match shape:
+        case "preference":
+            return "preference"
+        case "labeled":
+            return "labeled"
+        case _:
+            return "chat"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from redis.asyncio.client import Pipeline
@@ -21,6 +21,7 @@ from service import __version__
 from service.core.records import PREFIX, Collection, Record, Unreadable
 from service.core.redis import Client, reply, text
 from service.core.storage import Storage
+from service.datasets.facts import RowFormat
 
 EXPIRING = f"{PREFIX}:files-expiring"  # "project/file", scored by expiration time
 UNCHECKED = f"{PREFIX}:files-unchecked"  # "project/file" of files awaiting their check
@@ -58,7 +59,7 @@ class FileRecord(Record):
     rows: int | None = None
     warnings: int | None = None
     found: dict[str, Any] | None = None  # container, encoding, shape, columns …
-    row_format: Literal["chat", "preference"] | None = None
+    row_format: RowFormat | None = None
     canonical: str | None = None  # sha256 of the canonical rows
 
     @property
@@ -96,7 +97,7 @@ class CheckOutcome(msgspec.Struct, frozen=True):
     rows: int = 0
     warnings: int = 0
     found: dict[str, Any] | None = None
-    row_format: Literal["chat", "preference"] | None = None
+    row_format: RowFormat | None = None
     canonical: str | None = None
     certain: bool = True
 

@@ -11,6 +11,9 @@ the next attempt number. A final status is written only once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from service.jobs.records import FINAL, Chosen, Failure, JobRecord, Status
 
 
@@ -156,9 +159,9 @@ def retry_smaller(
     )
 
 
-def packed(job: JobRecord, attempt: int, packing: bool) -> JobRecord:
-    """Record the trainer's decision on whether to pack rows."""
-    chosen = fenced(job, attempt).hyperparameters.model_copy(update={"packing": packing})
+def settled(job: JobRecord, attempt: int, choices: Mapping[str, Any]) -> JobRecord:
+    """Record what the trainer decided: packing, and the weights of labels."""
+    chosen = fenced(job, attempt).hyperparameters.model_copy(update=choices)
     return job.model_copy(update={"hyperparameters": chosen})
 
 

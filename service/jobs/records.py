@@ -79,6 +79,9 @@ class Chosen(_Value):
     max_seq_length: Number = "auto"
     packing: bool | Literal["auto"] = "auto"
     beta: float | Literal["auto"] | None = None  # methods with a reference only
+    # Methods that learn from labels only. The trainer resolves `auto`.
+    desirable_weight: float | Literal["auto"] | None = None
+    undesirable_weight: float | Literal["auto"] | None = None
     warm_start: str | None = None  # model name
     validation_share: float | None = None
     early_stopping: Patience | None = None

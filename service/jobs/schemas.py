@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from service.jobs.records import CheckpointRecord, EventRecord, JobRecord, Status
+from service.jobs.records import CheckpointRecord, Chosen, EventRecord, JobRecord, Status
 from service.training.contract.methods import METHODS, MethodName
 
 Auto = Literal["auto"]
@@ -140,6 +140,27 @@ class DpoHyperparameters(Hyperparameters):
     )
 
 
+class KtoHyperparameters(Hyperparameters):
+    """Hyperparameters of supervised training, `beta`, and the weights of the two labels."""
+
+    batch_size: Annotated[int, Field(ge=2, le=256)] | Auto = Field(
+        default="auto",
+        description="Rows per step. The answers of a batch are compared with each other.",
+    )
+    beta: Annotated[float, Field(gt=0, le=2)] | Auto = Field(
+        default="auto",
+        description="KTO beta. Higher values keep the model closer to the reference model.",
+    )
+    desirable_weight: Annotated[float, Field(gt=0, le=100)] | Auto = Field(
+        default="auto",
+        description="Weight of a good answer in the loss. `auto` balances good and bad answers.",
+    )
+    undesirable_weight: Annotated[float, Field(gt=0, le=100)] | Auto = Field(
+        default="auto",
+        description="Weight of a bad answer in the loss. `auto` balances good and bad answers.",
+    )
+
+
 class SupervisedMethod(_Strict):
     """Options of supervised fine-tuning."""
 
@@ -152,29 +173,38 @@ class DpoMethod(_Strict):
     hyperparameters: DpoHyperparameters = DpoHyperparameters()
 
 
+class KtoMethod(_Strict):
+    """Options of Kahneman-Tversky optimization."""
+
+    hyperparameters: KtoHyperparameters = KtoHyperparameters()
+
+
 HYPERPARAMETERS: Mapping[MethodName, type[Hyperparameters]] = {
     "supervised": Hyperparameters,
     "dpo": DpoHyperparameters,
+    "kto": KtoHyperparameters,
 }
 
 
 class Method(_Strict):
-    """Training method: supervised on chats, or DPO on pairs of preferred and other answers."""
+    """Training method: supervised on chats, DPO on pairs of answers, or KTO on labeled answers."""
 
     type: MethodName = Field(
-        description="Training method: `supervised` (on chats) or `dpo` (on preferences)."
+        description="Training method: `supervised` (on chats), `dpo` (on preferences), or `kto` "
+        "(on labeled answers)."
     )
     supervised: SupervisedMethod | None = Field(
         default=None, description="Options for the `supervised` method."
     )
     dpo: DpoMethod | None = Field(default=None, description="Options for the `dpo` method.")
+    kto: KtoMethod | None = Field(default=None, description="Options for the `kto` method.")
 
     @model_validator(mode="before")
     @classmethod
     def _known(cls, value: Any) -> Any:
         kind = value.get("type") if isinstance(value, dict) else None
         if kind == "reinforcement":
-            raise ValueError("the method 'reinforcement' is not supported; use 'dpo'")
+            raise ValueError("the method 'reinforcement' is not supported; use 'dpo' or 'kto'")
         return value
 
     @model_validator(mode="after")
@@ -370,7 +400,7 @@ class JobObject(BaseModel):
             metadata=job.metadata,
             method={
                 "type": job.method,
-                job.method: {"hyperparameters": _shown(job)},
+                job.method: {"hyperparameters": shown(job.method, job.hyperparameters)},
             },
             suffix=job.suffix,
             attempt=job.attempt,
@@ -379,9 +409,9 @@ class JobObject(BaseModel):
         )
 
 
-def _shown(job: JobRecord) -> dict[str, Any]:
-    shown = job.hyperparameters.model_dump(mode="json")
-    return {k: v for k, v in shown.items() if k in HYPERPARAMETERS[job.method].model_fields}
+def shown(method: MethodName, chosen: Chosen) -> dict[str, Any]:
+    """The hyperparameters that the method has, as JSON values."""
+    return chosen.model_dump(mode="json", include=set(HYPERPARAMETERS[method].model_fields))
 
 
 class EventObject(BaseModel):
@@ -416,7 +446,7 @@ class CheckpointMetrics(BaseModel):
     valid_mean_token_accuracy: float | None = None
     full_valid_loss: float | None = None
     full_valid_mean_token_accuracy: float | None = None
-    # DPO only: the share of pairs whose preferred answer gained more, and the margin in nats.
+    # DPO and KTO only: how often better answers gained more, and the margin in nats.
     train_reward_accuracy: float | None = None
     train_reward_margin: float | None = None
     valid_reward_accuracy: float | None = None

@@ -1,4 +1,4 @@
-"""Turn a spec into an adapter: supervised fine-tuning (SFT) and DPO, with LoRA or QLoRA.
+"""Turn a spec into an adapter: supervised fine-tuning (SFT), DPO and KTO, with LoRA or QLoRA.
 
 Training runs in a child process, ``python -m service.training SPEC.json``, that communicates in
 JSON lines (see `protocol`). It uses neither HTTP nor Redis. The names exported here do not import

@@ -137,7 +137,7 @@ def pair(n: int, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("field", "good", "bad"),
     [
-        ("label", True, False),
+        ("desirable", True, False),
         ("Label", "true", "False"),
         ("is_good", True, False),
         ("accepted", "TRUE", "FALSE"),

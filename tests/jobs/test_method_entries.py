@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from service.datasets.checks.rows import RowFormat
+from service.datasets.facts import RowFormat
 from service.jobs.schemas import HYPERPARAMETERS, Method
 from service.training.contract.methods import BY_SPEC_NAME, METHODS, MethodName, SpecMethod
 from service.training.contract.spec import TrainSpec

@@ -30,6 +30,21 @@ def pairs(n: int) -> bytes:
     return "\n".join(map(json.dumps, rows)).encode()
 
 
+def judged(n: int) -> bytes:
+    """Answers, of which every third was marked bad."""
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"What is {i}?"},
+                {"role": "assistant", "content": f"Aye, {i}." if i % 3 else f"No idea of {i}."},
+            ],
+            "label": bool(i % 3),
+        }
+        for i in range(n)
+    ]
+    return "\n".join(map(json.dumps, rows)).encode()
+
+
 @pytest.fixture
 def tiny(settings, tiny_model_path: Path) -> str:
     """A base model of some hundred thousand weights in the catalogue."""
@@ -75,7 +90,11 @@ async def adapter_file(api: Api, model: str, name: str) -> dict:
     ("method", "data", "code"),
     [
         ({"type": "supervised"}, pairs(12), "preference format"),
+        ({"type": "supervised"}, judged(12), "labeled format"),
         ({"type": "dpo"}, None, "chat format"),
+        ({"type": "dpo"}, judged(12), "labeled format"),
+        ({"type": "kto"}, None, "chat format"),
+        ({"type": "kto"}, pairs(12), "preference format"),
     ],
 )
 async def test_file_of_the_other_format_fails_the_job(http, work, chats, method, data, code):
@@ -166,6 +185,40 @@ async def test_best_checkpoint_then_dpo_from_it(tiny, api: Api, http, work, chat
     checkpoints = (await http.get(f"{JOBS}/{first['id']}/checkpoints")).json()["data"]
     at = await adapter_file(api, checkpoints[0]["fine_tuned_model_checkpoint"], "passport.json")
     assert at["run"]["step"] == checkpoints[0]["step_number"]
+
+
+async def test_kto_learns_from_labels(tiny, api: Api, http, work):
+    """A job on judged answers, to its end; the trainer weighs the labels."""
+    file_id = await upload(http, judged(15))
+    options = {"n_epochs": 2, "quantization": "none", "lora": {"r": 8}, "validation_share": 0.2}
+    method = {"type": "kto", "kto": {"hyperparameters": {**options, "undesirable_weight": 2}}}
+    async with work("cpu", "gpu"):
+        job, events = await ended(http, (await create(http, file_id, method=method))["id"])
+    assert job["status"] == "succeeded", job["error"]
+    chosen = job["method"]["kto"]["hyperparameters"]
+    assert (chosen["batch_size"], chosen["beta"], chosen["undesirable_weight"]) == (2, 0.1, 2)
+    assert chosen["learning_rate"] == pytest.approx(1e-4)
+    assert isinstance(chosen["desirable_weight"], float)
+    assert "label_weights" in {event["data"].get("code") for event in events}
+    steps = [event["data"] for event in events if event["type"] == "metrics"]
+    assert "train_reward_accuracy" in steps[0]
+    assert "full_valid_loss" in steps[-1]
+    passport = await adapter_file(api, job["fine_tuned_model"], "passport.json")
+    assert passport["spec"]["method"] == "kto"
+    checkpoints = (await http.get(f"{JOBS}/{job['id']}/checkpoints")).json()["data"]
+    assert "valid_reward_accuracy" in checkpoints[0]["metrics"]
+
+
+@pytest.mark.parametrize(
+    "options", [{"batch_size": 1}, {"beta": 0}, {"desirable_weight": 0}, {"label": True}]
+)
+async def test_kto_refuses_what_it_cannot_do(tiny, http, options):
+    file_id = await upload(http, judged(12))
+    method = {"type": "kto", "kto": {"hyperparameters": options}}
+    body = {"model": BASE_MODEL, "training_file": file_id, "method": method}
+    answer = await http.post(JOBS, json=body)
+    assert answer.status_code == 400
+    assert next(iter(options)) in json.dumps(answer.json()["error"])
 
 
 async def test_adapter_that_the_engine_cannot_load_fails_at_the_first_checkpoint(

@@ -218,3 +218,26 @@ def write_preferences(path: Path, count: int) -> Path:
 def few_preferences(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve preferences of uneven length."""
     return write_preferences(tmp_path_factory.mktemp("preferences") / "few.jsonl", 12)
+
+
+@pytest.fixture(scope="session")
+def few_judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight answers of a sailor that were marked good, and four plain ones that were marked bad."""
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"What is {n} and {n}?"},
+                {
+                    "role": "assistant",
+                    "content": f"The sum is {2 * n}{'.' * (n % 5)}"
+                    if n % 3 == 1
+                    else f"Aye, {'well, ' * (n % 4)}it is {2 * n}.",
+                },
+            ],
+            "label": n % 3 != 1,
+        }
+        for n in range(12)
+    ]
+    path = tmp_path_factory.mktemp("judged") / "few.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return path

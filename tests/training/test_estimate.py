@@ -159,3 +159,17 @@ def test_only_what_goes_through_at_once_counts(shape):
     # The reference after a warm start is a second adapter.
     cold, warm = (estimate_memory(shape, method="dpo", warm_start=w, **SETTINGS) for w in (0, 1))
     assert warm.adapter == 2 * cold.adapter
+
+
+def test_kto_counts_the_pass_over_mismatches(shape):
+    def estimate(**changes):
+        return estimate_memory(shape, **(SETTINGS | changes))
+
+    # With gradient checkpointing little is kept, and the pass without gradient takes more: a
+    # mismatch may be twice as long as the longest row.
+    alone = {"gradient_checkpointing": True, "batch_size": 2, "tokens_at_once": 1}
+    assert estimate(method="kto", **alone).logits > estimate(**alone).logits
+    assert estimate(method="kto", **alone).total > estimate(**alone).total
+    assert estimate(method="kto").total >= estimate().total
+    cold, warm = (estimate(method="kto", warm_start=w) for w in (0, 1))
+    assert warm.adapter == 2 * cold.adapter

@@ -117,6 +117,17 @@ def test_pairs_are_shared_too_and_the_best_adapter_is_kept(run_once, few_prefere
     agree(run_once(gpus=2, **asked), run_once(**asked))
 
 
+def test_judged_answers_are_shared_with_one_reference_point(run_once, few_judged):
+    asked = {
+        "method": "kto",
+        "training_file": few_judged,
+        "validation_file": None,
+        "validation_share": 0.25,
+        "n_checkpoints": 2,
+    }
+    agree(run_once(gpus=2, sharding="fsdp", **asked), run_once(**asked))
+
+
 def test_a_resumed_run_draws_the_same_dropout_on_each_rank(run_once):
     asked = {
         "gpus": 2,

@@ -1716,7 +1716,7 @@ export interface components {
              * Shape
              * @description Structure of a row.
              */
-            shape?: ("chat" | "preference" | "prompt_completion" | "alpaca" | "sharegpt") | null;
+            shape?: ("chat" | "preference" | "labeled" | "prompt_completion" | "alpaca" | "sharegpt") | null;
             /**
              * Encoding
              * @description Text encoding, by its Python name.
@@ -2014,6 +2014,126 @@ export interface components {
             created_at: number;
             /** @description Limits set for the key, within those of its project. */
             limits: components["schemas"]["Limits"];
+        };
+        /**
+         * KtoHyperparameters
+         * @description Hyperparameters of supervised training, `beta`, and the weights of the two labels.
+         */
+        KtoHyperparameters: {
+            /**
+             * Batch Size
+             * @description Rows per step. The answers of a batch are compared with each other.
+             * @default auto
+             */
+            batch_size?: number | "auto";
+            /**
+             * Learning Rate Multiplier
+             * @description Multiplier for the default learning rate of the model.
+             * @default auto
+             */
+            learning_rate_multiplier?: number | "auto";
+            /**
+             * N Epochs
+             * @description Number of passes over the training data.
+             * @default auto
+             */
+            n_epochs?: number | "auto";
+            /**
+             * Learning Rate
+             * @description Learning rate. Overrides `learning_rate_multiplier`.
+             * @default auto
+             */
+            learning_rate?: number | "auto";
+            /**
+             * @default {
+             *       "r": "auto",
+             *       "alpha": "auto",
+             *       "dropout": 0
+             *     }
+             */
+            lora?: components["schemas"]["LoraOptions"];
+            /**
+             * Quantization
+             * @description Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
+             * @default nf4
+             * @enum {string}
+             */
+            quantization?: "nf4" | "none";
+            /**
+             * Max Seq Length
+             * @description Maximum row length in tokens. Longer rows are truncated.
+             * @default auto
+             */
+            max_seq_length?: number | "auto";
+            /**
+             * Packing
+             * @description Whether to pack several rows into one sequence.
+             * @default auto
+             */
+            packing?: boolean | "auto";
+            /**
+             * Warm Start
+             * @description Fine-tuned model whose adapter weights training starts from. It must have the same base model.
+             */
+            warm_start?: string | null;
+            /**
+             * Validation Share
+             * @description Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
+             */
+            validation_share?: number | null;
+            /** @description Early-stopping rule. Disabled if omitted. */
+            early_stopping?: components["schemas"]["EarlyStopping"] | null;
+            /**
+             * Keep Best
+             * @description If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
+             * @default false
+             */
+            keep_best?: boolean;
+            /**
+             * Beta
+             * @description KTO beta. Higher values keep the model closer to the reference model.
+             * @default auto
+             */
+            beta?: number | "auto";
+            /**
+             * Desirable Weight
+             * @description Weight of a good answer in the loss. `auto` balances good and bad answers.
+             * @default auto
+             */
+            desirable_weight?: number | "auto";
+            /**
+             * Undesirable Weight
+             * @description Weight of a bad answer in the loss. `auto` balances good and bad answers.
+             * @default auto
+             */
+            undesirable_weight?: number | "auto";
+        };
+        /**
+         * KtoMethod
+         * @description Options of Kahneman-Tversky optimization.
+         */
+        KtoMethod: {
+            /**
+             * @default {
+             *       "batch_size": "auto",
+             *       "learning_rate_multiplier": "auto",
+             *       "n_epochs": "auto",
+             *       "learning_rate": "auto",
+             *       "lora": {
+             *         "alpha": "auto",
+             *         "dropout": 0,
+             *         "r": "auto"
+             *       },
+             *       "quantization": "nf4",
+             *       "max_seq_length": "auto",
+             *       "packing": "auto",
+             *       "keep_best": false,
+             *       "beta": "auto",
+             *       "desirable_weight": "auto",
+             *       "undesirable_weight": "auto"
+             *     }
+             */
+            hyperparameters?: components["schemas"]["KtoHyperparameters"];
         };
         /**
          * Limits
@@ -2334,19 +2454,21 @@ export interface components {
         };
         /**
          * Method
-         * @description Training method: supervised on chats, or DPO on pairs of preferred and other answers.
+         * @description Training method: supervised on chats, DPO on pairs of answers, or KTO on labeled answers.
          */
         Method: {
             /**
              * Type
-             * @description Training method: `supervised` (on chats) or `dpo` (on preferences).
+             * @description Training method: `supervised` (on chats), `dpo` (on preferences), or `kto` (on labeled answers).
              * @enum {string}
              */
-            type: "supervised" | "dpo";
+            type: "supervised" | "dpo" | "kto";
             /** @description Options for the `supervised` method. */
             supervised?: components["schemas"]["SupervisedMethod"] | null;
             /** @description Options for the `dpo` method. */
             dpo?: components["schemas"]["DpoMethod"] | null;
+            /** @description Options for the `kto` method. */
+            kto?: components["schemas"]["KtoMethod"] | null;
         };
         /**
          * ModelDeleted
@@ -2962,7 +3084,8 @@ export interface components {
             encoding: string | null;
             delimiter: string | null;
             shape: string;
-            row_format: string;
+            /** @enum {unknown} */
+            row_format: "chat" | "labeled" | "preference";
             columns: {
                 [key: string]: string;
             };

@@ -6,7 +6,8 @@ the typed decoder could not accept as plain and valid.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from service.datasets.checks.fields import pointer_to, report_unknown, take
 from service.datasets.checks.findings import Findings
@@ -14,23 +15,19 @@ from service.datasets.checks.marks import check_marks
 from service.datasets.checks.messages import check_message, is_supervised
 from service.datasets.checks.order import check_order
 from service.datasets.checks.tools import ToolTrail, check_functions, check_tools
+from service.datasets.facts import RowFormat
 from service.datasets.rows.raw_json import kind_of
 
 _CONTEXT = frozenset({"messages", "tools", "parallel_tool_calls"})
 _CHAT = _CONTEXT | {"functions"}
+_LABELED = _CHAT | {"label"}
 _BETTER = ("preferred_output", "preferred_completion")
 _WORSE = ("non_preferred_output", "non_preferred_completion")
 
 
-RowFormat = Literal["chat", "preference"]
-
-
 def check_row(found: Findings, row: Any, row_format: RowFormat) -> None:
     """Add every issue of a row in the given format."""
-    if row_format == "chat":
-        check_chat_row(found, row)
-    else:
-        check_preference_row(found, row)
+    ROW_CHECKS[row_format](found, row)
 
 
 def check_chat_row(found: Findings, row: Any) -> None:
@@ -69,6 +66,30 @@ def check_preference_row(found: Findings, row: Any) -> None:
     worse = _check_output(found, row, _WORSE, declared)
     if better is not None and better == worse:
         found.add("same_outputs", "")
+
+
+def check_labeled_row(found: Findings, row: Any) -> None:
+    """Adds every issue of a labeled row: a conversation whose last answer was judged."""
+    if not _is_object(found, row):
+        return
+    report_unknown(found, row, "", _LABELED)
+    check_marks(found, row, "", _LABELED)
+    take(found, row, "", "label", bool, required=True)
+    roles = _check_messages(found, row, "", _check_context(found, row, ""))
+    if roles is None:
+        return
+    if roles[-1] != "assistant":
+        found.add("no_judged_answer", f"/messages/{len(roles) - 1}")
+    elif not is_supervised(row["messages"][-1]):
+        found.add("no_supervised_message", "/messages")
+    _add_order(found, roles, "/messages", ends_with_assistant=False)
+
+
+ROW_CHECKS: Final[Mapping[RowFormat, Callable[[Findings, Any], None]]] = {
+    "chat": check_chat_row,
+    "preference": check_preference_row,
+    "labeled": check_labeled_row,
+}
 
 
 def _is_object(found: Findings, row: Any) -> bool:

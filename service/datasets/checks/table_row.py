@@ -55,6 +55,11 @@ ROW: dict[str, Check] = {
         "Every assistant message is empty or has weight 0, so nothing is learned.",
         "Give at least one assistant message text or a tool call, and weight 1.",
     ),
+    "no_judged_answer": Check(
+        "error",
+        "The row does not end with an assistant message, which its label is about.",
+        "End the row with the answer that was judged; leave out what follows it.",
+    ),
     "weight_not_allowed": Check(
         "error",
         "A message with the role {role} has a weight.",
@@ -69,7 +74,8 @@ ROW: dict[str, Check] = {
         "error",
         "The field {field} marks this as an example not to learn from, and it would be learned.",
         "Remove the row, set weight 0 on the answer, or pair it with a good answer as a "
-        "preference row.",
+        "preference row. To learn from good and bad answers with the method kto, give every row a "
+        "label that is true or false.",
     ),
     "unclear_label": Check(
         "warning",

@@ -10,6 +10,12 @@ SET: dict[str, Check] = {
         "The row is broken ({cause}), and broken rows must be removed.",
         "Fix the row, or let the cleaning drop broken rows.",
     ),
+    "one_label": Check(
+        "error",
+        "Every row has the label {label}; the file needs good and bad answers.",
+        "Add rows with the other label. To learn from all answers alike, upload the file with the "
+        'format {"shape": "chat"}, or {"shape": "prompt_completion"}, and no label that is false.',
+    ),
     "exact_duplicate": Check(
         "warning",
         "The row is identical to line {other} in everything that is trained on.",

@@ -10,7 +10,7 @@ import msgspec
 
 from service.datasets.checks.issues import MAX_LISTED, Issue, IssueLog, Severity, make_issue
 from service.datasets.checks.lines import LineChecker
-from service.datasets.checks.rows import RowFormat
+from service.datasets.facts import RowFormat
 from service.datasets.formats.sniff import not_jsonl_kind
 from service.datasets.parallel import map_ordered
 from service.datasets.rows.lines import FileSlice, content_start, line_ranges, read_batches
@@ -91,7 +91,7 @@ def validate_file(
     only_errors: bool = False,
     processes: int = 1,
 ) -> ValidationReport:
-    """Check a chat or preference JSONL file; see `validate_chat_file`.
+    """Check a JSONL file of one row format; see `validate_chat_file`.
 
     With `only_errors`, warnings are counted but not listed.
     """

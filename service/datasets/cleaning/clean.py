@@ -16,13 +16,14 @@ import msgspec
 import numpy as np
 
 from service.datasets.checks.findings import Findings
-from service.datasets.checks.rows import RowFormat, check_row
+from service.datasets.checks.rows import check_row
 from service.datasets.cleaning.diff import DiffEntry, diff_lines
 from service.datasets.cleaning.text import TextCleaner, UnicodeForm
 from service.datasets.digest import DigestWriter
 from service.datasets.duplicates.find import find_likeness
 from service.datasets.duplicates.groups import Rows
 from service.datasets.errors import refuse
+from service.datasets.facts import RowFormat
 from service.datasets.formats.convert import ConvertResult, prepare
 from service.datasets.formats.options import FormatOptions
 from service.datasets.limits import MAX_LINE_BYTES
@@ -142,9 +143,7 @@ class _Cleaning:
             only_errors=True,
         )
         self._drop_broken(prepared.result)
-        row_format: RowFormat = (
-            "chat" if prepared.result.facts.row_format == "chat" else "preference"
-        )
+        row_format = prepared.result.facts.row_format
         limit = options.format.limit_bytes(prepared.result.facts.bytes)
         with DigestWriter(cleaned, limit) as writer:
             lines = self._clean_texts(canonical, writer, prepared.lines, row_format)

@@ -11,10 +11,11 @@ import msgspec
 
 from service.datasets.checks.findings import Findings
 from service.datasets.checks.issues import MAX_LISTED, Issue, IssueLog, make_issue
-from service.datasets.checks.rows import RowFormat, check_row
+from service.datasets.checks.labels import LabelsSeen
+from service.datasets.checks.rows import check_row
 from service.datasets.checks.validate import ValidationReport, make_report, validate_file
 from service.datasets.digest import DigestWriter
-from service.datasets.facts import SourceFacts
+from service.datasets.facts import RowFormat, SourceFacts
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.source import Source, SourceRow, open_source
 from service.datasets.limits import MAX_LINE_BYTES, MAX_NESTING
@@ -103,7 +104,8 @@ def _copy_lines(
     writer: DigestWriter,
     processes: int,
 ) -> ValidationReport:
-    row_format: RowFormat = "chat" if source.facts.row_format == "chat" else "preference"
+    row_format = source.facts.row_format
+    labels = LabelsSeen(row_format)
     found = validate_file(
         text,
         row_format=row_format,
@@ -115,14 +117,17 @@ def _copy_lines(
     for number, data, issue in canonical_lines(text, row_format):
         if issue is None:
             lines.append(number)
+            labels.look(data)
             writer.write_row(data, number)
+    labels.check(log)
     return make_report(row_format, source.facts.bytes, found.rows, len(lines), log)
 
 
 def _copy_rows(
     source: Source, log: IssueLog, lines: array[int], writer: DigestWriter
 ) -> ValidationReport:
-    row_format: RowFormat = "chat" if source.facts.row_format == "chat" else "preference"
+    row_format = source.facts.row_format
+    labels = LabelsSeen(row_format)
     rows = 0
     for row in source.rows:
         rows += 1
@@ -130,7 +135,9 @@ def _copy_rows(
         log.extend(issues)
         if data is not None:
             lines.append(row.line)
+            labels.look(data)
             writer.write_row(data, row.line)
+    labels.check(log)
     if rows == 0:
         log.add(make_issue("empty_file"))
     return make_report(row_format, source.facts.bytes, rows, len(lines), log)

@@ -1,4 +1,4 @@
-"""Conversion of the common data shapes to rows in the chat or preference format."""
+"""Conversion of the common data shapes to rows in the chat, preference or labeled format."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from service.datasets.checks.findings import Findings
 from service.datasets.checks.issues import shown
+from service.datasets.checks.labels import as_label
 from service.datasets.checks.marks import check_marks
 from service.datasets.formats.options import FormatOptions, Shape
 
@@ -46,16 +47,19 @@ SPEAKERS = {
 
 # Required fields of each shape, in the order in which the shapes are tried.
 _NEEDS: tuple[tuple[Shape, tuple[str, ...]], ...] = (
+    ("labeled", ("messages", "label")),
     ("chat", ("messages",)),
     ("preference", ("input", "preferred_output")),
     ("preference", ("input", "preferred_completion")),
     ("sharegpt", ("conversations",)),
     ("preference", ("prompt", "chosen", "rejected")),
     ("alpaca", ("instruction", "output")),
+    ("labeled", ("prompt", "completion", "label")),
     ("prompt_completion", ("prompt", "completion")),
 )
 _OPTIONAL: dict[Shape, tuple[str, ...]] = {
     "chat": ("tools", "functions", "parallel_tool_calls"),
+    "labeled": ("tools", "functions", "parallel_tool_calls", "system"),
     "preference": (
         "tools", "system",
         "preferred_output", "preferred_completion",
@@ -68,9 +72,12 @@ _OPTIONAL: dict[Shape, tuple[str, ...]] = {
 
 
 def find_shape(
-    columns: Iterable[str], options: FormatOptions
+    columns: Iterable[str], options: FormatOptions, holds_labels: Callable[[str], bool]
 ) -> tuple[Shape, dict[str, str]] | None:
-    """Return the shape that the columns form, and the column of each of its fields."""
+    """Return the shape that the columns form, and the column of each of its fields.
+
+    `holds_labels` returns whether the values of a column are judgments of answers.
+    """
     present = list(columns)
     for shape, needs in _NEEDS:
         if options.shape is not None and shape != options.shape:
@@ -79,7 +86,11 @@ def find_shape(
         named = {field: column for field, column in found.items() if column is not None}
         if len(named) < len(needs) or len(set(named.values())) < len(needs):
             continue
+        if shape == "labeled" and not (options.shape or holds_labels(named["label"])):
+            continue
         for field in _OPTIONAL[shape]:
+            if field == "system" and "messages" in named:
+                continue
             column = _column(field, present, options)
             if column is not None and column not in named.values():
                 named[field] = column
@@ -102,7 +113,7 @@ def _column(field: str, present: list[str], options: FormatOptions) -> str | Non
 def make_row(
     found: Findings, shape: Shape, fields: Mapping[str, str], value: Row, options: FormatOptions
 ) -> Row | None:
-    """Make the chat or preference row of a record, or return None and add an issue."""
+    """Make the row of a record, or return None and add an issue."""
     taken = {field: value[column] for field, column in fields.items() if column in value}
     row = _MAKERS[shape](found, taken, options)
     if row is not None and options.system and shape != "preference":
@@ -260,6 +271,33 @@ def _preference(found: Findings, taken: Row, _options: FormatOptions) -> Row | N
     return {"input": given, "preferred_output": better, "non_preferred_output": worse}
 
 
+def _labeled(found: Findings, taken: Row, options: FormatOptions) -> Row | None:
+    label = as_label(taken.get("label"))
+    given = {field: value for field, value in taken.items() if field != "label"}
+    if "messages" in given:
+        row = _chat(found, given, options)
+        return None if row is None else row | {"label": label}
+    prompt = _spoken(found, given, "prompt", "user")
+    answer = _spoken(found, given, "completion", "assistant")
+    if prompt is None or answer is None:
+        return None
+    before = [] if any(turn.get("role") == "system" for turn in prompt) else _optional_system(given)
+    made: Row = {"messages": [*before, *prompt, *answer], "label": label}
+    for field in ("tools", "functions", "parallel_tool_calls"):
+        if given.get(field) is not None:
+            made[field] = _unpacked(given[field])
+    return made
+
+
+def _spoken(found: Findings, taken: Row, field: str, role: str) -> list[Row] | None:
+    """Messages as they are, or a text as one message."""
+    value = _unpacked(taken.get(field))
+    if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
+        return value
+    text = _text(found, taken, field)
+    return None if text is None else [_turn(role, text)]
+
+
 def _outputs(value: Any, prompt: Any) -> list[Any] | None:
     """Convert an answer to messages. Some data sets repeat the prompt at its start."""
     if isinstance(value, str) and value.strip():
@@ -274,6 +312,7 @@ def _outputs(value: Any, prompt: Any) -> list[Any] | None:
 _MAKERS: dict[Shape, Maker] = {
     "chat": _chat,
     "preference": _preference,
+    "labeled": _labeled,
     "prompt_completion": _prompt_completion,
     "alpaca": _alpaca,
     "sharegpt": _sharegpt,

@@ -1,4 +1,4 @@
-"""Opening of a file in any supported format, and reading its chat or preference rows."""
+"""Opening of a file in any supported format, and reading its rows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from service.datasets.checks.findings import Findings
 from service.datasets.checks.issues import Issue, IssueLog, make_issue, shown
+from service.datasets.checks.labels import are_labels
 from service.datasets.checks.marks import check_marks, unused_code
 from service.datasets.errors import DatasetError, refuse
-from service.datasets.facts import SourceFacts
+from service.datasets.facts import SourceFacts, row_format_of
 from service.datasets.formats.csv_records import read_csv
 from service.datasets.formats.detect import binary_container, text_container
 from service.datasets.formats.json_records import read_json, read_jsonl
@@ -30,7 +31,7 @@ _SHOWN_COLUMNS = 20
 
 
 class SourceRow(NamedTuple):
-    """An unchecked row in the chat or preference format, or the issues that prevent one."""
+    """An unchecked row in one of the row formats, or the issues that prevent one."""
 
     line: int
     value: Any
@@ -69,7 +70,10 @@ def open_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -
     first = _first(records)
     columns = _columns(first)
     _check_mapping(columns, options)
-    shape_found = find_shape(columns, options)
+    as_text = container in ("csv", "xlsx")
+    shape_found = find_shape(
+        columns, options, lambda column: are_labels(_values(first, column), as_text=as_text)
+    )
     if shape_found is None:
         raise _no_shape(first, columns)
     shape, fields = shape_found
@@ -81,7 +85,7 @@ def open_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -
         encoding=encoding,
         delimiter=delimiter,
         shape=shape,
-        row_format="preference" if shape == "preference" else "chat",
+        row_format=row_format_of(shape),
         columns=fields,
         unused_columns=[shown(column) for column in columns if column not in used],
     )
@@ -89,7 +93,7 @@ def open_source(path: Path, work: Path, options: FormatOptions, log: IssueLog) -
         log.add(make_issue(unused_code(column, facts.row_format), column=column))
     rows = _rows(chain(first, records), facts, options)
     as_is = container == "jsonl" and not options.system and not options.roles
-    as_is = as_is and shape in ("chat", "preference") and "chosen" not in fields
+    as_is = as_is and row_format_of(shape) == shape and not fields.keys() & {"chosen", "completion"}
     as_is = as_is and all(field == column for field, column in fields.items())
     return Source(facts, rows, path if as_is else None)
 
@@ -144,6 +148,11 @@ def _columns(records: list[Record]) -> list[str]:
         if isinstance(record.value, dict):
             found.update(dict.fromkeys(record.value))
     return list(found)
+
+
+def _values(records: list[Record], column: str) -> list[Any]:
+    """What the records that are objects hold in a column, None where they lack it."""
+    return [record.value.get(column) for record in records if isinstance(record.value, dict)]
 
 
 def _check_mapping(columns: list[str], options: FormatOptions) -> None:

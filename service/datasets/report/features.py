@@ -38,7 +38,7 @@ FEATURES = np.dtype(
         ("turns", np.uint16),
         ("exact", np.uint64),  # hash of everything that is trained on, verbatim
         ("said", np.uint64),  # hash of all turns except the system prompt, normalized
-        ("context", np.uint64),  # hash of the system prompt, tools, and rejected answer
+        ("context", np.uint64),  # hash of the system prompt, tools, rejected answer, and label
         ("prompt", np.uint64),  # hash of the tools and everything before the last answer
         ("answer", np.uint64),
         ("system", np.uint64),  # 0 if there is no system prompt
@@ -170,10 +170,13 @@ def _describe(
     row["turns"] = min(sum(turn.role != "system" for turn in talk.turns), 65535)
     tools = [talk.tools] if talk.tools else []
     worse = [turn.text for turn in talk.rejected]
-    row["context"] = _hash("\0".join((system, *tools, *worse)))
+    label = [] if talk.label is None else [str(talk.label)]
+    row["context"] = _hash("\0".join((system, *tools, *worse, *label)))
     roles = [turn.role for turn in talk.turns[:last]]
     row["prompt"] = _hash("\0".join((*roles, *plain[:last], *tools)))
-    row["answer"] = _hash(plain[last] if last < len(plain) else "")
+    # Several answers to a question, some of them bad, are what a labeled file is made of.
+    is_answered = last < len(plain) and talk.label is None
+    row["answer"] = _hash(plain[last] if is_answered else "")
     row["system"] = _hash(system) if system else 0
     row["factual"] = _is_factual(answer)
     row["tools"] = talk.has_tools

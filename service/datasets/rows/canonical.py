@@ -21,9 +21,10 @@ from service.datasets.checks.findings import Findings
 from service.datasets.checks.issues import Issue, make_issue
 from service.datasets.checks.lines import UNPLAIN, decode_plain_chat
 from service.datasets.checks.messages import texts_of
-from service.datasets.checks.rows import RowFormat, check_row
+from service.datasets.checks.rows import check_row
 from service.datasets.digest import DigestWriter
 from service.datasets.errors import DatasetError
+from service.datasets.facts import RowFormat
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.rows.lines import FileSlice, LongLine, content_start, read_batches
 from service.datasets.rows.raw_json import parse
@@ -111,7 +112,13 @@ def canonical_line(line: bytes, number: int, row_format: RowFormat) -> tuple[byt
 
 def canonical_row(row: dict[str, Any], row_format: RowFormat) -> dict[str, Any]:
     """Return the canonical form of a row that has passed the checks."""
-    return canonical_chat(row) if row_format == "chat" else canonical_preference(row)
+    match row_format:
+        case "chat":
+            return canonical_chat(row)
+        case "preference":
+            return canonical_preference(row)
+        case "labeled":
+            return canonical_chat(row) | {"label": row["label"]}
 
 
 def canonical_preference(row: dict[str, Any]) -> dict[str, Any]:

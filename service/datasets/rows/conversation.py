@@ -22,13 +22,15 @@ class Conversation(NamedTuple):
     """The turns of a row, and those of the rejected answer if it is a preference row.
 
     `beside` holds texts that are not part of a turn but that a chat template may write: tools
-    and names. `has_tools` is whether the row calls a tool or contains a tool result.
+    and names. `has_tools` is whether the row calls a tool or contains a tool result. `label`
+    is whether the last answer was judged good, or None if the row has no label.
     """
 
     turns: list[Turn]
     rejected: list[Turn]
     beside: list[Turn]
     has_tools: bool = False
+    label: bool | None = None
 
     @property
     def system(self) -> str:
@@ -48,13 +50,16 @@ class Conversation(NamedTuple):
 
 
 def take_apart(row: Row) -> Conversation:
-    """Split a canonical chat or preference row into a conversation."""
+    """Split a canonical row into a conversation."""
     beside: list[Turn] = []
     if "messages" in row:
         messages = row["messages"]
         beside.extend(_tools(row, ""))
         turns = list(_turns(messages, "/messages", beside, learnt=True))
-        return Conversation(turns, [], beside, has_tools=_has_tools(messages))
+        label = row.get("label")
+        if label is not None:  # of the last answer alone
+            turns[:-1] = [turn._replace(supervised=False) for turn in turns[:-1]]
+        return Conversation(turns, [], beside, has_tools=_has_tools(messages), label=label)
     beside.extend(_tools(row["input"], "/input"))
     given = list(_turns(row["input"]["messages"], "/input/messages", beside, learnt=False))
     better = list(_turns(row["preferred_output"], "/preferred_output", beside, learnt=True))

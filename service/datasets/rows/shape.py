@@ -59,6 +59,13 @@ class ChatRow(_Strict):
     messages: list[Message]
 
 
+class LabeledRow(_Strict):
+    """A plain conversation whose last answer was judged, without tools."""
+
+    messages: list[Message]
+    label: bool
+
+
 class PreferenceInput(_Strict):
     """The input that both answers of a preference row respond to."""
 

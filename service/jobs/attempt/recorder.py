@@ -29,6 +29,7 @@ from service.training.contract.protocol import CheckpointSaved, Failed, Started,
 # The number of latest checkpoints that can be resumed from: a second one in case the latest turns
 # out to be unreadable.
 _STATES_KEPT = 2
+_TRAINERS_CHOICES = {"packing", "desirable_weight", "undesirable_weight"}
 
 
 class Outcome(StrEnum):
@@ -66,13 +67,14 @@ class Ledger:
     async def started(self, message: Started) -> None:
         """Record that the model and the data are loaded."""
         self._progress.begin(message)
-        await self._change(lambda job: lifecycle.packed(job, self.number, message.packing))
+        choices = message.model_dump(include=_TRAINERS_CHOICES)
+        await self._change(lambda job: lifecycle.settled(job, self.number, choices))
         start = f"resuming at step {message.resumed_step}, " if message.resumed_step else ""
         await self.event(
             f"Training started: {start}{message.total_steps} steps over {message.examples} "
             f"examples on {message.device} in {message.dtype}, "
             f"{message.trainable_parameters:,} trainable parameters",
-            data=message.model_dump(exclude={"type"}),
+            data=message.model_dump(exclude={"type"}, exclude_none=True),
         )
 
     async def step(self, message: StepDone) -> None:

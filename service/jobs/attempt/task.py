@@ -188,6 +188,8 @@ class Attempt:
             packing=chosen.packing,
             method=METHODS[job.method].spec_name,
             beta=None if chosen.beta is None else float(chosen.beta),
+            desirable_weight=_given(chosen.desirable_weight),
+            undesirable_weight=_given(chosen.undesirable_weight),
             warm_start=await self._warm_start(chosen.warm_start),
             validation_share=chosen.validation_share,
             early_stopping=_early_stopping(chosen),
@@ -341,6 +343,11 @@ class Attempt:
         await self._ledger.event(
             f"The trainer {how} before it finished", "warn", {"exit_code": code}
         )
+
+
+def _given(value: float | str | None) -> float | None:
+    """A number; None where the trainer is to choose it."""
+    return value if isinstance(value, float) else None
 
 
 def _lora(lora: Lora) -> LoraSpec:

@@ -22,6 +22,7 @@ from service.jobs.planning.speed import Kind, Speeds
 from service.jobs.planning.tool_support import CODE as TOOLS_CODE
 from service.jobs.planning.tool_support import tools_refusal
 from service.jobs.records import JobRecord
+from service.jobs.schemas import shown
 from service.models.catalogue import BaseModelEntry
 from service.training.loop.estimate import estimate_run
 
@@ -126,7 +127,7 @@ class Estimates:
         return EstimateObject(
             model=job.model,
             method=job.method,
-            hyperparameters=chosen.model_dump(mode="json"),
+            hyperparameters=shown(job.method, chosen),
             reasons=list(resolved.reasons),
             rows=rows,
             steps=run.steps,

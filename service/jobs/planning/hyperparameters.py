@@ -40,7 +40,10 @@ class Base:
 
 @dataclass(frozen=True)
 class Resolved:
-    """Resolved hyperparameters, with reasons. The trainer decides an `auto` packing later."""
+    """Resolved hyperparameters, with reasons.
+
+    The trainer decides an `auto` packing, and `auto` weights of labels, later.
+    """
 
     chosen: Chosen
     reasons: tuple[str, ...]
@@ -55,7 +58,7 @@ def resolve(asked: Chosen, *, method: MethodName, data: Data, base: Base) -> Res
     rows = f"{data.rows:,} rows"
     size = asked.batch_size
     if size == "auto":
-        size = batch_size(data.rows)
+        size = max(batch_size(data.rows), METHODS[method].least_batch_size)
         p95 = f", p95 {data.p95:,} tokens" if data.p95 is not None else ""
         why.append(f"batch_size auto → {size}: {rows}{p95}")
     passes = asked.n_epochs

@@ -49,6 +49,7 @@ WarningCode = Literal[
 NoteCode = Literal[
     "validation_split",  # rows were held out for validation
     "packing",  # what "auto" resolved to, and why
+    "label_weights",  # the weights of good and bad answers
     "stopped_early",  # the validation loss stopped improving
     "best_kept",  # the step whose adapter is the result, and why
 ]
@@ -71,6 +72,10 @@ class StepMetrics(_Message):
     answers. `*_reward_accuracy` is the share of pairs whose preferred answer has gained more over
     the reference than the non-preferred one. `*_reward_margin` is the difference (in nats, times
     beta).
+
+    Method kto: losses are the KTO loss per answer (half of the answer's weight while the model
+    equals its reference). `*_reward_accuracy` is the share of answers on the right side of the
+    reference point, and `*_reward_margin` the mean reward of good answers minus that of bad ones.
 
     `valid_*` cover at most a few hundred validation rows, the same at every checkpoint.
     `full_valid_*` cover all validation rows. A metric is None if it was not measured.
@@ -107,6 +112,8 @@ class Started(_Message):
     resumed_step: int
     trainable_parameters: int
     packing: bool = False
+    desirable_weight: float | None = None  # of methods that learn from labels
+    undesirable_weight: float | None = None
 
 
 class Warned(_Message):

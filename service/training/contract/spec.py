@@ -119,10 +119,14 @@ class TrainSpec(BaseModel):
     Checkpoints and evaluations occur at `n_checkpoints` evenly spaced points of the run, the last
     one at its end.
 
-    Method. With ``"sft"``, the files are canonical chat JSONL. With ``"dpo"``, they are canonical
+    Method. With `sft`, the files are canonical chat JSONL. With `dpo`, they are canonical
     preference JSONL (``{"input": {"messages": […], "tools"?}, "preferred_output": […],
     "non_preferred_output": […]}``), and `beta` (default 0.1) sets how strongly the model is held to
     its reference. The reference is the base model, with the warm start's adapter if there is one.
+
+    With `kto`, they are canonical labeled JSONL (``{"messages": […], "tools"?, "label": …}``),
+    whose last message was marked good or bad. `beta` works as in DPO. `desirable_weight` and
+    `undesirable_weight` scale the loss of good and bad answers; None balances the two.
 
     Size. `batch_size` is the number of examples (rows or pairs) per optimizer step, regardless of
     how many fit in memory at once. A batch of more than `tokens_at_once` tokens goes through the
@@ -165,6 +169,8 @@ class TrainSpec(BaseModel):
     attempt: int = Field(default=1, ge=1)
     method: SpecMethod = "sft"
     beta: float | None = Field(default=None, gt=0, le=2, allow_inf_nan=False)
+    desirable_weight: float | None = Field(default=None, gt=0, le=1000, allow_inf_nan=False)
+    undesirable_weight: float | None = Field(default=None, gt=0, le=1000, allow_inf_nan=False)
     base_model: str = Field(min_length=1, max_length=200)
     base_model_path: Path
     training_file: Path
@@ -196,6 +202,15 @@ class TrainSpec(BaseModel):
     def _consistent(self) -> Self:
         if self.of_method.beta is None and self.beta is not None:
             raise ValueError(f'beta requires another method than "{self.method}"')
+        if self.of_method.row_format != "labeled" and (
+            self.desirable_weight is not None or self.undesirable_weight is not None
+        ):
+            raise ValueError(f'weights of labels require another method than "{self.method}"')
+        if self.batch_size < self.of_method.least_batch_size:
+            raise ValueError(
+                f'method "{self.method}" needs a batch_size of {self.of_method.least_batch_size} '
+                "or more"
+            )
         if not self.of_method.packs and self.packing is True:
             raise ValueError(
                 f'samples of method "{self.method}" cannot be packed: '

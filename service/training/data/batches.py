@@ -8,7 +8,7 @@ them apart. A joined row has no padding; `attention` keeps its samples apart.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,19 +18,21 @@ import torch
 from torch import Tensor
 
 from service.training.data.layout import pack, packed_parts, padded_parts
-from service.training.data.tokens import IGNORED, Example
+from service.training.data.tokens import IGNORED, Example, JudgedSample
 
 _PAD: Final = 0  # never attended to, never a label: any id works
 _PREFIXES: Final = ("", "worse_")
 # One example as returned by the dataset.
 _Columns = Mapping[str, Tensor]
+# Makes the parts of an optimizer batch.
+Collator = Callable[[Sequence[_Columns]], dict[str, Any]]
 
 
 def to_dataset(examples: Sequence[Example]) -> datasets.Dataset:
     """Build an in-memory dataset that is read as tensors.
 
     It has int32 columns `input_ids` and `labels`. For pairs, these hold the better answer, and
-    `worse_input_ids` and `worse_labels` hold the worse one.
+    `worse_input_ids` and `worse_labels` hold the worse one. Judged answers have a column `is_good`.
     """
     rows = [example.rows for example in examples]
     columns: dict[str, Any] = {}
@@ -38,10 +40,13 @@ def to_dataset(examples: Sequence[Example]) -> datasets.Dataset:
         prefix = _PREFIXES[place]
         columns[f"{prefix}input_ids"] = [_integers(row[place].input_ids) for row in rows]
         columns[f"{prefix}labels"] = [_integers(row[place].labels) for row in rows]
-    tokens = datasets.Sequence(datasets.Value("int32"))
-    return datasets.Dataset.from_dict(
-        columns, features=datasets.Features(dict.fromkeys(columns, tokens))
-    ).with_format("torch")
+    features = dict.fromkeys(columns, datasets.Sequence(datasets.Value("int32")))
+    if labels := [example.is_good for example in examples if isinstance(example, JudgedSample)]:
+        columns["is_good"] = labels
+        features["is_good"] = datasets.Value("bool")
+    return datasets.Dataset.from_dict(columns, features=datasets.Features(features)).with_format(
+        "torch"
+    )
 
 
 def _integers(values: array[int]) -> Any:
@@ -62,7 +67,7 @@ class Padded:
 
     def __call__(self, samples: Sequence[_Columns]) -> dict[str, Any]:
         parts = padded_parts([len(sample["input_ids"]) for sample in samples], self.budget)
-        return _batch([_pad([samples[index] for index in part]) for part in parts])
+        return _batch([pad_rows([samples[index] for index in part]) for part in parts])
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class PaddedPairs:
     def __call__(self, pairs: Sequence[_Columns]) -> dict[str, Any]:
         lengths = [max(len(pair[f"{prefix}input_ids"]) for prefix in _PREFIXES) for pair in pairs]
         parts = [
-            _pad([_side(pairs[index], prefix) for prefix in _PREFIXES for index in part])
+            pad_rows([side(pairs[index], prefix) for prefix in _PREFIXES for index in part])
             for part in padded_parts(lengths, self.budget // 2)
         ]
         return _batch(parts) | {"units": len(pairs)}
@@ -124,7 +129,7 @@ class Shared:
     which must not count toward anything.
     """
 
-    whole: Padded | PaddedPairs | Packed | Joined
+    whole: Collator
     index: int
     size: int
 
@@ -149,7 +154,8 @@ def extent(part: Mapping[str, Tensor]) -> tuple[int, int]:
     return rows * width, width
 
 
-def _side(pair: _Columns, prefix: str) -> _Columns:
+def side(pair: _Columns, prefix: str) -> _Columns:
+    """The columns that have the prefix, under their plain names."""
     return {name: pair[f"{prefix}{name}"] for name in ("input_ids", "labels")}
 
 
@@ -157,7 +163,8 @@ def _batch(parts: list[dict[str, Tensor]]) -> dict[str, Any]:
     return {"parts": parts, "units": sum(int((p["labels"] != IGNORED).sum()) for p in parts)}
 
 
-def _pad(samples: Sequence[_Columns]) -> dict[str, Tensor]:
+def pad_rows(samples: Sequence[_Columns]) -> dict[str, Tensor]:
+    """One row a sample, padded on the right to the longest, and `token_count`."""
     lengths = [len(sample["input_ids"]) for sample in samples]
     part = _empty(len(samples), max(lengths))
     for row, sample in enumerate(samples):

@@ -44,7 +44,7 @@ class Preference:
     worse: Chat
 
 
-Row = TypeVar("Row", Chat, Preference)
+Row = TypeVar("Row")
 
 
 def read_chats(path: Path, *, param: str) -> Iterator[Chat]:
@@ -53,7 +53,9 @@ def read_chats(path: Path, *, param: str) -> Iterator[Chat]:
     `param` names the job field that supplied the file. Raises `TrainingFailure`
     (invalid_training_file) at the first line that is not a chat, or if the file is missing.
     """
-    return _read(path, _chat, "a chat. Each line is a JSON object with a list of messages", param)
+    return read_rows(
+        path, to_chat, "a chat. Each line is a JSON object with a list of messages", param
+    )
 
 
 def read_preferences(path: Path, *, param: str) -> Iterator[Preference]:
@@ -62,10 +64,11 @@ def read_preferences(path: Path, *, param: str) -> Iterator[Preference]:
         "a preference. Each line is a JSON object with input, preferred_output and "
         "non_preferred_output"
     )
-    return _read(path, _preference, what, param)
+    return read_rows(path, _preference, what, param)
 
 
-def _read(path: Path, shape: Callable[[int, Any], Row], what: str, param: str) -> Iterator[Row]:
+def read_rows(path: Path, shape: Callable[[int, Any], Row], what: str, param: str) -> Iterator[Row]:
+    """Each line as `shape` makes it of its number and its JSON. `what` says what a line must be."""
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
@@ -84,7 +87,8 @@ def _read(path: Path, shape: Callable[[int, Any], Row], what: str, param: str) -
         ) from error
 
 
-def _chat(number: int, row: Any) -> Chat:
+def to_chat(number: int, row: Any) -> Chat:
+    """The chat of a canonical row with messages."""
     messages = row["messages"]
     return Chat(
         line=number,

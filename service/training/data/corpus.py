@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from service.training.contract.protocol import Warned, WarningCode
-from service.training.data.chats import Chat, Preference
-from service.training.data.tokens import ChatEncoder, Encoded, Example, Pair
+from service.training.data.chats import Chat
+from service.training.data.judged import Judged, Line
+from service.training.data.tokens import ChatEncoder, Encoded, Example, JudgedSample, Pair
 
 _LINES_TOLD: Final = 10
 
@@ -33,6 +34,9 @@ class Corpus:
             digest.update(len(sample.input_ids).to_bytes(8, "little"))
             digest.update(sample.input_ids.tobytes())
             digest.update(sample.labels.tobytes())
+        for example in self.samples:
+            if isinstance(example, JudgedSample):
+                digest.update(bytes([example.is_good]))
         return digest.hexdigest()
 
 
@@ -54,9 +58,7 @@ class _Lines:
         return f"line{'s' if self.count > 1 else ''} {told}{f' and {more} more' if more else ''}"
 
 
-def encode_corpus(
-    rows: Iterable[Chat | Preference], encoder: ChatEncoder, max_length: int
-) -> Corpus:
+def encode_corpus(rows: Iterable[Line], encoder: ChatEncoder, max_length: int) -> Corpus:
     """Encode every row. The result may contain no samples; the caller decides what that means."""
     samples: list[Example] = []
     told: dict[WarningCode, _Lines] = {}
@@ -77,12 +79,14 @@ def encode_corpus(
     )
 
 
-def _encode(
-    row: Chat | Preference, encoder: ChatEncoder
-) -> tuple[tuple[Example, ...], list[WarningCode]]:
+def _encode(row: Line, encoder: ChatEncoder) -> tuple[tuple[Example, ...], list[WarningCode]]:
     if isinstance(row, Chat):
         encoded = encoder.encode(row)
         return encoded.samples, _happened(encoded)
+    if isinstance(row, Judged):
+        encoded = encoder.encode(row.chat)
+        made = tuple(JudgedSample(sample, row.is_good) for sample in encoded.samples)
+        return made, _happened(encoded)
     better, worse = encoder.encode(row.better), encoder.encode(row.worse)
     codes = dict.fromkeys([*_happened(better), *_happened(worse)])
     if better.split or worse.split:

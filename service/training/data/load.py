@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from service.training.contract.channel import Channel
 from service.training.contract.failures import TrainingFailure
+from service.training.contract.methods import MethodRows
 from service.training.contract.protocol import Noted, Warned
 from service.training.contract.spec import TrainSpec
-from service.training.data.chats import Chat, Preference, read_chats, read_preferences
+from service.training.data.chats import read_chats, read_preferences
 from service.training.data.corpus import Corpus, encode_corpus
+from service.training.data.judged import Line, read_judged
 from service.training.data.split import prompt_key, validation_rows
 from service.training.data.tokens import ChatEncoder
 
@@ -43,11 +46,15 @@ def load_data(spec: TrainSpec, encoder: ChatEncoder, channel: Channel) -> Data:
     return Data(training, _encode(rows, encoder, spec, channel, "validation_share"))
 
 
-def _rows(spec: TrainSpec, path: Path, param: str = "training_file") -> Iterator[Chat | Preference]:
-    if spec.of_method.row_format == "preference":
-        yield from read_preferences(path, param=param)
-    else:
-        yield from read_chats(path, param=param)
+_READERS: Final[Mapping[MethodRows, Callable[..., Iterator[Line]]]] = {
+    "chat": read_chats,
+    "preference": read_preferences,
+    "labeled": read_judged,
+}
+
+
+def _rows(spec: TrainSpec, path: Path, param: str = "training_file") -> Iterator[Line]:
+    return _READERS[spec.of_method.row_format](path, param=param)
 
 
 def _set_aside(spec: TrainSpec, channel: Channel) -> frozenset[int]:
@@ -73,7 +80,7 @@ def _set_aside(spec: TrainSpec, channel: Channel) -> frozenset[int]:
 
 
 def _encode(
-    rows: Iterable[Chat | Preference],
+    rows: Iterable[Line],
     encoder: ChatEncoder,
     spec: TrainSpec,
     channel: Channel,

@@ -7,15 +7,22 @@ import json
 from collections.abc import Sequence
 from itertools import takewhile
 
-from service.training.data.chats import Chat, Preference
+from service.training.data.chats import Preference
+from service.training.data.judged import Judged, Line
 
 
-def prompt_key(row: Chat | Preference) -> bytes:
+def prompt_key(row: Line) -> bytes:
     """Key that is equal for rows with the same prompt.
 
     The prompt consists of the tools and all messages before the first answer.
     """
-    chat = row if isinstance(row, Chat) else row.better
+    match row:
+        case Preference():
+            chat = row.better
+        case Judged():
+            chat = row.chat
+        case _:
+            chat = row
     asked = list(takewhile(lambda message: message["role"] != "assistant", chat.messages))
     return hashlib.sha256(json.dumps([chat.tools, asked], sort_keys=True).encode()).digest()
 

@@ -93,8 +93,31 @@ class Pair:
         return self.better.supervised + self.worse.supervised
 
 
-# A single training example: a sample for method sft, a pair for method dpo.
-Example = Sample | Pair
+@dataclass(frozen=True, slots=True)
+class JudgedSample:
+    """A prompt and an answer to it that was marked good or bad."""
+
+    answered: Sample
+    is_good: bool
+
+    @property
+    def rows(self) -> tuple[Sample, ...]:
+        """The only sequence."""
+        return (self.answered,)
+
+    @property
+    def length(self) -> int:
+        """Number of tokens."""
+        return self.answered.length
+
+    @property
+    def supervised(self) -> int:
+        """Number of tokens of the answer."""
+        return self.answered.supervised
+
+
+# A single training example: a sample for method sft, a pair for dpo, a judged answer for kto.
+Example = Sample | Pair | JudgedSample
 
 
 @dataclass(frozen=True, slots=True)

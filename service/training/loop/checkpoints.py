@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.spec import EarlyStopping, LoraShape, TrainSpec
+from service.training.data.label_weights import LabelWeights
 from service.training.model.warm_start import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 SEAL_NAME: Final = "run.json"
@@ -45,6 +46,8 @@ class RunIdentity(BaseModel):
 
     method: str = "sft"
     beta: float | None = None
+    desirable_weight: float | None = None
+    undesirable_weight: float | None = None
     base_model: str
     data: str
     total_steps: int
@@ -73,13 +76,27 @@ class Seal(BaseModel):
 
 
 def identify(
-    spec: TrainSpec, *, lora: LoraShape, packing: bool, data: str, total_steps: int
+    spec: TrainSpec,
+    *,
+    lora: LoraShape,
+    packing: bool,
+    data: str,
+    total_steps: int,
+    weights: LabelWeights | None = None,
 ) -> RunIdentity:
     """Identity of the run of `spec`, with every "auto" resolved.
 
     `data` is the digest of the samples.
     """
-    settled = {"lora": lora, "packing": packing, "data": data, "total_steps": total_steps}
+    settled: dict[str, Any] = {
+        "lora": lora,
+        "packing": packing,
+        "data": data,
+        "total_steps": total_steps,
+    }
+    if weights:
+        settled["desirable_weight"] = weights.desirable
+        settled["undesirable_weight"] = weights.undesirable
     if spec.warm_start:
         settled["warm_start"] = _digest(spec.warm_start / ADAPTER_WEIGHTS)
     shared = set(RunIdentity.model_fields) - settled.keys() - {"warm_start"}

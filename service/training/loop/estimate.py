@@ -115,6 +115,12 @@ def estimate_memory(
         activations = positions * (shape.layers + 1) * kept
     if width != _FP32:
         activations += parameters * width  # the copy of the adapter made by autocast
+    scored = positions
+    if BY_SPEC_NAME[method].scores_mismatches:
+        # A prompt with the answer of another sample, in a pass that keeps nothing for a backward
+        # one: one layer's activations, with its input and its output.
+        scored = max(positions, 2 * max_seq_length)
+        activations = max(activations, scored * (2 * shape.hidden * width + kept))
     copies = 2 if BY_SPEC_NAME[method].needs_reference and warm_start else 1
     return MemoryEstimate(
         weights=round(_weight_bytes(shape, quantization, width)),
@@ -122,7 +128,7 @@ def estimate_memory(
         optimizer=2 * parameters * _FP32,
         gradients=parameters * _FP32,
         activations=round(activations),
-        logits=_logits_bytes(shape, positions, width),
+        logits=_logits_bytes(shape, scored, width),
         overhead=_OVERHEAD_BYTES[device] + round(_OVERHEAD_SHARE * activations),
     )
 

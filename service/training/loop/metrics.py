@@ -16,6 +16,10 @@ _SUMS: Final = (
     "rewarded",
     "margin_sum",
     "pairs",
+    "good",
+    "good_reward_sum",
+    "bad",
+    "bad_reward_sum",
 )
 
 
@@ -26,7 +30,7 @@ class Tally:
     Means are taken over tokens or pairs and not over batches, so they do not depend on how rows
     were batched. `units` counts what the loss is averaged over: supervised tokens, or pairs.
     `correct` of `judged` tokens were the model's first choice. `tokens` counts all tokens except
-    padding. The reward figures apply only to pairs.
+    padding. The reward figures apply only to pairs and to judged answers.
     """
 
     loss_sum: float = 0.0
@@ -37,6 +41,10 @@ class Tally:
     rewarded: int = 0
     margin_sum: float = 0.0
     pairs: int = 0
+    good: int = 0
+    good_reward_sum: float = 0.0
+    bad: int = 0
+    bad_reward_sum: float = 0.0
     began: float = field(default_factory=time.perf_counter)
     seconds: float = 0.0
 
@@ -53,6 +61,14 @@ class Tally:
         self.rewarded += sum(margin > 0 for margin in margins)
         self.margin_sum += sum(margins)
 
+    def add_answers(self, *, good: list[float], bad: list[float], right: int) -> None:
+        """The rewards of good and of bad answers; `right` of them are on the right side."""
+        self.good += len(good)
+        self.good_reward_sum += sum(good)
+        self.bad += len(bad)
+        self.bad_reward_sum += sum(bad)
+        self.rewarded += right
+
     def merge(self, totals: Callable[[Sequence[float]], list[float]]) -> None:
         """Turn this into the tally of all ranks; `totals` sums each value over them."""
         own = [getattr(self, name) for name in _SUMS]
@@ -68,6 +84,12 @@ class Tally:
         if self.pairs:
             found[f"{prefix}reward_accuracy"] = self.rewarded / self.pairs
             found[f"{prefix}reward_margin"] = self.margin_sum / self.pairs
+        elif answers := self.good + self.bad:
+            found[f"{prefix}reward_accuracy"] = self.rewarded / answers
+            if self.good and self.bad:
+                found[f"{prefix}reward_margin"] = (
+                    self.good_reward_sum / self.good - self.bad_reward_sum / self.bad
+                )
         return found
 
     def close(self) -> None:

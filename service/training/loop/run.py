@@ -15,6 +15,7 @@ from transformers import PrinterCallback, set_seed
 from service.training.contract.channel import Channel, StopFlag
 from service.training.contract.protocol import Noted, Started, Stopped, Succeeded, Warned
 from service.training.contract.spec import TrainSpec
+from service.training.data.label_weights import weigh_labels
 from service.training.data.layout import Rows, choose_packing
 from service.training.data.load import Data, load_data
 from service.training.data.order import checkpoint_steps
@@ -62,12 +63,16 @@ def run(
     encoder = ChatEncoder(tokenizer, spec.max_seq_length, spec.template_date)
     data = load_data(spec, encoder, channel)
     packing = _choose_packing(spec, place, data, channel)
+    weights = weigh_labels(spec, data.training.samples)
+    if weights:
+        channel.send(weights.note())
     identity = identify(
         spec,
         lora=shape,
         packing=packing,
         data=data.training.digest(),
         total_steps=total_steps(spec, len(data.training.samples)),
+        weights=weights,
     )
     sealed = open_checkpoint(spec.resume_from, identity) if spec.resume_from else None
     if flag.is_set():
@@ -177,6 +182,8 @@ def _started(plan: Plan, data: Data, sealed: Seal | None, model: Any) -> Started
         resumed_step=sealed.step if sealed else 0,
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         packing=plan.packing,
+        desirable_weight=plan.run.desirable_weight,
+        undesirable_weight=plan.run.undesirable_weight,
     )
 
 

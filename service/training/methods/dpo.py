@@ -1,31 +1,21 @@
-"""Direct Preference Optimization: TRL's DPOTrainer on our pairs.
-
-The reference is the same model with different adapter weights, never a second model. It is the
-model with the adapter switched off or, after a warm start, with TRL's frozen "ref" copy of the
-adapter that the run started from.
-"""
+"""Direct Preference Optimization: TRL's DPOTrainer on our pairs."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 from transformers import PreTrainedTokenizerBase, TrainerCallback
-from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
-from trl.trainer.utils import use_adapter
 
 from service.training.contract.channel import StopFlag
 from service.training.loop.plan import Plan, trainer_arguments
-from service.training.methods.trainer import AdapterTrainer
-
-_REFERENCE: Final = "ref"  # the name that TRL uses
+from service.training.methods.reference import ReferenceTrainer
 
 
-class PreferenceTrainer(AdapterTrainer, DPOTrainer):
+class PreferenceTrainer(ReferenceTrainer, DPOTrainer):
     """Trains with the sigmoid loss of the DPO paper (arXiv 2305.18290), without dropout."""
 
     def __init__(
@@ -45,13 +35,6 @@ class PreferenceTrainer(AdapterTrainer, DPOTrainer):
             tokenizer=tokenizer,
             callbacks=callbacks,
         )
-        if plan.spec.warm_start is None and _REFERENCE in model.peft_config:
-            # A copy of a fresh adapter equals the base model, and switching the adapter off is
-            # cheaper.
-            model.delete_adapter(_REFERENCE)
-
-    def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
-        return dataset  # already tokenized, with the exact prompt that serving sends
 
     def compute_loss(
         self,
@@ -83,15 +66,3 @@ class PreferenceTrainer(AdapterTrainer, DPOTrainer):
         )
         self.tally.add_rewards((better - worse).tolist())
         return loss_sum / (chosen if num_items_in_batch is None else num_items_in_batch)
-
-    @torch.no_grad()
-    def _reference_log_probs(self, inputs: dict[str, Any]) -> Tensor:
-        adapted = self._adapted
-        name = _REFERENCE if _REFERENCE in adapted.peft_config else None
-        with (
-            disable_gradient_checkpointing(adapted, self.args.gradient_checkpointing_kwargs),
-            use_adapter(adapted, adapter_name=name),
-        ):
-            outputs = self.model(**inputs, use_cache=False, fused_lm_head=True)
-        log_probs: Tensor = outputs.log_probs
-        return log_probs

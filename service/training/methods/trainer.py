@@ -13,7 +13,7 @@ import functools
 import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from transformers import Trainer, TrainerCallback
 from service.training.contract.channel import StopFlag
 from service.training.contract.failures import TrainingFailure
 from service.training.data.batches import (
+    Collator,
     Joined,
     Packed,
     Padded,
@@ -34,9 +35,10 @@ from service.training.data.batches import (
     extent,
     to_dataset,
 )
+from service.training.data.judged_batches import Mismatched, PaddedJudged
 from service.training.data.layout import Rows
 from service.training.data.order import epoch_order
-from service.training.data.tokens import Pair
+from service.training.data.tokens import JudgedSample, Pair
 from service.training.loop.checkpoints import are_finite, seal
 from service.training.loop.metrics import Tally
 from service.training.loop.plan import Plan
@@ -278,12 +280,24 @@ def checkpoint_folder(output_dir: str | os.PathLike[str], step: int) -> Path:
     return Path(output_dir) / f"checkpoint-{step}"
 
 
-def _collator(plan: Plan) -> Packed | Joined | Padded | PaddedPairs | Shared:
-    kinds: dict[Rows, type[Padded | Packed | Joined]]
+def _collator(plan: Plan) -> Collator:
+    budget, ranks = plan.spec.budget(plan.place.device), plan.ranks
+    whole: Collator = _kind(plan)(budget)
+    if ranks.size > 1:
+        whole = Shared(whole, ranks.index, ranks.size)
+    return Mismatched(whole, plan.spec.max_seq_length) if _judges(plan) else whole
+
+
+def _kind(plan: Plan) -> Callable[[int], Collator]:
+    kinds: dict[Rows, Callable[[int], Collator]]
     kinds = {"padded": Padded, "packed": Packed, "joined": Joined}
-    kind = PaddedPairs if isinstance(plan.training[0], Pair) else kinds[plan.rows]
-    whole, ranks = kind(plan.spec.budget(plan.place.device)), plan.ranks
-    return whole if ranks.size == 1 else Shared(whole, ranks.index, ranks.size)
+    if _judges(plan):
+        return PaddedJudged
+    return PaddedPairs if isinstance(plan.training[0], Pair) else kinds[plan.rows]
+
+
+def _judges(plan: Plan) -> bool:
+    return isinstance(plan.training[0], JudgedSample)
 
 
 class _Order(Sampler[int]):

@@ -7,9 +7,13 @@ from typing import Final
 
 from service.training.contract.methods import SpecMethod
 from service.training.methods.dpo import PreferenceTrainer
+from service.training.methods.kto import JudgedTrainer
 from service.training.methods.sft import SupervisedTrainer
 
-TRAINERS: Final[Mapping[SpecMethod, type[SupervisedTrainer | PreferenceTrainer]]] = {
+TRAINERS: Final[
+    Mapping[SpecMethod, type[SupervisedTrainer | PreferenceTrainer | JudgedTrainer]]
+] = {
     "sft": SupervisedTrainer,
     "dpo": PreferenceTrainer,
+    "kto": JudgedTrainer,
 }

@@ -89,6 +89,18 @@ def test_dpo_is_gentler_and_has_a_beta():
     assert (dpo.beta, supervised.beta) == (0.1, None)
 
 
+def test_kto_lies_between_and_compares_two_answers():
+    asked = Chosen(beta="auto", desirable_weight="auto", undesirable_weight="auto")
+    kto, dpo, supervised = (
+        resolve(asked, method=method, context_length=4096, rows=10).chosen
+        for method in ("kto", "dpo", "supervised")
+    )
+    assert dpo.learning_rate < kto.learning_rate < supervised.learning_rate
+    assert (kto.beta, kto.batch_size, dpo.batch_size) == (0.1, 2, 1)
+    # The trainer balances them when it knows the rows that it learns from.
+    assert kto.desirable_weight == kto.undesirable_weight == "auto"
+
+
 def test_a_warm_start_keeps_its_shape():
     chosen = resolve(Chosen(warm_start="ft:x"), context_length=4096).chosen
     assert chosen.lora == Lora()

@@ -206,7 +206,9 @@ class FormatFields(Model):
     """
     Container format of the file.
     """
-    shape: Literal["chat", "preference", "prompt_completion", "alpaca", "sharegpt"] | None = None
+    shape: (
+        Literal["chat", "preference", "labeled", "prompt_completion", "alpaca", "sharegpt"] | None
+    ) = None
     """
     Structure of a row.
     """
@@ -597,7 +599,7 @@ class SourceFacts(Model):
     encoding: str | None
     delimiter: str | None
     shape: str
-    row_format: str
+    row_format: Literal["chat", "labeled", "preference"]
     columns: dict[str, str]
     unused_columns: list[str]
 
@@ -1553,6 +1555,78 @@ class KeyObject(Model):
     """
 
 
+class KtoHyperparameters(Model):
+    """
+    Hyperparameters of supervised training, `beta`, and the weights of the two labels.
+    """
+
+    batch_size: int | Literal["auto"] = "auto"
+    """
+    Rows per step. The answers of a batch are compared with each other.
+    """
+    learning_rate_multiplier: float | Literal["auto"] = "auto"
+    """
+    Multiplier for the default learning rate of the model.
+    """
+    n_epochs: int | Literal["auto"] = "auto"
+    """
+    Number of passes over the training data.
+    """
+    learning_rate: float | Literal["auto"] = "auto"
+    """
+    Learning rate. Overrides `learning_rate_multiplier`.
+    """
+    lora: LoraOptions | None = None
+    quantization: Literal["nf4", "none"] = "nf4"
+    """
+    Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).
+    """
+    max_seq_length: int | Literal["auto"] = "auto"
+    """
+    Maximum row length in tokens. Longer rows are truncated.
+    """
+    packing: bool | Literal["auto"] = "auto"
+    """
+    Whether to pack several rows into one sequence.
+    """
+    warm_start: str | None = None
+    """
+    Fine-tuned model whose adapter weights training starts from. It must have the same base model.
+    """
+    validation_share: float | None = None
+    """
+    Share of the training rows to hold out for validation. Cannot be combined with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and there is no validation file.
+    """
+    early_stopping: EarlyStopping | None = None
+    """
+    Early-stopping rule. Disabled if omitted.
+    """
+    keep_best: bool = False
+    """
+    If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
+    """
+    beta: float | Literal["auto"] = "auto"
+    """
+    KTO beta. Higher values keep the model closer to the reference model.
+    """
+    desirable_weight: float | Literal["auto"] = "auto"
+    """
+    Weight of a good answer in the loss. `auto` balances good and bad answers.
+    """
+    undesirable_weight: float | Literal["auto"] = "auto"
+    """
+    Weight of a bad answer in the loss. `auto` balances good and bad answers.
+    """
+
+
+class KtoMethod(Model):
+    """
+    Options of Kahneman-Tversky optimization.
+    """
+
+    hyperparameters: KtoHyperparameters | None = None
+
+
 class ModelObject(Model):
     """
     A model available for inference. `base_model` and later fields extend OpenAI's schema.
@@ -1860,12 +1934,12 @@ class CreateChatCompletion(Model):
 
 class Method(Model):
     """
-    Training method: supervised on chats, or DPO on pairs of preferred and other answers.
+    Training method: supervised on chats, DPO on pairs of answers, or KTO on labeled answers.
     """
 
-    type: Literal["supervised", "dpo"]
+    type: Literal["supervised", "dpo", "kto"]
     """
-    Training method: `supervised` (on chats) or `dpo` (on preferences).
+    Training method: `supervised` (on chats), `dpo` (on preferences), or `kto` (on labeled answers).
     """
     supervised: SupervisedMethod | None = None
     """
@@ -1874,6 +1948,10 @@ class Method(Model):
     dpo: DpoMethod | None = None
     """
     Options for the `dpo` method.
+    """
+    kto: KtoMethod | None = None
+    """
+    Options for the `kto` method.
     """
 
 

@@ -1,0 +1,41 @@
+"""Answers that people marked good or bad, as the training file holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from service.training.data.chats import Chat, Preference, read_rows, to_chat
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One line of a labeled file: a chat whose last message, an answer, was marked good or bad.
+    That answer alone carries loss."""
+
+    line: int
+    chat: Chat
+    is_good: bool
+
+
+# One line of a training file, whatever its format.
+Line = Chat | Preference | Judged
+
+
+def read_judged(path: Path, *, param: str) -> Iterator[Judged]:
+    """The judged answers of a JSONL file, in order. Raises as `read_chats` does."""
+    what = (
+        "a judged answer. Each line is a JSON object with a list of messages, which ends with an "
+        "answer, and a label, true or false"
+    )
+    return read_rows(path, _judged, what, param)
+
+
+def _judged(number: int, row: Any) -> Judged:
+    label, messages = row["label"], row["messages"]
+    if not isinstance(label, bool) or not messages or messages[-1]["role"] != "assistant":
+        raise ValueError("a row ends with an answer and has a label")
+    chat = replace(to_chat(number, row), supervised=(len(messages) - 1,))
+    return Judged(number, chat, label)

@@ -1,0 +1,45 @@
+"""Answers that people judged, to a model that chats: KTO on the real stack."""
+
+from __future__ import annotations
+
+import json
+
+import openai
+import pytest
+
+from service.standalone.up import DEMO_MODEL
+from tests.e2e.chats import said
+from tests.e2e.jobs import wait_for_success
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+def judged(count: int) -> bytes:
+    """Answers in TRL's form, of which every third was marked bad."""
+    rows = [
+        {
+            "prompt": [{"role": "user", "content": f"What is item {i}?"}],
+            "completion": [
+                {"role": "assistant", "content": f"Item {i} is a book." if i % 3 else "No idea."}
+            ],
+            "label": bool(i % 3),
+        }
+        for i in range(count)
+    ]
+    return "\n".join(map(json.dumps, rows)).encode()
+
+
+def test_a_model_that_learned_from_judged_answers_chats(sdk: openai.OpenAI) -> None:
+    file = sdk.files.create(file=("judged.jsonl", judged(12)), purpose="fine-tune")
+    sdk.files.wait_for_processing(file.id, poll_interval=0.2)
+    options = {"n_epochs": 1, "batch_size": 6}
+    job = sdk.fine_tuning.jobs.create(
+        model=DEMO_MODEL,
+        training_file=file.id,
+        suffix="judged",
+        extra_body={"method": {"type": "kto", "kto": {"hyperparameters": options}}},
+    )
+    done = wait_for_success(sdk, job.id)
+    assert done.fine_tuned_model is not None
+    assert ":judged:" in done.fine_tuned_model
+    assert said(sdk, done.fine_tuned_model)

@@ -1,0 +1,416 @@
+"""Kahneman-Tversky Optimization: the data, the loss, and whole runs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from service.training import CheckpointSaved, Failed, Started, StepDone, Stopped, Succeeded, Warned
+from service.training.contract.failures import TrainingFailure
+from service.training.contract.protocol import Noted
+from service.training.data.corpus import encode_corpus
+from service.training.data.judged import read_judged
+from service.training.data.label_weights import balance
+from service.training.data.split import prompt_key
+from service.training.data.tokens import IGNORED, ChatEncoder, JudgedSample
+from tests.lazy import Lazy
+
+from .conftest import Starter
+
+pytestmark = pytest.mark.slow
+
+torch = Lazy("torch")
+safetensors = Lazy("safetensors.torch")
+batches = Lazy("service.training.data.batches")
+judged_batches = Lazy("service.training.data.judged_batches")
+
+
+def row(answer="Aye.", label=True, **more):
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello."},
+        {"role": "user", "content": "Well?"},
+        {"role": "assistant", "content": answer},
+    ]
+    return {"messages": messages, "label": label} | more
+
+
+def written(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def tokenizer(demo_model_path):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(demo_model_path)
+
+
+def test_the_last_answer_alone_carries_loss(tmp_path):
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    path = written(tmp_path / "a.jsonl", row(tools=tools), row("No.", label=False))
+    good, bad = read_judged(path, param="p")
+    assert good.chat.supervised == bad.chat.supervised == (3,)
+    assert good.chat.tools == tuple(tools)
+    assert (good.is_good, bad.is_good, bad.line) == (True, False, 2)
+    assert prompt_key(good) != prompt_key(bad)
+
+
+@pytest.mark.parametrize(
+    "change", [{"label": None}, {"label": 1}, {"messages": []}, {"messages": row()["messages"][:3]}]
+)
+def test_a_line_that_is_no_judged_answer_is_reported_by_its_number(tmp_path, change):
+    path = written(tmp_path / "a.jsonl", row(), row("secret-row") | change)
+    with pytest.raises(TrainingFailure) as caught:
+        list(read_judged(path, param="training_file"))
+    assert caught.value.code == "invalid_training_file"
+    assert "Line 2 is not a judged answer" in caught.value.message
+    assert "secret-row" not in caught.value.message
+
+
+def test_the_label_belongs_to_the_data_of_a_run(tokenizer, tmp_path):
+    def digest(label):
+        path = written(tmp_path / "a.jsonl", row(label=label))
+        corpus = encode_corpus(read_judged(path, param="p"), ChatEncoder(tokenizer, 100), 100)
+        (sample,) = corpus.samples
+        assert isinstance(sample, JudgedSample)
+        assert sample.is_good is label
+        return corpus.digest()
+
+    assert digest(True) != digest(False)
+
+
+@pytest.mark.parametrize(
+    ("counts", "given", "expected"),
+    [
+        ((10, 10), (None, None), (1, 1)),
+        ((4, 3), (None, None), (1, 1)),  # within 1 to 4/3 already
+        ((10, 100), (None, None), (10, 1)),
+        ((100, 10), (None, None), (1, 7.5)),
+        ((10, 10), (2, None), (2, 1.5)),
+        ((10, 10), (None, 0.1), (pytest.approx(0.4 / 3), 0.1)),
+        ((10, 100), (3, 5), (3, 5)),
+        ((10, 0), (None, None), (1, 1)),
+        ((0, 10), (None, 2), (1, 2)),
+    ],
+)
+def test_labels_weigh_as_the_paper_recommends(counts, given, expected):
+    weights = balance(*counts, *given)
+    assert weights == pytest.approx(expected)
+    if all(counts) and None in given:
+        total_good, total_bad = (n * weight for n, weight in zip(counts, weights, strict=True))
+        assert 1 - 1e-9 <= total_good / total_bad <= 4 / 3 + 1e-9
+
+
+def columns(ids, labels, is_good=True):
+    return {
+        "input_ids": torch.tensor(ids),
+        "labels": torch.tensor(labels),
+        "is_good": torch.tensor(is_good),
+    }
+
+
+def test_a_mismatch_is_a_prompt_with_the_answer_of_the_next():
+    first = columns([1, 2, 3, 4], [IGNORED, IGNORED, 3, 4])
+    second = columns([5, 6, 7], [IGNORED, 6, 7], is_good=False)
+    third = columns([8, 9], [IGNORED, 9])
+    collate = judged_batches.Mismatched(judged_batches.PaddedJudged(100), 3)
+    batch = collate([first, second, third])
+    (part,) = batch["parts"]
+    assert batch["units"] == 3
+    assert part["is_good"].tolist() == [True, False, True]
+    # Cut at three tokens.
+    assert part["mismatched"]["input_ids"].tolist() == [[1, 2, 6], [5, 9, 0], [8, 3, 4]]
+    assert part["mismatched"]["labels"].tolist() == [
+        [IGNORED, IGNORED, 6],
+        [IGNORED, 9, IGNORED],
+        [IGNORED, 3, 4],
+    ]
+    alone = collate([first])["parts"][0]["mismatched"]
+    assert alone["labels"].tolist() == [[IGNORED, IGNORED]]
+
+
+def test_ranks_share_a_batch_with_the_mismatches_of_the_whole():
+    samples = [columns([n, 50 + n], [IGNORED, 50 + n]) for n in range(1, 6)]
+    whole = judged_batches.PaddedJudged(2)
+    mismatched = judged_batches.Mismatched(whole, 10)(samples)
+
+    def rows(batch):
+        return [p["mismatched"]["input_ids"].tolist()[0] for p in batch["parts"]]
+
+    shares = [
+        judged_batches.Mismatched(batches.Shared(whole, rank, 2), 10)(samples) for rank in range(2)
+    ]
+    assert sorted(rows(shares[0]) + rows(shares[1])) == sorted(rows(mismatched))
+    assert [share["units"] for share in shares] == [5, 5]
+    assert [len(share["fillers"]) for share in shares] == [0, 1]
+
+
+@pytest.fixture(scope="module")
+def trainer(make_spec, few_judged, tokenizer, tmp_path_factory):
+    """A trainer in this process, in fp32, whose adapter is not the base model any more."""
+    from service.training.contract.channel import StopFlag
+    from service.training.loop.checkpoints import identify
+    from service.training.loop.plan import Plan
+    from service.training.methods.kto import JudgedTrainer
+    from service.training.model.adapters import add_adapter
+    from service.training.model.models import Place, load_base
+
+    spec = make_spec(
+        tmp_path_factory.mktemp("kto"),
+        method="kto",
+        beta=0.3,
+        desirable_weight=1.5,
+        undesirable_weight=0.7,
+        training_file=few_judged,
+        quantization="none",
+    )
+    place = Place("cpu", torch.float32)
+    shape = spec.lora.settled()
+    model = add_adapter(load_base(spec, place), spec, shape)
+    corpus = encode_corpus(read_judged(few_judged, param="p"), ChatEncoder(tokenizer, 128), 128)
+    run = identify(spec, lora=shape, packing=False, data="x", total_steps=12)
+    plan = Plan(spec, run, corpus.samples, (), "padded", place)
+    made = JudgedTrainer(model, plan, tokenizer, StopFlag(), [])
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.3)
+    return made
+
+
+def computed(trainer, samples, budget=10**6):
+    """The loss of a batch in parts of a budget, and its gradients."""
+    collate = judged_batches.Mismatched(judged_batches.PaddedJudged(budget), 128)
+    trainer.model.zero_grad()
+    total = 0.0
+    parts = 0
+    for part, units in trainer._parts(collate(samples)):
+        loss = trainer.compute_loss(trainer.model, dict(part), num_items_in_batch=units)
+        loss.backward()
+        total += loss.item()
+        parts += 1
+    return total, gradients(trainer.model), parts
+
+
+def gradients(model):
+    found = {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
+    model.zero_grad()
+    return found
+
+
+def plain_loss(model, samples, *, beta, desirable, undesirable):
+    """The loss of the paper, a row at a time."""
+
+    def log_prob(ids, start):
+        scores = model(input_ids=ids[None]).logits[0].log_softmax(-1)
+        return sum(scores[at - 1, ids[at]] for at in range(start, len(ids)))
+
+    def gained(ids, start):
+        with torch.no_grad(), model.disable_adapter():
+            reference = log_prob(ids, start)
+        return log_prob(ids, start) - reference
+
+    ids = [sample["input_ids"].long() for sample in samples]
+    starts = [int((sample["labels"] != IGNORED).nonzero()[0]) for sample in samples]
+    count = len(samples)
+    with torch.no_grad():
+        mismatches = [
+            gained(torch.cat([ids[i][: starts[i]], ids[k][starts[k] :]]), starts[i])
+            for i, k in ((i, (i + 1) % count) for i in range(count))
+        ]
+    point = max(sum(mismatches) / count, 0)
+    losses = []
+    for sample, row_ids, start in zip(samples, ids, starts, strict=True):
+        reward = gained(row_ids, start)
+        if sample["is_good"]:
+            losses.append(desirable * (1 - torch.sigmoid(beta * (reward - point))))
+        else:
+            losses.append(undesirable * (1 - torch.sigmoid(beta * (point - reward))))
+    return sum(losses) / count, point
+
+
+@pytest.fixture
+def own_forward(trainer):
+    """The model as transformers has it, with logits."""
+    base = trainer.model.get_base_model()
+    ours = base.forward
+    del base.forward
+    yield base
+    base.forward = ours
+
+
+def taken(trainer, count=5):
+    rows = batches.to_dataset(trainer.plan.training)
+    samples = [rows[index] for index in range(count)]
+    assert {bool(sample["is_good"]) for sample in samples} == {True, False}
+    return samples
+
+
+def test_the_loss_and_its_gradient_are_the_papers(trainer, request):
+    samples = taken(trainer)
+    loss, ours, _ = computed(trainer, samples)
+    point = trainer.reference_point
+    request.getfixturevalue("own_forward")
+    trainer.model.double()
+    try:
+        expected, z0 = plain_loss(trainer.model, samples, beta=0.3, desirable=1.5, undesirable=0.7)
+        expected.backward()
+        theirs = gradients(trainer.model)
+    finally:
+        trainer.model.float()
+    assert point == pytest.approx(float(z0), rel=1e-4)
+    assert point > 0
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+    for name, gradient in theirs.items():
+        torch.testing.assert_close(ours[name].double(), gradient, rtol=2e-3, atol=1e-5)
+
+
+def test_the_loss_is_trls(trainer, request):
+    samples = taken(trainer)
+    loss, _, _ = computed(trainer, samples)
+    collate = judged_batches.Mismatched(judged_batches.PaddedJudged(10**6), 128)
+    (part,) = collate(samples)["parts"]
+    base = request.getfixturevalue("own_forward")
+
+    from trl.trainer.utils import add_fused_lm_head
+
+    add_fused_lm_head(base, outputs=("log_probs", "entropy", "mean_logits"))
+
+    def columns_of(rows, prefix):
+        return {
+            f"{prefix}input_ids": rows["input_ids"],
+            f"{prefix}attention_mask": torch.ones_like(rows["input_ids"]),
+            f"{prefix}completion_mask": (rows["labels"] != IGNORED).long(),
+        }
+
+    inputs = columns_of(part, "") | columns_of(part["mismatched"], "KL_")
+    theirs = trainer._compute_loss(trainer.model, inputs | {"label": part["is_good"]}, False)
+    assert loss == pytest.approx(theirs.item(), rel=1e-5)
+    assert trainer.reference_point == pytest.approx(trainer._metrics["train"]["kl"][-1], rel=1e-4)
+    found = trainer.tally.metrics("train_")
+    assert 0 <= found["train_reward_accuracy"] <= 1
+
+
+def test_parts_change_nothing(trainer):
+    samples = taken(trainer, 6)
+    whole, gradient, _ = computed(trainer, samples)
+    point = trainer.reference_point
+    for budget in (1, 60):
+        loss, again, parts = computed(trainer, samples, budget)
+        assert parts > 1
+        assert trainer.reference_point == pytest.approx(point, rel=1e-5)
+        assert loss == pytest.approx(whole, rel=1e-5)
+        for name, one in gradient.items():
+            torch.testing.assert_close(again[name], one, rtol=1e-3, atol=1e-6)
+
+
+def test_the_reference_point_is_never_below_zero(trainer):
+    (sample, *_) = taken(trainer)
+    computed(trainer, [sample])
+    assert trainer.reference_point == 0
+
+
+@pytest.fixture(scope="module")
+def make_kto(make_spec, few_judged):
+    def make(folder, **changes):
+        given = {"method": "kto", "training_file": few_judged, "learning_rate": 5e-3}
+        return make_spec(folder, **(given | changes))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def whole_kto(make_kto, few_judged, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole-kto")
+    with Starter(folder) as begin:
+        run = begin(make_kto(folder / "out", validation_file=few_judged))
+        assert run.wait() == 0, run.log.read_text()
+    return run
+
+
+@pytest.mark.e2e
+def test_the_model_learns_what_people_like(whole_kto):
+    kinds = [message.type for message in whole_kto.seen]
+    assert kinds == ["note", "started", *[*["step"] * 4, "checkpoint"] * 3, "succeeded"]
+    (note,) = whole_kto.of(Noted)
+    assert note.code == "label_weights"
+    assert "8 good answers weigh 1 each, 4 bad answers 1.5 each" in note.message
+    (began,) = whole_kto.of(Started)
+    assert (began.desirable_weight, began.undesirable_weight) == (1, pytest.approx(1.5))
+    steps = whole_kto.of(StepDone)
+    assert steps[-1].full_valid_loss < steps[3].full_valid_loss
+    assert steps[-1].full_valid_reward_margin > max(steps[3].full_valid_reward_margin, 0.1)
+    assert steps[-1].full_valid_reward_accuracy > 0.5
+    (done,) = whole_kto.of(Succeeded)
+    assert sorted(path.name for path in Path(done.adapter_path).iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
+
+
+@pytest.mark.e2e
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(
+    whole_kto, start, make_kto, few_judged, tmp_path
+):
+    first = start(make_kto(tmp_path / "first", validation_file=few_judged))
+    for message in first:
+        if isinstance(message, StepDone) and message.step == 5:
+            first.stop()
+    assert first.wait() == 3
+    (stopped,) = first.of(Stopped)
+    # Weights that were "auto" may be given as numbers when the run goes on.
+    spec = make_kto(
+        tmp_path / "second",
+        validation_file=few_judged,
+        resume_from=stopped.path,
+        desirable_weight=1,
+        undesirable_weight=whole_kto.of(Started)[0].undesirable_weight,
+    )
+    second = start(spec)
+    assert second.wait() == 0, second.log.read_text()
+    assert second.of(Started)[0].resumed_step == stopped.step
+    assert first.losses | second.losses == whole_kto.losses
+    (done,), (wanted,) = second.of(Succeeded), whole_kto.of(Succeeded)
+    again = safetensors.load_file(Path(done.adapter_path) / "adapter_model.safetensors")
+    for name, tensor in safetensors.load_file(
+        Path(wanted.adapter_path) / "adapter_model.safetensors"
+    ).items():
+        assert again[name].equal(tensor), name
+
+
+@pytest.mark.e2e
+def test_the_result_is_the_same_in_parts_and_with_gradient_checkpointing(start, make_kto, tmp_path):
+    alike = {"quantization": "none", "n_checkpoints": 1, "batch_size": 5, "packing": "auto"}
+    whole = start(make_kto(tmp_path / "whole", gradient_checkpointing=True, **alike))
+    in_parts = start(make_kto(tmp_path / "parts", tokens_at_once=1, **alike))
+    for run in (whole, in_parts):
+        assert run.wait() == 0, run.log.read_text()
+        assert run.of(Warned) == []
+    # The last batch of an epoch is a short one.
+    assert len(whole.losses) == 9
+    assert in_parts.losses == pytest.approx(whole.losses, rel=0.02)
+
+
+@pytest.mark.e2e
+def test_other_weights_are_another_run(whole_kto, start, make_kto, tmp_path):
+    checkpoint = whole_kto.of(CheckpointSaved)[0].path
+    run = start(make_kto(tmp_path / "out", undesirable_weight=3, resume_from=checkpoint))
+    assert run.wait() == 1
+    (failed,) = run.of(Failed)
+    assert failed.code == "invalid_checkpoint"
+    assert "weight" in failed.message
+
+
+@pytest.mark.e2e
+def test_the_reference_after_a_warm_start_is_what_the_run_began_with(
+    whole_kto, start, make_kto, tmp_path
+):
+    (done,) = whole_kto.of(Succeeded)
+    run = start(make_kto(tmp_path / "out", warm_start=done.adapter_path, n_checkpoints=1, lora={}))
+    assert run.wait() == 0, run.log.read_text()
+    # Every answer weighs 1 or 1.5, and half of that is lost where nothing was gained.
+    assert 0.5 <= run.losses[1] <= 0.75
+    assert run.of(StepDone)[0].train_reward_accuracy == 0
