@@ -24,7 +24,7 @@ from service.inference.engine.sizing import (
     size,
     trainer_budget,
 )
-from service.jobs.planning.memory_plan import Plan, Training, plan
+from service.jobs.planning.memory_plan import MemoryPlan, Training, plan
 from service.jobs.planning.speed import reckoned
 from service.jobs.records import Chosen
 from service.training.model.shape import Linear, ModelShape
@@ -79,7 +79,7 @@ MODELS = (
 )
 
 
-def training(shape: ModelShape, gpu: Capacity) -> Plan:
+def training(shape: ModelShape, gpu: Capacity) -> MemoryPlan:
     """Plan a rank-16 QLoRA job on rows of up to LENGTH tokens."""
     chosen = Chosen(batch_size=BATCH, max_seq_length=LENGTH, n_epochs=1, packing=False)
     asked = Training(chosen, "supervised", LENGTH, Settings().tokens_at_once)

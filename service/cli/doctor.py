@@ -23,7 +23,7 @@ from service.inference.engine.launch import Machine, highest_rank
 from service.inference.engine.sizing import SizingError, size, trainer_budget
 from service.models.catalogue import BaseModelEntry, Catalogue, CatalogueError
 from service.models.weights import folder_fault
-from service.standalone.layout import AlreadyRunning, Layout
+from service.standalone.layout import AlreadyRunning, DataLayout
 from service.standalone.services import GPU_SHARING, engine_name, running_store
 
 Level = Literal["ok", "note", "missing"]
@@ -100,7 +100,7 @@ def _settings(data_dir: Path) -> Settings:
     """Settings that `up` would use with this folder."""
     settings = Settings()
     changes: dict[str, object] = {"data_dir": data_dir.resolve()}
-    models_file = Layout(data_dir.resolve()).models_file
+    models_file = DataLayout(data_dir.resolve()).models_file
     if models_file.exists():
         changes["models_file"] = models_file
     if "gpu_sharing" not in settings.model_fields_set:
@@ -141,7 +141,7 @@ def _sized(
 
 def _fault_of_running(settings: Settings, model: str) -> str | None:
     """Reason why the engine does not start under the running `up`; None if there is no fault."""
-    layout = Layout(settings.data_dir)
+    layout = DataLayout(settings.data_dir)
     file = layout.fault(engine_name(model))
     if not file.exists():
         return None

@@ -19,7 +19,7 @@ from service.models import add
 from service.models.catalogue import Catalogue, CatalogueError
 from service.models.inspect import ModelRefused
 from service.projects.records import KeyRevoked, Project, Projects, Role, digest_of
-from service.standalone.layout import Layout
+from service.standalone.layout import DataLayout
 from service.standalone.services import running_store
 
 # Format of an operator-supplied secret: long enough that its plain digest cannot be brute-forced.
@@ -36,7 +36,7 @@ CHORE_ERRORS = (
 
 def catalogue(data_dir: Path | None) -> Catalogue:
     """The catalog of a standalone folder, or the one from the settings."""
-    file = Layout(data_dir).models_file if data_dir else Settings().models_file
+    file = DataLayout(data_dir).models_file if data_dir else Settings().models_file
     return Catalogue(file)
 
 
@@ -53,7 +53,7 @@ def add_model(
     entry = add.add_model(
         source,
         catalogue=catalogue(data_dir),
-        models_dir=Layout(root.resolve()).models,
+        models_dir=DataLayout(root.resolve()).models,
         model_id=model_id,
         license_id=license_id,
         languages=languages,
@@ -130,7 +130,7 @@ async def _project(projects: Projects, name: str, role: str) -> Project:
 
 async def rebuild(data_dir: Path | None) -> str:
     """Recreate lost records from storage and return a message for the operator."""
-    url = Layout(data_dir.resolve()).storage.as_uri() if data_dir else Settings().storage_url
+    url = DataLayout(data_dir.resolve()).storage.as_uri() if data_dir else Settings().storage_url
     async with _store(data_dir) as redis:
         made = await Rebuild(redis, Storage.from_url(url), catalogue(data_dir)).run()
     told = ", ".join(f"{made[what]} {what}" for what in ("projects", "files", "models"))
@@ -144,7 +144,7 @@ def _settings(data_dir: Path | None) -> Settings:
     """Settings of a standalone folder on which `up` has run, or those of the environment."""
     if data_dir is None:
         return Settings()
-    layout = Layout(data_dir.resolve())
+    layout = DataLayout(data_dir.resolve())
     return Settings(
         data_dir=layout.root,
         models_file=layout.models_file,

@@ -28,7 +28,7 @@ CHANNEL = f"{PREFIX}:invalidations"
 _WAIT_S = (0.1, 0.2, 0.5, 1.0)  # between attempts to subscribe
 
 
-class Kind(StrEnum):
+class InvalidationKind(StrEnum):
     """The kind of object that a message is about."""
 
     KEY = "key"  # an API key's ID
@@ -40,7 +40,7 @@ Forget = Callable[[str, str], Any]
 """Callback that gets the project's ID and the name or ID of the object."""
 
 
-def publish(pipe: Pipeline, kind: Kind, project_id: str, name: str) -> None:
+def publish(pipe: Pipeline, kind: InvalidationKind, project_id: str, name: str) -> None:
     """Add to a transaction a message that `name` of this project has changed."""
     pipe.publish(CHANNEL, json.dumps([kind, project_id, name]))
 
@@ -54,10 +54,10 @@ class Invalidations:
     def __init__(self, redis: Redis, *, ping_every_s: float = 5.0) -> None:
         self._redis = redis
         self._ping_every_s = ping_every_s
-        self._handlers: dict[str, list[Forget]] = {kind: [] for kind in Kind}
+        self._handlers: dict[str, list[Forget]] = {kind: [] for kind in InvalidationKind}
         self._resets: list[Callable[[], Any]] = []
 
-    def on(self, kind: Kind, forget: Forget) -> None:
+    def on(self, kind: InvalidationKind, forget: Forget) -> None:
         """Call `forget(project ID, name)` for each message of this kind."""
         self._handlers[kind].append(forget)
 

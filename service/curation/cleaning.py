@@ -13,7 +13,7 @@ from service.config import Settings
 from service.core import ids
 from service.core.records import Missing
 from service.curation.child_runner import Desk, DeskFailed
-from service.curation.records import Superseded, Task, Tasks
+from service.curation.records import Task, Tasks, TaskSuperseded
 from service.curation.scratch import fetch
 from service.datasets.contract import TaskSpec
 from service.datasets.facts import row_format_of
@@ -114,7 +114,7 @@ class MakeCleaning:
 
         try:
             await self._tasks.finish(task, result=result, also=also)
-        except (Missing, Superseded):
+        except (Missing, TaskSuperseded):
             await self._discard(records)
             raise
         except BaseException:

@@ -13,7 +13,7 @@ from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError
 from service.curation.child_runner import DeskFailed
-from service.curation.records import Failure, Kind, State, Superseded, Task, Tasks
+from service.curation.records import Task, TaskFailure, TaskKind, Tasks, TaskState, TaskSuperseded
 from service.curation.scratch import scratch_folder
 from service.files.records import FileRecord, Files
 
@@ -31,7 +31,7 @@ class Curate:
     """The `curate_file` task: moves a task from in progress to completed or failed."""
 
     def __init__(
-        self, files: Files, leases: Leases, settings: Settings, kinds: dict[Kind, Work]
+        self, files: Files, leases: Leases, settings: Settings, kinds: dict[TaskKind, Work]
     ) -> None:
         self._files = files
         self._tasks = Tasks(files.redis)
@@ -48,25 +48,27 @@ class Curate:
                 file = await self._files.get(project_id, file_id, ids.now_s())
                 if task is None or file is None or task.attempt != attempt:
                     return
-                if task.state is State.IN_PROGRESS:
+                if task.state is TaskState.IN_PROGRESS:
                     await self._run(task, file)
-        except (Held, Missing, Superseded) as e:
+        except (Held, Missing, TaskSuperseded) as e:
             log.info("%s is no longer this worker's to finish: %s", task_id, type(e).__name__)
 
     async def _run(self, task: Task, file: FileRecord) -> None:
-        outcome = State.COMPLETED
+        outcome = TaskState.COMPLETED
         try:
             async with scratch_folder(self._scratch / task.id) as folder:
                 await self._kinds[task.kind](task, file, folder)
         except DeskFailed as e:
-            outcome = State.FAILED
-            await self._tasks.finish(task, error=Failure(code=e.code, message=e.message))
-        except (*REDIS_ERRORS, StorageError, Missing, Superseded):
+            outcome = TaskState.FAILED
+            await self._tasks.finish(task, error=TaskFailure(code=e.code, message=e.message))
+        except (*REDIS_ERRORS, StorageError, Missing, TaskSuperseded):
             raise  # retried later, or no longer relevant
         except Exception:
             # An internal error: report it once instead of retrying forever.
-            outcome = State.FAILED
+            outcome = TaskState.FAILED
             log.exception("%s failed", task.id)
             message = f"The service failed on this task. Give the operator its id: {task.id}."
-            await self._tasks.finish(task, error=Failure(code="internal_error", message=message))
+            await self._tasks.finish(
+                task, error=TaskFailure(code="internal_error", message=message)
+            )
         metrics.FILE_TASKS.labels(task.kind, outcome).inc()

@@ -10,7 +10,7 @@ import msgspec
 from service.config import Settings
 from service.core import ids
 from service.curation.child_runner import Desk, DeskFailed
-from service.curation.records import Kind, State, Task, Tasks
+from service.curation.records import Task, TaskKind, Tasks, TaskState
 from service.curation.scratch import fetch_rows
 from service.datasets.contract import TaskSpec
 from service.files.records import FileRecord, Files
@@ -47,14 +47,14 @@ def measure_task(file: FileRecord, model: BaseModelEntry) -> Task:
         project_id=file.project_id,
         created_at=ids.now_s(),
         file_id=file.id,
-        kind=Kind.MEASURE,
+        kind=TaskKind.MEASURE,
         options={"model": model.id},
     )
 
 
 def measures_of(task: Task) -> Measures | None:
     """The measurements of a completed task; None if it has not completed."""
-    done = task.state is State.COMPLETED and task.result is not None
+    done = task.state is TaskState.COMPLETED and task.result is not None
     return msgspec.convert(task.result, Measures) if done else None
 
 

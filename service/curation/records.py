@@ -19,7 +19,7 @@ _FAILED_FOR_S = 60  # a failed task is retried if it is requested after this tim
 UNFINISHED = f"{PREFIX}:curation-unfinished"  # "project/file/task"
 
 
-class Kind(StrEnum):
+class TaskKind(StrEnum):
     """Kind of a task on a file."""
 
     REPORT = "report"
@@ -27,7 +27,7 @@ class Kind(StrEnum):
     MEASURE = "measure"
 
 
-class State(StrEnum):
+class TaskState(StrEnum):
     """State of a task."""
 
     IN_PROGRESS = "in_progress"
@@ -35,7 +35,7 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-class Failure(BaseModel):
+class TaskFailure(BaseModel):
     """Reason a task failed."""
 
     code: str
@@ -46,12 +46,12 @@ class Task(Record):
     """A task on one file: a report, a cleaning or a measurement."""
 
     file_id: str
-    kind: Kind
+    kind: TaskKind
     options: dict[str, Any]
-    state: State = State.IN_PROGRESS
+    state: TaskState = TaskState.IN_PROGRESS
     attempt: int = 1
     finished_at: int | None = None
-    error: Failure | None = None
+    error: TaskFailure | None = None
     result: dict[str, Any] | None = None
 
     @property
@@ -65,7 +65,7 @@ class Task(Record):
         return f"{self.project_id}/files/{self.file_id}/tasks/{self.id}"
 
 
-class Superseded(Exception):
+class TaskSuperseded(Exception):
     """The task has ended, or another attempt runs it."""
 
 
@@ -99,7 +99,10 @@ class Tasks:
                 return await self.create(wanted)
             except ValueError:  # created by a concurrent request
                 return wanted
-        if found.state is State.FAILED and (found.finished_at or 0) + _FAILED_FOR_S < ids.now_s():
+        if (
+            found.state is TaskState.FAILED
+            and (found.finished_at or 0) + _FAILED_FOR_S < ids.now_s()
+        ):
             return await self.again(found)
         return found
 
@@ -118,7 +121,7 @@ class Tasks:
             return current.model_copy(
                 update={
                     "attempt": current.attempt + 1,
-                    "state": State.IN_PROGRESS,
+                    "state": TaskState.IN_PROGRESS,
                     "error": None,
                     "finished_at": None,
                 }
@@ -136,7 +139,7 @@ class Tasks:
         task: Task,
         *,
         result: dict[str, Any] | None = None,
-        error: Failure | None = None,
+        error: TaskFailure | None = None,
         also: Callable[[Pipeline], Any] | None = None,
     ) -> None:
         """Store the attempt's outcome together with `also(pipe)` in one atomic step.
@@ -146,9 +149,9 @@ class Tasks:
         """
 
         def change(current: Task) -> Task:
-            if current.attempt != task.attempt or current.state is not State.IN_PROGRESS:
-                raise Superseded(task.id)
-            state = State.COMPLETED if error is None else State.FAILED
+            if current.attempt != task.attempt or current.state is not TaskState.IN_PROGRESS:
+                raise TaskSuperseded(task.id)
+            state = TaskState.COMPLETED if error is None else TaskState.FAILED
             return current.model_copy(
                 update={
                     "state": state,
@@ -174,7 +177,7 @@ class Tasks:
                 task = await self.of(file_id).get(project_id, task_id)
             except Unreadable:
                 continue
-            if task is None or task.state is not State.IN_PROGRESS:
+            if task is None or task.state is not TaskState.IN_PROGRESS:
                 await reply(self.redis.srem(UNFINISHED, member))
             else:
                 found.append(task)

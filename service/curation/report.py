@@ -11,7 +11,7 @@ import msgspec
 from service.config import Settings
 from service.core import ids
 from service.curation.child_runner import Desk, DeskFailed
-from service.curation.records import Kind, Task, Tasks
+from service.curation.records import Task, TaskKind, Tasks
 from service.curation.scratch import fetch
 from service.datasets.contract import TaskSpec
 from service.files.records import FileRecord, Files
@@ -37,7 +37,7 @@ def report_task(file: FileRecord, options: ReportOptions) -> Task:
         project_id=file.project_id,
         created_at=ids.now_s(),
         file_id=file.id,
-        kind=Kind.REPORT,
+        kind=TaskKind.REPORT,
         options=msgspec.to_builtins(options),
     )
 

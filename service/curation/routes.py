@@ -13,7 +13,7 @@ from service.core import ids
 from service.core.errors import BadRequest, NotFound, RateLimited
 from service.core.records import Missing
 from service.core.storage import StorageMissing
-from service.curation.records import Kind, State, Task, Tasks
+from service.curation.records import Task, TaskKind, Tasks, TaskState
 from service.curation.report import FORMS, ReportOptions, report_task
 from service.curation.schemas import CleaningObject, CleanRequest, ReportPending
 from service.files.records import FileRecord
@@ -97,7 +97,7 @@ async def retrieve_report(
     if await tasks.of(file.id).get(caller.project_id, wanted.id) is None:
         await _room(request, tasks, caller)
     task = await tasks.asked_for(wanted)
-    if task.state is State.IN_PROGRESS:
+    if task.state is TaskState.IN_PROGRESS:
         pending = ReportPending(id=task.id, file_id=file.id).model_dump()
         return JSONResponse(pending, 202, headers={"retry-after": str(_RETRY_S)})
     if task.error is not None:
@@ -136,7 +136,7 @@ async def clean_file(
             project_id=caller.project_id,
             created_at=ids.now_s(),
             file_id=file.id,
-            kind=Kind.CLEANING,
+            kind=TaskKind.CLEANING,
             options=body.options(),
         )
         return CleaningObject.of(await tasks.create(task)).model_dump(mode="json")
@@ -162,7 +162,7 @@ async def list_cleanings(
             caller.project_id,
             after=after,
             limit=limit,
-            where=lambda task: task.kind is Kind.CLEANING,
+            where=lambda task: task.kind is TaskKind.CLEANING,
         )
     except Missing as e:
         raise BadRequest("No cleaning has the id given in 'after'.", param="after") from e

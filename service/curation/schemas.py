@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.curation.records import Failure, State, Task
+from service.curation.records import Task, TaskFailure, TaskState
 from service.datasets.report.report import Report
 from service.files.schemas import FormatFields
 
@@ -18,7 +18,7 @@ class ReportPending(BaseModel):
     id: str = Field(description="ID of the report.")
     object: Literal["file.report"] = "file.report"
     file_id: str = Field(description="ID of the file that the report covers.")
-    status: Literal[State.IN_PROGRESS] = State.IN_PROGRESS
+    status: Literal[TaskState.IN_PROGRESS] = TaskState.IN_PROGRESS
 
 
 class CleanRequest(BaseModel):
@@ -101,11 +101,13 @@ class CleaningObject(BaseModel):
         description="Time the cleaning ended, as a Unix timestamp in seconds; null while it runs."
     )
     file_id: str = Field(description="ID of the source file.")
-    status: State = Field(
+    status: TaskState = Field(
         description="Status of the cleaning: `in_progress`, then `completed` or `failed`."
     )
     options: dict[str, Any] = Field(description="Options of the cleaning.")
-    error: Failure | None = Field(description="Error that made the cleaning fail; null otherwise.")
+    error: TaskFailure | None = Field(
+        description="Error that made the cleaning fail; null otherwise."
+    )
     training_file: str | None = Field(
         default=None, description="ID of the file with the rows to train on."
     )
@@ -152,7 +154,7 @@ def report_schemas() -> dict[str, Any]:
         "id": {"type": "string"},
         "object": {"const": "file.report"},
         "file_id": {"type": "string"},
-        "status": {"const": State.COMPLETED},
+        "status": {"const": TaskState.COMPLETED},
     }
     whole["title"] = "FileReport"
     whole["properties"] = {**head, **whole["properties"]}

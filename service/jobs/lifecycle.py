@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from service.jobs.records import FINAL, Chosen, Failure, JobRecord, Status
+from service.jobs.records import FINAL, Chosen, JobFailure, JobRecord, Status
 
 
 class NotAllowed(Exception):
@@ -26,7 +26,7 @@ class NotAllowed(Exception):
         super().__init__(f"a job that is {self.state} cannot {action}")
 
 
-class Superseded(Exception):
+class AttemptSuperseded(Exception):
     """The attempt is no longer the job's current one, or the job's status has changed."""
 
 
@@ -40,7 +40,7 @@ def prepare(
 ) -> JobRecord:
     """Queue a job whose files are valid. Raises Superseded unless it is validating files."""
     if job.status is not Status.VALIDATING:
-        raise Superseded
+        raise AttemptSuperseded
     return job.model_copy(
         update={
             "status": Status.QUEUED,
@@ -55,28 +55,28 @@ def prepare(
 def prepare_again(job: JobRecord) -> JobRecord:
     """Start the next attempt at validating the files, after the worker that did so died."""
     if job.status is not Status.VALIDATING:
-        raise Superseded
+        raise AttemptSuperseded
     return job.model_copy(update={"attempt": job.attempt + 1})
 
 
 def requeue(job: JobRecord, attempt: int) -> JobRecord:
     """Requeue a job whose worker took the queue entry but died before starting the attempt."""
     if job.attempt != attempt or job.status is not Status.QUEUED:
-        raise Superseded
+        raise AttemptSuperseded
     return _again(job)
 
 
 def start(job: JobRecord, attempt: int, now_s: int) -> JobRecord:
     """Mark the job as running when a worker takes the attempt."""
     if job.attempt != attempt or job.status not in (Status.QUEUED, Status.RUNNING):
-        raise Superseded
+        raise AttemptSuperseded
     return job.model_copy(update={"status": Status.RUNNING, "started_at": job.started_at or now_s})
 
 
 def fenced(job: JobRecord, attempt: int) -> JobRecord:
     """Return the record if this attempt may write to it. Raises Superseded otherwise."""
     if job.attempt != attempt or job.status is not Status.RUNNING:
-        raise Superseded
+        raise AttemptSuperseded
     return job
 
 
@@ -130,7 +130,7 @@ def lose(job: JobRecord, attempt: int, most_fruitless: int, now_s: int) -> JobRe
         return fail(
             job,
             attempt,
-            Failure(
+            JobFailure(
                 code="training_interrupted",
                 message=(
                     f"The training died {fruitless} times in a row before it reached a new "
@@ -170,10 +170,10 @@ def progressed(job: JobRecord, attempt: int) -> JobRecord:
     return fenced(job, attempt).model_copy(update={"fruitless_attempts": 0})
 
 
-def fail(job: JobRecord, attempt: int | None, failure: Failure, now_s: int) -> JobRecord:
+def fail(job: JobRecord, attempt: int | None, failure: JobFailure, now_s: int) -> JobRecord:
     """Fail the job. `attempt` is None if no worker has it yet."""
     if job.status in FINAL or (attempt is not None and job.attempt != attempt):
-        raise Superseded
+        raise AttemptSuperseded
     return _ended(job, Status.FAILED, now_s).model_copy(update={"error": failure})
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from service.core import ids, metrics
 from service.jobs import lifecycle
-from service.jobs.records import Failure, JobRecord, Jobs, NewEvent, Status
+from service.jobs.records import JobFailure, JobRecord, Jobs, NewEvent, Status
 
 
 async def fail(
     jobs: Jobs,
     job: JobRecord,
     attempt: int | None,
-    failure: Failure,
+    failure: JobFailure,
     data: dict[str, Any] | None = None,
 ) -> None:
     """Fail the job; `attempt` is None if no worker has it yet. Raises Superseded."""

@@ -88,7 +88,7 @@ class Chosen(_Value):
     keep_best: bool = False
 
 
-class Failure(_Value):
+class JobFailure(_Value):
     """Reason why a job failed, as shown in the API."""
 
     code: str
@@ -110,7 +110,7 @@ class JobRecord(Record):
     hyperparameters: Chosen
     model_tag: str  # last part of the model's name, chosen at creation
     status: Status = Status.VALIDATING
-    error: Failure | None = None
+    error: JobFailure | None = None
     fine_tuned_model: str | None = None
     result_files: tuple[str, ...] = ()
     trained_tokens: int | None = None

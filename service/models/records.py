@@ -20,7 +20,7 @@ _EDGES = re.compile(rf"^[{MARKS}-]+|-+$")  # a mark combines with the letter bef
 _JOINERS = re.compile("[\u200c\u200d]")  # invisible; used within words in Persian, Hindi etc.
 
 
-class Kind(StrEnum):
+class ModelKind(StrEnum):
     """Kind of a servable model."""
 
     BASE = "base"

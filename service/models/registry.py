@@ -21,7 +21,7 @@ from service.core.redis import Client, reply, text
 from service.models import ranks
 from service.models.aliases import records as aliases
 from service.models.catalogue import Catalogue
-from service.models.records import NAME, Kind, ModelRecord, is_checkpoint
+from service.models.records import NAME, ModelKind, ModelRecord, is_checkpoint
 
 log = logging.getLogger(__name__)
 _OWNERS = f"{PREFIX}:model-owners"  # name → project ID; names of deleted models are kept
@@ -34,13 +34,13 @@ class ServableModel:
 
     name: str
     base_model: str
-    kind: Kind
+    kind: ModelKind
     artifact: str | None = None
     digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class ResolvedModel:
     """The model that a request is routed to, and the alias it used, if any."""
 
     model: ServableModel
@@ -51,9 +51,9 @@ class Resolved:
 class _Split:
     """The models behind an alias, each with its cumulative weight."""
 
-    shares: tuple[tuple[Resolved, int], ...]
+    shares: tuple[tuple[ResolvedModel, int], ...]
 
-    def choose(self) -> Resolved:
+    def choose(self) -> ResolvedModel:
         point = random.random() * self.shares[-1][1]  # noqa: S311 - traffic split, not a secret
         return next(resolved for resolved, upto in self.shares if point < upto)
 
@@ -76,12 +76,12 @@ class ModelRegistry:
         self.aliases = aliases.collection(redis)
         self._resolutions = LookupCache(self._load, ttl_s=cache_s)
 
-    def remembered(self, project_id: str, name: str) -> Resolved | None:
+    def remembered(self, project_id: str, name: str) -> ResolvedModel | None:
         """The cached result of `resolve`, or None. Cheaper than `resolve` itself."""
         found = self._resolutions.remembered((project_id, name))
         return found.choose() if isinstance(found, _Split) else found
 
-    async def resolve(self, project_id: str, name: str) -> Resolved | None:
+    async def resolve(self, project_id: str, name: str) -> ResolvedModel | None:
         """Resolve a name to a base model, the project's adapter, or an alias, in this order.
 
         A split chooses a target on each call. Names seen in the last seconds need no round trip.
@@ -94,7 +94,7 @@ class ModelRegistry:
         """The model with this name that the project may use. Aliases are not followed."""
         entry = self.catalogue.get(name)
         if entry is not None:
-            return ServableModel(name=entry.id, base_model=entry.id, kind=Kind.BASE)
+            return ServableModel(name=entry.id, base_model=entry.id, kind=ModelKind.BASE)
         record = await self.get(project_id, name)
         return None if record is None else _servable(record)
 
@@ -115,7 +115,9 @@ class ModelRegistry:
         """Add the commands that register an adapter to a transaction."""
         pipe.hset(_OWNERS, record.id, record.project_id)
         self.models.add(pipe, record)
-        invalidation.publish(pipe, invalidation.Kind.MODEL, record.project_id, record.id)
+        invalidation.publish(
+            pipe, invalidation.InvalidationKind.MODEL, record.project_id, record.id
+        )
 
     async def register(self, record: ModelRecord, rank: int | None = None) -> None:
         """Register an adapter. Registering the same record again is not an error.
@@ -172,7 +174,7 @@ class ModelRegistry:
                 pipe.multi()  # type: ignore[no-untyped-call]
                 pipe.delete(key)
                 pipe.zrem(self.models.index(project_id), name)
-                invalidation.publish(pipe, invalidation.Kind.MODEL, project_id, name)
+                invalidation.publish(pipe, invalidation.InvalidationKind.MODEL, project_id, name)
                 try:
                     await pipe.execute()
                 except WatchError:
@@ -204,22 +206,22 @@ class ModelRegistry:
 
     def listen(self, invalidations: invalidation.Invalidations) -> None:
         """Subscribe to changes made by other processes."""
-        invalidations.on(invalidation.Kind.MODEL, self.forget)
+        invalidations.on(invalidation.InvalidationKind.MODEL, self.forget)
         invalidations.on_gap(self._resolutions.expire_all)
 
-    async def _load(self, key: tuple[str, str]) -> Resolved | _Split | None:
+    async def _load(self, key: tuple[str, str]) -> ResolvedModel | _Split | None:
         project_id, name = key
         if len(name) > _MAX_NAME_CHARS:
             return None
         model = await self.find(project_id, name)
         if model is not None:
-            return Resolved(model)
+            return ResolvedModel(model)
         alias = await self.alias(project_id, name)
         return None if alias is None else await self._behind(alias)
 
-    async def _behind(self, alias: aliases.AliasRecord) -> Resolved | _Split | None:
+    async def _behind(self, alias: aliases.AliasRecord) -> ResolvedModel | _Split | None:
         """Resolve an alias's targets. The share of a removed model goes to the other target."""
-        shares: list[tuple[Resolved, int]] = []
+        shares: list[tuple[ResolvedModel, int]] = []
         upto = 0
         for target in alias.targets:
             model = await self.find(alias.project_id, target.model)
@@ -227,7 +229,7 @@ class ModelRegistry:
                 log.warning("alias %s: its model %s no longer exists", alias.id, target.model)
                 continue
             upto += target.weight
-            shares.append((Resolved(model, alias.id), upto))
+            shares.append((ResolvedModel(model, alias.id), upto))
         if len(shares) <= 1:
             return shares[0][0] if shares else None
         return _Split(tuple(shares))
@@ -242,7 +244,7 @@ def _servable(record: ModelRecord) -> ServableModel:
     return ServableModel(
         name=record.id,
         base_model=record.base_model,
-        kind=Kind.ADAPTER,
+        kind=ModelKind.ADAPTER,
         artifact=record.artifact,
         digest=record.digest,
     )

@@ -119,7 +119,7 @@ class Projects:
             project_id,
             lambda project: project.model_copy(update={"limits": project.limits.changed(change)}),
             also=lambda pipe, _: invalidation.publish(
-                pipe, invalidation.Kind.PROJECT, project_id, project_id
+                pipe, invalidation.InvalidationKind.PROJECT, project_id, project_id
             ),
         )
 
@@ -130,7 +130,7 @@ class Projects:
             key_id,
             lambda key: key.model_copy(update={"limits": key.limits.changed(change)}),
             also=lambda pipe, _: invalidation.publish(
-                pipe, invalidation.Kind.KEY, project_id, key_id
+                pipe, invalidation.InvalidationKind.KEY, project_id, key_id
             ),
         )
 
@@ -175,7 +175,7 @@ class Projects:
         def also(pipe: Pipeline) -> None:
             pipe.delete(_digest_key(key.digest))
             pipe.sadd(_REVOKED, key.digest)
-            invalidation.publish(pipe, invalidation.Kind.KEY, project_id, key_id)
+            invalidation.publish(pipe, invalidation.InvalidationKind.KEY, project_id, key_id)
 
         await self.keys.delete(project_id, key_id, also=also)
 

@@ -15,7 +15,7 @@ class AlreadyRunning(Exception):
 
 
 @dataclass(frozen=True)
-class Layout:
+class DataLayout:
     """Folders and files of one standalone installation."""
 
     root: Path

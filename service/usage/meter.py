@@ -26,7 +26,7 @@ from service.core.local_metrics import BoundedLabel
 from service.usage import refusals
 from service.usage.accounts import CLIENT_GONE, Account, Series, Served
 from service.usage.counts import Counts
-from service.usage.exchange import Exchange
+from service.usage.exchange import UsageExchange
 from service.usage.subjects import Scope, Subject
 from service.web.auth import Principal
 
@@ -90,7 +90,7 @@ class Meter:
         self._subjects: dict[str, Subject] = {}
         self._dirty: list[Series] = []
         self._minute = int(clock() // 60)
-        self._exchange = Exchange(redis, clock=clock, in_flight_ttl_s=in_flight_ttl_s)
+        self._exchange = UsageExchange(redis, clock=clock, in_flight_ttl_s=in_flight_ttl_s)
         self._next_sweep_s = clock() + _SWEEP_EVERY_S
         self._in_flight_ttl_s = in_flight_ttl_s
         self._task: asyncio.Task[None] | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from service.core.cache import LookupCache
 from service.core.errors import Forbidden, Unauthenticated
-from service.core.invalidation import Invalidations, Kind
+from service.core.invalidation import InvalidationKind, Invalidations
 from service.core.limits import NO_LIMITS, Limits
 
 _MAX_HEADER_CHARS = 512
@@ -87,6 +87,6 @@ class Authenticator:
 
     def listen(self, invalidations: Invalidations) -> None:
         """Subscribe to invalidations from other processes."""
-        invalidations.on(Kind.KEY, self.forget_key)
-        invalidations.on(Kind.PROJECT, self.forget_project)
+        invalidations.on(InvalidationKind.KEY, self.forget_key)
+        invalidations.on(InvalidationKind.PROJECT, self.forget_project)
         invalidations.on_gap(self._cache.expire_all)

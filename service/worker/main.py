@@ -26,7 +26,7 @@ from service.curation.check import CheckFile
 from service.curation.cleaning import MakeCleaning
 from service.curation.curate import Curate
 from service.curation.measure import MakeMeasure
-from service.curation.records import FUNCTION, Kind
+from service.curation.records import FUNCTION, TaskKind
 from service.curation.report import MakeReport
 from service.files.records import Files
 from service.fleet import workers
@@ -84,9 +84,9 @@ class WorkerProcess:
             leases,
             settings,
             {
-                Kind.REPORT: MakeReport(files, catalogue, settings),
-                Kind.CLEANING: MakeCleaning(files, settings),
-                Kind.MEASURE: MakeMeasure(files, catalogue, settings),
+                TaskKind.REPORT: MakeReport(files, catalogue, settings),
+                TaskKind.CLEANING: MakeCleaning(files, settings),
+                TaskKind.MEASURE: MakeMeasure(files, catalogue, settings),
             },
         )
         self._dispatcher = Dispatcher(jobs, self._redis, settings)

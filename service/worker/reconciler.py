@@ -96,7 +96,7 @@ class Reconciler:
         self._on_step()
         try:
             yield
-        except (lifecycle.Superseded, Missing, Unreadable):
+        except (lifecycle.AttemptSuperseded, Missing, Unreadable):
             pass  # it progressed on its own, or only a newer version can read it
         except (*REDIS_ERRORS, StorageError):
             raise

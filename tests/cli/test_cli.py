@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service import __version__
-from service.standalone.layout import Layout
+from service.standalone.layout import DataLayout
 from tests.models.folders import model_folder
 
 ROOT = Path(__file__).parent.parent.parent
@@ -116,7 +116,7 @@ def test_doctor_tells_of_a_base_model_that_cannot_be_loaded(tmp_path, redis_url)
 def test_doctor_tells_of_an_engine_that_does_not_come_up(tmp_path, redis_url):
     """What only loading shows: `up` found it out, and runs on."""
     (tmp_path / "models.yaml").write_text(catalogue(tiny=model_folder(tmp_path)))
-    layout = Layout(tmp_path)
+    layout = DataLayout(tmp_path)
     layout.run.mkdir()
     layout.fault("vllm-tiny").write_text("vllm-tiny keeps dying: no such architecture", "utf-8")
     with layout.lock():

@@ -10,7 +10,7 @@ import pytest
 from redis.exceptions import WatchError
 
 from service.core import invalidation
-from service.core.invalidation import CHANNEL, Invalidations, Kind
+from service.core.invalidation import CHANNEL, InvalidationKind, Invalidations
 from service.core.redis import connect
 
 
@@ -20,11 +20,11 @@ class Heard:
     def __init__(self, invalidations: Invalidations) -> None:
         self.messages: list[tuple[str, str, str]] = []
         self.gaps = 0
-        for kind in Kind:
+        for kind in InvalidationKind:
             invalidations.on(kind, self._take(kind))
         invalidations.on_gap(self._gap)
 
-    def _take(self, kind: Kind) -> Callable[[str, str], None]:
+    def _take(self, kind: InvalidationKind) -> Callable[[str, str], None]:
         return lambda project_id, name: self.messages.append((kind, project_id, name))
 
     def _gap(self) -> None:
@@ -53,17 +53,17 @@ async def heard(redis) -> AsyncIterator[Heard]:
         yield listener
 
 
-async def publish(redis, kind: Kind, project_id: str, name: str) -> None:
+async def publish(redis, kind: InvalidationKind, project_id: str, name: str) -> None:
     async with redis.pipeline(transaction=True) as pipe:
         invalidation.publish(pipe, kind, project_id, name)
         await pipe.execute()
 
 
 async def test_each_kind_reaches_its_listener(redis, heard):
-    for kind in Kind:
+    for kind in InvalidationKind:
         await publish(redis, kind, "proj_a", f"ft:x/{kind}")
-    await until(lambda: len(heard.messages) == len(Kind))
-    assert heard.messages == [(kind, "proj_a", f"ft:x/{kind}") for kind in Kind]
+    await until(lambda: len(heard.messages) == len(InvalidationKind))
+    assert heard.messages == [(kind, "proj_a", f"ft:x/{kind}") for kind in InvalidationKind]
     assert heard.gaps == 1
 
 
@@ -73,12 +73,12 @@ async def test_a_transaction_that_fails_tells_nothing(redis, heard):
         await pipe.watch("watched")
         await redis.set("watched", 2)
         pipe.multi()
-        invalidation.publish(pipe, Kind.KEY, "proj_a", "key_never")
+        invalidation.publish(pipe, InvalidationKind.KEY, "proj_a", "key_never")
         with pytest.raises(WatchError):
             await pipe.execute()
-    await publish(redis, Kind.KEY, "proj_a", "key_b")
+    await publish(redis, InvalidationKind.KEY, "proj_a", "key_b")
     await until(lambda: bool(heard.messages))
-    assert heard.messages == [(Kind.KEY, "proj_a", "key_b")]
+    assert heard.messages == [(InvalidationKind.KEY, "proj_a", "key_b")]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ async def test_a_transaction_that_fails_tells_nothing(redis, heard):
 async def test_a_message_that_cannot_be_read_lets_nothing_be_used_unasked(redis, heard, data):
     await redis.publish(CHANNEL, data)
     await until(lambda: heard.gaps == 2)
-    await publish(redis, Kind.MODEL, "proj_a", "m")
+    await publish(redis, InvalidationKind.MODEL, "proj_a", "m")
     await until(lambda: bool(heard.messages))
 
 
@@ -96,14 +96,14 @@ async def test_what_may_have_been_missed_in_an_outage_is_told_as_a_gap(valkey, r
     await asyncio.sleep(0.5)
     valkey.start()
     await until(lambda: heard.gaps == 2)
-    await publish(redis, Kind.MODEL, "proj_a", "m")
-    await until(lambda: heard.messages == [(Kind.MODEL, "proj_a", "m")])
+    await publish(redis, InvalidationKind.MODEL, "proj_a", "m")
+    await until(lambda: heard.messages == [(InvalidationKind.MODEL, "proj_a", "m")])
 
 
 async def test_a_connection_that_is_cut_is_a_gap(redis, heard):
     await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
     await until(lambda: heard.gaps == 2)
-    await publish(redis, Kind.MODEL, "proj_a", "m")
+    await publish(redis, InvalidationKind.MODEL, "proj_a", "m")
     await until(lambda: bool(heard.messages))
 
 
@@ -135,6 +135,6 @@ async def test_it_begins_while_redis_is_away(valkey, redis):
 def test_messages_name_no_secret(redis):
     """A key is told of by its id: its secret, and even the digest, stay where they are."""
     pipe = redis.pipeline()
-    invalidation.publish(pipe, Kind.KEY, "proj_a", "key_1")
+    invalidation.publish(pipe, InvalidationKind.KEY, "proj_a", "key_1")
     (command,) = [args for args, _ in pipe.command_stack]
     assert json.loads(command[2]) == ["key", "proj_a", "key_1"]

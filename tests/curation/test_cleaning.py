@@ -10,7 +10,7 @@ import pytest
 
 from service.core import ids
 from service.core.records import Missing
-from service.curation.records import Superseded, Task, Tasks
+from service.curation.records import Task, Tasks, TaskSuperseded
 from tests.conftest import Api, chat_line, checked, upload
 
 pytestmark = pytest.mark.slow
@@ -198,10 +198,10 @@ async def test_an_attempt_that_was_overtaken_writes_nothing(api: Api, http, put)
     assert isinstance(old, Task)
     new = await tasks.again(old)
     assert new.attempt == 2
-    with pytest.raises(Superseded):
+    with pytest.raises(TaskSuperseded):
         await tasks.finish(old, result={})
     await tasks.finish(new, result={})
-    with pytest.raises(Superseded):
+    with pytest.raises(TaskSuperseded):
         await tasks.finish(new, result={})
     await http.delete(f"/v1/files/{file_id}")
     with pytest.raises(Missing):

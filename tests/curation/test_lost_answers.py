@@ -14,7 +14,7 @@ from service.core import ids
 from service.core.redis import connect
 from service.core.storage import StorageMissing
 from service.curation.cleaning import MakeCleaning, _Cleaned
-from service.curation.records import Kind, State, Superseded, Task, Tasks
+from service.curation.records import Task, TaskKind, Tasks, TaskState, TaskSuperseded
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 from tests.conftest import Api
 from tests.lossy import Road, road_to
@@ -53,7 +53,7 @@ async def task(api: Api) -> Task:
         project_id=PROJECT,
         created_at=1,
         file_id=SOURCE.id,
-        kind=Kind.CLEANING,
+        kind=TaskKind.CLEANING,
         options={},
     )
     return await Tasks(api.app.state.redis).create(task)
@@ -106,7 +106,7 @@ async def test_its_files_stay(api: Api, road, cleaning, task, made):
     road.lose(b"EXEC", task.id.encode())
     await cleaning._keep(task, SOURCE, made)
     assert road.lost == 1
-    assert (await ended(api)).state is State.COMPLETED
+    assert (await ended(api)).state is TaskState.COMPLETED
     assert await contents(api, await ended(api)) == ROWS
 
 
@@ -117,13 +117,13 @@ async def test_its_files_stay_where_redis_goes_away_at_the_same_time(
     road.lose(b"EXEC", task.id.encode(), cut=True)
     with pytest.raises(ConnectionError):
         await cleaning._keep(task, SOURCE, made)
-    assert (await ended(api)).state is State.COMPLETED
+    assert (await ended(api)).state is TaskState.COMPLETED
     assert await contents(api, await ended(api)) == ROWS
 
 
 async def test_an_attempt_that_was_superseded_leaves_nothing(api: Api, cleaning, task, made):
     await Tasks(api.app.state.redis).again(task)
-    with pytest.raises(Superseded):
+    with pytest.raises(TaskSuperseded):
         await cleaning._keep(task, SOURCE, made)
     assert await left(api) == []
 

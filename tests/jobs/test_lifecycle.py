@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from service.jobs import lifecycle
-from service.jobs.records import FINAL, Chosen, Failure, JobRecord, Status
+from service.jobs.records import FINAL, Chosen, JobFailure, JobRecord, Status
 
 NOW = 1_800_000_000
-FAILURE = Failure(code="x", message="y")
+FAILURE = JobFailure(code="x", message="y")
 
 
 def job(status: Status = Status.QUEUED, **fields) -> JobRecord:
@@ -56,7 +56,7 @@ def test_each_action_is_allowed_from_exactly_its_statuses(action, status):
     if status in allowed:
         act(job(status))
     else:
-        with pytest.raises((lifecycle.NotAllowed, lifecycle.Superseded)):
+        with pytest.raises((lifecycle.NotAllowed, lifecycle.AttemptSuperseded)):
             act(job(status))
 
 
@@ -64,7 +64,7 @@ def test_each_action_is_allowed_from_exactly_its_statuses(action, status):
 def test_an_older_attempt_can_write_nothing(action):
     """Attempt 1 comes back when the job is at attempt 2."""
     act, _ = ACTIONS[action]
-    with pytest.raises(lifecycle.Superseded):
+    with pytest.raises(lifecycle.AttemptSuperseded):
         act(job(Status.RUNNING, attempt=2))
 
 

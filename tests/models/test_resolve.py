@@ -11,8 +11,8 @@ from service.core.redis import connect
 from service.models.aliases.changes import Aliases
 from service.models.aliases.records import Target
 from service.models.catalogue import BaseModelEntry, Catalogue
-from service.models.records import Kind, ModelRecord
-from service.models.registry import ModelInUse, ModelRegistry, Resolved
+from service.models.records import ModelKind, ModelRecord
+from service.models.registry import ModelInUse, ModelRegistry, ResolvedModel
 
 ADAPTER = "ft:tiny:acme:x:abc123"
 
@@ -72,7 +72,7 @@ async def test_base_then_adapter_then_alias(registry, aliases):
 async def test_find_is_of_models_alone(registry, aliases):
     await aliases.put("proj_a", "mine", (Target(model="tiny"),), key_id="k")
     assert await registry.find("proj_a", "mine") is None
-    assert (await registry.find("proj_a", "tiny")).kind is Kind.BASE
+    assert (await registry.find("proj_a", "tiny")).kind is ModelKind.BASE
 
 
 async def test_a_base_model_that_is_added_later_goes_before_an_alias(registry, aliases):
@@ -149,4 +149,4 @@ async def test_what_can_be_no_name_is_not_found(registry, name):
 def test_what_is_resolved_can_be_shared():
     """One answer serves many requests: nobody can change it."""
     with pytest.raises(AttributeError):
-        Resolved(None).alias = "x"
+        ResolvedModel(None).alias = "x"

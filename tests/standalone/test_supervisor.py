@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from service.standalone.layout import AlreadyRunning, Layout
+from service.standalone.layout import AlreadyRunning, DataLayout
 from service.standalone.supervisor import Service, StartFailed, Supervisor
 
 # A parent that ignores SIGTERM and has a child of its own.
@@ -128,7 +128,7 @@ async def test_a_service_that_never_gets_ready_says_where_its_log_is(supervisor)
 
 
 def test_a_folder_has_one_up(tmp_path):
-    layout = Layout(tmp_path)
+    layout = DataLayout(tmp_path)
     with layout.lock() as lock:
         lock.write("pid 1")
         lock.flush()
@@ -138,7 +138,7 @@ def test_a_folder_has_one_up(tmp_path):
 
 
 def test_secrets_are_made_once_and_private(tmp_path):
-    layout = Layout(tmp_path)
+    layout = DataLayout(tmp_path)
     assert layout.secret("x") == layout.secret("x") != layout.secret("y")
     assert (tmp_path / ".x").stat().st_mode & 0o777 == 0o600
 
@@ -165,7 +165,7 @@ async def test_one_that_keeps_dying_says_why_and_the_others_run_on(supervisor, t
         await supervisor.until_ready(broken, 120)
     await supervisor.until_ready(well, 60)
     assert (well.restarts, runs(well.process.pid)) == (0, True)
-    fault = Layout(tmp_path).fault("broken")
+    fault = DataLayout(tmp_path).fault("broken")
     assert "the weights are cut off" in fault.read_text("utf-8")
 
     ready = asyncio.Event()
@@ -180,7 +180,7 @@ async def test_faults_are_forgotten_at_the_end_and_at_the_next_start(supervisor,
     await supervisor.start(one)
     with pytest.raises(StartFailed):
         await supervisor.until_ready(one, 0.1)
-    fault = Layout(tmp_path).fault("s")
+    fault = DataLayout(tmp_path).fault("s")
     assert fault.exists()
     await supervisor.stop()
     assert not fault.exists()

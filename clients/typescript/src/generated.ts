@@ -1173,7 +1173,7 @@ export interface components {
              */
             file_id: string;
             /** @description Status of the cleaning: `in_progress`, then `completed` or `failed`. */
-            status: components["schemas"]["State"];
+            status: components["schemas"]["TaskState"];
             /**
              * Options
              * @description Options of the cleaning.
@@ -1182,7 +1182,7 @@ export interface components {
                 [key: string]: unknown;
             };
             /** @description Error that made the cleaning fail; null otherwise. */
-            error: components["schemas"]["Failure"] | null;
+            error: components["schemas"]["TaskFailure"] | null;
             /**
              * Training File
              * @description ID of the file with the rows to train on.
@@ -1593,16 +1593,6 @@ export interface components {
              * @description Lifetime in seconds, from one hour to 30 days.
              */
             seconds: number;
-        };
-        /**
-         * Failure
-         * @description Reason a task failed.
-         */
-        Failure: {
-            /** Code */
-            code: string;
-            /** Message */
-            message: string;
         };
         /**
          * FileDeleted
@@ -2741,12 +2731,6 @@ export interface components {
             n_epochs: number | "auto";
         };
         /**
-         * State
-         * @description State of a task.
-         * @enum {string}
-         */
-        State: "in_progress" | "completed" | "failed";
-        /**
          * Status
          * @description Status of a job.
          * @enum {string}
@@ -2792,6 +2776,22 @@ export interface components {
              */
             weight: number;
         };
+        /**
+         * TaskFailure
+         * @description Reason a task failed.
+         */
+        TaskFailure: {
+            /** Code */
+            code: string;
+            /** Message */
+            message: string;
+        };
+        /**
+         * TaskState
+         * @description State of a task.
+         * @enum {string}
+         */
+        TaskState: "in_progress" | "completed" | "failed";
         /**
          * UpdateLimits
          * @description Request to update the limits of a project or key. Omitted limits stay unchanged.

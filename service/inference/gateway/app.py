@@ -33,8 +33,8 @@ from service.inference.gateway.parameters import PATHS, Request
 from service.inference.gateway.request_body import ClientGone
 from service.inference.gateway.usage_tap import Usage, UsageTap
 from service.inference.upstreams import Upstreams
-from service.models.records import Kind
-from service.models.registry import ModelRegistry, Resolved, ServableModel
+from service.models.records import ModelKind
+from service.models.registry import ModelRegistry, ResolvedModel, ServableModel
 from service.usage.meter import Admission, Meter, Served
 from service.web.auth import Authenticator
 
@@ -154,7 +154,7 @@ class Gateway:
         tap: UsageTap,
     ) -> None:
         path = exchange.scope["path"]
-        adapter = model.name if model.kind == Kind.ADAPTER else None
+        adapter = model.name if model.kind == ModelKind.ADAPTER else None
         answer = await self._upstreams.send(
             model.base_model, path, body, _headers_for_engine(exchange), adapter=adapter
         )
@@ -183,7 +183,7 @@ def _usage_level(request: Request, path: str) -> int:
 
 
 def _for_engine(
-    body: bytes, request: Request, found: Resolved, salt: str, *, with_usage: bool
+    body: bytes, request: Request, found: ResolvedModel, salt: str, *, with_usage: bool
 ) -> bytes:
     fields: dict[str, object] = {"cache_salt": salt}  # replaces the caller's, if any
     if found.alias is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from service.core.errors import ApiError, BadGateway, GatewayTimeout
-from service.inference.upstreams.client import Answer as EngineAnswer
+from service.inference.upstreams.client import EngineAnswer
 from service.inference.upstreams.health import Fault
 from service.inference.upstreams.replicas import Replica, Replicas
 

@@ -46,7 +46,7 @@ class Timeouts:
     between_chunks_s: float = 120.0
 
 
-class Answer:
+class EngineAnswer:
     """An engine's response with a known status and an unread body."""
 
     __slots__ = (
@@ -140,7 +140,7 @@ class EngineClient:
 
     def post(
         self, url: str, path: str, body: bytes, headers: Mapping[str, str]
-    ) -> Awaitable[Answer]:
+    ) -> Awaitable[EngineAnswer]:
         """Post the body to the engine at `url`. The caller must `close()` the answer.
 
         Raises NotSent, GatewayTimeout, Unavailable or BadGateway.
@@ -170,7 +170,7 @@ class EngineClient:
             return False
         return answer.status == 200
 
-    async def _exchange(self, pool: _Pool, head: bytes, body: bytes, t: Timeouts) -> Answer:
+    async def _exchange(self, pool: _Pool, head: bytes, body: bytes, t: Timeouts) -> EngineAnswer:
         kept = pool.take()
         connection = kept or await pool.connect(t.connect_s)
         try:
@@ -185,7 +185,7 @@ class EngineClient:
         except BaseException:  # canceled: stop the engine's work
             pool.drop(connection)
             raise
-        return Answer(connection, pool, t)
+        return EngineAnswer(connection, pool, t)
 
     def _pool(self, url: str) -> _Pool:
         pool = self._pools.get(url)

@@ -22,7 +22,7 @@ from service.inference.upstreams.policy import Policy
 _STEPS = 10  # steps in which the share grows
 
 
-class State(StrEnum):
+class ReplicaState(StrEnum):
     """State of a replica."""
 
     STARTING = "starting"
@@ -52,7 +52,7 @@ class Health:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._state = State.STARTING
+        self._state = ReplicaState.STARTING
         self._returned_at = -math.inf
         self._ejected_until = -math.inf
         self._ejections = 0
@@ -61,10 +61,10 @@ class Health:
         self.term = 0
         """Number of ejections. Results of requests from an earlier term are ignored."""
 
-    def state(self, now: float) -> State:
+    def state(self, now: float) -> ReplicaState:
         """Return the state at the given time."""
-        if self._state is State.WARMING and now >= self._grown_at(_STEPS):
-            self._state = State.SERVING
+        if self._state is ReplicaState.WARMING and now >= self._grown_at(_STEPS):
+            self._state = ReplicaState.SERVING
         return self._state
 
     @property
@@ -75,19 +75,19 @@ class Health:
     def weight(self, now: float) -> float:
         """Return the share of load: 0 for none, 1 for the full share."""
         state = self.state(now)
-        if state is State.WARMING:
+        if state is ReplicaState.WARMING:
             return self._step(now) / _STEPS
-        return 1.0 if state is State.SERVING else 0.0
+        return 1.0 if state is ReplicaState.SERVING else 0.0
 
     def next_change(self, now: float) -> float:
         """Return when the weight or state changes without an event; infinity if it does not."""
-        if self.state(now) is not State.WARMING:
+        if self.state(now) is not ReplicaState.WARMING:
             return math.inf
         return self._grown_at(self._step(now))
 
     def refused(self, now: float) -> bool:
         """Record a failure to connect."""
-        if self._state in {State.STARTING, State.EJECTED}:
+        if self._state in {ReplicaState.STARTING, ReplicaState.EJECTED}:
             return False
         self._eject(now)
         return True
@@ -99,7 +99,7 @@ class Health:
         would gain nothing.
         """
         self._failures += 1
-        if self._state in {State.STARTING, State.EJECTED} or not spare:
+        if self._state in {ReplicaState.STARTING, ReplicaState.EJECTED} or not spare:
             return False
         if self._failures < self._policy.max_failures:
             return False
@@ -110,7 +110,7 @@ class Health:
         """Record a complete response."""
         if self.in_doubt:
             self._forgive()
-        if self._state in {State.WARMING, State.SERVING}:
+        if self._state in {ReplicaState.WARMING, ReplicaState.SERVING}:
             return False
         self._return(now)
         return True
@@ -119,14 +119,14 @@ class Health:
         """Record the result of a health check."""
         if not healthy:
             self._failed_probes += 1
-            if self._state in {State.STARTING, State.EJECTED}:
+            if self._state in {ReplicaState.STARTING, ReplicaState.EJECTED}:
                 return False
             if self._failed_probes < self._policy.max_failed_probes:
                 return False
             self._eject(now)
             return True
         self._failed_probes = 0
-        if self._state in {State.WARMING, State.SERVING} or now < self._ejected_until:
+        if self._state in {ReplicaState.WARMING, ReplicaState.SERVING} or now < self._ejected_until:
             return False
         self._return(now)
         return True
@@ -146,12 +146,12 @@ class Health:
         backoff_s = min(policy.max_backoff_s, policy.backoff_s * 2.0**self._ejections)
         self._ejections = min(self._ejections + 1, 32)
         self._ejected_until = now + backoff_s
-        self._state = State.EJECTED
+        self._state = ReplicaState.EJECTED
         self.term += 1
         self._forgive()
 
     def _return(self, now: float) -> None:
-        self._state = State.WARMING
+        self._state = ReplicaState.WARMING
         self._returned_at = now
         self._forgive()
 

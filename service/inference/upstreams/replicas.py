@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from service.core import metrics
 from service.inference.upstreams.balancer import Balancer
-from service.inference.upstreams.health import Fault, Health, State
+from service.inference.upstreams.health import Fault, Health, ReplicaState
 from service.inference.upstreams.policy import Policy
 
 log = logging.getLogger(__name__)
@@ -144,11 +144,13 @@ class Replicas:
         else:
             self._ejected(replica, Fault.UNHEALTHY)
 
-    def states(self) -> dict[State, int]:
+    def states(self) -> dict[ReplicaState, int]:
         """Count the replicas in each state."""
         now = self._clock()
         found = Counter(replica.health.state(now) for replica in self._members.values())
-        return {state: found[state] for state in State} | {State.LEAVING: len(self._leaving)}
+        return {state: found[state] for state in ReplicaState} | {
+            ReplicaState.LEAVING: len(self._leaving)
+        }
 
     def _pick_another(self, adapter: str | None, tried: Collection[Replica]) -> Replica | None:
         left = [r for r in self._usable if r not in tried]

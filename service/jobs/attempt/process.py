@@ -22,7 +22,7 @@ from service.jobs.attempt.recorder import Outcome
 from service.jobs.attempt.task import Attempt
 from service.jobs.attempt.timing import waited
 from service.jobs.outcomes import fail, lose
-from service.jobs.records import Failure, JobRecord, Jobs, NewEvent, Status
+from service.jobs.records import JobFailure, JobRecord, Jobs, NewEvent, Status
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.jobs.scheduling.gpu_turns import Turns
 from service.models.catalogue import Catalogue
@@ -75,7 +75,7 @@ class Train:
         try:
             async with self._leases.hold(job_id, attempt) as lease_lost:
                 await self._train(project_id, job_id, attempt, lease_lost)
-        except (Held, Missing, lifecycle.Superseded):
+        except (Held, Missing, lifecycle.AttemptSuperseded):
             log.info("attempt %d is no longer this worker's to run", attempt)
 
     async def _train(
@@ -93,7 +93,7 @@ class Train:
         entry = self._catalogue.get(job.model)
         if entry is None:
             message = f"The base model {job.model} is no longer offered."
-            failure = Failure(code="model_not_found", message=message, param="model")
+            failure = JobFailure(code="model_not_found", message=message, param="model")
             await fail(self._jobs, job, number, failure)
             return
         attempt = Attempt(

@@ -19,8 +19,8 @@ from service.jobs import lifecycle, outcomes
 from service.jobs.attempt import artifacts
 from service.jobs.attempt.progress import Progress
 from service.jobs.attempt.results import write_results
-from service.jobs.planning.speed import Kind, Speeds
-from service.jobs.records import CheckpointRecord, Failure, JobRecord, Jobs, NewEvent
+from service.jobs.planning.speed import SpeedKey, Speeds
+from service.jobs.records import CheckpointRecord, JobFailure, JobRecord, Jobs, NewEvent
 from service.models import ranks
 from service.models.records import ModelRecord, checkpoint_name, model_name
 from service.models.registry import ModelRegistry
@@ -188,7 +188,7 @@ class Ledger:
         metrics.JOBS.labels("succeeded").inc()
         if (speed := self._progress.tokens_per_second) is not None:
             chosen = self.job.hyperparameters
-            kind = Kind(self._device_name, self.job.model, self.job.method, chosen.quantization)
+            kind = SpeedKey(self._device_name, self.job.model, self.job.method, chosen.quantization)
             await Speeds(self._jobs.redis).record(kind, speed)
         await self._drop_states(checkpoints.items)
 
@@ -199,7 +199,7 @@ class Ledger:
             return Outcome.LOST
         if message.code == "out_of_memory":
             return await self._out_of_memory(message)
-        await self.fail(Failure(code=message.code, message=message.message, param=message.param))
+        await self.fail(JobFailure(code=message.code, message=message.message, param=message.param))
         return Outcome.FINISHED
 
     async def _out_of_memory(self, message: Failed) -> Outcome:
@@ -212,7 +212,7 @@ class Ledger:
                 f"{what}. Set a smaller max_seq_length, or quantization to nf4; or ask the "
                 f"operator to lower FINETUNED_TOKENS_AT_ONCE or to use a larger machine."
             )
-            await self.fail(Failure(code=message.code, message=told, param=message.param))
+            await self.fail(JobFailure(code=message.code, message=told, param=message.param))
             return Outcome.FINISHED
         metrics.JOB_ATTEMPTS_LOST.labels("out_of_memory").inc()
         how = "with gradient checkpointing"
@@ -235,7 +235,7 @@ class Ledger:
         )
         return Outcome.REQUEUED
 
-    async def fail(self, failure: Failure, data: dict[str, Any] | None = None) -> None:
+    async def fail(self, failure: JobFailure, data: dict[str, Any] | None = None) -> None:
         """Fail the job; `data` is added to its event."""
         await outcomes.fail(self._jobs, self.job, self.number, failure, data)
 

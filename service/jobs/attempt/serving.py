@@ -7,7 +7,7 @@ from service.inference.upstreams import Upstreams
 from service.jobs.attempt.engines import EngineAway, warm
 from service.jobs.attempt.recorder import Ledger
 from service.jobs.attempt.verify import NotServed, Parity, ask_both, compare
-from service.jobs.records import Failure, JobRecord
+from service.jobs.records import JobFailure, JobRecord
 from service.models.records import checkpoint_name
 from service.training.contract.protocol import Succeeded
 
@@ -63,7 +63,7 @@ class Serving:
         await self._ledger.event(told, data={"code": "serve_parity", **parity.figures()})
 
     async def _fail(self, fault: str, figures: dict[str, float]) -> None:
-        failure = Failure(code="serve_parity", message=f"The model was trained, but {fault}")
+        failure = JobFailure(code="serve_parity", message=f"The model was trained, but {fault}")
         await self._ledger.fail(failure, {"code": "serve_parity", **figures})
 
     async def warm(self) -> None:

@@ -24,7 +24,7 @@ from service.jobs.attempt.provenance import write_passport
 from service.jobs.attempt.recorder import Ledger, Outcome
 from service.jobs.attempt.serving import Serving
 from service.jobs.attempt.timing import Phases
-from service.jobs.records import Chosen, Failure, JobRecord, Jobs, Lora
+from service.jobs.records import Chosen, JobFailure, JobRecord, Jobs, Lora
 from service.jobs.scheduling.gpu_turns import Turn, Turns
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.catalogue import BaseModelEntry
@@ -57,7 +57,7 @@ _TRAINER_EXIT_S = 30.0
 class _Unfit(Exception):
     """The job cannot be trained, by this attempt or any other."""
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: JobFailure) -> None:
         super().__init__(failure.code)
         self.failure = failure
 
@@ -209,7 +209,7 @@ class Attempt:
         record = await self._files.get(self.job.project_id, file_id, ids.now_s())
         if record is None:
             message = f"The file {file_id} was deleted before the training could read it."
-            raise _Unfit(Failure(code="file_not_found", message=message, param=f"{name}_file"))
+            raise _Unfit(JobFailure(code="file_not_found", message=message, param=f"{name}_file"))
         path = self._dir / f"{name}.jsonl"
         if await self._storage.get_file(record.canonical_key, path) != record.canonical:
             raise StorageCorrupt(f"the rows of {file_id} do not match what its check wrote")
@@ -234,7 +234,7 @@ class Attempt:
         if found is None or found.artifact is None:
             message = f"The model {name} was deleted before the training could start from it."
             param = f"method.{self.job.method}.hyperparameters.warm_start"
-            raise _Unfit(Failure(code="model_not_found", message=message, param=param))
+            raise _Unfit(JobFailure(code="model_not_found", message=message, param=param))
         folder = self._dir / "warm-start"
         manifest = await self._storage.get_folder(found.artifact, folder)
         if manifest.digest != found.digest:
@@ -300,7 +300,7 @@ class Attempt:
             )
         except AdapterMismatch as e:
             message_ = f"The serving engine cannot load the adapter: {e}."
-            await self._ledger.fail(Failure(code="adapter_not_servable", message=message_))
+            await self._ledger.fail(JobFailure(code="adapter_not_servable", message=message_))
             self._outcome = Outcome.FINISHED
             await self.kill()
             return False

@@ -13,12 +13,12 @@ from service.core import ids
 from service.core.errors import BadRequest, Unavailable
 from service.core.redis import Client
 from service.curation.measure import Measures, measure_task, measures_of
-from service.curation.records import State, Tasks
+from service.curation.records import Tasks, TaskState
 from service.files.records import FileRecord, Files, FileStatus
 from service.jobs.planning.hyperparameters import Base, Data, resolve
 from service.jobs.planning.machines import Planned, planned, shape_of, trainers
 from service.jobs.planning.memory_plan import Training
-from service.jobs.planning.speed import Kind, Speeds
+from service.jobs.planning.speed import SpeedKey, Speeds
 from service.jobs.planning.tool_support import CODE as TOOLS_CODE
 from service.jobs.planning.tool_support import tools_refusal
 from service.jobs.records import JobRecord
@@ -153,7 +153,7 @@ class Estimates:
                     )
                 if file.status is FileStatus.PROCESSED:
                     task = await self._tasks.asked_for(measure_task(file, entry))
-                    if task.state is not State.IN_PROGRESS:
+                    if task.state is not TaskState.IN_PROGRESS:
                         return file, measures_of(task)
                 await asyncio.sleep(_POLL_S)
         raise Unavailable("The training file is still being checked. Try again in a moment.")
@@ -164,7 +164,7 @@ class Estimates:
         parameters = entry.parameters
         if there is None or parameters is None:
             return None
-        kind = Kind(
+        kind = SpeedKey(
             there.worker.device_name, job.model, job.method, job.hyperparameters.quantization
         )
         speed = await Speeds(self._redis).expected(kind, there.worker, parameters)

@@ -39,7 +39,7 @@ class Base:
 
 
 @dataclass(frozen=True)
-class Resolved:
+class ResolvedHyperparameters:
     """Resolved hyperparameters, with reasons.
 
     The trainer decides an `auto` packing, and `auto` weights of labels, later.
@@ -49,7 +49,9 @@ class Resolved:
     reasons: tuple[str, ...]
 
 
-def resolve(asked: Chosen, *, method: MethodName, data: Data, base: Base) -> Resolved:
+def resolve(
+    asked: Chosen, *, method: MethodName, data: Data, base: Base
+) -> ResolvedHyperparameters:
     """Resolve every `auto` in `asked` except `packing`.
 
     With a warm start, the LoRA options stay unchanged, because the existing adapter sets them.
@@ -93,7 +95,7 @@ def resolve(asked: Chosen, *, method: MethodName, data: Data, base: Base) -> Res
             "beta": beta,
         }
     )
-    return Resolved(chosen, tuple(why))
+    return ResolvedHyperparameters(chosen, tuple(why))
 
 
 def _length(asked: Chosen, data: Data, base: Base) -> tuple[int, str | None]:

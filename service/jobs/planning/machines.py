@@ -9,7 +9,7 @@ from pathlib import Path
 from service.core.redis import Client
 from service.fleet import workers
 from service.fleet.workers import Worker
-from service.jobs.planning.memory_plan import Plan, Training, advice, best, plan
+from service.jobs.planning.memory_plan import MemoryPlan, Training, advice, best, plan
 from service.models.catalogue import BaseModelEntry
 from service.training.model.shape import ModelShape, UnknownShape
 
@@ -21,7 +21,7 @@ class Planned:
     """Plan on the machine with the most free room for the training."""
 
     worker: Worker
-    plan: Plan
+    plan: MemoryPlan
     advice: str | None  # change that would make it fit; None if it already fits
 
     @property

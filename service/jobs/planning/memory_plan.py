@@ -44,7 +44,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """Settings of a training on a machine, and its memory there in bytes."""
 
     memory: MemoryEstimate
@@ -59,7 +59,7 @@ class Plan:
         return self.available is None or self.needed <= self.available
 
 
-def plan(training: Training, shape: ModelShape, machine: Capacity) -> Plan:
+def plan(training: Training, shape: ModelShape, machine: Capacity) -> MemoryPlan:
     """Return the fastest plan that fits the machine, or else the one tried last, the smallest."""
     made = None
     for tokens, checkpointing in _ways(training, machine.device):
@@ -113,7 +113,7 @@ def _ways(training: Training, device: Device) -> Iterator[tuple[int, bool]]:
 
 def _plan(
     training: Training, shape: ModelShape, machine: Capacity, tokens: int, checkpointing: bool
-) -> Plan:
+) -> MemoryPlan:
     chosen = training.chosen
     modules = chosen.lora.target_modules or "all-linear"
     memory = estimate_memory(
@@ -131,7 +131,7 @@ def _plan(
         device=machine.device,
     )
     known = machine.memory_bytes
-    return Plan(
+    return MemoryPlan(
         memory=memory,
         needed=memory.total + (_IMPORTS_BYTES if machine.device == "cpu" else 0),
         available=None if known is None else int(known * _USABLE),
@@ -144,11 +144,11 @@ def _number(value: int | str, otherwise: int) -> int:
     return otherwise if isinstance(value, str) else value
 
 
-def best(machines: Sequence[M], made: Callable[[M], Plan]) -> tuple[M, Plan] | None:
+def best(machines: Sequence[M], made: Callable[[M], MemoryPlan]) -> tuple[M, MemoryPlan] | None:
     """Return the machine with the most room and its plan, or None if there are no machines."""
     plans = [(machine, made(machine)) for machine in machines]
 
-    def room(pair: tuple[M, Plan]) -> float:
+    def room(pair: tuple[M, MemoryPlan]) -> float:
         there = pair[1]
         return float("inf") if there.available is None else there.available - there.needed
 

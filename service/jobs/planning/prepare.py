@@ -10,7 +10,7 @@ from service.core.leases import Held, Leases
 from service.core.queue import Retry
 from service.core.records import Missing
 from service.curation.measure import Measures, measure_task, measures_of
-from service.curation.records import State, Tasks
+from service.curation.records import Tasks, TaskState
 from service.files.records import FileRecord, Files, FileStatus
 from service.jobs import lifecycle
 from service.jobs.attempt.timing import waited
@@ -20,7 +20,7 @@ from service.jobs.planning.machines import Planned, planned, shape_of, trainers
 from service.jobs.planning.memory_plan import Training
 from service.jobs.planning.tool_support import CODE as TOOLS_CODE
 from service.jobs.planning.tool_support import tools_refusal
-from service.jobs.records import Chosen, Failure, JobRecord, Jobs, NewEvent, Status
+from service.jobs.records import Chosen, JobFailure, JobRecord, Jobs, NewEvent, Status
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.training.contract.methods import METHODS
@@ -33,7 +33,7 @@ class NotFit(Exception):
 
     def __init__(self, code: str, message: str, param: str) -> None:
         super().__init__(message)
-        self.failure = Failure(code=code, message=message, param=param)
+        self.failure = JobFailure(code=code, message=message, param=param)
 
 
 class PrepareJob:
@@ -63,7 +63,7 @@ class PrepareJob:
             try:
                 async with self._leases.hold(job_id, attempt):
                     await self._prepare(project_id, job_id, attempt)
-            except (Held, Missing, lifecycle.Superseded):
+            except (Held, Missing, lifecycle.AttemptSuperseded):
                 return
 
     async def _prepare(self, project_id: str, job_id: str, attempt: int) -> None:
@@ -172,6 +172,6 @@ class PrepareJob:
         Raises Retry while the measurement is in progress.
         """
         task = await self._tasks.asked_for(measure_task(file, model))
-        if task.state is State.IN_PROGRESS:
+        if task.state is TaskState.IN_PROGRESS:
             raise Retry(defer=_WAIT_FOR_FILE_S)
         return measures_of(task)

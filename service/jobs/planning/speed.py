@@ -21,7 +21,7 @@ _FEW_FACTOR = 1.5
 
 
 @dataclass(frozen=True)
-class Kind:
+class SpeedKey:
     """Kind of training; speeds of the same kind are comparable."""
 
     device_name: str
@@ -55,14 +55,14 @@ class Speeds:
     def __init__(self, redis: Client) -> None:
         self._redis = redis
 
-    async def record(self, kind: Kind, tokens_per_second: float) -> None:
+    async def record(self, kind: SpeedKey, tokens_per_second: float) -> None:
         """Store the speed of a finished job."""
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.lpush(kind.key, f"{tokens_per_second:.3f}")
             pipe.ltrim(kind.key, 0, _KEPT - 1)
             await pipe.execute()
 
-    async def expected(self, kind: Kind, machine: Capacity, parameters: int) -> Speed:
+    async def expected(self, kind: SpeedKey, machine: Capacity, parameters: int) -> Speed:
         """Return the expected speed of a job of that kind."""
         raw = await reply(self._redis.lrange(kind.key, 0, -1))
         seen = [float(text(value)) for value in raw]

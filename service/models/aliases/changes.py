@@ -171,7 +171,7 @@ class Aliases:
                 pipe.zrem(self.records.index(project_id), name)
                 for target in current.targets:
                     pipe.srem(users_key(project_id, target.model), name)
-                invalidation.publish(pipe, invalidation.Kind.MODEL, project_id, name)
+                invalidation.publish(pipe, invalidation.InvalidationKind.MODEL, project_id, name)
                 tried = True
                 if await _executed(pipe):
                     break
@@ -239,7 +239,7 @@ class Aliases:
             pipe.sadd(users_key(project_id, target.model), name)
         pipe.lpush(history_key(project_id, name), change.model_dump_json())
         pipe.ltrim(history_key(project_id, name), 0, MAX_HISTORY - 1)
-        invalidation.publish(pipe, invalidation.Kind.MODEL, project_id, name)
+        invalidation.publish(pipe, invalidation.InvalidationKind.MODEL, project_id, name)
         if not await _executed(pipe):
             return False
         log.info("alias %s: %s by %s, generation %d", name, action, key_id, after.generation)

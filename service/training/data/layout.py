@@ -67,7 +67,7 @@ def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class BatchLayout:
     """Size of one epoch.
 
     `tokens` excludes padding, and `positions` counts everything that is computed. `widest` is the
@@ -86,7 +86,7 @@ class Layout:
 
 def lay_out(
     lengths: Sequence[int], *, batch_size: int, budget: int, seed: int, rows: Rows
-) -> Layout:
+) -> BatchLayout:
     """Layout of the first epoch.
 
     `lengths` are those of the examples. For pairs, halve the budget and double the results.
@@ -97,7 +97,9 @@ def lay_out(
     for start in range(0, len(order), batch_size):
         batch = [lengths[index] for index in order[start : start + batch_size]]
         sizes += _part_sizes(batch, budget, rows)
-    return Layout(tokens=sum(lengths), positions=sum(sizes), widest=max(sizes), parts=len(sizes))
+    return BatchLayout(
+        tokens=sum(lengths), positions=sum(sizes), widest=max(sizes), parts=len(sizes)
+    )
 
 
 def _part_sizes(batch: Sequence[int], budget: int, rows: Rows) -> list[int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.jobs.records import Failure, Status
+from service.jobs.records import JobFailure, Status
 from service.projects.records import Role
 from tests.clients.python.terminal import Terminal
 from tests.conftest import BASE_MODEL, Api
@@ -154,7 +154,7 @@ async def test_job_is_watched_in_lines_and_in_json(cli, story):
 
 
 async def test_failed_job_exits_with_5(cli, story):
-    failure = Failure(code="out_of_memory", message="Too large.")
+    failure = JobFailure(code="out_of_memory", message="Too large.")
     await story.end(Status.FAILED, error=failure)
     result = await cli("jobs", "watch", story.job.id)
     assert result.code == 5

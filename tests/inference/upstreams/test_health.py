@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from service.inference.upstreams.health import Health, State
+from service.inference.upstreams.health import Health, ReplicaState
 from service.inference.upstreams.policy import Policy
 
 POLICY = Policy(max_failures=3, max_failed_probes=3, backoff_s=1, max_backoff_s=30, warmup_s=10)
@@ -23,7 +23,7 @@ def health() -> Health:
 def serving() -> Health:
     health = Health(POLICY)
     health.probed(True, 0.0)
-    assert health.state(100.0) is State.SERVING
+    assert health.state(100.0) is ReplicaState.SERVING
     return health
 
 
@@ -32,27 +32,27 @@ def fail(health: Health, times: int, *, now=100.0, spare=True):
 
 
 def test_one_that_has_not_answered_is_not_healthy(health):
-    assert health.state(0.0) is State.STARTING
+    assert health.state(0.0) is ReplicaState.STARTING
     assert health.weight(1e9) == 0
     assert not health.probed(False, 1.0)
     assert not health.refused(2.0)
     assert fail(health, 10) == [False] * 10
-    assert health.state(3.0) is State.STARTING
+    assert health.state(3.0) is ReplicaState.STARTING
 
 
 def test_a_probe_or_an_answer_is_a_sign_of_life(health):
     assert health.probed(True, 5.0)
-    assert health.state(5.0) is State.WARMING
+    assert health.state(5.0) is ReplicaState.WARMING
     other = Health(POLICY)
     assert other.succeeded(5.0)
-    assert other.state(5.0) is State.WARMING
+    assert other.state(5.0) is ReplicaState.WARMING
 
 
 def test_the_share_grows_in_steps(health):
     health.probed(True, 50.0)
     shares = [health.weight(50.0 + s) for s in (0, 0.9, 1.0, 4.5, 8.9, 9.0, 10.0)]
     assert shares == [0.1, 0.1, 0.2, 0.5, 0.9, 1.0, 1.0]
-    assert health.state(60.0) is State.SERVING
+    assert health.state(60.0) is ReplicaState.SERVING
 
 
 @settings(deadline=None)
@@ -73,13 +73,13 @@ def test_each_change_is_announced(start):
 def test_without_warmup_the_share_is_whole_at_once():
     health = Health(Policy(warmup_s=0))
     health.probed(True, 5.0)
-    assert (health.state(5.0), health.weight(5.0)) == (State.SERVING, 1.0)
+    assert (health.state(5.0), health.weight(5.0)) == (ReplicaState.SERVING, 1.0)
     assert health.next_change(5.0) == math.inf
 
 
 def test_a_refused_connection_ejects_at_once(serving):
     assert serving.refused(100.0)
-    assert serving.state(100.0) is State.EJECTED
+    assert serving.state(100.0) is ReplicaState.EJECTED
     assert serving.weight(100.0) == 0
     assert not serving.refused(100.1)
 
@@ -88,12 +88,12 @@ def test_failures_in_a_row_eject(serving):
     assert fail(serving, 2) == [False, False]
     serving.succeeded(100.0)
     assert fail(serving, 3) == [False, False, True]
-    assert serving.state(100.0) is State.EJECTED
+    assert serving.state(100.0) is ReplicaState.EJECTED
 
 
 def test_the_last_one_is_kept_in_spite_of_failures(serving):
     assert fail(serving, 10, spare=False) == [False] * 10
-    assert serving.state(100.0) is State.SERVING
+    assert serving.state(100.0) is ReplicaState.SERVING
     assert fail(serving, 1, spare=True) == [True]
 
 
@@ -112,7 +112,7 @@ def test_a_failure_is_remembered_until_it_answers_again(serving):
 def test_probes_that_fail_in_a_row_eject(serving):
     assert [serving.probed(ok, 100.0) for ok in (False, False, True, False, False)] == [False] * 5
     assert serving.probed(False, 100.0)
-    assert serving.state(100.0) is State.EJECTED
+    assert serving.state(100.0) is ReplicaState.EJECTED
 
 
 def test_an_engine_that_answers_but_whose_probes_are_slow_stays(serving):
@@ -126,7 +126,7 @@ def test_it_comes_back_by_a_probe_after_its_backoff(serving):
     assert not serving.probed(True, 100.9)
     assert not serving.probed(False, 101.5)
     assert serving.probed(True, 102.0)
-    assert (serving.state(102.0), serving.weight(102.0)) == (State.WARMING, 0.1)
+    assert (serving.state(102.0), serving.weight(102.0)) == (ReplicaState.WARMING, 0.1)
 
 
 def test_the_backoff_doubles_up_to_its_cap_while_it_keeps_falling_out(serving):
@@ -171,7 +171,7 @@ def test_an_answer_in_doubtful_times_brings_it_back(serving):
     """All are left out, one is tried, and it answers."""
     serving.refused(100.0)
     assert serving.succeeded(100.1)
-    assert serving.state(100.1) is State.WARMING
+    assert serving.state(100.1) is ReplicaState.WARMING
 
 
 events = st.lists(
@@ -210,9 +210,9 @@ def test_whatever_happens_the_state_is_sound(history):
         changed = happen(health, event, now, spare)
         after = health.state(now)
         assert changed == (before is not after) or {before, after} <= {
-            State.WARMING,
-            State.SERVING,
+            ReplicaState.WARMING,
+            ReplicaState.SERVING,
         }
-        assert health.term == term + (after is State.EJECTED and before is not after)
-        assert (health.weight(now) > 0) == (after in {State.WARMING, State.SERVING})
+        assert health.term == term + (after is ReplicaState.EJECTED and before is not after)
+        assert (health.weight(now) > 0) == (after in {ReplicaState.WARMING, ReplicaState.SERVING})
         assert health.next_change(now) > now or health.next_change(now) == math.inf

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from prometheus_client import REGISTRY
 
-from service.inference.upstreams.health import Fault, State
+from service.inference.upstreams.health import Fault, ReplicaState
 from service.inference.upstreams.policy import Policy
 from service.inference.upstreams.replicas import Replicas
 
@@ -48,7 +48,7 @@ def homes(replicas: Replicas) -> dict[str, str]:
     return {adapter: replicas.pick(adapter).url for adapter in ADAPTERS}
 
 
-def metric(state: State) -> float | None:
+def metric(state: ReplicaState) -> float | None:
     labels = {"base_model": BASE, "state": state.value}
     return REGISTRY.get_sample_value("finetuned_engine_replicas", labels)
 
@@ -120,19 +120,19 @@ def test_states_are_told_to_prometheus(replicas, clock):
     three.set_urls(URLS[:4])
     eject(three, three.members[0])
     assert three.states() == {
-        State.STARTING: 1,
-        State.WARMING: 0,
-        State.SERVING: 2,
-        State.EJECTED: 1,
-        State.LEAVING: 0,
+        ReplicaState.STARTING: 1,
+        ReplicaState.WARMING: 0,
+        ReplicaState.SERVING: 2,
+        ReplicaState.EJECTED: 1,
+        ReplicaState.LEAVING: 0,
     }
-    assert {state: metric(state) for state in State} == three.states()
+    assert {state: metric(state) for state in ReplicaState} == three.states()
     clock.now += 5
     three.probed(three.members[0], True)
-    assert (metric(State.EJECTED), metric(State.WARMING)) == (0, 1)
+    assert (metric(ReplicaState.EJECTED), metric(ReplicaState.WARMING)) == (0, 1)
     clock.now += 10
     three.probed(three.members[1], True)  # any look at the clock is enough
-    assert (metric(State.WARMING), metric(State.SERVING)) == (0, 3)
+    assert (metric(ReplicaState.WARMING), metric(ReplicaState.SERVING)) == (0, 3)
 
 
 def test_requests_of_an_earlier_term_say_nothing(replicas, clock):
@@ -143,15 +143,15 @@ def test_requests_of_an_earlier_term_say_nothing(replicas, clock):
     terms = [two.take(ill) for _ in range(20)]
     for term in terms[:3]:
         two.failed(ill, term, Fault.LOST)
-    assert two.states()[State.EJECTED] == 1
+    assert two.states()[ReplicaState.EJECTED] == 1
     two.succeeded(ill, terms[3])
-    assert two.states()[State.EJECTED] == 1
+    assert two.states()[ReplicaState.EJECTED] == 1
     clock.now += 5
     two.probed(ill, True)
     for term in terms[4:]:
         two.failed(ill, term, Fault.LOST)
         two.refused(ill, term)
-    assert two.states()[State.EJECTED] == 0
+    assert two.states()[ReplicaState.EJECTED] == 0
 
 
 def test_the_last_usable_one_is_not_left_out_for_failures(replicas):
@@ -188,13 +188,13 @@ def test_one_that_leaves_and_returns_is_the_same_while_requests_run(replicas):
     leaving = two.members[0]
     two.take(leaving)
     two.set_urls(URLS[1:2])
-    assert two.states()[State.LEAVING] == 1
+    assert two.states()[ReplicaState.LEAVING] == 1
     assert {two.pick(a).url for a in ADAPTERS} == {URLS[1]}
     two.set_urls(URLS[:2])
     assert two.members[0] is leaving
     two.set_urls(URLS[1:2])
     two.release(leaving)
-    assert two.states()[State.LEAVING] == metric(State.LEAVING) == 0
+    assert two.states()[ReplicaState.LEAVING] == metric(ReplicaState.LEAVING) == 0
     two.set_urls(URLS[:2])
     assert two.members[0] is not leaving
 
@@ -202,7 +202,7 @@ def test_one_that_leaves_and_returns_is_the_same_while_requests_run(replicas):
 def test_one_that_leaves_with_nothing_to_do_is_gone(replicas):
     two = replicas(2)
     two.set_urls(URLS[1:2])
-    assert two.states()[State.LEAVING] == metric(State.LEAVING) == 0
+    assert two.states()[ReplicaState.LEAVING] == metric(ReplicaState.LEAVING) == 0
 
 
 def test_none_at_all():

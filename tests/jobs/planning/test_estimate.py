@@ -12,7 +12,7 @@ import pytest
 from service.fleet import workers
 from service.fleet.workers import Capacity, Worker
 from service.jobs.planning.memory_plan import Training, advice, plan
-from service.jobs.planning.speed import Kind, Speeds
+from service.jobs.planning.speed import SpeedKey, Speeds
 from service.jobs.records import Chosen, Lora
 from service.training.model.shape import ModelShape
 from tests.conftest import BASE_MODEL, Api, chat_line
@@ -212,11 +212,11 @@ async def test_what_its_data_makes_too_large_fails_with_the_change(api, http, wo
 
 async def test_speeds_are_of_the_last_jobs_of_their_kind(api: Api):
     speeds = Speeds(api.app.state.redis)
-    kind = Kind("X", BASE_MODEL, "supervised", "nf4")
+    kind = SpeedKey("X", BASE_MODEL, "supervised", "nf4")
     for tokens in range(1, 41):
         await speeds.record(kind, float(tokens))
     found = await speeds.expected(kind, gpu(24), 10**9)
     assert (found.jobs, found.expected) == (20, 30.5)
     assert found.low < 21 <= 40 < found.high
-    other = await speeds.expected(Kind("Z", BASE_MODEL, "dpo", "nf4"), gpu(24), 10**9)
+    other = await speeds.expected(SpeedKey("Z", BASE_MODEL, "dpo", "nf4"), gpu(24), 10**9)
     assert (other.jobs, other.low < other.expected < other.high) == (0, True)

@@ -175,15 +175,6 @@ class ExpiresAfter(Model):
     """
 
 
-class Failure(Model):
-    """
-    Reason a task failed.
-    """
-
-    code: str
-    message: str
-
-
 class FileDeleted(Model):
     """
     Response to deleting a file.
@@ -434,6 +425,15 @@ class TargetShare(Model):
     """
     Percentage of requests routed to this model, as an integer.
     """
+
+
+class TaskFailure(Model):
+    """
+    Reason a task failed.
+    """
+
+    code: str
+    message: str
 
 
 class UpdateLimits(Model):
@@ -1153,7 +1153,7 @@ class CleaningObject(Model):
     """
     Options of the cleaning.
     """
-    error: Failure | None
+    error: TaskFailure | None
     """
     Error that made the cleaning fail; null otherwise.
     """
