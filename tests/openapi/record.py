@@ -20,7 +20,7 @@ from tests.openapi.run import offer, run
 from tests.openapi.scenario import stack as scenario
 from tests.openapi.world import World
 
-EXAMPLES = ROOT / "service" / "core" / "openapi" / "examples"
+EXAMPLES = ROOT / "service" / "web" / "openapi" / "examples"
 _BASE = ROOT / ".cache" / "models" / DEMO_MODEL
 
 

@@ -29,6 +29,9 @@ OURS = {
     # OpenAI's administration has ids in kebab case, which make poor names of functions.
     *("createProject", "listProjects", "retrieveProject", "updateProject"),
     *("createApiKey", "listApiKeys", "updateApiKey", "deleteApiKey", "getUsageCompletions"),
+    # OpenAI manages endpoints at /v1/webhook_endpoints, under a schema of its own.
+    *("createWebhook", "listWebhooks", "retrieveWebhook", "deleteWebhook"),
+    "listWebhookDeliveries",
     *("livez", "readyz"),
 }
 OPEN = {"livez", "readyz"}

@@ -695,6 +695,78 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List webhooks
+         * @description The project's webhooks without their secrets, newest first.
+         */
+        get: operations["listWebhooks"];
+        put?: never;
+        /**
+         * Create a webhook
+         * @description Registers a URL that receives a signed request when a fine-tuning job of the project
+         *     succeeds, fails or is cancelled. The response contains the signing secret, which is shown only
+         *     once. A project can have 10 webhooks.
+         */
+        post: operations["createWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve a webhook
+         * @description One webhook without its secret. `status` shows whether it still receives events.
+         */
+        get: operations["retrieveWebhook"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a webhook
+         * @description Deletes the webhook with its delivery log. Events that wait for delivery are dropped; a
+         *     request that is being sent may still arrive.
+         */
+        delete: operations["deleteWebhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook_id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List webhook deliveries
+         * @description The latest attempts to deliver events to this webhook, newest first. The log keeps 100
+         *     attempts, and expires 30 days after the last one.
+         */
+        get: operations["listWebhookDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/livez": {
         parameters: {
             query?: never;
@@ -1298,6 +1370,33 @@ export interface components {
             limits?: components["schemas"]["Limits"];
         };
         /**
+         * CreateWebhook
+         * @description Request body to create a webhook.
+         */
+        CreateWebhook: {
+            /**
+             * Url
+             * @description Absolute http or https URL. The operator must have allowed its host.
+             * @example https://hooks.example.com/finetuned
+             */
+            url: string;
+            /**
+             * Events
+             * @description Event types to deliver. Default: all of them.
+             * @default [
+             *       "fine_tuning.job.succeeded",
+             *       "fine_tuning.job.failed",
+             *       "fine_tuning.job.cancelled"
+             *     ]
+             */
+            events?: components["schemas"]["EventType"][];
+            /**
+             * Description
+             * @description Note for the people who manage the webhook.
+             */
+            description?: string | null;
+        };
+        /**
          * Deleted
          * @description What a delete answers.
          */
@@ -1555,6 +1654,12 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        /**
+         * EventType
+         * @description The events that an endpoint can subscribe to.
+         * @enum {string}
+         */
+        EventType: "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled";
         /**
          * ExpiresAfter
          * @description When the file of the upload goes, counted from when it is made.
@@ -2240,6 +2345,46 @@ export interface components {
              */
             last_id?: string | null;
         };
+        /** ListOf[WebhookDeliveryObject] */
+        ListOf_WebhookDeliveryObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["WebhookDeliveryObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description For `after`, to go on.
+             */
+            last_id?: string | null;
+        };
+        /** ListOf[WebhookObject] */
+        ListOf_WebhookObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["WebhookObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description For `after`, to go on.
+             */
+            last_id?: string | null;
+        };
         /**
          * LoraOptions
          * @description Shape of the adapter. What is left out is chosen by the service.
@@ -2449,6 +2594,54 @@ export interface components {
              * @description The secret, shown this once.
              */
             value: string;
+        };
+        /**
+         * NewWebhookObject
+         * @description New webhook endpoint with its signing secret. No other response contains the secret.
+         */
+        NewWebhookObject: {
+            /**
+             * Id
+             * @description Identifier: `webhook_` and letters.
+             */
+            id: string;
+            /**
+             * Object
+             * @default webhook_endpoint
+             * @constant
+             */
+            object?: "webhook_endpoint";
+            /**
+             * Created At
+             * @description Unix timestamp in seconds.
+             */
+            created_at: number;
+            /**
+             * Url
+             * @description URL that receives the events.
+             */
+            url: string;
+            /**
+             * Events
+             * @description Event types that are delivered.
+             */
+            events: string[];
+            /**
+             * Description
+             * @description Note for the people who manage the webhook.
+             */
+            description: string | null;
+            /**
+             * Status
+             * @description `disabled`: the endpoint answered 410, and receives no more events.
+             * @enum {string}
+             */
+            status: "enabled" | "disabled";
+            /**
+             * Secret
+             * @description Signing secret: `whsec_` and base64. Shown only once.
+             */
+            secret: string;
         };
         /**
          * ProjectObject
@@ -2927,6 +3120,129 @@ export interface components {
              * @description Of streams, after the first.
              */
             mean_time_per_output_token_ms: number | null;
+        };
+        /**
+         * WebhookDeleted
+         * @description Confirmation that a webhook was deleted.
+         */
+        WebhookDeleted: {
+            /**
+             * Id
+             * @description Identifier of the deleted webhook.
+             */
+            id: string;
+            /**
+             * Object
+             * @default webhook_endpoint.deleted
+             * @constant
+             */
+            object?: "webhook_endpoint.deleted";
+            /**
+             * Deleted
+             * @default true
+             * @constant
+             */
+            deleted?: true;
+        };
+        /**
+         * WebhookDeliveryObject
+         * @description Attempt to deliver an event to a webhook endpoint.
+         */
+        WebhookDeliveryObject: {
+            /**
+             * Id
+             * @description Identifier: `whdelivery-` and numbers.
+             */
+            id: string;
+            /**
+             * Object
+             * @default webhook_endpoint.delivery
+             * @constant
+             */
+            object?: "webhook_endpoint.delivery";
+            /**
+             * Created At
+             * @description Unix timestamp in seconds at the end of the attempt.
+             */
+            created_at: number;
+            /**
+             * Event Id
+             * @description Identifier of the event, the `webhook-id` of the request.
+             */
+            event_id: string;
+            /**
+             * Event Type
+             * @description Type of the event.
+             */
+            event_type: string;
+            /**
+             * Attempt
+             * @description Number of the attempt, starting at 1.
+             */
+            attempt: number;
+            /**
+             * Outcome
+             * @description `delivered`; `retrying`: failed, with another attempt to come; `failed`: the last attempt; `disabled`: the endpoint answered 410.
+             */
+            outcome: string;
+            /**
+             * Response Status
+             * @description HTTP status of the endpoint's response.
+             */
+            response_status: number | null;
+            /**
+             * Error
+             * @description Class of the error if there was no response.
+             */
+            error: string | null;
+            /**
+             * Next Attempt At
+             * @description Unix timestamp in seconds of the next attempt.
+             */
+            next_attempt_at: number | null;
+        };
+        /**
+         * WebhookObject
+         * @description Webhook endpoint without its signing secret.
+         */
+        WebhookObject: {
+            /**
+             * Id
+             * @description Identifier: `webhook_` and letters.
+             */
+            id: string;
+            /**
+             * Object
+             * @default webhook_endpoint
+             * @constant
+             */
+            object?: "webhook_endpoint";
+            /**
+             * Created At
+             * @description Unix timestamp in seconds.
+             */
+            created_at: number;
+            /**
+             * Url
+             * @description URL that receives the events.
+             */
+            url: string;
+            /**
+             * Events
+             * @description Event types that are delivered.
+             */
+            events: string[];
+            /**
+             * Description
+             * @description Note for the people who manage the webhook.
+             */
+            description: string | null;
+            /**
+             * Status
+             * @description `disabled`: the endpoint answered 410, and receives no more events.
+             * @enum {string}
+             */
+            status: "enabled" | "disabled";
         };
         /**
          * SourceFacts
@@ -5796,6 +6112,231 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    listWebhooks: {
+        parameters: {
+            query?: {
+                /** @description The `last_id` of the page before: this one goes on after it. */
+                after?: string | null;
+                /**
+                 * @description The most that a page holds.
+                 * @example 20
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `WebhookObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_WebhookObject_"];
+                };
+            };
+            /** @description The request is malformed, or asks for what cannot be. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    createWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateWebhook"];
+            };
+        };
+        responses: {
+            /** @description `NewWebhookObject`. */
+            201: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewWebhookObject"];
+                };
+            };
+            /** @description The request is malformed, or asks for what cannot be. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object's state does not allow this, or it was changed meanwhile. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    retrieveWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Identifier of a webhook of the project.
+                 * @example webhook_ye9bj6qadorgc2i6zmejzlej
+                 */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `WebhookObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description No such object in your project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    deleteWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Identifier of a webhook of the project.
+                 * @example webhook_g3utlww69ofrw2i37auyox82
+                 */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `WebhookDeleted`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDeleted"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description No such object in your project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    listWebhookDeliveries: {
+        parameters: {
+            query?: {
+                /** @description The `last_id` of the page before: this one goes on after it. */
+                after?: string | null;
+                /**
+                 * @description The most that a page holds.
+                 * @example 20
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description Identifier of a webhook of the project.
+                 * @example webhook_ye9bj6qadorgc2i6zmejzlej
+                 */
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `WebhookDeliveryObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_WebhookDeliveryObject_"];
+                };
+            };
+            /** @description The request is malformed, or asks for what cannot be. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description No such object in your project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             503: components["responses"]["Error503"];
         };
     };

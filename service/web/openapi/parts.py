@@ -45,6 +45,7 @@ TAGS = [
         "description": "What a training file holds: figures, findings, advice, and cleaning.",
     },
     {"name": "Fine-tuning", "description": "Jobs that make a base model yours."},
+    {"name": "Webhooks", "description": "Signed requests that report the end of a job."},
     {"name": "Models", "description": "Base models, trained models and aliases."},
     {
         "name": "Aliases",

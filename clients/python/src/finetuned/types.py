@@ -344,6 +344,42 @@ class ModelDeleted(Model):
     deleted: Literal[True] = True
 
 
+class NewWebhookObject(Model):
+    """
+    New webhook endpoint with its signing secret. No other response contains the secret.
+    """
+
+    id: str
+    """
+    Identifier: `webhook_` and letters.
+    """
+    object: Literal["webhook_endpoint"] = "webhook_endpoint"
+    created_at: int
+    """
+    Unix timestamp in seconds.
+    """
+    url: str
+    """
+    URL that receives the events.
+    """
+    events: list[str]
+    """
+    Event types that are delivered.
+    """
+    description: str | None
+    """
+    Note for the people who manage the webhook.
+    """
+    status: Literal["enabled", "disabled"]
+    """
+    `disabled`: the endpoint answered 410, and receives no more events.
+    """
+    secret: str
+    """
+    Signing secret: `whsec_` and base64. Shown only once.
+    """
+
+
 class ProjectObject(Model):
     """
     A tenant.
@@ -581,6 +617,95 @@ class UsageResult(Model):
     mean_time_per_output_token_ms: float | None
     """
     Of streams, after the first.
+    """
+
+
+class WebhookDeleted(Model):
+    """
+    Confirmation that a webhook was deleted.
+    """
+
+    id: str
+    """
+    Identifier of the deleted webhook.
+    """
+    object: Literal["webhook_endpoint.deleted"] = "webhook_endpoint.deleted"
+    deleted: Literal[True] = True
+
+
+class WebhookDeliveryObject(Model):
+    """
+    Attempt to deliver an event to a webhook endpoint.
+    """
+
+    id: str
+    """
+    Identifier: `whdelivery-` and numbers.
+    """
+    object: Literal["webhook_endpoint.delivery"] = "webhook_endpoint.delivery"
+    created_at: int
+    """
+    Unix timestamp in seconds at the end of the attempt.
+    """
+    event_id: str
+    """
+    Identifier of the event, the `webhook-id` of the request.
+    """
+    event_type: str
+    """
+    Type of the event.
+    """
+    attempt: int
+    """
+    Number of the attempt, starting at 1.
+    """
+    outcome: str
+    """
+    `delivered`; `retrying`: failed, with another attempt to come; `failed`: the last attempt; `disabled`: the endpoint answered 410.
+    """
+    response_status: int | None
+    """
+    HTTP status of the endpoint's response.
+    """
+    error: str | None
+    """
+    Class of the error if there was no response.
+    """
+    next_attempt_at: int | None
+    """
+    Unix timestamp in seconds of the next attempt.
+    """
+
+
+class WebhookObject(Model):
+    """
+    Webhook endpoint without its signing secret.
+    """
+
+    id: str
+    """
+    Identifier: `webhook_` and letters.
+    """
+    object: Literal["webhook_endpoint"] = "webhook_endpoint"
+    created_at: int
+    """
+    Unix timestamp in seconds.
+    """
+    url: str
+    """
+    URL that receives the events.
+    """
+    events: list[str]
+    """
+    Event types that are delivered.
+    """
+    description: str | None
+    """
+    Note for the people who manage the webhook.
+    """
+    status: Literal["enabled", "disabled"]
+    """
+    `disabled`: the endpoint answered 410, and receives no more events.
     """
 
 
@@ -1202,6 +1327,31 @@ class CreateProject(Model):
 
     name: str
     limits: Limits | None = None
+
+
+class CreateWebhook(Model):
+    """
+    Request body to create a webhook.
+    """
+
+    url: str
+    """
+    Absolute http or https URL. The operator must have allowed its host.
+    """
+    events: list[
+        Literal["fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine_tuning.job.cancelled"]
+    ] = [
+        "fine_tuning.job.succeeded",
+        "fine_tuning.job.failed",
+        "fine_tuning.job.cancelled",
+    ]
+    """
+    Event types to deliver. Default: all of them.
+    """
+    description: str | None = None
+    """
+    Note for the people who manage the webhook.
+    """
 
 
 class DpoHyperparameters(Model):
