@@ -16,8 +16,9 @@ _BY_CHANCE = re.compile(
     r"(?P<prefix>(?:file-|fileclean-|filereport-|filemeasure-|upload_|part_|ftjob-|ftckpt_|proj_"
     r"|key_|chatcmpl-|cmpl-|embd-|resp_|msg_|call_|chatcmpl-tool-|sk-ft-…?|ft:[^:\s]+:[^:\s]+:[^:\s]+:"
     r"|ftevent-|webhook_|evt_|whdelivery-|whsec_)|\b)"
-    r"(?P<chance>[0-9]{13}-[0-9]+|[0-9a-f]{32}\b|[0-9a-f]{16}\b|[0-9A-Za-z_-]{43}\b"
-    r"|[0-9a-z]{24}\b|(?<=whsec_)[0-9A-Za-z+/]{43}=|(?<=:)[0-9a-z]{12}\b|(?<=…)[0-9A-Za-z_-]{4}\b)"
+    r"(?P<chance>(?<=whsec_)[0-9A-Za-z+/]{43}=|[0-9]{13}-[0-9]+|[0-9a-f]{32}\b|[0-9a-f]{16}\b"
+    r"|[0-9A-Za-z_-]{43}\b"
+    r"|[0-9a-z]{24}\b|(?<=:)[0-9a-z]{12}\b|(?<=…)[0-9A-Za-z_-]{4}\b)"
 )
 
 
