@@ -77,6 +77,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
         await data_sets.look(world, made, cleaning, DEMO_MODEL)
         await jobs.estimate(world, made, DEMO_MODEL)
         await jobs.look(world, waiting)
+        await webhooks.no_event_waits(api.app.state.redis)
     await files.delete(world, made)
     trained = await _trained(api, waiting)
     await models.aliases(world, trained)

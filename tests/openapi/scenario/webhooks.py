@@ -6,6 +6,8 @@ import asyncio
 
 from starlette.types import Receive, Scope, Send
 
+from service.core.redis import Client
+from service.webhooks.outbox import OUTBOX
 from tests.openapi.scenario.data import NO_WEBHOOK
 from tests.openapi.world import World
 
@@ -21,6 +23,13 @@ async def receive(scope: Scope, receive: Receive, send: Send) -> None:
         return
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b""})
+
+
+async def no_event_waits(redis: Client) -> None:
+    """Wait until the outbox is empty: a webhook created later would receive what is in it."""
+    async with asyncio.timeout(60):
+        while await redis.exists(OUTBOX):
+            await asyncio.sleep(0.05)
 
 
 async def create(world: World, receiver: str) -> str:
