@@ -144,7 +144,8 @@ class Deliverer:
             await self._record(endpoint, delivery, result)
 
     async def _record(self, endpoint: Endpoint, delivery: Delivery, result: Result) -> None:
-        delay_s = None if result.delivered else self._backoff.delay_s(delivery.attempt)
+        once = result.delivered or delivery.test
+        delay_s = None if once else self._backoff.delay_s(delivery.attempt)
         outcome = _outcome(result, delay_s)
         due_s = None
         if outcome is Outcome.RETRYING and delay_s is not None:

@@ -5,7 +5,7 @@
     finetuned:{project}:webhook-log:{id}                    a stream of the newest attempts
 
 An endpoint's record holds its signing secret in plain text: a digest could not sign. The
-secret is never logged, and shown by the API only once.
+secret is never logged, and the API shows it only when it is made.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ _LOG_ID = re.compile(rf"{ids.WEBHOOK_DELIVERY}[0-9]{{1,20}}-[0-9]{{1,20}}")
 class Endpoint(Record):
     """A URL of a project that receives events."""
 
+    name: str
     url: str
-    events: tuple[str, ...]
-    description: str | None = None
+    event_types: tuple[str, ...]
     secret: str = Field(repr=False)
+    updated_at: int
     disabled_at: int | None = None
 
     @property
@@ -52,6 +53,7 @@ class Delivery(Record):
 
     event: Event
     attempt: int = 1  # the next one
+    test: bool = False  # sent once, whatever comes of it
 
 
 class Outcome(StrEnum):
@@ -100,17 +102,19 @@ class Webhooks:
         return Collection(self.redis, f"webhook-deliveries:{webhook_id}", Delivery)
 
     async def create(
-        self, project_id: str, url: str, events: tuple[str, ...], description: str | None = None
+        self, project_id: str, *, name: str, url: str, event_types: tuple[str, ...]
     ) -> Endpoint:
         """Create an endpoint with a new secret. Raises TooMany."""
+        now_s = ids.now_s()
         endpoint = Endpoint(
             id=ids.new(ids.WEBHOOK),
             project_id=project_id,
-            created_at=ids.now_s(),
+            created_at=now_s,
+            name=name,
             url=url,
-            events=events,
-            description=description,
+            event_types=event_types,
             secret=new_secret(),
+            updated_at=now_s,
         )
         index = self.endpoints.index(project_id)
         async with self.redis.pipeline(transaction=True) as pipe:
@@ -132,19 +136,56 @@ class Webhooks:
             return None
         return await self.endpoints.get(project_id, webhook_id)
 
+    async def update(
+        self,
+        endpoint: Endpoint,
+        *,
+        name: str | None = None,
+        url: str | None = None,
+        event_types: tuple[str, ...] | None = None,
+    ) -> Endpoint:
+        """Change what is given. A URL enables a disabled endpoint. Raises Missing."""
+        given = {"name": name, "url": url, "event_types": event_types}
+        fields: dict[str, object] = {k: v for k, v in given.items() if v is not None}
+        if url is not None:
+            fields["disabled_at"] = None
+        return await self._change(endpoint, fields)
+
+    async def rotate_secret(self, endpoint: Endpoint) -> Endpoint:
+        """Replace the secret; requests from now on have its signature. Raises Missing."""
+        return await self._change(endpoint, {"secret": new_secret()})
+
+    async def _change(self, endpoint: Endpoint, fields: dict[str, object]) -> Endpoint:
+        now_s = ids.now_s()
+
+        def change(current: Endpoint) -> Endpoint:
+            changed = current.model_copy(update=fields)
+            if changed == current:
+                return current
+            return changed.model_copy(update={"updated_at": now_s})
+
+        return await self.endpoints.update(endpoint.project_id, endpoint.id, change)
+
     async def subscribed(self, project_id: str, event_type: str) -> list[Endpoint]:
         """The project's enabled endpoints that want events of this type."""
         page = await self.endpoints.page(project_id, limit=MAX_ENDPOINTS)
-        return [e for e in page.items if e.disabled_at is None and event_type in e.events]
+        return [e for e in page.items if e.disabled_at is None and event_type in e.event_types]
 
     async def disable(self, endpoint: Endpoint) -> None:
-        """Send nothing more to an endpoint, and drop its deliveries. Raises Missing."""
-        await self.endpoints.update(
-            endpoint.project_id,
-            endpoint.id,
-            lambda current: current.model_copy(update={"disabled_at": ids.now_s()}),
-        )
-        await self.drop_deliveries(endpoint.address)
+        """Send nothing more to an endpoint, and drop its deliveries. Raises Missing.
+
+        An endpoint that has another URL by now stays enabled.
+        """
+        now_s = ids.now_s()
+
+        def change(current: Endpoint) -> Endpoint:
+            if current.url != endpoint.url:
+                return current
+            return current.model_copy(update={"disabled_at": now_s})
+
+        changed = await self.endpoints.update(endpoint.project_id, endpoint.id, change)
+        if changed.disabled_at is not None:
+            await self.drop_deliveries(endpoint.address)
 
     async def delete(self, project_id: str, webhook_id: str) -> bool:
         """Remove an endpoint with its log; False where the project has none of this id.
@@ -164,6 +205,24 @@ class Webhooks:
         """Remove all unfinished deliveries of an endpoint."""
         await self.deliveries(address.webhook_id).clear(address.project_id)
         await self.schedule.remove(address)
+
+    async def add(self, address: Address, delivery: Delivery) -> None:
+        """Deliver an event to one endpoint, before all others that wait for it."""
+        now_s = await self.schedule.now_s()
+
+        def also(pipe: Pipeline) -> None:
+            self.schedule.put_first(pipe, address, delivery.id, now_s)
+
+        await self.deliveries(address.webhook_id).create(delivery, also)
+
+    async def withdraw(self, address: Address, delivery: Delivery) -> None:
+        """Remove a delivery; a request that is being sent may still arrive."""
+
+        def also(pipe: Pipeline) -> None:
+            pipe.zrem(address.due_key, delivery.id)
+
+        deliveries = self.deliveries(address.webhook_id)
+        await deliveries.delete(delivery.project_id, delivery.id, also)
 
     async def finish(self, address: Address, delivery: Delivery, attempt: Attempt) -> None:
         """Log the last attempt of a delivery and remove it. Raises Missing, Superseded."""

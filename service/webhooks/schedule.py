@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
+from redis.asyncio.client import Pipeline
+
 from service.core.records import PREFIX
 from service.core.redis import Client, reply, text
 
@@ -80,6 +82,11 @@ class Schedule:
         """The id of the event of an endpoint that is due the longest."""
         found = await self._redis.zrangebyscore(address.due_key, "-inf", now_s, 0, 1)
         return text(found[0]) if found else None
+
+    def put_first(self, pipe: Pipeline, address: Address, event_id: str, now_s: float) -> None:
+        """Add to a transaction that an event is the endpoint's next, and due now."""
+        pipe.zadd(address.due_key, {event_id: 0})
+        pipe.zadd(DUE, {address.member: now_s}, lt=True)
 
     async def settle(self, address: Address, earliest_s: float) -> None:
         """Set when the endpoint is next due, or remove it if no event waits."""

@@ -1,49 +1,88 @@
-"""Webhooks on the wire."""
+"""Webhook endpoints on the wire, in OpenAI's shapes. `status` and the delivery log are ours."""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.webhooks.events import EventType
 from service.webhooks.records import Attempt, Endpoint
+from service.webhooks.signing import hint
 
-_SECONDS = "Unix timestamp in seconds."
+_EXAMPLE_URL = "https://hooks.example.com/finetuned"
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Url = Annotated[str, Field(min_length=1, max_length=2048)]
+EventTypes = Annotated[list[EventType], Field(min_length=1)]
 
 
-class CreateWebhook(BaseModel):
-    """Request body to create a webhook."""
+class CreateWebhookEndpoint(BaseModel):
+    """Request body to create a webhook endpoint."""
 
     model_config = ConfigDict(extra="forbid")
 
-    url: str = Field(
-        min_length=1,
-        max_length=2048,
+    name: Name = Field(description="Name for the people who manage the endpoint.")
+    url: Url = Field(
         description="Absolute http or https URL. The operator must have allowed its host.",
-        examples=["https://hooks.example.com/finetuned"],
+        examples=[_EXAMPLE_URL],
     )
-    events: list[EventType] = Field(
-        default=list(EventType),
-        min_length=1,
-        description="Event types to deliver. Default: all of them.",
+    event_types: EventTypes = Field(description="Event types to deliver.")
+
+
+class UpdateWebhookEndpoint(BaseModel):
+    """Request body to update a webhook endpoint. Fields that are left out stay as they are."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = Field(default=None, description="New name.")
+    url: Url | None = Field(
+        default=None,
+        description="New URL. The operator must have allowed its host. Any value, even the old "
+        "one, enables a disabled endpoint.",
+        examples=[_EXAMPLE_URL],
     )
-    description: str | None = Field(
-        default=None, max_length=500, description="Note for the people who manage the webhook."
+    event_types: EventTypes | None = Field(
+        default=None, description="Complete list of event types to deliver from now on."
     )
 
 
-class WebhookObject(BaseModel):
+class RotateWebhookEndpointSecret(BaseModel):
+    """Request body to rotate a signing secret."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    keep_old_secret_active_for_24_hours: bool = Field(
+        default=False,
+        description="Wish to keep the old secret valid for a day. Only `false` is supported.",
+    )
+
+
+class TestWebhookEndpoint(BaseModel):
+    """Request body to test a webhook endpoint."""
+
+    __test__ = False  # not a class of pytest
+    model_config = ConfigDict(extra="forbid")
+
+    event_type: EventType = Field(description="Type of the sample event.")
+
+
+class WebhookEndpointObject(BaseModel):
     """Webhook endpoint without its signing secret."""
 
     id: str = Field(description="Identifier: `webhook_` and letters.")
     object: Literal["webhook_endpoint"] = "webhook_endpoint"
-    created_at: int = Field(description=_SECONDS)
+    created_at: int = Field(description="Unix timestamp in seconds.")
+    updated_at: int = Field(
+        description="Unix timestamp in seconds of the last change of the endpoint or its secret."
+    )
+    name: str = Field(description="Name for the people who manage the endpoint.")
     url: str = Field(description="URL that receives the events.")
-    events: list[str] = Field(description="Event types that are delivered.")
-    description: str | None = Field(description="Note for the people who manage the webhook.")
+    event_types: list[str] = Field(description="Event types that are delivered.")
+    signing_secret_hint: str = Field(description="Last four characters of the signing secret.")
     status: Literal["enabled", "disabled"] = Field(
-        description="`disabled`: the endpoint answered 410, and receives no more events."
+        description="State of the endpoint. `disabled` means that it answered 410 and receives no "
+        "more events. OpenAI's API has no such field."
     )
 
     @classmethod
@@ -52,17 +91,44 @@ class WebhookObject(BaseModel):
         return cls(
             id=endpoint.id,
             created_at=endpoint.created_at,
+            updated_at=endpoint.updated_at,
+            name=endpoint.name,
             url=endpoint.url,
-            events=list(endpoint.events),
-            description=endpoint.description,
+            event_types=list(endpoint.event_types),
+            signing_secret_hint=hint(endpoint.secret),
             status="enabled" if endpoint.disabled_at is None else "disabled",
         )
 
 
-class NewWebhookObject(WebhookObject):
-    """New webhook endpoint with its signing secret. No other response contains the secret."""
+class WebhookEndpointWithSecretObject(WebhookEndpointObject):
+    """Webhook endpoint with its new signing secret. No later response contains this secret."""
 
-    secret: str = Field(description="Signing secret: `whsec_` and base64. Shown only once.")
+    signing_secret: str = Field(description="Signing secret: `whsec_` and base64.")
+
+    @classmethod
+    def with_secret(cls, endpoint: Endpoint) -> Self:
+        """The wire form of a record whose secret is new."""
+        shown = WebhookEndpointObject.of(endpoint).model_dump()
+        return cls(**shown, signing_secret=endpoint.secret)
+
+
+class WebhookEndpointTestObject(BaseModel):
+    """Result of a test that the endpoint responded to."""
+
+    object: Literal["webhook_endpoint.test"] = "webhook_endpoint.test"
+    webhook_endpoint_id: str = Field(description="Identifier of the endpoint.")
+    event_type: str = Field(description="Type of the sample event.")
+    status_code: int = Field(description="HTTP status of the endpoint's response.")
+    success: Literal[True] = Field(
+        default=True, description="Completion of the request, whatever its status."
+    )
+
+
+class WebhookEventTypesObject(BaseModel):
+    """List of the event types that an endpoint can subscribe to."""
+
+    object: Literal["list"] = "list"
+    data: list[str] = Field(description="Event types.")
 
 
 class WebhookDeliveryObject(BaseModel):
@@ -90,9 +156,9 @@ class WebhookDeliveryObject(BaseModel):
         return cls.model_validate(attempt.model_dump())
 
 
-class WebhookDeleted(BaseModel):
-    """Confirmation that a webhook was deleted."""
+class WebhookEndpointDeleted(BaseModel):
+    """Confirmation that a webhook endpoint was deleted."""
 
-    id: str = Field(description="Identifier of the deleted webhook.")
+    id: str = Field(description="Identifier of the deleted endpoint.")
     object: Literal["webhook_endpoint.deleted"] = "webhook_endpoint.deleted"
     deleted: Literal[True] = True

@@ -16,6 +16,11 @@ def new_secret() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
+def hint(secret: str) -> str:
+    """A secret by which its owner recognizes it: only its last four characters."""
+    return "whsec_…" + secret.rstrip("=")[-4:]
+
+
 def signed_headers(secret: str, event_id: str, now_s: int, body: str) -> dict[str, str]:
     """The three headers by which a receiver verifies a delivery."""
     now = datetime.fromtimestamp(now_s, UTC)

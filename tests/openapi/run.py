@@ -86,7 +86,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     await projects.usage(world)
     webhook = await webhooks.create(world, receiver)
     async with _worker(settings):
-        await webhooks.look(world, webhook, waiting[1])
+        await webhooks.look(world, webhook, waiting[1], receiver)
     offer(settings.models_file, base, *settings.upstreams, inference.UNSERVED)
     await inference.failures(world, "limited", max_body_bytes=settings.max_inference_body_bytes)
     with _full_disk(settings.data_dir / "storage") as full:

@@ -16,6 +16,11 @@ from service.jobs.records import Chosen, Failure, JobRecord, Jobs, Status
 from tests.conftest import BASE_MODEL, Api, running
 
 DONE_S = 60
+EVENT_TYPES = [
+    "fine_tuning.job.succeeded",
+    "fine_tuning.job.failed",
+    "fine_tuning.job.cancelled",
+]
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,10 @@ async def until(is_so: Callable[[], object]) -> None:
 
 
 async def create(http: httpx.AsyncClient, url: str, **fields) -> dict:
-    """A new webhook."""
-    answer = await http.post("/v1/webhooks", json={"url": url, **fields})
-    assert answer.status_code == 201, answer.text
+    """A new webhook endpoint, of all event types if none are given."""
+    body = {"name": "Deploy", "url": url, "event_types": EVENT_TYPES, **fields}
+    answer = await http.post("/v1/webhook_endpoints", json=body)
+    assert answer.status_code == 200, answer.text
     return answer.json()
 
 
@@ -97,7 +103,7 @@ async def logged(http: httpx.AsyncClient, webhook_id: str, attempts: int) -> lis
     """The delivery log once it has so many attempts, newest first."""
     async with asyncio.timeout(DONE_S):
         while True:
-            answer = await http.get(f"/v1/webhooks/{webhook_id}/deliveries")
+            answer = await http.get(f"/v1/webhook_endpoints/{webhook_id}/deliveries")
             assert answer.status_code == 200, answer.text
             found = answer.json()["data"]
             if len(found) >= attempts:

@@ -33,7 +33,7 @@ async def test_the_end_of_a_job_sends_one_event_that_the_sdk_verifies(
         job = await maker.ended(status)
         (entry,) = await logged(http, made["id"], 1)
     (request,) = receiver.requests
-    event = OpenAI(api_key="-", webhook_secret=made["secret"]).webhooks.unwrap(
+    event = OpenAI(api_key="-", webhook_secret=made["signing_secret"]).webhooks.unwrap(
         request.body, request.headers
     )
     assert (event.type, event.data.id) == (f"fine_tuning.job.{status}", job.id)
@@ -45,7 +45,7 @@ async def test_the_end_of_a_job_sends_one_event_that_the_sdk_verifies(
 
 
 async def test_a_cancelled_job_of_the_api_sends_its_event(http, work, maker, receiver: Receiver):
-    made = await create(http, receiver.url, events=["fine_tuning.job.cancelled"])
+    made = await create(http, receiver.url, event_types=["fine_tuning.job.cancelled"])
     job = await maker.running()
     assert (await http.post(f"/v1/fine_tuning/jobs/{job.id}/cancel")).status_code == 200
     async with work("cpu"):
@@ -65,7 +65,7 @@ async def test_a_final_job_writes_no_second_event(api: Api, maker: Maker):
 
 
 async def test_only_subscribed_events_are_sent(http, work, maker: Maker, receiver: Receiver):
-    failed = await create(http, f"{receiver.url}/failed", events=["fine_tuning.job.failed"])
+    failed = await create(http, f"{receiver.url}/failed", event_types=["fine_tuning.job.failed"])
     every = await create(http, f"{receiver.url}/every")
     async with work("cpu"):
         await maker.ended(Status.SUCCEEDED)
@@ -123,7 +123,7 @@ async def test_a_refused_connection_is_logged_as_a_class(
         await maker.ended(Status.SUCCEEDED)
         (entry,) = await logged(http, made["id"], 1)
     assert (entry["error"], entry["response_status"]) == ("ClientConnectorError", None)
-    for hidden in ("token=hidden", made["secret"], "secret of a row"):
+    for hidden in ("token=hidden", made["signing_secret"], "secret of a row"):
         assert hidden not in caplog.text
 
 
@@ -150,7 +150,7 @@ async def test_410_disables_the_endpoint(http, api: Api, work, maker: Maker, rec
         await maker.ended(Status.SUCCEEDED)
         await until_idle(api)
     assert entry["outcome"] == "disabled"
-    assert (await http.get(f"/v1/webhooks/{made['id']}")).json()["status"] == "disabled"
+    assert (await http.get(f"/v1/webhook_endpoints/{made['id']}")).json()["status"] == "disabled"
     assert len(receiver.requests) == 1
 
 
@@ -217,7 +217,7 @@ async def test_the_log_is_bounded_and_pages(http, api: Api, maker: Maker, receiv
         )
         await webhooks.retry(endpoint.address, delivery, attempt, 1e12)
         delivery = delivery.model_copy(update={"attempt": number + 1})
-    path, seen, after = f"/v1/webhooks/{made['id']}/deliveries", [], {}
+    path, seen, after = f"/v1/webhook_endpoints/{made['id']}/deliveries", [], {}
     while True:
         page = (await http.get(path, params={"limit": 40, **after})).json()
         seen += [entry["attempt"] for entry in page["data"]]
@@ -239,7 +239,7 @@ async def test_a_deleted_endpoint_receives_nothing_more(
     async with work("cpu"):
         await maker.ended(Status.SUCCEEDED)
         await logged(http, made["id"], 1)
-        assert (await http.delete(f"/v1/webhooks/{made['id']}")).status_code == 200
+        assert (await http.delete(f"/v1/webhook_endpoints/{made['id']}")).status_code == 200
         await until_idle(api)
     left = await api.app.state.redis.keys(f"*{made['id']}*")
     assert [key for key in left if b"lease" not in key] == []

@@ -118,7 +118,14 @@ def test_delays_grow_to_hours_and_end():
 def test_a_secret_is_not_printed():
     secret = new_secret()
     endpoint = Endpoint(
-        id="webhook_a", project_id="p", created_at=1, url="http://h", events=(), secret=secret
+        id="webhook_a",
+        project_id="p",
+        created_at=1,
+        updated_at=1,
+        name="n",
+        url="http://h",
+        event_types=(),
+        secret=secret,
     )
     assert secret not in f"{endpoint!r} {endpoint}"
 

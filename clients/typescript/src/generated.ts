@@ -695,7 +695,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/webhooks": {
+    "/v1/webhook_endpoints": {
         parameters: {
             query?: never;
             header?: never;
@@ -703,25 +703,25 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List webhooks
-         * @description The project's webhooks without their secrets, newest first.
+         * List webhook endpoints
+         * @description The project's webhook endpoints without their secrets, newest first.
          */
-        get: operations["listWebhooks"];
+        get: operations["listWebhookEndpoints"];
         put?: never;
         /**
-         * Create a webhook
+         * Create a webhook endpoint
          * @description Registers a URL that receives a signed request when a fine-tuning job of the project
-         *     succeeds, fails or is cancelled. The response contains the signing secret, which is shown only
-         *     once. A project can have 10 webhooks.
+         *     succeeds, fails or is cancelled. The response contains the signing secret, which is not shown
+         *     again. A project can have 10 endpoints.
          */
-        post: operations["createWebhook"];
+        post: operations["createWebhookEndpoint"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/v1/webhooks/{webhook_id}": {
+    "/v1/webhook_endpoints/{webhook_endpoint_id}": {
         parameters: {
             query?: never;
             header?: never;
@@ -729,24 +729,72 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Retrieve a webhook
-         * @description One webhook without its secret. `status` shows whether it still receives events.
+         * Retrieve a webhook endpoint
+         * @description One webhook endpoint without its secret. `status` shows whether it still receives events.
          */
-        get: operations["retrieveWebhook"];
+        get: operations["retrieveWebhookEndpoint"];
         put?: never;
-        post?: never;
         /**
-         * Delete a webhook
-         * @description Deletes the webhook with its delivery log. Events that wait for delivery are dropped; a
+         * Update a webhook endpoint
+         * @description Changes the fields that are given. Deliveries that wait go to the new URL. An update with
+         *     `url` also enables an endpoint that was disabled because it answered 410.
+         */
+        post: operations["updateWebhookEndpoint"];
+        /**
+         * Delete a webhook endpoint
+         * @description Deletes the endpoint with its delivery log. Events that wait for delivery are dropped; a
          *     request that is being sent may still arrive.
          */
-        delete: operations["deleteWebhook"];
+        delete: operations["deleteWebhookEndpoint"];
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/v1/webhooks/{webhook_id}/deliveries": {
+    "/v1/webhook_endpoints/{webhook_endpoint_id}/rotate_secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rotate a signing secret
+         * @description Replaces the signing secret at once: every later request, repeats included, is signed with
+         *     the new one only. The response contains it, and no other does.
+         */
+        post: operations["rotateWebhookEndpointSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhook_endpoints/{webhook_endpoint_id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Test a webhook endpoint
+         * @description Sends a signed sample event once, whether or not the endpoint subscribes to its type, and
+         *     waits for the response. A worker sends it, before all other events of the endpoint, and the
+         *     delivery log shows it. The error `webhook_test_failed` means that there was no response.
+         */
+        post: operations["testWebhookEndpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhook_endpoints/{webhook_endpoint_id}/deliveries": {
         parameters: {
             query?: never;
             header?: never;
@@ -755,10 +803,30 @@ export interface paths {
         };
         /**
          * List webhook deliveries
-         * @description The latest attempts to deliver events to this webhook, newest first. The log keeps 100
-         *     attempts, and expires 30 days after the last one.
+         * @description The latest attempts to deliver events to this endpoint, newest first. The log keeps 100
+         *     attempts, and expires 30 days after the last one. OpenAI's API has no such list.
          */
-        get: operations["listWebhookDeliveries"];
+        get: operations["listWebhookEndpointDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhook_event_types": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List webhook event types
+         * @description The event types that an endpoint can subscribe to. They are the same for all projects.
+         */
+        get: operations["listWebhookEventTypes"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1370,10 +1438,15 @@ export interface components {
             limits?: components["schemas"]["Limits"];
         };
         /**
-         * CreateWebhook
-         * @description Request body to create a webhook.
+         * CreateWebhookEndpoint
+         * @description Request body to create a webhook endpoint.
          */
-        CreateWebhook: {
+        CreateWebhookEndpoint: {
+            /**
+             * Name
+             * @description Name for the people who manage the endpoint.
+             */
+            name: string;
             /**
              * Url
              * @description Absolute http or https URL. The operator must have allowed its host.
@@ -1381,20 +1454,10 @@ export interface components {
              */
             url: string;
             /**
-             * Events
-             * @description Event types to deliver. Default: all of them.
-             * @default [
-             *       "fine_tuning.job.succeeded",
-             *       "fine_tuning.job.failed",
-             *       "fine_tuning.job.cancelled"
-             *     ]
+             * Event Types
+             * @description Event types to deliver.
              */
-            events?: components["schemas"]["EventType"][];
-            /**
-             * Description
-             * @description Note for the people who manage the webhook.
-             */
-            description?: string | null;
+            event_types: components["schemas"]["EventType"][];
         };
         /**
          * Deleted
@@ -2365,8 +2428,8 @@ export interface components {
              */
             last_id?: string | null;
         };
-        /** ListOf[WebhookObject] */
-        ListOf_WebhookObject_: {
+        /** ListOf[WebhookEndpointObject] */
+        ListOf_WebhookEndpointObject_: {
             /**
              * Object
              * @default list
@@ -2374,7 +2437,7 @@ export interface components {
              */
             object?: "list";
             /** Data */
-            data: components["schemas"]["WebhookObject"][];
+            data: components["schemas"]["WebhookEndpointObject"][];
             /** Has More */
             has_more: boolean;
             /** First Id */
@@ -2596,54 +2659,6 @@ export interface components {
             value: string;
         };
         /**
-         * NewWebhookObject
-         * @description New webhook endpoint with its signing secret. No other response contains the secret.
-         */
-        NewWebhookObject: {
-            /**
-             * Id
-             * @description Identifier: `webhook_` and letters.
-             */
-            id: string;
-            /**
-             * Object
-             * @default webhook_endpoint
-             * @constant
-             */
-            object?: "webhook_endpoint";
-            /**
-             * Created At
-             * @description Unix timestamp in seconds.
-             */
-            created_at: number;
-            /**
-             * Url
-             * @description URL that receives the events.
-             */
-            url: string;
-            /**
-             * Events
-             * @description Event types that are delivered.
-             */
-            events: string[];
-            /**
-             * Description
-             * @description Note for the people who manage the webhook.
-             */
-            description: string | null;
-            /**
-             * Status
-             * @description `disabled`: the endpoint answered 410, and receives no more events.
-             * @enum {string}
-             */
-            status: "enabled" | "disabled";
-            /**
-             * Secret
-             * @description Signing secret: `whsec_` and base64. Shown only once.
-             */
-            secret: string;
-        };
-        /**
          * ProjectObject
          * @description A tenant.
          */
@@ -2736,6 +2751,18 @@ export interface components {
          * @enum {string}
          */
         Role: "admin" | "member";
+        /**
+         * RotateWebhookEndpointSecret
+         * @description Request body to rotate a signing secret.
+         */
+        RotateWebhookEndpointSecret: {
+            /**
+             * Keep Old Secret Active For 24 Hours
+             * @description Wish to keep the old secret valid for a day. Only `false` is supported.
+             * @default false
+             */
+            keep_old_secret_active_for_24_hours?: boolean;
+        };
         /**
          * SetAlias
          * @description Body of an alias: `model`, or `targets` for a split between two.
@@ -2841,11 +2868,41 @@ export interface components {
             weight: number;
         };
         /**
+         * TestWebhookEndpoint
+         * @description Request body to test a webhook endpoint.
+         */
+        TestWebhookEndpoint: {
+            /** @description Type of the sample event. */
+            event_type: components["schemas"]["EventType"];
+        };
+        /**
          * UpdateLimits
          * @description Body of an update of a project or key: limits that are not named stay as they are.
          */
         UpdateLimits: {
             limits: components["schemas"]["Limits"];
+        };
+        /**
+         * UpdateWebhookEndpoint
+         * @description Request body to update a webhook endpoint. Fields that are left out stay as they are.
+         */
+        UpdateWebhookEndpoint: {
+            /**
+             * Name
+             * @description New name.
+             */
+            name?: string | null;
+            /**
+             * Url
+             * @description New URL. The operator must have allowed its host. Any value, even the old one, enables a disabled endpoint.
+             * @example https://hooks.example.com/finetuned
+             */
+            url?: string | null;
+            /**
+             * Event Types
+             * @description Complete list of event types to deliver from now on.
+             */
+            event_types?: components["schemas"]["EventType"][] | null;
         };
         /**
          * UploadComplete
@@ -3122,29 +3179,6 @@ export interface components {
             mean_time_per_output_token_ms: number | null;
         };
         /**
-         * WebhookDeleted
-         * @description Confirmation that a webhook was deleted.
-         */
-        WebhookDeleted: {
-            /**
-             * Id
-             * @description Identifier of the deleted webhook.
-             */
-            id: string;
-            /**
-             * Object
-             * @default webhook_endpoint.deleted
-             * @constant
-             */
-            object?: "webhook_endpoint.deleted";
-            /**
-             * Deleted
-             * @default true
-             * @constant
-             */
-            deleted?: true;
-        };
-        /**
          * WebhookDeliveryObject
          * @description Attempt to deliver an event to a webhook endpoint.
          */
@@ -3202,10 +3236,33 @@ export interface components {
             next_attempt_at: number | null;
         };
         /**
-         * WebhookObject
+         * WebhookEndpointDeleted
+         * @description Confirmation that a webhook endpoint was deleted.
+         */
+        WebhookEndpointDeleted: {
+            /**
+             * Id
+             * @description Identifier of the deleted endpoint.
+             */
+            id: string;
+            /**
+             * Object
+             * @default webhook_endpoint.deleted
+             * @constant
+             */
+            object?: "webhook_endpoint.deleted";
+            /**
+             * Deleted
+             * @default true
+             * @constant
+             */
+            deleted?: true;
+        };
+        /**
+         * WebhookEndpointObject
          * @description Webhook endpoint without its signing secret.
          */
-        WebhookObject: {
+        WebhookEndpointObject: {
             /**
              * Id
              * @description Identifier: `webhook_` and letters.
@@ -3223,26 +3280,145 @@ export interface components {
              */
             created_at: number;
             /**
+             * Updated At
+             * @description Unix timestamp in seconds of the last change of the endpoint or its secret.
+             */
+            updated_at: number;
+            /**
+             * Name
+             * @description Name for the people who manage the endpoint.
+             */
+            name: string;
+            /**
              * Url
              * @description URL that receives the events.
              */
             url: string;
             /**
-             * Events
+             * Event Types
              * @description Event types that are delivered.
              */
-            events: string[];
+            event_types: string[];
             /**
-             * Description
-             * @description Note for the people who manage the webhook.
+             * Signing Secret Hint
+             * @description Last four characters of the signing secret.
              */
-            description: string | null;
+            signing_secret_hint: string;
             /**
              * Status
-             * @description `disabled`: the endpoint answered 410, and receives no more events.
+             * @description State of the endpoint. `disabled` means that it answered 410 and receives no more events. OpenAI's API has no such field.
              * @enum {string}
              */
             status: "enabled" | "disabled";
+        };
+        /**
+         * WebhookEndpointTestObject
+         * @description Result of a test that the endpoint responded to.
+         */
+        WebhookEndpointTestObject: {
+            /**
+             * Object
+             * @default webhook_endpoint.test
+             * @constant
+             */
+            object?: "webhook_endpoint.test";
+            /**
+             * Webhook Endpoint Id
+             * @description Identifier of the endpoint.
+             */
+            webhook_endpoint_id: string;
+            /**
+             * Event Type
+             * @description Type of the sample event.
+             */
+            event_type: string;
+            /**
+             * Status Code
+             * @description HTTP status of the endpoint's response.
+             */
+            status_code: number;
+            /**
+             * Success
+             * @description Completion of the request, whatever its status.
+             * @default true
+             * @constant
+             */
+            success?: true;
+        };
+        /**
+         * WebhookEndpointWithSecretObject
+         * @description Webhook endpoint with its new signing secret. No later response contains this secret.
+         */
+        WebhookEndpointWithSecretObject: {
+            /**
+             * Id
+             * @description Identifier: `webhook_` and letters.
+             */
+            id: string;
+            /**
+             * Object
+             * @default webhook_endpoint
+             * @constant
+             */
+            object?: "webhook_endpoint";
+            /**
+             * Created At
+             * @description Unix timestamp in seconds.
+             */
+            created_at: number;
+            /**
+             * Updated At
+             * @description Unix timestamp in seconds of the last change of the endpoint or its secret.
+             */
+            updated_at: number;
+            /**
+             * Name
+             * @description Name for the people who manage the endpoint.
+             */
+            name: string;
+            /**
+             * Url
+             * @description URL that receives the events.
+             */
+            url: string;
+            /**
+             * Event Types
+             * @description Event types that are delivered.
+             */
+            event_types: string[];
+            /**
+             * Signing Secret Hint
+             * @description Last four characters of the signing secret.
+             */
+            signing_secret_hint: string;
+            /**
+             * Status
+             * @description State of the endpoint. `disabled` means that it answered 410 and receives no more events. OpenAI's API has no such field.
+             * @enum {string}
+             */
+            status: "enabled" | "disabled";
+            /**
+             * Signing Secret
+             * @description Signing secret: `whsec_` and base64.
+             */
+            signing_secret: string;
+        };
+        /**
+         * WebhookEventTypesObject
+         * @description List of the event types that an endpoint can subscribe to.
+         */
+        WebhookEventTypesObject: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /**
+             * Data
+             * @description Event types.
+             */
+            data: string[];
         };
         /**
          * SourceFacts
@@ -6115,7 +6291,7 @@ export interface operations {
             503: components["responses"]["Error503"];
         };
     };
-    listWebhooks: {
+    listWebhookEndpoints: {
         parameters: {
             query?: {
                 /** @description The `last_id` of the page before: this one goes on after it. */
@@ -6132,14 +6308,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page of `WebhookObject`. */
+            /** @description A page of `WebhookEndpointObject`. */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ListOf_WebhookObject_"];
+                    "application/json": components["schemas"]["ListOf_WebhookEndpointObject_"];
                 };
             };
             /** @description The request is malformed, or asks for what cannot be. */
@@ -6156,7 +6332,7 @@ export interface operations {
             503: components["responses"]["Error503"];
         };
     };
-    createWebhook: {
+    createWebhookEndpoint: {
         parameters: {
             query?: never;
             header?: never;
@@ -6165,18 +6341,18 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["CreateWebhook"];
+                "application/json": components["schemas"]["CreateWebhookEndpoint"];
             };
         };
         responses: {
-            /** @description `NewWebhookObject`. */
-            201: {
+            /** @description `WebhookEndpointWithSecretObject`. */
+            200: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["NewWebhookObject"];
+                    "application/json": components["schemas"]["WebhookEndpointWithSecretObject"];
                 };
             };
             /** @description The request is malformed, or asks for what cannot be. */
@@ -6205,29 +6381,29 @@ export interface operations {
             503: components["responses"]["Error503"];
         };
     };
-    retrieveWebhook: {
+    retrieveWebhookEndpoint: {
         parameters: {
             query?: never;
             header?: never;
             path: {
                 /**
-                 * @description Identifier of a webhook of the project.
+                 * @description Identifier of a webhook endpoint of the project.
                  * @example webhook_ye9bj6qadorgc2i6zmejzlej
                  */
-                webhook_id: string;
+                webhook_endpoint_id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description `WebhookObject`. */
+            /** @description `WebhookEndpointObject`. */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["WebhookObject"];
+                    "application/json": components["schemas"]["WebhookEndpointObject"];
                 };
             };
             401: components["responses"]["Error401"];
@@ -6244,29 +6420,83 @@ export interface operations {
             503: components["responses"]["Error503"];
         };
     };
-    deleteWebhook: {
+    updateWebhookEndpoint: {
         parameters: {
             query?: never;
             header?: never;
             path: {
                 /**
-                 * @description Identifier of a webhook of the project.
-                 * @example webhook_g3utlww69ofrw2i37auyox82
+                 * @description Identifier of a webhook endpoint of the project.
+                 * @example webhook_ye9bj6qadorgc2i6zmejzlej
                  */
-                webhook_id: string;
+                webhook_endpoint_id: string;
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateWebhookEndpoint"];
+            };
+        };
         responses: {
-            /** @description `WebhookDeleted`. */
+            /** @description `WebhookEndpointObject`. */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["WebhookDeleted"];
+                    "application/json": components["schemas"]["WebhookEndpointObject"];
+                };
+            };
+            /** @description The request is malformed, or asks for what cannot be. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description No such object in your project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    deleteWebhookEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Identifier of a webhook endpoint of the project.
+                 * @example webhook_n0s40c1fuhlnv9l5fiq674wd
+                 */
+                webhook_endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `WebhookEndpointDeleted`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEndpointDeleted"];
                 };
             };
             401: components["responses"]["Error401"];
@@ -6283,7 +6513,126 @@ export interface operations {
             503: components["responses"]["Error503"];
         };
     };
-    listWebhookDeliveries: {
+    rotateWebhookEndpointSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Identifier of a webhook endpoint of the project.
+                 * @example webhook_ye9bj6qadorgc2i6zmejzlej
+                 */
+                webhook_endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RotateWebhookEndpointSecret"];
+            };
+        };
+        responses: {
+            /** @description `WebhookEndpointWithSecretObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEndpointWithSecretObject"];
+                };
+            };
+            /** @description The request is malformed, or asks for what cannot be. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description No such object in your project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    testWebhookEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Identifier of a webhook endpoint of the project.
+                 * @example webhook_ye9bj6qadorgc2i6zmejzlej
+                 */
+                webhook_endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TestWebhookEndpoint"];
+            };
+        };
+        responses: {
+            /** @description `WebhookEndpointTestObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEndpointTestObject"];
+                };
+            };
+            /** @description The request is malformed, or asks for what cannot be. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description No such object in your project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The object's state does not allow this, or it was changed meanwhile. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    listWebhookEndpointDeliveries: {
         parameters: {
             query?: {
                 /** @description The `last_id` of the page before: this one goes on after it. */
@@ -6297,10 +6646,10 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description Identifier of a webhook of the project.
+                 * @description Identifier of a webhook endpoint of the project.
                  * @example webhook_ye9bj6qadorgc2i6zmejzlej
                  */
-                webhook_id: string;
+                webhook_endpoint_id: string;
             };
             cookie?: never;
         };
@@ -6337,6 +6686,29 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            503: components["responses"]["Error503"];
+        };
+    };
+    listWebhookEventTypes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `WebhookEventTypesObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEventTypesObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
             503: components["responses"]["Error503"];
         };
     };

@@ -18,7 +18,7 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "cleaning_id": _id("fileclean-", "A cleaning of the file."),
     "job_id": _id("ftjob-", "A fine-tuning job of the project."),
     "project_id": _id("proj_", "A project of this installation."),
-    "webhook_id": _id("webhook_", "Identifier of a webhook of the project."),
+    "webhook_endpoint_id": _id("webhook_", "Identifier of a webhook endpoint of the project."),
     "key_id": _id("key_", "An API key of the project."),
     "model": (
         "A base model, a trained model or an alias. `/` may be sent as it is or as `%2F`.",

@@ -1,4 +1,4 @@
-"""Webhooks, and the delivery of a cancelled job's event."""
+"""Webhook endpoints, and the delivery of a cancelled job's event."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ _SHOWN = "https://hooks.example.com"
 
 
 async def receive(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer 200, as a receiver does."""
+    """Answer 200, as a receiver does, and 410 at /gone."""
     if scope["type"] == "lifespan":
         for state in ("startup", "shutdown"):
             await receive()
             await send({"type": f"lifespan.{state}.complete"})
         return
-    await send({"type": "http.response.start", "status": 200, "headers": []})
+    status = 410 if scope["path"] == "/gone" else 200
+    await send({"type": "http.response.start", "status": status, "headers": []})
     await send({"type": "http.response.body", "body": b""})
 
 
@@ -33,52 +34,92 @@ async def no_event_waits(redis: Client) -> None:
 
 
 async def create(world: World, receiver: str) -> str:
-    """Create one, up to the limit, and list."""
+    """Create two, up to the limit, and list."""
     world.stable.show(receiver, _SHOWN)
-    body = {"url": f"{receiver}/finetuned"}
+    url = f"{receiver}/finetuned"
+    types = await world.call("listWebhookEventTypes", "types")
     made = await world.call(
-        "createWebhook",
+        "createWebhookEndpoint",
         "every_event",
         "All events of the project's jobs",
-        expect=201,
-        json={**body, "description": "Deploy new models"},
+        json={"name": "Deploy models", "url": url, "event_types": types.json()["data"]},
     )
-    failures = {**body, "events": ["fine_tuning.job.failed"]}
-    other = await world.call(
-        "createWebhook", "failures", "Failed jobs only", expect=201, json=failures
-    )
-    await world.call("listWebhooks", "two", query={"limit": 20})
-    await world.call("listWebhooks", expect=400, query={"after": NO_WEBHOOK})
+    failures = {"name": "Failures", "url": url, "event_types": ["fine_tuning.job.failed"]}
+    other = await world.call("createWebhookEndpoint", "failures", "Failed jobs only", json=failures)
+    await world.call("listWebhookEndpoints", "two", query={"limit": 20})
+    await world.call("listWebhookEndpoints", expect=400, query={"after": NO_WEBHOOK})
     await _refused(world, failures)
-    await world.call("deleteWebhook", "deleted", path={"webhook_id": other.json()["id"]})
+    path = {"webhook_endpoint_id": other.json()["id"]}
+    await world.call("deleteWebhookEndpoint", "deleted", path=path)
     return made.json()["id"]
 
 
 async def _refused(world: World, body: dict[str, object]) -> None:
-    await world.call("createWebhook", expect=400, json={})
-    await world.call("createWebhook", expect=400, json={"url": "https://elsewhere.example/a"})
-    await world.call("createWebhook", expect=400, json={"url": "ftp://hooks.example.com/a"})
-    more = [await world.call("createWebhook", expect=201, json=body) for _ in range(8)]
-    await world.call("createWebhook", expect=409, json=body)
+    await world.call("createWebhookEndpoint", expect=400, json={})
+    for url in ("https://elsewhere.example/a", "ftp://hooks.example.com/a"):
+        await world.call("createWebhookEndpoint", expect=400, json={**body, "url": url})
+    more = [await world.call("createWebhookEndpoint", json=body) for _ in range(8)]
+    await world.call("createWebhookEndpoint", expect=409, json=body)
     for made in more:
-        await world.call("deleteWebhook", path={"webhook_id": made.json()["id"]})
+        path = {"webhook_endpoint_id": made.json()["id"]}
+        await world.call("deleteWebhookEndpoint", path=path)
 
 
-async def look(world: World, webhook_id: str, job_id: str) -> None:
-    """Retrieve one, cancel a job, and list the delivery of its event."""
-    path = {"webhook_id": webhook_id}
-    await world.call("retrieveWebhook", "enabled", path=path)
+async def look(world: World, endpoint_id: str, job_id: str, receiver: str) -> None:
+    """Retrieve one, cancel a job, list the delivery of its event, and change the endpoint."""
+    path = {"webhook_endpoint_id": endpoint_id}
+    await world.call("retrieveWebhookEndpoint", "enabled", path=path)
     await world.call("cancelFineTuningJob", path={"job_id": job_id})
     async with asyncio.timeout(60):
-        while not (await world.call("listWebhookDeliveries", path=path)).json()["data"]:
+        while not (await world.call("listWebhookEndpointDeliveries", path=path)).json()["data"]:
             await asyncio.sleep(0.05)
     await world.call(
-        "listWebhookDeliveries",
+        "listWebhookEndpointDeliveries",
         "delivered",
         "An event that arrived",
         path=path,
         query={"limit": 20},
     )
-    await world.call("listWebhookDeliveries", expect=400, path=path, query={"after": "x"})
-    for operation in ("retrieveWebhook", "deleteWebhook", "listWebhookDeliveries"):
-        await world.call(operation, expect=404, path={"webhook_id": NO_WEBHOOK})
+    await world.call("listWebhookEndpointDeliveries", expect=400, path=path, query={"after": "x"})
+    await _test(world, path, receiver)
+    await world.call("rotateWebhookEndpointSecret", "rotated", path=path, json={})
+    keep = {"keep_old_secret_active_for_24_hours": True}
+    await world.call("rotateWebhookEndpointSecret", expect=400, path=path, json=keep)
+    unknown, sample = {"webhook_endpoint_id": NO_WEBHOOK}, "fine_tuning.job.succeeded"
+    bodies = {
+        "retrieveWebhookEndpoint": None,
+        "updateWebhookEndpoint": {"name": "Deploy"},
+        "deleteWebhookEndpoint": None,
+        "rotateWebhookEndpointSecret": {},
+        "testWebhookEndpoint": {"event_type": sample},
+        "listWebhookEndpointDeliveries": None,
+    }
+    for operation, body in bodies.items():
+        await world.call(operation, expect=404, path=unknown, json=body)
+
+
+async def _test(world: World, path: dict[str, str], receiver: str) -> None:
+    """Test the endpoint until it disables itself, then enable it."""
+    sample = {"event_type": "fine_tuning.job.succeeded"}
+    await world.call("testWebhookEndpoint", "succeeded", path=path, json=sample)
+    await world.call("testWebhookEndpoint", expect=400, path=path, json={})
+    await world.call(
+        "updateWebhookEndpoint", "url", "A new URL", path=path, json={"url": f"{receiver}/gone"}
+    )
+    elsewhere = {"url": "https://elsewhere.example/a"}
+    await world.call("updateWebhookEndpoint", expect=400, path=path, json=elsewhere)
+    gone = await world.call("testWebhookEndpoint", path=path, json=sample)
+    assert gone.json()["status_code"] == 410
+    async with asyncio.timeout(60):
+        while (await world.call("retrieveWebhookEndpoint", path=path)).json()[
+            "status"
+        ] == "enabled":
+            await asyncio.sleep(0.05)
+    await world.call("testWebhookEndpoint", expect=409, path=path, json=sample)
+    await world.call(
+        "updateWebhookEndpoint",
+        "name",
+        "A new name, and the endpoint enabled again",
+        path=path,
+        json={"name": "Deploy", "url": f"{receiver}/finetuned"},
+    )

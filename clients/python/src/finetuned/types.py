@@ -344,42 +344,6 @@ class ModelDeleted(Model):
     deleted: Literal[True] = True
 
 
-class NewWebhookObject(Model):
-    """
-    New webhook endpoint with its signing secret. No other response contains the secret.
-    """
-
-    id: str
-    """
-    Identifier: `webhook_` and letters.
-    """
-    object: Literal["webhook_endpoint"] = "webhook_endpoint"
-    created_at: int
-    """
-    Unix timestamp in seconds.
-    """
-    url: str
-    """
-    URL that receives the events.
-    """
-    events: list[str]
-    """
-    Event types that are delivered.
-    """
-    description: str | None
-    """
-    Note for the people who manage the webhook.
-    """
-    status: Literal["enabled", "disabled"]
-    """
-    `disabled`: the endpoint answered 410, and receives no more events.
-    """
-    secret: str
-    """
-    Signing secret: `whsec_` and base64. Shown only once.
-    """
-
-
 class ProjectObject(Model):
     """
     A tenant.
@@ -434,6 +398,17 @@ class ReportPending(Model):
     status: Literal["in_progress"] = "in_progress"
 
 
+class RotateWebhookEndpointSecret(Model):
+    """
+    Request body to rotate a signing secret.
+    """
+
+    keep_old_secret_active_for_24_hours: bool = False
+    """
+    Wish to keep the old secret valid for a day. Only `false` is supported.
+    """
+
+
 class StandardHyperparameters(Model):
     """
     What OpenAI's job object shows at its top.
@@ -468,12 +443,51 @@ class TargetShare(Model):
     """
 
 
+class TestWebhookEndpoint(Model):
+    """
+    Request body to test a webhook endpoint.
+    """
+
+    event_type: Literal[
+        "fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine_tuning.job.cancelled"
+    ]
+    """
+    Type of the sample event.
+    """
+
+
 class UpdateLimits(Model):
     """
     Body of an update of a project or key: limits that are not named stay as they are.
     """
 
     limits: Limits
+
+
+class UpdateWebhookEndpoint(Model):
+    """
+    Request body to update a webhook endpoint. Fields that are left out stay as they are.
+    """
+
+    name: str | None = None
+    """
+    New name.
+    """
+    url: str | None = None
+    """
+    New URL. The operator must have allowed its host. Any value, even the old one, enables a disabled endpoint.
+    """
+    event_types: (
+        list[
+            Literal[
+                "fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine_tuning.job.cancelled"
+            ]
+        ]
+        | None
+    ) = None
+    """
+    Complete list of event types to deliver from now on.
+    """
 
 
 class UploadComplete(Model):
@@ -620,19 +634,6 @@ class UsageResult(Model):
     """
 
 
-class WebhookDeleted(Model):
-    """
-    Confirmation that a webhook was deleted.
-    """
-
-    id: str
-    """
-    Identifier of the deleted webhook.
-    """
-    object: Literal["webhook_endpoint.deleted"] = "webhook_endpoint.deleted"
-    deleted: Literal[True] = True
-
-
 class WebhookDeliveryObject(Model):
     """
     Attempt to deliver an event to a webhook endpoint.
@@ -677,7 +678,20 @@ class WebhookDeliveryObject(Model):
     """
 
 
-class WebhookObject(Model):
+class WebhookEndpointDeleted(Model):
+    """
+    Confirmation that a webhook endpoint was deleted.
+    """
+
+    id: str
+    """
+    Identifier of the deleted endpoint.
+    """
+    object: Literal["webhook_endpoint.deleted"] = "webhook_endpoint.deleted"
+    deleted: Literal[True] = True
+
+
+class WebhookEndpointObject(Model):
     """
     Webhook endpoint without its signing secret.
     """
@@ -691,21 +705,109 @@ class WebhookObject(Model):
     """
     Unix timestamp in seconds.
     """
+    updated_at: int
+    """
+    Unix timestamp in seconds of the last change of the endpoint or its secret.
+    """
+    name: str
+    """
+    Name for the people who manage the endpoint.
+    """
     url: str
     """
     URL that receives the events.
     """
-    events: list[str]
+    event_types: list[str]
     """
     Event types that are delivered.
     """
-    description: str | None
+    signing_secret_hint: str
     """
-    Note for the people who manage the webhook.
+    Last four characters of the signing secret.
     """
     status: Literal["enabled", "disabled"]
     """
-    `disabled`: the endpoint answered 410, and receives no more events.
+    State of the endpoint. `disabled` means that it answered 410 and receives no more events. OpenAI's API has no such field.
+    """
+
+
+class WebhookEndpointTestObject(Model):
+    """
+    Result of a test that the endpoint responded to.
+    """
+
+    object: Literal["webhook_endpoint.test"] = "webhook_endpoint.test"
+    webhook_endpoint_id: str
+    """
+    Identifier of the endpoint.
+    """
+    event_type: str
+    """
+    Type of the sample event.
+    """
+    status_code: int
+    """
+    HTTP status of the endpoint's response.
+    """
+    success: Literal[True] = True
+    """
+    Completion of the request, whatever its status.
+    """
+
+
+class WebhookEndpointWithSecretObject(Model):
+    """
+    Webhook endpoint with its new signing secret. No later response contains this secret.
+    """
+
+    id: str
+    """
+    Identifier: `webhook_` and letters.
+    """
+    object: Literal["webhook_endpoint"] = "webhook_endpoint"
+    created_at: int
+    """
+    Unix timestamp in seconds.
+    """
+    updated_at: int
+    """
+    Unix timestamp in seconds of the last change of the endpoint or its secret.
+    """
+    name: str
+    """
+    Name for the people who manage the endpoint.
+    """
+    url: str
+    """
+    URL that receives the events.
+    """
+    event_types: list[str]
+    """
+    Event types that are delivered.
+    """
+    signing_secret_hint: str
+    """
+    Last four characters of the signing secret.
+    """
+    status: Literal["enabled", "disabled"]
+    """
+    State of the endpoint. `disabled` means that it answered 410 and receives no more events. OpenAI's API has no such field.
+    """
+    signing_secret: str
+    """
+    Signing secret: `whsec_` and base64.
+    """
+
+
+class WebhookEventTypesObject(Model):
+    """
+    List of the event types that an endpoint can subscribe to.
+    """
+
+    object: Literal["list"] = "list"
+    data: list[str]
+    """
+    Event types.
     """
 
 
@@ -1329,28 +1431,24 @@ class CreateProject(Model):
     limits: Limits | None = None
 
 
-class CreateWebhook(Model):
+class CreateWebhookEndpoint(Model):
     """
-    Request body to create a webhook.
+    Request body to create a webhook endpoint.
     """
 
+    name: str
+    """
+    Name for the people who manage the endpoint.
+    """
     url: str
     """
     Absolute http or https URL. The operator must have allowed its host.
     """
-    events: list[
+    event_types: list[
         Literal["fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine_tuning.job.cancelled"]
-    ] = [
-        "fine_tuning.job.succeeded",
-        "fine_tuning.job.failed",
-        "fine_tuning.job.cancelled",
     ]
     """
-    Event types to deliver. Default: all of them.
-    """
-    description: str | None = None
-    """
-    Note for the people who manage the webhook.
+    Event types to deliver.
     """
 
 
