@@ -44,6 +44,8 @@ from service.web.cors import for_pages_of
 from service.web.http import RequestContext, install_error_handlers
 from service.web.metrics_port import serve_metrics
 from service.web.openapi import describe
+from service.webhooks import routes as webhook_routes
+from service.webhooks.records import Webhooks
 
 
 class Api(FastAPI):
@@ -105,6 +107,7 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
         alias_routes,
         project_routes,
         usage_routes,
+        webhook_routes,
         health,
     ):
         app.include_router(module.router)
@@ -160,6 +163,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             state.dispatcher = Dispatcher(state.jobs, redis, settings)
             state.uploads = Uploads(redis, state.files)
             state.curation = Tasks(redis)
+            state.webhooks = Webhooks(redis)
             state.probes = _probes(app, settings, upstreams)
             state.serves = upstreams.serves
             yield

@@ -10,10 +10,10 @@ import os
 import re
 import socket
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.core.limits import NO_LIMITS, Limits
 
@@ -24,6 +24,7 @@ GIB = 1024 * MIB
 _DEFAULT_RANK_LIMIT = 64
 # A quarter of an engine's concurrent requests (256), so that no project can take all of them.
 _SAFE_LIMITS = Limits(concurrent_requests=64)
+_HOST = re.compile(r"(?:[a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]+")
 
 Part = Literal["redis", "storage", "worker", "inference"]
@@ -90,6 +91,18 @@ class Settings(BaseSettings):
         default=None,
         ge=1,
         description="Maximum number of running jobs. Further jobs wait, even if GPUs are free.",
+    )
+
+    # Webhooks.
+    webhook_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Hosts that webhooks may call, separated by commas. HOST allows the default "
+        "port of http and https, HOST:PORT one port. Empty: webhooks are turned off.",
+    )
+    webhook_timeout_s: float = Field(default=10.0, gt=0, le=60, description="For one attempt.")
+    webhook_max_attempts: int = Field(default=8, ge=1, le=20)
+    webhook_retry_base_s: float = Field(
+        default=5.0, gt=0, description="Before the second attempt; each later delay is 8 times it."
     )
 
     # Worker.
@@ -264,6 +277,22 @@ class Settings(BaseSettings):
     @classmethod
     def _safe_limits(cls, value: Limits) -> Limits:
         return value.or_default(_SAFE_LIMITS)
+
+    @field_validator("webhook_allowed_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return [host.strip() for host in value.split(",") if host.strip()]
+        return value
+
+    @field_validator("webhook_allowed_hosts")
+    @classmethod
+    def _bare_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        hosts = tuple(host.lower() for host in value)
+        for host in hosts:
+            if not _HOST.fullmatch(host):
+                raise ValueError(f"webhook_allowed_hosts: write '{host}' as HOST or HOST:PORT")
+        return hosts
 
     @field_validator("cors_origins")
     @classmethod

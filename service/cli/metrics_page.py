@@ -41,6 +41,7 @@ _SECTIONS = (
     ("finetuned_queue_", "Queues and workers", "api, worker"),
     ("finetuned_workers", "Queues and workers", "api, worker"),
     ("finetuned_file", "Files", "worker"),
+    ("finetuned_webhook_", "Webhooks", "worker"),
     ("finetuned_storage_", "Storage", "api, worker, engine"),
     ("finetuned_redis_reconnects_", "Redis", "api, worker, engine"),
     ("finetuned_redis_", "Redis", "api, worker"),

@@ -26,12 +26,17 @@ REQUEST = "req_"
 REPORT = "filereport-"
 CLEANING = "fileclean-"
 MEASURE = "filemeasure-"
+WEBHOOK = "webhook_"
+WEBHOOK_EVENT = "evt_"
+WEBHOOK_DELIVERY = "whdelivery-"
 
 # A random prefix per process, followed by a counter.
 _REQUEST_PREFIX = f"{REQUEST}{secrets.token_hex(10)}"
 _REQUESTS = itertools.count(1)
 
-_ID = re.compile(r"(?:file-|fileclean-|upload_|part_|ftjob-|ftckpt_|proj_|key_)[0-9A-Za-z]{1,64}")
+_ID = re.compile(
+    r"(?:file-|fileclean-|upload_|part_|ftjob-|ftckpt_|proj_|key_|webhook_)[0-9A-Za-z]{1,64}"
+)
 
 
 def random_part(chars: int = _RANDOM_CHARS) -> str:

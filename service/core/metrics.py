@@ -206,6 +206,17 @@ FILE_TASKS = Counter(
     "finetuned_file_tasks_total", "Finished reports and cleanings of files.", ["kind", "outcome"]
 )
 
+WEBHOOK_DELIVERIES = Counter(
+    "finetuned_webhook_deliveries_total",
+    "Attempts to deliver a webhook event, by outcome: delivered, retrying (failed, to be tried "
+    "again), failed (the last attempt), disabled (the endpoint answered 410).",
+    ["outcome"],
+)
+# Read from Redis by every worker of the cpu queue: the same number in each, take the max.
+WEBHOOK_PENDING = LocalGauge(
+    "finetuned_webhook_pending", "Webhook deliveries that wait for their next attempt.", []
+)
+
 RECORDS_UNREADABLE = Counter(
     "finetuned_records_unreadable_total",
     "Times that this version read a record that it does not understand, by kind. A newer version "
@@ -263,6 +274,8 @@ def begin(process: str, version: str) -> None:
             JOBS.labels(status)
         for reason in ("worker_died", "trainer_died", "out_of_memory"):
             JOB_ATTEMPTS_LOST.labels(reason)
+        for outcome in ("delivered", "retrying", "failed", "disabled"):
+            WEBHOOK_DELIVERIES.labels(outcome)
         for phase in ("preparing", "queued", "attempt", "loading", "training", "registering"):
             JOB_SECONDS.labels(phase)
     if process == "inference":

@@ -24,6 +24,8 @@ from service.core import ids
 from service.core.records import PREFIX, Collection, Record, parse_known
 from service.core.redis import Client, reply
 from service.training.contract.methods import MethodName
+from service.webhooks import outbox
+from service.webhooks.events import Event
 
 ACTIVE = f"{PREFIX}:jobs-active"
 _MAX_EVENTS = 20_000
@@ -207,15 +209,27 @@ class Jobs:
         events: Events = lambda _: (),
         also: Callable[[Pipeline], None] = lambda _: None,
     ) -> JobRecord:
-        """Change a job and add its events atomically. Exceptions of `change` propagate."""
+        """Change a job and add its events atomically. Exceptions of `change` propagate.
+
+        Every change of a job's record goes through this method. A change to a final status also
+        writes the job's webhook event to the outbox.
+        """
+        was_final = False
+
+        def noting(job: JobRecord) -> JobRecord:
+            nonlocal was_final
+            was_final = job.status in FINAL
+            return change(job)
 
         def together(pipe: Pipeline, job: JobRecord) -> None:
             if job.status in FINAL:
                 pipe.srem(ACTIVE, _member(job))
+                if not was_final:
+                    outbox.add(pipe, _end_of(job))
             self._append(pipe, job, events(job))
             also(pipe)
 
-        return await self.records.update(project_id, job_id, change, also=together)
+        return await self.records.update(project_id, job_id, noting, also=together)
 
     async def active(self) -> list[tuple[str, str]]:
         """Return the (project, job) IDs of every job without a final status."""
@@ -261,6 +275,17 @@ class Jobs:
                 maxlen=_MAX_EVENTS,
                 approximate=True,
             )
+
+
+def _end_of(job: JobRecord) -> Event:
+    """The webhook event of a final job. A job ends once, so its event has the job's own id."""
+    return Event(
+        id=ids.WEBHOOK_EVENT + job.id.removeprefix(ids.JOB),
+        project_id=job.project_id,
+        created_at=job.finished_at or ids.now_s(),
+        type=f"fine_tuning.job.{job.status}",
+        subject_id=job.id,
+    )
 
 
 def _member(job: JobRecord) -> str:

@@ -38,6 +38,7 @@ from service.jobs.records import Jobs
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
+from service.webhooks.deliverer import Deliverer
 from service.worker.arq_queue import QueueWorker
 from service.worker.gpu_share import with_budget, within_budget
 from service.worker.probes import serve_probes
@@ -122,6 +123,9 @@ class WorkerProcess:
             self._dispatcher,
             on_step=lambda: self._pulse.beat("reconciler"),
         )
+        self._webhooks = Deliverer(
+            self._redis, leases, settings, on_round=lambda: self._pulse.beat("webhooks")
+        )
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -136,6 +140,8 @@ class WorkerProcess:
         arq_workers = {name: self._arq_worker(name) for name in self._queues}
         loops = {f"queue {name}": worker.run_for_ever for name, worker in arq_workers.items()}
         loops |= {"reconciler": self._reconciler.run, "presence": self._announce}
+        if "cpu" in self._queues:
+            loops["webhooks"] = self._webhooks.run
         async with (
             serve_probes(self._redis, self._settings, self._pulse),
             self._upstreams,
@@ -199,6 +205,7 @@ class WorkerProcess:
         for worker in arq_workers:
             worker.allow_pick_jobs = False
         await _farewell(self._presence.stop_taking())
+        await self._webhooks.drain()
         if running:
             # The trainer has its own grace period, and uploading its checkpoint takes additional
             # time.

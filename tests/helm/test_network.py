@@ -111,6 +111,24 @@ def test_storage_and_redis_outside_are_reached_by_who_needs_them(render):
     assert s3 not in policies["admin-key"]["spec"]["egress"]
 
 
+def test_webhooks_are_reached_by_cpu_workers_alone(render):
+    egress = {"to": [{"ipBlock": {"cidr": "10.3.0.0/16"}}], "ports": [{"port": 443}]}
+    hosts = ["hooks.example", "[::1]:8080"]
+    values = {
+        **MODELS,
+        "webhooks": {"allowedHosts": hosts},
+        "networkPolicy": {"webhookEgress": [egress]},
+    }
+    rendered = render(values)
+    policy = rendered.one("NetworkPolicy", "webhooks")
+    assert selected(rendered, policy) == {"worker-cpu"}
+    assert policy["spec"]["egress"] == [egress]
+    assert rendered.settings()["FINETUNED_WEBHOOK_ALLOWED_HOSTS"] == "hooks.example,[::1]:8080"
+    off = render(MODELS)
+    assert "webhooks" not in off.of_kind("NetworkPolicy")
+    assert "FINETUNED_WEBHOOK_ALLOWED_HOSTS" not in off.settings()
+
+
 def test_ingress(render):
     ingress = {
         "enabled": True,

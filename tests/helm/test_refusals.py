@@ -64,6 +64,11 @@ TOGETHER = [
     ({"storage": {"type": "s3"}}, "storage.s3.bucket: storage.type is s3"),
     ({"storage": S3}, "networkPolicy.storageEgress: say how S3 is reached"),
     (
+        {"webhooks": {"allowedHosts": ["hooks.example"]}},
+        "networkPolicy.webhookEgress: say how the receivers of webhooks are reached",
+    ),
+    ({"settings": {"WEBHOOK_ALLOWED_HOSTS": "a"}}, "WEBHOOK_ALLOWED_HOSTS is decided by other"),
+    (
         {"storage": {"s3": {"accessKeyId": "a", "existingSecret": "s"}}},
         "storage.s3: set existingSecret or accessKeyId",
     ),

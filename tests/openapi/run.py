@@ -31,6 +31,7 @@ from tests.openapi.scenario import (
     projects,
     service,
     uploads,
+    webhooks,
 )
 from tests.openapi.world import World
 
@@ -41,12 +42,15 @@ async def run(folder: Path, base: Path, *, strict: bool = True) -> World:
     """Run all scenarios; what they said. `base` is the demo model's folder."""
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(ValkeyServer(port=free_port()))
-        async with inference.engines(free_port()) as engines:
-            settings = _settings(folder, base, store.connection_url, engines)
+        async with (
+            inference.engines(free_port()) as engines,
+            running(webhooks.receive) as receiver,
+        ):
+            settings = _settings(folder, base, store.connection_url, engines, receiver)
             async with _api(settings) as api:
                 world = World(api.base_url, await _keys(api), strict=strict)
                 try:
-                    await _calls(world, api, base)
+                    await _calls(world, api, base, receiver)
                     stack.pop_all()
                     store.stop()
                     await service.redis_away(world)
@@ -55,7 +59,7 @@ async def run(folder: Path, base: Path, *, strict: bool = True) -> World:
     return world
 
 
-async def _calls(world: World, api: Api, base: Path) -> None:
+async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     settings = api.settings
     await service.probes(world)
     await service.keys(world)
@@ -73,12 +77,16 @@ async def _calls(world: World, api: Api, base: Path) -> None:
         await data_sets.look(world, made, cleaning, DEMO_MODEL)
         await jobs.estimate(world, made, DEMO_MODEL)
         await jobs.look(world, waiting)
+        await webhooks.no_event_waits(api.app.state.redis)
     await files.delete(world, made)
     trained = await _trained(api, waiting)
     await models.aliases(world, trained)
     await models.models(world, DEMO_MODEL, trained)
     await projects.projects(world)
     await projects.usage(world)
+    webhook = await webhooks.create(world, receiver)
+    async with _worker(settings):
+        await webhooks.look(world, webhook, waiting[1], receiver)
     offer(settings.models_file, base, *settings.upstreams, inference.UNSERVED)
     await inference.failures(world, "limited", max_body_bytes=settings.max_inference_body_bytes)
     with _full_disk(settings.data_dir / "storage") as full:
@@ -87,7 +95,9 @@ async def _calls(world: World, api: Api, base: Path) -> None:
             await uploads.full_disk(world)
 
 
-def _settings(folder: Path, base: Path, redis_url: str, engines: dict[str, str]) -> Settings:
+def _settings(
+    folder: Path, base: Path, redis_url: str, engines: dict[str, str], receiver: str
+) -> Settings:
     models_file = folder / "models.yaml"
     offer(models_file, base, DEMO_MODEL)
     return Settings(
@@ -104,6 +114,7 @@ def _settings(folder: Path, base: Path, redis_url: str, engines: dict[str, str])
         upstream_first_byte_timeout_s=0.3,
         client_timeout_s=inference.CLIENT_TIMEOUT_S,
         ready_parts=("redis", "storage"),
+        webhook_allowed_hosts=(receiver.removeprefix("http://"),),
         max_file_bytes=_FILE_BYTES,
         max_upload_bytes=4 * _FILE_BYTES,
         max_upload_part_bytes=_FILE_BYTES,

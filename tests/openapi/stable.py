@@ -15,8 +15,9 @@ _TIME = re.compile(r"(?:.*_at|created|estimated_finish|(?:start|end)_time)")
 _BY_CHANCE = re.compile(
     r"(?P<prefix>(?:file-|fileclean-|filereport-|filemeasure-|upload_|part_|ftjob-|ftckpt_|proj_"
     r"|key_|chatcmpl-|cmpl-|embd-|resp_|msg_|call_|chatcmpl-tool-|sk-ft-…?|ft:[^:\s]+:[^:\s]+:[^:\s]+:"
-    r"|ftevent-)|\b)"
-    r"(?P<chance>[0-9]{13}-[0-9]+|[0-9a-f]{32}\b|[0-9a-f]{16}\b|[0-9A-Za-z_-]{43}\b"
+    r"|ftevent-|webhook_|evt_|whdelivery-|whsec_…?)|\b)"
+    r"(?P<chance>(?<=whsec_)[0-9A-Za-z+/]{43}=|(?<=whsec_…)[0-9A-Za-z+/]{4}|[0-9]{13}-[0-9]+|[0-9a-f]{32}\b|[0-9a-f]{16}\b"
+    r"|[0-9A-Za-z_-]{43}\b"
     r"|[0-9a-z]{24}\b|(?<=:)[0-9a-z]{12}\b|(?<=…)[0-9A-Za-z_-]{4}\b)"
 )
 
@@ -28,10 +29,15 @@ class Stable:
         self._began_s = time.time()
         self._names: dict[str, str] = {}
         self._kept: set[str] = set()
+        self._shown: dict[str, str] = {}
 
     def keep(self, text: str) -> None:
         """Leave a text as it is that looks like chance: a digest of known bytes."""
         self._kept.add(text)
+
+    def show(self, text: str, shown: str) -> None:
+        """Show a text that differs between runs, such as a URL with a port, as another."""
+        self._shown[text] = shown
 
     def value(self, value: Any, key: str = "") -> Any:
         """A JSON value, or a text, with all that is new in this run replaced."""
@@ -47,6 +53,8 @@ class Stable:
         return value
 
     def _text(self, text: str) -> str:
+        for old, new in self._shown.items():
+            text = text.replace(old, new)
         text = _BY_CHANCE.sub(self._name, text)
         text = re.sub(r"try again in [0-9.]+s", "try again in 59.9s", text)
         return re.sub(
@@ -67,7 +75,7 @@ class Stable:
         return prefix + self._names[chance]
 
     def _new(self, prefix: str, chance: str) -> str:
-        if prefix == "ftevent-":
+        if prefix in {"ftevent-", "whdelivery-"}:
             count = sum(name.startswith(str(_EPOCH_S)) for name in self._names.values())
             return f"{_EPOCH_S * 1000 + count}-0"
         seed = random.Random(f"{prefix} {len(self._names)}")

@@ -29,6 +29,10 @@ OURS = {
     # OpenAI's administration has ids in kebab case, which make poor names of functions.
     *("createProject", "listProjects", "retrieveProject", "updateProject"),
     *("createApiKey", "listApiKeys", "updateApiKey", "deleteApiKey", "getUsageCompletions"),
+    # OpenAI's SDK has all of these but the last, and its published document has none.
+    *("createWebhookEndpoint", "listWebhookEndpoints", "retrieveWebhookEndpoint"),
+    *("updateWebhookEndpoint", "deleteWebhookEndpoint", "rotateWebhookEndpointSecret"),
+    *("testWebhookEndpoint", "listWebhookEventTypes", "listWebhookEndpointDeliveries"),
     *("livez", "readyz"),
 }
 OPEN = {"livez", "readyz"}

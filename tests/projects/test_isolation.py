@@ -57,6 +57,9 @@ async def owned(api: Api, chats) -> dict[str, str]:
         metrics={},
     )
     await api.app.state.jobs.checkpoints(job_id).create(checkpoint)
+    webhook = await api.app.state.webhooks.create(
+        project_id, name="acme's", url="https://hooks.example", event_types=()
+    )
     async with await api.client("acme") as acme:
         alias = await acme.put("/v1/aliases/gpt-4o-mini", json={"model": model})
         assert alias.status_code == 200, alias.text
@@ -67,6 +70,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "upload": upload.json()["id"],
         "cleaning": cleaning,
         "name": "gpt-4o-mini",
+        "webhook_endpoint": webhook.id,
     }
 
 
@@ -96,7 +100,14 @@ ROUTES = [
     ("GET", "/v1/aliases/{name}/history"),
     ("POST", "/v1/aliases/{name}/rollback"),
     ("DELETE", "/v1/aliases/{name}"),
+    ("GET", "/v1/webhook_endpoints/{webhook_endpoint}"),
+    ("POST", "/v1/webhook_endpoints/{webhook_endpoint}"),
+    ("DELETE", "/v1/webhook_endpoints/{webhook_endpoint}"),
+    ("POST", "/v1/webhook_endpoints/{webhook_endpoint}/rotate_secret"),
+    ("POST", "/v1/webhook_endpoints/{webhook_endpoint}/test"),
+    ("GET", "/v1/webhook_endpoints/{webhook_endpoint}/deliveries"),
 ]
+WITH_ID = "file|job|upload|cleaning|webhook_endpoint"
 # A name is each project's own: another's alias of the same name stands in nobody's way.
 OWN_NAMES = {("PUT", "/v1/aliases/{name}")}
 
@@ -104,7 +115,7 @@ OWN_NAMES = {("PUT", "/v1/aliases/{name}")}
 def test_every_route_with_an_id_is_in_the_table(api: Api):
     """A new route with an object's id must be added here."""
     listed = {
-        (method, re.sub(r"\{(file|job|upload|cleaning)\}", r"{\1_id}", path.split("?")[0]))
+        (method, re.sub(rf"\{{({WITH_ID})\}}", r"{\1_id}", path.split("?")[0]))
         for method, path in ROUTES
     }
     served = {
@@ -129,6 +140,7 @@ async def test_foreign_object_is_404(api: Api, owned, method, path):
                 upload="upload_" + "z" * 24,
                 cleaning="fileclean-" + "z" * 24,
                 name="gpt-unknown",
+                webhook_endpoint="webhook_" + "z" * 24,
             ),
         )
         assert foreign.status_code == unknown.status_code == 404
@@ -138,6 +150,8 @@ async def test_foreign_object_is_404(api: Api, owned, method, path):
         assert (await acme.get(f"/v1/uploads/{owned['upload']}")).json()["status"] == "pending"
         assert (await acme.get(f"/v1/models/{owned['model']}")).status_code == 200
         assert (await acme.get(f"/v1/aliases/{owned['name']}")).json()["generation"] == 1
+        endpoint = await acme.get(f"/v1/webhook_endpoints/{owned['webhook_endpoint']}")
+        assert endpoint.json()["name"] == "acme's"
         assert (await acme.get(f"/v1/fine_tuning/jobs/{owned['job']}")).status_code == 200
 
 
@@ -146,6 +160,7 @@ async def test_foreign_objects_are_in_no_list(api: Api, owned):
         assert (await other.get("/v1/files")).json()["data"] == []
         assert (await other.get("/v1/fine_tuning/jobs")).json()["data"] == []
         assert (await other.get("/v1/aliases")).json()["data"] == []
+        assert (await other.get("/v1/webhook_endpoints")).json()["data"] == []
         models = (await other.get("/v1/models")).json()["data"]
         assert [m["id"] for m in models] == [BASE_MODEL]
 

@@ -12,6 +12,8 @@ from service.standalone.services import free_port
 from service.worker.probes import serve_probes
 from service.worker.pulse import Pulse
 
+LOOPS = {"queue cpu", "queue gpu", "reconciler", "presence", "webhooks"}
+
 
 @pytest.fixture
 async def away(closed_url):
@@ -51,6 +53,6 @@ async def test_livez_names_the_loops_that_stand_still(settings, away):
 async def test_every_loop_of_a_worker_beats(settings, work):
     async with work("cpu", "gpu") as worker:
         pulse = worker._pulse
-        while pulse._beats.keys() != {"queue cpu", "queue gpu", "reconciler", "presence"}:
+        while pulse._beats.keys() != LOOPS:
             await asyncio.sleep(0.02)
         assert pulse.stalled() == []

@@ -713,6 +713,146 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/webhook_endpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List webhook endpoints
+         * @description The project's webhook endpoints without their secrets, newest first.
+         */
+        get: operations["listWebhookEndpoints"];
+        put?: never;
+        /**
+         * Create a webhook endpoint
+         * @description Registers a URL that receives a signed request when a fine-tuning job of the project
+         *     succeeds, fails or is cancelled. The response contains the signing secret, which is not shown
+         *     again. A project can have 10 endpoints.
+         */
+        post: operations["createWebhookEndpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhook_endpoints/{webhook_endpoint_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve a webhook endpoint
+         * @description One webhook endpoint without its secret. `status` shows whether it still receives events.
+         */
+        get: operations["retrieveWebhookEndpoint"];
+        put?: never;
+        /**
+         * Update a webhook endpoint
+         * @description Changes the fields that are given. Deliveries that wait go to the new URL. An update with
+         *     `url` also enables an endpoint that was disabled because it answered 410.
+         */
+        post: operations["updateWebhookEndpoint"];
+        /**
+         * Delete a webhook endpoint
+         * @description Deletes the endpoint with its delivery log. Events that wait for delivery are dropped; a
+         *     request that is being sent may still arrive.
+         */
+        delete: operations["deleteWebhookEndpoint"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhook_endpoints/{webhook_endpoint_id}/rotate_secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rotate a signing secret
+         * @description Replaces the signing secret at once: every later request, repeats included, is signed with
+         *     the new one only. The response contains it, and no other does.
+         */
+        post: operations["rotateWebhookEndpointSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhook_endpoints/{webhook_endpoint_id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Test a webhook endpoint
+         * @description Sends a signed sample event once, whether or not the endpoint subscribes to its type, and
+         *     waits for the response. A worker sends it, before all other events of the endpoint, and the
+         *     delivery log shows it. The error `webhook_test_failed` means that there was no response.
+         */
+        post: operations["testWebhookEndpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhook_endpoints/{webhook_endpoint_id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List webhook deliveries
+         * @description The latest attempts to deliver events to this endpoint, newest first. The log keeps 100
+         *     attempts, and expires 30 days after the last one. OpenAI's API has no such list.
+         */
+        get: operations["listWebhookEndpointDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhook_event_types": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List webhook event types
+         * @description The event types that an endpoint can subscribe to. They are the same for all projects.
+         */
+        get: operations["listWebhookEventTypes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/livez": {
         parameters: {
             query?: never;
@@ -1320,6 +1460,28 @@ export interface components {
             limits?: components["schemas"]["Limits"];
         };
         /**
+         * CreateWebhookEndpoint
+         * @description Request body to create a webhook endpoint.
+         */
+        CreateWebhookEndpoint: {
+            /**
+             * Name
+             * @description Name for the people who manage the endpoint.
+             */
+            name: string;
+            /**
+             * Url
+             * @description Absolute http or https URL. The operator must have allowed its host.
+             * @example https://hooks.example.com/finetuned
+             */
+            url: string;
+            /**
+             * Event Types
+             * @description Event types to deliver.
+             */
+            event_types: components["schemas"]["EventType"][];
+        };
+        /**
          * Deleted
          * @description Response to deleting an object.
          */
@@ -1577,6 +1739,12 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        /**
+         * EventType
+         * @description The events that an endpoint can subscribe to.
+         * @enum {string}
+         */
+        EventType: "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled";
         /**
          * ExpiresAfter
          * @description Lifetime of the uploaded file, counted from its creation.
@@ -2373,6 +2541,46 @@ export interface components {
              */
             last_id?: string | null;
         };
+        /** ListOf[WebhookDeliveryObject] */
+        ListOf_WebhookDeliveryObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["WebhookDeliveryObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
+        /** ListOf[WebhookEndpointObject] */
+        ListOf_WebhookEndpointObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["WebhookEndpointObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
         /**
          * LoraOptions
          * @description LoRA adapter options. The service chooses a value for each omitted option.
@@ -2679,6 +2887,18 @@ export interface components {
          */
         Role: "admin" | "member";
         /**
+         * RotateWebhookEndpointSecret
+         * @description Request body to rotate a signing secret.
+         */
+        RotateWebhookEndpointSecret: {
+            /**
+             * Keep Old Secret Active For 24 Hours
+             * @description Wish to keep the old secret valid for a day. Only `false` is supported.
+             * @default false
+             */
+            keep_old_secret_active_for_24_hours?: boolean;
+        };
+        /**
          * SetAlias
          * @description Request to set an alias: either `model`, or `targets` to split traffic between two models.
          * @example {
@@ -2793,11 +3013,41 @@ export interface components {
          */
         TaskState: "in_progress" | "completed" | "failed";
         /**
+         * TestWebhookEndpoint
+         * @description Request body to test a webhook endpoint.
+         */
+        TestWebhookEndpoint: {
+            /** @description Type of the sample event. */
+            event_type: components["schemas"]["EventType"];
+        };
+        /**
          * UpdateLimits
          * @description Request to update the limits of a project or key. Omitted limits stay unchanged.
          */
         UpdateLimits: {
             limits: components["schemas"]["Limits"];
+        };
+        /**
+         * UpdateWebhookEndpoint
+         * @description Request body to update a webhook endpoint. Fields that are left out stay as they are.
+         */
+        UpdateWebhookEndpoint: {
+            /**
+             * Name
+             * @description New name.
+             */
+            name?: string | null;
+            /**
+             * Url
+             * @description New URL. The operator must have allowed its host. Any value, even the old one, enables a disabled endpoint.
+             * @example https://hooks.example.com/finetuned
+             */
+            url?: string | null;
+            /**
+             * Event Types
+             * @description Complete list of event types to deliver from now on.
+             */
+            event_types?: components["schemas"]["EventType"][] | null;
         };
         /**
          * UploadComplete
@@ -3072,6 +3322,248 @@ export interface components {
              * @description Mean time per output token of streams after the first token, in milliseconds; null without such tokens.
              */
             mean_time_per_output_token_ms: number | null;
+        };
+        /**
+         * WebhookDeliveryObject
+         * @description Attempt to deliver an event to a webhook endpoint.
+         */
+        WebhookDeliveryObject: {
+            /**
+             * Id
+             * @description Identifier: `whdelivery-` and numbers.
+             */
+            id: string;
+            /**
+             * Object
+             * @default webhook_endpoint.delivery
+             * @constant
+             */
+            object?: "webhook_endpoint.delivery";
+            /**
+             * Created At
+             * @description Unix timestamp in seconds at the end of the attempt.
+             */
+            created_at: number;
+            /**
+             * Event Id
+             * @description Identifier of the event, the `webhook-id` of the request.
+             */
+            event_id: string;
+            /**
+             * Event Type
+             * @description Type of the event.
+             */
+            event_type: string;
+            /**
+             * Attempt
+             * @description Number of the attempt, starting at 1.
+             */
+            attempt: number;
+            /**
+             * Outcome
+             * @description `delivered`; `retrying`: failed, with another attempt to come; `failed`: the last attempt; `disabled`: the endpoint answered 410.
+             */
+            outcome: string;
+            /**
+             * Response Status
+             * @description HTTP status of the endpoint's response.
+             */
+            response_status: number | null;
+            /**
+             * Error
+             * @description Class of the error if there was no response.
+             */
+            error: string | null;
+            /**
+             * Next Attempt At
+             * @description Unix timestamp in seconds of the next attempt.
+             */
+            next_attempt_at: number | null;
+        };
+        /**
+         * WebhookEndpointDeleted
+         * @description Confirmation that a webhook endpoint was deleted.
+         */
+        WebhookEndpointDeleted: {
+            /**
+             * Id
+             * @description Identifier of the deleted endpoint.
+             */
+            id: string;
+            /**
+             * Object
+             * @default webhook_endpoint.deleted
+             * @constant
+             */
+            object?: "webhook_endpoint.deleted";
+            /**
+             * Deleted
+             * @default true
+             * @constant
+             */
+            deleted?: true;
+        };
+        /**
+         * WebhookEndpointObject
+         * @description Webhook endpoint without its signing secret.
+         */
+        WebhookEndpointObject: {
+            /**
+             * Id
+             * @description Identifier: `webhook_` and letters.
+             */
+            id: string;
+            /**
+             * Object
+             * @default webhook_endpoint
+             * @constant
+             */
+            object?: "webhook_endpoint";
+            /**
+             * Created At
+             * @description Unix timestamp in seconds.
+             */
+            created_at: number;
+            /**
+             * Updated At
+             * @description Unix timestamp in seconds of the last change of the endpoint or its secret.
+             */
+            updated_at: number;
+            /**
+             * Name
+             * @description Name for the people who manage the endpoint.
+             */
+            name: string;
+            /**
+             * Url
+             * @description URL that receives the events.
+             */
+            url: string;
+            /**
+             * Event Types
+             * @description Event types that are delivered.
+             */
+            event_types: string[];
+            /**
+             * Signing Secret Hint
+             * @description Last four characters of the signing secret.
+             */
+            signing_secret_hint: string;
+            /**
+             * Status
+             * @description State of the endpoint. `disabled` means that it answered 410 and receives no more events. OpenAI's API has no such field.
+             * @enum {string}
+             */
+            status: "enabled" | "disabled";
+        };
+        /**
+         * WebhookEndpointTestObject
+         * @description Result of a test that the endpoint responded to.
+         */
+        WebhookEndpointTestObject: {
+            /**
+             * Object
+             * @default webhook_endpoint.test
+             * @constant
+             */
+            object?: "webhook_endpoint.test";
+            /**
+             * Webhook Endpoint Id
+             * @description Identifier of the endpoint.
+             */
+            webhook_endpoint_id: string;
+            /**
+             * Event Type
+             * @description Type of the sample event.
+             */
+            event_type: string;
+            /**
+             * Status Code
+             * @description HTTP status of the endpoint's response.
+             */
+            status_code: number;
+            /**
+             * Success
+             * @description Completion of the request, whatever its status.
+             * @default true
+             * @constant
+             */
+            success?: true;
+        };
+        /**
+         * WebhookEndpointWithSecretObject
+         * @description Webhook endpoint with its new signing secret. No later response contains this secret.
+         */
+        WebhookEndpointWithSecretObject: {
+            /**
+             * Id
+             * @description Identifier: `webhook_` and letters.
+             */
+            id: string;
+            /**
+             * Object
+             * @default webhook_endpoint
+             * @constant
+             */
+            object?: "webhook_endpoint";
+            /**
+             * Created At
+             * @description Unix timestamp in seconds.
+             */
+            created_at: number;
+            /**
+             * Updated At
+             * @description Unix timestamp in seconds of the last change of the endpoint or its secret.
+             */
+            updated_at: number;
+            /**
+             * Name
+             * @description Name for the people who manage the endpoint.
+             */
+            name: string;
+            /**
+             * Url
+             * @description URL that receives the events.
+             */
+            url: string;
+            /**
+             * Event Types
+             * @description Event types that are delivered.
+             */
+            event_types: string[];
+            /**
+             * Signing Secret Hint
+             * @description Last four characters of the signing secret.
+             */
+            signing_secret_hint: string;
+            /**
+             * Status
+             * @description State of the endpoint. `disabled` means that it answered 410 and receives no more events. OpenAI's API has no such field.
+             * @enum {string}
+             */
+            status: "enabled" | "disabled";
+            /**
+             * Signing Secret
+             * @description Signing secret: `whsec_` and base64.
+             */
+            signing_secret: string;
+        };
+        /**
+         * WebhookEventTypesObject
+         * @description List of the event types that an endpoint can subscribe to.
+         */
+        WebhookEventTypesObject: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /**
+             * Data
+             * @description Event types.
+             */
+            data: string[];
         };
         /**
          * SourceFacts
@@ -5956,6 +6448,427 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    listWebhookEndpoints: {
+        parameters: {
+            query?: {
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
+                after?: string | null;
+                /**
+                 * @description Maximum number of objects per page.
+                 * @example 20
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `WebhookEndpointObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_WebhookEndpointObject_"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    createWebhookEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateWebhookEndpoint"];
+            };
+        };
+        responses: {
+            /** @description `WebhookEndpointWithSecretObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEndpointWithSecretObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    retrieveWebhookEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Identifier of a webhook endpoint of the project.
+                 * @example webhook_ye9bj6qadorgc2i6zmejzlej
+                 */
+                webhook_endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `WebhookEndpointObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEndpointObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    updateWebhookEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Identifier of a webhook endpoint of the project.
+                 * @example webhook_ye9bj6qadorgc2i6zmejzlej
+                 */
+                webhook_endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateWebhookEndpoint"];
+            };
+        };
+        responses: {
+            /** @description `WebhookEndpointObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEndpointObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    deleteWebhookEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Identifier of a webhook endpoint of the project.
+                 * @example webhook_n0s40c1fuhlnv9l5fiq674wd
+                 */
+                webhook_endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `WebhookEndpointDeleted`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEndpointDeleted"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    rotateWebhookEndpointSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Identifier of a webhook endpoint of the project.
+                 * @example webhook_ye9bj6qadorgc2i6zmejzlej
+                 */
+                webhook_endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RotateWebhookEndpointSecret"];
+            };
+        };
+        responses: {
+            /** @description `WebhookEndpointWithSecretObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEndpointWithSecretObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    testWebhookEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Identifier of a webhook endpoint of the project.
+                 * @example webhook_ye9bj6qadorgc2i6zmejzlej
+                 */
+                webhook_endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TestWebhookEndpoint"];
+            };
+        };
+        responses: {
+            /** @description `WebhookEndpointTestObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEndpointTestObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    listWebhookEndpointDeliveries: {
+        parameters: {
+            query?: {
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
+                after?: string | null;
+                /**
+                 * @description Maximum number of objects per page.
+                 * @example 20
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description Identifier of a webhook endpoint of the project.
+                 * @example webhook_ye9bj6qadorgc2i6zmejzlej
+                 */
+                webhook_endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `WebhookDeliveryObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_WebhookDeliveryObject_"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    listWebhookEventTypes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `WebhookEventTypesObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEventTypesObject"];
                 };
             };
             401: components["responses"]["Error401"];

@@ -10,7 +10,7 @@
 {{- if and $v.valkey.password.existingSecret $v.valkey.password.value -}}
 {{- fail "valkey.password: set existingSecret or value, not both" -}}
 {{- end -}}
-{{- $owned := list "API_HOST" "API_PORT" "API_METRICS_HOST" "API_METRICS_PORT" "WORKER_HOST" "WORKER_PORT" "WORKER_NAME" "INFERENCE_HOST" "INFERENCE_PORT" "DATA_DIR" "MODELS_FILE" "STORAGE_URL" "UPSTREAMS" "UPSTREAM_API_KEY" "GPU_SHARING" "STOP_GRACE_S" "REDIS_URL" -}}
+{{- $owned := list "API_HOST" "API_PORT" "API_METRICS_HOST" "API_METRICS_PORT" "WORKER_HOST" "WORKER_PORT" "WORKER_NAME" "INFERENCE_HOST" "INFERENCE_PORT" "DATA_DIR" "MODELS_FILE" "STORAGE_URL" "UPSTREAMS" "UPSTREAM_API_KEY" "GPU_SHARING" "STOP_GRACE_S" "REDIS_URL" "WEBHOOK_ALLOWED_HOSTS" -}}
 {{- range $name, $_ := $v.settings -}}
 {{- if hasPrefix "FINETUNED_" $name -}}
 {{- fail (printf "settings: write %s without FINETUNED_" $name) -}}
@@ -21,6 +21,9 @@
 {{- end -}}
 {{- include "finetuned.checkRedis" . -}}
 {{- include "finetuned.checkStorage" . -}}
+{{- if and $v.webhooks.allowedHosts $v.networkPolicy.enabled (not $v.networkPolicy.webhookEgress) -}}
+{{- fail "networkPolicy.webhookEgress: say how the receivers of webhooks are reached, such as [{to: [{ipBlock: {cidr: 10.1.2.3/32}}], ports: [{port: 443}]}], or set networkPolicy.enabled=false" -}}
+{{- end -}}
 {{- include "finetuned.checkModels" . -}}
 {{- include "finetuned.checkKeda" . -}}
 {{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) -}}

@@ -20,6 +20,9 @@ FINETUNED_STORAGE_URL: {{ include "finetuned.storageURL" . }}
 FINETUNED_UPSTREAMS: {{ toJson $upstreams | quote }}
 FINETUNED_GPU_SHARING: {{ $values.gpuSharing }}
 FINETUNED_STOP_GRACE_S: {{ $values.worker.stopGraceSeconds | quote }}
+{{- with $values.webhooks.allowedHosts }}
+FINETUNED_WEBHOOK_ALLOWED_HOSTS: {{ join "," . | quote }}
+{{- end }}
 {{- range $name, $value := $values.settings }}
 FINETUNED_{{ $name }}: {{ include "finetuned.plain" $value | quote }}
 {{- end }}

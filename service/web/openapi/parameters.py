@@ -19,6 +19,7 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "cleaning_id": _id("fileclean-", "ID of a cleaning of the file."),
     "job_id": _id("ftjob-", "ID of a fine-tuning job in the project."),
     "project_id": _id("proj_", "ID of a project in this installation."),
+    "webhook_endpoint_id": _id("webhook_", "Identifier of a webhook endpoint of the project."),
     "key_id": _id("key_", "ID of an API key in the project."),
     "model": (
         "ID of a base model or a trained model, or an alias. Send `/` as is or as `%2F`.",

@@ -16,4 +16,5 @@ NO_FILE = "file-" + "0" * 24
 NO_UPLOAD = "upload_" + "0" * 24
 NO_JOB = "ftjob-" + "0" * 24
 NO_PROJECT = "proj_" + "0" * 24
+NO_WEBHOOK = "webhook_" + "0" * 24
 NO_KEY = "key_" + "0" * 24

@@ -393,6 +393,17 @@ class ReportPending(Model):
     status: Literal["in_progress"] = "in_progress"
 
 
+class RotateWebhookEndpointSecret(Model):
+    """
+    Request body to rotate a signing secret.
+    """
+
+    keep_old_secret_active_for_24_hours: bool = False
+    """
+    Wish to keep the old secret valid for a day. Only `false` is supported.
+    """
+
+
 class StandardHyperparameters(Model):
     """
     Hyperparameters at the top level of OpenAI's job object.
@@ -436,12 +447,51 @@ class TaskFailure(Model):
     message: str
 
 
+class TestWebhookEndpoint(Model):
+    """
+    Request body to test a webhook endpoint.
+    """
+
+    event_type: Literal[
+        "fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine_tuning.job.cancelled"
+    ]
+    """
+    Type of the sample event.
+    """
+
+
 class UpdateLimits(Model):
     """
     Request to update the limits of a project or key. Omitted limits stay unchanged.
     """
 
     limits: Limits
+
+
+class UpdateWebhookEndpoint(Model):
+    """
+    Request body to update a webhook endpoint. Fields that are left out stay as they are.
+    """
+
+    name: str | None = None
+    """
+    New name.
+    """
+    url: str | None = None
+    """
+    New URL. The operator must have allowed its host. Any value, even the old one, enables a disabled endpoint.
+    """
+    event_types: (
+        list[
+            Literal[
+                "fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine_tuning.job.cancelled"
+            ]
+        ]
+        | None
+    ) = None
+    """
+    Complete list of event types to deliver from now on.
+    """
 
 
 class UploadComplete(Model):
@@ -585,6 +635,183 @@ class UsageResult(Model):
     mean_time_per_output_token_ms: float | None
     """
     Mean time per output token of streams after the first token, in milliseconds; null without such tokens.
+    """
+
+
+class WebhookDeliveryObject(Model):
+    """
+    Attempt to deliver an event to a webhook endpoint.
+    """
+
+    id: str
+    """
+    Identifier: `whdelivery-` and numbers.
+    """
+    object: Literal["webhook_endpoint.delivery"] = "webhook_endpoint.delivery"
+    created_at: int
+    """
+    Unix timestamp in seconds at the end of the attempt.
+    """
+    event_id: str
+    """
+    Identifier of the event, the `webhook-id` of the request.
+    """
+    event_type: str
+    """
+    Type of the event.
+    """
+    attempt: int
+    """
+    Number of the attempt, starting at 1.
+    """
+    outcome: str
+    """
+    `delivered`; `retrying`: failed, with another attempt to come; `failed`: the last attempt; `disabled`: the endpoint answered 410.
+    """
+    response_status: int | None
+    """
+    HTTP status of the endpoint's response.
+    """
+    error: str | None
+    """
+    Class of the error if there was no response.
+    """
+    next_attempt_at: int | None
+    """
+    Unix timestamp in seconds of the next attempt.
+    """
+
+
+class WebhookEndpointDeleted(Model):
+    """
+    Confirmation that a webhook endpoint was deleted.
+    """
+
+    id: str
+    """
+    Identifier of the deleted endpoint.
+    """
+    object: Literal["webhook_endpoint.deleted"] = "webhook_endpoint.deleted"
+    deleted: Literal[True] = True
+
+
+class WebhookEndpointObject(Model):
+    """
+    Webhook endpoint without its signing secret.
+    """
+
+    id: str
+    """
+    Identifier: `webhook_` and letters.
+    """
+    object: Literal["webhook_endpoint"] = "webhook_endpoint"
+    created_at: int
+    """
+    Unix timestamp in seconds.
+    """
+    updated_at: int
+    """
+    Unix timestamp in seconds of the last change of the endpoint or its secret.
+    """
+    name: str
+    """
+    Name for the people who manage the endpoint.
+    """
+    url: str
+    """
+    URL that receives the events.
+    """
+    event_types: list[str]
+    """
+    Event types that are delivered.
+    """
+    signing_secret_hint: str
+    """
+    Last four characters of the signing secret.
+    """
+    status: Literal["enabled", "disabled"]
+    """
+    State of the endpoint. `disabled` means that it answered 410 and receives no more events. OpenAI's API has no such field.
+    """
+
+
+class WebhookEndpointTestObject(Model):
+    """
+    Result of a test that the endpoint responded to.
+    """
+
+    object: Literal["webhook_endpoint.test"] = "webhook_endpoint.test"
+    webhook_endpoint_id: str
+    """
+    Identifier of the endpoint.
+    """
+    event_type: str
+    """
+    Type of the sample event.
+    """
+    status_code: int
+    """
+    HTTP status of the endpoint's response.
+    """
+    success: Literal[True] = True
+    """
+    Completion of the request, whatever its status.
+    """
+
+
+class WebhookEndpointWithSecretObject(Model):
+    """
+    Webhook endpoint with its new signing secret. No later response contains this secret.
+    """
+
+    id: str
+    """
+    Identifier: `webhook_` and letters.
+    """
+    object: Literal["webhook_endpoint"] = "webhook_endpoint"
+    created_at: int
+    """
+    Unix timestamp in seconds.
+    """
+    updated_at: int
+    """
+    Unix timestamp in seconds of the last change of the endpoint or its secret.
+    """
+    name: str
+    """
+    Name for the people who manage the endpoint.
+    """
+    url: str
+    """
+    URL that receives the events.
+    """
+    event_types: list[str]
+    """
+    Event types that are delivered.
+    """
+    signing_secret_hint: str
+    """
+    Last four characters of the signing secret.
+    """
+    status: Literal["enabled", "disabled"]
+    """
+    State of the endpoint. `disabled` means that it answered 410 and receives no more events. OpenAI's API has no such field.
+    """
+    signing_secret: str
+    """
+    Signing secret: `whsec_` and base64.
+    """
+
+
+class WebhookEventTypesObject(Model):
+    """
+    List of the event types that an endpoint can subscribe to.
+    """
+
+    object: Literal["list"] = "list"
+    data: list[str]
+    """
+    Event types.
     """
 
 
@@ -1215,6 +1442,27 @@ class CreateProject(Model):
 
     name: str
     limits: Limits | None = None
+
+
+class CreateWebhookEndpoint(Model):
+    """
+    Request body to create a webhook endpoint.
+    """
+
+    name: str
+    """
+    Name for the people who manage the endpoint.
+    """
+    url: str
+    """
+    Absolute http or https URL. The operator must have allowed its host.
+    """
+    event_types: list[
+        Literal["fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine_tuning.job.cancelled"]
+    ]
+    """
+    Event types to deliver.
+    """
 
 
 class DpoHyperparameters(Model):

@@ -1,0 +1,291 @@
+"""Webhook endpoints, their deliveries and delivery logs as Redis keeps them.
+
+    finetuned:{project}:webhooks:{id}                       an endpoint
+    finetuned:{project}:webhook-deliveries:{id}:{event}     a delivery that is not finished
+    finetuned:{project}:webhook-log:{id}                    a stream of the newest attempts
+
+An endpoint's record holds its signing secret in plain text: a digest could not sign. The
+secret is never logged, and the API shows it only when it is made.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+from redis.asyncio.client import Pipeline
+from redis.exceptions import WatchError
+
+from service.core import ids
+from service.core.records import PREFIX, Collection, Missing, Record, parse_known
+from service.core.redis import Client, text
+from service.webhooks.events import Event
+from service.webhooks.schedule import Address, Schedule
+from service.webhooks.signing import new_secret
+
+MAX_ENDPOINTS = 10  # of a project
+MAX_LOGGED = 100  # attempts kept of one endpoint
+LOG_LIFETIME_S = 30 * 24 * 3600
+_LOG_ID = re.compile(rf"{ids.WEBHOOK_DELIVERY}[0-9]{{1,20}}-[0-9]{{1,20}}")
+
+
+class Endpoint(Record):
+    """A URL of a project that receives events."""
+
+    name: str
+    url: str
+    event_types: tuple[str, ...]
+    secret: str = Field(repr=False)
+    updated_at: int
+    disabled_at: int | None = None
+
+    @property
+    def address(self) -> Address:
+        """Its place in the schedule."""
+        return Address(self.project_id, self.id)
+
+
+class Delivery(Record):
+    """An event on its way to an endpoint. Its id is the event's."""
+
+    event: Event
+    attempt: int = 1  # the next one
+    test: bool = False  # sent once, whatever comes of it
+
+
+class Outcome(StrEnum):
+    """How an attempt to deliver an event ended."""
+
+    DELIVERED = "delivered"
+    RETRYING = "retrying"
+    FAILED = "failed"
+    DISABLED = "disabled"
+
+
+class Attempt(BaseModel):
+    """One attempt in the delivery log; its id is its place in the stream."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str = ""
+    created_at: int
+    event_id: str
+    event_type: str
+    attempt: int
+    outcome: str
+    response_status: int | None = None
+    error: str | None = None
+    next_attempt_at: int | None = None
+
+
+class TooMany(Exception):
+    """The project has as many endpoints as it may."""
+
+
+class DeliverySuperseded(Exception):
+    """Another worker has made this attempt."""
+
+
+class Webhooks:
+    """The endpoints of all projects."""
+
+    def __init__(self, redis: Client) -> None:
+        self.redis = redis
+        self.schedule = Schedule(redis)
+        self.endpoints = Collection(redis, "webhooks", Endpoint)
+
+    def deliveries(self, webhook_id: str) -> Collection[Delivery]:
+        """The unfinished deliveries of one endpoint."""
+        return Collection(self.redis, f"webhook-deliveries:{webhook_id}", Delivery)
+
+    async def create(
+        self, project_id: str, *, name: str, url: str, event_types: tuple[str, ...]
+    ) -> Endpoint:
+        """Create an endpoint with a new secret. Raises TooMany."""
+        now_s = ids.now_s()
+        endpoint = Endpoint(
+            id=ids.new(ids.WEBHOOK),
+            project_id=project_id,
+            created_at=now_s,
+            name=name,
+            url=url,
+            event_types=event_types,
+            secret=new_secret(),
+            updated_at=now_s,
+        )
+        index = self.endpoints.index(project_id)
+        async with self.redis.pipeline(transaction=True) as pipe:
+            while True:
+                await pipe.watch(index)
+                if await pipe.zcard(index) >= MAX_ENDPOINTS:
+                    raise TooMany
+                pipe.multi()  # type: ignore[no-untyped-call]
+                self.endpoints.add(pipe, endpoint)
+                try:
+                    await pipe.execute()
+                except WatchError:
+                    continue
+                return endpoint
+
+    async def get(self, project_id: str, webhook_id: str) -> Endpoint | None:
+        """The project's endpoint of this id."""
+        if not ids.is_valid(webhook_id, ids.WEBHOOK):
+            return None
+        return await self.endpoints.get(project_id, webhook_id)
+
+    async def update(
+        self,
+        endpoint: Endpoint,
+        *,
+        name: str | None = None,
+        url: str | None = None,
+        event_types: tuple[str, ...] | None = None,
+    ) -> Endpoint:
+        """Change what is given. A URL enables a disabled endpoint. Raises Missing."""
+        given = {"name": name, "url": url, "event_types": event_types}
+        fields: dict[str, object] = {k: v for k, v in given.items() if v is not None}
+        if url is not None:
+            fields["disabled_at"] = None
+        return await self._change(endpoint, fields)
+
+    async def rotate_secret(self, endpoint: Endpoint) -> Endpoint:
+        """Replace the secret; requests from now on have its signature. Raises Missing."""
+        return await self._change(endpoint, {"secret": new_secret()})
+
+    async def _change(self, endpoint: Endpoint, fields: dict[str, object]) -> Endpoint:
+        now_s = ids.now_s()
+
+        def change(current: Endpoint) -> Endpoint:
+            changed = current.model_copy(update=fields)
+            if changed == current:
+                return current
+            return changed.model_copy(update={"updated_at": now_s})
+
+        return await self.endpoints.update(endpoint.project_id, endpoint.id, change)
+
+    async def subscribed(self, project_id: str, event_type: str) -> list[Endpoint]:
+        """The project's enabled endpoints that want events of this type."""
+        page = await self.endpoints.page(project_id, limit=MAX_ENDPOINTS)
+        return [e for e in page.items if e.disabled_at is None and event_type in e.event_types]
+
+    async def disable(self, endpoint: Endpoint) -> None:
+        """Send nothing more to an endpoint, and drop its deliveries. Raises Missing.
+
+        An endpoint that has another URL by now stays enabled.
+        """
+        now_s = ids.now_s()
+
+        def change(current: Endpoint) -> Endpoint:
+            if current.url != endpoint.url:
+                return current
+            return current.model_copy(update={"disabled_at": now_s})
+
+        changed = await self.endpoints.update(endpoint.project_id, endpoint.id, change)
+        if changed.disabled_at is not None:
+            await self.drop_deliveries(endpoint.address)
+
+    async def delete(self, project_id: str, webhook_id: str) -> bool:
+        """Remove an endpoint with its log; False where the project has none of this id.
+
+        A process that dies in between leaves deliveries without an endpoint, which the next
+        worker drops.
+        """
+        if not ids.is_valid(webhook_id, ids.WEBHOOK):
+            return False
+        removed = await self.endpoints.delete(project_id, webhook_id)
+        address = Address(project_id, webhook_id)
+        await self.drop_deliveries(address)
+        await self.redis.delete(_log(address))
+        return removed
+
+    async def drop_deliveries(self, address: Address) -> None:
+        """Remove all unfinished deliveries of an endpoint."""
+        await self.deliveries(address.webhook_id).clear(address.project_id)
+        await self.schedule.remove(address)
+
+    async def add(self, address: Address, delivery: Delivery) -> None:
+        """Deliver an event to one endpoint, before all others that wait for it."""
+        now_s = await self.schedule.now_s()
+
+        def also(pipe: Pipeline) -> None:
+            self.schedule.put_first(pipe, address, delivery.id, now_s)
+
+        await self.deliveries(address.webhook_id).create(delivery, also)
+
+    async def withdraw(self, address: Address, delivery: Delivery) -> None:
+        """Remove a delivery; a request that is being sent may still arrive."""
+
+        def also(pipe: Pipeline) -> None:
+            pipe.zrem(address.due_key, delivery.id)
+
+        deliveries = self.deliveries(address.webhook_id)
+        await deliveries.delete(delivery.project_id, delivery.id, also)
+
+    async def finish(self, address: Address, delivery: Delivery, attempt: Attempt) -> None:
+        """Log the last attempt of a delivery and remove it. Raises Missing, DeliverySuperseded."""
+        deliveries = self.deliveries(address.webhook_id)
+
+        def also(pipe: Pipeline) -> None:
+            pipe.delete(deliveries.key(delivery.project_id, delivery.id))
+            pipe.zrem(deliveries.index(delivery.project_id), delivery.id)
+            pipe.zrem(address.due_key, delivery.id)
+
+        await self._advance(address, delivery, attempt, also)
+
+    async def retry(
+        self, address: Address, delivery: Delivery, attempt: Attempt, due_s: float
+    ) -> None:
+        """Log a failed attempt and schedule the next. Raises Missing, DeliverySuperseded."""
+
+        def also(pipe: Pipeline) -> None:
+            pipe.zadd(address.due_key, {delivery.id: due_s})
+
+        await self._advance(address, delivery, attempt, also)
+
+    async def _advance(
+        self,
+        address: Address,
+        delivery: Delivery,
+        attempt: Attempt,
+        also: Callable[[Pipeline], None],
+    ) -> None:
+        """Count an attempt, once: the attempt number fences off a worker that was too slow."""
+
+        def change(current: Delivery) -> Delivery:
+            if current.attempt != delivery.attempt:
+                raise DeliverySuperseded
+            return current.model_copy(update={"attempt": current.attempt + 1})
+
+        def together(pipe: Pipeline, _: Delivery) -> None:
+            entry = attempt.model_dump_json(exclude={"id"})
+            pipe.xadd(_log(address), {"attempt": entry}, maxlen=MAX_LOGGED, approximate=False)
+            pipe.expire(_log(address), LOG_LIFETIME_S)
+            also(pipe)
+
+        await self.deliveries(address.webhook_id).update(
+            delivery.project_id, delivery.id, change, also=together
+        )
+
+    async def log(
+        self, address: Address, after: str | None, limit: int
+    ) -> tuple[list[Attempt], bool]:
+        """Attempts newest first, those older than `after`; and whether there are more.
+
+        Raises Missing for an `after` that cannot be one.
+        """
+        end = "+"
+        if after is not None:
+            if not _LOG_ID.fullmatch(after):
+                raise Missing(after)
+            end = "(" + after.removeprefix(ids.WEBHOOK_DELIVERY)
+        rows = await self.redis.xrevrange(_log(address), max=end, min="-", count=limit + 1)
+        found = ((ids.WEBHOOK_DELIVERY + text(i), row[b"attempt"]) for i, row in rows[:limit])
+        named = [(i, {**json.loads(raw), "id": i}) for i, raw in found]
+        return parse_known(Attempt, named), len(rows) > limit
+
+
+def _log(address: Address) -> str:
+    return f"{PREFIX}:{address.project_id}:webhook-log:{address.webhook_id}"

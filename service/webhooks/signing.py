@@ -1,0 +1,31 @@
+"""Secrets and signatures of the Standard Webhooks specification (standardwebhooks.com)."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from datetime import UTC, datetime
+
+from standardwebhooks.webhooks import Webhook
+
+_SECRET_BYTES = 32  # the specification asks for 24 to 64
+
+
+def new_secret() -> str:
+    """A random signing secret: `whsec_` and base64."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+
+
+def hint(secret: str) -> str:
+    """A secret by which its owner recognizes it: only its last four characters."""
+    return "whsec_…" + secret.rstrip("=")[-4:]
+
+
+def signed_headers(secret: str, event_id: str, now_s: int, body: str) -> dict[str, str]:
+    """The three headers by which a receiver verifies a delivery."""
+    now = datetime.fromtimestamp(now_s, UTC)
+    return {
+        "webhook-id": event_id,
+        "webhook-timestamp": str(now_s),
+        "webhook-signature": Webhook(secret).sign(event_id, now, body),
+    }

@@ -1,0 +1,161 @@
+"""A receiving HTTP server, and jobs that end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from service.config import Settings
+from service.core import ids
+from service.jobs import lifecycle
+from service.jobs.records import Chosen, JobFailure, JobRecord, Jobs, Status
+from tests.conftest import BASE_MODEL, Api, running
+
+DONE_S = 60
+EVENT_TYPES = [
+    "fine_tuning.job.succeeded",
+    "fine_tuning.job.failed",
+    "fine_tuning.job.cancelled",
+]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the receiver was sent."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Receiver:
+    """A server that answers with the given statuses, the last one for ever."""
+
+    url: str = ""
+    statuses: list[int] = field(default_factory=lambda: [200])
+    requests: list[Request] = field(default_factory=list)
+    held: asyncio.Event | None = None  # requests to /slow wait for it
+
+    @property
+    def host(self) -> str:
+        """Its host and port, as the setting has them."""
+        return self.url.removeprefix("http://")
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] != "http":
+            await _lifespan(receive, send)
+            return
+        body = (await receive())["body"]
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        self.requests.append(Request(scope["path"], headers, body))
+        if scope["path"] == "/slow" and self.held is not None:
+            await self.held.wait()
+        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        location = [(b"location", f"{self.url}/elsewhere".encode())] if status == 302 else []
+        await send({"type": "http.response.start", "status": status, "headers": location})
+        await send({"type": "http.response.body", "body": b"x" * 100_000})
+
+
+async def _lifespan(receive, send) -> None:
+    while (message := await receive())["type"] == "lifespan.startup":
+        await send({"type": f"{message['type']}.complete"})
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A receiver that answers 200."""
+    receiver = Receiver()
+    async with running(receiver) as url:
+        receiver.url = url
+        yield receiver
+
+
+@pytest.fixture
+def settings(settings: Settings, receiver: Receiver) -> Settings:
+    """The receiver is allowed; retries come at once."""
+    return settings.model_copy(
+        update={"webhook_allowed_hosts": (receiver.host,), "webhook_retry_base_s": 0.01}
+    )
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    """Wait for a condition of this process."""
+    async with asyncio.timeout(DONE_S):
+        while not is_so():
+            await asyncio.sleep(0.02)
+
+
+async def create(http: httpx.AsyncClient, url: str, **fields) -> dict:
+    """A new webhook endpoint, of all event types if none are given."""
+    body = {"name": "Deploy", "url": url, "event_types": EVENT_TYPES, **fields}
+    answer = await http.post("/v1/webhook_endpoints", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def logged(http: httpx.AsyncClient, webhook_id: str, attempts: int) -> list[dict]:
+    """The delivery log once it has so many attempts, newest first."""
+    async with asyncio.timeout(DONE_S):
+        while True:
+            answer = await http.get(f"/v1/webhook_endpoints/{webhook_id}/deliveries")
+            assert answer.status_code == 200, answer.text
+            found = answer.json()["data"]
+            if len(found) >= attempts:
+                return found
+            await asyncio.sleep(0.05)
+
+
+@dataclass
+class Maker:
+    """Makes jobs of project acme that end."""
+
+    jobs: Jobs
+    project_id: str
+
+    async def running(self) -> JobRecord:
+        """A job that a worker has taken."""
+        return await self.jobs.create(
+            JobRecord(
+                id=ids.new(ids.JOB),
+                project_id=self.project_id,
+                created_at=ids.now_s(),
+                project_name="acme",
+                model=BASE_MODEL,
+                training_file="file-a",
+                validation_file=None,
+                suffix=None,
+                seed=1,
+                metadata=None,
+                hyperparameters=Chosen(),
+                model_tag="a",
+                status=Status.RUNNING,
+            )
+        )
+
+    async def ended(self, status: Status) -> JobRecord:
+        """A job that has reached a final status."""
+        job = await self.running()
+        now_s = ids.now_s()
+        ends = {
+            Status.SUCCEEDED: lambda j: lifecycle.succeed(
+                j, 1, model="m", result_files=(), trained_tokens=1, now_s=now_s
+            ),
+            Status.FAILED: lambda j: lifecycle.fail(
+                j, 1, JobFailure(code="c", message="a secret of a row"), now_s
+            ),
+            Status.CANCELLED: lambda j: lifecycle.cancel(j, now_s),
+        }
+        return await self.jobs.change(job.project_id, job.id, ends[status])
+
+
+@pytest.fixture
+async def maker(api: Api, http: httpx.AsyncClient) -> Maker:
+    """Jobs of project acme."""
+    project = await api.app.state.projects.by_name("acme")
+    return Maker(api.app.state.jobs, project.id)
