@@ -23,7 +23,14 @@ from service.core.redis import REDIS_ERRORS, Client, why
 from service.webhooks import outbox
 from service.webhooks.allowed_hosts import AllowedHosts
 from service.webhooks.backoff import Backoff
-from service.webhooks.records import Attempt, Delivery, Endpoint, Outcome, DeliverySuperseded, Webhooks
+from service.webhooks.records import (
+    Attempt,
+    Delivery,
+    DeliverySuperseded,
+    Endpoint,
+    Outcome,
+    Webhooks,
+)
 from service.webhooks.schedule import Address
 from service.webhooks.sender import Result, Sender
 
@@ -140,7 +147,9 @@ class Deliverer:
             await self._schedule.remove_event(address, event_id)
             return
         result = await self._sender.send(endpoint, delivery.event)
-        with contextlib.suppress(Missing, DeliverySuperseded):  # deleted, or another worker's by now
+        with contextlib.suppress(
+            Missing, DeliverySuperseded
+        ):  # deleted, or another worker's by now
             await self._record(endpoint, delivery, result)
 
     async def _record(self, endpoint: Endpoint, delivery: Delivery, result: Result) -> None:

@@ -73,6 +73,7 @@ async def series(api: Api) -> Counter[str]:
     return Counter(name for name, _ in parsed(text) if name.startswith("finetuned_"))
 
 
+@pytest.mark.slow
 async def test_series_do_not_grow_with_what_callers_send(api):
     for _ in range(MAX_PROJECTS + 1):
         await a_new_project(api)

@@ -23,6 +23,8 @@ from tests.conftest import Api
 from tests.metrics.samples import Since
 from tests.webhooks.conftest import Maker, Receiver, create, logged, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED])
 async def test_the_end_of_a_job_sends_one_event_that_the_sdk_verifies(

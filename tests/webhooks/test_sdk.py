@@ -13,6 +13,8 @@ from service.webhooks.testing import SAMPLE_JOB
 from tests.conftest import Api
 from tests.webhooks.conftest import EVENT_TYPES, Maker, Receiver, logged, until
 
+pytestmark = pytest.mark.slow
+
 FAILED, SUCCEEDED = "fine_tuning.job.failed", "fine_tuning.job.succeeded"
 
 
