@@ -147,9 +147,7 @@ class Deliverer:
             await self._schedule.remove_event(address, event_id)
             return
         result = await self._sender.send(endpoint, delivery.event)
-        with contextlib.suppress(
-            Missing, DeliverySuperseded
-        ):  # deleted, or another worker's by now
+        with contextlib.suppress(Missing, DeliverySuperseded):  # deleted or taken over
             await self._record(endpoint, delivery, result)
 
     async def _record(self, endpoint: Endpoint, delivery: Delivery, result: Result) -> None:
