@@ -167,7 +167,7 @@ BAD = {
     "surrogate.jsonl": (
         b'{"messages": [{"role": "user", "content": "\\ud800"},'
         b' {"role": "assistant", "content": "x"}]}\n',
-        ["Line 1", "alone"],
+        ["Line 1", "unpaired"],
     ),
     "roles.jsonl": (
         lines([{"messages": [{"role": "tool", "content": "x"}]}]),

@@ -39,7 +39,9 @@ def test_the_package_renders_as_the_folder_does(each_helm, tmp_path):
     values = {**FIXED, "models": [MODEL]}
     packed = Helm(each_helm.program, package).template(values)
     assert packed == each_helm.template(values)
-    assert packed.of_kind("ConfigMap")["test"]["data"]["loop.py"].startswith('"""`helm test`')
+    assert packed.of_kind("ConfigMap")["test"]["data"]["loop.py"].startswith(
+        '"""Script of `helm test`'
+    )
 
 
 def test_names_are_unique_and_short(render):
