@@ -25,7 +25,7 @@ from service.inference.engine.sizing import (
     trainer_budget,
 )
 from service.jobs.planning.memory_plan import MemoryPlan, Training, plan
-from service.jobs.planning.speed import reckoned
+from service.jobs.planning.speed import assumed_speed
 from service.jobs.records import Chosen
 from service.training.model.shape import Linear, ModelShape
 from service.worker.gpu_share import within_budget
@@ -110,7 +110,7 @@ def row(model: Shape, gib: int) -> str:
     shape, memory = model.model(), gib * GIB
     gpu = Capacity(device="cuda", device_name="GPU", gpus=1, memory_bytes=memory)
     alone, made = training(shape, gpu), engine(shape, memory, "separate")
-    speed = reckoned(gpu, shape.parameters)
+    speed = assumed_speed(gpu, shape.parameters)
     trains = "does not fit"
     if alone.fits:
         checkpointed = ", checkpointed" if alone.gradient_checkpointing else ""

@@ -109,8 +109,10 @@ class Deliverer:
 
     async def _pause(self) -> None:
         """Wait for the next round, which begins at once where a task has ended."""
+        # Not asyncio.wait_for, which before Python 3.12 can swallow a cancellation.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ready.wait(), self._poll_s)
+            async with asyncio.timeout(self._poll_s):
+                await self._ready.wait()
 
     def _start(self, address: Address) -> None:
         task = asyncio.create_task(self._serve(address), name=f"webhook {address.webhook_id}")

@@ -16,7 +16,7 @@ _KEPT = 20
 _CORE_FLOPS, _GPU_FLOPS = 2e11, 1e14
 _CPU_CORES = 8
 _FLOPS_A_WEIGHT = 6
-_RECKONED_FACTOR = 4.0
+_ASSUMED_FACTOR = 4.0
 _FEW_FACTOR = 1.5
 
 
@@ -67,15 +67,15 @@ class Speeds:
         raw = await reply(self._redis.lrange(kind.key, 0, -1))
         seen = [float(text(value)) for value in raw]
         if not seen:
-            return reckoned(machine, parameters)
+            return assumed_speed(machine, parameters)
         middle = median(seen)
         # With only one or two jobs, the spread is uncertain.
         slack = _FEW_FACTOR if len(seen) < 3 else 1.1
         return Speed(middle, min(seen) / slack, max(seen) * slack, len(seen))
 
 
-def reckoned(machine: Capacity, parameters: int) -> Speed:
+def assumed_speed(machine: Capacity, parameters: int) -> Speed:
     """Estimate the speed from the model's size when no similar job has run yet."""
     flops = _GPU_FLOPS if machine.device == "cuda" else _CORE_FLOPS * _CPU_CORES
     tokens = flops / (_FLOPS_A_WEIGHT * max(parameters, 1))
-    return Speed(tokens, tokens / _RECKONED_FACTOR, tokens * _RECKONED_FACTOR, 0)
+    return Speed(tokens, tokens / _ASSUMED_FACTOR, tokens * _ASSUMED_FACTOR, 0)
