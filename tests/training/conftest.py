@@ -17,11 +17,15 @@ from service.training import (
     Message,
     StepDone,
     StopCommand,
+    Succeeded,
     TrainSpec,
     encode,
     parse_message,
 )
+from tests.lazy import Lazy
 from tests.training.forked import ForkedTrainer
+
+safetensors = Lazy("safetensors.torch")
 
 HANG_S = 240  # a guard against hanging, not a measure
 
@@ -241,3 +245,14 @@ def few_judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("judged") / "few.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     return path
+
+
+def assert_same_adapter(done: Succeeded, wanted: Succeeded) -> None:
+    """The two runs wrote the same tensors, bit for bit."""
+    one, other = (
+        safetensors.load_file(Path(end.adapter_path) / "adapter_model.safetensors")
+        for end in (done, wanted)
+    )
+    assert one.keys() == other.keys()
+    for name, tensor in other.items():
+        assert one[name].equal(tensor), name

@@ -15,12 +15,11 @@ from service.training.data.split import prompt_key
 from service.training.data.tokens import IGNORED, ChatEncoder, JudgedSample
 from tests.lazy import Lazy
 
-from .conftest import Starter
+from .conftest import Starter, assert_same_adapter
 
 pytestmark = pytest.mark.slow
 
 torch = Lazy("torch")
-safetensors = Lazy("safetensors.torch")
 batches = Lazy("service.training.data.batches")
 judged_batches = Lazy("service.training.data.judged_batches")
 
@@ -374,11 +373,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     assert second.of(Started)[0].resumed_step == stopped.step
     assert first.losses | second.losses == whole_kto.losses
     (done,), (wanted,) = second.of(Succeeded), whole_kto.of(Succeeded)
-    again = safetensors.load_file(Path(done.adapter_path) / "adapter_model.safetensors")
-    for name, tensor in safetensors.load_file(
-        Path(wanted.adapter_path) / "adapter_model.safetensors"
-    ).items():
-        assert again[name].equal(tensor), name
+    assert_same_adapter(done, wanted)
 
 
 @pytest.mark.e2e

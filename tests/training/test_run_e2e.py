@@ -17,6 +17,7 @@ from service.training import (
     Warned,
 )
 from tests.lazy import Lazy
+from tests.training.conftest import assert_same_adapter
 
 safetensors = Lazy("safetensors.torch")
 
@@ -89,11 +90,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(whole_run, start, make_spec
     assert list(second.losses) == list(range(stopped.step + 1, 13))
     (done,), (wanted,) = second.of(Succeeded), whole_run.of(Succeeded)
     assert done.trained_tokens == wanted.trained_tokens
-    for name, tensor in safetensors.load_file(
-        Path(wanted.adapter_path) / "adapter_model.safetensors"
-    ).items():
-        again = safetensors.load_file(Path(done.adapter_path) / "adapter_model.safetensors")[name]
-        assert again.equal(tensor), name
+    assert_same_adapter(done, wanted)
 
 
 def test_a_run_that_was_at_its_end_gives_its_result_again(whole_run, start, make_spec, tmp_path):
@@ -103,11 +100,7 @@ def test_a_run_that_was_at_its_end_gives_its_result_again(whole_run, start, make
     assert run.of(StepDone) == []
     (done,), (wanted,) = run.of(Succeeded), whole_run.of(Succeeded)
     assert done.trained_tokens == wanted.trained_tokens
-    again = safetensors.load_file(Path(done.adapter_path) / "adapter_model.safetensors")
-    for name, tensor in safetensors.load_file(
-        Path(wanted.adapter_path) / "adapter_model.safetensors"
-    ).items():
-        assert again[name].equal(tensor), name
+    assert_same_adapter(done, wanted)
 
 
 def test_sigterm_keeps_a_checkpoint(start_process, tiny_spec):
