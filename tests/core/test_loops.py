@@ -13,8 +13,8 @@ from service.core.redis import connect
 from service.worker.main import _unending
 
 
-def failures(loop: str) -> float:
-    return REGISTRY.get_sample_value("finetuned_loop_failures_total", {"loop": loop}) or 0
+def failures(loop: str) -> float | None:
+    return REGISTRY.get_sample_value("finetuned_loop_failures_total", {"loop": loop})
 
 
 async def test_a_loop_that_fails_starts_again(monkeypatch, caplog):
@@ -34,8 +34,9 @@ async def test_a_loop_that_fails_starts_again(monkeypatch, caplog):
 
 
 async def test_a_kept_loop_ends_when_told():
-    task = asyncio.create_task(tasks.keep("of a test", asyncio.Event().wait))
+    task = asyncio.create_task(tasks.keep("of another test", asyncio.Event().wait))
     await asyncio.sleep(0)
+    assert failures("of another test") == 0, "an alert would not see the first failure"
     await tasks.end(task)
     assert task.cancelled()
 

@@ -32,6 +32,7 @@ ABSENT = {
     "finetuned_engine_ejections": "no engine was left out",
     "finetuned_engine_spilled": "there is one engine",
     "finetuned_engine_resent": "there is one engine",
+    "finetuned_records_unreadable": "every record is readable",
 }
 
 

@@ -28,7 +28,7 @@ def rules() -> list[dict]:
 def promtool() -> str:
     found = shutil.which("promtool")
     if found is None:
-        pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
+        pytest.skip("promtool is not installed (Debian: apt-get install promtool)")
     return found
 
 

@@ -66,7 +66,7 @@ def test_names_labels_and_words(metric):
 def test_promtool_finds_no_fault():
     promtool = shutil.which("promtool")
     if promtool is None:
-        pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
+        pytest.skip("promtool is not installed (Debian: apt-get install promtool)")
     done = subprocess.run(
         [promtool, "check", "metrics"], input=generate_latest(), capture_output=True, check=False
     )

@@ -58,7 +58,7 @@ def test_queries_ask_for_metrics_and_labels_that_exist():
 def test_promtool_understands_every_query(tmp_path):
     promtool = shutil.which("promtool")
     if promtool is None:
-        pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
+        pytest.skip("promtool is not installed (Debian: apt-get install promtool)")
     # As recording rules: promtool has no other way to parse without a server.
     rules = [{"record": f"q:{i}", "expr": q.sent()} for i, q in enumerate(QUERIES)]
     file = tmp_path / "queries.yaml"
