@@ -1,0 +1,1 @@
+"""Conclusions of an evaluation: comparison, statistics, verdict, gate and report."""
