@@ -1,0 +1,1 @@
+"""Graders: how an answer of a model is scored. Pure: no settings, store or HTTP."""

@@ -1,0 +1,58 @@
+"""What graders need from outside: a model that judges, and a sandbox for Python sources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from service.grading.errors import ItemFailed
+
+
+@dataclass(frozen=True)
+class JudgeAnswer:
+    """The answer of a judge. `total_tokens` counts prompt and answer."""
+
+    text: str
+    model: str
+    total_tokens: int
+
+
+class JudgeFailed(ItemFailed):
+    """The judge gave no usable answer: the engine failed, or the model refused."""
+
+    def __init__(
+        self,
+        code: Literal[
+            "model_grader_server_error", "model_grader_refusal_error", "model_grader_parse_error"
+        ],
+        message: str,
+    ) -> None:
+        super().__init__(code, message)
+
+
+class Judge(Protocol):
+    """A chat completion of a model of the project.
+
+    `params` has further fields of the request, such as `response_format` and `temperature`. Raises
+    JudgeFailed.
+    """
+
+    async def __call__(
+        self, model: str, messages: list[dict[str, Any]], *, params: dict[str, Any]
+    ) -> JudgeAnswer: ...
+
+
+class PythonRunner(Protocol):
+    """A runner of Python sources that define `grade(sample, item)`. Raises ItemFailed."""
+
+    async def grade(
+        self, source: str, sample: dict[str, Any] | None, item: dict[str, Any]
+    ) -> float: ...
+
+
+@dataclass(frozen=True)
+class GraderTools:
+    """Everything that graders need besides the item and the sample."""
+
+    judge: Judge
+    sandbox: PythonRunner
