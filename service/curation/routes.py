@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Body, Depends, Header, Query, Request
+from fastapi import APIRouter, Body, Depends, Header, Query
 from fastapi.responses import JSONResponse, Response
 
 from service.config import Settings
@@ -20,7 +20,7 @@ from service.files.records import FileRecord
 from service.files.routes import Store, existing
 from service.models.registry import ModelRegistry
 from service.web.auth import Principal
-from service.web.deps import Caller
+from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of
 from service.web.idempotency import once
 from service.web.openapi.parts import headers
@@ -38,11 +38,8 @@ _REPORT = {"schema": {"$ref": "#/components/schemas/FileReport"}}
 _TEXT = {"schema": {"type": "string"}}
 
 
-def _tasks(request: Request) -> Tasks:
-    return cast("Tasks", request.app.state.curation)
-
-
-TaskStore = Annotated[Tasks, Depends(_tasks)]
+TaskStore = Annotated[Tasks, Depends(resource("curation"))]
+Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
 
 
 @router.get(
@@ -64,11 +61,12 @@ TaskStore = Annotated[Tasks, Depends(_tasks)]
     },
 )
 async def retrieve_report(
-    request: Request,
     file_id: str,
     caller: Caller,
     files: Store,
     tasks: TaskStore,
+    registry: Registry,
+    settings: AppSettings,
     model: Annotated[
         str | None, Query(max_length=256, description="Base model whose tokenizer counts tokens.")
     ] = None,
@@ -91,11 +89,10 @@ async def retrieve_report(
     file = await existing(files, caller.project_id, file_id)
     if validation_file is not None:
         await _other_file(files, caller, validation_file)
-    registry = cast("ModelRegistry", request.app.state.registry)
     options = ReportOptions(_models(registry, model), validation_file)
     wanted = report_task(file, options)
     if await tasks.of(file.id).get(caller.project_id, wanted.id) is None:
-        await _room(request, tasks, caller)
+        await _room(settings, tasks, caller)
     task = await tasks.asked_for(wanted)
     if task.state is TaskState.IN_PROGRESS:
         pending = ReportPending(id=task.id, file_id=file.id).model_dump()
@@ -114,12 +111,12 @@ async def retrieve_report(
 
 @router.post("/{file_id}/clean", operation_id="createFileCleaning", summary="Clean a data set")
 async def clean_file(
-    request: Request,
     file_id: str,
     body: Annotated[CleanRequest, Body(default_factory=CleanRequest)],
     caller: Caller,
     files: Store,
     tasks: TaskStore,
+    settings: AppSettings,
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> CleaningObject:
     """Clean a file in the background. The results are new files; the source file is not modified.
@@ -130,7 +127,7 @@ async def clean_file(
     file = await existing(files, caller.project_id, file_id)
 
     async def make() -> dict[str, Any]:
-        await _room(request, tasks, caller)
+        await _room(settings, tasks, caller)
         task = Task(
             id=ids.new(ids.CLEANING),
             project_id=caller.project_id,
@@ -189,9 +186,9 @@ async def retrieve_cleaning(
     return CleaningObject.of(task)
 
 
-async def _room(request: Request, tasks: Tasks, caller: Principal) -> None:
+async def _room(settings: Settings, tasks: Tasks, caller: Principal) -> None:
     """Raise RateLimited if the project has reached its limit of unfinished tasks."""
-    most = cast("Settings", request.app.state.settings).max_file_tasks_per_project
+    most = settings.max_file_tasks_per_project
     if await tasks.waiting(caller.project_id) >= most:
         raise RateLimited(
             f"The project has {most} unfinished reports and cleanings, the maximum. Try again "

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
-from service.config import Settings
 from service.core import ids
 from service.core.errors import BadRequest, NotFound
 from service.core.records import Missing
@@ -17,18 +16,14 @@ from service.files.body import BYTES, FILE_BODY, body_of
 from service.files.records import FileRecord, Files, Purpose
 from service.files.schemas import FileDeleted, FileObject
 from service.files.upload import enqueue_check, receive
-from service.web.deps import Caller
+from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of
 from service.web.openapi.parts import headers
 
 router = APIRouter(prefix="/v1/files", tags=["Files"])
 
 
-def _files(request: Request) -> Files:
-    return cast("Files", request.app.state.files)
-
-
-Store = Annotated[Files, Depends(_files)]
+Store = Annotated[Files, Depends(resource("files"))]
 
 
 async def existing(store: Files, project_id: str, file_id: str) -> FileRecord:
@@ -42,7 +37,9 @@ async def existing(store: Files, project_id: str, file_id: str) -> FileRecord:
 
 
 @router.post("", operation_id="createFile", summary="Upload a file", openapi_extra=FILE_BODY)
-async def create_file(request: Request, caller: Caller, store: Store) -> FileObject:
+async def create_file(
+    request: Request, caller: Caller, store: Store, settings: AppSettings
+) -> FileObject:
     """Upload a file as a multipart form, as the SDKs do, or as raw bytes with the fields in the
     query string. The file streams to storage in one pass.
 
@@ -51,7 +48,6 @@ async def create_file(request: Request, caller: Caller, store: Store) -> FileObj
     Supported formats are JSON Lines, JSON, CSV, TSV, Parquet and XLSX, optionally compressed with
     gzip or zstd. Set `format` if the columns have custom names. Use `/v1/uploads` for larger files.
     """
-    settings = cast("Settings", request.app.state.settings)
     record = await receive(
         body_of(request, "file"), store, caller.project_id, max_bytes=settings.max_file_bytes
     )

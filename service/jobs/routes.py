@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
-from service.config import Settings
 from service.core import ids, metrics, queue
 from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.records import Missing
@@ -23,7 +22,7 @@ from service.jobs.scheduling.dispatch import Dispatcher
 from service.jobs.schemas import CheckpointObject, CreateJob, EventObject, JobObject
 from service.jobs.stream import server_sent_events
 from service.models.registry import ModelRegistry
-from service.web.deps import Caller, caller_check
+from service.web.deps import AppSettings, Caller, RedisClient, caller_check, resource
 from service.web.http import ListOf, list_of
 from service.web.idempotency import once
 
@@ -42,16 +41,10 @@ _METADATA = {
 }
 
 
-def _jobs(request: Request) -> Jobs:
-    return cast("Jobs", request.app.state.jobs)
-
-
-def _dispatcher(request: Request) -> Dispatcher:
-    return cast("Dispatcher", request.app.state.dispatcher)
-
-
-Store = Annotated[Jobs, Depends(_jobs)]
-Dispatch = Annotated[Dispatcher, Depends(_dispatcher)]
+Store = Annotated[Jobs, Depends(resource("jobs"))]
+FileStore = Annotated[Files, Depends(resource("files"))]
+Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
+Dispatch = Annotated[Dispatcher, Depends(resource("dispatcher"))]
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 
@@ -66,30 +59,33 @@ async def existing(store: Jobs, project_id: str, job_id: str) -> JobRecord:
 @estimates.post(
     "/estimate", operation_id="estimateFineTuningJob", summary="Estimate a fine-tuning job"
 )
-async def estimate_job(request: Request, body: CreateJob, caller: Caller) -> EstimateObject:
+async def estimate_job(
+    body: CreateJob,
+    caller: Caller,
+    files: FileStore,
+    registry: Registry,
+    settings: AppSettings,
+    redis: RedisClient,
+) -> EstimateObject:
     """Estimate a job from the request body for creating one, without creating it.
 
     The estimate includes the value chosen for every `auto` and the reason for it, the number of
     steps and tokens, the peak memory, whether the job fits the online workers, and its duration.
     """
-    state = request.app.state
-    settings, files = cast("Settings", state.settings), cast("Files", state.files)
     job, entry = await checked(
-        body,
-        caller,
-        files=files,
-        registry=cast("ModelRegistry", state.registry),
-        max_lora_rank=settings.lora_rank_limit,
+        body, caller, files=files, registry=registry, max_lora_rank=settings.lora_rank_limit
     )
-    return await Estimates(state.redis, files, settings).of(job, entry)
+    return await Estimates(redis, files, settings).of(job, entry)
 
 
 @router.post("", operation_id="createFineTuningJob", summary="Create a fine-tuning job")
 async def create_job(
-    request: Request,
     body: CreateJob,
     caller: Caller,
     store: Store,
+    files: FileStore,
+    registry: Registry,
+    settings: AppSettings,
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> JobObject:
     """Create a fine-tuning job. The service validates its files, then queues it for a GPU worker.
@@ -102,16 +98,14 @@ async def create_job(
     level as in older SDKs. The service chooses a value for each `auto` from the data, and events
     give the reasons.
     """
-    state = request.app.state
-    settings = cast("Settings", state.settings)
 
     async def make() -> dict[str, Any]:
         job = await create(
             body,
             caller,
             jobs=store,
-            files=cast("Files", state.files),
-            registry=cast("ModelRegistry", state.registry),
+            files=files,
+            registry=registry,
             max_lora_rank=settings.lora_rank_limit,
             max_queued_jobs=settings.max_queued_jobs_per_project,
         )

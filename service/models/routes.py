@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Annotated, cast
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 
 from service.core.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound
 from service.core.records import Missing
@@ -14,7 +14,7 @@ from service.core.storage import Storage, StorageError
 from service.models.registry import ModelInUse, ModelRegistry
 from service.models.schemas import ModelDeleted, ModelObject
 from service.web.auth import Principal
-from service.web.deps import Caller
+from service.web.deps import Caller, resource
 from service.web.http import ListOf, list_of
 
 log = logging.getLogger(__name__)
@@ -22,21 +22,9 @@ router = APIRouter(prefix="/v1/models", tags=["Models"])
 _MOST_MODELS = 100_000  # about 20 MB in one response
 
 
-def _registry(request: Request) -> ModelRegistry:
-    return cast("ModelRegistry", request.app.state.registry)
-
-
-def _storage(request: Request) -> Storage:
-    return cast("Storage", request.app.state.storage)
-
-
-def _serves(request: Request) -> Callable[[str], bool]:
-    return cast("Callable[[str], bool]", request.app.state.serves)
-
-
-Registry = Annotated[ModelRegistry, Depends(_registry)]
-Artifacts = Annotated[Storage, Depends(_storage)]
-Serves = Annotated[Callable[[str], bool], Depends(_serves)]
+Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
+Artifacts = Annotated[Storage, Depends(resource("storage"))]
+Serves = Annotated[Callable[[str], bool], Depends(resource("serves"))]
 
 
 @router.get("", operation_id="listModels", summary="List models")

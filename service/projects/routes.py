@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 
 from service.core import ids
 from service.core.errors import BadRequest, Conflict, NotFound
@@ -19,17 +19,13 @@ from service.projects.schemas import (
     ProjectObject,
     UpdateLimits,
 )
-from service.web.deps import Admin
+from service.web.deps import Admin, resource
 from service.web.http import ListOf, list_of
 
 router = APIRouter(prefix="/v1/organization/projects", tags=["Projects"])
 
 
-def _projects(request: Request) -> Projects:
-    return cast("Projects", request.app.state.projects)
-
-
-Store = Annotated[Projects, Depends(_projects)]
+Store = Annotated[Projects, Depends(resource("projects"))]
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from service.config import Settings
 from service.core import ids
 from service.core.errors import BadRequest, RateLimited
 from service.core.records import Missing
@@ -21,23 +20,14 @@ from service.uploads.records import (
     must_be_pending,
 )
 from service.uploads.schemas import UploadComplete, UploadCreate, UploadObject, UploadPartObject
-from service.web.deps import Caller
+from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of
 from service.web.openapi.parts import headers
 
 router = APIRouter(prefix="/v1/uploads", tags=["Uploads"])
 
 
-def _uploads(request: Request) -> Uploads:
-    return cast("Uploads", request.app.state.uploads)
-
-
-def _settings(request: Request) -> Settings:
-    return cast("Settings", request.app.state.settings)
-
-
-Store = Annotated[Uploads, Depends(_uploads)]
-Limits = Annotated[Settings, Depends(_settings)]
+Store = Annotated[Uploads, Depends(resource("uploads"))]
 
 
 async def _existing(store: Store, caller: Caller, upload_id: str) -> UploadRecord:
@@ -56,7 +46,7 @@ _ENDED: dict[int | str, dict[str, Any]] = {400: {"headers": headers("x-should-re
 
 @router.post("", operation_id="createUpload", summary="Create a multipart upload")
 async def create_upload(
-    body: UploadCreate, caller: Caller, store: Store, settings: Limits
+    body: UploadCreate, caller: Caller, store: Store, settings: AppSettings
 ) -> UploadObject:
     """Create an upload for a file that exceeds the limit of `/v1/files`, or for an unreliable
     connection. A file may have up to 8 GiB, in parts of up to 64 MiB. The upload expires after
@@ -107,7 +97,7 @@ async def retrieve_upload(upload: Existing, store: Store) -> UploadObject:
     responses=_ENDED,
 )
 async def add_part(
-    request: Request, upload: Existing, store: Store, settings: Limits
+    request: Request, upload: Existing, store: Store, settings: AppSettings
 ) -> UploadPartObject:
     """Add a part as the field `data` of a multipart form, as the SDKs do, or as raw bytes.
 

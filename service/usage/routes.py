@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 
 from service.core import ids
 from service.usage.pages import read_page
 from service.usage.query import Wanted, spans
 from service.usage.records import UsageRecords
 from service.usage.schemas import BucketWidth, GroupBy, UsagePage
-from service.web.deps import Caller
+from service.web.deps import Caller, RedisClient
 
 router = APIRouter(prefix="/v1/organization/usage", tags=["Usage"])
 
@@ -79,7 +79,7 @@ def _nobody(
     "/completions", operation_id="getUsageCompletions", summary="Retrieve inference usage over time"
 )
 async def usage_completions(
-    request: Request,
+    redis: RedisClient,
     start_time: Annotated[
         Time, Query(description="Start time (inclusive), as a Unix timestamp in seconds.")
     ],
@@ -111,7 +111,7 @@ async def usage_completions(
     asked = spans(bucket_width, start_time, end_time, limit=limit, page=page, now_s=ids.now_s())
     if asks_for_nobody:
         projects = frozenset()
-    return await read_page(UsageRecords(request.app.state.redis), asked, wanted, projects)
+    return await read_page(UsageRecords(redis), asked, wanted, projects)
 
 
 def _given(*lists: list[str]) -> frozenset[str] | None:

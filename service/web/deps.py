@@ -1,18 +1,37 @@
-"""FastAPI dependencies: the caller, and the caller as an admin.
+"""FastAPI dependencies: the process's resources, the caller, and the caller as an admin.
 
-The app's lifespan opens the process's resources (`app.state`) once. Nothing is opened at import.
+The app's lifespan opens the resources (`app.state`) once. Nothing is opened at import.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, cast
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
+from service.config import Settings
+from service.core.redis import Client
 from service.web.auth import Authenticator, Principal
+
+
+def resource(name: str) -> Callable[[Request], Awaitable[Any]]:
+    """Return a dependency on the resource that the lifespan opened as `app.state.<name>`.
+
+    The annotation gives the type: `Store = Annotated[Jobs, Depends(resource("jobs"))]`. A test
+    compares it with what the lifespan opens.
+    """
+
+    async def opened(request: Request) -> Any:  # FastAPI would run a plain function in a thread
+        return getattr(request.app.state, name)
+
+    return opened
+
+
+AppSettings = Annotated[Settings, Depends(resource("settings"))]
+RedisClient = Annotated[Client, Depends(resource("redis"))]
 
 # Only for openapi.json. Authenticator does the check, with OpenAI's error bodies.
 _scheme = HTTPBearer(
@@ -30,7 +49,7 @@ def caller_check(request: Request) -> Callable[[], Awaitable[Principal]]:
 
     The check raises Unauthenticated once the key is revoked.
     """
-    authenticator = cast("Authenticator", request.app.state.authenticator)
+    authenticator: Authenticator = request.app.state.authenticator
     return partial(authenticator.authenticate, request.headers.get("authorization"))
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError, StorageRefused
+from service.web.deps import resource
 
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["Health"])
 Probe = Callable[[], Awaitable[bool]]
+Probes = Annotated[dict[str, Probe], Depends(resource("probes"))]
 PartState = Literal["ok", "away", "refused"]
 _TIMEOUT_S = 5.0
 
@@ -69,13 +71,12 @@ async def livez() -> Alive:
     response_model=Ready,
     responses={503: {"model": Ready, "description": "A required part does not respond."}},
 )
-async def readyz(request: Request) -> JSONResponse:
+async def readyz(probes: Probes) -> JSONResponse:
     """Readiness check of all parts that this installation requires.
 
     Answers 200 if every part responds, otherwise 503. The state of a part is `ok`, `away` (it does
     not respond) or `refused` (it responds, but rejects requests).
     """
-    probes: dict[str, Probe] = request.app.state.probes
     found = await asyncio.gather(*(state(p) for p in probes.values()))
     parts = dict(zip(probes, found, strict=True))
     ready = all(part == "ok" for part in found)

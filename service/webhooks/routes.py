@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Query, Request
+from fastapi import APIRouter, Body, Depends, Query
 
-from service.config import Settings
 from service.core.errors import BadRequest, Conflict, NotFound, Unavailable
 from service.core.records import Missing
-from service.web.deps import Caller
+from service.web.deps import AppSettings, Caller, resource
 from service.web.http import ListOf, list_of
 from service.webhooks.allowed_hosts import AllowedHosts, HostNotAllowed, InvalidUrl, parse_url
 from service.webhooks.events import EventType
@@ -34,19 +33,11 @@ _ENDPOINT = "/webhook_endpoints/{webhook_endpoint_id}"
 _TEST_GRACE_S = 5.0  # for a worker to begin
 
 
-def _settings(request: Request) -> Settings:
-    return cast("Settings", request.app.state.settings)
+async def _allowed_hosts(settings: AppSettings) -> AllowedHosts:
+    return AllowedHosts(settings.webhook_allowed_hosts)
 
 
-def _webhooks(request: Request) -> Webhooks:
-    return cast("Webhooks", request.app.state.webhooks)
-
-
-def _allowed_hosts(request: Request) -> AllowedHosts:
-    return AllowedHosts(_settings(request).webhook_allowed_hosts)
-
-
-Store = Annotated[Webhooks, Depends(_webhooks)]
+Store = Annotated[Webhooks, Depends(resource("webhooks"))]
 Hosts = Annotated[AllowedHosts, Depends(_allowed_hosts)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 
@@ -204,7 +195,7 @@ async def rotate_secret(
     f"{_ENDPOINT}/test", operation_id="testWebhookEndpoint", summary="Test a webhook endpoint"
 )
 async def test_endpoint(
-    body: TestWebhookEndpoint, endpoint: Existing, store: Store, request: Request
+    body: TestWebhookEndpoint, endpoint: Existing, store: Store, settings: AppSettings
 ) -> WebhookEndpointTestObject:
     """Sends a signed sample event once, whether or not the endpoint subscribes to its type, and
     waits for the response. A worker sends it, before all other events of the endpoint, and the
@@ -216,7 +207,7 @@ async def test_endpoint(
             code="webhook_endpoint_disabled",
         )
     # A request that is being sent comes first, then the test.
-    within_s = 2 * _settings(request).webhook_timeout_s + _TEST_GRACE_S
+    within_s = 2 * settings.webhook_timeout_s + _TEST_GRACE_S
     attempt = await attempt_of_sample(store, endpoint, body.event_type, within_s)
     if attempt is None:
         raise Unavailable("No worker sent the test in time. Try again later.")

@@ -7,9 +7,9 @@ all projects.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 
 from service.core.errors import ApiError, BadRequest, Conflict, NotFound
 from service.core.records import Missing
@@ -24,15 +24,11 @@ from service.models.aliases.changes import (
 )
 from service.models.aliases.records import AliasRecord
 from service.models.aliases.schemas import AliasChange, AliasDeleted, AliasObject, SetAlias
-from service.web.deps import Caller
+from service.web.deps import Caller, resource
 from service.web.http import ListOf, list_of
 from service.web.openapi.parts import headers
 
 router = APIRouter(prefix="/v1/aliases", tags=["Aliases"])
-
-
-def _aliases(request: Request) -> Aliases:
-    return cast("Aliases", request.app.state.aliases)
 
 
 def _expected(
@@ -65,7 +61,7 @@ def _expected_or_new(
     return Expected(exists=False)
 
 
-Store = Annotated[Aliases, Depends(_aliases)]
+Store = Annotated[Aliases, Depends(resource("aliases"))]
 IfMatch = Annotated[Expected, Depends(_expected)]
 IfMatchOrNew = Annotated[Expected, Depends(_expected_or_new)]
 _WITH_ETAG: dict[int | str, dict[str, Any]] = {
