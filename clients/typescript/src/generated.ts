@@ -3797,6 +3797,11 @@ export interface components {
             /** @description Sampling temperature. 0 selects the most likely token at each step. */
             temperature?: number;
             top_p?: number;
+            /**
+             * @description Scheduling priority. The engine handles requests with lower values first; evaluations use 10.
+             * @default 0
+             */
+            priority?: number;
             /** @description Options for streaming responses. */
             stream_options?: {
                 /** @description Whether to send a final event with the token counts. */
@@ -3883,6 +3888,11 @@ export interface components {
             /** @description Sampling temperature. 0 selects the most likely token at each step. */
             temperature?: number;
             top_p?: number;
+            /**
+             * @description Scheduling priority. The engine handles requests with lower values first; evaluations use 10.
+             * @default 0
+             */
+            priority?: number;
             /** @description Options for streaming responses. */
             stream_options?: {
                 /** @description Whether to send a final event with the token counts. */
@@ -3948,6 +3958,11 @@ export interface components {
             /** @description Sampling temperature. 0 selects the most likely token at each step. */
             temperature?: number;
             top_p?: number;
+            /**
+             * @description Scheduling priority. The engine handles requests with lower values first; evaluations use 10.
+             * @default 0
+             */
+            priority?: number;
             /** @description Input text, or a list of input items. */
             input: string | Record<string, never>[];
             /** @description System message. */

@@ -170,6 +170,8 @@ def _what_it_serves(settings: Settings, name: str, path: Path, sizes: Sizes) -> 
         f"--served-model-name={name}",
         f"--max-model-len={sizes.max_model_len}",
         "--enable-prompt-tokens-details",
+        # Evaluations send a priority behind that of users. Equal priorities keep their order.
+        "--scheduling-policy=priority",
         # The fingerprint reveals version and configuration, and moves within a stream if usage is
         # requested. Without it, a stream is the same whether or not the caller asks for usage.
         "--fingerprint-mode=none",

@@ -44,6 +44,7 @@ class Request(msgspec.Struct):
     stream: bool | None = None
     stream_options: dict[str, Any] | None = None
     stream_interval: Any = None
+    priority: int | None = None
 
     @property
     def streamed(self) -> bool:
@@ -194,6 +195,9 @@ def parse(path: str, body: bytes) -> Request:
         )
     if request.stream_options is not None:
         _check_stream_options(request.stream_options)
+    if request.priority is not None and request.priority < 0:
+        # vLLM would handle the request before those of all other callers.
+        raise _below("priority", request.priority, 0)
     return request
 
 
@@ -222,12 +226,7 @@ def _check_stream_options(options: Mapping[str, Any]) -> None:
 
 def _check_range(name: str, value: int, most: int) -> None:
     if value < 1:
-        raise BadRequest(
-            f"Invalid '{name}': integer below minimum value. Expected a value >= 1, but got "
-            f"{value} instead.",
-            param=name,
-            code="integer_below_min_value",
-        )
+        raise _below(name, value, 1)
     if value > most:
         raise BadRequest(
             f"Invalid '{name}': integer above maximum value. Expected a value <= {most}, but got "
@@ -235,6 +234,15 @@ def _check_range(name: str, value: int, most: int) -> None:
             param=name,
             code="integer_above_max_value",
         )
+
+
+def _below(name: str, value: int, least: int) -> BadRequest:
+    return BadRequest(
+        f"Invalid '{name}': integer below minimum value. Expected a value >= {least}, but got "
+        f"{value} instead.",
+        param=name,
+        code="integer_below_min_value",
+    )
 
 
 def _check_length(name: str, length: int, most: int) -> None:

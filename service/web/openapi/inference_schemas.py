@@ -47,6 +47,13 @@ _SAMPLING: Json = {
         "description": "Sampling temperature. 0 selects the most likely token at each step.",
     },
     "top_p": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+    "priority": {
+        "type": "integer",
+        "minimum": 0,
+        "default": 0,
+        "description": "Scheduling priority. The engine handles requests with lower values first; "
+        "evaluations use 10.",
+    },
 }
 _GENERATION: Json = {
     **_SAMPLING,

@@ -55,6 +55,7 @@ def test_serves_the_model_under_its_id(settings):
         "--host=127.0.0.1",
         "--port=8100",
         "--middleware=service.inference.engine.guard.EngineGuard",
+        "--scheduling-policy=priority",
     ):
         assert flag in argv
 

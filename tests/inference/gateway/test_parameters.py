@@ -43,6 +43,7 @@ def refusal(path=CHAT, *, most=16, **fields) -> BadRequest:
         (CHAT, {"stream_options": {"include_usage": 1}},
          "'stream_options.include_usage': expected a boolean, but got an integer"),
         (CHAT, {"model": None}, "'model': expected a string, but got null"),
+        (CHAT, {"priority": "-1"}, "'priority': expected an integer, but got a string"),
     ],
 )  # fmt: skip
 def test_what_vllm_would_convert_is_refused_in_openais_words(path, fields, message):
@@ -147,3 +148,11 @@ def test_a_request_for_too_much_is_refused(path, fields, param, code):
 )
 def test_what_may_be_asked_for(path, fields):
     request(path, **fields).check(16)
+
+
+@pytest.mark.parametrize("path", [CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS])
+def test_no_caller_goes_before_the_others(path):
+    assert request(path, priority=10).priority == 10
+    assert request(path, priority=0).priority == 0
+    error = refusal(path, priority=-1)
+    assert (error.param, error.code) == ("priority", "integer_below_min_value")

@@ -1020,6 +1020,10 @@ class CreateCompletion(Model):
     Sampling temperature. 0 selects the most likely token at each step.
     """
     top_p: float | None = None
+    priority: int = 0
+    """
+    Scheduling priority. The engine handles requests with lower values first; evaluations use 10.
+    """
     stream_options: StreamOptions | None = None
     """
     Options for streaming responses.
@@ -1106,6 +1110,10 @@ class CreateResponse(Model):
     Sampling temperature. 0 selects the most likely token at each step.
     """
     top_p: float | None = None
+    priority: int = 0
+    """
+    Scheduling priority. The engine handles requests with lower values first; evaluations use 10.
+    """
     input: str | list[dict[str, Any]]
     """
     Input text, or a list of input items.
@@ -2135,6 +2143,10 @@ class CreateChatCompletion(Model):
     Sampling temperature. 0 selects the most likely token at each step.
     """
     top_p: float | None = None
+    priority: int = 0
+    """
+    Scheduling priority. The engine handles requests with lower values first; evaluations use 10.
+    """
     stream_options: StreamOptions | None = None
     """
     Options for streaming responses.
