@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# The fixture that a group shares, and where it is used.
+# The fixture that a group shares, and the tests in it. Two processes share the trainers' tests.
 GROUPS: Final = {
     "stack": (
         "tests/e2e/test_cli.py",
@@ -31,6 +31,12 @@ GROUPS: Final = {
         "tests/inference/engine/test_many_adapters_e2e.py",
         "tests/inference/engine/test_merged_e2e.py",
     ),
+    "make_spec-methods": (
+        "tests/training/test_dpo.py",
+        "tests/training/test_kto.py",
+        "tests/training/test_selection.py",
+        "tests/training/test_warm_start.py",
+    ),
     "make_spec": ("tests/training/",),
 }
 _LONG_FILES: Final = (
@@ -44,6 +50,14 @@ _LONG_FILES: Final = (
 _FIRST: Final = (*GROUPS, *_LONG_FILES)
 
 
+def _fixture_of(group: str) -> str:
+    """Return the fixture that a group shares: the part of its name before the hyphen."""
+    return group.partition("-")[0]
+
+
+_FIXTURES: Final = {_fixture_of(group) for group in GROUPS}
+
+
 def group_of(nodeid: str) -> str:
     """The group that a test runs in, by its id."""
     file = nodeid.partition("::")[0]
@@ -53,8 +67,8 @@ def group_of(nodeid: str) -> str:
 def arrange(items: list[pytest.Item]) -> None:
     """Put the longest groups first. Raises pytest.UsageError where a group is not whole."""
     for item in items:
-        for fixture in GROUPS:
-            if _shares(item, fixture) and group_of(item.nodeid) != fixture:
+        for fixture in _FIXTURES:
+            if _shares(item, fixture) and _fixture_of(group_of(item.nodeid)) != fixture:
                 raise pytest.UsageError(
                     f"{item.nodeid} uses {fixture}, which each process would start: "
                     "name its file in GROUPS of tests/parallel.py"

@@ -17,7 +17,7 @@ from tests.e2e.jobs import messages, small_file, wait_for_success
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-ROWS, EPOCHS, BATCH = 64, 30, 4
+ROWS, EPOCHS, BATCH = 64, 20, 4
 STEPS = ROWS * EPOCHS // BATCH  # long enough to be killed in the middle
 
 
