@@ -141,11 +141,11 @@ class DpoHyperparameters(Hyperparameters):
 
 
 class KtoHyperparameters(Hyperparameters):
-    """Hyperparameters of supervised training, `beta`, and the weights of the two labels."""
+    """KTO hyperparameters: the supervised ones plus `beta` and the weights of the two labels."""
 
     batch_size: Annotated[int, Field(ge=2, le=256)] | Auto = Field(
         default="auto",
-        description="Rows per step. The answers of a batch are compared with each other.",
+        description="Rows per step, at least 2, because KTO compares the answers in a batch.",
     )
     beta: Annotated[float, Field(gt=0, le=2)] | Auto = Field(
         default="auto",
@@ -153,11 +153,11 @@ class KtoHyperparameters(Hyperparameters):
     )
     desirable_weight: Annotated[float, Field(gt=0, le=100)] | Auto = Field(
         default="auto",
-        description="Weight of a good answer in the loss. `auto` balances good and bad answers.",
+        description="Weight of each good answer in the loss. `auto` balances good and bad answers.",
     )
     undesirable_weight: Annotated[float, Field(gt=0, le=100)] | Auto = Field(
         default="auto",
-        description="Weight of a bad answer in the loss. `auto` balances good and bad answers.",
+        description="Weight of each bad answer in the loss. `auto` balances good and bad answers.",
     )
 
 
@@ -446,7 +446,7 @@ class CheckpointMetrics(BaseModel):
     valid_mean_token_accuracy: float | None = None
     full_valid_loss: float | None = None
     full_valid_mean_token_accuracy: float | None = None
-    # DPO and KTO only: how often better answers gained more, and the margin in nats.
+    # DPO and KTO only. An accuracy is a share from 0 to 1; a margin is in nats, times beta.
     train_reward_accuracy: float | None = None
     train_reward_margin: float | None = None
     valid_reward_accuracy: float | None = None

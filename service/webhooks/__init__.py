@@ -1,1 +1,1 @@
-"""Webhooks: signed HTTP requests that report the end of a fine-tuning job."""
+"""Webhooks: signed HTTP requests that report when a fine-tuning job ends."""

@@ -1,7 +1,7 @@
-"""The URLs that a webhook may call.
+"""URL validation for webhook endpoints, and the hosts that the operator allows.
 
-The URL is parsed by yarl, which also parses it for the request. A second parser could read
-another host from the same text.
+yarl parses the URL here and again for the request. With two different parsers, the host that is
+checked could differ from the host that is called.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ _ORIGIN = re.compile(r"(?i:https?)://(?P<authority>[^/?#]+)")
 
 
 class InvalidUrl(ValueError):
-    """The text is not a URL that can receive webhooks; the message has the reason."""
+    """The text is not a valid webhook URL. The message contains the reason."""
 
 
 class HostNotAllowed(Exception):
-    """The operator has not allowed the URL's host."""
+    """The operator has not allowed the host and port of the URL."""
 
 
 def parse_url(text: str) -> URL:
-    """The URL. Raises InvalidUrl."""
+    """Parse an absolute http or https URL. Raises InvalidUrl."""
     origin = _ORIGIN.match(text)
     if origin is None or not _PRINTABLE.fullmatch(text):
         raise InvalidUrl("use an absolute http:// or https:// URL in ASCII")
@@ -42,7 +42,7 @@ def parse_url(text: str) -> URL:
 
 
 class AllowedHosts:
-    """`FINETUNED_WEBHOOK_ALLOWED_HOSTS`: each entry is a host or a host and port."""
+    """Hosts in `FINETUNED_WEBHOOK_ALLOWED_HOSTS`. Each entry is a host, or a host and a port."""
 
     def __init__(self, entries: Iterable[str]) -> None:
         self._entries = frozenset(entries)

@@ -1,10 +1,10 @@
-"""The loop of a cpu worker that delivers webhook events.
+"""Delivery loop for webhook events. It runs in each cpu worker.
 
-Each round turns new events into deliveries and starts a task for each endpoint with a due one.
-A task holds the endpoint's lease while it sends, so that one worker at a time serves an
-endpoint and a slow endpoint delays no other. The delivery of a worker that dies stays due, and
-another worker repeats it when the lease has run out: an event arrives at least once, under
-the same id.
+Each round creates deliveries from new events, then starts a task for each endpoint that has a due
+delivery. The task holds the endpoint's lease while it sends. Only one worker at a time sends to an
+endpoint, and a slow endpoint does not delay the others. If a worker dies, its delivery stays due,
+and another worker repeats it after the lease expires. An event therefore arrives at least once,
+always with the same id.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from service.webhooks.sender import Result, Sender
 
 log = logging.getLogger(__name__)
 _POLL_S = 1.0
-_MOST_AT_ONCE = 64  # requests of one worker; each is one small POST
-_AFTER_FAULT_S = 60.0
-_FIRST_ATTEMPT = 1  # of a lease: an endpoint has no attempts of its own
+_MAX_CONCURRENT = 64  # requests per worker; each is one small POST
+_FAULT_DELAY_S = 60.0
+_LEASE_ATTEMPT = 1  # leases require an attempt number; endpoints have none
 
 
 class Deliverer:
-    """Delivers the events of all projects."""
+    """Delivers the webhook events of all projects."""
 
     def __init__(
         self,
@@ -63,15 +63,15 @@ class Deliverer:
         self._counted_at = 0.0
         self._on_round = on_round
         self._running: dict[Address, asyncio.Task[None]] = {}
-        self._ready = asyncio.Event()  # a task has ended: its endpoint may have more
+        self._ready = asyncio.Event()  # a task ended; its endpoint may have more due events
         self._draining = False
 
     async def run(self) -> None:
-        """Deliver until cancelled; an outage of Redis skips a round."""
+        """Deliver events until cancelled. Rounds in which Redis is unavailable are skipped."""
         async with self._sender:
             try:
                 while True:
-                    await self._survived_round()
+                    await self._guarded_round()
                     await self._pause()
             finally:
                 for task in self._running.values():
@@ -79,17 +79,17 @@ class Deliverer:
                 await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def drain(self) -> None:
-        """Start no more deliveries, and wait for those that run."""
+        """Stop starting deliveries, and wait for those in progress."""
         self._draining = True
         if self._running:
             await asyncio.wait(list(self._running.values()), timeout=self._timeout_s)
 
-    async def _survived_round(self) -> None:
+    async def _guarded_round(self) -> None:
         self._on_round()
         try:
             await self._round()
         except REDIS_ERRORS as e:
-            log.warning("Redis is away, no webhooks delivered: %s", why(e))
+            log.warning("Redis is unavailable, webhook deliveries are delayed: %s", why(e))
 
     async def _round(self) -> None:
         self._ready.clear()
@@ -99,7 +99,7 @@ class Deliverer:
         while await outbox.fan_out(self._webhooks, now_s):
             self._on_round()
         async for address in self._schedule.due_endpoints(now_s):
-            if len(self._running) >= _MOST_AT_ONCE:
+            if len(self._running) >= _MAX_CONCURRENT:
                 break
             if address not in self._running:
                 self._start(address)
@@ -108,7 +108,7 @@ class Deliverer:
             metrics.WEBHOOK_PENDING.cell().value = await self._schedule.pending()
 
     async def _pause(self) -> None:
-        """Wait for the next round, which begins at once where a task has ended."""
+        """Wait for the next round. It starts immediately if a task has ended."""
         # Not asyncio.wait_for, which before Python 3.12 can swallow a cancellation.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._poll_s):
@@ -120,21 +120,23 @@ class Deliverer:
         task.add_done_callback(lambda _: self._running.pop(address))
 
     async def _serve(self, address: Address) -> None:
-        """Deliver one event of an endpoint. A fault delays the endpoint and ends no loop."""
+        """Deliver one event to an endpoint. An unexpected error delays only this endpoint."""
         try:
-            async with self._leases.hold(address.webhook_id, _FIRST_ATTEMPT):
+            async with self._leases.hold(address.webhook_id, _LEASE_ATTEMPT):
                 await self._deliver(address)
                 await self._schedule.settle(address, await self._schedule.now_s())
             self._ready.set()
         except Held:
-            pass  # another worker serves it
+            pass  # another worker is sending to this endpoint
         except REDIS_ERRORS as e:
-            log.warning("Redis is away, a webhook waits: %s", why(e))
+            log.warning(
+                "Redis is unavailable, webhook %s is delayed: %s", address.webhook_id, why(e)
+            )
         except Exception:
-            log.exception("the webhook %s is delayed by a fault", address.webhook_id)
+            log.exception("webhook %s is delayed by an internal error", address.webhook_id)
             with contextlib.suppress(*REDIS_ERRORS):
-                later_s = await self._schedule.now_s() + _AFTER_FAULT_S
-                await self._schedule.settle(address, later_s)
+                earliest_s = await self._schedule.now_s() + _FAULT_DELAY_S
+                await self._schedule.settle(address, earliest_s)
 
     async def _deliver(self, address: Address) -> None:
         endpoint = await self._webhooks.get(*address)
@@ -149,12 +151,13 @@ class Deliverer:
             await self._schedule.remove_event(address, event_id)
             return
         result = await self._sender.send(endpoint, delivery.event)
-        with contextlib.suppress(Missing, DeliverySuperseded):  # deleted or taken over
+        # The endpoint may have been deleted, or another worker may have made this attempt.
+        with contextlib.suppress(Missing, DeliverySuperseded):
             await self._record(endpoint, delivery, result)
 
     async def _record(self, endpoint: Endpoint, delivery: Delivery, result: Result) -> None:
-        once = result.delivered or delivery.test
-        delay_s = None if once else self._backoff.delay_s(delivery.attempt)
+        is_last = result.delivered or delivery.test
+        delay_s = None if is_last else self._backoff.delay_s(delivery.attempt)
         outcome = _outcome(result, delay_s)
         due_s = None
         if outcome is Outcome.RETRYING and delay_s is not None:

@@ -1,4 +1,4 @@
-"""Webhook events, and their JSON on the wire as OpenAI defines it."""
+"""Webhook events and their JSON payload, in OpenAI's format."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class EventType(StrEnum):
-    """The events that an endpoint can subscribe to."""
+    """Event types that an endpoint can subscribe to."""
 
     SUCCEEDED = "fine_tuning.job.succeeded"
     FAILED = "fine_tuning.job.failed"
@@ -17,7 +17,7 @@ class EventType(StrEnum):
 
 
 class Event(BaseModel):
-    """One event of a project. `type` is a string so that an older version can read a newer one."""
+    """An event in a project. `type` is a string so that older versions can read new types."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -28,7 +28,7 @@ class Event(BaseModel):
     subject_id: str
 
     def payload(self) -> str:
-        """The body of a delivery. It holds ids and no text of the job."""
+        """The request body as JSON. It contains ids, but no text from the job."""
         return json.dumps(
             {
                 "id": self.id,

@@ -1,9 +1,9 @@
-"""The outbox: events that no endpoint has been given yet.
+"""The outbox: webhook events that have not been assigned to endpoints yet.
 
     finetuned:webhook-outbox    events as JSON, by time
 
-Whoever makes an event adds it in the transaction that makes it true. A worker then turns it
-into one delivery for each endpoint, in one step, so that a process that dies loses nothing.
+An event is added in the same transaction as the change that it reports. A worker then replaces the
+event by one delivery per endpoint in a single step, so no event is lost if a process dies.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from service.webhooks.schedule import DUE
 OUTBOX = f"{PREFIX}:webhook-outbox"
 _BATCH = 100
 
-# Moves an event from the outbox to its endpoints, once.
+# Moves an event from the outbox to its endpoints, at most once.
 #   KEYS[1]  the outbox; KEYS[2] endpoints by due time
-#   ARGV     the event in the outbox, the time now, JSON of the deliveries:
+#   ARGV     the event in the outbox, the current time, the deliveries as JSON:
 #            {endpoint, key of its due events, event id, record's key, record, index of records}
 _FAN_OUT = """
 if redis.call('ZREM', KEYS[1], ARGV[1]) == 0 then return 0 end
@@ -42,12 +42,12 @@ return 1
 
 
 def add(pipe: Pipeline, event: Event) -> None:
-    """Add an event to a transaction."""
+    """Add an event to the outbox as part of a transaction."""
     pipe.zadd(OUTBOX, {event.model_dump_json(): event.created_at})
 
 
 async def fan_out(webhooks: Webhooks, now_s: float) -> int:
-    """Turn the oldest events into deliveries. Returns how many events there were."""
+    """Create deliveries for the oldest events. Returns the number of events handled."""
     members = await webhooks.redis.zrange(OUTBOX, 0, _BATCH - 1)
     for member in members:
         try:
@@ -66,7 +66,7 @@ async def fan_out(webhooks: Webhooks, now_s: float) -> int:
 
 
 def _delivery(webhooks: Webhooks, endpoint: Endpoint, event: Event) -> list[str]:
-    """What the script writes for one endpoint."""
+    """The arguments of `_FAN_OUT` for one endpoint."""
     project_id, address = endpoint.project_id, endpoint.address
     deliveries = webhooks.deliveries(endpoint.id)
     record = Delivery(id=event.id, project_id=project_id, created_at=event.created_at, event=event)

@@ -1,11 +1,11 @@
-"""Webhook endpoints, their deliveries and delivery logs as Redis keeps them.
+"""Records of webhook endpoints, deliveries and delivery logs in Redis.
 
     finetuned:{project}:webhooks:{id}                       an endpoint
-    finetuned:{project}:webhook-deliveries:{id}:{event}     a delivery that is not finished
+    finetuned:{project}:webhook-deliveries:{id}:{event}     an unfinished delivery
     finetuned:{project}:webhook-log:{id}                    a stream of the newest attempts
 
-An endpoint's record holds its signing secret in plain text: a digest could not sign. The
-secret is never logged, and the API shows it only when it is made.
+An endpoint's record contains its signing secret in plain text, because a digest cannot sign. The
+secret is never logged, and the API returns it only when it is created.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from service.webhooks.events import Event
 from service.webhooks.schedule import Address, Schedule
 from service.webhooks.signing import new_secret
 
-MAX_ENDPOINTS = 10  # of a project
-MAX_LOGGED = 100  # attempts kept of one endpoint
+MAX_ENDPOINTS = 10  # per project
+MAX_LOGGED = 100  # attempts kept per endpoint
 LOG_LIFETIME_S = 30 * 24 * 3600
 _LOG_ID = re.compile(rf"{ids.WEBHOOK_DELIVERY}[0-9]{{1,20}}-[0-9]{{1,20}}")
 
 
 class Endpoint(Record):
-    """A URL of a project that receives events."""
+    """A project's URL that receives events."""
 
     name: str
     url: str
@@ -44,20 +44,20 @@ class Endpoint(Record):
 
     @property
     def address(self) -> Address:
-        """Its place in the schedule."""
+        """The endpoint's address in the schedule."""
         return Address(self.project_id, self.id)
 
 
 class Delivery(Record):
-    """An event on its way to an endpoint. Its id is the event's."""
+    """An unfinished delivery of an event to an endpoint. It has the id of the event."""
 
     event: Event
-    attempt: int = 1  # the next one
-    test: bool = False  # sent once, whatever comes of it
+    attempt: int = 1  # number of the next attempt
+    test: bool = False  # never retried
 
 
 class Outcome(StrEnum):
-    """How an attempt to deliver an event ended."""
+    """Outcome of an attempt to deliver an event."""
 
     DELIVERED = "delivered"
     RETRYING = "retrying"
@@ -66,7 +66,7 @@ class Outcome(StrEnum):
 
 
 class Attempt(BaseModel):
-    """One attempt in the delivery log; its id is its place in the stream."""
+    """An attempt in the delivery log. Its id is derived from its position in the stream."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -82,15 +82,15 @@ class Attempt(BaseModel):
 
 
 class TooMany(Exception):
-    """The project has as many endpoints as it may."""
+    """The project already has the maximum number of endpoints."""
 
 
 class DeliverySuperseded(Exception):
-    """Another worker has made this attempt."""
+    """Another worker has already made this attempt."""
 
 
 class Webhooks:
-    """The endpoints of all projects."""
+    """Webhook endpoints, deliveries and delivery logs of all projects."""
 
     def __init__(self, redis: Client) -> None:
         self.redis = redis
@@ -98,7 +98,7 @@ class Webhooks:
         self.endpoints = Collection(redis, "webhooks", Endpoint)
 
     def deliveries(self, webhook_id: str) -> Collection[Delivery]:
-        """The unfinished deliveries of one endpoint."""
+        """The unfinished deliveries to one endpoint."""
         return Collection(self.redis, f"webhook-deliveries:{webhook_id}", Delivery)
 
     async def create(
@@ -131,7 +131,7 @@ class Webhooks:
                 return endpoint
 
     async def get(self, project_id: str, webhook_id: str) -> Endpoint | None:
-        """The project's endpoint of this id."""
+        """The project's endpoint with this id, or None."""
         if not ids.is_valid(webhook_id, ids.WEBHOOK):
             return None
         return await self.endpoints.get(project_id, webhook_id)
@@ -144,7 +144,7 @@ class Webhooks:
         url: str | None = None,
         event_types: tuple[str, ...] | None = None,
     ) -> Endpoint:
-        """Change what is given. A URL enables a disabled endpoint. Raises Missing."""
+        """Change the given fields. Any `url` enables a disabled endpoint. Raises Missing."""
         given = {"name": name, "url": url, "event_types": event_types}
         fields: dict[str, object] = {k: v for k, v in given.items() if v is not None}
         if url is not None:
@@ -152,7 +152,7 @@ class Webhooks:
         return await self._change(endpoint, fields)
 
     async def rotate_secret(self, endpoint: Endpoint) -> Endpoint:
-        """Replace the secret; requests from now on have its signature. Raises Missing."""
+        """Replace the secret. It signs all later requests. Raises Missing."""
         return await self._change(endpoint, {"secret": new_secret()})
 
     async def _change(self, endpoint: Endpoint, fields: dict[str, object]) -> Endpoint:
@@ -167,14 +167,14 @@ class Webhooks:
         return await self.endpoints.update(endpoint.project_id, endpoint.id, change)
 
     async def subscribed(self, project_id: str, event_type: str) -> list[Endpoint]:
-        """The project's enabled endpoints that want events of this type."""
+        """The project's enabled endpoints that subscribe to this event type."""
         page = await self.endpoints.page(project_id, limit=MAX_ENDPOINTS)
         return [e for e in page.items if e.disabled_at is None and event_type in e.event_types]
 
     async def disable(self, endpoint: Endpoint) -> None:
-        """Send nothing more to an endpoint, and drop its deliveries. Raises Missing.
+        """Disable an endpoint and drop its deliveries. Raises Missing.
 
-        An endpoint that has another URL by now stays enabled.
+        If the endpoint's URL has changed in the meantime, it remains enabled.
         """
         now_s = ids.now_s()
 
@@ -188,10 +188,9 @@ class Webhooks:
             await self.drop_deliveries(endpoint.address)
 
     async def delete(self, project_id: str, webhook_id: str) -> bool:
-        """Remove an endpoint with its log; False where the project has none of this id.
+        """Delete an endpoint with its log. Returns False if the project has no such endpoint.
 
-        A process that dies in between leaves deliveries without an endpoint, which the next
-        worker drops.
+        If the process dies in between, a worker later drops the remaining deliveries.
         """
         if not ids.is_valid(webhook_id, ids.WEBHOOK):
             return False
@@ -207,7 +206,7 @@ class Webhooks:
         await self.schedule.remove(address)
 
     async def add(self, address: Address, delivery: Delivery) -> None:
-        """Deliver an event to one endpoint, before all others that wait for it."""
+        """Schedule a delivery as the endpoint's next, ahead of all others."""
         now_s = await self.schedule.now_s()
 
         def also(pipe: Pipeline) -> None:
@@ -216,7 +215,7 @@ class Webhooks:
         await self.deliveries(address.webhook_id).create(delivery, also)
 
     async def withdraw(self, address: Address, delivery: Delivery) -> None:
-        """Remove a delivery; a request that is being sent may still arrive."""
+        """Remove a delivery. A request in progress may still arrive."""
 
         def also(pipe: Pipeline) -> None:
             pipe.zrem(address.due_key, delivery.id)
@@ -225,7 +224,7 @@ class Webhooks:
         await deliveries.delete(delivery.project_id, delivery.id, also)
 
     async def finish(self, address: Address, delivery: Delivery, attempt: Attempt) -> None:
-        """Log the last attempt of a delivery and remove it. Raises Missing, DeliverySuperseded."""
+        """Log a delivery's last attempt and remove it. Raises Missing or DeliverySuperseded."""
         deliveries = self.deliveries(address.webhook_id)
 
         def also(pipe: Pipeline) -> None:
@@ -238,7 +237,7 @@ class Webhooks:
     async def retry(
         self, address: Address, delivery: Delivery, attempt: Attempt, due_s: float
     ) -> None:
-        """Log a failed attempt and schedule the next. Raises Missing, DeliverySuperseded."""
+        """Log a failed attempt and schedule the next. Raises Missing or DeliverySuperseded."""
 
         def also(pipe: Pipeline) -> None:
             pipe.zadd(address.due_key, {delivery.id: due_s})
@@ -252,7 +251,7 @@ class Webhooks:
         attempt: Attempt,
         also: Callable[[Pipeline], None],
     ) -> None:
-        """Count an attempt, once: the attempt number fences off a worker that was too slow."""
+        """Record an attempt once. The attempt number fences off workers that were too slow."""
 
         def change(current: Delivery) -> Delivery:
             if current.attempt != delivery.attempt:
@@ -272,9 +271,9 @@ class Webhooks:
     async def log(
         self, address: Address, after: str | None, limit: int
     ) -> tuple[list[Attempt], bool]:
-        """Attempts newest first, those older than `after`; and whether there are more.
+        """Attempts older than `after`, newest first, and whether there are more.
 
-        Raises Missing for an `after` that cannot be one.
+        Raises Missing if `after` is not the id of an attempt.
         """
         end = "+"
         if after is not None:
@@ -282,9 +281,9 @@ class Webhooks:
                 raise Missing(after)
             end = "(" + after.removeprefix(ids.WEBHOOK_DELIVERY)
         rows = await self.redis.xrevrange(_log(address), max=end, min="-", count=limit + 1)
-        found = ((ids.WEBHOOK_DELIVERY + text(i), row[b"attempt"]) for i, row in rows[:limit])
-        named = [(i, {**json.loads(raw), "id": i}) for i, raw in found]
-        return parse_known(Attempt, named), len(rows) > limit
+        entries = ((ids.WEBHOOK_DELIVERY + text(i), row[b"attempt"]) for i, row in rows[:limit])
+        attempts = [(i, {**json.loads(raw), "id": i}) for i, raw in entries]
+        return parse_known(Attempt, attempts), len(rows) > limit
 
 
 def _log(address: Address) -> str:

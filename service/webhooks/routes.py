@@ -1,4 +1,4 @@
-"""`/v1/webhook_endpoints` and `/v1/webhook_event_types` of OpenAI's SDK, and the delivery log."""
+"""Routes for webhook endpoints and event types, as in OpenAI's SDK, and for the delivery log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from service.webhooks.testing import attempt_of_sample
 router = APIRouter(prefix="/v1", tags=["Webhooks"])
 _SETTING = "FINETUNED_WEBHOOK_ALLOWED_HOSTS"
 _ENDPOINT = "/webhook_endpoints/{webhook_endpoint_id}"
-_TEST_GRACE_S = 5.0  # for a worker to begin
+_TEST_GRACE_S = 5.0  # for a worker to start the delivery
 
 
 async def _allowed_hosts(settings: AppSettings) -> AllowedHosts:
@@ -56,7 +56,7 @@ def _unknown(endpoint_id: str) -> NotFound:
     )
 
 
-# Found before the body is read, so that a foreign endpoint is 404 whatever is asked of it.
+# Looked up before the body is validated, so that another project's endpoint always answers 404.
 Existing = Annotated[Endpoint, Depends(_existing)]
 
 
@@ -67,8 +67,8 @@ def _distinct(event_types: list[EventType]) -> tuple[str, ...]:
 def _check_url(url: str, hosts: AllowedHosts) -> None:
     if not hosts:
         raise BadRequest(
-            "Webhooks are turned off in this installation. To turn them on, the operator lists "
-            f"the hosts that may be called in {_SETTING}.",
+            "Webhooks are disabled on this server. To enable them, the operator must list the "
+            f"hosts that webhooks may call in {_SETTING}.",
             code="webhooks_disabled",
         )
     try:
@@ -77,8 +77,8 @@ def _check_url(url: str, hosts: AllowedHosts) -> None:
         raise BadRequest(f"Invalid value for 'url': {e}.", param="url", code="invalid_url") from e
     except HostNotAllowed as e:
         raise BadRequest(
-            "The host and port of 'url' are not allowed in this installation. Ask the operator to "
-            f"add them to {_SETTING}.",
+            "This server does not allow webhooks to the host and port of 'url'. Ask the operator "
+            f"to add them to {_SETTING}.",
             param="url",
             code="host_not_allowed",
         ) from e
@@ -90,13 +90,13 @@ def _check_url(url: str, hosts: AllowedHosts) -> None:
 async def create_endpoint(
     body: CreateWebhookEndpoint, caller: Caller, store: Store, hosts: Hosts
 ) -> WebhookEndpointWithSecretObject:
-    """Registers a URL that receives a signed request when a fine-tuning job of the project
+    """Register a URL that receives a signed request when a fine-tuning job of the project
     succeeds, fails or is cancelled. The response contains the signing secret, which is not shown
-    again. A project can have 10 endpoints.
+    again. A project can have up to 10 endpoints.
     """
     _check_url(body.url, hosts)
     try:
-        made = await store.create(
+        created = await store.create(
             caller.project_id,
             name=body.name,
             url=body.url,
@@ -104,11 +104,11 @@ async def create_endpoint(
         )
     except TooMany as e:
         raise Conflict(
-            f"The project has {MAX_ENDPOINTS} webhook endpoints, the most allowed. Delete one "
-            "first.",
+            f"The project already has {MAX_ENDPOINTS} webhook endpoints, which is the maximum. "
+            "Delete one first.",
             code="too_many_webhook_endpoints",
         ) from e
-    return WebhookEndpointWithSecretObject.with_secret(made)
+    return WebhookEndpointWithSecretObject.with_secret(created)
 
 
 @router.get(
@@ -117,7 +117,7 @@ async def create_endpoint(
 async def list_endpoints(
     caller: Caller, store: Store, after: str | None = None, limit: Limit = 20
 ) -> ListOf[WebhookEndpointObject]:
-    """The project's webhook endpoints without their secrets, newest first."""
+    """List the project's webhook endpoints, newest first, without their secrets."""
     try:
         page = await store.endpoints.page(caller.project_id, after=after, limit=limit)
     except Missing as e:
@@ -129,7 +129,9 @@ async def list_endpoints(
     _ENDPOINT, operation_id="retrieveWebhookEndpoint", summary="Retrieve a webhook endpoint"
 )
 async def retrieve_endpoint(endpoint: Existing) -> WebhookEndpointObject:
-    """One webhook endpoint without its secret. `status` shows whether it still receives events."""
+    """Retrieve a webhook endpoint without its secret. `status` shows whether it still receives
+    events.
+    """
     return WebhookEndpointObject.of(endpoint)
 
 
@@ -137,8 +139,8 @@ async def retrieve_endpoint(endpoint: Existing) -> WebhookEndpointObject:
 async def update_endpoint(
     body: UpdateWebhookEndpoint, endpoint: Existing, store: Store, hosts: Hosts
 ) -> WebhookEndpointObject:
-    """Changes the fields that are given. Deliveries that wait go to the new URL. An update with
-    `url` also enables an endpoint that was disabled because it answered 410.
+    """Update the given fields. Pending deliveries go to the new URL. An update with `url` also
+    enables an endpoint that was disabled because it answered 410.
     """
     if body.url is not None:
         _check_url(body.url, hosts)
@@ -156,8 +158,8 @@ async def update_endpoint(
 async def delete_endpoint(
     webhook_endpoint_id: str, caller: Caller, store: Store
 ) -> WebhookEndpointDeleted:
-    """Deletes the endpoint with its delivery log. Events that wait for delivery are dropped; a
-    request that is being sent may still arrive.
+    """Delete an endpoint and its delivery log. Pending deliveries are dropped; a request in
+    progress may still arrive.
     """
     if not await store.delete(caller.project_id, webhook_endpoint_id):
         raise _unknown(webhook_endpoint_id)
@@ -174,13 +176,13 @@ async def rotate_secret(
     endpoint: Existing,
     store: Store,
 ) -> WebhookEndpointWithSecretObject:
-    """Replaces the signing secret at once: every later request, repeats included, is signed with
-    the new one only. The response contains it, and no other does.
+    """Replace the signing secret immediately. All later requests, including retries, are signed
+    only with the new secret. The response contains the new secret, which is not shown again.
     """
     if body.keep_old_secret_active_for_24_hours:
         raise BadRequest(
-            "The old secret cannot stay valid: requests are signed with one secret. Leave out "
-            "'keep_old_secret_active_for_24_hours'.",
+            "The old secret cannot remain valid, because requests are signed with one secret only. "
+            "Omit 'keep_old_secret_active_for_24_hours'.",
             param="keep_old_secret_active_for_24_hours",
             code="unsupported_value",
         )
@@ -197,23 +199,24 @@ async def rotate_secret(
 async def test_endpoint(
     body: TestWebhookEndpoint, endpoint: Existing, store: Store, settings: AppSettings
 ) -> WebhookEndpointTestObject:
-    """Sends a signed sample event once, whether or not the endpoint subscribes to its type, and
-    waits for the response. A worker sends it, before all other events of the endpoint, and the
-    delivery log shows it. The error `webhook_test_failed` means that there was no response.
+    """Send a signed sample event and wait for the response. The event type need not be one that
+    the endpoint subscribes to. A worker sends the event once, ahead of the endpoint's other
+    events, and the delivery log shows the attempt. The error `webhook_test_failed` means that the
+    endpoint did not respond.
     """
     if endpoint.disabled_at is not None:
         raise Conflict(
             "The endpoint is disabled because it answered 410. Update its 'url' to enable it.",
             code="webhook_endpoint_disabled",
         )
-    # A request that is being sent comes first, then the test.
-    within_s = 2 * settings.webhook_timeout_s + _TEST_GRACE_S
-    attempt = await attempt_of_sample(store, endpoint, body.event_type, within_s)
+    # The worker may first have to finish another request to the endpoint.
+    timeout_s = 2 * settings.webhook_timeout_s + _TEST_GRACE_S
+    attempt = await attempt_of_sample(store, endpoint, body.event_type, timeout_s)
     if attempt is None:
         raise Unavailable("No worker sent the test in time. Try again later.")
     if attempt.response_status is None:
         raise BadRequest(
-            f"The endpoint sent no response: {attempt.error}.", code="webhook_test_failed"
+            f"The endpoint did not respond: {attempt.error}.", code="webhook_test_failed"
         )
     return WebhookEndpointTestObject(
         webhook_endpoint_id=endpoint.id,
@@ -230,8 +233,8 @@ async def test_endpoint(
 async def list_deliveries(
     endpoint: Existing, store: Store, after: str | None = None, limit: Limit = 20
 ) -> ListOf[WebhookDeliveryObject]:
-    """The latest attempts to deliver events to this endpoint, newest first. The log keeps 100
-    attempts, and expires 30 days after the last one. OpenAI's API has no such list.
+    """List the latest attempts to deliver events to an endpoint, newest first. The log keeps 100
+    attempts and expires 30 days after the last one. Extension of OpenAI's API.
     """
     try:
         attempts, has_more = await store.log(endpoint.address, after, limit)
@@ -244,5 +247,5 @@ async def list_deliveries(
     "/webhook_event_types", operation_id="listWebhookEventTypes", summary="List webhook event types"
 )
 async def list_event_types(_: Caller) -> WebhookEventTypesObject:
-    """The event types that an endpoint can subscribe to. They are the same for all projects."""
+    """List the event types that an endpoint can subscribe to."""
     return WebhookEventTypesObject(data=list(EventType))

@@ -1,10 +1,10 @@
-"""Which webhook deliveries are due, in Redis.
+"""Due times of webhook deliveries, in Redis.
 
     finetuned:webhooks-due                        endpoints ("project/webhook"), by next due time
     finetuned:{project}:webhook-due:{webhook}     an endpoint's events, by due time
 
-Workers take endpoints, not events, so that the backlog of one endpoint delays no other. The
-scripts keep the two sets consistent. Times are those of Redis.
+Workers take endpoints, not events, so that one endpoint's backlog does not delay the others. The
+scripts keep the two sets consistent. All times come from the clock of Redis.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from service.core.redis import Client, reply, text
 DUE = f"{PREFIX}:webhooks-due"
 _PAGE = 100
 
-# Sets when an endpoint is next due: at its earliest event, but not in the past, so that an
-# endpoint that was just served goes behind the others.
+# Sets an endpoint's next due time to that of its earliest event, but not before ARGV[2]. An
+# endpoint that a worker has just served thus moves behind the others.
 #   KEYS[1]  endpoints; KEYS[2] the endpoint's events
-#   ARGV     the endpoint, the earliest time
+#   ARGV     the endpoint, the earliest time allowed
 _SETTLE = """
 local head = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
 if #head == 0 then return redis.call('ZREM', KEYS[1], ARGV[1]) end
@@ -34,41 +34,41 @@ return redis.call('ZADD', KEYS[1], earliest, ARGV[1])
 
 
 class Address(NamedTuple):
-    """An endpoint of a project."""
+    """Project id and webhook id of an endpoint."""
 
     project_id: str
     webhook_id: str
 
     @property
     def member(self) -> str:
-        """Its name in the set of endpoints."""
+        """The endpoint's name in the set of endpoints."""
         return f"{self.project_id}/{self.webhook_id}"
 
     @property
     def due_key(self) -> str:
-        """The Redis key of its due events."""
+        """The Redis key of the endpoint's events."""
         return f"{PREFIX}:{self.project_id}:webhook-due:{self.webhook_id}"
 
     @classmethod
     def of(cls, member: bytes) -> Address:
-        """The endpoint of this name."""
+        """Parse an endpoint's name in the set of endpoints."""
         project_id, webhook_id = text(member).split("/", 1)
         return cls(project_id, webhook_id)
 
 
 class Schedule:
-    """The due times of all deliveries."""
+    """Due times of the deliveries of all projects."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
 
     async def now_s(self) -> float:
-        """The time of Redis, which all workers share."""
+        """The current time in seconds on the clock of Redis, which all workers share."""
         seconds, micros = await self._redis.time()
         return float(seconds + micros / 1e6)
 
     async def due_endpoints(self, now_s: float) -> AsyncIterator[Address]:
-        """Endpoints with a due event, the longest due first."""
+        """Yield the endpoints with a due event, longest overdue first."""
         start = 0
         while True:
             members = await self._redis.zrangebyscore(DUE, "-inf", now_s, start, _PAGE)
@@ -79,34 +79,34 @@ class Schedule:
             start += _PAGE
 
     async def due_event(self, address: Address, now_s: float) -> str | None:
-        """The id of the event of an endpoint that is due the longest."""
+        """The id of the endpoint's longest overdue event, or None if no event is due."""
         found = await self._redis.zrangebyscore(address.due_key, "-inf", now_s, 0, 1)
         return text(found[0]) if found else None
 
     def put_first(self, pipe: Pipeline, address: Address, event_id: str, now_s: float) -> None:
-        """Add to a transaction that an event is the endpoint's next, and due now."""
+        """Make an event the endpoint's next and due now, as part of a transaction."""
         pipe.zadd(address.due_key, {event_id: 0})
         pipe.zadd(DUE, {address.member: now_s}, lt=True)
 
     async def settle(self, address: Address, earliest_s: float) -> None:
-        """Set when the endpoint is next due, or remove it if no event waits."""
+        """Set the endpoint's next due time, or remove the endpoint if no event is left."""
         await reply(
             self._redis.eval(_SETTLE, 2, DUE, address.due_key, address.member, str(earliest_s))
         )
 
     async def remove_event(self, address: Address, event_id: str) -> None:
-        """Remove an event that has no delivery."""
+        """Remove an event from the schedule."""
         await self._redis.zrem(address.due_key, event_id)
 
     async def remove(self, address: Address) -> None:
-        """Remove an endpoint and its events."""
+        """Remove an endpoint and its events from the schedule."""
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.delete(address.due_key)
             pipe.zrem(DUE, address.member)
             await pipe.execute()
 
     async def pending(self) -> int:
-        """The number of deliveries that wait for their next attempt."""
+        """The number of deliveries waiting for their next attempt."""
         members = await self._redis.zrange(DUE, 0, -1)
         async with self._redis.pipeline(transaction=False) as pipe:
             for member in members:

@@ -1,4 +1,7 @@
-"""Webhook endpoints on the wire, in OpenAI's shapes. `status` and the delivery log are ours."""
+"""Wire types of webhook endpoints, in OpenAI's format.
+
+`status` and the delivery log are extensions.
+"""
 
 from __future__ import annotations
 
@@ -18,50 +21,50 @@ EventTypes = Annotated[list[EventType], Field(min_length=1)]
 
 
 class CreateWebhookEndpoint(BaseModel):
-    """Request body to create a webhook endpoint."""
+    """Request to create a webhook endpoint."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Name = Field(description="Name for the people who manage the endpoint.")
+    name: Name = Field(description="Name of the endpoint.")
     url: Url = Field(
-        description="Absolute http or https URL. The operator must have allowed its host.",
+        description="Absolute http or https URL. The operator must allow its host and port.",
         examples=[_EXAMPLE_URL],
     )
     event_types: EventTypes = Field(description="Event types to deliver.")
 
 
 class UpdateWebhookEndpoint(BaseModel):
-    """Request body to update a webhook endpoint. Fields that are left out stay as they are."""
+    """Request to update a webhook endpoint. Omitted fields remain unchanged."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: Name | None = Field(default=None, description="New name.")
     url: Url | None = Field(
         default=None,
-        description="New URL. The operator must have allowed its host. Any value, even the old "
-        "one, enables a disabled endpoint.",
+        description="New URL. The operator must allow its host and port. Any value, even the "
+        "current URL, enables a disabled endpoint.",
         examples=[_EXAMPLE_URL],
     )
     event_types: EventTypes | None = Field(
-        default=None, description="Complete list of event types to deliver from now on."
+        default=None, description="Event types to deliver. Replaces the current list."
     )
 
 
 class RotateWebhookEndpointSecret(BaseModel):
-    """Request body to rotate a signing secret."""
+    """Request to rotate a signing secret."""
 
     model_config = ConfigDict(extra="forbid")
 
     keep_old_secret_active_for_24_hours: bool = Field(
         default=False,
-        description="Wish to keep the old secret valid for a day. Only `false` is supported.",
+        description="Whether the old secret remains valid for 24 hours. Only `false` is supported.",
     )
 
 
 class TestWebhookEndpoint(BaseModel):
-    """Request body to test a webhook endpoint."""
+    """Request to test a webhook endpoint."""
 
-    __test__ = False  # not a class of pytest
+    __test__ = False  # keeps pytest from collecting the class
     model_config = ConfigDict(extra="forbid")
 
     event_type: EventType = Field(description="Type of the sample event.")
@@ -70,24 +73,27 @@ class TestWebhookEndpoint(BaseModel):
 class WebhookEndpointObject(BaseModel):
     """Webhook endpoint without its signing secret."""
 
-    id: str = Field(description="Identifier: `webhook_` and letters.")
+    id: str = Field(description="ID of the endpoint, prefixed with `webhook_`.")
     object: Literal["webhook_endpoint"] = "webhook_endpoint"
-    created_at: int = Field(description="Unix timestamp in seconds.")
+    created_at: int = Field(description="Creation time as a Unix timestamp in seconds.")
     updated_at: int = Field(
-        description="Unix timestamp in seconds of the last change of the endpoint or its secret."
+        description="Time of the last change to the endpoint or its secret, as a Unix timestamp "
+        "in seconds."
     )
-    name: str = Field(description="Name for the people who manage the endpoint.")
+    name: str = Field(description="Name of the endpoint.")
     url: str = Field(description="URL that receives the events.")
-    event_types: list[str] = Field(description="Event types that are delivered.")
-    signing_secret_hint: str = Field(description="Last four characters of the signing secret.")
+    event_types: list[str] = Field(description="Event types to deliver.")
+    signing_secret_hint: str = Field(
+        description="Abbreviated signing secret: `whsec_…` and its last four characters."
+    )
     status: Literal["enabled", "disabled"] = Field(
-        description="State of the endpoint. `disabled` means that it answered 410 and receives no "
-        "more events. OpenAI's API has no such field."
+        description="Status of the endpoint. `disabled`: the endpoint answered 410 and receives no "
+        "more events. Extension of OpenAI's object."
     )
 
     @classmethod
     def of(cls, endpoint: Endpoint) -> Self:
-        """The wire form of a record."""
+        """Convert a record to its wire type."""
         return cls(
             id=endpoint.id,
             created_at=endpoint.created_at,
@@ -101,31 +107,31 @@ class WebhookEndpointObject(BaseModel):
 
 
 class WebhookEndpointWithSecretObject(WebhookEndpointObject):
-    """Webhook endpoint with its new signing secret. No later response contains this secret."""
+    """Webhook endpoint with its new signing secret. No later response contains the secret."""
 
-    signing_secret: str = Field(description="Signing secret: `whsec_` and base64.")
+    signing_secret: str = Field(description="Signing secret: `whsec_` and the base64-encoded key.")
 
     @classmethod
     def with_secret(cls, endpoint: Endpoint) -> Self:
-        """The wire form of a record whose secret is new."""
-        shown = WebhookEndpointObject.of(endpoint).model_dump()
-        return cls(**shown, signing_secret=endpoint.secret)
+        """Convert a record whose secret is new to its wire type."""
+        fields = WebhookEndpointObject.of(endpoint).model_dump()
+        return cls(**fields, signing_secret=endpoint.secret)
 
 
 class WebhookEndpointTestObject(BaseModel):
-    """Result of a test that the endpoint responded to."""
+    """Result of a test in which the endpoint responded."""
 
     object: Literal["webhook_endpoint.test"] = "webhook_endpoint.test"
-    webhook_endpoint_id: str = Field(description="Identifier of the endpoint.")
+    webhook_endpoint_id: str = Field(description="ID of the endpoint.")
     event_type: str = Field(description="Type of the sample event.")
     status_code: int = Field(description="HTTP status of the endpoint's response.")
     success: Literal[True] = Field(
-        default=True, description="Completion of the request, whatever its status."
+        default=True, description="Whether the endpoint responded, with any status. Always true."
     )
 
 
 class WebhookEventTypesObject(BaseModel):
-    """List of the event types that an endpoint can subscribe to."""
+    """List of event types that an endpoint can subscribe to."""
 
     object: Literal["list"] = "list"
     data: list[str] = Field(description="Event types.")
@@ -134,31 +140,39 @@ class WebhookEventTypesObject(BaseModel):
 class WebhookDeliveryObject(BaseModel):
     """Attempt to deliver an event to a webhook endpoint."""
 
-    id: str = Field(description="Identifier: `whdelivery-` and numbers.")
+    id: str = Field(description="ID of the attempt, prefixed with `whdelivery-`.")
     object: Literal["webhook_endpoint.delivery"] = "webhook_endpoint.delivery"
-    created_at: int = Field(description="Unix timestamp in seconds at the end of the attempt.")
-    event_id: str = Field(description="Identifier of the event, the `webhook-id` of the request.")
+    created_at: int = Field(
+        description="Time at which the attempt ended, as a Unix timestamp in seconds."
+    )
+    event_id: str = Field(
+        description="ID of the event, sent as the `webhook-id` header of the request."
+    )
     event_type: str = Field(description="Type of the event.")
     attempt: int = Field(description="Number of the attempt, starting at 1.")
     outcome: str = Field(
-        description="`delivered`; `retrying`: failed, with another attempt to come; `failed`: the "
-        "last attempt; `disabled`: the endpoint answered 410."
+        description="Outcome of the attempt. `delivered`: the endpoint accepted the event. "
+        "`retrying`: the attempt failed, and another one follows. `failed`: the last attempt "
+        "failed. `disabled`: the endpoint answered 410."
     )
-    response_status: int | None = Field(description="HTTP status of the endpoint's response.")
-    error: str | None = Field(description="Class of the error if there was no response.")
+    response_status: int | None = Field(
+        description="HTTP status of the endpoint's response; null if there was none."
+    )
+    error: str | None = Field(description="Error class; null if the endpoint responded.")
     next_attempt_at: int | None = Field(
-        description="Unix timestamp in seconds of the next attempt."
+        description="Time of the next attempt as a Unix timestamp in seconds; null if there is "
+        "none."
     )
 
     @classmethod
     def of(cls, attempt: Attempt) -> Self:
-        """The wire form of a record."""
+        """Convert a record to its wire type."""
         return cls.model_validate(attempt.model_dump())
 
 
 class WebhookEndpointDeleted(BaseModel):
     """Confirmation that a webhook endpoint was deleted."""
 
-    id: str = Field(description="Identifier of the deleted endpoint.")
+    id: str = Field(description="ID of the deleted endpoint.")
     object: Literal["webhook_endpoint.deleted"] = "webhook_endpoint.deleted"
     deleted: Literal[True] = True

@@ -1,4 +1,4 @@
-"""Sends one signed event to one endpoint."""
+"""HTTP client that sends signed events to webhook endpoints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GONE = 410
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a request: a status, or the class of the error."""
+    """Result of a request: the response status, or the error class if there was no response."""
 
     status: int | None = None
     error: str | None = None
@@ -32,14 +32,14 @@ class Result:
 
     @property
     def gone(self) -> bool:
-        """Whether the endpoint asked for no more events."""
+        """Whether the endpoint answered 410: it wants no more events."""
         return self.status == _GONE
 
 
 class Sender:
-    """An HTTP client that follows no redirects, keeps no cookies and reads no bodies.
+    """HTTP client that follows no redirects, keeps no cookies and reads no response bodies.
 
-    It ignores proxies of the environment, so that the allowed hosts are all that it connects to.
+    It ignores proxy variables in the environment, so it connects only to allowed hosts.
     """
 
     def __init__(self, hosts: AllowedHosts, timeout_s: float) -> None:
@@ -68,7 +68,7 @@ class Sender:
             self._session = None
 
     async def send(self, endpoint: Endpoint, event: Event) -> Result:
-        """Post an event. An error is a result: its text could repeat the URL, so only its class."""
+        """Post an event. Returns only the class of an error: its message may contain the URL."""
         if self._session is None:
             raise RuntimeError("the sender is not open")
         body = event.payload()
@@ -82,5 +82,5 @@ class Sender:
             )
         except (HostNotAllowed, InvalidUrl, aiohttp.ClientError, OSError, ValueError) as e:
             return Result(error=type(e).__name__)
-        response.close()  # the status says all: the body is not read
+        response.close()  # the body is not needed
         return Result(status=response.status)

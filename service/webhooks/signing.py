@@ -1,4 +1,4 @@
-"""Secrets and signatures of the Standard Webhooks specification (standardwebhooks.com)."""
+"""Secrets and signatures as in the Standard Webhooks specification (standardwebhooks.com)."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from datetime import UTC, datetime
 
 from standardwebhooks.webhooks import Webhook
 
-_SECRET_BYTES = 32  # the specification asks for 24 to 64
+_SECRET_BYTES = 32  # the specification requires 24 to 64
 
 
 def new_secret() -> str:
-    """A random signing secret: `whsec_` and base64."""
+    """Create a random signing secret: `whsec_` and the base64-encoded key."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
 def hint(secret: str) -> str:
-    """A secret by which its owner recognizes it: only its last four characters."""
+    """A secret shortened to its last four characters, so that its owner can recognize it."""
     return "whsec_…" + secret.rstrip("=")[-4:]
 
 
 def signed_headers(secret: str, event_id: str, now_s: int, body: str) -> dict[str, str]:
-    """The three headers by which a receiver verifies a delivery."""
+    """The three headers that a receiver needs to verify a delivery."""
     now = datetime.fromtimestamp(now_s, UTC)
     return {
         "webhook-id": event_id,

@@ -1,6 +1,6 @@
-"""A test of an endpoint: a worker delivers a sample event, and its attempt is waited for.
+"""Endpoint tests: the api schedules a sample event and waits until a worker has sent it.
 
-The api itself connects to no endpoint.
+The api itself never connects to endpoints.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ _POLL_S = 0.1
 
 
 async def attempt_of_sample(
-    webhooks: Webhooks, endpoint: Endpoint, event_type: EventType, within_s: float
+    webhooks: Webhooks, endpoint: Endpoint, event_type: EventType, timeout_s: float
 ) -> Attempt | None:
-    """What came of a sample event; None, and it is withdrawn, if no worker sent it in time."""
+    """Send a sample event and return the attempt.
+
+    If no worker sends the event within `timeout_s` seconds, withdraws it and returns None.
+    """
     event = Event(
         id=ids.new(ids.WEBHOOK_EVENT),
         project_id=endpoint.project_id,
@@ -34,10 +37,10 @@ async def attempt_of_sample(
         event=event,
         test=True,
     )
-    until = time.monotonic() + within_s
+    deadline = time.monotonic() + timeout_s
     await webhooks.add(endpoint.address, delivery)
     try:
-        while time.monotonic() < until:
+        while time.monotonic() < deadline:
             await asyncio.sleep(_POLL_S)
             attempts, _ = await webhooks.log(endpoint.address, None, MAX_LOGGED)
             for attempt in attempts:

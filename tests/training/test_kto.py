@@ -64,7 +64,7 @@ def test_a_line_that_is_no_judged_answer_is_reported_by_its_number(tmp_path, cha
     with pytest.raises(TrainingFailure) as caught:
         list(read_judged(path, param="training_file"))
     assert caught.value.code == "invalid_training_file"
-    assert "Line 2 is not a judged answer" in caught.value.message
+    assert "Line 2 is not a labeled answer" in caught.value.message
     assert "secret-row" not in caught.value.message
 
 
@@ -336,7 +336,7 @@ def test_the_model_learns_what_people_like(whole_kto):
     assert kinds == ["note", "started", *[*["step"] * 4, "checkpoint"] * 3, "succeeded"]
     (note,) = whole_kto.of(Noted)
     assert note.code == "label_weights"
-    assert "8 good answers weigh 1 each, 4 bad answers 1.5 each" in note.message
+    assert "1 for each of 8 good answers, 1.5 for each of 4 bad answers" in note.message
     (began,) = whole_kto.of(Started)
     assert (began.desirable_weight, began.undesirable_weight) == (1, pytest.approx(1.5))
     steps = whole_kto.of(StepDone)

@@ -722,15 +722,15 @@ export interface paths {
         };
         /**
          * List webhook endpoints
-         * @description The project's webhook endpoints without their secrets, newest first.
+         * @description List the project's webhook endpoints, newest first, without their secrets.
          */
         get: operations["listWebhookEndpoints"];
         put?: never;
         /**
          * Create a webhook endpoint
-         * @description Registers a URL that receives a signed request when a fine-tuning job of the project
+         * @description Register a URL that receives a signed request when a fine-tuning job of the project
          *     succeeds, fails or is cancelled. The response contains the signing secret, which is not shown
-         *     again. A project can have 10 endpoints.
+         *     again. A project can have up to 10 endpoints.
          */
         post: operations["createWebhookEndpoint"];
         delete?: never;
@@ -748,20 +748,21 @@ export interface paths {
         };
         /**
          * Retrieve a webhook endpoint
-         * @description One webhook endpoint without its secret. `status` shows whether it still receives events.
+         * @description Retrieve a webhook endpoint without its secret. `status` shows whether it still receives
+         *     events.
          */
         get: operations["retrieveWebhookEndpoint"];
         put?: never;
         /**
          * Update a webhook endpoint
-         * @description Changes the fields that are given. Deliveries that wait go to the new URL. An update with
-         *     `url` also enables an endpoint that was disabled because it answered 410.
+         * @description Update the given fields. Pending deliveries go to the new URL. An update with `url` also
+         *     enables an endpoint that was disabled because it answered 410.
          */
         post: operations["updateWebhookEndpoint"];
         /**
          * Delete a webhook endpoint
-         * @description Deletes the endpoint with its delivery log. Events that wait for delivery are dropped; a
-         *     request that is being sent may still arrive.
+         * @description Delete an endpoint and its delivery log. Pending deliveries are dropped; a request in
+         *     progress may still arrive.
          */
         delete: operations["deleteWebhookEndpoint"];
         options?: never;
@@ -780,8 +781,8 @@ export interface paths {
         put?: never;
         /**
          * Rotate a signing secret
-         * @description Replaces the signing secret at once: every later request, repeats included, is signed with
-         *     the new one only. The response contains it, and no other does.
+         * @description Replace the signing secret immediately. All later requests, including retries, are signed
+         *     only with the new secret. The response contains the new secret, which is not shown again.
          */
         post: operations["rotateWebhookEndpointSecret"];
         delete?: never;
@@ -801,9 +802,10 @@ export interface paths {
         put?: never;
         /**
          * Test a webhook endpoint
-         * @description Sends a signed sample event once, whether or not the endpoint subscribes to its type, and
-         *     waits for the response. A worker sends it, before all other events of the endpoint, and the
-         *     delivery log shows it. The error `webhook_test_failed` means that there was no response.
+         * @description Send a signed sample event and wait for the response. The event type need not be one that
+         *     the endpoint subscribes to. A worker sends the event once, ahead of the endpoint's other
+         *     events, and the delivery log shows the attempt. The error `webhook_test_failed` means that the
+         *     endpoint did not respond.
          */
         post: operations["testWebhookEndpoint"];
         delete?: never;
@@ -821,8 +823,8 @@ export interface paths {
         };
         /**
          * List webhook deliveries
-         * @description The latest attempts to deliver events to this endpoint, newest first. The log keeps 100
-         *     attempts, and expires 30 days after the last one. OpenAI's API has no such list.
+         * @description List the latest attempts to deliver events to an endpoint, newest first. The log keeps 100
+         *     attempts and expires 30 days after the last one. Extension of OpenAI's API.
          */
         get: operations["listWebhookEndpointDeliveries"];
         put?: never;
@@ -842,7 +844,7 @@ export interface paths {
         };
         /**
          * List webhook event types
-         * @description The event types that an endpoint can subscribe to. They are the same for all projects.
+         * @description List the event types that an endpoint can subscribe to.
          */
         get: operations["listWebhookEventTypes"];
         put?: never;
@@ -1461,17 +1463,17 @@ export interface components {
         };
         /**
          * CreateWebhookEndpoint
-         * @description Request body to create a webhook endpoint.
+         * @description Request to create a webhook endpoint.
          */
         CreateWebhookEndpoint: {
             /**
              * Name
-             * @description Name for the people who manage the endpoint.
+             * @description Name of the endpoint.
              */
             name: string;
             /**
              * Url
-             * @description Absolute http or https URL. The operator must have allowed its host.
+             * @description Absolute http or https URL. The operator must allow its host and port.
              * @example https://hooks.example.com/finetuned
              */
             url: string;
@@ -1741,7 +1743,7 @@ export interface components {
         };
         /**
          * EventType
-         * @description The events that an endpoint can subscribe to.
+         * @description Event types that an endpoint can subscribe to.
          * @enum {string}
          */
         EventType: "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled";
@@ -2175,12 +2177,12 @@ export interface components {
         };
         /**
          * KtoHyperparameters
-         * @description Hyperparameters of supervised training, `beta`, and the weights of the two labels.
+         * @description KTO hyperparameters: the supervised ones plus `beta` and the weights of the two labels.
          */
         KtoHyperparameters: {
             /**
              * Batch Size
-             * @description Rows per step. The answers of a batch are compared with each other.
+             * @description Rows per step, at least 2, because KTO compares the answers in a batch.
              * @default auto
              */
             batch_size?: number | "auto";
@@ -2255,13 +2257,13 @@ export interface components {
             beta?: number | "auto";
             /**
              * Desirable Weight
-             * @description Weight of a good answer in the loss. `auto` balances good and bad answers.
+             * @description Weight of each good answer in the loss. `auto` balances good and bad answers.
              * @default auto
              */
             desirable_weight?: number | "auto";
             /**
              * Undesirable Weight
-             * @description Weight of a bad answer in the loss. `auto` balances good and bad answers.
+             * @description Weight of each bad answer in the loss. `auto` balances good and bad answers.
              * @default auto
              */
             undesirable_weight?: number | "auto";
@@ -2888,12 +2890,12 @@ export interface components {
         Role: "admin" | "member";
         /**
          * RotateWebhookEndpointSecret
-         * @description Request body to rotate a signing secret.
+         * @description Request to rotate a signing secret.
          */
         RotateWebhookEndpointSecret: {
             /**
              * Keep Old Secret Active For 24 Hours
-             * @description Wish to keep the old secret valid for a day. Only `false` is supported.
+             * @description Whether the old secret remains valid for 24 hours. Only `false` is supported.
              * @default false
              */
             keep_old_secret_active_for_24_hours?: boolean;
@@ -3014,7 +3016,7 @@ export interface components {
         TaskState: "in_progress" | "completed" | "failed";
         /**
          * TestWebhookEndpoint
-         * @description Request body to test a webhook endpoint.
+         * @description Request to test a webhook endpoint.
          */
         TestWebhookEndpoint: {
             /** @description Type of the sample event. */
@@ -3029,7 +3031,7 @@ export interface components {
         };
         /**
          * UpdateWebhookEndpoint
-         * @description Request body to update a webhook endpoint. Fields that are left out stay as they are.
+         * @description Request to update a webhook endpoint. Omitted fields remain unchanged.
          */
         UpdateWebhookEndpoint: {
             /**
@@ -3039,13 +3041,13 @@ export interface components {
             name?: string | null;
             /**
              * Url
-             * @description New URL. The operator must have allowed its host. Any value, even the old one, enables a disabled endpoint.
+             * @description New URL. The operator must allow its host and port. Any value, even the current URL, enables a disabled endpoint.
              * @example https://hooks.example.com/finetuned
              */
             url?: string | null;
             /**
              * Event Types
-             * @description Complete list of event types to deliver from now on.
+             * @description Event types to deliver. Replaces the current list.
              */
             event_types?: components["schemas"]["EventType"][] | null;
         };
@@ -3330,7 +3332,7 @@ export interface components {
         WebhookDeliveryObject: {
             /**
              * Id
-             * @description Identifier: `whdelivery-` and numbers.
+             * @description ID of the attempt, prefixed with `whdelivery-`.
              */
             id: string;
             /**
@@ -3341,12 +3343,12 @@ export interface components {
             object?: "webhook_endpoint.delivery";
             /**
              * Created At
-             * @description Unix timestamp in seconds at the end of the attempt.
+             * @description Time at which the attempt ended, as a Unix timestamp in seconds.
              */
             created_at: number;
             /**
              * Event Id
-             * @description Identifier of the event, the `webhook-id` of the request.
+             * @description ID of the event, sent as the `webhook-id` header of the request.
              */
             event_id: string;
             /**
@@ -3361,22 +3363,22 @@ export interface components {
             attempt: number;
             /**
              * Outcome
-             * @description `delivered`; `retrying`: failed, with another attempt to come; `failed`: the last attempt; `disabled`: the endpoint answered 410.
+             * @description Outcome of the attempt. `delivered`: the endpoint accepted the event. `retrying`: the attempt failed, and another one follows. `failed`: the last attempt failed. `disabled`: the endpoint answered 410.
              */
             outcome: string;
             /**
              * Response Status
-             * @description HTTP status of the endpoint's response.
+             * @description HTTP status of the endpoint's response; null if there was none.
              */
             response_status: number | null;
             /**
              * Error
-             * @description Class of the error if there was no response.
+             * @description Error class; null if the endpoint responded.
              */
             error: string | null;
             /**
              * Next Attempt At
-             * @description Unix timestamp in seconds of the next attempt.
+             * @description Time of the next attempt as a Unix timestamp in seconds; null if there is none.
              */
             next_attempt_at: number | null;
         };
@@ -3387,7 +3389,7 @@ export interface components {
         WebhookEndpointDeleted: {
             /**
              * Id
-             * @description Identifier of the deleted endpoint.
+             * @description ID of the deleted endpoint.
              */
             id: string;
             /**
@@ -3410,7 +3412,7 @@ export interface components {
         WebhookEndpointObject: {
             /**
              * Id
-             * @description Identifier: `webhook_` and letters.
+             * @description ID of the endpoint, prefixed with `webhook_`.
              */
             id: string;
             /**
@@ -3421,17 +3423,17 @@ export interface components {
             object?: "webhook_endpoint";
             /**
              * Created At
-             * @description Unix timestamp in seconds.
+             * @description Creation time as a Unix timestamp in seconds.
              */
             created_at: number;
             /**
              * Updated At
-             * @description Unix timestamp in seconds of the last change of the endpoint or its secret.
+             * @description Time of the last change to the endpoint or its secret, as a Unix timestamp in seconds.
              */
             updated_at: number;
             /**
              * Name
-             * @description Name for the people who manage the endpoint.
+             * @description Name of the endpoint.
              */
             name: string;
             /**
@@ -3441,24 +3443,24 @@ export interface components {
             url: string;
             /**
              * Event Types
-             * @description Event types that are delivered.
+             * @description Event types to deliver.
              */
             event_types: string[];
             /**
              * Signing Secret Hint
-             * @description Last four characters of the signing secret.
+             * @description Abbreviated signing secret: `whsec_…` and its last four characters.
              */
             signing_secret_hint: string;
             /**
              * Status
-             * @description State of the endpoint. `disabled` means that it answered 410 and receives no more events. OpenAI's API has no such field.
+             * @description Status of the endpoint. `disabled`: the endpoint answered 410 and receives no more events. Extension of OpenAI's object.
              * @enum {string}
              */
             status: "enabled" | "disabled";
         };
         /**
          * WebhookEndpointTestObject
-         * @description Result of a test that the endpoint responded to.
+         * @description Result of a test in which the endpoint responded.
          */
         WebhookEndpointTestObject: {
             /**
@@ -3469,7 +3471,7 @@ export interface components {
             object?: "webhook_endpoint.test";
             /**
              * Webhook Endpoint Id
-             * @description Identifier of the endpoint.
+             * @description ID of the endpoint.
              */
             webhook_endpoint_id: string;
             /**
@@ -3484,7 +3486,7 @@ export interface components {
             status_code: number;
             /**
              * Success
-             * @description Completion of the request, whatever its status.
+             * @description Whether the endpoint responded, with any status. Always true.
              * @default true
              * @constant
              */
@@ -3492,12 +3494,12 @@ export interface components {
         };
         /**
          * WebhookEndpointWithSecretObject
-         * @description Webhook endpoint with its new signing secret. No later response contains this secret.
+         * @description Webhook endpoint with its new signing secret. No later response contains the secret.
          */
         WebhookEndpointWithSecretObject: {
             /**
              * Id
-             * @description Identifier: `webhook_` and letters.
+             * @description ID of the endpoint, prefixed with `webhook_`.
              */
             id: string;
             /**
@@ -3508,17 +3510,17 @@ export interface components {
             object?: "webhook_endpoint";
             /**
              * Created At
-             * @description Unix timestamp in seconds.
+             * @description Creation time as a Unix timestamp in seconds.
              */
             created_at: number;
             /**
              * Updated At
-             * @description Unix timestamp in seconds of the last change of the endpoint or its secret.
+             * @description Time of the last change to the endpoint or its secret, as a Unix timestamp in seconds.
              */
             updated_at: number;
             /**
              * Name
-             * @description Name for the people who manage the endpoint.
+             * @description Name of the endpoint.
              */
             name: string;
             /**
@@ -3528,29 +3530,29 @@ export interface components {
             url: string;
             /**
              * Event Types
-             * @description Event types that are delivered.
+             * @description Event types to deliver.
              */
             event_types: string[];
             /**
              * Signing Secret Hint
-             * @description Last four characters of the signing secret.
+             * @description Abbreviated signing secret: `whsec_…` and its last four characters.
              */
             signing_secret_hint: string;
             /**
              * Status
-             * @description State of the endpoint. `disabled` means that it answered 410 and receives no more events. OpenAI's API has no such field.
+             * @description Status of the endpoint. `disabled`: the endpoint answered 410 and receives no more events. Extension of OpenAI's object.
              * @enum {string}
              */
             status: "enabled" | "disabled";
             /**
              * Signing Secret
-             * @description Signing secret: `whsec_` and base64.
+             * @description Signing secret: `whsec_` and the base64-encoded key.
              */
             signing_secret: string;
         };
         /**
          * WebhookEventTypesObject
-         * @description List of the event types that an endpoint can subscribe to.
+         * @description List of event types that an endpoint can subscribe to.
          */
         WebhookEventTypesObject: {
             /**

@@ -1,8 +1,7 @@
 """Detection of fields that mark a row or an answer as a negative example.
 
-The supported formats have no such field except `weight`. Training on a row with a label for
-good and bad answers, as in KTO, would teach the bad answers too. Such a row is rejected
-instead of ignoring the label.
+Except for `weight` and the `label` of labeled rows, the supported formats have no such field. If it
+were ignored, the model would also learn from the bad answers. Such rows are therefore rejected.
 """
 
 from __future__ import annotations

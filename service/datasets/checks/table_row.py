@@ -57,8 +57,8 @@ ROW: dict[str, Check] = {
     ),
     "no_judged_answer": Check(
         "error",
-        "The row does not end with an assistant message, which its label is about.",
-        "End the row with the answer that was judged; leave out what follows it.",
+        "The row does not end with an assistant message for its label to describe.",
+        "End the row with the labeled answer, and remove what follows it.",
     ),
     "weight_not_allowed": Check(
         "error",

@@ -22,15 +22,15 @@ MethodRows = Literal["chat", "preference", "labeled"]
 
 @dataclass(frozen=True, slots=True)
 class TrainingMethod:
-    """One way to train an adapter.
+    """A method of training an adapter.
 
-    `row_format` is the format of the files that the method learns from. A sample puts
-    `rows_per_sample` sequences through the model together. `learning_rate_factor` scales the
-    learning rate of supervised training. `beta` is the default strength of the reference, None for
-    a method without one. `needs_reference` says that the method compares the model with the one
-    that it started from: after a warm start, that is a second copy of the adapter. With
-    `scores_mismatches`, each prompt of a batch is first scored with the answer of another sample,
-    without gradient. A batch needs `least_batch_size` samples.
+    `row_format` is the format of the training files. `rows_per_sample` is the number of sequences
+    that pass through the model together for one sample. `learning_rate_factor` scales the learning
+    rate of supervised training. `beta` is the default strength of the reference, or None for a
+    method without one. `needs_reference` means that the method compares the model with the model
+    that it started from; after a warm start, this requires a second copy of the adapter. With
+    `scores_mismatches`, each prompt in a batch is first scored with the answer of another sample,
+    without gradient. `least_batch_size` is the minimum number of samples per batch.
     """
 
     name: MethodName
@@ -51,16 +51,17 @@ _ALL: Final = (
         name="supervised",
         spec_name="sft",
         row_format="chat",
-        description="Learns the assistant's messages of conversations.",
+        description="Learns from the assistant's messages in conversations.",
         packs=True,
     ),
     TrainingMethod(
         name="dpo",
         spec_name="dpo",
         row_format="preference",
-        description="Learns from pairs of a preferred and another answer to the same input.",
+        description="Learns from pairs of a preferred and a non-preferred answer to the same "
+        "input.",
         rows_per_sample=2,
-        # The model is right already and only moves a little.
+        # The model starts close to the goal, so small steps suffice.
         learning_rate_factor=1 / 40,
         beta=0.1,
         needs_reference=True,

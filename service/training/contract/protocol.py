@@ -67,15 +67,16 @@ class _Message(BaseModel):
 class StepMetrics(_Message):
     """Metrics of one step. Accuracies range from 0 to 1.
 
-    Method sft: losses are in nats per supervised token. Method dpo: losses are the DPO loss per
-    pair (0.69 when the model equals its reference), and token accuracies cover the preferred
-    answers. `*_reward_accuracy` is the share of pairs whose preferred answer has gained more over
-    the reference than the non-preferred one. `*_reward_margin` is the difference (in nats, times
-    beta).
+    For `sft`, losses are in nats per supervised token.
 
-    Method kto: losses are the KTO loss per answer (half of the answer's weight while the model
-    equals its reference). `*_reward_accuracy` is the share of answers on the right side of the
-    reference point, and `*_reward_margin` the mean reward of good answers minus that of bad ones.
+    For `dpo`, losses are the DPO loss per pair (0.69 if the model equals its reference), and token
+    accuracies cover the preferred answers. `*_reward_accuracy` is the share of pairs whose
+    preferred answer has gained more over the reference than the non-preferred one.
+    `*_reward_margin` is the difference (in nats, times beta).
+
+    For `kto`, losses are the KTO loss per answer (half of the answer's weight if the model equals
+    its reference). `*_reward_accuracy` is the share of answers on the right side of the reference
+    point. `*_reward_margin` is the mean reward of good answers minus that of bad ones.
 
     `valid_*` cover at most a few hundred validation rows, the same at every checkpoint.
     `full_valid_*` cover all validation rows. A metric is None if it was not measured.

@@ -1,4 +1,4 @@
-"""Answers that people marked good or bad, as the training file holds them."""
+"""Reads labeled training files: answers that people marked good or bad."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from service.training.data.chats import Chat, Preference, read_rows, to_chat
 @dataclass(frozen=True, slots=True)
 class Judged:
     """One line of a labeled file: a chat whose last message, an answer, was marked good or bad.
-    That answer alone carries loss."""
+
+    Only that answer contributes to the loss.
+    """
 
     line: int
     chat: Chat
@@ -25,10 +27,10 @@ Line = Chat | Preference | Judged
 
 
 def read_judged(path: Path, *, param: str) -> Iterator[Judged]:
-    """The judged answers of a JSONL file, in order. Raises as `read_chats` does."""
+    """The judged answers in a JSONL file, in order. Raises the same errors as `read_chats`."""
     what = (
-        "a judged answer. Each line is a JSON object with a list of messages, which ends with an "
-        "answer, and a label, true or false"
+        "a labeled answer. Each line must be a JSON object with a list of messages that ends with "
+        "an answer, and a label that is true or false"
     )
     return read_rows(path, _judged, what, param)
 
@@ -36,6 +38,6 @@ def read_judged(path: Path, *, param: str) -> Iterator[Judged]:
 def _judged(number: int, row: Any) -> Judged:
     label, messages = row["label"], row["messages"]
     if not isinstance(label, bool) or not messages or messages[-1]["role"] != "assistant":
-        raise ValueError("a row ends with an answer and has a label")
+        raise ValueError("a row must end with an answer and have a label")
     chat = replace(to_chat(number, row), supervised=(len(messages) - 1,))
     return Judged(number, chat, label)

@@ -1,4 +1,4 @@
-"""Judged answers as tensors, and the mismatches that KTO takes its reference point from."""
+"""Batches of judged answers as tensors, with the mismatches for KTO's reference point."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ _Columns = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class PaddedJudged:
-    """As `Padded`, with ``"is_good"`` for each row of a part, and in ``"mismatched"`` the
-    mismatch of each row, padded. `units` is the number of answers. Expects what `Mismatched`
-    adds to samples."""
+    """Collator like `Padded` for judged answers.
+
+    Each part also has ``"is_good"``, with one value per row, and ``"mismatched"``, with the padded
+    mismatch of each row. `units` is the number of answers. The samples must come from `Mismatched`.
+    """
 
     budget: int
 
@@ -35,12 +37,12 @@ class PaddedJudged:
 
 @dataclass(frozen=True)
 class Mismatched:
-    """Gives each sample of a whole batch a mismatch, and has `whole` lay the batch out.
+    """Collator that adds a mismatch to each sample of a whole batch, then calls `whole`.
 
-    A mismatch is the sample's prompt with the answer of the next sample of the batch, cut at
-    `max_length` tokens. It is made before the batch is divided, so that neither the number of
-    parts nor of GPUs changes it. A sample that is alone in its batch has none: no token of its
-    mismatch is labeled.
+    A mismatch is the sample's prompt followed by the answer of the next sample in the batch,
+    truncated at `max_length` tokens. Mismatches are added before the batch is divided, so they do
+    not depend on the number of parts or GPUs. If a batch has only one sample, its mismatch has no
+    labeled tokens.
     """
 
     whole: Collator
@@ -65,7 +67,7 @@ class Mismatched:
 
 
 def _answer_start(sample: _Columns) -> int:
-    """The place of the first supervised token. The answer is the end of the sample."""
+    """Index of the first supervised token. The answer is at the end of the sample."""
     return int((sample["labels"] != IGNORED).int().argmax())
 
 

@@ -1,4 +1,4 @@
-"""How much good and bad answers weigh in the loss of KTO."""
+"""Weights of good and bad answers in the KTO loss."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from service.training.contract.protocol import Noted
 from service.training.contract.spec import TrainSpec
 from service.training.data.tokens import Example, JudgedSample
 
-# Good answers may weigh up to a third more than bad ones in total (the paper, section 4.2).
-_MOST: Final = 4 / 3
+# Total weight of good answers relative to bad ones, at most (section 4.2 of the paper).
+_MAX_RATIO: Final = 4 / 3
 
 
 @dataclass(frozen=True, slots=True)
 class LabelWeights:
-    """Factors of the loss of a good (desirable) and of a bad (undesirable) answer."""
+    """Loss factors of good (desirable) and bad (undesirable) answers, and the number of each."""
 
     desirable: float
     undesirable: float
@@ -24,16 +24,16 @@ class LabelWeights:
     bad: int
 
     def note(self) -> Noted:
-        """A note for the owner of the job."""
+        """A job event that reports the weights."""
         return Noted(
             code="label_weights",
-            message=f"{self.good} good answers weigh {self.desirable:.4g} each, {self.bad} bad "
-            f"answers {self.undesirable:.4g} each.",
+            message=f"Label weights: {self.desirable:.4g} for each of {self.good} good answers, "
+            f"{self.undesirable:.4g} for each of {self.bad} bad answers.",
         )
 
 
 def weigh_labels(spec: TrainSpec, examples: Iterable[Example]) -> LabelWeights | None:
-    """The weights of a run over `examples`; None where the method knows no labels."""
+    """The weights for a run over `examples`, or None if the method does not use labels."""
     if spec.of_method.row_format != "labeled":
         return None
     labels = [example.is_good for example in examples if isinstance(example, JudgedSample)]
@@ -46,11 +46,11 @@ def weigh_labels(spec: TrainSpec, examples: Iterable[Example]) -> LabelWeights |
 def balance(
     good: int, bad: int, desirable: float | None = None, undesirable: float | None = None
 ) -> tuple[float, float]:
-    """The weights of `good` and `bad` answers, where None means "balance the two".
+    """The weights of `good` good and `bad` bad answers. A weight that is None is balanced.
 
-    All good answers together then weigh 1 to 4/3 times as much as all bad ones. A weight that
-    is not given stays as close to 1 as that allows. If neither is given, the label with fewer
-    answers gets the higher weight.
+    The total weight of good answers is then 1 to 4/3 times that of bad ones, and the balanced
+    weight is as close to 1 as possible. If both are None, the label with fewer answers gets the
+    higher weight.
     """
     if not good or not bad or (desirable is not None and undesirable is not None):
         return desirable or 1.0, undesirable or 1.0
@@ -58,11 +58,11 @@ def balance(
         desirable, undesirable = (None, 1.0) if good < bad else (1.0, None)
     if desirable is None:
         least = (undesirable or 1.0) * bad / good
-        return _within(least, _MOST * least), undesirable or 1.0
+        return _within(least, _MAX_RATIO * least), undesirable or 1.0
     most = desirable * good / bad
-    return desirable, _within(most / _MOST, most)
+    return desirable, _within(most / _MAX_RATIO, most)
 
 
 def _within(least: float, most: float) -> float:
-    """The number nearest to 1 from `least` to `most`."""
+    """The number closest to 1 in the interval from `least` to `most`."""
     return min(max(1.0, least), most)

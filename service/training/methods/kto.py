@@ -1,9 +1,9 @@
-"""Kahneman-Tversky Optimization: TRL's KTOTrainer on our judged answers.
+"""Kahneman-Tversky Optimization (KTO): TRL's KTOTrainer on judged answers.
 
-A good answer lowers the loss by how much more likely it has become than under the reference, a
-bad one by how much less, each measured from a reference point: the divergence of the model from
-its reference, estimated on mismatches of prompts and answers. TRL takes that point from what goes
-through the model at once; here it is one of the whole optimizer batch.
+The loss falls as good answers become more likely than under the reference model, and as bad answers
+become less likely. Both are measured from a reference point: the divergence between the model and
+its reference, estimated on mismatched prompts and answers. TRL estimates it for each forward
+pass; this trainer estimates it once for the whole optimizer batch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from service.training.methods.reference import ReferenceTrainer
 
 
 class JudgedTrainer(ReferenceTrainer, KTOTrainer):
-    """The loss of the KTO paper (arXiv 2402.01306), without dropout."""
+    """Trainer with the loss of the KTO paper (arXiv 2402.01306), without dropout."""
 
     def __init__(
         self,
@@ -60,17 +60,19 @@ class JudgedTrainer(ReferenceTrainer, KTOTrainer):
 
     @torch.no_grad()
     def _estimate_reference_point(self, inputs: dict[str, Any]) -> float:
-        """The mean over the mismatches of the whole batch of what they gained over the
-        reference, at least 0, in nats."""
+        """Mean log-probability ratio, model to reference, of the mismatches of the whole batch.
+
+        In nats, and at least 0.
+        """
         own, fillers = inputs["parts"], inputs.get("fillers", ())
-        gained = 0.0
+        log_ratio_sum = 0.0
         with self.accelerator.autocast():
             for number, part in enumerate(chain(own, fillers)):
                 self.extent = extent(part["mismatched"])
                 rows = self._prepare_inputs(part["mismatched"])
-                found = (self._log_probs(rows) - self._reference_log_probs(rows)).sum()
-                gained += float(found) if number < len(own) else 0.0
-        (total,) = self.plan.ranks.totals([gained])
+                log_ratio = (self._log_probs(rows) - self._reference_log_probs(rows)).sum()
+                log_ratio_sum += float(log_ratio) if number < len(own) else 0.0
+        (total,) = self.plan.ranks.totals([log_ratio_sum])
         units: int = inputs["units"]
         return max(total / units, 0.0)
 
@@ -81,14 +83,13 @@ class JudgedTrainer(ReferenceTrainer, KTOTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """The share of this part in the mean loss over the answers of the whole batch; counts
-        what it saw."""
+        """Compute this part's share of the mean loss over the whole batch, and update the tally."""
         tokens = int(inputs.pop("token_count"))
         is_good = inputs.pop("is_good")
         inputs.pop("mismatched")
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
-        gained = (outputs.log_probs - self._reference_log_probs(inputs)).sum(dim=1)
-        surplus = torch.where(is_good, 1, -1) * (gained - self.reference_point)
+        log_ratios = (outputs.log_probs - self._reference_log_probs(inputs)).sum(dim=1)
+        surplus = torch.where(is_good, 1, -1) * (log_ratios - self.reference_point)
         weights = torch.where(is_good, self.desirable_weight, self.undesirable_weight)
         loss_sum: Tensor = (weights * torch.sigmoid(-self.beta * surplus)).sum()
         self.tally.add(
@@ -98,7 +99,7 @@ class JudgedTrainer(ReferenceTrainer, KTOTrainer):
             judged=int(outputs.label_mask.sum()),
             tokens=tokens,
         )
-        rewards = self.beta * gained.detach()
+        rewards = self.beta * log_ratios.detach()
         self.tally.add_answers(
             good=rewards[is_good].tolist(),
             bad=rewards[~is_good].tolist(),

@@ -1,8 +1,7 @@
-"""What methods with a reference have in common.
+"""Base class for methods that compare the model with a reference.
 
-The reference is the same model with other adapter weights, never a second model: with the
-adapter switched off, or, after a warm start, with TRL's frozen "ref" copy of what the run
-started from.
+The reference is the same model with different adapter weights, never a second model: the adapter is
+switched off or, after a warm start, replaced by TRL's frozen "ref" copy of the initial adapter.
 """
 
 from __future__ import annotations
@@ -22,20 +21,23 @@ _REFERENCE: Final = "ref"  # TRL's name
 
 
 class ReferenceTrainer(AdapterTrainer):
-    """Compares the trained model with its reference. It precedes TRL's trainer among the bases."""
+    """Trainer that computes log-probabilities of the trained model and its reference.
+
+    In a class statement, it must precede TRL's trainer among the bases.
+    """
 
     def __init__(self, model: Any, plan: Plan, flag: StopFlag, **options: Any) -> None:
         super().__init__(model, plan, flag, **options)
         if plan.spec.warm_start is None and _REFERENCE in model.peft_config:
-            # A copy of a fresh adapter is the base model, which switching off gives for less.
+            # A fresh adapter equals the base model, and switching it off takes no memory.
             model.delete_adapter(_REFERENCE)
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
-        return dataset  # tokenized already, with the very prompt that serving sends
+        return dataset  # already tokenized, with the same prompt that serving sends
 
     @torch.no_grad()
     def _log_probs(self, rows: dict[str, Any]) -> Tensor:
-        """Log-probabilities of the tokens of `rows` by the trained model, without gradient."""
+        """Log-probabilities of the tokens in `rows` under the trained model, without gradient."""
         with disable_gradient_checkpointing(self._adapted, self.args.gradient_checkpointing_kwargs):
             outputs = self.model(**rows, use_cache=False, fused_lm_head=True)
         log_probs: Tensor = outputs.log_probs
@@ -43,7 +45,7 @@ class ReferenceTrainer(AdapterTrainer):
 
     @torch.no_grad()
     def _reference_log_probs(self, rows: dict[str, Any]) -> Tensor:
-        """The same by the reference."""
+        """Log-probabilities of the tokens in `rows` under the reference, without gradient."""
         adapted = self._adapted
         name = _REFERENCE if _REFERENCE in adapted.peft_config else None
         with use_adapter(adapted, adapter_name=name):

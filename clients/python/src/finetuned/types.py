@@ -395,12 +395,12 @@ class ReportPending(Model):
 
 class RotateWebhookEndpointSecret(Model):
     """
-    Request body to rotate a signing secret.
+    Request to rotate a signing secret.
     """
 
     keep_old_secret_active_for_24_hours: bool = False
     """
-    Wish to keep the old secret valid for a day. Only `false` is supported.
+    Whether the old secret remains valid for 24 hours. Only `false` is supported.
     """
 
 
@@ -449,7 +449,7 @@ class TaskFailure(Model):
 
 class TestWebhookEndpoint(Model):
     """
-    Request body to test a webhook endpoint.
+    Request to test a webhook endpoint.
     """
 
     event_type: Literal[
@@ -470,7 +470,7 @@ class UpdateLimits(Model):
 
 class UpdateWebhookEndpoint(Model):
     """
-    Request body to update a webhook endpoint. Fields that are left out stay as they are.
+    Request to update a webhook endpoint. Omitted fields remain unchanged.
     """
 
     name: str | None = None
@@ -479,7 +479,7 @@ class UpdateWebhookEndpoint(Model):
     """
     url: str | None = None
     """
-    New URL. The operator must have allowed its host. Any value, even the old one, enables a disabled endpoint.
+    New URL. The operator must allow its host and port. Any value, even the current URL, enables a disabled endpoint.
     """
     event_types: (
         list[
@@ -490,7 +490,7 @@ class UpdateWebhookEndpoint(Model):
         | None
     ) = None
     """
-    Complete list of event types to deliver from now on.
+    Event types to deliver. Replaces the current list.
     """
 
 
@@ -645,16 +645,16 @@ class WebhookDeliveryObject(Model):
 
     id: str
     """
-    Identifier: `whdelivery-` and numbers.
+    ID of the attempt, prefixed with `whdelivery-`.
     """
     object: Literal["webhook_endpoint.delivery"] = "webhook_endpoint.delivery"
     created_at: int
     """
-    Unix timestamp in seconds at the end of the attempt.
+    Time at which the attempt ended, as a Unix timestamp in seconds.
     """
     event_id: str
     """
-    Identifier of the event, the `webhook-id` of the request.
+    ID of the event, sent as the `webhook-id` header of the request.
     """
     event_type: str
     """
@@ -666,19 +666,19 @@ class WebhookDeliveryObject(Model):
     """
     outcome: str
     """
-    `delivered`; `retrying`: failed, with another attempt to come; `failed`: the last attempt; `disabled`: the endpoint answered 410.
+    Outcome of the attempt. `delivered`: the endpoint accepted the event. `retrying`: the attempt failed, and another one follows. `failed`: the last attempt failed. `disabled`: the endpoint answered 410.
     """
     response_status: int | None
     """
-    HTTP status of the endpoint's response.
+    HTTP status of the endpoint's response; null if there was none.
     """
     error: str | None
     """
-    Class of the error if there was no response.
+    Error class; null if the endpoint responded.
     """
     next_attempt_at: int | None
     """
-    Unix timestamp in seconds of the next attempt.
+    Time of the next attempt as a Unix timestamp in seconds; null if there is none.
     """
 
 
@@ -689,7 +689,7 @@ class WebhookEndpointDeleted(Model):
 
     id: str
     """
-    Identifier of the deleted endpoint.
+    ID of the deleted endpoint.
     """
     object: Literal["webhook_endpoint.deleted"] = "webhook_endpoint.deleted"
     deleted: Literal[True] = True
@@ -702,20 +702,20 @@ class WebhookEndpointObject(Model):
 
     id: str
     """
-    Identifier: `webhook_` and letters.
+    ID of the endpoint, prefixed with `webhook_`.
     """
     object: Literal["webhook_endpoint"] = "webhook_endpoint"
     created_at: int
     """
-    Unix timestamp in seconds.
+    Creation time as a Unix timestamp in seconds.
     """
     updated_at: int
     """
-    Unix timestamp in seconds of the last change of the endpoint or its secret.
+    Time of the last change to the endpoint or its secret, as a Unix timestamp in seconds.
     """
     name: str
     """
-    Name for the people who manage the endpoint.
+    Name of the endpoint.
     """
     url: str
     """
@@ -723,27 +723,27 @@ class WebhookEndpointObject(Model):
     """
     event_types: list[str]
     """
-    Event types that are delivered.
+    Event types to deliver.
     """
     signing_secret_hint: str
     """
-    Last four characters of the signing secret.
+    Abbreviated signing secret: `whsec_…` and its last four characters.
     """
     status: Literal["enabled", "disabled"]
     """
-    State of the endpoint. `disabled` means that it answered 410 and receives no more events. OpenAI's API has no such field.
+    Status of the endpoint. `disabled`: the endpoint answered 410 and receives no more events. Extension of OpenAI's object.
     """
 
 
 class WebhookEndpointTestObject(Model):
     """
-    Result of a test that the endpoint responded to.
+    Result of a test in which the endpoint responded.
     """
 
     object: Literal["webhook_endpoint.test"] = "webhook_endpoint.test"
     webhook_endpoint_id: str
     """
-    Identifier of the endpoint.
+    ID of the endpoint.
     """
     event_type: str
     """
@@ -755,31 +755,31 @@ class WebhookEndpointTestObject(Model):
     """
     success: Literal[True] = True
     """
-    Completion of the request, whatever its status.
+    Whether the endpoint responded, with any status. Always true.
     """
 
 
 class WebhookEndpointWithSecretObject(Model):
     """
-    Webhook endpoint with its new signing secret. No later response contains this secret.
+    Webhook endpoint with its new signing secret. No later response contains the secret.
     """
 
     id: str
     """
-    Identifier: `webhook_` and letters.
+    ID of the endpoint, prefixed with `webhook_`.
     """
     object: Literal["webhook_endpoint"] = "webhook_endpoint"
     created_at: int
     """
-    Unix timestamp in seconds.
+    Creation time as a Unix timestamp in seconds.
     """
     updated_at: int
     """
-    Unix timestamp in seconds of the last change of the endpoint or its secret.
+    Time of the last change to the endpoint or its secret, as a Unix timestamp in seconds.
     """
     name: str
     """
-    Name for the people who manage the endpoint.
+    Name of the endpoint.
     """
     url: str
     """
@@ -787,25 +787,25 @@ class WebhookEndpointWithSecretObject(Model):
     """
     event_types: list[str]
     """
-    Event types that are delivered.
+    Event types to deliver.
     """
     signing_secret_hint: str
     """
-    Last four characters of the signing secret.
+    Abbreviated signing secret: `whsec_…` and its last four characters.
     """
     status: Literal["enabled", "disabled"]
     """
-    State of the endpoint. `disabled` means that it answered 410 and receives no more events. OpenAI's API has no such field.
+    Status of the endpoint. `disabled`: the endpoint answered 410 and receives no more events. Extension of OpenAI's object.
     """
     signing_secret: str
     """
-    Signing secret: `whsec_` and base64.
+    Signing secret: `whsec_` and the base64-encoded key.
     """
 
 
 class WebhookEventTypesObject(Model):
     """
-    List of the event types that an endpoint can subscribe to.
+    List of event types that an endpoint can subscribe to.
     """
 
     object: Literal["list"] = "list"
@@ -1454,16 +1454,16 @@ class CreateProject(Model):
 
 class CreateWebhookEndpoint(Model):
     """
-    Request body to create a webhook endpoint.
+    Request to create a webhook endpoint.
     """
 
     name: str
     """
-    Name for the people who manage the endpoint.
+    Name of the endpoint.
     """
     url: str
     """
-    Absolute http or https URL. The operator must have allowed its host.
+    Absolute http or https URL. The operator must allow its host and port.
     """
     event_types: list[
         Literal["fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine_tuning.job.cancelled"]
@@ -1813,12 +1813,12 @@ class KeyObject(Model):
 
 class KtoHyperparameters(Model):
     """
-    Hyperparameters of supervised training, `beta`, and the weights of the two labels.
+    KTO hyperparameters: the supervised ones plus `beta` and the weights of the two labels.
     """
 
     batch_size: int | Literal["auto"] = "auto"
     """
-    Rows per step. The answers of a batch are compared with each other.
+    Rows per step, at least 2, because KTO compares the answers in a batch.
     """
     learning_rate_multiplier: float | Literal["auto"] = "auto"
     """
@@ -1867,11 +1867,11 @@ class KtoHyperparameters(Model):
     """
     desirable_weight: float | Literal["auto"] = "auto"
     """
-    Weight of a good answer in the loss. `auto` balances good and bad answers.
+    Weight of each good answer in the loss. `auto` balances good and bad answers.
     """
     undesirable_weight: float | Literal["auto"] = "auto"
     """
-    Weight of a bad answer in the loss. `auto` balances good and bad answers.
+    Weight of each bad answer in the loss. `auto` balances good and bad answers.
     """
 
 
