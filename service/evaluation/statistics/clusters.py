@@ -1,0 +1,57 @@
+"""Paired differences summed by cluster."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Values grouped by cluster: the sum and number of the values in each, in order of appearance.
+
+    Rows of a cluster, such as answers to the same prompt, are not independent. So resampling and
+    sign flips treat a cluster as a unit.
+    """
+
+    sums: Floats
+    sizes: Floats
+
+    @classmethod
+    def of(cls, values: Sequence[float], clusters: Sequence[Hashable]) -> Clusters:
+        """Group values by cluster."""
+        places: dict[Hashable, int] = {}
+        index = [places.setdefault(cluster, len(places)) for cluster in clusters]
+        count = len(places)
+        sums, sizes = np.zeros(count), np.zeros(count)
+        np.add.at(sums, index, values)
+        np.add.at(sizes, index, 1.0)
+        return cls(sums, sizes)
+
+    def __len__(self) -> int:
+        return len(self.sums)
+
+    @property
+    def mean(self) -> float:
+        """Mean over all values, not over the means of clusters."""
+        return float(self.sums.sum() / self.sizes.sum())
+
+    @property
+    def standard_error(self) -> float | None:
+        """Cluster-robust standard error of the mean; None if there are fewer than two clusters.
+
+        Source: Miller, Adding Error Bars to Evals, 2024, arXiv:2411.00640, with the factor
+        k / (k - 1) for k clusters. With clusters of one value it is the usual s / sqrt(n).
+        """
+        k = len(self)
+        if k < 2:
+            return None
+        residuals = self.sums - self.mean * self.sizes
+        squares = float((residuals**2).sum()) * k / (k - 1)
+        return math.sqrt(squares) / float(self.sizes.sum())

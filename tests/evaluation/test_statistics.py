@@ -1,0 +1,284 @@
+"""Statistics against published examples, closed forms, and simulations on fixed seeds."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.evaluation.statistics.bootstrap import difference_interval, mean_interval
+from service.evaluation.statistics.clusters import Clusters
+from service.evaluation.statistics.power import detectable_difference, rows_needed
+from service.evaluation.statistics.quantiles import t_quantile
+from service.evaluation.statistics.significance import holm, mcnemar_exact, sign_flip
+
+
+def alone(values):
+    """Each value in a cluster of its own."""
+    return Clusters.of(values, range(len(values)))
+
+
+@pytest.mark.parametrize(
+    ("degrees", "quantile"),
+    # Table of Student (1925); in most textbooks, such as Snedecor and Cochran, table A 4.
+    [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (9, 2.262), (19, 2.093), (120, 1.980)],
+)
+def test_quantiles_of_t(degrees, quantile):
+    assert t_quantile(0.975, degrees) == pytest.approx(quantile, abs=5e-4)
+
+
+def test_the_quantile_of_t_goes_over_into_the_normal_one():
+    assert t_quantile(0.975, 1000) == pytest.approx(1.9623, abs=1e-4)
+    assert t_quantile(0.975, 1001) == pytest.approx(1.9600, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "p_value"),
+    [
+        # Bentur et al. (2009), 21 children; in Fagerland, Lydersen and Laake, BMC Medical Research
+        # Methodology 13:91 (2013), table 1: exact conditional p = 0.070.
+        (1, 7, 0.0703),
+        # Wikipedia, "McNemar's test": exact p = 0.053.
+        (6, 16, 0.0525),
+        # Closed forms: 2 * 0.5^6 is the first below 0.05.
+        (5, 0, 0.0625),
+        (6, 0, 0.03125),
+        (0, 0, 1.0),
+        (3, 3, 1.0),
+        (1, 0, 1.0),
+    ],
+)
+def test_mcnemar(better, worse, p_value):
+    assert mcnemar_exact(better, worse) == pytest.approx(p_value, abs=1e-4)
+    assert mcnemar_exact(worse, better) == mcnemar_exact(better, worse)
+
+
+def test_mcnemar_of_many_rows():
+    # The normal approximation with continuity correction, which is good at this size.
+    z = (5_200 - 4_800 - 1) / math.sqrt(10_000)
+    assert mcnemar_exact(5_200, 4_800) == pytest.approx(math.erfc(z / math.sqrt(2)), rel=0.01)
+
+
+def test_sign_flips_of_darwins_maize():
+    # Fisher, The Design of Experiments (1935), section 21: of 32,768 patterns, 863 have a sum of at
+    # least 314, so that p = 1,726 / 32,768 = 5.267%.
+    eighths_of_an_inch = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
+    assert sum(eighths_of_an_inch) == 314
+    assert sign_flip(alone(eighths_of_an_inch)) == 1726 / 32768
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), max_size=14))
+def test_sign_flips_of_binary_scores_equal_mcnemar(values):
+    expected = mcnemar_exact(values.count(1.0), values.count(-1.0))
+    assert sign_flip(alone(values)) == pytest.approx(expected)
+
+
+def test_random_sign_flips_agree_with_the_exact_test():
+    values = [1.0] * 16 + [-1.0] * 6
+    assert sign_flip(alone(values)) == pytest.approx(mcnemar_exact(16, 6), abs=0.005)
+
+
+def test_sign_flips_treat_a_cluster_as_a_unit():
+    values = [0.5] * 30
+    assert sign_flip(alone(values)) < 0.001
+    assert sign_flip(Clusters.of(values, [i // 10 for i in range(30)])) == 2 / 2**3
+    assert sign_flip(Clusters.of(values, [0] * 30)) == 1.0
+
+
+def test_sign_flips_of_ties():
+    assert sign_flip(alone([0.0] * 40)) == 1.0
+    assert sign_flip(alone([0.1 + 0.2 - 0.3] * 40)) == 1.0  # equal but for rounding
+
+
+def test_holm():
+    # Wikipedia, "Holm-Bonferroni method": of 0.01, 0.04, 0.03 and 0.005, the first and the last are
+    # rejected at 0.05. The adjusted values are those of R's p.adjust(method = "holm").
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+    assert holm([0.7, 0.9]) == [1.0, 1.0]
+    assert holm([0.03]) == [0.03]
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_holm_is_ordered_and_lies_between_no_correction_and_bonferroni(p_values):
+    adjusted = holm(p_values)
+    for p, a in zip(p_values, adjusted, strict=True):
+        assert p <= a <= min(1.0, p * len(p_values)) + 1e-12 or a == max(adjusted)
+        assert p <= a <= 1
+    ranks = np.argsort(p_values, kind="stable")
+    assert all(np.diff(np.array(adjusted)[ranks]) >= 0)
+
+
+@pytest.mark.parametrize(
+    ("effect", "rows"),
+    # Paired t-test, two-sided, alpha = 0.05, power = 0.8, by noncentral t: G*Power 3 (Faul,
+    # Erdfelder, Lang and Buchner, Behavior Research Methods 39, 2007), for Cohen's small, medium
+    # and large effects.
+    [(0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10)],
+)
+def test_rows_needed_by_the_paired_t_test(effect, rows):
+    given_ = {"standard_error": 1 / math.sqrt(50), "clusters": 50, "rows": 50}
+    assert rows_needed(effect, **given_) == rows
+    detectable = detectable_difference(0.1 / math.sqrt(rows), rows)
+    assert detectable == pytest.approx(effect * 0.1, rel=0.05)  # the rows are rounded up
+
+
+def test_rows_needed_for_a_small_difference():
+    # The normal approximation, (1.960 + 0.842)^2 * (1/9) / 0.03^2 = 969 rows, is 1.92 rows less.
+    n = rows_needed(0.03, standard_error=math.sqrt(1 / 9 / 100), clusters=100, rows=100)
+    assert n == pytest.approx(969 + 1.92, abs=1)
+
+
+def test_the_two_sides_of_power_agree():
+    for rows in (10, 40, 150, 2_000):
+        error = 0.3 / math.sqrt(rows)
+        detectable = detectable_difference(error, rows)
+        back = rows_needed(detectable, standard_error=error, clusters=rows, rows=rows)
+        assert back == rows
+
+
+def test_rows_in_clusters_are_worth_less():
+    whole = rows_needed(0.05, standard_error=0.02, clusters=100, rows=100)
+    clustered = rows_needed(0.05, standard_error=0.02, clusters=100, rows=300)
+    assert clustered == pytest.approx(3 * whole, abs=3)
+
+
+def test_binary_scores_need_six_rows_that_only_one_column_got_right():
+    assert detectable_difference(0.0, 40, binary=True) == pytest.approx(0.198, abs=1e-3)
+    assert rows_needed(0.1, standard_error=0, clusters=40, rows=40, binary=True) == 80
+    assert detectable_difference(0.0, 40) == 0
+
+
+@pytest.mark.parametrize("clusters", [0, 1, 2])
+def test_too_few_clusters_detect_nothing(clusters):
+    assert detectable_difference(0.1, clusters) is None
+    assert detectable_difference(None, 40) is None
+    assert detectable_difference(3.0, 40) is None  # more than scores can differ
+
+
+def test_a_difference_of_zero_needs_infinitely_many_rows():
+    with pytest.raises(ValueError, match="0"):
+        rows_needed(0, standard_error=1, clusters=2, rows=2)
+
+
+@pytest.mark.slow
+def test_the_detectable_difference_is_detected_four_times_in_five():
+    random = np.random.default_rng(3)
+    rows, deviation = 40, 0.3
+    true = detectable_difference(deviation / math.sqrt(rows), rows)
+    samples = random.normal(true, deviation, (400, rows))
+    found = sum(sign_flip(alone(sample)) <= 0.05 for sample in samples)
+    assert found / 400 == pytest.approx(0.8, abs=0.05)
+
+
+@pytest.mark.slow
+def test_equal_columns_are_found_different_one_time_in_twenty():
+    random = np.random.default_rng(4)
+    samples = random.normal(0, 0.3, (400, 25))
+    found = sum(sign_flip(alone(sample)) <= 0.05 for sample in samples)
+    assert found / 400 == pytest.approx(0.05, abs=0.03)
+
+
+def test_the_standard_error_without_clusters_is_the_usual_one():
+    values = [0.1, 0.4, -0.3, 0.8, 0.25]
+    assert alone(values).standard_error == pytest.approx(np.std(values, ddof=1) / math.sqrt(5))
+    assert alone([0.3]).standard_error is None
+
+
+def test_copies_of_rows_in_clusters_add_no_information():
+    values = [0.1, 0.4, -0.3, 0.8, 0.25, 0.0, 0.6]
+    three = Clusters.of(values * 3, list(range(7)) * 3)
+    assert three.standard_error == pytest.approx(alone(values).standard_error)
+    assert difference_interval(three) == pytest.approx(difference_interval(alone(values)))
+
+
+def normal(random, k):
+    return alone(random.normal(0.1, 0.3, k)), 0.1
+
+
+def like_chrf(random, k):
+    jump = random.random(k) < 0.2
+    return alone(np.where(jump, random.beta(5, 2, k), random.normal(0, 0.05, k))), 0.2 * 5 / 7
+
+
+def clustered(random, k):
+    sizes = random.integers(1, 5, k)
+    names = np.repeat(np.arange(k), sizes)
+    shared = np.repeat(random.normal(0.1, 0.2, k), sizes)
+    return Clusters.of(shared + random.normal(0, 0.2, len(names)), names.tolist()), 0.1
+
+
+def labels(better, worse):
+    def draw(random, k):
+        u = random.random(k)
+        values = np.where(u < better, 1.0, np.where(u < better + worse, -1.0, 0.0))
+        return alone(values), better - worse
+
+    return draw
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("draw", "k", "binary", "least"),
+    [
+        (normal, 10, False, 0.915),
+        (normal, 40, False, 0.915),
+        (like_chrf, 20, False, 0.91),
+        (clustered, 10, False, 0.915),
+        (labels(0.3, 0.05), 20, True, 0.915),
+        (labels(0.1, 0.1), 40, True, 0.915),
+        (labels(0.9, 0.0), 20, True, 0.915),
+        (labels(0.05, 0.02), 60, True, 0.915),
+    ],
+)
+def test_the_interval_covers_the_truth_95_times_in_100(draw, k, binary, least):
+    random = np.random.default_rng(7)
+    covered = 0
+    for _ in range(300):
+        clusters, true = draw(random, k)
+        low, high = difference_interval(clusters, binary=binary)
+        covered += low <= true <= high
+    # The standard error of a coverage of 95% over 300 samples is 1.3 points.
+    assert least <= covered / 300 <= 0.995
+
+
+def test_intervals_without_information_span_all_scores():
+    one_cluster = Clusters.of([0.5, 0.6, 0.7], ["same"] * 3)
+    assert difference_interval(one_cluster) == (-1.0, 1.0)
+    assert difference_interval(alone([0.5])) == (-1.0, 1.0)
+    assert mean_interval(alone([1.0]), binary=True) == (0.0, 1.0)
+
+
+def test_equal_differences_of_continuous_scores_have_no_width():
+    assert difference_interval(alone([0.25] * 30)) == (0.25, 0.25)
+    assert difference_interval(alone([0.0] * 30)) == (0.0, 0.0)
+
+
+def test_equal_differences_of_binary_scores_still_leave_doubt():
+    low, high = difference_interval(alone([1.0] * 20), binary=True)
+    assert 0.7 < low < 0.95
+    assert high == 1.0
+    low, high = difference_interval(alone([0.0] * 40), binary=True)
+    assert low == pytest.approx(-high)
+    assert 0.01 < high < 0.1
+    low, high = mean_interval(alone([1.0] * 20), binary=True)
+    # Wilson's lower limit is 0.839.
+    assert low == pytest.approx(0.839, abs=0.03)
+    assert high == 1.0
+
+
+values = st.lists(st.floats(-1, 1), min_size=1, max_size=12)
+
+
+@settings(deadline=None)
+@given(values, st.booleans())
+def test_the_interval_contains_the_mean_and_mirrors(differences, binary):
+    clusters, mirrored = alone(differences), alone([-value for value in differences])
+    low, high = difference_interval(clusters, binary=binary)
+    assert -1 - 1e-9 <= low <= clusters.mean <= high <= 1 + 1e-9
+    if clusters.mean != 0:
+        assert difference_interval(mirrored, binary=binary) == (-high, -low)
+    assert difference_interval(clusters, binary=binary) == (low, high)
