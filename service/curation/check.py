@@ -1,7 +1,8 @@
 """CPU task that runs after an upload: detects the file's format and validates every row.
 
-A file in any supported format is converted to canonical rows, which are stored next to its
-content. A file whose bytes were already checked is not checked again.
+A training file in any supported format is converted to canonical rows, which are stored next to
+its content. A file of evaluation items is only checked. A file whose bytes were already checked is
+not checked again.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from service.curation.scratch import fetch, scratch_folder
 from service.datasets import ValidationReport
 from service.datasets.contract import TaskSpec
 from service.datasets.facts import row_format_of
-from service.files.records import CheckOutcome, FileRecord, Files, FileStatus
+from service.files.records import CheckOutcome, FileRecord, Files, FileStatus, Purpose
 
 log = logging.getLogger(__name__)
 _SHOWN = 3
@@ -91,6 +92,8 @@ class CheckFile:
         return outcome
 
     async def _check(self, record: FileRecord, folder: Path) -> CheckOutcome:
+        if record.purpose is Purpose.EVALS:
+            return await self._check_items(record, folder)
         canonical = folder / "canonical.jsonl"
         spec = TaskSpec(
             action="convert",
@@ -106,6 +109,20 @@ class CheckFile:
             if kept.canonical_key != kept.content_key:
                 await self._files.storage.put_file(kept.canonical_key, canonical)
         return outcome
+
+    async def _check_items(self, record: FileRecord, folder: Path) -> CheckOutcome:
+        spec = TaskSpec(
+            action="check_eval_items",
+            path=await fetch(self._files.storage, record, folder / "content"),
+            result=folder / "result.json",
+        )
+        report = await self._desk.run(spec, ValidationReport)
+        return CheckOutcome(
+            status=FileStatus.PROCESSED if report.ok else FileStatus.ERROR,
+            status_details=None if report.ok else _faults(report),
+            rows=report.valid_rows,
+            warnings=report.warnings,
+        )
 
 
 def _judged(made: _Converted) -> CheckOutcome:
@@ -123,6 +140,15 @@ def _judged(made: _Converted) -> CheckOutcome:
 
 def words(report: ValidationReport) -> str:
     """An error summary: the first errors with line and location, their number, and a remedy."""
+    if not report.valid_rows:
+        return _faults(report)
+    return (
+        f"{_faults(report)} The file's report lists them all; fix them, or drop the broken rows "
+        "with a cleaning (POST /v1/files/{id}/clean)."
+    )
+
+
+def _faults(report: ValidationReport) -> str:
     faults = [i for i in report.issues if i.severity == "error"]
     shown = [
         (f"Line {i.line}" + (f", {i.pointer}" if i.pointer else "") + ": " if i.line else "")
@@ -131,9 +157,4 @@ def words(report: ValidationReport) -> str:
     ]
     if (more := report.errors - len(shown)) > 0:
         shown.append(f"And {more} more.")
-    if report.valid_rows:
-        shown.append(
-            "The file's report lists them all; fix them, or drop the broken rows with a cleaning "
-            "(POST /v1/files/{id}/clean)."
-        )
     return " ".join(shown)

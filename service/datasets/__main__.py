@@ -26,6 +26,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import msgspec
 
+from service.datasets.checks.eval_items import check_eval_items
 from service.datasets.checks.issues import Issue, make_issue
 from service.datasets.checks.validate import validate_file
 from service.datasets.contract import TaskSpec, read_spec
@@ -65,6 +66,8 @@ def _run(spec: TaskSpec) -> Any:
             max_issues=spec.max_issues,
             processes=spec.processes,
         )
+    if spec.action == "check_eval_items":
+        return check_eval_items(spec.path, max_issues=spec.max_issues)
     if spec.action == "report":
         return _report(spec)
     if spec.action == "measure":

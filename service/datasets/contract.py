@@ -10,14 +10,15 @@ import msgspec
 from service.datasets.errors import refuse
 from service.datasets.formats.options import FormatOptions
 
-Action = Literal["validate", "report", "clean", "convert", "measure"]
+Action = Literal["validate", "report", "clean", "convert", "measure", "check_eval_items"]
 
 
 class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One task on one file. Paths are local to this machine.
 
     `result` is the path for the JSON result. `measure` reads a canonical file of `rows` rows
-    with the single tokenizer in `tokenizers`. `out` is a folder for `clean` and a file for
+    with the single tokenizer in `tokenizers`. `check_eval_items` checks a file with the purpose
+    `evals`. `out` is a folder for `clean` and a file for
     `convert`. `report` accepts `tokenizers` (tokenizer.json paths by model),
     `context_lengths`, a `validation` file to compare with (read using `validation_format`),
     and `html` and `markdown` paths for the readable versions. `clean` holds the fields of

@@ -11,3 +11,6 @@ MAX_CONTAINERS = 200_000
 # A batch of this size stays in the L2 cache, which keeps the searches of the raw bytes nearly
 # free.
 BATCH_BYTES = 64 * 1024
+# Items of an evaluation run. Each is sent to a model, which takes far longer than reading it.
+MAX_EVAL_ITEMS = 10_000
+MAX_EVAL_ITEM_BYTES = 64 * 1024

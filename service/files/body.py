@@ -18,8 +18,8 @@ _FILENAME = {"type": "string", "description": "Name of the file."}
 _FIELDS: dict[str, dict[str, Any]] = {
     "purpose": {
         "type": "string",
-        "enum": ["fine-tune", "user_data"],
-        "description": "Purpose of the file. `fine-tune` files are checked.",
+        "enum": ["fine-tune", "evals", "user_data"],
+        "description": "Purpose of the file. `fine-tune` and `evals` files are checked.",
     },
     "expires_after[anchor]": {
         "type": "string",

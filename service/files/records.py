@@ -41,6 +41,10 @@ class Purpose(StrEnum):
     FINE_TUNE = "fine-tune"
     RESULTS = "fine-tune-results"
     USER_DATA = "user_data"
+    EVALS = "evals"
+
+
+CHECKED = frozenset({Purpose.FINE_TUNE, Purpose.EVALS})  # files that are checked after upload
 
 
 class FileRecord(Record):
@@ -80,8 +84,11 @@ class FileRecord(Record):
 
     @property
     def meaning(self) -> str:
-        """A digest of what determines a check's outcome: content, format options and version."""
-        said = msgspec.json.encode([__version__, self.sha256, self.format], order="sorted")
+        """A digest of what determines a check's outcome: content, format, purpose and version."""
+        parts = [__version__, self.sha256, self.format]
+        if self.purpose is Purpose.EVALS:
+            parts.append(self.purpose)
+        said = msgspec.json.encode(parts, order="sorted")
         return hashlib.sha256(said).hexdigest()
 
     def expired(self, now_s: int) -> bool:

@@ -9,10 +9,10 @@ from service.core import ids, metrics, queue
 from service.core.errors import BadRequest, TooLarge
 from service.files.body import Body
 from service.files.format_fields import format_of
-from service.files.records import FileRecord, Files, FileStatus, Purpose
+from service.files.records import CHECKED, FileRecord, Files, FileStatus, Purpose
 from service.files.stream_to_storage import disk_full_told, pour
 
-_UPLOADABLE = (Purpose.FINE_TUNE, Purpose.USER_DATA)
+_UPLOADABLE = (Purpose.FINE_TUNE, Purpose.EVALS, Purpose.USER_DATA)
 MIN_EXPIRY_S, MAX_EXPIRY_S = 3600, 2592000
 
 
@@ -75,7 +75,7 @@ def new_record(
         purpose=purpose,
         bytes=size,
         sha256=sha256,
-        status=FileStatus.UPLOADED if purpose is Purpose.FINE_TUNE else FileStatus.PROCESSED,
+        status=FileStatus.UPLOADED if purpose in CHECKED else FileStatus.PROCESSED,
         expires_at=None if expires_after_s is None else now_s + expires_after_s,
         format=format_,
     )
@@ -99,7 +99,7 @@ def purpose_of(given: str | None) -> Purpose:
         )
     if given not in _UPLOADABLE:
         raise BadRequest(
-            f"'{given[:40]}' is not a supported purpose: use 'fine-tune' or 'user_data'.",
+            f"'{given[:40]}' is not a supported purpose: use 'fine-tune', 'evals' or 'user_data'.",
             param="purpose",
             code="invalid_value",
         )

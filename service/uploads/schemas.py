@@ -33,8 +33,8 @@ class UploadCreate(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     filename: str = Field(min_length=1, max_length=1024, description="Name of the resulting file.")
-    purpose: Literal[Purpose.FINE_TUNE, Purpose.USER_DATA] = Field(
-        description="Purpose of the file. `fine-tune` files are checked."
+    purpose: Literal[Purpose.FINE_TUNE, Purpose.EVALS, Purpose.USER_DATA] = Field(
+        description="Purpose of the file. `fine-tune` and `evals` files are checked."
     )
     bytes: int = Field(ge=1, description="Size of the complete file in bytes.")
     mime_type: str = Field(

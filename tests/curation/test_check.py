@@ -287,3 +287,21 @@ async def test_scratch_is_left_empty(api: Api, http, work, put, chats):
         await checked(http, await put(b"no\n"))
     scratch: Path = api.settings.scratch
     assert list(scratch.iterdir()) == []
+
+
+async def test_items_of_evaluations_are_checked_by_their_purpose(http, put, work):
+    item = json.dumps({"item": {"question": "?"}}).encode()
+    good = await put(item + b"\n" + item, purpose="evals")
+    bad = await put(item + b"\n{}", purpose="evals")
+    training = await put(item + b"\n{}")
+    async with work("cpu"):
+        found = await checked(http, good)
+        assert (found["status"], found["rows"], found["purpose"]) == ("processed", 2, "evals")
+        found = await checked(http, bad)
+        assert found["status"] == "error"
+        assert found["status_details"] == "Line 2, /item: The row has no object 'item'."
+        # The same bytes are no twin where they are training data.
+        found = await checked(http, training)
+        assert found["status_details"].startswith("No columns")
+    listed = (await http.get("/v1/files", params={"purpose": "evals"})).json()["data"]
+    assert [file["id"] for file in listed] == [bad, good]

@@ -2835,7 +2835,7 @@ export interface components {
          * @description Purpose of a file.
          * @enum {string}
          */
-        Purpose: "fine-tune" | "fine-tune-results" | "user_data";
+        Purpose: "fine-tune" | "fine-tune-results" | "user_data" | "evals";
         /**
          * Ready
          * @description Readiness of the API and of each required part.
@@ -3079,10 +3079,10 @@ export interface components {
             filename: string;
             /**
              * Purpose
-             * @description Purpose of the file. `fine-tune` files are checked.
+             * @description Purpose of the file. `fine-tune` and `evals` files are checked.
              * @enum {string}
              */
-            purpose: "fine-tune" | "user_data";
+            purpose: "fine-tune" | "evals" | "user_data";
             /**
              * Bytes
              * @description Size of the complete file in bytes.
@@ -4216,10 +4216,10 @@ export interface operations {
                  */
                 filename?: string;
                 /**
-                 * @description Purpose of the file. `fine-tune` files are checked. Used for raw-byte uploads only.
+                 * @description Purpose of the file. `fine-tune` and `evals` files are checked. Used for raw-byte uploads only.
                  * @example fine-tune
                  */
-                purpose?: "fine-tune" | "user_data";
+                purpose?: "fine-tune" | "evals" | "user_data";
                 /**
                  * @description Event from which the lifetime is counted. Used for raw-byte uploads only.
                  * @example created_at
@@ -4246,10 +4246,10 @@ export interface operations {
                     /** Format: binary */
                     file: string;
                     /**
-                     * @description Purpose of the file. `fine-tune` files are checked.
+                     * @description Purpose of the file. `fine-tune` and `evals` files are checked.
                      * @enum {string}
                      */
-                    purpose: "fine-tune" | "user_data";
+                    purpose: "fine-tune" | "evals" | "user_data";
                     /**
                      * @description Event from which the lifetime is counted.
                      * @enum {string}

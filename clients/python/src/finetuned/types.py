@@ -518,9 +518,9 @@ class UploadCreate(Model):
     """
     Name of the resulting file.
     """
-    purpose: Literal["fine-tune", "user_data"]
+    purpose: Literal["fine-tune", "evals", "user_data"]
     """
-    Purpose of the file. `fine-tune` files are checked.
+    Purpose of the file. `fine-tune` and `evals` files are checked.
     """
     bytes: int
     """
@@ -1591,7 +1591,7 @@ class FileObject(Model):
     """
     Name of the file, as given by the client.
     """
-    purpose: Literal["fine-tune", "fine-tune-results", "user_data"]
+    purpose: Literal["fine-tune", "fine-tune-results", "user_data", "evals"]
     """
     Purpose of a file.
     """
@@ -2012,7 +2012,7 @@ class UploadObject(Model):
     """
     Name of the resulting file.
     """
-    purpose: Literal["fine-tune", "fine-tune-results", "user_data"]
+    purpose: Literal["fine-tune", "fine-tune-results", "user_data", "evals"]
     """
     Purpose of a file.
     """

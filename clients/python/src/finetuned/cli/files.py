@@ -25,7 +25,7 @@ FileId = Annotated[
 @app.command()
 def upload(
     path: Annotated[Path, typer.Argument(metavar="PATH", show_default=False)],
-    purpose: Annotated[Literal["fine-tune", "user_data"], typer.Option()] = "fine-tune",
+    purpose: Annotated[Literal["fine-tune", "evals", "user_data"], typer.Option()] = "fine-tune",
     wait: Annotated[bool, typer.Option(help="Wait until the rows are validated.")] = True,
     column: Annotated[
         list[str] | None, typer.Option(help="FIELD=COLUMN, such as prompt=Frage; repeatable.")
