@@ -45,9 +45,9 @@ def test_the_advice_is_in_numbers(make_spec, tmp_path, changes, part, suggested,
 
 @pytest.mark.e2e
 def test_a_run_out_of_memory_goes_on_with_what_it_suggests(start_process, make_spec, tmp_path):
-    pairs = [(f"Say {n}", f"{n} words, " * 60) for n in range(24)]
+    pairs = [(f"Say {n}", f"{n} words, " * 60) for n in range(64)]
     chats = write_chats(tmp_path / "long.jsonl", pairs)
-    given = {"training_file": chats, "batch_size": 24, "max_seq_length": 256, "n_epochs": 1}
+    given = {"training_file": chats, "batch_size": 64, "max_seq_length": 256, "n_epochs": 1}
 
     def spec(name, **changes):
         return make_spec(tmp_path / name, **(given | {"lora": {"r": 4}} | changes))
@@ -70,7 +70,7 @@ def test_a_run_out_of_memory_goes_on_with_what_it_suggests(start_process, make_s
             break
         (failed,) = run.of(Failed)
         assert failed.code == "out_of_memory", failed
-        assert "6144 tokens" in failed.message or len(tried) > 1
+        assert "16384 tokens" in failed.message or len(tried) > 1
         at_once = failed.suggested_tokens_at_once
     assert 2 <= len(tried) <= 5
     assert run.of(Succeeded)
