@@ -208,13 +208,13 @@ FILE_TASKS = Counter(
 
 WEBHOOK_DELIVERIES = Counter(
     "finetuned_webhook_deliveries_total",
-    "Attempts to deliver a webhook event, by outcome: delivered, retrying (failed, to be tried "
-    "again), failed (the last attempt), disabled (the endpoint answered 410).",
+    "Attempts to deliver a webhook event, by outcome: delivered, retrying (failed, will be "
+    "retried), failed (the last attempt failed), disabled (the endpoint answered 410).",
     ["outcome"],
 )
-# Read from Redis by every worker of the cpu queue: the same number in each, take the max.
+# Read from Redis by every worker of the cpu queue. All report the same number: use the max.
 WEBHOOK_PENDING = LocalGauge(
-    "finetuned_webhook_pending", "Webhook deliveries that wait for their next attempt.", []
+    "finetuned_webhook_pending", "Webhook deliveries waiting for their next attempt.", []
 )
 
 RECORDS_UNREADABLE = Counter(

@@ -110,7 +110,7 @@ def test_the_admin_key_is_made_and_the_loop_of_helm_test_works(pods, node):
     assert test.run(600) == 0, test.said()
     assert f"{DEMO_MODEL} answers: '" in test.said()
     assert f"ft:{DEMO_MODEL}:default:helm-test:" in test.said()
-    assert test.said().endswith("all of it works")
+    assert test.said().endswith("all steps succeeded")
 
 
 def test_metrics_are_where_prometheus_looks(pods, rendered):

@@ -55,32 +55,32 @@ TOGETHER = [
     ),
     (
         {"redis": {"external": {"url": "redis://x"}}},
-        "redis.external: set redis.type=external too",
+        "redis.external: set redis.type=external as well",
     ),
     (
         {"redis": {"type": "external", "external": {"url": "redis://x"}}},
-        "networkPolicy.redisEgress: say how the external Redis is reached",
+        "networkPolicy.redisEgress: allow egress to the external Redis",
     ),
     ({"storage": {"type": "s3"}}, "storage.s3.bucket: storage.type is s3"),
-    ({"storage": S3}, "networkPolicy.storageEgress: say how S3 is reached"),
+    ({"storage": S3}, "networkPolicy.storageEgress: allow egress to S3"),
     (
         {"webhooks": {"allowedHosts": ["hooks.example"]}},
-        "networkPolicy.webhookEgress: say how the receivers of webhooks are reached",
+        "networkPolicy.webhookEgress: allow egress to the receivers of webhooks",
     ),
-    ({"settings": {"WEBHOOK_ALLOWED_HOSTS": "a"}}, "WEBHOOK_ALLOWED_HOSTS is decided by other"),
+    ({"settings": {"WEBHOOK_ALLOWED_HOSTS": "a"}}, "WEBHOOK_ALLOWED_HOSTS is set from other"),
     (
         {"storage": {"s3": {"accessKeyId": "a", "existingSecret": "s"}}},
         "storage.s3: set existingSecret or accessKeyId",
     ),
-    ({"storage": {"s3": {"accessKeyId": "a"}}}, "accessKeyId and secretAccessKey belong"),
+    ({"storage": {"s3": {"accessKeyId": "a"}}}, "set accessKeyId and secretAccessKey together"),
     (
         {"storage": {"type": "s3", "s3": {"bucket": "b", "endpoint": "http://s3"}}},
-        "storage.s3.endpoint: it is not encrypted",
+        "storage.s3.endpoint: the endpoint is not encrypted",
     ),
     ({"models": [MODEL, MODEL]}, "models: the id tiny appears twice"),
     (
         {"models": [{**MODEL, "merged": [{"name": "ft:other:acme:v:ab12cd"}]}]},
-        "ft:other:acme:v:ab12cd is not a trained model of tiny",
+        "ft:other:acme:v:ab12cd is listed under merged of tiny",
     ),
     (
         {"models": [{**MODEL, "merged": [{"name": "ft:tiny:acme:v:ab12cd"}] * 2}]},
@@ -89,12 +89,12 @@ TOGETHER = [
     ({"models": [{**MODEL, "path": "/data/tiny"}]}, "is not below modelStore.mountPath"),
     (
         {"models": [MODEL], "modelStore": {"type": "emptyDir"}},
-        "the model tiny needs an image to be copied from",
+        "the model tiny needs an image to copy it from",
     ),
     ({"worker": {"gpuPools": [{"name": "a"}, {"name": "a"}]}}, "the name a appears twice"),
     ({"worker": {"gpuPools": [{"name": "cpu"}]}}, "the name cpu appears twice, or is the name of"),
-    ({"worker": {"gpuPools": [{"name": "a", "keda": KEDA}]}}, "keda.prometheus: a is scaled"),
-    ({"models": [{**MODEL, "engine": {"keda": KEDA}}]}, "keda.prometheus: tiny is scaled"),
+    ({"worker": {"gpuPools": [{"name": "a", "keda": KEDA}]}}, "keda.prometheus: KEDA scales a,"),
+    ({"models": [{**MODEL, "engine": {"keda": KEDA}}]}, "keda.prometheus: KEDA scales tiny,"),
     (
         {
             "keda": {"prometheus": "http://p"},
@@ -103,7 +103,7 @@ TOGETHER = [
         "worker.cpu.replicas: KEDA needs a cpu worker",
     ),
     ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs: name the Gateway"),
-    ({"settings": {"REDIS_URL": "x"}}, "settings: REDIS_URL is decided by other values"),
+    ({"settings": {"REDIS_URL": "x"}}, "settings: REDIS_URL is set from other values"),
     ({"settings": {"FINETUNED_LEASE_S": 3}}, "settings: write FINETUNED_LEASE_S without"),
 ]
 

@@ -36,13 +36,13 @@ def call(method, path, body=None, content_type="application/json"):
             with urllib.request.urlopen(request, timeout=120) as answer:
                 return json.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as e:
-            told = e.read().decode(errors="replace")[:500]
+            reason = e.read().decode(errors="replace")[:500]
             if e.code != 503:
-                raise Failed(f"{method} {path}: {e.code} {told}") from e
+                raise Failed(f"{method} {path}: {e.code} {reason}") from e
         except OSError as e:
-            told = str(e)
+            reason = str(e)
         if time.monotonic() > DEADLINE:
-            raise Failed(f"{method} {path}: still away: {told}")
+            raise Failed(f"{method} {path}: still unavailable: {reason}")
         time.sleep(2)
 
 
@@ -122,7 +122,7 @@ def main():
         if model is not None:
             call("DELETE", f"/v1/models/{model}")
         call("DELETE", f"/v1/files/{file}")
-    print("all of it works", flush=True)
+    print("all steps succeeded", flush=True)
 
 
 if __name__ == "__main__":

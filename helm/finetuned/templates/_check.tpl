@@ -13,16 +13,16 @@
 {{- $owned := list "API_HOST" "API_PORT" "API_METRICS_HOST" "API_METRICS_PORT" "WORKER_HOST" "WORKER_PORT" "WORKER_NAME" "INFERENCE_HOST" "INFERENCE_PORT" "DATA_DIR" "MODELS_FILE" "STORAGE_URL" "UPSTREAMS" "UPSTREAM_API_KEY" "GPU_SHARING" "STOP_GRACE_S" "REDIS_URL" "WEBHOOK_ALLOWED_HOSTS" -}}
 {{- range $name, $_ := $v.settings -}}
 {{- if hasPrefix "FINETUNED_" $name -}}
-{{- fail (printf "settings: write %s without FINETUNED_" $name) -}}
+{{- fail (printf "settings: write %s without the prefix FINETUNED_" $name) -}}
 {{- end -}}
 {{- if has $name $owned -}}
-{{- fail (printf "settings: %s is decided by other values of this chart" $name) -}}
+{{- fail (printf "settings: %s is set from other values of this chart" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- include "finetuned.checkRedis" . -}}
 {{- include "finetuned.checkStorage" . -}}
 {{- if and $v.webhooks.allowedHosts $v.networkPolicy.enabled (not $v.networkPolicy.webhookEgress) -}}
-{{- fail "networkPolicy.webhookEgress: say how the receivers of webhooks are reached, such as [{to: [{ipBlock: {cidr: 10.1.2.3/32}}], ports: [{port: 443}]}], or set networkPolicy.enabled=false" -}}
+{{- fail "networkPolicy.webhookEgress: allow egress to the receivers of webhooks, such as [{to: [{ipBlock: {cidr: 10.1.2.3/32}}], ports: [{port: 443}]}], or set networkPolicy.enabled=false" -}}
 {{- end -}}
 {{- include "finetuned.checkModels" . -}}
 {{- include "finetuned.checkKeda" . -}}
@@ -42,10 +42,10 @@
 {{- fail "redis.external: redis.type is external, so set existingSecret or url" -}}
 {{- end -}}
 {{- if and $v.networkPolicy.enabled (not $v.networkPolicy.redisEgress) -}}
-{{- fail "networkPolicy.redisEgress: say how the external Redis is reached, such as [{to: [{ipBlock: {cidr: 10.1.2.3/32}}], ports: [{port: 6379}]}], or set networkPolicy.enabled=false" -}}
+{{- fail "networkPolicy.redisEgress: allow egress to the external Redis, such as [{to: [{ipBlock: {cidr: 10.1.2.3/32}}], ports: [{port: 6379}]}], or set networkPolicy.enabled=false" -}}
 {{- end -}}
 {{- else if or .existingSecret .url -}}
-{{- fail "redis.external: set redis.type=external too, or leave existingSecret and url empty" -}}
+{{- fail "redis.external: set redis.type=external as well, or leave existingSecret and url empty" -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
@@ -57,17 +57,17 @@
 {{- fail "storage.s3: set existingSecret or accessKeyId and secretAccessKey, not both" -}}
 {{- end -}}
 {{- if ne (empty .accessKeyId) (empty .secretAccessKey) -}}
-{{- fail "storage.s3: accessKeyId and secretAccessKey belong together" -}}
+{{- fail "storage.s3: set accessKeyId and secretAccessKey together" -}}
 {{- end -}}
 {{- if eq $v.storage.type "s3" -}}
 {{- if not .bucket -}}
 {{- fail "storage.s3.bucket: storage.type is s3, so set the bucket" -}}
 {{- end -}}
 {{- if and (hasPrefix "http://" .endpoint) (not .allowHttp) -}}
-{{- fail "storage.s3.endpoint: it is not encrypted; use https://, or set storage.s3.allowHttp=true" -}}
+{{- fail "storage.s3.endpoint: the endpoint is not encrypted; use https://, or set storage.s3.allowHttp=true" -}}
 {{- end -}}
 {{- if and $v.networkPolicy.enabled (not $v.networkPolicy.storageEgress) -}}
-{{- fail "networkPolicy.storageEgress: say how S3 is reached, such as [{to: [{ipBlock: {cidr: 10.1.2.0/24}}], ports: [{port: 443}]}], or set networkPolicy.enabled=false" -}}
+{{- fail "networkPolicy.storageEgress: allow egress to S3, such as [{to: [{ipBlock: {cidr: 10.1.2.0/24}}], ports: [{port: 443}]}], or set networkPolicy.enabled=false" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -83,7 +83,7 @@
 {{- $base := .id -}}
 {{- range .merged -}}
 {{- if not (hasPrefix (printf "ft:%s:" $base) .name) -}}
-{{- fail (printf "models: %s is not a trained model of %s, which lists it as merged" .name $base) -}}
+{{- fail (printf "models: %s is listed under merged of %s, but is not a trained model of it" .name $base) -}}
 {{- end -}}
 {{- if hasKey $seen .name -}}
 {{- fail (printf "models: the merged model %s appears twice" .name) -}}
@@ -91,7 +91,7 @@
 {{- $_ := set $seen .name true -}}
 {{- end -}}
 {{- if and (eq $.Values.modelStore.type "emptyDir") (not .image) -}}
-{{- fail (printf "models: modelStore.type is emptyDir, so the model %s needs an image to be copied from" .id) -}}
+{{- fail (printf "models: modelStore.type is emptyDir, so the model %s needs an image to copy it from" .id) -}}
 {{- end -}}
 {{- if not (hasPrefix (printf "%s/" (trimSuffix "/" $.Values.modelStore.mountPath)) .path) -}}
 {{- fail (printf "models: the path %s of %s is not below modelStore.mountPath (%s)" .path .id $.Values.modelStore.mountPath) -}}
@@ -115,9 +115,9 @@
 {{- if dig "engine" "keda" "enabled" false . -}}{{- $scaled = append $scaled .id -}}{{- end -}}
 {{- end -}}
 {{- if and $scaled (not .Values.keda.prometheus) -}}
-{{- fail (printf "keda.prometheus: %s is scaled by KEDA, so give the URL of Prometheus" (join ", " $scaled)) -}}
+{{- fail (printf "keda.prometheus: KEDA scales %s, so set the URL of Prometheus" (join ", " $scaled)) -}}
 {{- end -}}
 {{- if and $scaled (eq (int .Values.worker.cpu.replicas) 0) -}}
-{{- fail "worker.cpu.replicas: KEDA needs a cpu worker, which reports how many jobs wait" -}}
+{{- fail "worker.cpu.replicas: KEDA needs a cpu worker, which reports the number of waiting jobs" -}}
 {{- end -}}
 {{- end }}
