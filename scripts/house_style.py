@@ -43,7 +43,6 @@ SKIPPED: Final = (
     "docs/openapi/",
     "docs/metrics.md",
     "docs/chart.md",
-    "CHANGELOG.md",
     "tests/",
     "scripts/house_style.py",
 )

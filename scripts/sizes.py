@@ -129,7 +129,10 @@ def row(model: Shape, gib: int) -> str:
 
 def table() -> str:
     """Return the table as Markdown."""
-    head = "| model | GPU | trains: memory, tokens in the model | tokens/s | serves | both on it |"
+    head = (
+        "| model | GPU | training: memory, tokens per pass | tokens/s "
+        "| serving: adapters, context | both on one GPU |"
+    )
     rows = [row(model, gib) for model in MODELS for gib in GPUS_GIB]
     return "\n".join([head, "|---|---|---|---|---|---|", *rows, ""])
 
