@@ -1,0 +1,97 @@
+"""Warnings of a verdict: findings that do not decide, but that a reader should know."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from service.datasets.text.languages import language_name
+from service.evaluation.comparison import BASE, PROMPT, TUNED
+from service.evaluation.evidence import Evidence, is_worse
+from service.evaluation.results import VerdictKind
+from service.evaluation.rules.overfit import lowest_loss, rise_of_loss
+from service.evaluation.thresholds import (
+    FORGETTING_WARNING,
+    LEAST_LANGUAGE_ROWS,
+    MISSING_SHARE,
+)
+from service.evaluation.wording import (
+    column_name,
+    counted,
+    interval,
+    listed,
+    memorized,
+    metric_name,
+    sized,
+)
+
+
+def cautions(evidence: Evidence, kind: VerdictKind) -> list[str]:
+    """Return the warnings that the verdict of this kind does not already contain."""
+    return [
+        *_unverified(evidence),
+        *_missing(evidence),
+        *_worse_metrics(evidence),
+        *_rare_languages(evidence),
+        *(_forgetting(evidence) if kind != VerdictKind.FORGOT else ()),
+        *(_memorization(evidence) if kind != VerdictKind.MEMORIZED else ()),
+        *(_loss(evidence) if kind != VerdictKind.OVERFIT else ()),
+    ]
+
+
+def _unverified(evidence: Evidence) -> Iterator[str]:
+    comparison = evidence.comparison
+    if not comparison.base_verified:
+        yield "The base column was not verified to be the untrained base model."
+    if comparison.column(PROMPT) is None and comparison.column(TUNED) is not None:
+        yield "No prompt was compared: a good prompt might do as well as the tuned model."
+
+
+def _missing(evidence: Evidence) -> Iterator[str]:
+    total = len(evidence.comparison.rows)
+    for name in (BASE, PROMPT, TUNED):
+        if evidence.comparison.column(name) is None:
+            continue
+        failed = sum(
+            name not in row.answers or row.answers[name].error is not None
+            for row in evidence.comparison.rows
+        )
+        if failed > total * MISSING_SHARE:
+            yield f"{counted(failed, 'answer')} of {column_name(name)} failed and were left out."
+
+
+def _worse_metrics(evidence: Evidence) -> Iterator[str]:
+    for found in evidence.other_metrics:
+        if is_worse(found):
+            rival = column_name(found.b)
+            yield f"Worse than {rival} on {metric_name(found.metric)}: {sized(found, named=False)}."
+
+
+def _rare_languages(evidence: Evidence) -> Iterator[str]:
+    counts = Counter(row.language for row in evidence.comparison.rows if row.language)
+    rare = sorted(name for name, rows in counts.items() if rows < LEAST_LANGUAGE_ROWS)
+    if rare and len(counts) > 1:
+        yield (
+            f"Too few rows to detect a loss in {listed([language_name(name) for name in rare])} "
+            f"(fewer than {LEAST_LANGUAGE_ROWS})."
+        )
+
+
+def _forgetting(evidence: Evidence) -> Iterator[str]:
+    found = evidence.comparison.forgetting
+    if found is not None and found.change <= -FORGETTING_WARNING and found.high < 0:
+        mean, limits = interval(-found.change, -found.high, -found.low)
+        yield f"The tuned model lost {mean} points {limits} on the general set."
+
+
+def _memorization(evidence: Evidence) -> Iterator[str]:
+    found = evidence.comparison.memorization
+    if found is not None and (found.returned or found.personal):
+        yield f"The tuned model returns {memorized(found)}."
+
+
+def _loss(evidence: Evidence) -> Iterator[str]:
+    lowest = lowest_loss(evidence)
+    if lowest is not None:
+        rise = rise_of_loss(evidence, lowest)
+        yield f"{rise[0].upper()}{rise[1:]}: it may be trained too long."

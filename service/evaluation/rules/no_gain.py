@@ -1,0 +1,91 @@
+"""Rules for models whose gain is absent, too small, or not shown."""
+
+from __future__ import annotations
+
+from service.evaluation.comparison import PROMPT
+from service.evaluation.evidence import Evidence, gains, is_better, is_no_better, is_worse
+from service.evaluation.results import Difference, Verdict, VerdictKind
+from service.evaluation.thresholds import LEAST_ROWS
+from service.evaluation.wording import column_name, counted, points, prompt_name, sized
+
+
+def nothing_to_compare(evidence: Evidence) -> Verdict | None:
+    """Apply if no row was answered by both the base and the tuned model."""
+    if evidence.tuned_base is not None:
+        return None
+    return Verdict(
+        kind=VerdictKind.CANNOT_TELL,
+        sentence=(
+            f"Cannot tell; collect {LEAST_ROWS} rows: none was answered by both the base and the "
+            "tuned model."
+        ),
+        recommendation=f"Evaluate again, with at least {LEAST_ROWS} held-out rows.",
+        rows_needed=LEAST_ROWS,
+    )
+
+
+def use_prompt(evidence: Evidence) -> Verdict | None:
+    """Apply if any gain over the best prompt is too small to matter."""
+    found, prompt_base = evidence.tuned_prompt, evidence.prompt_base
+    if found is None or not is_no_better(found):
+        return None
+    if _is_pointless(evidence.tuned_base) and not (prompt_base and is_better(prompt_base)):
+        return None  # base, prompt and tuned are equal: `no_gain` applies
+    who = prompt_name(evidence.comparison.column(PROMPT))
+    if is_worse(found):
+        does = "does better"
+    elif is_better(found):
+        does = "does almost as well"
+    else:
+        does = "does as well"
+    return Verdict(
+        kind=VerdictKind.PROMPT,
+        sentence=(f"Don't pay for an adapter: {who} {does} (tuned minus prompt: {sized(found)})."),
+        recommendation=f"Use the base model with {who}.",
+    )
+
+
+def no_gain(evidence: Evidence) -> Verdict | None:
+    """Apply if any gain over the base is too small to matter."""
+    found = evidence.tuned_base
+    if found is None or not is_no_better(found):
+        return None
+    return Verdict(
+        kind=VerdictKind.NO_GAIN,
+        sentence=f"No gain that matters: tuned minus base is {sized(found)}.",
+        recommendation=(
+            "Use the base model. Check that the training rows show what the held-out rows ask for, "
+            "and do not contradict each other."
+        ),
+    )
+
+
+def cannot_tell(evidence: Evidence) -> Verdict:
+    """Return the number of rows that would decide. Applies if no other rule does."""
+    open_ = [found for found in evidence.rivals if not gains(found)]
+    found = max(open_, key=evidence.more_rows)
+    more = evidence.more_rows(found)
+    return Verdict(
+        kind=VerdictKind.CANNOT_TELL,
+        sentence=(
+            f"Cannot tell; collect {counted(more, 'more row')}: tuned minus "
+            f"{column_name(found.b)} is {sized(found)}{_power(found)}."
+        ),
+        recommendation=(
+            f"Add {counted(more, 'held-out row')} and evaluate again. Until then, keep what you "
+            "serve."
+        ),
+        rows_needed=more,
+    )
+
+
+def _is_pointless(found: Difference | None) -> bool:
+    return found is not None and is_no_better(found)
+
+
+def _power(found: Difference) -> str:
+    if found.detectable is None:
+        return ", which detects no difference"
+    if found.detectable <= abs(found.mean):
+        return ""
+    return f", which cannot detect less than {points(found.detectable)}"

@@ -1,0 +1,46 @@
+"""Thresholds of the verdict, each with its reason. Scores and differences are from 0 to 1."""
+
+from __future__ import annotations
+
+# A gain below 5 points is not worth an adapter, which must be trained again for each new base
+# model. It is also what 60 rows of chrF can show: with differences of a standard deviation of 20
+# points, their interval is 5 points to each side.
+SMALLEST_DIFFERENCE = 0.05
+
+# Level of all tests, on p-values after Holm's correction.
+ALPHA = 0.05
+
+# A column is at the ceiling if no better answer could gain the smallest difference. The lower limit
+# requires at least 16 right answers of 16.
+CEILING = 1 - SMALLEST_DIFFERENCE
+CEILING_LOW = 0.8
+
+# Two columns are called equal on this many prompts or more. With fewer, equal answers are chance.
+LEAST_CLUSTERS = 10
+
+# A language needs 6 rows before a test can find a difference at all: 2 * 0.5^6 < 0.05.
+LEAST_LANGUAGE_ROWS = 6
+
+# The answers are facts if at least half of the references are.
+FACTS_SHARE = 0.5
+# Unseen facts count as wrong if fewer than half are right, and as not generalized if the share of
+# right answers is at least 30 points lower than on trained rows.
+UNSEEN_RIGHT_SHARE = 0.5
+SEEN_GAP = 0.3
+
+# Points lost on the general set. From 10, the model is unfit for anything but its own task; 2 is
+# the usual noise of the general set's 95% interval.
+FORGOT = 0.10
+FORGETTING_WARNING = 0.02
+
+# Held-out loss rises by a few percent at the end of many good trainings, while the answers improve.
+LOSS_RISE = 1.10
+
+# More than 1 in 20 answers missing may hide a difference of the smallest size that matters.
+MISSING_SHARE = 0.05
+
+# Advice to collect rows is never below 10 more, nor below 20 in total.
+LEAST_MORE_ROWS = 10
+LEAST_ROWS = 20
+# Standard deviation of differences, assumed if there are too few rows to measure it.
+ASSUMED_DEVIATION = 0.3

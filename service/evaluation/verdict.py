@@ -1,0 +1,59 @@
+"""The verdict of an evaluation: one sentence with its numbers, and what to do.
+
+Rules are tried in this order, and the first that applies decides:
+
+1. **cannot_tell**: no row was answered by both the base and the tuned model.
+2. **retrieval**: the answers are facts, and the tuned model gets unseen ones wrong. This comes
+   before all other findings since it explains a bad score, and no other training would help.
+3. **overfit**: a checkpoint is better than the final model.
+4. **worse**: the tuned model is worse than the base, overall or in a language.
+5. **solved_already**: base or prompt are at the ceiling, and the tuned model gains nothing on them.
+6. If the tuned model beats both base and prompt: **memorized** if it returns canaries or personal
+   data, else **forgot** if it lost general abilities, else **serve**.
+7. **overfit**: the held-out loss rose, and the tuned model did not beat base and prompt.
+8. **prompt**: any gain over the best prompt is too small to matter.
+9. **no_gain**: any gain over the base is too small to matter.
+10. **cannot_tell**: everything else, with the number of rows to collect.
+
+A finding that does not decide becomes a warning. `evidence.py` defines "better", "worse" and "too
+small to matter"; `thresholds.py` contains all thresholds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from service.evaluation.cautions import cautions
+from service.evaluation.comparison import Comparison
+from service.evaluation.evidence import Evidence
+from service.evaluation.results import Verdict
+from service.evaluation.rules.facts import use_retrieval
+from service.evaluation.rules.gain import serve, solved_already
+from service.evaluation.rules.no_gain import cannot_tell, no_gain, nothing_to_compare, use_prompt
+from service.evaluation.rules.overfit import checkpoint_is_better, loss_rose
+from service.evaluation.rules.worse import worse
+
+_RULES: Final[tuple[Callable[[Evidence], Verdict | None], ...]] = (
+    nothing_to_compare,
+    use_retrieval,
+    checkpoint_is_better,
+    worse,
+    solved_already,
+    serve,
+    loss_rose,
+    use_prompt,
+    no_gain,
+    cannot_tell,
+)
+
+
+def judge(comparison: Comparison) -> Verdict:
+    """Return the verdict of a comparison. The same comparison always gets the same verdict."""
+    evidence = Evidence.of(comparison)
+    found = next(verdict for rule in _RULES if (verdict := rule(evidence)) is not None)
+    return msgspec.structs.replace(
+        found, warnings=cautions(evidence, found.kind), differences=evidence.differences
+    )
