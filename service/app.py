@@ -13,6 +13,7 @@ from service import __version__
 from service.config import Settings
 from service.core import metrics
 from service.core.invalidation import Invalidations
+from service.core.metric_types import Process
 from service.core.redis import connect
 from service.core.storage import Storage
 from service.curation import routes as curation_routes
@@ -126,7 +127,7 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
 
 @asynccontextmanager
 async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
-    metrics.begin("api", __version__)
+    metrics.begin(Process.API, __version__)
     redis = connect(settings.redis_url.get_secret_value())
     storage = Storage.from_url(settings.storage_url)
     projects = Projects(redis)

@@ -186,7 +186,7 @@ class LookupCache(Generic[K, V]):
         self._ask_at = self._clock() + _ASK_AGAIN_S
 
     def _stale(self, entry: _Entry[V]) -> V:
-        metrics.LOOKUPS_STALE.inc()
+        metrics.LOOKUPS_STALE.cell().inc()
         return entry.value
 
     def _ended(self, task: asyncio.Task[V]) -> None:

@@ -98,7 +98,7 @@ class Invalidations:
             raise ConnectionError("no answer to a ping")
         if message["type"] == "subscribe":
             # Also sent after a reconnect inside redis-py, which is not reported otherwise.
-            metrics.INVALIDATION_SUBSCRIPTIONS.inc()
+            metrics.INVALIDATION_SUBSCRIPTIONS.cell().inc()
             self._gap()
         elif message["type"] == "message":
             self._dispatch(message["data"])
@@ -113,7 +113,7 @@ class Invalidations:
             log.warning("received an invalidation that cannot be read")
             self._gap()
             return
-        metrics.INVALIDATIONS.labels(kind).inc()
+        metrics.INVALIDATIONS.cell(kind).inc()
         for forget in handlers:
             forget(project_id, name)
 

@@ -90,7 +90,7 @@ def parse(model: type[M], raw: bytes | str | dict[str, Any], record_id: str) -> 
             return model.model_validate(raw)
         return model.model_validate_json(raw)
     except ValidationError as e:
-        metrics.RECORDS_UNREADABLE.labels(model.__name__).inc()
+        metrics.RECORDS_UNREADABLE.cell(model.__name__).inc()
         if record_id not in _logged and len(_logged) < _MOST_LOGGED:
             _logged.add(record_id)
             # Only fields and types of errors: values, and keys inside a field, may be a user's

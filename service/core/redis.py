@@ -138,7 +138,7 @@ def _counting_reconnects() -> Callable[[AbstractConnection], Awaitable[None]]:
     async def greet(connection: AbstractConnection) -> None:
         await connection.on_connect()
         if connection in known:
-            metrics.REDIS_RECONNECTS.cell().value += 1
+            metrics.REDIS_RECONNECTS.cell().inc()
         known.add(connection)
 
     return greet

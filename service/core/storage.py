@@ -309,7 +309,7 @@ def _replace_folder(part: Path, target: Path) -> None:
 
 
 def _corrupt(message: str) -> StorageCorrupt:
-    metrics.STORAGE_ERRORS.cell("read", "corrupt").value += 1
+    metrics.STORAGE_ERRORS.cell("read", "corrupt").inc()
     return StorageCorrupt(message)
 
 
@@ -320,7 +320,7 @@ async def _guard(operation: str, work: Awaitable[T], key: str) -> T:
         return await work
     except (obstore.exceptions.BaseError, OSError) as e:
         error, kind = _ours(e, key)
-        metrics.STORAGE_ERRORS.cell(operation, kind).value += 1
+        metrics.STORAGE_ERRORS.cell(operation, kind).inc()
         raise error from e
     finally:
         metrics.STORAGE_SECONDS.cell(operation).observe(time.perf_counter() - began)

@@ -20,7 +20,7 @@ async def keep(loop: str, run: Callable[[], Awaitable[None]]) -> None:
     A loop handles the errors that it expects, so anything raised here is a bug. Without a restart,
     the process would look healthy but do only half of its work.
     """
-    failures = metrics.LOOP_FAILURES.labels(loop)  # exported as 0, so that an alert sees the first
+    failures = metrics.LOOP_FAILURES.cell(loop)  # exported as 0, so that an alert sees the first
     while True:
         try:
             return await run()

@@ -57,7 +57,7 @@ class CheckFile:
                 if record.status is FileStatus.UPLOADED:
                     outcome = await self._outcome(record)
                     await self._files.finish_check(record, outcome)
-                    metrics.FILES_CHECKED.labels(outcome.status).inc()
+                    metrics.FILES_CHECKED.cell(outcome.status).inc()
         except (Held, Missing):
             return  # another worker holds it, or the file was deleted
 

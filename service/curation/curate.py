@@ -71,4 +71,4 @@ class Curate:
             await self._tasks.finish(
                 task, error=TaskFailure(code="internal_error", message=message)
             )
-        metrics.FILE_TASKS.labels(task.kind, outcome).inc()
+        metrics.FILE_TASKS.cell(task.kind, outcome).inc()

@@ -50,7 +50,7 @@ async def receive(body: Body, files: Files, project_id: str, *, max_bytes: int) 
             format_=format_,
         )
         await files.add(record)
-    metrics.UPLOADED_BYTES.inc(size)
+    metrics.UPLOADED_BYTES.cell().inc(size)
     return record
 
 

@@ -18,17 +18,17 @@ async def observe_redis(redis: Client) -> None:
         async with asyncio.timeout(_PATIENCE_S):
             began = time.perf_counter()
             await redis.ping()
-            metrics.REDIS_ROUND_TRIP_SECONDS.cell().value = time.perf_counter() - began
+            metrics.REDIS_ROUND_TRIP_SECONDS.cell().set(time.perf_counter() - began)
             for name in queue.QUEUES:
                 await _observe_queue(redis, name)
             _observe_workers(await workers.alive(redis))
     except (*REDIS_ERRORS, TimeoutError):
-        metrics.REDIS_UP.cell().value = 0
+        metrics.REDIS_UP.cell().set(0)
         # These values are unknown now, and stale ones must not be reported as current.
         for gauge in _OF_REDIS:
             gauge.clear()
     else:
-        metrics.REDIS_UP.cell().value = 1
+        metrics.REDIS_UP.cell().set(1)
 
 
 _OF_REDIS = (
@@ -43,12 +43,12 @@ _OF_REDIS = (
 async def _observe_queue(redis: Client, name: str) -> None:
     waiting = await queue.waiting(redis, queue.QUEUES[name])
     oldest_s = 0.0 if waiting.oldest_due_s is None else time.time() - waiting.oldest_due_s
-    metrics.QUEUE_DEPTH.cell(name).value = waiting.tasks
-    metrics.QUEUE_OLDEST_SECONDS.cell(name).value = max(oldest_s, 0.0)
+    metrics.QUEUE_DEPTH.cell(name).set(waiting.tasks)
+    metrics.QUEUE_OLDEST_SECONDS.cell(name).set(max(oldest_s, 0.0))
 
 
 def _observe_workers(alive: list[workers.Worker]) -> None:
     for name in queue.QUEUES:
-        metrics.WORKERS.cell(name).value = sum(name in w.queues for w in alive)
+        metrics.WORKERS.cell(name).set(sum(name in w.queues for w in alive))
     free = sum("gpu" in w.queues and not w.busy for w in alive)
-    metrics.GPU_WORKERS_FREE.cell().value = free
+    metrics.GPU_WORKERS_FREE.cell().set(free)

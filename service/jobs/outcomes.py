@@ -26,7 +26,7 @@ async def fail(
         lambda current: lifecycle.fail(current, attempt, failure, ids.now_s()),
         events=lambda _: [event],
     )
-    metrics.JOBS.labels(Status.FAILED).inc()
+    metrics.JOBS.cell(Status.FAILED).inc()
 
 
 async def lose(jobs: Jobs, job: JobRecord, most_fruitless: int) -> JobRecord:
@@ -55,5 +55,5 @@ async def lose(jobs: Jobs, job: JobRecord, most_fruitless: int) -> JobRecord:
         events=events,
     )
     if after.status is Status.FAILED:
-        metrics.JOBS.labels(Status.FAILED).inc()
+        metrics.JOBS.cell(Status.FAILED).inc()
     return after

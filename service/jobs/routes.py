@@ -168,7 +168,7 @@ async def cancel_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
         lambda job: lifecycle.cancel(job, ids.now_s()),
         lambda _: "The job was cancelled",
     )
-    metrics.JOBS.labels(job.status).inc()
+    metrics.JOBS.cell(job.status).inc()
     await dispatcher.dispatch()
     return JobObject.of(job)
 

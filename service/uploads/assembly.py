@@ -69,7 +69,7 @@ async def take_part(
     except Missing as e:
         await uploads.storage.delete(key)
         raise not_found(upload.id) from e
-    metrics.UPLOADED_BYTES.inc(size)
+    metrics.UPLOADED_BYTES.cell().inc(size)
     return part
 
 

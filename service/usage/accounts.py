@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.core import metrics
-from service.core.local_metrics import Cell
+from service.core.metric_types import Cell
 from service.usage.counts import Counts
 from service.usage.subjects import Subject
 from service.web.auth import Principal
@@ -93,21 +93,21 @@ class Series:
         if cell is None:
             cell = metrics.SERVED_REQUESTS.cell(*self.labels, str(status))
             self.statuses[status] = cell
-        cell.value += 1
+        cell.inc()
         if status < 400 or status == CLIENT_GONE:
             counts.requests += 1
         else:
             counts.failed += 1
         if served.input_tokens:
             counts.input_tokens += served.input_tokens
-            self.tokens_in.value += served.input_tokens
+            self.tokens_in.inc(served.input_tokens)
         if served.cached_tokens:
             counts.cached_tokens += served.cached_tokens
-            self.tokens_cached.value += served.cached_tokens
+            self.tokens_cached.inc(served.cached_tokens)
         output_tokens = served.output_tokens
         if output_tokens:
             counts.output_tokens += output_tokens
-            self.tokens_out.value += output_tokens
+            self.tokens_out.inc(output_tokens)
         first_byte_s = served.first_byte_s
         if first_byte_s is None:
             return

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from service.config import Settings
 from service.core import metrics, tasks
 from service.core.limits import NO_LIMITS, Limits
-from service.core.local_metrics import BoundedLabel
+from service.core.metric_types import BoundedLabel
 from service.usage import refusals
 from service.usage.accounts import CLIENT_GONE, Account, Series, Served
 from service.usage.counts import Counts
@@ -161,7 +161,7 @@ class Meter:
         if streamed:
             key.streams += 1
             project.streams += 1
-        account.in_flight.value += 1
+        account.in_flight.inc()
         return Admission(account, answers, prompt, estimate, headers, streamed)
 
     def done(self, admission: Admission, served: Served) -> None:
@@ -173,7 +173,7 @@ class Meter:
         if admission.streamed:
             key.streams -= 1
             project.streams -= 1
-        account.in_flight.value -= 1
+        account.in_flight.inc(-1)
         if key.tokens is not None or project.tokens is not None:
             _correct(admission, served)
         if not served.base_model:
@@ -224,7 +224,7 @@ class Meter:
                 other.take(answers, tokens)
                 return
             subject = other
-        metrics.LIMITED.cell(hit, subject.scope, account.label).value += 1
+        metrics.LIMITED.cell(hit, subject.scope, account.label).inc()
         wanted = refusals.Wanted(answers, tokens)
         raise refusals.refuse(subject, hit, wanted, now_s, account.key, account.project)
 

@@ -60,4 +60,4 @@ class PendingRows:
         width: Width = "1m" if self._rows["1m"] else "1h"
         rows = self._rows[width]
         del rows[next(iter(rows))]
-        metrics.USAGE_ROWS_DROPPED.labels(width).inc()
+        metrics.USAGE_ROWS_DROPPED.cell(width).inc()

@@ -26,7 +26,7 @@ from service.core.errors import (
     Unavailable,
     error_body,
 )
-from service.core.local_metrics import OTHER
+from service.core.metric_types import OTHER
 from service.core.redis import REDIS_ERRORS, why
 from service.core.storage import StorageError
 
@@ -84,7 +84,7 @@ def _incoming_id(scope: Scope) -> str | None:
 def _observe(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "unmatched")
     method = scope["method"] if scope["method"] in _METHODS else OTHER  # clients can send any text
-    metrics.HTTP_REQUESTS.cell(method, route, str(status)).value += 1
+    metrics.HTTP_REQUESTS.cell(method, route, str(status)).inc()
     metrics.HTTP_SECONDS.cell(method, route).observe(seconds)
     log.info(
         "%s %s %d",

@@ -105,7 +105,7 @@ class Deliverer:
                 self._start(address)
         if time.monotonic() - self._counted_at >= self._count_every_s:
             self._counted_at = time.monotonic()
-            metrics.WEBHOOK_PENDING.cell().value = await self._schedule.pending()
+            metrics.WEBHOOK_PENDING.cell().set(await self._schedule.pending())
 
     async def _pause(self) -> None:
         """Wait for the next round. It starts immediately if a task has ended."""
@@ -176,7 +176,7 @@ class Deliverer:
             await self._webhooks.finish(endpoint.address, delivery, attempt)
         else:
             await self._webhooks.retry(endpoint.address, delivery, attempt, due_s)
-        metrics.WEBHOOK_DELIVERIES.labels(outcome).inc()
+        metrics.WEBHOOK_DELIVERIES.cell(outcome).inc()
         log.info(
             "webhook %s, event %s, attempt %d: %s (%s)",
             endpoint.id,

@@ -49,10 +49,10 @@ class GpuMetrics:
         for place, handle in self._handles.items():
             try:
                 memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)
-                metrics.GPU_MEMORY_USED_BYTES.cell(place).value = memory.used
-                metrics.GPU_MEMORY_BYTES.cell(place).value = memory.total
+                metrics.GPU_MEMORY_USED_BYTES.cell(place).set(memory.used)
+                metrics.GPU_MEMORY_BYTES.cell(place).set(memory.total)
                 # A GPU slice (MIG) does not report utilization.
                 busy = self._nvml.nvmlDeviceGetUtilizationRates(handle)
-                metrics.GPU_UTILIZATION.cell(place).value = busy.gpu / 100
+                metrics.GPU_UTILIZATION.cell(place).set(busy.gpu / 100)
             except self._nvml.NVMLError as e:
                 log.debug("GPU %s does not report metrics: %s", place, e)

@@ -19,6 +19,7 @@ from service import __version__
 from service.config import Settings
 from service.core import logs, metrics, queue, tasks, tracing
 from service.core.leases import Leases
+from service.core.metric_types import Process
 from service.core.redis import REDIS_ERRORS, connect, from_json, to_json
 from service.core.storage import Storage
 from service.core.storage_check import require_storage
@@ -133,7 +134,7 @@ class WorkerProcess:
 
         Raises an ExceptionGroup if a background loop ends.
         """
-        metrics.begin("worker", __version__)
+        metrics.begin(Process.WORKER, __version__)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)

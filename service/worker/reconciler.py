@@ -178,7 +178,7 @@ class Reconciler:
         if await self._leases.unheld_s(job.id, job.attempt) < self._patience_s:
             return
         log.warning("job %s: attempt %d has no living worker", job.id, job.attempt)
-        metrics.JOB_ATTEMPTS_LOST.labels("worker_died").inc()
+        metrics.JOB_ATTEMPTS_LOST.cell("worker_died").inc()
         await queue.forget(self._redis, queue.GPU, "train", job.id, job.attempt)
         await lose(self._jobs, job, self._most_fruitless)
 
@@ -198,9 +198,9 @@ def observe(unfinished: list[JobRecord], now_s: int) -> None:
     for status in Status:
         if status not in FINAL:
             number = sum(job.status is status for job in unfinished)
-            metrics.JOBS_UNFINISHED.labels(status).set(number)
+            metrics.JOBS_UNFINISHED.cell(status).set(number)
     waits = (now_s - (j.queued_at or now_s) for j in unfinished if j.status is Status.QUEUED)
-    metrics.OLDEST_QUEUED_JOB_SECONDS.cell().value = max(waits, default=0)
+    metrics.OLDEST_QUEUED_JOB_SECONDS.cell().set(max(waits, default=0))
 
 
 def _next_check(record: FileRecord) -> FileRecord:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.cli.metrics_page import declared
+from service.core.metrics import declared
 
 ROOT = Path(__file__).parent.parent.parent
 ALERTS = ROOT / "helm" / "finetuned" / "files" / "alerts.yaml"

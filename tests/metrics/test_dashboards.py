@@ -10,7 +10,7 @@ import subprocess
 import pytest
 import yaml
 
-from service.cli.metrics_page import declared
+from service.core.metrics import declared
 from tests.metrics.boards import BOARDS, queries
 
 QUERIES = list(queries())

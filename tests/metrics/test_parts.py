@@ -85,7 +85,7 @@ def test_each_phase_ends_where_the_next_begins():
 
 
 def test_what_is_forgotten_is_not_scraped():
-    metrics.TRAIN_LOSS.cell().value = 1.5
+    metrics.TRAIN_LOSS.cell().set(1.5)
     assert value(parsed(generate_latest().decode()), "train_loss") == 1.5
     metrics.TRAIN_LOSS.clear()
     assert value(parsed(generate_latest().decode()), "train_loss") is None

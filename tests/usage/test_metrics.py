@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.core.errors import RateLimited
-from service.core.local_metrics import BoundedLabel, LocalCounter, LocalGauge, LocalHistogram
+from service.core.metric_types import BoundedLabel, Group, Process
 from tests.usage.conftest import caller, served
 
 
@@ -32,13 +32,14 @@ class Since:
         return scraped().get(place, 0) - self.before.get(place, 0)
 
 
-def test_local_metrics_read_as_prometheus_clients_own():
+def test_metrics_read_as_prometheus_clients_own():
     registry = CollectorRegistry()
-    counter = LocalCounter("a_total", "A.", ["x"], registry=registry)
-    gauge = LocalGauge("b", "B.", ["x"], registry=registry)
-    histogram = LocalHistogram("c_seconds", "C.", ["x"], buckets=(1, 0.1), registry=registry)
-    counter.cell("one").value += 2
-    gauge.cell('qu"o\nte').value -= 1
+    group = Group("Tests", (Process.API,), registry=registry)
+    counter = group.counter("a_total", "A.", ["x"])
+    gauge = group.gauge("b", "B.", ["x"])
+    histogram = group.histogram("c_seconds", "C.", ["x"], buckets=(1, 0.1))
+    counter.cell("one").inc(2)
+    gauge.cell('qu"o\nte').set(-1)
     for value in (0.05, 0.1, 0.5, 3):
         histogram.cell("one").observe(value)
     text = generate_latest(registry).decode()
@@ -54,6 +55,21 @@ def test_local_metrics_read_as_prometheus_clients_own():
         assert line in text
     with pytest.raises(ValueError, match="labels"):
         counter.cell("one", "two")
+
+
+def test_what_an_alert_counts_is_exported_before_it_happens():
+    registry = CollectorRegistry()
+    group = Group("Tests", (Process.API,), registry=registry)
+    plain = group.counter("a_total", "A.")
+    labeled = group.counter("b_total", "B.", ["x"], from_zero=[("one",)])
+    gauge = group.gauge("c", "C.")
+    for metric in (plain, labeled, gauge):
+        metric.begin()
+    samples = [s for family in registry.collect() for s in family.samples]
+    assert [(s.name, s.labels, s.value) for s in samples] == [
+        ("a_total", {}, 0),
+        ("b_total", {"x": "one"}, 0),
+    ]
 
 
 def test_a_label_is_bounded():

@@ -151,7 +151,7 @@ class AdapterCache:
             size, source = manifest.size, "storage"
         entry = _Entry(name, path, size, used_at=self._clock())
         self._entries[key] = entry
-        metrics.ADAPTER_ARRIVALS.cell(source).value += 1
+        metrics.ADAPTER_ARRIVALS.cell(source).inc()
         await self._make_room(key)
         return entry
 
@@ -173,13 +173,13 @@ class AdapterCache:
         # Renamed in the same step, so that a later request for the adapter downloads it anew.
         doomed = entry.path.rename(entry.path.with_name(f".{key}-{next(self._removals)}-old"))
         _sidecar(entry.path).unlink(missing_ok=True)
-        metrics.ADAPTER_REMOVALS.cell().value += 1
+        metrics.ADAPTER_REMOVALS.cell().inc()
         log.info("removed adapter folder %s from the cache", key[:12])
         await asyncio.to_thread(shutil.rmtree, doomed, ignore_errors=True)
 
     async def _remove_unchecked(self, key: str) -> None:
         if self._unchecked.pop(key, None) is not None:
-            metrics.ADAPTER_REMOVALS.cell().value += 1
+            metrics.ADAPTER_REMOVALS.cell().inc()
             await asyncio.to_thread(_remove, self._root / key)
 
 

@@ -96,9 +96,9 @@ class Adapters:
 
     def observe(self) -> None:
         """Set the gauges of the disk cache."""
-        metrics.ADAPTERS.cell("disk").value = len(self._cache.names)
-        metrics.ADAPTER_CACHE_BYTES.cell().value = self._cache.bytes
-        metrics.ADAPTER_CACHE_LIMIT_BYTES.cell().value = self._cache.limit_bytes
+        metrics.ADAPTERS.cell("disk").set(len(self._cache.names))
+        metrics.ADAPTER_CACHE_BYTES.cell().set(self._cache.bytes)
+        metrics.ADAPTER_CACHE_LIMIT_BYTES.cell().set(self._cache.limit_bytes)
 
     async def close(self) -> None:
         """Close the connection to the registry."""

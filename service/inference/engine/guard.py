@@ -106,16 +106,16 @@ class EngineGuard:
         try:
             async with process.adapters().hold(unquote(name.decode("ascii"))) as path:
                 metrics.ADAPTER_WAIT_SECONDS.cell().observe(time.perf_counter() - began)
-                metrics.ADAPTER_REQUESTS.cell("unknown" if path is None else "held").value += 1
+                metrics.ADAPTER_REQUESTS.cell("unknown" if path is None else "held").inc()
                 if path is None:  # deleted: vLLM may remember the name but must not load it again
                     await _refuse(send, 404, "The model does not exist.", "model_not_found")
                 else:
                     await answer_whole(self._app, scope, receive, send)
         except AdapterUnavailable as e:
-            metrics.ADAPTER_REQUESTS.cell("unavailable").value += 1
+            metrics.ADAPTER_REQUESTS.cell("unavailable").inc()
             await _refuse(send, 503, str(e), "adapter_unavailable")
         except AdapterBroken as e:
-            metrics.ADAPTER_REQUESTS.cell("broken").value += 1
+            metrics.ADAPTER_REQUESTS.cell("broken").inc()
             await _refuse(send, 500, str(e), "adapter_broken")
 
 

@@ -61,9 +61,9 @@ class Housekeeper:
             loaded = await self._engine.list_loras()
         except Exception:  # vLLM can raise anything; the number stays unknown for now
             log.debug("the engine does not list its adapters", exc_info=True)
-            metrics.ADAPTERS.cell("memory").value = math.nan
+            metrics.ADAPTERS.cell("memory").set(math.nan)
         else:
-            metrics.ADAPTERS.cell("memory").value = len(loaded)
+            metrics.ADAPTERS.cell("memory").set(len(loaded))
 
     async def _unload(self, number: int) -> None:
         try:

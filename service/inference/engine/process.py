@@ -22,6 +22,7 @@ from prometheus_client import REGISTRY
 from service import __version__
 from service.config import Settings
 from service.core import logs, metrics, tasks
+from service.core.metric_types import Process
 from service.core.redis import connect
 from service.core.storage import Storage
 from service.inference.engine.adapter_cache import AdapterCache
@@ -80,7 +81,7 @@ def sleeper() -> Sleeper | None:
 
 def keep_house(state: Any) -> asyncio.Task[None]:
     """Start the periodic cleanup. `state` is the state of vLLM's application."""
-    metrics.begin("inference", __version__)
+    metrics.begin(Process.ENGINE, __version__)
     keep_one_series_of_running_adapters()
     every_s = Settings().adapter_sweep_s
     if home := os.environ.get(MERGED_VARIABLE):

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.core import metrics
 from service.core.errors import ApiError, InternalError, MethodNotAllowed, NotFound, Unavailable
-from service.core.local_metrics import Cell, HistogramCell
+from service.core.metric_types import Cell, HistogramCell
 from service.core.redis import REDIS_ERRORS, why
 from service.inference.gateway import parameters, request_body
 from service.inference.gateway.cache_salt import cache_salts
@@ -236,7 +236,7 @@ def _observe(exchange: Exchange) -> None:
     method, path = exchange.scope["method"], exchange.scope["path"]
     route = path if path in PATHS else "unmatched"
     requests, seconds = _cells(method, route, exchange.status)
-    requests.value += 1
+    requests.inc()
     seconds.observe(exchange.seconds)
     if exchange.status >= 500:
         log.warning("%s %s %d", method, route, exchange.status)

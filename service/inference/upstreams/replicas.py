@@ -96,7 +96,7 @@ class Replicas:
             return self._balancer.least_loaded()
         replica, spilled = self._balancer.for_adapter(adapter)
         if spilled:
-            metrics.ENGINE_SPILLED_REQUESTS.labels(self._model).inc()
+            metrics.ENGINE_SPILLED_REQUESTS.cell(self._model).inc()
         return replica
 
     def is_usable(self, replica: Replica) -> bool:
@@ -105,7 +105,7 @@ class Replicas:
 
     def sends_again(self) -> None:
         """Count a request that is sent to another replica after one did not accept it."""
-        metrics.ENGINE_RESENT_REQUESTS.labels(self._model).inc()
+        metrics.ENGINE_RESENT_REQUESTS.cell(self._model).inc()
 
     def take(self, replica: Replica) -> int:
         """Start a request on a replica. Returns the term, which identifies its current state."""
@@ -170,7 +170,7 @@ class Replicas:
 
     def _ejected(self, replica: Replica, fault: Fault) -> None:
         log.warning("engine %s of %s is ejected: %s", replica.url, self._model, fault)
-        metrics.ENGINE_EJECTIONS.labels(self._model, fault).inc()
+        metrics.ENGINE_EJECTIONS.cell(self._model, fault).inc()
         self._refresh()
 
     def _refresh(self) -> None:
@@ -185,4 +185,4 @@ class Replicas:
 
     def _publish(self) -> None:
         for state, count in self.states().items():
-            metrics.ENGINE_REPLICAS.labels(self._model, state).set(count)
+            metrics.ENGINE_REPLICAS.cell(self._model, state).set(count)

@@ -119,16 +119,16 @@ class Train:
         """Run the attempt with metrics and a trace span around it."""
         job = attempt.job
         facts: dict[str, tracing.Value] = {"job": job.id, "base_model": job.model}
-        with (
-            tracing.span(
-                "job.attempt", parent=job.trace, kind="consumer", attempt=job.attempt, **facts
-            ) as span,
-            metrics.JOB_SECONDS.labels("attempt").time(),
-            metrics.JOBS_RUNNING.track_inprogress(),
-        ):
+        with tracing.span(
+            "job.attempt", parent=job.trace, kind="consumer", attempt=job.attempt, **facts
+        ) as span:
+            began = time.monotonic()
+            metrics.JOBS_RUNNING.cell().inc()
             try:
                 outcome = await self._watched(attempt, lease_lost)
             finally:
+                metrics.JOB_SECONDS.cell("attempt").observe(time.monotonic() - began)
+                metrics.JOBS_RUNNING.cell().inc(-1)
                 metrics.TRAIN_LOSS.clear()
                 metrics.TRAIN_TOKENS_PER_SECOND.clear()
             span.set(outcome=outcome)
@@ -201,7 +201,7 @@ class Train:
                 events=self._handed_back_events,
             )
         elif outcome is Outcome.LOST:
-            metrics.JOB_ATTEMPTS_LOST.labels("trainer_died").inc()
+            metrics.JOB_ATTEMPTS_LOST.cell("trainer_died").inc()
             await lose(self._jobs, job, self._settings.max_attempts_without_progress)
 
     def _handed_back_events(self, job: JobRecord) -> list[NewEvent]:

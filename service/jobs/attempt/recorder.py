@@ -80,9 +80,9 @@ class Ledger:
     async def step(self, message: StepDone) -> None:
         """Record a completed optimizer step."""
         self._progress.advance(message)
-        metrics.TRAIN_LOSS.cell().value = message.train_loss
-        metrics.TRAIN_TOKENS_PER_SECOND.cell().value = message.tokens_per_second
-        metrics.TRAINED_TOKENS.inc(self._progress.new_tokens)
+        metrics.TRAIN_LOSS.cell().set(message.train_loss)
+        metrics.TRAIN_TOKENS_PER_SECOND.cell().set(message.tokens_per_second)
+        metrics.TRAINED_TOKENS.cell().inc(self._progress.new_tokens)
         if not self._progress.worth_an_event(message):
             return
         finish = self._progress.estimated_finish(ids.now_s())
@@ -185,7 +185,7 @@ class Ledger:
             NewEvent(message="The job has successfully completed"),
             also=lambda pipe: self._registry.add(pipe, model),
         )
-        metrics.JOBS.labels("succeeded").inc()
+        metrics.JOBS.cell("succeeded").inc()
         if (speed := self._progress.tokens_per_second) is not None:
             chosen = self.job.hyperparameters
             kind = SpeedKey(self._device_name, self.job.model, self.job.method, chosen.quantization)
@@ -214,7 +214,7 @@ class Ledger:
             )
             await self.fail(JobFailure(code=message.code, message=told, param=message.param))
             return Outcome.FINISHED
-        metrics.JOB_ATTEMPTS_LOST.labels("out_of_memory").inc()
+        metrics.JOB_ATTEMPTS_LOST.cell("out_of_memory").inc()
         how = "with gradient checkpointing"
         if smaller is not None:
             how = f"with at most {smaller:,} tokens in the model at a time, in more parts"

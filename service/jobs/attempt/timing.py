@@ -15,7 +15,7 @@ _OF_TRAINER = frozenset({"loading", "training"})
 def waited(phase: Phase, job: JobRecord, seconds: float) -> None:
     """Record that the job was in this phase for the given seconds, ending now."""
     seconds = max(seconds, 0)
-    metrics.JOB_SECONDS.labels(phase).observe(seconds)
+    metrics.JOB_SECONDS.cell(phase).observe(seconds)
     tracing.begin(f"job.{phase}", parent=job.trace, ago_s=seconds, job=job.id).end()
 
 
@@ -38,7 +38,7 @@ class Phases:
         """End the current phase, if any; `facts` become its attributes."""
         if self._current is None:
             return
-        metrics.JOB_SECONDS.labels(self._current).observe(time.monotonic() - self._began)
+        metrics.JOB_SECONDS.cell(self._current).observe(time.monotonic() - self._began)
         self._span.set(**facts)
         self._span.end()
         self._current = None

@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from service.core import ids, metrics
 from service.core.errors import ApiError, RequestTimeout
-from service.core.local_metrics import OTHER
+from service.core.metric_types import OTHER
 from service.web.wire import head
 
 log = logging.getLogger(__name__)
@@ -232,4 +232,4 @@ class BoundedProtocol(HttpToolsProtocol):
 
 def _count(error: ApiError) -> None:
     """Count a request that did not reach the application."""
-    metrics.HTTP_REQUESTS.cell(OTHER, "unmatched", str(error.status)).value += 1
+    metrics.HTTP_REQUESTS.cell(OTHER, "unmatched", str(error.status)).inc()

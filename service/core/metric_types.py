@@ -1,26 +1,42 @@
-"""Counters and histograms for paths where those of prometheus-client cost too much.
+"""The form in which a metric is declared, and its cells, which the code updates.
 
-A labeled `inc()` of prometheus-client takes a lock and a lookup, about 1 µs. Here the caller keeps
-the cell of its labels and increments a plain integer. This is only correct for code of one event
-loop: a scrape can read from anywhere, but only the loop writes.
+A `Group` declares metrics. The code gets the cell of a set of labels and updates it:
+
+    STORAGE_ERRORS.cell("put", "full").inc()
+    QUEUE_DEPTH.cell("cpu").set(3)
+    HTTP_SECONDS.cell("GET", route).observe(seconds)
+
+Cells are plain numbers, because a labeled `inc()` of prometheus-client takes a lock and a lookup,
+about 1 µs; frequent code keeps its cells. This is only correct for code of one event loop: a scrape
+can read from anywhere, but only the loop writes.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, Generic, TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
-    Metric,
 )
+from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 OTHER = "other"
+
+
+class Process(StrEnum):
+    """Kinds of processes, as in the label `process` of `finetuned_build_info`."""
+
+    API = "api"
+    WORKER = "worker"
+    ENGINE = "inference"
 
 
 class Cell:
@@ -30,6 +46,14 @@ class Cell:
 
     def __init__(self) -> None:
         self.value: float = 0
+
+    def inc(self, by: float = 1) -> None:
+        """Add to the number."""
+        self.value += by
+
+    def set(self, to: float) -> None:
+        """Replace the number. Only for gauges."""
+        self.value = to
 
 
 class HistogramCell:
@@ -51,21 +75,26 @@ class HistogramCell:
 C = TypeVar("C")
 
 
-class _Local(Collector, Generic[C]):
+class Metric(Collector, Generic[C]):
+    """A declared metric: its name, help text and labels, and the group that declares it."""
+
+    kind: ClassVar[str]
+
     def __init__(
         self,
+        group: Group,
         name: str,
         documentation: str,
         labels: Sequence[str],
-        *,
-        registry: CollectorRegistry = REGISTRY,
+        from_zero: Sequence[tuple[str, ...]],
     ) -> None:
-        self.name, self.documentation, self.labels = name, documentation, tuple(labels)
+        self.group, self.name, self.documentation = group, name, documentation
+        self.labels, self._from_zero = tuple(labels), tuple(from_zero)
         self._cells: dict[tuple[str, ...], C] = {}
-        registry.register(self)
+        group.registry.register(self)
 
     def cell(self, *labels: str) -> C:
-        """Return the cell of these labels, for the caller to keep."""
+        """Return the cell of these label values, which may be kept."""
         cell = self._cells.get(labels)
         if cell is None:
             if len(labels) != len(self.labels):
@@ -77,6 +106,11 @@ class _Local(Collector, Generic[C]):
         """Remove all cells. Nothing is exported until a new one is created."""
         self._cells.clear()
 
+    def begin(self) -> None:
+        """Create the cells that are exported from the start of a process."""
+        for labels in self._from_zero:
+            self.cell(*labels)
+
     def _new(self) -> C:
         raise NotImplementedError
 
@@ -84,13 +118,15 @@ class _Local(Collector, Generic[C]):
         return list(self._cells.items())  # a copy, because a scrape runs alongside the writers
 
 
-class LocalCounter(_Local[Cell]):
-    """A counter whose cells are plain numbers."""
+class Counter(Metric[Cell]):
+    """A counter."""
+
+    kind = "counter"
 
     def _new(self) -> Cell:
         return Cell()
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[Family]:
         """Return the counter in the format that Prometheus scrapes."""
         family = CounterMetricFamily(self.name, self.documentation, labels=self.labels)
         for labels, cell in self._all():
@@ -98,13 +134,15 @@ class LocalCounter(_Local[Cell]):
         yield family
 
 
-class LocalGauge(_Local[Cell]):
-    """A gauge whose cells are plain numbers."""
+class Gauge(Metric[Cell]):
+    """A gauge."""
+
+    kind = "gauge"
 
     def _new(self) -> Cell:
         return Cell()
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[Family]:
         """Return the gauge in the format that Prometheus scrapes."""
         family = GaugeMetricFamily(self.name, self.documentation, labels=self.labels)
         for labels, cell in self._all():
@@ -112,25 +150,28 @@ class LocalGauge(_Local[Cell]):
         yield family
 
 
-class LocalHistogram(_Local[HistogramCell]):
-    """A histogram whose cells are plain lists of counts."""
+class Histogram(Metric[HistogramCell]):
+    """A histogram."""
+
+    kind = "histogram"
 
     def __init__(
         self,
+        group: Group,
         name: str,
         documentation: str,
         labels: Sequence[str],
+        from_zero: Sequence[tuple[str, ...]],
         *,
         buckets: Sequence[float],
-        registry: CollectorRegistry = REGISTRY,
     ) -> None:
         self._bounds = tuple(sorted(buckets))
-        super().__init__(name, documentation, labels, registry=registry)
+        super().__init__(group, name, documentation, labels, from_zero)
 
     def _new(self) -> HistogramCell:
         return HistogramCell(self._bounds)
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[Family]:
         """Return the histogram in the format that Prometheus scrapes: counts up to each bound."""
         family = HistogramMetricFamily(self.name, self.documentation, labels=self.labels)
         for labels, cell in self._all():
@@ -145,6 +186,56 @@ class LocalHistogram(_Local[HistogramCell]):
 
 def _text(bound: float) -> str:
     return "+Inf" if bound == float("inf") else str(float(bound))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Declares the metrics of one heading of docs/metrics.md.
+
+    `processes` export them; `note` says more about where. A declaration can list label values to
+    export `from_zero`, from the start of the process: Prometheus sees no increase when a counter
+    appears with its first event, so an alert would miss that event. Counters without labels always
+    start at 0.
+    """
+
+    heading: str
+    processes: tuple[Process, ...]
+    note: str = ""
+    registry: CollectorRegistry = REGISTRY
+
+    def counter(
+        self,
+        name: str,
+        documentation: str,
+        labels: Sequence[str] = (),
+        *,
+        from_zero: Sequence[tuple[str, ...]] = (),
+    ) -> Counter:
+        """Declare a counter."""
+        return Counter(self, name, documentation, labels, from_zero if labels else [()])
+
+    def gauge(
+        self,
+        name: str,
+        documentation: str,
+        labels: Sequence[str] = (),
+        *,
+        from_zero: Sequence[tuple[str, ...]] = (),
+    ) -> Gauge:
+        """Declare a gauge."""
+        return Gauge(self, name, documentation, labels, from_zero)
+
+    def histogram(
+        self,
+        name: str,
+        documentation: str,
+        labels: Sequence[str] = (),
+        *,
+        buckets: Sequence[float],
+        from_zero: Sequence[tuple[str, ...]] = (),
+    ) -> Histogram:
+        """Declare a histogram with these upper bounds of buckets."""
+        return Histogram(self, name, documentation, labels, from_zero, buckets=buckets)
 
 
 class BoundedLabel:
