@@ -1,0 +1,1 @@
+"""Locked-down child processes that run the Python sources of graders."""

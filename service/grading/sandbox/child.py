@@ -1,0 +1,169 @@
+"""The child process that runs one source. The parent is `sandbox.py`.
+
+The first line of stdin is the setup; every further line is an item. Each gets one JSON line on
+stdout. Nothing of the source runs before the process is locked down, and the kernel enforces the
+lock: Python code that reaches `os` or `ctypes` can do no more than any other.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import ctypes
+import hashlib
+import importlib
+import io
+import json
+import math
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from service.grading.sandbox import seccomp
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
+_NOBODY: Final = 65_534
+_MAX_DETAIL_CHARS: Final = 1_000
+_FILE: Final = "<grader>"
+# numpy loads these when they are first used, which the lock would prevent.
+_LOADED_WITH: Final = {
+    "numpy": ("numpy.fft", "numpy.linalg", "numpy.ma", "numpy.polynomial", "numpy.random"),
+    "datetime": ("_strptime",),
+    "time": ("_strptime",),
+    "rapidfuzz": ("rapidfuzz.distance", "rapidfuzz.fuzz", "rapidfuzz.process", "rapidfuzz.utils"),
+}
+
+Grade = Callable[[dict[str, Any], dict[str, Any]], Any]
+
+
+def main() -> None:
+    """Serve items until stdin is closed."""
+    requests = sys.stdin.buffer
+    setup = json.loads(requests.readline())
+    sys.stdin, sys.stdout, sys.stderr = io.StringIO(), _Discarded(), _Discarded()
+    sys.argv = []
+    try:
+        _load(setup["modules"])
+        _drop_privileges(setup["parent"])
+        _limit(setup["memory_bytes"])
+        seccomp.install()
+    except OSError as error:
+        _reply({"unavailable": str(error)})
+        os._exit(0)
+    except ImportError as error:
+        _reply({"missing": str(error)})
+        os._exit(0)
+    _reply({"locked": True})
+    _serve(requests, setup["source"])
+    os._exit(0)
+
+
+def _serve(requests: BinaryIO, source: str) -> None:
+    try:
+        grade = _define(source)
+    except BaseException as error:  # noqa: BLE001 - the source may raise anything
+        _reply({"error": _describe(error)})
+        return
+    _reply({"ready": True})
+    for line in requests:
+        _reply(_answer(grade, line))
+
+
+def _answer(grade: Grade, line: bytes) -> dict[str, Any]:
+    number = None
+    try:
+        request = json.loads(line)
+        number = request["number"]
+        return {"number": number, "score": _number(grade(request["sample"], request["item"]))}
+    except BaseException as error:  # noqa: BLE001 - the source may raise anything
+        return {"number": number, "error": _describe(error)}
+
+
+def _define(source: str) -> Grade:
+    namespace: dict[str, Any] = {"__name__": "grader", "__builtins__": builtins}
+    exec(compile(source, _FILE, "exec", dont_inherit=True), namespace)  # noqa: S102
+    grade: Grade = namespace["grade"]
+    return grade
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
+        raise TypeError(f"grade must return a number, and returned {type(value).__name__}")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"grade must return a finite number, and returned {number}")
+    return number
+
+
+def _describe(error: BaseException) -> str:
+    """Return the exception's type, message, and line in the source."""
+    line, step = None, error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code.co_filename == _FILE:
+            line = step.tb_lineno
+        step = step.tb_next
+    text = type(error).__name__
+    with contextlib.suppress(BaseException):  # __str__ may be the source's
+        text = f"{text}: {error}"
+    text = text[:_MAX_DETAIL_CHARS].rstrip(": ")
+    return text if line is None else f"{text} (line {line})"
+
+
+def _reply(message: dict[str, Any]) -> None:
+    data = json.dumps(message).encode() + b"\n"
+    while data:
+        data = data[os.write(1, data) :]
+
+
+class _Discarded(io.TextIOBase):
+    """A text file that discards what is written to it."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def _load(modules: list[str]) -> None:
+    for module in modules:
+        importlib.import_module(module)
+        for below in _LOADED_WITH.get(module, ()):
+            importlib.import_module(below)
+    hashlib.sha256(b"").digest()
+
+
+def _drop_privileges(parent: int) -> None:
+    """Become nobody if this process may, and end when the parent does."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    with contextlib.suppress(OSError):  # root without capabilities, or not root
+        os.setgroups([])
+        os.setgid(_NOBODY)
+        os.setuid(_NOBODY)
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # setuid resets it
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _limit(memory_bytes: int) -> None:
+    """Set limits that hold besides the filter. Memory counts from what is mapped already."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    mapped_bytes = pages * resource.getpagesize()
+    limits = {
+        resource.RLIMIT_AS: mapped_bytes + memory_bytes,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_NPROC: 0,
+        resource.RLIMIT_NOFILE: 0,
+    }
+    for kind, limit in limits.items():
+        resource.setrlimit(kind, (limit, limit))
+
+
+if __name__ == "__main__":
+    main()
