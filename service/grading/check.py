@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from service.grading import formula, json_schema, label, language, tool_call
 from service.grading.errors import GraderInvalid
+from service.grading.sandbox.modules import SourceInvalid, imported_modules
 from service.grading.schemas import (
+    ChrfGrader,
     Grader,
+    JsonSchemaGrader,
+    LabelGrader,
     LabelModelGrader,
+    LanguageGrader,
     MultiGrader,
     PythonGrader,
     ScoreModelGrader,
     TextSimilarityGrader,
+    ToolCallGrader,
 )
-from service.grading.templates import TemplateInvalid, check_variables
+from service.grading.templates import TemplateInvalid, check_variables, parse
+
+COSINE_REFUSED = (
+    "The metric 'cosine' needs an encoder model, and the catalog has none. Use 'fuzzy_match' or "
+    "another metric."
+)
 
 
 def check(
@@ -30,15 +42,22 @@ def check(
             check_variables(text, item_schema, has_sample=has_sample)
         except TemplateInvalid as error:
             raise GraderInvalid(param, str(error)) from error
-    if isinstance(grader, TextSimilarityGrader) and grader.evaluation_metric == "cosine":
-        raise GraderInvalid(
-            "evaluation_metric",
-            "The metric 'cosine' needs an encoder model, and the catalog has none. Use "
-            "'fuzzy_match' or another metric.",
-        )
-    if isinstance(grader, MultiGrader):
-        for name, part in grader.named.items():
-            _check_part(name, part, item_schema, has_sample=has_sample)
+    _check_threshold(grader)
+    match grader:
+        case TextSimilarityGrader(evaluation_metric="cosine"):
+            raise GraderInvalid("evaluation_metric", COSINE_REFUSED)
+        case PythonGrader():
+            _check_source(grader)
+        case JsonSchemaGrader():
+            _check_schema(grader)
+        case LabelModelGrader():
+            _check_labels(grader.labels)
+        case LabelGrader() | LanguageGrader() | ToolCallGrader():
+            _check_reference(grader)
+        case MultiGrader():
+            _check_multi(grader, item_schema, has_sample=has_sample)
+        case _:
+            pass
 
 
 def templates(grader: Grader) -> Iterator[tuple[str, str]]:
@@ -50,15 +69,75 @@ def templates(grader: Grader) -> Iterator[tuple[str, str]]:
             yield f"input.{place}.content", message.text
         return
     yield "input", grader.input
-    reference = getattr(grader, "reference", None)
-    if isinstance(reference, str):
-        yield "reference", reference
+    if not isinstance(grader, JsonSchemaGrader):
+        yield "reference", grader.reference
 
 
-def _check_part(
-    name: str, part: Grader, item_schema: Mapping[str, Any] | None, *, has_sample: bool
-) -> None:
+def _check_threshold(grader: Grader) -> None:
+    match grader:
+        case ScoreModelGrader():
+            low, high = grader.bounds
+        case TextSimilarityGrader() | ChrfGrader() | ToolCallGrader():
+            low, high = 0.0, 1.0
+        case _:
+            return
+    threshold = grader.pass_threshold
+    if threshold is not None and not low <= threshold <= high:
+        raise GraderInvalid(
+            "pass_threshold", f"The threshold must be from {low:g} to {high:g}, as the scores are."
+        )
+
+
+def _check_source(grader: PythonGrader) -> None:
     try:
-        check(part, item_schema, has_sample=has_sample)
-    except GraderInvalid as error:
-        raise GraderInvalid(f"graders.{name}.{error.param}", error.message) from error
+        imported_modules(grader.source)
+    except SourceInvalid as error:
+        raise GraderInvalid("source", str(error)) from error
+
+
+def _check_schema(grader: JsonSchemaGrader) -> None:
+    try:
+        json_schema.check_schema(grader.schema_)
+    except json_schema.SchemaInvalid as error:
+        raise GraderInvalid("schema", str(error)) from error
+
+
+def _check_labels(labels: list[str]) -> set[str]:
+    normalized = {label.normalize_label(name) for name in labels}
+    if len(normalized) < len(labels):
+        raise GraderInvalid(
+            "labels", "Two labels differ only in case, spaces or surrounding punctuation."
+        )
+    return normalized
+
+
+def _check_reference(grader: LabelGrader | LanguageGrader | ToolCallGrader) -> None:
+    """Check a reference without variables, which is the same for every item."""
+    labels = None
+    if isinstance(grader, LabelGrader) and grader.labels is not None:
+        labels = _check_labels(grader.labels)
+    if any(parse(grader.reference).variables):
+        return
+    try:
+        if isinstance(grader, LanguageGrader):
+            language.normalize_tag(grader.reference)
+        elif isinstance(grader, ToolCallGrader):
+            tool_call.parse_calls(grader.reference)
+        elif labels is not None and label.normalize_label(grader.reference) not in labels:
+            raise GraderInvalid("reference", "The reference is none of the labels.")
+    except (language.TagInvalid, tool_call.CallsInvalid) as error:
+        raise GraderInvalid("reference", str(error)) from error
+
+
+def _check_multi(
+    grader: MultiGrader, item_schema: Mapping[str, Any] | None, *, has_sample: bool
+) -> None:
+    for name, part in grader.named.items():
+        try:
+            check(part, item_schema, has_sample=has_sample)
+        except GraderInvalid as error:
+            raise GraderInvalid(f"graders.{name}.{error.param}", error.message) from error
+    try:
+        formula.check_formula(grader.calculate_output, grader.named)
+    except formula.FormulaInvalid as error:
+        raise GraderInvalid("calculate_output", str(error)) from error

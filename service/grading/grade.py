@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from service.grading import string_check
+from service.grading import (
+    chrf,
+    formula,
+    json_schema,
+    label,
+    language,
+    model_graders,
+    string_check,
+    text_similarity,
+    tool_call,
+)
 from service.grading.check import check
 from service.grading.errors import GraderError, GraderInvalid, ItemFailed
 from service.grading.judges import GraderTools, Judge, JudgeAnswer, JudgeFailed, PythonRunner
+from service.grading.libraries import missing_library
 from service.grading.results import GraderResult, LabelPair, threshold
 from service.grading.samples import Sample
-from service.grading.schemas import Grader, StringCheckGrader
-from service.grading.templates import parse
+from service.grading.schemas import (
+    ChrfGrader,
+    Grader,
+    GraderMessage,
+    JsonSchemaGrader,
+    LabelGrader,
+    LabelModelGrader,
+    LanguageGrader,
+    MultiGrader,
+    PythonGrader,
+    ScoreModelGrader,
+    StringCheckGrader,
+    TextSimilarityGrader,
+    ToolCallGrader,
+)
+from service.grading.templates import TemplateInvalid, parse
 
 __all__ = [
     "GraderError",
@@ -40,24 +66,129 @@ async def grade(
     if sample is not None:
         scope["sample"] = sample.scope()
     try:
-        result = await _grade(grader, scope, tools)
+        result = await _Item(scope, tools).grade(grader)
     except ItemFailed as failure:
         result = GraderResult(0.0, passed=False, errors=(failure.error,))
     return replace(result, duration_s=time.monotonic() - started)
 
 
-async def _grade(grader: Grader, scope: dict[str, Any], tools: GraderTools) -> GraderResult:
+@dataclass(frozen=True)
+class _Item:
+    """An item and its sample as the namespaces of templates, and the tools of graders."""
+
+    scope: dict[str, Any]
+    tools: GraderTools
+
+    async def grade(self, grader: Grader) -> GraderResult:
+        """Grade the item. Raises ItemFailed."""
+        match grader:
+            case LabelModelGrader() | ScoreModelGrader():
+                return await self._judge(grader)
+            case MultiGrader():
+                return await self._combine(grader)
+            case LabelGrader():
+                pair = label.compare(
+                    self._render(grader.input), self._render(grader.reference), grader.labels
+                )
+                score = float(pair.given == pair.expected)
+                return replace(_scored(grader, score), labels=pair)
+            case PythonGrader():
+                sample = self.scope.get("sample")
+                given = None if sample is None else {"output_json": None, **sample}
+                score = await self.tools.sandbox.grade(grader.source, given, self.scope["item"])
+                return _scored(grader, score)
+            case JsonSchemaGrader():
+                text = self._render(grader.input)
+                return _scored(
+                    grader, await json_schema.score(grader.schema_, text, self.tools.sandbox)
+                )
+            case StringCheckGrader():
+                return _scored(grader, string_check.score(grader, *self._pair(grader)))
+            case _:
+                # In a thread, since long texts take up to a second.
+                text, reference = self._pair(grader)
+                score = await asyncio.to_thread(_compare, grader, text, reference)
+                return _scored(grader, score)
+
+    async def _judge(self, grader: LabelModelGrader | ScoreModelGrader) -> GraderResult:
+        messages = [self._message(message) for message in grader.input]
+        if isinstance(grader, LabelModelGrader):
+            chosen, answer = await model_graders.label(grader, messages, self.tools.judge)
+            score = float(chosen in grader.passing_labels)
+        else:
+            score, answer = await model_graders.score(grader, messages, self.tools.judge)
+        return replace(
+            _scored(grader, score),
+            sample={"output_text": answer.text, "model": answer.model},
+            tokens={answer.model: answer.total_tokens},
+        )
+
+    async def _combine(self, grader: MultiGrader) -> GraderResult:
+        names = list(grader.named)
+        parts = await asyncio.gather(*(self._part(part) for part in grader.named.values()))
+        scores = {name: part.score for name, part in zip(names, parts, strict=True)}
+        tokens: dict[str, int] = {}
+        for part in parts:
+            for model, count in part.tokens.items():
+                tokens[model] = tokens.get(model, 0) + count
+        errors = tuple(
+            GraderError(error.code, f"{name}: {error.message}")
+            for name, part in zip(names, parts, strict=True)
+            for error in part.errors
+        )
+        result = GraderResult(0.0, passed=False, errors=errors, sub_scores=scores, tokens=tokens)
+        if errors:
+            return result
+        try:
+            score = formula.evaluate(grader.calculate_output, scores)
+        except ItemFailed as failure:
+            return replace(result, errors=(failure.error,))
+        return replace(result, score=score, passed=score >= threshold(grader))
+
+    async def _part(self, grader: Grader) -> GraderResult:
+        try:
+            return await self.grade(grader)
+        except ItemFailed as failure:
+            return GraderResult(0.0, passed=False, errors=(failure.error,))
+
+    def _pair(
+        self,
+        grader: StringCheckGrader
+        | TextSimilarityGrader
+        | ChrfGrader
+        | ToolCallGrader
+        | LanguageGrader,
+    ) -> tuple[str, str]:
+        return self._render(grader.input), self._render(grader.reference)
+
+    def _message(self, message: GraderMessage) -> dict[str, Any]:
+        return {"role": message.role, "content": self._render(message.text)}
+
+    def _render(self, text: str) -> str:
+        try:
+            return parse(text).render(self.scope)
+        except TemplateInvalid as error:
+            raise ItemFailed("invalid_variable_error", str(error)) from error
+
+
+def _compare(
+    grader: TextSimilarityGrader | ChrfGrader | ToolCallGrader | LanguageGrader,
+    text: str,
+    reference: str,
+) -> float:
+    library = missing_library(grader)
+    if library is not None:
+        raise ItemFailed("other_error", f"The grader needs the library {library}.")
     match grader:
-        case StringCheckGrader():
-            text, reference = _render(grader.input, scope), _render(grader.reference, scope)
-            return _scored(grader, string_check.score(grader, text, reference))
-        case _:
-            raise ItemFailed("other_error", f"Graders of type '{grader.type}' are not available.")
+        case TextSimilarityGrader():
+            return text_similarity.similarity(grader.evaluation_metric, text, reference)
+        case ChrfGrader():
+            return chrf.chrf(text, reference)
+        case ToolCallGrader():
+            return tool_call.score(text, reference)
+        case LanguageGrader():
+            return language.score(text, reference)
 
 
 def _scored(grader: Grader, score: float) -> GraderResult:
     return GraderResult(score, passed=score >= threshold(grader))
-
-
-def _render(text: str, scope: dict[str, Any]) -> str:
-    return parse(text).render(scope)

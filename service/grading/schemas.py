@@ -272,7 +272,11 @@ class JsonSchemaGrader(_Named):
     @field_validator("schema_")
     @classmethod
     def _bounded(cls, schema: dict[str, Any]) -> dict[str, Any]:
-        if len(json.dumps(schema)) > MAX_SCHEMA_BYTES:
+        try:
+            is_long = len(json.dumps(schema)) > MAX_SCHEMA_BYTES
+        except RecursionError:
+            raise ValueError("schema is nested too deeply") from None
+        if is_long:
             raise ValueError(f"schema must be at most {MAX_SCHEMA_BYTES} bytes long")
         return schema
 
@@ -315,7 +319,7 @@ class LabelGrader(_Named):
     reference: TemplateText = Field(description="Expected label. May contain template variables.")
     labels: Labels | None = Field(
         default=None,
-        description="All labels. If given, an answer that is none of them counts as `other`.",
+        description="All labels. Without them, every other text is a label of its own.",
     )
 
     @field_validator("labels")

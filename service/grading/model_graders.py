@@ -1,0 +1,192 @@
+"""Graders that ask a judge: a label, a score, or which of two answers is better.
+
+The judge answers in JSON that the engine enforces with `response_format`. Engines and judges that
+ignore it are tolerated: the JSON may be in a code block or between other text.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from service.grading.judges import Judge, JudgeAnswer, JudgeFailed
+from service.grading.label import normalize_label
+from service.grading.samples import parse_json
+from service.grading.schemas import LabelModelGrader, SamplingParams, ScoreModelGrader
+
+MAX_LABEL_TOKENS: Final = 256
+MAX_SCORE_TOKENS: Final = 1_024
+_THINKING: Final = re.compile(r"<think>.*?</think>", re.DOTALL)
+_NUMBER: Final = re.compile(r"[-+]?\d+(?:\.\d+)?")
+_STEPS: Final = {"type": "array", "maxItems": 6, "items": {"type": "string", "maxLength": 400}}
+
+Message = dict[str, Any]
+
+
+async def label(
+    grader: LabelModelGrader, messages: list[Message], judge: Judge
+) -> tuple[str, JudgeAnswer]:
+    """Ask the judge for one of the labels. Raises JudgeFailed."""
+    choices = ", ".join(json.dumps(choice, ensure_ascii=False) for choice in grader.labels)
+    answer = await judge(
+        grader.model,
+        _instructed(messages, f'Answer with JSON: {{"result": label}}. Labels: {choices}.'),
+        params={
+            "temperature": 0,
+            "max_completion_tokens": MAX_LABEL_TOKENS,
+            "response_format": _format(result={"type": "string", "enum": grader.labels}),
+        },
+    )
+    return _parse_label(answer.text, grader.labels), answer
+
+
+async def score(
+    grader: ScoreModelGrader, messages: list[Message], judge: Judge
+) -> tuple[float, JudgeAnswer]:
+    """Ask the judge for a number in the grader's range. Raises JudgeFailed."""
+    low, high = grader.bounds
+    answer = await judge(
+        grader.model,
+        _instructed(
+            messages,
+            f'Answer with JSON: {{"steps": [short reasons], "result": number from {low:g} to '
+            f"{high:g}}}.",
+        ),
+        params={
+            **_sampling(grader.sampling_params or SamplingParams()),
+            "response_format": _format(steps=_STEPS, result={"type": "number"}),
+        },
+    )
+    value = _parse_number(answer.text)
+    if not low <= value <= high:
+        raise JudgeFailed(
+            "model_grader_parse_error",
+            f"The judge answered {value:g}, which is not from {low:g} to {high:g}.",
+        )
+    return value, answer
+
+
+@dataclass(frozen=True)
+class Preference:
+    """The judge's preference between the answers `a` and `b`. `tokens` counts both questions."""
+
+    winner: Literal["a", "b", "tie"]
+    tokens: int
+
+
+async def pairwise(judge: Judge, model: str, prompt: str, a: str, b: str) -> Preference:
+    """Ask which of two answers to a prompt is better, in both orders. Disagreement is a tie.
+
+    Judges prefer an answer for its position, so that one order alone says little. Raises
+    JudgeFailed.
+    """
+    first, first_tokens = await _better(judge, model, prompt, (a, b))
+    second, second_tokens = await _better(judge, model, prompt, (b, a))
+    winner: Literal["a", "b", "tie"] = "tie"
+    if (first, second) == ("1", "2"):
+        winner = "a"
+    elif (first, second) == ("2", "1"):
+        winner = "b"
+    return Preference(winner, first_tokens + second_tokens)
+
+
+async def _better(
+    judge: Judge, model: str, prompt: str, answers: tuple[str, str]
+) -> tuple[str, int]:
+    choices = ["1", "2", "tie"]
+    question = "\n\n".join(
+        [
+            f"[Question]\n{prompt}",
+            *(f"[Answer {place}]\n{text}" for place, text in enumerate(answers, 1)),
+            "Which answer is better? Judge correctness and helpfulness, not length or order.",
+        ]
+    )
+    answer = await judge(
+        model,
+        _instructed(
+            [{"role": "user", "content": question}],
+            'Compare two answers. Answer with JSON: {"result": "1", "2" or "tie"}.',
+        ),
+        params={
+            "temperature": 0,
+            "max_completion_tokens": MAX_LABEL_TOKENS,
+            "response_format": _format(result={"type": "string", "enum": choices}),
+        },
+    )
+    return _parse_label(answer.text, choices), answer.total_tokens
+
+
+def _format(**properties: dict[str, Any]) -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": "verdict", "strict": True, "schema": schema},
+    }
+
+
+def _sampling(params: SamplingParams) -> dict[str, Any]:
+    given = params.model_dump(exclude_none=True)
+    limit = given.pop("max_completions_tokens", MAX_SCORE_TOKENS)
+    return {"temperature": 0, **given, "max_completion_tokens": limit}
+
+
+def _instructed(messages: list[Message], instruction: str) -> list[Message]:
+    """Add an instruction to the system message, which templates of models want first.
+
+    Many of them know no `developer` role and no conversation without a `user`.
+    """
+    copies = [
+        {**message, "role": "system" if message["role"] == "developer" else message["role"]}
+        for message in messages
+    ]
+    if not any(message["role"] == "user" for message in copies):
+        copies[-1] = {**copies[-1], "role": "user"}
+    if copies[0]["role"] == "system":
+        first = {"role": "system", "content": f"{copies[0]['content']}\n\n{instruction}"}
+        return [first, *copies[1:]]
+    return [{"role": "system", "content": instruction}, *copies]
+
+
+def _parse_label(text: str, labels: Sequence[str]) -> str:
+    known = {normalize_label(choice): choice for choice in labels}
+    result = _result(text)
+    given = normalize_label(result if isinstance(result, str) else _answer(text))
+    if given not in known:
+        raise JudgeFailed("model_grader_parse_error", "The judge answered none of the labels.")
+    return known[given]
+
+
+def _parse_number(text: str) -> float:
+    result = _result(text)
+    if isinstance(result, str) or result is None:
+        found = _NUMBER.fullmatch((result or _answer(text)).strip())
+        result = float(found[0]) if found else None
+    if isinstance(result, bool) or not isinstance(result, (int, float)):
+        raise JudgeFailed("model_grader_parse_error", "The judge did not answer with a number.")
+    try:
+        value = float(result)
+    except OverflowError:
+        value = math.inf
+    return value
+
+
+def _result(text: str) -> Any:
+    """Return the field `result` of the JSON in a judge's answer; None without one."""
+    answer = _answer(text)
+    start, end = answer.find("{"), answer.rfind("}")
+    value = parse_json(answer[start : end + 1]) if 0 <= start < end else None
+    return value.get("result") if isinstance(value, dict) else None
+
+
+def _answer(text: str) -> str:
+    """Return the answer without the model's reasoning."""
+    return _THINKING.sub("", text).strip()

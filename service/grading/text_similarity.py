@@ -1,0 +1,111 @@
+"""Metrics of `text_similarity` graders. All are from 0 (nothing in common) to 1 (equal).
+
+fuzzy_match  1 - insertions and deletions / length, on characters (rapidfuzz)
+bleu         sentence BLEU with as many n-gram orders as the text has (sacrebleu)
+gleu         the smaller of n-gram precision and recall, 1 to 4 words (nltk)
+meteor       METEOR with exact and stem matches; synonyms would need WordNet (nltk)
+rouge_1..5   F1 of n-grams of words
+rouge_l      F1 of the longest common subsequence of words
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Final
+
+from service.grading.errors import ItemFailed
+from service.grading.schemas import Metric
+from service.grading.words import is_unspaced, words
+
+MAX_CHARS: Final = 100_000
+"""Length of a text, so that the metrics, some of which are quadratic, end within a second."""
+
+
+def similarity(metric: Metric, text: str, reference: str) -> float:
+    """Return the similarity, from 0 to 1. Raises ItemFailed if a text is too long."""
+    check_length(text, reference)
+    if not text.strip() or not reference.strip():
+        return float(text.strip() == reference.strip())
+    match metric:
+        case "fuzzy_match":
+            score = _fuzzy_match(text, reference)
+        case "bleu":
+            score = _bleu(text, reference)
+        case "gleu":
+            score = _gleu(words(text), words(reference))
+        case "meteor":
+            score = _meteor(words(text), words(reference))
+        case "rouge_l":
+            score = _rouge_l(words(text), words(reference))
+        case "cosine":
+            raise ItemFailed("other_error", "The metric 'cosine' needs an encoder model.")
+        case _:
+            score = _rouge_n(words(text), words(reference), int(metric.removeprefix("rouge_")))
+    return min(1.0, max(0.0, score))  # BLEU returns 100.00000000000004
+
+
+def check_length(*texts: str) -> None:
+    """Raise ItemFailed if a text is too long to compare."""
+    if max(map(len, texts)) > MAX_CHARS:
+        raise ItemFailed(
+            "other_error", f"A text is longer than {MAX_CHARS} characters, too long to compare."
+        )
+
+
+def _fuzzy_match(text: str, reference: str) -> float:
+    from rapidfuzz import fuzz
+
+    return fuzz.ratio(text, reference) / 100
+
+
+def _bleu(text: str, reference: str) -> float:
+    from sacrebleu.metrics.bleu import BLEU
+
+    if any(map(is_unspaced, text + reference)):
+        bleu = BLEU(effective_order=True, tokenize="none")
+        text, reference = " ".join(words(text)), " ".join(words(reference))
+    else:
+        bleu = BLEU(effective_order=True)
+    return float(bleu.sentence_score(text, [reference]).score) / 100
+
+
+def _gleu(text: list[str], reference: list[str]) -> float:
+    from nltk.translate.gleu_score import sentence_gleu  # type: ignore[import-untyped]
+
+    return float(sentence_gleu([reference], text))
+
+
+class _NoSynonyms:
+    """Replaces WordNet, whose data is not installed."""
+
+    def synsets(self, word: str) -> list[Any]:
+        return []
+
+
+def _meteor(text: list[str], reference: list[str]) -> float:
+    from nltk.translate.meteor_score import (  # type: ignore[import-untyped]
+        single_meteor_score,
+    )
+
+    return float(single_meteor_score(reference, text, wordnet=_NoSynonyms()))
+
+
+def _rouge_n(text: list[str], reference: list[str], n: int) -> float:
+    ours, theirs = _ngrams(text, n), _ngrams(reference, n)
+    if not ours or not theirs:
+        return float(text == reference)
+    return _f1((ours & theirs).total(), ours.total(), theirs.total())
+
+
+def _rouge_l(text: list[str], reference: list[str]) -> float:
+    from rapidfuzz.distance import LCSseq
+
+    return _f1(LCSseq.similarity(text, reference), len(text), len(reference))
+
+
+def _ngrams(tokens: list[str], n: int) -> Counter[tuple[str, ...]]:
+    return Counter(zip(*(tokens[start:] for start in range(n)), strict=False))
+
+
+def _f1(common: int, ours: int, theirs: int) -> float:
+    return 2 * common / (ours + theirs) if ours + theirs else 0.0

@@ -1,0 +1,96 @@
+"""Comparison of tool calls by `tool_call` graders.
+
+A pair of calls scores 0 if the names differ. Otherwise the name counts like one argument, and the
+score is the share of equal ones. Lists are paired so that the best pairs come first, and the sum is
+divided by the length of the longer list, so that missing and superfluous calls cost the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from service.grading.errors import ItemFailed
+from service.grading.samples import parse_json
+
+MAX_CALLS: Final = 64
+
+
+@dataclass(frozen=True)
+class Call:
+    """The name and the arguments of a tool call. Text that is no JSON object is one argument."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+class CallsInvalid(ValueError):
+    """The text is not a tool call, nor a list of them."""
+
+
+def parse_calls(text: str) -> list[Call]:
+    """Parse one tool call or a list of them, in the shape of chat completions or plain.
+
+    Plain is `{"name": "f", "arguments": {"a": 1}}`. Raises CallsInvalid.
+    """
+    value = parse_json(text) if text.strip() else []
+    entries = value if isinstance(value, list) else [value]
+    if len(entries) > MAX_CALLS:
+        raise CallsInvalid(f"There are more than {MAX_CALLS} tool calls.")
+    return [_call(entry) for entry in entries]
+
+
+def score(text: str, reference: str) -> float:
+    """Return how much of the expected calls was made, from 0 to 1. Raises ItemFailed."""
+    try:
+        expected = parse_calls(reference)
+    except CallsInvalid as error:
+        raise ItemFailed("other_error", f"The reference is no tool call. {error}") from error
+    try:
+        given = parse_calls(text)
+    except CallsInvalid:
+        return 0.0
+    if not expected or not given:
+        return float(not expected and not given)
+    pairs = sorted(
+        ((_similarity(e, g), i, j) for i, e in enumerate(expected) for j, g in enumerate(given)),
+        key=lambda pair: -pair[0],
+    )
+    total, paired, used = 0.0, set(), set()
+    for similarity, i, j in pairs:
+        if i not in paired and j not in used:
+            total += similarity
+            paired.add(i)
+            used.add(j)
+    return total / max(len(expected), len(given))
+
+
+def _similarity(expected: Call, given: Call) -> float:
+    if expected.name != given.name:
+        return 0.0
+    names = expected.arguments.keys() | given.arguments.keys()
+    common = expected.arguments.keys() & given.arguments.keys()
+    equal = sum(_equal(expected.arguments[name], given.arguments[name]) for name in common)
+    return (1 + equal) / (1 + len(names))
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Compare as JSON: 1 equals 1.0 and differs from true, unlike in Python."""
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    return bool(a == b)
+
+
+def _call(entry: Any) -> Call:
+    function = entry.get("function", entry) if isinstance(entry, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise CallsInvalid('Write {"name": "f", "arguments": {}} or a list of such calls.')
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        parsed = parse_json(arguments) if arguments.strip() else {}
+        arguments = parsed if isinstance(parsed, dict) else {"": arguments}
+    return Call(function["name"], arguments if isinstance(arguments, dict) else {})
