@@ -39,11 +39,17 @@ async def test_json_schema(text: str, expected: float) -> None:
     assert (result.score, result.errors) == (expected, ())
 
 
+async def test_a_recursive_schema() -> None:
+    tree = {"type": "array", "items": {"anyOf": [{"type": "integer"}, {"$ref": "#"}]}}
+    body = {"type": "json_schema", "name": "j", "schema": tree}
+    assert (await graded(body, {}, "[1, [2, [3]]]")).score == 1.0
+    assert (await graded(body, {}, '[1, [2, ["3"]]]')).score == 0.0
+
+
 @pytest.mark.parametrize(
     ("schema", "text"),
     [
         ({"$ref": "https://example.com/schema.json"}, "{}"),
-        ({"$ref": "#"}, "{}"),
         ({"$ref": "#/$defs/none"}, "{}"),
         ({"pattern": "["}, '"x"'),
     ],

@@ -16,7 +16,7 @@ MODULES: Final = frozenset(
         "types", "typing", "unicodedata", "urllib.parse", "uuid", "zlib",
         "numpy", "numpy.fft", "numpy.linalg", "numpy.ma", "numpy.polynomial", "numpy.random",
         "numpy.typing", "rapidfuzz", "rapidfuzz.distance", "rapidfuzz.fuzz", "rapidfuzz.process",
-        "rapidfuzz.utils", "jsonschema", "referencing", "yaml",
+        "rapidfuzz.utils", "jsonschema_rs", "yaml",
     }
 )  # fmt: skip
 FUNCTION: Final = "grade"

@@ -29,7 +29,7 @@ MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
 MAX_REPLY_BYTES: Final = 64 * 1024
 MAX_FAILURES: Final = 3
 """Children of one source that may end in a row before its items fail at once."""
-_MAX_CHILDREN: Final = 2
+_MAX_CHILDREN: Final = 4
 _BOOT: Final = (
     "import sys; sys.path[:] = sys.argv[1:]; from service.grading.sandbox.child import main; main()"
 )
