@@ -6,55 +6,35 @@ from collections import Counter
 from collections.abc import Iterator
 from html import escape
 from itertools import starmap
-from typing import NamedTuple
 
 from service.datasets.checks.issues import Severity, by_severity
-from service.datasets.report.report import Distribution, GroupStats, Histogram, Report
+from service.datasets.report.page import page
+from service.datasets.report.parts import (
+    Bars,
+    Heading,
+    Paragraph,
+    Part,
+    Table,
+    markdown_text,
+    part_to_html,
+    part_to_markdown,
+)
+from service.datasets.report.report import Distribution, GroupStats, Report
 from service.datasets.text.languages import language_name
 
 _MAX_ISSUES_A_CODE = 5
-_BAR_CHARS = 40
 _NAMES = "Names of people are detected only in Japanese."
-
-
-class Heading(NamedTuple):
-    """The title of a section."""
-
-    text: str
-
-
-class Paragraph(NamedTuple):
-    """A paragraph of text."""
-
-    text: str
-
-
-class Table(NamedTuple):
-    """A table with a header and rows."""
-
-    header: list[str]
-    rows: list[list[str]]
-
-
-class Bars(NamedTuple):
-    """A histogram with a title."""
-
-    title: str
-    histogram: Histogram
-
-
-Part = Heading | Paragraph | Table | Bars
 
 
 def to_markdown(report: Report, *, title: str = "Data set report") -> str:
     """Render the report as Markdown."""
-    return "\n\n".join([f"# {_cell(title)}", *map(_markdown, parts(report))]) + "\n"
+    return "\n\n".join([f"# {markdown_text(title)}", *map(part_to_markdown, parts(report))]) + "\n"
 
 
 def to_html(report: Report, *, title: str = "Data set report") -> str:
     """Render the report as a single self-contained HTML page."""
-    body = "\n".join(map(_html, parts(report)))
-    return _PAGE.format(title=escape(title), body=body)
+    body = "\n".join([f"<h1>{escape(title)}</h1>", *map(part_to_html, parts(report))])
+    return page(title=title, body=body)
 
 
 def parts(report: Report) -> Iterator[Part]:
@@ -215,96 +195,3 @@ def _evidence(evidence: dict[str, float]) -> str:
 def _lines(lines: list[int]) -> str:
     more = ", …" if len(lines) > 10 else ""
     return ", ".join(map(str, lines[:10])) + more
-
-
-def _cell(text: str) -> str:
-    """Escape a text for Markdown."""
-    for mark in "\\`*_[]<>|#":
-        text = text.replace(mark, "\\" + mark)
-    return text.replace("\n", " ")
-
-
-def _markdown(part: Part) -> str:
-    if isinstance(part, Heading):
-        return f"## {_cell(part.text)}"
-    if isinstance(part, Paragraph):
-        return _cell(part.text)
-    if isinstance(part, Table):
-        rows = [part.header, ["---"] * len(part.header), *part.rows]
-        lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in (rows[0], *rows[2:])]
-        return "\n".join((lines[0], "|" + " --- |" * len(part.header), *lines[1:]))
-    top = max(part.histogram.counts, default=0) or 1
-    bars = [
-        f"{label:>17}  {count:>9,}  {'█' * max(round(count / top * _BAR_CHARS), count > 0)}"
-        for label, count in _bins(part.histogram)
-    ]
-    return "\n".join((f"**{_cell(part.title)}**", "", "```", *bars, "```"))
-
-
-def _bins(histogram: Histogram) -> Iterator[tuple[str, int]]:
-    for low, high, count in zip(
-        histogram.edges, histogram.edges[1:], histogram.counts, strict=False
-    ):
-        last = int(high) - 1
-        label = f"{int(low):,}" if last <= low else f"{int(low):,}–{last:,}"
-        yield label, count
-
-
-def _html(part: Part) -> str:
-    if isinstance(part, Heading):
-        return f"<h2>{escape(part.text)}</h2>"
-    if isinstance(part, Paragraph):
-        return f"<p>{escape(part.text)}</p>"
-    if isinstance(part, Table):
-        head = "".join(f'<th scope="col">{escape(name)}</th>' for name in part.header)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in part.rows
-        )
-        return (
-            f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
-            f"<tbody>{rows}</tbody></table></div>"
-        )
-    return _html_bars(part)
-
-
-def _html_bars(part: Bars) -> str:
-    bins = list(_bins(part.histogram))
-    top = max(part.histogram.counts, default=0) or 1
-    bars = "".join(
-        f'<rect x="{place * 24}" y="{100 - count / top * 100:.1f}" width="22" '
-        f'height="{count / top * 100:.1f}"><title>{escape(label)}: {count:,}</title></rect>'
-        for place, (label, count) in enumerate(bins)
-    )
-    first, last = (bins[0][0], bins[-1][0]) if bins else ("", "")
-    return (
-        f"<figure><figcaption>{escape(part.title)}</figcaption>"
-        f'<svg viewBox="0 0 {len(bins) * 24} 100" preserveAspectRatio="none" role="img" '
-        f'aria-label="{escape(part.title)}">{bars}</svg>'
-        f'<div class="axis"><span>{escape(first)}</span><span>{escape(last)}</span></div></figure>'
-    )
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; color: #1d2330; max-width: 62rem;
-  margin: 2rem auto; padding: 0 1rem }}
-h2 {{ margin: 2.2rem 0 .6rem; font-size: 1.15rem }}
-table {{ border-collapse: collapse; width: 100% }}
-th, td {{ text-align: left; vertical-align: top; padding: .35rem .7rem .35rem 0;
-  border-bottom: 1px solid #dfe3ea; font-variant-numeric: tabular-nums }}
-th {{ font-weight: 600; color: #55607a }}
-.wide {{ overflow-x: auto; margin: .8rem 0 }}
-figure {{ display: inline-block; width: 18rem; margin: .8rem 1.6rem .8rem 0 }}
-figcaption, .axis {{ font-size: 13px; color: #55607a }}
-svg {{ width: 100%; height: 90px; border-bottom: 1px solid #9aa4b8; fill: #3c6fd6 }}
-.axis {{ display: flex; justify-content: space-between }}
-@media (prefers-color-scheme: dark) {{ body {{ background: #14171d; color: #e4e8f0 }}
-  th, figcaption, .axis {{ color: #9aa7c0 }} th, td {{ border-color: #2b313c }} }}
-</style></head>
-<body><h1>{title}</h1>
-{body}
-</body></html>
-"""

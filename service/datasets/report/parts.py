@@ -1,0 +1,126 @@
+"""Parts of a report, rendered as Markdown and as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from typing import NamedTuple
+
+from service.datasets.report.report import Histogram
+
+_BAR_CHARS = 40
+
+
+class Heading(NamedTuple):
+    """The title of a section."""
+
+    text: str
+
+
+class Paragraph(NamedTuple):
+    """A paragraph of text."""
+
+    text: str
+
+
+class Table(NamedTuple):
+    """A table with a header and rows.
+
+    If `row_headers`, the first cell of each row is its header. `label` names the table for screen
+    readers, and makes it scrollable by keyboard.
+    """
+
+    header: list[str]
+    rows: list[list[str]]
+    row_headers: bool = False
+    label: str = ""
+
+
+class Bars(NamedTuple):
+    """A histogram with a title."""
+
+    title: str
+    histogram: Histogram
+
+
+Part = Heading | Paragraph | Table | Bars
+
+
+def markdown_text(text: str) -> str:
+    """Escape a text for Markdown, on one line."""
+    for mark in "\\`*_[]<>|#":
+        text = text.replace(mark, "\\" + mark)
+    return text.replace("\n", " ")
+
+
+def part_to_markdown(part: Part) -> str:
+    """Render a part as Markdown."""
+    if isinstance(part, Heading):
+        return f"## {markdown_text(part.text)}"
+    if isinstance(part, Paragraph):
+        return markdown_text(part.text)
+    if isinstance(part, Table):
+        rows = [
+            "| " + " | ".join(map(markdown_text, row)) + " |" for row in (part.header, *part.rows)
+        ]
+        return "\n".join((rows[0], "|" + " --- |" * len(part.header), *rows[1:]))
+    top = max(part.histogram.counts, default=0) or 1
+    bars = [
+        f"{label:>17}  {count:>9,}  {'█' * max(round(count / top * _BAR_CHARS), count > 0)}"
+        for label, count in _bins(part.histogram)
+    ]
+    return "\n".join((f"**{markdown_text(part.title)}**", "", "```", *bars, "```"))
+
+
+def part_to_html(part: Part) -> str:
+    """Render a part as HTML."""
+    if isinstance(part, Heading):
+        return f"<h2>{escape(part.text)}</h2>"
+    if isinstance(part, Paragraph):
+        return f"<p>{escape(part.text)}</p>"
+    if isinstance(part, Table):
+        return _html_table(part)
+    return _html_bars(part)
+
+
+def _html_table(part: Table) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in part.header)
+    rows = "".join(f"<tr>{_html_cells(row, part.row_headers)}</tr>" for row in part.rows)
+    label = f' role="region" aria-label="{escape(part.label)}" tabindex="0"' if part.label else ""
+    return (
+        f'<div class="wide"{label}><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _html_cells(row: list[str], has_header: bool) -> str:
+    cells = [f"<td>{escape(cell)}</td>" for cell in row]
+    if has_header:
+        cells[0] = f'<th scope="row">{escape(row[0])}</th>'
+    return "".join(cells)
+
+
+def _bins(histogram: Histogram) -> Iterator[tuple[str, int]]:
+    for low, high, count in zip(
+        histogram.edges, histogram.edges[1:], histogram.counts, strict=False
+    ):
+        last = int(high) - 1
+        label = f"{int(low):,}" if last <= low else f"{int(low):,}–{last:,}"
+        yield label, count
+
+
+def _html_bars(part: Bars) -> str:
+    bins = list(_bins(part.histogram))
+    top = max(part.histogram.counts, default=0) or 1
+    bars = "".join(
+        f'<rect x="{place * 24}" y="{100 - count / top * 100:.1f}" width="22" '
+        f'height="{count / top * 100:.1f}"><title>{escape(label)}: {count:,}</title></rect>'
+        for place, (label, count) in enumerate(bins)
+    )
+    first, last = (bins[0][0], bins[-1][0]) if bins else ("", "")
+    return (
+        f'<figure class="bars"><figcaption>{escape(part.title)}</figcaption>'
+        f'<svg viewBox="0 0 {len(bins) * 24} 100" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(part.title)}">{bars}</svg>'
+        f'<div class="axis"><span>{escape(first)}</span><span>{escape(last)}</span></div></figure>'
+    )
