@@ -268,7 +268,7 @@ def test_the_readable_forms_hold_the_figures_and_no_text(tmp_path: Path) -> None
     assert "https:" not in html
     assert html.count("<figure ") == 3
     assert "█" in markdown
-    assert "\\<b\\>\\|boss\\|" in markdown
+    assert "\\<b>\\|boss\\|" in markdown
     assert json.loads(json.dumps(report.to_dict())) == report.to_dict()
     codes = {i.code for i in report.findings} | set(report.validation.counts)
     assert codes <= set(CHECKS)

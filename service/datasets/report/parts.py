@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from html import escape
 from typing import NamedTuple
@@ -9,6 +10,8 @@ from typing import NamedTuple
 from service.datasets.report.report import Histogram
 
 _BAR_CHARS = 40
+_MARKS = re.compile(r"[\\`*\[\]<|#]|^>|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+_INTERVAL = re.compile(r"\\\[(-?[0-9.]+, -?[0-9.]+)\\\](?![(\[:])")
 
 
 class Heading(NamedTuple):
@@ -47,10 +50,13 @@ Part = Heading | Paragraph | Table | Bars
 
 
 def markdown_text(text: str) -> str:
-    """Escape a text for Markdown, on one line."""
-    for mark in "\\`*_[]<>|#":
-        text = text.replace(mark, "\\" + mark)
-    return text.replace("\n", " ")
+    """Escape a text for Markdown, on one line.
+
+    Terminals show the text as it is, so harmless marks are not escaped: underscores within a word,
+    brackets around an interval such as "[27, 35]", and ">" after the first character.
+    """
+    text = _MARKS.sub(r"\\\g<0>", text.replace("\n", " "))
+    return _INTERVAL.sub(r"[\1]", text)
 
 
 def part_to_markdown(part: Part) -> str:
