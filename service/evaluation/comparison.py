@@ -22,7 +22,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Answer of one column to one row.
 
     `scores` maps the name of a metric to a score from 0 to 1; binary metrics score 0 or 1. A
-    metric that could not be computed is absent. `error` is the code of the reason why there is no
+    metric that could not be computed is absent, null or NaN. `error` is the code of the reason why there is no
     answer; such an answer has no scores and is left out of the statistics. An empty or truncated
     answer is not an error: it has scores.
     """
@@ -32,7 +32,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     latency_s: float | None = None
-    scores: dict[str, float] = {}
+    scores: dict[str, float | None] = {}
     passed: bool | None = None
     error: str | None = None
 

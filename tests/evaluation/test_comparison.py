@@ -112,3 +112,14 @@ def test_inconsistent_comparisons_are_refused(changes, message):
 def test_a_newer_comparison_with_unknown_fields_is_read():
     raw = msgspec.to_builtins(comparison()) | {"new_field": 1}
     assert Comparison.from_json(msgspec.json.encode(raw)) == comparison()
+
+
+def test_a_score_that_is_not_a_number_does_not_spoil_the_json():
+    row = Row(
+        prompt=[],
+        reference="",
+        cluster="c",
+        answers={"base": Answer(text="", scores={"chrf": float("nan"), "exact": 1.0})},
+    )
+    read = Comparison.from_json(comparison(rows=[row]).to_json())
+    assert read.rows[0].answers["base"].scores == {"chrf": None, "exact": 1.0}

@@ -368,6 +368,17 @@ def test_a_worse_metric_is_a_warning():
     )
 
 
+@pytest.mark.slow
+def test_a_gain_that_does_not_exist_is_hardly_ever_served():
+    random = np.random.default_rng(8)
+    served = 0
+    for _ in range(150):
+        values = {"base": 0.3, "prompt": 0.5, "tuned": 0.5}
+        scores = {name: random.normal(mean, 0.14, 40).tolist() for name, mean in values.items()}
+        served += judge(build(scores)).kind == VerdictKind.SERVE
+    assert served <= 0.05 * 150
+
+
 columns = st.integers(1, 30).flatmap(
     lambda rows: st.fixed_dictionaries(
         {
