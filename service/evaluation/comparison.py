@@ -22,9 +22,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Answer of one column to one row.
 
     `scores` maps the name of a metric to a score from 0 to 1; binary metrics score 0 or 1. A
-    metric that could not be computed is absent, null or NaN. `error` is the code of the reason why there is no
-    answer; such an answer has no scores and is left out of the statistics. An empty or truncated
-    answer is not an error: it has scores.
+    metric that could not be computed is absent, null or NaN. `error` is the code of the reason why
+    there is no answer; such an answer has no scores and is left out of the statistics. An empty or
+    truncated answer is not an error: it has scores.
     """
 
     text: str
