@@ -23,6 +23,7 @@ from service.files import routes as file_routes
 from service.files.records import Files
 from service.fleet import workers
 from service.inference.gateway import PATHS, Gateway
+from service.inference.gateway.openapi_routes import router as inference_routes
 from service.inference.upstreams import Upstreams
 from service.jobs import routes as job_routes
 from service.jobs.records import Jobs
@@ -119,7 +120,7 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
         timeout_s=settings.client_timeout_s,
     )
     app.add_middleware(RequestContext)
-    describe(app, report_schemas())
+    describe(app, schemas=report_schemas(), routes=inference_routes.routes)
     if settings.cors_origins:
         app.serve = for_pages_of(settings.cors_origins, app.answer)
     return app

@@ -1,42 +1,54 @@
-"""Hierarchy of the errors that the API returns.
+"""Errors that the API returns.
 
-    ApiError
-    ├── BadRequest           400 invalid_request_error
-    ├── Unauthenticated      401 authentication_error
-    ├── Forbidden            403 permission_error
-    ├── NotFound             404 invalid_request_error
-    ├── MethodNotAllowed     405 invalid_request_error
-    ├── RequestTimeout       408 invalid_request_error, retried by the SDKs
-    ├── Conflict             409 invalid_request_error, never retried by the SDKs
-    ├── TooLarge             413 invalid_request_error
-    ├── UnsupportedMedia     415 invalid_request_error
-    ├── RateLimited          429 rate_limit_error, with a retry time
-    ├── HeadersTooLarge      431 invalid_request_error
-    ├── InternalError        500 server_error
-    ├── BadGateway           502 server_error
-    ├── Unavailable          503 server_error, with a retry time
-    ├── GatewayTimeout       504 server_error
-    └── InsufficientStorage  507 server_error, never retried by the SDKs
-
-Every error has a status, type and code, and produces the error body that OpenAI's SDKs parse. A
-message says what is wrong, where, and how to fix it. It never repeats training text or a key.
+Each class has a status, a type and a code, and produces the error body that OpenAI's SDKs parse.
+openapi.json describes a status with the first line of its class's docstring and with the headers
+that the class lists. A message says what is wrong, where, and how to fix it. It never repeats
+training text or a key.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, Field
 
 NO_RETRY = {"x-should-retry": "false"}
+
+ErrorType = Literal[
+    "invalid_request_error",
+    "authentication_error",
+    "permission_error",
+    "rate_limit_error",
+    "server_error",
+]
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong. All four keys are always present."""
+
+    message: str = Field(description="Human-readable message: what is wrong, where, how to fix it.")
+    type: ErrorType = Field(description="Category of the failure.")
+    param: str | None = Field(description="Parameter or field that caused the failure.")
+    code: str | None = Field(description="Machine-readable error code.")
+
+
+class Error(BaseModel):
+    """Body of every failed request, in the format that OpenAI's SDKs expect."""
+
+    error: ErrorDetail
 
 
 class ApiError(Exception):
     """A failure with its own HTTP response."""
 
     status: ClassVar[int] = 500
-    type: ClassVar[str] = "server_error"
+    type: ClassVar[ErrorType] = "server_error"
     default_code: ClassVar[str | None] = None
     default_headers: ClassVar[Mapping[str, str]] = {}
+    other_headers: ClassVar[tuple[str, ...]] = ()
+    """Headers that only some errors of the class have."""
 
     def __init__(
         self,
@@ -56,10 +68,18 @@ class ApiError(Exception):
         """Return the response body, which always has all four keys."""
         return error_body(self.message, self.type, self.param, self.code)
 
+    @classmethod
+    def description(cls) -> str:
+        """Return the first line of the class's docstring."""
+        return (inspect.getdoc(cls) or "").partition("\n")[0]
 
-def error_body(message: str, type_: str, param: str | None, code: str | None) -> dict[str, Any]:
-    """Build `{"error": {message, type, param, code}}`, the format that OpenAI's SDKs expect."""
-    return {"error": {"message": message, "type": type_, "param": param, "code": code}}
+
+def error_body(
+    message: str, type_: ErrorType, param: str | None, code: str | None
+) -> dict[str, Any]:
+    """Build the body of an error."""
+    detail = ErrorDetail(message=message, type=type_, param=param, code=code)
+    return Error(error=detail).model_dump()
 
 
 class BadRequest(ApiError):
@@ -79,7 +99,7 @@ class Unauthenticated(ApiError):
 
 
 class Forbidden(ApiError):
-    """The key is known, but its role does not allow the operation."""
+    """The API key does not have permission for this operation."""
 
     status = 403
     type = "permission_error"
@@ -87,7 +107,10 @@ class Forbidden(ApiError):
 
 
 class NotFound(ApiError):
-    """The object does not exist in the caller's project, or belongs to another project."""
+    """The object does not exist in the project.
+
+    An object of another project does not exist for the caller.
+    """
 
     status = 404
     type = "invalid_request_error"
@@ -103,7 +126,7 @@ class MethodNotAllowed(ApiError):
 
 
 class RequestTimeout(ApiError):
-    """The request did not arrive, or its response was not read, in time."""
+    """The request did not arrive in time, or its response was not read in time."""
 
     status = 408
     type = "invalid_request_error"
@@ -111,7 +134,7 @@ class RequestTimeout(ApiError):
 
 
 class Conflict(ApiError):
-    """The state of the object does not allow the operation."""
+    """The state of the object does not allow this, or another request changed the object."""
 
     status = 409
     type = "invalid_request_error"
@@ -120,7 +143,7 @@ class Conflict(ApiError):
 
 
 class TooLarge(ApiError):
-    """The body or a part of it exceeds its size limit."""
+    """The request body or a part of it exceeds its size limit."""
 
     status = 413
     type = "invalid_request_error"
@@ -128,7 +151,7 @@ class TooLarge(ApiError):
 
 
 class UnsupportedMedia(ApiError):
-    """The route does not support the body's content type."""
+    """The operation does not support the content type."""
 
     status = 415
     type = "invalid_request_error"
@@ -142,6 +165,7 @@ class RateLimited(ApiError):
     type = "rate_limit_error"
     default_code = "rate_limit_exceeded"
     default_headers: ClassVar[Mapping[str, str]] = {"retry-after": "1"}
+    other_headers = tuple(NO_RETRY)
 
 
 class HeadersTooLarge(ApiError):
@@ -153,20 +177,24 @@ class HeadersTooLarge(ApiError):
 
 
 class InternalError(ApiError):
-    """A failure of the service. The log has the cause under the request ID."""
+    """The engine or the service failed on this request.
+
+    The log has the cause under the request ID.
+    """
 
     default_code = "internal_error"
+    other_headers = tuple(NO_RETRY)
 
 
 class BadGateway(ApiError):
-    """The inference engine returned an invalid response."""
+    """The engine returned an invalid response."""
 
     status = 502
     default_code = "bad_gateway"
 
 
 class Unavailable(ApiError):
-    """A required dependency (Redis, storage, vLLM) is temporarily unavailable."""
+    """A required service is temporarily unavailable: Redis, storage or an engine."""
 
     status = 503
     default_code = "service_unavailable"
@@ -174,15 +202,18 @@ class Unavailable(ApiError):
 
 
 class GatewayTimeout(ApiError):
-    """The inference engine did not respond in time."""
+    """The engine did not respond in time."""
 
     status = 504
     default_code = "gateway_timeout"
 
 
 class InsufficientStorage(ApiError):
-    """The artifact storage is full. Retries do not help until an operator frees space."""
+    """The artifact storage is full. Retries do not help until the operator frees space."""
 
     status = 507
     default_code = "insufficient_storage"
     default_headers = NO_RETRY
+
+
+BY_STATUS: Mapping[int, type[ApiError]] = {kind.status: kind for kind in ApiError.__subclasses__()}

@@ -20,11 +20,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.core import ids, logs, metrics
 from service.core.errors import (
+    BY_STATUS,
     ApiError,
     BadRequest,
     InternalError,
+    NotFound,
     Unavailable,
-    error_body,
 )
 from service.core.metric_types import OTHER
 from service.core.redis import REDIS_ERRORS, why
@@ -34,12 +35,6 @@ log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(rb"[0-9A-Za-z._-]{1,64}")
 T = TypeVar("T")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_HTTP_CODES = {
-    404: "unknown_url",
-    405: "method_not_allowed",
-    408: "request_timeout",
-    413: "request_too_large",
-}
 
 
 class RequestContext:
@@ -108,16 +103,10 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse(
-            error_body(
-                _http_message(request, error),
-                "invalid_request_error",
-                None,
-                _HTTP_CODES.get(error.status_code),
-            ),
-            status_code=error.status_code,
-            headers=dict(error.headers or {}),
-        )
+        kind = BY_STATUS.get(error.status_code, BadRequest)
+        code = "unknown_url" if kind is NotFound else None
+        found = kind(_http_message(request, error), code=code, headers=error.headers)
+        return JSONResponse(found.body(), error.status_code, headers=found.headers)
 
     async def away(_: Request, error: Exception) -> JSONResponse:
         log.warning("a backing service is unavailable: %s", why(error))

@@ -8,6 +8,7 @@ import pytest
 
 from service.app import create_app
 from service.config import Settings
+from service.core.errors import BY_STATUS
 from tests.openapi.description import FILE, Operation, operations, resolved
 
 # OpenAI's own operationIds for the routes that it has too; ours differ where a reason is given.
@@ -86,3 +87,14 @@ def test_failures_have_the_error_body_and_a_real_example(operation: Operation):
             error = resolved(example)["value"]["error"]
             assert set(error) == {"message", "type", "param", "code"}
             assert name == (error["code"] or "error")
+            assert error["type"] == BY_STATUS[int(status)].type
+
+
+@each_operation
+def test_failures_are_described_by_their_error_classes(operation: Operation):
+    for status in operation.described["responses"]:
+        if status < "400" or operation.id in OPEN:
+            continue
+        kind, answer = BY_STATUS[int(status)], operation.response(status)
+        assert answer["description"] == kind.description()
+        assert kind.default_headers.keys() <= answer["headers"].keys()

@@ -934,7 +934,7 @@ export interface paths {
         put?: never;
         /**
          * Create a chat completion
-         * @description Generates the next message of a conversation. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's and vLLM's references that vLLM supports work, including those not listed here.  If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
+         * @description Generates the next message of a conversation. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's and vLLM's references that vLLM supports work, including those not listed here. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
          */
         post: operations["createChatCompletion"];
         delete?: never;
@@ -954,7 +954,7 @@ export interface paths {
         put?: never;
         /**
          * Create a completion
-         * @description Continues a text without applying a chat template. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's and vLLM's references that vLLM supports work, including those not listed here.  If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
+         * @description Continues a text without applying a chat template. `model` is the ID of a base model, a trained model or an alias in the project. The service forwards the body to vLLM unchanged. All parameters of OpenAI's and vLLM's references that vLLM supports work, including those not listed here. If `stream` is true, the response is a stream of server-sent events: one `data:` line of JSON each, then `data: [DONE]`. A failure during the stream is sent as an event with the body `Error`.
          */
         post: operations["createCompletion"];
         delete?: never;
@@ -1131,6 +1131,83 @@ export interface components {
              * @constant
              */
             status?: "ok";
+        };
+        /**
+         * ChatCompletion
+         * @description Chat completion, as in the OpenAI API.
+         */
+        ChatCompletion: {
+            /** Id */
+            id: string;
+            /**
+             * Created
+             * @description Unix timestamp in seconds (UTC).
+             */
+            created: number;
+            /**
+             * Model
+             * @description Model that generated the response.
+             */
+            model: string;
+            usage?: components["schemas"]["CompletionUsage"] | null;
+            /**
+             * Object
+             * @constant
+             */
+            object: "chat.completion";
+            /** Choices */
+            choices: components["schemas"]["ChatCompletionChoice"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * ChatCompletionChoice
+         * @description A generated chat message.
+         */
+        ChatCompletionChoice: {
+            /** Index */
+            index: number;
+            /**
+             * Finish Reason
+             * @description Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the model called tools.
+             */
+            finish_reason: string | null;
+            message: components["schemas"]["ChatMessage"];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * ChatMessage
+         * @description A message in a conversation.
+         */
+        ChatMessage: {
+            /**
+             * Role
+             * @description Role of the message's author.
+             * @enum {string}
+             */
+            role: "system" | "developer" | "user" | "assistant" | "tool";
+            /**
+             * Content
+             * @description Message content as text or content parts; null if the message only calls tools.
+             */
+            content?: string | {
+                [key: string]: unknown;
+            }[] | null;
+            /**
+             * Tool Calls
+             * @description Tool calls made by an assistant message.
+             */
+            tool_calls?: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Tool Call Id
+             * @description ID of the tool call that a tool message answers.
+             */
+            tool_call_id?: string;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * CheckpointMetrics
@@ -1376,6 +1453,260 @@ export interface components {
             changed_rows?: number | null;
         };
         /**
+         * Completion
+         * @description Text completion, as in the OpenAI API.
+         */
+        Completion: {
+            /** Id */
+            id: string;
+            /**
+             * Created
+             * @description Unix timestamp in seconds (UTC).
+             */
+            created: number;
+            /**
+             * Model
+             * @description Model that generated the response.
+             */
+            model: string;
+            usage?: components["schemas"]["CompletionUsage"] | null;
+            /**
+             * Object
+             * @constant
+             */
+            object: "text_completion";
+            /** Choices */
+            choices: components["schemas"]["CompletionChoice"][];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * CompletionChoice
+         * @description A generated text.
+         */
+        CompletionChoice: {
+            /** Index */
+            index: number;
+            /**
+             * Finish Reason
+             * @description Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the model called tools.
+             */
+            finish_reason: string | null;
+            /** Text */
+            text: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * CompletionUsage
+         * @description Token counts of a request.
+         */
+        CompletionUsage: {
+            /** Prompt Tokens */
+            prompt_tokens: number;
+            /** Completion Tokens */
+            completion_tokens?: number | null;
+            /** Total Tokens */
+            total_tokens: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * CreateChatCompletion
+         * @description Chat completion request, as in the OpenAI API.
+         */
+        CreateChatCompletion: {
+            /**
+             * Model
+             * @description ID of a base model, a trained model or an alias in the project.
+             */
+            model: string;
+            /**
+             * Stream
+             * @description Whether to stream the response as server-sent events.
+             * @default false
+             */
+            stream?: boolean | null;
+            /**
+             * Temperature
+             * @description Sampling temperature. 0 selects the most likely token at each step.
+             */
+            temperature?: number | null;
+            /**
+             * Top P
+             * @description Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value.
+             */
+            top_p?: number | null;
+            stream_options?: components["schemas"]["StreamOptions"] | null;
+            /**
+             * Max Tokens
+             * @description Maximum number of tokens to generate.
+             */
+            max_tokens?: number | null;
+            /**
+             * N
+             * @description Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the operator configures another limit.
+             */
+            n?: number | null;
+            /**
+             * Stop
+             * @description Sequences at which generation stops.
+             */
+            stop?: string | string[] | null;
+            /**
+             * Seed
+             * @description Sampling seed. The same seed gives the same output.
+             */
+            seed?: number | null;
+            /**
+             * Frequency Penalty
+             * @description Penalty for a token that grows with each of its occurrences in the text.
+             */
+            frequency_penalty?: number | null;
+            /**
+             * Presence Penalty
+             * @description Penalty for tokens that occur in the text.
+             */
+            presence_penalty?: number | null;
+            /** Messages */
+            messages: components["schemas"]["ChatMessage"][];
+            /**
+             * Max Completion Tokens
+             * @description Maximum number of tokens to generate. Overrides `max_tokens`.
+             */
+            max_completion_tokens?: number | null;
+            /**
+             * Tools
+             * @description Functions that the model may call.
+             */
+            tools?: {
+                [key: string]: unknown;
+            }[] | null;
+            /**
+             * Tool Choice
+             * @description Tool selection: `auto`, `none`, `required`, or the one tool to call.
+             */
+            tool_choice?: unknown;
+            /**
+             * Response Format
+             * @description Output format: plain JSON, or JSON that matches a schema.
+             */
+            response_format?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Logprobs
+             * @description Whether to return the log probability of each output token.
+             */
+            logprobs?: boolean | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * CreateCompletion
+         * @description Text completion request, as in the OpenAI API.
+         */
+        CreateCompletion: {
+            /**
+             * Model
+             * @description ID of a base model, a trained model or an alias in the project.
+             */
+            model: string;
+            /**
+             * Stream
+             * @description Whether to stream the response as server-sent events.
+             * @default false
+             */
+            stream?: boolean | null;
+            /**
+             * Temperature
+             * @description Sampling temperature. 0 selects the most likely token at each step.
+             */
+            temperature?: number | null;
+            /**
+             * Top P
+             * @description Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value.
+             */
+            top_p?: number | null;
+            stream_options?: components["schemas"]["StreamOptions"] | null;
+            /**
+             * Max Tokens
+             * @description Maximum number of tokens to generate.
+             */
+            max_tokens?: number | null;
+            /**
+             * N
+             * @description Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the operator configures another limit.
+             */
+            n?: number | null;
+            /**
+             * Stop
+             * @description Sequences at which generation stops.
+             */
+            stop?: string | string[] | null;
+            /**
+             * Seed
+             * @description Sampling seed. The same seed gives the same output.
+             */
+            seed?: number | null;
+            /**
+             * Frequency Penalty
+             * @description Penalty for a token that grows with each of its occurrences in the text.
+             */
+            frequency_penalty?: number | null;
+            /**
+             * Presence Penalty
+             * @description Penalty for tokens that occur in the text.
+             */
+            presence_penalty?: number | null;
+            /**
+             * Prompt
+             * @description Prompt or prompts, as text or token IDs.
+             */
+            prompt: string | string[] | number[] | number[][];
+            /**
+             * Echo
+             * @description Whether to return the prompt before the output.
+             */
+            echo?: boolean | null;
+            /**
+             * Logprobs
+             * @description Number of most likely tokens to return log probabilities for.
+             */
+            logprobs?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * CreateEmbeddings
+         * @description Embeddings request, as in the OpenAI API.
+         */
+        CreateEmbeddings: {
+            /**
+             * Model
+             * @description ID of a base model, a trained model or an alias in the project.
+             */
+            model: string;
+            /**
+             * Input
+             * @description Input or inputs to embed, as text or token IDs.
+             */
+            input: string | string[] | number[] | number[][];
+            /**
+             * Encoding Format
+             * @default float
+             * @enum {string}
+             */
+            encoding_format?: "float" | "base64";
+            /**
+             * Dimensions
+             * @description Number of dimensions of each vector, if shorter than the model's.
+             */
+            dimensions?: number | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * CreateJob
          * @description Request body for creating a fine-tuning job.
          */
@@ -1460,6 +1791,59 @@ export interface components {
             name: string;
             /** @default {} */
             limits?: components["schemas"]["Limits"];
+        };
+        /**
+         * CreateResponse
+         * @description Response request, as in the OpenAI Responses API.
+         */
+        CreateResponse: {
+            /**
+             * Model
+             * @description ID of a base model, a trained model or an alias in the project.
+             */
+            model: string;
+            /**
+             * Stream
+             * @description Whether to stream the response as server-sent events.
+             * @default false
+             */
+            stream?: boolean | null;
+            /**
+             * Temperature
+             * @description Sampling temperature. 0 selects the most likely token at each step.
+             */
+            temperature?: number | null;
+            /**
+             * Top P
+             * @description Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value.
+             */
+            top_p?: number | null;
+            /**
+             * Input
+             * @description Input text, or a list of input items.
+             */
+            input: string | {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Instructions
+             * @description System message.
+             */
+            instructions?: string | null;
+            /**
+             * Max Output Tokens
+             * @description Maximum number of tokens to generate.
+             */
+            max_output_tokens?: number | null;
+            /**
+             * Tools
+             * @description Functions that the model may call.
+             */
+            tools?: {
+                [key: string]: unknown;
+            }[] | null;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * CreateWebhookEndpoint
@@ -1648,6 +2032,44 @@ export interface components {
              * @default 0
              */
             min_delta?: number;
+        };
+        /**
+         * Embedding
+         * @description An embedding vector.
+         */
+        Embedding: {
+            /**
+             * Object
+             * @constant
+             */
+            object: "embedding";
+            /** Index */
+            index: number;
+            /**
+             * Embedding
+             * @description Vector as numbers, or as base64-encoded 32-bit floats.
+             */
+            embedding: number[] | string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * Embeddings
+         * @description List of embeddings, as in the OpenAI API.
+         */
+        Embeddings: {
+            /**
+             * Object
+             * @constant
+             */
+            object: "list";
+            /** Data */
+            data: components["schemas"]["Embedding"][];
+            /** Model */
+            model: string;
+            usage?: components["schemas"]["CompletionUsage"] | null;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * EstimateObject
@@ -2883,6 +3305,44 @@ export interface components {
             status?: "in_progress";
         };
         /**
+         * Response
+         * @description Response, as in the OpenAI Responses API.
+         */
+        Response: {
+            /** Id */
+            id: string;
+            /**
+             * Object
+             * @constant
+             */
+            object: "response";
+            /**
+             * Created At
+             * @description Unix timestamp in seconds (UTC).
+             */
+            created_at: number;
+            /** Model */
+            model: string;
+            /**
+             * Status
+             * @description Status of the response: `completed`, or why it did not complete.
+             */
+            status: string;
+            /**
+             * Output
+             * @description Output items: messages and tool calls.
+             */
+            output: {
+                [key: string]: unknown;
+            }[];
+            /** Usage */
+            usage?: {
+                [key: string]: unknown;
+            } | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * Role
          * @description Role of a key. `admin` keys can also manage projects and keys.
          * @enum {string}
@@ -2958,6 +3418,19 @@ export interface components {
          * @enum {string}
          */
         Status: "validating_files" | "queued" | "running" | "paused" | "succeeded" | "failed" | "cancelled";
+        /**
+         * StreamOptions
+         * @description Options for streaming responses.
+         */
+        StreamOptions: {
+            /**
+             * Include Usage
+             * @description Whether to send a final event with the token counts.
+             */
+            include_usage?: boolean | null;
+        } & {
+            [key: string]: unknown;
+        };
         /**
          * SupervisedMethod
          * @description Options of supervised fine-tuning.
@@ -3787,269 +4260,39 @@ export interface components {
             };
             advice: components["schemas"]["Advice"][];
         };
-        /** @description Chat completion request, as in the OpenAI API. */
-        CreateChatCompletion: {
-            /** @description ID of a base model, a trained model or an alias in the project. */
-            model: string;
-            /**
-             * @description Whether to stream the response as server-sent events.
-             * @default false
-             */
-            stream?: boolean;
-            /** @description Sampling temperature. 0 selects the most likely token at each step. */
-            temperature?: number;
-            top_p?: number;
-            /**
-             * @description Scheduling priority. The engine handles requests with lower values first; evaluations use 10.
-             * @default 0
-             */
-            priority?: number;
-            /** @description Options for streaming responses. */
-            stream_options?: {
-                /** @description Whether to send a final event with the token counts. */
-                include_usage?: boolean;
-            } & {
-                [key: string]: unknown;
-            };
-            /** @description Maximum number of tokens to generate. */
-            max_tokens?: number;
-            /** @description Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the operator configures another limit. */
-            n?: number;
-            /** @description Sequences at which generation stops. */
-            stop?: string | string[];
-            /** @description Sampling seed. The same seed gives the same output. */
-            seed?: number;
-            frequency_penalty?: number;
-            presence_penalty?: number;
-            messages: components["schemas"]["ChatMessage"][];
-            /** @description Maximum number of tokens to generate. Overrides `max_tokens`. */
-            max_completion_tokens?: number;
-            /** @description Functions that the model may call. */
-            tools?: Record<string, never>[];
-            /** @description Tool selection: `auto`, `none`, `required`, or the one tool to call. */
-            tool_choice?: unknown;
-            /** @description Output format: plain JSON, or JSON that matches a schema. */
-            response_format?: Record<string, never>;
-            /** @description Whether to return the log probability of each output token. */
-            logprobs?: boolean | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** @description A message in a conversation. */
-        ChatMessage: {
-            /**
-             * @description Role of the message's author.
-             * @enum {string}
-             */
-            role: "system" | "developer" | "user" | "assistant" | "tool";
-            /** @description Message content as text or content parts; null if the message only calls tools. */
-            content?: string | Record<string, never>[] | null;
-            /** @description Tool calls made by an assistant message. */
-            tool_calls?: Record<string, never>[];
-            /** @description ID of the tool call that a tool message answers. */
-            tool_call_id?: string;
-        } & {
-            [key: string]: unknown;
-        };
-        /** @description Chat completion, as in the OpenAI API. */
-        ChatCompletion: {
-            id: string;
-            /** @enum {string} */
-            object: "chat.completion";
-            /** @description Unix timestamp in seconds (UTC). */
-            created: number;
-            /** @description Model that generated the response. */
-            model: string;
-            choices: ({
-                index: number;
-                message: components["schemas"]["ChatMessage"];
-                /** @description Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the model called tools. */
-                finish_reason: string | null;
-            } & {
-                [key: string]: unknown;
-            })[];
-            usage?: ({
-                prompt_tokens: number;
-                completion_tokens?: number | null;
-                total_tokens: number;
-            } & {
-                [key: string]: unknown;
-            }) | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** @description Text completion request, as in the OpenAI API. */
-        CreateCompletion: {
-            /** @description ID of a base model, a trained model or an alias in the project. */
-            model: string;
-            /**
-             * @description Whether to stream the response as server-sent events.
-             * @default false
-             */
-            stream?: boolean;
-            /** @description Sampling temperature. 0 selects the most likely token at each step. */
-            temperature?: number;
-            top_p?: number;
-            /**
-             * @description Scheduling priority. The engine handles requests with lower values first; evaluations use 10.
-             * @default 0
-             */
-            priority?: number;
-            /** @description Options for streaming responses. */
-            stream_options?: {
-                /** @description Whether to send a final event with the token counts. */
-                include_usage?: boolean;
-            } & {
-                [key: string]: unknown;
-            };
-            /** @description Maximum number of tokens to generate. */
-            max_tokens?: number;
-            /** @description Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the operator configures another limit. */
-            n?: number;
-            /** @description Sequences at which generation stops. */
-            stop?: string | string[];
-            /** @description Sampling seed. The same seed gives the same output. */
-            seed?: number;
-            frequency_penalty?: number;
-            presence_penalty?: number;
-            /** @description Prompt or prompts, as text or token IDs. */
-            prompt: string | string[] | number[] | number[][];
-            /** @description Whether to return the prompt before the output. */
-            echo?: boolean;
-            /** @description Number of most likely tokens to return log probabilities for. */
-            logprobs?: number | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** @description Text completion, as in the OpenAI API. */
-        Completion: {
-            id: string;
-            /** @enum {string} */
-            object: "text_completion";
-            /** @description Unix timestamp in seconds (UTC). */
-            created: number;
-            /** @description Model that generated the response. */
-            model: string;
-            choices: ({
-                index: number;
-                text: string;
-                /** @description Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the model called tools. */
-                finish_reason: string | null;
-            } & {
-                [key: string]: unknown;
-            })[];
-            usage?: ({
-                prompt_tokens: number;
-                completion_tokens?: number | null;
-                total_tokens: number;
-            } & {
-                [key: string]: unknown;
-            }) | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** @description Response request, as in the OpenAI Responses API. */
-        CreateResponse: {
-            /** @description ID of a base model, a trained model or an alias in the project. */
-            model: string;
-            /**
-             * @description Whether to stream the response as server-sent events.
-             * @default false
-             */
-            stream?: boolean;
-            /** @description Sampling temperature. 0 selects the most likely token at each step. */
-            temperature?: number;
-            top_p?: number;
-            /**
-             * @description Scheduling priority. The engine handles requests with lower values first; evaluations use 10.
-             * @default 0
-             */
-            priority?: number;
-            /** @description Input text, or a list of input items. */
-            input: string | Record<string, never>[];
-            /** @description System message. */
-            instructions?: string | null;
-            /** @description Maximum number of tokens to generate. */
-            max_output_tokens?: number | null;
-            /** @description Functions that the model may call. */
-            tools?: Record<string, never>[];
-        } & {
-            [key: string]: unknown;
-        };
-        /** @description Response, as in the OpenAI Responses API. */
-        Response: {
-            id: string;
-            /** @enum {string} */
-            object: "response";
-            /** @description Unix timestamp in seconds (UTC). */
-            created_at: number;
-            model: string;
-            /** @description Status of the response: `completed`, or why it did not complete. */
-            status: string;
-            /** @description Output items: messages and tool calls. */
-            output: Record<string, never>[];
-            usage?: Record<string, never> | null;
-        } & {
-            [key: string]: unknown;
-        };
-        /** @description Embeddings request, as in the OpenAI API. */
-        CreateEmbeddings: {
-            /** @description ID of a base model, a trained model or an alias in the project. */
-            model: string;
-            /** @description Input or inputs to embed, as text or token IDs. */
-            input: string | string[] | number[] | number[][];
-            /**
-             * @default float
-             * @enum {string}
-             */
-            encoding_format?: "float" | "base64";
-            /** @description Number of dimensions of each vector, if shorter than the model's. */
-            dimensions?: number;
-        } & {
-            [key: string]: unknown;
-        };
-        /** @description List of embeddings, as in the OpenAI API. */
-        Embeddings: {
-            /** @enum {string} */
-            object: "list";
-            data: ({
-                /** @enum {string} */
-                object: "embedding";
-                index: number;
-                /** @description Vector as numbers, or as base64-encoded 32-bit floats. */
-                embedding: number[] | string;
-            } & {
-                [key: string]: unknown;
-            })[];
-            model: string;
-            usage?: ({
-                prompt_tokens: number;
-                completion_tokens?: number | null;
-                total_tokens: number;
-            } & {
-                [key: string]: unknown;
-            }) | null;
-        } & {
-            [key: string]: unknown;
-        };
         /**
          * Error
          * @description Body of every failed request, in the format that OpenAI's SDKs expect.
          */
         Error: {
-            error: {
-                /** @description Human-readable message: what is wrong, where, how to fix it. */
-                message: string;
-                /**
-                 * @description Category of the failure.
-                 * @enum {string}
-                 */
-                type: "invalid_request_error" | "authentication_error" | "permission_error" | "rate_limit_error" | "server_error";
-                /** @description Parameter or field that caused the failure. */
-                param: string | null;
-                /** @description Machine-readable error code. */
-                code: string | null;
-            };
+            error: components["schemas"]["ErrorDetail"];
+        };
+        /**
+         * ErrorDetail
+         * @description What went wrong. All four keys are always present.
+         */
+        ErrorDetail: {
+            /**
+             * Message
+             * @description Human-readable message: what is wrong, where, how to fix it.
+             */
+            message: string;
+            /**
+             * Type
+             * @description Category of the failure.
+             * @enum {string}
+             */
+            type: "invalid_request_error" | "authentication_error" | "permission_error" | "rate_limit_error" | "server_error";
+            /**
+             * Param
+             * @description Parameter or field that caused the failure.
+             */
+            param: string | null;
+            /**
+             * Code
+             * @description Machine-readable error code.
+             */
+            code: string | null;
         };
     };
     responses: {
@@ -4064,7 +4307,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description A required service is temporarily unavailable. */
+        /** @description A required service is temporarily unavailable: Redis, storage or an engine. */
         Error503: {
             headers: {
                 "x-request-id": components["headers"]["x-request-id"];
@@ -4075,7 +4318,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The request body exceeds its size limit. */
+        /** @description The request body or a part of it exceeds its size limit. */
         Error413: {
             headers: {
                 "x-request-id": components["headers"]["x-request-id"];
@@ -4285,7 +4528,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["Error401"];
-            /** @description The request body exceeds its size limit. */
+            /** @description The request body or a part of it exceeds its size limit. */
             413: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4306,7 +4549,7 @@ export interface operations {
                 };
             };
             503: components["responses"]["Error503"];
-            /** @description The artifact storage is full. */
+            /** @description The artifact storage is full. Retries do not help until the operator frees space. */
             507: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4620,7 +4863,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request body exceeds its size limit. */
+            /** @description The request body or a part of it exceeds its size limit. */
             413: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4641,7 +4884,7 @@ export interface operations {
                 };
             };
             503: components["responses"]["Error503"];
-            /** @description The artifact storage is full. */
+            /** @description The artifact storage is full. Retries do not help until the operator frees space. */
             507: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -4707,7 +4950,7 @@ export interface operations {
             };
             413: components["responses"]["Error413"];
             503: components["responses"]["Error503"];
-            /** @description The artifact storage is full. */
+            /** @description The artifact storage is full. Retries do not help until the operator frees space. */
             507: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -7043,7 +7286,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request body did not arrive in time. */
+            /** @description The request did not arrive in time, or its response was not read in time. */
             408: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -7053,7 +7296,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request body exceeds its size limit. */
+            /** @description The request body or a part of it exceeds its size limit. */
             413: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -7068,6 +7311,7 @@ export interface operations {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     "retry-after": components["headers"]["retry-after"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
                     "retry-after-ms": components["headers"]["retry-after-ms"];
                     "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                     "x-ratelimit-limit-tokens": components["headers"]["x-ratelimit-limit-tokens"];
@@ -7075,7 +7319,6 @@ export interface operations {
                     "x-ratelimit-remaining-tokens": components["headers"]["x-ratelimit-remaining-tokens"];
                     "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     "x-ratelimit-reset-tokens": components["headers"]["x-ratelimit-reset-tokens"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -7103,7 +7346,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description A required service is temporarily unavailable. */
+            /** @description A required service is temporarily unavailable: Redis, storage or an engine. */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -7177,7 +7420,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request body did not arrive in time. */
+            /** @description The request did not arrive in time, or its response was not read in time. */
             408: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -7187,7 +7430,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request body exceeds its size limit. */
+            /** @description The request body or a part of it exceeds its size limit. */
             413: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -7202,6 +7445,7 @@ export interface operations {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     "retry-after": components["headers"]["retry-after"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
                     "retry-after-ms": components["headers"]["retry-after-ms"];
                     "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                     "x-ratelimit-limit-tokens": components["headers"]["x-ratelimit-limit-tokens"];
@@ -7209,7 +7453,6 @@ export interface operations {
                     "x-ratelimit-remaining-tokens": components["headers"]["x-ratelimit-remaining-tokens"];
                     "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     "x-ratelimit-reset-tokens": components["headers"]["x-ratelimit-reset-tokens"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -7237,7 +7480,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description A required service is temporarily unavailable. */
+            /** @description A required service is temporarily unavailable: Redis, storage or an engine. */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -7311,7 +7554,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request body did not arrive in time. */
+            /** @description The request did not arrive in time, or its response was not read in time. */
             408: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -7321,7 +7564,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request body exceeds its size limit. */
+            /** @description The request body or a part of it exceeds its size limit. */
             413: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -7336,6 +7579,7 @@ export interface operations {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     "retry-after": components["headers"]["retry-after"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
                     "retry-after-ms": components["headers"]["retry-after-ms"];
                     "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                     "x-ratelimit-limit-tokens": components["headers"]["x-ratelimit-limit-tokens"];
@@ -7343,7 +7587,6 @@ export interface operations {
                     "x-ratelimit-remaining-tokens": components["headers"]["x-ratelimit-remaining-tokens"];
                     "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     "x-ratelimit-reset-tokens": components["headers"]["x-ratelimit-reset-tokens"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -7371,7 +7614,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description A required service is temporarily unavailable. */
+            /** @description A required service is temporarily unavailable: Redis, storage or an engine. */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -7444,7 +7687,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request body did not arrive in time. */
+            /** @description The request did not arrive in time, or its response was not read in time. */
             408: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -7454,7 +7697,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description The request body exceeds its size limit. */
+            /** @description The request body or a part of it exceeds its size limit. */
             413: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
@@ -7469,6 +7712,7 @@ export interface operations {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     "retry-after": components["headers"]["retry-after"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
                     "retry-after-ms": components["headers"]["retry-after-ms"];
                     "x-ratelimit-limit-requests": components["headers"]["x-ratelimit-limit-requests"];
                     "x-ratelimit-limit-tokens": components["headers"]["x-ratelimit-limit-tokens"];
@@ -7476,7 +7720,6 @@ export interface operations {
                     "x-ratelimit-remaining-tokens": components["headers"]["x-ratelimit-remaining-tokens"];
                     "x-ratelimit-reset-requests": components["headers"]["x-ratelimit-reset-requests"];
                     "x-ratelimit-reset-tokens": components["headers"]["x-ratelimit-reset-tokens"];
-                    "x-should-retry": components["headers"]["x-should-retry"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -7504,7 +7747,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description A required service is temporarily unavailable. */
+            /** @description A required service is temporarily unavailable: Redis, storage or an engine. */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];

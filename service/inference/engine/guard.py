@@ -24,7 +24,14 @@ from urllib.parse import parse_qs, unquote
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.core import metrics
-from service.core.errors import error_body
+from service.core.errors import (
+    ApiError,
+    BadRequest,
+    InternalError,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
 from service.inference.engine import process
 from service.inference.engine.adapters import AdapterBroken, AdapterUnavailable
 from service.inference.engine.sleep import Sleeper
@@ -70,13 +77,13 @@ class EngineGuard:
             if await self._has_key(scope, send):
                 await _turn(self._sleeper, scope, send)
         else:
-            await _refuse(send, 404, "Not Found", "not_found")
+            await _refuse(send, NotFound("Not Found"))
 
     async def _has_key(self, scope: Scope, send: Send) -> bool:
         given = dict(scope["headers"]).get(b"authorization", b"")
         if hmac.compare_digest(given, self._key):
             return True
-        await _refuse(send, 401, "The engine's key is missing or wrong.", "invalid_api_key")
+        await _refuse(send, Unauthenticated("The engine's key is missing or wrong."))
         return False
 
     async def _probe(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,15 +115,16 @@ class EngineGuard:
                 metrics.ADAPTER_WAIT_SECONDS.cell().observe(time.perf_counter() - began)
                 metrics.ADAPTER_REQUESTS.cell("unknown" if path is None else "held").inc()
                 if path is None:  # deleted: vLLM may remember the name but must not load it again
-                    await _refuse(send, 404, "The model does not exist.", "model_not_found")
+                    gone = NotFound("The model does not exist.", code="model_not_found")
+                    await _refuse(send, gone)
                 else:
                     await answer_whole(self._app, scope, receive, send)
         except AdapterUnavailable as e:
             metrics.ADAPTER_REQUESTS.cell("unavailable").inc()
-            await _refuse(send, 503, str(e), "adapter_unavailable")
+            await _refuse(send, Unavailable(str(e), code="adapter_unavailable"))
         except AdapterBroken as e:
             metrics.ADAPTER_REQUESTS.cell("broken").inc()
-            await _refuse(send, 500, str(e), "adapter_broken")
+            await _refuse(send, InternalError(str(e), code="adapter_broken"))
 
 
 async def _turn(sleeper: Sleeper, scope: Scope, send: Send) -> None:
@@ -128,7 +136,8 @@ async def _turn(sleeper: Sleeper, scope: Scope, send: Send) -> None:
     except ValueError:
         lease_s = math.nan
     if not 0 < len(holder) <= _MAX_HOLDER_CHARS or not 0 <= lease_s <= _MAX_LEASE_S:
-        await _refuse(send, 400, "holder or lease_s is missing or wrong", "invalid_value")
+        wrong = BadRequest("holder or lease_s is missing or wrong", code="invalid_value")
+        await _refuse(send, wrong)
         return
     engine = scope["app"].state.engine_client  # the client of vLLM's own server
     try:
@@ -138,26 +147,24 @@ async def _turn(sleeper: Sleeper, scope: Scope, send: Send) -> None:
             await sleeper.wake(engine, holder)
     except Exception:  # vLLM can raise anything
         log.exception("the engine cannot be put to sleep or woken up")
-        await _refuse(send, 500, "The engine failed to sleep or wake up.", "engine_error")
+        failed = InternalError("The engine failed to sleep or wake up.", code="engine_error")
+        await _refuse(send, failed)
         return
     await _send_json(send, 200, {"closed": sleeper.closed})
 
 
 async def _refuse_asleep(send: Send) -> None:
-    await _refuse(
-        send,
-        503,
+    error = Unavailable(
         "A job is training on this engine's GPU. Try again later.",
-        "engine_sleeping",
-        (b"retry-after", str(_RETRY_AFTER_S).encode()),
+        code="engine_sleeping",
+        headers={"retry-after": str(_RETRY_AFTER_S)},
     )
+    await _refuse(send, error)
 
 
-async def _refuse(
-    send: Send, status: int, message: str, code: str, *headers: tuple[bytes, bytes]
-) -> None:
-    kind = "server_error" if status >= 500 else "invalid_request_error"
-    await _send_json(send, status, error_body(message, kind, None, code), *headers)
+async def _refuse(send: Send, error: ApiError) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    await _send_json(send, error.status, error.body(), *headers)
 
 
 async def _send_json(

@@ -17,7 +17,7 @@ import msgspec
 from service.core.errors import BadRequest
 from service.inference.gateway.request_body import check_nesting
 
-_MAX_NAME_CHARS = 512
+MAX_NAME_CHARS = 512
 # OpenAI's limit for an embeddings request. The body's size limits the tokens of each input.
 _MAX_INPUTS = 2048
 # vLLM's default number of tokens to generate for a /v1/completions prompt.
@@ -187,9 +187,9 @@ def parse(path: str, body: bytes) -> Request:
         raise _invalid(str(e)) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise BadRequest("The body is not valid JSON.", code="invalid_json") from None
-    if not request.model or len(request.model) > _MAX_NAME_CHARS:
+    if not request.model or len(request.model) > MAX_NAME_CHARS:
         raise BadRequest(
-            f"'model' must have 1 to {_MAX_NAME_CHARS} characters.",
+            f"'model' must have 1 to {MAX_NAME_CHARS} characters.",
             param="model",
             code="invalid_value",
         )

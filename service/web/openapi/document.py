@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+from starlette.routing import BaseRoute
 
-from service.web.openapi import examples, inference, parameters, parts
+from service.core.errors import Error, TooLarge, Unauthenticated, Unavailable
+from service.web.openapi import examples, parameters, parts
 from service.web.openapi.examples import Said
 
 # Answers of every operation that needs a key. These and the 413 go into `components`.
-_EVERYWHERE = (401, 503)
-_OF_A_JSON_BODY = 413
+_EVERYWHERE = (Unauthenticated.status, Unavailable.status)
+_OF_A_JSON_BODY = TooLarge.status
 
 
-def describe(app: FastAPI, schemas: Mapping[str, Any]) -> None:
+def describe(app: FastAPI, *, schemas: Mapping[str, Any], routes: Sequence[BaseRoute]) -> None:
     """Serve the complete document on `/openapi.json`.
 
-    `schemas` are the schemas that no pydantic model defines.
+    `schemas` are the schemas that no pydantic model defines, and `routes` describe the operations
+    that bypass FastAPI.
     """
 
     def openapi() -> dict[str, Any]:
@@ -33,7 +37,7 @@ def describe(app: FastAPI, schemas: Mapping[str, Any]) -> None:
                     license_info=parts.LICENSE,
                     servers=parts.SERVERS,
                     tags=parts.TAGS,
-                    routes=app.routes,
+                    routes=[*app.routes, *routes],
                 ),
                 schemas,
             )
@@ -45,8 +49,6 @@ def describe(app: FastAPI, schemas: Mapping[str, Any]) -> None:
 def _complete(document: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     said = examples.recorded()
     _add_components(document["components"], more, said.get(examples.SHARED, {}))
-    for path, operation in inference.operations().items():
-        document["paths"][path] = {"post": operation}
     for methods in document["paths"].values():
         for operation in methods.values():
             _complete_operation(operation, said.get(operation["operationId"], {}))
@@ -57,7 +59,10 @@ def _add_components(components: dict[str, Any], more: Mapping[str, Any], shared:
     schemas = components["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    added = {**more, **inference.SCHEMAS, "Error": parts.ERROR_SCHEMA}
+    _, errors = models_json_schema(
+        [(Error, "serialization")], ref_template="#/components/schemas/{model}"
+    )
+    added = {**more, **errors["$defs"]}
     if both := schemas.keys() & added.keys():
         raise ValueError(f"two schemas have one name: {sorted(both)}")
     schemas.update(added)
@@ -93,8 +98,7 @@ def _responses(operation: dict[str, Any], said: Said) -> dict[str, Any]:
     for seen, contents in said.items():
         given = found.get(seen, {})
         if "content" not in given:  # undocumented, or a reference
-            limits = parts.RATE_ERROR_HEADERS if operation["tags"] == [inference.TAG] else ()
-            found[seen] = parts.error(int(seen), *(limits if seen == "429" else ()))
+            found[seen] = parts.error(int(seen))
             found[seen]["headers"] |= given.get("headers", {})
         examples.add_to_contents(found[seen], contents)
     for response in found.values():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.core.errors import BY_STATUS
+
 Json = dict[str, Any]
 
 SUMMARY = "Fine-tune open models on your own hardware and serve them."
@@ -69,44 +71,6 @@ SECURITY_SCHEME = {
     "a key with the role `admin`.",
 }
 
-ERROR_SCHEMA: Json = {
-    "title": "Error",
-    "description": "Body of every failed request, in the format that OpenAI's SDKs expect.",
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "param", "code"],
-            "properties": {
-                "message": {
-                    "type": "string",
-                    "description": "Human-readable message: what is wrong, where, how to fix it.",
-                },
-                "type": {
-                    "type": "string",
-                    "enum": [
-                        "invalid_request_error",
-                        "authentication_error",
-                        "permission_error",
-                        "rate_limit_error",
-                        "server_error",
-                    ],
-                    "description": "Category of the failure.",
-                },
-                "param": {
-                    "type": ["string", "null"],
-                    "description": "Parameter or field that caused the failure.",
-                },
-                "code": {
-                    "type": ["string", "null"],
-                    "description": "Machine-readable error code.",
-                },
-            },
-        }
-    },
-}
-
 _RATE = {
     "limit-requests": ("integer", 600, "Requests per minute allowed for the key or its project."),
     "remaining-requests": ("integer", 599, "Requests that remain."),
@@ -164,31 +128,6 @@ _OF_LIMITS: dict[str, Json] = {
 }
 HEADERS = _SENT | _OF_LIMITS
 
-ERRORS = {
-    400: "The request is malformed or cannot be fulfilled.",
-    401: "The API key is missing or unknown.",
-    403: "The API key does not have permission for this operation.",
-    404: "The object does not exist in the project.",
-    408: "The request body did not arrive in time.",
-    409: "The state of the object does not allow this, or another request changed the object.",
-    413: "The request body exceeds its size limit.",
-    415: "The operation does not support the content type.",
-    429: "The request exceeds a limit of the key or the project.",
-    500: "The engine or the service failed on this request.",
-    502: "The engine returned an invalid response.",
-    503: "A required service is temporarily unavailable.",
-    504: "The engine did not respond in time.",
-    507: "The artifact storage is full.",
-}
-_ERROR_HEADERS = {
-    401: ("www-authenticate",),
-    409: ("x-should-retry",),
-    429: ("retry-after", "x-should-retry"),
-    500: ("x-should-retry",),
-    503: ("retry-after",),
-    507: ("x-should-retry",),
-}
-
 
 def headers(*names: str) -> Json:
     """References to headers that are sent in addition to the request ID."""
@@ -199,8 +138,9 @@ def headers(*names: str) -> Json:
 
 def error(status: int, *more_headers: str) -> Json:
     """The response object of a failure, without examples."""
+    kind = BY_STATUS[status]
     return {
-        "description": ERRORS[status],
-        "headers": headers(*_ERROR_HEADERS.get(status, ()), *more_headers),
+        "description": kind.description(),
+        "headers": headers(*kind.default_headers, *kind.other_headers, *more_headers),
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
     }

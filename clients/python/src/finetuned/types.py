@@ -30,6 +30,29 @@ class Alive(Model):
     status: Literal["ok"] = "ok"
 
 
+class ChatMessage(Model):
+    """
+    A message in a conversation.
+    """
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    """
+    Role of the message's author.
+    """
+    content: str | list[dict[str, Any]] | None = None
+    """
+    Message content as text or content parts; null if the message only calls tools.
+    """
+    tool_calls: list[dict[str, Any]] | None = None
+    """
+    Tool calls made by an assistant message.
+    """
+    tool_call_id: str | None = None
+    """
+    ID of the tool call that a tool message answers.
+    """
+
+
 class CheckpointMetrics(Model):
     """
     Metrics of a checkpoint, measured when it was saved.
@@ -82,6 +105,88 @@ class CheckpointObject(Model):
     """
 
 
+class CompletionChoice(Model):
+    """
+    A generated text.
+    """
+
+    index: int
+    finish_reason: str | None
+    """
+    Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the model called tools.
+    """
+    text: str
+
+
+class CompletionUsage(Model):
+    """
+    Token counts of a request.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int | None = None
+    total_tokens: int
+
+
+class CreateEmbeddings(Model):
+    """
+    Embeddings request, as in the OpenAI API.
+    """
+
+    model: str
+    """
+    ID of a base model, a trained model or an alias in the project.
+    """
+    input: str | list[str] | list[int] | list[list[int]]
+    """
+    Input or inputs to embed, as text or token IDs.
+    """
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = None
+    """
+    Number of dimensions of each vector, if shorter than the model's.
+    """
+
+
+class CreateResponse(Model):
+    """
+    Response request, as in the OpenAI Responses API.
+    """
+
+    model: str
+    """
+    ID of a base model, a trained model or an alias in the project.
+    """
+    stream: bool | None = False
+    """
+    Whether to stream the response as server-sent events.
+    """
+    temperature: float | None = None
+    """
+    Sampling temperature. 0 selects the most likely token at each step.
+    """
+    top_p: float | None = None
+    """
+    Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value.
+    """
+    input: str | list[dict[str, Any]]
+    """
+    Input text, or a list of input items.
+    """
+    instructions: str | None = None
+    """
+    System message.
+    """
+    max_output_tokens: int | None = None
+    """
+    Maximum number of tokens to generate.
+    """
+    tools: list[dict[str, Any]] | None = None
+    """
+    Functions that the model may call.
+    """
+
+
 class Deleted(Model):
     """
     Response to deleting an object.
@@ -126,6 +231,30 @@ class EarlyStopping(Model):
     """
     Minimum decrease of the validation loss that counts as an improvement.
     """
+
+
+class Embedding(Model):
+    """
+    An embedding vector.
+    """
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+    """
+    Vector as numbers, or as base64-encoded 32-bit floats.
+    """
+
+
+class Embeddings(Model):
+    """
+    List of embeddings, as in the OpenAI API.
+    """
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: CompletionUsage | None = None
 
 
 class EventObject(Model):
@@ -393,6 +522,29 @@ class ReportPending(Model):
     status: Literal["in_progress"] = "in_progress"
 
 
+class Response(Model):
+    """
+    Response, as in the OpenAI Responses API.
+    """
+
+    id: str
+    object: Literal["response"]
+    created_at: int
+    """
+    Unix timestamp in seconds (UTC).
+    """
+    model: str
+    status: str
+    """
+    Status of the response: `completed`, or why it did not complete.
+    """
+    output: list[dict[str, Any]]
+    """
+    Output items: messages and tool calls.
+    """
+    usage: dict[str, Any] | None = None
+
+
 class RotateWebhookEndpointSecret(Model):
     """
     Request to rotate a signing secret.
@@ -420,6 +572,17 @@ class StandardHyperparameters(Model):
     n_epochs: int | Literal["auto"]
     """
     Number of passes over the training data.
+    """
+
+
+class StreamOptions(Model):
+    """
+    Options for streaming responses.
+    """
+
+    include_usage: bool | None = None
+    """
+    Whether to send a final event with the token counts.
     """
 
 
@@ -926,280 +1089,11 @@ class Advice(Model):
     lines: list[int] = []
 
 
-class StreamOptions(Model):
+class ErrorDetail(Model):
     """
-    Options for streaming responses.
-    """
-
-    include_usage: bool | None = None
-    """
-    Whether to send a final event with the token counts.
+    What went wrong. All four keys are always present.
     """
 
-
-class ChatMessage(Model):
-    """
-    A message in a conversation.
-    """
-
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    """
-    Role of the message's author.
-    """
-    content: str | list[dict[str, Any]] | None = None
-    """
-    Message content as text or content parts; null if the message only calls tools.
-    """
-    tool_calls: list[dict[str, Any]] | None = None
-    """
-    Tool calls made by an assistant message.
-    """
-    tool_call_id: str | None = None
-    """
-    ID of the tool call that a tool message answers.
-    """
-
-
-class Choice(Model):
-    """
-    A generated completion.
-    """
-
-    index: int
-    message: ChatMessage
-    finish_reason: str | None
-    """
-    Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the model called tools.
-    """
-
-
-class Usage(Model):
-    """
-    Token counts of the request.
-    """
-
-    prompt_tokens: int
-    completion_tokens: int | None = None
-    total_tokens: int
-
-
-class ChatCompletion(Model):
-    """
-    Chat completion, as in the OpenAI API.
-    """
-
-    id: str
-    object: Literal["chat.completion"]
-    created: int
-    """
-    Unix timestamp in seconds (UTC).
-    """
-    model: str
-    """
-    Model that generated the response.
-    """
-    choices: list[Choice]
-    usage: Usage | None = None
-
-
-class CreateCompletion(Model):
-    """
-    Text completion request, as in the OpenAI API.
-    """
-
-    model: str
-    """
-    ID of a base model, a trained model or an alias in the project.
-    """
-    stream: bool = False
-    """
-    Whether to stream the response as server-sent events.
-    """
-    temperature: float | None = None
-    """
-    Sampling temperature. 0 selects the most likely token at each step.
-    """
-    top_p: float | None = None
-    priority: int = 0
-    """
-    Scheduling priority. The engine handles requests with lower values first; evaluations use 10.
-    """
-    stream_options: StreamOptions | None = None
-    """
-    Options for streaming responses.
-    """
-    max_tokens: int | None = None
-    """
-    Maximum number of tokens to generate.
-    """
-    n: int | None = None
-    """
-    Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the operator configures another limit.
-    """
-    stop: str | list[str] | None = None
-    """
-    Sequences at which generation stops.
-    """
-    seed: int | None = None
-    """
-    Sampling seed. The same seed gives the same output.
-    """
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
-    prompt: str | list[str] | list[int] | list[list[int]]
-    """
-    Prompt or prompts, as text or token IDs.
-    """
-    echo: bool | None = None
-    """
-    Whether to return the prompt before the output.
-    """
-    logprobs: int | None = None
-    """
-    Number of most likely tokens to return log probabilities for.
-    """
-
-
-class Choice1(Model):
-    """
-    A generated completion.
-    """
-
-    index: int
-    text: str
-    finish_reason: str | None
-    """
-    Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the model called tools.
-    """
-
-
-class Completion(Model):
-    """
-    Text completion, as in the OpenAI API.
-    """
-
-    id: str
-    object: Literal["text_completion"]
-    created: int
-    """
-    Unix timestamp in seconds (UTC).
-    """
-    model: str
-    """
-    Model that generated the response.
-    """
-    choices: list[Choice1]
-    usage: Usage | None = None
-
-
-class CreateResponse(Model):
-    """
-    Response request, as in the OpenAI Responses API.
-    """
-
-    model: str
-    """
-    ID of a base model, a trained model or an alias in the project.
-    """
-    stream: bool = False
-    """
-    Whether to stream the response as server-sent events.
-    """
-    temperature: float | None = None
-    """
-    Sampling temperature. 0 selects the most likely token at each step.
-    """
-    top_p: float | None = None
-    priority: int = 0
-    """
-    Scheduling priority. The engine handles requests with lower values first; evaluations use 10.
-    """
-    input: str | list[dict[str, Any]]
-    """
-    Input text, or a list of input items.
-    """
-    instructions: str | None = None
-    """
-    System message.
-    """
-    max_output_tokens: int | None = None
-    """
-    Maximum number of tokens to generate.
-    """
-    tools: list[dict[str, Any]] | None = None
-    """
-    Functions that the model may call.
-    """
-
-
-class Response(Model):
-    """
-    Response, as in the OpenAI Responses API.
-    """
-
-    id: str
-    object: Literal["response"]
-    created_at: int
-    """
-    Unix timestamp in seconds (UTC).
-    """
-    model: str
-    status: str
-    """
-    Status of the response: `completed`, or why it did not complete.
-    """
-    output: list[dict[str, Any]]
-    """
-    Output items: messages and tool calls.
-    """
-    usage: dict[str, Any] | None = None
-
-
-class CreateEmbeddings(Model):
-    """
-    Embeddings request, as in the OpenAI API.
-    """
-
-    model: str
-    """
-    ID of a base model, a trained model or an alias in the project.
-    """
-    input: str | list[str] | list[int] | list[list[int]]
-    """
-    Input or inputs to embed, as text or token IDs.
-    """
-    encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int | None = None
-    """
-    Number of dimensions of each vector, if shorter than the model's.
-    """
-
-
-class Datum(Model):
-    """
-    An embedding vector.
-    """
-
-    object: Literal["embedding"]
-    index: int
-    embedding: list[float] | str
-    """
-    Vector as numbers, or as base64-encoded 32-bit floats.
-    """
-
-
-class Embeddings(Model):
-    """
-    List of embeddings, as in the OpenAI API.
-    """
-
-    object: Literal["list"]
-    data: list[Datum]
-    model: str
-    usage: Usage | None = None
-
-
-class Error1(Model):
     message: str
     """
     Human-readable message: what is wrong, where, how to fix it.
@@ -1222,14 +1116,6 @@ class Error1(Model):
     """
     Machine-readable error code.
     """
-
-
-class Error(Model):
-    """
-    Body of every failed request, in the format that OpenAI's SDKs expect.
-    """
-
-    error: Error1
 
 
 class AliasChange(Model):
@@ -1298,6 +1184,19 @@ class AliasObject(Model):
     """
     Models that receive the requests.
     """
+
+
+class ChatCompletionChoice(Model):
+    """
+    A generated chat message.
+    """
+
+    index: int
+    finish_reason: str | None
+    """
+    Reason generation ended. `stop`: the model finished. `length`: the token limit was reached. `tool_calls`: the model called tools.
+    """
+    message: ChatMessage
 
 
 class CleanRequest(Model):
@@ -1427,6 +1326,154 @@ class CleaningObject(Model):
     changed_rows: int | None = None
     """
     Number of rows with changes.
+    """
+
+
+class Completion(Model):
+    """
+    Text completion, as in the OpenAI API.
+    """
+
+    id: str
+    created: int
+    """
+    Unix timestamp in seconds (UTC).
+    """
+    model: str
+    """
+    Model that generated the response.
+    """
+    usage: CompletionUsage | None = None
+    object: Literal["text_completion"]
+    choices: list[CompletionChoice]
+
+
+class CreateChatCompletion(Model):
+    """
+    Chat completion request, as in the OpenAI API.
+    """
+
+    model: str
+    """
+    ID of a base model, a trained model or an alias in the project.
+    """
+    stream: bool | None = False
+    """
+    Whether to stream the response as server-sent events.
+    """
+    temperature: float | None = None
+    """
+    Sampling temperature. 0 selects the most likely token at each step.
+    """
+    top_p: float | None = None
+    """
+    Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value.
+    """
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = None
+    """
+    Maximum number of tokens to generate.
+    """
+    n: int | None = None
+    """
+    Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the operator configures another limit.
+    """
+    stop: str | list[str] | None = None
+    """
+    Sequences at which generation stops.
+    """
+    seed: int | None = None
+    """
+    Sampling seed. The same seed gives the same output.
+    """
+    frequency_penalty: float | None = None
+    """
+    Penalty for a token that grows with each of its occurrences in the text.
+    """
+    presence_penalty: float | None = None
+    """
+    Penalty for tokens that occur in the text.
+    """
+    messages: list[ChatMessage]
+    max_completion_tokens: int | None = None
+    """
+    Maximum number of tokens to generate. Overrides `max_tokens`.
+    """
+    tools: list[dict[str, Any]] | None = None
+    """
+    Functions that the model may call.
+    """
+    tool_choice: Any | None = None
+    """
+    Tool selection: `auto`, `none`, `required`, or the one tool to call.
+    """
+    response_format: dict[str, Any] | None = None
+    """
+    Output format: plain JSON, or JSON that matches a schema.
+    """
+    logprobs: bool | None = None
+    """
+    Whether to return the log probability of each output token.
+    """
+
+
+class CreateCompletion(Model):
+    """
+    Text completion request, as in the OpenAI API.
+    """
+
+    model: str
+    """
+    ID of a base model, a trained model or an alias in the project.
+    """
+    stream: bool | None = False
+    """
+    Whether to stream the response as server-sent events.
+    """
+    temperature: float | None = None
+    """
+    Sampling temperature. 0 selects the most likely token at each step.
+    """
+    top_p: float | None = None
+    """
+    Nucleus sampling: samples from the most likely tokens whose probabilities add up to this value.
+    """
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = None
+    """
+    Maximum number of tokens to generate.
+    """
+    n: int | None = None
+    """
+    Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the operator configures another limit.
+    """
+    stop: str | list[str] | None = None
+    """
+    Sequences at which generation stops.
+    """
+    seed: int | None = None
+    """
+    Sampling seed. The same seed gives the same output.
+    """
+    frequency_penalty: float | None = None
+    """
+    Penalty for a token that grows with each of its occurrences in the text.
+    """
+    presence_penalty: float | None = None
+    """
+    Penalty for tokens that occur in the text.
+    """
+    prompt: str | list[str] | list[int] | list[list[int]]
+    """
+    Prompt or prompts, as text or token IDs.
+    """
+    echo: bool | None = None
+    """
+    Whether to return the prompt before the output.
+    """
+    logprobs: int | None = None
+    """
+    Number of most likely tokens to return log probabilities for.
     """
 
 
@@ -2125,71 +2172,31 @@ class TokenStats(Model):
     unlearnable_rows: dict[str, int]
 
 
-class CreateChatCompletion(Model):
+class Error(Model):
     """
-    Chat completion request, as in the OpenAI API.
+    Body of every failed request, in the format that OpenAI's SDKs expect.
     """
 
+    error: ErrorDetail
+
+
+class ChatCompletion(Model):
+    """
+    Chat completion, as in the OpenAI API.
+    """
+
+    id: str
+    created: int
+    """
+    Unix timestamp in seconds (UTC).
+    """
     model: str
     """
-    ID of a base model, a trained model or an alias in the project.
+    Model that generated the response.
     """
-    stream: bool = False
-    """
-    Whether to stream the response as server-sent events.
-    """
-    temperature: float | None = None
-    """
-    Sampling temperature. 0 selects the most likely token at each step.
-    """
-    top_p: float | None = None
-    priority: int = 0
-    """
-    Scheduling priority. The engine handles requests with lower values first; evaluations use 10.
-    """
-    stream_options: StreamOptions | None = None
-    """
-    Options for streaming responses.
-    """
-    max_tokens: int | None = None
-    """
-    Maximum number of tokens to generate.
-    """
-    n: int | None = None
-    """
-    Number of completions to generate for each prompt. The total across all prompts is limited to 16 unless the operator configures another limit.
-    """
-    stop: str | list[str] | None = None
-    """
-    Sequences at which generation stops.
-    """
-    seed: int | None = None
-    """
-    Sampling seed. The same seed gives the same output.
-    """
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
-    messages: list[ChatMessage]
-    max_completion_tokens: int | None = None
-    """
-    Maximum number of tokens to generate. Overrides `max_tokens`.
-    """
-    tools: list[dict[str, Any]] | None = None
-    """
-    Functions that the model may call.
-    """
-    tool_choice: Any | None = None
-    """
-    Tool selection: `auto`, `none`, `required`, or the one tool to call.
-    """
-    response_format: dict[str, Any] | None = None
-    """
-    Output format: plain JSON, or JSON that matches a schema.
-    """
-    logprobs: bool | None = None
-    """
-    Whether to return the log probability of each output token.
-    """
+    usage: CompletionUsage | None = None
+    object: Literal["chat.completion"]
+    choices: list[ChatCompletionChoice]
 
 
 class Method(Model):

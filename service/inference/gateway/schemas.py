@@ -1,0 +1,252 @@
+"""Request and response bodies of the inference routes, for openapi.json.
+
+Nothing is parsed with these models: the gateway passes bodies on as bytes, and vLLM validates the
+requests. The models list the fields that most clients use, and allow all others.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+
+from service.config import Settings
+from service.inference.gateway.parameters import MAX_NAME_CHARS
+
+_MAX_ANSWERS = Settings.model_fields["max_answers_per_request"].default
+Absent = SkipJsonSchema[None]
+"""Marks a response field that can be missing but is never null."""
+Object = dict[str, Any]
+Tokens = list[int]
+Prompts = str | list[str] | Tokens | list[Tokens]
+
+
+class _Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class StreamOptions(_Open):
+    """Options for streaming responses."""
+
+    include_usage: bool | None = Field(
+        default=None, description="Whether to send a final event with the token counts."
+    )
+
+
+class _Request(_Open):
+    model: str = Field(
+        min_length=1,
+        max_length=MAX_NAME_CHARS,
+        description="ID of a base model, a trained model or an alias in the project.",
+    )
+
+
+class _Sampling(_Request):
+    stream: bool | None = Field(
+        default=False, description="Whether to stream the response as server-sent events."
+    )
+    temperature: float | None = Field(
+        default=None,
+        ge=0,
+        description="Sampling temperature. 0 selects the most likely token at each step.",
+    )
+    top_p: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Nucleus sampling: samples from the most likely tokens whose probabilities add "
+        "up to this value.",
+    )
+
+
+class _Generation(_Sampling):
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(
+        default=None, ge=1, description="Maximum number of tokens to generate."
+    )
+    n: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number of completions to generate for each prompt. The total across all "
+        f"prompts is limited to {_MAX_ANSWERS} unless the operator configures another limit.",
+    )
+    stop: str | list[str] | None = Field(
+        default=None, description="Sequences at which generation stops."
+    )
+    seed: int | None = Field(
+        default=None, description="Sampling seed. The same seed gives the same output."
+    )
+    frequency_penalty: float | None = Field(
+        default=None,
+        ge=-2,
+        le=2,
+        description="Penalty for a token that grows with each of its occurrences in the text.",
+    )
+    presence_penalty: float | None = Field(
+        default=None, ge=-2, le=2, description="Penalty for tokens that occur in the text."
+    )
+
+
+class CompletionUsage(_Open):
+    """Token counts of a request."""
+
+    prompt_tokens: int = Field(ge=0)
+    completion_tokens: int | None = Field(default=None, ge=0)
+    total_tokens: int = Field(ge=0)
+
+
+class ChatMessage(_Open):
+    """A message in a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"] = Field(
+        description="Role of the message's author."
+    )
+    content: str | list[Object] | None = Field(
+        default=None,
+        description="Message content as text or content parts; null if the message only calls "
+        "tools.",
+    )
+    tool_calls: list[Object] | Absent = Field(
+        default=None, description="Tool calls made by an assistant message."
+    )
+    tool_call_id: str | Absent = Field(
+        default=None, description="ID of the tool call that a tool message answers."
+    )
+
+
+class CreateChatCompletion(_Generation):
+    """Chat completion request, as in the OpenAI API."""
+
+    messages: list[ChatMessage] = Field(min_length=1)
+    max_completion_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="Maximum number of tokens to generate. Overrides `max_tokens`.",
+    )
+    tools: list[Object] | None = Field(
+        default=None, description="Functions that the model may call."
+    )
+    tool_choice: Any = Field(
+        default=None,
+        description="Tool selection: `auto`, `none`, `required`, or the one tool to call.",
+    )
+    response_format: Object | None = Field(
+        default=None, description="Output format: plain JSON, or JSON that matches a schema."
+    )
+    logprobs: bool | None = Field(
+        default=None,
+        description="Whether to return the log probability of each output token.",
+    )
+
+
+class CreateCompletion(_Generation):
+    """Text completion request, as in the OpenAI API."""
+
+    prompt: Prompts = Field(description="Prompt or prompts, as text or token IDs.")
+    echo: bool | None = Field(
+        default=None, description="Whether to return the prompt before the output."
+    )
+    logprobs: int | None = Field(
+        default=None,
+        description="Number of most likely tokens to return log probabilities for.",
+    )
+
+
+class _Choice(_Open):
+    index: int = Field(ge=0)
+    finish_reason: str | None = Field(
+        description="Reason generation ended. `stop`: the model finished. `length`: the token "
+        "limit was reached. `tool_calls`: the model called tools."
+    )
+
+
+class ChatCompletionChoice(_Choice):
+    """A generated chat message."""
+
+    message: ChatMessage
+
+
+class CompletionChoice(_Choice):
+    """A generated text."""
+
+    text: str
+
+
+class _Generated(_Open):
+    id: str
+    created: int = Field(description="Unix timestamp in seconds (UTC).")
+    model: str = Field(description="Model that generated the response.")
+    usage: CompletionUsage | None = None
+
+
+class ChatCompletion(_Generated):
+    """Chat completion, as in the OpenAI API."""
+
+    object: Literal["chat.completion"]
+    choices: list[ChatCompletionChoice]
+
+
+class Completion(_Generated):
+    """Text completion, as in the OpenAI API."""
+
+    object: Literal["text_completion"]
+    choices: list[CompletionChoice]
+
+
+class CreateResponse(_Sampling):
+    """Response request, as in the OpenAI Responses API."""
+
+    input: str | list[Object] = Field(description="Input text, or a list of input items.")
+    instructions: str | None = Field(default=None, description="System message.")
+    max_output_tokens: int | None = Field(
+        default=None, description="Maximum number of tokens to generate."
+    )
+    tools: list[Object] | None = Field(
+        default=None, description="Functions that the model may call."
+    )
+
+
+class Response(_Open):
+    """Response, as in the OpenAI Responses API."""
+
+    id: str
+    object: Literal["response"]
+    created_at: int = Field(description="Unix timestamp in seconds (UTC).")
+    model: str
+    status: str = Field(
+        description="Status of the response: `completed`, or why it did not complete."
+    )
+    output: list[Object] = Field(description="Output items: messages and tool calls.")
+    usage: Object | None = None
+
+
+class CreateEmbeddings(_Request):
+    """Embeddings request, as in the OpenAI API."""
+
+    input: Prompts = Field(description="Input or inputs to embed, as text or token IDs.")
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number of dimensions of each vector, if shorter than the model's.",
+    )
+
+
+class Embedding(_Open):
+    """An embedding vector."""
+
+    object: Literal["embedding"]
+    index: int = Field(ge=0)
+    embedding: list[float] | str = Field(
+        description="Vector as numbers, or as base64-encoded 32-bit floats."
+    )
+
+
+class Embeddings(_Open):
+    """List of embeddings, as in the OpenAI API."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: CompletionUsage | None = None
