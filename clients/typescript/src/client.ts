@@ -101,7 +101,7 @@ export class Finetuned {
     } catch (error) {
       request.signal.throwIfAborted();
       throw late.signal.aborted
-        ? new TimeoutError(`${this.#origin} did not answer within ${timeoutMs / 1000} s.`)
+        ? new TimeoutError(`${this.#origin} did not respond within ${timeoutMs / 1000} s.`)
         : this.#unreached(error);
     } finally {
       clearTimeout(timer);
@@ -110,8 +110,8 @@ export class Finetuned {
 
   #unreached(error: unknown): ConnectionError {
     return new ConnectionError(
-      `No answer from ${this.#origin} (${reasonOf(error)}). Check baseURL and that the service ` +
-        "runs. From a web page, the service's FINETUNED_CORS_ORIGINS must name the page's origin.",
+      `No response from ${this.#origin} (${reasonOf(error)}). Check baseURL, and that the service ` +
+        "is running. For a web page, FINETUNED_CORS_ORIGINS must include the page's origin.",
       { cause: error },
     );
   }

@@ -110,30 +110,30 @@ const BY_STATUS: Record<number, typeof ApiError> = {
 
 /** Return the next step, for errors whose message does not include it. */
 const NEXT: Record<number, string> = {
-  401: "Check apiKey: a key is made with `finetuned-server keys create`.",
+  401: "Check apiKey. Create a key with `finetuned-server keys create`.",
   403: "Use a key with another role.",
-  404: "Check the id, and that the key is of the project that has it.",
-  429: "Wait, send less at a time, or have the limit raised.",
-  500: "Give the request id to the operator.",
-  502: "Try again in a minute; if it stays, give the request id to the operator.",
-  503: "Try again in a minute; if it stays, give the request id to the operator.",
+  404: "Check the id, and that the API key belongs to the object's project.",
+  429: "Wait, send fewer requests at a time, or ask the operator to raise the limit.",
+  500: "Send the request id to the operator.",
+  502: "Try again in a minute. If the error persists, send the request id to the operator.",
+  503: "Try again in a minute. If the error persists, send the request id to the operator.",
 };
 
 /** Return the error for an unsuccessful response. */
 export async function errorOf(response: Response): Promise<ApiError> {
-  const told = await wireError(response);
+  const body = await wireError(response);
   const requestId = response.headers.get("x-request-id");
   const message = [
-    `${response.status} ${told.message ?? (response.statusText || "without a message")}`,
+    `${response.status} ${body.message ?? (response.statusText || "without a message")}`,
     NEXT[response.status],
     requestId && `(request ${requestId})`,
   ];
   const fallback = response.status >= 500 ? ServerError : ApiError;
   return new (BY_STATUS[response.status] ?? fallback)(message.filter(Boolean).join(" "), {
     status: response.status,
-    code: told.code ?? null,
-    type: told.type ?? null,
-    param: told.param ?? null,
+    code: body.code ?? null,
+    type: body.type ?? null,
+    param: body.param ?? null,
     requestId,
   });
 }

@@ -103,12 +103,12 @@ async function* messages(
         signal: connection.signal,
       },
     );
-    let told: EventSourceMessage[] = [];
-    const parser = createParser({ onEvent: (message) => told.push(message) });
+    let received: EventSourceMessage[] = [];
+    const parser = createParser({ onEvent: (message) => received.push(message) });
     for await (const text of textOf(response, connection, signal)) {
       parser.feed(text);
-      yield* told;
-      told = [];
+      yield* received;
+      received = [];
     }
   } finally {
     signal?.removeEventListener("abort", follow);

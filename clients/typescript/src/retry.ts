@@ -7,9 +7,9 @@ export interface RetryOptions {
 }
 
 const FIRST_MS = 500;
-const LONGEST_MS = 8_000;
+const MAX_MS = 8_000;
 /** Longest delay to wait for. If the server requests more, the caller gets the error at once. */
-const LONGEST_ASKED_MS = 60_000;
+const MAX_RETRY_AFTER_MS = 60_000;
 
 /** Return whether the request is idempotent. */
 export function isRepeatable(method: string, headers: Headers): boolean {
@@ -21,8 +21,8 @@ export function isRepeatable(method: string, headers: Headers): boolean {
 
 /** Return whether a retry may get a different response; `x-should-retry` takes precedence. */
 export function mayPass(response: Response, repeatable: boolean): boolean {
-  const said = response.headers.get("x-should-retry");
-  if (said === "false") return false;
+  const shouldRetry = response.headers.get("x-should-retry");
+  if (shouldRetry === "false") return false;
   // A rate-limited request had no effect, so any request can be retried.
   if (response.status === 429) return true;
   return repeatable && (response.status === 408 || response.status >= 500);
@@ -30,11 +30,11 @@ export function mayPass(response: Response, repeatable: boolean): boolean {
 
 /** Return the delay before attempt `attempt` + 1, or null if it is too long. */
 export function delayMs(attempt: number, response?: Response): number | null {
-  const asked = retryAfterMs(response?.headers.get("retry-after") ?? null);
-  if (asked !== null && asked > LONGEST_ASKED_MS) return null;
-  const grown = Math.min(FIRST_MS * 2 ** attempt, LONGEST_MS);
+  const requested = retryAfterMs(response?.headers.get("retry-after") ?? null);
+  if (requested !== null && requested > MAX_RETRY_AFTER_MS) return null;
+  const grown = Math.min(FIRST_MS * 2 ** attempt, MAX_MS);
   // Half of it is jitter, so that clients do not all retry at the same time.
-  return (asked ?? grown / 2) + (Math.random() * grown) / 2;
+  return (requested ?? grown / 2) + (Math.random() * grown) / 2;
 }
 
 /** Parse `retry-after`, given in seconds or as a date. */

@@ -7,7 +7,7 @@ import type { FileObject, FormatFields, UploadObject, UploadPartObject } from ".
 
 const MIB = 1024 * 1024;
 const PART_BYTES = 8 * MIB;
-const MOST_PARTS = 10_000;
+const MAX_PARTS = 10_000;
 /** Sending a part over a slow connection and joining many parts take longer than usual. */
 const TIMEOUT_MS = 600_000;
 
@@ -56,7 +56,7 @@ export async function upload(
   } catch (error) {
     options.signal?.throwIfAborted();
     const why = error instanceof Error ? error.message : String(error);
-    throw new UploadError(`${why} For an hour the upload goes on with resume: "${begun.id}".`, {
+    throw new UploadError(`${why} To resume within an hour, pass resume: "${begun.id}".`, {
       cause: error,
       uploadId: begun.id,
     });
@@ -90,11 +90,11 @@ async function begin(
     client.http.GET("/v1/uploads/{upload_id}", { params: { path }, signal }),
   );
   if (found.bytes !== source.size) {
-    const told = `${found.bytes} bytes, and ${source.name} has ${source.size}`;
-    throw new UploadError(`The upload ${found.id} is of a file of ${told}. Begin a new one.`);
+    const sizes = `${found.bytes} bytes, but ${source.name} has ${source.size}`;
+    throw new UploadError(`The upload ${found.id} is for a file of ${sizes}. Start a new one.`);
   }
   if (found.status !== "pending" && !found.file) {
-    throw new UploadError(`The upload ${found.id} is ${found.status}. Begin a new one.`);
+    throw new UploadError(`The upload ${found.id} is ${found.status}. Start a new one.`);
   }
   return found;
 }
@@ -149,8 +149,8 @@ class Sending {
   async #sendAll(): Promise<string> {
     const { source, options } = this;
     const whole = digestFor(source);
-    const step = options.partBytes ?? Math.max(PART_BYTES, Math.ceil(source.size / MOST_PARTS));
-    this.#tell(0);
+    const step = options.partBytes ?? Math.max(PART_BYTES, Math.ceil(source.size / MAX_PARTS));
+    this.#reportProgress(0);
     for (let start = 0, index = 0; start < source.size; start += step, index++) {
       while (this.#underWay.size >= (options.parallel ?? 4)) await Promise.race(this.#underWay);
       this.#signal.throwIfAborted();
@@ -165,7 +165,7 @@ class Sending {
   async #read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = await this.source.read(start, end);
     if (bytes.length === end - start) return bytes;
-    throw new UploadError(`${this.source.name} became shorter while it was read.`);
+    throw new UploadError(`${this.source.name} became shorter during the upload.`);
   }
 
   /** Send a part unless it has already arrived. Parts are identified by MD5 and size. */
@@ -176,7 +176,7 @@ class Sending {
     const known = this.#arrived.get(nameOf(md5, bytes.length))?.shift();
     if (known !== undefined) {
       this.#partIds[index] = known;
-      this.#tell(bytes.length);
+      this.#reportProgress(bytes.length);
       return;
     }
     const sent: Promise<void> = this.#send(index, bytes, md5).then(() => {
@@ -193,12 +193,12 @@ class Sending {
       body: bytes,
       signal: this.#signal,
       timeoutMs: TIMEOUT_MS,
-      repeatable: true, // a duplicate part is left out at the end
+      repeatable: true, // a duplicate part is omitted at the end
     });
     const part = (await response.json()) as UploadPartObject;
-    if (part.md5 !== md5) throw new UploadError(`Part ${index + 1} was damaged on its way.`);
+    if (part.md5 !== md5) throw new UploadError(`Part ${index + 1} was damaged in transit.`);
     this.#partIds[index] = part.id;
-    this.#tell(bytes.length);
+    this.#reportProgress(bytes.length);
   }
 
   async #complete(md5: string): Promise<FileObject> {
@@ -213,7 +213,7 @@ class Sending {
     throw new UploadError("The upload was completed before, and its file is deleted.");
   }
 
-  #tell(moreBytes: number): void {
+  #reportProgress(moreBytes: number): void {
     this.#sentBytes += moreBytes;
     this.options.onProgress?.({
       uploadId: this.uploadId,

@@ -66,7 +66,7 @@ test("a service that stays away is told after the patience is over", async () =>
   const watching = watchJob(service({ baseURL: proxy.url, maxRetries: 0 }), job.id, {
     patienceMs: 100,
   });
-  await expect(watching.next()).rejects.toThrow(/No answer from/);
+  await expect(watching.next()).rejects.toThrow(/No response from/);
   await cancel(service(), job.id);
 });
 

@@ -111,7 +111,7 @@ test("another file does not resume an upload", async () => {
   const failed = await upload(lossy, new Blob([noise(PART)]), options).catch((e) => e);
   const resume = failed.uploadId as string;
   await expect(upload(service(), new Blob(["short"]), { ...options, resume })).rejects.toThrow(
-    /Begin a new one/,
+    /Start a new one/,
   );
   const path = { upload_id: resume };
   await service().http.POST("/v1/uploads/{upload_id}/cancel", { params: { path } });

@@ -51,7 +51,7 @@ async def test_file_that_cannot_be_trained_on_is_told(client, work):
 
 async def test_waiting_ends(client):
     file = await client.files.upload(rows(12), filename="chats.jsonl")
-    with pytest.raises(finetuned.TimedOut, match="goes on"):
+    with pytest.raises(finetuned.TimedOut, match="continues"):
         await client.files.wait(file.id, timeout_s=0.1)
 
 

@@ -282,7 +282,7 @@ async def test_ctrl_c_leaves_the_job_alone(env, story, client):
         await asyncio.to_thread(terminal.wait_for, "Loading the model")
         terminal.type("\x03")
         assert await asyncio.to_thread(terminal.end) == 130
-        assert "goes on" in terminal.text
+        assert "The job continues" in terminal.text
         assert (await client.jobs.retrieve(story.job.id)).status == "running"
     finally:
         terminal.close()

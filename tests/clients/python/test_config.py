@@ -23,7 +23,7 @@ def test_arguments_go_before_environment_before_login(monkeypatch):
 def test_kept_key_goes_to_no_other_server(monkeypatch):
     config.write(Target(SERVER, "kept"))
     monkeypatch.setenv("FINETUNED_BASE_URL", "http://other:1")
-    with pytest.raises(finetuned.ConfigurationError, match="kept is for https://ft"):
+    with pytest.raises(finetuned.ConfigurationError, match="saved key is for https://ft"):
         config.resolve()
 
 

@@ -155,9 +155,9 @@ async def test_damaged_parts_are_found_by_the_md5(client):
     ("source", "told"),
     [
         ("/nowhere/at-all", "cannot be read"),
-        ("/", "is no file"),
-        (b"abc", "need a filename"),
-        ("/dev/null", "no file|is empty"),
+        ("/", "is not a file"),
+        (b"abc", "need a file name"),
+        ("/dev/null", "not a file|is empty"),
     ],
 )
 async def test_what_cannot_be_sent_is_told(client, source, told):

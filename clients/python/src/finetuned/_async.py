@@ -101,19 +101,19 @@ class AsyncRunner:
             case Open(request):
                 return await self._open(request, opened)
             case Next(stream):
-                with _transport.failures_told(self.target.base_url):
+                with _transport.translated_errors(self.target.base_url):
                     return await anext(stream.chunks, None)
             case Close(stream):
                 await stream.response.aclose()
         return None
 
     async def _try(self, request: Request) -> Answer:
-        with _transport.failures_told(self.target.base_url):
+        with _transport.translated_errors(self.target.base_url):
             built = self.http.build_request(**_transport.arguments(request, self.http.timeout))
             return _transport.answer_of(await self.http.send(built))
 
     async def _open(self, request: Request, opened: AsyncExitStack) -> Opened:
-        with _transport.failures_told(self.target.base_url):
+        with _transport.translated_errors(self.target.base_url):
             built = self.http.build_request(**_transport.arguments(request, self.http.timeout))
             response = await self.http.send(built, stream=True)
             opened.push_async_callback(response.aclose)

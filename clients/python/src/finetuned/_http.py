@@ -28,7 +28,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     read_timeout_s: float | None = None
     repeatable: bool | None = None
-    """Whether the request is safe to repeat; None: decided by its method."""
+    """Whether the request is safe to repeat. If None, its method decides."""
 
     @property
     def may_repeat(self) -> bool:
@@ -58,7 +58,7 @@ def parse(kind: type[T], answer: Answer) -> T:
         return TypeAdapter(kind).validate_json(answer.content)
     except ValidationError as e:
         raise UnexpectedAnswer(
-            f"The server's answer is no {getattr(kind, '__name__', kind)}.",
+            f"The server's response is not a valid {getattr(kind, '__name__', kind)}.",
             status=answer.status,
             request_id=answer.headers.get("x-request-id"),
         ) from e
@@ -66,18 +66,18 @@ def parse(kind: type[T], answer: Answer) -> T:
 
 def error_of(answer: Answer) -> ApiError:
     """Return the error for a response with status 300 or above."""
-    told: dict[str, Any] = {}
+    error: dict[str, Any] = {}
     try:
         body = json.loads(answer.content)
-        told = body["error"] if isinstance(body["error"], dict) else {}
+        error = body["error"] if isinstance(body["error"], dict) else {}
     except (ValueError, KeyError, TypeError):
         pass  # a proxy's page or no body: only the status is known
     return class_of(answer.status)(
-        str(told.get("message") or f"The server answered {answer.status}."),
+        str(error.get("message") or f"The server returned status {answer.status}."),
         status=answer.status,
-        code=told.get("code"),
-        type=told.get("type"),
-        param=told.get("param"),
+        code=error.get("code"),
+        type=error.get("type"),
+        param=error.get("param"),
         request_id=answer.headers.get("x-request-id"),
         retry_after_s=retry_after_s(answer.headers),
     )

@@ -15,13 +15,13 @@ from finetuned._steps import Flow, Sleep, Try
 from finetuned.errors import ConnectionFailed, NeverSent
 
 _AMBIGUOUS = frozenset({408, 500, 502, 503, 504})
-_FIRST_S, _LONGEST_S = 0.25, 8.0
-LONGEST_RETRY_AFTER_S = 60.0
+_FIRST_S, _MAX_S = 0.25, 8.0
+MAX_RETRY_AFTER_S = 60.0
 
 
 def backoff_s(tries: int) -> float:
     """Return the delay after `tries` attempts, with jitter so that clients do not synchronize."""
-    return float(min(_LONGEST_S, _FIRST_S * 2.0**tries) * random.uniform(0.5, 1.0))  # noqa: S311
+    return float(min(_MAX_S, _FIRST_S * 2.0**tries) * random.uniform(0.5, 1.0))  # noqa: S311
 
 
 def retrying(request: Request, max_retries: int) -> Flow[Answer]:
@@ -35,21 +35,21 @@ def retrying(request: Request, max_retries: int) -> Flow[Answer]:
                 raise
             wait_s = backoff_s(tries)
         else:
-            asked_s = retry_after_s(answer.headers)
-            if tries >= max_retries or not helps(request, answer, asked_s):
+            requested_s = retry_after_s(answer.headers)
+            if tries >= max_retries or not helps(request, answer, requested_s):
                 return answer
-            wait_s = backoff_s(tries) if asked_s is None else asked_s + backoff_s(0) / 4
+            wait_s = backoff_s(tries) if requested_s is None else requested_s + backoff_s(0) / 4
         tries += 1
         yield Sleep(wait_s)
 
 
-def helps(request: Request, answer: Answer, asked_s: float | None) -> bool:
-    """Return whether the same request may succeed if it is retried later."""
-    if answer.ok or (asked_s or 0) > LONGEST_RETRY_AFTER_S:
+def helps(request: Request, answer: Answer, requested_s: float | None) -> bool:
+    """Return whether the same request may succeed if it is retried after `requested_s` seconds."""
+    if answer.ok or (requested_s or 0) > MAX_RETRY_AFTER_S:
         return False
-    told = answer.headers.get("x-should-retry")
-    if told == "false":
+    should_retry = answer.headers.get("x-should-retry")
+    if should_retry == "false":
         return False
     if answer.status == 429:
         return True
-    return request.may_repeat and (answer.status in _AMBIGUOUS or told == "true")
+    return request.may_repeat and (answer.status in _AMBIGUOUS or should_retry == "true")

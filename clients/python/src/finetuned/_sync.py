@@ -102,19 +102,19 @@ class Runner:
             case Open(request):
                 return self._open(request, opened)
             case Next(stream):
-                with _transport.failures_told(self.target.base_url):
+                with _transport.translated_errors(self.target.base_url):
                     return next(stream.chunks, None)
             case Close(stream):
                 stream.response.close()
         return None
 
     def _try(self, request: Request) -> Answer:
-        with _transport.failures_told(self.target.base_url):
+        with _transport.translated_errors(self.target.base_url):
             built = self.http.build_request(**_transport.arguments(request, self.http.timeout))
             return _transport.answer_of(self.http.send(built))
 
     def _open(self, request: Request, opened: ExitStack) -> Opened:
-        with _transport.failures_told(self.target.base_url):
+        with _transport.translated_errors(self.target.base_url):
             built = self.http.build_request(**_transport.arguments(request, self.http.timeout))
             response = self.http.send(built, stream=True)
             opened.callback(response.close)

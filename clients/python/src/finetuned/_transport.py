@@ -47,18 +47,19 @@ def is_loopback(url: str) -> bool:
 
 def arguments(request: Request, timeout: httpx2.Timeout) -> dict[str, Any]:
     """Return arguments for `build_request`."""
-    made: dict[str, Any] = {"method": request.method, "url": request.path.lstrip("/")}
+    arguments: dict[str, Any] = {"method": request.method, "url": request.path.lstrip("/")}
     if request.params is not None:
-        made["params"] = {k: v for k, v in request.params.items() if v is not None}
+        arguments["params"] = {k: v for k, v in request.params.items() if v is not None}
     if request.json is not None:
-        made["json"] = request.json
+        arguments["json"] = request.json
     if request.content is not None:
-        made["content"] = request.content
+        arguments["content"] = request.content
     if request.headers:
-        made["headers"] = dict(request.headers)
+        arguments["headers"] = dict(request.headers)
     if request.read_timeout_s is not None:
-        made["timeout"] = httpx2.Timeout(**(timeout.as_dict() | {"read": request.read_timeout_s}))
-    return made
+        read = {"read": request.read_timeout_s}
+        arguments["timeout"] = httpx2.Timeout(**(timeout.as_dict() | read))
+    return arguments
 
 
 def answer_of(response: httpx2.Response) -> Answer:
@@ -68,19 +69,19 @@ def answer_of(response: httpx2.Response) -> Answer:
 
 
 @contextmanager
-def failures_told(base_url: str) -> Iterator[None]:
+def translated_errors(base_url: str) -> Iterator[None]:
     """Translate httpx2's exceptions into our own."""
-    where = urlsplit(base_url).netloc
+    host = urlsplit(base_url).netloc
     try:
         yield
     except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as e:
-        raise NeverSent(f"There is no connection to {where}: {_reason(e)}.") from e
+        raise NeverSent(f"Cannot connect to {host}: {_reason(e)}.") from e
     except httpx2.TimeoutException as e:
-        raise TimedOut(f"{where} did not answer in time.") from e
+        raise TimedOut(f"{host} did not respond in time.") from e
     except httpx2.TransportError as e:
-        raise ConnectionFailed(f"The connection to {where} broke: {_reason(e)}.") from e
+        raise ConnectionFailed(f"The connection to {host} was lost: {_reason(e)}.") from e
     except (httpx2.InvalidURL, UnicodeError) as e:
-        raise ConfigurationError(f"'{base_url}' is no address of a server.") from e
+        raise ConfigurationError(f"'{base_url}' is not a valid server address.") from e
 
 
 def _reason(error: Exception) -> str:

@@ -48,7 +48,7 @@ def with_v1(url: str) -> str:
     url = url.strip().rstrip("/")
     if not url.startswith(("http://", "https://")):
         raise ConfigurationError(
-            f"'{url}' is no address of a server.", next_step="Write it as https://HOST[:PORT]."
+            f"'{url}' is not a valid server address.", next_step="Use https://HOST[:PORT]."
         )
     return url if url.endswith("/v1") else f"{url}/v1"
 
@@ -58,14 +58,14 @@ def resolve(api_key: str | None = None, base_url: str | None = None) -> Target:
 
     A key saved for one server is never sent to another.
     """
-    kept = read()
-    url = base_url or os.environ.get(ENV_URL) or (kept.base_url if kept else DEFAULT_URL)
+    saved = read()
+    url = base_url or os.environ.get(ENV_URL) or (saved.base_url if saved else DEFAULT_URL)
     url = with_v1(url)
-    key = api_key or os.environ.get(ENV_KEY) or (kept.api_key if kept else "")
+    key = api_key or os.environ.get(ENV_KEY) or (saved.api_key if saved else "")
     given = api_key or os.environ.get(ENV_KEY)
-    if not given and kept and kept.base_url != url:
+    if not given and saved and saved.base_url != url:
         raise ConfigurationError(
-            f"There is no API key for {url}: the one that was kept is for {kept.base_url}.",
+            f"There is no API key for {url}: the saved key is for {saved.base_url}.",
             next_step=f"Run `finetuned login --url {url}`, or set {ENV_KEY}.",
         )
     if not key:
@@ -79,8 +79,8 @@ def read() -> Target | None:
     """Return what `finetuned login` saved, or None."""
     path = config_file()
     try:
-        kept = json.loads(path.read_text("utf-8"))
-        return Target(with_v1(kept["base_url"]), kept["api_key"])
+        saved = json.loads(path.read_text("utf-8"))
+        return Target(with_v1(saved["base_url"]), saved["api_key"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:

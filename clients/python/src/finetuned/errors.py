@@ -56,10 +56,10 @@ class FinetunedError(Exception):
             self.next_step = next_step
 
     def __str__(self) -> str:
-        told = self.message
+        text = self.message
         if self.next_step:
-            told = f"{told} {self.next_step}"
-        return f"{told} (request {self.request_id})" if self.request_id else told
+            text = f"{text} {self.next_step}"
+        return f"{text} (request {self.request_id})" if self.request_id else text
 
     def body(self) -> dict[str, object]:
         """Return the error as plain values, for logs and for `--json`."""
@@ -81,7 +81,7 @@ class ConfigurationError(FinetunedError):
 class ConnectionFailed(FinetunedError):
     """Raised when no response is received."""
 
-    next_step = "Is the server running, and is its address right (FINETUNED_BASE_URL)?"
+    next_step = "Check that the server is running and its address is correct (FINETUNED_BASE_URL)."
 
 
 class NeverSent(ConnectionFailed):
@@ -91,7 +91,7 @@ class NeverSent(ConnectionFailed):
 class TimedOut(ConnectionFailed):
     """Raised when no response is received in time."""
 
-    next_step = "Try again, or give Client a larger timeout."
+    next_step = "Try again, or pass Client a larger timeout_s."
 
 
 class ApiError(FinetunedError):
@@ -115,13 +115,13 @@ class PermissionDenied(ApiError):
 class NotFound(ApiError):
     """Raised when the key's project has no such object."""
 
-    next_step = "Check the id, and that the key is one of the project that owns it."
+    next_step = "Check the id, and that the API key belongs to the object's project."
 
 
 class Conflict(ApiError):
     """Raised when the object's state does not allow the operation."""
 
-    next_step = "Retrieve it again before you decide."
+    next_step = "Retrieve the object to see its current state."
 
 
 class RateLimited(ApiError):
@@ -131,25 +131,25 @@ class RateLimited(ApiError):
 class ServerError(ApiError):
     """Raised after retries when the server fails or one of its components is down."""
 
-    next_step = "Try again in a minute; if it stays, give the operator the request id."
+    next_step = "Try again in a minute. If the error persists, send the operator the request id."
 
 
 class UnexpectedAnswer(FinetunedError):
     """Raised when the client cannot parse the response."""
 
-    next_step = "Does FINETUNED_BASE_URL name a finetuned server? Or is this client too old?"
+    next_step = "Check that FINETUNED_BASE_URL is a finetuned server and this client is up to date."
 
 
 class UploadFailed(FinetunedError):
     """Raised when the local file changes during the upload."""
 
-    next_step = "Send it again once nothing writes to it."
+    next_step = "Upload the file again when no program is writing to it."
 
 
 class FileRefused(FinetunedError):
     """Raised when server-side validation finds the file unusable for training."""
 
-    next_step = "`finetuned files report FILE_ID` shows every fault with its line and remedy."
+    next_step = "Run `finetuned files report FILE_ID` to see each error and how to fix it."
 
 
 class CleaningFailed(FinetunedError):

@@ -34,7 +34,9 @@ def set_alias(
     `if_match` is the ETag of the version you read. Raises Conflict if it has changed since.
     """
     if (model is None) == (targets is None):
-        raise BadRequest("An alias needs a model, or targets.", next_step="Give one of the two.")
+        raise BadRequest(
+            "An alias needs a model or targets.", next_step="Pass exactly one of them."
+        )
     shares = [{"model": m, "weight": w} for m, w in (targets or {}).items()]
     headers = _expected(if_match) | ({"if-none-match": "*"} if create_only else {})
     request = Request(

@@ -26,7 +26,7 @@ class Page(Model, Generic[T]):
 def at(*parts: str) -> str:
     """Build a path from quoted parts, since names can contain slashes."""
     if not all(parts):
-        raise BadRequest("An id is empty.", next_step="Give the id as a list shows it.")
+        raise BadRequest("The id is empty.", next_step="Pass the id of an object.")
     return "/".join(quote(part, safe=":") for part in parts)
 
 
@@ -40,8 +40,8 @@ def listed(
     """Iterate over a list page by page, up to `limit` objects."""
     left, after = limit, None
     while left is None or left > 0:
-        wanted = {"limit": _PAGE if left is None else min(left, _PAGE), "after": after}
-        request = Request("GET", path, params={**(params or {}), **wanted})
+        cursor = {"limit": _PAGE if left is None else min(left, _PAGE), "after": after}
+        request = Request("GET", path, params={**(params or {}), **cursor})
         page: Page[Any] = yield from fetch(Page[kind], request)  # type: ignore[valid-type]
         for one in page.data:
             yield Item(one)
@@ -63,6 +63,6 @@ class Deadline:
         """Check the time limit. Raises TimedOut if it has passed."""
         if self._end is not None and time.monotonic() >= self._end:
             raise TimedOut(
-                f"{self._what} has not ended within {self._seconds:g} s.",
-                next_step="It goes on at the server: ask again later.",
+                f"{self._what} did not finish within {self._seconds:g} s.",
+                next_step="It continues on the server. Check again later.",
             )

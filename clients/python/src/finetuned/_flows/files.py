@@ -53,9 +53,9 @@ def wait(file_id: str, *, timeout_s: float | None = None) -> Flow[FileObject]:
         file = yield from retrieve(file_id)
         if file.status == "error":
             raise FileRefused(
-                f"{file.filename} cannot be trained on: {file.status_details or 'no reason given'}",
+                f"{file.filename} cannot be used: {file.status_details or 'no reason given'}",
                 code="invalid_training_file",
-                next_step=f"`finetuned files report {file.id}` shows each fault and its remedy.",
+                next_step=f"Run `finetuned files report {file.id}` to see how to fix each error.",
             )
         if file.status == "processed":
             return file
@@ -120,7 +120,7 @@ def report_text(
     validation_file: str | None = None,
     timeout_s: float | None = None,
 ) -> Flow[str]:
-    """Return the report as an HTML page. Waits until the report is ready."""
+    """Return the report as Markdown or as an HTML page. Waits until the report is ready."""
     answer = yield from _reported(file_id, model, validation_file, form, timeout_s)
     return answer.content.decode()
 
@@ -204,5 +204,5 @@ def cleanings(file_id: str, *, limit: int | None = None) -> Items[CleaningObject
 
 
 def once(key: str | None) -> dict[str, str]:
-    """Return the idempotency header, which makes a repeated create take effect once."""
+    """Return an idempotency header, with which a repeated create takes effect once."""
     return {"idempotency-key": key or os.urandom(16).hex()}

@@ -83,8 +83,8 @@ def list_jobs(
     *, metadata: Mapping[str, str] | None = None, limit: int | None = None
 ) -> Items[JobObject]:
     """List the project's jobs, newest first. `metadata` keeps jobs that match every pair."""
-    wanted = {f"metadata[{key}]": value for key, value in (metadata or {}).items()}
-    return listed(JobObject, _JOBS, limit=limit, params=wanted)
+    filters = {f"metadata[{key}]": value for key, value in (metadata or {}).items()}
+    return listed(JobObject, _JOBS, limit=limit, params=filters)
 
 
 def retrieve(job_id: str) -> Flow[JobObject]:

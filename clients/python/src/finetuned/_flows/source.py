@@ -30,25 +30,25 @@ class Source:
 
     @classmethod
     def of(cls, given: str | os.PathLike[str] | bytes, filename: str | None) -> Source:
-        """Inspect what is to be uploaded. Raises BadRequest if it cannot be."""
+        """Inspect a path or bytes to upload. Raises BadRequest if they cannot be uploaded."""
         if isinstance(given, bytes):
             if not filename:
-                raise BadRequest("Bytes need a filename.", next_step="Give filename=….")
-            made = cls(filename, len(given), data=given)
+                raise BadRequest("Bytes need a file name.", next_step="Pass filename=….")
+            source = cls(filename, len(given), data=given)
         else:
             path = Path(given).expanduser()
             try:
-                told = path.stat()
+                stat = path.stat()
                 if not path.is_file():
-                    raise BadRequest(f"{path} is no file.", next_step="Name a file of rows.")
+                    raise BadRequest(f"{path} is not a file.", next_step="Pass a data file.")
             except OSError as e:
                 raise BadRequest(
                     f"{path} cannot be read: {e.strerror}.", next_step="Check the path."
                 ) from e
-            made = cls(filename or path.name, told.st_size, path, None, told.st_mtime_ns)
-        if made.size == 0:
-            raise BadRequest(f"{made.name} is empty.", next_step="Name a file of rows.")
-        return made
+            source = cls(filename or path.name, stat.st_size, path, None, stat.st_mtime_ns)
+        if source.size == 0:
+            raise BadRequest(f"{source.name} is empty.", next_step="Pass a file with rows.")
+        return source
 
     def parts(self, part_bytes: int) -> Iterator[bytes]:
         """Yield the content in parts of `part_bytes`."""
@@ -69,25 +69,25 @@ class Source:
         if self.path is None:
             return True
         try:
-            told = self.path.stat()
+            stat = self.path.stat()
         except OSError:
             return False
-        return (told.st_size, told.st_mtime_ns) == (self.size, self.changed_at_ns)
+        return (stat.st_size, stat.st_mtime_ns) == (self.size, self.changed_at_ns)
 
 
 @dataclass(frozen=True)
 class Note:
-    """On-disk note of the upload that a file belongs to. Bytes in memory have none."""
+    """On-disk record of a file's upload. Uploads of bytes in memory have none."""
 
     path: Path | None
 
     @classmethod
-    def of(cls, base_url: str, source: Source, asked: dict[str, Any], part_bytes: int) -> Note:
+    def of(cls, base_url: str, source: Source, body: dict[str, Any], part_bytes: int) -> Note:
         """Return the note for the file's current content, server and upload options."""
         if source.path is None:
             return cls(None)
-        what = [base_url, str(source.path.resolve()), source.changed_at_ns, asked, part_bytes]
-        digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+        key = [base_url, str(source.path.resolve()), source.changed_at_ns, body, part_bytes]
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
         return cls(config.state_folder() / "uploads" / f"{digest[:32]}.json")
 
     def read(self) -> str | None:

@@ -19,7 +19,7 @@ from finetuned.errors import BadRequest, NotFound, UploadFailed
 from finetuned.types import FileObject, FormatFields, UploadObject, UploadPartObject
 
 PART_BYTES = 8 * 1024 * 1024
-MOST_PARTS = 10_000
+MAX_PARTS = 10_000
 _ENDS_SOON_S = 60
 _Known = defaultdict[tuple[str, int], list[str]]
 
@@ -55,9 +55,9 @@ def upload(
     parts; `resume=False` starts over. The rows are validated afterwards: see `wait`.
     """
     sent = yield from run(lambda: Source.of(source, filename))
-    size = part_bytes or max(PART_BYTES, -(-sent.size // MOST_PARTS))
-    where = cast("str", (yield Where()))
-    asked = body_of(
+    size = part_bytes or max(PART_BYTES, -(-sent.size // MAX_PARTS))
+    base_url = cast("str", (yield Where()))
+    body = body_of(
         filename=sent.name,
         purpose=purpose,
         bytes=sent.size,
@@ -65,17 +65,17 @@ def upload(
         format=format,
         expires_after=expires_after_s and {"anchor": "created_at", "seconds": expires_after_s},
     )
-    note = Note.of(where, sent, asked, size)
+    note = Note.of(base_url, sent, body, size)
     begun = (yield from _begun(note)) if resume else None
     if begun is None:
-        begun = yield from create(asked)
+        begun = yield from create(body)
         upload_id = begun.id
         yield from run(lambda: note.write(upload_id))
     if begun.file is None:
         begun = yield from _sent(begun, sent, size, at_once, on_progress, note)
     yield from run(note.delete)
     if begun.file is None:
-        raise UploadFailed(f"The file of the upload {begun.id} was deleted meanwhile.")
+        raise UploadFailed(f"The file of the upload {begun.id} has been deleted.")
     return begun.file
 
 
@@ -92,12 +92,12 @@ def _sent(
     for part in (yield from parts(begun.id)):
         known[part.md5, part.bytes].append(part.id)
     whole = hashlib.md5(usedforsecurity=False)
-    told = _Told(source.size, on_progress)
-    flows = _part_flows(begun.id, source.parts(size), known, whole, told)
+    progress = _ProgressReport(source.size, on_progress)
+    flows = _part_flows(begun.id, source.parts(size), known, whole, progress)
     try:
         part_ids = cast("list[str]", (yield Together(flows, at_once)))
         if not (yield from run(source.unchanged)):
-            raise UploadFailed(f"{source.name} changed while it was sent.")
+            raise UploadFailed(f"{source.name} changed during the upload.")
         return (yield from complete(begun.id, part_ids, md5=whole.hexdigest()))
     except (BadRequest, UploadFailed):
         # The parts on the server are unusable, so the next attempt starts over.
@@ -105,37 +105,39 @@ def _sent(
         raise
 
 
-class _Told:
+class _ProgressReport:
     """Sums the bytes that have arrived and reports progress."""
 
     def __init__(self, total_bytes: int, on_progress: OnProgress | None) -> None:
-        self._total, self._tell = total_bytes, on_progress
+        self._total, self._on_progress = total_bytes, on_progress
         self._sent = self._resumed = 0
 
     def add(self, count: int, *, resumed: bool) -> None:
         self._sent += count
         self._resumed += count if resumed else 0
-        if self._tell is not None:
-            self._tell(Progress(self._sent, self._total, self._resumed))
+        if self._on_progress is not None:
+            self._on_progress(Progress(self._sent, self._total, self._resumed))
 
 
 def _part_flows(
-    upload_id: str, chunks: Iterator[bytes], known: _Known, whole: Any, told: _Told
+    upload_id: str, chunks: Iterator[bytes], known: _Known, whole: Any, progress: _ProgressReport
 ) -> Iterator[Flow[str]]:
     """Yield one flow per part, in file order, which is also the order that `whole` needs."""
     for chunk in chunks:
         whole.update(chunk)
         digest = hashlib.md5(chunk, usedforsecurity=False).hexdigest()
-        there = known[digest, len(chunk)]
-        yield _one_part(upload_id, chunk, there.pop() if there else None, told)
+        arrived = known[digest, len(chunk)]
+        yield _one_part(upload_id, chunk, arrived.pop() if arrived else None, progress)
 
 
-def _one_part(upload_id: str, chunk: bytes, there: str | None, told: _Told) -> Flow[str]:
-    part_id = there
+def _one_part(
+    upload_id: str, chunk: bytes, arrived_id: str | None, progress: _ProgressReport
+) -> Flow[str]:
+    part_id = arrived_id
     if part_id is None:
         part = yield from add_part(upload_id, chunk)
         part_id = part.id
-    told.add(len(chunk), resumed=there is not None)
+    progress.add(len(chunk), resumed=arrived_id is not None)
     return part_id
 
 
@@ -150,8 +152,8 @@ def _begun(note: Note) -> Flow[UploadObject | None]:
         return None
     if begun.status == "completed" and begun.file is not None:
         return begun
-    lives = begun.status == "pending" and begun.expires_at > time.time() + _ENDS_SOON_S
-    return begun if lives else None
+    is_open = begun.status == "pending" and begun.expires_at > time.time() + _ENDS_SOON_S
+    return begun if is_open else None
 
 
 def create(body: dict[str, Any]) -> Flow[UploadObject]:

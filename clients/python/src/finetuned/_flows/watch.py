@@ -46,7 +46,7 @@ def watch(
                         after = message.id or event.id
                         yield Item(event)
                 yield Close(opened.stream)
-                trouble = ConnectionFailed("The stream of events ended before the job did.")
+                trouble = ConnectionFailed("The event stream ended before the job did.")
             else:
                 trouble = error_of(opened.error)
                 if not helps(_request(job_id, after), opened.error, trouble.retry_after_s):
@@ -74,7 +74,7 @@ def _event(data: str) -> EventObject:
     try:
         return EventObject.model_validate_json(data)
     except ValidationError as e:
-        raise UnexpectedAnswer("The server sent an event that is none.") from e
+        raise UnexpectedAnswer("The server sent an invalid event.") from e
 
 
 @dataclass(frozen=True)

@@ -49,11 +49,11 @@ def create_project(
     """Create a project. Project names are never reused."""
     out = Out(as_json)
     with client() as server:
-        made = server.admin.projects.create(name)
+        project = server.admin.projects.create(name)
     if out.json:
-        out.value(made)
+        out.value(project)
     else:
-        out.line(made.id)
+        out.line(project.id)
 
 
 @projects.command("limit")
@@ -67,7 +67,7 @@ def limit_project(
 ) -> None:
     """Set inference limits. Omitted limits are unchanged."""
     out = Out(as_json)
-    wanted = {
+    limits = {
         name: _amount(value)
         for name, value in {
             "requests_per_minute": requests_per_minute,
@@ -77,14 +77,14 @@ def limit_project(
         }.items()
         if value is not None
     }
-    if not wanted:
-        raise WrongUsage("No limit was named.", next_step="`--help` lists them.")
+    if not limits:
+        raise WrongUsage("No limit was given.", next_step="See `--help` for the available limits.")
     with client() as server:
-        made = server.admin.projects.limit(project_id, wanted)
+        project = server.admin.projects.limit(project_id, limits)
     if out.json:
-        out.value(made)
+        out.value(project)
     else:
-        out.line(f"{made.id}  {_limits(made.limits)}")
+        out.line(f"{project.id}  {_limits(project.limits)}")
 
 
 @keys.command("list")
@@ -121,25 +121,25 @@ def create_key(
     out = Out(as_json)
     if to == "-" and sys.stdout.isatty():
         raise WrongUsage(
-            "A secret is not printed to a terminal.", next_step="Name a file: --to api-key."
+            "Secrets are not printed to a terminal.", next_step="Use a file: --to api-key."
         )
     path = Path(to)
     if to != "-" and (path.exists() or not path.parent.is_dir()):
         raise WrongUsage(
-            f"{path} is there already, or its folder is not.", next_step="Name a new file."
+            f"{path} already exists, or its folder does not.", next_step="Choose a new file."
         )
     with client() as server:
-        made = server.admin.keys.create(project_id, name, role=role)
+        key = server.admin.keys.create(project_id, name, role=role)
     if to == "-":
-        out.raw(f"{made.value}\n")
-        out.say(f"made {made.id}")
+        out.raw(f"{key.value}\n")
+        out.say(f"created {key.id}")
         return
-    config.write_private(path, f"{made.value}\n")
+    config.write_private(path, f"{key.value}\n")
     if out.json:
-        out.value(_without_secret(made))
+        out.value(_without_secret(key))
     else:
-        out.line(made.id)
-        out.say(f"Its secret is in {path}.")
+        out.line(key.id)
+        out.say(f"The secret was written to {path}.")
 
 
 @keys.command("revoke")
@@ -166,7 +166,9 @@ def _amount(text: str) -> int | str | None:
     if text == "unlimited":
         return text
     if not text.isdigit():
-        raise WrongUsage(f"'{text}' is no limit.", next_step="A number, 'unlimited' or 'default'.")
+        raise WrongUsage(
+            f"'{text}' is not a valid limit.", next_step="Use a number, 'unlimited' or 'default'."
+        )
     return int(text)
 
 

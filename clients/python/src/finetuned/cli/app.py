@@ -11,7 +11,7 @@ import typer
 
 from finetuned import __version__
 from finetuned.cli import admin, chat, files, jobs, login, models, train, usage
-from finetuned.cli.failures import INTERRUPTED, REFUSED, exit_code, tell
+from finetuned.cli.failures import INTERRUPTED, REFUSED, exit_code, print_error
 from finetuned.cli.output import Out
 from finetuned.errors import FinetunedError
 
@@ -50,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as e:
         return e.code if isinstance(e.code, int) else REFUSED
     except FinetunedError as e:
-        tell(e, Out("--json" in arguments))
+        print_error(e, Out("--json" in arguments))
         return exit_code(e)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -59,6 +59,8 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return REFUSED
     except OSError as e:
-        tell(FinetunedError(f"{e.filename or 'a file'}: {e.strerror}"), Out("--json" in arguments))
+        print_error(
+            FinetunedError(f"{e.filename or 'a file'}: {e.strerror}"), Out("--json" in arguments)
+        )
         return REFUSED
     return 0

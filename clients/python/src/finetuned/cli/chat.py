@@ -16,7 +16,7 @@ from finetuned.cli.failures import WrongUsage, openai_errors
 from finetuned.cli.output import Json, Out, printable
 from finetuned.cli.session import client
 
-_MOST_TOKENS = 512
+_MAX_TOKENS = 512
 
 
 @dataclass
@@ -30,16 +30,16 @@ class Talk:
 
     def ask(self, question: str) -> Iterator[str]:
         """Yield the answer in pieces. Question and answer are kept as context."""
-        asked = [*self.messages, {"role": "user", "content": question}]
+        messages = [*self.messages, {"role": "user", "content": question}]
         pieces: list[str] = []
         with openai_errors():
             create: Callable[..., Any] = self.server.openai.chat.completions.create
-            with create(model=self.model, messages=asked, stream=True, **self.options) as stream:
+            with create(model=self.model, messages=messages, stream=True, **self.options) as stream:
                 for chunk in stream:
                     if chunk.choices and (text := chunk.choices[0].delta.content):
                         pieces.append(text)
                         yield text
-        self.messages = [*asked, {"role": "assistant", "content": "".join(pieces)}]
+        self.messages = [*messages, {"role": "assistant", "content": "".join(pieces)}]
 
 
 def chat(
@@ -64,10 +64,10 @@ def chat(
     ] = None,
     system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0, max=2)] = None,
-    max_tokens: Annotated[int, typer.Option(min=1)] = _MOST_TOKENS,
+    max_tokens: Annotated[int, typer.Option(min=1)] = _MAX_TOKENS,
     as_json: Json = False,
 ) -> None:
-    """Chat with a model. In a conversation, Ctrl-D or /exit ends it and /new starts over."""
+    """Chat with a model. In a conversation, Ctrl-D or /exit ends it, and /new starts a new one."""
     out = Out(as_json)
     options: dict[str, Any] = {"max_tokens": max_tokens}
     if temperature is not None:
@@ -84,7 +84,7 @@ def chat(
             return
         question = message if message is not None else sys.stdin.read().strip()
         if not question:
-            raise WrongUsage("There is no message.", next_step="Give one, or pipe it in.")
+            raise WrongUsage("The message is empty.", next_step="Pass a message, or pipe one in.")
         _turn(talks, question, out)
 
 
@@ -95,7 +95,8 @@ def base_of(server: finetuned.Client, name: str) -> str:
         found = server.models.retrieve(found.alias_of[0].model)
     if found.base_model is None:
         raise WrongUsage(
-            f"{name} is a base model itself.", next_step="Name a trained model, or what to compare."
+            f"{name} is itself a base model.",
+            next_step="Pass a trained model, or the name of the model to compare with.",
         )
     return found.base_model
 
@@ -113,7 +114,7 @@ def _turn(talks: list[Talk], question: str, out: Out) -> None:
 
 
 def _converse(talks: list[Talk], first: list[dict[str, str]], out: Out) -> None:
-    out.say(f"{' and '.join(t.model for t in talks)}  (Ctrl-D ends, /new begins anew)", "dim")
+    out.say(f"{' and '.join(t.model for t in talks)}  (Ctrl-D to exit, /new to start over)", "dim")
     while True:
         try:
             question = input("> ").strip()

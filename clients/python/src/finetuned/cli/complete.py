@@ -8,7 +8,7 @@ from itertools import islice
 from finetuned import Client
 from finetuned.errors import FinetunedError
 
-_MOST = 50
+_MAX = 50
 
 
 def _offered(names: Callable[[Client], Iterator[str]]) -> Callable[[str], list[str]]:
@@ -16,7 +16,7 @@ def _offered(names: Callable[[Client], Iterator[str]]) -> Callable[[str], list[s
         try:
             with Client(timeout_s=2.0, max_retries=0) as client:
                 found = (name for name in names(client) if name.startswith(incomplete))
-                return list(islice(found, _MOST))
+                return list(islice(found, _MAX))
         except (FinetunedError, OSError):
             return []
 
@@ -25,6 +25,6 @@ def _offered(names: Callable[[Client], Iterator[str]]) -> Callable[[str], list[s
 
 models = _offered(lambda client: (m.id for m in client.models.list()))
 bases = _offered(lambda client: (m.id for m in client.models.list() if m.owned_by == "system"))
-jobs = _offered(lambda client: (j.id for j in client.jobs.list(limit=_MOST)))
-files = _offered(lambda client: (f.id for f in client.files.list(limit=_MOST)))
-aliases = _offered(lambda client: (a.id for a in client.aliases.list(limit=_MOST)))
+jobs = _offered(lambda client: (j.id for j in client.jobs.list(limit=_MAX)))
+files = _offered(lambda client: (f.id for f in client.files.list(limit=_MAX)))
+aliases = _offered(lambda client: (a.id for a in client.aliases.list(limit=_MAX)))

@@ -53,7 +53,7 @@ def exit_code(error: FinetunedError) -> int:
     return next((code for kind, code in _CODES if isinstance(error, kind)), REFUSED)
 
 
-def tell(error: FinetunedError, out: Out) -> None:
+def print_error(error: FinetunedError, out: Out) -> None:
     """Print the error and the next step to stderr."""
     if out.json:
         out.error_line(json.dumps({"error": error.body()}, ensure_ascii=False))
@@ -77,8 +77,8 @@ def openai_errors() -> Iterator[None]:
         body = json.dumps({"error": e.body}).encode()
         raise error_of(Answer(e.status_code, headers, body)) from e
     except openai.APITimeoutError as e:
-        raise errors.TimedOut("The model did not answer in time.") from e
+        raise errors.TimedOut("The model did not respond in time.") from e
     except openai.APIConnectionError as e:
-        raise errors.ConnectionFailed("The connection to the server broke.") from e
+        raise errors.ConnectionFailed("The connection to the server was lost.") from e
     except openai.APIError as e:
         raise errors.ServerError(printable(e.message)) from e

@@ -37,12 +37,12 @@ def upload(
 ) -> None:
     """Upload a data file: JSON Lines, JSON, CSV, TSV, Parquet or XLSX."""
     out = Out(as_json)
-    said: dict[str, Any] = {"encoding": encoding, "system": system}
+    options: dict[str, Any] = {"encoding": encoding, "system": system}
     if column:
-        said["columns"] = pairs(column, "--column")
-    how = {key: value for key, value in said.items() if value is not None}
+        options["columns"] = pairs(column, "--column")
+    given = {key: value for key, value in options.items() if value is not None}
     with client() as server:
-        file = send(server, path, out, purpose=purpose, format=how or None, resume=resume)
+        file = send(server, path, out, purpose=purpose, format=given or None, resume=resume)
         if wait and purpose == "fine-tune":
             file = server.files.wait(file.id)
     show_file(file, out)
@@ -185,9 +185,11 @@ def get(
             return
         target = Path(output) if output else Path(_bare(server.files.retrieve(file_id).filename))
         if target.exists() and not force:
-            raise WrongUsage(f"{target} is there already.", next_step="Say --force, or -o PATH.")
+            raise WrongUsage(
+                f"{target} already exists.", next_step="Use --force, or another path with -o PATH."
+            )
         if not target.parent.is_dir():
-            raise WrongUsage(f"There is no folder {target.parent}.")
+            raise WrongUsage(f"The folder {target.parent} does not exist.")
         server.files.download(file_id, target)
     if out.json:
         out.value({"id": file_id, "path": str(target)})
@@ -228,7 +230,7 @@ def show_file(file: FileObject, out: Out) -> None:
             ("name", file.filename),
             ("purpose", file.purpose),
             ("status", file.status),
-            ("why", file.status_details),
+            ("details", file.status_details),
             ("rows", file.rows),
             ("warnings", file.warnings),
             ("size", size(file.bytes)),

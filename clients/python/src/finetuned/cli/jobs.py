@@ -27,8 +27,8 @@ def list_jobs(
     """List the project's jobs, newest first."""
     out = Out(as_json)
     with client() as server:
-        wanted = pairs(metadata or [], "--metadata")
-        found = list(server.jobs.list(metadata=wanted, limit=limit))
+        filters = pairs(metadata or [], "--metadata")
+        found = list(server.jobs.list(metadata=filters, limit=limit))
     if out.json:
         out.value(found)
         return
@@ -102,12 +102,12 @@ def _status(job: JobObject) -> str:
 
 
 def _facts(job: JobObject, out: Out) -> None:
-    lasted = job.finished_at and span(job.finished_at - job.created_at)
+    duration = job.finished_at and span(job.finished_at - job.created_at)
     out.facts(
         [
             ("id", job.id),
             ("status", _status(job)),
-            ("why", job.error and job.error.message),
+            ("error", job.error and job.error.message),
             ("base model", job.model),
             ("result", job.fine_tuned_model),
             ("training file", job.training_file),
@@ -119,7 +119,7 @@ def _facts(job: JobObject, out: Out) -> None:
             ("seed", str(job.seed)),
             ("created", when(job.created_at)),
             ("finished", when(job.finished_at)),
-            ("lasted", lasted),
-            ("expected end", when(job.estimated_finish)),
+            ("duration", duration),
+            ("estimated finish", when(job.estimated_finish)),
         ]
     )

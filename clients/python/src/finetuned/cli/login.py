@@ -27,13 +27,15 @@ def login(url: Url = None, as_json: Json = False) -> None:
     every user of the machine can see arguments.
     """
     out = Out(as_json)
-    kept = config.read()
+    saved = config.read()
     base_url = config.with_v1(
-        url or os.environ.get(config.ENV_URL) or (kept.base_url if kept else config.DEFAULT_URL)
+        url or os.environ.get(config.ENV_URL) or (saved.base_url if saved else config.DEFAULT_URL)
     )
     if base_url.startswith("http://") and not is_loopback(base_url):
-        out.say("This address is not encrypted: the key can be read on the way.", "yellow")
-    target = config.Target(base_url, _ask(base_url))
+        out.say(
+            "The connection is not encrypted: others on the network can read the key.", "yellow"
+        )
+    target = config.Target(base_url, _read_key(base_url))
     with Client(api_key=target.api_key, base_url=target.base_url) as client:
         models = sum(1 for _ in client.models.list())
     path = config.write(target)
@@ -41,19 +43,22 @@ def login(url: Url = None, as_json: Json = False) -> None:
         out.value({"base_url": base_url, "models": models, "file": str(path)})
         return
     out.line(f"Logged in to {urlsplit(base_url).netloc}, which offers {models} model(s).")
-    out.say(f"The key is kept in {path}.")
+    out.say(f"The key was saved in {path}.")
 
 
-def _ask(base_url: str) -> str:
+def _read_key(base_url: str) -> str:
     if sys.stdin.isatty():
         key = getpass.getpass(f"API key for {base_url}: ")
     else:
         key = sys.stdin.readline()
     key = key.strip()
     if not key:
-        raise WrongUsage("No key was given.", next_step="Type it, or pipe it: `… < api-key`.")
+        raise WrongUsage(
+            "No API key was given.",
+            next_step="Type it at the prompt, or pipe it in: `finetuned login < api-key`.",
+        )
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise WrongUsage("This is no API key: it has characters that none has.")
+        raise WrongUsage("This is not an API key: it contains invalid characters.")
     return key
 
 
@@ -64,4 +69,4 @@ def logout(as_json: Json = False) -> None:
     if out.json:
         out.value({"forgotten": was})
     else:
-        out.line("The key is forgotten." if was else "There was no key.")
+        out.line("The saved key was deleted." if was else "No key was saved.")

@@ -62,9 +62,9 @@ def show(model: Model, as_json: Json = False) -> None:
             ("model", found.id),
             ("kind", _kind(found)),
             ("base model", found.base_model),
-            ("stands for", _shares(found.alias_of)),
+            ("alias of", _shares(found.alias_of)),
             ("job", found.fine_tuning_job),
-            ("licence", found.license),
+            ("license", found.license),
             ("context", found.context_length),
             ("languages", ", ".join(found.languages or [])),
             ("created", when(found.created)),
@@ -99,7 +99,7 @@ def list_aliases(as_json: Json = False) -> None:
         out.value(found)
         return
     out.table(
-        ["alias", "points at", "changed"],
+        ["alias", "target", "changed"],
         [(a.id, _shares(a.targets), when(a.updated_at)) for a in found],
         empty="no aliases yet: `finetuned alias set NAME MODEL`",
     )
@@ -121,16 +121,16 @@ def set_alias(
 ) -> None:
     """Point an alias at a model, or split its requests between two."""
     if (model is None) == (not split):
-        raise WrongUsage("Give a MODEL, or --split twice.")
+        raise WrongUsage("Pass either a MODEL, or --split twice.")
     try:
         targets = {m: int(share) for m, share in pairs(split or [], "--split").items()}
     except ValueError:
         raise WrongUsage("--split takes MODEL=PERCENT with a whole number.") from None
     with client() as server:
-        made = server.aliases.set(
+        changed = server.aliases.set(
             name, model, targets=targets or None, create_only=new, if_match=if_match
         )
-    _show(made, Out(as_json))
+    _show(changed, Out(as_json))
 
 
 @alias.command("show")
@@ -189,7 +189,7 @@ def _show(found: AliasObject, out: Out) -> None:
     out.facts(
         [
             ("alias", found.id),
-            ("points at", _shares(found.targets)),
+            ("target", _shares(found.targets)),
             ("changes", found.generation),
             ("changed", when(found.updated_at)),
             ("etag", found.etag),

@@ -9,7 +9,7 @@ from rich.markup import escape
 from finetuned.cli.output import Out, printable, size
 from finetuned.types import FileReport
 
-_MOST_FINDINGS = 12
+_MAX_FINDINGS = 12
 _STYLES = {"error": "bold red", "warning": "yellow"}
 
 
@@ -23,8 +23,8 @@ def show(report: FileReport, out: Out) -> None:
     out.facts(
         [
             ("file", report.file_id),
-            ("is", f"{report.source.container}, {report.source.shape}, {size(checked.bytes)}"),
-            ("rows", f"{checked.rows:,}, {checked.valid_rows:,} of them good"),
+            ("format", f"{report.source.container}, {report.source.shape}, {size(checked.bytes)}"),
+            ("rows", f"{checked.rows:,}, of which {checked.valid_rows:,} valid"),
             ("errors", checked.errors + found["error"]),
             ("warnings", checked.warnings + found["warning"]),
             *((f"tokens of {t.model}", _spread(t.tokens)) for t in report.tokens),
@@ -39,14 +39,14 @@ def show(report: FileReport, out: Out) -> None:
     findings = [*checked.issues, *report.findings]
     if findings:
         out.console.print()
-    for issue in findings[:_MOST_FINDINGS]:
+    for issue in findings[:_MAX_FINDINGS]:
         place = f"line {issue.line} {issue.pointer}" if issue.line else "file"
         style = _STYLES.get(issue.severity, "")
         out.console.print(f"{place}: ", end="", markup=False)
         out.console.print(f"{issue.severity} {issue.code}", style=style, end="", markup=False)
         out.console.print(f": {printable(issue.message)} {printable(issue.fix)}", markup=False)
-    if len(findings) > _MOST_FINDINGS:
-        out.say(f"… and {len(findings) - _MOST_FINDINGS} more: --format md, or --json")
+    if len(findings) > _MAX_FINDINGS:
+        out.say(f"… and {len(findings) - _MAX_FINDINGS} more: see --format md or --json")
 
 
 def _found(report: FileReport) -> Counter[str]:
@@ -54,15 +54,14 @@ def _found(report: FileReport) -> Counter[str]:
     severity = {issue.code: issue.severity for issue in report.findings}
     counted: Counter[str] = Counter()
     for code, count in report.finding_counts.items():
-        counted[severity.get(code, "warning")] += count  # a code without a listed finding
+        counted[severity.get(code, "warning")] += count  # the code may have no listed finding
     return counted
 
 
 def _spread(tokens: object) -> str:
-    spread = tokens
     return (
-        f"{getattr(spread, 'total', 0):,} in all, {getattr(spread, 'p50', 0):,} in the middle, "
-        f"{getattr(spread, 'max', 0):,} at most"
+        f"{getattr(tokens, 'total', 0):,} total, {getattr(tokens, 'p50', 0):,} median, "
+        f"{getattr(tokens, 'max', 0):,} max"
     )
 
 

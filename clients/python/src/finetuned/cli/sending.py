@@ -31,7 +31,7 @@ def send(
 
         def show(at: finetuned.Progress) -> None:
             if at.resumed_bytes:
-                bar.update(task, description=f"going on with {path.name}")
+                bar.update(task, description=f"resuming {path.name}")
             bar.update(task, completed=at.sent_bytes, total=at.total_bytes)
 
         file = server.files.upload(

@@ -19,19 +19,19 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise WrongUsage("This cannot be undone.", next_step="Say --yes where nobody can be asked.")
+        raise WrongUsage("This cannot be undone.", next_step="Pass --yes to skip the confirmation.")
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise WrongUsage("Nothing was done.")
+        raise WrongUsage("Not confirmed; nothing was changed.")
 
 
 def pairs(given: Iterable[str], option: str) -> dict[str, str]:
     """Parse the `KEY=VALUE` pairs of a repeatable option."""
-    made = {}
+    parsed = {}
     for text in given:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise WrongUsage(f"{option} takes KEY=VALUE, not '{text}'.")
-        made[key] = value
-    return made
+        parsed[key] = value
+    return parsed

@@ -67,7 +67,7 @@ def train(
 ) -> None:
     """Fine-tune a base model on a data file. Omitted settings are chosen from the data."""
     out = Out(as_json)
-    chosen = _given(
+    hyperparameters = _given(
         n_epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -85,7 +85,7 @@ def train(
             "model": model,
             "training_file": _file_id(server, file, out),
             "validation_file": validation and _file_id(server, validation, out),
-            "method": {"type": method, method: {"hyperparameters": chosen}},
+            "method": {"type": method, method: {"hyperparameters": hyperparameters}},
             "suffix": suffix,
             "seed": seed,
             "priority": priority,
@@ -103,7 +103,7 @@ def train(
         out.value(job)
         return
     out.line(job.id)
-    out.say(f"Follow it: finetuned jobs watch {job.id}")
+    out.say(f"Follow the job: finetuned jobs watch {job.id}")
 
 
 def _given(**fields: Any) -> dict[str, Any]:
@@ -116,10 +116,10 @@ def _file_id(server: finetuned.Client, given: str, out: Out) -> str:
     is_id = given.startswith("file-") and not path.exists()
     file_id = given if is_id else send(server, path, out).id
     checked = server.files.wait(file_id)
-    warned = f", {checked.warnings} warnings" if checked.warnings else ""
-    out.say(f"checked {checked.filename}: {checked.rows} rows{warned}")
+    warnings = f", {checked.warnings} warnings" if checked.warnings else ""
+    out.say(f"checked {checked.filename}: {checked.rows} rows{warnings}")
     if checked.warnings:
-        out.say(f"  finetuned files report {file_id}", "dim")
+        out.say(f"  see: finetuned files report {file_id}", "dim")
     return file_id
 
 
@@ -127,7 +127,7 @@ def _show_estimate(found: EstimateObject, out: Out) -> None:
     if out.json:
         out.value(found)
         return
-    memory, lasts = found.memory, found.duration
+    memory, duration = found.memory, found.duration
     out.facts(
         [
             ("model", found.model),
@@ -138,8 +138,9 @@ def _show_estimate(found: EstimateObject, out: Out) -> None:
             ("memory", memory and f"{size(memory.total)} of {size(memory.available or 0)}"),
             ("fits", found.fits),
             (
-                "takes",
-                lasts and f"{span(lasts.expected)} ({span(lasts.low)} to {span(lasts.high)})",
+                "time",
+                duration
+                and f"{span(duration.expected)} ({span(duration.low)} to {span(duration.high)})",
             ),
             ("advice", found.advice),
         ]

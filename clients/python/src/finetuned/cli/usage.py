@@ -42,7 +42,7 @@ def usage(
     out.table(
         ["from", by, "requests", "failed", "tokens in", "tokens out"],
         rows,
-        empty=f"nothing was asked within {since}",
+        empty=f"no requests within {since}",
     )
 
 
@@ -64,5 +64,7 @@ def _rows(buckets: list[UsageBucket], group: str) -> list[tuple[Any, ...]]:
 def _seconds(text: str) -> int:
     match = re.fullmatch(r"([0-9]{1,5})([mhd])", text)
     if match is None:
-        raise WrongUsage(f"'{text}' is no span of time.", next_step="Write 90m, 12h or 7d.")
+        raise WrongUsage(
+            f"'{text}' is not a valid duration.", next_step="Use a value such as 90m, 12h or 7d."
+        )
     return int(match[1]) * _UNITS[match[2]]

@@ -21,7 +21,7 @@ from finetuned.cli.output import Out, printable, span
 from finetuned.types import EventObject, JobObject
 
 _LINES = 10  # number of step lines that a run prints in a pipe
-_WIDEST = 100
+_MAX_WIDTH = 100
 _STYLES = {"warn": "yellow", "error": "bold red"}
 
 
@@ -36,8 +36,8 @@ def watch(server: finetuned.Client, job_id: str, out: Out) -> JobObject:
                 display.show(event)
     except KeyboardInterrupt:
         out.say(
-            f"\nThe job goes on. `finetuned jobs watch {job_id}` looks again, "
-            f"`finetuned jobs cancel {job_id}` ends it."
+            f"\nThe job continues. To watch it again: finetuned jobs watch {job_id}\n"
+            f"To cancel it: finetuned jobs cancel {job_id}"
         )
         raise
     job = server.jobs.retrieve(job_id)
@@ -53,7 +53,7 @@ def end(job: JobObject, out: Out) -> None:
         reason = job.error.message if job.error else f"The job {job.id} was {job.status}."
         code = job.error.code if job.error else job.status
         raise JobEnded(
-            reason, code=code, next_step=f"`finetuned jobs show {job.id}` has all about it."
+            reason, code=code, next_step=f"Run `finetuned jobs show {job.id}` for details."
         )
     if not out.json:
         out.line(f"{job.fine_tuned_model}")
@@ -179,7 +179,7 @@ class LiveDisplay:
         self._live.update(self._picture())
 
     def _picture(self) -> RenderableType:
-        run, width = self._run, min(self._console.width, _WIDEST)
+        run, width = self._run, min(self._console.width, _MAX_WIDTH)
         head = Table.grid(padding=(0, 2))
         head.add_row(*self._head())
         parts: list[RenderableType] = [head]
@@ -192,15 +192,15 @@ class LiveDisplay:
         run = self._run
         if not run.total:
             return [Text(self._phase, style="bold"), Text(self._job_id, style="dim")]
-        told: list[RenderableType] = [
+        cells: list[RenderableType] = [
             Text("trained" if run.step >= run.total else self._phase, style="bold"),
             ProgressBar(total=run.total, completed=run.step, width=28),
             Text(f"{run.step}/{run.total}"),
         ]
         if run.train:
-            told.append(Text(f"loss {run.train[-1][1]:.3f}", style="cyan"))
+            cells.append(Text(f"loss {run.train[-1][1]:.3f}", style="cyan"))
         if run.valid:
-            told.append(Text(f"validation {run.valid[-1][1]:.3f}", style="magenta"))
+            cells.append(Text(f"validation {run.valid[-1][1]:.3f}", style="magenta"))
         if run.left_s is not None:
-            told.append(Text(f"{span(run.left_s)} left"))
-        return told
+            cells.append(Text(f"{span(run.left_s)} left"))
+        return cells
