@@ -29,8 +29,8 @@ def meanings(text: str) -> dict[str, str]:
     path: list[str] = []
     meaning: str | None = None
     for line in text.splitlines():
-        if said := _MEANING.match(line):
-            meaning = said[2]
+        if match := _MEANING.match(line):
+            meaning = match[2]
         elif key := _KEY.match(line):
             path = [*path[: len(key[1]) // _INDENT], key[2]]
             if meaning is not None:

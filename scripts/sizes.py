@@ -82,8 +82,8 @@ MODELS = (
 def training(shape: ModelShape, gpu: Capacity) -> MemoryPlan:
     """Plan a rank-16 QLoRA job on rows of up to LENGTH tokens."""
     chosen = Chosen(batch_size=BATCH, max_seq_length=LENGTH, n_epochs=1, packing=False)
-    asked = Training(chosen, "supervised", LENGTH, Settings().tokens_at_once)
-    return plan(asked, shape, gpu)
+    request = Training(chosen, "supervised", LENGTH, Settings().tokens_at_once)
+    return plan(request, shape, gpu)
 
 
 def engine(shape: ModelShape, memory: int, sharing: str) -> Sizes | None:

@@ -59,9 +59,9 @@ def zipf(names: list[str], count: int, seed: int) -> list[str]:
     return random.Random(seed).choices(names, weights, k=count)
 
 
-async def send(url: str, cache: Path, asked: list[str], at_once: int) -> Traffic:
+async def send(url: str, cache: Path, names: list[str], at_once: int) -> Traffic:
     """Request one token from each name, `at_once` requests at a time."""
-    traffic, seen, waiting = Traffic(), set(), iter(asked)
+    traffic, seen, waiting = Traffic(), set(), iter(names)
 
     async def client(http: aiohttp.ClientSession) -> None:
         for name in waiting:
@@ -70,11 +70,11 @@ async def send(url: str, cache: Path, asked: list[str], at_once: int) -> Traffic
             began = time.perf_counter()
             body = {"model": name, "prompt": "Hello", "max_tokens": 1, "temperature": 0}
             async with http.post("/v1/completions", json=body, headers=headers(name)) as answer:
-                told = await answer.text()
+                text = await answer.text()
             if answer.status == 200:
                 times.append(time.perf_counter() - began)
             else:
-                traffic.errors[f"{answer.status} {told[:200]}"] += 1
+                traffic.errors[f"{answer.status} {text[:200]}"] += 1
             if len(seen) % 20 == 0:
                 traffic.most_cached = max(traffic.most_cached, folder_bytes(cache))
 
@@ -107,8 +107,8 @@ async def fresh(url: str, settings: Settings, base: Path, root: Path, count: int
             for turn in ("first", "second"):
                 began = time.perf_counter()
                 body = {"model": name, "prompt": "Good day", "max_tokens": 1}
-                async with http.post("/v1/completions", json=body, headers=headers(name)) as told:
-                    assert told.status == 200, await told.text()
+                async with http.post("/v1/completions", json=body, headers=headers(name)) as answer:
+                    assert answer.status == 200, await answer.text()
                 times[f"{kind}, {turn}"].append(time.perf_counter() - began)
     for what, seconds in sorted(times.items()):
         print(f"fresh model, {what:<13} p50 {np.median(seconds) * 1000:.0f} ms")
@@ -142,17 +142,17 @@ def memory_mib(pid: int) -> dict[str, float]:
 
 def main() -> None:
     """Run the benchmark."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--adapters", type=int, default=1000)
-    options.add_argument("--requests", type=int, default=3000)
-    options.add_argument("--slots", type=int, default=4)
-    options.add_argument("--share", type=float, default=0.2, help="cache / bytes of all adapters")
-    options.add_argument("--at-once", type=int, default=8)
-    asked = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--adapters", type=int, default=1000)
+    parser.add_argument("--requests", type=int, default=3000)
+    parser.add_argument("--slots", type=int, default=4)
+    parser.add_argument("--share", type=float, default=0.2, help="cache / bytes of all adapters")
+    parser.add_argument("--at-once", type=int, default=8)
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, valkey() as redis_url:
         root, base = Path(folder), base_model()
         folders = {}
-        for seed in range(asked.adapters):
+        for seed in range(options.adapters):
             target = root / "made" / f"a{seed:04}"
             write_adapter(target, base, seed=seed)
             folders[name_of(target.name)] = target
@@ -160,29 +160,29 @@ def main() -> None:
         settings = settings_on(
             root,
             redis_url,
-            max_loras=asked.slots,
-            max_cpu_loras=max(asked.slots, 16),
+            max_loras=options.slots,
+            max_cpu_loras=max(options.slots, 16),
             max_lora_rank=8,
             max_model_len=512,
-            adapter_cache_bytes=int(all_bytes * asked.share),
+            adapter_cache_bytes=int(all_bytes * options.share),
         )
         entry = catalogued(settings, base)
         began = time.perf_counter()
         asyncio.run(register(settings, folders))
-        print(f"{asked.adapters} adapters, {all_bytes / MIB:.0f} MiB: registered in "
+        print(f"{options.adapters} adapters, {all_bytes / MIB:.0f} MiB: registered in "
               f"{time.perf_counter() - began:.0f} s")  # fmt: skip
         with Engine(settings, entry, root / "engine.log") as engine:
-            names = zipf([*folders], asked.requests, seed=1)
+            names = zipf([*folders], options.requests, seed=1)
             before = memory_mib(engine.pid)
             began = time.perf_counter()
-            traffic = asyncio.run(send(engine.url, settings.adapter_cache, names, asked.at_once))
+            traffic = asyncio.run(send(engine.url, settings.adapter_cache, names, options.at_once))
             took = time.perf_counter() - began
             after = memory_mib(engine.pid)
-            tell(traffic, names, took, settings.adapter_cache_bytes, before, after)
+            report(traffic, names, took, settings.adapter_cache_bytes, before, after)
             asyncio.run(fresh(engine.url, settings, base, root))
 
 
-def tell(
+def report(
     traffic: Traffic,
     names: list[str],
     took: float,

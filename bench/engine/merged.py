@@ -54,16 +54,16 @@ def rounds(
 ) -> dict[str, list[tuple[float, float]]]:
     """Return the figures of each variant in each round."""
     root = settings.data_dir
-    told: dict[str, list[tuple[float, float]]] = {"base": [], "adapter": [], "merged": []}
+    results: dict[str, list[tuple[float, float]]] = {"base": [], "adapter": [], "merged": []}
     for turn in range(options.rounds):
         with Engine(settings, entry, root / "base.log") as engine:
             for what, target in (("base", (BASE, None)), ("adapter", (NAME, NAME))):
-                told[what].append(asyncio.run(measure(engine, target, options, turn)))
+                results[what].append(asyncio.run(measure(engine, target, options, turn)))
         with Engine(settings, entry, root / "merged.log", merged=merged) as engine:
-            told["merged"].append(asyncio.run(measure(engine, (NAME, None), options, turn)))
-        for what, figures in told.items():
+            results["merged"].append(asyncio.run(measure(engine, (NAME, None), options, turn)))
+        for what, figures in results.items():
             print(f"round {turn + 1}  {what:<8} {line(figures[-1])}", flush=True)
-    return told
+    return results
 
 
 def main() -> None:
@@ -92,8 +92,8 @@ def main() -> None:
         merged = asyncio.run(prepare(settings, entry, NAME, root / "home"))
         size = sum(f.stat().st_size for f in merged.path.iterdir())
         print(f"merged in {time.perf_counter() - began:.1f} s, {size / 2**30:.2f} GiB on disk")
-        told = rounds(settings, entry, merged, options)
-    middle = {w: tuple(map(statistics.median, zip(*f, strict=True))) for w, f in told.items()}
+        results = rounds(settings, entry, merged, options)
+    middle = {w: tuple(map(statistics.median, zip(*f, strict=True))) for w, f in results.items()}
     for what, figures in middle.items():
         of_adapter, of_base = (figures[0] / middle[w][0] for w in ("adapter", "base"))
         print(f"{what:<8} {line(figures)}   of adapter {of_adapter:.2f}, of base {of_base:.2f}")

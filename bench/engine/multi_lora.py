@@ -52,9 +52,9 @@ async def ask(http: aiohttp.ClientSession, target: Target, tokens: int, nonce: i
         "ignore_eos": True,
     }
     async with http.post("/v1/completions", json=body, headers=headers(adapter)) as answer:
-        told = await answer.json()
-        assert answer.status == 200, told
-        return told["usage"]["completion_tokens"]
+        body = await answer.json()
+        assert answer.status == 200, body
+        return body["usage"]["completion_tokens"]
 
 
 async def load(
@@ -91,15 +91,15 @@ async def measure(
             await asyncio.gather(*(ask(http, t, 4, 9999) for t in targets))
         for turn in range(rounds):
             for what, targets in loads.items():
-                told = await load(http, engine, targets, tokens, 1000 * turn)
-                print(f"round {turn + 1}  {what:<12} {line(told)}", flush=True)
-                best[what] = (max(best[what][0], told[0]), max(best[what][1], told[1]))
+                rates = await load(http, engine, targets, tokens, 1000 * turn)
+                print(f"round {turn + 1}  {what:<12} {line(rates)}", flush=True)
+                best[what] = (max(best[what][0], rates[0]), max(best[what][1], rates[1]))
     return best
 
 
-def line(told: tuple[float, float]) -> str:
+def line(rates: tuple[float, float]) -> str:
     """Format the two figures."""
-    return f"{told[0]:7.1f} tok/s {told[1]:7.1f} tok/CPU-s"
+    return f"{rates[0]:7.1f} tok/s {rates[1]:7.1f} tok/CPU-s"
 
 
 def main() -> None:
@@ -136,9 +136,9 @@ def main() -> None:
                 measure(engine.url, engine.pid, [*folders], asked.rounds, asked.tokens)
             )
     one = best["one adapter"]
-    for what, told in best.items():
-        wall, cpu = (mine / its for mine, its in zip(told, one, strict=True))
-        print(f"{what:<12} {line(told)}   of one adapter: {wall:.2f}, by CPU time {cpu:.2f}")
+    for what, rates in best.items():
+        wall, cpu = (mine / its for mine, its in zip(rates, one, strict=True))
+        print(f"{what:<12} {line(rates)}   of one adapter: {wall:.2f}, by CPU time {cpu:.2f}")
 
 
 if __name__ == "__main__":

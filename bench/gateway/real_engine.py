@@ -73,9 +73,9 @@ async def streams(url: str, key: str, clients: int, tokens: int, turn: int) -> i
                 "stream_options": {"include_usage": True},
             }
             async with http.post("/v1/chat/completions", json=body) as answer:
-                told = await answer.text()
-                assert answer.status == 200, told
-            last = [line for line in told.splitlines() if line.startswith("data: {")][-1]
+                text = await answer.text()
+                assert answer.status == 200, text
+            last = [line for line in text.splitlines() if line.startswith("data: {")][-1]
             seen += json.loads(last.removeprefix("data: "))["usage"]["completion_tokens"]
         return seen
 

@@ -42,9 +42,9 @@ class Overhead:
 
 
 def measure(client: openai.OpenAI, file_id: str) -> Overhead:
-    asked = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 1}}}
+    method = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 1}}}
     began = time.monotonic()
-    job = client.fine_tuning.jobs.create(model=MODEL, training_file=file_id, method=asked)
+    job = client.fine_tuning.jobs.create(model=MODEL, training_file=file_id, method=method)
     steps: list[float] = []
     marks: dict[str, float] = {}
     for event in events(client, job.id):

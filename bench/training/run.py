@@ -171,8 +171,8 @@ def report(model: str, rows: int, best: dict[str, Figures], scores: dict[str, li
     for name, figures in best.items():
         speed, ratio = tokens / figures["seconds"], base["seconds"] / figures["seconds"]
         mib = figures["peak_bytes"] / 2**20
-        told = "  ".join(f"{score:.3f}" for score in scores[name])
-        print(f"{name:30}{speed:>10.0f}{ratio:>8.2f}{mib:>10.0f}  {told}")
+        losses = "  ".join(f"{score:.3f}" for score in scores[name])
+        print(f"{name:30}{speed:>10.0f}{ratio:>8.2f}{mib:>10.0f}  {losses}")
 
 
 if __name__ == "__main__":

@@ -155,8 +155,8 @@ class Raw(Multipart):
 
 class Parts(Multipart):
     def send(self, file, size):
-        said = {"filename": "f", "purpose": "user_data", "bytes": size, "mime_type": "x/y"}
-        upload = self.server.request("/v1/uploads", head=json.dumps(said).encode())
+        body = {"filename": "f", "purpose": "user_data", "bytes": size, "mime_type": "x/y"}
+        upload = self.server.request("/v1/uploads", head=json.dumps(body).encode())
         path = f"/v1/uploads/{upload['id']}"
         spans = [(at, min(PART_BYTES, size - at)) for at in range(0, size, PART_BYTES)]
         with ThreadPoolExecutor(PARALLEL) as pool:

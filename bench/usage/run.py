@@ -84,11 +84,11 @@ async def question(redis) -> None:
                 admission = meter.admit(caller, body_bytes=1, max_tokens=1, streamed=False)
                 meter.done(admission, served("ft:m"))
         await meter.flush()
-    asked = spans("1m", now_s - 1439 * 60, None, limit=1440, page=None, now_s=now_s)
+    requested = spans("1m", now_s - 1439 * 60, None, limit=1440, page=None, now_s=now_s)
     for projects in ({"proj_q1"}, None):
         started = time.perf_counter()
         page = await read_page(
-            UsageRecords(redis), asked, Wanted(None, None, {"project_id"}), projects,
+            UsageRecords(redis), requested, Wanted(None, None, {"project_id"}), projects,
             max_results=10**6,
         )  # fmt: skip
         results = sum(len(b.results) for b in page.data)

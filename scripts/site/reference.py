@@ -127,9 +127,9 @@ def _parameters(parameters: list[Schema]) -> Iterator[str]:
     yield "| parameter | in | type | |\n|---|---|---|---|"
     for one in parameters:
         schema = one.get("schema", {})
-        told = cell(one.get("description") or schema.get("description", ""))
+        description = cell(one.get("description") or schema.get("description", ""))
         name = f"`{one['name']}`{star(one.get('required', False))}"
-        yield f"| {name} | {one['in']} | {kind(schema)}{default(schema)} | {told} |"
+        yield f"| {name} | {one['in']} | {kind(schema)}{default(schema)} | {description} |"
     yield ""
 
 
@@ -185,7 +185,7 @@ def _fields(schema: Schema) -> Iterator[str]:
     yield "| field | type | |\n|---|---|---|"
     required = schema.get("required", [])
     for name, field in schema["properties"].items():
-        told = field.get("description", "") if isinstance(field, dict) else ""
+        description = field.get("description", "") if isinstance(field, dict) else ""
         words = f"{kind(field)}{default(field)}"
-        yield f"| `{name}`{star(name in required)} | {words} | {cell(told)} |"
+        yield f"| `{name}`{star(name in required)} | {words} | {cell(description)} |"
     yield ""

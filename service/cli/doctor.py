@@ -131,12 +131,12 @@ def _sized(
         merged=merged is not None,
     )
     try:
-        told = "; ".join(size(settings, facts).reasons)
+        summary = "; ".join(size(settings, facts).reasons)
     except SizingError as e:
         return Finding("missing", name, e.what, e.how)
     if highest is None and merged is None:
-        told += "; the store is not running, so the ranks of existing adapters are unknown"
-    return Finding("ok", name, told)
+        summary += "; the store is not running, so the ranks of existing adapters are unknown"
+    return Finding("ok", name, summary)
 
 
 def _fault_of_running(settings: Settings, model: str) -> str | None:
@@ -161,15 +161,17 @@ def _trainer(
         return []
     sizes = engines_bytes(served)
     budget = trainer_budget(settings, min(known), sizes)
-    told = f"{settings.gpu_sharing}: a training job may use {(budget or 0) / GIB:.1f} GiB"
+    summary = f"{settings.gpu_sharing}: a training job may use {(budget or 0) / GIB:.1f} GiB"
     if settings.gpu_sharing == "share" and settings.gpu_memory_utilization is not None:
         engines = settings.gpu_memory_utilization * len(sizes) * min(known)
         if engines + (budget or 0) > min(known):
             how = "lower FINETUNED_GPU_MEMORY_UTILIZATION or FINETUNED_TRAINER_MEMORY_BYTES"
             return [
-                Finding("missing", "GPU for both", f"{told}, more than the engines leave free", how)
+                Finding(
+                    "missing", "GPU for both", f"{summary}, more than the engines leave free", how
+                )
             ]
-    return [Finding("ok", "GPU for both", told)]
+    return [Finding("ok", "GPU for both", summary)]
 
 
 def _gpu(gpus: Sequence[Gpu]) -> Finding:

@@ -132,11 +132,11 @@ async def rebuild(data_dir: Path | None) -> str:
     """Recreate lost records from storage and return a message for the operator."""
     url = DataLayout(data_dir.resolve()).storage.as_uri() if data_dir else Settings().storage_url
     async with _store(data_dir) as redis:
-        made = await Rebuild(redis, Storage.from_url(url), catalogue(data_dir)).run()
-    told = ", ".join(f"{made[what]} {what}" for what in ("projects", "files", "models"))
+        restored = await Rebuild(redis, Storage.from_url(url), catalogue(data_dir)).run()
+    counts = ", ".join(f"{restored[what]} {what}" for what in ("projects", "files", "models"))
     return (
-        f"rebuilt: {told}, {made['checkpoints']} checkpoints. Recreate keys, aliases and limits "
-        f"by hand: see 'finetuned-server keys create'."
+        f"rebuilt: {counts}, {restored['checkpoints']} checkpoints. Recreate keys, aliases and "
+        f"limits by hand: see 'finetuned-server keys create'."
     )
 
 

@@ -65,7 +65,7 @@ class Child:
         async for line in self._process.stdout:
             yield line
 
-    async def tell(self, line: bytes) -> None:
+    async def send(self, line: bytes) -> None:
         """Write a line to stdin. A child that has already exited is not an error."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):

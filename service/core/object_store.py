@@ -54,14 +54,14 @@ def refusal(error: Exception) -> str | None:
 
     Only errors that an operator can fix count as refusals. Retrying does not help with those.
     """
-    told = str(error)
-    if "169.254.169.254" in told or "MissingAccessKeyId" in told:
+    text = str(error)
+    if "169.254.169.254" in text or "MissingAccessKeyId" in text:
         return f"no credentials for S3: {_CHECK_KEYS}"
-    if "MissingSecretAccessKey" in told:
+    if "MissingSecretAccessKey" in text:
         return "no secret for S3: set AWS_SECRET_ACCESS_KEY"
-    if "builder error" in told and "http://" in told:
+    if "builder error" in text and "http://" in text:
         return "plain http:// to S3 must be allowed: set AWS_ALLOW_HTTP=true"
-    code, status = _CODE.search(told), _STATUS.search(told)
+    code, status = _CODE.search(text), _STATUS.search(text)
     if code is not None and (remedy := _REMEDIES.get(code["code"])):
         return f"S3 refused ({code['code']}): {remedy}"
     if status is None:

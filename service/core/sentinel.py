@@ -34,15 +34,17 @@ def pool_of(url: str, **options: Any) -> ConnectionPool:
         server["connection_class"] = bounded(server.get("connection_class", Connection))
         return BlockingConnectionPool(**{**options, **server})
     hosts, master, server = _parse(url, _SCHEMES[scheme])
-    asked = {k: v for k, v in options.items() if k.startswith("socket_")}
+    sentinel_options = {k: v for k, v in options.items() if k.startswith("socket_")}
     for name in ("username", "password"):
         if (value := server.pop(f"sentinel_{name}", None)) is not None:
-            asked[name] = value
+            sentinel_options[name] = value
     if scheme == "rediss+sentinel":
-        asked |= {"ssl": True} | {k: v for k, v in server.items() if k.startswith("ssl_")}
+        sentinel_options |= {"ssl": True} | {
+            k: v for k, v in server.items() if k.startswith("ssl_")
+        }
     kind = _TlsConnection if scheme == "rediss+sentinel" else _Connection
     # redis-py does not type these.
-    sentinel = Sentinel(hosts, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
+    sentinel = Sentinel(hosts, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
     for client in sentinel.sentinels:
         # A sentinel that is down must not delay the query to the next one.
         asking = client.connection_pool

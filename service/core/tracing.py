@@ -89,9 +89,9 @@ def start(process: str, version: str) -> None:
     global _tracer  # noqa: PLW0603 - one per process, like the logging configuration
     if endpoint() is None or _tracer is not None:
         return
-    asked = next((os.environ[name] for name in _PROTOCOLS if os.environ.get(name)), PROTOCOL)
-    if asked != PROTOCOL:
-        log.warning("no traces: the only supported OTLP protocol is %s, not %s", PROTOCOL, asked)
+    protocol = next((os.environ[name] for name in _PROTOCOLS if os.environ.get(name)), PROTOCOL)
+    if protocol != PROTOCOL:
+        log.warning("no traces: the only supported OTLP protocol is %s, not %s", PROTOCOL, protocol)
         return
     try:
         _tracer = _make_tracer(process, version)

@@ -94,13 +94,13 @@ async def _last_line(child: Child) -> bytes:
 
 def _failure(last: bytes, code: int) -> DeskFailed:
     try:
-        told = msgspec.json.decode(last, type=dict[str, object])
+        message = msgspec.json.decode(last, type=dict[str, object])
     except msgspec.DecodeError:
-        told = {}
-    if told.get("type") != "failed":
+        message = {}
+    if message.get("type") != "failed":
         return DeskFailed(
             "desk_died", f"The process that read the file ended with {code}. Try again."
         )
-    where = f"Line {told['line']}: " if told.get("line") else ""
-    fix = f" {told['fix']}" if told.get("fix") else ""
-    return DeskFailed(str(told.get("code")), f"{where}{told.get('message')}{fix}")
+    where = f"Line {message['line']}: " if message.get("line") else ""
+    fix = f" {message['fix']}" if message.get("fix") else ""
+    return DeskFailed(str(message.get("code")), f"{where}{message.get('message')}{fix}")

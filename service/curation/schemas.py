@@ -87,8 +87,8 @@ class CleanRequest(BaseModel):
     def options(self) -> dict[str, Any]:
         """The options as stored in the task."""
         given = self.model_dump(mode="json", exclude={"format"})
-        said = self.format.stored() if self.format else None
-        return {**given, "format": said} if said else given
+        stored = self.format.stored() if self.format else None
+        return {**given, "format": stored} if stored else given
 
 
 class CleaningObject(BaseModel):

@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
         return _failed(make_issue("out_of_memory"))
     except OSError as error:
         return _failed(make_issue("file_error", reason=error.strerror or "unknown"))
-    _say({"type": "succeeded"})
+    _emit({"type": "succeeded"})
     return 0
 
 
@@ -141,7 +141,7 @@ class _Progress:
         now = time.monotonic()
         if now >= self._next or done == total:
             self._next = now + _PROGRESS_EVERY_S
-            _say({"type": "progress", "done": done, "total": total})
+            _emit({"type": "progress", "done": done, "total": total})
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -152,7 +152,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _failed(issue: Issue) -> int:
-    _say(
+    _emit(
         {
             "type": "failed",
             "code": issue.code,
@@ -164,7 +164,7 @@ def _failed(issue: Issue) -> int:
     return 1
 
 
-def _say(message: dict[str, Any]) -> None:
+def _emit(message: dict[str, Any]) -> None:
     print(json.dumps(message), flush=True)
 
 

@@ -23,26 +23,26 @@ _FLAT = re.compile(r"format\[([^\[\]]+)\](?:\[(.+)\])?", re.DOTALL)
 
 def format_of(fields: Mapping[str, str]) -> dict[str, Any] | None:
     """The validated format options; None if none are given. Raises BadRequest."""
-    said = {name: value for name, value in fields.items() if name.startswith("format")}
-    if not said:
+    given = {name: value for name, value in fields.items() if name.startswith("format")}
+    if not given:
         return None
-    if sum(len(n.encode()) + len(v.encode()) for n, v in said.items()) > _MAX_BYTES:
+    if sum(len(n.encode()) + len(v.encode()) for n, v in given.items()) > _MAX_BYTES:
         raise BadRequest(f"'format' is over the limit of {_MAX_BYTES} bytes.", param="format")
     try:
-        said_format = FormatFields.model_validate(_nested(said))
+        parsed = FormatFields.model_validate(_nested(given))
     except ValidationError as e:
         raise from_validation(
             [{**fault, "loc": ("format", *fault["loc"])} for fault in e.errors()]
         ) from e
-    return said_format.stored()
+    return parsed.stored()
 
 
-def _nested(said: Mapping[str, str]) -> Any:
-    if "format" in said:
-        if len(said) > 1:
+def _nested(given: Mapping[str, str]) -> Any:
+    if "format" in given:
+        if len(given) > 1:
             raise BadRequest("Send 'format' as one JSON object or flattened.", param="format")
         try:
-            return json.loads(said["format"])
+            return json.loads(given["format"])
         except (ValueError, RecursionError) as e:
             raise BadRequest(
                 'Invalid value for \'format\': a JSON object, such as {"container": "csv"}.',
@@ -50,7 +50,7 @@ def _nested(said: Mapping[str, str]) -> Any:
                 code="invalid_json",
             ) from e
     nested: dict[str, Any] = {}
-    for name, value in said.items():
+    for name, value in given.items():
         found = _FLAT.fullmatch(name)
         if found is None:
             raise BadRequest(f"Unknown parameter: '{name[:80]}'.", param=name[:80])

@@ -88,8 +88,8 @@ class FileRecord(Record):
         parts = [__version__, self.sha256, self.format]
         if self.purpose is Purpose.EVALS:
             parts.append(self.purpose)
-        said = msgspec.json.encode(parts, order="sorted")
-        return hashlib.sha256(said).hexdigest()
+        encoded = msgspec.json.encode(parts, order="sorted")
+        return hashlib.sha256(encoded).hexdigest()
 
     def expired(self, now_s: int) -> bool:
         """Whether the file has expired."""

@@ -108,8 +108,8 @@ def of_proc(folder: Path) -> list[Gpu]:
     gpus = []
     for path in sorted(folder.glob("*/information")):
         lines = (line.partition(":") for line in path.read_text("utf-8", "replace").splitlines())
-        told = {key.strip(): value.strip() for key, _, value in lines}
-        gpus.append(Gpu(told.get("GPU UUID", ""), told.get("Model", "NVIDIA GPU"), None))
+        fields = {key.strip(): value.strip() for key, _, value in lines}
+        gpus.append(Gpu(fields.get("GPU UUID", ""), fields.get("Model", "NVIDIA GPU"), None))
     return gpus
 
 

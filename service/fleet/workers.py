@@ -86,7 +86,7 @@ class Presence:
         """The worker's current state."""
         return self._worker
 
-    async def say(self) -> None:
+    async def announce(self) -> None:
         """Announce the worker's current state. If Redis is down, the next heartbeat does."""
         async with self._writing:
             try:
@@ -110,7 +110,7 @@ class Presence:
 
     async def _change(self, *, busy: bool, task: str | None) -> None:
         self._worker = self._worker.model_copy(update={"busy": busy, "task": task})
-        await self.say()
+        await self.announce()
 
 
 def _key(name: str) -> str:

@@ -124,11 +124,11 @@ def _chosen(body: CreateJob) -> Chosen:
 
     Early stopping and `keep_best` need one to compare checkpoints.
     """
-    asked = Chosen.model_validate(body.asked.model_dump())
-    selects = asked.early_stopping is not None or asked.keep_best
-    if selects and body.validation_file is None and asked.validation_share is None:
-        return asked.model_copy(update={"validation_share": _AUTO_SHARE})
-    return asked
+    requested = Chosen.model_validate(body.asked.model_dump())
+    selects = requested.early_stopping is not None or requested.keep_best
+    if selects and body.validation_file is None and requested.validation_share is None:
+        return requested.model_copy(update={"validation_share": _AUTO_SHARE})
+    return requested
 
 
 async def _check_warm_start(body: CreateJob, caller: Principal, registry: ModelRegistry) -> None:
@@ -159,9 +159,9 @@ async def _check_fit(job: JobRecord, entry: BaseModelEntry, redis: Client) -> No
     shape = shape_of(entry)
     if shape is None:
         return
-    asked = job.hyperparameters
-    length = _LEAST_LENGTH if asked.max_seq_length == "auto" else asked.max_seq_length
-    least = asked.model_copy(update={"batch_size": 1, "max_seq_length": length})
+    requested = job.hyperparameters
+    length = _LEAST_LENGTH if requested.max_seq_length == "auto" else requested.max_seq_length
+    least = requested.model_copy(update={"batch_size": 1, "max_seq_length": length})
     training = Training(least, job.method, longest=_LEAST_LENGTH, tokens_at_once=_LEAST_LENGTH)
     there = planned(training, shape, await trainers(redis))
     if there is not None and there.refusal is not None:
@@ -196,15 +196,15 @@ def _suffix(value: str | None) -> str | None:
 
 
 def _check_numbers(body: CreateJob, entry: BaseModelEntry, max_lora_rank: int) -> None:
-    asked = body.asked
-    if asked.lora.r != "auto" and asked.lora.r > max_lora_rank:
+    requested = body.asked
+    if requested.lora.r != "auto" and requested.lora.r > max_lora_rank:
         raise BadRequest(
-            f"lora.r {asked.lora.r} is over {max_lora_rank}, the highest rank that the serving "
+            f"lora.r {requested.lora.r} is over {max_lora_rank}, the highest rank that the serving "
             f"engine is configured for.",
             param=f"{_place(body)}.lora.r",
             code="invalid_value",
         )
-    length = asked.max_seq_length
+    length = requested.max_seq_length
     if length != "auto" and length > entry.context_length:
         raise BadRequest(
             f"max_seq_length {length} is over {entry.context_length}, the context length of "

@@ -201,9 +201,9 @@ class Supervisor:
         service.failed = True
         log_file = self._log_file(service)
         reason = service.last_words or last_words(log_file, service.log_start)
-        told = f"{service.name} {fault}{f': {reason}' if reason else ''}; see {log_file}"
-        self._fault_file(service).write_text(told, "utf-8")
-        return told
+        text = f"{service.name} {fault}{f': {reason}' if reason else ''}; see {log_file}"
+        self._fault_file(service).write_text(text, "utf-8")
+        return text
 
     def _log_file(self, service: Service) -> Path:
         return self._log_dir / f"{service.name}.log"

@@ -46,12 +46,12 @@ async def up(data_dir: Path, host: str, port: int, *, demo_model: bool) -> None:
             if starting.done():
                 starting.result()
                 await stopped
-            _say("stopping …")
+            _print("stopping …")
         finally:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
             await supervisor.stop()
-            _say("stopped; nothing is left running")
+            _print("stopped; nothing is left running")
 
 
 async def _start(
@@ -65,7 +65,7 @@ async def _start(
     store = services.valkey(layout, ports)
     await supervisor.start(store)
     await supervisor.until_ready(store, _START_S)
-    _say(f"{'valkey':<10} {store.where}")
+    _print(f"{'valkey':<10} {store.where}")
 
     bases = [entry.id for entry in catalogue.all() if entry.served]
     merged = catalogue.merged()
@@ -80,17 +80,17 @@ async def _start(
         await supervisor.start(service)
     for service in others:
         await supervisor.until_ready(service, _START_S)
-        _say(f"{service.name:<10} {service.where}")
-    _say(f"{'metrics':<10} {services.api_metrics(env)} (of the api)")
+        _print(f"{service.name:<10} {service.where}")
+    _print(f"{'metrics':<10} {services.api_metrics(env)} (of the api)")
     await asyncio.gather(
         *(_engine_ready(supervisor, engines[model], model) for model in bases),
         *(_merged_ready(supervisor, engines[model], model) for model in merged),
     )
     if not engines:
-        _say("no base model yet: add one with 'finetuned-server models add', then start again")
-    _say(f"ready after {time.monotonic() - began:.0f} s: {others[0].where}/v1")
-    _say(f"API key (admin, project '{_PROJECT}'): {layout.api_key}")
-    _say(f"logs: {layout.logs}")
+        _print("no base model yet: add one with 'finetuned-server models add', then start again")
+    _print(f"ready after {time.monotonic() - began:.0f} s: {others[0].where}/v1")
+    _print(f"API key (admin, project '{_PROJECT}'): {layout.api_key}")
+    _print(f"logs: {layout.logs}")
 
 
 async def _engine_ready(supervisor: Supervisor, engine: Service, model: str) -> None:
@@ -98,8 +98,8 @@ async def _engine_ready(supervisor: Supervisor, engine: Service, model: str) -> 
     try:
         await _loaded(supervisor, engine, model)
     except StartFailed as e:
-        _say(f"{'vllm':<10} {model} is unavailable: {e}")
-        supervisor.when_ready(engine, lambda: _say(f"{'vllm':<10} {model} on {engine.where}"))
+        _print(f"{'vllm':<10} {model} is unavailable: {e}")
+        supervisor.when_ready(engine, lambda: _print(f"{'vllm':<10} {model} on {engine.where}"))
 
 
 async def _merged_ready(supervisor: Supervisor, engine: Service, model: str) -> None:
@@ -110,21 +110,21 @@ async def _merged_ready(supervisor: Supervisor, engine: Service, model: str) -> 
     try:
         await _loaded(supervisor, engine, model)
     except StartFailed as e:
-        _say(f"{'vllm':<10} {e}. Without it the base model's engine serves {model}, if it exists")
-        supervisor.when_ready(engine, lambda: _say(f"{'vllm':<10} {model} on {engine.where}"))
+        _print(f"{'vllm':<10} {e}. Without it the base model's engine serves {model}, if it exists")
+        supervisor.when_ready(engine, lambda: _print(f"{'vllm':<10} {model} on {engine.where}"))
 
 
 async def _loaded(supervisor: Supervisor, engine: Service, model: str) -> None:
-    _say(f"{'vllm':<10} loading {model} …")
+    _print(f"{'vllm':<10} loading {model} …")
     await supervisor.until_ready(engine, _ENGINE_START_S)
-    _say(f"{'vllm':<10} {model} on {engine.where}")
+    _print(f"{'vllm':<10} {model} on {engine.where}")
 
 
 async def _add_demo_model(layout: DataLayout, catalogue: Catalogue) -> None:
     wheel = services.demo_model_wheel()
     if wheel is None:
         return
-    _say(f"{'model':<10} preparing {DEMO_MODEL} (once) …")
+    _print(f"{'model':<10} preparing {DEMO_MODEL} (once) …")
     await asyncio.to_thread(
         add_model,
         wheel,
@@ -150,7 +150,7 @@ async def _first_key(layout: DataLayout, redis_url: str) -> None:
         await redis.aclose(close_connection_pool=True)
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)
 
 

@@ -41,7 +41,7 @@ class UsageExchange:
         self._ttl_ms = max(1, round(in_flight_ttl_s * 1000))
         self._settle = redis.register_script(scripts.SETTLE)
         self._observe = redis.register_script(scripts.OBSERVE)
-        self._told = False  # whether requests in flight here are currently published
+        self._published = False  # whether requests in flight here are currently published
         self._number = 0
         # A batch sent without a response. It may or may not have been applied, so it is sent
         # again under the same number before any other.
@@ -69,9 +69,9 @@ class UsageExchange:
         ]
         for start in range(0, len(active), _SUBJECTS_AT_ONCE):
             await self._learn(active[start : start + _SUBJECTS_AT_ONCE], in_flight)
-        if not active and self._told:
+        if not active and self._published:
             await self._learn([], [])  # the published requests have ended
-        self._told = bool(in_flight)
+        self._published = bool(in_flight)
         self.last_s = now_s
 
     async def leave(self) -> None:
@@ -127,13 +127,13 @@ class UsageExchange:
         return spends
 
     async def _learn(self, subjects: Sequence[Subject], in_flight: Sequence[Any]) -> None:
-        told = {
+        query = {
             "in_flight": in_flight,
             "subjects": [(s.id, keys.limits(s.id)) for s in subjects],
         }
         answer = await self._observe(
             keys=[keys.REPLICAS, keys.IN_FLIGHT + self.replica],
-            args=[self.replica, keys.IN_FLIGHT, self._ttl_ms, msgspec.json.encode(told)],
+            args=[self.replica, keys.IN_FLIGHT, self._ttl_ms, msgspec.json.encode(query)],
         )
         now_s = self._clock()
         for subject, found in zip(subjects, answer, strict=True):

@@ -60,12 +60,12 @@ def refuse(
     for bucket in (key.requests, key.tokens, project.requests, project.tokens):
         if bucket is not None:
             bucket.drain(now_s)
-    told = {name.decode(): value.decode() for name, value in headers(key, project)}
+    limit_headers = {name.decode(): value.decode() for name, value in headers(key, project)}
     if hit.startswith("too_"):
         error = RateLimited(
             f"Request too large for your {subject.scope} '{subject.id}' on {_NOUNS[hit]}: "
             f"{_excess(subject, hit, wanted)}; retrying the same request does not help.",
-            headers={**told, **NO_RETRY},
+            headers={**limit_headers, **NO_RETRY},
         )
         del error.headers["retry-after"]
         return error
@@ -76,7 +76,7 @@ def refuse(
         f"Rate limit reached for your {subject.scope} '{subject.id}' on {_NOUNS[hit]}: "
         f"{_state(subject, hit, wanted)}. Please try again in {duration(wait_s)}.",
         headers={
-            **told,
+            **limit_headers,
             "retry-after": str(max(1, math.ceil(wait_s))),
             "retry-after-ms": str(max(1, math.ceil(wait_s * 1000))),
         },

@@ -53,12 +53,14 @@ def _projects(
     ] = [],  # noqa: B006
 ) -> frozenset[str] | None:
     """The requested projects that the caller may see; None for all."""
-    asked = _given(project_ids, project_ids_)
+    requested = _given(project_ids, project_ids_)
     if caller.is_admin:
-        known = None if asked is None else {p for p in asked if ids.is_valid(p, ids.PROJECT)}
+        known = (
+            None if requested is None else {p for p in requested if ids.is_valid(p, ids.PROJECT)}
+        )
         return None if known is None else frozenset(known)
     own = frozenset([caller.project_id])
-    return own if asked is None else own & asked
+    return own if requested is None else own & requested
 
 
 def _nobody(
@@ -108,10 +110,10 @@ async def usage_completions(
     missing. Buckets are aligned: `start_time` is rounded down to the start of its bucket. All
     inference routes are included, embeddings among them.
     """
-    asked = spans(bucket_width, start_time, end_time, limit=limit, page=page, now_s=ids.now_s())
+    requested = spans(bucket_width, start_time, end_time, limit=limit, page=page, now_s=ids.now_s())
     if asks_for_nobody:
         projects = frozenset()
-    return await read_page(UsageRecords(redis), asked, wanted, projects)
+    return await read_page(UsageRecords(redis), requested, wanted, projects)
 
 
 def _given(*lists: list[str]) -> frozenset[str] | None:

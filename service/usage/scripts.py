@@ -65,10 +65,10 @@ return 1
 #   returns  for each subject {requests used, at, tokens used, at, requests, streams elsewhere}
 OBSERVE = """
 local me, prefix = ARGV[1], ARGV[2]
-local told = cjson.decode(ARGV[4])
+local query = cjson.decode(ARGV[4])
 redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[2], '-', '')
-for _, row in ipairs(told.in_flight) do
+for _, row in ipairs(query.in_flight) do
   redis.call('HSET', KEYS[2], row[1], row[2] .. ' ' .. row[3])
 end
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
@@ -85,7 +85,7 @@ for _, replica in ipairs(redis.call('SMEMBERS', KEYS[1])) do
   end
 end
 local answer = {}
-for _, row in ipairs(told.subjects) do
+for _, row in ipairs(query.subjects) do
   local subject, hash = unpack(row)
   local found = redis.call('HMGET', hash, 'requests_used', 'requests_at_s',
     'tokens_used', 'tokens_at_s')

@@ -42,7 +42,7 @@ class Traced:
             status = 0
             answered = False
 
-            async def told(message: Message) -> None:
+            async def send_traced(message: Message) -> None:
                 nonlocal status, answered
                 if message["type"] == "http.response.start":
                     status = message["status"]
@@ -52,7 +52,7 @@ class Traced:
                 await send(message)
 
             try:
-                await self._app(scope, receive, told)
+                await self._app(scope, receive, send_traced)
             finally:
                 route = getattr(scope.get("route"), "path", None)
                 if route is None and scope["path"] in self._routes:

@@ -23,7 +23,7 @@ class GpuMetrics:
     def __init__(self) -> None:
         self._nvml: Any = None
         self._handles: dict[str, Any] = {}
-        self._asking: asyncio.Task[None] | None = None
+        self._querying: asyncio.Task[None] | None = None
         try:
             self._nvml = importlib.import_module("pynvml")
         except ModuleNotFoundError:
@@ -41,11 +41,11 @@ class GpuMetrics:
         """Query the driver in a thread, and give up after a timeout."""
         if not self._handles:
             return
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(asyncio.to_thread(self._ask))
-        await asyncio.wait([self._asking], timeout=_PATIENCE_S)
+        if self._querying is None or self._querying.done():
+            self._querying = asyncio.create_task(asyncio.to_thread(self._query))
+        await asyncio.wait([self._querying], timeout=_PATIENCE_S)
 
-    def _ask(self) -> None:
+    def _query(self) -> None:
         for place, handle in self._handles.items():
             try:
                 memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)

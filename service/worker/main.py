@@ -213,12 +213,12 @@ class WorkerProcess:
             await asyncio.wait(running, timeout=2 * self._settings.stop_grace_s)
 
     async def _announce(self) -> None:
-        await self._presence.say()
+        await self._presence.announce()
         await self._dispatcher.dispatch()  # so that a new worker gets work at once
         while True:
             self._pulse.beat("presence")
             await asyncio.sleep(workers.HEARTBEAT_S)
-            await self._presence.say()
+            await self._presence.announce()
 
 
 def _coroutine(run: Callable[..., Awaitable[None]]) -> WorkerCoroutine:
@@ -226,11 +226,11 @@ def _coroutine(run: Callable[..., Awaitable[None]]) -> WorkerCoroutine:
     return cast("WorkerCoroutine", run)
 
 
-async def _farewell(telling: Awaitable[None]) -> None:
+async def _farewell(notification: Awaitable[None]) -> None:
     """Notify Redis on shutdown, without letting an unavailable Redis delay the exit."""
     with contextlib.suppress(TimeoutError, *REDIS_ERRORS):
         async with asyncio.timeout(_FAREWELL_S):
-            await telling
+            await notification
 
 
 async def _unending(loop: str, run: Callable[[], Awaitable[None]]) -> None:

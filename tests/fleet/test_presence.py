@@ -32,10 +32,10 @@ def worker(name: str) -> workers.Worker:
 
 async def test_busy_is_said_at_once_and_outlives_a_heartbeat(redis: ArqRedis):
     presence = workers.Presence(redis, worker("w"))
-    await presence.say()
+    await presence.announce()
     assert await workers.alive(redis) == [worker("w")]
     async with presence.training("train:x:1"):
-        await asyncio.gather(presence.say(), presence.say())
+        await asyncio.gather(presence.announce(), presence.announce())
         (seen,) = await workers.alive(redis)
         assert (seen.busy, seen.task) == (True, "train:x:1")
     assert await workers.alive(redis) == [worker("w")]

@@ -93,7 +93,7 @@ async def test_a_lease_is_renewed_after_refusals(redis, refusing, caplog, settin
 
 async def test_a_refusal_tells_the_log_no_record(redis, refusing, caplog):
     async with refusing("min-replicas-to-write"):
-        await workers.Presence(redis, worker_of("a secret name")).say()
+        await workers.Presence(redis, worker_of("a secret name")).announce()
         async with redis.pipeline(transaction=True) as pipe:
             pipe.set("key", "a secret value")
             with pytest.raises(Exception, match="NOREPLICAS") as refused:

@@ -60,7 +60,7 @@ def group_stats(groups: list[Rows], lines: Lines) -> GroupStats:
     return GroupStats(len(groups), rows, rows - len(groups), examples)
 
 
-def tell(log: IssueLog, code: str, groups: Iterable[Rows], lines: Lines) -> None:
+def log_groups(log: IssueLog, code: str, groups: Iterable[Rows], lines: Lines) -> None:
     """Log an issue for each row of a group except the first."""
     for group in groups:
         other = int(lines[group[0]])

@@ -193,8 +193,8 @@ def _alpaca(found: Findings, taken: Row, _options: FormatOptions) -> Row | None:
             found="another value",
         )
         return None
-    for asked, answered in history:
-        messages += [_turn("user", asked), _turn("assistant", answered)]
+    for question, answer in history:
+        messages += [_turn("user", question), _turn("assistant", answer)]
     return {"messages": [*messages, _turn("user", instruction), _turn("assistant", output)]}
 
 

@@ -50,9 +50,9 @@ def to_utf8(path: Path, out: Path, options: FormatOptions, log: IssueLog) -> Tex
         _transcode_stream(path, out, wanted)
         return Text(out, NAMES.get(wanted, wanted))
     survey = _survey(path)
-    told = "utf-8-sig" if marked == "utf-8-sig" else "utf-8"
+    unicode = "utf-8-sig" if marked == "utf-8-sig" else "utf-8"
     if not survey.bad and (wanted is None or wanted.startswith("utf-8")):
-        return Text(path, NAMES[told])
+        return Text(path, NAMES[unicode])
     if wanted and not wanted.startswith("utf-8"):
         legacy = wanted
     elif guess := guess_legacy(survey.sample):
@@ -61,8 +61,8 @@ def to_utf8(path: Path, out: Path, options: FormatOptions, log: IssueLog) -> Tex
             encoding, rival = NAMES[legacy], NAMES[guess.rival]
             log.add(make_issue("uncertain_encoding", encoding=encoding, rival=rival))
     else:
-        return Text(path, NAMES[told])
-    main = legacy if wanted == legacy or survey.bad >= survey.good else told
+        return Text(path, NAMES[unicode])
+    main = legacy if wanted == legacy or survey.bad >= survey.good else unicode
     _transcode_lines(path, out, legacy, main, log)
     return Text(out, NAMES.get(main, main))
 

@@ -19,9 +19,9 @@ Change = Callable[[str], str]
 def learn_row(redactor: Redactor, row: Row) -> None:
     """Pass each text of a row to the redactor, with the languages of the conversation."""
     talk = take_apart(row)
-    said = (turn.text for turn in (*talk.turns, *talk.rejected, *talk.beside))
+    turn_texts = (turn.text for turn in (*talk.turns, *talk.rejected, *talk.beside))
     # Language detection is the slowest step here, so skip it if no text needs it.
-    texts = [text for text in (*said, *_packed_texts(row)) if may_hold_personal_data(text)]
+    texts = [text for text in (*turn_texts, *_packed_texts(row)) if may_hold_personal_data(text)]
     languages = languages_of(talk) if texts else []
     for text in texts:
         redactor.learn(text, *languages)
@@ -31,8 +31,8 @@ def languages_of(talk: Conversation) -> list[str]:
     """Return the languages of the last answer and of the questions, if detected."""
     last = talk.last_answer
     answer = talk.turns[last].text if last < len(talk.turns) else ""
-    asked = "\n".join(turn.text for turn in talk.turns if turn.role == "user")
-    codes = dict.fromkeys((detect(answer).code, detect(asked).code))
+    question = "\n".join(turn.text for turn in talk.turns if turn.role == "user")
+    codes = dict.fromkeys((detect(answer).code, detect(question).code))
     return [code for code in codes if code != UNKNOWN]
 
 

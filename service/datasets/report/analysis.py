@@ -11,7 +11,13 @@ import msgspec
 import numpy as np
 
 from service.datasets.checks.issues import MAX_LISTED, IssueLog, make_issue
-from service.datasets.duplicates.find import Lines, find_likeness, find_overlap, group_stats, tell
+from service.datasets.duplicates.find import (
+    Lines,
+    find_likeness,
+    find_overlap,
+    group_stats,
+    log_groups,
+)
 from service.datasets.formats.convert import ConvertResult, prepare
 from service.datasets.formats.options import FormatOptions
 from service.datasets.report.advice import Figures, advise
@@ -125,9 +131,9 @@ def _report(
     collected, lines, models = read.collected, read.lines, list(tokenizers)
     features = collected.features
     likeness = find_likeness(collected, near_threshold=options.near_threshold)
-    tell(log, "contradiction", likeness.contradicting, lines)
-    tell(log, "exact_duplicate", likeness.exact, lines)
-    tell(log, "near_duplicate", likeness.near, lines)
+    log_groups(log, "contradiction", likeness.contradicting, lines)
+    log_groups(log, "exact_duplicate", likeness.exact, lines)
+    log_groups(log, "near_duplicate", likeness.near, lines)
     tell_languages(collected, lines, log)
     tell_lengths(collected, lines, log)
     tell_mojibake(collected, lines, log)

@@ -184,18 +184,22 @@ def _describe(
         row["mojibake"] = any(is_mojibake(turn.text) for turn in talk.turns)
     if not options.languages:
         return (UNKNOWN,)
-    asked = detect("\n".join(turn.text for turn in talk.turns if turn.role == "user"))
-    said = detect(answer)
-    row["other_language"] = _differ(asked, said)
-    best = said if said.code != UNKNOWN else asked
+    question_language = detect("\n".join(turn.text for turn in talk.turns if turn.role == "user"))
+    answer_language = detect(answer)
+    row["other_language"] = _differ(question_language, answer_language)
+    best = answer_language if answer_language.code != UNKNOWN else question_language
     row["script"] = SCRIPTS.index(best.script)
-    return (best.code, asked.code) if asked.code not in (UNKNOWN, best.code) else (best.code,)
+    return (
+        (best.code, question_language.code)
+        if question_language.code not in (UNKNOWN, best.code)
+        else (best.code,)
+    )
 
 
-def _differ(asked: Language, said: Language) -> bool:
-    if UNKNOWN in (asked.code, said.code):
+def _differ(question: Language, answer: Language) -> bool:
+    if UNKNOWN in (question.code, answer.code):
         return False
-    return asked.code.partition("-")[0] != said.code.partition("-")[0]
+    return question.code.partition("-")[0] != answer.code.partition("-")[0]
 
 
 _MISREAD = re.compile(

@@ -37,7 +37,7 @@ def token_stats(
         cut = {limit: np.flatnonzero(counts[:, _ALL] > limit) for limit in context_lengths}
         lost = {limit: np.flatnonzero(counts[:, _BEFORE] >= limit) for limit in context_lengths}
         if place == 0 and context_lengths:
-            _tell(max(context_lengths), counts, collected, lines, log)
+            _log_issues(max(context_lengths), counts, collected, lines, log)
         made.append(
             TokenStats(
                 model=model,
@@ -52,7 +52,7 @@ def token_stats(
     return made
 
 
-def _tell(
+def _log_issues(
     limit: int,
     counts: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
     collected: Collected,

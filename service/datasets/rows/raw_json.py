@@ -76,22 +76,22 @@ def _utf8_issue(line: bytes) -> Issue:
     return make_issue("invalid_json", reason="a string is not Unicode")
 
 
-def _json_issue(line: bytes, said: str) -> Issue:
+def _json_issue(line: bytes, reason: str) -> Issue:
     try:
         line.decode()
     except UnicodeDecodeError as error:
         return make_issue("invalid_utf8", at=error.start + 1)
-    if "surrogate" in said or _LONE_SURROGATE.search(line):
+    if "surrogate" in reason or _LONE_SURROGATE.search(line):
         return make_issue("lone_surrogate")
-    found = _AT_BYTE.search(said)
+    found = _AT_BYTE.search(reason)
     at = int(found.group(1)) if found else len(line)
-    if "truncated" in said or at >= len(line):
+    if "truncated" in reason or at >= len(line):
         reason = "it ends before the object does"
-    elif "trailing" in said:
+    elif "trailing" in reason:
         reason = f"something follows the object, at byte {at + 1}"
     elif line[at] < 0x20:
         reason = f"an unescaped control character at byte {at + 1}"
-    elif "out of range" in said:
+    elif "out of range" in reason:
         reason = "a number is too large"
     else:
         reason = f"an unexpected character at byte {at + 1}"

@@ -88,8 +88,8 @@ def takes_tools(folder: Path) -> bool | None:
     named = {**_FOUND, "name": _NAME}
     for found in (_FOUND, named):
         for after in ([_ANSWER], []):
-            told = render([_QUESTION, _CALL, found, *after], _TOOLS) or ""
-            if _VALUE in told and _RESULT in told:
+            rendered = render([_QUESTION, _CALL, found, *after], _TOOLS) or ""
+            if _VALUE in rendered and _RESULT in rendered:
                 return True
     # If the template rejects even a plain conversation, the result is unknown.
     return None if render([_QUESTION, _ANSWER], None) is None else False

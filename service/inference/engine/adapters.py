@@ -65,9 +65,9 @@ class Adapters:
         self._known: OrderedDict[str, _Known] = OrderedDict()  # most recently used last
         self._broken: OrderedDict[str, tuple[float, str]] = OrderedDict()  # expiry and reason
 
-    def on_removal(self, tell: Callable[[str], object]) -> None:
+    def on_removal(self, callback: Callable[[str], object]) -> None:
         """Register a callback that gets the name of each adapter before its folder is removed."""
-        self._cache.on_removal = tell
+        self._cache.on_removal = callback
 
     @asynccontextmanager
     async def hold(self, name: str) -> AsyncIterator[Path | None]:

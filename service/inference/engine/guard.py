@@ -129,10 +129,10 @@ class EngineGuard:
 
 async def _turn(sleeper: Sleeper, scope: Scope, send: Send) -> None:
     """Put the engine to sleep or wake it, for the holder named in the request."""
-    asked = parse_qs(scope["query_string"].decode("ascii", "replace"))
-    holder = asked.get("holder", [""])[0]
+    query = parse_qs(scope["query_string"].decode("ascii", "replace"))
+    holder = query.get("holder", [""])[0]
     try:
-        lease_s = float(asked.get("lease_s", ["0"])[0])
+        lease_s = float(query.get("lease_s", ["0"])[0])
     except ValueError:
         lease_s = math.nan
     if not 0 < len(holder) <= _MAX_HOLDER_CHARS or not 0 <= lease_s <= _MAX_LEASE_S:

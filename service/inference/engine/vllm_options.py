@@ -49,10 +49,10 @@ def with_options(settings: Settings, extra: Sequence[str], context_length: int) 
     own.
     """
     given = vars(_read(extra))
-    told = {name: given[name] for option in _SIZES if given[name := option.replace("-", "_")]}
+    sizes = {name: given[name] for option in _SIZES if given[name := option.replace("-", "_")]}
     changes: dict[str, object] = {
         name: _share(value) if name == "gpu_memory_utilization" else _whole(name, value)
-        for name, value in told.items()
+        for name, value in sizes.items()
     }
     if length := given["max_model_len"]:
         changes["max_model_len"] = int(length) if length.isdigit() else context_length

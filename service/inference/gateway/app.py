@@ -22,7 +22,7 @@ from service.inference.gateway import parameters, request_body
 from service.inference.gateway.cache_salt import cache_salts
 from service.inference.gateway.engine_errors import (
     MAX_ERROR_BYTES,
-    Asked,
+    EngineRequest,
     leading_error,
     map_error,
     map_events,
@@ -159,14 +159,14 @@ class Gateway:
             model.base_model, path, body, _headers_for_engine(exchange), adapter=adapter
         )
         try:
-            asked = Asked(model.name, path, body)
+            request = EngineRequest(model.name, path, body)
             if answer.status >= 300:
-                raise map_error(answer.status, await answer.read_all(MAX_ERROR_BYTES), asked)
+                raise map_error(answer.status, await answer.read_all(MAX_ERROR_BYTES), request)
             chunk = answer.at_hand() or await answer.read()
-            if error := leading_error(chunk, asked):
+            if error := leading_error(chunk, request):
                 raise error
-            told = functools.partial(map_events, asked=asked)
-            await exchange.relay(answer, chunk, tap, told, admission.headers)
+            replace_errors = functools.partial(map_events, request=request)
+            await exchange.relay(answer, chunk, tap, replace_errors, admission.headers)
         finally:
             answer.close()
 

@@ -38,7 +38,7 @@ _ERROR_EVENT = re.compile(rb'^data: (\{"error":.*\})$', re.MULTILINE)
 _NOT_LOADABLE = "was found but could not be loaded"
 
 
-class Asked(NamedTuple):
+class EngineRequest(NamedTuple):
     """A request to the engine, used for error messages."""
 
     model: str
@@ -56,41 +56,41 @@ class _Body(msgspec.Struct):
     error: _Detail
 
 
-def map_error(status: int, body: bytes, asked: Asked) -> ApiError:
+def map_error(status: int, body: bytes, request: EngineRequest) -> ApiError:
     """Convert an engine's response with a status of 300 or higher to an error."""
     detail = _detail(body)
-    if status == 500 and detail.message == _GAVE_UP and (param := constraint_of(asked.body)):
+    if status == 500 and detail.message == _GAVE_UP and (param := constraint_of(request.body)):
         return _unusable_grammar(param)
     if _NOT_LOADABLE in detail.message or detail.code == "adapter_broken":
-        return not_loadable(asked.model)
+        return not_loadable(request.model)
     if status == 404:
-        return _not_found(detail, asked.model, asked.path)
+        return _not_found(detail, request.model, request.path)
     if 400 <= status < 500:
         return _callers_fault(status, detail)
     return _engines_fault(status, detail)
 
 
-def leading_error(chunk: bytes, asked: Asked) -> ApiError | None:
+def leading_error(chunk: bytes, request: EngineRequest) -> ApiError | None:
     """Return the error that a stream starts with, while a status can still be sent."""
     found = _ERROR_EVENT.match(chunk)
-    return _of_event(found, asked) if found else None
+    return _of_event(found, request) if found else None
 
 
-def map_events(chunk: bytes, asked: Asked) -> bytes:
+def map_events(chunk: bytes, request: EngineRequest) -> bytes:
     """Replace the engine's errors in a chunk of a stream with errors for the client."""
     if _ERROR_MARK not in chunk:
         return chunk
 
-    def told(found: re.Match[bytes]) -> bytes:
-        return b"data: " + msgspec.json.encode(_of_event(found, asked).body())
+    def replacement(found: re.Match[bytes]) -> bytes:
+        return b"data: " + msgspec.json.encode(_of_event(found, request).body())
 
-    return _ERROR_EVENT.sub(told, chunk)
+    return _ERROR_EVENT.sub(replacement, chunk)
 
 
-def _of_event(found: re.Match[bytes], asked: Asked) -> ApiError:
+def _of_event(found: re.Match[bytes], request: EngineRequest) -> ApiError:
     code = _detail(found[1]).code
     status = code if isinstance(code, int) and code >= 400 else 500
-    return map_error(status, found[1], asked)
+    return map_error(status, found[1], request)
 
 
 def _callers_fault(status: int, detail: _Detail) -> ApiError:

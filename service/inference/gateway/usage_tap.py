@@ -71,14 +71,14 @@ class UsageTap:
     complete. `level` is the nesting level of the counts: 1 is a field of the outermost object.
     """
 
-    __slots__ = ("_counts", "_held", "_level", "_told", "events", "strips")
+    __slots__ = ("_counts", "_held", "_level", "_reported", "events", "strips")
 
     def __init__(self, *, strip: bool, level: int = 1) -> None:
         self.strips = strip
         """Whether to remove the usage event."""
         self._held = b""
         self._level = level
-        self._told: _Counts | None = None
+        self._reported: _Counts | None = None
         self._counts: _CountsFinder | None = None
         self.events = 0
         """Number of events, which approximates the tokens of an interrupted stream."""
@@ -106,13 +106,13 @@ class UsageTap:
 
     def usage(self) -> Usage | None:
         """Return the counts, if the response contained them."""
-        counts = self._told or (self._counts and _decoded(self._counts.newest))
+        counts = self._reported or (self._counts and _decoded(self._counts.newest))
         return _usage(counts) if counts else None
 
     def _is_whole(self, chunk: bytes) -> bool:
         """Return whether the chunk is the complete response; then the counts are known."""
         try:
-            self._told = _ANSWER.decode(chunk).usage
+            self._reported = _ANSWER.decode(chunk).usage
         except msgspec.DecodeError:
             return False
         return True
@@ -204,10 +204,10 @@ def _usage(counts: _Counts) -> Usage | None:
 def _is_of_usage(event: bytes) -> bool:
     """Return whether an event contains only the counts."""
     try:
-        told = _EVENT.decode(event.removeprefix(b"data: "))
+        decoded = _EVENT.decode(event.removeprefix(b"data: "))
     except msgspec.DecodeError:
         return False
-    return told.usage is not None and told.choices == []
+    return decoded.usage is not None and decoded.choices == []
 
 
 def _end_of_events(chunk: bytes) -> int:

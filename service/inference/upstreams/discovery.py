@@ -83,12 +83,12 @@ class Discovery:
         self._resolve = resolve
         self._every_s = every_s
         self._found: dict[Name, list[str]] = {}
-        self._told: list[str] | None = None
+        self._reported: list[str] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self, *, patience_s: float) -> None:
         """Report known replicas, start DNS lookups, and wait for the first results."""
-        self._tell()
+        self._report()
         first = {asyncio.create_task(self._look_up(name)): name for name in self._names}
         self._tasks = [*first]
         if first:
@@ -108,14 +108,14 @@ class Discovery:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         urls: dict[str, None] = {}
         for source in self._sources:
             known = self._found.get(source, []) if isinstance(source, Name) else [source]
             urls.update(dict.fromkeys(known))
-        if list(urls) != self._told:
-            self._told = list(urls)
-            self._on_change(self._told)
+        if list(urls) != self._reported:
+            self._reported = list(urls)
+            self._on_change(self._reported)
 
     async def _look_up(self, name: Name) -> None:
         try:
@@ -125,7 +125,7 @@ class Discovery:
             return
         if addresses:
             self._found[name] = name.urls(addresses)
-            self._tell()
+            self._report()
 
     async def _follow(self, name: Name, first: asyncio.Task[None]) -> None:
         await asyncio.wait([first])

@@ -155,7 +155,7 @@ class Upstreams:
         tried: list[Replica] = []
         while (replica := self._next(served.replicas, adapter, tried, began)) is not None:
             try:
-                return await self._ask(served.replicas, replica, path, body, headers)
+                return await self._post(served.replicas, replica, path, body, headers)
             except NotSent as e:
                 log.debug("engine %s accepted no connection: %s", replica.url, e)
                 tried.append(replica)
@@ -174,8 +174,8 @@ class Upstreams:
 
     async def all_ready(self) -> bool:
         """Return whether every model is served. A base model's engine also serves merged ones."""
-        told = await self.ready()
-        return all(ready for model, ready in told.items() if base_of(model) not in told)
+        readiness = await self.ready()
+        return all(ready for model, ready in readiness.items() if base_of(model) not in readiness)
 
     def _next(
         self, replicas: Replicas, adapter: str | None, tried: list[Replica], began: float
@@ -190,7 +190,7 @@ class Upstreams:
         replicas.sends_again()
         return replica
 
-    async def _ask(
+    async def _post(
         self,
         replicas: Replicas,
         replica: Replica,

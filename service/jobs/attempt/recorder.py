@@ -208,11 +208,11 @@ class Ledger:
         smaller = message.suggested_tokens_at_once
         checkpointing = smaller is None
         if self.job.halved or (checkpointing and self.job.gradient_checkpointing):
-            told = (
+            text = (
                 f"{what}. Set a smaller max_seq_length, or quantization to nf4; or ask the "
                 f"operator to lower FINETUNED_TOKENS_AT_ONCE or to use a larger machine."
             )
-            await self.fail(JobFailure(code=message.code, message=told, param=message.param))
+            await self.fail(JobFailure(code=message.code, message=text, param=message.param))
             return Outcome.FINISHED
         metrics.JOB_ATTEMPTS_LOST.cell("out_of_memory").inc()
         how = "with gradient checkpointing"

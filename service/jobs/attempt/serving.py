@@ -38,8 +38,8 @@ class Serving:
         try:
             tuned, base = await ask_both(self._upstreams, self._base, name, message.probes)
         except EngineAway as e:
-            told = f"The engine could not be compared with the trainer: {e}"
-            await self._ledger.event(told, "warn", {"code": "serve_parity"})
+            text = f"The engine could not be compared with the trainer: {e}"
+            await self._ledger.event(text, "warn", {"code": "serve_parity"})
             return True
         except NotServed as e:
             fault = (
@@ -50,17 +50,17 @@ class Serving:
             return False
         parity = compare(message.probes, tuned, base)
         if parity.fault is None:
-            await self._tell(parity)
+            await self._report(parity)
             return True
         await self._fail(f"{parity.fault}; see the event for the figures.", parity.figures())
         return False
 
-    async def _tell(self, parity: Parity) -> None:
-        told = (
+    async def _report(self, parity: Parity) -> None:
+        text = (
             f"The engine agrees with the trainer to {parity.tuned_gap:.3f} nats per token over "
             f"{parity.tokens} tokens; the training moved them by {parity.trainer_move:.3f}"
         )
-        await self._ledger.event(told, data={"code": "serve_parity", **parity.figures()})
+        await self._ledger.event(text, data={"code": "serve_parity", **parity.figures()})
 
     async def _fail(self, fault: str, figures: dict[str, float]) -> None:
         failure = JobFailure(code="serve_parity", message=f"The model was trained, but {fault}")

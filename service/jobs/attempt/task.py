@@ -132,7 +132,7 @@ class Attempt:
             stderr=self._dir / "trainer.log",
         )
         if self._told_to_stop:  # a stop may arrive while the child is starting
-            await self._child.tell(encode(StopCommand()))
+            await self._child.send(encode(StopCommand()))
         try:
             async for line in self._child.lines():
                 await self._handle(parse_message(line))
@@ -149,7 +149,7 @@ class Attempt:
         child = self._child
         if child is None:
             return
-        await child.tell(encode(StopCommand()))
+        await child.send(encode(StopCommand()))
         try:
             async with asyncio.timeout(self._settings.stop_grace_s):
                 await child.wait()
@@ -319,11 +319,11 @@ class Attempt:
         if self._turn is None or not self._turn.shared:
             return
         if self._turn.awake:
-            told = f"The engine cannot be put to sleep: {', '.join(self._turn.awake)}"
-            await self._ledger.event(told, "warn", {"code": "engine_awake"})
+            text = f"The engine cannot be put to sleep: {', '.join(self._turn.awake)}"
+            await self._ledger.event(text, "warn", {"code": "engine_awake"})
         else:
-            told = "The engine sleeps while the job trains"
-            await self._ledger.event(told, data={"code": "engine_sleeping"})
+            text = "The engine sleeps while the job trains"
+            await self._ledger.event(text, data={"code": "engine_sleeping"})
 
     async def _give_gpu_back(self) -> None:
         """Wait for the trainer process to exit after training, then let the engines wake."""

@@ -72,20 +72,20 @@ def compare(
     probes: Sequence[Probe], tuned: Sequence[list[float]], base: Sequence[list[float]]
 ) -> Parity:
     """Compare the trainer's scores with the engine's, which are by probe and position."""
-    said = [x for probe in probes for x in probe.tuned]
-    was = [x for probe in probes for x in probe.base]
-    now = [x for row in tuned for x in row]
-    before = [x for row in base for x in row]
+    trained = [x for probe in probes for x in probe.tuned]
+    untrained = [x for probe in probes for x in probe.base]
+    engine_tuned = [x for row in tuned for x in row]
+    engine_base = [x for row in base for x in row]
     return Parity(
-        trainer_move=_apart(said, was),
-        engine_move=_apart(now, before),
-        base_gap=_apart(was, before),
-        tuned_gap=_apart(said, now),
+        trainer_move=_apart(trained, untrained),
+        engine_move=_apart(engine_tuned, engine_base),
+        base_gap=_apart(untrained, engine_base),
+        tuned_gap=_apart(trained, engine_tuned),
         followed=_followed(
-            [a - b for a, b in zip(said, was, strict=True)],
-            [a - b for a, b in zip(now, before, strict=True)],
+            [a - b for a, b in zip(trained, untrained, strict=True)],
+            [a - b for a, b in zip(engine_tuned, engine_base, strict=True)],
         ),
-        tokens=len(said),
+        tokens=len(trained),
     )
 
 
@@ -135,13 +135,13 @@ async def _score(upstreams: Upstreams, base: str, model: str, probe: Probe) -> l
         "temperature": 0,
         "prompt_logprobs": 0,
     }
-    told = await complete(upstreams, base, body)
-    return [_logprob(told, place, probe.tokens[place]) for place in probe.places]
+    response = await complete(upstreams, base, body)
+    return [_logprob(response, place, probe.tokens[place]) for place in probe.places]
 
 
-def _logprob(told: Any, place: int, token: int) -> float:
+def _logprob(response: Any, place: int, token: int) -> float:
     try:
-        value = float(told["choices"][0]["prompt_logprobs"][place][str(token)]["logprob"])
+        value = float(response["choices"][0]["prompt_logprobs"][place][str(token)]["logprob"])
     except (KeyError, IndexError, TypeError, ValueError) as e:
         raise EngineRefused("its answer has no prompt_logprobs") from e
     return value if math.isfinite(value) else -1e3

@@ -50,41 +50,41 @@ class ResolvedHyperparameters:
 
 
 def resolve(
-    asked: Chosen, *, method: MethodName, data: Data, base: Base
+    requested: Chosen, *, method: MethodName, data: Data, base: Base
 ) -> ResolvedHyperparameters:
-    """Resolve every `auto` in `asked` except `packing`.
+    """Resolve every `auto` in `requested` except `packing`.
 
     With a warm start, the LoRA options stay unchanged, because the existing adapter sets them.
     """
     why: list[str] = []
     rows = f"{data.rows:,} rows"
-    size = asked.batch_size
+    size = requested.batch_size
     if size == "auto":
         size = max(batch_size(data.rows), METHODS[method].least_batch_size)
         p95 = f", p95 {data.p95:,} tokens" if data.p95 is not None else ""
         why.append(f"batch_size auto → {size}: {rows}{p95}")
-    passes = asked.n_epochs
+    passes = requested.n_epochs
     if passes == "auto":
         passes = epochs(data.rows)
         why.append(f"n_epochs auto → {passes}: {rows}")
-    length, reason = _length(asked, data, base)
+    length, reason = _length(requested, data, base)
     if reason:
         why.append(reason)
-    multiplier = asked.learning_rate_multiplier
+    multiplier = requested.learning_rate_multiplier
     multiplier = 1.0 if multiplier == "auto" else multiplier
-    rate = asked.learning_rate
+    rate = requested.learning_rate
     if rate == "auto":
         rate = base_rate(base.parameters) * METHODS[method].learning_rate_factor * multiplier
         why.append(f"learning_rate auto → {rate:g}: {_size_words(base)}, {method}")
-    lora = asked.lora
-    if asked.warm_start is None:
-        lora = _lora(asked.lora, data.rows)
-        if asked.lora.r == "auto":
+    lora = requested.lora
+    if requested.warm_start is None:
+        lora = _lora(requested.lora, data.rows)
+        if requested.lora.r == "auto":
             why.append(f"lora.r auto → {lora.r}: {rows}")
-    beta = asked.beta
+    beta = requested.beta
     if beta == "auto":
         beta = METHODS[method].beta
-    chosen = asked.model_copy(
+    chosen = requested.model_copy(
         update={
             "batch_size": size,
             "n_epochs": passes,
@@ -98,9 +98,9 @@ def resolve(
     return ResolvedHyperparameters(chosen, tuple(why))
 
 
-def _length(asked: Chosen, data: Data, base: Base) -> tuple[int, str | None]:
-    if asked.max_seq_length != "auto":
-        return min(base.context_length, asked.max_seq_length), None
+def _length(requested: Chosen, data: Data, base: Base) -> tuple[int, str | None]:
+    if requested.max_seq_length != "auto":
+        return min(base.context_length, requested.max_seq_length), None
     if data.longest is None:
         length = min(base.context_length, _UNMEASURED_LENGTH)
         return length, f"max_seq_length auto → {length}: the rows could not be measured"
@@ -114,12 +114,12 @@ def _length(asked: Chosen, data: Data, base: Base) -> tuple[int, str | None]:
     )
 
 
-def _lora(asked: Lora, rows: int) -> Lora:
-    rank = asked.r
+def _lora(requested: Lora, rows: int) -> Lora:
+    rank = requested.r
     if rank == "auto":
         rank = _RANK_LARGE if rows > _LARGE_ROWS else _RANK
-    alpha = 2 * rank if asked.alpha == "auto" else asked.alpha
-    return asked.model_copy(update={"r": rank, "alpha": alpha})
+    alpha = 2 * rank if requested.alpha == "auto" else requested.alpha
+    return requested.model_copy(update={"r": rank, "alpha": alpha})
 
 
 def _size_words(base: Base) -> str:

@@ -39,10 +39,10 @@ class Planned:
         there = self.plan
         of = "" if there.available is None else f" of {there.available / _GIB:.1f}"
         memory = f"memory: about {there.needed / _GIB:.1f}{of} GiB on {self.worker.device_name}"
-        told = [f"{memory}, in parts of at most {there.tokens_at_once:,} tokens"]
+        reasons = [f"{memory}, in parts of at most {there.tokens_at_once:,} tokens"]
         if there.gradient_checkpointing:
-            told.append("gradient checkpointing auto → on: memory would not suffice without it")
-        return told
+            reasons.append("gradient checkpointing auto → on: memory would not suffice without it")
+        return reasons
 
 
 async def trainers(redis: Client) -> list[Worker]:

@@ -39,8 +39,10 @@ class Training:
     @property
     def length(self) -> int:
         """Length in tokens of the longest row that the model will see."""
-        asked = int(self.chosen.max_seq_length)
-        return asked if self.longest is None else max(min(asked, self.longest), _LEAST_LENGTH)
+        requested = int(self.chosen.max_seq_length)
+        return (
+            requested if self.longest is None else max(min(requested, self.longest), _LEAST_LENGTH)
+        )
 
 
 @dataclass(frozen=True)

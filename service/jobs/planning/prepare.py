@@ -132,7 +132,7 @@ class PrepareJob:
         )
         chosen = resolved.chosen
         there = await self._planned(job, chosen, measured, entry)
-        told = [
+        events = [
             NewEvent(message="Files validated, moving job to queued state"),
             *(NewEvent(message=reason) for reason in resolved.reasons),
             *(NewEvent(message=words) for words in (there.words() if there else ())),
@@ -147,7 +147,7 @@ class PrepareJob:
                 tokens_at_once=there.plan.tokens_at_once if there else None,
                 gradient_checkpointing=there.plan.gradient_checkpointing if there else False,
             ),
-            events=lambda _: told,
+            events=lambda _: events,
         )
         waited("preparing", job, ids.now_s() - job.created_at)
         await self._dispatcher.dispatch()

@@ -85,8 +85,8 @@ class Dispatcher:
         known = {entry.decode() for entry in entries}
         queued = [job for job in jobs if job.status is Status.QUEUED]
         waiting = [job for job in queued if _task(job) in known]
-        begun = {worker.task for worker in gpu_workers}
-        slots = len(_free(gpu_workers)) - sum(_task(job) not in begun for job in waiting)
+        started = {worker.task for worker in gpu_workers}
+        slots = len(_free(gpu_workers)) - sum(_task(job) not in started for job in waiting)
         running = [job for job in jobs if job.status is Status.RUNNING]
         candidates = [job for job in queued if _task(job) not in known]
         for job in next_jobs(candidates, running + waiting, slots, self._max_running):

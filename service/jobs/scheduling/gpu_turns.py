@@ -63,7 +63,7 @@ class Turn:
             return self
         self._http = aiohttp.ClientSession(headers=self._headers)
         try:
-            self.awake = await self._tell(SLEEP_PATH)
+            self.awake = await self._post_to_all(SLEEP_PATH)
         except BaseException:
             await self.end()
             raise
@@ -91,7 +91,7 @@ class Turn:
         if self._renewing is not None:
             await tasks.end(self._renewing)
         try:
-            for url in await self._tell(WAKE_PATH):
+            for url in await self._post_to_all(WAKE_PATH):
                 log.warning("engine %s could not be asked to wake up: it does so on its own", url)
         finally:
             self._http = None
@@ -100,9 +100,9 @@ class Turn:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(self._lease_s / 3)
-            await self._tell(SLEEP_PATH)
+            await self._post_to_all(SLEEP_PATH)
 
-    async def _tell(self, path: str) -> list[str]:
+    async def _post_to_all(self, path: str) -> list[str]:
         """Send the request to every engine and return the URLs of those that failed."""
         found = await asyncio.gather(*(self._urls_of(engine) for engine in self._engines))
         urls = [url for some in found for url in some]

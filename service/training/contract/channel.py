@@ -115,11 +115,11 @@ def _obey(line: bytes, flag: StopFlag) -> None:
 def stop_on_signals(flag: StopFlag) -> None:
     """Make SIGTERM and SIGINT set the flag, as the stop command does."""
 
-    def ask(_signal: int, _frame: FrameType | None) -> None:
+    def on_signal(_signal: int, _frame: FrameType | None) -> None:
         flag.set()
 
-    signal.signal(signal.SIGTERM, ask)
-    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
 
 
 def die_with_parent() -> None:

@@ -12,7 +12,7 @@ from service.training.data.chats import Chat
 from service.training.data.judged import Judged, Line
 from service.training.data.tokens import ChatEncoder, Encoded, Example, JudgedSample, Pair
 
-_LINES_TOLD: Final = 10
+_LINES_LISTED: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,32 +49,32 @@ class _Lines:
 
     def add(self, line: int) -> None:
         self.count += 1
-        if len(self.first) < _LINES_TOLD:
+        if len(self.first) < _LINES_LISTED:
             self.first.append(line)
 
     def __str__(self) -> str:
         more = self.count - len(self.first)
-        told = ", ".join(str(line) for line in self.first)
-        return f"line{'s' if self.count > 1 else ''} {told}{f' and {more} more' if more else ''}"
+        listed = ", ".join(str(line) for line in self.first)
+        return f"line{'s' if self.count > 1 else ''} {listed}{f' and {more} more' if more else ''}"
 
 
 def encode_corpus(rows: Iterable[Line], encoder: ChatEncoder, max_length: int) -> Corpus:
     """Encode every row. The result may contain no samples; the caller decides what that means."""
     samples: list[Example] = []
-    told: dict[WarningCode, _Lines] = {}
+    warned: dict[WarningCode, _Lines] = {}
     count = 0
     for row in rows:
         count += 1
         made, codes = _encode(row, encoder)
         samples.extend(made)
         for code in codes:
-            told.setdefault(code, _Lines()).add(row.line)
+            warned.setdefault(code, _Lines()).add(row.line)
     return Corpus(
         samples=tuple(samples),
         rows=count,
         warnings=tuple(
-            Warned(code=code, message=_say(code, lines, count, max_length))
-            for code, lines in sorted(told.items())
+            Warned(code=code, message=_message(code, lines, count, max_length))
+            for code, lines in sorted(warned.items())
         ),
     )
 
@@ -82,13 +82,13 @@ def encode_corpus(rows: Iterable[Line], encoder: ChatEncoder, max_length: int) -
 def _encode(row: Line, encoder: ChatEncoder) -> tuple[tuple[Example, ...], list[WarningCode]]:
     if isinstance(row, Chat):
         encoded = encoder.encode(row)
-        return encoded.samples, _happened(encoded)
+        return encoded.samples, _warnings(encoded)
     if isinstance(row, Judged):
         encoded = encoder.encode(row.chat)
         made = tuple(JudgedSample(sample, row.is_good) for sample in encoded.samples)
-        return made, _happened(encoded)
+        return made, _warnings(encoded)
     better, worse = encoder.encode(row.better), encoder.encode(row.worse)
-    codes = dict.fromkeys([*_happened(better), *_happened(worse)])
+    codes = dict.fromkeys([*_warnings(better), *_warnings(worse)])
     if better.split or worse.split:
         codes.pop("rows_split", None)
         return (), [*codes, "pairs_not_comparable"]
@@ -100,7 +100,7 @@ def _encode(row: Line, encoder: ChatEncoder) -> tuple[tuple[Example, ...], list[
     return (pair,), list(codes)
 
 
-def _happened(encoded: Encoded) -> list[WarningCode]:
+def _warnings(encoded: Encoded) -> list[WarningCode]:
     if not encoded.rendered:
         return ["rows_not_rendered"]
     if not encoded.calls_rendered:
@@ -116,7 +116,7 @@ def _happened(encoded: Encoded) -> list[WarningCode]:
     return [code for code, did in happened.items() if did]
 
 
-def _say(code: WarningCode, lines: _Lines, rows: int, max_length: int) -> str:
+def _message(code: WarningCode, lines: _Lines, rows: int, max_length: int) -> str:
     some = f"{lines.count} of {rows} rows"
     texts: dict[WarningCode, str] = {
         "rows_not_rendered": f"{some} were dropped: the model's chat template refuses them",

@@ -23,8 +23,8 @@ def prompt_key(row: Line) -> bytes:
             chat = row.chat
         case _:
             chat = row
-    asked = list(takewhile(lambda message: message["role"] != "assistant", chat.messages))
-    return hashlib.sha256(json.dumps([chat.tools, asked], sort_keys=True).encode()).digest()
+    prompt = list(takewhile(lambda message: message["role"] != "assistant", chat.messages))
+    return hashlib.sha256(json.dumps([chat.tools, prompt], sort_keys=True).encode()).digest()
 
 
 def validation_rows(keys: Sequence[bytes], share: float, seed: int) -> frozenset[int]:

@@ -61,7 +61,7 @@ def add_adapter(model: PreTrainedModel, spec: TrainSpec, shape: LoraShape) -> Pe
     return adapted
 
 
-def _check_targets(model: PreTrainedModel, asked: str | tuple[str, ...]) -> None:
+def _check_targets(model: PreTrainedModel, requested: str | tuple[str, ...]) -> None:
     """Reject a spec whose target layers differ from those of the warm start's adapter."""
     adapted = {n for n, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
     inside = tuple(f"{name}." for name in adapted)
@@ -71,8 +71,8 @@ def _check_targets(model: PreTrainedModel, asked: str | tuple[str, ...]) -> None
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and module is not head and not name.startswith(inside)
     }
-    if not isinstance(asked, str):
-        linear = {name for name in linear if any(f".{name}".endswith(f".{a}") for a in asked)}
+    if not isinstance(requested, str):
+        linear = {name for name in linear if any(f".{name}".endswith(f".{a}") for a in requested)}
     if differing := sorted(linear ^ adapted):
         raise TrainingFailure(
             "invalid_spec",

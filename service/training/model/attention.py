@@ -64,8 +64,10 @@ def _attend(
         lengths = cu_seq_lens_q.diff().tolist()
         parts = (torch.split(states, lengths, dim=2) for states in (query, key, value))
         samples, attention_mask = list(zip(*parts, strict=True)), None
-    told = [sdpa_attention_forward(module, *one, attention_mask, **options)[0] for one in samples]
-    return torch.cat(told, dim=1) if len(told) > 1 else told[0], None
+    outputs = [
+        sdpa_attention_forward(module, *one, attention_mask, **options)[0] for one in samples
+    ]
+    return torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0], None
 
 
 @torch.no_grad()

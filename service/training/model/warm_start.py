@@ -102,11 +102,11 @@ def _targets(config: _Config) -> Any:
         raise invalid("its target_modules are not names of modules that can be served") from None
 
 
-def _check_agreement(asked: LoraSpec, shape: LoraShape) -> None:
+def _check_agreement(requested: LoraSpec, shape: LoraShape) -> None:
     # target_modules are compared once the model is loaded, because one layer can have several
     # names.
     for field in ("r", "alpha", "use_dora", "use_rslora"):
-        wanted, found = getattr(asked, field), getattr(shape, field)
+        wanted, found = getattr(requested, field), getattr(shape, field)
         if wanted is not None and wanted != found:
             raise TrainingFailure(
                 "invalid_spec",

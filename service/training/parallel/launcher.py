@@ -126,7 +126,7 @@ class _Rank:
                 flag.finish()
             channel.send(message)
 
-    def tell(self, line: bytes) -> None:
+    def send(self, line: bytes) -> None:
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(line)
@@ -191,7 +191,7 @@ def _watch(ranks: list[_Rank], channel: Channel, flag: StopFlag) -> None:
             if flag.is_set() and not has_told:
                 has_told = True
                 for rank in ranks:
-                    rank.tell(encode(StopCommand()))
+                    rank.send(encode(StopCommand()))
             for key, _ in selector.select(_POLL_S):
                 if not key.data.read(channel, flag):
                     selector.unregister(key.fileobj)
@@ -216,13 +216,13 @@ def _judge(ranks: list[_Rank]) -> Failed | int:
     """
     if (code := ranks[0].code) is not None and code in _FINE:
         return code
-    told = [rank.failed for rank in ranks if rank.failed]
-    if known := [failed for failed in told if failed.code != "internal_error"]:
+    failures = [rank.failed for rank in ranks if rank.failed]
+    if known := [failed for failed in failures if failed.code != "internal_error"]:
         return known[0]
     if killed := [rank.code for rank in ranks if rank.code is not None and rank.code < 0]:
         return killed[0]
-    if told:
-        return told[0]
+    if failures:
+        return failures[0]
     codes = ", ".join(f"{rank.index}: {rank.code}" for rank in ranks if rank.code is not None)
     return Failed(
         code="internal_error",

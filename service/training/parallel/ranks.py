@@ -94,8 +94,8 @@ class _AgreedFlag(StopFlag):
 
     def is_set(self) -> bool:
         """Whether any rank was told to stop. Communicates with all of them."""
-        (told,) = self._ranks.totals([float(self._own.is_set())])
-        return told > 0
+        (requested,) = self._ranks.totals([float(self._own.is_set())])
+        return requested > 0
 
 
 def join(at: RankPlace | None, count: int, place: Place) -> Ranks:

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 
 from service.core.errors import Error, TooLarge, Unauthenticated, Unavailable
 from service.web.openapi import examples, parameters, parts
-from service.web.openapi.examples import Said
+from service.web.openapi.examples import Recorded
 
 # Answers of every operation that needs a key. These and the 413 go into `components`.
 _EVERYWHERE = (Unauthenticated.status, Unavailable.status)
@@ -47,15 +47,15 @@ def describe(app: FastAPI, *, schemas: Mapping[str, Any], routes: Sequence[BaseR
 
 
 def _complete(document: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    said = examples.recorded()
-    _add_components(document["components"], more, said.get(examples.SHARED, {}))
+    recorded = examples.recorded()
+    _add_components(document["components"], more, recorded.get(examples.SHARED, {}))
     for methods in document["paths"].values():
         for operation in methods.values():
-            _complete_operation(operation, said.get(operation["operationId"], {}))
+            _complete_operation(operation, recorded.get(operation["operationId"], {}))
     return document
 
 
-def _add_components(components: dict[str, Any], more: Mapping[str, Any], shared: Said) -> None:
+def _add_components(components: dict[str, Any], more: Mapping[str, Any], shared: Recorded) -> None:
     schemas = components["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -75,17 +75,17 @@ def _add_components(components: dict[str, Any], more: Mapping[str, Any], shared:
         components["responses"][f"Error{status}"] = response
 
 
-def _complete_operation(operation: dict[str, Any], said: Said) -> None:
+def _complete_operation(operation: dict[str, Any], recorded: Recorded) -> None:
     for parameter in operation.get("parameters", ()):
         parameters.complete(parameter)
-    examples.add_to_parameters(operation, said)
+    examples.add_to_parameters(operation, recorded)
     if body := operation.get("requestBody"):
-        examples.add_to_contents(body, said.get("requestBody", {}))
+        examples.add_to_contents(body, recorded.get("requestBody", {}))
     operation.setdefault("security", [])
-    operation["responses"] = _responses(operation, said.get("responses", {}))
+    operation["responses"] = _responses(operation, recorded.get("responses", {}))
 
 
-def _responses(operation: dict[str, Any], said: Said) -> dict[str, Any]:
+def _responses(operation: dict[str, Any], recorded: Recorded) -> dict[str, Any]:
     """Responses documented by the route, plus the errors in the recorded examples."""
     found: dict[str, Any] = operation["responses"]
     found.pop("422", None)  # an invalid body answers 400
@@ -95,7 +95,7 @@ def _responses(operation: dict[str, Any], said: Said) -> dict[str, Any]:
             shared.append(_OF_A_JSON_BODY)
         for status in shared:
             found[str(status)] = {"$ref": f"#/components/responses/Error{status}"}
-    for seen, contents in said.items():
+    for seen, contents in recorded.items():
         given = found.get(seen, {})
         if "content" not in given:  # undocumented, or a reference
             found[seen] = parts.error(int(seen))
@@ -105,11 +105,11 @@ def _responses(operation: dict[str, Any], said: Said) -> dict[str, Any]:
         if "$ref" not in response:
             response["headers"] = {**parts.headers(), **response.get("headers", {})}
             if response["description"] == "Successful Response":  # FastAPI's default
-                response["description"] = _said_of(response["content"])
+                response["description"] = _description_of(response["content"])
     return dict(sorted(found.items()))
 
 
-def _said_of(contents: dict[str, Any]) -> str:
+def _description_of(contents: dict[str, Any]) -> str:
     """The description of a response, derived from the name of its schema."""
     schema = next(iter(contents.values()))["schema"]
     name = schema.get("$ref", "").rpartition("/")[2].removesuffix("_")

@@ -53,7 +53,7 @@ class Installation:
     async def worker(self, name: str, queues: tuple[str, ...] = ("gpu",)) -> workers.Presence:
         worker = workers.Worker(name=name, queues=queues, **measure().model_dump())
         presence = workers.Presence(self.redis, worker)
-        await presence.say()
+        await presence.announce()
         return presence
 
     async def queued(self, *names: str, priority: int = 0) -> None:
