@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -12,7 +11,16 @@ from service.core import ids
 from service.core.redis import reply
 from service.usage import keys, scripts
 from service.usage.buckets import MAX_DEBT, Bucket
-from service.usage.rows import PendingRows
+from service.usage.rows import PendingRow, PendingRows
+from service.usage.scripts import (
+    Batch,
+    InFlight,
+    Observed,
+    Presence,
+    Spend,
+    Sums,
+    Watched,
+)
 from service.usage.subjects import Subject
 
 # A script blocks Redis for about 10 µs per row, so for about a millisecond per batch.
@@ -20,6 +28,9 @@ _ROWS_AT_ONCE = 100
 _SPENDS_AT_ONCE = 100
 _SUBJECTS_AT_ONCE = 200
 _ACTIVE_S = 120.0  # subjects with a request within this time are exchanged
+
+# Redis keeps numbers as text.
+_observed = msgspec.json.Decoder(dict[str, Observed], strict=False)
 
 
 class UsageExchange:
@@ -63,7 +74,7 @@ class UsageExchange:
             else:
                 subject.forget_elsewhere()
         in_flight = [
-            (s.id, s.in_flight, s.streams)
+            InFlight(s.id, s.in_flight, s.streams)
             for s in active
             if s.in_flight and (s.concurrent_requests or s.concurrent_streams)
         ]
@@ -82,67 +93,68 @@ class UsageExchange:
     def _seal(self, limited: Sequence[Subject]) -> bytes | None:
         """The batch to send; None if nothing is pending."""
         if self._sealed is None:
-            rows = self._rows()
+            sums = [_sums(row) for row in self.rows.take(_ROWS_AT_ONCE)]
             spends = self._spends(limited)
-            if not rows and not spends:
+            if not sums and not spends:
                 return None
             self._number += 1
-            self._sealed = msgspec.json.encode({"rows": rows, "spends": spends})
+            batch = Batch(
+                sums,
+                spends,
+                overflow=keys.OVERFLOW,
+                max_fields=keys.MAX_GROUPS,
+                max_debt=MAX_DEBT,
+                limits_kept_s=keys.LIMITS_KEPT_S,
+                now_s=self._clock(),
+            )
+            self._sealed = msgspec.json.encode(batch)
         return self._sealed
 
-    def _rows(self) -> list[Any]:
-        return [
-            (
-                keys.usage_index(width, group.start_s),
-                keys.usage(group.project_id, width, group.start_s),
-                group.project_id,
-                f"{group.key_id} {group.model}",
-                keys.OVERFLOW,
-                keys.MAX_GROUPS,
-                keys.KEPT_S[width],
-                counts.numbers(),
-            )
-            for width, group, counts in self.rows.take(_ROWS_AT_ONCE)
-        ]
-
-    def _spends(self, limited: Sequence[Subject]) -> list[Any]:
-        spends: list[Any] = []
-        now_s = self._clock()
+    def _spends(self, limited: Sequence[Subject]) -> list[Spend]:
+        spends: list[Spend] = []
         for subject in limited:
             if len(spends) >= _SPENDS_AT_ONCE:
                 break
             spends += [
-                (
-                    keys.limits(subject.id),
-                    dimension,
-                    bucket.settle(),
-                    bucket.capacity,
-                    MAX_DEBT * bucket.capacity,
-                    now_s,
-                    keys.LIMITS_KEPT_S,
-                )
+                Spend(keys.limits(subject.id), dimension, bucket.settle(), bucket.capacity)
                 for dimension, bucket in _buckets(subject)
                 if bucket.unsent
             ]
         return spends
 
-    async def _learn(self, subjects: Sequence[Subject], in_flight: Sequence[Any]) -> None:
-        query = {
-            "in_flight": in_flight,
-            "subjects": [(s.id, keys.limits(s.id)) for s in subjects],
-        }
+    async def _learn(self, subjects: Sequence[Subject], in_flight: list[InFlight]) -> None:
+        watched = [Watched(s.id, keys.limits(s.id)) for s in subjects]
         answer = await self._observe(
             keys=[keys.REPLICAS, keys.IN_FLIGHT + self.replica],
-            args=[self.replica, keys.IN_FLIGHT, self._ttl_ms, msgspec.json.encode(query)],
+            args=[
+                self.replica,
+                keys.IN_FLIGHT,
+                self._ttl_ms,
+                msgspec.json.encode(Presence(in_flight, watched)),
+            ],
         )
+        observed = _observed.decode(answer)
         now_s = self._clock()
-        for subject, found in zip(subjects, answer, strict=True):
-            requests_used, requests_at_s, tokens_used, tokens_at_s, requests, streams = found
+        for subject in subjects:
+            found = observed[subject.id]
             if subject.requests is not None:
-                subject.requests.learn(float(requests_used), float(requests_at_s), now_s)
+                subject.requests.learn(found.requests_used, found.requests_at_s, now_s)
             if subject.tokens is not None:
-                subject.tokens.learn(float(tokens_used), float(tokens_at_s), now_s)
-            subject.requests_elsewhere, subject.streams_elsewhere = requests, streams
+                subject.tokens.learn(found.tokens_used, found.tokens_at_s, now_s)
+            subject.requests_elsewhere = found.requests_elsewhere
+            subject.streams_elsewhere = found.streams_elsewhere
+
+
+def _sums(row: PendingRow) -> Sums:
+    width, group = row.width, row.group
+    return Sums(
+        index=keys.usage_index(width, group.start_s),
+        hash=keys.usage(group.project_id, width, group.start_s),
+        project=group.project_id,
+        field=f"{group.key_id} {group.model}",
+        kept_s=keys.KEPT_S[width],
+        counts=row.counts.numbers(),
+    )
 
 
 def _buckets(subject: Subject) -> list[tuple[str, Bucket]]:

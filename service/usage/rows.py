@@ -25,6 +25,14 @@ class Group(NamedTuple):
     model: str
 
 
+class PendingRow(NamedTuple):
+    """The pending sums of a group, and the width of its interval."""
+
+    width: Width
+    group: Group
+    counts: Counts
+
+
 class PendingRows:
     """Pending sums by group, per minute and per hour."""
 
@@ -47,13 +55,13 @@ class PendingRows:
         while len(self) > self._max_rows:
             self._drop_oldest()
 
-    def take(self, most: int) -> list[tuple[Width, Group, Counts]]:
+    def take(self, most: int) -> list[PendingRow]:
         """Remove and return up to `most` rows, hour rows first because they matter longer."""
-        taken: list[tuple[Width, Group, Counts]] = []
+        taken: list[PendingRow] = []
         for width in ("1h", "1m"):
             rows = self._rows[width]
             oldest = list(islice(rows, most - len(taken)))
-            taken += [(width, group, rows.pop(group)) for group in oldest]
+            taken += [PendingRow(width, group, rows.pop(group)) for group in oldest]
         return taken
 
     def _drop_oldest(self) -> None:

@@ -388,8 +388,10 @@ def test_rows_that_wait_are_bounded_and_minutes_go_first():
     for minute in range(10):
         waiting.add(7200 + minute * 60, "p", "k", "m", one)
     taken = waiting.take(100)
-    assert [(w, g.start_s, c.requests) for w, g, c in taken if w == "1h"] == [("1h", 7200, 10)]
-    assert [g.start_s for w, g, _ in taken if w == "1m"] == [7200 + m * 60 for m in (6, 7, 8, 9)]
+    hours = [row for row in taken if row.width == "1h"]
+    assert [(row.group.start_s, row.counts.requests) for row in hours] == [(7200, 10)]
+    minutes = [row.group.start_s for row in taken if row.width == "1m"]
+    assert minutes == [7200 + m * 60 for m in (6, 7, 8, 9)]
     assert len(waiting) == 0
 
 
