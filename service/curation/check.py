@@ -22,20 +22,11 @@ from service.core.storage import StorageError, StorageMissing
 from service.curation.child_runner import Desk, DeskFailed
 from service.curation.scratch import fetch, scratch_folder
 from service.datasets import ValidationReport
-from service.datasets.contract import TaskSpec
-from service.datasets.facts import row_format_of
+from service.datasets.contract import ConvertResult, ConvertSpec, EvalItemsSpec
 from service.files.records import CheckOutcome, FileRecord, Files, FileStatus, Purpose
 
 log = logging.getLogger(__name__)
 _SHOWN = 3
-
-
-class _Converted(msgspec.Struct, frozen=True):
-    """The part of the child process's result that is used."""
-
-    facts: dict[str, Any]
-    validation: ValidationReport
-    sha256: str
 
 
 class CheckFile:
@@ -80,9 +71,7 @@ class CheckFile:
 
     async def _same_as(self, twin: FileRecord, record: FileRecord) -> CheckOutcome | None:
         """The twin's outcome, with its canonical rows copied; None if those rows are gone."""
-        outcome = CheckOutcome(
-            **{name: getattr(twin, name) for name in CheckOutcome.__struct_fields__[:-1]}
-        )
+        outcome = CheckOutcome.of(twin)
         if twin.canonical is not None and twin.canonical_key != twin.content_key:
             target = record.model_copy(update=outcome.fields()).canonical_key
             try:
@@ -95,15 +84,13 @@ class CheckFile:
         if record.purpose is Purpose.EVALS:
             return await self._check_items(record, folder)
         canonical = folder / "canonical.jsonl"
-        spec = TaskSpec(
-            action="convert",
+        spec = ConvertSpec(
             path=await fetch(self._files.storage, record, folder / "content"),
             out=canonical,
             format=self._desk.format_of(record.format),
             result=folder / "result.json",
         )
-        made = await self._desk.run(spec, _Converted)
-        outcome = _judged(made)
+        outcome = _judged(await self._desk.run(spec))
         if outcome.canonical is not None:
             kept = record.model_copy(update=outcome.fields())
             if kept.canonical_key != kept.content_key:
@@ -111,12 +98,11 @@ class CheckFile:
         return outcome
 
     async def _check_items(self, record: FileRecord, folder: Path) -> CheckOutcome:
-        spec = TaskSpec(
-            action="check_eval_items",
+        spec = EvalItemsSpec(
             path=await fetch(self._files.storage, record, folder / "content"),
             result=folder / "result.json",
         )
-        report = await self._desk.run(spec, ValidationReport)
+        report = await self._desk.run(spec)
         return CheckOutcome(
             status=FileStatus.PROCESSED if report.ok else FileStatus.ERROR,
             status_details=None if report.ok else _faults(report),
@@ -125,15 +111,15 @@ class CheckFile:
         )
 
 
-def _judged(made: _Converted) -> CheckOutcome:
+def _judged(made: ConvertResult) -> CheckOutcome:
     report = made.validation
     return CheckOutcome(
         status=FileStatus.PROCESSED if report.ok else FileStatus.ERROR,
         status_details=None if report.ok else words(report),
         rows=report.valid_rows,
         warnings=report.warnings,
-        found=made.facts,
-        row_format=row_format_of(report.format),
+        found=msgspec.to_builtins(made.facts),
+        row_format=made.facts.row_format,
         canonical=made.sha256 if report.ok else None,
     )
 

@@ -10,16 +10,23 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from service.config import Settings
 from service.core.child import Child, environment
-from service.datasets.contract import TaskSpec
+from service.datasets.contract import (
+    A,
+    Failed,
+    ProtocolError,
+    Succeeded,
+    TaskSpec,
+    read_answer,
+    read_message,
+    write_spec,
+)
 from service.datasets.formats.options import FormatOptions
-
-T = TypeVar("T")
 
 # Errors that a retry or a larger machine may resolve; they say nothing about the file.
 _PASSING = frozenset({"timed_out", "desk_died", "out_of_memory", "file_error", "worker_died"})
@@ -53,16 +60,17 @@ class Desk:
         fields = {**(given or {}), "max_unpacked_bytes": self._max_unpacked_bytes}
         return msgspec.convert(fields, FormatOptions)
 
-    async def run(self, spec: TaskSpec, answer: type[T]) -> T:
-        """Run one task and return its result decoded as `answer`. Raises DeskFailed.
+    async def run(self, spec: TaskSpec[A]) -> A:
+        """Run one task and return its answer. Raises DeskFailed.
 
-        The spec is written next to its result, in the caller's scratch folder.
+        The spec is written next to the answer, in the caller's scratch folder. Raises
+        ProtocolError if the child process succeeds but its answer does not match the contract.
         """
         spec = msgspec.structs.replace(
             spec, processes=self._processes, memory_bytes=self._memory_bytes
         )
         spec_file = spec.result.with_suffix(".spec.json")
-        spec_file.write_bytes(msgspec.json.encode(spec, enc_hook=str))
+        write_spec(spec, spec_file)
         child = await Child.start(
             [sys.executable, "-m", "service.datasets", str(spec_file)],
             env=environment(),
@@ -82,7 +90,9 @@ class Desk:
             await child.kill()
         if code != 0:
             raise _failure(last, code)
-        return msgspec.json.decode(await asyncio.to_thread(spec.result.read_bytes), type=answer)
+        if not isinstance(read_message(last), Succeeded):
+            raise ProtocolError("The child process ended with 0, but did not succeed.")
+        return await asyncio.to_thread(read_answer, spec)
 
 
 async def _last_line(child: Child) -> bytes:
@@ -93,14 +103,19 @@ async def _last_line(child: Child) -> bytes:
 
 
 def _failure(last: bytes, code: int) -> DeskFailed:
-    try:
-        message = msgspec.json.decode(last, type=dict[str, object])
-    except msgspec.DecodeError:
-        message = {}
-    if message.get("type") != "failed":
+    failed = _failed(last)
+    if failed is None:
         return DeskFailed(
             "desk_died", f"The process that read the file ended with {code}. Try again."
         )
-    where = f"Line {message['line']}: " if message.get("line") else ""
-    fix = f" {message['fix']}" if message.get("fix") else ""
-    return DeskFailed(str(message.get("code")), f"{where}{message.get('message')}{fix}")
+    where = f"Line {failed.line}: " if failed.line is not None else ""
+    return DeskFailed(failed.code, f"{where}{failed.message} {failed.fix}")
+
+
+def _failed(last: bytes) -> Failed | None:
+    """The last message if it is a failure; None if the process died before it wrote one."""
+    try:
+        message = read_message(last)
+    except ProtocolError:
+        return None  # it was killed in the middle of a line
+    return message if isinstance(message, Failed) else None

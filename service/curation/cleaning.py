@@ -15,35 +15,12 @@ from service.core.records import Missing
 from service.curation.child_runner import Desk, DeskFailed
 from service.curation.records import Task, Tasks, TaskSuperseded
 from service.curation.scratch import fetch
-from service.datasets.contract import TaskSpec
-from service.datasets.facts import row_format_of
+from service.datasets.cleaning.options import CleanOptions
+from service.datasets.contract import CleanResult, CleanSpec, OutputFile
+from service.datasets.facts import canonical_facts
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 
 log = logging.getLogger(__name__)
-
-
-class _Output(msgspec.Struct, frozen=True):
-    path: str
-    rows: int
-    bytes: int
-    sha256: str
-
-
-class _Source(msgspec.Struct, frozen=True):
-    facts: dict[str, Any]
-    rows: int
-
-
-class _Cleaned(msgspec.Struct, frozen=True):
-    """The child process's result."""
-
-    source: _Source
-    train: _Output
-    validation: _Output | None
-    diff: _Output
-    dropped: dict[str, int]
-    changed: dict[str, int]
-    changed_rows: int
 
 
 class MakeCleaning:
@@ -58,24 +35,24 @@ class MakeCleaning:
         """Clean the file; output files and task state are committed together. Raises DeskFailed."""
         options = dict(task.options)
         given = options.pop("format", None) or file.format
-        spec = TaskSpec(
-            action="clean",
+        spec = CleanSpec(
             path=await fetch(self._files.storage, file, folder / "content"),
             out=folder / "out",
             format=self._desk.format_of(given),
-            clean=options,
+            options=msgspec.convert(options, CleanOptions),
             result=folder / "result.json",
         )
-        made = await self._desk.run(spec, _Cleaned)
+        made = await self._desk.run(spec)
         if made.train.rows == 0:
             raise DeskFailed(
                 "nothing_left", "No rows are left after the cleaning; the report shows why."
             )
         await self._keep(task, file, made)
 
-    async def _keep(self, task: Task, file: FileRecord, made: _Cleaned) -> None:
-        shape = row_format_of(made.source.facts.get("row_format"))
-        data = {"row_format": shape, "found": _canonical_facts(shape)}
+    async def _keep(self, task: Task, file: FileRecord, made: CleanResult) -> None:
+        row_format = made.source.facts.row_format
+        found = msgspec.to_builtins(canonical_facts(made.train.bytes, row_format))
+        data = {"row_format": row_format, "found": found}
         outputs = {
             "training_file": _record(file, made.train, "clean", Purpose.FINE_TUNE, data),
             "diff_file": _record(file, made.diff, "diff", Purpose.USER_DATA, {}),
@@ -128,7 +105,7 @@ class MakeCleaning:
 
 
 def _record(
-    source: FileRecord, made: _Output, what: str, purpose: Purpose, more: dict[str, Any]
+    source: FileRecord, made: OutputFile, what: str, purpose: Purpose, more: dict[str, Any]
 ) -> FileRecord:
     """A record for an output file. It expires with its source; its rows are already valid."""
     stem = source.filename.split(".", 1)[0] or source.id
@@ -146,7 +123,3 @@ def _record(
         canonical=made.sha256 if purpose is Purpose.FINE_TUNE else None,
         **more,
     )
-
-
-def _canonical_facts(shape: str) -> dict[str, Any]:
-    return {"container": "jsonl", "encoding": "utf-8", "shape": shape, "row_format": shape}

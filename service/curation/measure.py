@@ -12,31 +12,10 @@ from service.core import ids
 from service.curation.child_runner import Desk, DeskFailed
 from service.curation.records import Task, TaskKind, Tasks, TaskState
 from service.curation.scratch import fetch_rows
-from service.datasets.contract import TaskSpec
+from service.datasets.contract import Measures, MeasureSpec
 from service.files.records import FileRecord, Files
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.template import template_digest
-
-
-class Measures(msgspec.Struct, frozen=True):
-    """Mirror of `service.datasets.report.measure.Measures`, which only child processes import."""
-
-    rows: int
-    percentiles: list[int]
-    tokens: int
-    supervised_tokens: int
-    tool_rows: int = 0
-    takes_tools: bool | None = None
-
-    @property
-    def longest(self) -> int:
-        """Number of tokens in the longest row."""
-        return self.percentiles[100]
-
-    @property
-    def p95(self) -> int:
-        """95th percentile of tokens per row."""
-        return self.percentiles[95]
 
 
 def measure_task(file: FileRecord, model: BaseModelEntry) -> Task:
@@ -73,12 +52,11 @@ class MakeMeasure:
         tokenizer = entry.path / "tokenizer.json" if entry is not None else None
         if tokenizer is None or not tokenizer.is_file() or file.canonical is None:
             raise DeskFailed("not_measurable", "The model's tokenizer or the rows are missing.")
-        spec = TaskSpec(
-            action="measure",
+        spec = MeasureSpec(
             path=await fetch_rows(self._files.storage, file, folder / "rows.jsonl"),
             rows=file.rows or 0,
-            tokenizers={task.options["model"]: tokenizer},
+            tokenizer=tokenizer,
             result=folder / "result.json",
         )
-        made = await self._desk.run(spec, Measures)
+        made = await self._desk.run(spec)
         await self._tasks.finish(task, result=msgspec.to_builtins(made))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -13,7 +12,7 @@ from service.core import ids
 from service.curation.child_runner import Desk, DeskFailed
 from service.curation.records import Task, TaskKind, Tasks
 from service.curation.scratch import fetch
-from service.datasets.contract import TaskSpec
+from service.datasets.contract import ReportSpec
 from service.files.records import FileRecord, Files
 from service.models.catalogue import BaseModelEntry, Catalogue
 
@@ -56,15 +55,16 @@ class MakeReport:
         options = msgspec.convert(task.options, ReportOptions)
         out = folder / "out"
         out.mkdir()
-        spec = TaskSpec(
-            action="report",
+        entries = [e for e in map(self._catalogue.get, options.models) if e is not None]
+        spec = ReportSpec(
             path=await fetch(self._files.storage, file, folder / "content"),
             format=self._desk.format_of(file.format),
             result=folder / FORMS["json"],
             html=out / FORMS["html"],
             markdown=out / FORMS["md"],
             title=f"Data set report: {file.filename}",
-            **self._models(options.models),
+            tokenizers=_tokenizers(entries),
+            context_lengths=_context_lengths(entries),
         )
         if options.validation_file is not None:
             held = await self._validation(file.project_id, options.validation_file)
@@ -73,18 +73,10 @@ class MakeReport:
                 validation=await fetch(self._files.storage, held, folder / "validation"),
                 validation_format=self._desk.format_of(held.format),
             )
-        await self._desk.run(spec, msgspec.Raw)
+        await self._desk.run(spec)
         spec.result.rename(out / FORMS["json"])
         await self._files.storage.put_folder(task.folder, out)
         await self._tasks.finish(task)
-
-    def _models(self, names: list[str]) -> dict[str, Any]:
-        """The available tokenizers and the context lengths to report."""
-        entries = [e for e in map(self._catalogue.get, names) if e is not None]
-        known = {e.id: _tokenizer(e) for e in entries if _tokenizer(e).is_file()}
-        longest = max((e.context_length for e in entries), default=max(_LENGTHS))
-        lengths = {n for n in _LENGTHS if n < longest} | {e.context_length for e in entries}
-        return {"tokenizers": known, "context_lengths": tuple(sorted(lengths))}
 
     async def _validation(self, project_id: str, file_id: str) -> FileRecord:
         record = await self._files.get(project_id, file_id, ids.now_s())
@@ -93,5 +85,14 @@ class MakeReport:
         return record
 
 
-def _tokenizer(entry: BaseModelEntry) -> Path:
-    return entry.path / "tokenizer.json"
+def _tokenizers(entries: list[BaseModelEntry]) -> dict[str, Path]:
+    """The available tokenizers, by model."""
+    paths = {entry.id: entry.path / "tokenizer.json" for entry in entries}
+    return {model: path for model, path in paths.items() if path.is_file()}
+
+
+def _context_lengths(entries: list[BaseModelEntry]) -> tuple[int, ...]:
+    """The common lengths below the longest context of the models, and the models' own."""
+    longest = max((e.context_length for e in entries), default=max(_LENGTHS))
+    lengths = {n for n in _LENGTHS if n < longest} | {e.context_length for e in entries}
+    return tuple(sorted(lengths))

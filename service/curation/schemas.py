@@ -8,8 +8,16 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.curation.records import Task, TaskFailure, TaskState
+from service.datasets.cleaning.options import (
+    CleanOptions,
+    ContradictionRule,
+    RedactMode,
+    UnicodeForm,
+)
 from service.datasets.report.report import Report
 from service.files.schemas import FormatFields
+
+_DEFAULTS = CleanOptions()
 
 
 class ReportPending(BaseModel):
@@ -31,53 +39,58 @@ class CleanRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     drop_broken: bool = Field(
-        default=True,
+        default=_DEFAULTS.drop_broken,
         description="Whether to drop invalid rows. If false, an invalid row fails the cleaning.",
     )
     exact_duplicates: bool = Field(
-        default=True,
+        default=_DEFAULTS.exact_duplicates,
         description="Whether to remove exact duplicates: rows identical to an earlier row in all "
         "content used for training (system prompt, tools, all messages and the rejected answer).",
     )
     near_duplicates: bool = Field(
-        default=False,
+        default=_DEFAULTS.near_duplicates,
         description="Whether to also remove near duplicates: rows similar to an earlier row with "
         "the same system prompt, tools and rejected answer. Such rows may differ in a number, a "
         "date, or yes and no; the report lists them.",
     )
     near_threshold: Annotated[float, Field(ge=0.5, le=1)] = Field(
-        default=0.8,
+        default=_DEFAULTS.near_threshold,
         description="Jaccard similarity at or above which two rows are near duplicates. At 1, "
         "they differ only in case and spacing.",
     )
-    contradictions: Literal["keep", "first", "last", "most_common", "longest", "drop"] = Field(
-        default="keep", description="Answer to keep if a question has several different answers."
+    contradictions: ContradictionRule = Field(
+        default=_DEFAULTS.contradictions,
+        description="Answer to keep if a question has several different answers.",
     )
-    personal_data: Literal["keep", "mask", "pseudonym"] = Field(
-        default="keep",
+    personal_data: RedactMode = Field(
+        default=_DEFAULTS.personal_data,
         description="Treatment of personal data. `mask` replaces a value with a placeholder such "
         "as [EMAIL]; `pseudonym` uses numbered placeholders such as [EMAIL_1], the same for the "
         "same value. A value found anywhere in the file is replaced throughout the file, in every "
         "spelling.",
     )
-    unicode: Literal["keep", "NFC", "NFKC"] = Field(
-        default="NFC",
+    unicode: UnicodeForm = Field(
+        default=_DEFAULTS.unicode,
         description="Unicode normalization form. NFKC also folds compatibility characters such as "
         "full-width letters.",
     )
     mend_mojibake: bool = Field(
-        default=True,
+        default=_DEFAULTS.mend_mojibake,
         description="Whether to repair mojibake: text that was decoded with the wrong encoding.",
     )
     drop_control_characters: bool = Field(
-        default=True,
+        default=_DEFAULTS.drop_control_characters,
         description="Whether to remove control characters other than tabs and line breaks.",
     )
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        default=0.0, description="Fraction of the rows to write to a validation file."
+        default=_DEFAULTS.validation_share,
+        description="Fraction of the rows to write to a validation file.",
     )
     seed: int = Field(
-        default=0, ge=0, le=2147483647, description="Random seed of the validation split."
+        default=_DEFAULTS.seed,
+        ge=0,
+        le=2147483647,
+        description="Random seed of the validation split.",
     )
     format: FormatFields | None = Field(
         default=None,

@@ -2,21 +2,18 @@
 
     python -m service.datasets SPEC.json
 
-Standard output is JSON Lines: {"type": "progress", "done": bytes, "total": bytes}, then a
-final {"type": "succeeded"} or {"type": "failed", "code", "message", "fix", "line"}. The
-result is written atomically to the spec's `result` path. The exit code is 0 or 1, or 2 if
-the command line is wrong. A file that contains errors still succeeds: the report lists them.
+`service.datasets.contract` describes the spec, the messages on standard output, and the answer,
+which is written atomically to the spec's `result` path. The exit code is 0 or 1, or 2 if the
+command line is wrong.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 # The worker processes share the cores, so a library's own threads would only compete with
 # them. No threads may exist when the process forks.
@@ -29,9 +26,26 @@ import msgspec
 from service.datasets.checks.eval_items import check_eval_items
 from service.datasets.checks.issues import Issue, make_issue
 from service.datasets.checks.validate import validate_file
-from service.datasets.contract import TaskSpec, read_spec
-from service.datasets.errors import DatasetError, refuse
+from service.datasets.contract import (
+    AnySpec,
+    CleanResult,
+    CleanSpec,
+    ConvertResult,
+    ConvertSpec,
+    EvalItemsSpec,
+    Failed,
+    Measures,
+    MeasureSpec,
+    Message,
+    Progress,
+    ReportSpec,
+    Succeeded,
+    ValidateSpec,
+    read_spec,
+)
+from service.datasets.errors import DatasetError
 from service.datasets.facts import row_format_of
+from service.datasets.report.report import Report
 
 _PROGRESS_EVERY_S = 0.5
 
@@ -52,60 +66,61 @@ def main(arguments: list[str]) -> int:
         return _failed(make_issue("out_of_memory"))
     except OSError as error:
         return _failed(make_issue("file_error", reason=error.strerror or "unknown"))
-    _emit({"type": "succeeded"})
+    _emit(Succeeded())
     return 0
 
 
 # Each action imports only the libraries it needs: those of the report and the formats take
 # 120 MB, but a validation needs only 25 MB, regardless of the file size.
-def _run(spec: TaskSpec) -> Any:
-    if spec.action == "validate":
-        return validate_file(
-            spec.path,
-            row_format=row_format_of(spec.format.shape),
-            max_issues=spec.max_issues,
-            processes=spec.processes,
-        )
-    if spec.action == "check_eval_items":
-        return check_eval_items(spec.path, max_issues=spec.max_issues)
-    if spec.action == "report":
-        return _report(spec)
-    if spec.action == "measure":
-        return _measure(spec)
-    if spec.out is None:
-        raise refuse("invalid_spec", reason="`out` is missing")
-    return _convert(spec, spec.out) if spec.action == "convert" else _clean(spec, spec.out)
+def _run(spec: AnySpec) -> msgspec.Struct:
+    match spec:
+        case ValidateSpec():
+            return validate_file(
+                spec.path,
+                row_format=row_format_of(spec.format.shape),
+                max_issues=spec.max_issues,
+                processes=spec.processes,
+            )
+        case EvalItemsSpec():
+            return check_eval_items(spec.path, max_issues=spec.max_issues)
+        case ConvertSpec():
+            return _convert(spec)
+        case ReportSpec():
+            return _report(spec)
+        case CleanSpec():
+            return _clean(spec)
+        case MeasureSpec():
+            return _measure(spec)
 
 
-def _convert(spec: TaskSpec, out: Path) -> Any:
+def _convert(spec: ConvertSpec) -> ConvertResult:
     from service.datasets.formats.convert import convert
 
     return convert(
-        spec.path, out, spec.format, processes=spec.processes, max_issues=spec.max_issues
+        spec.path, spec.out, spec.format, processes=spec.processes, max_issues=spec.max_issues
     )
 
 
-def _clean(spec: TaskSpec, out: Path) -> Any:
-    from service.datasets.cleaning.clean import CleanOptions, clean
+def _clean(spec: CleanSpec) -> CleanResult:
+    from service.datasets.cleaning.clean import clean
 
-    fields = {**spec.clean, "processes": spec.processes, "format": msgspec.to_builtins(spec.format)}
-    try:
-        options = msgspec.convert(fields, CleanOptions)
-    except msgspec.ValidationError as error:
-        raise refuse("invalid_spec", reason=str(error)) from error
-    return clean(spec.path, out, options, progress=_Progress())
+    return clean(
+        spec.path,
+        spec.out,
+        spec.options,
+        file_format=spec.format,
+        processes=spec.processes,
+        progress=_Reporter(),
+    )
 
 
-def _measure(spec: TaskSpec) -> Any:
+def _measure(spec: MeasureSpec) -> Measures:
     from service.datasets.report.measure import measure
 
-    if len(spec.tokenizers) != 1:
-        raise refuse("invalid_spec", reason="`tokenizers` must name one")
-    (tokenizer,) = spec.tokenizers.values()
-    return measure(spec.path, tokenizer, rows=spec.rows, processes=spec.processes)
+    return measure(spec.path, spec.tokenizer, rows=spec.rows, processes=spec.processes)
 
 
-def _report(spec: TaskSpec) -> Any:
+def _report(spec: ReportSpec) -> Report:
     from service.datasets.report.analysis import AnalysisOptions, analyse
     from service.datasets.report.render import to_html, to_markdown
 
@@ -121,7 +136,7 @@ def _report(spec: TaskSpec) -> Any:
         tokenizers=spec.tokenizers,
         context_lengths=spec.context_lengths,
         validation=spec.validation,
-        progress=_Progress(),
+        progress=_Reporter(),
         work=spec.result.parent,
     )
     if spec.html is not None:
@@ -131,7 +146,7 @@ def _report(spec: TaskSpec) -> Any:
     return report
 
 
-class _Progress:
+class _Reporter:
     """Reports a task's progress at most every `_PROGRESS_EVERY_S` seconds, and at the end."""
 
     def __init__(self) -> None:
@@ -141,7 +156,7 @@ class _Progress:
         now = time.monotonic()
         if now >= self._next or done == total:
             self._next = now + _PROGRESS_EVERY_S
-            _emit({"type": "progress", "done": done, "total": total})
+            _emit(Progress(done, total))
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -152,20 +167,12 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _failed(issue: Issue) -> int:
-    _emit(
-        {
-            "type": "failed",
-            "code": issue.code,
-            "message": issue.message,
-            "fix": issue.fix,
-            "line": issue.line,
-        }
-    )
+    _emit(Failed(issue.code, issue.message, issue.fix, issue.line))
     return 1
 
 
-def _emit(message: dict[str, Any]) -> None:
-    print(json.dumps(message), flush=True)
+def _emit(message: Message) -> None:
+    print(msgspec.json.encode(message).decode(), flush=True)
 
 
 if __name__ == "__main__":

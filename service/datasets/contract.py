@@ -1,37 +1,164 @@
-"""The JSON task specification read by `python -m service.datasets`."""
+"""The contract between a worker and its child process `python -m service.datasets`.
+
+The worker writes a `TaskSpec` to a JSON file and passes the path to the child. The child writes
+messages to standard output, one JSON object per line: any number of `Progress`, then `Succeeded`
+or `Failed`. Before `Succeeded`, it writes its answer to the spec's `result` path. The answer's
+type depends on the spec: `spec.answer_type`.
+
+Both sides import these types. None of them imports a library that reads files.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from service.datasets.checks.issues import MAX_LISTED
+from service.datasets.checks.validate import ValidationReport
+from service.datasets.cleaning.options import CleanOptions
 from service.datasets.errors import refuse
+from service.datasets.facts import SourceFacts
 from service.datasets.formats.options import FormatOptions
+from service.datasets.report.report import Report
 
-Action = Literal["validate", "report", "clean", "convert", "measure", "check_eval_items"]
+A = TypeVar("A", bound=msgspec.Struct)
 
 
-class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One task on one file. Paths are local to this machine.
+class ProtocolError(ValueError):
+    """A message or an answer of the child process does not match the contract."""
 
-    `result` is the path for the JSON result. `measure` reads a canonical file of `rows` rows
-    with the single tokenizer in `tokenizers`. `check_eval_items` checks a file with the purpose
-    `evals`. `out` is a folder for `clean` and a file for
-    `convert`. `report` accepts `tokenizers` (tokenizer.json paths by model),
-    `context_lengths`, a `validation` file to compare with (read using `validation_format`),
-    and `html` and `markdown` paths for the readable versions. `clean` holds the fields of
-    CleanOptions, except format and processes. `memory_bytes` limits the address space of
-    each process, and `processes` is the number of processes.
+
+class ConvertResult(msgspec.Struct, frozen=True):
+    """Result of a conversion: the file's properties, its issues, and the canonical file."""
+
+    facts: SourceFacts
+    validation: ValidationReport
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class OutputFile(msgspec.Struct, frozen=True):
+    """An output file: its path, rows (entries for the diff), size in bytes, and SHA-256."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class CleanResult(msgspec.Struct, frozen=True):
+    """Result of a cleaning. `dropped` counts rows by reason; `changed` counts changes by kind."""
+
+    source: ConvertResult
+    train: OutputFile
+    validation: OutputFile | None
+    diff: OutputFile
+    dropped: dict[str, int]
+    changed: dict[str, int]
+    changed_rows: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain JSON values."""
+        built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
+        return built
+
+
+class Measures(msgspec.Struct, frozen=True):
+    """Token counts of the rows, including five per message for what a chat template adds.
+
+    `percentiles[p]` is the length that p percent of the rows do not exceed: 0 is the shortest
+    row, 100 the longest. `tokens` and `supervised_tokens` are totals over all rows, estimated
+    from a sample if the file is large. For a preference row, the preferred answer counts.
+    `tool_rows` is the number of rows that call a tool or contain a tool result. `takes_tools`
+    is whether the model's chat template writes tool calls and results, or None if unknown.
     """
 
-    action: Action
+    rows: int
+    percentiles: Annotated[list[int], msgspec.Meta(min_length=101, max_length=101)]
+    tokens: int
+    supervised_tokens: int
+    tool_rows: int = 0
+    takes_tools: bool | None = None
+
+    @property
+    def longest(self) -> int:
+        """Number of tokens in the longest row."""
+        return self.percentiles[100]
+
+    @property
+    def p95(self) -> int:
+        """95th percentile of tokens per row."""
+        return self.percentiles[95]
+
+
+class TaskSpec(
+    msgspec.Struct,
+    Generic[A],
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="action",
+):
+    """One task on one file, and where to write its answer. Paths are local to this machine.
+
+    `processes` is the number of processes, and `memory_bytes` limits the address space of each.
+    """
+
     path: Path
     result: Path
+    processes: int = 1
+    memory_bytes: int | None = None
+
+    @property
+    def answer_type(self) -> type[A]:
+        """The type of the answer to this task."""
+        raise NotImplementedError
+
+
+class ValidateSpec(TaskSpec[ValidationReport], frozen=True, kw_only=True, tag="validate"):
+    """Check a JSON Lines file. Of `format`, only the shape is used."""
+
     format: FormatOptions = FormatOptions()
-    out: Path | None = None
-    rows: int = 0
+    max_issues: int = MAX_LISTED
+
+    @property
+    def answer_type(self) -> type[ValidationReport]:
+        return ValidationReport
+
+
+class EvalItemsSpec(TaskSpec[ValidationReport], frozen=True, kw_only=True, tag="check_eval_items"):
+    """Check a file with the purpose `evals`."""
+
+    max_issues: int = MAX_LISTED
+
+    @property
+    def answer_type(self) -> type[ValidationReport]:
+        return ValidationReport
+
+
+class ConvertSpec(TaskSpec[ConvertResult], frozen=True, kw_only=True, tag="convert"):
+    """Check a file of any format, and write its canonical rows to the file `out`."""
+
+    out: Path
+    format: FormatOptions = FormatOptions()
+    max_issues: int = MAX_LISTED
+
+    @property
+    def answer_type(self) -> type[ConvertResult]:
+        return ConvertResult
+
+
+class ReportSpec(TaskSpec[Report], frozen=True, kw_only=True, tag="report"):
+    """Analyze a file, and compare it with the file `validation` if there is one.
+
+    `tokenizers` maps models to tokenizer.json files. `html` and `markdown` are paths for the
+    readable versions of the report, headed `title`.
+    """
+
+    format: FormatOptions = FormatOptions()
     validation: Path | None = None
     validation_format: FormatOptions = FormatOptions()
     tokenizers: dict[str, Path] = msgspec.field(default_factory=dict)
@@ -39,21 +166,63 @@ class TaskSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     html: Path | None = None
     markdown: Path | None = None
     title: str = "Data set report"
-    clean: dict[str, Any] = msgspec.field(default_factory=dict)
-    max_issues: int = 1_000
+    max_issues: int = MAX_LISTED
     near_threshold: float = 0.8
-    processes: int = 1
-    memory_bytes: int | None = None
+
+    @property
+    def answer_type(self) -> type[Report]:
+        return Report
 
 
-def read_spec(path: Path) -> TaskSpec:
-    """Read a task spec from a JSON file. Raises DatasetError if it is invalid."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=TaskSpec, dec_hook=_made)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise refuse("invalid_spec", reason=str(error)) from error
-    except OSError as error:
-        raise refuse("invalid_spec", reason=error.strerror or "it cannot be read") from error
+class CleanSpec(TaskSpec[CleanResult], frozen=True, kw_only=True, tag="clean"):
+    """Clean a file, and write the outputs to the folder `out`."""
+
+    out: Path
+    format: FormatOptions = FormatOptions()
+    options: CleanOptions = CleanOptions()
+
+    @property
+    def answer_type(self) -> type[CleanResult]:
+        return CleanResult
+
+
+class MeasureSpec(TaskSpec[Measures], frozen=True, kw_only=True, tag="measure"):
+    """Measure the `rows` rows of a canonical file with the `tokenizer`, a tokenizer.json file."""
+
+    rows: int
+    tokenizer: Path
+
+    @property
+    def answer_type(self) -> type[Measures]:
+        return Measures
+
+
+AnySpec: TypeAlias = (
+    ValidateSpec | EvalItemsSpec | ConvertSpec | ReportSpec | CleanSpec | MeasureSpec
+)
+
+
+class Progress(msgspec.Struct, frozen=True, tag_field="type", tag="progress"):
+    """Progress of the task: the number of bytes processed, and the total number of bytes."""
+
+    done: int
+    total: int
+
+
+class Succeeded(msgspec.Struct, frozen=True, tag_field="type", tag="succeeded"):
+    """The answer is written. A file that contains errors still succeeds: the answer lists them."""
+
+
+class Failed(msgspec.Struct, frozen=True, tag_field="type", tag="failed"):
+    """The task failed with an issue of the whole file, or of one of its lines."""
+
+    code: str
+    message: str
+    fix: str
+    line: int | None = None
+
+
+Message: TypeAlias = Progress | Succeeded | Failed
 
 
 def _made(kind: type, value: object) -> object:
@@ -61,3 +230,41 @@ def _made(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str):
         return Path(value)
     raise NotImplementedError
+
+
+_specs: msgspec.json.Decoder[AnySpec] = msgspec.json.Decoder(AnySpec, dec_hook=_made)
+_messages: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+
+
+def write_spec(spec: TaskSpec[Any], path: Path) -> None:
+    """Write a task spec to a JSON file."""
+    path.write_bytes(msgspec.json.encode(spec, enc_hook=str))
+
+
+def read_spec(path: Path) -> AnySpec:
+    """Read a task spec from a JSON file. Raises DatasetError if it is invalid."""
+    try:
+        return _specs.decode(path.read_bytes())
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise refuse("invalid_spec", reason=str(error)) from error
+    except OSError as error:
+        raise refuse("invalid_spec", reason=error.strerror or "it cannot be read") from error
+
+
+def read_answer(spec: TaskSpec[A]) -> A:
+    """Read the answer to a task that succeeded. Raises ProtocolError."""
+    try:
+        return msgspec.json.decode(spec.result.read_bytes(), type=spec.answer_type)
+    except (msgspec.DecodeError, UnicodeDecodeError, FileNotFoundError) as error:
+        reason = "it was not written" if isinstance(error, FileNotFoundError) else str(error)
+        raise ProtocolError(
+            f"The answer to {type(spec).__name__} is not a {spec.answer_type.__name__}: {reason}"
+        ) from error
+
+
+def read_message(line: bytes) -> Message:
+    """Read a line of the child's standard output. Raises ProtocolError."""
+    try:
+        return _messages.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProtocolError(f"The child process wrote no message: {error}") from error

@@ -27,6 +27,21 @@ class SourceFacts(msgspec.Struct, frozen=True):
     unused_columns: list[str]
 
 
+def canonical_facts(size: int, row_format: RowFormat) -> SourceFacts:
+    """The properties of a canonical file of `size` bytes."""
+    return SourceFacts(
+        bytes=size,
+        container="jsonl",
+        compression=None,
+        encoding="utf-8",
+        delimiter=None,
+        shape=row_format,
+        row_format=row_format,
+        columns={},
+        unused_columns=[],
+    )
+
+
 def row_format_of(shape: object) -> RowFormat:
     """The row format that rows of a shape are made into."""
     match shape:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 from redis.asyncio.client import Pipeline
@@ -107,6 +107,12 @@ class CheckOutcome(msgspec.Struct, frozen=True):
     row_format: RowFormat | None = None
     canonical: str | None = None
     certain: bool = True
+
+    @classmethod
+    def of(cls, record: FileRecord) -> Self:
+        """The outcome of the check of a file whose check has ended."""
+        names = (name for name in cls.__struct_fields__ if name != "certain")
+        return cls(**{name: getattr(record, name) for name in names})
 
     def fields(self) -> dict[str, Any]:
         """The record fields that the outcome sets."""

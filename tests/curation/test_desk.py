@@ -8,39 +8,124 @@ import msgspec
 import pytest
 
 from service.config import Settings
+from service.core import ids
+from service.core.leases import Leases
 from service.curation.child_runner import Desk, DeskFailed
-from service.datasets import ValidationReport
-from service.datasets.contract import TaskSpec
+from service.curation.curate import Curate
+from service.curation.records import Task, TaskKind, Tasks, TaskState
+from service.datasets.cleaning.options import CleanOptions
+from service.datasets.contract import (
+    CleanSpec,
+    ConvertSpec,
+    Measures,
+    MeasureSpec,
+    ProtocolError,
+    ReportSpec,
+    TaskSpec,
+    ValidateSpec,
+)
+from service.files.records import FileRecord, FileStatus, Purpose
+from tests.conftest import Api
+
+FILE = FileRecord(
+    id=ids.new(ids.FILE),
+    project_id="proj_a",
+    created_at=1,
+    filename="chats.jsonl",
+    purpose=Purpose.FINE_TUNE,
+    bytes=1,
+    sha256="0" * 64,
+    status=FileStatus.PROCESSED,
+)
+TASK = Task(
+    id="filemeasure-1",
+    project_id=FILE.project_id,
+    created_at=1,
+    file_id=FILE.id,
+    kind=TaskKind.MEASURE,
+    options={},
+)
+
+
+class MistakenSpec(TaskSpec[Measures], frozen=True, kw_only=True, tag="validate"):
+    """Asks for a validation, and takes the answer for measures."""
+
+    @property
+    def answer_type(self) -> type[Measures]:
+        return Measures
 
 
 @pytest.fixture
-def spec(tmp_path: Path, chats) -> TaskSpec:
+def path(tmp_path: Path, chats) -> Path:
     path = tmp_path / "data.jsonl"
     path.write_bytes(chats(20))
-    return TaskSpec(action="validate", path=path, result=tmp_path / "report.json")
+    return path
 
 
-async def test_report_comes_back_typed(spec, settings: Settings):
-    report = await Desk(settings).run(spec, ValidationReport)
+@pytest.fixture
+def spec(path: Path) -> ValidateSpec:
+    return ValidateSpec(path=path, result=path.with_name("result.json"))
+
+
+async def test_every_answer_comes_back_typed(spec, settings: Settings, tiny_model_path: Path):
+    desk, at = Desk(settings), {"path": spec.path, "result": spec.result}
+    tokenizer = tiny_model_path / "tokenizer.json"
+    report = await desk.run(spec)
     assert (report.rows, report.valid_rows, report.errors) == (20, 20, 0)
+    converted = await desk.run(ConvertSpec(**at, out=spec.path.with_name("canonical")))
+    assert (converted.facts.row_format, converted.rows) == ("chat", 20)
+    measured = await desk.run(MeasureSpec(**at, rows=20, tokenizer=tokenizer))
+    assert 0 < measured.p95 <= measured.longest
+    analysed = await desk.run(
+        ReportSpec(**at, tokenizers={"base": tokenizer}, context_lengths=(64,))
+    )
+    assert list(analysed.tokens[0].truncated_rows) == [64]
+    cleaned = await desk.run(
+        CleanSpec(**at, out=spec.path.with_name("out"), options=CleanOptions(validation_share=0.5))
+    )
+    assert cleaned.validation is not None
+    assert cleaned.train.rows + cleaned.validation.rows == 20
+
+
+async def test_an_answer_that_breaks_the_contract_is_a_clear_error(spec, settings: Settings):
+    mistaken = MistakenSpec(path=spec.path, result=spec.result)
+    with pytest.raises(ProtocolError, match=r"MistakenSpec is not a Measures: .*`percentiles`"):
+        await Desk(settings).run(mistaken)
+
+
+async def test_an_answer_that_breaks_the_contract_fails_the_task_once(api: Api, path, caplog):
+    state = api.app.state
+    file = await state.files.restore(FILE)
+    task = await Tasks(state.redis).create(TASK)
+
+    async def work(task: Task, file: FileRecord, folder: Path) -> None:
+        await Desk(api.settings).run(MistakenSpec(path=path, result=folder / "result.json"))
+
+    leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
+    curate = Curate(state.files, leases, api.settings, {TaskKind.MEASURE: work})
+    await curate.run({}, file.project_id, task.subject, task.attempt)
+    ended = await Tasks(state.redis).of(file.id).get(file.project_id, task.id)
+    assert ended is not None
+    assert ended.state is TaskState.FAILED
+    assert ended.error is not None
+    assert ended.error.code == "internal_error"
+    assert task.id in ended.error.message
+    assert "ProtocolError" in caplog.text
 
 
 async def test_child_that_takes_too_long_is_killed_and_said_so(spec, settings: Settings):
     hasty = settings.model_copy(update={"curation_timeout_s": 0.01})
     with pytest.raises(DeskFailed) as caught:
-        await Desk(hasty).run(spec, ValidationReport)
+        await Desk(hasty).run(spec)
     assert caught.value.code == "timed_out"
     assert not caught.value.certain
 
 
-async def test_child_that_takes_too_much_memory_is_stopped_and_said_so(
-    spec, settings: Settings, tmp_path
-):
+async def test_child_that_takes_too_much_memory_is_stopped_and_said_so(spec, settings: Settings):
     """The report's libraries alone need more than this."""
     small = settings.model_copy(update={"curation_memory_bytes": 300 * 1024 * 1024})
-    wanted = msgspec.structs.replace(spec, action="report")
     with pytest.raises(DeskFailed) as caught:
-        await Desk(small).run(wanted, msgspec.Raw)
+        await Desk(small).run(ReportSpec(path=spec.path, result=spec.result))
     assert caught.value.code in ("out_of_memory", "desk_died")
     assert not caught.value.certain
 
@@ -48,5 +133,5 @@ async def test_child_that_takes_too_much_memory_is_stopped_and_said_so(
 async def test_missing_file_ends_in_a_clear_error(spec, settings: Settings, tmp_path):
     gone = msgspec.structs.replace(spec, path=tmp_path / "gone")
     with pytest.raises(DeskFailed) as caught:
-        await Desk(settings).run(gone, ValidationReport)
+        await Desk(settings).run(gone)
     assert str(tmp_path) not in caught.value.message

@@ -6,15 +6,17 @@ import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import msgspec
 import pytest
 from redis.exceptions import ConnectionError
 
 from service.core import ids
 from service.core.redis import connect
 from service.core.storage import StorageMissing
-from service.curation.cleaning import MakeCleaning, _Cleaned
+from service.curation.cleaning import MakeCleaning
 from service.curation.records import Task, TaskKind, Tasks, TaskState, TaskSuperseded
+from service.datasets import ValidationReport
+from service.datasets.contract import CleanResult, ConvertResult, OutputFile
+from service.datasets.facts import canonical_facts
 from service.files.records import FileRecord, Files, FileStatus, Purpose
 from tests.conftest import Api
 from tests.lossy import Road, road_to
@@ -60,26 +62,25 @@ async def task(api: Api) -> Task:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> _Cleaned:
+def made(tmp_path: Path) -> CleanResult:
     """What the desk leaves on a worker's disk."""
 
-    def output(name: str) -> dict:
+    def output(name: str) -> OutputFile:
         path = tmp_path / name
         path.write_text(f"rows of {name}")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        return {"path": str(path), "rows": 1, "bytes": path.stat().st_size, "sha256": digest}
+        data = path.read_bytes()
+        return OutputFile(str(path), 1, len(data), hashlib.sha256(data).hexdigest())
 
-    return msgspec.convert(
-        {
-            "source": {"facts": {}, "rows": 1},
-            "train": output("train"),
-            "validation": output("validation"),
-            "diff": output("diff"),
-            "dropped": {},
-            "changed": {},
-            "changed_rows": 0,
-        },
-        _Cleaned,
+    facts = canonical_facts(1, "chat")
+    checked = ValidationReport("chat", 1, 1, 1, 0, 0, {}, ())
+    return CleanResult(
+        source=ConvertResult(facts, checked, rows=1, bytes=1, sha256="0" * 64),
+        train=output("train"),
+        validation=output("validation"),
+        diff=output("diff"),
+        dropped={},
+        changed={},
+        changed_rows=0,
     )
 
 

@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.datasets.checks.validate import validate_chat_file
-from service.datasets.cleaning.clean import CleanOptions, CleanResult, clean
+from service.datasets.cleaning.clean import clean
+from service.datasets.cleaning.options import CleanOptions
+from service.datasets.contract import CleanResult
 from service.datasets.errors import DatasetError
 from service.datasets.formats.options import FormatOptions
 from service.datasets.report.analysis import analyse
@@ -33,7 +35,12 @@ def words(seed: int, count: int = 12) -> str:
 
 
 def run(
-    folder: Path, rows: list[Any] | bytes, **options: Any
+    folder: Path,
+    rows: list[Any] | bytes,
+    *,
+    file_format: FormatOptions | None = None,
+    processes: int = 1,
+    **options: Any,
 ) -> tuple[CleanResult, list[Any], list[Any], list[Any]]:
     """The result, and the rows of the three files."""
     source = folder / "source"
@@ -42,7 +49,9 @@ def run(
     else:
         source.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     out = folder / "out"
-    result = clean(source, out, CleanOptions(**options))
+    result = clean(
+        source, out, CleanOptions(**options), file_format=file_format, processes=processes
+    )
     files = [result.train, result.validation, result.diff]
     read = [
         [json.loads(line) for line in Path(file.path).read_bytes().splitlines()] if file else []
@@ -281,7 +290,7 @@ def test_a_split_is_stratified_and_parts_no_look_alikes(tmp_path: Path) -> None:
 def test_the_same_input_and_options_give_the_same_bytes(tmp_path: Path) -> None:
     table = "คำถาม,คำตอบ\n" + "".join(f"{words(i)},{words(i + 1)}\n" for i in range(60))
     options: dict[str, Any] = {
-        "format": FormatOptions(system="Be kind."),
+        "file_format": FormatOptions(system="Be kind."),
         "personal_data": "pseudonym",
         "validation_share": 0.3,
         "contradictions": "longest",
@@ -345,7 +354,7 @@ def test_what_comes_out_is_valid_and_clean_already(
     options = {
         "contradictions": rule,
         "personal_data": mode,
-        "format": FormatOptions(container="jsonl"),
+        "file_format": FormatOptions(container="jsonl"),
     }
     result, train, held, _ = run(tmp_path, data, validation_share=share, **options)
     assert validate_chat_file(result.train.path).valid_rows == len(train)

@@ -20,8 +20,9 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.datasets.contract import ConvertResult
 from service.datasets.errors import DatasetError
-from service.datasets.formats.convert import ConvertResult, convert
+from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
 from service.datasets.rows.canonical import write_canonical
 

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from service.datasets.cleaning.clean import CleanOptions, clean
+from service.datasets.cleaning.clean import clean
+from service.datasets.cleaning.options import CleanOptions
 from service.datasets.errors import DatasetError
 from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
@@ -66,13 +67,17 @@ GROWING: dict[str, Callable[[], tuple[bytes, FormatOptions]]] = {
 
 
 @pytest.mark.parametrize("make", GROWING.values(), ids=GROWING.keys())
-@pytest.mark.parametrize("into", [convert, clean])
+@pytest.mark.parametrize(
+    "into",
+    [convert, lambda source, out, options: clean(source, out, file_format=options)],
+    ids=["convert", "clean"],
+)
 def test_a_file_that_grows_too_far_is_refused(tmp_path: Path, make, into) -> None:
     data, options = make()
     source, out = tmp_path / "source", tmp_path / "out"
     source.write_bytes(data)
     with pytest.raises(DatasetError) as caught:
-        into(source, out, options if into is convert else CleanOptions(format=options))
+        into(source, out, options)
     issue = caught.value.issue
     assert issue.code in ("rows_too_large", "unpacks_too_far")
     assert issue.line is not None or issue.code == "unpacks_too_far"

@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.datasets.checks.validate import validate_file
-from service.datasets.cleaning.clean import CleanOptions, clean
-from service.datasets.formats.convert import ConvertResult, convert
+from service.datasets.cleaning.clean import clean
+from service.datasets.cleaning.options import CleanOptions
+from service.datasets.contract import ConvertResult
+from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
 from service.datasets.report.analysis import analyse
 

@@ -82,7 +82,7 @@ def test_clean_and_convert(folder: Path) -> None:
         folder,
         action="clean",
         out=str(folder / "out"),
-        clean={"validation_share": 0.25, "personal_data": "mask"},
+        options={"validation_share": 0.25, "personal_data": "mask"},
     )
     assert code == 0
     assert result["train"]["rows"] + result["validation"]["rows"] == 40
@@ -101,7 +101,7 @@ def test_clean_and_convert(folder: Path) -> None:
         ({"action": "report", "path": "/absent"}, "file_error"),
         ({"action": "dance"}, "invalid_spec"),
         ({"action": "clean"}, "invalid_spec"),
-        ({"action": "clean", "out": "x", "clean": {"seed": "one"}}, "invalid_spec"),
+        ({"action": "clean", "out": "x", "options": {"seed": "one"}}, "invalid_spec"),
         ({"action": "report", "surprise": 1}, "invalid_spec"),
         ({"action": "report", "format": {"columns": {"prompt": "x"}}}, "missing_column"),
     ],

@@ -12,8 +12,10 @@ from typing import Any
 import openpyxl
 import pytest
 
-from service.datasets.cleaning.clean import CleanOptions, clean
-from service.datasets.formats.convert import ConvertResult, convert
+from service.datasets.cleaning.clean import clean
+from service.datasets.cleaning.options import CleanOptions
+from service.datasets.contract import ConvertResult
+from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.vietnamese import decode
 

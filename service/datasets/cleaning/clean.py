@@ -10,7 +10,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,81 +18,26 @@ import numpy as np
 from service.datasets.checks.findings import Findings
 from service.datasets.checks.rows import check_row
 from service.datasets.cleaning.diff import DiffEntry, diff_lines
-from service.datasets.cleaning.text import TextCleaner, UnicodeForm
+from service.datasets.cleaning.options import CleanOptions
+from service.datasets.cleaning.text import TextCleaner
+from service.datasets.contract import CleanResult, ConvertResult, OutputFile
 from service.datasets.digest import DigestWriter
 from service.datasets.duplicates.find import find_likeness
 from service.datasets.duplicates.groups import Rows
 from service.datasets.errors import refuse
 from service.datasets.facts import RowFormat
-from service.datasets.formats.convert import ConvertResult, prepare
+from service.datasets.formats.convert import prepare
 from service.datasets.formats.options import FormatOptions
 from service.datasets.limits import MAX_LINE_BYTES
-from service.datasets.personal_data.redact import RedactMode
 from service.datasets.report.collect import Collected, Progress, collect
 from service.datasets.report.features import FeatureOptions
 from service.datasets.rows.canonical import encode
 from service.datasets.rows.lines import FileSlice, LongLine, read_batches
 from service.datasets.rows.split import split_rows
 
-ContradictionRule = Literal["keep", "first", "last", "most_common", "longest", "drop"]
-
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 # Maximum number of broken rows listed in the diff. All of them are counted.
 _MAX_BROKEN_ROWS = 1_000_000
-
-
-class CleanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Options for cleaning a data set. Of each group of duplicates, the first row is kept.
-
-    `exact_duplicates` drops rows that are identical in everything that is trained on: the
-    system prompt, the tools, all messages, and the rejected answer of a preference row.
-    `near_duplicates` also drops rows that differ only in case, spacing, a number, or a word,
-    if their system prompt, tools, and rejected answer are the same. With a `near_threshold`
-    of 1, the rows may differ only in case and spacing.
-    `contradictions` selects the answer to keep if a question has several. For `unicode`,
-    NFKC also folds full-width letters and similar characters, which changes what the model
-    writes. `validation_share` is the share of rows, 0 to 0.5, to write to a second file.
-    """
-
-    format: FormatOptions = FormatOptions()
-    drop_broken: bool = True
-    exact_duplicates: bool = True
-    near_duplicates: bool = False
-    near_threshold: float = 0.8
-    contradictions: ContradictionRule = "keep"
-    personal_data: RedactMode = "keep"
-    unicode: UnicodeForm = "NFC"
-    mend_mojibake: bool = True
-    drop_control_characters: bool = True
-    validation_share: float = 0.0
-    seed: int = 0
-    processes: int = 1
-
-
-class OutputFile(msgspec.Struct, frozen=True):
-    """An output file: its path, rows (entries for the diff), size in bytes, and SHA-256."""
-
-    path: str
-    rows: int
-    bytes: int
-    sha256: str
-
-
-class CleanResult(msgspec.Struct, frozen=True):
-    """Result of a cleaning. `dropped` counts rows by reason; `changed` counts changes by kind."""
-
-    source: ConvertResult
-    train: OutputFile
-    validation: OutputFile | None
-    diff: OutputFile
-    dropped: dict[str, int]
-    changed: dict[str, int]
-    changed_rows: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain JSON values."""
-        built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
-        return built
 
 
 def clean(
@@ -100,6 +45,8 @@ def clean(
     out_dir: Path | str,
     options: CleanOptions | None = None,
     *,
+    file_format: FormatOptions | None = None,
+    processes: int = 1,
     progress: Progress | None = None,
 ) -> CleanResult:
     """Write train.jsonl, diff.jsonl, and, if requested, validation.jsonl to `out_dir`.
@@ -107,10 +54,18 @@ def clean(
     Raises DatasetError if the file as a whole cannot be read, or if it has broken rows and
     `drop_broken` is false.
     """
-    chosen, folder = options or CleanOptions(), Path(out_dir)
+    folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".clean-") as work:
-        return _Cleaning(Path(path), folder, Path(work), chosen, progress).run()
+        return _Cleaning(
+            Path(path),
+            folder,
+            Path(work),
+            options or CleanOptions(),
+            file_format or FormatOptions(),
+            processes,
+            progress,
+        ).run()
 
 
 class _Cleaning:
@@ -122,10 +77,13 @@ class _Cleaning:
         out: Path,
         work: Path,
         options: CleanOptions,
+        file_format: FormatOptions,
+        processes: int,
         progress: Progress | None,
     ) -> None:
         self._path, self._out, self._work = path, out, work
-        self._options = options
+        self._options, self._format = options, file_format
+        self._processes = processes
         self._progress = progress
         self._entries: list[DiffEntry] = []
         self._changed: Counter[str] = Counter()
@@ -137,14 +95,14 @@ class _Cleaning:
         prepared = prepare(
             self._path,
             canonical,
-            options.format,
-            processes=options.processes,
+            self._format,
+            processes=self._processes,
             max_issues=_MAX_BROKEN_ROWS,
             only_errors=True,
         )
         self._drop_broken(prepared.result)
         row_format = prepared.result.facts.row_format
-        limit = options.format.limit_bytes(prepared.result.facts.bytes)
+        limit = self._format.limit_bytes(prepared.result.facts.bytes)
         with DigestWriter(cleaned, limit) as writer:
             lines = self._clean_texts(canonical, writer, prepared.lines, row_format)
         collected = collect(
@@ -152,7 +110,7 @@ class _Cleaning:
             len(lines),
             self._work,
             FeatureOptions(personal_data=False, mojibake=False),
-            processes=options.processes,
+            processes=self._processes,
             progress=self._progress,
         )
         dropped, linked = self._drop_alike(collected, lines)

@@ -7,15 +7,15 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import ftfy
 
-from service.datasets.personal_data.redact import RedactMode, Redactor
+from service.datasets.cleaning.options import RedactMode, UnicodeForm
+from service.datasets.personal_data.redact import Redactor
 from service.datasets.personal_data.redact_row import dumped, learn_row, redact_row
 from service.datasets.report.features import is_mojibake
 
-UnicodeForm = Literal["keep", "NFC", "NFKC"]
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 _ROUNDS = 5

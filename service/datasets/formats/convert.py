@@ -14,23 +14,14 @@ from service.datasets.checks.issues import MAX_LISTED, Issue, IssueLog, make_iss
 from service.datasets.checks.labels import LabelsSeen
 from service.datasets.checks.rows import check_row
 from service.datasets.checks.validate import ValidationReport, make_report, validate_file
+from service.datasets.contract import ConvertResult
 from service.datasets.digest import DigestWriter
-from service.datasets.facts import RowFormat, SourceFacts
+from service.datasets.facts import RowFormat
 from service.datasets.formats.options import FormatOptions
 from service.datasets.formats.source import Source, SourceRow, open_source
 from service.datasets.limits import MAX_LINE_BYTES, MAX_NESTING
 from service.datasets.rows.canonical import canonical_lines, canonical_row, encode
 from service.datasets.rows.raw_json import exceeded_limit
-
-
-class ConvertResult(msgspec.Struct, frozen=True):
-    """Result of a conversion: the file's properties, its issues, and the canonical file."""
-
-    facts: SourceFacts
-    validation: ValidationReport
-    rows: int
-    bytes: int
-    sha256: str
 
 
 class Prepared(NamedTuple):

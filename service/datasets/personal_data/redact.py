@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Literal
 
+from service.datasets.cleaning.options import RedactMode
 from service.datasets.personal_data.detect import Found, find_personal_data
 from service.datasets.personal_data.known_values import KnownValues, Value
-
-RedactMode = Literal["keep", "mask", "pseudonym"]
-
 
 _ROUNDS = 3
 

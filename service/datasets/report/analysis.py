@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from service.datasets.checks.issues import MAX_LISTED, IssueLog, make_issue
+from service.datasets.contract import ConvertResult
 from service.datasets.duplicates.find import (
     Lines,
     find_likeness,
@@ -18,7 +19,7 @@ from service.datasets.duplicates.find import (
     group_stats,
     log_groups,
 )
-from service.datasets.formats.convert import ConvertResult, prepare
+from service.datasets.formats.convert import prepare
 from service.datasets.formats.options import FormatOptions
 from service.datasets.report.advice import Figures, advise
 from service.datasets.report.collect import Collected, Progress, collect

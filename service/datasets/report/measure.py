@@ -5,32 +5,14 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
+from service.datasets.contract import Measures
 from service.datasets.report.collect import collect
 from service.datasets.report.features import TOKEN_KINDS, FeatureOptions
 from service.datasets.rows.templates import takes_tools
 
 _PERCENTILES = range(101)
-
-
-class Measures(msgspec.Struct, frozen=True):
-    """Token counts of the rows, including five per message for what a chat template adds.
-
-    `percentiles[p]` is the length that p percent of the rows do not exceed: 0 is the shortest
-    row, 100 the longest. `tokens` and `supervised_tokens` are totals over all rows, estimated
-    from a sample if the file is large. For a preference row, the preferred answer counts.
-    `tool_rows` is the number of rows that call a tool or contain a tool result. `takes_tools`
-    is whether the model's chat template writes tool calls and results, or None if unknown.
-    """
-
-    rows: int
-    percentiles: list[int]
-    tokens: int
-    supervised_tokens: int
-    tool_rows: int = 0
-    takes_tools: bool | None = None
 
 
 def measure(path: Path, tokenizer: Path, *, rows: int, processes: int = 1) -> Measures:

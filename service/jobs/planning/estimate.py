@@ -12,8 +12,9 @@ from service.config import Settings
 from service.core import ids
 from service.core.errors import BadRequest, Unavailable
 from service.core.redis import Client
-from service.curation.measure import Measures, measure_task, measures_of
+from service.curation.measure import measure_task, measures_of
 from service.curation.records import Tasks, TaskState
+from service.datasets.contract import Measures
 from service.files.records import FileRecord, Files, FileStatus
 from service.jobs.planning.hyperparameters import Base, Data, resolve
 from service.jobs.planning.machines import Planned, planned, shape_of, trainers

@@ -9,8 +9,9 @@ from service.core import ids, logs
 from service.core.leases import Held, Leases
 from service.core.queue import Retry
 from service.core.records import Missing
-from service.curation.measure import Measures, measure_task, measures_of
+from service.curation.measure import measure_task, measures_of
 from service.curation.records import Tasks, TaskState
+from service.datasets.contract import Measures
 from service.files.records import FileRecord, Files, FileStatus
 from service.jobs import lifecycle
 from service.jobs.attempt.timing import waited

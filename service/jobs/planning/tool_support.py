@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.curation.measure import Measures
+from service.datasets.contract import Measures
 
 CODE = "tools_not_supported"
 

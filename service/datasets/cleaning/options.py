@@ -1,0 +1,39 @@
+"""Options of a cleaning. This module imports no libraries that read or change text."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+ContradictionRule = Literal["keep", "first", "last", "most_common", "longest", "drop"]
+RedactMode = Literal["keep", "mask", "pseudonym"]
+UnicodeForm = Literal["keep", "NFC", "NFKC"]
+
+
+class CleanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Options for cleaning a data set. Of each group of duplicates, the first row is kept.
+
+    `exact_duplicates` drops rows that are identical in everything that is trained on: the
+    system prompt, the tools, all messages, the rejected answer of a preference row, and the
+    label of a labeled row.
+    `near_duplicates` also drops rows that differ only in case, spacing, a number, or a word,
+    if their system prompt, tools, rejected answer, and label are the same. With a
+    `near_threshold` of 1, the rows may differ only in case and spacing.
+    `contradictions` selects the answer to keep if a question has several, or the label to keep
+    if the same answer has both. For `unicode`, NFKC also folds full-width letters and similar
+    characters, which changes what the model writes. `validation_share` is the share of rows,
+    0 to 0.5, to write to a second file.
+    """
+
+    drop_broken: bool = True
+    exact_duplicates: bool = True
+    near_duplicates: bool = False
+    near_threshold: float = 0.8
+    contradictions: ContradictionRule = "keep"
+    personal_data: RedactMode = "keep"
+    unicode: UnicodeForm = "NFC"
+    mend_mojibake: bool = True
+    drop_control_characters: bool = True
+    validation_share: float = 0.0
+    seed: int = 0
