@@ -47,10 +47,17 @@ class CheckFile:
                     return
                 if record.status is FileStatus.UPLOADED:
                     outcome = await self._outcome(record)
-                    await self._files.finish_check(record, outcome)
+                    await self._finish(record, outcome)
                     metrics.FILES_CHECKED.cell(outcome.status).inc()
         except (Held, Missing):
             return  # another worker holds it, or the file was deleted
+
+    async def _finish(self, record: FileRecord, outcome: CheckOutcome) -> None:
+        try:
+            await self._files.finish_check(record, outcome)
+        except Missing:  # it was deleted meanwhile, and what was stored before that with it
+            await self._files.storage.delete_prefix(record.folder)
+            raise
 
     async def _outcome(self, record: FileRecord) -> CheckOutcome:
         twin = await self._files.checked_twin(record, ids.now_s())

@@ -9,6 +9,7 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids
+from service.core.records import Missing
 from service.curation.child_runner import Desk, DeskFailed
 from service.curation.records import Task, TaskKind, Tasks
 from service.curation.scratch import fetch
@@ -76,7 +77,11 @@ class MakeReport:
         await self._desk.run(spec)
         spec.result.rename(out / FORMS["json"])
         await self._files.storage.put_folder(task.folder, out)
-        await self._tasks.finish(task)
+        try:
+            await self._tasks.finish(task)
+        except Missing:  # the file was deleted meanwhile, and what was stored before that with it
+            await self._files.storage.delete_prefix(task.folder)
+            raise
 
     async def _validation(self, project_id: str, file_id: str) -> FileRecord:
         record = await self._files.get(project_id, file_id, ids.now_s())

@@ -5,7 +5,8 @@ each worker therefore compares records with queues and leases:
 
 - If the queue entry of a file check, a task on a file or a job validation is missing, it is
   enqueued (arq rejects duplicates). Queued jobs are dispatched to free GPU workers.
-- Expired files are deleted, as are the parts of uploads that have ended.
+- Expired files are deleted, as are the parts of uploads that have ended and the outputs of
+  cleanings that were not finished.
 - Work that was taken but has had no lease for half the lease duration is considered lost and
   continues under the next attempt number.
 
@@ -27,6 +28,7 @@ from service.core.queue import EntryState
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, reply, why
 from service.core.storage import StorageError
+from service.curation.outputs import Outputs
 from service.curation.records import FUNCTION, Task, Tasks
 from service.files.records import UNCHECKED, FileRecord, Files, FileStatus
 from service.jobs import lifecycle
@@ -57,6 +59,7 @@ class Reconciler:
         self._files = files
         self._uploads = Uploads(redis, files)
         self._curation = Tasks(redis)
+        self._outputs = Outputs(files)
         self._leases = leases
         self._dispatcher = dispatcher
         self._on_step = on_step
@@ -87,6 +90,7 @@ class Reconciler:
             self._observe,
             self._delete_expired,
             self._sweep_uploads,
+            self._sweep_outputs,
         ):
             with self._surviving(step.__name__):
                 await step()
@@ -127,6 +131,9 @@ class Reconciler:
 
     async def _sweep_uploads(self) -> None:
         await self._uploads.sweep(ids.now_s())
+
+    async def _sweep_outputs(self) -> None:
+        await self._outputs.sweep(self._leases, self._patience_s)
 
     async def _file(self, project_id: str, file_id: str, member: bytes) -> None:
         record = await self._files.get(project_id, file_id, ids.now_s())
