@@ -45,13 +45,13 @@ class CleanRequest(BaseModel):
     exact_duplicates: bool = Field(
         default=_DEFAULTS.exact_duplicates,
         description="Whether to remove exact duplicates: rows identical to an earlier row in all "
-        "content used for training (system prompt, tools, all messages and the rejected answer).",
+        "content used for training (system prompt, tools, messages, rejected answer and label).",
     )
     near_duplicates: bool = Field(
         default=_DEFAULTS.near_duplicates,
         description="Whether to also remove near duplicates: rows similar to an earlier row with "
-        "the same system prompt, tools and rejected answer. Such rows may differ in a number, a "
-        "date, or yes and no; the report lists them.",
+        "the same system prompt, tools, rejected answer and label. Such rows may differ in a "
+        "number, a date, or yes and no; the report lists them.",
     )
     near_threshold: Annotated[float, Field(ge=0.5, le=1)] = Field(
         default=_DEFAULTS.near_threshold,
@@ -60,7 +60,8 @@ class CleanRequest(BaseModel):
     )
     contradictions: ContradictionRule = Field(
         default=_DEFAULTS.contradictions,
-        description="Answer to keep if a question has several different answers.",
+        description="Answer to keep if a question has several different answers. In labeled data: "
+        "label to keep if the same answer to a question has both.",
     )
     personal_data: RedactMode = Field(
         default=_DEFAULTS.personal_data,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -14,11 +15,12 @@ import pytest
 
 from service.datasets.checks.validate import validate_file
 from service.datasets.cleaning.clean import clean
-from service.datasets.cleaning.options import CleanOptions
+from service.datasets.cleaning.options import CleanOptions, ContradictionRule
 from service.datasets.contract import ConvertResult
 from service.datasets.formats.convert import convert
 from service.datasets.formats.options import FormatOptions
 from service.datasets.report.analysis import analyse
+from service.datasets.report.render import to_markdown
 
 USER, GOOD, BAD = (
     {"role": role, "content": text}
@@ -165,8 +167,6 @@ def test_labeled_rows_are_reported_and_cleaned(tmp_path: Path) -> None:
     source.write_bytes(jsonl(rows))
     report = analyse(source, work=tmp_path)
     assert (report.rows, report.exact_duplicates.extra_rows) == (4, 1)
-    # Several answers to one question are no contradiction here.
-    assert report.contradictions.groups == 0
     result = clean(
         source, tmp_path / "out", CleanOptions(personal_data="mask", near_duplicates=True)
     )
@@ -176,3 +176,66 @@ def test_labeled_rows_are_reported_and_cleaned(tmp_path: Path) -> None:
     cleaned = [json.loads(line) for line in Path(result.train.path).read_text().splitlines()]
     assert sorted(row["label"] for row in cleaned) == [False, True, True]
     assert "ann@b.example" not in json.dumps(cleaned)
+
+
+def judged(answer: str, *labels: bool, question: str = "q") -> list[dict[str, Any]]:
+    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return [{"messages": messages, "label": label} for label in labels]
+
+
+VERDICTS = [
+    *judged("good", True),  # 1
+    *judged("bad", False),  # 2: another answer to the question, no contradiction
+    *judged("so so", True, False, False),  # 3 to 5
+    *judged("So  so", False),  # 6: the same but for case and spacing
+    *judged("so so", False, question="r"),  # 7: the same answer to another question
+]
+
+
+def test_an_answer_with_both_labels_is_a_contradiction(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(jsonl(VERDICTS))
+    report = analyse(source, work=tmp_path)
+    assert report.contradictions.examples == [[3, 4, 5, 6]]
+    told = [i for i in report.findings if i.code == "label_contradiction"]
+    assert [issue.line for issue in told] == [4, 5, 6]
+    assert "line 3 but the other label" in told[0].message
+    (advice,) = (a for a in report.advice if a.code == "contradictions")
+    assert (advice.title, advice.lines) == ("1 answer(s) are labeled both good and bad", [3])
+    assert "same answer, both labels" in to_markdown(report, title="t")
+    source.write_bytes(jsonl(VERDICTS[:3] + VERDICTS[6:]))
+    assert analyse(source, work=tmp_path).contradictions.groups == 0
+
+
+@pytest.mark.parametrize(
+    ("rule", "kept"),
+    [
+        ("keep", [1, 2, 3, 4, 6, 7]),
+        ("first", [1, 2, 3, 7]),
+        ("last", [1, 2, 4, 6, 7]),
+        ("longest", [1, 2, 4, 6, 7]),
+        ("most_common", [1, 2, 4, 6, 7]),
+        ("drop", [1, 2, 7]),
+    ],
+)
+def test_one_label_of_an_answer_is_kept(
+    tmp_path: Path, rule: ContradictionRule, kept: list[int]
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(jsonl(VERDICTS))
+    result = clean(source, tmp_path / "out", CleanOptions(contradictions=rule))
+    rows = [json.loads(line) for line in Path(result.train.path).read_text().splitlines()]
+    assert rows == [VERDICTS[line - 1] for line in kept]
+
+
+def test_labels_are_not_mistaken_for_few_answers(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    texts = [hashlib.sha256(bytes([number])).hexdigest() for number in range(60)]
+    rows = [
+        row
+        for number, text in enumerate(texts)
+        for row in judged(text, number % 2 == 0, question=text[::-1])
+    ]
+    source.write_bytes(jsonl(rows))
+    codes = {advice.code for advice in analyse(source, work=tmp_path).advice}
+    assert "few_answers" not in codes

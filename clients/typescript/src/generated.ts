@@ -1296,13 +1296,13 @@ export interface components {
             drop_broken?: boolean;
             /**
              * Exact Duplicates
-             * @description Whether to remove exact duplicates: rows identical to an earlier row in all content used for training (system prompt, tools, all messages and the rejected answer).
+             * @description Whether to remove exact duplicates: rows identical to an earlier row in all content used for training (system prompt, tools, messages, rejected answer and label).
              * @default true
              */
             exact_duplicates?: boolean;
             /**
              * Near Duplicates
-             * @description Whether to also remove near duplicates: rows similar to an earlier row with the same system prompt, tools and rejected answer. Such rows may differ in a number, a date, or yes and no; the report lists them.
+             * @description Whether to also remove near duplicates: rows similar to an earlier row with the same system prompt, tools, rejected answer and label. Such rows may differ in a number, a date, or yes and no; the report lists them.
              * @default false
              */
             near_duplicates?: boolean;
@@ -1314,7 +1314,7 @@ export interface components {
             near_threshold?: number;
             /**
              * Contradictions
-             * @description Answer to keep if a question has several different answers.
+             * @description Answer to keep if a question has several different answers. In labeled data: label to keep if the same answer to a question has both.
              * @default keep
              * @enum {string}
              */

@@ -31,6 +31,11 @@ SET: dict[str, Check] = {
         "The row asks the same question as line {other} but gives a different answer.",
         "Keep the answer that the model should give.",
     ),
+    "label_contradiction": Check(
+        "warning",
+        "The row has the same prompt and answer as line {other} but the other label.",
+        "Keep the label that is right.",
+    ),
     "overlap": Check(
         "warning",
         "The row of the validation file also appears in the training file, at line {other}.",

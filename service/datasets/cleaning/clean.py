@@ -22,7 +22,7 @@ from service.datasets.cleaning.options import CleanOptions
 from service.datasets.cleaning.text import TextCleaner
 from service.datasets.contract import CleanResult, ConvertResult, OutputFile
 from service.datasets.digest import DigestWriter
-from service.datasets.duplicates.find import find_likeness
+from service.datasets.duplicates.find import find_likeness, verdicts
 from service.datasets.duplicates.groups import Rows
 from service.datasets.errors import refuse
 from service.datasets.facts import RowFormat
@@ -194,25 +194,25 @@ class _Cleaning:
         lines: array[int],
         dropped: np.ndarray[Any, np.dtype[np.bool_]],
     ) -> None:
-        """Keep one answer to a question, chosen by the configured rule.
+        """Keep one verdict on a question, chosen by the configured rule.
 
         Ties go to the first row.
         """
-        features, rule = collected.features, self._options.contradictions
-        answers = features["answer"]
+        features, rule = collected.features[group], self._options.contradictions
+        found = verdicts(features)
         if rule == "drop":
             self._drop(group, None, "contradiction", lines, dropped)
             return
         if rule == "first":
-            winner = int(group[0])
+            place = 0
         elif rule == "last":
-            winner = int(group[-1])
+            place = len(group) - 1
         elif rule == "longest":
-            winner = int(group[int(features["answer_chars"][group].argmax())])
+            place = int(features["answer_chars"].argmax())
         else:
-            counts = Counter(answers[group].tolist())
-            winner = int(max(group, key=lambda row: counts[int(answers[row])]))
-        losers = group[answers[group] != answers[winner]]
+            counts = Counter(found.tolist())
+            place = int(np.argmax([counts[verdict] for verdict in found.tolist()]))
+        winner, losers = int(group[place]), group[found != found[place]]
         self._drop(losers, winner, "contradiction", lines, dropped)
 
     def _drop(

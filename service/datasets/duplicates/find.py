@@ -9,6 +9,7 @@ import numpy as np
 
 from service.datasets.checks.issues import IssueLog, make_issue
 from service.datasets.duplicates.groups import (
+    Hashes,
     Rows,
     contradictions,
     equal_groups,
@@ -17,12 +18,14 @@ from service.datasets.duplicates.groups import (
 )
 from service.datasets.duplicates.signatures import SignatureStack
 from service.datasets.report.collect import Collected
+from service.datasets.report.features import UNLABELED, FeatureArray
 from service.datasets.report.report import GroupStats, OverlapStats
 
 Lines = np.ndarray[Any, np.dtype[np.uint32]]
 
 _EXAMPLES = 20
 _LINES_AN_EXAMPLE = 5
+_MIX = np.uint64(0x9E3779B185EBCA87)
 
 
 class Likeness(NamedTuple):
@@ -49,7 +52,23 @@ def find_likeness(collected: Collected, *, near_threshold: float) -> Likeness:
     stack = SignatureStack(collected.signatures)
     linked = near_groups(stack, kept, near_threshold)
     near = star_groups(stack, linked, near_threshold)
-    return Likeness(exact, near, linked, contradictions(features["prompt"], features["answer"]))
+    return Likeness(exact, near, linked, contradictions(questions(features), verdicts(features)))
+
+
+def questions(features: FeatureArray) -> Hashes:
+    """Return a hash of what each row has a verdict on: the prompt.
+
+    A labeled row has a verdict on the prompt and the answer. Several answers to a prompt, some
+    of them bad, are no contradiction there.
+    """
+    prompts, answers = features["prompt"], features["answer"]
+    return np.where(features["label"] == UNLABELED, prompts, prompts * _MIX ^ answers)
+
+
+def verdicts(features: FeatureArray) -> Hashes:
+    """Return a hash of each row's verdict: the answer, or the label of a labeled row."""
+    labels = features["label"]
+    return np.where(labels == UNLABELED, features["answer"], labels.astype(np.uint64))
 
 
 def group_stats(groups: list[Rows], lines: Lines) -> GroupStats:

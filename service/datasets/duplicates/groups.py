@@ -121,6 +121,6 @@ def _join(parents: Rows, one: int, other: int) -> None:
     parents[max(first, second)] = min(first, second)
 
 
-def contradictions(prompts: Hashes, answers: Hashes) -> list[Rows]:
-    """Return groups of rows that have the same prompt but different answers."""
-    return [rows for rows in equal_groups(prompts) if len(np.unique(answers[rows])) > 1]
+def contradictions(questions: Hashes, verdicts: Hashes) -> list[Rows]:
+    """Return groups of rows that have the same question but different verdicts."""
+    return [rows for rows in equal_groups(questions) if len(np.unique(verdicts[rows])) > 1]

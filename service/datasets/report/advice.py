@@ -89,15 +89,21 @@ def _too_few(f: Figures) -> Iterator[Advice]:
 
 
 def _contradictions(f: Figures) -> Iterator[Advice]:
-    if f.contradictions.groups:
-        yield Advice(
-            "contradictions",
-            f"{f.contradictions.groups} question(s) have conflicting answers",
-            "The model learns the average of conflicting answers. Keep one answer for each "
-            "question; the clean call can do this, by a rule that you choose.",
-            {"questions": f.contradictions.groups, "rows": f.contradictions.rows},
-            [lines[0] for lines in f.contradictions.examples[:_LINES]],
-        )
+    if not f.contradictions.groups:
+        return
+    if f.validation.format == "labeled":
+        title = f"{f.contradictions.groups} answer(s) are labeled both good and bad"
+        text = "Conflicting labels cancel each other out. Keep one label for each answer"
+    else:
+        title = f"{f.contradictions.groups} question(s) have conflicting answers"
+        text = "The model learns the average of conflicting answers. Keep one for each question"
+    yield Advice(
+        "contradictions",
+        title,
+        f"{text}; the clean call can do this, by a rule that you choose.",
+        {"questions": f.contradictions.groups, "rows": f.contradictions.rows},
+        [lines[0] for lines in f.contradictions.examples[:_LINES]],
+    )
 
 
 def _personal(f: Figures) -> Iterator[Advice]:

@@ -132,7 +132,9 @@ def _report(
     collected, lines, models = read.collected, read.lines, list(tokenizers)
     features = collected.features
     likeness = find_likeness(collected, near_threshold=options.near_threshold)
-    log_groups(log, "contradiction", likeness.contradicting, lines)
+    is_labeled = read.result.facts.row_format == "labeled"
+    code = "label_contradiction" if is_labeled else "contradiction"
+    log_groups(log, code, likeness.contradicting, lines)
     log_groups(log, "exact_duplicate", likeness.exact, lines)
     log_groups(log, "near_duplicate", likeness.near, lines)
     tell_languages(collected, lines, log)

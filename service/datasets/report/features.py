@@ -31,6 +31,9 @@ _CANONICAL_LINE_BYTES = 4 * MAX_LINE_BYTES
 # message.
 TOKEN_KINDS = ("all", "supervised", "before_supervised")
 
+# Labels of a row: none, and whether its answer was judged good or bad.
+UNLABELED, GOOD, BAD = range(3)
+
 FEATURES = np.dtype(
     [
         ("chars", np.uint32),
@@ -40,7 +43,8 @@ FEATURES = np.dtype(
         ("said", np.uint64),  # hash of all turns except the system prompt, normalized
         ("context", np.uint64),  # hash of the system prompt, tools, rejected answer, and label
         ("prompt", np.uint64),  # hash of the tools and everything before the last answer
-        ("answer", np.uint64),
+        ("answer", np.uint64),  # hash of the last answer
+        ("label", np.uint8),  # UNLABELED, GOOD or BAD
         ("system", np.uint64),  # 0 if there is no system prompt
         ("language", np.uint16),  # index in the block's list
         ("script", np.uint8),
@@ -174,9 +178,8 @@ def _describe(
     row["context"] = _hash("\0".join((system, *tools, *worse, *label)))
     roles = [turn.role for turn in talk.turns[:last]]
     row["prompt"] = _hash("\0".join((*roles, *plain[:last], *tools)))
-    # Several answers to a question, some of them bad, are what a labeled file is made of.
-    is_answered = last < len(plain) and talk.label is None
-    row["answer"] = _hash(plain[last] if is_answered else "")
+    row["answer"] = _hash(plain[last] if last < len(plain) else "")
+    row["label"] = UNLABELED if talk.label is None else GOOD if talk.label else BAD
     row["system"] = _hash(system) if system else 0
     row["factual"] = _is_factual(answer)
     row["tools"] = talk.has_tools

@@ -122,13 +122,15 @@ def _languages(report: Report) -> Iterator[Part]:
 
 
 def _alike(report: Report) -> Iterator[Part]:
+    is_labeled = report.source.row_format == "labeled"
+    opposed = "same answer, both labels" if is_labeled else "same question, different answer"
     yield Heading("Similar rows")
     yield Table(
         ["", "Groups", "Rows", "Removable", "Lines"],
         [
             _group_row("exact duplicates", report.exact_duplicates),
             _group_row("near duplicates", report.near_duplicates),
-            _group_row("same question, different answer", report.contradictions),
+            _group_row(opposed, report.contradictions),
         ],
     )
     if report.overlap is not None:

@@ -1213,11 +1213,11 @@ class CleanRequest(Model):
     """
     exact_duplicates: bool = True
     """
-    Whether to remove exact duplicates: rows identical to an earlier row in all content used for training (system prompt, tools, all messages and the rejected answer).
+    Whether to remove exact duplicates: rows identical to an earlier row in all content used for training (system prompt, tools, messages, rejected answer and label).
     """
     near_duplicates: bool = False
     """
-    Whether to also remove near duplicates: rows similar to an earlier row with the same system prompt, tools and rejected answer. Such rows may differ in a number, a date, or yes and no; the report lists them.
+    Whether to also remove near duplicates: rows similar to an earlier row with the same system prompt, tools, rejected answer and label. Such rows may differ in a number, a date, or yes and no; the report lists them.
     """
     near_threshold: float = 0.8
     """
@@ -1225,7 +1225,7 @@ class CleanRequest(Model):
     """
     contradictions: Literal["keep", "first", "last", "most_common", "longest", "drop"] = "keep"
     """
-    Answer to keep if a question has several different answers.
+    Answer to keep if a question has several different answers. In labeled data: label to keep if the same answer to a question has both.
     """
     personal_data: Literal["keep", "mask", "pseudonym"] = "keep"
     """
