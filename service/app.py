@@ -19,6 +19,7 @@ from service.core.storage import Storage
 from service.curation import routes as curation_routes
 from service.curation.records import Tasks
 from service.curation.schemas import report_schemas
+from service.evals import graders_routes
 from service.files import routes as file_routes
 from service.files.records import Files
 from service.fleet import workers
@@ -105,6 +106,7 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
         upload_routes,
         curation_routes,
         job_routes,
+        graders_routes,
         model_routes,
         alias_routes,
         project_routes,
@@ -166,6 +168,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             state.uploads = Uploads(redis, state.files)
             state.curation = Tasks(redis)
             state.webhooks = Webhooks(redis)
+            state.running_graders = graders_routes.RunningGraders()
             state.probes = _probes(app, settings, upstreams)
             state.serves = upstreams.serves
             yield

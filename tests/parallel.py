@@ -19,6 +19,7 @@ GROUPS: Final = {
         "tests/e2e/test_cli.py",
         "tests/e2e/test_docs.py",
         "tests/e2e/test_gateway.py",
+        "tests/e2e/test_graders.py",
         "tests/e2e/test_kto.py",
         "tests/e2e/test_loop.py",
         "tests/e2e/test_observability.py",

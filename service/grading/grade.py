@@ -60,7 +60,10 @@ __all__ = [
 async def grade(
     grader: Grader, item: dict[str, Any], sample: Sample | None, tools: GraderTools
 ) -> GraderResult:
-    """Grade one item. A failure is an error in the result, and never raised."""
+    """Grade one item. A failure is an error in the result, and not raised.
+
+    Exceptions of `tools` other than ItemFailed pass through.
+    """
     started = time.monotonic()
     scope: dict[str, Any] = {"item": item}
     if sample is not None:
@@ -125,7 +128,12 @@ class _Item:
 
     async def _combine(self, grader: MultiGrader) -> GraderResult:
         names = list(grader.named)
-        parts = await asyncio.gather(*(self._part(part) for part in grader.named.values()))
+        tasks = [asyncio.create_task(self._part(part)) for part in grader.named.values()]
+        try:
+            parts = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()  # of those that have not ended, if one raised
         scores = {name: part.score for name, part in zip(names, parts, strict=True)}
         tokens: dict[str, int] = {}
         for part in parts:

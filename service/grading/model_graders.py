@@ -16,13 +16,14 @@ from typing import Any, Final, Literal
 from service.grading.judges import Judge, JudgeAnswer, JudgeFailed
 from service.grading.label import normalize_label
 from service.grading.samples import parse_json
-from service.grading.schemas import LabelModelGrader, SamplingParams, ScoreModelGrader
+from service.grading.schemas import JudgeSamplingParams, LabelModelGrader, ScoreModelGrader
 
 MAX_LABEL_TOKENS: Final = 256
-MAX_SCORE_TOKENS: Final = 1_024
+MAX_SCORE_TOKENS: Final = 2_048
 _THINKING: Final = re.compile(r"<think>.*?</think>", re.DOTALL)
 _NUMBER: Final = re.compile(r"[-+]?\d+(?:\.\d+)?")
-_STEPS: Final = {"type": "array", "maxItems": 6, "items": {"type": "string", "maxLength": 400}}
+# Short, since a small judge writes until a limit ends it, and every item waits for that.
+_STEPS: Final = {"type": "array", "maxItems": 3, "items": {"type": "string", "maxLength": 240}}
 
 Message = dict[str, Any]
 
@@ -57,8 +58,10 @@ async def score(
             f"{high:g}}}.",
         ),
         params={
-            **_sampling(grader.sampling_params or SamplingParams()),
-            "response_format": _format(steps=_STEPS, result={"type": "number"}),
+            **_sampling(grader.sampling_params or JudgeSamplingParams()),
+            "response_format": _format(
+                steps=_STEPS, result={"type": "number", "minimum": low, "maximum": high}
+            ),
         },
     )
     value = _parse_number(answer.text)
@@ -133,7 +136,7 @@ def _format(**properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sampling(params: SamplingParams) -> dict[str, Any]:
+def _sampling(params: JudgeSamplingParams) -> dict[str, Any]:
     given = params.model_dump(exclude_none=True)
     limit = given.pop("max_completions_tokens", MAX_SCORE_TOKENS)
     return {"temperature": 0, **given, "max_completion_tokens": limit}

@@ -96,7 +96,7 @@ class TextSimilarityGrader(_Scored):
     )
 
 
-class TextPart(_Strict):
+class GraderTextPart(_Strict):
     """Text part of a message."""
 
     type: Literal["input_text", "output_text", "text"]
@@ -112,12 +112,12 @@ def _piece_kind(value: Any) -> str:
 
 
 Piece = Annotated[
-    Annotated[TemplateText, Tag("text")] | Annotated[TextPart, Tag("part")],
+    Annotated[TemplateText, Tag("text")] | Annotated[GraderTextPart, Tag("part")],
     Discriminator(_piece_kind),
 ]
 Content = Annotated[
     Annotated[TemplateText, Tag("text")]
-    | Annotated[TextPart, Tag("part")]
+    | Annotated[GraderTextPart, Tag("part")]
     | Annotated[list[Piece], Field(min_length=1, max_length=MAX_MESSAGES), Tag("parts")],
     Discriminator(_content_kind),
 ]
@@ -175,7 +175,7 @@ class LabelModelGrader(_Named):
         return self
 
 
-class SamplingParams(_Strict):
+class JudgeSamplingParams(_Strict):
     """Sampling parameters of a judge."""
 
     max_completions_tokens: Annotated[int, Field(ge=1, le=131_072)] | None = Field(
@@ -208,7 +208,7 @@ class ScoreModelGrader(_Scored):
     range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = Field(
         default=None, description="Lowest and highest score. Defaults to `[0, 1]`."
     )
-    sampling_params: SamplingParams | None = Field(
+    sampling_params: JudgeSamplingParams | None = Field(
         default=None, description="Sampling parameters of the judge."
     )
 

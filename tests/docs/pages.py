@@ -18,6 +18,7 @@ ON_THE_STACK = (
     "docs/when-not-to-fine-tune.md",
     "docs/training.md",
     "docs/serving.md",
+    "docs/graders.md",
     "docs/integrations.md",
     "docs/api/guide.md",
     "docs/operations.md",

@@ -25,6 +25,7 @@ from tests.conftest import Api, running
 from tests.openapi.scenario import (
     data_sets,
     files,
+    graders,
     inference,
     jobs,
     models,
@@ -88,6 +89,9 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     async with _worker(settings):
         await webhooks.look(world, webhook, waiting[1], receiver)
     offer(settings.models_file, base, *settings.upstreams, inference.UNSERVED)
+    state = api.app.state
+    acme = await state.projects.by_name("acme")
+    await graders.graders(world, state.running_graders, acme.id, inference.UNSERVED)
     await inference.failures(world, "limited", max_body_bytes=settings.max_inference_body_bytes)
     with _full_disk(settings.data_dir / "storage") as full:
         if full:

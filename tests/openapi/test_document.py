@@ -18,6 +18,7 @@ OPENAI = {
     *("createFineTuningJob", "retrieveFineTuningJob", "cancelFineTuningJob"),
     *("pauseFineTuningJob", "resumeFineTuningJob", "listFineTuningEvents"),
     *("listFineTuningJobCheckpoints", "listModels", "retrieveModel", "deleteModel"),
+    *("runGrader", "validateGrader"),
     *("createChatCompletion", "createCompletion", "createResponse", "createEmbedding"),
 }
 OURS = {

@@ -185,6 +185,16 @@ async def test_foreign_model_cannot_be_chatted_with(api: Api, owned, path):
         assert answer.json()["error"]["code"] == "model_not_found"
 
 
+async def test_foreign_model_cannot_judge(api: Api, owned):
+    judge = {"type": "score_model", "name": "j", "input": [{"role": "user", "content": "x"}]}
+    async with await api.client("other") as other:
+        for call, more in (("run", {"model_sample": "x"}), ("validate", {})):
+            body = {"grader": {**judge, "model": owned["model"]}, **more}
+            answer = await other.post(f"/v1/fine_tuning/alpha/graders/{call}", json=body)
+            assert answer.status_code == 404
+            assert answer.json()["error"]["code"] == "model_not_found"
+
+
 async def test_another_admin_sees_no_objects_either(api: Api, owned):
     async with await api.client("other", Role.ADMIN) as other:
         assert (await other.get(f"/v1/files/{owned['file']}")).status_code == 404

@@ -436,6 +436,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/fine_tuning/alpha/graders/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run a grader
+         * @description Grade one answer. A failure to grade it is an error in the response's metadata.
+         *
+         *     Judges are asked with the caller's key and count as its requests.
+         */
+        post: operations["runGrader"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/fine_tuning/alpha/graders/validate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Validate a grader
+         * @description Check a grader's templates, formula, source, labels, schema and models.
+         */
+        post: operations["validateGrader"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models": {
         parameters: {
             query?: never;
@@ -1279,6 +1321,38 @@ export interface components {
             step_number: number;
             /** @description Metrics measured at the checkpoint. */
             metrics: components["schemas"]["CheckpointMetrics"];
+        };
+        /**
+         * ChrfGrader
+         * @description Grader that measures chrF: the overlap of character n-grams, from 0 to 1.
+         */
+        ChrfGrader: {
+            /**
+             * Name
+             * @description Name of the grader.
+             */
+            name: string;
+            /**
+             * Pass Threshold
+             * @description Lowest score that passes. Defaults to the middle of the range of scores.
+             */
+            pass_threshold?: number | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "chrf";
+            /**
+             * Input
+             * @description Text to grade. May contain template variables.
+             * @default {{sample.output_text}}
+             */
+            input?: string;
+            /**
+             * Reference
+             * @description Text to compare with. May contain template variables.
+             */
+            reference: string;
         };
         /**
          * CleanRequest
@@ -2343,6 +2417,200 @@ export interface components {
             sheet?: string | null;
         };
         /**
+         * GraderMessage
+         * @description Message of a grader's prompt.
+         */
+        GraderMessage: {
+            /**
+             * Role
+             * @description Role of the author.
+             * @enum {string}
+             */
+            role: "user" | "assistant" | "system" | "developer";
+            /**
+             * Content
+             * @description Text, or a list of text parts. May contain template variables.
+             */
+            content: string | components["schemas"]["GraderTextPart"] | (string | components["schemas"]["GraderTextPart"])[];
+            /** Type */
+            type?: "message" | null;
+        };
+        /**
+         * GraderRun
+         * @description Result of a run of a grader.
+         */
+        GraderRun: {
+            /**
+             * Reward
+             * @description Score of the answer. 0 if it could not be graded.
+             */
+            reward: number;
+            /**
+             * Sub Rewards
+             * @description Scores by grader, for a multi grader. Empty for others.
+             */
+            sub_rewards: {
+                [key: string]: number;
+            };
+            /** @description Circumstances of the run. */
+            metadata: components["schemas"]["GraderRunMetadata"];
+            /**
+             * Model Grader Token Usage Per Model
+             * @description Number of tokens by model that judged.
+             */
+            model_grader_token_usage_per_model: {
+                [key: string]: number;
+            };
+        };
+        /**
+         * GraderRunErrors
+         * @description Errors of a run of a grader. All are false if the answer was graded.
+         */
+        GraderRunErrors: {
+            /**
+             * Formula Parse Error
+             * @description Whether the formula of a multi grader is not arithmetic.
+             * @default false
+             */
+            formula_parse_error?: boolean;
+            /**
+             * Sample Parse Error
+             * @description Whether a template needs JSON and the answer is not JSON.
+             * @default false
+             */
+            sample_parse_error?: boolean;
+            /**
+             * Truncated Observation Error
+             * @description Flag of OpenAI's API that is always false.
+             * @default false
+             */
+            truncated_observation_error?: boolean;
+            /**
+             * Unresponsive Reward Error
+             * @description Flag of OpenAI's API that is always false.
+             * @default false
+             */
+            unresponsive_reward_error?: boolean;
+            /**
+             * Invalid Variable Error
+             * @description Whether a template variable has no value.
+             * @default false
+             */
+            invalid_variable_error?: boolean;
+            /**
+             * Other Error
+             * @description Whether another error occurred.
+             * @default false
+             */
+            other_error?: boolean;
+            /**
+             * Python Grader Server Error
+             * @description Whether the sandbox of Python graders failed.
+             * @default false
+             */
+            python_grader_server_error?: boolean;
+            /**
+             * Python Grader Server Error Type
+             * @description Message of the sandbox's failure.
+             */
+            python_grader_server_error_type?: string | null;
+            /**
+             * Python Grader Runtime Error
+             * @description Whether the Python source failed.
+             * @default false
+             */
+            python_grader_runtime_error?: boolean;
+            /**
+             * Python Grader Runtime Error Details
+             * @description Message of the Python source's failure, with its line.
+             */
+            python_grader_runtime_error_details?: string | null;
+            /**
+             * Model Grader Server Error
+             * @description Whether the judge's engine failed.
+             * @default false
+             */
+            model_grader_server_error?: boolean;
+            /**
+             * Model Grader Refusal Error
+             * @description Whether the judge refused to answer.
+             * @default false
+             */
+            model_grader_refusal_error?: boolean;
+            /**
+             * Model Grader Parse Error
+             * @description Whether the judge's answer could not be used.
+             * @default false
+             */
+            model_grader_parse_error?: boolean;
+            /**
+             * Model Grader Server Error Details
+             * @description Message of the engine's failure.
+             */
+            model_grader_server_error_details?: string | null;
+            /**
+             * Messages
+             * @description Messages of all errors. Not part of OpenAI's API.
+             */
+            messages?: string[];
+        };
+        /**
+         * GraderRunMetadata
+         * @description Circumstances of a run of a grader.
+         */
+        GraderRunMetadata: {
+            /**
+             * Name
+             * @description Name of the grader.
+             */
+            name: string;
+            /**
+             * Type
+             * @description Type of the grader.
+             */
+            type: string;
+            /** @description Errors of the run. */
+            errors: components["schemas"]["GraderRunErrors"];
+            /**
+             * Execution Time
+             * @description Time that the run took, in seconds.
+             */
+            execution_time: number;
+            /**
+             * Scores
+             * @description Scores by grader, for a multi grader.
+             */
+            scores: {
+                [key: string]: number;
+            };
+            /**
+             * Token Usage
+             * @description Number of tokens of all judges. Null if no judge was asked.
+             */
+            token_usage: number | null;
+            /**
+             * Sampled Model Name
+             * @description Model that judged. Null if there was none or several.
+             */
+            sampled_model_name: string | null;
+        };
+        /**
+         * GraderTextPart
+         * @description Text part of a message.
+         */
+        GraderTextPart: {
+            /**
+             * Type
+             * @enum {string}
+             */
+            type: "input_text" | "output_text" | "text";
+            /**
+             * Text
+             * @description Text. May contain template variables.
+             */
+            text: string;
+        };
+        /**
          * Hyperparameters
          * @description Training hyperparameters: OpenAI's three standard ones and this service's additions.
          */
@@ -2563,6 +2831,66 @@ export interface components {
             queue_position?: number | null;
         };
         /**
+         * JsonSchemaGrader
+         * @description Grader that checks JSON against a schema. Scores 1 if the text is valid, else 0.
+         */
+        JsonSchemaGrader: {
+            /**
+             * Name
+             * @description Name of the grader.
+             */
+            name: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "json_schema";
+            /**
+             * Input
+             * @description JSON text to grade. May contain template variables.
+             * @default {{sample.output_text}}
+             */
+            input?: string;
+            /**
+             * Schema
+             * @description JSON Schema (draft 2020-12). References to other documents are refused.
+             */
+            schema: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * JudgeSamplingParams
+         * @description Sampling parameters of a judge.
+         */
+        JudgeSamplingParams: {
+            /**
+             * Max Completions Tokens
+             * @description Maximum number of tokens of the judge's answer.
+             */
+            max_completions_tokens?: number | null;
+            /**
+             * Reasoning Effort
+             * @description Reasoning effort, for models that support it.
+             */
+            reasoning_effort?: ("none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max") | null;
+            /**
+             * Seed
+             * @description Random seed.
+             */
+            seed?: number | null;
+            /**
+             * Temperature
+             * @description Sampling temperature. Defaults to 0.
+             */
+            temperature?: number | null;
+            /**
+             * Top P
+             * @description Probability mass of the tokens to sample from.
+             */
+            top_p?: number | null;
+        };
+        /**
          * KeyObject
          * @description An API key without its secret.
          */
@@ -2716,6 +3044,101 @@ export interface components {
              *     }
              */
             hyperparameters?: components["schemas"]["KtoHyperparameters"];
+        };
+        /**
+         * LabelGrader
+         * @description Grader that compares labels regardless of case and punctuation. Scores 1 if equal, else 0.
+         */
+        LabelGrader: {
+            /**
+             * Name
+             * @description Name of the grader.
+             */
+            name: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "label";
+            /**
+             * Input
+             * @description Label to grade. May contain template variables.
+             * @default {{sample.output_text}}
+             */
+            input?: string;
+            /**
+             * Reference
+             * @description Expected label. May contain template variables.
+             */
+            reference: string;
+            /**
+             * Labels
+             * @description All labels. Without them, every other text is a label of its own.
+             */
+            labels?: string[] | null;
+        };
+        /**
+         * LabelModelGrader
+         * @description Grader that asks a model for a label. Scores 1 if the label passes, else 0.
+         */
+        LabelModelGrader: {
+            /**
+             * Name
+             * @description Name of the grader.
+             */
+            name: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "label_model";
+            /**
+             * Model
+             * @description Model that judges: any model of the project.
+             */
+            model: string;
+            /**
+             * Input
+             * @description Prompt of the judge. May contain template variables.
+             */
+            input: components["schemas"]["GraderMessage"][];
+            /**
+             * Labels
+             * @description Labels that the judge chooses from.
+             */
+            labels: string[];
+            /**
+             * Passing Labels
+             * @description Labels that pass: a subset of `labels`.
+             */
+            passing_labels: string[];
+        };
+        /**
+         * LanguageGrader
+         * @description Grader that detects the language of a text. Scores 1 for the expected one, else 0.
+         */
+        LanguageGrader: {
+            /**
+             * Name
+             * @description Name of the grader.
+             */
+            name: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "language";
+            /**
+             * Input
+             * @description Text to grade. May contain template variables.
+             * @default {{sample.output_text}}
+             */
+            input?: string;
+            /**
+             * Reference
+             * @description Expected language as a BCP 47 tag, such as `ja` or `zh-Hant`. May contain template variables.
+             */
+            reference: string;
         };
         /**
          * Limits
@@ -3178,6 +3601,40 @@ export interface components {
             alias_of?: components["schemas"]["TargetShare"][] | null;
         };
         /**
+         * MultiGrader
+         * @description Grader that combines the scores of other graders with a formula.
+         */
+        MultiGrader: {
+            /**
+             * Name
+             * @description Name of the grader.
+             */
+            name: string;
+            /**
+             * Pass Threshold
+             * @description Lowest score that passes. Defaults to the middle of the range of scores.
+             */
+            pass_threshold?: number | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "multi";
+            /**
+             * Graders
+             * @description Graders by the name that the formula uses, or a single grader.
+             */
+            graders: (components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"]) | {
+                [key: string]: components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"];
+            };
+            /**
+             * Calculate Output
+             * @description Formula of the score. Operators: `+`, `-`, `*`, `/`, `^`. Functions: `min`, `max`, `abs`, `floor`, `ceil`, `exp`, `sqrt`, `log`.
+             * @example 0.7 * meaning + 0.3 * format
+             */
+            calculate_output: string;
+        };
+        /**
          * NewKeyObject
          * @description A newly created API key. This is the only response that contains the secret.
          */
@@ -3258,6 +3715,37 @@ export interface components {
          * @enum {string}
          */
         Purpose: "fine-tune" | "fine-tune-results" | "user_data" | "evals";
+        /**
+         * PythonGrader
+         * @description Grader that runs `grade(sample, item) -> float` of a Python source in a sandbox.
+         */
+        PythonGrader: {
+            /**
+             * Name
+             * @description Name of the grader.
+             */
+            name: string;
+            /**
+             * Pass Threshold
+             * @description Lowest score that passes. Defaults to the middle of the range of scores.
+             */
+            pass_threshold?: number | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "python";
+            /**
+             * Source
+             * @description Python source that defines `grade(sample, item)`.
+             */
+            source: string;
+            /**
+             * Image Tag
+             * @description Image tag of OpenAI's runtime. Accepted and ignored: graders run in the Python of the service.
+             */
+            image_tag?: string | null;
+        };
         /**
          * Ready
          * @description Readiness of the API and of each required part.
@@ -3361,6 +3849,71 @@ export interface components {
             keep_old_secret_active_for_24_hours?: boolean;
         };
         /**
+         * RunGrader
+         * @description Request body to run a grader.
+         */
+        RunGrader: {
+            /**
+             * Grader
+             * @description Grader to run.
+             */
+            grader: components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["MultiGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"];
+            /**
+             * Model Sample
+             * @description Answer to grade. It fills the `sample` namespace; `output_json` is set if it is JSON.
+             * @example fuzzy wuzzy was a bear
+             */
+            model_sample: string;
+            /**
+             * Item
+             * @description Row of the data source. It fills the `item` namespace.
+             * @example {
+             *       "reference_answer": "fuzzy wuzzy was a bear"
+             *     }
+             */
+            item?: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /**
+         * ScoreModelGrader
+         * @description Grader that asks a model for a number.
+         */
+        ScoreModelGrader: {
+            /**
+             * Name
+             * @description Name of the grader.
+             */
+            name: string;
+            /**
+             * Pass Threshold
+             * @description Lowest score that passes. Defaults to the middle of the range of scores.
+             */
+            pass_threshold?: number | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "score_model";
+            /**
+             * Model
+             * @description Model that judges: any model of the project.
+             */
+            model: string;
+            /**
+             * Input
+             * @description Prompt of the judge. May contain template variables.
+             */
+            input: components["schemas"]["GraderMessage"][];
+            /**
+             * Range
+             * @description Lowest and highest score. Defaults to `[0, 1]`.
+             */
+            range?: number[] | null;
+            /** @description Sampling parameters of the judge. */
+            sampling_params?: components["schemas"]["JudgeSamplingParams"] | null;
+        };
+        /**
          * SetAlias
          * @description Request to set an alias: either `model`, or `targets` to split traffic between two models.
          * @example {
@@ -3432,6 +3985,38 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * StringCheckGrader
+         * @description Grader that compares two texts. Scores 1 if the comparison holds, else 0.
+         */
+        StringCheckGrader: {
+            /**
+             * Name
+             * @description Name of the grader.
+             */
+            name: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "string_check";
+            /**
+             * Input
+             * @description Text to grade. May contain template variables.
+             */
+            input: string;
+            /**
+             * Operation
+             * @description Comparison: `eq` (equal), `ne` (not equal), `like` (the input contains the reference), or `ilike` (the same regardless of case).
+             * @enum {string}
+             */
+            operation: "eq" | "ne" | "like" | "ilike";
+            /**
+             * Reference
+             * @description Text to compare with. May contain template variables.
+             */
+            reference: string;
+        };
+        /**
          * SupervisedMethod
          * @description Options of supervised fine-tuning.
          */
@@ -3494,6 +4079,75 @@ export interface components {
         TestWebhookEndpoint: {
             /** @description Type of the sample event. */
             event_type: components["schemas"]["EventType"];
+        };
+        /**
+         * TextSimilarityGrader
+         * @description Grader that measures the similarity of two texts, from 0 to 1.
+         */
+        TextSimilarityGrader: {
+            /**
+             * Name
+             * @description Name of the grader.
+             */
+            name: string;
+            /**
+             * Pass Threshold
+             * @description Lowest score that passes. Defaults to the middle of the range of scores.
+             */
+            pass_threshold?: number | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "text_similarity";
+            /**
+             * Input
+             * @description Text to grade. May contain template variables.
+             */
+            input: string;
+            /**
+             * Reference
+             * @description Text to compare with. May contain template variables.
+             */
+            reference: string;
+            /**
+             * Evaluation Metric
+             * @description Similarity metric. `cosine` is refused, since it needs an encoder model.
+             * @enum {string}
+             */
+            evaluation_metric: "cosine" | "fuzzy_match" | "bleu" | "gleu" | "meteor" | "rouge_1" | "rouge_2" | "rouge_3" | "rouge_4" | "rouge_5" | "rouge_l";
+        };
+        /**
+         * ToolCallGrader
+         * @description Grader that compares tool calls. Scores the share of equal names and arguments.
+         */
+        ToolCallGrader: {
+            /**
+             * Name
+             * @description Name of the grader.
+             */
+            name: string;
+            /**
+             * Pass Threshold
+             * @description Lowest score that passes. Defaults to 1.
+             */
+            pass_threshold?: number | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "tool_call";
+            /**
+             * Input
+             * @description Tool calls to grade. May contain template variables.
+             * @default {{sample.output_tools}}
+             */
+            input?: string;
+            /**
+             * Reference
+             * @description Expected tool call or list of tool calls as JSON, usually a template variable.
+             */
+            reference: string;
         };
         /**
          * UpdateLimits
@@ -3797,6 +4451,28 @@ export interface components {
              * @description Mean time per output token of streams after the first token, in milliseconds; null without such tokens.
              */
             mean_time_per_output_token_ms: number | null;
+        };
+        /**
+         * ValidateGrader
+         * @description Request body to validate a grader.
+         */
+        ValidateGrader: {
+            /**
+             * Grader
+             * @description Grader to validate.
+             */
+            grader: components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["MultiGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"];
+        };
+        /**
+         * ValidatedGrader
+         * @description Grader that is valid.
+         */
+        ValidatedGrader: {
+            /**
+             * Grader
+             * @description Grader as it was given, with its defaults.
+             */
+            grader: components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["MultiGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"];
         };
         /**
          * WebhookDeliveryObject
@@ -5723,6 +6399,114 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            503: components["responses"]["Error503"];
+        };
+    };
+    runGrader: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunGrader"];
+            };
+        };
+        responses: {
+            /** @description `GraderRun`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraderRun"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            /** @description The request exceeds a limit of the key or the project. */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "retry-after": components["headers"]["retry-after"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    validateGrader: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ValidateGrader"];
+            };
+        };
+        responses: {
+            /** @description `ValidatedGrader`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ValidatedGrader"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
             503: components["responses"]["Error503"];
         };
     };

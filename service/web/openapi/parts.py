@@ -47,6 +47,7 @@ TAGS = [
         "description": "Statistics, findings, recommendations and cleaning of training files.",
     },
     {"name": "Fine-tuning", "description": "Jobs that fine-tune a base model on your data."},
+    {"name": "Graders", "description": "Runs and validations of graders, which score an answer."},
     {"name": "Webhooks", "description": "Signed requests that report the end of a job."},
     {"name": "Models", "description": "Base models, trained models and aliases."},
     {

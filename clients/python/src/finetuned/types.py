@@ -105,6 +105,30 @@ class CheckpointObject(Model):
     """
 
 
+class ChrfGrader(Model):
+    """
+    Grader that measures chrF: the overlap of character n-grams, from 0 to 1.
+    """
+
+    name: str
+    """
+    Name of the grader.
+    """
+    pass_threshold: float | None = None
+    """
+    Lowest score that passes. Defaults to the middle of the range of scores.
+    """
+    type: Literal["chrf"]
+    input: str = "{{sample.output_text}}"
+    """
+    Text to grade. May contain template variables.
+    """
+    reference: str
+    """
+    Text to compare with. May contain template variables.
+    """
+
+
 class CompletionChoice(Model):
     """
     A generated text.
@@ -358,6 +382,120 @@ class FormatFields(Model):
     """
 
 
+class GraderRunErrors(Model):
+    """
+    Errors of a run of a grader. All are false if the answer was graded.
+    """
+
+    formula_parse_error: bool = False
+    """
+    Whether the formula of a multi grader is not arithmetic.
+    """
+    sample_parse_error: bool = False
+    """
+    Whether a template needs JSON and the answer is not JSON.
+    """
+    truncated_observation_error: bool = False
+    """
+    Flag of OpenAI's API that is always false.
+    """
+    unresponsive_reward_error: bool = False
+    """
+    Flag of OpenAI's API that is always false.
+    """
+    invalid_variable_error: bool = False
+    """
+    Whether a template variable has no value.
+    """
+    other_error: bool = False
+    """
+    Whether another error occurred.
+    """
+    python_grader_server_error: bool = False
+    """
+    Whether the sandbox of Python graders failed.
+    """
+    python_grader_server_error_type: str | None = None
+    """
+    Message of the sandbox's failure.
+    """
+    python_grader_runtime_error: bool = False
+    """
+    Whether the Python source failed.
+    """
+    python_grader_runtime_error_details: str | None = None
+    """
+    Message of the Python source's failure, with its line.
+    """
+    model_grader_server_error: bool = False
+    """
+    Whether the judge's engine failed.
+    """
+    model_grader_refusal_error: bool = False
+    """
+    Whether the judge refused to answer.
+    """
+    model_grader_parse_error: bool = False
+    """
+    Whether the judge's answer could not be used.
+    """
+    model_grader_server_error_details: str | None = None
+    """
+    Message of the engine's failure.
+    """
+    messages: list[str] | None = None
+    """
+    Messages of all errors. Not part of OpenAI's API.
+    """
+
+
+class GraderRunMetadata(Model):
+    """
+    Circumstances of a run of a grader.
+    """
+
+    name: str
+    """
+    Name of the grader.
+    """
+    type: str
+    """
+    Type of the grader.
+    """
+    errors: GraderRunErrors
+    """
+    Errors of the run.
+    """
+    execution_time: float
+    """
+    Time that the run took, in seconds.
+    """
+    scores: dict[str, float]
+    """
+    Scores by grader, for a multi grader.
+    """
+    token_usage: int | None
+    """
+    Number of tokens of all judges. Null if no judge was asked.
+    """
+    sampled_model_name: str | None
+    """
+    Model that judged. Null if there was none or several.
+    """
+
+
+class GraderTextPart(Model):
+    """
+    Text part of a message.
+    """
+
+    type: Literal["input_text", "output_text", "text"]
+    text: str
+    """
+    Text. May contain template variables.
+    """
+
+
 class JobError(Model):
     """
     Reason why a job failed.
@@ -374,6 +512,99 @@ class JobError(Model):
     param: str | None = None
     """
     Name of the parameter that caused the error.
+    """
+
+
+class JsonSchemaGrader(Model):
+    """
+    Grader that checks JSON against a schema. Scores 1 if the text is valid, else 0.
+    """
+
+    name: str
+    """
+    Name of the grader.
+    """
+    type: Literal["json_schema"]
+    input: str = "{{sample.output_text}}"
+    """
+    JSON text to grade. May contain template variables.
+    """
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    """
+    JSON Schema (draft 2020-12). References to other documents are refused.
+    """
+
+
+class JudgeSamplingParams(Model):
+    """
+    Sampling parameters of a judge.
+    """
+
+    max_completions_tokens: int | None = None
+    """
+    Maximum number of tokens of the judge's answer.
+    """
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
+        None
+    )
+    """
+    Reasoning effort, for models that support it.
+    """
+    seed: int | None = None
+    """
+    Random seed.
+    """
+    temperature: float | None = None
+    """
+    Sampling temperature. Defaults to 0.
+    """
+    top_p: float | None = None
+    """
+    Probability mass of the tokens to sample from.
+    """
+
+
+class LabelGrader(Model):
+    """
+    Grader that compares labels regardless of case and punctuation. Scores 1 if equal, else 0.
+    """
+
+    name: str
+    """
+    Name of the grader.
+    """
+    type: Literal["label"]
+    input: str = "{{sample.output_text}}"
+    """
+    Label to grade. May contain template variables.
+    """
+    reference: str
+    """
+    Expected label. May contain template variables.
+    """
+    labels: list[str] | None = None
+    """
+    All labels. Without them, every other text is a label of its own.
+    """
+
+
+class LanguageGrader(Model):
+    """
+    Grader that detects the language of a text. Scores 1 for the expected one, else 0.
+    """
+
+    name: str
+    """
+    Name of the grader.
+    """
+    type: Literal["language"]
+    input: str = "{{sample.output_text}}"
+    """
+    Text to grade. May contain template variables.
+    """
+    reference: str
+    """
+    Expected language as a BCP 47 tag, such as `ja` or `zh-Hant`. May contain template variables.
     """
 
 
@@ -493,6 +724,30 @@ class ProjectObject(Model):
     """
 
 
+class PythonGrader(Model):
+    """
+    Grader that runs `grade(sample, item) -> float` of a Python source in a sandbox.
+    """
+
+    name: str
+    """
+    Name of the grader.
+    """
+    pass_threshold: float | None = None
+    """
+    Lowest score that passes. Defaults to the middle of the range of scores.
+    """
+    type: Literal["python"]
+    source: str
+    """
+    Python source that defines `grade(sample, item)`.
+    """
+    image_tag: str | None = None
+    """
+    Image tag of OpenAI's runtime. Accepted and ignored: graders run in the Python of the service.
+    """
+
+
 class Ready(Model):
     """
     Readiness of the API and of each required part.
@@ -586,6 +841,30 @@ class StreamOptions(Model):
     """
 
 
+class StringCheckGrader(Model):
+    """
+    Grader that compares two texts. Scores 1 if the comparison holds, else 0.
+    """
+
+    name: str
+    """
+    Name of the grader.
+    """
+    type: Literal["string_check"]
+    input: str
+    """
+    Text to grade. May contain template variables.
+    """
+    operation: Literal["eq", "ne", "like", "ilike"]
+    """
+    Comparison: `eq` (equal), `ne` (not equal), `like` (the input contains the reference), or `ilike` (the same regardless of case).
+    """
+    reference: str
+    """
+    Text to compare with. May contain template variables.
+    """
+
+
 class TargetShare(Model):
     """
     A target model and its share of the requests.
@@ -620,6 +899,70 @@ class TestWebhookEndpoint(Model):
     ]
     """
     Type of the sample event.
+    """
+
+
+class TextSimilarityGrader(Model):
+    """
+    Grader that measures the similarity of two texts, from 0 to 1.
+    """
+
+    name: str
+    """
+    Name of the grader.
+    """
+    pass_threshold: float | None = None
+    """
+    Lowest score that passes. Defaults to the middle of the range of scores.
+    """
+    type: Literal["text_similarity"]
+    input: str
+    """
+    Text to grade. May contain template variables.
+    """
+    reference: str
+    """
+    Text to compare with. May contain template variables.
+    """
+    evaluation_metric: Literal[
+        "cosine",
+        "fuzzy_match",
+        "bleu",
+        "gleu",
+        "meteor",
+        "rouge_1",
+        "rouge_2",
+        "rouge_3",
+        "rouge_4",
+        "rouge_5",
+        "rouge_l",
+    ]
+    """
+    Similarity metric. `cosine` is refused, since it needs an encoder model.
+    """
+
+
+class ToolCallGrader(Model):
+    """
+    Grader that compares tool calls. Scores the share of equal names and arguments.
+    """
+
+    name: str
+    """
+    Name of the grader.
+    """
+    pass_threshold: float | None = None
+    """
+    Lowest score that passes. Defaults to 1.
+    """
+    type: Literal["tool_call"]
+    input: str = "{{sample.output_tools}}"
+    """
+    Tool calls to grade. May contain template variables.
+    """
+    reference: str
+    """
+    Expected tool call or list of tool calls as JSON, usually a template variable.
     """
 
 
@@ -1672,6 +2015,45 @@ class FileObject(Model):
     """
 
 
+class GraderMessage(Model):
+    """
+    Message of a grader's prompt.
+    """
+
+    role: Literal["user", "assistant", "system", "developer"]
+    """
+    Role of the author.
+    """
+    content: str | GraderTextPart | list[str | GraderTextPart]
+    """
+    Text, or a list of text parts. May contain template variables.
+    """
+    type: Literal["message"] | None = None
+
+
+class GraderRun(Model):
+    """
+    Result of a run of a grader.
+    """
+
+    reward: float
+    """
+    Score of the answer. 0 if it could not be graded.
+    """
+    sub_rewards: dict[str, float]
+    """
+    Scores by grader, for a multi grader. Empty for others.
+    """
+    metadata: GraderRunMetadata
+    """
+    Circumstances of the run.
+    """
+    model_grader_token_usage_per_model: dict[str, int]
+    """
+    Number of tokens by model that judged.
+    """
+
+
 class Hyperparameters(Model):
     """
     Training hyperparameters: OpenAI's three standard ones and this service's additions.
@@ -1930,6 +2312,34 @@ class KtoMethod(Model):
     hyperparameters: KtoHyperparameters | None = None
 
 
+class LabelModelGrader(Model):
+    """
+    Grader that asks a model for a label. Scores 1 if the label passes, else 0.
+    """
+
+    name: str
+    """
+    Name of the grader.
+    """
+    type: Literal["label_model"]
+    model: str
+    """
+    Model that judges: any model of the project.
+    """
+    input: list[GraderMessage]
+    """
+    Prompt of the judge. May contain template variables.
+    """
+    labels: list[str]
+    """
+    Labels that the judge chooses from.
+    """
+    passing_labels: list[str]
+    """
+    Labels that pass: a subset of `labels`.
+    """
+
+
 class ModelObject(Model):
     """
     A model available for inference. `base_model` and later fields extend OpenAI's schema.
@@ -2011,6 +2421,38 @@ class NewKeyObject(Model):
     value: str
     """
     Secret of the key, shown only once.
+    """
+
+
+class ScoreModelGrader(Model):
+    """
+    Grader that asks a model for a number.
+    """
+
+    name: str
+    """
+    Name of the grader.
+    """
+    pass_threshold: float | None = None
+    """
+    Lowest score that passes. Defaults to the middle of the range of scores.
+    """
+    type: Literal["score_model"]
+    model: str
+    """
+    Model that judges: any model of the project.
+    """
+    input: list[GraderMessage]
+    """
+    Prompt of the judge. May contain template variables.
+    """
+    range: list[float] | None = None
+    """
+    Lowest and highest score. Defaults to `[0, 1]`.
+    """
+    sampling_params: JudgeSamplingParams | None = None
+    """
+    Sampling parameters of the judge.
     """
 
 
@@ -2219,6 +2661,134 @@ class Method(Model):
     kto: KtoMethod | None = None
     """
     Options for the `kto` method.
+    """
+
+
+class MultiGrader(Model):
+    """
+    Grader that combines the scores of other graders with a formula.
+    """
+
+    name: str
+    """
+    Name of the grader.
+    """
+    pass_threshold: float | None = None
+    """
+    Lowest score that passes. Defaults to the middle of the range of scores.
+    """
+    type: Literal["multi"]
+    graders: (
+        StringCheckGrader
+        | TextSimilarityGrader
+        | LabelModelGrader
+        | ScoreModelGrader
+        | PythonGrader
+        | ChrfGrader
+        | JsonSchemaGrader
+        | ToolCallGrader
+        | LanguageGrader
+        | LabelGrader
+        | dict[
+            str,
+            StringCheckGrader
+            | TextSimilarityGrader
+            | LabelModelGrader
+            | ScoreModelGrader
+            | PythonGrader
+            | ChrfGrader
+            | JsonSchemaGrader
+            | ToolCallGrader
+            | LanguageGrader
+            | LabelGrader,
+        ]
+    )
+    """
+    Graders by the name that the formula uses, or a single grader.
+    """
+    calculate_output: str
+    """
+    Formula of the score. Operators: `+`, `-`, `*`, `/`, `^`. Functions: `min`, `max`, `abs`, `floor`, `ceil`, `exp`, `sqrt`, `log`.
+    """
+
+
+class RunGrader(Model):
+    """
+    Request body to run a grader.
+    """
+
+    grader: Annotated[
+        StringCheckGrader
+        | TextSimilarityGrader
+        | LabelModelGrader
+        | ScoreModelGrader
+        | PythonGrader
+        | MultiGrader
+        | ChrfGrader
+        | JsonSchemaGrader
+        | ToolCallGrader
+        | LanguageGrader
+        | LabelGrader,
+        Field(discriminator="type"),
+    ]
+    """
+    Grader to run.
+    """
+    model_sample: str
+    """
+    Answer to grade. It fills the `sample` namespace; `output_json` is set if it is JSON.
+    """
+    item: dict[str, Any] | None = None
+    """
+    Row of the data source. It fills the `item` namespace.
+    """
+
+
+class ValidateGrader(Model):
+    """
+    Request body to validate a grader.
+    """
+
+    grader: Annotated[
+        StringCheckGrader
+        | TextSimilarityGrader
+        | LabelModelGrader
+        | ScoreModelGrader
+        | PythonGrader
+        | MultiGrader
+        | ChrfGrader
+        | JsonSchemaGrader
+        | ToolCallGrader
+        | LanguageGrader
+        | LabelGrader,
+        Field(discriminator="type"),
+    ]
+    """
+    Grader to validate.
+    """
+
+
+class ValidatedGrader(Model):
+    """
+    Grader that is valid.
+    """
+
+    grader: Annotated[
+        StringCheckGrader
+        | TextSimilarityGrader
+        | LabelModelGrader
+        | ScoreModelGrader
+        | PythonGrader
+        | MultiGrader
+        | ChrfGrader
+        | JsonSchemaGrader
+        | ToolCallGrader
+        | LanguageGrader
+        | LabelGrader,
+        Field(discriminator="type"),
+    ]
+    """
+    Grader as it was given, with its defaults.
     """
 
 

@@ -1,0 +1,263 @@
+"""`client.fine_tuning.alpha.graders` of the unmodified SDK, with the real gateway and sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import openai
+import pytest
+from pydantic import SecretStr
+from starlette.types import Receive, Scope, Send
+
+from service.config import Settings
+from service.evals.graders_routes import RunningGraders
+from service.models.records import ModelRecord
+from tests.conftest import BASE_MODEL, Api, running
+from tests.grading.test_formula import MULTI
+from tests.grading.test_schemas import LABEL, OURS, PYTHON, SCORE, SIMILAR, STRING
+
+ALL = [STRING, SIMILAR, {**SCORE, "model": BASE_MODEL}, PYTHON, MULTI, *OURS]
+JUDGE = {
+    **SCORE,
+    "model": BASE_MODEL,
+    "input": [{"role": "user", "content": "Score {{sample.output_text}} for {{item.q}}"}],
+}
+
+
+@dataclass
+class Engine:
+    """An engine whose answers the tests prepare. It keeps the requests."""
+
+    url: str = ""
+    status: int = 200
+    text: str | None = '{"steps": [], "result": 4}'
+    requests: list[dict[str, Any]] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            for state in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{state}.complete"})
+            return
+        status, answer = 200, {}
+        if scope["method"] == "POST":
+            body = b""
+            while (event := await receive()).get("more_body"):
+                body += event["body"]
+            self.requests.append(json.loads(body + event["body"]))
+            status = self.status
+            answer = {
+                "id": "chatcmpl-1",
+                "object": "chat.completion",
+                "model": BASE_MODEL,
+                "choices": [{"index": 0, "message": {"role": "assistant", "content": self.text}}],
+                "usage": {"prompt_tokens": 30, "completion_tokens": 12, "total_tokens": 42},
+            }
+            if status != 200:
+                answer = {"error": {"message": "The engine is on fire.", "code": None}}
+        raw = json.dumps(answer).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(raw))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": raw})
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Engine]:
+    engine = Engine()
+    async with running(engine) as engine.url:
+        yield engine
+
+
+@pytest.fixture
+def settings(settings: Settings, engine: Engine) -> Settings:
+    update = {"upstreams": {BASE_MODEL: engine.url}, "upstream_api_key": SecretStr("secret")}
+    return settings.model_copy(update=update)
+
+
+@pytest.fixture
+async def sdk(api: Api) -> AsyncIterator[Any]:
+    async with openai.AsyncOpenAI(
+        base_url=f"{api.base_url}/v1", api_key=await api.key(), max_retries=0
+    ) as client:
+        yield client.fine_tuning.alpha.graders
+
+
+@pytest.mark.parametrize("grader", ALL)
+async def test_graders_are_validated(sdk: Any, grader: dict[str, Any]) -> None:
+    valid = await sdk.validate(grader=grader)
+    assert (valid.grader.type, valid.grader.name) == (grader["type"], grader["name"])
+
+
+@pytest.mark.parametrize(
+    ("grader", "param", "code"),
+    [
+        ({**STRING, "input": "{{question}}"}, "grader.input", "invalid_grader"),
+        ({**PYTHON, "source": "import os\n"}, "grader.source", "invalid_grader"),
+        ({**MULTI, "calculate_output": "exact +"}, "grader.calculate_output", "invalid_grader"),
+        (
+            {**MULTI, "graders": {"a": JUDGE | {"model": "gpt-9"}}, "calculate_output": "a"},
+            "grader.graders.a.model",
+            "model_not_found",
+        ),
+        ({**LABEL, "model": "gpt-9"}, "grader.model", "model_not_found"),
+        ({"type": "regex", "name": "r"}, "grader", "invalid_value"),
+    ],
+)
+async def test_wrong_graders_are_refused_by_both(
+    sdk: Any, grader: Any, param: str, code: str
+) -> None:
+    for call in (sdk.validate(grader=grader), sdk.run(grader=grader, model_sample="x")):
+        with pytest.raises(openai.APIStatusError) as refused:
+            await call
+        assert refused.value.status_code in {400, 404}
+        assert (refused.value.param, refused.value.code) == (param, code)
+
+
+async def test_a_run_has_the_shape_of_openai(sdk: Any) -> None:
+    grader = {**SIMILAR, "input": "{{sample.output_text}}", "reference": "{{item.r}}"}
+    ran = await sdk.run(grader=grader, model_sample="a b c", item={"r": "a b d"})
+    assert ran.reward == pytest.approx(2 / 3)
+    assert ran.sub_rewards == {}
+    assert ran.metadata.name == "t"
+    assert ran.metadata.type == "text_similarity"
+    assert ran.metadata.execution_time > 0
+    assert ran.metadata.token_usage is None
+    assert ran.metadata.sampled_model_name is None
+    assert ran.api_model_grader_token_usage_per_model == {}
+    flags = ran.metadata.errors.to_dict()
+    assert flags.pop("messages") == []
+    assert len(flags) == 14
+    assert set(flags.values()) == {False, None}
+
+
+async def test_a_multi_grader_has_sub_rewards(sdk: Any) -> None:
+    ran = await sdk.run(grader=MULTI, model_sample="a b c d", item={"r": "a b c d"})
+    assert (ran.reward, ran.sub_rewards) == (1.0, {"exact": 1.0, "close": 1.0})
+    assert ran.metadata.scores == ran.sub_rewards
+
+
+async def test_a_python_grader_runs_in_the_sandbox(sdk: Any) -> None:
+    source = "def grade(sample, item):\n    return sample['output_json']['n'] / item['n']\n"
+    ran = await sdk.run(grader={**PYTHON, "source": source}, model_sample='{"n": 1}', item={"n": 2})
+    assert ran.reward == 0.5
+    source = "def grade(sample, item):\n    return len(open('/etc/passwd').read())\n"
+    ran = await sdk.run(grader={**PYTHON, "source": source}, model_sample="x")
+    assert ran.reward == 0
+    assert ran.metadata.errors.python_grader_runtime_error
+    assert "PermissionError" in ran.metadata.errors.python_grader_runtime_error_details
+
+
+async def test_a_judge_is_asked_through_the_gateway(sdk: Any, engine: Engine) -> None:
+    ran = await sdk.run(grader=JUDGE, model_sample="Oslo", item={"q": "the capital"})
+    assert ran.reward == 4.0
+    assert ran.metadata.sampled_model_name == BASE_MODEL
+    assert ran.metadata.token_usage == 42
+    assert ran.api_model_grader_token_usage_per_model == {BASE_MODEL: 42}
+    (request,) = engine.requests
+    assert request["messages"][1]["content"] == "Score Oslo for the capital"
+    assert request["cache_salt"]
+
+
+async def test_judges_that_fail_are_errors_of_the_run(sdk: Any, engine: Engine) -> None:
+    engine.text = "I would say four."
+    errors = (await sdk.run(grader=JUDGE, model_sample="x", item={"q": "?"})).metadata.errors
+    assert errors.api_model_grader_parse_error
+    engine.text = None
+    errors = (await sdk.run(grader=JUDGE, model_sample="x", item={"q": "?"})).metadata.errors
+    assert errors.api_model_grader_refusal_error
+    engine.status = 500
+    errors = (await sdk.run(grader=JUDGE, model_sample="x", item={"q": "?"})).metadata.errors
+    assert errors.api_model_grader_server_error
+    assert "engine" in errors.api_model_grader_server_error_details
+
+
+async def test_limits_of_the_key_hold_for_judges(api: Api, engine: Engine) -> None:
+    store = api.app.state.projects
+    project = await store.by_name("acme") or await store.create("acme")
+    _, limited = await store.create_key(project, "limited", "member", {"requests_per_minute": 1})
+    judges = dict.fromkeys(("a", "b", "c"), JUDGE)
+    async with openai.AsyncOpenAI(
+        base_url=f"{api.base_url}/v1", api_key=limited, max_retries=0
+    ) as client:
+        with pytest.raises(openai.RateLimitError) as refused:
+            await client.fine_tuning.alpha.graders.run(
+                grader={**MULTI, "graders": judges, "calculate_output": "a + b + c"},
+                model_sample="x",
+                item={"q": "?"},
+            )
+    assert int(refused.value.response.headers["retry-after"]) > 0
+
+
+async def test_only_models_of_the_project_judge(api: Api) -> None:
+    await api.key("other")
+    owner = await api.app.state.projects.by_name("other")
+    record = ModelRecord(
+        id=f"ft:{BASE_MODEL}:other:judge:abcdef",
+        project_id=owner.id,
+        created_at=1,
+        base_model=BASE_MODEL,
+        job_id="ftjob-1",
+        artifact="a",
+        digest="d",
+        step=1,
+    )
+    await api.app.state.registry.register(record)
+    body = {"grader": {**JUDGE, "model": record.id}, "model_sample": "x", "item": {"q": "?"}}
+    for project, status in (("acme", 404), ("other", 200)):
+        async with await api.client(project) as client:
+            answer = await client.post("/v1/fine_tuning/alpha/graders/run", json=body)
+            assert answer.status_code == status, answer.text
+
+
+@pytest.mark.slow
+async def test_few_graders_run_at_once(api: Api) -> None:
+    source = "import time\ndef grade(sample, item):\n    time.sleep(2)\n    return 1"
+    body = {"grader": {**PYTHON, "source": source}, "model_sample": "x"}
+    path = "/v1/fine_tuning/alpha/graders/run"
+    async with await api.client("acme") as acme, await api.client("other") as other:
+        answers = await asyncio.gather(
+            *(acme.post(path, json=body) for _ in range(4)), other.post(path, json=body)
+        )
+        statuses = [answer.status_code for answer in answers]
+        assert sorted(statuses[:4]) == [200, 200, 429, 429]
+        assert statuses[4] == 200
+        refused = next(answer for answer in answers if answer.status_code == 429)
+        assert refused.json()["error"]["code"] == "too_many_graders"
+        assert refused.headers["retry-after"]
+        assert (await acme.post(path, json=body)).status_code == 200
+
+
+def test_the_number_of_runs_is_limited_in_all() -> None:
+    running = RunningGraders()
+    blocks = [running.one(f"proj_{n}") for n in range(RunningGraders.in_all)]
+    for block in blocks:
+        block.__enter__()
+    with pytest.raises(Exception, match="Too many graders"), running.one("proj_more"):
+        pass
+    for block in blocks:
+        block.__exit__(None, None, None)
+    with running.one("proj_more"):
+        pass
+
+
+async def test_long_answers_are_refused(api: Api) -> None:
+    body = {"grader": STRING, "model_sample": "x" * 500_001}
+    async with await api.client() as client:
+        answer = await client.post("/v1/fine_tuning/alpha/graders/run", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "model_sample"
+
+
+async def test_a_key_is_needed(api: Api) -> None:
+    async with await api.client() as client:
+        for name in ("run", "validate"):
+            answer = await client.post(
+                f"/v1/fine_tuning/alpha/graders/{name}",
+                json={"grader": STRING, "model_sample": "x"},
+                headers={"authorization": "Bearer sk-ft-none"},
+            )
+            assert answer.status_code == 401
