@@ -31,7 +31,7 @@ def main() -> None:
     app: ASGIApp = create_app(settings, with_metrics_port=True)
     if tracing.is_on():  # otherwise requests do not pass through this layer
         app = Traced(app, routes=PATHS)
-    _spare_the_collector()
+    _reduce_garbage_collection()
     _allow_many_connections()
     uvicorn.run(
         app,
@@ -50,7 +50,7 @@ def main() -> None:
     )
 
 
-def _spare_the_collector() -> None:
+def _reduce_garbage_collection() -> None:
     """Exclude loaded objects from garbage collection, and collect less often.
 
     A request creates a few hundred objects that reference counting frees. With the default

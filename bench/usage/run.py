@@ -17,7 +17,7 @@ from service.core.limits import NO_LIMITS, Limits
 from service.core.redis import connect
 from service.usage import Meter, Served
 from service.usage.pages import read_page
-from service.usage.query import Wanted, spans
+from service.usage.query import Filters, spans
 from service.usage.records import UsageRecords
 from service.web.auth import Principal
 
@@ -88,7 +88,7 @@ async def question(redis) -> None:
     for projects in ({"proj_q1"}, None):
         started = time.perf_counter()
         page = await read_page(
-            UsageRecords(redis), requested, Wanted(None, None, {"project_id"}), projects,
+            UsageRecords(redis), requested, Filters(None, None, {"project_id"}), projects,
             max_results=10**6,
         )  # fmt: skip
         results = sum(len(b.results) for b in page.data)

@@ -43,7 +43,7 @@ class Rebuild:
         self._registry = ModelRegistry(redis, catalogue, cache_s=0)
         self._projects = Projects(redis)
         self._names: dict[str, str] = {}  # project names, as found in the names of their models
-        self.made: Counter[str] = Counter()
+        self.restored: Counter[str] = Counter()
 
     async def run(self) -> Counter[str]:
         """Recreate missing records. Returns how many projects, files and models were added."""
@@ -57,7 +57,7 @@ class Rebuild:
             await self._file(found["project"], found["id"])
         for model in models:
             await self._model(model)
-        return self.made
+        return self.restored
 
     async def _project(self, project_id: str) -> None:
         if await self._projects.get(project_id) is not None:
@@ -67,7 +67,7 @@ class Rebuild:
             await self._projects.restore(project_id, self._names.get(project_id, unnamed))
         except NameTaken:
             await self._projects.restore(project_id, unnamed)
-        self.made["projects"] += 1
+        self.restored["projects"] += 1
 
     async def _file(self, project_id: str, file_id: str) -> None:
         try:
@@ -83,7 +83,7 @@ class Rebuild:
             return
         if (record.project_id, record.id) == (project_id, file_id):
             await self._files.restore(record)
-            self.made["files"] += 1
+            self.restored["files"] += 1
 
     async def _models(self, keys: Iterable[str]) -> list[ModelRecord]:
         """Adapters in storage whose model names are unregistered; only the last attempt of each."""
@@ -123,7 +123,7 @@ class Rebuild:
     async def _model(self, record: ModelRecord) -> None:
         config = json.loads(await self._storage.get_bytes(f"{record.artifact}/{CONFIG}"))
         await self._registry.register(record, rank=ranks.rank_in(config))
-        self.made["checkpoints" if record.checkpoint else "models"] += 1
+        self.restored["checkpoints" if record.checkpoint else "models"] += 1
 
 
 def _project_in(model: str) -> str:

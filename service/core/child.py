@@ -18,7 +18,7 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 _SECRET = ("FINETUNED_", "AWS_", "OTEL_")
 _MAX_LINE_BYTES = 4 * 1024 * 1024
-_BURY_S = 5.0  # a process that hangs in a driver cannot be waited for
+_REAP_S = 5.0  # a process that hangs in a driver cannot be waited for
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -81,17 +81,17 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
-        await _bury(self._process.pid)
+        await _reap(self._process.pid)
 
 
-async def _bury(group: int) -> None:
+async def _reap(group: int) -> None:
     """Reap the killed orphans of a process group.
 
     They become children of this process if it is the first one of a container, and nothing else
     reaps them. Otherwise each canceled training would leave zombies for the worker's lifetime.
     """
     with contextlib.suppress(ChildProcessError, TimeoutError):  # none left, or none of ours
-        async with asyncio.timeout(_BURY_S):
+        async with asyncio.timeout(_REAP_S):
             while True:
                 if os.waitpid(-group, os.WNOHANG)[0] == 0:  # noqa: ASYNC222 - does not block
                     await asyncio.sleep(0.01)

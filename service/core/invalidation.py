@@ -80,7 +80,7 @@ class Invalidations:
             try:
                 async with self._redis.pubsub() as pubsub:
                     await pubsub.subscribe(CHANNEL)
-                    while await self._hear(pubsub):
+                    while await self._receive(pubsub):
                         tries = 0
             except (RedisError, OSError) as e:
                 level = logging.DEBUG if tries else logging.WARNING  # once per outage
@@ -88,7 +88,7 @@ class Invalidations:
             await asyncio.sleep(_WAIT_S[min(tries, len(_WAIT_S) - 1)])
             tries += 1
 
-    async def _hear(self, pubsub: PubSub) -> bool:
+    async def _receive(self, pubsub: PubSub) -> bool:
         """Process one message. Raises ConnectionError if the other side is silent."""
         message = await pubsub.get_message(timeout=self._ping_every_s)
         if message is None:

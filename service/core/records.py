@@ -39,8 +39,8 @@ PREFIX = "finetuned"
 _SCAN_PAGE, _LARGEST_SCAN_PAGE = 100, 1000  # IDs read at once
 _MARK_S = 600  # longer than any caller retries a write
 _REFUSED_S = 0.5
-_MOST_TRIES = 1000  # each conflict is another writer's success, so racing writers need few
-_MOST_LOGGED = 10_000
+_MAX_TRIES = 1000  # each conflict is another writer's success, so racing writers need few
+_MAX_LOGGED = 10_000
 _logged: set[str] = set()  # loops read the same record every few seconds
 
 
@@ -91,7 +91,7 @@ def parse(model: type[M], raw: bytes | str | dict[str, Any], record_id: str) -> 
         return model.model_validate_json(raw)
     except ValidationError as e:
         metrics.RECORDS_UNREADABLE.cell(model.__name__).inc()
-        if record_id not in _logged and len(_logged) < _MOST_LOGGED:
+        if record_id not in _logged and len(_logged) < _MAX_LOGGED:
             _logged.add(record_id)
             # Only fields and types of errors: values, and keys inside a field, may be a user's
             # text.
@@ -208,7 +208,7 @@ class Collection(Generic[R]):
         until = time.monotonic() + patience_s
         mark, tried = f"{PREFIX}:written:{ids.random_part()}", list[R]()
         async with self.redis.pipeline(transaction=True) as pipe:
-            for _ in range(_MOST_TRIES):
+            for _ in range(_MAX_TRIES):
                 try:
                     await pipe.watch(key)
                     raw = await pipe.get(key)
@@ -228,7 +228,7 @@ class Collection(Generic[R]):
                     await asyncio.sleep(_REFUSED_S)
                 else:
                     return record
-        raise WatchError(f"{self.name}: all {_MOST_TRIES} tries failed")
+        raise WatchError(f"{self.name}: all {_MAX_TRIES} tries failed")
 
     async def delete(self, project_id: str, record_id: str, also: Also | None = None) -> bool:
         """Remove the record. Returns False if there was none."""

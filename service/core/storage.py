@@ -29,7 +29,7 @@ from service.core.object_store import PART_BYTES, S3Writer, open_store, refusal
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 10.0
+_FIRST_WAIT_S, _MAX_WAIT_S = 0.5, 10.0
 _CHUNK_BYTES = 1024 * 1024
 _READ_BYTES = 4 * _CHUNK_BYTES  # on S3, each read is a request
 _NO_SPACE = re.compile(
@@ -107,7 +107,7 @@ def _patient(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
                     raise
                 log.warning("storage is unavailable, trying again in %.1f s: %s", wait_s, e)
                 await asyncio.sleep(wait_s)
-                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+                wait_s = min(2 * wait_s, _MAX_WAIT_S)
 
     return call
 

@@ -10,7 +10,7 @@ from typing import Any
 from service.core import metrics
 
 log = logging.getLogger(__name__)
-_TELL_AGAIN_S = 10.0
+_CANCEL_AGAIN_S = 10.0
 _PAUSE_S = 1.0
 
 
@@ -39,7 +39,7 @@ async def end(task: asyncio.Task[Any]) -> None:
     Python 3.12) is canceled again after some seconds.
     """
     task.cancel()
-    while not (await asyncio.wait([task], timeout=_TELL_AGAIN_S))[0]:
+    while not (await asyncio.wait([task], timeout=_CANCEL_AGAIN_S))[0]:
         log.warning("%s has not ended yet: canceling it again", task.get_name())
         task.cancel()
     if not task.cancelled():

@@ -144,19 +144,19 @@ def span(
         return
     from opentelemetry import trace
 
-    made = begin(name, parent=parent, kind=kind)
-    made.set(**attributes)
+    span = begin(name, parent=parent, kind=kind)
+    span.set(**attributes)
     # An exception's message can contain anything, so the library must not record it.
     with trace.use_span(
-        made._real,  # noqa: SLF001
+        span._real,  # noqa: SLF001
         end_on_exit=True,
         record_exception=False,
         set_status_on_exception=False,
     ):
         try:
-            yield made
+            yield span
         except BaseException as e:
-            made.fail(type(e).__name__)
+            span.fail(type(e).__name__)
             raise
 
 
@@ -182,9 +182,9 @@ def begin(
         kind=SpanKind[kind.upper()],
         start_time=time.time_ns() - int(ago_s * 1e9),
     )
-    made = Span(real)
-    made.set(**attributes)
-    return made
+    span = Span(real)
+    span.set(**attributes)
+    return span
 
 
 def carrier() -> dict[str, str]:

@@ -118,16 +118,16 @@ class CheckFile:
         )
 
 
-def _judged(made: ConvertResult) -> CheckOutcome:
-    report = made.validation
+def _judged(converted: ConvertResult) -> CheckOutcome:
+    report = converted.validation
     return CheckOutcome(
         status=FileStatus.PROCESSED if report.ok else FileStatus.ERROR,
         status_details=None if report.ok else words(report),
         rows=report.valid_rows,
         warnings=report.warnings,
-        found=msgspec.to_builtins(made.facts),
-        row_format=made.facts.row_format,
-        canonical=made.sha256 if report.ok else None,
+        found=msgspec.to_builtins(converted.facts),
+        row_format=converted.facts.row_format,
+        canonical=converted.sha256 if report.ok else None,
     )
 
 

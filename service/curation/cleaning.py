@@ -44,29 +44,29 @@ class MakeCleaning:
             options=msgspec.convert(options, CleanOptions),
             result=folder / "result.json",
         )
-        made = await self._desk.run(spec)
-        if made.train.rows == 0:
+        cleaned = await self._desk.run(spec)
+        if cleaned.train.rows == 0:
             raise DeskFailed(
                 "nothing_left", "No rows are left after the cleaning; the report shows why."
             )
-        await self._keep(task, file, made)
+        await self._keep(task, file, cleaned)
 
-    async def _keep(self, task: Task, file: FileRecord, made: CleanResult) -> None:
-        row_format = made.source.facts.row_format
+    async def _keep(self, task: Task, file: FileRecord, cleaned: CleanResult) -> None:
+        row_format = cleaned.source.facts.row_format
         outputs = {
-            "training_file": _rows(file, made.train, "clean", row_format),
-            "diff_file": _output(file, made.diff, "diff", Purpose.USER_DATA),
+            "training_file": _rows(file, cleaned.train, "clean", row_format),
+            "diff_file": _output(file, cleaned.diff, "diff", Purpose.USER_DATA),
         }
-        if made.validation is not None and made.validation.rows:
-            outputs["validation_file"] = _rows(file, made.validation, "validation", row_format)
+        if cleaned.validation is not None and cleaned.validation.rows:
+            outputs["validation_file"] = _rows(file, cleaned.validation, "validation", row_format)
         result = {
             **{name: output.record.id for name, output in outputs.items()},
-            "source_rows": made.source.rows,
-            "training_rows": made.train.rows,
-            "validation_rows": made.validation.rows if made.validation else 0,
-            "dropped": made.dropped,
-            "changed": made.changed,
-            "changed_rows": made.changed_rows,
+            "source_rows": cleaned.source.rows,
+            "training_rows": cleaned.train.rows,
+            "validation_rows": cleaned.validation.rows if cleaned.validation else 0,
+            "dropped": cleaned.dropped,
+            "changed": cleaned.changed,
+            "changed_rows": cleaned.changed_rows,
         }
         await self._outputs.store(task, outputs.values())
         await self._finish(task, result, list(outputs.values()))
@@ -86,15 +86,15 @@ class MakeCleaning:
             raise
 
 
-def _rows(source: FileRecord, made: OutputFile, what: str, row_format: RowFormat) -> Output:
+def _rows(source: FileRecord, cleaned: OutputFile, what: str, row_format: RowFormat) -> Output:
     """An output of canonical rows, which are already valid."""
-    found = msgspec.to_builtins(canonical_facts(made.bytes, row_format))
-    data = {"row_format": row_format, "found": found, "canonical": made.sha256}
-    return _output(source, made, what, Purpose.FINE_TUNE, **data)
+    found = msgspec.to_builtins(canonical_facts(cleaned.bytes, row_format))
+    data = {"row_format": row_format, "found": found, "canonical": cleaned.sha256}
+    return _output(source, cleaned, what, Purpose.FINE_TUNE, **data)
 
 
 def _output(
-    source: FileRecord, made: OutputFile, what: str, purpose: Purpose, **more: Any
+    source: FileRecord, cleaned: OutputFile, what: str, purpose: Purpose, **more: Any
 ) -> Output:
     """An output file that expires with its source."""
     stem = source.filename.split(".", 1)[0] or source.id
@@ -104,11 +104,11 @@ def _output(
         created_at=ids.now_s(),
         filename=f"{stem}.{what}.jsonl",
         purpose=purpose,
-        bytes=made.bytes,
-        sha256=made.sha256,
+        bytes=cleaned.bytes,
+        sha256=cleaned.sha256,
         status=FileStatus.PROCESSED,
         expires_at=source.expires_at,
-        rows=made.rows,
+        rows=cleaned.rows,
         **more,
     )
-    return Output(record, Path(made.path))
+    return Output(record, Path(cleaned.path))

@@ -58,5 +58,5 @@ class MakeMeasure:
             tokenizer=tokenizer,
             result=folder / "result.json",
         )
-        made = await self._desk.run(spec)
-        await self._tasks.finish(task, result=msgspec.to_builtins(made))
+        measures = await self._desk.run(spec)
+        await self._tasks.finish(task, result=msgspec.to_builtins(measures))

@@ -91,14 +91,14 @@ class Tasks:
         await self.enqueue(task)
         return task
 
-    async def asked_for(self, wanted: Task) -> Task:
+    async def asked_for(self, requested: Task) -> Task:
         """The task with the wanted ID: created if new, restarted if it failed a while ago."""
-        found = await self.of(wanted.file_id).get(wanted.project_id, wanted.id)
+        found = await self.of(requested.file_id).get(requested.project_id, requested.id)
         if found is None:
             try:
-                return await self.create(wanted)
+                return await self.create(requested)
             except ValueError:  # created by a concurrent request
-                return wanted
+                return requested
         if (
             found.state is TaskState.FAILED
             and (found.finished_at or 0) + _FAILED_FOR_S < ids.now_s()

@@ -90,23 +90,23 @@ async def retrieve_report(
     if validation_file is not None:
         await _other_file(files, caller, validation_file)
     options = ReportOptions(_models(registry, model), validation_file)
-    wanted = report_task(file, options)
-    if await tasks.of(file.id).get(caller.project_id, wanted.id) is None:
+    requested = report_task(file, options)
+    if await tasks.of(file.id).get(caller.project_id, requested.id) is None:
         await _room(settings, tasks, caller)
-    task = await tasks.asked_for(wanted)
+    task = await tasks.asked_for(requested)
     if task.state is TaskState.IN_PROGRESS:
         pending = ReportPending(id=task.id, file_id=file.id).model_dump()
         return JSONResponse(pending, 202, headers={"retry-after": str(_RETRY_S)})
     if task.error is not None:
         raise BadRequest(task.error.message, code=task.error.code, param="file_id")
     try:
-        made = await files.storage.get_bytes(f"{task.folder}/{FORMS[form]}")
+        content = await files.storage.get_bytes(f"{task.folder}/{FORMS[form]}")
     except StorageMissing as e:
         await tasks.again(task)
         raise NotFound("The report is no longer in storage; it is being generated again.") from e
     if form == "json":
-        return Response(_with_head(task, made), media_type="application/json")
-    return Response(made, media_type=_MEDIA[form], headers=_SAFE)
+        return Response(_with_head(task, content), media_type="application/json")
+    return Response(content, media_type=_MEDIA[form], headers=_SAFE)
 
 
 @router.post("/{file_id}/clean", operation_id="createFileCleaning", summary="Clean a data set")
@@ -205,18 +205,18 @@ async def _other_file(files: Store, caller: Principal, file_id: str) -> FileReco
         raise NotFound(e.message, param="validation_file", code="file_not_found") from e
 
 
-def _models(registry: ModelRegistry, wanted: str | None) -> list[str]:
+def _models(registry: ModelRegistry, requested: str | None) -> list[str]:
     """The base models whose tokenizers measure the file: the requested one, or all."""
     offered = [entry.id for entry in registry.catalogue.all()]
-    if wanted is None:
+    if requested is None:
         return offered
-    if wanted not in offered:
+    if requested not in offered:
         raise NotFound(
-            f"The base model '{wanted[:80]}' is not available here.",
+            f"The base model '{requested[:80]}' is not available here.",
             param="model",
             code="model_not_found",
         )
-    return [wanted]
+    return [requested]
 
 
 def _with_head(task: Task, report: bytes) -> bytes:

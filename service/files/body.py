@@ -84,10 +84,10 @@ class Body(Protocol):
 class RawBody:
     """A request body that consists of the file's raw bytes only."""
 
-    def __init__(self, request: Request, wanted: Callable[[str], bool]) -> None:
+    def __init__(self, request: Request, is_wanted: Callable[[str], bool]) -> None:
         self._request = request
         self.filename = request.query_params.get("filename")
-        self.fields = {k: v for k, v in request.query_params.items() if wanted(k)}
+        self.fields = {k: v for k, v in request.query_params.items() if is_wanted(k)}
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the bytes of the body. Raises BadRequest if the client disconnects."""

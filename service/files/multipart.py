@@ -47,16 +47,16 @@ class _Chunks(BaseTarget):
 class _Fields(BaseTarget):
     """Collects the small parts whose names are wanted."""
 
-    def __init__(self, wanted: Callable[[str], bool]) -> None:
+    def __init__(self, is_wanted: Callable[[str], bool]) -> None:
         super().__init__()
         self.values: dict[str, bytes] = {}
-        self._wanted = wanted
+        self._is_wanted = is_wanted
         self._name = ""
 
     def takes(self, _registered: str, name: str) -> bool:
         """Whether the parser should keep a part. Only this callback receives the part's name."""
         self._name = name
-        return self._wanted(name)
+        return self._is_wanted(name)
 
     def on_start(self) -> None:
         self.values[self._name] = b""
@@ -69,26 +69,26 @@ class _Fields(BaseTarget):
 class Form:
     """A form being read. `fields` and `filename` are complete once `chunks` is exhausted.
 
-    `part` names the part that holds the file. Other parts are kept if their name is `wanted`.
+    `part` names the part that holds the file. Other parts are kept if their name is `is_wanted`.
     """
 
     request: Request
     part: str
-    wanted: Callable[[str], bool]
+    is_wanted: Callable[[str], bool]
     filename: str | None = None
     fields: dict[str, str] = field(default_factory=dict)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the bytes of the file. Raises BadRequest if the form is invalid."""
-        target, fields = _Chunks(self.part), _Fields(self.wanted)
+        target, fields = _Chunks(self.part), _Fields(self.is_wanted)
         other_bytes = 0
         try:
-            with _faults_told():
+            with _form_errors():
                 parser = StreamingFormDataParser(headers=dict(self.request.headers))
             parser.register(self.part, target)
             parser.register("other parts", fields, fields.takes)
             async for data in self.request.stream():
-                with _faults_told():
+                with _form_errors():
                     parser.data_received(data)
                 other_bytes += len(data) - sum(map(len, target.pending))
                 if other_bytes > _MAX_OTHER_BYTES:
@@ -115,7 +115,7 @@ class Form:
 
 
 @contextlib.contextmanager
-def _faults_told() -> Iterator[None]:
+def _form_errors() -> Iterator[None]:
     """Turn parser errors into BadRequest.
 
     The parser reads headers with Python's email package, which raises various errors of its own.

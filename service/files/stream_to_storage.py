@@ -23,7 +23,7 @@ class Digest(Protocol):
         ...
 
 
-async def pour(
+async def write_stream(
     chunks: AsyncIterator[bytes],
     writer: Writer,
     digests: Sequence[Digest],
@@ -71,7 +71,7 @@ async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 @contextlib.contextmanager
-def disk_full_told() -> Iterator[None]:
+def disk_full_errors() -> Iterator[None]:
     """Turn StorageFull into InsufficientStorage, whose message says who can fix it."""
     try:
         yield

@@ -10,7 +10,7 @@ from service.core.errors import BadRequest, TooLarge
 from service.files.body import Body
 from service.files.format_fields import format_of
 from service.files.records import CHECKED, FileRecord, Files, FileStatus, Purpose
-from service.files.stream_to_storage import disk_full_told, pour
+from service.files.stream_to_storage import disk_full_errors, write_stream
 
 _UPLOADABLE = (Purpose.FINE_TUNE, Purpose.EVALS, Purpose.USER_DATA)
 MIN_EXPIRY_S, MAX_EXPIRY_S = 3600, 2592000
@@ -24,9 +24,9 @@ async def receive(body: Body, files: Files, project_id: str, *, max_bytes: int) 
     """
     file_id = ids.new(ids.FILE)
     digest = hashlib.sha256()
-    with disk_full_told():
+    with disk_full_errors():
         async with await files.storage.writer(f"{project_id}/files/{file_id}/content") as writer:
-            size = await pour(
+            size = await write_stream(
                 body.chunks(),
                 writer,
                 [digest],

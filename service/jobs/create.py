@@ -19,7 +19,7 @@ from service.web.auth import Principal
 
 _AUTO_SHARE = 0.1  # share of the rows held out to compare checkpoints
 _RETRY_AFTER_S = "30"  # a queue moves in minutes, but the SDKs ignore waits over 60 s
-_LEAST_LENGTH = 64  # the shortest row length in tokens that a job may have
+_MIN_LENGTH = 64  # the shortest row length in tokens that a job may have
 _TAG_CHARS = 12  # 62 bits keep names unique within base model, project and suffix
 
 
@@ -160,9 +160,9 @@ async def _check_fit(job: JobRecord, entry: BaseModelEntry, redis: Client) -> No
     if shape is None:
         return
     requested = job.hyperparameters
-    length = _LEAST_LENGTH if requested.max_seq_length == "auto" else requested.max_seq_length
+    length = _MIN_LENGTH if requested.max_seq_length == "auto" else requested.max_seq_length
     least = requested.model_copy(update={"batch_size": 1, "max_seq_length": length})
-    training = Training(least, job.method, longest=_LEAST_LENGTH, tokens_at_once=_LEAST_LENGTH)
+    training = Training(least, job.method, longest=_MIN_LENGTH, tokens_at_once=_MIN_LENGTH)
     there = planned(training, shape, await trainers(redis))
     if there is not None and there.refusal is not None:
         raise BadRequest(there.refusal, param="model", code="does_not_fit")

@@ -315,9 +315,9 @@ def _metadata_filter(request: Request) -> Callable[[JobRecord], bool] | None:
     pairs = parse_qsl(request.url.query, keep_blank_values=True)
     if ("metadata", "null") in pairs:
         return lambda job: not job.metadata
-    wanted = {
+    metadata = {
         match[1]: value for name, value in pairs if (match := _METADATA_FILTER.fullmatch(name))
     }
-    if not wanted:
+    if not metadata:
         return None
-    return lambda job: wanted.items() <= (job.metadata or {}).items()
+    return lambda job: metadata.items() <= (job.metadata or {}).items()

@@ -19,7 +19,7 @@ from service.web.http import ListOf, list_of
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/models", tags=["Models"])
-_MOST_MODELS = 100_000  # about 20 MB in one response
+_MAX_MODELS = 100_000  # about 20 MB in one response
 
 
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
@@ -33,7 +33,7 @@ async def list_models(
     registry: Registry,
     serves: Serves,
     after: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=_MOST_MODELS)] = _MOST_MODELS,
+    limit: Annotated[int, Query(ge=1, le=_MAX_MODELS)] = _MAX_MODELS,
 ) -> ListOf[ModelObject]:
     """List the catalog's base models, the project's aliases, then its trained models, newest first.
 
@@ -62,7 +62,7 @@ def _bases(registry: ModelRegistry, serves: Callable[[str], bool]) -> list[Model
 
 
 async def _aliases(registry: ModelRegistry, caller: Principal) -> list[ModelObject]:
-    page = await registry.aliases.page(caller.project_id, limit=_MOST_MODELS)
+    page = await registry.aliases.page(caller.project_id, limit=_MAX_MODELS)
     return [
         ModelObject.of_alias(r, caller.project_name)
         for r in page.items

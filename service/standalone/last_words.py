@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_MOST_BYTES = 1024 * 1024
-_MOST_CHARS = 300
+_MAX_BYTES = 1024 * 1024
+_MAX_CHARS = 300
 # Matches what our own commands print before they exit, and Python's exception lines, after the
 # prefix that vLLM puts before each line of its processes. vLLM wraps the cause in further
 # exceptions, so the first match counts.
@@ -23,15 +23,15 @@ def last_words(log: Path, start: int) -> str:
     try:
         with log.open("rb") as file:
             size = file.seek(0, 2)
-            file.seek(max(start, size - _MOST_BYTES))
+            file.seek(max(start, size - _MAX_BYTES))
             text = file.read().decode("utf-8", "replace")
     except FileNotFoundError:
         return ""
     found = _ERROR.search(text)
     if found is None:
         lines = text.split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")[:_MOST_CHARS]
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")[:_MAX_CHARS]
     what = found["what"].strip()
     if _PYDANTIC.match(what):  # the actual error is on the next line
         what = text[found.end() :].strip().partition("\n")[0].strip()
-    return what[:_MOST_CHARS]
+    return what[:_MAX_CHARS]

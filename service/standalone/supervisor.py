@@ -25,14 +25,14 @@ from service.standalone.last_words import last_words
 
 log = logging.getLogger(__name__)
 
-_BACKOFF_S, _MOST_BACKOFF_S = 0.5, 15.0
+_BACKOFF_S, _MAX_BACKOFF_S = 0.5, 15.0
 _STEADY_S = 60.0  # after this uptime, the backoff starts over
 _FAILED_BACKOFF_S = 300.0  # for a failed service: each try may take all cores for a minute
 # Exit code of a child that has nothing left to do (EX_CONFIG of sysexits.h).
 NOT_AGAIN = 78
-_MOST_LOG_BYTES = 50 * 1024 * 1024
-_MOST_RESTARTS = 3  # restarts before a service counts as failed
-_LOOK_S, _LATE_LOOK_S = 0.2, 2.0
+_MAX_LOG_BYTES = 50 * 1024 * 1024
+_MAX_RESTARTS = 3  # restarts before a service counts as failed
+_LOOK_S, _SLOW_LOOK_S = 0.2, 2.0
 Probe = Callable[[], Awaitable[bool]]
 
 
@@ -99,7 +99,7 @@ class Supervisor:
             fault = None
             if service.ended:
                 fault = "has nothing to do"
-            elif service.restarts > _MOST_RESTARTS:
+            elif service.restarts > _MAX_RESTARTS:
                 fault = "keeps dying"
             elif time.monotonic() > deadline:
                 fault = f"did not become ready within {timeout_s:.0f} s"
@@ -112,7 +112,7 @@ class Supervisor:
 
         async def wait() -> None:
             while True:
-                await asyncio.sleep(_LATE_LOOK_S)
+                await asyncio.sleep(_SLOW_LOOK_S)
                 if await service.ready():
                     service.failed = False
                     self._fault_file(service).unlink(missing_ok=True)
@@ -132,7 +132,7 @@ class Supervisor:
 
     async def _spawn(self, service: Service) -> None:
         log_file = self._log_file(service)
-        if log_file.exists() and log_file.stat().st_size > _MOST_LOG_BYTES:
+        if log_file.exists() and log_file.stat().st_size > _MAX_LOG_BYTES:
             log_file.replace(log_file.with_suffix(".log.1"))
         with log_file.open("ab") as sink:
             service.log_start = sink.tell()
@@ -172,7 +172,7 @@ class Supervisor:
                 delay_s,
             )
             await asyncio.sleep(delay_s)
-            delay_s = min(delay_s * 2, _FAILED_BACKOFF_S if service.failed else _MOST_BACKOFF_S)
+            delay_s = min(delay_s * 2, _FAILED_BACKOFF_S if service.failed else _MAX_BACKOFF_S)
             service.restarts += 1
             await self._spawn(service)
 

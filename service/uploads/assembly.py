@@ -11,7 +11,7 @@ from service.core.records import Missing
 from service.core.storage import Storage, StorageError, StorageMissing
 from service.files.body import Body
 from service.files.records import FileRecord
-from service.files.stream_to_storage import disk_full_told, pour
+from service.files.stream_to_storage import disk_full_errors, write_stream
 from service.files.upload import new_record
 from service.uploads.records import (
     PartRecord,
@@ -41,9 +41,9 @@ async def take_part(
     must_have_room(upload, 0, most_bytes)
     part_id, md5 = ids.new(ids.PART), hashlib.md5(usedforsecurity=False)
     key = part_key(upload, part_id)
-    with disk_full_told():
+    with disk_full_errors():
         async with await uploads.storage.writer(key) as writer:
-            size = await pour(
+            size = await write_stream(
                 body.chunks(),
                 writer,
                 [md5],
@@ -117,7 +117,7 @@ async def _complete(
     file_id = ids.new(ids.FILE)
     await uploads.begin_file(upload, file_id)
     try:
-        with disk_full_told():
+        with disk_full_errors():
             file = await _joined(uploads.storage, upload, parts, file_id, md5)
             await uploads.files.put_manifest(file)
     except BaseException:
@@ -154,7 +154,7 @@ async def _joined(
 ) -> FileRecord:
     sha256, whole = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     async with await storage.writer(f"{upload.project_id}/files/{file_id}/content") as writer:
-        size = await pour(
+        size = await write_stream(
             _bytes_of(storage, upload, parts),
             writer,
             [sha256] if md5 is None else [sha256, whole],

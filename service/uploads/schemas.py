@@ -84,8 +84,8 @@ class UploadObject(BaseModel):
     @classmethod
     def of(cls, upload: UploadRecord, file: FileRecord | None = None) -> UploadObject:
         """The API object for a record, including the resulting file."""
-        made = cls.model_validate(upload, from_attributes=True)
-        return made.model_copy(update={"file": file and FileObject.of(file)})
+        upload_object = cls.model_validate(upload, from_attributes=True)
+        return upload_object.model_copy(update={"file": file and FileObject.of(file)})
 
 
 class UploadPartObject(BaseModel):

@@ -225,8 +225,8 @@ class Meter:
                 return
             subject = other
         metrics.LIMITED.cell(hit, subject.scope, account.label).inc()
-        wanted = refusals.Wanted(answers, tokens)
-        raise refusals.refuse(subject, hit, wanted, now_s, account.key, account.project)
+        cost = refusals.RequestCost(answers, tokens)
+        raise refusals.refuse(subject, hit, cost, now_s, account.key, account.project)
 
     def _account(self, caller: Principal) -> Account:
         """The account of a newly looked-up caller, with its limits refreshed."""

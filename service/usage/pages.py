@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from service.usage.query import BucketSums, Spans, Wanted, page_at
+from service.usage.query import BucketSums, Filters, Spans, page_at
 from service.usage.records import UsageRecords
 from service.usage.schemas import UsageBucket, UsagePage
 
@@ -16,7 +16,7 @@ _KEPT_SPANS_AT_ONCE = 60
 async def read_page(
     records: UsageRecords,
     spans: Spans,
-    wanted: Wanted,
+    filters: Filters,
     projects: Collection[str] | None,
     *,
     max_results: int = _MAX_RESULTS,
@@ -26,7 +26,7 @@ async def read_page(
     starts, bucket_s, results = spans.starts, spans.bucket_s, 0
     at_once = max(1, _KEPT_SPANS_AT_ONCE // len(spans.kept_starts(0)))
     for at in range(0, len(starts), at_once):
-        sums = {start_s: BucketSums(wanted) for start_s in starts[at : at + at_once]}
+        sums = {start_s: BucketSums(filters) for start_s in starts[at : at + at_once]}
         kept = [kept_s for start_s in sums for kept_s in spans.kept_starts(start_s)]
         async for group, counts in records.read(spans.kept_width, kept, projects):
             sums[group.start_s - group.start_s % bucket_s].add(group, counts)

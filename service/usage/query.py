@@ -90,7 +90,7 @@ def _page_start(page: str) -> int:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Filters:
     """Filters (None for no filter) and grouping of a usage query."""
 
     key_ids: Collection[str] | None
@@ -107,8 +107,8 @@ class Wanted:
 class BucketSums:
     """The sums of one bucket, by the requested grouping."""
 
-    def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
+    def __init__(self, filters: Filters) -> None:
+        self._filters = filters
         self._sums: dict[tuple[str | None, str | None, str | None], Counts] = {}
 
     def __len__(self) -> int:
@@ -116,9 +116,9 @@ class BucketSums:
 
     def add(self, group: Group, counts: Counts) -> None:
         """Add stored sums to those of their group."""
-        if not self._wanted.passes(group):
+        if not self._filters.passes(group):
             return
-        by = self._wanted.group_by
+        by = self._filters.group_by
         place = (
             group.project_id if "project_id" in by else None,
             group.key_id if "api_key_id" in by else None,
@@ -134,7 +134,7 @@ class BucketSums:
         return UsageBucket(start_time=start_s, end_time=end_s, results=list(self._results()))
 
     def _results(self) -> Iterator[UsageResult]:
-        batch = False if "batch" in self._wanted.group_by else None
+        batch = False if "batch" in self._filters.group_by else None
         ordered = sorted(self._sums.items(), key=lambda item: [part or "" for part in item[0]])
         for (project_id, key_id, model), sums in ordered:
             yield UsageResult(

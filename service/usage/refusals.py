@@ -25,7 +25,7 @@ _NOUNS = {
 }
 
 
-class Wanted(NamedTuple):
+class RequestCost(NamedTuple):
     """The usage that a request asks for."""
 
     answers: int
@@ -54,7 +54,7 @@ def headers(key: Subject, project: Subject) -> Headers:
 
 
 def refuse(
-    subject: Subject, hit: Hit, wanted: Wanted, now_s: float, key: Subject, project: Subject
+    subject: Subject, hit: Hit, cost: RequestCost, now_s: float, key: Subject, project: Subject
 ) -> RateLimited:
     """The error for a request that would exceed a limit of `subject` (the key or the project)."""
     for bucket in (key.requests, key.tokens, project.requests, project.tokens):
@@ -64,17 +64,17 @@ def refuse(
     if hit.startswith("too_"):
         error = RateLimited(
             f"Request too large for your {subject.scope} '{subject.id}' on {_NOUNS[hit]}: "
-            f"{_excess(subject, hit, wanted)}; retrying the same request does not help.",
+            f"{_excess(subject, hit, cost)}; retrying the same request does not help.",
             headers={**limit_headers, **NO_RETRY},
         )
         del error.headers["retry-after"]
         return error
     wait_s = (
-        _wait_s((key, project), wanted) if hit in ("requests", "tokens") else _CONCURRENCY_RETRY_S
+        _wait_s((key, project), cost) if hit in ("requests", "tokens") else _CONCURRENCY_RETRY_S
     )
     return RateLimited(
         f"Rate limit reached for your {subject.scope} '{subject.id}' on {_NOUNS[hit]}: "
-        f"{_state(subject, hit, wanted)}. Please try again in {duration(wait_s)}.",
+        f"{_state(subject, hit, cost)}. Please try again in {duration(wait_s)}.",
         headers={
             **limit_headers,
             "retry-after": str(max(1, math.ceil(wait_s))),
@@ -83,28 +83,28 @@ def refuse(
     )
 
 
-def _excess(subject: Subject, hit: Hit, wanted: Wanted) -> str:
+def _excess(subject: Subject, hit: Hit, cost: RequestCost) -> str:
     if hit == "too_large":
         limit = subject.tokens.capacity if subject.tokens else 0
         return (
-            f"limit {limit}, this request alone may use {wanted.tokens}. Send less, or ask for "
+            f"limit {limit}, this request alone may use {cost.tokens}. Send less, or ask for "
             "fewer tokens (max_tokens)"
         )
     most = subject.concurrent_requests
     if hit == "too_many_requests":
         most = subject.requests.capacity if subject.requests else 0
     return (
-        f"limit {most}, this request alone counts as {wanted.answers}, one for each answer. Ask "
+        f"limit {most}, this request alone counts as {cost.answers}, one for each answer. Ask "
         "for fewer answers (n), or send fewer prompts"
     )
 
 
-def _state(subject: Subject, hit: Hit, wanted: Wanted) -> str:
+def _state(subject: Subject, hit: Hit, cost: RequestCost) -> str:
     if hit == "requests" and subject.requests:
-        bucket, requested = subject.requests, wanted.answers
+        bucket, requested = subject.requests, cost.answers
         return f"limit {bucket.capacity}, used {_shown(bucket)}, requested {requested}"
     if hit == "tokens" and subject.tokens:
-        bucket, requested = subject.tokens, wanted.tokens
+        bucket, requested = subject.tokens, cost.tokens
         return f"limit {bucket.capacity}, used {_shown(bucket)}, requested {requested}"
     if hit == "concurrent_streams":
         return f"limit {subject.concurrent_streams}"
@@ -115,14 +115,14 @@ def _shown(bucket: Bucket) -> int:
     return math.ceil(bucket.used)
 
 
-def _wait_s(subjects: Iterable[Subject], wanted: Wanted) -> float:
+def _wait_s(subjects: Iterable[Subject], cost: RequestCost) -> float:
     """Seconds until the request fits all buckets."""
     wait_s = 0.0
     for subject in subjects:
         if subject.requests is not None:
-            wait_s = max(wait_s, subject.requests.wait_s(wanted.answers))
+            wait_s = max(wait_s, subject.requests.wait_s(cost.answers))
         if subject.tokens is not None:
-            wait_s = max(wait_s, subject.tokens.wait_s(wanted.tokens))
+            wait_s = max(wait_s, subject.tokens.wait_s(cost.tokens))
     return wait_s
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 
 from service.core import ids
 from service.usage.pages import read_page
-from service.usage.query import Wanted, spans
+from service.usage.query import Filters, spans
 from service.usage.records import UsageRecords
 from service.usage.schemas import BucketWidth, GroupBy, UsagePage
 from service.web.deps import Caller, RedisClient
@@ -22,7 +22,7 @@ Texts = Annotated[list[Text], Query(max_length=100)]
 Time = Annotated[int, Query(ge=0, le=253_402_300_799)]
 
 
-def _wanted(
+def _filters(
     group_by: Annotated[
         list[GroupBy], Query(max_length=7, description="Fields to group the results by.")
     ] = [],  # noqa: B006 - never changed
@@ -37,8 +37,8 @@ def _wanted(
     models_: Annotated[
         list[Text], Query(alias="models[]", max_length=100, include_in_schema=False)
     ] = [],  # noqa: B006
-) -> Wanted:
-    return Wanted(
+) -> Filters:
+    return Filters(
         group_by=frozenset([*group_by, *group_by_]),
         key_ids=_given(api_key_ids, api_key_ids_),
         models=_given(models, models_),
@@ -63,7 +63,7 @@ def _projects(
     return own if requested is None else own & requested
 
 
-def _nobody(
+def _matches_nothing(
     batch: Annotated[
         bool | None,
         Query(description="Whether to return only batch usage. There are no batches."),
@@ -85,9 +85,9 @@ async def usage_completions(
     start_time: Annotated[
         Time, Query(description="Start time (inclusive), as a Unix timestamp in seconds.")
     ],
-    wanted: Annotated[Wanted, Depends(_wanted)],
+    filters: Annotated[Filters, Depends(_filters)],
     projects: Annotated[frozenset[str] | None, Depends(_projects)],
-    asks_for_nobody: Annotated[bool, Depends(_nobody)],
+    matches_nothing: Annotated[bool, Depends(_matches_nothing)],
     end_time: Annotated[
         Time | None,
         Query(description="End time (exclusive), as a Unix timestamp in seconds. Defaults to now."),
@@ -111,9 +111,9 @@ async def usage_completions(
     inference routes are included, embeddings among them.
     """
     requested = spans(bucket_width, start_time, end_time, limit=limit, page=page, now_s=ids.now_s())
-    if asks_for_nobody:
+    if matches_nothing:
         projects = frozenset()
-    return await read_page(UsageRecords(redis), requested, wanted, projects)
+    return await read_page(UsageRecords(redis), requested, filters, projects)
 
 
 def _given(*lists: list[str]) -> frozenset[str] | None:

@@ -27,7 +27,7 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle an ASGI event."""
-        if scope["type"] != "http" or _reads_itself(scope):
+        if scope["type"] != "http" or _limits_itself(scope):
             await self.app(scope, receive, send)
             return
         body = _Body(receive, self.max_bytes, self.timeout_s)
@@ -65,5 +65,5 @@ class _Body:
         return message
 
 
-def _reads_itself(scope: Scope) -> bool:
+def _limits_itself(scope: Scope) -> bool:
     return scope["method"] == "POST" and _READ_THEMSELVES.fullmatch(scope["path"]) is not None

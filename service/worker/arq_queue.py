@@ -28,7 +28,7 @@ class QueueWorker(Worker):
         self._on_poll = on_poll
         self._given_back = 0  # slots, since the start
 
-    async def run_for_ever(self) -> None:
+    async def run_forever(self) -> None:
         """Poll the queue forever, pausing after a Redis error."""
         while True:
             self._on_poll()

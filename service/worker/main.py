@@ -139,7 +139,7 @@ class WorkerProcess:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
         arq_workers = {name: self._arq_worker(name) for name in self._queues}
-        loops = {f"queue {name}": worker.run_for_ever for name, worker in arq_workers.items()}
+        loops = {f"queue {name}": worker.run_forever for name, worker in arq_workers.items()}
         loops |= {"reconciler": self._reconciler.run, "presence": self._announce}
         if "cpu" in self._queues:
             loops["webhooks"] = self._webhooks.run

@@ -92,11 +92,11 @@ class Reconciler:
             self._sweep_uploads,
             self._sweep_outputs,
         ):
-            with self._surviving(step.__name__):
+            with self._logged_errors(step.__name__):
                 await step()
 
     @contextlib.contextmanager
-    def _surviving(self, what: str) -> Iterator[None]:
+    def _logged_errors(self, what: str) -> Iterator[None]:
         self._on_step()
         try:
             yield
@@ -110,17 +110,17 @@ class Reconciler:
     async def _every_file(self) -> None:
         for member in await reply(self._redis.smembers(UNCHECKED)):
             project_id, file_id = member.decode().split("/", 1)
-            with self._surviving(file_id):
+            with self._logged_errors(file_id):
                 await self._file(project_id, file_id, member)
 
     async def _every_task(self) -> None:
         for task in await self._curation.unfinished():
-            with self._surviving(task.id):
+            with self._logged_errors(task.id):
                 await self._curate(task)
 
     async def _every_job(self) -> None:
         for project_id, job_id in await self._jobs.active():
-            with self._surviving(job_id):
+            with self._logged_errors(job_id):
                 await self._job(project_id, job_id)
 
     async def _observe(self) -> None:

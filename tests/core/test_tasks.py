@@ -50,7 +50,7 @@ async def test_what_a_task_failed_with_is_raised():
 
 
 async def test_a_task_that_did_not_hear_it_is_told_again(monkeypatch, caplog):
-    monkeypatch.setattr(tasks, "_TELL_AGAIN_S", 0.05)
+    monkeypatch.setattr(tasks, "_CANCEL_AGAIN_S", 0.05)
 
     async def deaf() -> None:
         with contextlib.suppress(asyncio.CancelledError):

@@ -37,7 +37,7 @@ pytestmark = [
 ]
 
 MIB = 1024 * 1024
-_LEAST_MEMORY_GIB = 16
+_MIN_MEMORY_GIB = 16
 _TRAINED: list[str] = []
 _CHECKPOINTS: list[str] = []
 """Names of the models that were trained here, and of their checkpoints."""
@@ -45,8 +45,8 @@ _CHECKPOINTS: list[str] = []
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, demo_model_path) -> Iterator[Site]:
-    if memory_bytes() < _LEAST_MEMORY_GIB * GIB:
-        pytest.skip(f"two engines and two trainers take up to {_LEAST_MEMORY_GIB} GiB of memory")
+    if memory_bytes() < _MIN_MEMORY_GIB * GIB:
+        pytest.skip(f"two engines and two trainers take up to {_MIN_MEMORY_GIB} GiB of memory")
     folder = tmp_path_factory.mktemp("site")
     with ExitStack() as running:
         s3 = Seaweed(folder / "weed")

@@ -10,7 +10,7 @@ from openai import AsyncOpenAI
 from service.projects.records import Projects, Role
 from service.usage import Meter
 from service.usage.pages import read_page
-from service.usage.query import Wanted, spans
+from service.usage.query import Filters, spans
 from service.usage.records import UsageRecords
 from service.usage.schemas import UsagePage
 from tests.conftest import Api
@@ -179,12 +179,12 @@ async def test_a_page_with_very_many_results_ends_early(usage):
     for ago_s in (0, 60, 120):
         for key in ("key_1", "key_2"):
             await usage.add("acme", key, ago_s=ago_s)
-    wanted = Wanted(key_ids=None, models=None, group_by={"api_key_id"})
+    filters = Filters(key_ids=None, models=None, group_by={"api_key_id"})
     now_s = int(usage.now_s)
 
     async def read(page=None) -> UsagePage:
         asked = spans("1m", now_s - 120, None, limit=None, page=page, now_s=now_s)
-        return await read_page(UsageRecords(usage.redis), asked, wanted, None, max_results=3)
+        return await read_page(UsageRecords(usage.redis), asked, filters, None, max_results=3)
 
     page = await read()
     assert [len(b.results) for b in page.data] == [2, 2]

@@ -124,7 +124,7 @@ async def polling(client: ArqRedis, run: Callable) -> AsyncIterator[QueueWorker]
         job_serializer=to_json,
         job_deserializer=from_json,
     )
-    task = asyncio.create_task(worker.run_for_ever())
+    task = asyncio.create_task(worker.run_forever())
     try:
         yield worker
     finally:

@@ -57,19 +57,19 @@ class TextCleaner:
 
     def learn(self, row: Row) -> None:
         """Remember the personal data in a row."""
-        learn_row(self._redactor, self._mended_row(row, Counter()))
+        learn_row(self._redactor, self._repair_row(row, Counter()))
 
     def clean(self, row: Row) -> TextChanges:
         """Return the row with cleaned texts, or the same object if nothing changed."""
         counts: Counter[str] = Counter()
-        changed = self._mended_row(row, counts)
+        changed = self._repair_row(row, counts)
         if self.learns:
             found: Counter[str] = Counter()
             changed = redact_row(self._redactor, changed, found)
             counts.update({f"redacted_{kind}": count for kind, count in found.items()})
         return TextChanges(changed if counts else row, dict(sorted(counts.items())))
 
-    def _mended_row(self, row: Row, counts: Counter[str]) -> Row:
+    def _repair_row(self, row: Row, counts: Counter[str]) -> Row:
         return map_texts(row, lambda text: self._settled(text, counts))
 
     def _settled(self, text: str, counts: Counter[str]) -> str:
@@ -77,12 +77,12 @@ class TextCleaner:
         # cleaning must have nothing left to change.
         for _ in range(_ROUNDS):
             before = text
-            text = self._mended(text, counts)
+            text = self._repair_text(text, counts)
             if text == before:
                 break
         return text
 
-    def _mended(self, text: str, counts: Counter[str]) -> str:
+    def _repair_text(self, text: str, counts: Counter[str]) -> str:
         if self._drop_control and _CONTROL.search(text):
             text = _counted(text, _CONTROL.sub("", text), "dropped_control_characters", counts)
         if text.isascii():

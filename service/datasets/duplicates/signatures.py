@@ -32,13 +32,13 @@ def normalised(text: str) -> str:
 
 def signatures(texts: Sequence[str]) -> Signatures:
     """Return one row of PERMUTATIONS numbers for each (normalized) text."""
-    made = np.empty((len(texts), PERMUTATIONS), dtype=np.uint32)
+    result = np.empty((len(texts), PERMUTATIONS), dtype=np.uint32)
     encoded = [text.ljust(_NARROW_RUN).encode("utf-32-le", "surrogatepass") for text in texts]
     wide = _are_wide(encoded)
     for run, chosen in ((_NARROW_RUN, np.flatnonzero(~wide)), (_WIDE_RUN, np.flatnonzero(wide))):
         if len(chosen):
-            made[chosen] = _of_one_run([encoded[index] for index in chosen], run)
-    return made
+            result[chosen] = _of_one_run([encoded[index] for index in chosen], run)
+    return result
 
 
 def _are_wide(encoded: list[bytes]) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -99,9 +99,9 @@ class SignatureStack:
         """Return the given rows."""
         if len(self._parts) == 1:
             return np.asarray(self._parts[0][rows])
-        made = np.empty((len(rows), PERMUTATIONS), dtype=np.uint32)
+        result = np.empty((len(rows), PERMUTATIONS), dtype=np.uint32)
         owners = np.searchsorted(self._starts, rows, side="right") - 1
         for number, part in enumerate(self._parts):
             mine = owners == number
-            made[mine] = part[rows[mine] - self._starts[number]]
-        return made
+            result[mine] = part[rows[mine] - self._starts[number]]
+        return result

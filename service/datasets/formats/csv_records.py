@@ -70,12 +70,12 @@ def read_csv(path: Path, *, delimiter: str) -> Iterator[Record]:
                 else:
                     yield _record(row, names, delimiter, first, last)
         except csv.Error as error:
-            first, last = lines.retreat()
+            first, last = lines.rewind()
             if names is None:
                 raise refuse("broken_csv", first) from error
             yield Record(first, None, make_issue("broken_quotes", first, last=last))
         except _RowTooLongError:
-            first, last = lines.retreat()
+            first, last = lines.rewind()
             if names is None:
                 raise refuse("unclosed_quote", first, limit=MAX_LINE_BYTES) from None
             yield Record(first, None, make_issue("unclosed_quote", first, limit=MAX_LINE_BYTES))
@@ -158,7 +158,7 @@ class _Lines:
         row, self._row = self._row, []
         return row[0], row[-1]
 
-    def retreat(self) -> tuple[int, int]:
+    def rewind(self) -> tuple[int, int]:
         """Resume at the second line of a broken row, and return its first and last line."""
         first, last = self.take_row()
         self._iterator.close()

@@ -120,7 +120,7 @@ def guess_legacy(lines: Iterable[bytes]) -> Guess | None:
     Lines that a codec cannot decode count against it but do not rule it out, because the
     lines may be in several encodings.
     """
-    sample = _thinned([line for line in lines if not line.isascii()])
+    sample = _sampled([line for line in lines if not line.isascii()])
     fits = [_fit(sample, family) for family in _FAMILIES]
     believable = [
         fit for fit in fits if fit.share >= fit.family.least and fit.foreign >= fit.family.enough
@@ -139,7 +139,7 @@ def guess_legacy(lines: Iterable[bytes]) -> Guess | None:
     return Guess(codec, next((rival for rival in near if _differ(sample, codec, rival)), None))
 
 
-def _thinned(lines: list[bytes]) -> list[bytes]:
+def _sampled(lines: list[bytes]) -> list[bytes]:
     """Return lines spread over all the given ones, about 64 KiB in total."""
     step = max(1, sum(map(len, lines)) // _SAMPLE_BYTES)
     return lines[::step]

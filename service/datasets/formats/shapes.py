@@ -282,11 +282,11 @@ def _labeled(found: Findings, taken: Row, options: FormatOptions) -> Row | None:
     if prompt is None or answer is None:
         return None
     before = [] if any(turn.get("role") == "system" for turn in prompt) else _optional_system(given)
-    made: Row = {"messages": [*before, *prompt, *answer], "label": label}
+    labeled: Row = {"messages": [*before, *prompt, *answer], "label": label}
     for field in ("tools", "functions", "parallel_tool_calls"):
         if given.get(field) is not None:
-            made[field] = _unpacked(given[field])
-    return made
+            labeled[field] = _unpacked(given[field])
+    return labeled
 
 
 def _spoken(found: Findings, taken: Row, field: str, role: str) -> list[Row] | None:

@@ -64,8 +64,8 @@ def read_xlsx(path: Path, options: FormatOptions, log: IssueLog) -> Iterator[Rec
             formulas = openpyxl.load_workbook(other, read_only=True, data_only=False)
             name = _sheet(values, options)
             if options.sheet is None:
-                _tell_other_sheets(values, log)
-            _tell_merged(path, values[name], log)
+                _log_other_sheets(values, log)
+            _log_merged_areas(path, values[name], log)
             yield from _rows(values[name], formulas[name], log)
     except DatasetError:
         raise
@@ -95,7 +95,7 @@ def _sheet(book: Any, options: FormatOptions) -> str:
     return options.sheet
 
 
-def _tell_other_sheets(book: Any, log: IssueLog) -> None:
+def _log_other_sheets(book: Any, log: IssueLog) -> None:
     """Report the number of nonempty sheets that are not read."""
     others = [book[name] for name in book.sheetnames[1:]]
     filled = [
@@ -108,7 +108,7 @@ def _tell_other_sheets(book: Any, log: IssueLog) -> None:
         log.add(make_issue("other_sheets", count=len(filled)))
 
 
-def _tell_merged(path: Path, sheet: Any, log: IssueLog) -> None:
+def _log_merged_areas(path: Path, sheet: Any, log: IssueLog) -> None:
     """Report merged areas, found in the sheet's XML because the reader does not expose them."""
     count, tail = 0, b""
     with zipfile.ZipFile(path) as archive, archive.open(sheet._worksheet_path) as xml:

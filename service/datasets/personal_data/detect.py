@@ -54,7 +54,7 @@ ASCII = str.maketrans(
     | {"\u3000": " ", "\u00a0": " "}
 )
 # A form of a telephone number with fewer digits is not added to the spellings to search for.
-_LEAST_DIGITS = 8
+_MIN_DIGITS = 8
 _WORDS_BEFORE = 40  # number of preceding characters searched for a word that introduces an ID
 
 # Prefixes and lengths of common payment cards (Visa, Mastercard, Amex, JCB, UnionPay, …).
@@ -185,5 +185,5 @@ def _phone_forms(written: str, regions: tuple[str, ...]) -> frozenset[str]:
             own = phonenumbers.national_significant_number(number)
             inland = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
             forms = {f"{number.country_code}{own}", re.sub(r"\D", "", inland), own}
-            return frozenset(form for form in forms if len(form) >= _LEAST_DIGITS)
+            return frozenset(form for form in forms if len(form) >= _MIN_DIGITS)
     return frozenset()

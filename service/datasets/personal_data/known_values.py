@@ -168,10 +168,10 @@ class _Spelled:
 def _stands_alone(text: str, first: int, last: int) -> bool:
     """Whether the number or code at `first` to `last` is not part of a longer one."""
     before, after = text[first - 1 : first], text[last + 1 : last + 2]
-    return not (_goes_on(text[first], before) or _goes_on(text[last], after))
+    return not (_continues(text[first], before) or _continues(text[last], after))
 
 
-def _goes_on(edge: str, beyond: str) -> bool:
+def _continues(edge: str, beyond: str) -> bool:
     if not edge.isascii() or not beyond.isascii():
         return False
     return beyond.isdigit() if edge.isdigit() else beyond.isalnum()

@@ -97,13 +97,13 @@ class _RowRedaction:
         changed = self._json(value)
         if changed != value:
             written = dumped(changed)
-        made = {"name": self._name(function["name"]), "arguments": written}
-        return call | {"id": self._id(call["id"]), "function": function | made}
+        result = {"name": self._name(function["name"]), "arguments": written}
+        return call | {"id": self._id(call["id"]), "function": function | result}
 
     def _tool(self, tool: Row) -> Row:
         function = tool["function"]
-        made = self._json(function) | {"name": self._name(function["name"])}
-        return tool | {"function": made}
+        result = self._json(function) | {"name": self._name(function["name"])}
+        return tool | {"function": result}
 
     def _id(self, call_id: str) -> str:
         if call_id not in self._ids:
@@ -135,15 +135,15 @@ class _RowRedaction:
         return self._object(value) if isinstance(value, dict) else value
 
     def _object(self, value: Row) -> Row:
-        made: Row = {}
+        result: Row = {}
         for key, item in value.items():
             new = base = self._text(key)
             number = 1
-            while new in made:
+            while new in result:
                 number += 1
                 new = f"{base}_{number}"
-            made[new] = self._json(item)
-        return made
+            result[new] = self._json(item)
+        return result
 
 
 def _packed_texts(row: Row) -> Iterator[str]:

@@ -18,7 +18,7 @@ from service.datasets.report.report import (
 from service.datasets.rows.tool_rows import ToolRows
 from service.datasets.text.languages import UNKNOWN, language_name
 
-_LEAST_ROWS, _FEW_ROWS = 10, 50
+_MIN_ROWS, _FEW_ROWS = 10, 50
 _PROMPTING_ROWS = 200
 _LINES = 10
 
@@ -71,12 +71,12 @@ def _broken_rows(f: Figures) -> Iterator[Advice]:
 
 
 def _too_few(f: Figures) -> Iterator[Advice]:
-    if f.rows < _LEAST_ROWS:
+    if f.rows < _MIN_ROWS:
         yield Advice(
             "too_few_rows",
             f"{f.rows} rows are too few for a job",
-            f"A job needs {_LEAST_ROWS}; a clear effect starts at {_FEW_ROWS} to 100 good rows.",
-            {"rows": f.rows, "needed": _LEAST_ROWS},
+            f"A job needs {_MIN_ROWS}; a clear effect starts at {_FEW_ROWS} to 100 good rows.",
+            {"rows": f.rows, "needed": _MIN_ROWS},
         )
     elif f.rows < _FEW_ROWS:
         yield Advice(
@@ -147,7 +147,7 @@ def _truncation(f: Figures) -> Iterator[Advice]:
 
 def _uniform(f: Figures) -> Iterator[Advice]:
     extra = f.exact.extra_rows + f.near.extra_rows
-    if f.rows >= _LEAST_ROWS and extra * 5 >= f.rows:
+    if f.rows >= _MIN_ROWS and extra * 5 >= f.rows:
         yield Advice(
             "too_uniform",
             f"{extra} of {f.rows} rows are copies or near copies of others",

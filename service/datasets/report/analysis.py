@@ -27,15 +27,15 @@ from service.datasets.report.distributions import distribution
 from service.datasets.report.features import FeatureOptions
 from service.datasets.report.outliers import (
     language_shares,
+    log_languages,
+    log_lengths,
+    log_mojibake,
     script_shares,
     system_prompts,
-    tell_languages,
-    tell_lengths,
-    tell_mojibake,
 )
 from service.datasets.report.report import OverlapStats, PersonalData, Report
 from service.datasets.report.token_stats import token_stats, tokenizer_fit
-from service.datasets.rows.tool_rows import tell_tool_rows
+from service.datasets.rows.tool_rows import log_tool_rows
 
 REPORT_VERSION = 1
 _PLACES_A_KIND = 50
@@ -137,13 +137,13 @@ def _report(
     log_groups(log, code, likeness.contradicting, lines)
     log_groups(log, "exact_duplicate", likeness.exact, lines)
     log_groups(log, "near_duplicate", likeness.near, lines)
-    tell_languages(collected, lines, log)
-    tell_lengths(collected, lines, log)
-    tell_mojibake(collected, lines, log)
+    log_languages(collected, lines, log)
+    log_lengths(collected, lines, log)
+    log_mojibake(collected, lines, log)
     prompts = system_prompts(collected, lines, log)
     tokens = token_stats(collected, models, context_lengths, lines, log)
     personal = _personal_data(collected, lines, log)
-    tool_rows = tell_tool_rows(collected, tokenizers, lines, log)
+    tool_rows = log_tool_rows(collected, tokenizers, lines, log)
     figures = Figures(
         validation=read.result.validation,
         rows=len(features),

@@ -41,7 +41,7 @@ def _shares(numbers: Any, names: list[str]) -> list[Share]:
     return sorted(shares, key=lambda share: (-share.rows, share.name))
 
 
-def tell_languages(collected: Collected, lines: Lines, log: IssueLog) -> None:
+def log_languages(collected: Collected, lines: Lines, log: IssueLog) -> None:
     """Report rows in a very rare language, and answers in another language if those are rare."""
     features, total = collected.features, len(collected.features)
     shares = language_shares(collected)
@@ -59,7 +59,7 @@ def tell_languages(collected: Collected, lines: Lines, log: IssueLog) -> None:
             log.add(make_issue("answer_in_other_language", int(lines[row])))
 
 
-def tell_lengths(collected: Collected, lines: Lines, log: IssueLog) -> None:
+def log_lengths(collected: Collected, lines: Lines, log: IssueLog) -> None:
     """Report rows that are very long, and answers that are very short."""
     if len(collected.features) < _ENOUGH_ROWS:
         return
@@ -81,7 +81,7 @@ def _fences(values: Any) -> tuple[float, float]:
     return float(np.expm1(quarter - reach)), float(np.expm1(three_quarters + reach))
 
 
-def tell_mojibake(collected: Collected, lines: Lines, log: IssueLog) -> None:
+def log_mojibake(collected: Collected, lines: Lines, log: IssueLog) -> None:
     """Report each row whose text was decoded with the wrong encoding."""
     for row in np.flatnonzero(collected.features["mojibake"]):
         log.add(make_issue("mojibake", int(lines[row])))

@@ -27,7 +27,7 @@ def token_stats(
 
     Truncation is reported for the first model only.
     """
-    made: list[TokenStats] = []
+    result: list[TokenStats] = []
     for place, model in enumerate(models):
         counts = collected.tokens[:, place, :].astype(np.int64)
         tokens = distribution(counts[:, _ALL])
@@ -38,7 +38,7 @@ def token_stats(
         lost = {limit: np.flatnonzero(counts[:, _BEFORE] >= limit) for limit in context_lengths}
         if place == 0 and context_lengths:
             _log_issues(max(context_lengths), counts, collected, lines, log)
-        made.append(
+        result.append(
             TokenStats(
                 model=model,
                 rows=len(counts),
@@ -49,7 +49,7 @@ def token_stats(
                 unlearnable_rows={limit: len(rows) for limit, rows in lost.items()},
             )
         )
-    return made
+    return result
 
 
 def _log_issues(
@@ -70,7 +70,7 @@ def _log_issues(
 
 def tokenizer_fit(collected: Collected, models: Sequence[str]) -> list[TokenizerFit]:
     """Return tokens per character and byte fallback by model and language, most rows first."""
-    made = [
+    result = [
         TokenizerFit(
             model=model,
             language=language,
@@ -81,4 +81,4 @@ def tokenizer_fit(collected: Collected, models: Sequence[str]) -> list[Tokenizer
         for (model, language), (rows, chars, tokens, fallbacks) in collected.fit.items()
     ]
     order = {model: place for place, model in enumerate(models)}
-    return sorted(made, key=lambda fit: (-fit.rows, fit.language, order[fit.model]))
+    return sorted(result, key=lambda fit: (-fit.rows, fit.language, order[fit.model]))

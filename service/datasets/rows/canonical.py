@@ -134,13 +134,13 @@ def canonical_preference(row: dict[str, Any]) -> dict[str, Any]:
 
 def canonical_chat(row: dict[str, Any]) -> dict[str, Any]:
     """Return the canonical form of a chat row that has passed the checks."""
-    made: dict[str, Any] = {"messages": canonical_messages(row["messages"])}
-    return made | _canonical_context(row)
+    canonical: dict[str, Any] = {"messages": canonical_messages(row["messages"])}
+    return canonical | _canonical_context(row)
 
 
 def canonical_messages(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the canonical form of messages that have passed the checks."""
-    made: list[dict[str, Any]] = []
+    canonical: list[dict[str, Any]] = []
     called: dict[str, list[str]] = {}  # legacy function name -> IDs of unanswered calls
     for index, message in enumerate(messages):
         new = _canonical_message(message)
@@ -151,8 +151,8 @@ def canonical_messages(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if new["role"] == "function" and called.get(new["name"]):
             new["role"] = "tool"
             new["tool_call_id"] = called[new["name"]].pop(0)
-        made.append(new)
-    return made
+        canonical.append(new)
+    return canonical
 
 
 def _canonical_message(message: dict[str, Any]) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def _call(call_id: str, function: dict[str, Any]) -> dict[str, Any]:
 
 
 def _canonical_context(owner: dict[str, Any]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
+    canonical: dict[str, Any] = {}
     tools = [
         {"type": "function", "function": tool["function"]} for tool in owner.get("tools") or ()
     ]
@@ -191,7 +191,7 @@ def _canonical_context(owner: dict[str, Any]) -> dict[str, Any]:
         {"type": "function", "function": function} for function in owner.get("functions") or ()
     ]
     if tools:
-        made["tools"] = tools
+        canonical["tools"] = tools
     if owner.get("parallel_tool_calls") is not None:
-        made["parallel_tool_calls"] = owner["parallel_tool_calls"]
-    return made
+        canonical["parallel_tool_calls"] = owner["parallel_tool_calls"]
+    return canonical

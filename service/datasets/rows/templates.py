@@ -131,13 +131,13 @@ class _Generation(Extension):
 
 def _environment() -> ImmutableSandboxedEnvironment:
     """Create an environment that renders chat templates like transformers."""
-    made = ImmutableSandboxedEnvironment(
+    environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )
-    made.filters["tojson"] = _to_json
-    made.globals["raise_exception"] = _refuse
-    made.globals["strftime_now"] = datetime.now(UTC).strftime
-    return made
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _refuse
+    environment.globals["strftime_now"] = datetime.now(UTC).strftime
+    return environment
 
 
 def _to_json(

@@ -24,7 +24,7 @@ class ToolRows(NamedTuple):
     lacking: list[str]
 
 
-def tell_tool_rows(
+def log_tool_rows(
     collected: Collected, tokenizers: Mapping[str, Path], lines: Lines, log: IssueLog
 ) -> ToolRows:
     """Report each model that cannot be trained on rows with tools, at the first such row.

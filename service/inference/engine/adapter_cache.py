@@ -73,7 +73,7 @@ class AdapterCache:
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
         self._arriving: dict[str, asyncio.Task[_Entry]] = {}
-        self._unchecked = _left_by_last_run(root)  # adapter names by key
+        self._unchecked = _left_by_previous_run(root)  # adapter names by key
         self._removals = itertools.count()
         self.on_removal: Callable[[str], object] = lambda name: None
         """Called with the name of an adapter before its folder is removed."""
@@ -187,7 +187,7 @@ def _sidecar(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _left_by_last_run(root: Path) -> dict[str, str]:
+def _left_by_previous_run(root: Path) -> dict[str, str]:
     """Return the names of existing folders by key, and remove incomplete folders."""
     root.mkdir(parents=True, exist_ok=True)
     names: dict[str, str] = {}

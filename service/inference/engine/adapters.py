@@ -23,9 +23,9 @@ from service.models.registry import ModelRegistry, ServableModel
 log = logging.getLogger(__name__)
 
 # Cached names, so that a known adapter needs no Redis. A thousand use about 0.5 MB.
-_MOST_KNOWN = 10_000
+_MAX_KNOWN = 10_000
 # How long a broken adapter's error is cached, so that retries download nothing.
-_REMEMBER_BROKEN_S, _MOST_BROKEN = 10.0, 1000
+_REMEMBER_BROKEN_S, _MAX_BROKEN = 10.0, 1000
 
 
 class AdapterUnavailable(Exception):
@@ -112,7 +112,7 @@ class Adapters:
         if model is None:
             return None
         known = self._known[name] = _Known(model)
-        if len(self._known) > _MOST_KNOWN:
+        if len(self._known) > _MAX_KNOWN:
             self._known.popitem(last=False)
         return known
 
@@ -170,6 +170,6 @@ class Adapters:
     def _as_broken(self, name: str, reason: str) -> AdapterBroken:
         log.error("adapter %s cannot be served: %s", name, reason)
         self._broken[name] = (time.monotonic() + _REMEMBER_BROKEN_S, reason)
-        if len(self._broken) > _MOST_BROKEN:
+        if len(self._broken) > _MAX_BROKEN:
             self._broken.popitem(last=False)
         return AdapterBroken(reason)

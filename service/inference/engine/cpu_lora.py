@@ -26,7 +26,7 @@ Stacked = Sequence[torch.Tensor]
 # Slots with at most this many rows are combined, padded to the largest of them.
 _FEW_ROWS = 16
 # Slots between those in use are computed too and discarded; at most as many as are in use.
-_MOST_SPAN = 2
+_MAX_SPAN = 2
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Views:
     """Slot weights transposed for the products; cached for a plan, which serves many steps."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[int, int, int, int], tuple[torch.Tensor, torch.Tensor]] = {}
+        self._views: dict[tuple[int, int, int, int], tuple[torch.Tensor, torch.Tensor]] = {}
 
     def get(self, stacked: torch.Tensor, first: int, count: int, width: int) -> torch.Tensor:
         """Return `count` slots from `first` of stacked [slots, 1, out, in], as [count, in, width].
@@ -85,13 +85,13 @@ class Views:
         If `count` is 0, returns only the slot `first`, without the first dimension.
         """
         key = (id(stacked), first, count, width)
-        made = self._made.get(key)
-        if made is None:
+        view = self._views.get(key)
+        if view is None:
             weights = stacked[:, 0] if stacked.dim() == 4 else stacked
             slots = weights[first : first + count] if count else weights[first]
             # Keeps the tensor alive, so that no other tensor can get its id.
-            made = self._made[key] = (stacked, slots[..., :width, :].transpose(-1, -2))
-        return made[1]
+            view = self._views[key] = (stacked, slots[..., :width, :].transpose(-1, -2))
+        return view[1]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Plan:
             if slot >= 0:
                 by_slot.setdefault(slot, []).append(row)
         few = {slot: rows for slot, rows in by_slot.items() if len(rows) <= _FEW_ROWS}
-        if len(few) < 2 or max(few) - min(few) + 1 > _MOST_SPAN * len(few):
+        if len(few) < 2 or max(few) - min(few) + 1 > _MAX_SPAN * len(few):
             few = {}
         groups = (Group(s, _indexes(rows)) for s, rows in by_slot.items() if s not in few)
         together = Together.of(few, len(slots)) if few else None

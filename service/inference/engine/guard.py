@@ -63,7 +63,7 @@ class EngineGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass allowed requests on and reject the rest."""
         if scope["type"] == "http" and self._housekeeping is None and process.is_ours():
-            self._housekeeping = process.keep_house(scope["app"].state)
+            self._housekeeping = process.start_housekeeping(scope["app"].state)
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] != "http":

@@ -246,13 +246,13 @@ def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -
     """Become the engine of a model. Raises EngineConfigError; otherwise does not return."""
     settings = Settings()
     catalogue = Catalogue(settings.models_file)
-    model, name = _wanted(catalogue, model_id)
+    model, name = _find(catalogue, model_id)
     if fault := folder_fault(model.path):
         raise EngineConfigError(f"the base model '{model.id}' cannot be loaded: {fault}")
     machine = Machine.detect()
     highest = None if name else asyncio.run(highest_rank(settings, model.id))
     sweep(settings.adapter_cache, [model_id, *catalogue.merged()])
-    cache, made = _folder(settings, model, name)
+    cache, merged = _folder(settings, model, name)
     command = engine_command(
         settings,
         model,
@@ -263,10 +263,10 @@ def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -
             catalogue.all(),
             has_gpu=machine.has_gpu,
             highest_rank=highest or 0,
-            merged=made is not None,
+            merged=merged is not None,
         ),
         cache=cache,
-        merged=made,
+        merged=merged,
         extra=extra,
     )
     for reason in command.sizes.reasons:
@@ -275,7 +275,7 @@ def main(model_id: str, *, port: int | None = None, extra: Sequence[str] = ()) -
     os.execve(command.argv[0], command.argv, command.environment(os.environ))  # noqa: S606
 
 
-def _wanted(catalogue: Catalogue, model_id: str) -> tuple[BaseModelEntry, str | None]:
+def _find(catalogue: Catalogue, model_id: str) -> tuple[BaseModelEntry, str | None]:
     """Return the base model, and the name of the trained model if one was requested."""
     base = base_of(model_id)
     model = catalogue.get(base or model_id)

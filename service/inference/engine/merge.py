@@ -51,7 +51,7 @@ def merge(base: Path, adapter: Path, target: Path) -> None:
     changed = _changed(adapter, layout)
     scale, tensors = _scale(adapter), load_file(adapter / WEIGHTS)
     files = [f for f in sorted(base.iterdir()) if f.is_file()]
-    _see_to_room(target, sum(f.stat().st_size for f in files))
+    _check_room(target, sum(f.stat().st_size for f in files))
     target.mkdir(parents=True)
     for file in files:
         if file.suffix == ".safetensors":
@@ -105,7 +105,7 @@ def _write_merged(
     flush(target)
 
 
-def _see_to_room(target: Path, needed: int) -> None:
+def _check_room(target: Path, needed: int) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(target.parent).free
     if free < needed:

@@ -70,13 +70,13 @@ async def prepare(settings: Settings, entry: BaseModelEntry, name: str, home: Pa
 
     This process must have claimed `home`. Raises MergeFailed.
     """
-    made = MergedModel(name, home / _MODEL)
-    note = _note_of(made.path)
+    merged = MergedModel(name, home / _MODEL)
+    note = _note_of(merged.path)
     try:
         model = await _look_up(settings, name)
     except REDIS_ERRORS as e:
         if note is not None and (note.name, note.base) == (name, str(entry.path)):
-            return made
+            return merged
         raise MergeFailed(
             "Redis is unavailable, and the model is not merged yet: start again"
         ) from e
@@ -86,11 +86,11 @@ async def prepare(settings: Settings, entry: BaseModelEntry, name: str, home: Pa
             f"there is no model '{name}': it was deleted, or never trained here. Remove it with "
             "'finetuned-server models unmerge'"
         )
-    wanted = _Note(name, model.digest, str(entry.path))
-    if note != wanted:
+    expected = _Note(name, model.digest, str(entry.path))
+    if note != expected:
         await asyncio.to_thread(discard, home)
         try:
-            await _make(settings, entry, model.artifact, home, wanted)
+            await _make(settings, entry, model.artifact, home, expected)
         except ImportError as e:
             raise MergeFailed("merging needs torch: run it where engines run") from e
         except AdapterMismatch as e:
@@ -100,7 +100,7 @@ async def prepare(settings: Settings, entry: BaseModelEntry, name: str, home: Pa
         finally:
             for left in (_PART, _ADAPTER):
                 await asyncio.to_thread(shutil.rmtree, home / left, ignore_errors=True)
-    return made
+    return merged
 
 
 def discard(home: Path) -> None:

@@ -79,7 +79,7 @@ def sleeper() -> Sleeper | None:
     return Sleeper(drain_s=settings.engine_drain_s)
 
 
-def keep_house(state: Any) -> asyncio.Task[None]:
+def start_housekeeping(state: Any) -> asyncio.Task[None]:
     """Start the periodic cleanup. `state` is the state of vLLM's application."""
     metrics.begin(Process.ENGINE, __version__)
     keep_one_series_of_running_adapters()

@@ -21,19 +21,19 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 # driver, CUDA graphs and other programs.
 _BOTH, _ALONE = 0.90, 0.85
 # Engine share next to a trainer: half of the total, or more if the base model needs it.
-_LEAST_SHARE, _MOST_SHARE = 0.45, 0.65
+_MIN_SHARE, _MAX_SHARE = 0.45, 0.65
 # In addition to its weights, an engine needs buffers, activations and a reasonable cache.
 OVERHEAD, WORKING_BYTES, _CACHE_BYTES = 1.1, int(1.5 * GIB), 2 * GIB
 # Adapter slots reduce the cache: they may use this part of the memory left by the weights.
 _SLOTS_SHARE = 0.3
 # On 2 CPU cores, 8 slots were no slower than 4 (76 and 65 tokens per second for requests to 4
 # adapters, within the noise). What costs there is a rank above the adapters' own.
-_MOST_SLOTS_GPU, _SLOTS_CPU = 16, 8
+_MAX_SLOTS_GPU, _SLOTS_CPU = 16, 8
 # Adapters in memory are read from disk only once. This is their part of the machine's memory.
-_KEPT_SHARE, _MOST_KEPT, _KEPT_CPU = 0.1, 256, 32
+_KEPT_SHARE, _MAX_KEPT, _KEPT_CPU = 0.1, 256, 32
 _LENGTH_STEP = 256
 # A derived context shorter than this would cut off most chats, so memory is missing.
-_LEAST_LENGTH = 2048
+_MIN_LENGTH = 2048
 
 
 class SizingError(Exception):
@@ -142,9 +142,9 @@ def _engines_share(settings: Settings, gpu_bytes: int | None, served_bytes: int)
     if settings.gpu_sharing == "time-slice":
         return _ALONE
     if gpu_bytes is None:
-        return _LEAST_SHARE
+        return _MIN_SHARE
     need = (served_bytes * OVERHEAD + WORKING_BYTES + _CACHE_BYTES) / gpu_bytes
-    return round(min(max(need, _LEAST_SHARE), _MOST_SHARE), 2)
+    return round(min(max(need, _MIN_SHARE), _MAX_SHARE), 2)
 
 
 def trainer_budget(
@@ -167,13 +167,13 @@ def trainer_budget(
     return max(int((_BOTH - engines) * gpu_bytes), 1)
 
 
-def served_rank(wanted: int) -> int:
+def served_rank(requested: int) -> int:
     """Return the next rank that vLLM supports. Raises SizingError."""
     for rank in RANKS:
-        if rank >= wanted:
+        if rank >= requested:
             return rank
     raise SizingError(
-        f"FINETUNED_MAX_LORA_RANK is {wanted}",
+        f"FINETUNED_MAX_LORA_RANK is {requested}",
         f"vLLM serves ranks up to {RANKS[-1]}, so lower it",
     )
 
@@ -201,7 +201,7 @@ def _slots(settings: Settings, facts: Facts, rank: int, share: float | None) -> 
         return _Choice(_SLOTS_CPU, "the GPU does not report its memory")
     else:
         room = int(_room(facts, share) * _SLOTS_SHARE)
-        most, where = _MOST_SLOTS_GPU, _where(facts)
+        most, where = _MAX_SLOTS_GPU, _where(facts)
     if slot_bytes is None:
         return _Choice(min(most, 4), f"{where}; the base model's layers are unknown")
     fitting = max(1, min(most, room // slot_bytes))
@@ -216,7 +216,7 @@ def _kept(settings: Settings, facts: Facts, rank: int, slots: int) -> _Choice:
         return _Choice(settings.max_cpu_loras, "as set")
     # Each GPU's vLLM process keeps complete adapters.
     adapter_bytes = _adapter_bytes(facts, rank, facts.parallel.gpus)
-    most = _MOST_KEPT if facts.has_gpu else _KEPT_CPU
+    most = _MAX_KEPT if facts.has_gpu else _KEPT_CPU
     if adapter_bytes is None:
         return _Choice(max(slots, _KEPT_CPU), "the base model's layers are unknown")
     room = int(facts.memory_bytes * _KEPT_SHARE)
@@ -242,13 +242,13 @@ def _length(
     fitting = max(cache, 0) // per_token // _LENGTH_STEP * _LENGTH_STEP
     if fitting >= own:
         return _Choice(own, f"the base model's own; a cache of {_gib(cache)} holds {fitting:,}")
-    if fitting < _LEAST_LENGTH:
+    if fitting < _MIN_LENGTH:
         where = f"a cache of {_gib(cache)}"
         if share is not None:
             where = f"{_where(facts)}, {share:.0%} of the memory for this engine"
         what = (
             f"{facts.base.id} has room for a context of {fitting:,} tokens ({where}), fewer than "
-            f"the {_LEAST_LENGTH:,} that an engine needs"
+            f"the {_MIN_LENGTH:,} that an engine needs"
         )
         raise SizingError(what, _how_to_have_context(settings, slots, fitting, share))
     return _Choice(fitting, f"what a cache of {_gib(cache)} holds, of the model's {own:,}")

@@ -109,7 +109,7 @@ class Health:
     def succeeded(self, now: float) -> bool:
         """Record a complete response."""
         if self.in_doubt:
-            self._forgive()
+            self._reset_failures()
         if self._state in {ReplicaState.WARMING, ReplicaState.SERVING}:
             return False
         self._return(now)
@@ -148,12 +148,12 @@ class Health:
         self._ejected_until = now + backoff_s
         self._state = ReplicaState.EJECTED
         self.term += 1
-        self._forgive()
+        self._reset_failures()
 
     def _return(self, now: float) -> None:
         self._state = ReplicaState.WARMING
         self._returned_at = now
-        self._forgive()
+        self._reset_failures()
 
-    def _forgive(self) -> None:
+    def _reset_failures(self) -> None:
         self._failures = self._failed_probes = 0

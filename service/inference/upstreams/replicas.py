@@ -103,7 +103,7 @@ class Replicas:
         """Return whether the replica is known to serve and has not failed since."""
         return replica in self._usable
 
-    def sends_again(self) -> None:
+    def count_resend(self) -> None:
         """Count a request that is sent to another replica after one did not accept it."""
         metrics.ENGINE_RESENT_REQUESTS.cell(self._model).inc()
 
@@ -132,7 +132,7 @@ class Replicas:
     def succeeded(self, replica: Replica, term: int) -> None:
         """Record a complete response."""
         if term == replica.health.term and replica.health.succeeded(self._clock()):
-            self._came(replica)
+            self._returned(replica)
 
     def probed(self, replica: Replica, healthy: bool) -> None:
         """Record the result of a health check."""
@@ -140,7 +140,7 @@ class Replicas:
             if self._changes_at <= self._clock():
                 self._refresh()  # keeps the metrics correct without requests
         elif healthy:
-            self._came(replica)
+            self._returned(replica)
         else:
             self._ejected(replica, Fault.UNHEALTHY)
 
@@ -164,7 +164,7 @@ class Replicas:
         policy = self._policy
         return Balancer(weights, load_factor=policy.load_factor, spill_above=policy.spill_above)
 
-    def _came(self, replica: Replica) -> None:
+    def _returned(self, replica: Replica) -> None:
         log.info("engine %s of %s serves", replica.url, self._model)
         self._refresh()
 

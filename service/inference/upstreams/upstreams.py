@@ -116,13 +116,13 @@ class Upstreams:
         `adapter` is the name of the adapter that the request needs. Raises Unavailable if no engine
         accepts the request, and GatewayTimeout if an engine does not respond.
         """
-        roads = self._roads(base, adapter)
-        if not roads:
+        candidates = self._candidates(base, adapter)
+        if not candidates:
             raise Unavailable(
                 f"No engine serves '{base}' at the moment. Ask the operator to start one.",
                 code="model_not_served",
             )
-        for served, loaded in roads:
+        for served, loaded in candidates:
             sent = {**headers, ADAPTER: _quoted(loaded)} if loaded else headers
             if (answer := await self._try(served, path, body, sent, loaded)) is not None:
                 return answer
@@ -131,16 +131,16 @@ class Upstreams:
             code="engine_unavailable",
         )
 
-    def _roads(self, base: str, adapter: str | None) -> list[tuple[_Served, str | None]]:
+    def _candidates(self, base: str, adapter: str | None) -> list[tuple[_Served, str | None]]:
         """Return the engines to try in order, each with the adapter it has to load."""
         of_base = self._served.get(base)
         own = None if adapter is None else self._served.get(adapter)
-        roads: list[tuple[_Served, str | None]] = []
+        candidates: list[tuple[_Served, str | None]] = []
         if own is not None and (of_base is None or own.replicas.any_usable):
-            roads.append((own, None))
+            candidates.append((own, None))
         if of_base is not None:
-            roads.append((of_base, adapter))
-        return roads
+            candidates.append((of_base, adapter))
+        return candidates
 
     async def _try(
         self,
@@ -187,7 +187,7 @@ class Upstreams:
         late = time.monotonic() - began >= self._timeouts.connect_s
         if late and not replicas.is_usable(replica):
             return None
-        replicas.sends_again()
+        replicas.count_resend()
         return replica
 
     async def _post(

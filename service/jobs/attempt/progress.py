@@ -8,7 +8,7 @@ from service.training.contract.protocol import Started, StepDone
 
 # A long training must not flood Redis: a job gets about this many metrics events, plus one for
 # every step with a validation loss.
-_MOST_EVENTS = 2000
+_MAX_EVENTS = 2000
 
 
 class Progress:
@@ -48,9 +48,9 @@ class Progress:
             self._first_tokens, self._first_at = self._tokens, time.monotonic()
         self._last_at = time.monotonic()
 
-    def worth_an_event(self, message: StepDone) -> bool:
+    def is_reported(self, message: StepDone) -> bool:
         """Return whether this step gets an event."""
-        every = max(1, self._total // _MOST_EVENTS)
+        every = max(1, self._total // _MAX_EVENTS)
         validated = message.valid_loss is not None or message.full_valid_loss is not None
         return message.step % every == 0 or message.step == self._total or validated
 

@@ -83,7 +83,7 @@ class Ledger:
         metrics.TRAIN_LOSS.cell().set(message.train_loss)
         metrics.TRAIN_TOKENS_PER_SECOND.cell().set(message.tokens_per_second)
         metrics.TRAINED_TOKENS.cell().inc(self._progress.new_tokens)
-        if not self._progress.worth_an_event(message):
+        if not self._progress.is_reported(message):
             return
         finish = self._progress.estimated_finish(ids.now_s())
 

@@ -122,7 +122,7 @@ class Attempt:
             await asyncio.to_thread(shutil.rmtree, self._dir.parent, ignore_errors=True)
 
     async def _train(self, spec_file: Path) -> Outcome:
-        await self._tell_of_turn()
+        await self._report_gpu_turn()
         if self._told_to_stop:
             return Outcome.STOPPED
         self._phases.enter("loading")
@@ -140,7 +140,7 @@ class Attempt:
         finally:
             await self._child.kill()
         if self._outcome is Outcome.LOST:
-            await self._tell_of_death(code)
+            await self._report_death(code)
         return self._outcome
 
     async def stop(self) -> None:
@@ -315,7 +315,7 @@ class Attempt:
         )
         return True
 
-    async def _tell_of_turn(self) -> None:
+    async def _report_gpu_turn(self) -> None:
         if self._turn is None or not self._turn.shared:
             return
         if self._turn.awake:
@@ -336,7 +336,7 @@ class Attempt:
             await self._child.kill()  # its output is already on disk
         await self._turn.end()
 
-    async def _tell_of_death(self, code: int) -> None:
+    async def _report_death(self, code: int) -> None:
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         log.warning("the trainer %s; its last output is in the log", how)
         _log_tail(self._dir / "trainer.log")

@@ -26,8 +26,8 @@ _NOISE = 0.1
 _TIMES_THE_BASES = 2.0
 # The shift of the scores by the adapter is measured within the engine and within the trainer. An
 # engine that serves the adapter shifts the scores as the trainer does, however much their base
-# models differ. A trainer shift up to `_LEAST_MOVE` is too small to check.
-_LEAST_MOVE, _LEAST_SHARE, _LEAST_FOLLOWED = 0.02, 0.5, 0.25
+# models differ. A trainer shift up to `_MIN_MOVE` is too small to check.
+_MIN_MOVE, _MIN_SHARE, _MIN_FOLLOWED = 0.02, 0.5, 0.25
 _TIMEOUT_S = 300.0
 
 
@@ -49,8 +49,8 @@ class Parity:
     @property
     def fault(self) -> str | None:
         """Reason why the engine does not serve the trained model; None if it does."""
-        moves_less = self.engine_move < _LEAST_SHARE * self.trainer_move
-        if self.trainer_move > _LEAST_MOVE and moves_less and self.followed < _LEAST_FOLLOWED:
+        moves_too_little = self.engine_move < _MIN_SHARE * self.trainer_move
+        if self.trainer_move > _MIN_MOVE and moves_too_little and self.followed < _MIN_FOLLOWED:
             return "under the adapter's name, the engine answers like the base model"
         if self.tuned_gap > _NOISE + _TIMES_THE_BASES * self.base_gap:
             return "with the adapter, the engine's scores differ from the trainer's"

@@ -104,13 +104,13 @@ def _length(requested: Chosen, data: Data, base: Base) -> tuple[int, str | None]
     if data.longest is None:
         length = min(base.context_length, _UNMEASURED_LENGTH)
         return length, f"max_seq_length auto → {length}: the rows could not be measured"
-    wanted = data.longest + _TEMPLATE_TOKENS
-    wanted = -(-wanted // _LENGTH_STEP) * _LENGTH_STEP
-    length = min(base.context_length, _MAX_AUTO_LENGTH, wanted)
-    holds = "holds it" if length == wanted else "the most that auto chooses; longer rows are cut"
+    needed = data.longest + _TEMPLATE_TOKENS
+    needed = -(-needed // _LENGTH_STEP) * _LENGTH_STEP
+    length = min(base.context_length, _MAX_AUTO_LENGTH, needed)
+    truncated = "" if length == needed else "; rows over the limit are truncated"
     return length, (
-        f"max_seq_length auto → {length}: the longest row has about {data.longest:,} tokens, "
-        f"{holds}"
+        f"max_seq_length auto → {length}: the longest row has about {data.longest:,} tokens"
+        f"{truncated}"
     )
 
 

@@ -24,7 +24,7 @@ M = TypeVar("M", bound=Capacity)
 _USABLE = 0.9
 # A trainer process without model and data: torch, transformers, TRL.
 _IMPORTS_BYTES = 700 * 2**20
-_LEAST_LENGTH = 64
+_MIN_LENGTH = 64
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,7 @@ class Training:
     def length(self) -> int:
         """Length in tokens of the longest row that the model will see."""
         requested = int(self.chosen.max_seq_length)
-        return (
-            requested if self.longest is None else max(min(requested, self.longest), _LEAST_LENGTH)
-        )
+        return requested if self.longest is None else max(min(requested, self.longest), _MIN_LENGTH)
 
 
 @dataclass(frozen=True)
@@ -63,13 +61,13 @@ class MemoryPlan:
 
 def plan(training: Training, shape: ModelShape, machine: Capacity) -> MemoryPlan:
     """Return the fastest plan that fits the machine, or else the one tried last, the smallest."""
-    made = None
+    candidate = None
     for tokens, checkpointing in _ways(training, machine.device):
-        made = _plan(training, shape, machine, tokens, checkpointing)
-        if made.fits:
-            return made
-    assert made is not None
-    return made
+        candidate = _plan(training, shape, machine, tokens, checkpointing)
+        if candidate.fits:
+            return candidate
+    assert candidate is not None
+    return candidate
 
 
 def advice(training: Training, shape: ModelShape, machine: Capacity) -> str:
@@ -82,7 +80,7 @@ def advice(training: Training, shape: ModelShape, machine: Capacity) -> str:
     else:
         training_smaller = training
     length = training.length // 2
-    while length >= _LEAST_LENGTH:
+    while length >= _MIN_LENGTH:
         words = f"set max_seq_length to {length}"
         if training_smaller is not training:
             words = f'set quantization to "nf4" and max_seq_length to {length}'
@@ -146,9 +144,9 @@ def _number(value: int | str, otherwise: int) -> int:
     return otherwise if isinstance(value, str) else value
 
 
-def best(machines: Sequence[M], made: Callable[[M], MemoryPlan]) -> tuple[M, MemoryPlan] | None:
+def best(machines: Sequence[M], plan_of: Callable[[M], MemoryPlan]) -> tuple[M, MemoryPlan] | None:
     """Return the machine with the most room and its plan, or None if there are no machines."""
-    plans = [(machine, made(machine)) for machine in machines]
+    plans = [(machine, plan_of(machine)) for machine in machines]
 
     def room(pair: tuple[M, MemoryPlan]) -> float:
         there = pair[1]

@@ -92,12 +92,12 @@ class PrepareJob:
                 record.status_details or "The file is invalid",
                 param,
             )
-        wanted = METHODS[job.method].row_format
-        if record.row_format != wanted:
+        expected = METHODS[job.method].row_format
+        if record.row_format != expected:
             raise NotFit(
                 f"invalid_{param}",
                 f"The file {file_id} holds rows of the {record.row_format} format; the method "
-                f"'{job.method}' needs the {wanted} format.",
+                f"'{job.method}' needs the {expected} format.",
                 param,
             )
         rows = record.rows or 0

@@ -65,8 +65,8 @@ def encode_corpus(rows: Iterable[Line], encoder: ChatEncoder, max_length: int) -
     count = 0
     for row in rows:
         count += 1
-        made, codes = _encode(row, encoder)
-        samples.extend(made)
+        encoded, codes = _encode(row, encoder)
+        samples.extend(encoded)
         for code in codes:
             warned.setdefault(code, _Lines()).add(row.line)
     return Corpus(
@@ -85,8 +85,8 @@ def _encode(row: Line, encoder: ChatEncoder) -> tuple[tuple[Example, ...], list[
         return encoded.samples, _warnings(encoded)
     if isinstance(row, Judged):
         encoded = encoder.encode(row.chat)
-        made = tuple(JudgedSample(sample, row.is_good) for sample in encoded.samples)
-        return made, _warnings(encoded)
+        judged = tuple(JudgedSample(sample, row.is_good) for sample in encoded.samples)
+        return judged, _warnings(encoded)
     better, worse = encoder.encode(row.better), encoder.encode(row.worse)
     codes = dict.fromkeys([*_warnings(better), *_warnings(worse)])
     if better.split or worse.split:

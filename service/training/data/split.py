@@ -37,11 +37,11 @@ def validation_rows(keys: Sequence[bytes], share: float, seed: int) -> frozenset
         groups.setdefault(key, []).append(row)
     if len(groups) < 2:
         return frozenset()
-    wanted = max(1, round(share * len(keys)))
+    target = max(1, round(share * len(keys)))
     order = sorted(groups, key=lambda key: hashlib.sha256(b"%d/%s" % (seed, key)).digest())
     chosen: list[int] = []
     for key in order:
-        if len(chosen) + len(groups[key]) <= wanted:
+        if len(chosen) + len(groups[key]) <= target:
             chosen += groups[key]
     if not chosen:  # every group is larger than the requested share
         chosen = min((groups[key] for key in order), key=len)

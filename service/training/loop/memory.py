@@ -55,7 +55,7 @@ def _status_bytes(name: str) -> int:
 
 
 @contextmanager
-def telling_of_memory(
+def memory_errors(
     spec: TrainSpec, device: str, part: Callable[[], tuple[int, int]]
 ) -> Iterator[None]:
     """Turn out-of-memory errors inside the block into `out_of_memory` failures.

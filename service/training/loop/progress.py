@@ -78,12 +78,12 @@ class Progress(TrainerCallback):
         control.should_save = is_due or self._flag.is_set()
         control.should_evaluate = is_due and bool(trainer.plan.validation)
         if not control.should_evaluate:
-            self._tell_step(state, {})
+            self._send_step(state, {})
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self._tell_step(state, kwargs["metrics"])
+        self._send_step(state, kwargs["metrics"])
 
     def on_save(
         self,
@@ -102,7 +102,7 @@ class Progress(TrainerCallback):
             )
         )
 
-    def _tell_step(self, state: TrainerState, validation: dict[str, float]) -> None:
+    def _send_step(self, state: TrainerState, validation: dict[str, float]) -> None:
         trainer = self._training
         tally = trainer.tally
         self._last = StepMetrics.model_validate(tally.metrics("train_") | validation)

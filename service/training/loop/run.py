@@ -21,7 +21,7 @@ from service.training.data.load import Data, load_data
 from service.training.data.order import checkpoint_steps
 from service.training.data.tokens import ChatEncoder
 from service.training.loop.checkpoints import Seal, identify, open_checkpoint
-from service.training.loop.memory import limit_memory, peak_memory_bytes, telling_of_memory
+from service.training.loop.memory import limit_memory, memory_errors, peak_memory_bytes
 from service.training.loop.plan import Plan, total_steps
 from service.training.loop.progress import Progress
 from service.training.loop.selection import Selection
@@ -51,7 +51,7 @@ def run(
     With `rank`, this is one of several processes that train together. Raises `TrainingFailure`, and
     any exception of a library.
     """
-    _quieten_libraries()
+    _silence_libraries()
     place = choose_place()
     ranks = join(rank, spec.gpus, place)
     flag = ranks.agree_on(flag)
@@ -79,7 +79,7 @@ def run(
         return _stopped_early(spec, sealed)
 
     enter("loading the base model")
-    with telling_of_memory(spec, place.device, lambda: (0, 0)):
+    with memory_errors(spec, place.device, lambda: (0, 0)):
         base = load_base(spec, place)
         set_seed(spec.seed)
         model = add_adapter(base, spec, shape)
@@ -104,7 +104,7 @@ def run(
         return _stopped_early(spec, sealed)
 
     enter("training")
-    with telling_of_memory(spec, place.device, lambda: trainer.extent):
+    with memory_errors(spec, place.device, lambda: trainer.extent):
         if sealed and _is_over(trainer, sealed.step):
             step = sealed.step
         elif flag.is_set():
@@ -118,7 +118,7 @@ def run(
     return _succeeded(trainer, step, channel)
 
 
-def _quieten_libraries() -> None:
+def _silence_libraries() -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()

@@ -6,7 +6,7 @@ from typing import Final
 
 # 256 x 49k logits in fp32 are 50 MB: a block that stays allocated and suits most caches. A
 # vocabulary of 256k gets fewer tokens, so that no block exceeds 256 MiB.
-_MOST_TOKENS: Final = 256
+_MAX_TOKENS: Final = 256
 _BLOCK_BYTES: Final = 256 * 2**20
 _FP32: Final = 4
 
@@ -18,4 +18,4 @@ def logit_bytes(width: int) -> int:
 
 def block_tokens(vocabulary: int, width: int) -> int:
     """Number of tokens per block."""
-    return max(min(_BLOCK_BYTES // (vocabulary * logit_bytes(width)), _MOST_TOKENS), 1)
+    return max(min(_BLOCK_BYTES // (vocabulary * logit_bytes(width)), _MAX_TOKENS), 1)

@@ -126,7 +126,7 @@ def load_base(spec: TrainSpec, place: Place) -> PreTrainedModel:
     model.config.use_cache = False
     _keep_weights_as_they_are(model)
     if quantization and place.device == "cpu":
-        _let_go_of_the_files(model)
+        _release_files(model)
     loaded: PreTrainedModel = model
     return loaded
 
@@ -140,7 +140,7 @@ def _keep_weights_as_they_are(model: PreTrainedModel) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def _let_go_of_the_files(model: PreTrainedModel) -> None:
+def _release_files(model: PreTrainedModel) -> None:
     # Weights that were not quantized still point into the memory-mapped files and keep all of their
     # pages alive.
     for parameter in model.parameters():

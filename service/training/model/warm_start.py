@@ -106,11 +106,11 @@ def _check_agreement(requested: LoraSpec, shape: LoraShape) -> None:
     # target_modules are compared once the model is loaded, because one layer can have several
     # names.
     for field in ("r", "alpha", "use_dora", "use_rslora"):
-        wanted, found = getattr(requested, field), getattr(shape, field)
-        if wanted is not None and wanted != found:
+        expected, found = getattr(requested, field), getattr(shape, field)
+        if expected is not None and expected != found:
             raise TrainingFailure(
                 "invalid_spec",
-                f"The adapter to start from has {field} {found}, but the run requests {wanted}. "
+                f"The adapter to start from has {field} {found}, but the run requests {expected}. "
                 f"Leave lora.{field} out, or start from the base model alone.",
                 param=f"lora.{field}",
             )

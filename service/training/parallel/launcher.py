@@ -90,7 +90,7 @@ def supervise(spec: TrainSpec, spec_file: str, channel: Channel, flag: StopFlag)
         return EXIT_FAILED
     if verdict < 0:
         log.error("A rank was killed by %s.", signal.Signals(-verdict).name)
-        _die_by(-verdict)
+        _die_of_signal(-verdict)
     return verdict
 
 
@@ -113,12 +113,12 @@ class _Rank:
         *lines, self._pending = (self._pending + chunk).split(b"\n")
         for line in lines:
             try:
-                self._hear(parse_message(line), channel, flag)
+                self._receive(parse_message(line), channel, flag)
             except ProtocolError as error:
                 log.warning("Rank %d: %s", self.index, error)
         return bool(chunk)
 
-    def _hear(self, message: Message, channel: Channel, flag: StopFlag) -> None:
+    def _receive(self, message: Message, channel: Channel, flag: StopFlag) -> None:
         if isinstance(message, Failed):
             self.failed = message
         elif self.index == 0:
@@ -231,7 +231,7 @@ def _judge(ranks: list[_Rank]) -> Failed | int:
     )
 
 
-def _die_by(number: int) -> None:
+def _die_of_signal(number: int) -> None:
     with contextlib.suppress(OSError):  # SIGKILL has no handler
         signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

@@ -14,7 +14,7 @@ from tests.openapi.world import World
 
 _CHATS = ROOT / "examples" / "lighthouse-bookshop.jsonl"
 _HELD_OUT = ROOT / "examples" / "lighthouse-bookshop.validation.jsonl"
-_MOST_TOKENS = {"createResponse": {"max_output_tokens": 24}, "createEmbedding": {}}
+_MAX_TOKENS = {"createResponse": {"max_output_tokens": 24}, "createEmbedding": {}}
 _STREAMED = ("createChatCompletion", "createCompletion", "createResponse")
 _TRAIN_S, _METERED_S = 600, 30
 
@@ -77,7 +77,7 @@ async def ask(world: World, job: dict[str, Any]) -> None:
     """Questions to the trained model and its base, at once and as streams."""
     for operation, body in ROUTES.items():
         model = job["fine_tuned_model"] if operation == "createChatCompletion" else DEMO_MODEL
-        limit = _MOST_TOKENS.get(operation, {"max_tokens": 24, "temperature": 0})
+        limit = _MAX_TOKENS.get(operation, {"max_tokens": 24, "temperature": 0})
         if operation == "createEmbedding":
             await world.call(operation, expect=400, json={"model": model, **body})
             continue
