@@ -1,4 +1,4 @@
-"""What tests make or fetch once and keep in .cache, which several pytest processes share."""
+"""Cache in .cache for files that tests build or download once, shared by pytest processes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ CACHE: Final = ROOT / ".cache"
 
 @contextmanager
 def cache(name: str) -> Iterator[Path]:
-    """The folder or file of this name in the cache, held until the block ends.
+    """Yield the file or folder with this name in the cache, locked for the duration of the block.
 
-    Whoever comes second waits, and finds what the first one made.
+    A second process waits and then finds what the first one built.
     """
     place = CACHE / name
     place.parent.mkdir(parents=True, exist_ok=True)

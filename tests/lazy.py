@@ -1,8 +1,8 @@
-"""Modules that take seconds to import (torch, vLLM), imported by the tests that use them.
+"""Modules that take seconds to import (torch, vLLM), imported on first use.
 
     torch = Lazy("torch")
 
-Collecting all tests then imports none of them, in no pytest process.
+Collecting the tests then imports none of them in any pytest process.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Lazy:
-    """Stands in for a module, which the first access to an attribute imports."""
+    """Proxy for a module, which is imported when an attribute is first accessed."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -1,4 +1,4 @@
-"""A road to Valkey that loses the answers to chosen commands, and the connection with each."""
+"""A TCP proxy to Valkey that drops the responses of chosen commands and their connection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 @dataclass
 class Road:
-    """`lose` says which answers; Valkey has carried the commands out by then."""
+    """The proxy. `lose` selects responses; Valkey has executed the commands by then."""
 
     host: str
     port: int
@@ -22,15 +22,15 @@ class Road:
     _wanted: list[tuple[bytes, ...]] = field(default_factory=list)
 
     def lose(self, *words: bytes, cut: bool = False) -> None:
-        """Lose the next answer to commands, sent at once, in which all of these words are.
+        """Drop the next response to commands, sent at once, that contain all these words.
 
-        The road is closed after it where `cut` is set, until `is_cut` is set to False.
+        If `cut` is set, the proxy is closed afterwards until `is_cut` is set to False.
         """
         self._wanted.append(words)
         self.cuts = cut
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, until either side or the road ends it."""
+        """Serve one connection until either side or the proxy ends it."""
         if self.is_cut:
             writer.close()
             return
@@ -71,7 +71,7 @@ class Road:
 
 @contextlib.asynccontextmanager
 async def road_to(redis_url: str) -> AsyncIterator[Road]:
-    """The road, open."""
+    """A running proxy."""
     target = urlsplit(redis_url)
     road = Road(target.hostname or "", target.port or 6379)
     connections: set[asyncio.Task[None]] = set()

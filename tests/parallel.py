@@ -1,7 +1,7 @@
-"""How tests are divided among the processes of pytest-xdist: what shares a start stays together.
+"""Divides the tests among the processes of pytest-xdist, so that shared fixtures stay together.
 
-A file is one group, so that its module's fixtures are made once. Larger groups share what takes
-longest to start. They come first, so that no process is left alone with a long one at the end.
+A file is one group, so that its module fixtures are created once. Larger groups share what takes
+longest to start. They come first, so that no process ends up alone with a long one.
 
 xdist's own `loadgroup` finds no groups under pytest 9.2, which keeps a test's id elsewhere.
 """
@@ -60,13 +60,13 @@ _FIXTURES: Final = {_fixture_of(group) for group in GROUPS}
 
 
 def group_of(nodeid: str) -> str:
-    """The group that a test runs in, by its id."""
+    """Return the group of a test, given its id."""
     file = nodeid.partition("::")[0]
     return next((name for name, places in GROUPS.items() if file.startswith(places)), file)
 
 
 def arrange(items: list[pytest.Item]) -> None:
-    """Put the longest groups first. Raises pytest.UsageError where a group is not whole."""
+    """Put the longest groups first. Raises pytest.UsageError if a group is incomplete."""
     for item in items:
         for fixture in _FIXTURES:
             if _shares(item, fixture) and _fixture_of(group_of(item.nodeid)) != fixture:
@@ -78,7 +78,7 @@ def arrange(items: list[pytest.Item]) -> None:
 
 
 def _shares(item: pytest.Item, fixture: str) -> bool:
-    """Whether the test uses the session's fixture of this name, and not one of its file."""
+    """Return whether the test uses the session's fixture with this name, not one of its file."""
     assert isinstance(item, pytest.Function)
     found = item._fixtureinfo.name2fixturedefs.get(fixture)
     return bool(found) and found[-1].scope == "session"
@@ -89,7 +89,7 @@ def _place(group: str) -> int:
 
 
 class GroupScheduling(LoadScopeScheduling):
-    """Gives whole groups to processes, in the order of collection."""
+    """Assigns whole groups to processes, in the order of collection."""
 
     def __init__(self, config: pytest.Config, log: Any = None) -> None:
         config.option.loadscopereorder = False

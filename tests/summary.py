@@ -1,7 +1,7 @@
-"""The end of a run, for a person: what ran, what was skipped and why, and where the time went.
+"""Summary at the end of a test run: counts, reasons for skips, and the slowest tests.
 
-Processes are counted as they appear in /proc: a trainer and an engine each live for seconds.
-Forks of the trainers' fork server are counted apart, since starting one costs next to nothing.
+Processes are counted as they appear in /proc; trainers and engines live for seconds. Forks of the
+trainers' fork server are counted separately, because starting one is cheap.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 
 _SLOWEST: Final = 10
 _EVERY_S: Final = 0.5
-# All that a run starts inherits this variable, however it is started.
+# All processes that a run starts inherit this variable.
 _MARK: Final = "PYTEST_RUN_ID"
 _KINDS: Final = {
     b"service.training\0": "trainer",
@@ -30,7 +30,7 @@ _FORKS: Final = "forked trainers"
 
 
 class StartCounter:
-    """Counts the trainers and engines that this run starts, until it is stopped."""
+    """Counts the trainers and engines that this run starts."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -40,11 +40,11 @@ class StartCounter:
         os.environ.setdefault(_MARK, uuid.uuid4().hex)
 
     def start(self) -> None:
-        """Begin to count."""
+        """Start counting."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Count no more."""
+        """Stop counting."""
         self._over.set()
         self._thread.join()
 
@@ -61,7 +61,7 @@ class StartCounter:
                 return
             began, parent = _stat(folder)
             known = (folder.name, began, kind)
-            # A process before its exec has its parent's words.
+            # Before its exec, a process has its parent's command line.
             if known in self._seen or words == (folder.parent / parent / "cmdline").read_bytes():
                 return
             if os.environ[_MARK].encode() in (folder / "environ").read_bytes():
@@ -72,13 +72,13 @@ class StartCounter:
 
 
 def _stat(folder: Path) -> tuple[str, str]:
-    """When a process began, in ticks since boot, and its parent."""
+    """Return when a process started, in ticks since boot, and its parent."""
     fields = (folder / "stat").read_text().rpartition(")")[2].split()
     return fields[19], fields[1]
 
 
 class Summary:
-    """The plugin, in the process that reports."""
+    """The plugin in the process that reports."""
 
     def __init__(self) -> None:
         self.starts = StartCounter()
@@ -90,7 +90,7 @@ class Summary:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """A worker of xdist has ended."""
+        """Collect the counts of an xdist worker that has ended."""
         self.forks += getattr(node, "workeroutput", {}).get(_FORKS, 0)
 
     def pytest_sessionfinish(self) -> None:
@@ -98,7 +98,7 @@ class Summary:
         self.starts.stop()
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Print it after pytest's own sections."""
+        """Print the summary after pytest's own sections."""
         stats = terminalreporter.stats
         counts = {name: len(stats.get(name, ())) for name in ("passed", "failed", "error")}
         minutes = (time.monotonic() - self._began_at) / 60
@@ -122,7 +122,7 @@ def _skips(reports: Any) -> Counter[str]:
 
 
 def _slowest(stats: dict[str, list[Any]]) -> list[tuple[float, str]]:
-    """With what their fixtures took."""
+    """Return the slowest tests, including the time of their fixtures."""
     seconds: Counter[str] = Counter()
     for report in _reports(stats):
         seconds[report.nodeid] += report.duration
@@ -135,13 +135,13 @@ def _reports(stats: dict[str, list[Any]]) -> Iterator[pytest.TestReport]:
 
 
 def _forked() -> int:
-    """How many trainers this process has forked."""
+    """Return how many trainers this process has forked."""
     forked = sys.modules.get("tests.training.forked")
     return forked.ForkedTrainer.started if forked else 0
 
 
 class WorkerCount:
-    """The plugin, in a worker of xdist: sends what only it knows."""
+    """The plugin in an xdist worker: sends what only the worker knows."""
 
     def __init__(self, output: dict[str, Any]) -> None:
         self._output = output
@@ -151,7 +151,7 @@ class WorkerCount:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register what fits this process."""
+    """Register the plugin for this process."""
     output = getattr(config, "workeroutput", None)
     plugin = Summary() if output is None else WorkerCount(output)
     config.pluginmanager.register(plugin, "finetuned-summary")

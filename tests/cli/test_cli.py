@@ -1,4 +1,4 @@
-"""The command line: what it prints, and how it fails."""
+"""Tests of the command line: its output and its failures."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_doctor_tells_of_a_base_model_that_cannot_be_loaded(tmp_path, redis_url)
 
 @pytest.mark.slow
 def test_doctor_tells_of_an_engine_that_does_not_come_up(tmp_path, redis_url):
-    """What only loading shows: `up` found it out, and runs on."""
+    """Only loading the model reveals this problem: `up` reports it and keeps running."""
     (tmp_path / "models.yaml").write_text(catalogue(tiny=model_folder(tmp_path)))
     layout = DataLayout(tmp_path)
     layout.run.mkdir()

@@ -1,4 +1,4 @@
-"""`keys ensure`: an installer's own key, made once."""
+"""Tests of `keys ensure`, with which an installer registers its own key once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def test_the_key_is_made_once_and_never_printed(redis_url):
 
 
 async def test_a_revoked_key_stays_revoked(redis_url):
-    """The chart ensures its key at every upgrade, also after an admin has revoked it."""
+    """The chart ensures its key at every upgrade, even after an admin has revoked it."""
     secret = "sk-ft-" + "r" * 40
     assert ensure(redis_url, secret, "revoked").stdout == "the key was created\n"
     redis = connect(redis_url)

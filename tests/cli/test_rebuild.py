@@ -1,4 +1,4 @@
-"""`rebuild`: what is known again when Redis has lost everything, and what is not."""
+"""Tests of `rebuild`: which records it restores after Redis has lost everything."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def command(api: Api):
 async def put_adapter(
     api: Api, folder: Path, project_id: str, attempt: int, step: int, *, checkpoint: bool = False
 ) -> None:
-    """An adapter in storage as a job leaves it."""
+    """Store an adapter as a job does."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "adapter_config.json").write_text(json.dumps({"r": 8, "rank_pattern": {"q": 24}}))
     meta = {"base_model": BASE_MODEL, "project_id": project_id, "job_id": JOB, "step": step}

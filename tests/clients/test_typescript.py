@@ -1,4 +1,4 @@
-"""The TypeScript client: its own checks, and its tests against the real api."""
+"""Runs the TypeScript client's own checks, and its tests against a real api."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def client() -> Path:
-    """The client's folder, with what it needs."""
+    """The client's folder with its dependencies installed."""
     return installed(CLIENT, in_place=True)
 
 
 @pytest.fixture
 def page_port() -> int:
-    """Where a web page of another origin is served from."""
+    """Port of a web page with another origin."""
     return free_port()
 
 
 @pytest.fixture
 def settings(settings: Settings, demo_model_path: Path, page_port: int) -> Settings:
-    """A base model that can be tokenized with, another to split to, and pages of one origin."""
+    """Settings with two base models, one of them tokenizable, and one allowed page origin."""
     entries = "".join(
         f"- {{id: {model_id}, path: {demo_model_path}, license: apache-2.0, "
         "context_length: 2048, parameters: 135000000}\n"
@@ -48,7 +48,7 @@ def settings(settings: Settings, demo_model_path: Path, page_port: int) -> Setti
 
 
 async def npm(*words: str, **more: str) -> str:
-    """Run npm in the client's folder beside this event loop, in which the api runs."""
+    """Run npm in the client's folder in a thread, because the api runs in this event loop."""
     process = await asyncio.create_subprocess_exec(
         *(NODE, NPM, *words),
         cwd=CLIENT,
@@ -62,13 +62,13 @@ async def npm(*words: str, **more: str) -> str:
 
 
 async def known(api: Api) -> dict[str, str]:
-    """What the tests must know of the api."""
+    """Facts about the api that the tests need."""
     key = await api.key()
     return {"FINETUNED_BASE_URL": api.base_url, "FINETUNED_API_KEY": key, "NO_COLOR": "1"}
 
 
 def chromium() -> str:
-    """The path of Chromium, or nothing."""
+    """Path of Chromium, or an empty string."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     found = (shutil.which(name) for name in names)
     return os.environ.get("FINETUNED_CHROMIUM") or next(filter(None, found), "")

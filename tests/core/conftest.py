@@ -1,4 +1,4 @@
-"""A Valkey of a test's own, to be killed, stopped and started again."""
+"""A Valkey for one test, which can be killed, stopped and restarted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.standalone.services import free_port
 
 
 class Valkey:
-    """A server that keeps its data and its port over a kill."""
+    """A Valkey server that keeps its data and port across a kill."""
 
     def __init__(self, data_dir: Path) -> None:
         self._server = ValkeyServer(
@@ -37,23 +37,23 @@ class Valkey:
         )
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kill the server with `kill -9`."""
         self._server.terminate()
 
     def start(self) -> None:
-        """Start again, with what it had written."""
+        """Start the server again, with the data that it had written."""
         self._server.start()
 
     def hang(self) -> None:
-        """Answer nothing, with every connection open."""
+        """Stop answering, but keep all connections open."""
         os.kill(self._pid, signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """After `hang`."""
+        """Continue after `hang`."""
         os.kill(self._pid, signal.SIGCONT)
 
     def close(self) -> None:
-        """End it for good."""
+        """Stop the server permanently."""
         self._server.terminate()
 
 

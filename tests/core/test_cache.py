@@ -1,4 +1,4 @@
-"""The look-up cache: how long an answer lives, who shares it, and what it forgets."""
+"""Tests of the lookup cache: lifetimes, shared lookups and invalidation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.core.cache import LookupCache
 
 
 class World:
-    """What is looked up. A look-up waits at the gate; it reads before it waits."""
+    """Source of the looked-up values. A lookup reads its value, then waits at a gate."""
 
     def __init__(self) -> None:
         self.now, self.loads, self.away = 0.0, 0, False
@@ -47,7 +47,7 @@ def cache(world: World) -> LookupCache[str, str | None]:
 
 
 async def under_way(world: World, loads: int = 1) -> None:
-    """Wait until so many look-ups have begun."""
+    """Wait until this many lookups have started."""
     async with asyncio.timeout(60):
         while world.loads < loads:
             await asyncio.sleep(0)
@@ -100,7 +100,7 @@ async def test_that_there_is_no_such_thing_is_remembered_too_in_its_own_budget(w
     assert world.loads == 1
     for key in "yz":
         await cache.get(key)
-    await cache.get("x")  # it had to go: the budget is two
+    await cache.get("x")  # it was evicted: the budget is two
     assert world.loads == 4
     world.absent, world.now = set(), 2
     assert await cache.get("x") == "x5"
@@ -133,7 +133,7 @@ async def test_many_who_wait_share_one_look_up(world, cache):
 
 @pytest.mark.parametrize("gone", [1, 3])
 async def test_a_waiter_that_leaves_takes_nothing_with_it(world, cache, gone):
-    """Neither the first, which began the look-up, nor all of them."""
+    """Neither the caller that started the lookup nor all callers together."""
     world.gate.clear()
     waiting = [asyncio.create_task(cache.get("a")) for _ in range(3)]
     await under_way(world)
@@ -167,7 +167,7 @@ async def test_an_answer_under_way_is_not_kept_when_its_key_was_forgotten(world,
         "expire_all": cache.expire_all,
     }[how]()
     world.gate.set()
-    assert await waiting == "a2"  # who waits is not told the old one either
+    assert await waiting == "a2"  # waiting callers do not get the old one either
     assert await cache.get("a") == "a2"
 
 
@@ -178,7 +178,7 @@ async def test_what_is_forgotten_while_redis_is_waited_for_is_not_used_either(wo
     waiting = asyncio.create_task(cache.get("a"))
     await under_way(world, 2)
     cache.forget("a")
-    await asyncio.sleep(0.1)  # past the patience
+    await asyncio.sleep(0.1)  # after the patience has ended
     assert not waiting.done()
     world.gate.set()
     assert await waiting == "a3"
@@ -200,7 +200,7 @@ async def test_what_is_forgotten_is_not_used_in_an_outage(world, cache):
 
 
 async def test_what_is_expired_is_asked_for_but_used_in_an_outage(world, cache):
-    """A flapping Redis must not cost what is known."""
+    """An unstable Redis must not invalidate known values."""
     await cache.get("a")
     cache.expire_all()
     assert await cache.get("a") == "a2"
@@ -237,7 +237,7 @@ async def test_unknown_keys_wait_for_a_hanging_redis_only_so_long(world):
 
 
 async def test_without_a_time_to_live_every_request_asks_for_itself(world):
-    """So that who wrote a moment ago reads it."""
+    """A client that has just written a value reads it back."""
     cache = cache_of(world, ttl_s=0)
     world.gate.clear()
     first = asyncio.create_task(cache.get("a"))
@@ -251,7 +251,7 @@ async def test_without_a_time_to_live_every_request_asks_for_itself(world):
 @given(st.integers(0, 2**32))
 @settings(max_examples=60, deadline=None)
 def test_no_order_of_events_brings_an_old_value_back(seed):
-    """Whatever interleaves: who asks after a change was announced never gets what was before."""
+    """In any interleaving, a lookup after an announced change never returns the old value."""
     chance = random.Random(seed)
     truth = {"version": 0}
 

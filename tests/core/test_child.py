@@ -1,4 +1,4 @@
-"""What a child leaves behind when it is the first process of a container that started it."""
+"""Tests of what a child process leaves behind if process 1 of a container started it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-# Stands for process 1: what loses its parent below it becomes its own child.
+# Simulates process 1: orphaned descendants become its children.
 FIRST = """
 import asyncio, ctypes, os, sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A Redis that hangs: every route is 503 in seconds, and all goes on when Redis does."""
+"""Tests with a Redis that hangs: routes return 503 within seconds and recover with Redis."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Thing(Record):
 
 @pytest.fixture
 async def api(settings, valkey) -> AsyncIterator[Api]:
-    """The api on a Redis of its own."""
+    """An api with its own Redis."""
     settings = settings.model_copy(update={"redis_url": SecretStr(valkey.url)})
     app = create_app(settings)
     async with running(app) as url:
@@ -149,7 +149,7 @@ async def test_a_subscription_waits_as_long_as_it_says(redis):
     async with redis.pubsub() as pubsub:
         await pubsub.subscribe("news")
         assert (await pubsub.get_message(timeout=5))["type"] == "subscribe"
-        assert await pubsub.get_message(timeout=0.6) is None  # twice the bound of an answer
+        assert await pubsub.get_message(timeout=0.6) is None  # twice the limit for a response
         await redis.publish("news", "at last")
         assert (await pubsub.get_message(timeout=5))["data"] == b"at last"
 
@@ -194,7 +194,7 @@ async def test_an_answer_that_came_while_this_process_stood_still_is_read(valkey
     await client.ping()
     valkey.hang()
     asking = asyncio.create_task(client.ping())
-    await asyncio.sleep(0.1)  # it waits for its answer now
+    await asyncio.sleep(0.1)  # it is waiting for its response now
     valkey.go_on()
     time.sleep(2.5)  # longer than an answer may take
     assert await asking

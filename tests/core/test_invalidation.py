@@ -1,4 +1,4 @@
-"""What one process changes, the others forget at once; a lost connection loses nothing."""
+"""Tests that changes by one process reach all others at once, even after a lost connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.core.redis import connect
 
 
 class Heard:
-    """What a subscriber was told."""
+    """Messages that a subscriber received."""
 
     def __init__(self, invalidations: Invalidations) -> None:
         self.messages: list[tuple[str, str, str]] = []
@@ -113,7 +113,7 @@ async def test_a_silent_connection_is_given_up(valkey, redis):
     listener = Heard(invalidations)
     async with invalidations.listening():
         await until(lambda: listener.gaps == 1)
-        await asyncio.sleep(1)  # idle, but it answers: no gap
+        await asyncio.sleep(1)  # idle, but responding: no gap
         assert listener.gaps == 1
         valkey.hang()
         await asyncio.sleep(1)
@@ -133,7 +133,7 @@ async def test_it_begins_while_redis_is_away(valkey, redis):
 
 
 def test_messages_name_no_secret(redis):
-    """A key is told of by its id: its secret, and even the digest, stay where they are."""
+    """Messages identify a key by its id, never by its secret or digest."""
     pipe = redis.pipeline()
     invalidation.publish(pipe, InvalidationKind.KEY, "proj_a", "key_1")
     (command,) = [args for args, _ in pipe.command_stack]

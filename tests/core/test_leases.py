@@ -1,4 +1,4 @@
-"""Leases on a real Redis."""
+"""Tests of leases on a real Redis."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ async def test_holder_cancelled_as_it_lets_go_ends_and_leaves_no_lease(redis_url
         async with leases.hold("thing", 1):
             held.set()
             await done.wait()
-        await asyncio.Event().wait()  # where a swallowed cancellation would lead
+        await asyncio.Event().wait()  # the effect of a swallowed cancellation
 
     task = asyncio.create_task(work())
     await held.wait()
     done.set()
-    await asyncio.sleep(0)  # it now waits for its renewing to end
+    await asyncio.sleep(0)  # it is waiting for its renewal to end
     task.cancel()
     await asyncio.wait([task], timeout=60)
     assert task.cancelled()

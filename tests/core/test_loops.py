@@ -1,4 +1,4 @@
-"""A background loop survives its faults, and its end is not silent."""
+"""Tests that background loops survive errors and that their end is reported."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_a_loop_that_returns_ends_the_worker_with_a_reason():
 
 
 async def test_a_lease_that_is_renewed_no_more_is_lost(redis_url):
-    """A fault in the renewing is no lesser loss than another holder."""
+    """An error while renewing is treated like a lease taken by another holder."""
     redis = connect(redis_url)
 
     class Faulty(Leases):

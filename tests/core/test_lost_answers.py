@@ -1,4 +1,4 @@
-"""Redis carries a write out, and its answer is lost with the connection: it counts as written."""
+"""Tests of writes that Redis executes but whose response is lost with the connection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Thing(Record):
 
 
 class Ended(Exception):
-    """A thing that is 1 already."""
+    """Error raised if the value is already 1."""
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ async def road(redis_url, redis) -> AsyncIterator[Road]:
 
 @pytest.fixture
 async def through(road) -> AsyncIterator:
-    """A client whose road loses answers."""
+    """A client whose connection loses responses."""
     client = connect(road.url, patience_s=60)
     yield client
     await client.aclose(close_connection_pool=True)
@@ -77,7 +77,7 @@ async def test_a_change_that_leaves_the_record_as_it_is_happens_once(redis, road
 
 
 async def test_what_others_write_after_it_does_not_undo_it(redis, road, through):
-    """The second look finds a record that is neither the old one nor ours."""
+    """The second read finds a record that is neither the old one nor our own."""
     things, others = Collection(through, "things", Thing), Collection(redis, "things", Thing)
     await things.create(thing())
     seen: list[int] = []
@@ -139,7 +139,7 @@ async def test_a_road_that_stays_cut_is_an_error(road, redis_url):
 
 
 async def test_a_job_succeeds_once_and_tells_it_once(road, through):
-    """Before, the second look took the success for another's, and the attempt for superseded."""
+    """Earlier, the second read mistook the success for another attempt's."""
     jobs = Jobs(through)
     await jobs.create(job("a", status=Status.RUNNING))
     road.lose(b"EXEC")

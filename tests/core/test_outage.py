@@ -1,6 +1,6 @@
-"""Redis is killed, or hangs.
+"""Tests with a Redis that is killed or hangs.
 
-Keys and models in use go on working, and changes arrive after; a worker can still end.
+Known keys and models keep working, changes arrive afterwards, and a worker can still exit.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TTL_S = 0.3
 
 @pytest.fixture
 async def api(settings, valkey) -> AsyncIterator[Api]:
-    """The api on a Redis of its own. To retrieve a base model it asks for the key alone."""
+    """An api with its own Redis. To retrieve a base model, it looks up only the key."""
     settings = settings.model_copy(
         update={"redis_url": SecretStr(valkey.url), "lookup_cache_s": TTL_S}
     )
@@ -86,16 +86,16 @@ async def test_known_names_go_on_resolving(api, valkey):
     before = await registry.resolve("proj_a", "gpt-4o-mini")
     valkey.hang()
     await asyncio.sleep(TTL_S)
-    async with asyncio.timeout(60):  # Redis is silent for ever
+    async with asyncio.timeout(60):  # Redis never answers
         assert await registry.resolve("proj_a", "gpt-4o-mini") == before
-        # A base model is in a file, so its name is found without Redis, seen before or not.
+        # Base models are in a file, so their names are found without Redis, cached or not.
         assert (await registry.resolve("proj_b", BASE_MODEL)).model.name == BASE_MODEL
     valkey.go_on()
 
 
 @pytest.fixture
 async def engine_url() -> AsyncIterator[str]:
-    """An engine that says which model it was asked for."""
+    """An engine that reports the requested model."""
 
     async def chat(request: web.Request) -> web.Response:
         return web.json_response({"model": (await request.json())["model"], "choices": []})
@@ -115,7 +115,7 @@ async def engine_url() -> AsyncIterator[str]:
 
 @pytest.mark.parametrize("how", ["kill", "hang"])
 async def test_a_chat_by_an_alias_goes_on(settings, valkey, engine_url, how):
-    """The whole road: key, alias, limits, engine, accounting."""
+    """Covers the complete path: key, alias, limits, engine, accounting."""
     settings = settings.model_copy(
         update={
             "redis_url": SecretStr(valkey.url),
@@ -157,13 +157,13 @@ async def test_a_worker_told_to_end_ends(settings, valkey, how):
     await redis.aclose(close_connection_pool=True)
     interrupt(valkey, how)
     worker.stop()
-    async with asyncio.timeout(60):  # its tries of Redis go on for minutes
+    async with asyncio.timeout(60):  # its retries continue for minutes
         await running_worker
     mend(valkey, how)
 
 
 async def answers(client: httpx.AsyncClient, path: str, status: int) -> None:
-    """Wait until this is the answer."""
+    """Wait until a request has this response."""
     async with asyncio.timeout(60):
         while (await client.get(path, timeout=60)).status_code != status:
             await asyncio.sleep(0.05)

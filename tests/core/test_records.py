@@ -1,4 +1,4 @@
-"""Collections on a real Valkey: partitioned, ordered, and safe under racing writers."""
+"""Tests of collections on a real Valkey: partitioning, order and concurrent writers."""
 
 from __future__ import annotations
 

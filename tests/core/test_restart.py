@@ -1,4 +1,4 @@
-"""A store that restarts is waited for."""
+"""Tests that commands wait for a store that restarts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.core.redis import connect
 
 @pytest.mark.slow
 async def test_commands_wait_for_a_server_that_restarts(valkey):
-    """While it is away its port refuses connections."""
+    """During the restart, the port refuses connections."""
     client = connect(valkey.url, retries=60, patience_s=60)
     await client.set("a", "1")
     valkey.kill()
@@ -24,7 +24,7 @@ async def test_commands_wait_for_a_server_that_restarts(valkey):
 
 
 async def watched(client) -> bytes | None:
-    """A transaction takes another path through redis-py than a command."""
+    """Transactions take a different path through redis-py than commands."""
     async with client.pipeline() as pipe:
         await pipe.watch("a")
         return await pipe.get("a")

@@ -1,4 +1,4 @@
-"""Redis behind real sentinels: the master is found, and the next one when it dies."""
+"""Tests of Redis behind real sentinels: the master is found, and its successor if it dies."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def group(tmp_path: Path) -> AsyncIterator[Group]:
 
 
 async def until_watched(group: Group) -> None:
-    """Until every sentinel knows the two others and the replica."""
+    """Wait until every sentinel knows the other two and the replica."""
     for port in group.sentinels:
         async with (
             client(f"redis://:{SENTINEL_PASSWORD}@127.0.0.1:{port}") as sentinel,
@@ -93,7 +93,7 @@ async def until_watched(group: Group) -> None:
         ):
             while True:
                 with contextlib.suppress(*REDIS_ERRORS):
-                    # Else a sentinel looks for replicas every ten seconds.
+                    # Otherwise, a sentinel looks for replicas every ten seconds.
                     await sentinel.execute_command("SENTINEL DEBUG", "info-period", "100")
                     state = (await sentinel.sentinel_masters())["records"]
                     if (state["num-other-sentinels"], state["num-slaves"]) == (2, 1):
@@ -128,7 +128,7 @@ async def test_the_next_master_is_found_when_one_is_killed(group):
         assert await worker.wait(1, 5000) == 1
         group.kill(first)
         began = time.monotonic()
-        await worker.set("after", "2")  # goes on trying, as a worker does
+        await worker.set("after", "2")  # keeps trying, as a worker does
         assert time.monotonic() - began > DOWN_AFTER_MS / 1000
         assert await worker.mget("kept", "after") == [b"1", b"2"]
         assert await api.get("after") == b"2"

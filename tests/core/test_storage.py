@@ -1,4 +1,4 @@
-"""Artifacts are whole or not there, and what comes back is what was written."""
+"""Tests of storage: artifacts are complete or absent, and reads return what was written."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ async def test_errors_tell_no_local_path(storage, tmp_path):
 
 
 def _away(tmp_path: Path) -> Path:
-    """Take the folder away, as a mount that is lost: nothing below it can be read or made."""
+    """Make the folder unusable, like a lost mount: nothing below it can be read or created."""
     hidden = tmp_path / "hidden"
     (tmp_path / "storage").rename(hidden)
     (tmp_path / "storage").write_text("no folder")

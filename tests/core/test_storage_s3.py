@@ -1,4 +1,4 @@
-"""Storage on a real S3 server: whole or not there, nothing left behind, refusals told clearly."""
+"""Tests of storage on a real S3 server: atomicity, leftovers and error messages."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
 
 @pytest.fixture
 def s3(server: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Seaweed]:
-    """The server, with the environment that an operator sets; empty before and after."""
+    """The server, with an operator's environment. It is empty before and after a test."""
     for name, value in server.env().items():
         monkeypatch.setenv(name, value)
     assert server.objects() == []
@@ -123,7 +123,7 @@ async def test_a_cancelled_write_leaves_nothing(storage, s3):
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await writing
-    async with asyncio.timeout(60):  # the server's own list is a moment behind
+    async with asyncio.timeout(60):  # the server's own list lags slightly
         while s3.unfinished():
             await asyncio.sleep(0.1)
     assert s3.objects() == []
@@ -166,7 +166,7 @@ async def test_wrong_credentials_are_told_at_once_and_by_name(s3, tmp_path, monk
     for ask in (wrong.check(), wrong.keys("x"), wrong.delete("x"), wrong.get_bytes("x")):
         with pytest.raises(StorageRefused, match=r"SignatureDoesNotMatch.*AWS_SECRET_ACCESS_KEY"):
             await ask
-    with pytest.raises(StorageRefused, match="AWS_SECRET_ACCESS_KEY"):  # HEAD tells no code
+    with pytest.raises(StorageRefused, match="AWS_SECRET_ACCESS_KEY"):  # HEAD returns no error code
         await wrong.stream("x")
     large = tmp_path / "large"
     large.write_bytes(bytes(5 * PART_BYTES))
@@ -246,7 +246,7 @@ async def test_readyz_and_doctor_tell_a_refusal(s3, settings: Settings, monkeypa
 
 
 async def test_patience_outlasts_a_killed_server(s3, folder, tmp_path):
-    """Last, for the server takes its time to come back."""
+    """This test runs last, because the server takes long to restart."""
     impatient, patient = Storage.from_url(URL), Storage.from_url(URL, patience_s=120)
     await impatient.put_bytes("acknowledged", b"1")
     s3.kill()

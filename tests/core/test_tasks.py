@@ -1,4 +1,4 @@
-"""Background tasks end, and nobody's cancellation is lost while they do."""
+"""Tests that background tasks end and that no cancellation is lost meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of a newer version: skipped, logged once and counted; nothing else is held up."""
+"""Tests of records from a newer version: they are skipped, logged once and counted."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def reconciler(api: Api) -> Reconciler:
 
 @pytest.fixture
 def rewrite(api: Api):
-    """Write a record as a newer version might."""
+    """Rewrite a record as a newer version might."""
 
     async def rewrite(key: str, **fields: object) -> None:
         redis = api.app.state.redis
@@ -47,7 +47,7 @@ def rewrite(api: Api):
 
 @pytest.fixture
 async def create(http):
-    """A new job's body."""
+    """Return the body of a new job."""
 
     async def create() -> dict:
         file = (await upload(http, FILE)).json()

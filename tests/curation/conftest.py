@@ -1,4 +1,4 @@
-"""Uploads, and what a worker makes of them."""
+"""Helpers to upload files and wait for a worker's results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.conftest import upload
 
 @pytest.fixture
 def put(http: httpx.AsyncClient):
-    """Upload bytes under a name; the file's id."""
+    """Upload bytes under a name, and return the file's id."""
 
     async def put(data: bytes, name: str = "data.jsonl", **fields: str) -> str:
         answer = await upload(http, data, name=name, **fields)
@@ -24,7 +24,7 @@ def put(http: httpx.AsyncClient):
 
 @pytest.fixture
 def report(http: httpx.AsyncClient):
-    """The answer to a request for a report, once there is one."""
+    """Request a report, wait until it is ready, and return the response."""
 
     async def report(file_id: str, **params: str) -> httpx.Response:
         async with asyncio.timeout(60):
@@ -41,7 +41,7 @@ def report(http: httpx.AsyncClient):
 
 @pytest.fixture
 def cleaned(http: httpx.AsyncClient):
-    """Clean a file and wait for the end."""
+    """Clean a file and wait for the result."""
 
     async def cleaned(file_id: str, **options: object) -> dict:
         answer = await http.post(f"/v1/files/{file_id}/clean", json=options)

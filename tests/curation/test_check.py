@@ -1,4 +1,4 @@
-"""Files of every format over HTTP: found out, made canonical, or refused with the place."""
+"""Tests of file checks over HTTP: formats are detected and converted, or errors have a position."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def formulas(sheet) -> None:
 
 
 BAD = {
-    # name: (bytes, words of the answer, in any case)
+    # name: (bytes, words in the message, case-insensitive)
     "bomb.jsonl.gz": (BOMB, ["times"]),
     "deep.jsonl": (DEEP, ["Line 1", "nested", "64"]),
     "ragged.csv": (table([*PAIRS, ("a", "b", "c")]).encode(), ["Line 14", "3 fields"]),
@@ -238,7 +238,7 @@ async def test_bytes_known_already_are_not_checked_again(api: Api, http, work, p
     data = table(PAIRS).encode("cp932")
     async with work("cpu"):
         first = await checked(http, await put(data, "a.csv"))
-        # Were it checked again, it could not be read from a folder that cannot be made.
+        # Another check would fail, because its folder cannot be created.
         api.settings.scratch.parent.mkdir(parents=True, exist_ok=True)
         scratch = api.settings.scratch
         if scratch.exists():
@@ -247,7 +247,7 @@ async def test_bytes_known_already_are_not_checked_again(api: Api, http, work, p
         again = await checked(http, await put(data, "b.csv"))
         assert (again["status"], again["rows"]) == ("processed", 12)
         assert again["found"] == first["found"]
-        # The copy stands on its own feet.
+        # The copy is independent.
         await http.delete(f"/v1/files/{first['id']}")
         store = api.app.state.files
         project = (await store.redis.keys("finetuned:*:files"))[0].decode().split(":")[1]
@@ -257,7 +257,7 @@ async def test_bytes_known_already_are_not_checked_again(api: Api, http, work, p
 
 
 async def test_another_projects_bytes_are_checked_for_themselves(api: Api, http, work, put):
-    """What one project uploaded must not be felt by another."""
+    """A project must not be able to detect what another one uploaded."""
     data = lines([chat(*p) for p in PAIRS])
     async with work("cpu"), await api.client("other") as other:
         await checked(http, await put(data))
@@ -300,7 +300,7 @@ async def test_items_of_evaluations_are_checked_by_their_purpose(http, put, work
         found = await checked(http, bad)
         assert found["status"] == "error"
         assert found["status_details"] == "Line 2, /item: The row has no object 'item'."
-        # The same bytes are no twin where they are training data.
+        # The same bytes as training data are not a twin.
         found = await checked(http, training)
         assert found["status_details"].startswith("No columns")
     listed = (await http.get("/v1/files", params={"purpose": "evals"})).json()["data"]

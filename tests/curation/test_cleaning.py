@@ -1,4 +1,4 @@
-"""Cleanings over HTTP: new files, a diff of every row that was touched, the same each time."""
+"""Tests of cleanings over HTTP: new files, a diff of all changed rows, reproducible results."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ async def test_outputs_expire_with_their_source(http, work, put, cleaned):
 
 
 async def test_job_trains_on_a_cleaned_file(http, work, put, cleaned, settings):
-    """The job's own check takes it: it is queued for a GPU."""
+    """The job's own check accepts the file, and the job is queued for a GPU."""
     import asyncio
 
     from tests.conftest import BASE_MODEL
@@ -210,7 +210,7 @@ async def test_an_attempt_that_was_overtaken_writes_nothing(api: Api, http, put)
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 async def test_full_worker_disk_is_a_clear_failure(api: Api, http, work, put, cleaned):
-    """A real full disk: scratch on a tmpfs that holds the upload and no more."""
+    """A disk that is really full: scratch on a tmpfs with room only for the upload."""
     scratch = api.settings.scratch
     scratch.mkdir(parents=True)
     rows = [chat_line(f"Frage {i}", f"Antwort {i} " * 20) for i in range(4000)]

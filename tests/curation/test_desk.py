@@ -1,4 +1,4 @@
-"""The data desk as a child process: it answers, it is limited, and it is not waited for."""
+"""Tests of the data desk as a child process: results, limits and timeouts."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ async def test_child_that_takes_too_long_is_killed_and_said_so(spec, settings: S
 
 
 async def test_child_that_takes_too_much_memory_is_stopped_and_said_so(spec, settings: Settings):
-    """The report's libraries alone need more than this."""
+    """The libraries of the report alone need more memory than this."""
     small = settings.model_copy(update={"curation_memory_bytes": 300 * 1024 * 1024})
     with pytest.raises(DeskFailed) as caught:
         await Desk(small).run(ReportSpec(path=spec.path, result=spec.result))

@@ -1,4 +1,4 @@
-"""What storage keeps of a file that grows: nothing beyond the bytes that were uploaded."""
+"""Tests that storage keeps nothing of an expanding file except the uploaded bytes."""
 
 from __future__ import annotations
 

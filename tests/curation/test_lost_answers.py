@@ -1,4 +1,4 @@
-"""A cleaning ends, and Redis' answer to that is lost: its files stay, whatever comes."""
+"""Tests of a cleaning whose final Redis response is lost: its files are kept in any case."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def road(api: Api, redis_url) -> AsyncIterator[Road]:
 
 @pytest.fixture
 async def cleaning(api: Api, road) -> AsyncIterator[MakeCleaning]:
-    """A worker's, whose road to Redis loses answers."""
+    """A cleaning of a worker whose Redis connection loses responses."""
     redis = connect(road.url, retries=0)
     yield MakeCleaning(Files(redis, api.app.state.storage), api.settings)
     await redis.aclose(close_connection_pool=True)
@@ -63,7 +63,7 @@ async def task(api: Api) -> Task:
 
 @pytest.fixture
 def made(tmp_path: Path) -> CleanResult:
-    """What the desk leaves on a worker's disk."""
+    """The desk's output on the worker's disk."""
 
     def output(name: str) -> OutputFile:
         path = tmp_path / name
@@ -91,7 +91,7 @@ async def ended(api: Api) -> Task:
 
 
 async def contents(api: Api, task: Task) -> list[str]:
-    """What storage holds of the cleaning's files."""
+    """Return the cleaning's files in storage."""
     files = api.app.state.files
     found = []
     for name in ("training_file", "validation_file", "diff_file"):
@@ -114,7 +114,7 @@ async def test_its_files_stay(api: Api, road, cleaning, task, made):
 async def test_its_files_stay_where_redis_goes_away_at_the_same_time(
     api: Api, road, cleaning, task, made
 ):
-    """The worker cannot know whether they are files, so it must not delete them."""
+    """The worker cannot know whether the records exist, so it must not delete the files."""
     road.lose(b"EXEC", task.id.encode(), cut=True)
     with pytest.raises(ConnectionError):
         await cleaning._keep(task, SOURCE, made)

@@ -1,4 +1,4 @@
-"""Reports over HTTP: made once, in every form, without a word of the data in them."""
+"""Tests of reports over HTTP: created once, in every format, without any text from the data."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DATA = "\n".join(
 
 @pytest.fixture
 def models(settings, demo_model_path: Path) -> list[str]:
-    """Two base models whose tokenizers lie on this machine, one under a shorter context."""
+    """Two base models with local tokenizers, one of them with a shorter context."""
     entries = [
         {"id": name, "path": str(demo_model_path), "license": "x", "context_length": length}
         for name, length in (("small", 64), ("large", 2048))
@@ -153,7 +153,7 @@ async def test_workbook_warnings_are_in_the_report(http, work, put, report):
 
 
 async def test_report_survives_a_killed_worker(models, api: Api, http, put, report, work):
-    """`kill -9` in mid-report: its child ends too, and another worker makes the report."""
+    """The worker is killed during a report. Its child dies, and another worker makes the report."""
     rows = [chat_line(f"Frage {i} " * 40, f"Antwort {i} " * 40) for i in range(20_000)]
     file_id = await put("\n".join(rows).encode())
     redis = api.app.state.redis

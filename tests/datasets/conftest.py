@@ -1,4 +1,4 @@
-"""Real data sets that packages carry, and small tokenizers, for the tests of this folder."""
+"""Real data sets from packages, and small tokenizers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hassil.sample import sample_intents
 from hypothesis import settings
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-# In CI the same inputs each time: what a new one finds is found at a desk, not there.
+# In CI, use the same inputs each time; new ones are explored locally.
 settings.register_profile("datasets", derandomize="CI" in os.environ, database=None)
 settings.load_profile("datasets")
 
@@ -44,7 +44,7 @@ _PLACES = {
 
 
 def _chatterbot(language: str) -> list[dict[str, Any]]:
-    """Every conversation of the corpus in that language."""
+    """Return all conversations of the corpus in a language."""
     folder = resources.files("chatterbot_corpus") / "data" / CHATTERBOT[language]
     rows = []
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
@@ -61,7 +61,7 @@ def _chatterbot(language: str) -> list[dict[str, Any]]:
 
 
 def _home_intents(language: str, limit: int = 400) -> list[dict[str, Any]]:
-    """Sentences to a smart home, answered with the intent, at most three of each."""
+    """Return commands for a smart home, answered with the intent, at most three of each intent."""
     name = HOME[language]
     path = resources.files("home_assistant_intents") / "data" / f"{name}.json"
     data = json.loads(path.read_text(encoding="utf-8"))
@@ -99,7 +99,7 @@ def home_intents() -> RealRows:
 
 @pytest.fixture(scope="session")
 def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Two tokenizers: one has only read English, one has only read Thai and Japanese."""
+    """Two tokenizers, one trained only on English, the other only on Thai and Japanese."""
     folder = tmp_path_factory.mktemp("tokenizers")
     texts = {
         "english": ["Please turn the kitchen light on and close the door."] * 20,

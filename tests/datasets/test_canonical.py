@@ -1,4 +1,4 @@
-"""The canonical writer: what it changes, and that its output stands by itself."""
+"""Tests of the canonical writer: what it changes, and that its output is self-contained."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_broken_row_stops_the_writer_or_is_skipped(tmp_path: Path) -> None:
     assert result.bytes == out.stat().st_size
 
 
-# Values that are nearly rows: every field right most of the time.
+# Values that are almost rows: each field is usually valid.
 _text = st.text(max_size=8) | st.sampled_from(["", " ", "<|im_end|>", "\0", "a\x0cb", "\\"])
 _junk = st.none() | st.booleans() | st.integers(-1, 2) | _text | st.just([]) | st.just({})
 _roles = st.sampled_from(
@@ -123,7 +123,7 @@ _row = st.fixed_dictionaries(
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(row=_row | _junk, ascii_only=st.booleans())
 def test_both_halves_of_the_validation_agree(row: Any, ascii_only: bool) -> None:
-    """The fast road may only pass a row that the explaining checks have no word for."""
+    """The fast path may accept only rows for which the detailed checks find no issue."""
     line = json.dumps(row, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     log = IssueLog()
     LineChecker("chat", log).check(Batch(1, line, [line]))

@@ -1,4 +1,4 @@
-"""The cleaning: what goes, what changes, what is told of it, and that it repeats."""
+"""Tests of cleaning: dropped and changed rows, the diff, and reproducibility."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run(
     processes: int = 1,
     **options: Any,
 ) -> tuple[CleanResult, list[Any], list[Any], list[Any]]:
-    """The result, and the rows of the three files."""
+    """Run a cleaning. Returns the result and the rows of the three files."""
     source = folder / "source"
     if isinstance(rows, bytes):
         source.write_bytes(rows)
@@ -191,7 +191,7 @@ def test_contradictions_are_resolved_by_the_named_rule(
         chat(prompt, words(3, 9)),
         chat(prompt, words(4, 4)),
         chat(words(5), words(6)),
-        chat(prompt, words(2, 4)),  # the answer of row 2 is the commonest
+        chat(prompt, words(2, 4)),  # the answer of row 2 is the most common
     ]
     _, train, _, diff = run(tmp_path, rows, contradictions=rule)
     assert train == [rows[line - 1] for line in left]

@@ -1,4 +1,4 @@
-"""Signatures and groups, against the likeness that they estimate."""
+"""Tests of signatures and groups against the similarity that they estimate."""
 
 from __future__ import annotations
 

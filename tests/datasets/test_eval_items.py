@@ -1,4 +1,4 @@
-"""Files of evaluation items: each line has an object `item`, and faults have their line."""
+"""Tests of evaluation item files: each line has an object `item`, and errors have their line."""
 
 from __future__ import annotations
 

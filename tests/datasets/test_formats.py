@@ -1,4 +1,4 @@
-"""Every format in: found by its content, read to the same canonical chats."""
+"""Tests of every input format: detected from the content, and read as the same canonical chats."""
 
 from __future__ import annotations
 
@@ -386,7 +386,7 @@ def damaged(data: bytes, damage: list[tuple[float, str, int]]) -> bytes:
 def test_no_damage_crashes_a_parser(
     tmp_path: Path, case: tuple[str, bytes, str, str], damage: list[Any], packer: str
 ) -> None:
-    """Either the file is refused with a reason, or what comes out is canonical."""
+    """The file is either refused with a reason or yields canonical rows."""
     source, out, again = (tmp_path / name for name in ("source", "out", "again"))
     source.write_bytes(damaged(PACKERS[packer](case[1]), damage))
     try:

@@ -1,4 +1,4 @@
-"""A file becomes at most so many times what was uploaded, whatever its format."""
+"""Tests of the limit on how much a file may expand, in every format."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MIB = 1024**2
 
 
 def in_parquet(text: str, rows: int) -> bytes:
-    """A file that holds the text once, and names it in each row."""
+    """Write a file that contains the text once and refers to it in each row."""
     answers = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([text]))
     out = io.BytesIO()
     pq.write_table(
@@ -92,7 +92,7 @@ def test_the_place_and_the_limit_are_said(tmp_path: Path) -> None:
 
 
 HONEST: dict[str, bytes] = {
-    # 50 times, as a system prompt makes of short rows.
+    # 50 times, as a system prompt does to short rows.
     "csv": b"prompt,completion\n" + b"a question,an answer\n" * 20_000,
     "gzip": gzip.compress(b"".join(lines(f"answer {i} " * 20, 1) for i in range(40_000))),
     "parquet": in_parquet("a" * 1_000, 15_000),
@@ -110,7 +110,7 @@ def test_what_grows_as_honest_files_do_passes(tmp_path: Path, data: bytes) -> No
 
 
 def test_the_cleaning_of_texts_may_not_grow_far_either(tmp_path: Path) -> None:
-    """NFKC makes eighteen letters of this one."""
+    """NFKC expands this letter to eighteen."""
     source = tmp_path / "source"
     rows = [{"prompt": f"q{i}", "completion": "\ufdfa" * 700_000} for i in range(2)]
     data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -1,4 +1,4 @@
-"""Judged answers: how they are read, checked, reported and cleaned."""
+"""Tests of labeled answers: reading, checks, reports and cleaning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of a size that no memory should hold, read by the desk's own process."""
+"""Tests of files too large for memory, read by the desk's own process."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.slow
 ROW = b'{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}\n'
 MOST_BYTES = 150 * 2**20
 
-# Runs a spec and says, after it, the largest resident set of itself and of its children. Its
-# own from VmHWM: ru_maxrss of a process begins with what its parent, here pytest, held.
+# Runs a spec and then prints the peak resident set of itself and of its children. Its
+# own comes from VmHWM, because ru_maxrss starts at the size of the parent, here pytest.
 MEASURED = """
 import pathlib, re, resource, sys
 from service.datasets.__main__ import main
@@ -30,7 +30,7 @@ sys.exit(code)
 
 
 def validated(path: Path, folder: Path) -> tuple[dict, int]:
-    """The report of a validation on two processes, and its peak memory in bytes."""
+    """Validate a file with two processes. Returns the report and the peak memory in bytes."""
     spec, result = folder / "spec.json", folder / "result.json"
     spec.write_text(
         json.dumps({"action": "validate", "path": str(path), "result": str(result), "processes": 2})

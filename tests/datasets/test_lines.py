@@ -1,4 +1,4 @@
-"""Reading lines in batches and ranges: nothing lost, nothing held that is too long."""
+"""Tests of reading lines in batches and ranges: nothing is lost, and memory is bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process that a worker starts: spec in, result and progress out, limits held."""
+"""Tests of the process that a worker starts: spec, progress, result and limits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROWS = [
 
 
 def run(folder: Path, **spec: Any) -> tuple[int, list[dict[str, Any]], Any]:
-    """The exit code, the lines of standard output, and the result."""
+    """Run the process. Returns the exit code, the lines of stdout and the result."""
     spec = {"path": str(folder / "data"), "result": str(folder / "result.json")} | spec
     (folder / "spec.json").write_text(json.dumps(spec))
     done = subprocess.run(

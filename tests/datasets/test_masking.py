@@ -1,4 +1,4 @@
-"""A value that is proven personal in one place is masked in every place of the file."""
+"""Tests that a value identified as personal once is masked everywhere in the file."""
 
 from __future__ import annotations
 

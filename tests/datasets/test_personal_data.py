@@ -1,4 +1,4 @@
-"""Personal data: found by form and check digit, at home in its language, never shown."""
+"""Tests of personal data: detected by format, check digit and language, and never shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report: what it counts, what it finds, what it advises, and how it is shown."""
+"""Tests of the report: counts, findings, advice and rendering."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def chat(prompt: str, answer: str, system: str = "") -> dict[str, Any]:
 
 
 def varied(count: int, **more: str) -> list[dict[str, Any]]:
-    """Rows of which no two are nearly the same; the first ones of any count are equal."""
+    """Return rows that are pairwise dissimilar. The first rows are the same for any count."""
     rows = []
     for number in range(count):
         pick = random.Random(number)
@@ -136,7 +136,7 @@ def test_real_data_is_of_its_language(
     report = report_of(tmp_path, rows)
     names = [share.name for share in report.languages if share.name != "und"]
     expected = {"zh": "zh-Hans"}.get(language, language)
-    # Intents are answered with English names; in scripts of their own the rest is certain.
+    # The answers are English intent names; other scripts are recognized reliably.
     prompts = [row["messages"][0]["content"] for row in rows]
     asked = report_of(tmp_path, [chat(prompt, prompt) for prompt in prompts])
     shares = {share.name: share.share for share in asked.languages}
@@ -144,7 +144,7 @@ def test_real_data_is_of_its_language(
     assert max(shares, key=lambda name: shares[name]) == expected
     assert shares[expected] >= least
     assert expected in names
-    # エドウィンハッブル and モトローズ stand in the Japanese conversations.
+    # エドウィンハッブル and モトローズ occur in the Japanese conversations.
     kinds = [(found.kind, found.count) for found in report.personal_data]
     assert kinds == ([("person_name", 2)] if language == "ja" else [])
     assert "mojibake" not in report.finding_counts

@@ -1,4 +1,4 @@
-"""Rows that would be swallowed or misread: each is a finding, or is read as it was meant."""
+"""Tests of rows that a parser could swallow or misread."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from service.datasets.formats.vietnamese import decode
 def run(
     folder: Path, data: bytes, options: FormatOptions | None = None
 ) -> tuple[list[tuple[str, ...]], ConvertResult]:
-    """The texts of each row that could be read, and what was found."""
+    """Return the texts of each readable row, and the findings."""
     source, out = folder / "source", folder / "out.jsonl"
     source.write_bytes(data)
     result = convert(source, out, options)
@@ -45,7 +45,7 @@ def lines_of(pairs: list[tuple[str, str]]) -> list[str]:
 @pytest.mark.parametrize(
     "ending",
     [
-        None,  # no other quote: the field would go on to the end
+        None,  # no other quote: the field would continue to the end
         'Question 18?,"Answer 18, with a comma."',
         '"Question 18, really?",Answer 18.',
         'Question 18?,"Answer ""18""."',
@@ -272,7 +272,7 @@ TEXTS: dict[str, tuple[str, str]] = {
 
 
 def encoded(text: str, codec: str) -> bytes:
-    """Text in an encoding that may write a letter and its tone mark apart."""
+    """Encode text in an encoding that may separate a letter from its tone mark."""
     if codec in ("viscii", "tcvn"):
         return bytes(table(codec).index(char) for char in text)
     made = b""
@@ -289,7 +289,7 @@ def encoded(text: str, codec: str) -> bytes:
 
 
 def table(codec: str) -> str:
-    """The characters of all bytes, from the standards' reading of single bytes."""
+    """Return the characters of all single bytes, according to the standards."""
     return "".join(decode(bytes([byte]), codec) for byte in range(256))
 
 

@@ -1,4 +1,4 @@
-"""Which chat templates write tool calls: those that models come with, as TRL carries them."""
+"""Tests of which chat templates, as shipped with TRL, render tool calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from service.datasets.rows.templates import takes_tools
 
 PLAIN = "{% for m in messages %}{{ m.role + ': ' + m.content + eos_token }}{% endfor %}"
-# As Mistral's: an id of nine letters and digits, and the tools before the question alone.
+# Like Mistral's: an id of nine letters and digits, and tools only before the question.
 STRICT = """\
 {%- for m in messages %}
     {%- if m.tool_calls %}
@@ -40,7 +40,7 @@ def folder_of(path: Path, template: str) -> Path:
         ("llama3_2", True),  # prints today's date
         ("qwen2_5", True),
         ("qwen3", True),
-        ("qwen3_training", True),  # with marks of what is generated
+        ("qwen3_training", True),  # marks the generated text
         ("gptoss", True),
         ("glm4moe", True),
         ("llama3", False),

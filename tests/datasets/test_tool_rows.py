@@ -1,4 +1,4 @@
-"""Rows that call tools, in reports and measurements for models that know no tools."""
+"""Tests of rows that call tools, in reports and measurements for models without tool support."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PREFERENCE = {
 
 @pytest.fixture
 def models(tmp_path: Path, tokenizers: dict[str, Path]) -> dict[str, Path]:
-    """tokenizer.json files in the folders of two models."""
+    """Folders of two models with a tokenizer.json each."""
     made = {}
     for name, template in (("plain", PLAIN), ("with-tools", STRICT)):
         folder = folder_of(tmp_path / name, template)

@@ -1,4 +1,4 @@
-"""Validation of chat and preference files: every issue has its code, line and place."""
+"""Tests of the validation of chat and preference files: codes, lines and positions of issues."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def function(**more: Any) -> dict[str, Any]:
 
 
 def write(folder: Path, *rows: Any) -> Path:
-    """One row a line; bytes are taken as they are."""
+    """Write one row per line. Bytes are written unchanged."""
     path = folder / "data.jsonl"
     lines = [
         row if isinstance(row, bytes) else json.dumps(row, ensure_ascii=False).encode()
@@ -76,7 +76,7 @@ GOOD_ROWS: list[Any] = [
 DEEP = b'{"messages":' + b"[" * 500 + b"]" * 500 + b"}"
 PLAIN = b'{"messages":[{"role":"user","content":"%s"},{"role":"assistant","content":"b"}]}'
 
-# The row, then the (code, pointer) of each issue that it must give, in order.
+# The row, then the (code, pointer) of each expected issue, in order.
 BAD_ROWS: list[tuple[str, Any, list[tuple[str, str]]]] = [
     ("list", [1], [("not_an_object", "")]),
     ("number", 7, [("not_an_object", "")]),

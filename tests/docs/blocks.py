@@ -1,14 +1,14 @@
-"""The code blocks of a Markdown page, each with what is to be done with it.
+"""The code blocks of a Markdown page, and how the tests treat each of them.
 
-A block is run (sh, python, js, ts), parsed (json, yaml, toml), or compared with what the block
-before it printed. Comments right before it, which no reader of the page sees, say more:
+A block is run (sh, python, js, ts), parsed (json, yaml, toml), or compared with the output of the
+previous block. Comments directly before it, which readers do not see, change this:
 
-    <!-- not run: why -->   the reason why a block is neither
-    <!-- output -->         it shows what the block before printed: numbers and ids may differ
-    <!-- exact output -->   the same, and numbers must not differ
-    <!-- test: COMMAND -->  shell that the test runs first, to make a page's work small
+    <!-- not run: why -->   the block is not run, for this reason
+    <!-- output -->         output of the previous block; numbers and ids may differ
+    <!-- exact output -->   output of the previous block; numbers must be equal
+    <!-- test: COMMAND -->  shell command that the test runs first, to reduce the page's work
     <!-- test python: CODE -->  the same in Python
-    <!-- fails -->          it is to end with an error
+    <!-- fails -->          the block must end with an error
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _COMMENT = re.compile(r"^ *<!-- *(?P<text>.*?) *-->$")
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block of a page."""
+    """A fenced code block of a page."""
 
     page: str
     line: int
@@ -45,40 +45,40 @@ class Block:
 
     @property
     def runs_as(self) -> str | None:
-        """The session that runs it; none, if it is not run."""
+        """The session that runs the block, or None if it is not run."""
         if self.reason is not None or self.output:
             return None
         return RUN.get(self.language)
 
     @property
     def reason(self) -> str | None:
-        """Why it is not run."""
+        """The reason why the block is not run."""
         return next((n.removeprefix("not run:") for n in self.notes if n[:8] == "not run:"), None)
 
     @property
     def output(self) -> str | None:
-        """Whether it shows what was printed: `output` or `exact output`."""
+        """Kind of expected output: `output`, `exact output` or empty."""
         return next((n for n in self.notes if n in {"output", "exact output"}), None)
 
     @property
     def first(self) -> list[tuple[str, str]]:
-        """What the test runs before: (language, code)."""
+        """Code that the test runs before the block, as (language, code)."""
         found = [_FIRST.match(note) for note in self.notes]
         return [(match["language"] or "sh", match["code"]) for match in found if match]
 
     @property
     def fails(self) -> bool:
-        """Whether it is to end with an error."""
+        """Whether the block must end with an error."""
         return "fails" in self.notes
 
     @property
     def file_name(self) -> str | None:
-        """The file that a block of data names in its first line, as `# values.yaml`."""
+        """File name in the first line of a data block, such as `# values.yaml`."""
         found = re.match(r"# ([\w.-]+\.(?:ya?ml|toml|txt))\n", self.code)
         return found.group(1) if found else None
 
     def fate(self) -> str | None:
-        """What is done with it; None if nobody knows."""
+        """What the test does with the block; None if unknown."""
         if self.reason is not None:
             return "not run" if len(self.reason.strip()) > 5 else None
         if self.output:
@@ -88,7 +88,7 @@ class Block:
         return "parsed" if self.language in _PARSERS else None
 
     def parse(self) -> object:
-        """The data in it, or the parser's error."""
+        """Parse the data in the block. Raises the parser's error."""
         return _PARSERS[self.language](self.code)
 
     def __str__(self) -> str:
@@ -96,7 +96,7 @@ class Block:
 
 
 def blocks(path: Path, root: Path) -> list[Block]:
-    """All blocks of a page, in their order."""
+    """Return all blocks of a page in order."""
     lines = path.read_text("utf-8").splitlines()
     found: list[Block] = []
     at = 0
@@ -122,7 +122,7 @@ def blocks(path: Path, root: Path) -> list[Block]:
 
 
 def _notes(lines: list[str], fence: int) -> tuple[str, ...]:
-    """The comments right before a fence."""
+    """Return the comments directly before a fence."""
     notes: list[str] = []
     at = fence - 1
     while at >= 0 and (not lines[at].strip() or _COMMENT.match(lines[at])):

@@ -1,4 +1,4 @@
-"""Whether what a page shows is what was printed."""
+"""Comparison of the output on a page with the printed output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NUMBER = re.compile(r"\d[\d,.]*")
 
 
 def assert_shown(shown: str, printed: str, *, exact: bool, as_json: bool = False) -> None:
-    """Fail unless `printed` has what a page shows. `…` stands for anything."""
+    """Fail unless `printed` contains the output on the page. `…` matches anything."""
     if not as_json:
         _assert_lines(shown, printed, exact=exact)
         return
@@ -25,7 +25,7 @@ def assert_shown(shown: str, printed: str, *, exact: bool, as_json: bool = False
 
 
 def _assert_lines(shown: str, printed: str, *, exact: bool) -> None:
-    """Each line of the page is among the printed ones, in the same order."""
+    """Check that each line of the page is among the printed lines, in the same order."""
     rest = [_plain(line, exact=exact) for line in printed.splitlines()]
     for line in shown.splitlines():
         words = _plain(line, exact=exact)
@@ -43,7 +43,7 @@ def _plain(line: str, *, exact: bool) -> str:
 
 
 def _assert_shape(page: Any, real: Any, place: str, *, exact: bool) -> None:
-    """Every field of the page is there, with the same type; exactly: the same value."""
+    """Check that every field on the page exists with the same type or, if exact, the same value."""
     if isinstance(page, dict):
         assert isinstance(real, dict), (place, real)
         for name, value in page.items():

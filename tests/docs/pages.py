@@ -1,4 +1,4 @@
-"""Which pages there are, and what they need to be run."""
+"""List of the pages, and what they need to run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ON_THE_STACK = (
 
 
 def all_pages() -> list[str]:
-    """Every page of the site that is written by hand, and README."""
+    """Return every hand-written page of the site, and the README."""
     found = [
         "README.md",
         "CONTRIBUTING.md",
@@ -42,5 +42,5 @@ def all_pages() -> list[str]:
 
 
 def blocks_of(page: str) -> list[Block]:
-    """The blocks of a page."""
+    """Return the code blocks of a page."""
     return blocks(ROOT / page, ROOT)

@@ -1,4 +1,4 @@
-"""Runs the blocks of one page, in order: one shell, one Python, and node for each script."""
+"""Runs the blocks of a page in order, in one shell and one Python, with a new node per script."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent.parent
 ADDRESS = "http://127.0.0.1:8000"  # which the pages use
 BLOCK_TIMEOUT_S = 280.0
 _DONE = "--done--"
-# What a page may use of the repository; the rest of the working folder is the page's own.
+# Parts of the repository that a page may use. The rest of the working folder is the page's.
 _SEEN = (".venv", "helm", "docs", "scripts", "service", "requirements", "pyproject.toml",
          "openapi.json", "clients")  # fmt: skip
 _PYTHON = f"""
@@ -38,12 +38,12 @@ for line in sys.stdin:
 
 
 class BlockFailed(AssertionError):
-    """A block ended with an error."""
+    """Raised if a block ends with an error."""
 
 
 @dataclass
 class Interpreter:
-    """A process that runs one file after the other and keeps what they define."""
+    """A process that runs files one after another and keeps their definitions."""
 
     command: list[str]
     feed: Callable[[Path], str]
@@ -57,7 +57,7 @@ class Interpreter:
         return self.cwd.parent / f"{Path(self.command[0]).name}.out"
 
     def run(self, file: Path) -> str:
-        """Run a file; what it printed. An error raises `BlockFailed`."""
+        """Run a file and return its output. Raises BlockFailed."""
         process = self._process or self._start()
         assert process.stdin is not None
         process.stdin.write(self.feed(file) + "\n")
@@ -85,7 +85,7 @@ class Interpreter:
         return self._process
 
     def close(self) -> None:
-        """End the process and all that it started."""
+        """End the process and all processes that it started."""
         if self._process is not None:
             if self._process.stdin is not None:
                 self._process.stdin.close()
@@ -97,7 +97,7 @@ class Interpreter:
 
 @dataclass
 class Session:
-    """The blocks of one page, run in a folder of its own."""
+    """Runs the blocks of one page in a separate folder."""
 
     folder: Path  # empty
     server: str = ADDRESS
@@ -120,7 +120,7 @@ class Session:
             (self.cwd / "var").symlink_to(self.data_dir)
         if self.node_modules is not None:
             (self.cwd / "node_modules").symlink_to(self.node_modules)
-        # A curl that was answered with an error ends the block.
+        # A curl that gets an error response ends the block.
         (self.folder / ".curlrc").write_text("fail-with-body\n")
         path = [Path(sys.executable).parent, NODE.parent, *self.paths]
         env = os.environ | {
@@ -143,7 +143,7 @@ class Session:
         self._opened.close()
 
     def take(self, block: Block) -> None:
-        """Run a block, or compare it with what was printed last."""
+        """Run a block, or compare it with the previous output."""
         for language, code in block.first:
             self._run(language, code + "\n", block)
         if block.output:

@@ -1,4 +1,4 @@
-"""Every code block of README and of the site is run, parsed or compared, or says why not."""
+"""Tests that code blocks of the README and the site run, parse or are exempt with a reason."""
 
 from __future__ import annotations
 

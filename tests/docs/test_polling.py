@@ -1,4 +1,4 @@
-"""Loops that the pages show come to an end, however the job ends."""
+"""Tests that polling loops on the pages end, however the job ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The site builds strictly, loads nothing from elsewhere, and its links lead somewhere."""
+"""Tests that the site builds strictly, loads nothing external, and has no broken links."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent.parent
-# Elements that load what they name, with the attribute that names it.
+# Elements that load a resource, with the attribute that names it.
 _LOADS = {
     "script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src",
     "audio": "src", "embed": "src", "object": "data", "use": "href",
@@ -26,7 +26,7 @@ _STYLE_URL = re.compile(r"""(?:url\(|@import)\s*["']?([^"')\s]+)""")
 
 
 class Html(HTMLParser):
-    """What a page loads, links to, and can be linked at."""
+    """Resources, links and anchors of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
 
 
 def test_scripts_of_the_theme_have_no_occasion_to_fetch(site: Path) -> None:
-    """The theme's script would load Mermaid for diagrams, and a forge's stars for `repo_url`."""
+    """The theme would load Mermaid for diagrams, and repository stars for `repo_url`."""
     for page, html in _pages(site):
         text = page.read_text("utf-8")
         assert 'class="mermaid"' not in text, page

@@ -1,4 +1,4 @@
-"""Chats through the gateway, one or many at once, and how each ended."""
+"""Load of chat requests through the gateway, with the outcome of each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def said(sdk: openai.OpenAI, model: str) -> str:
 
 @dataclass
 class Chat:
-    """One request under load, and how it ended."""
+    """One chat request and its outcome."""
 
     began_at: float
     ended_at: float
@@ -37,7 +37,7 @@ class Chat:
 def load(
     sdks: Sequence[openai.OpenAI], models: Sequence[str], callers: int = 3
 ) -> Iterator[list[Chat]]:
-    """Chats with these models through the given apis until the block ends."""
+    """Send chats with these models through the given apis until the block ends."""
     chats: list[Chat] = []
     over = threading.Event()
 

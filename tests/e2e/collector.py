@@ -1,4 +1,4 @@
-"""A tiny OTLP/HTTP collector: takes spans and keeps them."""
+"""A minimal OTLP/HTTP collector that keeps the received spans."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Received:
 
 @dataclass
 class Collector:
-    """What came in so far."""
+    """The spans received so far."""
 
     url: str = ""
     spans: list[Received] = field(default_factory=list)

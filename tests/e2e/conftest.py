@@ -1,7 +1,7 @@
-"""The real stack: `finetuned-server up` as its own process.
+"""The real stack: `finetuned-server up` as a process.
 
-`stack` serves the demo model, and the whole session shares it. `bare_stack` trains a tiny model
-that no engine serves: it starts and stops within seconds, for tests that kill its processes.
+`stack` serves the demo model and is shared by the whole session. `bare_stack` trains a tiny model
+that no engine serves. It starts and stops within seconds, for tests that kill its processes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.cached import ROOT
 from tests.e2e.collector import Collector, collecting
 
 TINY_MODEL = "tiny"
-# Threads wait for one another at every operation, for long where other tests take the cores.
+# Threads synchronize at every operation, which is slow if other tests use the cores.
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "VLLM_CPU_OMP_THREADS_BIND": str(min(os.sched_getaffinity(0))),
@@ -40,7 +40,7 @@ START_S = 240.0
 
 
 def wait_for(check: Callable[[], object], timeout_s: float, what: str) -> object:
-    """Ask until `check` answers something true; what it answered is returned."""
+    """Call `check` until it returns a true value, and return that value."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx.HTTPError, openai.APIConnectionError):
@@ -52,7 +52,7 @@ def wait_for(check: Callable[[], object], timeout_s: float, what: str) -> object
 
 @dataclass
 class Stack:
-    """One standalone installation, running or not."""
+    """A standalone installation, running or stopped."""
 
     data_dir: Path
     port: int
@@ -68,7 +68,7 @@ class Stack:
         return (self.data_dir / "api-key").read_text().strip()
 
     def start(self) -> None:
-        """Start `up` and wait until all parts serve."""
+        """Start `up` and wait until all components are ready."""
         env = os.environ | {
             "FINETUNED_LEASE_S": "6",
             "FINETUNED_RECONCILE_EVERY_S": "1",
@@ -93,13 +93,13 @@ class Stack:
         return httpx.get(f"{self.url}/readyz", timeout=60).status_code == 200
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """End `up` by a signal."""
+        """Stop `up` with a signal."""
         assert self.process is not None
         self.process.send_signal(number)
         self.process.wait(timeout=120)
 
     def pid_of(self, words: str) -> int:
-        """The one process of this stack whose command line holds `words`."""
+        """Return the only process of this stack whose command line contains `words`."""
         assert self.process is not None
         found = [
             child.pid
@@ -110,27 +110,27 @@ class Stack:
         return found[0]
 
     def metrics_of(self, part: str) -> str:
-        """The address at which `worker` or the api (`metrics`) serves its metrics."""
+        """Return the address at which `worker` or the api (`metrics`) serves its metrics."""
         printed = (self.data_dir / "up.log").read_text("utf-8")
         return re.findall(rf"^{part} +(127\.0\.0\.1:\d+)", printed, re.MULTILINE)[-1]
 
     def engine_port(self) -> int:
-        """Where the base model's vLLM listens."""
+        """Return the port of the base model's vLLM."""
         words = _cmdline(psutil.Process(self.pid_of("vllm.entrypoints")))
         return next(int(word[7:]) for word in words if word.startswith("--port="))
 
     def all_pids(self) -> list[int]:
-        """`up` and everything it started."""
+        """Return `up` and all processes that it started."""
         assert self.process is not None
         top = psutil.Process(self.process.pid)
         return [top.pid, *(child.pid for child in top.children(recursive=True))]
 
     def client(self, **options: object) -> openai.OpenAI:
-        """The official SDK, unmodified."""
+        """Return the unmodified official SDK."""
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key=self.key, **options)
 
     def logs(self) -> str:
-        """The tail of every log, for a failed test."""
+        """Return the end of each log, for a failed test."""
         parts = [self.data_dir / "up.log", *sorted((self.data_dir / "logs").glob("*.log"))]
         return "\n".join(
             f"=== {p.name}\n" + "\n".join(p.read_text("utf-8", "replace").splitlines()[-25:])
@@ -146,7 +146,7 @@ def _cmdline(process: psutil.Process) -> list[str]:
 
 
 def alive(pids: list[int]) -> list[int]:
-    """Those of `pids` that still run (a zombie does not)."""
+    """Return the `pids` that are still running. Zombies do not count."""
     running = []
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -157,7 +157,7 @@ def alive(pids: list[int]) -> list[int]:
 
 @contextmanager
 def started(data_dir: Path, model: Mapping[str, object], **env: str) -> Iterator[Stack]:
-    """A stack with one base model in its catalogue."""
+    """A stack with one base model in its catalog."""
     entry = {"license": "apache-2.0", "context_length": 2048, "languages": ["en"], **model}
     (data_dir / "models.yaml").write_text(yaml.safe_dump({"models": [entry]}))
     stack = Stack(data_dir, free_port(), env)
@@ -180,7 +180,7 @@ def spans() -> Iterator[Collector]:
 def stack(
     tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path, spans: Collector
 ) -> Iterator[Stack]:
-    """A running stack, for all end-to-end tests of the session."""
+    """A running stack for all end-to-end tests of the session."""
     model = {"id": DEMO_MODEL, "path": str(demo_model_path), "parameters": 134_515_008}
     env = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": spans.url,
@@ -202,7 +202,7 @@ def bare_stack(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: Path) 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
-    """Put the servers' logs under a failed test."""
+    """Append the servers' logs to the report of a failed test."""
     outcome = yield
     report = outcome.get_result()
     for found in getattr(item, "funcargs", {}).values():
@@ -212,6 +212,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Itera
 
 @pytest.fixture(scope="session")
 def sdk(stack: Stack) -> Iterator[openai.OpenAI]:
-    """The official OpenAI SDK on the stack."""
+    """The official OpenAI SDK, connected to the stack."""
     with stack.client() as client:
         yield client

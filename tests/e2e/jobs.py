@@ -1,4 +1,4 @@
-"""Small jobs by the SDK, and how they go on."""
+"""Helpers to create small jobs with the SDK and wait for them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.e2e.conftest import wait_for
 
 
 def small_file(sdk: openai.OpenAI, rows: int = 32) -> str:
-    """The id of a training file that is checked."""
+    """Upload a training file, wait for its check, and return its id."""
     lines = [
         json.dumps(
             {
@@ -28,12 +28,12 @@ def small_file(sdk: openai.OpenAI, rows: int = 32) -> str:
 
 
 def messages(sdk: openai.OpenAI, job_id: str) -> list[str]:
-    """Of all events, newest first."""
+    """Return the messages of all events, newest first."""
     return [e.message for e in sdk.fine_tuning.jobs.list_events(job_id, limit=100)]
 
 
 def wait_for_message(sdk: openai.OpenAI, job_id: str, start: str, timeout_s: float = 180) -> None:
-    """Until an event begins so."""
+    """Wait until an event starts with this text."""
     wait_for(
         lambda: any(m.startswith(start) for m in messages(sdk, job_id)),
         timeout_s,
@@ -42,7 +42,7 @@ def wait_for_message(sdk: openai.OpenAI, job_id: str, start: str, timeout_s: flo
 
 
 def wait_for_success(sdk: openai.OpenAI, job_id: str) -> openai.types.fine_tuning.FineTuningJob:
-    """The job, which has succeeded."""
+    """Wait until the job has succeeded, and return it."""
     job = wait_for(
         lambda: (
             (j := sdk.fine_tuning.jobs.retrieve(job_id)).status

@@ -20,7 +20,7 @@ from tests.e2e.conftest import wait_for
 
 @dataclass
 class Prometheus:
-    """One server, to be asked."""
+    """A running server that tests can query."""
 
     url: str
     began: float
@@ -31,7 +31,7 @@ class Prometheus:
         return answer.json()["data"]
 
     def finds(self, query: str) -> bool:
-        """Whether the query had at least one number at some time since the start."""
+        """Return whether the query had a value at any time since the start."""
         now = time.time()
         found = self.get("/api/v1/query_range", query=query, start=self.began, end=now, step="2")
         values = (value for series in found["result"] for _, value in series["values"])

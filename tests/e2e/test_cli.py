@@ -1,4 +1,4 @@
-"""The whole loop by the command line, as a process, against the real stack."""
+"""Tests the complete workflow with the command line as a process, against the real stack."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ROWS = 24  # three steps of eight
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the commands run; their home too."""
+    """Working folder of the commands, and their home."""
     return tmp_path_factory.mktemp("cli")
 
 
 @pytest.fixture
 def cli(stack: Stack, folder: Path):
-    """Run a command; what it printed."""
+    """Run a command and return its output."""
 
     def run(*arguments: str, stdin: str = "", code: int = 0) -> str:
         env = {k: v for k, v in os.environ.items() if not k.startswith("FINETUNED_")}

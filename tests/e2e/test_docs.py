@@ -1,4 +1,4 @@
-"""The code blocks of the pages that need a server, run against the real stack."""
+"""Runs the code blocks of the pages that need a server against the real stack."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.node import RegistryAway, npm_ci
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 PACKAGES = ROOT / "tests" / "docs" / "integrations"
-# Why a page is left to `make pages`.
+# Reason why only `make pages` runs a page.
 _LONG = {
     "docs/tutorial.md": "2 minutes of training",
     "clients/python/README.md": "2 minutes of training",
@@ -29,7 +29,7 @@ _ALL = os.environ.get("FINETUNED_LONG_PAGES") == "1"
 
 @pytest.fixture(scope="module")
 def framework_python() -> Path:
-    """A Python with LangChain and LlamaIndex, whose requirements do not go with the engine's."""
+    """A Python with LangChain and LlamaIndex, whose dependencies conflict with the engine's."""
     wanted = (PACKAGES / "requirements.txt").read_text("utf-8")
     with cache("docs-venv") as venv:
         python, stamp = venv / "bin" / "python", venv / ".installed"
@@ -43,7 +43,7 @@ def framework_python() -> Path:
 
 @pytest.fixture(scope="module")
 def node_modules() -> Path:
-    """The `openai` and Vercel's packages for node."""
+    """Node packages: `openai` and the Vercel AI SDK."""
     try:
         return npm_ci(PACKAGES) / "node_modules"
     except RegistryAway:

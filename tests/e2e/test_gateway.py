@@ -1,4 +1,4 @@
-"""The gateway before a real vLLM: the same bytes as without it, but for what it adds."""
+"""Tests that the gateway returns the same bytes as vLLM, except for what it adds."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ pytestmark = pytest.mark.e2e
 MESSAGES = [{"role": "user", "content": "Name three colours."}]
 CHAT = {"model": DEMO_MODEL, "messages": MESSAGES, "max_tokens": 12, "temperature": 0}
 PROMPT = {"model": DEMO_MODEL, "prompt": "One, two,", "max_tokens": 12, "temperature": 0}
-# What vLLM makes anew for each request.
+# Values that vLLM creates for each request.
 _NEW = re.compile(rb'"(id|response_id|item_id|created|created_at|completed_at)":("[^"]*"|[0-9.]+)')
 
 
 @pytest.fixture(scope="module")
 def engine(stack: Stack):
-    """vLLM itself, as the gateway reaches it."""
+    """The address of vLLM itself."""
     key = (stack.data_dir / ".engine-key").read_text().strip()
     headers = {"authorization": f"Bearer {key}"}
     url = f"http://127.0.0.1:{stack.engine_port()}"
@@ -36,7 +36,7 @@ def engine(stack: Stack):
 
 @pytest.fixture(scope="module")
 def gateway(stack: Stack):
-    """The api."""
+    """The address of the api."""
     headers = {"authorization": f"Bearer {stack.key}"}
     with httpx.Client(base_url=stack.url, headers=headers, timeout=60) as client:
         yield client
@@ -47,11 +47,10 @@ def same(body: bytes) -> bytes:
 
 
 def said(body: bytes) -> list[Any]:
-    """What a stream tells, however many tokens the engine puts into one event.
+    """Return the merged content of a stream.
 
-    vLLM joins tokens that are ready at the same time, so two streams of one answer may be cut
-    apart differently. That the gateway passes events on untouched, byte for byte, is shown before
-    an upstream that sends the same bytes twice (tests/inference/gateway).
+    vLLM may join tokens into one event, so two streams of the same answer may be divided
+    differently. tests/inference/gateway tests that the gateway passes events on byte for byte.
     """
     events: list[Any] = []
     for line in same(body).split(b"\n\n")[:-1]:
@@ -66,7 +65,7 @@ def said(body: bytes) -> list[Any]:
 
 
 def _join(before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Append what ``after`` says to ``before``; all else is as it is in the last event."""
+    """Append the text of `after` to `before`. All other values come from the last event."""
     delta = {**before.get("delta", {}), **after.get("delta", {})}
     text = {
         name: old.get(name, "") + new.get(name, "")
@@ -162,7 +161,7 @@ def test_a_program_moves_over_by_its_base_url_alone(stack: Stack, sdk: openai.Op
         with sdk.chat.completions.create(
             model=name, messages=MESSAGES, max_tokens=8, stream=True
         ) as stream:
-            assert all(chunk.choices for chunk in stream)  # no event that was not asked for
+            assert all(chunk.choices for chunk in stream)  # no event that was not requested
         assert sdk.models.retrieve(name).id == name
     finally:
         sdk.delete(f"/aliases/{name}", cast_to=object)

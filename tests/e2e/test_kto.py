@@ -1,4 +1,4 @@
-"""Answers that people judged, to a model that chats: KTO on the real stack."""
+"""Tests KTO on the real stack, from labeled answers to a model that chats."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 def judged(count: int) -> bytes:
-    """Answers in TRL's form, of which every third was marked bad."""
+    """Return answers in TRL's format, of which every third is labeled bad."""
     rows = [
         {
             "prompt": [{"role": "user", "content": f"What is item {i}?"}],

@@ -1,6 +1,6 @@
-"""The whole loop with the official OpenAI SDK against the real stack.
+"""Tests the complete workflow with the official OpenAI SDK against the real stack.
 
-Upload → fine-tune → events → chat with the tuned model, streamed and not → delete.
+Upload, fine-tune, events, chat with the tuned model (streamed and not), delete.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def training_file(sdk: openai.OpenAI) -> str:
 
 @pytest.fixture(scope="module")
 def tuned(sdk: openai.OpenAI, training_file: str) -> openai.types.fine_tuning.FineTuningJob:
-    """A job that trained to its end."""
+    """A job that has succeeded."""
     with (EXAMPLES / "lighthouse-bookshop.validation.jsonl").open("rb") as data:
         validation = sdk.files.create(file=data, purpose="fine-tune")
     job = sdk.fine_tuning.jobs.create(
@@ -94,7 +94,7 @@ def test_job_tells_its_story(sdk, tuned):
 
 
 def test_engine_was_compared_with_the_trainer(stack: Stack, sdk, tuned):
-    """The job's event has the figures; and an engine that answers as the base is found out."""
+    """The job's event has the figures. An engine that answers like the base is detected."""
     events = list(sdk.fine_tuning.jobs.list_events(tuned.id, limit=100))
     figures = next(e.data for e in events if (e.data or {}).get("code") == "serve_parity")
     print(figures)
@@ -189,7 +189,7 @@ def test_unknown_model_is_404(sdk):
 
 
 def test_foreign_model_is_404(stack: Stack, sdk, tuned):
-    """A key of another project cannot chat with, see or delete the model."""
+    """A key of another project cannot use, see or delete the model."""
     admin = httpx.Client(
         base_url=stack.url, headers={"authorization": f"Bearer {stack.key}"}, timeout=30
     )

@@ -1,4 +1,4 @@
-"""The stack is traced and scraped: the dashboards have something to show, and spans connect."""
+"""Tests traces and metrics of the real stack: dashboards have data, and spans connect."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ALERTS = Path(__file__).parent.parent.parent / "helm" / "finetuned" / "files" / 
 SECRET = "quinquereme"  # in the rows and in the prompts, and never in a span
 CALLER_TRACE, CALLER_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = {"traceparent": f"00-{CALLER_TRACE}-{CALLER_SPAN}-01"}
-# What a stack that is well does not show.
+# Metrics that a healthy stack does not show.
 ABSENT = {
     "finetuned_gpu_memory": "needs a GPU",
     "finetuned_gpu_utilization": "needs a GPU",
@@ -38,7 +38,7 @@ ABSENT = {
 
 @pytest.fixture(scope="module")
 def prometheus(stack, tmp_path_factory) -> Iterator[Prometheus | None]:
-    """Scrapes it; None where Prometheus is not installed."""
+    """A Prometheus that scrapes the stack; None if it is not installed."""
     binary = shutil.which("prometheus")
     if binary is None:
         yield None
@@ -54,10 +54,10 @@ def prometheus(stack, tmp_path_factory) -> Iterator[Prometheus | None]:
 
 @pytest.fixture(scope="module")
 def used(stack: Stack, prometheus) -> str:
-    """The stack, after a job and chats of every kind; the name of the trained model."""
+    """The stack after a job and chats of each kind, and the name of the trained model."""
     with stack.client() as sdk:
         model = _train(sdk)
-        for _ in range(2):  # a rate needs a counter to grow while it is looked at
+        for _ in range(2):  # a rate needs a counter that grows while it is observed
             for name in (DEMO_MODEL, model):
                 _chat(sdk, name, stream=False)
                 _chat(sdk, name, stream=True)
@@ -110,7 +110,7 @@ def _chat(sdk: openai.OpenAI, model: str, *, stream: bool) -> None:
 
 
 def _meet_a_limit(stack: Stack) -> None:
-    """Two requests with a key that may have one a minute."""
+    """Send two requests with a key that is limited to one per minute."""
     headers = {"authorization": f"Bearer {stack.key}"}
     with httpx.Client(base_url=stack.url, headers=headers, timeout=60) as http:
         projects = "/v1/organization/projects"
@@ -151,7 +151,7 @@ def test_alerts_are_evaluated_and_none_of_a_stack_that_is_well_fires(prometheus,
 
 
 def ours(spans: Collector, name: str) -> list[Received]:
-    """The spans of what this file's caller has asked for."""
+    """Return the spans of this file's requests."""
     return [span for span in spans.named(name) if span.trace == CALLER_TRACE]
 
 

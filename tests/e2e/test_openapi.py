@@ -1,4 +1,4 @@
-"""What a whole installation answers is what openapi.json says."""
+"""Tests that a complete installation responds as openapi.json says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.e2e
 
 
 async def test_training_and_serving_answer_as_described(stack: Stack):
-    """Each call checks its answer; what comes with a training and an engine is asked here."""
+    """Each call checks its response, including those that need a training and an engine."""
     world = World(stack.url, {"member": stack.key})
     try:
         job = await scenario.train(world)

@@ -1,4 +1,4 @@
-"""Every process is killed with SIGKILL once, and nothing that was acknowledged is lost."""
+"""Tests that nothing acknowledged is lost if each process is killed with SIGKILL."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.e2e.jobs import messages, small_file, wait_for_success
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 ROWS, EPOCHS, BATCH = 64, 20, 4
-STEPS = ROWS * EPOCHS // BATCH  # long enough to be killed in the middle
+STEPS = ROWS * EPOCHS // BATCH  # long enough to be killed midway
 
 
 @pytest.fixture(scope="module")
 def bare_sdk(bare_stack: Stack):
-    """The official OpenAI SDK on the stack without an engine."""
+    """The official OpenAI SDK, connected to the stack without an engine."""
     with bare_stack.client() as client:
         yield client
 
@@ -44,7 +44,7 @@ def start_job(sdk: openai.OpenAI, file_id: str) -> str:
 
 
 def wait_for_step(sdk: openai.OpenAI, job_id: str, attempt: int = 1) -> None:
-    """Until the attempt trains."""
+    """Wait until the attempt is training."""
 
     def trains() -> bool:
         newest = sdk.fine_tuning.jobs.list_events(job_id, limit=1).data
@@ -56,7 +56,7 @@ def wait_for_step(sdk: openai.OpenAI, job_id: str, attempt: int = 1) -> None:
 
 
 def wait_for_checkpoint(sdk: openai.OpenAI, job_id: str, after: int = 0) -> int:
-    """Until a checkpoint beyond a step is stored; its step."""
+    """Wait until a checkpoint after this step is stored, and return its step."""
 
     def newest() -> int | None:
         found = sdk.fine_tuning.jobs.checkpoints.list(job_id, limit=1).data
@@ -66,20 +66,20 @@ def wait_for_checkpoint(sdk: openai.OpenAI, job_id: str, after: int = 0) -> int:
 
 
 def result(sdk: openai.OpenAI, job: openai.types.fine_tuning.FineTuningJob) -> list[str]:
-    """The result file: a line for each step, with its loss."""
+    """Return the result file: the loss of each step."""
     return sdk.files.content(job.result_files[0]).text.splitlines()[1:]
 
 
 @pytest.fixture(scope="module")
 def undisturbed(bare_sdk: openai.OpenAI, file_id: str) -> list[str]:
-    """The result of a job whose processes nobody killed."""
+    """The result of a job during which no process was killed."""
     rows = result(bare_sdk, wait_for_success(bare_sdk, start_job(bare_sdk, file_id)))
     assert [int(row.split(",")[0]) for row in rows] == list(range(1, STEPS + 1))
     return rows
 
 
 def test_killed_trainer_store_and_worker(bare_stack, bare_sdk, file_id, undisturbed):
-    """One job outlives them all, and its result is that of an undisturbed one."""
+    """One job survives all kills, and its result equals that of an undisturbed job."""
     job_id = start_job(bare_sdk, file_id)
     step = wait_for_checkpoint(bare_sdk, job_id)
     os.kill(bare_stack.pid_of("service.training"), signal.SIGKILL)
@@ -119,7 +119,7 @@ def test_key_file_is_private(bare_stack):
 
 
 def test_up_finds_everything_again(bare_stack, bare_sdk, file_id, undisturbed):
-    """Ctrl-C and then kill -9 end the whole stack in the middle of a job."""
+    """Ctrl-C and then `kill -9` stop the whole stack during a job."""
     job_id = start_job(bare_sdk, file_id)
     wait_for_checkpoint(bare_sdk, job_id)
     files = [f.id for f in bare_sdk.files.list()]
@@ -136,7 +136,7 @@ def test_up_finds_everything_again(bare_stack, bare_sdk, file_id, undisturbed):
     bare_stack.start()
     assert not set(alive(pids)) - set(bare_stack.all_pids()), "a process of the first run lives on"
     found = [f.id for f in bare_sdk.files.list()]
-    assert found[-len(files) :] == files  # before them, where the job has ended: its result
+    assert found[-len(files) :] == files  # before them, if the job has ended: its result
     assert set(models) <= {m.id for m in bare_sdk.models.list()}
     job = wait_for_success(bare_sdk, job_id)
     assert job.attempt == 3

@@ -1,4 +1,4 @@
-"""The engine is killed with SIGKILL: callers are told, and it comes back."""
+"""Tests an engine that is killed with SIGKILL: clients get an error, and it restarts."""
 
 from __future__ import annotations
 

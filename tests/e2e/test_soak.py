@@ -1,8 +1,8 @@
-"""`kill -9` at random moments, again and again: every job succeeds, with the same losses.
+"""Tests repeated `kill -9` at random: every job succeeds with the same losses.
 
-The parts are real (Valkey with its append-only file, worker and trainer as processes, the api
-under uvicorn); only the base model is tiny, so that a training is short. `make soak` kills
-twenty times.
+All components are real (Valkey with its append-only file, worker and trainer processes, the api
+under uvicorn). Only the base model is tiny, so that a training is short. `make soak` kills twenty
+times.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ BETWEEN_S = (3.0, 16.0)  # a trainer needs some seconds to its first step
 
 @dataclass
 class Parts:
-    """Valkey and a worker, which are killed and started again."""
+    """Valkey and a worker, which are killed and restarted."""
 
     folder: Path
     env: dict[str, str]
@@ -53,7 +53,7 @@ class Parts:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, name: str) -> None:
-        """Start a part, as a service manager would."""
+        """Start a component, as a service manager would."""
         valkey = [str(get_binary_path()), "--port", str(self.valkey_port), "--bind", "127.0.0.1"]
         keep = ["--appendonly", "yes", "--appendfsync", "always", "--dir", str(self.folder)]
         argv = {
@@ -64,7 +64,7 @@ class Parts:
             self.processes[name] = subprocess.Popen(argv, env=self.env, stdout=log, stderr=log)
 
     def kill(self, name: str) -> bool:
-        """`kill -9` a part, or the trainer of the worker; False where there is none now."""
+        """Kill a component or the worker's trainer with `kill -9`. Returns False if missing."""
         if name != "trainer":
             self.processes[name].kill()
             self.processes[name].wait()
@@ -106,7 +106,7 @@ async def parts(tmp_path: Path, tiny_model_path: Path) -> AsyncIterator[tuple[Pa
         "FINETUNED_WORKER_PORT": "0",
         "FINETUNED_LEASE_S": "2",
         "FINETUNED_RECONCILE_EVERY_S": "0.5",
-        # Kills that fall before the first checkpoint say nothing against a job here.
+        # Kills before the first checkpoint do not count against a job here.
         "FINETUNED_MAX_ATTEMPTS_WITHOUT_PROGRESS": "100",
         "OMP_NUM_THREADS": "1",
     }
@@ -121,7 +121,7 @@ async def parts(tmp_path: Path, tiny_model_path: Path) -> AsyncIterator[tuple[Pa
 
 
 async def asked(http: httpx.AsyncClient, path: str, **body: object) -> dict:
-    """An answer, however long the store is away."""
+    """Repeat a request until it succeeds, however long the store is unavailable."""
     async with asyncio.timeout(120):
         while True:
             with contextlib.suppress(httpx.HTTPError):
@@ -143,7 +143,7 @@ async def until(http: httpx.AsyncClient, job_id: str, *statuses: str, timeout_s:
 
 
 async def losses(http: httpx.AsyncClient, job: dict) -> bytes:
-    """The result file: every step with its loss, as it came out last."""
+    """Return the result file: the last loss of each step."""
     return (await http.get(f"/v1/files/{job['result_files'][0]}/content")).content
 
 

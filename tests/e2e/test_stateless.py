@@ -1,6 +1,6 @@
-"""Two of everything on Redis and S3: any process does, and any may be killed.
+"""Tests two of each process on Redis and S3: any of them can serve a request or be killed.
 
-The tests go from one to the next: models that the first trained are asked by those after it.
+The tests build on one another: later ones use the models that the first one trained.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ def site(tmp_path_factory: pytest.TempPathFactory, demo_model_path) -> Iterator[
 
 @pytest.fixture(autouse=True)
 def told_at_failure(site: Site) -> Iterator[None]:
-    """Captured output is shown where a test failed."""
+    """Print output that pytest shows if the test fails."""
     yield
     print(site.logs())
 
 
 @pytest.fixture(scope="module")
 def sdks(site: Site) -> Iterator[tuple[openai.OpenAI, openai.OpenAI]]:
-    """The SDK on each api; what fails, fails."""
+    """The SDK for each api, without retries."""
     with site.client(site.apis[0], max_retries=0) as a, site.client(site.apis[1]) as b:
         yield a, b
 
@@ -117,7 +117,7 @@ def test_upload_begun_on_one_api_is_finished_on_the_other(site: Site, sdks):
 
 
 def test_two_jobs_at_once_and_a_worker_is_killed(site: Site, sdks):
-    """Each worker trains one; the one whose worker dies goes on elsewhere."""
+    """Each worker trains one job. The job of the killed worker continues on the other."""
     a, b = sdks
     file_id = small_file(a)
     assert b.files.content(file_id).content == a.files.content(file_id).content
@@ -178,7 +178,7 @@ def test_chats_go_on_when_an_engine_is_killed(site: Site, sdks):
 
 
 def test_what_an_api_acknowledged_outlives_it(site: Site, sdks):
-    """Killed in a stream of uploads and chats: the other has all, and goes on."""
+    """The api is killed during uploads and chats. The other one has all data and continues."""
     b = sdks[1]
     doomed, kept = site.apis[0], []
     with site.client(doomed, max_retries=0) as a, load((b,), models(), callers=2) as chats:

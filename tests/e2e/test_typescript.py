@@ -1,4 +1,4 @@
-"""Node on the real stack: OpenAI's SDK through the whole loop, and our client as it is packed."""
+"""Tests the OpenAI SDK for Node and our packaged client on the real stack."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCRIPTS = Path(__file__).parent / "typescript"
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A program's folder: the packed client and OpenAI's SDK are installed in it."""
+    """Folder of a program in which the packaged client and the OpenAI SDK are installed."""
     installed(CLIENT, in_place=True)
     npm("run", "build", cwd=CLIENT)
     folder = tmp_path_factory.mktemp("program")
@@ -44,7 +44,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def node(program: Path, stack: Stack, chats: Callable[[int], bytes]) -> Callable[..., str]:
-    """Run a script of the program on the stack; what it printed."""
+    """Run a script of the program against the stack, and return its output."""
     (program / "chats.jsonl").write_bytes(chats(12))
 
     def run(script: str, *arguments: str) -> str:
@@ -81,7 +81,7 @@ def test_openai_sdk_of_node_runs_the_whole_loop(node):
 def test_example_of_the_readme_runs(node, program: Path):
     example = re.search(r"```js\n(.*?)```", (CLIENT / "README.md").read_text("utf-8"), re.DOTALL)
     assert example
-    # By itself it would go eight times over so few rows.
+    # By default, it would train eight epochs on so few rows.
     once = "method: {type: 'supervised', supervised: {hyperparameters: {n_epochs: 1}}}"
     short = example[1].replace("training_file: file.id", f"training_file: file.id, {once}")
     assert short != example[1]
@@ -96,7 +96,7 @@ def test_example_of_the_readme_runs(node, program: Path):
 
 
 def test_estimate_and_alias_of_a_trained_model(node):
-    """The model is the one that the example made."""
+    """Uses the model that the example trained."""
     seen = json.loads(node("extras.mjs"))
     assert seen["estimate"]["rows"] == 12
     assert seen["estimate"]["fits"] is True

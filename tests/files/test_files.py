@@ -1,4 +1,4 @@
-"""Files over HTTP: streamed in, checked, listed, read back, deleted; and every bad upload."""
+"""Tests of files over HTTP: upload, check, list, download, delete, and invalid uploads."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ async def test_upload_cut_off_leaves_nothing(api: Api, http):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 async def test_full_disk_is_a_clear_error_and_leaves_nothing(api: Api, http):
-    """A real full disk: storage on a tmpfs of 4 MiB."""
+    """A disk that is really full: storage on a tmpfs of 4 MiB."""
     storage = api.settings.data_dir / "storage"
     mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(storage)]
     if subprocess.run(mount, check=False, capture_output=True).returncode != 0:

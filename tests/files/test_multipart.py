@@ -1,4 +1,4 @@
-"""Forms that the parser cannot read are 400, never 500."""
+"""Tests that forms which cannot be parsed return 400, never 500."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a machine can train on: the real one, and what other machines' drivers say."""
+"""Tests of detected hardware: this machine's, and recorded driver output of others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker tells of itself, and how soon."""
+"""Tests of a worker's announcements about itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""helm, majors 3 and 4, out of wheels that are kept in .cache."""
+"""Helm 3 and 4, from wheels kept in .cache."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAJORS = (3, 4)
 
 
 def script(name: str) -> ModuleType:
-    """A module of scripts/, which is no package."""
+    """Import a module from scripts/, which is not a package."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -26,19 +26,19 @@ def script(name: str) -> ModuleType:
 
 @pytest.fixture(scope="session")
 def tools() -> Callable[[int], Path]:
-    """The folder with helm of a major, and kubectl."""
+    """Return the folder with kubectl and helm of this major version."""
     return script("helm_tools").folder
 
 
 @pytest.fixture(scope="session", params=MAJORS, ids=lambda major: f"helm{major}")
 def each_helm(request: pytest.FixtureRequest, tools: Callable[[int], Path]) -> Helm:
-    """Each major."""
+    """Helm, once for each major version."""
     return Helm(tools(request.param) / "helm")
 
 
 @pytest.fixture(scope="session")
 def helm(tools: Callable[[int], Path]) -> Helm:
-    """The newest major, for what does not depend on it."""
+    """The newest major version of helm, for tests that do not depend on it."""
     return Helm(tools(MAJORS[-1]) / "helm")
 
 

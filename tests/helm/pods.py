@@ -1,9 +1,8 @@
-"""Pods without a cluster: each container's process as the manifests say it, on this machine.
+"""Runs pods without a cluster: each container's process as the manifests define it.
 
-What a kubelet does is done here: variables out of ConfigMaps, Secrets and fields, `$(NAME)` in
-values, volumes, init containers, probes, SIGTERM. What a machine without namespaces cannot do is
-put in its place by rewriting text: a mount's path becomes a folder, a Service's name an address
-of loopback, a container's port a free one.
+Does the work of a kubelet: variables from ConfigMaps, Secrets and fields, `$(NAME)` in values,
+volumes, init containers, probes, SIGTERM. What would need namespaces is replaced by rewriting text:
+a mount path becomes a folder, a Service name a loopback address, and a container port a free port.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 
 
 def wait_for(check: Callable[[], object], timeout_s: float, what: str) -> None:
-    """Until `check` answers something true."""
+    """Wait until `check` returns a true value."""
     deadline = time.monotonic() + timeout_s
     while not check():
         assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s:.0f} s"
@@ -37,7 +36,7 @@ def wait_for(check: Callable[[], object], timeout_s: float, what: str) -> None:
 
 @dataclass
 class Pod:
-    """One pod's container as a process."""
+    """A pod's container as a process."""
 
     name: str
     spec: Manifest
@@ -49,11 +48,11 @@ class Pod:
 
     @property
     def log(self) -> Path:
-        """What its container said."""
+        """Log of the container."""
         return self.folder / "log"
 
     def start(self) -> None:
-        """Start the container, in a folder that is none of its volumes."""
+        """Start the container in a folder that is not one of its volumes."""
         root = self.folder / "root"
         root.mkdir(exist_ok=True)
         with self.log.open("ab") as log:
@@ -62,7 +61,7 @@ class Pod:
             )
 
     def passes(self, probe: str) -> bool:
-        """Whether an HTTP or TCP probe of the container passes."""
+        """Return whether an HTTP or TCP probe of the container succeeds."""
         assert self.process is not None
         assert self.process.poll() is None, f"{self.name} ended: {self.said()}"
         asked = self.spec["containers"][0][probe]
@@ -77,38 +76,38 @@ class Pod:
             return False
 
     def until_ready(self) -> None:
-        """As long as its startup probe allows."""
+        """Wait for as long as the startup probe allows."""
         probe = self.spec["containers"][0]["startupProbe"]
         allowed_s = probe["periodSeconds"] * probe["failureThreshold"]
         wait_for(lambda: self.passes("startupProbe"), allowed_s, f"the start of {self.name}")
         wait_for(lambda: self.passes("readinessProbe"), 60, f"readiness of {self.name}")
 
     def run(self, timeout_s: float) -> int:
-        """Run to the end; the exit status."""
+        """Run the container to completion, and return its exit status."""
         self.start()
         assert self.process is not None
         return self.process.wait(timeout=timeout_s)
 
     def stop(self) -> int:
-        """As a kubelet does: SIGTERM, the grace period, and a failure where it is not enough."""
+        """Stop the container like a kubelet: SIGTERM, then fail after the grace period."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=self.spec.get("terminationGracePeriodSeconds", 30))
 
     def kill(self) -> None:
-        """End what is left of it."""
+        """Kill the processes that are left."""
         if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
     def said(self) -> str:
-        """The end of its log."""
+        """Return the end of the log."""
         return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-40:])
 
 
 @dataclass
 class Node:
-    """Makes pods out of manifests, in a folder."""
+    """Creates pods from manifests, in a folder."""
 
     rendered: Rendered
     folder: Path
@@ -120,7 +119,7 @@ class Node:
     _ports: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def pod(self, kind: str, name: str) -> Pod:
-        """The pod of one object, with its init containers run."""
+        """Create the pod of an object, after running its init containers."""
         spec = self.rendered.pod(kind, name)
         folder = self.folder / name
         folder.mkdir(parents=True)
@@ -143,13 +142,13 @@ class Node:
         told = [change(word) for word in words]
         if "command" in container:
             return told
-        # The image's own entrypoint; only ours have one that is known here. Its path is this
+        # The image's own entrypoint, known only for our images. Its path is this
         # machine's, which may lie below a mount's.
         assert container["image"].split(":")[0].split("@")[0].startswith("finetuned-")
         return [*self.entrypoint, *told]
 
     def _env(self, name: str, container: Manifest, change: Callable[[str], str]) -> dict[str, str]:
-        """The whole environment: nothing of this machine's but PATH."""
+        """Return the complete environment. Only PATH comes from this machine."""
         env: dict[str, str] = {}
         for source in container.get("envFrom", []):
             config = source["configMapRef"]["name"].removeprefix(f"{RELEASE}-")
@@ -176,7 +175,7 @@ class Node:
     def _changes(
         self, name: str, container: Manifest, volumes: Mapping[str, Path]
     ) -> Callable[[str], str]:
-        """What rewrites text for this container."""
+        """Return the replacements in texts of this container."""
         places = {m["mountPath"]: volumes[m["name"]] for m in container.get("volumeMounts", [])}
         places |= self.images.get(container["image"], {})
         words = {f"port {p['containerPort']}": f"port {self._port(name, p['containerPort'])}"
@@ -196,7 +195,7 @@ class Node:
         return lambda text: pattern.sub(lambda m: table[m[0]], text)
 
     def _addresses(self, service: Manifest) -> dict[str, str]:
-        """A Service's address, and that of the one pod behind it."""
+        """Return the addresses of a Service and of the pod behind it."""
         name, spec = service["metadata"]["name"], service["spec"]
         pod = name.removeprefix(f"{RELEASE}-").removesuffix("-metrics")
         (port,) = spec["ports"]
@@ -206,7 +205,7 @@ class Node:
             for p in self.rendered.container(kind, pod)["ports"]
             if p["name"] == port["targetPort"]
         ]
-        # A headless Service leads to the pod's own port, whatever port it names.
+        # A headless Service resolves to the pod's own port, whatever port it names.
         asked = target if spec.get("clusterIP") == "None" else port["port"]
         return {f"{name}.{DOMAIN}:{asked}": f"127.0.0.1:{self._port(pod, target)}"}
 

@@ -1,4 +1,4 @@
-"""Helm as a user runs it, and what it renders."""
+"""Helm as a user runs it, and the rendered manifests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RELEASE, NAMESPACE = "ft", "models"
 Manifest = dict[str, Any]
 
 MODEL = {"id": "tiny", "path": "/models/tiny", "license": "mit", "contextLength": 2048}
-# What is made by chance otherwise.
+# Values that are otherwise random.
 FIXED = {
     "valkey": {"password": {"value": "p" * 43}},
     "engineKey": {"value": "e" * 43},
@@ -27,11 +27,11 @@ FIXED = {
 
 
 class Refused(Exception):
-    """Helm did not take the values; the message is what the user reads."""
+    """Raised if helm refuses the values. The message is what the user reads."""
 
 
 class _Strict(yaml.CSafeLoader):
-    """Refuses a key that stands twice, of which YAML readers keep one in silence."""
+    """YAML loader that refuses duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
         keys = [key.value for key, _ in node.value]
@@ -41,13 +41,13 @@ class _Strict(yaml.CSafeLoader):
 
 @dataclass(frozen=True)
 class Helm:
-    """One major of helm, on one chart (a folder or a package)."""
+    """One major version of helm with one chart (a folder or a package)."""
 
     program: Path
     chart: Path = CHART
 
     def run(self, *arguments: str, values: Manifest | None = None) -> str:
-        """What helm prints. Raises Refused."""
+        """Run helm and return its output. Raises Refused."""
         done = subprocess.run(
             [str(self.program), *arguments, *(["-f", "-"] if values is not None else [])],
             input=None if values is None else yaml.safe_dump(values),
@@ -63,7 +63,7 @@ class Helm:
     def template(
         self, values: Manifest | None = None, *, profile: str | None = None, **options: str
     ) -> Rendered:
-        """The manifests of the chart with these values over a profile's."""
+        """Render the chart with these values, merged over a profile's."""
         given = ["-f", str(CHART / "ci" / profile)] if profile else []
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         text = self.run(
@@ -77,12 +77,12 @@ class Helm:
 
 @dataclass(frozen=True)
 class Rendered:
-    """All objects of one rendering."""
+    """All objects of a rendered chart."""
 
     objects: list[Manifest]
 
     def of_kind(self, kind: str) -> dict[str, Manifest]:
-        """The objects of a kind by their names, without the release's."""
+        """Return the objects of a kind by name, without the release prefix."""
         return {
             o["metadata"]["name"].removeprefix(f"{RELEASE}-"): o
             for o in self.objects
@@ -90,13 +90,13 @@ class Rendered:
         }
 
     def one(self, kind: str, name: str) -> Manifest:
-        """One object; its name without the release's."""
+        """Return one object by its name without the release prefix."""
         found = self.of_kind(kind)
         assert name in found, f"no {kind} {name}; there are {sorted(found)}"
         return found[name]
 
     def pods(self) -> Iterator[tuple[str, Manifest]]:
-        """The pods of all objects that make some: `Kind/name` and the pod's spec."""
+        """Return the pod specs of all workloads by `Kind/name`."""
         for o in self.objects:
             name = f"{o['kind']}/{o['metadata']['name']}"
             if o["kind"] == "Pod":
@@ -105,23 +105,23 @@ class Rendered:
                 yield name, o["spec"]["template"]["spec"]
 
     def pod(self, kind: str, name: str) -> Manifest:
-        """The pod's spec of one object."""
+        """Return the pod spec of one object."""
         return dict(self.pods())[f"{kind}/{RELEASE}-{name}"]
 
     def container(self, kind: str, name: str) -> Manifest:
-        """The first container of one object's pods."""
+        """Return the first container of one object's pods."""
         return self.pod(kind, name)["containers"][0]
 
     def settings(self) -> dict[str, str]:
-        """The environment that all processes share."""
+        """Return the environment that all processes share."""
         return self.one("ConfigMap", "settings")["data"]
 
 
 def containers(pod: Manifest) -> list[Manifest]:
-    """All containers of a pod."""
+    """Return all containers of a pod."""
     return [*pod.get("initContainers", []), *pod["containers"]]
 
 
 def env_of(container: Manifest) -> dict[str, Any]:
-    """The container's own variables: the value, or where it comes from."""
+    """Return the container's own variables: the value, or its source."""
     return {e["name"]: e.get("value", e.get("valueFrom")) for e in container.get("env", [])}

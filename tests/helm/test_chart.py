@@ -1,4 +1,4 @@
-"""The chart as a whole: lint, both majors of helm, the package, its README, its version."""
+"""Tests of the chart as a whole: lint, both helm versions, the package, README and version."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_versions_are_those_of_the_project():
 
 
 def test_notes_give_the_next_commands(helm):
-    # helm prints notes on an installation alone; a dry one without a cluster is one.
+    # helm prints notes only on installation; a dry run without a cluster is one.
     told = helm.run(
         *("install", RELEASE, str(CHART), "--dry-run=client", "--namespace", "models"),
         values={**FIXED, "models": [MODEL]},

@@ -1,7 +1,7 @@
-"""checkov's policies on what every profile renders; what does not pass is named with its reason.
+"""Checks all profiles against checkov's policies. Exceptions have a reason.
 
-checkov pins libraries that this project has in other versions, so it lives in a folder of its own
-under .cache, made when it is first needed.
+checkov pins libraries that conflict with this project's, so it is installed in a folder under
+.cache when first needed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ REASONS = {
 
 @pytest.fixture(scope="session")
 def checkov() -> Path:
-    """The program."""
+    """The checkov executable."""
     with cache(CHECKOV.replace("==", "-")) as place:
         program = place / "bin" / "checkov"
         if not program.exists():

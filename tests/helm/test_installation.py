@@ -1,4 +1,4 @@
-"""Values of the whole installation: images, settings, secrets, storage, Redis, models."""
+"""Tests of values for the whole installation: images, settings, secrets, storage, Redis, models."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ def test_models_out_of_images(render):
         assert ("*.json" in copy["args"][0]) is (name == "api")
         volumes = {v["name"]: v for v in pod["volumes"]}
         assert volumes["models"] == {"name": "models", "emptyDir": {"sizeLimit": "9Gi"}}
-    # On one volume, workers and engines bring the models for all.
+    # On a shared volume, workers and engines provide the models for all.
     shared = render({"models": [IMAGED]})
     assert "initContainers" not in shared.pod("Deployment", "api")
     assert "initContainers" in shared.pod("Deployment", "worker-cpu")

@@ -1,8 +1,8 @@
-"""Every object that any profile renders is one that its API takes.
+"""Validates every object that a profile renders against the schema of its API.
 
-Kubernetes' own objects against the schemas of the supported versions, strictly; those of the
-Prometheus operator and KEDA against models made from their definitions; HTTPRoute against
-Gateway API's, where node is.
+Kubernetes objects are validated strictly against the schemas of the supported versions, those of
+the Prometheus operator and KEDA against models generated from their definitions, and HTTPRoute
+against the schema of the Gateway API, if node is available.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ GATEWAY_PACKAGE = "@kubernetes-models/gateway-api@2.0.0"
 
 
 def versions() -> list[str]:
-    """Those that the chart says it runs on and the package has."""
+    """Return the versions that the chart supports and the package has schemas for."""
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
     lowest = chart["kubeVersion"].removeprefix(">=").removesuffix("-0")
     minor = int(lowest.split(".")[1])
@@ -68,7 +68,7 @@ def test_several_versions_are_checked():
     assert versions()[0].startswith("1.32")
 
 
-# Each version takes all that can be rendered; the newest takes each profile.
+# Each version accepts everything that can be rendered; the newest also each profile.
 @pytest.mark.parametrize(
     ("profile", "version"),
     [*((None, v) for v in versions()), *((p, versions()[-1]) for p in PROFILES)],
@@ -93,13 +93,13 @@ def test_operators_take_theirs(render, profile):
     assert {o["kind"] for o in found} == set(CUSTOM)
     for o in found:
         read = getattr(CUSTOM[o["kind"]], o["kind"]).model_validate(o)
-        # A name that the API does not know would be missing from what was read.
+        # A name unknown to the API would be missing from the parsed object.
         kept = read.model_dump(mode="json", by_alias=True, exclude_unset=True)
         assert missing(o["spec"], kept["spec"]) == []
 
 
 def missing(given: Any, kept: Any, path: str = "spec") -> list[str]:
-    """The paths of `given` that `kept` lacks."""
+    """Return the paths in `given` that are missing from `kept`."""
     if isinstance(given, dict) and isinstance(kept, dict):
         return [
             lost

@@ -1,4 +1,4 @@
-"""Trained models with an engine of their own, their weights merged."""
+"""Tests of trained models with their own engine and merged weights."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_it_has_an_engine_as_its_base_models_has(render):
     assert (env_of(engine)["A"], env_of(engine)["B"]) == ("own", "base")
     pod = rendered.pod("Deployment", name)
     assert pod["nodeSelector"]["nvidia.com/gpu.product"] == "NVIDIA-H100"
-    # How many there are is each engine's own matter.
+    # The number of replicas is set per engine.
     assert rendered.one("Deployment", name)["spec"]["replicas"] == 1
     assert [*rendered.of_kind("ScaledObject")] == ["vllm-tiny"]
     base = rendered.container("Deployment", "vllm-tiny")

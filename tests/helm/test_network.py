@@ -1,4 +1,4 @@
-"""How traffic comes in, where pods may go, what is measured and scaled by it."""
+"""Tests of ingress, network policies, metrics and autoscaling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MODELS = {"models": [MODEL]}
 
 
 def selected(rendered, policy) -> set[str]:
-    """The workloads whose pods a policy selects."""
+    """Return the workloads whose pods a policy selects."""
     wanted = policy["spec"]["podSelector"]["matchLabels"].items()
     found = set()
     for o in rendered.objects:
@@ -27,7 +27,7 @@ def selected(rendered, policy) -> set[str]:
 
 
 def peers(rules: list, side: str) -> set[str]:
-    """The components that rules let through; `*` for everyone."""
+    """Return the components that the rules allow; `*` for everyone."""
     found = set()
     for rule in rules:
         for peer in rule.get(side, [{}]):
@@ -143,7 +143,7 @@ def test_ingress(render):
     assert (spec["ingressClassName"], spec["tls"]) == ("nginx", ingress["tls"])
     assert [rule["host"] for rule in spec["rules"]] == ["a.example", "b.example"]
     paths = spec["rules"][0]["http"]["paths"]
-    # Metrics tell projects' names: they stay inside.
+    # Metrics contain project names, so they are not exposed.
     assert [p["path"] for p in paths] == ["/v1", "/openapi.json"]
     assert paths[0]["backend"]["service"] == {"name": "ft-api", "port": {"name": "http"}}
     (any_host,) = render({"ingress": {"enabled": True}}).one("Ingress", "api")["spec"]["rules"]
@@ -227,7 +227,7 @@ def test_keda_scales_workers_from_and_to_none(render):
     (trigger,) = spec["triggers"]
     assert trigger["authenticationRef"] == {"name": "auth"}
     assert trigger["metadata"]["threshold"] == "1"
-    # Running jobs count: else a worker would be taken away as soon as it took the last job.
+    # Running jobs count, or a worker would be removed as soon as it takes the last job.
     assert trigger["metadata"]["query"] == (
         'sum(max by (status) (finetuned_jobs_unfinished{namespace="models",'
         'status=~"queued|running"}))'

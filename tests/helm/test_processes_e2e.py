@@ -1,7 +1,7 @@
-"""The profile of the demo, run: every container's command and environment as real processes.
+"""Runs the demo profile: the command and environment of each container as real processes.
 
-Valkey, the admin-key job, api, cpu worker, trainer, vLLM with the demo model, and at the end
-the pod of `helm test`, which uploads, fine-tunes and chats.
+Runs Valkey, the admin-key job, the api, a cpu worker, the trainer, vLLM with the demo model and, at
+the end, the pod of `helm test`, which uploads, fine-tunes and chats.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SERVERS = ("api", "worker-cpu", "worker-trainer", f"vllm-{DEMO_MODEL}")
 
 @pytest.fixture(scope="module")
 def rendered(helm) -> Rendered:
-    # One thread each: threads wait for one another where other tests take the cores.
+    # One thread each, because threads block each other if other tests use the cores.
     values = {
         "settings": {"LEASE_S": 6},
         "inference": {"env": {"VLLM_CPU_OMP_THREADS_BIND": "0"}},
@@ -37,7 +37,7 @@ def rendered(helm) -> Rendered:
 
 @pytest.fixture(scope="module")
 def node(rendered: Rendered, tmp_path_factory, demo_model_path: Path) -> Node:
-    """This machine, with the programs that the images have."""
+    """This machine, with the programs of the images."""
     folder = tmp_path_factory.mktemp("node")
     programs = folder / "bin"
     programs.mkdir()
@@ -54,11 +54,11 @@ def node(rendered: Rendered, tmp_path_factory, demo_model_path: Path) -> Node:
 
 @pytest.fixture(scope="module")
 def pods(node: Node) -> Iterator[dict[str, Pod]]:
-    """All pods, ready, as a cluster starts them."""
+    """All pods, ready, started as in a cluster."""
     running = {"valkey": node.pod("StatefulSet", "valkey")}
     running |= {name: node.pod("Deployment", name) for name in SERVERS}
     try:
-        # No order but chance: the store comes last here.
+        # Any order must work; the store starts last here.
         for name in [*SERVERS, "valkey"]:
             running[name].start()
         for name in SERVERS:
@@ -77,7 +77,7 @@ def secrets(rendered: Rendered) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def told(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Print the pods' logs; pytest shows them under a failed test."""
+    """Print the pods' logs, which pytest shows for a failed test."""
     yield
     for pod in request.getfixturevalue("pods").values():
         print(f"=== {pod.name}\n{pod.said()}")
@@ -135,12 +135,12 @@ def test_secrets_stand_in_no_log_and_no_argument(pods, node, secrets):
 
 
 def test_nothing_is_written_but_to_volumes(pods):
-    # The folders that stand for the containers' own, read-only file systems.
+    # The folders that represent the containers' read-only file systems.
     assert not [p for pod in pods.values() for p in (pod.folder / "root").iterdir()]
 
 
 def test_all_end_within_their_grace(pods):
-    """The last test: nothing runs afterwards."""
+    """This test runs last, because nothing is running afterwards."""
     left = _processes(pods)
     for name in [*SERVERS, "valkey"]:
         assert pods[name].stop() in {0, -15, 143}, name

@@ -1,4 +1,4 @@
-"""Wrong values are refused before anything is installed, in words that tell what to change."""
+"""Tests that invalid values are refused before installation, with clear messages."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Secrets made by chance stay over upgrades.
+"""Tests that generated secrets are kept across upgrades.
 
-Helm asks the cluster for what is there. The cluster is a server that knows one Secret and the
-few answers without which Helm's client asks for nothing.
+Helm looks up existing secrets in the cluster. Here, the cluster is a server with one Secret and the
+few responses that helm's client needs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.helm.support import NAMESPACE
 
 SECRET_PATH = f"/api/v1/namespaces/{NAMESPACE}/secrets/ft"
 THERE = {"valkey-password": "one-of-before", "engine-key": "another-of-before"}
-# What the chart makes by default, by group: helm 4 asks whether the cluster has it.
+# Kinds that the chart creates by default, by group: helm 4 checks that the cluster has them.
 KINDS = {
     "": ["Secret", "Service", "ServiceAccount", "ConfigMap", "PersistentVolumeClaim", "Pod"],
     "apps": ["Deployment", "StatefulSet"],
@@ -68,7 +68,7 @@ def answers() -> dict[str, Any]:
 
 @pytest.fixture
 def cluster() -> Iterator[tuple[str, list[str]]]:
-    """Its URL, and the paths that were asked for."""
+    """URL of the cluster, and the requested paths."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -103,6 +103,6 @@ def test_what_the_cluster_has_is_kept(each_helm, cluster):
     assert SECRET_PATH in asked
     for key, value in THERE.items():
         assert data[key] == b64encode(value.encode()).decode()
-    assert len(data["admin-key"]) > 40  # new in this version: made now
+    assert len(data["admin-key"]) > 40  # new in this version: created now
     given = each_helm.template({"engineKey": {"value": "changed"}}, **there)
     assert given.of_kind("Secret")["ft"]["data"]["engine-key"] == b64encode(b"changed").decode()

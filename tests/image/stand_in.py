@@ -1,8 +1,8 @@
-"""A local `python:3.11-slim-trixie` for machines that reach no image registry.
+"""A local replacement for `python:3.11-slim-trixie`, for machines without an image registry.
 
-Debian by debootstrap, slimmed as Debian's own slim image is, and the Python that runs this,
-put where the official image has it: /usr/local. As far as the Dockerfile can see, it is the
-same: the same Debian, the same Python, pip and setuptools, a shell.
+Debian from debootstrap, slimmed like Debian's own slim image, with the running Python in
+/usr/local, where the official image has it. For the Dockerfile, it is the same: the same Debian,
+Python, pip and setuptools, and a shell.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 NAME = "docker.io/library/python:3.11-slim-trixie"
 _DEBIAN, _MIRROR = "trixie", "http://deb.debian.org/debian"
-# What Python's own modules link to, and what the official image has beside them.
+# Libraries that Python's modules link to, and further packages of the official image.
 _PACKAGES = (
     "ca-certificates,libbz2-1.0,libexpat1,libffi8,libgdbm6t64,liblzma5,libncursesw6,"
     "libreadline8t64,libsqlite3-0,libssl3t64,libuuid1,netbase,tzdata,zlib1g"
@@ -25,19 +25,19 @@ _SLIMMED = (
     *("usr/share/doc", "usr/share/info", "usr/share/locale", "usr/share/man"),
     *("var/cache/apt", "var/cache/debconf", "var/lib/apt/lists", "var/log"),
 )
-# Files that a container's start mounts something over.
+# Files over which something is mounted when a container starts.
 _MOUNT_POINTS = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
 
 
 def missing() -> str | None:
-    """Why no stand-in can be made here; None where it can."""
+    """Return why the replacement cannot be built here; None if it can."""
     if sys.version_info[:2] != (3, 11) or Path(sys.base_prefix) == Path("/usr"):
         return "needs a Python 3.11 of its own folder, not the system's"
     return None
 
 
 def make(rootfs: Path) -> None:
-    """Write the file system of the image to `rootfs`, which must not exist."""
+    """Write the image's file system to `rootfs`, which must not exist."""
     part = rootfs.with_name(f"{rootfs.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def make(rootfs: Path) -> None:
 
 
 def _put_python(rootfs: Path) -> None:
-    """Copy this Python, without what the official image leaves out."""
+    """Copy this Python, without the parts that the official image omits."""
     ours, there, name = Path(sys.base_prefix), rootfs / "usr/local", "python3.11"
     skipped = shutil.ignore_patterns(
         "__pycache__", "site-packages", "test", "tests", "idlelib", "config-3.11-*", "*.a"

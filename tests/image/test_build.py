@@ -1,4 +1,4 @@
-"""The images, really built and run: `make image-test`. Heavy, so it runs when it is asked for."""
+"""Builds and runs the images: `make image-test`. It takes long, so it runs only on request."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COMPILERS = {"cc", "gcc", "g++", "c++", "clang", "ld", "make", "rustc", "cargo"}
 
 @pytest.fixture(scope="session")
 def images() -> dict[str, Image]:
-    """Target → the image built from the tree as it is."""
+    """Images built from the current tree, by target."""
     if why := build.missing():
         pytest.skip(f"images cannot be built here: {why}")
     build.build()
@@ -41,7 +41,7 @@ def images() -> dict[str, Image]:
 
 
 def files(image: Image) -> Iterator[tuple[str, os.stat_result]]:
-    """Path in the image, and what is known of it; all but links."""
+    """Properties of the files in an image by path, without links."""
     for folder, names, others in os.walk(image.root):
         for name in [*names, *others]:
             path = Path(folder) / name
@@ -119,7 +119,7 @@ def sdk(site) -> Iterator[openai.OpenAI]:
 
 @pytest.fixture(scope="module")
 def tuned(site, sdk) -> str:
-    """Upload → fine-tune; the model's name."""
+    """Upload and fine-tune, and return the model's name."""
     with (EXAMPLES / "lighthouse-bookshop.jsonl").open("rb") as data:
         file = sdk.files.create(file=data, purpose="fine-tune")
     sdk.files.wait_for_processing(file.id, poll_interval=0.2)
@@ -178,14 +178,14 @@ def test_health_check_tells_a_server_that_is_away(site):
 
 
 def test_no_dead_process_is_left(site, sdk, tuned):
-    """Trainer and data desk have children, which process 1 inherits when they are killed."""
+    """If trainer or data desk are killed, process 1 inherits their children."""
     for container in site.running.values():
         dead = [p.pid for p in container.processes() if p.status() == "zombie"]
         assert dead == [], container.run("sh", "-c", "cat /proc/[0-9]*/stat").stdout
 
 
 def test_plugin_runs_in_an_image_of_vllm(site, sdk, tuned):
-    """Target `inference`: an image that has vLLM, here for the CPU, and what we add to it."""
+    """Target `inference`: an image with vLLM, here for the CPU, and our additions."""
     assert site.running["inference"].stop(timeout_s=60) in (0, 143)
     engine = site.start("inference", "inference", DEMO_MODEL)
     site.wait(engine.is_healthy, 300, "health of the engine")

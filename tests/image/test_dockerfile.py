@@ -1,4 +1,4 @@
-"""What can be said of the images without building them."""
+"""Tests of the Dockerfile that need no build."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ LABELS = {"title", "description", "licenses", "version", "revision", "created"}
 
 
 def instructions() -> list[tuple[str, str]]:
-    """Each instruction with its words, continued lines joined."""
+    """Return each instruction with its arguments, with continued lines joined."""
     text = re.sub(r"^\s*#.*\n", "", DOCKERFILE.read_text("utf-8"), flags=re.MULTILINE)
     joined = re.sub(r"\\\n\s*", " ", text)
     return [tuple(line.split(None, 1)) for line in joined.splitlines() if line.strip()]
 
 
 def stages() -> dict[str, list[tuple[str, str]]]:
-    """Stage → its instructions, those of the stages that it stands on first."""
+    """Return the instructions of each stage, after those of the stages that it is based on."""
     found: dict[str, list[tuple[str, str]]] = {}
     current: list[tuple[str, str]] = []
     for name, words in instructions():
@@ -112,7 +112,7 @@ def test_builders_get_what_the_dockerfile_copies_and_nothing_else(tmp_path):
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split("\0")
-    # Besides, what lies about in a working tree and must stay there.
+    # Also, files in a working tree that must not be copied.
     stray = [".env", "id_rsa", "var/api-key", ".venv/x.py", "scripts/x.pem", "requirements/key"]
     stray += ["service/__pycache__/app.cpython-311.pyc", ".git/config", "service.pem"]
     for name in filter(None, [*tracked, *stray]):

@@ -1,4 +1,4 @@
-"""A real gateway (uvicorn), real engines to be unkind with (aiohttp, raw sockets), real Valkey."""
+"""A real gateway (uvicorn), misbehaving engines (aiohttp, raw sockets) and a real Valkey."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def add_adapter(registry):
 
 @dataclass
 class Seen:
-    """One request as an engine saw it."""
+    """A request as an engine received it."""
 
     path: str
     headers: dict[str, str]
@@ -81,7 +81,7 @@ class Seen:
 
 @dataclass
 class FakeEngine:
-    """An HTTP server that answers as a test tells it to."""
+    """An HTTP server whose responses the test defines."""
 
     url: str = ""
     reply: Reply | None = None
@@ -102,7 +102,7 @@ class FakeEngine:
 
 @pytest.fixture
 async def engine() -> AsyncIterator[FakeEngine]:
-    """An engine that answers `{"ok": true}` until told otherwise."""
+    """An engine that answers `{"ok": true}` unless the test changes it."""
     fake = FakeEngine()
 
     async def ok(_: web.Request) -> web.Response:
@@ -122,7 +122,7 @@ async def engine() -> AsyncIterator[FakeEngine]:
 
 @pytest.fixture
 async def raw_engine() -> AsyncIterator[Callable[[bytes], Awaitable[str]]]:
-    """Start an engine that is healthy, but sends the given bytes to each request and closes."""
+    """Start a healthy engine that answers each request with the given bytes and closes."""
     servers = []
 
     async def start(answer: bytes) -> str:
@@ -145,7 +145,7 @@ async def raw_engine() -> AsyncIterator[Callable[[bytes], Awaitable[str]]]:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port where nothing listens, and where nothing else will meanwhile."""
+    """A port on which nothing listens or will listen during the test."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         yield holder.getsockname()[1]
@@ -153,7 +153,7 @@ def closed_port() -> Iterator[int]:
 
 @dataclass
 class Client:
-    """A caller of the gateway."""
+    """A client of the gateway."""
 
     url: str
     session: aiohttp.ClientSession
@@ -165,19 +165,19 @@ class Client:
         return self.session.post(self.url + path, headers={**auth, **(headers or {})}, **kwargs)
 
     async def ask(self, **kwargs) -> bytes:
-        """Send a request and read its whole answer."""
+        """Send a request and read the complete response."""
         async with self.post(**kwargs) as response:
             return await response.read()
 
 
 def serving(app) -> contextlib.AbstractAsyncContextManager[str]:
-    """The URL of an ASGI app without a lifespan, that a real uvicorn serves."""
+    """Serve an ASGI app without a lifespan with a real uvicorn, and yield its URL."""
     return running(app, lifespan="off", timeout_graceful_shutdown=1, access_log=False)
 
 
 @pytest.fixture
 async def gateway(registry, engine) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
-    """Start a gateway; by default its one base model is served by `engine`."""
+    """Start a gateway. By default, `engine` serves its only base model."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(

@@ -1,4 +1,4 @@
-"""What goes wrong in mid-training, on real trainings of a tiny model."""
+"""Tests of failures during real trainings of a tiny model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def rows(n: int) -> bytes:
 
 
 async def event(http, job_id: str, words: str) -> dict:
-    """The first event that says so, once it is there."""
+    """Wait for the first event with this text."""
     async with asyncio.timeout(90):
         while True:
             answer = await http.get(f"{JOBS}/{job_id}/events", params={"limit": 100})
@@ -37,7 +37,7 @@ async def event(http, job_id: str, words: str) -> dict:
 
 
 async def test_storage_that_is_away_for_a_while_costs_nothing(tiny, api: Api, http, work):  # noqa: F811
-    """The training goes on, its checkpoint waits, and no attempt is lost."""
+    """Training continues, its checkpoint waits, and no attempt is lost."""
     job = await create(http, await upload(http, rows(80)), hyperparameters=LONG)
     storage = api.settings.data_dir / "storage"
     hidden = api.settings.data_dir / "hidden"
@@ -81,7 +81,7 @@ async def test_cancel_does_not_wait_for_a_storage_that_is_away(
 
 
 def imported_bytes() -> int:
-    """What a trainer's process takes before it has loaded anything."""
+    """Memory of a trainer process before it has loaded anything."""
     told = "import service.training.loop.run; print(open('/proc/self/status').read())"
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     return int(re.search(r"VmRSS:\s+(\d+) kB", done.stdout)[1]) * 1024
@@ -93,7 +93,7 @@ async def test_out_of_memory_goes_on_in_smaller_parts_or_fails_with_advice(
     http,
     work,
 ):
-    """The trainer may take so little that its first batch does not fit."""
+    """The trainer has too little memory for its first batch."""
     api.settings.trainer_memory_bytes = imported_bytes() + 120 * 2**20
     api.settings.tokens_at_once = 8192
     long_rows = "\n".join(chat_line("Say it. " * 40, f"Aye {i}. " * 60) for i in range(40)).encode()
@@ -113,7 +113,7 @@ async def test_out_of_memory_goes_on_in_smaller_parts_or_fails_with_advice(
 
 @pytest.mark.parametrize("broken", ["state", "adapter"])
 async def test_poisoned_checkpoint_is_passed_over(tiny, api: Api, http, work, broken):  # noqa: F811
-    """The newest checkpoint's bytes are not what was written: the one before is used."""
+    """The newest checkpoint is corrupt, so the previous one is used."""
     job = await create(http, await upload(http, rows(80)), hyperparameters=LONG)
     async with work("cpu", "gpu"):
         await event(http, job["id"], "Checkpoint saved at step 26")

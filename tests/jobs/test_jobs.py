@@ -1,4 +1,4 @@
-"""Jobs over HTTP up to the queue: creation, every refusal, lists, events, cancel, pause."""
+"""Tests of jobs over HTTP up to the queue: creation, refusals, lists, events, cancel, pause."""
 
 from __future__ import annotations
 

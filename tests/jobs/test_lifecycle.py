@@ -1,4 +1,4 @@
-"""How a job may live: every step from every status, and the fence of attempts."""
+"""Tests of the state machine of jobs: every transition from every status, and fencing."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_each_action_is_allowed_from_exactly_its_statuses(action, status):
 
 @pytest.mark.parametrize("action", ["start", "lose", "hand_back", "progressed", "succeed", "fail"])
 def test_an_older_attempt_can_write_nothing(action):
-    """Attempt 1 comes back when the job is at attempt 2."""
+    """Attempt 1 returns when the job is at attempt 2."""
     act, _ = ACTIONS[action]
     with pytest.raises(lifecycle.AttemptSuperseded):
         act(job(Status.RUNNING, attempt=2))
@@ -100,7 +100,7 @@ def test_a_job_that_is_pausing_is_told_so():
 
 
 def test_resume_while_pausing_leaves_the_attempt_its_checkpoint():
-    """The worker keeps the attempt, or has told the trainer to stop and hands it back."""
+    """The worker keeps the attempt, or has already stopped the trainer and hands the job back."""
     resumed = lifecycle.resume(lifecycle.pause(job(Status.RUNNING, queued_at=5)), NOW)
     assert (resumed.status, resumed.pausing, resumed.attempt) == (Status.RUNNING, False, 1)
     assert lifecycle.progressed(resumed, 1) == resumed

@@ -1,4 +1,4 @@
-"""Each training method is one entry, and every part of the service has what the entry needs."""
+"""Tests that every part of the service supports each training method in the registry."""
 
 from __future__ import annotations
 

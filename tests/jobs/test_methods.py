@@ -1,4 +1,4 @@
-"""Methods and their options, from the job's body to the adapter: real trainings of a tiny model."""
+"""Tests of methods and their options from the job's body to the adapter, with real trainings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def pairs(n: int) -> bytes:
 
 
 def judged(n: int) -> bytes:
-    """Answers, of which every third was marked bad."""
+    """Return answers of which every third is labeled bad."""
     rows = [
         {
             "messages": [
@@ -47,8 +47,8 @@ def judged(n: int) -> bytes:
 
 @pytest.fixture
 def tiny(settings, tiny_model_path: Path) -> str:
-    """A base model of some hundred thousand weights in the catalogue."""
-    settings.lease_s = 10.0  # the worker shares its loop with the test, on a busy machine
+    """A base model in the catalog with some hundred thousand weights."""
+    settings.lease_s = 10.0  # the worker shares the event loop with the test
     settings.models_file.write_text(
         f"models:\n- {{id: {BASE_MODEL}, path: {tiny_model_path}, license: mit, "
         "context_length: 512, parameters: 200000}\n",
@@ -58,7 +58,7 @@ def tiny(settings, tiny_model_path: Path) -> str:
 
 
 async def ended(http, job_id: str) -> tuple[dict, list[dict]]:
-    """The job when it has ended, and its events, oldest first."""
+    """Wait until the job has ended. Returns it and its events, oldest first."""
     async with asyncio.timeout(150):
         while True:
             job = (await http.get(f"{JOBS}/{job_id}")).json()
@@ -69,7 +69,7 @@ async def ended(http, job_id: str) -> tuple[dict, list[dict]]:
 
 
 async def all_events(http, job_id: str) -> list[dict]:
-    """Every event, oldest first."""
+    """Return all events, oldest first."""
     events: list[dict] = []
     while True:
         after = {"after": events[-1]["id"]} if events else {}
@@ -81,7 +81,7 @@ async def all_events(http, job_id: str) -> list[dict]:
 
 
 async def adapter_file(api: Api, model: str, name: str) -> dict:
-    """A JSON file beside an adapter in storage."""
+    """Read a JSON file stored with an adapter."""
     found = await api.app.state.registry.resolve_adapter(model)
     return json.loads(await api.app.state.storage.get_bytes(f"{found.artifact}/{name}"))
 
@@ -151,7 +151,7 @@ async def test_foreign_or_other_base_models_are_no_warm_start(tiny, api: Api, ht
 
 
 async def test_best_checkpoint_then_dpo_from_it(tiny, api: Api, http, work, chats):
-    """Supervised with a split of its own and the best checkpoint; then DPO on top of it."""
+    """Supervised training with a validation split and keep_best, then DPO from the result."""
     chat_file, pair_file = await upload(http, chats(40)), await upload(http, pairs(16))
     async with work("cpu", "gpu"):
         asked = {**SETTINGS, "keep_best": True, "early_stopping": {"patience": 9}}
@@ -188,7 +188,7 @@ async def test_best_checkpoint_then_dpo_from_it(tiny, api: Api, http, work, chat
 
 
 async def test_kto_learns_from_labels(tiny, api: Api, http, work):
-    """A job on judged answers, to its end; the trainer weighs the labels."""
+    """A complete job on labeled answers, in which the trainer computes the weights."""
     file_id = await upload(http, judged(15))
     options = {"n_epochs": 2, "quantization": "none", "lora": {"r": 8}, "validation_share": 0.2}
     method = {"type": "kto", "kto": {"hyperparameters": {**options, "undesirable_weight": 2}}}
@@ -224,7 +224,7 @@ async def test_kto_refuses_what_it_cannot_do(tiny, http, options):
 async def test_adapter_that_the_engine_cannot_load_fails_at_the_first_checkpoint(
     tiny, api: Api, http, work, chats
 ):
-    """The engine was set up for lower ranks while the job waited."""
+    """The engine was reconfigured for lower ranks while the job waited."""
     file_id = await upload(http, chats(12))
     job = await create(http, file_id, hyperparameters=SETTINGS)
     api.settings.max_lora_rank = 4
@@ -238,7 +238,7 @@ async def test_adapter_that_the_engine_cannot_load_fails_at_the_first_checkpoint
 
 
 async def test_a_worker_of_two_devices_trains_on_both(tiny, api: Api, http, work, chats):
-    """Two processes on this machine's CPU stand for two GPUs."""
+    """Two processes on this machine's CPU represent two GPUs."""
     api.settings.trainer_gpus = 2
     file_id = await upload(http, chats(12))
     job = await create(http, file_id, hyperparameters=SETTINGS)

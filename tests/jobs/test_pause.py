@@ -1,4 +1,4 @@
-"""A job is `paused` once its checkpoint is stored; a resume loses no step, even at once."""
+"""Tests of pausing: `paused` only after the checkpoint is stored, and no step is lost on resume."""
 
 from __future__ import annotations
 

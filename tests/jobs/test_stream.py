@@ -1,4 +1,4 @@
-"""A stream of events ends when its key does."""
+"""Tests that an event stream ends when its key is revoked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def job_id(http, chats) -> str:
 
 
 async def listen(http, job_id: str, seen: asyncio.Event) -> list[str]:
-    """The data of all events until the stream ends."""
+    """Return the data of all events until the stream ends."""
     data: list[str] = []
     params = {"stream": "true"}
     async with http.stream("GET", f"{JOBS}/{job_id}/events", params=params, timeout=60) as stream:

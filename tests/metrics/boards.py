@@ -1,4 +1,4 @@
-"""The dashboards, and their queries as Grafana would send them."""
+"""The dashboards, and their queries as Grafana sends them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ BOARDS = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(FOLD
 
 @dataclass(frozen=True)
 class Query:
-    """One query of a panel."""
+    """A query of a panel."""
 
     board: str
     panel: str
     expr: str
 
     def sent(self, rate_interval: str = "1m", span: str = "5m") -> str:
-        """The query with Grafana's variables filled in; "all" where one chooses."""
+        """Return the query with Grafana's variables replaced, "all" for lists."""
         text = self.expr.replace("$__rate_interval", rate_interval).replace("$__range", span)
         for variable in BOARDS[self.board]["templating"]["list"]:
             text = text.replace(f"${variable['name']}", variable.get("allValue", ""))

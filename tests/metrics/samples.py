@@ -1,4 +1,4 @@
-"""What a process scrapes as, by name and labels."""
+"""Reads scraped metrics by name and labels."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def parsed(text: str) -> Samples:
 
 
 def value(samples: Samples, name: str, **labels: str) -> float | None:
-    """One sample of a finetuned metric; None where it is not scraped."""
+    """Return one sample of a finetuned metric; None if it is missing."""
     return samples.get((f"finetuned_{name}", frozenset(labels.items())))
 
 
 class Since:
-    """How much this process's own samples grew since this was made."""
+    """Growth of this process's samples since the object was created."""
 
     def __init__(self) -> None:
         self._before = parsed(generate_latest().decode())

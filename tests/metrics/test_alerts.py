@@ -1,4 +1,4 @@
-"""Alerts fire when they should and not else, and each has its page in the runbook."""
+"""Tests that alerts fire only when they should, and that each has a runbook entry."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_alert_has_a_case_that_fires_it_and_one_that_does_not():
     well, *ill = yaml.safe_load(CASES.read_text("utf-8"))["tests"]
     fired = str(ill)
     assert [rule["alert"] for rule in rules() if rule["alert"] not in fired] == []
-    # It does not fire for want of series, but for their values.
+    # It does not fire because of missing series, but because of their values.
     assert well["promql_expr_test"][0]["exp_samples"] == []
     given = METRIC.findall(str(well["input_series"]))
     used = {name for rule in rules() for name in METRIC.findall(rule["expr"])}

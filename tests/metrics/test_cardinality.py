@@ -1,4 +1,4 @@
-"""However many projects, keys, models and paths there are, the series stay as many."""
+"""Tests that the number of series does not grow with projects, keys, models or paths."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ numbers = itertools.count()
 
 @pytest.fixture
 async def api(settings):
-    """The api, with labels for few projects."""
+    """An api with labels for few projects."""
     redis = connect(settings.redis_url.get_secret_value())
     await redis.flushdb()
     await redis.aclose(close_connection_pool=True)
@@ -32,7 +32,7 @@ async def api(settings):
 
 
 async def a_new_project(api: Api) -> None:
-    """Calls of every sort by a project, key, model names and paths that were never seen."""
+    """Make requests of each kind with a new project, key, model names and paths."""
     n = next(numbers)
     async with await api.client(f"project-{n}") as client:
         calls = [
@@ -59,7 +59,7 @@ async def a_new_project(api: Api) -> None:
 
 
 async def scraped(api: Api) -> str:
-    """What Prometheus reads."""
+    """Return the text that Prometheus scrapes."""
     async with (
         serve_metrics(api.app.state.redis, "127.0.0.1", 0) as url,
         httpx.AsyncClient() as client,
@@ -68,7 +68,7 @@ async def scraped(api: Api) -> str:
 
 
 async def series(api: Api) -> Counter[str]:
-    """Series by metric."""
+    """Return the series by metric."""
     text = await scraped(api)
     return Counter(name for name, _ in parsed(text) if name.startswith("finetuned_"))
 

@@ -1,4 +1,4 @@
-"""Every metric is declared in one place, named by the rules, and told in docs/metrics.md."""
+"""Tests that every metric is declared in one place, follows the naming rules and is documented."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.cli.metrics_page import page
 from service.core.metrics import declared
 
 ROOT = Path(__file__).parent.parent.parent
-# What each stands for is a small set; a new label is added here with thought.
+# Each has a small set of values; consider this before adding a label.
 BOUNDED = {
     "base_model",  # the catalogue
     "direction",
@@ -28,7 +28,7 @@ BOUNDED = {
     "phase",
     "place",
     "process",
-    "project",  # the first so many, then `other`
+    "project",  # up to a limit, then `other`
     "queue",
     "reason",
     "route",

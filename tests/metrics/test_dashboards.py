@@ -1,4 +1,4 @@
-"""Dashboards are whole, and ask for metrics that exist in words that Prometheus understands."""
+"""Tests that dashboards are complete and query existing metrics with valid PromQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/operations.md tells figures that the code still gives, and links that lead somewhere."""
+"""Tests that figures and links in docs/operations.md are correct."""
 
 from __future__ import annotations
 

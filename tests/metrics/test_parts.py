@@ -1,4 +1,4 @@
-"""Storage, adapters, phases and GPUs count what they do."""
+"""Tests of the metrics of storage, adapters, phases and GPUs."""
 
 from __future__ import annotations
 

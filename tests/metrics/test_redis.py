@@ -1,4 +1,4 @@
-"""What a scrape tells of Redis, queues and workers, also while Redis is away."""
+"""Tests of scraped metrics of Redis, queues and workers, also while Redis is unavailable."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def test_an_outage_is_told_in_time_and_its_end_too(valkey, redis, how):
     assert value(found, "redis_up") == 1
     assert value(found, "redis_round_trip_seconds") > 0
     {"kill": valkey.kill, "hang": valkey.hang}[how]()
-    async with asyncio.timeout(60):  # a hung Redis is silent for ever
+    async with asyncio.timeout(60):  # a hung Redis never answers
         found = await scraped(redis)
     assert value(found, "redis_up") == 0
     assert value(found, "queue_depth", queue="cpu") is None

@@ -1,4 +1,4 @@
-"""A base model's folder, as small as one can be."""
+"""The smallest possible folder of a base model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def model_folder(parent: Path) -> Path:
-    """One tensor of 200 weights, and all the files that a base model has."""
+    """Create a folder with one tensor of 200 weights and all files of a base model."""
     path = parent / "model"
     path.mkdir()
     (path / "config.json").write_text(

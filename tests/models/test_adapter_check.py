@@ -1,4 +1,4 @@
-"""Adapters that vLLM would take and serve as the base model, or choke on."""
+"""Tests of adapters that vLLM would serve as the base model or fail on."""
 
 from __future__ import annotations
 

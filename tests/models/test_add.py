@@ -1,4 +1,4 @@
-"""Which folders may become a base model, and which never."""
+"""Tests of which folders can become a base model."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_broken_catalogue_is_a_clear_error(catalogue, text):
 
 
 def test_demo_model_came_out_whole(demo_model_path):
-    """The folder that `up` makes of the wheel's GGUF file."""
+    """The folder that `up` creates from the wheel's GGUF file."""
     facts = inspect_folder(demo_model_path)
     assert facts.architecture == "LlamaForCausalLM"
     assert facts.context_length >= 2048

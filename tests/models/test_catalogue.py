@@ -1,4 +1,4 @@
-"""Which trained models have an engine of their own, as the catalogue's file tells it."""
+"""Tests of trained models with their own engine in the catalog file."""
 
 from __future__ import annotations
 

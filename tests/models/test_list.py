@@ -1,4 +1,4 @@
-"""`GET /v1/models`: all of a project's models at once, or page by page."""
+"""Tests of `GET /v1/models`: all models of a project at once, or page by page."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from service.core.records import Collection
 from service.models.records import ModelRecord, checkpoint_name
 from tests.conftest import BASE_MODEL, Api, running
 
-MODELS, CHECKPOINTS = 1500, 10  # more records than were once read
+MODELS, CHECKPOINTS = 1500, 10  # more records than were read in the past
 
 
 async def trained(api: Api, project_id: str, models: int, checkpoints: int) -> list[str]:
-    """The names of trained models, newest first; each has checkpoints that are older than it."""
+    """Names of trained models, newest first. Each has checkpoints that are older than it."""
     records: Collection[ModelRecord] = api.app.state.registry.models
     names = [f"ft:{BASE_MODEL}:acme:x:{n:06d}" for n in range(models)]
     async with records.redis.pipeline(transaction=False) as pipe:
@@ -119,7 +119,7 @@ async def test_bad_queries_are_refused(http, query, param):
 
 
 async def test_an_alias_of_a_models_name_is_listed_once(api: Api, http):
-    """No alias can take a model's name, but a model may come after an alias of that name."""
+    """An alias cannot take a model's name, but a model can be added after such an alias."""
     project_id = await project_of(api)
     await http.put("/v1/aliases/late-base", json={"model": BASE_MODEL})
     file = api.settings.models_file

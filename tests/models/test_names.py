@@ -1,4 +1,4 @@
-"""The names of trained models, in any script."""
+"""Tests of the names of trained models, in any script."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ ANY_SCRIPT = [
     ("ភាសាខ្មែរ", "ភាសាខ្មែរ"),
     ("שָׁלוֹם", "שָׁלוֹם"),
     ("İzmir", "i̇zmir"),  # lower case of one letter is a letter and a mark
-    ("cafe\u0301", "café"),  # as file names on macOS have it
-    ("می\u200cخواهم", "میخواهم"),  # an invisible joiner is no character of a name
+    ("cafe\u0301", "café"),  # as in file names on macOS
+    ("می\u200cخواهم", "میخواهم"),  # an invisible joiner is not part of a name
     ("書店", "書店"),
-    (" -\u0e49a/b:c- ", "a-b-c"),  # a mark with nothing to stand on
+    (" -\u0e49a/b:c- ", "a-b-c"),  # a combining mark without a base letter
     ("\u0e49", ""),
     ("🙂", ""),
 ]

@@ -1,4 +1,4 @@
-"""The highest rank of a base model's adapters."""
+"""Tests of the highest rank of a base model's adapters."""
 
 from __future__ import annotations
 

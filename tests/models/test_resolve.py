@@ -1,4 +1,4 @@
-"""Where a request for a name goes: order, shares, and what is gone."""
+"""Tests of name resolution: order, shares and deleted models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def base(name: str) -> BaseModelEntry:
 
 @pytest.fixture
 async def registry(redis_url, tmp_path) -> AsyncIterator[ModelRegistry]:
-    """An empty registry with two base models, which remembers for long."""
+    """An empty registry with two base models and a long cache lifetime."""
     redis = connect(redis_url)
     await redis.flushdb()
     catalogue = Catalogue(tmp_path / "models.yaml")
@@ -79,12 +79,12 @@ async def test_a_base_model_that_is_added_later_goes_before_an_alias(registry, a
     await aliases.put("proj_a", "later", (Target(model="tiny"),), key_id="k")
     assert await name_of(registry, "later") == ("tiny", "later")
     registry.catalogue.add(base("later"))
-    registry.forget("proj_a", "later")  # what time does
+    registry.forget("proj_a", "later")  # the effect of time
     assert await name_of(registry, "later") == ("later", None)
 
 
 async def test_a_trained_model_goes_before_an_alias_of_its_name(registry, aliases):
-    """The base model was not ours when the alias was made."""
+    """The base model did not exist when the alias was created."""
     name = "ft:newcomer:acme:x:abc123"
     await aliases.put("proj_a", name, (Target(model="tiny"),), key_id="k")
     assert await name_of(registry, name) == ("tiny", name)
@@ -147,6 +147,6 @@ async def test_what_can_be_no_name_is_not_found(registry, name):
 
 
 def test_what_is_resolved_can_be_shared():
-    """One answer serves many requests: nobody can change it."""
+    """One result serves many requests, so it is immutable."""
     with pytest.raises(AttributeError):
         ResolvedModel(None).alias = "x"

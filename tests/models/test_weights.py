@@ -1,4 +1,4 @@
-"""Which base-model folders no engine could load, told without loading them."""
+"""Tests that unusable base-model folders are detected without loading them."""
 
 from __future__ import annotations
 

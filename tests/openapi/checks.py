@@ -1,7 +1,7 @@
-"""Redocly on openapi.json: `python -m tests.openapi.checks`, which is `make lint-openapi`.
+"""Runs Redocly on openapi.json: `python -m tests.openapi.checks`, also `make lint-openapi`.
 
-Lints the description, and compares it with the released one, the newest in docs/openapi: a change
-that would break a program may come only with a version that says so. Nothing is sent anywhere.
+Lints the description, and compares it with the newest release in docs/openapi: a breaking change
+requires a version that allows it. Nothing is sent anywhere.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Change = dict[str, Any]
 
 
 def redocly(*words: str, tools: Path) -> subprocess.CompletedProcess[str]:
-    """Run it with our rules."""
+    """Run Redocly with our rules."""
     program = tools / "node_modules" / "@redocly" / "cli" / "bin" / "cli.js"
     return subprocess.run(
         [NODE, program, *words, "--config", HERE / "redocly.yaml"],
@@ -38,7 +38,7 @@ def redocly(*words: str, tools: Path) -> subprocess.CompletedProcess[str]:
 
 
 def lint(file: Path, *, tools: Path) -> list[str]:
-    """The faults of a description, each with its rule and place."""
+    """Return the errors in a description, each with its rule and location."""
     done = redocly("lint", str(file), "--format", "json", "--max-problems", "1000", tools=tools)
     if not done.stdout:
         raise RuntimeError(done.stderr)
@@ -50,7 +50,7 @@ def lint(file: Path, *, tools: Path) -> list[str]:
 
 
 def breaking(before: Path, after: Path, *, tools: Path) -> list[str]:
-    """What of a change would break programs that were written for the description before."""
+    """Return the changes that would break clients of the old description."""
     done = redocly("diff", str(before), str(after), "--format", "json", tools=tools)
     if not done.stdout:
         raise RuntimeError(done.stderr)
@@ -61,7 +61,7 @@ def breaking(before: Path, after: Path, *, tools: Path) -> list[str]:
 def _breaks(change: Change) -> bool:
     if change["impact"] == "major":
         return True
-    # Redocly takes a body for additional where none was asked for before, needed or not.
+    # Redocly reports a body as added if there was none before, required or not.
     body = change.get("revision", {}).get("value")
     added = change["kind"] == "added" and change["path"].endswith("/requestBody")
     return added and isinstance(body, dict) and body.get("required") is True
@@ -74,14 +74,14 @@ def _told(change: Change) -> str:
 
 
 def released() -> tuple[Path, str]:
-    """The newest released description, and its version."""
+    """Return the newest released description and its version."""
     files = {_numbers(file.stem): file for file in RELEASED.glob("*.json")}
     newest = files[max(files)]
     return newest, newest.stem
 
 
 def may_break(before: str, after: str) -> bool:
-    """Whether a version says that programs may break: a new major one, or minor below 1.0."""
+    """Return whether the version allows breaking changes: major, or minor below 1.0."""
     old, new = _numbers(before), _numbers(after)
     return new[0] > old[0] or (new[0] == old[0] == 0 and new[1] > old[1])
 
@@ -91,13 +91,13 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def changes_of(file: Path, version: str, *, tools: Path) -> list[str]:
-    """Breaking changes since the release that the version does not allow."""
+    """Return breaking changes since the release that the version does not allow."""
     before, old_version = released()
     return [] if may_break(old_version, version) else breaking(before, file, tools=tools)
 
 
 def main() -> int:
-    """Lint and compare; 1 where something is wrong."""
+    """Lint and compare. Returns 1 if there are problems."""
     tools = npm_ci(HERE)
     faults = lint(FILE, tools=tools)
     since = changes_of(FILE, __version__, tools=tools)

@@ -15,11 +15,11 @@ from tests.openapi.world import World
 
 @pytest.fixture(scope="session")
 def tools() -> Path:
-    """Where Redocly is installed; skips where npm's registry is not reached."""
+    """Folder with Redocly. Skips the test if npm's registry is unreachable."""
     return installed(HERE)
 
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory, demo_model_path: Path) -> World:
-    """What a running api said to every request; each answer was checked."""
+    """All responses of a running api, each of them checked."""
     return asyncio.run(run(tmp_path_factory.mktemp("world"), demo_model_path))

@@ -1,4 +1,4 @@
-"""openapi.json as tests read it: its operations, and whether a value is what it says."""
+"""Reads openapi.json for tests: its operations, and whether a value matches its schema."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Json = dict[str, Any]
 
 @functools.cache
 def description() -> Json:
-    """The whole file."""
+    """Return the complete document."""
     return json.loads(FILE.read_text("utf-8"))
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one path."""
+    """One method of a path."""
 
     method: str
     path: str
@@ -37,13 +37,13 @@ class Operation:
         return self.described["operationId"]
 
     def response(self, status: int | str) -> Json:
-        """What it may answer with a status."""
+        """Return the documented response for a status."""
         return resolved(self.described["responses"][str(status)])
 
 
 @functools.cache
 def operations() -> dict[str, Operation]:
-    """All of them, by operationId."""
+    """Return all operations by operationId."""
     found = [
         Operation(method, path, described)
         for path, methods in description()["paths"].items()
@@ -53,14 +53,14 @@ def operations() -> dict[str, Operation]:
 
 
 def resolved(part: Json) -> Json:
-    """The part itself, where there is only a reference to it."""
+    """Return the referenced part, or the part itself."""
     while reference := part.get("$ref"):
         part = functools.reduce(lambda at, key: at[key], reference[2:].split("/"), description())
     return part
 
 
 def faults(value: object, schema: Json, *, closed: bool = False) -> list[str]:
-    """Why a value is not what a schema says; `closed`: nor may it have more than that."""
+    """Return why a value does not match a schema. `closed` also refuses undocumented fields."""
     components = _closed() if closed else description()["components"]
     validator = Draft202012Validator({**schema, "components": components})
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)]
@@ -68,7 +68,7 @@ def faults(value: object, schema: Json, *, closed: bool = False) -> list[str]:
 
 @functools.cache
 def _closed() -> Json:
-    """The components, whose objects may have no property that is not described."""
+    """Return the components with undocumented properties forbidden."""
     components = copy.deepcopy(description()["components"])
     for schema in components["schemas"].values():
         if "properties" in schema:
@@ -77,7 +77,7 @@ def _closed() -> Json:
 
 
 def examples(part: Json) -> Iterator[tuple[str, str, Any, Json]]:
-    """All of a body or a response: media type, name, value, schema."""
+    """Return all examples of a body or response: media type, name, value, schema."""
     for media, described in resolved(part).get("content", {}).items():
         for name, example in described.get("examples", {}).items():
             yield media, name, example["value"], described["schema"]

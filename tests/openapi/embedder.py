@@ -1,4 +1,4 @@
-"""An api before vLLM that makes vectors of the demo model, which `up` serves as a chat model."""
+"""An api in front of a vLLM that creates embeddings with the demo model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MODEL = "smollm2-135m-embeddings"
 
 
 async def embeddings(folder: Path, base: Path) -> World:
-    """What it says."""
+    """Record the embeddings response."""
     offer(folder / "models.yaml", base, MODEL)
     with ValkeyServer(port=free_port()) as store:
         async with _engine(base, folder / "engine.log") as url:

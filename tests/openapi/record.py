@@ -1,7 +1,7 @@
-"""Write the examples of openapi.json from real answers.
+"""Records the examples of openapi.json from real responses.
 
-python -m tests.openapi.record           # of an api alone: 15 seconds
-python -m tests.openapi.record stack     # of an installation that trains and serves: minutes
+python -m tests.openapi.record           # without training and serving: 15 seconds
+python -m tests.openapi.record stack     # with training and serving: minutes
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ async def _of_a_stack(folder: Path) -> World:
 
 
 def main() -> None:
-    """Run the scenarios and write what was said."""
+    """Run the scenarios and write the recorded examples."""
     with tempfile.TemporaryDirectory() as folder:
         if sys.argv[1:] == ["stack"]:
             world, place = asyncio.run(_of_a_stack(Path(folder))), EXAMPLES / "stack"

@@ -1,4 +1,4 @@
-"""One run of all that an api can be asked without a GPU worker or an engine."""
+"""Runs all scenarios that need neither a GPU worker nor an engine."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _FILE_BYTES = 1024 * 1024
 
 
 async def run(folder: Path, base: Path, *, strict: bool = True) -> World:
-    """Run all scenarios; what they said. `base` is the demo model's folder."""
+    """Run all scenarios and return the recorded responses. `base` is the demo model's folder."""
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(ValkeyServer(port=free_port()))
         async with (
@@ -131,7 +131,7 @@ def _settings(
 
 
 def offer(models_file: Path, base: Path, *names: str) -> None:
-    """Write the catalogue: all are the demo model by other names."""
+    """Write a catalog in which all entries are the demo model under other names."""
     entry = {
         "path": str(base),
         "license": "apache-2.0",
@@ -174,7 +174,7 @@ async def _worker(settings: Settings) -> AsyncIterator[None]:
 
 
 async def _trained(api: Api, waiting: list[str]) -> list[str]:
-    """Two models, registered as a worker does after a training."""
+    """Register two models as a worker does after a training."""
     project = await api.app.state.projects.by_name("acme")
     names = []
     for job_id in waiting:
@@ -196,7 +196,7 @@ async def _trained(api: Api, waiting: list[str]) -> list[str]:
 
 @contextlib.contextmanager
 def _full_disk(storage: Path) -> Iterator[bool]:
-    """Storage on a disk of half a megabyte; False where this user may not mount one."""
+    """Use storage on a half-megabyte disk. Returns False if this user cannot mount one."""
     mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(storage)]
     full = os.geteuid() == 0 and subprocess.run(mount, check=False, capture_output=True)
     if not full or full.returncode:

@@ -1,4 +1,4 @@
-"""What is new in each run, made the same in every one: ids, secrets, times."""
+"""Replaces values that differ between runs (ids, secrets, times) by stable ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 _LETTERS = string.digits + string.ascii_lowercase
 _EPOCH_S = 1_767_225_600  # 1 January 2026, the day on which every example begins
 _TIME = re.compile(r"(?:.*_at|created|estimated_finish|(?:start|end)_time)")
-# A prefix, which is kept, and what comes by chance.
+# A prefix, which is kept, and a random part.
 _BY_CHANCE = re.compile(
     r"(?P<prefix>(?:file-|fileclean-|filereport-|filemeasure-|upload_|part_|ftjob-|ftckpt_|proj_"
     r"|key_|chatcmpl-|cmpl-|embd-|resp_|msg_|call_|chatcmpl-tool-|sk-ft-…?|ft:[^:\s]+:[^:\s]+:[^:\s]+:"
@@ -23,7 +23,7 @@ _BY_CHANCE = re.compile(
 
 
 class Stable:
-    """One run: the same thing gets the same name wherever it is told."""
+    """Replacements of one run: the same value always gets the same name."""
 
     def __init__(self) -> None:
         self._began_s = time.time()
@@ -32,15 +32,15 @@ class Stable:
         self._shown: dict[str, str] = {}
 
     def keep(self, text: str) -> None:
-        """Leave a text as it is that looks like chance: a digest of known bytes."""
+        """Keep a text that looks random, such as the digest of known bytes."""
         self._kept.add(text)
 
     def show(self, text: str, shown: str) -> None:
-        """Show a text that differs between runs, such as a URL with a port, as another."""
+        """Replace a text that differs between runs, such as a URL with a port."""
         self._shown[text] = shown
 
     def value(self, value: Any, key: str = "") -> Any:
-        """A JSON value, or a text, with all that is new in this run replaced."""
+        """Return a JSON value or text with all values of this run replaced."""
         match value:
             case dict():
                 return {k: self.value(v, k) for k, v in value.items()}

@@ -1,4 +1,4 @@
-"""A change that breaks programs is found, and needs a version that says so; others are free."""
+"""Tests that breaking changes are found and require a version that allows them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Change = Callable[[Json], None]
 
 
 def test_nothing_breaks_what_was_released(tools: Path):
-    """Undo the change, or raise the version, which then says that programs may break."""
+    """If it fails, undo the change, or raise the version so that it allows breaking changes."""
     assert changes_of(FILE, __version__, tools=tools) == []
 
 
@@ -161,7 +161,7 @@ FREE = [
 
 @pytest.fixture
 def found(tools: Path, tmp_path: Path) -> Callable[[Change], list[str]]:
-    """What of a change would break programs."""
+    """Return the breaking changes."""
 
     def compare(change: Change) -> list[str]:
         document = copy.deepcopy(description())
@@ -184,7 +184,7 @@ def test_a_change_that_breaks_nothing_is_free(change: Change, found: Callable[[C
 
 
 def test_the_version_decides(tools: Path, tmp_path: Path):
-    """The same break: refused within a version, let through by the next that may."""
+    """The same change is refused within a version and allowed by the next one."""
     document = copy.deepcopy(description())
     operation_removed(document)
     after = tmp_path / "after.json"

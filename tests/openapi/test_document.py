@@ -1,4 +1,4 @@
-"""openapi.json is what the app says, and says enough."""
+"""Tests that openapi.json matches the app and is complete."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ OPENAI = {
     *("createChatCompletion", "createCompletion", "createResponse", "createEmbedding"),
 }
 OURS = {
-    "listFineTuningJobs",  # OpenAI: listPaginatedFineTuningJobs, the one list that it names so
+    "listFineTuningJobs",  # OpenAI: listPaginatedFineTuningJobs, its only list with such a name
     "estimateFineTuningJob",
     *("retrieveUpload", "listUploadParts"),
     *("retrieveFileReport", "createFileCleaning", "listFileCleanings", "retrieveFileCleaning"),
     *("listAliases", "retrieveAlias", "setAlias", "deleteAlias"),
     *("listAliasHistory", "rollbackAlias"),
-    # OpenAI's administration has ids in kebab case, which make poor names of functions.
+    # OpenAI's administration has operationIds in kebab case, which make poor function names.
     *("createProject", "listProjects", "retrieveProject", "updateProject"),
     *("createApiKey", "listApiKeys", "updateApiKey", "deleteApiKey", "getUsageCompletions"),
-    # OpenAI's SDK has all of these but the last, and its published document has none.
+    # OpenAI's SDK has all of these except the last; its published document has none.
     *("createWebhookEndpoint", "listWebhookEndpoints", "retrieveWebhookEndpoint"),
     *("updateWebhookEndpoint", "deleteWebhookEndpoint", "rotateWebhookEndpointSecret"),
     *("testWebhookEndpoint", "listWebhookEventTypes", "listWebhookEndpointDeliveries"),
@@ -45,7 +45,7 @@ each_operation = pytest.mark.parametrize(
 
 
 def test_openapi_json_is_what_the_app_generates():
-    """Renew it with `make openapi`."""
+    """Run `make openapi` to update the file."""
     assert json.loads(FILE.read_text("utf-8")) == create_app(Settings()).openapi()
 
 

@@ -1,4 +1,4 @@
-"""Each example is true: it is what its schema says, was sent, and was answered so."""
+"""Tests that each example matches its schema and was exchanged with a running api."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_false_example_would_be_found():
 
 
 def test_examples_are_what_a_running_api_says(world: World):
-    """Every request of them was sent. Renew them with `make openapi-examples`."""
+    """Every request was sent. Run `make openapi-examples` to update the examples."""
     kept = {file.stem: json.loads(file.read_text("utf-8")) for file in EXAMPLES.glob("*.json")}
     if os.geteuid() != 0:  # a full disk needs root
         for said in kept.values():
@@ -70,7 +70,7 @@ def test_every_operation_was_called(world: World):
 
 
 def test_every_error_that_is_documented_was_seen(world: World):
-    """But those that stand for all operations, which were seen with one of them."""
+    """Errors that all operations share were observed with one of them."""
     shared = set(world.said[SHARED]["responses"])
     for operation in operations().values():
         said: Json = world.said[operation.id].get("responses", {})

@@ -1,4 +1,4 @@
-"""openapi.json passes Redocly's rules; the rules find what they are for."""
+"""Tests that openapi.json passes Redocly's rules, and that the rules work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client that calls operations by their ids, checks the answers and writes down what was said."""
+"""A client that calls operations by id, checks the responses and records them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHARED = "shared"
 
 
 class World:
-    """One api, and what calls of it have said so far."""
+    """One api and the calls recorded so far."""
 
     def __init__(self, base_url: str, keys: Mapping[str, str], *, strict: bool = True) -> None:
         self.stable = Stable()
@@ -28,7 +28,7 @@ class World:
         self._http = httpx.AsyncClient(base_url=base_url, timeout=60)
 
     async def close(self) -> None:
-        """No more calls."""
+        """Close the client."""
         await self._http.aclose()
 
     async def call(
@@ -49,10 +49,10 @@ class World:
         shared: bool = False,
         cut: Callable[[Any], Any] = lambda shown: shown,
     ) -> httpx.Response:
-        """Call an operation and check its answer against the description.
+        """Call an operation and check its response against the description.
 
-        With `example` the request and the answer become examples of that name; an error's is
-        its code. `shared`: an answer of every operation. `cut` shortens what is shown.
+        With `example`, request and response become examples with that name; errors are named after
+        their code. `shared` marks a response of every operation. `cut` shortens what is shown.
         """
         operation = operations()[operation_id]
         url = operation.path
@@ -90,7 +90,7 @@ class World:
         return response
 
     def write(self, folder: Path) -> None:
-        """Write what was said, a file an operation."""
+        """Write the recorded examples, one file per operation."""
         folder.mkdir(exist_ok=True)
         for old in folder.glob("*.json"):
             old.unlink()
@@ -135,9 +135,9 @@ class World:
 
 
 def check(operation: Operation, response: httpx.Response, *, strict: bool) -> None:
-    """Raise AssertionError where an answer is not what the description says.
+    """Raise AssertionError if a response does not match the description.
 
-    Not `strict`: a status may be new, as it is before its first example was written.
+    Without `strict`, a status may be new, as before its first example is recorded.
     """
     status = str(response.status_code)
     described = operation.described["responses"]

@@ -1,4 +1,4 @@
-"""Another project's file, job, events and model are 404 on every route."""
+"""Tests that another project's objects are 404 on every route."""
 
 from __future__ import annotations
 
@@ -108,12 +108,12 @@ ROUTES = [
     ("GET", "/v1/webhook_endpoints/{webhook_endpoint}/deliveries"),
 ]
 WITH_ID = "file|job|upload|cleaning|webhook_endpoint"
-# A name is each project's own: another's alias of the same name stands in nobody's way.
+# Names belong to a project: another project's alias with the same name does not interfere.
 OWN_NAMES = {("PUT", "/v1/aliases/{name}")}
 
 
 def test_every_route_with_an_id_is_in_the_table(api: Api):
-    """A new route with an object's id must be added here."""
+    """Every new route with an object's id must be added here."""
     listed = {
         (method, re.sub(rf"\{{({WITH_ID})\}}", r"{\1_id}", path.split("?")[0]))
         for method, path in ROUTES

@@ -1,4 +1,4 @@
-"""Who may come in: keys, roles, revocation."""
+"""Tests of access: keys, roles and revocation."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def test_project_names_are_checked_and_never_reused(api: Api):
 
 
 async def test_secret_is_kept_nowhere(api: Api):
-    """Only the digest of a key is in Redis."""
+    """Redis contains only the digest of a key."""
     secret = await api.key("acme")
     redis = api.app.state.redis
     dump = [await redis.get(k) for k in await redis.keys("*") if await redis.type(k) == b"string"]

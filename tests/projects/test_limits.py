@@ -1,4 +1,4 @@
-"""Limits of projects and keys: set by admins, told to every api process."""
+"""Tests of the limits of projects and keys, set by admins and known to every api process."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ async def test_only_admins_set_limits_and_unknown_ids_are_404(api: Api):
 
 @pytest.fixture
 async def remembering(settings, api: Api):
-    """An api that would remember keys for an hour."""
+    """An api that would cache keys for an hour."""
     app = create_app(settings.model_copy(update={"lookup_cache_s": 3600}))
     async with running(app) as url:
         yield Api(app, url, settings)

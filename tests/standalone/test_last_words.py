@@ -1,4 +1,4 @@
-"""The reason of a death, from what real programs print."""
+"""Tests of the extracted reason of a process's death, with output of real programs."""
 
 from __future__ import annotations
 

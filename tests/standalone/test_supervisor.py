@@ -1,4 +1,4 @@
-"""Children are kept alive, and none is left behind."""
+"""Tests that child processes are restarted and that none is left behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from service.standalone.layout import AlreadyRunning, DataLayout
 from service.standalone.supervisor import Service, StartFailed, Supervisor
 
-# A parent that ignores SIGTERM and has a child of its own.
+# A parent that ignores SIGTERM and has a child.
 STUBBORN = (
     "import signal, subprocess, sys, time\n"
     "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -94,7 +94,7 @@ async def test_what_a_dead_child_left_is_killed_before_the_restart(supervisor, t
 
 
 async def test_leftovers_of_a_killed_run_are_cleared(tmp_path):
-    """A group that outlived its supervisor, as after `kill -9` of `up`."""
+    """A process group that survived its supervisor, as after `kill -9` of `up`."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", "import time; time.sleep(600)", start_new_session=True
     )
@@ -145,7 +145,7 @@ def test_secrets_are_made_once_and_private(tmp_path):
 
 @pytest.mark.slow
 async def test_one_that_keeps_dying_says_why_and_the_others_run_on(supervisor, tmp_path):
-    """A base model that cannot be loaded, beside one that can."""
+    """One base model that cannot be loaded, and one that can."""
     well = service("import time; time.sleep(600)", name="well")
     flag = tmp_path / "mended"
     broken = service(
@@ -170,7 +170,7 @@ async def test_one_that_keeps_dying_says_why_and_the_others_run_on(supervisor, t
 
     ready = asyncio.Event()
     supervisor.when_ready(broken, ready.set)
-    flag.touch()  # the operator mends it, and no other command is needed
+    flag.touch()  # the operator fixes it, and no other command is needed
     await asyncio.wait_for(ready.wait(), 60)
     assert not fault.exists()
 

@@ -1,4 +1,4 @@
-"""`up` with a base model that cannot be loaded: the rest of the service runs."""
+"""Tests of `up` with a base model that cannot be loaded: the rest of the service runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def port() -> int:
 
 @pytest.fixture
 def up(tmp_path: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """`finetuned-server up` whose one base model has no folder."""
+    """`finetuned-server up` with a single base model that has no folder."""
     (tmp_path / "models.yaml").write_text(
         f"models:\n- {{id: gone, path: {tmp_path}/gone, license: mit, context_length: 2048, "
         "parameters: 1000}\n"

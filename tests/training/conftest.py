@@ -1,4 +1,4 @@
-"""The trainer as its parent sees it: a process that speaks JSON lines."""
+"""The trainer as its parent sees it: a process that communicates in JSON lines."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from tests.training.forked import ForkedTrainer
 
 safetensors = Lazy("safetensors.torch")
 
-HANG_S = 240  # a guard against hanging, not a measure
+HANG_S = 240  # protects against hanging, not a measurement
 
 
 @dataclass
 class Trainer:
-    """A running trainer. Iterating yields its messages as they come."""
+    """A running trainer. Iterating yields its messages as they arrive."""
 
     process: subprocess.Popen[bytes] | ForkedTrainer
     log: Path
@@ -56,7 +56,7 @@ class Trainer:
         self.process.stdin.flush()
 
     def wait(self) -> int:
-        """Reads all that is left and returns the exit code."""
+        """Read all remaining output and return the exit code."""
         list(self)
         return self.process.wait(HANG_S)
 
@@ -70,7 +70,7 @@ class Trainer:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[[TrainSpec], Trainer]]:
-    """Start trainers as forks; those still running when the test is over are killed."""
+    """Start trainers as forks. Those still running after the test are killed."""
     with Starter(tmp_path) as begin:
         yield begin
 
@@ -79,8 +79,8 @@ def start(tmp_path: Path) -> Iterator[Callable[[TrainSpec], Trainer]]:
 def start_process(tmp_path: Path) -> Iterator[Callable[[TrainSpec], Trainer]]:
     """Like `start`, but each trainer is a new interpreter, as the worker starts it.
 
-    For tests of what only a process of its own has: signals, exit codes, stderr, its parent's
-    death. It takes seconds longer.
+    For tests that need a real process: signals, exit codes, stderr, the parent's death. Starting
+    one takes seconds longer.
     """
     with Starter(tmp_path, forks=False) as begin:
         yield begin
@@ -127,7 +127,7 @@ def _started(spec_file: Path, log: Path) -> subprocess.Popen[bytes]:
 
 
 def write_chats(path: Path, pairs: Sequence[tuple[str, str]]) -> Path:
-    """A training file of one-turn chats."""
+    """Write a training file of single-turn chats."""
     path.write_text(
         "".join(
             json.dumps(
@@ -158,7 +158,7 @@ def few_chats(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def make_spec(tiny_model_path: Path, few_chats: Path) -> Callable[..., TrainSpec]:
-    """Specs of twelve steps on the tiny model, in the given folder, with changes."""
+    """Create specs of twelve steps on the tiny model, in the given folder, with changes."""
 
     def make(output_dir: Path, **changes: Any) -> TrainSpec:
         # Dropout, so that the random state matters to a resumed run.
@@ -201,7 +201,7 @@ def whole_run(
 
 
 def write_preferences(path: Path, count: int) -> Path:
-    """A preference file of uneven length: the better answer speaks like a sailor."""
+    """Write a preference file of uneven lengths. The better answer speaks like a sailor."""
     rows = [
         {
             "input": {"messages": [{"role": "user", "content": f"What is {n} and {n}?"}]},
@@ -226,7 +226,7 @@ def few_preferences(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def few_judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight answers of a sailor that were marked good, and four plain ones that were marked bad."""
+    """Eight answers of a sailor labeled good, and four plain ones labeled bad."""
     rows = [
         {
             "messages": [
@@ -248,7 +248,7 @@ def few_judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_same_adapter(done: Succeeded, wanted: Succeeded) -> None:
-    """The two runs wrote the same tensors, bit for bit."""
+    """Assert that both runs wrote the same tensors, bit for bit."""
     one, other = (
         safetensors.load_file(Path(end.adapter_path) / "adapter_model.safetensors")
         for end in (done, wanted)

@@ -1,8 +1,8 @@
-"""Trainers as forks of one process that has imported the libraries.
+"""Trainers as forks of a process that has imported the libraries.
 
-Importing torch, transformers and TRL takes a trainer 4 to 7 s, of which most tests want nothing.
-multiprocessing's fork server pays for it once in each pytest process; a fork then starts in
-about 0.1 s and runs the same `main` on pipes of its own, with the same messages and exit codes.
+Importing torch, transformers and TRL takes a trainer 4 to 7 s, which most tests do not need.
+multiprocessing's fork server imports them once per pytest process. A fork then starts in about 0.1
+s and runs the same `main` on its own pipes, with the same messages and exit codes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 class ForkedTrainer:
-    """A forked trainer, with the part of `subprocess.Popen` that tests use."""
+    """A forked trainer, with the part of the `subprocess.Popen` interface that tests use."""
 
     started = 0
 

@@ -1,4 +1,4 @@
-"""What the fork server of `forked.py` imports before it forks: all that a trainer does."""
+"""Imports of the fork server of `forked.py`: everything that a trainer imports."""
 
 import contextlib
 import tempfile
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from service.training.__main__ import _settle_environment
 
-# Libraries read where their caches are as they are imported; nothing is written there.
+# Libraries read the location of their caches when imported; nothing is written there.
 _settle_environment(Path(tempfile.gettempdir()) / "finetuned-fork-server")
 
 with contextlib.suppress(ImportError):

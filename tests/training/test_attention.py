@@ -30,7 +30,7 @@ def test_a_packed_row_is_kept_apart_by_its_positions(model):
 def test_a_joined_row_is_kept_apart_by_its_places_alone(model, places):
     assert attention.can_join(model, longest=64)
     assert attention.keeps_apart(model, cu_seq_lens_q=places)
-    assert not attention.keeps_apart(model)  # so it is not the positions that did it
+    assert not attention.keeps_apart(model)  # so the positions are not the cause
 
 
 def test_a_model_that_is_not_told_of_the_places_is_found_out(model, places):

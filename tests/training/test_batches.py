@@ -99,7 +99,7 @@ def losses(model, batch):
 
 
 def part_losses(model, batch):
-    """The loss of each supervised token of a part; no gradients."""
+    """Return the loss of each supervised token of a part, without gradients."""
     batch.pop("token_count")
     labels = batch.pop("labels")
     with torch.no_grad():

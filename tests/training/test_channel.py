@@ -7,7 +7,7 @@ from service.training.contract.channel import StopFlag, listen
 
 
 class Ended:
-    """Stands where os._exit stands: notes the code and that it was called."""
+    """Replacement for os._exit that records the code."""
 
     def __init__(self):
         self.codes = []

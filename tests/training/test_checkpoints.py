@@ -1,4 +1,4 @@
-"""Checkpoints of a real run, whole or spoiled."""
+"""Tests of checkpoints of a real run, intact or damaged."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Direct Preference Optimization: the data, the loss, and whole runs."""
+"""Tests of Direct Preference Optimization: data, loss and complete runs."""
 
 import json
 import math
@@ -98,7 +98,7 @@ def test_pairs_share_their_prompt_and_useless_ones_are_dropped(tokenizer, tmp_pa
 
 @pytest.fixture(scope="module")
 def trainer(make_spec, few_preferences, tokenizer, tmp_path_factory):
-    """A trainer in this process, in fp32, whose adapter is not the base model any more."""
+    """A trainer in this process, in fp32, whose adapter no longer equals the base model."""
     from service.training.contract.channel import StopFlag
     from service.training.loop.checkpoints import identify
     from service.training.loop.plan import Plan

@@ -77,7 +77,7 @@ def test_a_share_for_validation_is_not_trained_on():
 
 
 def kept_by_torch(folder, rows):
-    """Bytes that a forward pass keeps for the backward pass, as torch counts them."""
+    """Bytes that a forward pass keeps for the backward pass, measured by torch."""
     from service.training import TrainSpec
     from service.training.model import head
     from service.training.model.adapters import add_adapter
@@ -132,7 +132,7 @@ def test_what_a_step_keeps_is_what_torch_keeps(tiny_model_path, shape, rows, dev
     kept = kept_by_torch(tiny_model_path, rows)
     found = estimate_memory(shape, packing=rows != "padded", device=device, **SETTINGS)
     head = 512 * 64 * 6
-    # The estimate counts one layer more, for the gradients that stand beside.
+    # The estimate includes one more layer, for the gradients held at the same time.
     copies = found.adapter // 2
     layers = (found.activations - copies) * 2 / 3
     assert layers + copies + head == pytest.approx(kept, rel=0.05)
@@ -153,7 +153,7 @@ def test_only_what_goes_through_at_once_counts(shape):
 
     assert activations(batch_size=256) == activations()
     assert activations(tokens_at_once=256) < activations()
-    # One row goes through, whatever the budget; of a pair, both.
+    # At least one row passes, whatever the budget; for a pair, both.
     assert activations(tokens_at_once=1) == activations(tokens_at_once=128)
     assert activations(tokens_at_once=1, method="dpo") == activations(tokens_at_once=256)
     # The reference after a warm start is a second adapter.
@@ -165,7 +165,7 @@ def test_kto_counts_the_pass_over_mismatches(shape):
     def estimate(**changes):
         return estimate_memory(shape, **(SETTINGS | changes))
 
-    # With gradient checkpointing little is kept, and the pass without gradient takes more: a
+    # With gradient checkpointing, little is kept, and the pass without gradient takes more: a
     # mismatch may be twice as long as the longest row.
     alone = {"gradient_checkpointing": True, "batch_size": 2, "tokens_at_once": 1}
     assert estimate(method="kto", **alone).logits > estimate(**alone).logits

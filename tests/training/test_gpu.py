@@ -1,4 +1,4 @@
-"""The trainer on a GPU: what only CUDA can show."""
+"""Tests of the trainer that need CUDA."""
 
 from __future__ import annotations
 

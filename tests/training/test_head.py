@@ -16,7 +16,7 @@ def loaded(path, dtype):
 
 
 def batch(rows=5, width=90):
-    """More than one block of supervised tokens, with holes."""
+    """More than one block of supervised tokens, with gaps."""
     torch.manual_seed(1)
     ids = torch.randint(3, 49152, (rows, width))
     labels = ids.masked_fill(torch.rand(rows, width) < 0.3, IGNORED)
@@ -36,7 +36,7 @@ def test_the_head_gives_the_loss_and_the_gradient_of_full_logits(tiny_model_path
     ours = loaded(tiny_model_path, dtype)
     ours.lm_head.weight.requires_grad_(False)
     head_module.use_frozen_head(ours)
-    # Tied to the head, the embeddings are frozen too; the layers' gradients tell enough.
+    # The embeddings are tied to the head and frozen too; the layers' gradients suffice.
     outputs = ours(input_ids=ids, labels=labels, use_cache=False, fused_lm_head=True)
     (outputs.log_probs[mask] * torch.arange(len(wanted))).mean().backward()
 

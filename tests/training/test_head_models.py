@@ -1,4 +1,4 @@
-"""The head of models that change their logits, of large vocabularies, and on other devices."""
+"""Tests of the head: models that modify their logits, large vocabularies, other devices."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_a_block_takes_at_most_256_mib_however_many_words_there_are(vocabulary, 
 
 @pytest.fixture
 def seen():
-    """What torch is asked for: the libraries of the operators, and the largest tensor."""
+    """Records of torch: the libraries of the operators, and the largest tensor."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Seen(TorchDispatchMode):
@@ -142,7 +142,7 @@ def seen():
 
 
 def test_it_asks_for_torchs_own_operators_a_block_at_a_time(seen):
-    """Shapes and types alone: a block as on a GPU, for which none is needed."""
+    """Only shapes and types: a block as on a GPU, without needing one."""
     hidden = torch.empty(256, 64, dtype=torch.bfloat16, device="meta")
     targets = torch.empty(256, dtype=torch.long, device="meta")
     weight = torch.empty(128_256, 64, dtype=torch.bfloat16, device="meta")

@@ -1,4 +1,4 @@
-"""Kahneman-Tversky Optimization: the data, the loss, and whole runs."""
+"""Tests of Kahneman-Tversky Optimization: data, loss and complete runs."""
 
 import json
 from pathlib import Path
@@ -148,7 +148,7 @@ def test_ranks_share_a_batch_with_the_mismatches_of_the_whole():
 
 @pytest.fixture(scope="module")
 def trainer(make_spec, few_judged, tokenizer, tmp_path_factory):
-    """A trainer in this process, in fp32, whose adapter is not the base model any more."""
+    """A trainer in this process, in fp32, whose adapter no longer equals the base model."""
     from service.training.contract.channel import StopFlag
     from service.training.loop.checkpoints import identify
     from service.training.loop.plan import Plan
@@ -181,7 +181,7 @@ def trainer(make_spec, few_judged, tokenizer, tmp_path_factory):
 
 
 def computed(trainer, samples, budget=10**6):
-    """The loss of a batch in parts of a budget, and its gradients."""
+    """Return the loss of a batch in parts of a budget, and its gradients."""
     collate = judged_batches.Mismatched(judged_batches.PaddedJudged(budget), 128)
     trainer.model.zero_grad()
     total = 0.0
@@ -201,7 +201,7 @@ def gradients(model):
 
 
 def plain_loss(model, samples, *, beta, desirable, undesirable):
-    """The loss of the paper, a row at a time."""
+    """Return the loss of the paper, one row at a time."""
 
     def log_prob(ids, start):
         scores = model(input_ids=ids[None]).logits[0].log_softmax(-1)
@@ -233,7 +233,7 @@ def plain_loss(model, samples, *, beta, desirable, undesirable):
 
 @pytest.fixture
 def own_forward(trainer):
-    """The model as transformers has it, with logits."""
+    """Return the output of the transformers model, with logits."""
     base = trainer.model.get_base_model()
     ours = base.forward
     del base.forward
@@ -360,7 +360,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
             first.stop()
     assert first.wait() == 3
     (stopped,) = first.of(Stopped)
-    # Weights that were "auto" may be given as numbers when the run goes on.
+    # Weights that were "auto" may be given as numbers when the run continues.
     spec = make_kto(
         tmp_path / "second",
         validation_file=few_judged,
@@ -406,6 +406,6 @@ def test_the_reference_after_a_warm_start_is_what_the_run_began_with(
     (done,) = whole_kto.of(Succeeded)
     run = start(make_kto(tmp_path / "out", warm_start=done.adapter_path, n_checkpoints=1, lora={}))
     assert run.wait() == 0, run.log.read_text()
-    # Every answer weighs 1 or 1.5, and half of that is lost where nothing was gained.
+    # Answers weigh 1 or 1.5, and the loss is half of that if nothing was gained.
     assert 0.5 <= run.losses[1] <= 0.75
     assert run.of(StepDone)[0].train_reward_accuracy == 0

@@ -53,7 +53,7 @@ def test_a_larger_budget_makes_fewer_parts_of_the_same_tokens():
     ],
 )
 def test_auto_packs_where_batches_of_similar_length_hold_much_padding(lengths, batch, into, wanted):
-    # In one block of batches there is one batch, so that nothing can be grouped.
+    # One block holds one batch, so nothing can be grouped.
     packing, reason = choose_packing(
         lengths[:batch], batch_size=batch, budget=10_000, seed=0, into=into
     )

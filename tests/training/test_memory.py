@@ -1,4 +1,4 @@
-"""Runs that need more than they may have: memory and disk."""
+"""Tests of runs that exceed their memory or disk."""
 
 import os
 import re
@@ -59,7 +59,7 @@ def test_a_run_out_of_memory_goes_on_with_what_it_suggests(start_process, make_s
     peaks = [run.of(Succeeded)[0].peak_memory_bytes for run in (small, large)]
     assert peaks[1] > peaks[0] + 100 * MIB
 
-    # A fork of a larger process would have room to grow that its limit does not see.
+    # A fork of a larger process could grow without reaching its limit.
     limit = peaks[0] + (peaks[1] - peaks[0]) // 3
     at_once, tried = 10**6, []
     while at_once:

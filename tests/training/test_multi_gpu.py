@@ -1,4 +1,4 @@
-"""Runs on several devices: two processes that share a CPU stand for two GPUs."""
+"""Tests of runs on several devices: two processes on a CPU represent two GPUs."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ safetensors = Lazy("safetensors.torch")
 
 pytestmark = pytest.mark.e2e
 
-# Dropout is drawn by each rank for itself; a batch of 5 is shared unevenly, and the last one of
-# an epoch, of two rows, too. Parts of 60 tokens give the ranks different numbers of them.
+# Each rank draws its own dropout; a batch of 5 is divided unevenly, as is the last one of
+# an epoch, with two rows. Parts of 60 tokens give the ranks different numbers of parts.
 ALIKE: dict[str, Any] = {
     "lora": {"r": 4, "alpha": 8},
     "batch_size": 5,
@@ -60,7 +60,7 @@ def validated(trainer: Trainer) -> dict[int, float]:
 
 
 def agree(one: Trainer, other: Trainer) -> None:
-    """The same losses and the same adapter, up to rounding."""
+    """Assert the same losses and the same adapter, up to rounding."""
     assert [message.type for message in one.seen] == [message.type for message in other.seen]
     assert one.losses == pytest.approx(other.losses, rel=1e-3)
     assert validated(one) == pytest.approx(validated(other), rel=1e-3)
@@ -174,7 +174,7 @@ def test_the_death_of_one_rank_ends_all_by_the_same_signal(start, make_spec, tmp
 
 def test_ranks_do_not_outlive_their_supervisor(start, make_spec, tmp_path):
     trainer = start(make_spec(tmp_path / "out", **(ALIKE | {"n_epochs": 50, "gpus": 2})))
-    # At once, while they still load their libraries: later the kernel alone would do.
+    # Immediately, while they still load libraries; later, the kernel alone would suffice.
     while len(ranks := ranks_of(trainer)) < 2:
         assert trainer.process.poll() is None
     trainer.process.kill()

@@ -1,4 +1,4 @@
-"""How a batch is shared among ranks, and which specs ask for that."""
+"""Tests of how a batch is divided among ranks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_what_cannot_be_shared_is_refused(tiny_spec, changes, why):
     [(None, ["0", "1", "2"]), ("4,GPU-7f", ["4", "GPU-7f", ""]), ("", ["", "", ""])],
 )
 def test_each_rank_sees_one_device_of_those_that_the_run_may_use(monkeypatch, visible, wanted):
-    monkeypatch.setenv("WORLD_SIZE", "8")  # of a cluster's own making
+    monkeypatch.setenv("WORLD_SIZE", "8")  # set by a cluster
     if visible is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
@@ -66,7 +66,7 @@ def test_the_shares_of_a_batch_are_the_batch(packed, samples, size):
 
     assert tokens([part for share in shares for part in share["parts"]]) == tokens(wanted["parts"])
     assert {share["units"] for share in shares} == {wanted["units"]}
-    # Collectives at each part: all must come to as many.
+    # Collectives run at each part, so all ranks must have the same number.
     assert len({len(share["parts"]) + len(share["fillers"]) for share in shares}) == 1
 
 

@@ -1,4 +1,4 @@
-"""Packing on real rows: with weights, tools and turns, and chosen by "auto"."""
+"""Tests of packing with real rows: weights, tools, several turns, and "auto"."""
 
 import json
 import shutil
@@ -48,7 +48,7 @@ def rows(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tool_model_path(tiny_model_path, tmp_path_factory):
-    """The tiny model with a chat template that writes tool calls."""
+    """The tiny model with a chat template that renders tool calls."""
     folder = tmp_path_factory.mktemp("tool-model") / "model"
     shutil.copytree(tiny_model_path, folder)
     (folder / "chat_template.jinja").write_text(TOOLS)

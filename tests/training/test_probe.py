@@ -1,4 +1,4 @@
-"""The finished model's scores of a few rows: with the adapter, and as the base alone."""
+"""Tests of the finished model's scores of a few rows, with the adapter and as the base model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_scores_are_of_the_supervised_tokens_and_moved_by_the_training(start, sp
         assert len(probe.places) == len(probe.tuned) == len(probe.base) > 0
         assert all(0 < place < len(probe.tokens) for place in probe.places)
         assert all(math.isfinite(x) and x < 0 for x in [*probe.tuned, *probe.base])
-    # Trained on these rows, the model finds their answers likelier than its base does.
+    # After training on these rows, the model finds their answers likelier than its base.
     tuned, base = (
         [x for probe in ended.probes for x in getattr(probe, name)] for name in ("tuned", "base")
     )

@@ -1,4 +1,4 @@
-"""Which rows are scored: whole short ones first, then parts of long ones."""
+"""Tests of which rows are scored: complete short ones first, then parts of long ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 def sample(prompt: int, answer: int) -> Sample:
-    """Token ids are their places."""
+    """Create a sample whose token ids equal their positions."""
     ids = array("i", range(prompt + answer))
     labels = array("i", [IGNORED] * prompt) + ids[prompt:]
     return Sample(ids, labels, supervised=answer)

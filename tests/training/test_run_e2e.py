@@ -1,4 +1,4 @@
-"""Whole runs, as the worker drives them."""
+"""Tests of complete runs, as the worker drives them."""
 
 import json
 import shutil
@@ -137,7 +137,7 @@ def test_the_result_is_the_same_however_a_batch_is_laid_out(start, make_spec, tm
         assert trainer.wait() == 0, trainer.log.read_text()
         assert trainer.of(Warned) == []
     assert len(packed.losses) == 12
-    # bf16 rounds otherwise in another layout.
+    # bf16 rounds differently in another layout.
     assert in_parts.losses == pytest.approx(packed.losses, rel=0.02)
     assert packed.of(StepDone)[-1].trained_tokens == in_parts.of(StepDone)[-1].trained_tokens
 

@@ -1,4 +1,4 @@
-"""Early stopping and the best checkpoint: the rule, and runs that obey it."""
+"""Tests of early stopping and the best checkpoint: the rule, and complete runs."""
 
 import json
 import shutil
@@ -64,7 +64,7 @@ def test_without_a_rule_no_run_is_ever_over():
 
 @pytest.fixture(scope="module")
 def make_selecting(make_spec, tmp_path_factory):
-    """Six evaluations; what is validated has nothing of what is learned: it gets worse in time."""
+    """A spec with six evaluations whose validation loss grows, as its data is unrelated."""
     validation = write_chats(
         tmp_path_factory.mktemp("valid") / "valid.jsonl", [("สวัสดี", "ยินดีให้บริการค่ะ")] * 3
     )
@@ -135,7 +135,7 @@ def test_a_stopped_run_remembers_patience_and_best(
             first.stop()
     assert first.wait() == 3
     (stopped,) = first.of(Stopped)
-    # Its folder travels; the one that the best adapter lay in does not.
+    # Its folder is copied; the one with the best adapter is not.
     kept = shutil.copytree(stopped.path, tmp_path / "kept")
     shutil.rmtree(tmp_path / "first")
     second = start(make_selecting(tmp_path / "second", resume_from=kept))

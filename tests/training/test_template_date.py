@@ -1,4 +1,4 @@
-"""Templates that print today's date: every attempt of a job renders the date of its creation."""
+"""Tests of templates that print the date: every attempt uses the date of the job's creation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.lazy import Lazy
 checkpoints = Lazy("service.training.loop.checkpoints")
 models = Lazy("service.training.model.models")
 
-# Its text differs from one microsecond to the next where the real clock answers.
+# With the real clock, its text differs between microseconds.
 DATED = """\
 {{- '<|im_start|>system\nToday: ' + strftime_now('%d %b %Y %H:%M:%S.%f') + '<|im_end|>\n' }}\
 {%- for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}\

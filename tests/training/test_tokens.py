@@ -1,4 +1,4 @@
-"""What carries loss, shown as text: for templates of every kind."""
+"""Tests of which tokens contribute to the loss, shown as text, for many kinds of templates."""
 
 import json
 
@@ -16,7 +16,7 @@ MARKED = """\
 {%- else %}{{ m.content + '<|im_end|>' }}{% endif %}{{ '\n' }}{% endfor %}\
 {%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"""
 
-# Drops what stands before </think> in all turns but the last, as reasoning models' do.
+# Drops the text before </think> in all turns except the last, like reasoning models.
 REWRITING = """\
 {%- for m in messages %}{% set text = m.content %}\
 {%- if m.role == 'assistant' and not loop.last and '</think>' in text %}\
@@ -24,7 +24,7 @@ REWRITING = """\
 {{- '<|im_start|>' + m.role + '\n' + text + '<|im_end|>\n' }}{% endfor %}\
 {%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"""
 
-# Opens a thought in its prompt that the history does not hold.
+# Opens a thought in the prompt that is not part of the history.
 MISMATCHED = """\
 {%- for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}\
 {%- endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think>\n' }}{% endif %}"""
@@ -67,7 +67,7 @@ def tokenizer(loaded):
 
 
 def chat(*messages, tools=()):
-    """Messages as (role, content) or (role, content, weight)."""
+    """Create messages from (role, content) or (role, content, weight)."""
     return Chat(
         line=1,
         messages=tuple({"role": role, "content": text} for role, text, *_ in messages),
@@ -81,7 +81,7 @@ def chat(*messages, tools=()):
 
 
 def learned(tokenizer, sample):
-    """The runs of supervised tokens, as text."""
+    """Return the runs of supervised tokens, as text."""
     runs, run = [], []
     for label in [*sample.labels, IGNORED]:
         if label == IGNORED:
@@ -168,7 +168,7 @@ def test_a_template_that_rewrites_history_gives_a_sample_for_each_turn(tokenizer
         ["<think>t1</think>one<|im_end|>"],
         ["<think>t2</think>two<|im_end|>"],
     ]
-    # The second is trained after the very history that serving sends.
+    # The second is trained after the same history that serving sends.
     prompt = tokenizer.apply_chat_template(
         list(given.messages[:3]), tokenize=False, add_generation_prompt=True
     )

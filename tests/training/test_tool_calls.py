@@ -1,4 +1,4 @@
-"""Tool calls that the chat template leaves out: such rows are not trained on."""
+"""Tests that rows are dropped if the chat template omits their tool calls."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CALL = {
 ASKED = {"role": "user", "content": "What do you see?"}
 FOUND = {"role": "tool", "content": "waves"}
 SAID = {"role": "assistant", "content": "Waves."}
-# Writes the first call alone.
+# Writes only the first call.
 FIRST_CALL = TOOLS.replace("in m.tool_calls or []", "in (m.tool_calls or [])[:1]")
 
 

@@ -1,4 +1,4 @@
-"""Runs that start from an adapter, and adapters of other shapes."""
+"""Tests of runs that start from an adapter, and of adapters of other shapes."""
 
 import json
 import math
@@ -25,7 +25,7 @@ def result(run):
 
 @pytest.fixture
 def adapter(whole_run, tmp_path):
-    """A copy of a trained adapter, to be spoiled."""
+    """A copy of a trained adapter that tests can damage."""
     return Path(shutil.copytree(result(whole_run), tmp_path / "adapter"))
 
 
@@ -169,7 +169,7 @@ def test_dpo_after_sft_is_held_to_what_sft_gave(
     whole = start(spec("whole"))
     assert whole.wait() == 0, whole.log.read_text()
     steps = whole.of(StepDone)
-    # The adapter is no fresh one, yet the run begins at its reference.
+    # The adapter is not fresh, yet the run starts at its reference.
     assert steps[0].train_loss == pytest.approx(math.log(2), abs=1e-6)
     assert steps[-1].train_loss < steps[0].train_loss - 0.05
     assert sorted(path.name for path in result(whole).iterdir()) == [CONFIG, WEIGHTS]
@@ -182,7 +182,7 @@ def test_dpo_after_sft_is_held_to_what_sft_gave(
     (stopped,) = first.of(Stopped)
     second = start(spec("second", resume_from=stopped.path))
     assert second.wait() == 0, second.log.read_text()
-    # Were the checkpoint the reference, or the base model, these would differ.
+    # If the checkpoint or the base model were the reference, these would differ.
     assert first.losses | second.losses == whole.losses
     assert (
         safetensors.load_file(result(second) / WEIGHTS).keys()

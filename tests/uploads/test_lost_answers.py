@@ -1,4 +1,4 @@
-"""An upload is completed, and Redis' answer is lost: the file that was made stays whole."""
+"""Tests of a completed upload whose Redis response is lost: its file stays intact."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BEGUN = {"filename": "f", "purpose": "user_data", "bytes": 6, "mime_type": "text
 
 @pytest.fixture
 async def pending(http) -> tuple[str, str]:
-    """An upload and its one part."""
+    """An upload and its only part."""
     upload = (await http.post("/v1/uploads", json=BEGUN)).json()["id"]
     part = await http.post(f"/v1/uploads/{upload}/parts", files={"data": ("p", b"a part")})
     return upload, part.json()["id"]

@@ -1,4 +1,4 @@
-"""Files as a bare body, and what an uploader says of their format, on each of the ways in."""
+"""Tests of uploads as a raw body, and of format options in each kind of upload."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_raw_body_makes_the_same_record_as_a_form(api: Api, http):
 
 
 async def test_each_byte_is_where_it_was(http):
-    """More than storage's writer buffers, and no two blocks alike."""
+    """More than storage's writer buffers, with no two blocks alike."""
     data = os.urandom(33_333_333)
     form = await http.post("/v1/files", files={"file": ("f", data)}, data={"purpose": "user_data"})
     for answer in (form, await raw(http, data)):

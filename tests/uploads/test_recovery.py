@@ -1,4 +1,4 @@
-"""`kill -9` of an api in the middle of a complete: the upload is pending, nothing is lost."""
+"""Tests of `kill -9` of an api during a complete: the upload stays pending, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PART, PARTS = os.urandom(48 * MIB), 4
 
 @contextlib.asynccontextmanager
 async def another_api(api: Api):
-    """A replica as a process of its own, on the same Redis and storage."""
+    """A replica as a separate process, on the same Redis and storage."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]

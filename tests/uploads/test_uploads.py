@@ -1,4 +1,4 @@
-"""Uploads in parts: the SDK's whole loop, resuming, limits, races, ends, and what is left."""
+"""Tests of multipart uploads: the SDK's workflow, resuming, limits, races and leftovers."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def content(http: httpx.AsyncClient, file_id: str) -> bytes:
 
 
 def stored(api: Api) -> list[str]:
-    """All that is in storage, staged files too; .health is the probe's own object."""
+    """Return all objects in storage including staged files, except the probe's .health."""
     folder = api.settings.data_dir / "storage"
     names = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     return [n for n in names if n != ".health"]
@@ -128,7 +128,7 @@ async def test_client_that_was_cut_off_sees_what_arrived_and_sends_the_rest(http
     pieces = [b"one", b"two", b"three"]
     upload_id = (await create(http, 11))["id"]
     await sent(http, upload_id, pieces[2], pieces[0])
-    # After its crash the client knows the id of the upload and its own file, nothing else.
+    # After its crash, the client knows only the id of the upload and its own file.
     assert (await http.get(f"/v1/uploads/{upload_id}")).json()["status"] == "pending"
     listed = (await http.get(f"/v1/uploads/{upload_id}/parts")).json()
     assert [p["bytes"] for p in listed["data"]] == [5, 3]
@@ -212,7 +212,7 @@ async def test_upload_expires_and_is_forgotten_a_day_later(api: Api, http):
     kept = await create(http, 6)
     assert await uploads.sweep(upload["expires_at"] - 1) == 0
     await _age(api, upload["id"], 3600)
-    # Before any sweep: its time alone decides.
+    # Before any sweep: only its time decides.
     assert (await http.get(f"/v1/uploads/{upload['id']}")).json()["status"] == "expired"
     for answer in (
         await send(http, upload["id"], b"x"),
@@ -237,7 +237,7 @@ async def test_file_of_a_complete_that_died_is_deleted_with_the_upload(api: Api,
     created = await create(http, 6)
     project = await api.app.state.projects.by_name("acme")
     upload = await uploads.records.get(project.id, created["id"])
-    # As far as a process comes that is killed before its transaction.
+    # The state left by a process that is killed before its transaction.
     await uploads.begin_file(upload, "file-dead")
     await uploads.storage.put_bytes(f"{project.id}/files/file-dead/content", b"abcdef")
     parts = await sent(http, upload.id, b"abcdef")
@@ -249,7 +249,7 @@ async def test_file_of_a_complete_that_died_is_deleted_with_the_upload(api: Api,
 
 
 async def _age(api: Api, upload_id: str, seconds: int) -> None:
-    """Make an upload older than it is."""
+    """Change an upload's creation time to an earlier one."""
     uploads: Uploads = api.app.state.uploads
     project = await api.app.state.projects.by_name("acme")
     await uploads.records.update(
@@ -373,7 +373,7 @@ async def test_part_cut_off_leaves_nothing(api: Api, http):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 async def test_full_disk_loses_nothing(api: Api, http):
-    """A real full disk, in a part and in the middle of a complete: 24 MiB on a tmpfs."""
+    """A disk that is really full (a 24 MiB tmpfs), during a part and during a complete."""
     storage = api.settings.data_dir / "storage"
     mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(storage)]
     if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
@@ -401,7 +401,7 @@ async def test_full_disk_loses_nothing(api: Api, http):
 
 @pytest.mark.slow
 async def test_parts_are_not_held_in_memory(api: Api, http):
-    """200 MiB go in and are joined while the api's memory grows by far less."""
+    """200 MiB are received and joined while the api's memory grows by far less."""
     import psutil
 
     chunk, per_part, count = os.urandom(MIB), 50, 4

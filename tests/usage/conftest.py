@@ -1,4 +1,4 @@
-"""Meters on a real Valkey, as replicas of one api, with a clock that tests turn."""
+"""Meters on a real Valkey, as replicas of one api, with a clock that tests control."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from service.core.redis import connect
 from service.usage import Admission, Meter, Served
 from service.web.auth import Principal
 
-NOON = 1_790_000_040.0  # a time far from others', 0 s into a minute
+NOON = 1_790_000_040.0  # a time far from other tests', at the start of a minute
 assert NOON % 60 == 0
 
 
 @dataclass
 class Clock:
-    """Wall time that stands still until told otherwise."""
+    """A clock that stands still until a test changes it."""
 
     now_s: float = NOON
 
@@ -42,7 +42,7 @@ def caller(
 
 
 def served(model="ft:m", *, tokens=(10, 5), cached=0, status=200, **other) -> Served:
-    """An answer, not streamed unless told."""
+    """A finished response, not streamed by default."""
     fields = {"first_byte_s": 0.1, "seconds": 0.1, "streamed": False, "base_model": "tiny"}
     return Served(
         model=model, kind="adapter", status=status, cached_tokens=cached,
@@ -52,7 +52,7 @@ def served(model="ft:m", *, tokens=(10, 5), cached=0, status=200, **other) -> Se
 
 @dataclass
 class Replica:
-    """A meter and short ways to use it."""
+    """A meter with helper methods."""
 
     meter: Meter
 
@@ -98,7 +98,7 @@ def replica(redis, clock) -> Callable[..., Replica]:
 
 @dataclass
 class Proxy:
-    """A road to Valkey that can be cut, or lose answers that were given."""
+    """A proxy to Valkey that can be cut or lose responses."""
 
     host: str
     port: int
@@ -108,7 +108,7 @@ class Proxy:
     lost: list[bytes] = field(default_factory=list)
 
     async def serve(self, reader, writer) -> None:
-        """One connection, until either side or the proxy ends it."""
+        """Serve one connection until either side or the proxy ends it."""
         up_reader, up_writer = await asyncio.open_connection(self.host, self.port)
         ways = [
             asyncio.create_task(self._pass_on(reader, up_writer)),
@@ -127,7 +127,7 @@ class Proxy:
         while not self.is_cut and (chunk := await reader.read(65536)):
             if self.is_cut:
                 return
-            # Greetings and the loading of a script are not what a test wants to lose.
+            # Tests do not lose handshakes or the loading of scripts.
             if is_answer and self.answers_to_lose and chunk.startswith((b":", b"*")):
                 self.answers_to_lose -= 1
                 self.lost.append(chunk)
@@ -159,7 +159,7 @@ async def proxy(redis_url) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def cut_redis(proxy):
-    """A client whose road is the proxy; it tries once."""
+    """A client that connects through the proxy and does not retry."""
     client = connect(proxy.url, retries=0)
     yield client
     await client.aclose(close_connection_pool=True)

@@ -1,4 +1,4 @@
-"""The leaky bucket, against a reference in exact arithmetic."""
+"""Tests of the leaky bucket against a reference in exact arithmetic."""
 
 from __future__ import annotations
 

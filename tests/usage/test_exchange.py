@@ -1,4 +1,4 @@
-"""Replicas that share nothing but a Valkey: limits together, outages, answers that get lost."""
+"""Tests of replicas that share only a Valkey: shared limits, outages and lost responses."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.usage.conftest import NOON, caller, served
 
 
 async def sums(redis, project="proj_acme", width="1m", start_s=int(NOON)) -> dict[str, list[int]]:
-    """What is kept of one span: requests, failed, in, cached, out of each key and model."""
+    """Return the stored sums of one span: requests, failed, in, cached, out by key and model."""
     kept = await redis.hgetall(keys.usage(project, width, start_s))
     return {f.decode(): [int(n) for n in line.split()][:5] for f, line in kept.items()}
 
 
 def admitted(replica, who, tries=1000) -> int:
-    """How many requests get in until the first is refused."""
+    """Return how many requests are admitted before the first refusal."""
     for count in range(tries):
         try:
             replica.serve(who)
@@ -82,14 +82,14 @@ async def test_a_limit_is_held_together(replica, clock):
 
 
 async def test_the_overshoot_is_one_exchange_of_the_others_and_is_waited_off(replica, clock):
-    """Three replicas that know nothing of each other yet admit three times the limit."""
+    """Three replicas that have not synchronized yet admit three times the limit."""
     replicas = [replica() for _ in range(3)]
     who = caller(requests_per_minute=10)
     assert [admitted(r, who) for r in replicas] == [10, 10, 10]
     for _ in range(2):
         for r in replicas:
             await r.flush()
-    # Twice the allowance is the most that is remembered: one minute to wait, then the rate.
+    # At most twice the allowance is remembered: wait one minute, then use the rate.
     for seconds, count in ((60, 0), (6, 1)):
         clock.turn(seconds)
         for r in replicas:
@@ -198,7 +198,7 @@ async def test_who_is_always_refused_still_learns_when_there_is_room(replica, cl
 
 
 async def test_a_batch_whose_answer_was_lost_counts_once(replica, redis, proxy, cut_redis):
-    """The script ran, its answer did not come: the batch goes again and is passed over."""
+    """The script ran, but its response was lost: the batch is sent again and ignored."""
     one = replica(cut_redis)
     who = caller(requests_per_minute=100)
     one.serve(who)
@@ -247,7 +247,7 @@ async def test_whatever_is_lost_on_the_way_every_request_counts_once(
 
 
 async def test_a_clients_own_retries_count_once_too(replica, redis, proxy):
-    """redis-py sends a command again when its connection breaks."""
+    """redis-py repeats a command when its connection breaks."""
     client = connect(proxy.url, retries=3, patience_s=60)
     one = replica(client)
     one.serve(caller())
@@ -278,7 +278,7 @@ async def test_while_redis_is_away_counting_goes_on_and_nothing_is_lost(
         one.serve(who)
     with pytest.raises((RedisError, OSError)):
         await one.flush()
-    # The other's request is no longer believed in; the limits hold here alone.
+    # The other's request no longer counts; the limits apply only here.
     first, second = one.admit(who), one.admit(who)
     with pytest.raises(RateLimited, match="concurrent requests"):
         one.admit(who)

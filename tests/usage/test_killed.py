@@ -1,4 +1,4 @@
-"""A process that is killed: what it exchanged stays, its requests in flight vanish."""
+"""Tests of a killed process: exchanged usage stays, and requests in flight disappear."""
 
 from __future__ import annotations
 

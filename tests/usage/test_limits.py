@@ -1,4 +1,4 @@
-"""What one replica admits and refuses, and what it tells."""
+"""Tests of what a replica admits and refuses, and of its headers."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ async def test_requests_per_minute(replica, clock, whose):
         one.admit(who)
     assert refused.value.headers["retry-after-ms"] == "100"
     clock.turn(0.1)
-    one.serve(who)  # a third of a minute brings one of three
+    one.serve(who)  # a third of a minute restores one of three
     with pytest.raises(RateLimited):
         one.admit(who)
 
 
 async def test_headers_read_as_in_openais_own_example(replica):
-    """60 requests and 150000 tokens a minute, one request used: full again in a second."""
+    """With 60 requests and 150000 tokens per minute, and one request used: full after a second."""
     headers = told(
         replica().serve(caller(requests_per_minute=60, tokens_per_minute=150_000)).headers
     )
@@ -62,7 +62,7 @@ async def test_headers_read_as_in_openais_own_example(replica):
 
 
 async def test_a_refused_request_takes_nothing(replica, clock):
-    """The key has room, the project has none: the key's allowance stays."""
+    """The key has allowance left but the project has not: the key's stays unchanged."""
     one = replica()
     first = caller("key_1", key_limits={"requests_per_minute": 10}, requests_per_minute=1)
     second = caller("key_2", key_limits={"requests_per_minute": 10}, requests_per_minute=1)
@@ -92,7 +92,7 @@ async def test_tokens_are_estimated_and_then_corrected(replica):
     }
     with pytest.raises(RateLimited, match="limit 1000, used 600, requested 600") as refused:
         one.admit(who, body=400, max_tokens=500)
-    assert refused.value.headers["retry-after"] == "12"  # 200 tokens too many, 1000 a minute
+    assert refused.value.headers["retry-after"] == "12"  # 200 tokens over, at 1000 a minute
     one.meter.done(admission, served(tokens=(90, 10)))
     again = one.admit(who, body=400, max_tokens=500)
     assert told(again.headers)["x-ratelimit-remaining-tokens"] == "300"
@@ -139,7 +139,7 @@ async def test_of_a_stream_that_was_left_the_prompt_stays_estimated(replica):
 async def test_a_request_beyond_the_whole_allowance_is_told_not_to_retry(replica, max_tokens):
     one = replica()
     who = caller(tokens_per_minute=1000, requests_per_minute=1)
-    one.serve(who)  # also where it would be refused for another reason
+    one.serve(who)  # even if it would be refused for another reason
     with pytest.raises(RateLimited, match=r"Request too large .*\(max_tokens\)") as refused:
         one.admit(who, max_tokens=max_tokens)
     assert refused.value.headers["x-should-retry"] == "false"
@@ -153,7 +153,7 @@ async def test_odd_max_tokens_give_nothing_back(replica, max_tokens):
 
 
 async def test_a_long_body_is_not_taken_for_text_without_end(replica):
-    """8 MiB of a picture is no 2 million tokens."""
+    """8 MiB of an image are not 2 million tokens."""
     replica().admit(caller(tokens_per_minute=40_000), body=8 * 1024 * 1024)
 
 
@@ -205,17 +205,17 @@ async def test_more_answers_than_a_limit_ever_allows_are_told_not_to_retry(repli
 
 
 async def test_a_changed_limit_holds_for_the_next_request(replica):
-    """A caller that is looked up anew is another object, maybe with other limits."""
+    """A caller that is looked up again is another object, perhaps with other limits."""
     one = replica()
     running = one.admit(caller())
-    with pytest.raises(RateLimited):  # what ran already counts
+    with pytest.raises(RateLimited):  # requests in progress count
         one.admit(caller(concurrent_requests=1))
     one.meter.done(running, served())
     for _ in range(5):
         one.serve(caller(requests_per_minute=5))
     with pytest.raises(RateLimited):
         one.admit(caller(requests_per_minute=5))
-    one.serve(caller(requests_per_minute=6))  # what was used stays used
+    one.serve(caller(requests_per_minute=6))  # used tokens stay used
     with pytest.raises(RateLimited):
         one.admit(caller(requests_per_minute=6))
     one.serve(caller())

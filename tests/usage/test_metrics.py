@@ -1,4 +1,4 @@
-"""What Prometheus scrapes of inference, and that it stays bounded."""
+"""Tests of scraped inference metrics and their bounded cardinality."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.usage.conftest import caller, served
 
 
 def scraped() -> dict[tuple[str, frozenset], float]:
-    """All samples of the process, by name and labels."""
+    """Return all samples of the process, by name and labels."""
     text = generate_latest().decode()
     return {
         (s.name, frozenset(s.labels.items())): s.value
@@ -22,7 +22,7 @@ def scraped() -> dict[tuple[str, frozenset], float]:
 
 
 class Since:
-    """How much samples grew since this was made."""
+    """Growth of samples since the object was created."""
 
     def __init__(self) -> None:
         self.before = scraped()

@@ -1,4 +1,4 @@
-"""The Usage API, asked by the unmodified OpenAI SDK."""
+"""Tests of the Usage API with the unmodified OpenAI SDK."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_openai_sdk_reads_usage(usage):
         assert page.object == "page"
         assert page.has_more is False
         assert page.next_page is None
-        assert len(page.data) in (49, 50)  # an hour may begin while we look
+        assert len(page.data) in (49, 50)  # an hour may begin during the test
         for before, after in zip(page.data, page.data[1:], strict=False):
             assert before.end_time == after.start_time
         assert page.data[0].start_time == start - start % HOUR

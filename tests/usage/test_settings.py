@@ -1,4 +1,4 @@
-"""Defaults of limits in the environment."""
+"""Tests of default limits in the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits and accounting as a program meets them: OpenAI's SDK, two real apis, one Valkey."""
+"""Tests of limits and accounting as clients see them: OpenAI's SDK, two apis, one Valkey."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HELLO = [{"role": "user", "content": "Hello"}]
 
 @dataclass
 class Stack:
-    """Two apis on one engine."""
+    """Two apis with one engine."""
 
     one: Api
     two: Api
@@ -47,7 +47,7 @@ class Stack:
         )
 
     async def limit(self, **limits: int) -> None:
-        """Set limits of project acme over the admin route of the first api."""
+        """Set limits of project acme with the admin route of the first api."""
         project = await self.one.app.state.projects.by_name("acme")
         async with await self.sdk(self.one, "root", Role.ADMIN) as admin:
             await admin.post(

@@ -1,4 +1,4 @@
-"""Keys that are remembered, and forgotten by their id or their project's."""
+"""Tests of cached keys, and of their invalidation by id or project."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def store() -> Store:
 
 @pytest.fixture
 async def authenticator(store: Store) -> Authenticator:
-    """One that has seen all keys."""
+    """An authenticator that has looked up all keys."""
     authenticator = Authenticator(store.find, cache_s=100)
     for secret, principal in KEYS.items():
         assert await authenticator.authenticate(f"Bearer {secret}") == principal
@@ -63,12 +63,12 @@ async def test_all_keys_of_a_project_are_forgotten_with_it(authenticator, store)
 
 async def test_a_revoked_key_is_refused_at_once(authenticator, store):
     del store.keys["sk-a1"]
-    await authenticator.authenticate("Bearer sk-a1")  # remembered
+    await authenticator.authenticate("Bearer sk-a1")  # cached
     authenticator.forget_key("proj_a", "key_1")
     for _ in range(2):
         with pytest.raises(Unauthenticated):
             await authenticator.authenticate("Bearer sk-a1")
-    assert store.asked == ["sk-a1"]  # and that there is none is remembered too
+    assert store.asked == ["sk-a1"]  # and its absence is cached too
 
 
 async def test_guesses_leave_the_keys_in_use_alone(authenticator, store):

@@ -1,4 +1,4 @@
-"""The limits on bodies: by route, never by what a header says."""
+"""Tests of body size limits, which depend on the route and never on a header."""
 
 from __future__ import annotations
 

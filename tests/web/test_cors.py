@@ -1,4 +1,4 @@
-"""Pages of other origins: none by default; those that are named, on every route."""
+"""Tests of CORS: no other origins by default, and the configured ones on every route."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every answer shares: error bodies, request ids, probes, and Redis that is away."""
+"""Tests of what all responses share: error bodies, request ids, probes, an unavailable Redis."""
 
 from __future__ import annotations
 

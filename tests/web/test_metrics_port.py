@@ -1,4 +1,4 @@
-"""Metrics are on a port of their own, and the public port does not have them."""
+"""Tests that metrics have a separate port, and that the public port does not serve them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_the_app_serves_them_while_it_lives(settings: Settings, caplog):
 
 @pytest.fixture
 async def process(settings: Settings) -> AsyncIterator[tuple[str, str]]:
-    """The api as a process of its own: its URL, and that of its metrics."""
+    """The api as a separate process: its URL and that of its metrics."""
     env = {
         "FINETUNED_REDIS_URL": settings.redis_url.get_secret_value(),
         "FINETUNED_STORAGE_URL": settings.storage_url,

@@ -1,4 +1,4 @@
-"""Each `resource()` has the type that its annotation says."""
+"""Tests that each `resource()` has its annotated type."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.web import deps
 
 
 def declared() -> Iterator[tuple[str, Any]]:
-    """The names of all resources and their declared types."""
+    """Return the names of all resources and their declared types."""
     modules = [m.name for m in pkgutil.walk_packages(service.__path__, "service.")]
     wanted = ("service.web.deps", "service.web.health")
     for module in (m for m in modules if m.endswith(".routes") or m in wanted):

@@ -1,4 +1,4 @@
-"""Traces: off they cost nothing, on they connect and keep quiet about what was said."""
+"""Tests of traces: no cost if disabled, connected if enabled, and without any content."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ async def test_a_collector_that_is_away_holds_up_nobody(monkeypatch):
 
 
 def _nothing(_: object) -> None:
-    """Its end may take seconds, which is not what this looks at."""
+    """Do nothing. Stopping may take seconds, which these tests do not measure."""
 
 
 def test_another_protocol_is_refused_with_a_word(monkeypatch, caplog):

@@ -25,7 +25,7 @@ EVENT_TYPES = [
 
 @dataclass(frozen=True)
 class Request:
-    """What the receiver was sent."""
+    """A request that the receiver got."""
 
     path: str
     headers: dict[str, str]
@@ -34,7 +34,7 @@ class Request:
 
 @dataclass
 class Receiver:
-    """A server that answers with the given statuses, the last one for ever."""
+    """A server that answers with the given statuses, and repeats the last one."""
 
     url: str = ""
     statuses: list[int] = field(default_factory=lambda: [200])
@@ -43,7 +43,7 @@ class Receiver:
 
     @property
     def host(self) -> str:
-        """Its host and port, as the setting has them."""
+        """Host and port, as in the setting."""
         return self.url.removeprefix("http://")
 
     async def __call__(self, scope, receive, send) -> None:
@@ -78,21 +78,21 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 def settings(settings: Settings, receiver: Receiver) -> Settings:
-    """The receiver is allowed; retries come at once."""
+    """Settings that allow the receiver, with immediate retries."""
     return settings.model_copy(
         update={"webhook_allowed_hosts": (receiver.host,), "webhook_retry_base_s": 0.01}
     )
 
 
 async def until(is_so: Callable[[], object]) -> None:
-    """Wait for a condition of this process."""
+    """Wait until a condition is true."""
     async with asyncio.timeout(DONE_S):
         while not is_so():
             await asyncio.sleep(0.02)
 
 
 async def create(http: httpx.AsyncClient, url: str, **fields) -> dict:
-    """A new webhook endpoint, of all event types if none are given."""
+    """Create a webhook endpoint, by default for all event types."""
     body = {"name": "Deploy", "url": url, "event_types": EVENT_TYPES, **fields}
     answer = await http.post("/v1/webhook_endpoints", json=body)
     assert answer.status_code == 200, answer.text
@@ -100,7 +100,7 @@ async def create(http: httpx.AsyncClient, url: str, **fields) -> dict:
 
 
 async def logged(http: httpx.AsyncClient, webhook_id: str, attempts: int) -> list[dict]:
-    """The delivery log once it has so many attempts, newest first."""
+    """Wait until the delivery log has this many attempts. Returns them, newest first."""
     async with asyncio.timeout(DONE_S):
         while True:
             answer = await http.get(f"/v1/webhook_endpoints/{webhook_id}/deliveries")
@@ -113,13 +113,13 @@ async def logged(http: httpx.AsyncClient, webhook_id: str, attempts: int) -> lis
 
 @dataclass
 class Maker:
-    """Makes jobs of project acme that end."""
+    """Creates jobs of project acme that end."""
 
     jobs: Jobs
     project_id: str
 
     async def running(self) -> JobRecord:
-        """A job that a worker has taken."""
+        """Create a job that a worker has taken."""
         return await self.jobs.create(
             JobRecord(
                 id=ids.new(ids.JOB),
@@ -139,7 +139,7 @@ class Maker:
         )
 
     async def ended(self, status: Status) -> JobRecord:
-        """A job that has reached a final status."""
+        """Create a job that has reached a final status."""
         job = await self.running()
         now_s = ids.now_s()
         ends = {
@@ -156,6 +156,6 @@ class Maker:
 
 @pytest.fixture
 async def maker(api: Api, http: httpx.AsyncClient) -> Maker:
-    """Jobs of project acme."""
+    """Creates jobs of project acme."""
     project = await api.app.state.projects.by_name("acme")
     return Maker(api.app.state.jobs, project.id)

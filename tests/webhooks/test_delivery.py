@@ -1,4 +1,4 @@
-"""Deliveries from the end of a job to a real receiver, by a real worker."""
+"""Tests of deliveries from the end of a job to a real receiver, by a real worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Allowed hosts, signatures and delays, without a server."""
+"""Tests of allowed hosts, signatures and delays, without a server."""
 
 from __future__ import annotations
 

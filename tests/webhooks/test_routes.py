@@ -1,4 +1,4 @@
-"""Webhooks over HTTP: creation, lists, other projects."""
+"""Tests of webhook endpoints over HTTP: creation, lists and other projects."""
 
 from __future__ import annotations
 

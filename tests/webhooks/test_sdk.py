@@ -1,4 +1,4 @@
-"""Every operation of the unmodified SDK's `client.webhooks`, with a real worker."""
+"""Tests of every operation of `client.webhooks` in the unmodified SDK, with a real worker."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def sdk(api: Api):
 
 @pytest.fixture
 async def endpoint(sdk, receiver: Receiver):
-    """An endpoint that wants news of success."""
+    """An endpoint that subscribes to successful jobs."""
     return await sdk.webhooks.create(
         name="Deploy", url=f"{receiver.url}/hook", event_types=[SUCCEEDED]
     )

@@ -1,4 +1,4 @@
-"""A worker plans for what the engines on its GPU leave."""
+"""Tests that a worker plans only with the memory that engines on its GPU leave free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/livez` of a worker: 503 while a loop stands still, whatever Redis does."""
+"""Tests of a worker's `/livez`: 503 while a loop is stalled, whatever Redis does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work that nobody does is found: lost entries, dead workers, outages of the store."""
+"""Tests that abandoned work is found: lost entries, dead workers, store outages."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ async def entries(api: Api, name: str) -> list[str]:
 
 
 async def take(api: Api, function: str, subject: str, attempt: int) -> None:
-    """What a worker leaves in Redis that took an entry and was killed."""
+    """Leave in Redis what a worker leaves that was killed after taking an entry."""
     mark = in_progress_key_prefix + queue.task_id(function, subject, attempt)
     await api.app.state.redis.set(mark, b"1")
 
 
 async def rounds(reconciler: Reconciler, seconds: float) -> None:
-    """Let the reconciler go round for a while, as in a worker."""
+    """Run the reconciler for a while, as in a worker."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await reconciler.run()

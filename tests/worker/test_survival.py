@@ -1,4 +1,4 @@
-"""Redis refuses writes, or loses a connection: a worker goes on, and the api says 503."""
+"""Tests with a Redis that refuses writes or loses connections: workers survive it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def redis(settings) -> AsyncIterator[ArqRedis]:
 
 @pytest.fixture
 async def refusing(redis):
-    """Have Valkey refuse writes inside a block."""
+    """Make Valkey refuse writes inside a block."""
 
     @contextlib.asynccontextmanager
     async def refusing(setting: str) -> AsyncIterator[None]:
@@ -74,7 +74,7 @@ async def test_a_worker_goes_on_when_writes_are_accepted_again(
         async with asyncio.timeout(60):
             while not await workers.alive(redis):
                 await asyncio.sleep(0.05)
-        # The reconciler lives too: it finds what is in no queue.
+        # The reconciler is alive too: it finds jobs that are in no queue.
         second = (await upload(http, FILE)).json()["id"]
         assert (await checked(http, second))["status"] == "processed"
 
@@ -144,7 +144,7 @@ async def test_a_lost_connection_costs_no_slot(redis, settings, caplog):
         client = connect(road.url)
         async with polling(client, run):
             for name in ("a", "b", "c"):
-                road.lose(b"EXISTS", b"in-progress")  # the question after WATCH
+                road.lose(b"EXISTS", b"in-progress")  # the command after WATCH
                 await queue.enqueue(redis, queue.CPU, "task", "p", name, 1)
                 await until(lambda name=name: name in done)
         assert road.lost == 3
@@ -181,7 +181,7 @@ async def test_a_write_of_a_training_waits_until_writes_are_accepted(
         writing = asyncio.create_task(
             jobs.change("proj_a", "ftjob-a", lambda j: j, events=lambda _: [event])
         )
-        with pytest.raises(ResponseError, match="NOREPLICAS"):  # who is not patient
+        with pytest.raises(ResponseError, match="NOREPLICAS"):  # a client without patience
             await Jobs(connect_impatient(redis)).change("proj_a", "ftjob-a", lambda j: j)
         assert not writing.done()
     await asyncio.wait_for(writing, 60)
@@ -191,5 +191,5 @@ async def test_a_write_of_a_training_waits_until_writes_are_accepted(
 
 
 def connect_impatient(client: Client) -> Client:
-    """The same connections without patience."""
+    """Open the same connections without patience."""
     return Client(client.connection_pool, patience_s=0)

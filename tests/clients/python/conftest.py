@@ -1,4 +1,4 @@
-"""The client against the real api; its configuration in an empty home."""
+"""Fixtures that run the Python client against a real api, with an empty home folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.conftest import BASE_MODEL, Api
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home: no configuration, no notes of uploads, no keys in the environment."""
+    """An empty home folder: no configuration, no upload notes, no keys in the environment."""
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("HOME", str(folder))
@@ -28,26 +28,26 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 async def key(api: Api) -> str:
-    """A member's key of project acme."""
+    """A member key of project acme."""
     return await api.key()
 
 
 @pytest.fixture
 async def client(api: Api, key: str) -> AsyncIterator[finetuned.AsyncClient]:
-    """The asynchronous client."""
+    """An asynchronous client."""
     async with finetuned.AsyncClient(api_key=key, base_url=api.base_url) as client:
         yield client
 
 
 @pytest.fixture
 def sync_client(api: Api, key: str) -> Iterator[finetuned.Client]:
-    """The synchronous client: call it in a thread, for the api runs in this event loop."""
+    """A synchronous client. Call it in a thread, because the api runs in this event loop."""
     with finetuned.Client(api_key=key, base_url=api.base_url) as client:
         yield client
 
 
 class Story:
-    """A job of the real store, whose story a test tells step by step."""
+    """A job in the real store whose events a test adds one by one."""
 
     def __init__(self, api: Api, job: JobRecord) -> None:
         self._jobs, self.job = api.app.state.jobs, job
@@ -98,7 +98,7 @@ async def story(api: Api, key: str) -> Story:
 
 @pytest.fixture
 def watched(client: finetuned.AsyncClient) -> Callable[..., asyncio.Task[list[EventObject]]]:
-    """Watch a job to its end, beside the test."""
+    """Watch a job to its end in the background."""
 
     async def watch(job_id: str, by: finetuned.AsyncClient) -> list[EventObject]:
         return [event async for event in by.jobs.watch(job_id)]

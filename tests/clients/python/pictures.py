@@ -1,7 +1,7 @@
-"""Takes the pictures of docs/pictures from a real run: `make pictures`.
+"""Creates the images in docs/pictures from a real run: `make pictures`.
 
-Uses the server that FINETUNED_BASE_URL and FINETUNED_API_KEY name, which must offer the demo
-model; without them it starts one, as the demo does.
+Uses the server in FINETUNED_BASE_URL and FINETUNED_API_KEY, which must offer the demo model.
+Without them, it starts a server, as the demo does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TRAIN_S = 900.0
 
 
 def main() -> None:
-    """Train with --watch, then ask base and tuned model the same."""
+    """Train with --watch, then compare the base and the tuned model."""
     sys.path.insert(0, str(EXAMPLES))
     from local_server import local_server, server_from_env
 
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def train(env: dict[str, str]) -> str:
-    """Take the picture of a training three quarters through; the tuned model's name."""
+    """Save an image of a training three quarters through, and return the tuned model's name."""
     rows, held_out = EXAMPLES / "lighthouse-bookshop.jsonl", "lighthouse-bookshop.validation.jsonl"
     words = [
         *("train", str(rows), "--model", MODEL, "--validation", str(EXAMPLES / held_out)),
@@ -59,7 +59,7 @@ def train(env: dict[str, str]) -> str:
 
 
 def compare(env: dict[str, str], tuned: str) -> None:
-    """Take the picture of both models' answers."""
+    """Save an image of both models' answers."""
     question = (EXAMPLES / "held-out-questions.txt").read_text("utf-8").splitlines()[0]
     with tempfile.TemporaryDirectory() as home:
         words = ["chat", tuned, question, "--compare", "base", "--temperature", "0"]
@@ -74,13 +74,13 @@ def compare(env: dict[str, str], tuned: str) -> None:
 
 
 def save(terminal: Terminal, name: str, title: str) -> None:
-    """Write one picture."""
+    """Write one image."""
     (PICTURES / f"{name}.svg").write_text(terminal.svg(title), "utf-8")
     print(terminal.text)
 
 
 def _share(text: str) -> float:
-    """How far the bar is."""
+    """Return the progress that the bar shows, from 0 to 1."""
     for word in text.split():
         done, slash, total = word.partition("/")
         if slash and done.isdigit() and total.isdigit():

@@ -1,4 +1,4 @@
-"""A real TCP relay in front of a server, which can cut, stall and refuse connections."""
+"""A TCP relay in front of a server, which can cut, stall and refuse connections."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 
 class Relay:
-    """Passes bytes on until it is told to cut."""
+    """TCP relay that forwards bytes until a test cuts the connections."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
@@ -77,7 +77,7 @@ class Relay:
 
 @contextlib.asynccontextmanager
 async def answering(answer: bytes) -> AsyncIterator[str]:
-    """The address of a server that says these bytes to every request; none is silence."""
+    """Yield the address of a server that sends these bytes to each request, or nothing if empty."""
     writers: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -97,7 +97,7 @@ async def answering(answer: bytes) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def relayed(url: str) -> AsyncIterator[Relay]:
-    """A relay in front of the server at `url`."""
+    """Yield a relay in front of the server at `url`."""
     parts = urlsplit(url)
     relay = Relay(str(parts.hostname), int(parts.port or 80))
     server = await asyncio.start_server(relay.serve, "127.0.0.1", 0)

@@ -1,4 +1,4 @@
-"""A terminal: a program runs in it, a test types and reads the screen, and a picture is taken."""
+"""A pseudo terminal: runs a program, types, reads the screen, and saves images of it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COLORS = {"brown": "yellow", "brightbrown": "bright_yellow"}
 
 
 class Terminal:
-    """A program in a pseudo terminal of its own session."""
+    """A program in a pseudo terminal with its own session."""
 
     def __init__(
         self, command: Sequence[str], env: Mapping[str, str], *, columns: int = 100, rows: int = 30
@@ -58,16 +58,16 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """What the screen shows."""
+        """The text on the screen."""
         with self._lock:
             return "\n".join(line.rstrip() for line in self._screen.display)
 
     def type(self, text: str) -> None:
-        """Press keys."""
+        """Type text."""
         os.write(self._fd, text.encode())
 
     def wait_for(self, text: str, timeout_s: float = 30.0) -> str:
-        """Look until the screen shows `text`."""
+        """Wait until the screen shows `text`."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if text in self.text:
@@ -76,13 +76,13 @@ class Terminal:
         raise AssertionError(f"the screen does not show {text!r}:\n{self.text}")
 
     def end(self, timeout_s: float = 30.0) -> int:
-        """Wait for the program's end; its exit code."""
+        """Wait for the program to end, and return its exit code."""
         code = self.process.wait(timeout_s)
         self._reader.join(60)
         return code
 
     def close(self) -> None:
-        """End the program, however far it is."""
+        """Kill the program if it is still running."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -90,7 +90,7 @@ class Terminal:
         os.close(self._fd)
 
     def svg(self, title: str) -> str:
-        """A picture of the screen, without anything that is fetched from elsewhere."""
+        """Return an SVG image of the screen that fetches no external resources."""
         with self._lock:
             lines = [self._line(number) for number in range(self._screen.lines)]
         while lines and not lines[-1].plain.strip():
@@ -129,7 +129,7 @@ def _color(name: str) -> str | None:
 
 
 def _without_fonts(svg: str) -> str:
-    """The picture without `@font-face`, which would be fetched from a server."""
+    """Remove `@font-face`, which would be fetched from a server, from an SVG."""
     while (start := svg.find("@font-face")) >= 0:
         svg = svg[:start] + svg[svg.index("}", start) + 1 :].lstrip()
     return svg.replace("Fira Code, monospace", "'DejaVu Sans Mono', Menlo, Consolas, monospace")

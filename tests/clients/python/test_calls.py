@@ -1,4 +1,4 @@
-"""Each group of methods once against the real api."""
+"""Tests that call each method group once against a real api."""
 
 from __future__ import annotations
 

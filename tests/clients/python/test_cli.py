@@ -1,4 +1,4 @@
-"""The command line as its users run it: a process, against the real api."""
+"""Tests of the command line as a process, against a real api."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHAT = '{"messages": [{"role": "user", "content": "Q%d"}, {"role": "assistant", 
 
 @dataclass
 class Result:
-    """How a command ended."""
+    """Result of a command: exit code and output."""
 
     code: int
     out: str
@@ -36,7 +36,7 @@ class Result:
 
 @dataclass
 class Cli:
-    """Runs commands."""
+    """Runs commands of the CLI."""
 
     env: dict[str, str]
     folder: Path
@@ -61,7 +61,7 @@ class Cli:
 
 @pytest.fixture
 def env(api: Api, key: str) -> dict[str, str]:
-    """An environment with a member's key."""
+    """Environment variables with a member key."""
     return os.environ | {"FINETUNED_API_KEY": key, "FINETUNED_BASE_URL": api.base_url}
 
 
@@ -97,7 +97,7 @@ async def test_login_reads_the_key_from_stdin_and_keeps_it(api: Api, cli, key, h
 
 
 def count(out: str, fact: str) -> int:
-    """The number that stands beside a fact."""
+    """Return the number printed next to a label."""
     return next(int(line.split()[-1]) for line in out.splitlines() if line.startswith(fact))
 
 
@@ -316,7 +316,7 @@ async def test_no_color_is_honoured(env, story):
 async def test_texts_cannot_steer_the_terminal(cli, story):
     await story.tell("clear\x1b[2J the screen\x07")
     await story.end(fine_tuned_model="ft:\x1b]0;title\x07")
-    watched = await cli("jobs", "watch", story.job.id)  # it looks for escapes in what is printed
+    watched = await cli("jobs", "watch", story.job.id)  # it checks printed text for escapes
     assert watched.code == 0
     assert "\x07" not in watched.out + watched.err
     assert "clear\N{REPLACEMENT CHARACTER}[2J the screen" in watched.err

@@ -1,4 +1,4 @@
-"""Which server and key are used, and how they are kept."""
+"""Tests of how the client finds its server and key, and how it stores them."""
 
 from __future__ import annotations
 

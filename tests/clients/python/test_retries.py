@@ -1,4 +1,4 @@
-"""What is sent again and what is not, and what errors tell."""
+"""Tests of the retry policy and of error messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OK = Answer(200, {}, b"{}")
 
 
 def played(request: Request, *happens: Answer | Exception) -> tuple[object, list[float]]:
-    """Let a request meet what happens; its end, and how long it waited each time."""
+    """Run a request against a sequence of outcomes. Returns its result and each delay."""
     flow, waits, left = retrying(request, 3), [], list(happens)
     step = next(flow)
     try:

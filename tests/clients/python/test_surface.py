@@ -1,4 +1,4 @@
-"""The public surface: what it is called, what it takes, what it is made of."""
+"""Tests of the public surface: names, signatures and the wheel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SURFACE = Path(__file__).with_name("surface.txt")
 
 
 def groups(prefix: str) -> dict[str, dict[str, _Method]]:
-    """The groups of methods of one client, by name."""
+    """Return the method groups of one client, by name."""
     base = getattr(resources, f"{prefix}Resource")
     return {
         name.removeprefix(prefix): {
@@ -37,7 +37,7 @@ def test_exports_are_sorted_and_there():
 
 
 def test_surface_is_what_was_agreed():
-    """Renew it with FINETUNED_RENEW=1 where a change is meant."""
+    """For an intended change, update the file with FINETUNED_RENEW=1."""
     lines = [f"finetuned.{name}" for name in finetuned.__all__]
     clients = (finetuned.Client, finetuned.AsyncClient)
     lines += [f"{kind.__name__}{inspect.signature(kind)}" for kind in clients]
@@ -60,7 +60,7 @@ def test_both_clients_have_the_same_methods():
 
 
 def test_types_are_what_openapi_json_says():
-    """Renew them with `make clients`."""
+    """Run `make clients` to update the types."""
     script = PACKAGE / "scripts" / "generate_types.py"
     done = subprocess.run(
         [sys.executable, script, "--check"], capture_output=True, text=True, check=False

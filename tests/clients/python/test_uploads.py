@@ -1,4 +1,4 @@
-"""Uploads by the client: parallel, resumed, checked; over a connection that is really cut."""
+"""Tests of uploads: parallel, resumed and verified, over connections that are really cut."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:
-    """A file of five MiB and a bit."""
+    """A file of slightly more than five MiB."""
     path = tmp_path / "rows.bin"
     path.write_bytes(os.urandom(5 * MIB + 17))
     return path
@@ -72,7 +72,7 @@ async def test_cut_connection_is_mended_within_the_upload(api: Api, key, rows):
 @pytest.mark.parametrize("parts", ["different", "equal"])
 async def test_new_process_goes_on_where_the_last_was(api: Api, key, rows, home, parts):
     size = rows.stat().st_size
-    if parts == "equal":  # each that is there counts once
+    if parts == "equal":  # each existing part counts once
         rows.write_bytes(b"\0" * size)
     async with relayed(api.base_url) as relay:
 

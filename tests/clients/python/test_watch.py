@@ -1,4 +1,4 @@
-"""Watching a job: live, over cuts, to its end."""
+"""Tests of watching a job live, across lost connections, until its end."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ async def test_unknown_job_is_told_at_once(client):
 
 
 async def test_leaving_early_closes_the_stream(story, sync_client):
-    """A second of many watches that were left must not wait for a connection."""
+    """Many abandoned watches must not keep later ones waiting for a connection."""
     await story.tell("one")
 
     def leave() -> None:

@@ -1,4 +1,4 @@
-"""One engine for all tests that only ask it, with more adapters than it has room for."""
+"""One engine for all tests that only send requests, with more adapters than it has room for."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ CACHE_SHARE = 0.1
 STRONG = {
     "one": {"seed": 101, "rank": 8, "modules": ALL_LINEAR, "strength": 0.4},
     "two": {"seed": 102, "rank": 8, "modules": ALL_LINEAR, "strength": 0.4},
-    # What tests of merging merge too, to compare.
+    # Adapters that the tests of merging also merge, for comparison.
     "voice": {"seed": 3, "rank": 8, "modules": ALL_LINEAR, "strength": 0.15},
 }
-# Its threads would wait for one another, for long where other tests take the cores.
+# Its threads would block each other, for long if other tests use the cores.
 ONE_CORE = {"VLLM_CPU_OMP_THREADS_BIND": str(max(os.sched_getaffinity(0)))}
 BROKEN = ("stranger", "spoiled", "lost")
 """Made for another model; damaged in storage; gone from storage."""
@@ -42,7 +42,7 @@ BROKEN = ("stranger", "spoiled", "lost")
 
 @dataclass
 class EngineSite:
-    """A running engine and what it is made of."""
+    """A running engine and its parts."""
 
     engine: Engine
     settings: Settings
@@ -60,7 +60,7 @@ class EngineSite:
 
 @pytest.fixture(scope="session")
 def engine_site(demo_model_path, redis_url, tmp_path_factory) -> Iterator[EngineSite]:
-    """The engine, for the whole session; adapters are in storage and in the registry."""
+    """The engine for the whole session. Its adapters are in storage and in the registry."""
     folder = tmp_path_factory.mktemp("engine-site")
     small = {f"a{seed:02}": {"seed": seed, "strength": 1.0} for seed in range(SMALL_ADAPTERS)}
     made = {name: folder / "made" / name for name in [*small, *STRONG]}
@@ -104,7 +104,7 @@ async def _fill(settings: Settings, made: dict[str, Path], folder: Path) -> None
 
 
 def _rename_layers(file: Path) -> None:
-    """Move all tensors to layers that no model of this size has."""
+    """Move all tensors to layers that a model of this size does not have."""
     raw = file.read_bytes()
     length = int.from_bytes(raw[:8], "little")
     header = raw[8 : 8 + length].replace(b".layers.", b".layers.9")
@@ -112,7 +112,7 @@ def _rename_layers(file: Path) -> None:
 
 
 def _without_compilers(parent: Path) -> Path:
-    """A PATH as in our images: vLLM asks lscpu for the cores."""
+    """Return a PATH as in our images. vLLM calls lscpu to find the cores."""
     folder = parent / "bin"
     folder.mkdir()
     found = shutil.which("lscpu")

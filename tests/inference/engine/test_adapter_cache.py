@@ -1,4 +1,4 @@
-"""The engine's folder of adapters, on real files and real storage."""
+"""Tests of the engine's adapter folder, with real files and storage."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def storage(tmp_path) -> Storage:
 
 @pytest.fixture
 def put(storage, tmp_path):
-    """Store an adapter of so many bytes; returns its digest."""
+    """Store an adapter of this many bytes, and return its digest."""
 
     async def put(name: str, size: int = 1000) -> str:
         source = tmp_path / "source" / name
@@ -204,7 +204,7 @@ async def test_a_deleted_one_goes_from_this_run_and_from_the_last(make_cache, pu
 
 
 async def test_one_that_is_evicted_again_and_again(make_cache, put, tmp_path):
-    """More adapters than room, many at once: never more than one folder of each, none lost."""
+    """More concurrent adapters than fit: at most one folder of each, and none is lost."""
     clock = Clock()
     cache = make_cache(max_bytes=3500, clock=clock)
     digests = {n: await put(n) for n in "abcdefgh"}

@@ -1,4 +1,4 @@
-"""From names to folders, on real Valkey, real storage and real files."""
+"""Tests of the resolution from names to folders, with real Valkey, storage and files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our LoRA products against the plain definition, row by row."""
+"""Tests of our LoRA products against their mathematical definition, row by row."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_an_adapter_with_bad_numbers_among_large_groups_too():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_any_mix_of_prompts_and_single_tokens(seed):
-    """Long runs of one slot, as prompts are, between single rows in any order."""
+    """Long runs of one slot, like prompts, between single rows in any order."""
     random = torch.Generator().manual_seed(seed)
 
     def number(most: int) -> int:
@@ -143,7 +143,7 @@ def test_a_plan_serves_as_long_as_the_batch_is_the_same_and_sees_new_weights():
         add(plan, y, x, a, b, 0.5, (8, 4, 4))
         torch.testing.assert_close(y, expected(slots, was, x, a, b, 0.5, (8, 4, 4)))
         for part in (*a, *b):
-            part.mul_(-0.5)  # as an adapter that comes into a slot
+            part.mul_(-0.5)  # like an adapter that enters a slot
 
 
 def test_slots_far_apart_are_not_computed_together():

@@ -1,4 +1,4 @@
-"""A real vLLM with our plugin and guard, behind a real gateway, on the demo model."""
+"""Tests of a real vLLM with our plugin and guard behind a real gateway, on the demo model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 
 @pytest.fixture
 async def client(engine_site, gateway):
-    """A caller of a gateway in front of the engine."""
+    """A client of a gateway in front of the engine."""
     redis = connect(engine_site.settings.redis_url.get_secret_value())
     models = ModelRegistry(redis, Catalogue(engine_site.settings.models_file), cache_s=0.0)
     # The machine may have other work to do.
@@ -33,7 +33,7 @@ async def client(engine_site, gateway):
 
 @pytest.fixture
 def ask(client):
-    """Ask a model through the gateway; returns status and body."""
+    """Send a request through the gateway. Returns the status and body."""
 
     async def ask(model: str, *, key="sk-ft-acme", **changes):
         body = {"model": model, "messages": QUESTION, "max_tokens": 12, "temperature": 0}
@@ -45,7 +45,7 @@ def ask(client):
 
 @pytest.fixture
 def ask_engine(engine_site, client):
-    """Ask the engine itself, with its key, as nothing but the gateway should."""
+    """Send a request directly to the engine with its key, as only the gateway should."""
 
     async def ask(model: str):
         async with client.session.post(
@@ -79,9 +79,9 @@ async def test_base_and_two_adapters_at_once(ask):
     together = await asyncio.gather(*(ask(m) for m in models * 3))
     assert [a[1]["model"] for a in together] == models * 3
     answers = {m: {said(a) for a in together[i::3]} for i, m in enumerate(models)}
-    # vLLM's own CPU operators would give the base model an adapter here, see cpu_lora.py.
+    # vLLM's own CPU operators would apply an adapter to the base model here, see cpu_lora.py.
     assert answers[BASE] == {alone[0]}
-    # Batches of other sizes round otherwise, so an adapter's words may change.
+    # Batches of other sizes round differently, so an adapter's words may change.
     assert answers[models[1]].isdisjoint(answers[models[2]] | answers[BASE])
     assert answers[models[2]].isdisjoint(answers[BASE])
 
@@ -147,7 +147,7 @@ async def test_a_broken_adapter_is_an_error_and_not_the_base_model(ask, adapter)
 
 
 async def test_an_adapter_that_storage_has_lost_is_503(ask, ask_engine):
-    """By the guard, and by the resolver for those who come without the gateway."""
+    """From the guard, and from the resolver for requests that bypass the gateway."""
     status, body = await ask(name_of("lost"))
     assert (status, body["error"]["code"]) == (503, "adapter_unavailable")
     status, body = await ask_engine(name_of("lost"))
@@ -186,7 +186,7 @@ async def _running(client, url: str) -> float:
 
 
 async def test_an_idle_engine_leaves_the_cores_to_others(engine_site, ask):
-    """vLLM's own wait spins for a second after each request, see cpu_wait.py."""
+    """vLLM's own wait polls for a second after each request, see cpu_wait.py."""
     family = psutil.Process(engine_site.engine.pid).children(recursive=True)
     (worker,) = [process for process in family if process.name() == "VLLM::Worker"]
     computed_s, rested_s = 0.0, 0.0

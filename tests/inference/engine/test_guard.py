@@ -1,4 +1,4 @@
-"""What of vLLM's server can be reached at all, with a small server in vLLM's place."""
+"""Tests of the guard: which routes of vLLM's server are reachable, with a small server instead."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ async def test_everything_else_is_closed_with_the_key_too(guarded, method, path)
 
 
 class GenerationError(Exception):
-    """Named as vLLM's, which it raises for a request that it gives up."""
+    """Error with the name of vLLM's, which it raises for a request that it gives up."""
 
 
 @pytest.fixture
 async def failing(serve, monkeypatch):
-    """Send a request to a guarded server that fails in the middle of its answer."""
+    """Send a request to a guarded server that fails in the middle of its response."""
     monkeypatch.setenv("VLLM_API_KEY", "inner")
 
     async def fail(request):

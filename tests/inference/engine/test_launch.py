@@ -1,4 +1,4 @@
-"""The engine's command line, without starting it."""
+"""Tests of the engine's command line, without starting it."""
 
 from __future__ import annotations
 

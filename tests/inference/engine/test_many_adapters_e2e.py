@@ -1,4 +1,4 @@
-"""A real vLLM with more adapters than its slots, memory and disk have room for, and its sleep."""
+"""Tests of a real vLLM with more adapters than it has room for, and of its sleep."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Ask = Callable[..., Awaitable[tuple[int, dict]]]
 
 @pytest.fixture
 async def ask(engine_site) -> Ask:
-    """Ask the engine as the gateway does; `plain` leaves the adapter's header out."""
+    """Send a request as the gateway does. `plain` omits the adapter's header."""
     async with aiohttp.ClientSession(base_url=engine_site.engine.url) as http:
 
         async def ask(model: str, *, plain: bool = False) -> tuple[int, dict]:
@@ -41,7 +41,7 @@ async def ask(engine_site) -> Ask:
 
 @pytest.fixture
 async def turn(engine_site):
-    """Ask the engine to sleep or to wake, as a worker does."""
+    """Request that the engine sleep or wake up, as a worker does."""
     async with aiohttp.ClientSession(base_url=engine_site.engine.url) as http:
 
         async def turn(what: str, lease_s: float = 30) -> int:
@@ -81,12 +81,12 @@ async def test_zipf_traffic_has_no_error_and_evicted_ones_come_back(engine_site,
         f"{len(first)} adapters; first answer p50 {cold[len(cold) // 2]:.2f} s, "
         f"later {warm[len(warm) // 2]:.2f} s; {engine_site.folders()} folders"
     )
-    # Once the last seconds' folders may go, the next new one pushes them out.
+    # Once folders of the last seconds may be removed, the next new one evicts them.
     await asyncio.sleep(10.5)
     fresh = next(n for n in engine_site.names if n not in first and n != engine_site.names[-1])
     text(await ask(fresh))
     assert engine_site.folders() <= SMALL_ADAPTERS * CACHE_SHARE
-    # Its folder is gone; also without a hold by the guard vLLM must not look for it there.
+    # Its folder is gone; even without the guard's hold, vLLM must not look for it there.
     assert text(await ask(engine_site.names[-1], plain=True)) == said
     assert text(await ask(engine_site.names[-1])) == said
 
@@ -122,7 +122,7 @@ async def test_a_deleted_model_leaves_no_files_and_is_not_answered(engine_site, 
 
 
 async def test_asleep_it_answers_503_and_awake_as_before(engine_site, ask, turn, gateway):
-    """The CPU build keeps its memory, but stops and goes on as the GPU's does."""
+    """The CPU build keeps its memory, but pauses and continues like the GPU build."""
     name = engine_site.names[0]
     said = text(await ask(name))
     assert await turn("sleep") == 200
@@ -140,7 +140,7 @@ async def test_asleep_it_answers_503_and_awake_as_before(engine_site, ask, turn,
 
 
 async def through_gateway(engine_site: EngineSite, gateway) -> None:
-    """A caller is told the same, and cannot wake or put to sleep."""
+    """Clients get the same response, and cannot wake the engine or put it to sleep."""
     redis = connect(engine_site.settings.redis_url.get_secret_value())
     models = ModelRegistry(redis, Catalogue(engine_site.settings.models_file), cache_s=0)
     timeouts = Timeouts(connect_s=10, first_byte_s=60, between_chunks_s=60)
@@ -158,7 +158,7 @@ async def through_gateway(engine_site: EngineSite, gateway) -> None:
 
 @pytest.mark.gpu
 async def test_asleep_it_lets_go_of_the_gpu(engine_site, ask, turn):
-    """With the CUDA build: most of the engine's memory is another's to take meanwhile."""
+    """With the CUDA build, others can use most of the engine's memory meanwhile."""
     import torch
 
     said = text(await ask(engine_site.names[0]))

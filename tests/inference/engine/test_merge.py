@@ -1,4 +1,4 @@
-"""Merged weights, held against PEFT's own merge, on small models of several shapes."""
+"""Tests of merged weights against PEFT's own merge, on small models of several shapes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SMALL = {
 
 @pytest.fixture
 def base(tmp_path):
-    """A function that saves a small model: in bfloat16, in several files."""
+    """A function that saves a small model in bfloat16, in several files."""
 
     def make(config="LlamaConfig", **changes):
         torch.manual_seed(0)
@@ -49,7 +49,7 @@ def base(tmp_path):
 
 @pytest.fixture
 def adapter(tmp_path):
-    """A function that saves an adapter of random weights; it gives PEFT's merged model too."""
+    """A function that saves an adapter with random weights and returns PEFT's merged model."""
 
     def make(base, **changes):
         options = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear", **changes}
@@ -93,7 +93,7 @@ def test_the_weights_are_those_that_peft_merges_rounded_once(
     assert made.keys() == before.keys()
     for name, tensor in made.items():
         assert tensor.dtype == torch.bfloat16
-        # float32 sums of another order may fall on the other side of a rounding, by one step.
+        # float32 sums in another order may round differently, by one step.
         theirs = expected[name].to(torch.bfloat16)
         assert torch.allclose(tensor, theirs, rtol=2**-7, atol=0), name
         assert (tensor != theirs).float().mean() < 0.002, name

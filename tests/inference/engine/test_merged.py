@@ -1,4 +1,4 @@
-"""The folder of a merged model: made once, found again, gone with the model."""
+"""Tests of a merged model's folder: created once, found again, and deleted with the model."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ async def test_killed_in_the_middle_it_is_made_anew(world, tmp_path):
     run = [sys.executable, "-c", KILLED, NAME, str(tmp_path / "home")]
     done = await asyncio.to_thread(subprocess.run, run, env=env, check=False)
     assert done.returncode == -9
-    assert [*(tmp_path / "home").rglob("model.safetensors")]  # half-made
+    assert [*(tmp_path / "home").rglob("model.safetensors")]  # incomplete
     made = await prepare(settings, entry, NAME, tmp_path / "home")
     assert [f.name for f in (tmp_path / "home").iterdir()] == ["model"]
     assert (made.path / "config.json").is_file()

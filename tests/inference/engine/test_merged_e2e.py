@@ -1,4 +1,4 @@
-"""A merged model on a real vLLM: merged by the command, it says what its adapter said."""
+"""Tests of a merged model on a real vLLM: it scores like its adapter."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ PROMPT = "The harbour of a small town has a lighthouse, a bookshop and a café. 
 
 @dataclass
 class Place:
-    """What the engines stand on."""
+    """What the engines have in common."""
 
     settings: Settings
     folder: Path
@@ -75,7 +75,7 @@ class Place:
 
     @contextlib.contextmanager
     def engine_of(self, model: str):
-        """`finetuned-server inference MODEL`, healthy; gives its process and URL."""
+        """Run `finetuned-server inference MODEL`. Yields its process and URL once healthy."""
         port = free_port()
         argv = [sys.executable, "-m", "service.cli", "inference", model, "--port", str(port)]
         log = self.folder / "merged.log"
@@ -135,7 +135,7 @@ def post(url: str, body: dict, sent: dict[str, str]) -> tuple[int, dict]:
 
 
 def scores(url: str, model: str, adapter: str | None) -> list[float]:
-    """The log-probability of each token of the prompt but the first."""
+    """Return the log-probability of each prompt token except the first."""
     body = {"model": model, "prompt": PROMPT, "max_tokens": 1, "prompt_logprobs": 0}
     code, told = post(f"{url}/v1/completions", body, headers(adapter))
     assert code == 200, told
@@ -155,7 +155,7 @@ async def delete(settings: Settings) -> None:
 
 
 async def test_merged_it_scores_as_its_adapter_and_goes_with_its_model(place, engine_site):
-    """Killed meanwhile, it leaves nothing behind, and is there again with the same weights."""
+    """A killed merge leaves nothing behind, and a new one yields the same weights."""
     as_adapter = scores(engine_site.url, NAME, NAME)
     as_base = scores(engine_site.url, BASE, None)
     assert apart(as_adapter, as_base) > 0.5

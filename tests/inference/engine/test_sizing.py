@@ -1,4 +1,4 @@
-"""Sizes of engines, from numbers alone."""
+"""Tests of engine sizes, computed from numbers only."""
 
 from __future__ import annotations
 

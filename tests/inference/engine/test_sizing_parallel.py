@@ -1,4 +1,4 @@
-"""Engines that are divided among GPUs, and those that no context fits."""
+"""Tests of sizes for engines on several GPUs, and for engines with too little room."""
 
 from __future__ import annotations
 

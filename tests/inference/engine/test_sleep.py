@@ -1,6 +1,6 @@
-"""An engine that takes turns on its GPU: who may ask, what requests see, how it wakes again.
+"""Tests of an engine that takes turns on its GPU: permissions, requests and waking up.
 
-vLLM's two methods are recorded here; the real ones run in test_engine_turns_e2e.py.
+A stub records calls of vLLM's two methods. test_engine_turns_e2e.py runs the real ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CHAT = "/v1/chat/completions"
 
 
 class Engine:
-    """What vLLM's server has as `app.state.engine_client`."""
+    """Stub for `app.state.engine_client` of vLLM's server."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -60,7 +60,7 @@ class Guarded:
 
 @pytest.fixture
 async def guarded(serve, monkeypatch):
-    """A guarded server; a request with ?wait= runs until `go_on`."""
+    """A guarded server. A request with ?wait= runs until `go_on` is set."""
     monkeypatch.setenv("VLLM_API_KEY", "inner")
     monkeypatch.setenv("FINETUNED_GPU_SHARING", "time-slice")
     monkeypatch.setenv("FINETUNED_ENGINE_DRAIN_S", "1")

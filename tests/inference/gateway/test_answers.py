@@ -1,4 +1,4 @@
-"""One request for many answers: as many as are allowed, and each counts."""
+"""Tests of requests for several answers: limited, and each answer counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Projects do not share vLLM's prefix cache, whatever they send."""
+"""Tests that projects do not share vLLM's prefix cache, whatever they send."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients, engines and Redis at their worst: nothing hangs, nothing runs on for nobody."""
+"""Tests of failing clients, engines and Redis: nothing hangs, and no work continues unused."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ async def test_many_clients_that_leave_leave_nothing_behind(gateway, engine):
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 async def test_known_keys_and_models_go_on_without_redis(gateway, engine, tmp_path, how):
-    """Redis killed, and Redis that accepts and never answers."""
+    """With a killed Redis, and with one that accepts connections but never answers."""
     with ValkeyServer(port=free_port()) as server:
         redis = connect(server.connection_url, retries=0, timeout_s=1)
         catalogue = Catalogue(tmp_path / "models.yaml")
@@ -181,7 +181,7 @@ async def test_known_keys_and_models_go_on_without_redis(gateway, engine, tmp_pa
         pid = (await redis.info("server"))["process_id"]
         os.kill(pid, how)
         try:
-            async with asyncio.timeout(60):  # a Redis that hangs is silent for ever
+            async with asyncio.timeout(60):  # a Redis that hangs never answers
                 for _ in range(30):
                     async with client.post(json=body) as response:
                         assert response.status == 200
@@ -194,7 +194,7 @@ async def test_known_keys_and_models_go_on_without_redis(gateway, engine, tmp_pa
 
 @pytest.mark.e2e
 async def test_ten_thousand_idle_connections_are_no_hindrance(redis_url, tmp_path):
-    """The api as its own process, so that each side has its own limit of open files."""
+    """The api is a separate process, so that each side has its own limit of open files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < IDLE + 500:
         pytest.skip(f"a process may open {hard} files here, too few for {IDLE} connections")

@@ -1,4 +1,4 @@
-"""What crosses the gateway, and what does not."""
+"""Tests of what the gateway forwards and what it does not."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def test_chunks_come_one_by_one(gateway, engine):
     engine.reply = reply
     async with client.post(json={**CHAT, "stream": True}) as response:
         assert response.content_type == "text/event-stream"
-        # The second chunk is not even made before the first has arrived.
+        # The second chunk is not created before the first has arrived.
         assert await response.content.readany() == b"data: 1\n\n"
         go_on.set()
         assert await response.content.read() == b"data: [DONE]\n\n"

@@ -1,4 +1,4 @@
-"""A grammar that vLLM accepts and cannot follow: the caller's fault, and nobody else's."""
+"""Tests of grammars that vLLM accepts but cannot follow: an error of the client only."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ BASE = "tiny-base"
 CHAT = {"model": BASE, "messages": [{"role": "user", "content": "hi"}]}
 GRAMMAR = {"structured_outputs": {"grammar": "root ::= root root root"}}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}
-# What vLLM 0.32 answers when it gives a request up, and when it is dead.
+# Responses of vLLM 0.32 if it gives up a request, and if it is dead.
 GAVE_UP = "Internal server error"
 DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."
 
 
 @pytest.fixture
 def failing(engine):
-    """Let the engine answer everything with 500."""
+    """Make the engine answer everything with 500."""
 
     def answer(message: str) -> None:
         error = {"message": message, "type": "InternalServerError", "param": None, "code": 500}
@@ -78,7 +78,7 @@ DONE = b"data: [DONE]\n\n"
 
 @pytest.fixture
 def streaming(engine):
-    """Let the engine stream these chunks."""
+    """Make the engine stream these chunks."""
 
     def answer(*chunks: bytes) -> None:
         async def reply(request):

@@ -1,4 +1,4 @@
-"""Nothing that a caller may write makes its request free."""
+"""Tests that nothing in a request can prevent its metering."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def served_tokens() -> tuple[float, float]:
 
 
 async def tokens_since(before: tuple[float, float]) -> tuple[float, float]:
-    """What was counted, which may be after the answer's last byte."""
+    """Return the counted tokens, which may be recorded after the response's last byte."""
     async with asyncio.timeout(60):
         while served_tokens() == before:
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""What the gateway reads of a request: the same as vLLM, or nothing at all."""
+"""Tests that the gateway reads parameters like vLLM, or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway and vLLM must read the same model name from the same bytes."""
+"""Tests that the gateway and vLLM read the same model name from the same bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What openapi.json says of inference bodies is what the gateway reads and what vLLM accepts."""
+"""Tests that inference bodies in openapi.json match what the gateway and vLLM accept."""
 
 from __future__ import annotations
 

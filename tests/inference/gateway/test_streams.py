@@ -1,4 +1,4 @@
-"""Streams whose tokens are counted, and aliases: what the engine sees, what the caller gets."""
+"""Tests of streams whose tokens are counted, and of aliases."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DONE = b"data: [DONE]\n\n"
 
 @pytest.fixture
 def streaming(engine):
-    """An engine that streams, with its usage event where it is asked for."""
+    """An engine that streams, with a usage event if requested."""
 
     async def reply(request):
         asked = json.loads(engine.seen[-1].body)
@@ -40,7 +40,7 @@ def streaming(engine):
 
 
 def sent_to(engine) -> dict:
-    """The newest request as an engine saw it, without the salt that all have."""
+    """Return the newest request as an engine received it, without the salt."""
     body = json.loads(engine.seen[-1].body)
     assert body.pop("cache_salt")
     return body
@@ -87,7 +87,7 @@ async def test_other_stream_options_stay(gateway, streaming):
 
 
 async def test_events_are_not_made_of_many_tokens(gateway, streaming):
-    """What is counted of a stream whose client leaves is its events."""
+    """If the client of a stream disconnects, its events are counted."""
     client = await gateway()
     body = {"model": BASE, "stream": True, "stream_interval": 1000}
     await client.ask(json=body)

@@ -1,4 +1,4 @@
-"""Token counts found in what passes by, wherever it is cut, and nothing else changed."""
+"""Tests that token counts are found in any chunking, and that nothing else changes."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ RESPONSES_USAGE = {
     "output_tokens": 7,
 }
 FALSE = {"usage": {"input_tokens": 0, "output_tokens": 0, "prompt_tokens": 0}}
-# What a caller sends and /v1/responses repeats: values and keys of the same name.
+# Values and keys of the same name that a client sends and /v1/responses repeats.
 REPEATED = {"tools": [{"parameters": FALSE, **FALSE}], "metadata": FALSE, "instructions": SAID}
 
 

@@ -1,4 +1,4 @@
-"""Small engines on real sockets, as many as a test wants, well or ill as it says."""
+"""Small engines on real sockets, healthy or unhealthy as a test needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BASE = "tiny-base"
 
 @dataclass
 class Server:
-    """Answers /health by `healthy` and all else with `answer`, once it may `go`."""
+    """Answers /health by `healthy` and everything else with `answer`, after `go` is set."""
 
     answer: bytes = OK
     healthy: bool = True
@@ -46,7 +46,7 @@ class Server:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """As a process that is killed: no listener, and every connection breaks."""
+        """Stop like a killed process: the listener closes, and all connections break."""
         if self._server is None:
             return
         self._server.close()
@@ -89,7 +89,7 @@ class Server:
 
 @pytest.fixture
 async def serve_engine() -> AsyncIterator[Callable[..., Awaitable[Server]]]:
-    """Start a server; ended with the test."""
+    """Start a server, which stops with the test."""
     servers = []
 
     async def start(**options) -> Server:
@@ -107,7 +107,7 @@ async def serve_engine() -> AsyncIterator[Callable[..., Awaitable[Server]]]:
 
 @pytest.fixture
 def ask():
-    """Send one request through upstreams and read the answer as the gateway does."""
+    """Send one request through upstreams, and read the response as the gateway does."""
 
     async def ask(upstreams: Upstreams, adapter: str | None = None) -> tuple[int, bytes]:
         answer = await upstreams.send(
@@ -128,7 +128,7 @@ def ask():
 
 @pytest.fixture
 def until():
-    """Wait until something is true."""
+    """Wait until a condition is true."""
 
     async def until(check: Callable[[], object], what: str = "it") -> None:
         async with asyncio.timeout(60):
@@ -139,7 +139,7 @@ def until():
 
 
 class BlackHole:
-    """A port that answers no attempt to connect: its queue is full and nobody accepts."""
+    """A port that never accepts a connection: its backlog is full."""
 
     def __init__(self) -> None:
         self._held: list[socket.socket] = []
@@ -147,12 +147,12 @@ class BlackHole:
         self.url = ""
 
     def before(self, server: Server) -> BlackHole:
-        """A server that is well until `swallow`."""
+        """A server that is healthy until `swallow` is called."""
         self._server, self.url = server, server.url
         return self
 
     async def swallow(self) -> None:
-        """The server is gone; its port swallows what comes."""
+        """Stop the server, and leave its port without an accept."""
         assert self._server is not None
         await self._server.stop()
         self.listen(self._server.port)
@@ -164,7 +164,7 @@ class BlackHole:
         listener.listen(0)
         self._held.append(listener)
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        for _ in range(2):  # Linux keeps one more than asked for
+        for _ in range(2):  # Linux keeps one more than requested
             filler = socket.socket()
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
@@ -178,7 +178,7 @@ class BlackHole:
 
 @pytest.fixture
 def black_hole() -> Iterator[Callable[..., BlackHole]]:
-    """Make ports that take no connection and refuse none."""
+    """Create ports that neither accept nor refuse connections."""
     holes = []
 
     def make(until_now: Server | None = None) -> BlackHole:

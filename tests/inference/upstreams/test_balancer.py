@@ -1,4 +1,4 @@
-"""The choice between replicas: properties that hold for any set, weights and load."""
+"""Tests of load balancing: properties for all sets, weights and loads."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_the_share_of_adapters_follows_the_weights():
     st.lists(st.one_of(st.none(), st.integers(0, 5)), min_size=1, max_size=300),
 )
 def test_no_bound_is_ever_exceeded(urls, all_weights, load_factor, spill_above, asked):
-    """Requests of adapters alone, none of which ends; and few adapters, so that they crowd."""
+    """Only adapter requests, none of which ends, and few adapters, so that they collide."""
     used = all_weights[: len(urls)]
     servers = [Server(url) for url in urls]
     chooses = Balancer(
@@ -135,13 +135,13 @@ def test_an_adapter_stays_while_there_is_little_to_do():
     server, spilled = idle.for_adapter(ADAPTERS[0])
     assert spilled
     assert server is not own
-    # The next in this adapter's order, which is where it would go if its own replica died.
+    # The next in this adapter's order, which would serve it if its own replica died.
     others = [url for url in URLS if url != own.url]
     assert server.url == homes(others)[ADAPTERS[0]]
 
 
 def test_the_bound_counts_the_new_request():
-    """1.5 times the half of 4 is 3: its fourth goes on, its third did not."""
+    """1.5 times half of 4 is 3, so its fourth request spills over, and its third did not."""
     own = homes(URLS[:2])[ADAPTERS[0]]
     urls = [own, *(url for url in URLS[:2] if url != own)]
     for loads, spills in (([2, 0], False), ([2, 1], False), ([3, 0], True), ([3, 1], False)):
@@ -150,7 +150,7 @@ def test_the_bound_counts_the_new_request():
 
 
 def test_a_busy_site_lets_an_adapter_have_more():
-    """With 80 requests over 8 replicas each may have 13; 8 is the floor, not the bound."""
+    """With 80 requests on 8 replicas, each may have 13; 8 is the minimum, not the limit."""
     busy = balancer(URLS, loads=[10] * 8)
     server, spilled = busy.for_adapter(ADAPTERS[0])
     assert (server.in_flight, spilled) == (10, False)

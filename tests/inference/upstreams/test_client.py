@@ -1,4 +1,4 @@
-"""What the client knows of a request that failed: whether a byte of it can have arrived."""
+"""Tests of failed requests: whether any of their bytes can have arrived."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATH = "/v1/completions"
 
 
 async def kept(client: EngineClient, url: str) -> None:
-    """One exchange, after which its connection is kept."""
+    """Make one request, after which its connection is kept."""
     answer = await client.post(url, PATH, b"{}", {})
     await answer.read_all(1024)
     answer.close()
@@ -26,7 +26,7 @@ TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n"
 
 @pytest.mark.parametrize("last_words", [b"", TIMED_OUT], ids=["closes", "says 408"])
 async def test_a_connection_lost_before_the_write_was_not_asked(engine, last_words):
-    """The engine closes an idle connection in the moment in which it is taken."""
+    """The engine closes an idle connection at the moment it is reused."""
     async with EngineClient(Timeouts()) as client:
         await kept(client, engine.url)
         asking = asyncio.ensure_future(client.post(engine.url, PATH, b"{}", {}))
@@ -43,7 +43,7 @@ async def test_a_connection_lost_before_the_write_was_not_asked(engine, last_wor
 
 
 async def test_a_pool_stays_while_it_connects(black_hole, until):
-    """Nobody would close the connection of a pool that was swept away."""
+    """If the pool were swept, nobody would close its connection."""
     url = black_hole().url
     timeouts = Timeouts(connect_s=0.5, first_byte_s=0.04, between_chunks_s=0.04)
     async with EngineClient(timeouts) as client:  # sweeps every 10 ms

@@ -1,4 +1,4 @@
-"""How an answer is framed: against h11 as the judge, byte by byte, and with broken bytes."""
+"""Tests of response framing against h11, byte by byte, and with corrupt bytes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FAILURES = (ConnectionLost, NotHttp, Silent)
 
 @dataclass
 class Outcome:
-    """What came of one answer: its parts, or the failure."""
+    """Result of a response: its chunks, or the failure."""
 
     status: int = 0
     headers: dict[bytes, bytes] | None = None
@@ -36,7 +36,7 @@ class Outcome:
 
 
 async def receive(*parts: bytes, close: bool = True, timeout_s: float = 5.0) -> Outcome:
-    """Send the parts to a connection, one write each, over a real pair of sockets."""
+    """Send the parts to a connection over a real socket pair, one write each."""
     ours, theirs = socket.socketpair()
     loop = asyncio.get_running_loop()
     connection = Connection(loop, lambda _: None)
@@ -70,7 +70,7 @@ async def receive(*parts: bytes, close: bool = True, timeout_s: float = 5.0) -> 
 
 
 def by_h11(answer: bytes) -> Outcome:
-    """What h11 makes of the same bytes, followed by the end of the connection."""
+    """Return what h11 reads from the same bytes, followed by the end of the connection."""
     judge = h11.Connection(h11.CLIENT)
     judge.send(h11.Request(method="POST", target="/", headers=[("host", "e")]))
     judge.send(h11.EndOfMessage())
@@ -197,7 +197,7 @@ async def test_silence_is_a_failure_of_its_own():
         (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", True),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\nconnection: close\r\n\r\na", False),
         (b"HTTP/1.0 200 OK\r\ncontent-length: 1\r\n\r\na", False),
-        # What follows an answer was not asked for, and might be taken for the next one's.
+        # Data after a response was not requested, and could be mistaken for the next one's.
         (
             b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na"
             b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil",
@@ -226,7 +226,7 @@ async def test_bytes_on_an_idle_connection_close_it():
 
 
 async def test_a_slow_reader_holds_the_engine_back():
-    """What nobody reads stays with the engine: the memory here is bounded."""
+    """Unread data remains with the engine, so memory here is bounded."""
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     loop = asyncio.get_running_loop()
@@ -276,7 +276,7 @@ _pieces = st.sampled_from(
 @example(parts=[b"HTTP/1.1 200 OK\r\n", b"content-length: 3\r\n", b"\r\n", b"abc"], cuts=[20])
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_whatever_comes_it_ends_and_agrees_with_h11(parts, cuts):
-    """Never a hang, never another body than h11 would read; at most it refuses more."""
+    """It never hangs and never returns a different body than h11; it may only refuse more."""
     answer = b"".join(parts)
     edges = [0, *sorted(c for c in cuts if c < len(answer)), len(answer)]
     found = await receive(*(answer[a:b] for a, b in itertools.pairwise(edges)))

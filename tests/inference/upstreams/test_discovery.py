@@ -1,4 +1,4 @@
-"""Replicas from settings and from names, with engines on several addresses of loopback."""
+"""Tests of replicas from settings and from names, with engines on several loopback addresses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STREAM = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 class Zone:
-    """What DNS says, and how often it was asked."""
+    """Simulated DNS responses, and the number of lookups."""
 
     def __init__(self, *addresses: str) -> None:
         self.addresses: list[str] | OSError = list(addresses)
@@ -134,7 +134,7 @@ async def test_what_runs_on_a_replica_that_leaves_ends_there(serve_engine, ask, 
         await until(lambda: replicas("leaving") == 1)
         await until(lambda: replicas("serving") == 1)
         assert await ask(gateway) == (200, b"ok")
-        # One that comes back while a request runs is the same one.
+        # A replica that returns during a request is the same one.
         zone.addresses = ["127.0.0.1", "127.0.0.2"]
         await until(lambda: replicas("leaving") == 0)
         zone.addresses = ["127.0.0.2"]

@@ -1,4 +1,4 @@
-"""When a replica is left out and how it comes back, by a clock that the test moves."""
+"""Tests of ejection and recovery of a replica, with a simulated clock."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_the_term_changes_with_each_ejection(serving):
 
 
 def test_an_answer_in_doubtful_times_brings_it_back(serving):
-    """All are left out, one is tried, and it answers."""
+    """All replicas are ejected, one is tried, and it answers."""
     serving.refused(100.0)
     assert serving.succeeded(100.1)
     assert serving.state(100.1) is ReplicaState.WARMING

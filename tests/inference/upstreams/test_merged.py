@@ -1,4 +1,4 @@
-"""A trained model with an engine of its own beside its base model's."""
+"""Tests of a trained model with its own engine next to its base model's."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def usable(gateway: Upstreams, model: str) -> bool:
 
 @pytest.fixture
 async def both(serve_engine, until):
-    """The model's own engine, the base model's, and upstreams that know that both are well."""
+    """The model's own engine, the base model's, and upstreams that know both are healthy."""
     own, base = await serve_engine(), await serve_engine()
     async with upstreams(own, base) as gateway:
         await until(lambda: usable(gateway, MERGED) and usable(gateway, BASE))
@@ -111,7 +111,7 @@ async def test_it_is_ready_without_its_engine_where_the_base_models_runs(serve_e
 
 @pytest.fixture
 async def client(gateway, engine, add_adapter, until):
-    """A caller of a gateway where `engine` serves the merged model alone."""
+    """A client of a gateway where `engine` serves only the merged model."""
     await add_adapter(MERGED)
     client = await gateway([], merged={MERGED: [engine.url]})
     await until(lambda: usable(client.upstreams, MERGED))

@@ -1,4 +1,4 @@
-"""The replicas of one base model by a clock that the test moves: no sockets, no waiting."""
+"""Tests of the replicas of a base model with a simulated clock, without sockets or waiting."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def replicas(clock):
-    """Serving replicas, as many as asked for."""
+    """Create this many serving replicas."""
 
     def make(count: int, **policy) -> Replicas:
         made = Replicas(BASE, Policy(**policy), clock=clock)
@@ -100,7 +100,7 @@ def test_one_that_returns_gets_few_requests_of_the_base_model_at_first(replicas,
 
 
 def test_one_that_returns_is_bounded_by_its_share(replicas, clock):
-    """Under load, even the adapters that are its own find it full."""
+    """Under load, even its own adapters exceed its share."""
     two = replicas(2, warmup_s=10, spill_above=8)
     back, other = two.members
     own = [adapter for adapter, url in homes(two).items() if url == back.url]
@@ -136,8 +136,11 @@ def test_states_are_told_to_prometheus(replicas, clock):
 
 
 def test_requests_of_an_earlier_term_say_nothing(replicas, clock):
-    """Twenty in flight when an engine falls out: their failures must not count against it later,
-    and an answer that was still on its way must not bring it back."""
+    """Requests from before an ejection have no effect.
+
+    Their failures must not count against the engine later, and a late response must not bring it
+    back.
+    """
     two = replicas(2, max_failures=3)
     ill = two.members[0]
     terms = [two.take(ill) for _ in range(20)]
@@ -214,7 +217,7 @@ def test_none_at_all():
 
 @pytest.mark.parametrize("count", [1, 2, 8])
 def test_picking_costs_little(replicas, clock, count):
-    """Measured 0.3 to 2 µs; the bound is loose, for machines that are busy."""
+    """Measured at 0.3 to 2 µs. The limit is generous, for busy machines."""
     some = replicas(count)
     some.probed(some.members[0], True)
 

@@ -1,4 +1,4 @@
-"""Requests to several engines on real sockets: where they go, and what happens to ill ones."""
+"""Tests of requests to several engines on real sockets, including failing ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.inference.upstreams.policy import Policy
 
 BASE = "tiny-base"
 ADAPTERS = [f"ft:{BASE}:acme:shop{i}:a{i:05d}" for i in range(20)]
-# Quick enough for tests; the figures themselves are tested with a clock of their own.
+# Fast enough for tests; other tests check the values with a simulated clock.
 QUICK = Policy(probe_every_s=0.05, probe_timeout_s=2, backoff_s=0.05, warmup_s=0)
 # Probes once, and then not again within a test.
 UNWATCHED = Policy(probe_every_s=600, backoff_s=600, max_backoff_s=600, warmup_s=0)
@@ -139,7 +139,7 @@ async def test_an_ill_engine_that_is_mended_is_used_again(serve_engine, ask, unt
 async def test_requests_that_are_answered_with_500_take_no_engine_from_others(
     serve_engine, ask, until, adapter
 ):
-    """A grammar that vLLM fails on, say, from one caller who sends it again and again."""
+    """Example: a grammar on which vLLM fails, sent repeatedly by one client."""
     servers = [await serve_engine(answer=ERROR) for _ in range(2)]
     async with upstreams(*servers, policy=UNWATCHED) as gateway:
         await until(lambda: replicas("serving") == 2)
@@ -279,7 +279,7 @@ async def test_engines_that_take_no_connection_in_time_cost_one_timeout(ask, bla
 
 
 async def test_no_connection_in_time_leaves_it_out_at_once(serve_engine, ask, until, black_hole):
-    """One that accepted before, and no longer does."""
+    """An engine that accepted connections before and no longer does."""
     well = await serve_engine()
     hole = black_hole(until_now=await serve_engine())
     timeouts = Timeouts(connect_s=0.3, first_byte_s=5, between_chunks_s=5)
@@ -330,7 +330,7 @@ async def test_ready_asks_where_nothing_is_known(serve_engine, ask, until):
         await server.start()
         with pytest.raises(Unavailable):
             await ask(gateway)
-        # It counts as serving, but its last answer was lost: so it is looked at again.
+        # It counts as serving, but its last response was lost, so it is probed again.
         await server.stop()
         assert await gateway.ready() == {BASE: False}
     async with Upstreams({BASE: [], "other": []}) as gateway:

@@ -1,4 +1,4 @@
-"""Two real vLLM engines behind one gateway: adapters stay; one dies under load and returns."""
+"""Tests two real vLLM engines behind a gateway: affinity, a death under load, and recovery."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 ADAPTERS_EACH = 3
-# Far more than an answer takes, so that a request which hangs fails the test.
+# Far more than a response takes, so that only a hanging request fails the test.
 PATIENCE_S = 120.0
 
 
 @dataclass
 class Site:
-    """What two engines share, and which of them is each adapter's own."""
+    """What the two engines share, and the home engine of each adapter."""
 
     settings: Settings
     engines: tuple[Engine, Engine]
@@ -55,14 +55,14 @@ class Site:
         return {adapter for adapter, home in self.homes.items() if home is engine}
 
     def fetched_by(self, engine: Engine) -> int:
-        """How many adapters this engine has brought from storage."""
+        """Return how many adapters this engine has fetched from storage."""
         folder = self.settings.adapter_cache / f"engine-{engine.port}"
         return sum(path.is_dir() for path in folder.iterdir())
 
 
 @dataclass
 class Asked:
-    """One request and how it ended."""
+    """A request and its outcome."""
 
     model: str
     began_at: float
@@ -92,7 +92,7 @@ def site(demo_model_path, redis_url, tmp_path_factory) -> Iterator[Site]:
     model = catalogued(settings, demo_model_path)
     cores = sorted(os.sched_getaffinity(0))
     engines = tuple(
-        # A core each: the threads of two engines on the same cores wait for one another.
+        # One core each: the threads of two engines on the same cores would block each other.
         Engine(
             settings,
             model,
@@ -119,7 +119,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _names_with_homes(engines) -> dict[str, Engine]:
-    """Adapter names of which each engine is the own one of equally many."""
+    """Return adapter names of which each engine is home to the same number."""
     by_url = {engine.url: engine for engine in engines}
     balancer = Balancer([(_Address(url), 1.0) for url in by_url], load_factor=1.25, spill_above=8)
     homes: dict[str, Engine] = {}
@@ -179,7 +179,7 @@ def _streamed(model: str, began_at: float, status: int, text: bytes) -> Asked:
 
 
 async def served_by(client, engine: Engine) -> int:
-    """How many requests the engine has answered since it started."""
+    """Return how many requests the engine has answered since it started."""
     async with client.session.get(engine.url + "/metrics") as response:
         text = await response.text()
     lines = [x for x in text.splitlines() if x.startswith("vllm:request_success_total{")]
@@ -273,7 +273,7 @@ async def test_a_killed_engine_takes_only_what_was_sent_to_it(site, client):
 
 
 async def test_without_it_everything_is_answered(site, client):
-    """By a gateway that is new and has seen neither."""
+    """The gateway is new and has seen neither engine."""
     asked = await asyncio.gather(*(ask(client, name) for name in [*site.homes, BASE] * 2))
     assert {(one.status, one.code) for one in asked} == {(200, None)}
     assert _replicas("starting") == 1.0
@@ -285,10 +285,10 @@ async def test_a_restarted_engine_gets_its_adapters_again(site, client):
     asking: list[Asked] = []
     with ThreadPoolExecutor(1) as thread:
         start = asyncio.get_running_loop().run_in_executor(thread, returned.__enter__)
-        while not start.done():  # with traffic on the other all the while
+        while not start.done():  # with traffic on the other one throughout
             asking += await asyncio.gather(*(ask(client, name) for name in site.homes))
-            # An engine that is never idle can keep a start beside it from the processor: seen
-            # with two cores, a start that had used less than a second of them after ninety.
+            # An engine that is never idle can starve one that starts: seen
+            # on two cores, one that had used less than a second of CPU after ninety seconds.
             await asyncio.sleep(3)
         await start
     await until_both_serve(client)

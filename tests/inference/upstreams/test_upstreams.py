@@ -1,4 +1,4 @@
-"""Engines that are away, slow, dying or talking nonsense, on real sockets."""
+"""Tests of engines that are unavailable, slow, dying or sending garbage, on real sockets."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ async def test_the_sdk_raises_when_an_engine_dies_in_mid_stream(gateway, raw_eng
     url = await raw_engine(head + b"%x\r\n" % len(data) + data + b"\r\n")
     client = await gateway([url])
     sdk = openai.AsyncOpenAI(base_url=client.url + "/v1", api_key="sk-ft-acme", max_retries=0)
-    # Where the caller's stream is passed on as it is, a torn event has gone out and cannot be
-    # taken back: the SDK stumbles over it before it sees ours.
+    # If a stream is passed on unchanged, a truncated event has been sent and cannot be
+    # taken back: the SDK fails on it before it sees our error.
     raised = json.JSONDecodeError if cut and options else openai.APIError
     async with sdk:
         stream = aiter(await sdk.chat.completions.create(**CHAT, stream=True, **options))

@@ -1,4 +1,4 @@
-"""How a worker asks engines: on the gateway's road, so that what it warms is warm there."""
+"""Tests of a worker's requests to engines, which use the gateway's routing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = [f"ft:{BASE}:acme::model{i:02}" for i in range(24)]
 
 
 class Engine:
-    """An HTTP server that answers completions and remembers what it was asked."""
+    """An HTTP server that answers completions and records the requests."""
 
     def __init__(self) -> None:
         self.url = ""

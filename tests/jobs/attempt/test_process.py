@@ -1,4 +1,4 @@
-"""The gpu task before the trainer starts: what can go wrong without a GPU in use."""
+"""Tests of the gpu task before the trainer starts, without a GPU."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def test_file_deleted_before_the_training_fails_the_job_at_once(api: Api, 
 
 
 async def test_base_folder_that_is_gone_fails_with_the_models_name(api: Api, http, chats, work):
-    """The catalogue names a folder that does not exist: the real trainer says so."""
+    """The catalog names a missing folder, and the real trainer reports it."""
     file_id = await upload(http, chats(12))
     async with work("cpu", "gpu"), asyncio.timeout(90):
         job = await create(http, file_id)

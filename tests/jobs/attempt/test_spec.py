@@ -1,4 +1,4 @@
-"""The order that an attempt writes for its trainer."""
+"""Tests of the spec that an attempt writes for its trainer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The judgement on an engine beside its trainer: which differences are noise, which a fault."""
+"""Tests of the comparison of an engine with its trainer: noise or fault."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def probe(tuned: list[float], base: list[float]) -> Probe:
     [
         (1.5, 1.4, 0.01, 0.03, 1.0, None),  # the same dtype
         (1.5, 1.3, 0.25, 0.35, 0.8, None),  # NF4 in the trainer, bf16 in the engine
-        (0.01, 0.0, 0.01, 0.02, 0.0, None),  # a training that moved nothing to speak of
+        (0.01, 0.0, 0.01, 0.02, 0.0, None),  # a training that changed almost nothing
         (0.03, 0.04, 0.01, 0.05, 0.1, None),  # so little that the engine's noise covers it
         (1.5, 0.0, 0.01, 1.5, 0.0, "like the base"),
-        (0.3, 0.0, 0.25, 0.4, 0.0, "like the base"),  # beside a base that is as far away
+        (0.3, 0.0, 0.25, 0.4, 0.0, "like the base"),  # with a base that differs as much
         (1.0, 0.02, 0.6, 1.1, 0.01, "like the base"),
         (1.5, 1.6, 0.01, 0.9, 0.9, "differ from the trainer"),
         (0.05, 3.0, 0.01, 3.0, 0.1, "differ from the trainer"),

@@ -1,4 +1,4 @@
-"""The comparison with an engine that serves the base model, and the adapter well, ill or not."""
+"""Tests of the comparison with an engine whose adapter is correct, wrong or missing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PROBES = (
 
 
 class Engine:
-    """An HTTP server that scores prompts. Refusals are a status and an error code, by turn."""
+    """An HTTP server that scores prompts. Refusals are pairs of a status and an error code."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -169,7 +169,7 @@ DONE = Succeeded(adapter_path="/a", trained_tokens=1, final_step=3, probes=PROBE
 
 
 async def job_of(ledger: Ledger, jobs: Jobs) -> tuple[JobRecord, dict]:
-    """The job as it is now, and the data of its last event."""
+    """Return the job's current state and the data of its last event."""
     job = await jobs.get(ledger.job.project_id, ledger.job.id)
     events, _ = await jobs.events_before(job.project_id, job.id, None, 1)
     return job, events[0].data

@@ -1,4 +1,4 @@
-"""Estimates over HTTP, the fit to a machine, and what is refused because it fits none."""
+"""Tests of estimates over HTTP, the fit to a machine, and refusals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ESTIMATE = "/v1/fine_tuning/estimate"
 
 
 def large_model(folder: Path) -> Path:
-    """A folder with the config and the headers of a Llama of 8 billion weights; no weights."""
+    """A folder with the config and tensor headers of an 8-billion-weight Llama, without weights."""
     hidden, inner, layers, words, kv = 4096, 14336, 32, 128_256, 1024
     config = {
         "architectures": ["LlamaForCausalLM"],
@@ -96,7 +96,7 @@ def test_lora_without_quantisation_is_told_to_quantise(llama):
 
 @pytest.mark.parametrize("gib", [6, 8, 12, 16, 24, 48, 80])
 def test_advice_is_true(llama, gib):
-    """What is advised does fit."""
+    """The configuration in the advice fits."""
     asked = training(quantization="none", max_seq_length=8192)
     asked = Training(asked.chosen, asked.method, 8192, 8192)
     if plan(asked, llama, gpu(gib)).fits:
@@ -174,7 +174,7 @@ async def test_broken_file_has_no_estimate(tiny, http, work):
 
 
 async def test_what_no_worker_could_train_is_refused_at_once(api: Api, http, settings, chats):
-    """The base model alone is larger than the one worker that is online."""
+    """The base model alone is larger than the only worker online."""
     path = large_model(settings.data_dir / "large")
     settings.models_file.write_text(
         f"models:\n- {{id: {BASE_MODEL}, path: {path}, license: mit, context_length: 8192}}\n"

@@ -1,4 +1,4 @@
-"""What `auto` becomes."""
+"""Tests of how `auto` is resolved."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_kto_lies_between_and_compares_two_answers():
     )
     assert dpo.learning_rate < kto.learning_rate < supervised.learning_rate
     assert (kto.beta, kto.batch_size, dpo.batch_size) == (0.1, 2, 1)
-    # The trainer balances them when it knows the rows that it learns from.
+    # The trainer balances them when it knows the training rows.
     assert kto.desirable_weight == kto.undesirable_weight == "auto"
 
 

@@ -1,4 +1,4 @@
-"""Jobs whose rows call tools, on a base model whose chat template knows none."""
+"""Tests of jobs with tool calls on a base model whose chat template does not support them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ESTIMATE = "/v1/fine_tuning/estimate"
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    """The folder of the base model in the catalogue, with a template that knows no tools."""
+    """Folder of the catalog's base model, with a template without tool support."""
     folder = folder_of(tmp_path / "base", PLAIN)
     tokenizer = Tokenizer(models.WordLevel({"x": 0, "[UNK]": 1}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()

@@ -1,4 +1,4 @@
-"""What goes into arq's gpu queue: no more than free workers take, whoever dispatches."""
+"""Tests of arq's gpu queue: it never holds more jobs than free workers can take."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 @dataclass
 class Installation:
-    """Records and queue on an empty Valkey, and dispatchers as in N processes."""
+    """Records and queue on an empty Valkey, and dispatchers as in several processes."""
 
     redis: ArqRedis
     settings: Settings
@@ -42,7 +42,7 @@ class Installation:
         return Dispatcher(self.jobs, self.redis, self.settings.model_copy(update=settings))
 
     async def dispatch(self) -> list[str]:
-        """Dispatch once; what then lies in arq, by name."""
+        """Dispatch once, and return the names of the jobs in arq's queue."""
         await self.dispatcher().dispatch()
         return await self.entries()
 
@@ -149,7 +149,7 @@ async def test_entries_that_the_store_lost_are_made_again(here: Installation):
 
 
 async def test_dispatchers_at_once_never_fill_more_than_the_free_workers(here: Installation):
-    """Each sees other jobs, for each comes with a new one that goes before all others."""
+    """Each dispatcher sees a new job that precedes all others."""
     for i in range(4):
         await here.worker(f"w{i}")
 
@@ -176,7 +176,7 @@ async def test_no_call_is_lost_while_another_dispatches(here: Installation):
 
 
 async def test_no_call_is_lost_as_another_ends(here: Installation, monkeypatch):
-    """The second comes after the first has looked for marks, and before it lets go of the lock."""
+    """The second call comes after the first checked for marks but before it unlocks."""
     await here.queued("a1")
     await here.worker("w1")
     await here.worker("w2")
@@ -213,7 +213,7 @@ SELDOM = {"reconcile_every_s": 600.0}
 
 @contextlib.asynccontextmanager
 async def gpu_workers(settings: Settings, number: int) -> AsyncIterator[None]:
-    """Real gpu workers in this event loop."""
+    """Run real gpu workers in this event loop."""
     started = [
         WorkerProcess(
             settings.model_copy(update={"worker_port": 0, "worker_name": f"gpu-{i}"} | SELDOM),
@@ -235,13 +235,13 @@ async def queued_job(http, file_id: str, **fields) -> str:
 
 
 async def started(api: Api, http, job_id: str) -> str:
-    """The id of the event of the start: ids are in order of time over all jobs."""
+    """Return the id of the job's start event. Ids are ordered by time across jobs."""
     events = (await http.get(f"{JOBS}/{job_id}/events", params={"limit": 100})).json()["data"]
     return next(e["id"] for e in events if e["message"] == "Fine-tuning job started")
 
 
 async def test_one_real_worker_runs_all_jobs_higher_priority_first(api: Api, http, chats, work):
-    """Trainings whose file is gone end at once, in the real task of the real worker."""
+    """Trainings whose file is missing end immediately, in the real task of a real worker."""
     file_id = await upload(http, chats(12))
     async with work("cpu"):
         low = await queued_job(http, file_id, priority=-1)

@@ -1,4 +1,4 @@
-"""Whose turn it is: by table, and by what must hold for any jobs."""
+"""Tests of the job order: examples, and properties for all job sets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.jobs.scheduling.fair_share import next_jobs, queue_positions
 
 
 def job(name: str, priority: int = 0, queued_at: int = 0, status=Status.QUEUED) -> JobRecord:
-    """A job named by its project and a number: `a1`."""
+    """Create a job named after its project and a number, such as `a1`."""
     return JobRecord(
         id=f"ftjob-{name}",
         project_id=f"proj_{name[0]}",
@@ -150,7 +150,7 @@ def test_another_projects_fifty_jobs_do_not_hold_up_the_first(each, ours_at, the
 
 @given(some_jobs(), LIMITS)
 def test_every_job_has_its_turn_when_jobs_end_and_none_come(queued, limit):
-    """Low priority waits for higher, not for ever."""
+    """Low priority waits for higher priority, but not forever."""
     waiting, ran = list(queued), []
     for _ in range(len(queued)):
         chosen = next_jobs(waiting, [], 1, limit)

@@ -1,7 +1,7 @@
-"""A job trains while its engine sleeps, and however the job ends the engine wakes.
+"""Tests that an engine sleeps while a job trains and wakes up however the job ends.
 
-Worker, trainer and the engine's guard are real; behind the guard stands a small server with
-vLLM's two methods. The real engine: tests/inference/engine/test_engine_turns_e2e.py.
+Worker, trainer and the engine's guard are real. Behind the guard is a small server with vLLM's two
+methods. tests/inference/engine/test_engine_turns_e2e.py uses the real engine.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SHORT = {"n_epochs": 1, "batch_size": 4, "quantization": "none", "lora": {"r": 8
 
 
 class Engine:
-    """vLLM's two methods, and what was asked of it, in order."""
+    """Stub for vLLM's two methods that records the calls in order."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -120,7 +120,7 @@ async def test_cancel_and_pause(engine, http, work, action, status):
 
 
 async def test_failure(engine, api: Api, http, work):
-    """The base model's folder is gone: the trainer says so after the engine fell asleep."""
+    """The base model's folder is missing; the trainer reports it after the engine fell asleep."""
     job = await create(http, await upload(http, rows(12)), hyperparameters=SHORT)
     async with work("cpu"):
         await until(http, job["id"], "queued")
@@ -143,7 +143,7 @@ async def test_an_engine_that_is_away_does_not_hold_the_job_up(engine, api: Api,
 
 
 async def test_an_engine_that_takes_no_turns_goes_on_serving(engine, settings):
-    """Such as one on a CPU, another replica of the same base model."""
+    """For example an engine on a CPU, another replica of the same base model."""
     other = Starlette()
     async with running(other) as url:
         settings.upstreams = {BASE_MODEL: f"{settings.upstreams[BASE_MODEL]},{url}"}
@@ -155,7 +155,7 @@ async def test_an_engine_that_takes_no_turns_goes_on_serving(engine, settings):
 
 
 async def test_engines_behind_a_name_as_in_a_cluster_sleep_each(engine, settings):
-    """The chart names engines by DNS; who joins while the job trains sleeps too."""
+    """The chart names engines by DNS. An engine that joins during the training sleeps too."""
     port = int(settings.upstreams[BASE_MODEL].rpartition(":")[2])
     addresses: list[str] = []
 
@@ -176,7 +176,7 @@ async def test_engines_behind_a_name_as_in_a_cluster_sleep_each(engine, settings
 
 
 async def test_kill_9_of_the_worker(engine, api: Api, http, work):
-    """Nobody tells the engine: it wakes when the worker's lease has run out."""
+    """Nothing notifies the engine: it wakes up after the worker's lease has expired."""
     job = await create(http, await upload(http, rows(80)), hyperparameters=LONG)
     async with work("cpu"):
         await until(http, job["id"], "queued")
@@ -191,7 +191,7 @@ async def test_kill_9_of_the_worker(engine, api: Api, http, work):
 
 @contextlib.contextmanager
 def worker_process(api: Api):
-    """`finetuned-server worker` with the api's settings."""
+    """Run `finetuned-server worker` with the api's settings."""
     s = api.settings
     env = {
         **os.environ,

@@ -19,7 +19,7 @@ NewModel = Callable[..., Awaitable[str]]
 
 
 async def register(api: Api, project: str = "acme", name: str | None = None) -> str:
-    """Put a trained model of a project into the registry; its name is returned."""
+    """Register a trained model of a project, and return its name."""
     projects = api.app.state.projects
     owner = await projects.by_name(project) or await projects.create(project)
     name = name or f"ft:{BASE_MODEL}:{project}:x:{secrets.token_hex(6)}"
@@ -41,7 +41,7 @@ async def register(api: Api, project: str = "acme", name: str | None = None) -> 
 
 @pytest.fixture
 def new_model(api: Api) -> NewModel:
-    """Register a trained model, of project acme unless told otherwise."""
+    """Register a trained model, by default of project acme."""
 
     async def make(project: str = "acme", name: str | None = None) -> str:
         return await register(api, project, name)
@@ -57,7 +57,7 @@ async def project_id(api: Api, http: httpx.AsyncClient) -> str:
 
 @pytest.fixture
 async def replicas(settings: Settings, api: Api) -> AsyncIterator[tuple[Api, Api]]:
-    """Two more api processes, as far as Redis can tell, that remember for half a minute."""
+    """Two more api processes, as far as Redis can tell, that cache for half a minute."""
     slow = settings.model_copy(update={"lookup_cache_s": 30.0})
     one, two = create_app(slow), create_app(slow)
     async with running(one) as url_one, running(two) as url_two:

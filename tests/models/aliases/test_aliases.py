@@ -1,4 +1,4 @@
-"""Setting, splitting, rolling back: what callers see."""
+"""Tests of setting, splitting and rolling back aliases."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_history_is_bounded(api: Api, http, new_model):
 
 
 async def test_the_same_targets_again_change_nothing(http, new_model):
-    """A PUT that is sent twice must not take away the way back."""
+    """A repeated PUT must not discard the target of a rollback."""
     one, two = await new_model(), await new_model()
     await put(http, one)
     set_once = (await put(http, two)).json()
@@ -166,7 +166,7 @@ async def test_a_model_in_use_cannot_be_deleted(http, new_model):
     await put(http, two)
     await http.delete("/v1/aliases/second")
     assert (await http.delete(f"/v1/models/{one}")).status_code == 200
-    # What stood before is gone: the alias stays as it is, and says so.
+    # The previous target is gone: the alias is unchanged, and the error says so.
     back = await http.post(NAME + "/rollback")
     assert (back.status_code, back.json()["error"]["code"]) == (409, "model_not_found")
     assert one in back.json()["error"]["message"]

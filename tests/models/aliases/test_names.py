@@ -1,4 +1,4 @@
-"""Which names may be aliases, and that a path with one has one meaning."""
+"""Tests of valid alias names, and of unambiguous paths."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_names_are_what_the_pattern_says(name):
 
 @given(st.text(ALPHABET, min_size=1, max_size=40).filter(is_name))
 def test_a_path_with_a_name_has_one_meaning(name):
-    """No name is taken for a sub-resource of another."""
+    """No name is mistaken for a sub-resource of another."""
     for method, suffix, wanted in (
         ("PUT", "", "set_alias"),
         ("GET", "", "retrieve_alias"),

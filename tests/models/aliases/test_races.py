@@ -1,4 +1,4 @@
-"""Changes that meet: each is whole, none is lost, and no alias is left pointing at nothing."""
+"""Tests of concurrent changes: none is lost, and no alias points to a deleted model."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ NAME = "/v1/aliases/gpt-4o-mini"
 
 @pytest.fixture
 async def clients(replicas) -> AsyncIterator[list[httpx.AsyncClient]]:
-    """A client of project acme at each of two replicas."""
+    """A client of project acme for each of two replicas."""
     one, two = replicas
     async with await one.client() as first, await two.client() as second:
         yield [first, second]
 
 
 async def test_concurrent_changes_never_interleave(clients, new_model):
-    """The history is one chain: each change begins where the one before ended."""
+    """The history is a chain: each change starts from the result of the previous one."""
     models = [await new_model() for _ in range(4)]
     bodies = [{"model": m} for m in models] + [
         {"targets": [{"model": a, "weight": 60}, {"model": b, "weight": 40}]}
@@ -47,7 +47,7 @@ async def test_concurrent_changes_never_interleave(clients, new_model):
         assert after["previous_targets"] == before["targets"] != after["targets"]
     now = (await clients[1].get(NAME)).json()
     assert (now["targets"], now["etag"]) == (changes[-1]["targets"], changes[-1]["id"])
-    # Each answer told a state that was.
+    # Each response was a state that existed.
     states = {c["generation"]: c["targets"] for c in changes}
     assert all(states[a.json()["generation"]] == a.json()["targets"] for a in answers)
 
@@ -89,7 +89,7 @@ async def test_rollbacks_that_meet_do_not_undo_each_other(clients, new_model):
 
 
 async def test_no_alias_is_left_pointing_at_a_deleted_model(clients, new_model):
-    """A PUT and a DELETE of its target at the same time: one of them is refused."""
+    """With a concurrent PUT and DELETE of its target, one of them is refused."""
     outcomes = Counter()
     for i in range(40):
         model = await new_model()
@@ -111,7 +111,7 @@ async def test_no_alias_is_left_pointing_at_a_deleted_model(clients, new_model):
 
 
 class Wire:
-    """A way to Redis on which a test acts just before and after the first transaction."""
+    """A Redis connection on which a test acts just before and after the first transaction."""
 
     def __init__(self, url: str) -> None:
         self.there = urlsplit(url)
@@ -140,7 +140,7 @@ class Wire:
 
 @pytest.fixture
 async def wire(api) -> AsyncIterator[tuple[Wire, ModelRegistry]]:
-    """Such a way, and a registry on it."""
+    """Such a connection, and a registry that uses it."""
     wire = Wire(api.settings.redis_url.get_secret_value())
     async with await asyncio.start_server(wire.serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
@@ -153,14 +153,14 @@ async def wire(api) -> AsyncIterator[tuple[Wire, ModelRegistry]]:
 
 @pytest.fixture
 def wired(wire) -> Aliases:
-    """The aliases on it."""
+    """The aliases on this connection."""
     registry = wire[1]
     return Aliases(registry.redis, registry, max_per_project=2)
 
 
 @pytest.fixture
 def losing(wire, wired) -> Aliases:
-    """The aliases, where the answer to the first transaction is lost."""
+    """The aliases, on a connection that loses the response to the first transaction."""
     wire[0].lose_answer = True
     return wired
 

@@ -1,4 +1,4 @@
-"""Two replicas that remember for half a minute: what one changes, the other knows at once."""
+"""Tests of two replicas that cache for half a minute: changes reach the other one at once."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.conftest import BASE_MODEL
 pytestmark = pytest.mark.slow
 
 NAME = "/v1/aliases/gpt-4o-mini"
-AT_ONCE_S = 2.0  # milliseconds in truth: the room is for a busy machine
+AT_ONCE_S = 2.0  # actually milliseconds; the margin is for a busy machine
 CHAT = {"messages": [{"role": "user", "content": "hi"}]}
 
 
 async def at_once(check: Callable[[], Awaitable[bool]]) -> None:
-    """The check holds soon, long before memory ends by itself, and goes on holding."""
+    """Check that a condition becomes true long before the cache expires, and stays true."""
     deadline = time.monotonic() + AT_ONCE_S
     while not await check():
         assert time.monotonic() < deadline, "not at once"
@@ -28,7 +28,7 @@ async def at_once(check: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def chat_code(client, model: str) -> str | None:
-    """The error's code; no engine is there, so a model that is found is another error."""
+    """Return the error's code. Without an engine, a model that is found is a different error."""
     return (await client.post("/v1/chat/completions", json={"model": model, **CHAT})).json()[
         "error"
     ]["code"]
@@ -84,14 +84,14 @@ async def test_a_changed_alias_is_followed_by_the_other_at_once(replicas, new_mo
 
             await at_once(check)
 
-        assert await target() is None  # and that is remembered
+        assert await target() is None  # and that is cached
         await here.put(NAME, json={"model": first})
         await is_now(first)
         await here.put(NAME, json={"model": second})
         await is_now(second)
         await here.post(NAME + "/rollback")
         await is_now(first)
-        # Who changes it sees it changed, whatever the messages do.
+        # The client that changes it sees the change, even without messages.
         await there.put(NAME, json={"model": BASE_MODEL})
         assert await target() == BASE_MODEL
         await here.delete(NAME)
@@ -99,7 +99,7 @@ async def test_a_changed_alias_is_followed_by_the_other_at_once(replicas, new_mo
 
 
 async def test_a_new_model_is_found_by_the_other_at_once(replicas, new_model):
-    """A client that asks too early must not be told for half a minute that there is none."""
+    """A client that requests it too early must not get 404 for half a minute."""
     one, two = replicas
     name = f"ft:{BASE_MODEL}:acme:x:early1"
     await one.key()
@@ -114,7 +114,7 @@ async def test_a_new_model_is_found_by_the_other_at_once(replicas, new_model):
 
 
 async def test_a_name_remembered_costs_no_round_trip(replicas, new_model):
-    """Seen before, it is found with nobody at the other end."""
+    """A cached name is found even if nothing answers on the connection."""
     one, _ = replicas
     registry = one.app.state.registry
     model = await new_model()

@@ -1,4 +1,4 @@
-"""What is sent: questions to a bookshop, and what cannot be a training file."""
+"""Request data: questions for a bookshop, and invalid training files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports on files, and cleanings of them."""
+"""Scenario of reports on files and cleanings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NO_CLEANING = "fileclean-" + "0" * 24
 
 
 async def ask(world: World, files: Uploaded, model: str) -> str:
-    """Ask for a report and a cleaning while no worker runs; the project may have two."""
+    """Request a report and a cleaning while no worker runs. The project may have two."""
     path = {"file_id": files.chats}
     cleaning = await world.call(
         "createFileCleaning",
@@ -45,7 +45,7 @@ async def ask(world: World, files: Uploaded, model: str) -> str:
 
 
 async def look(world: World, files: Uploaded, cleaning_id: str, model: str) -> None:
-    """What they came to."""
+    """Retrieve the results."""
     path = {"file_id": files.chats}
     await _until_completed(world, files.chats, cleaning_id)
     one = {**path, "cleaning_id": cleaning_id}

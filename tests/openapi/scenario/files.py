@@ -1,4 +1,4 @@
-"""Files: into the service, looked at, and out again."""
+"""Scenario of files: upload, list, download, delete."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.openapi.world import World
 
 @dataclass(frozen=True)
 class Uploaded:
-    """Ids of files."""
+    """Ids of the uploaded files."""
 
     chats: str
     table: str
@@ -20,7 +20,7 @@ class Uploaded:
 
 
 async def create(world: World, max_file_bytes: int) -> Uploaded:
-    """Upload four files; no worker runs yet."""
+    """Upload four files. No worker is running yet."""
     made = await world.call(
         "createFile",
         "form",
@@ -75,7 +75,7 @@ async def checked(world: World, file_id: str) -> None:
 
 
 async def look(world: World, files: Uploaded) -> None:
-    """What is known of files whose checks have ended."""
+    """Retrieve the files whose checks have ended."""
     for file_id in (files.chats, files.table, files.broken):
         await checked(world, file_id)
     shown = {
@@ -97,13 +97,13 @@ async def look(world: World, files: Uploaded) -> None:
 
 
 async def delete(world: World, files: Uploaded) -> None:
-    """Remove a file."""
+    """Delete a file."""
     await world.call("deleteFile", "deleted", path={"file_id": files.note})
     await world.call("deleteFile", expect=404, path={"file_id": files.note})
 
 
 async def full_disk(world: World) -> None:
-    """What uploads answer where storage is full."""
+    """Upload to storage that is full."""
     await world.call(
         "createFile",
         expect=507,

@@ -1,4 +1,4 @@
-"""What the gateway answers where no model does: keys, limits, and engines at their worst."""
+"""Scenario of the gateway without a working engine: keys, limits and failing engines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ANSWERS = {
 
 @contextlib.asynccontextmanager
 async def engines(free_port: int) -> AsyncIterator[dict[str, str]]:
-    """Addresses of engines by base model: they are healthy, and answer nothing of use."""
+    """Addresses of engines by base model, which are healthy but return unusable responses."""
     servers = []
 
     async def start(answer: bytes) -> str:
@@ -55,13 +55,13 @@ async def engines(free_port: int) -> AsyncIterator[dict[str, str]]:
 
 
 async def _slow() -> AsyncIterator[bytes]:
-    """A body that is not whole in time."""
+    """Send a body that is not complete in time."""
     yield b"{"
     await asyncio.sleep(2 * CLIENT_TIMEOUT_S)
 
 
 async def failures(world: World, limited_key: str, *, max_body_bytes: int) -> None:
-    """Every way to fail, of every route."""
+    """Provoke every error of every route."""
     for operation, body in ROUTES.items():
         await world.call(operation, expect=400, json=body)
         await world.call(operation, expect=400, json={"model": 7, **body})
@@ -75,7 +75,7 @@ async def failures(world: World, limited_key: str, *, max_body_bytes: int) -> No
         for model in (UNSERVED, AWAY):
             await world.call(operation, expect=503, json={"model": model, **body})
     for operation, body in ROUTES.items():
-        # Its one request a minute, which is used up by the first.
+        # It may send one request a minute, which the first one uses up.
         request = {"model": AWAY, **body}
         first = operation == "createChatCompletion"
         if first:

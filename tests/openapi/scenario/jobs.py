@@ -1,4 +1,4 @@
-"""Fine-tuning jobs, as far as they go without a GPU worker."""
+"""Scenario of fine-tuning jobs without a GPU worker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.openapi.world import World
 
 
 async def create(world: World, files: Uploaded, model: str) -> list[str]:
-    """Create the two jobs that the project may have waiting."""
+    """Create the two jobs that the project may have queued."""
     body = {"model": model, "training_file": files.chats}
     simple = await world.call(
         "createFineTuningJob",
@@ -58,7 +58,7 @@ async def _refused(world: World, body: dict[str, str]) -> None:
 
 
 async def estimate(world: World, files: Uploaded, model: str) -> None:
-    """What a job would take."""
+    """Estimate a job."""
     body = {"model": model, "training_file": files.chats, "seed": 42}
     await world.call("estimateFineTuningJob", "no_worker", "No GPU worker is online", json=body)
     broken = {**body, "training_file": files.broken}
@@ -66,7 +66,7 @@ async def estimate(world: World, files: Uploaded, model: str) -> None:
 
 
 async def look(world: World, jobs: list[str]) -> None:
-    """Jobs that wait for a GPU worker, which does not come."""
+    """Retrieve jobs that wait for a GPU worker that does not exist."""
     for job_id in jobs:
         await _until_queued(world, job_id)
     path = {"job_id": jobs[0]}

@@ -1,4 +1,4 @@
-"""Models and the aliases that point at them."""
+"""Scenario of models and aliases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PATH = {"name": _ALIAS}
 
 
 async def aliases(world: World, models: list[str]) -> None:
-    """Point a name at a model, split it, go back."""
+    """Point an alias at a model, split it, and roll back."""
     old, new = models
     path = _PATH
     await world.call(
@@ -54,7 +54,7 @@ async def _refused(world: World, model: str) -> None:
 
 
 async def models(world: World, base: str, trained: list[str]) -> None:
-    """List, look at, and delete models; the alias of `aliases` points at one."""
+    """List, retrieve and delete models. The alias from `aliases` points at one."""
     await world.call("listModels", "all")
     for name, summary, model in (
         ("base", "A base model", base),

@@ -1,4 +1,4 @@
-"""Projects, their keys, their limits, and what they used."""
+"""Scenario of projects, their keys, limits and usage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LIMITS = {"requests_per_minute": 600, "tokens_per_minute": 60_000}
 
 
 async def projects(world: World) -> str:
-    """Create, list, look, limit."""
+    """Create, list, retrieve and limit projects."""
     made = await world.call(
         "createProject",
         "named",
@@ -64,7 +64,7 @@ async def _keys(world: World, path: dict[str, str]) -> None:
 
 
 async def _refused(world: World, path: dict[str, str], limits: dict[str, object]) -> None:
-    """Unknown projects, and a key that is no admin's."""
+    """Use unknown projects, and a key that is not an admin's."""
     key, one = {"name": "backend"}, {**path, "key_id": NO_KEY}
     calls = {
         "createProject": ({}, {"name": "bookshop"}),
@@ -84,7 +84,7 @@ async def _refused(world: World, path: dict[str, str], limits: dict[str, object]
 
 
 async def usage(world: World) -> None:
-    """What is refused; an answer with usage comes from an installation that serves."""
+    """Provoke refused usage requests. Responses with usage come from a serving installation."""
     operation, now_s = "getUsageCompletions", int(time.time())
     await world.call(operation, query={"start_time": now_s - 3600})
     await world.call(operation, expect=400)

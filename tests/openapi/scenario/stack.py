@@ -1,4 +1,4 @@
-"""What an installation answers that trains and serves: with a GPU worker and an engine."""
+"""Scenario of an installation that trains and serves, with a GPU worker and an engine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TRAIN_S, _METERED_S = 600, 30
 
 
 async def train(world: World) -> dict[str, Any]:
-    """A job that succeeded: one of before, or one more."""
+    """Return a job that succeeded, a previous or a new one."""
     jobs = (await world.call("listFineTuningJobs", query={"limit": 100})).json()["data"]
     models = {model["id"] for model in (await world.call("listModels")).json()["data"]}
     for job in jobs:
@@ -55,7 +55,7 @@ async def _ended(world: World, job_id: str) -> dict[str, Any]:
 
 
 async def look(world: World, job: dict[str, Any]) -> None:
-    """What came out of a job."""
+    """Retrieve the results of a job."""
     path = {"job_id": job["id"]}
     estimate = {"model": job["model"], "training_file": job["training_file"], "seed": 42}
     await world.call(
@@ -74,7 +74,7 @@ async def look(world: World, job: dict[str, Any]) -> None:
 
 
 async def ask(world: World, job: dict[str, Any]) -> None:
-    """Questions to the trained model and its base, at once and as streams."""
+    """Send requests to the trained model and its base, streamed and not."""
     for operation, body in ROUTES.items():
         model = job["fine_tuned_model"] if operation == "createChatCompletion" else DEMO_MODEL
         limit = _MAX_TOKENS.get(operation, {"max_tokens": 24, "temperature": 0})
@@ -94,7 +94,7 @@ async def ask(world: World, job: dict[str, Any]) -> None:
 
 
 async def embed(world: World, model: str) -> None:
-    """Vectors, of a model that makes them."""
+    """Request embeddings from a model that supports them."""
     await world.call(
         "createEmbedding",
         "answer",
@@ -105,7 +105,7 @@ async def embed(world: World, model: str) -> None:
 
 
 async def usage(world: World) -> None:
-    """What the questions came to, by model."""
+    """Retrieve the usage of these requests by model."""
     query = {
         "start_time": int(time.time()) // 86_400 * 86_400,
         "bucket_width": "1d",

@@ -1,4 +1,4 @@
-"""A file in two parts."""
+"""Scenario of an upload in two parts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DECLARED = {
 
 
 async def all_of(world: World, *, max_upload_bytes: int, max_part_bytes: int) -> None:
-    """Create, parts, complete, cancel, and what is refused. Two uploads may be pending."""
+    """Create, add parts, complete, cancel, and provoke refusals. Two uploads may be pending."""
     upload = await _create(world, max_upload_bytes)
     path = {"upload_id": upload}
     parts = await _parts(world, path, max_part_bytes)
@@ -39,7 +39,7 @@ async def all_of(world: World, *, max_upload_bytes: int, max_part_bytes: int) ->
 
 
 async def _create(world: World, max_upload_bytes: int) -> str:
-    """Two uploads, of which one is cancelled; a third is one too many."""
+    """Create two uploads, cancel one, and create one too many."""
     expiry = {"anchor": "created_at", "seconds": 86_400}
     made = await world.call(
         "createUpload", "chats", "A file of chats that will be sent in parts", json=_DECLARED
@@ -75,7 +75,7 @@ async def _parts(world: World, path: dict[str, str], max_part_bytes: int) -> lis
 
 
 async def full_disk(world: World) -> None:
-    """What parts, and joining them, answer where storage is full."""
+    """Send and join parts while storage is full."""
     size = 300_000
     upload = await world.call("createUpload", json={**_DECLARED, "bytes": 2 * size})
     path = {"upload_id": upload.json()["id"]}

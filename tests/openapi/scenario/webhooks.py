@@ -1,4 +1,4 @@
-"""Webhook endpoints, and the delivery of a cancelled job's event."""
+"""Scenario of webhook endpoints, and of the delivery of a canceled job's event."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = "https://hooks.example.com"
 
 
 async def receive(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer 200, as a receiver does, and 410 at /gone."""
+    """Answer 200 like a receiver, and 410 at /gone."""
     if scope["type"] == "lifespan":
         for state in ("startup", "shutdown"):
             await receive()
@@ -27,14 +27,14 @@ async def receive(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def no_event_waits(redis: Client) -> None:
-    """Wait until the outbox is empty: a webhook created later would receive what is in it."""
+    """Wait until the outbox is empty: an endpoint created later would receive its events."""
     async with asyncio.timeout(60):
         while await redis.exists(OUTBOX):
             await asyncio.sleep(0.05)
 
 
 async def create(world: World, receiver: str) -> str:
-    """Create two, up to the limit, and list."""
+    """Create endpoints up to the limit, and list them."""
     world.stable.show(receiver, _SHOWN)
     url = f"{receiver}/finetuned"
     types = await world.call("listWebhookEventTypes", "types")
@@ -66,7 +66,7 @@ async def _refused(world: World, body: dict[str, object]) -> None:
 
 
 async def look(world: World, endpoint_id: str, job_id: str, receiver: str) -> None:
-    """Retrieve one, cancel a job, list the delivery of its event, and change the endpoint."""
+    """Retrieve an endpoint, cancel a job, list the delivery, and update the endpoint."""
     path = {"webhook_endpoint_id": endpoint_id}
     await world.call("retrieveWebhookEndpoint", "enabled", path=path)
     await world.call("cancelFineTuningJob", path={"job_id": job_id})

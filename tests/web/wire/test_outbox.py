@@ -1,4 +1,4 @@
-"""Which turn of a real event loop a write goes out in, and what comes of one that fails."""
+"""Tests of when held writes are sent in a real event loop, and of failing writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our protocol against uvicorn's own: the same bytes, in fewer packets, and the same ends."""
+"""Tests of our protocol against uvicorn's: the same bytes in fewer packets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POST = b"POST /%s HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"
 
 
 async def app(scope, receive, send) -> None:
-    """Answers in the way that the path asks for."""
+    """Answer in the way that the path selects."""
     path = scope["path"][1:]
     length = {"short": len(BODY) + 1, "long": len(BODY) - 1}.get(path, len(BODY))
     headers = [(b"content-type", b"application/json"), (b"x-request-id", b"req_1")]
@@ -41,14 +41,14 @@ async def app(scope, receive, send) -> None:
 
 @contextlib.asynccontextmanager
 async def served(app, protocol, **options) -> AsyncIterator[int | None]:
-    """The port of an app that uvicorn serves with a protocol."""
+    """Serve an app in uvicorn with a protocol, and yield the port."""
     options = {"lifespan": "off", "server_header": False, **options}
     async with running(app, http=protocol, **options) as url:
         yield urlsplit(url).port
 
 
 async def said(protocol, request: bytes) -> bytes:
-    """All bytes until the server is quiet, with the date taken out; `<end>` where it closed."""
+    """Return all bytes until the server is quiet, without dates; `<end>` if it closed."""
     async with served(app, protocol) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request)
@@ -149,7 +149,7 @@ async def test_an_app_waits_for_a_client_that_does_not_read():
         await asyncio.sleep(0.5)
         taken = passed
         await asyncio.sleep(0.3)
-        assert passed == taken < 16 * 1024 * 1024  # what the system's buffers hold
+        assert passed == taken < 16 * 1024 * 1024  # the size of the system's buffers
         writer.transport.abort()
 
 

@@ -1,4 +1,4 @@
-"""Limits on what a client sends, through raw sockets: bytes and time, and what is ambiguous."""
+"""Tests of limits on what a client sends over raw sockets: size, time and ambiguity."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEAD = b"POST /%b HTTP/1.1\r\nhost: a\r\n"
 
 
 class App:
-    """An app that reads the whole body, unless the path is `early`, and answers its length."""
+    """An app that reads the whole body, unless the path is `early`, and returns its length."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -54,7 +54,7 @@ def app() -> App:
 async def connected(
     app, timeout_s: float = 60.0, **options
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection to an app whose clients may take `timeout_s`."""
+    """Connect to an app whose clients may take `timeout_s`."""
     options = {"http": Protocol.with_timeout(timeout_s), "lifespan": "off", **options}
     async with running(app, timeout_graceful_shutdown=5, **options) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
@@ -65,7 +65,7 @@ async def connected(
 
 
 async def answered(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """The status and the rest of everything until the server closes."""
+    """Return the status and the rest of the output until the server closes."""
     told = await asyncio.wait_for(reader.read(), WAIT_S)
     return int(told.split(b" ", 2)[1]), told.split(b"\r\n\r\n", 1)[1]
 
@@ -185,7 +185,7 @@ async def test_a_body_that_nobody_reads_ends_too(app):
 
 
 async def test_a_body_may_take_long_while_it_keeps_coming(app):
-    """The time is ended by hand, so that the test does not depend on the machine's speed."""
+    """The timeout is triggered by hand, so that the test does not depend on speed."""
     made: list[Protocol] = []
 
     class Watched(Protocol):
@@ -202,7 +202,7 @@ async def test_a_body_may_take_long_while_it_keeps_coming(app):
                 while not made or made[0]._body_bytes < enough:
                     await asyncio.sleep(0.01)
             made[0]._look()
-        made[0]._look()  # nothing came since
+        made[0]._look()  # nothing has arrived since
         status, body = await answered(reader)
     assert status == 408
     assert_error(body, "request_timeout")
@@ -210,7 +210,7 @@ async def test_a_body_may_take_long_while_it_keeps_coming(app):
 
 async def test_an_answer_may_take_longer_than_the_request(app):
     async with connected(app, 0.1) as (reader, writer):
-        # Some clients send a line end too many after a body.
+        # Some clients send an extra line end after a body.
         writer.write(HEAD % b"slow" + b"connection: close\r\ncontent-length: 0\r\n\r\n")
         await asyncio.sleep(0.05)
         writer.write(b"\r\n")
