@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 
 from service.grading.errors import ItemFailed
@@ -56,13 +57,14 @@ SOURCES: dict[str, tuple[str, str]] = {
     "create": (source("open('/tmp/owned', 'w')"), REFUSED),
     "list": (source("os.listdir('/')"), REFUSED),
     "delete": (source("os.unlink('/tmp/owned')"), REFUSED),
-    "environment of the parent": (source("open(f'/proc/{os.getppid()}/environ')"), "Error"),
+    "environment of the parent": (source("open('/proc/PARENT/environ')"), REFUSED),
     "own environment": (source("raise ValueError(sorted(os.environ))"), "ValueError: ['LANG', 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS']"),
-    "memory of the parent": (source("open('/proc/1/mem')"), REFUSED),
+    "memory of the parent": (source("open('/proc/PARENT/mem')"), REFUSED),
     "memory file": (source("os.memfd_create('x')"), REFUSED),
     "pipe": (source("os.pipe()"), REFUSED),
-    "kill the parent": (source("os.kill(os.getpid() - 1, 9)"), REFUSED),
-    "kill everything": (source("os.kill(-1, 9)"), REFUSED),
+    "signal itself": (source("os.kill(os.getpid(), 0)"), REFUSED),
+    "kill the parent": (source("os.kill(PARENT, 9)"), REFUSED),
+    "signal all processes": (source("os.kill(-1, 0)"), REFUSED),
     "socket": (source("__import__('_socket').socket()"), "Error"),
     "raise limits": (source("r = module('resource')\nr.setrlimit(r.RLIMIT_AS, (-1, -1))"), "Error"),
     "privileges": (source("os.setuid(0)"), REFUSED),
@@ -115,7 +117,8 @@ async def attack(
     async with Sandbox(item_timeout_s=item_timeout_s, start_timeout_s=120) as sandbox:
         for name, (code, _) in sources.items():
             try:
-                outcomes[name] = f"score {await sandbox.grade(code, {}, {})}"
+                attacking = code.replace("PARENT", str(os.getpid()))
+                outcomes[name] = f"score {await sandbox.grade(attacking, {}, {})}"
             except ItemFailed as failed:
                 outcomes[name] = failed.error.message
         honest = await sandbox.grade("def grade(sample, item):\n    return item['x']", {}, {"x": 3})
