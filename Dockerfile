@@ -142,7 +142,7 @@ LABEL org.opencontainers.image.title="finetuned-api" \
 # Data validation and training on NVIDIA GPUs; `worker --queues cpu` runs without one.
 FROM runtime AS worker
 COPY --from=worker-environment /opt/finetuned /opt/finetuned
-# For NVIDIA's container runtime. Whoever starts the container decides which GPUs are visible.
+# For NVIDIA's container runtime. The command that starts the container selects the visible GPUs.
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
 EXPOSE 9100
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \

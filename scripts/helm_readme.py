@@ -37,7 +37,7 @@ def meanings(text: str) -> dict[str, str]:
                 found[".".join(path)] = meaning
             meaning = None
         elif meaning is not None:
-            raise Undocumented(f"no value stands below: {meaning}")
+            raise Undocumented(f"no value follows the description: {meaning}")
     return found
 
 
@@ -58,7 +58,7 @@ def table(text: str) -> str:
     """Return the table of all values. Raises Undocumented if a description is missing."""
     values, known = yaml.safe_load(text), meanings(text)
     if missing := undocumented(values, known):
-        raise Undocumented(f"no meaning is given for: {', '.join(missing)}")
+        raise Undocumented(f"no description for: {', '.join(missing)}")
     rows = ["| value | default | meaning |", "|---|---|---|"]
     for path, meaning in known.items():
         default: Any = values

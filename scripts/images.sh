@@ -18,7 +18,7 @@ case "$(basename "$builder")" in
     docker) build="build" ;;
     # The OCI format does not support HEALTHCHECK.
     buildah) build="build --format docker --layers" ;;
-    *) echo "neither docker nor buildah is here" >&2; exit 1 ;;
+    *) echo "neither docker nor buildah is installed" >&2; exit 1 ;;
 esac
 
 for target in "$@"; do

@@ -54,7 +54,7 @@ def _reduce_garbage_collection() -> None:
     """Exclude loaded objects from garbage collection, and collect less often.
 
     A request creates a few hundred objects that reference counting frees. With the default
-    threshold of 700, the collector would traverse all modules again and again.
+    threshold of 700, the collector would traverse all modules repeatedly.
     """
     gc.collect()
     gc.freeze()

@@ -128,7 +128,7 @@ class LookupCache(Generic[K, V]):
         if entry is not None and self._is_silent:
             if now < self._ask_at:
                 return self._stale(entry)
-            self._ask_at = now + _ASK_AGAIN_S  # this request tries Redis, the others go on
+            self._ask_at = now + _ASK_AGAIN_S  # this request tries Redis, the others continue
         load = self._join_or_start(key, now)
         if entry is not None and not await self._answered(load):
             return await self.get(key) if load.void else self._stale(entry)

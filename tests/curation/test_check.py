@@ -134,7 +134,7 @@ async def test_every_format_is_found_out_and_made_canonical(api: Api, http, work
         found = file["found"]
         assert (found["container"], found["shape"]) == (container, shape), name
         assert encoding is None or encoding.lower() in found["encoding"].lower(), (name, found)
-        # The bytes stay as they came, and the rows are chats in UTF-8.
+        # The bytes are unchanged, and the rows are chats in UTF-8.
         assert (await http.get(f"/v1/files/{file['id']}/content")).content == data
         record = await store.get(project, file["id"], ids.now_s())
         rows = (await store.storage.get_bytes(record.canonical_key)).splitlines()

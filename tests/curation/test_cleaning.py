@@ -70,7 +70,7 @@ async def test_cleaning_makes_files_and_says_what_became_of_each_row(
     assert (44, "dropped", "contradiction") in told
     assert (43, "changed", "text") in told
     assert sum(d["action"] == "held_out" for d in diff) == len(held)
-    # The upload stays as it was, and the new files are ready to train on.
+    # The upload is unchanged, and the new files are ready for training.
     assert await content(file_id) == DATA
     file = (await http.get(f"/v1/files/{made['training_file']}")).json()
     assert (file["status"], file["rows"], file["filename"]) == (

@@ -187,7 +187,7 @@ VERDICTS = [
     *judged("good", True),  # 1
     *judged("bad", False),  # 2: another answer to the question, no contradiction
     *judged("so so", True, False, False),  # 3 to 5
-    *judged("So  so", False),  # 6: the same but for case and spacing
+    *judged("So  so", False),  # 6: the same except for case and spacing
     *judged("so so", False, question="r"),  # 7: the same answer to another question
 ]
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 ROW = b'{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}\n'
 MOST_BYTES = 150 * 2**20
 
-# Runs a spec and then prints the peak resident set of itself and of its children. Its
+# Runs a spec and then prints its own peak resident set and that of its children. Its
 # own comes from VmHWM, because ru_maxrss starts at the size of the parent, here pytest.
 MEASURED = """
 import pathlib, re, resource, sys

@@ -41,6 +41,6 @@ def test_killed_engine_is_503_with_retry_after_and_comes_back(stack: Stack, sdk)
         assert response.status_code == 503
         assert int(response.headers["retry-after"]) >= 1
         assert response.json()["error"]["type"] == "server_error"
-        assert sdk.files.list() is not None  # the control plane goes on
+        assert sdk.files.list() is not None  # the control plane continues
         wait_for(stack.ready, 240, "the return of the engine")
         assert ask()

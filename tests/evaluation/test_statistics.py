@@ -89,7 +89,7 @@ def test_sign_flips_treat_a_cluster_as_a_unit():
 
 def test_sign_flips_of_ties():
     assert sign_flip(alone([0.0] * 40)) == 1.0
-    assert sign_flip(alone([0.1 + 0.2 - 0.3] * 40)) == 1.0  # equal but for rounding
+    assert sign_flip(alone([0.1 + 0.2 - 0.3] * 40)) == 1.0  # equal except for rounding
 
 
 def test_holm():

@@ -16,7 +16,7 @@ from service.core.metrics import declared
 ROOT = Path(__file__).parent.parent.parent
 # Each has a small set of values; consider this before adding a label.
 BOUNDED = {
-    "base_model",  # the catalogue
+    "base_model",  # the catalog
     "direction",
     "gpu",
     "kind",

@@ -27,7 +27,7 @@ MIB = 2**20
         ({}, (1024, 128), 512, "tokens_at_once to 512 (it is 1536)"),
         ({"tokens_at_once": 300}, (300, 128), 150, "tokens_at_once to 150 (it is 300)"),
         ({"tokens_at_once": 300}, (200, 128), 128, "for 200 tokens at once"),
-        ({}, (128, 128), None, "Set gradient_checkpointing. Else: Set max_seq_length to 64"),
+        ({}, (128, 128), None, "Set gradient_checkpointing. Otherwise: Set max_seq_length to 64"),
         ({"gradient_checkpointing": True}, (128, 128), None, "max_seq_length to 64 (it is 128)"),
         ({"method": "dpo"}, (256, 128), None, "max_seq_length to 64"),
         ({"method": "dpo"}, (512, 128), 256, "tokens_at_once to 256"),

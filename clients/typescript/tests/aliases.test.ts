@@ -35,7 +35,7 @@ test("an alias is set, split, rolled back and removed", async () => {
   await expect(getAlias(client, name)).rejects.toThrow(NotFoundError);
 });
 
-test("a change that came between is a conflict", async () => {
+test("a concurrent change is a conflict", async () => {
   const client = service();
   const { etag } = await setAlias(client, "raced", BASE_MODEL);
   await setAlias(client, "raced", OTHER_MODEL);
@@ -47,7 +47,7 @@ test("a change that came between is a conflict", async () => {
   );
 });
 
-test("all aliases are listed, over as many pages as it takes", async () => {
+test("all aliases are listed, across pages", async () => {
   const client = service();
   const names = Array.from({ length: 101 }, (_, i) => `many-${i}`);
   for (const name of names) await setAlias(client, name, BASE_MODEL);

@@ -56,9 +56,9 @@ test.skipIf(!executablePath)("a page uploads in parts and watches a job", async 
   expect(seen.length).toBeGreaterThan(5);
   expect(seen).toEqual([...seen].sort((a, b) => a - b));
   expect(seen.at(-1)).toBe(1);
-  const told = await page.locator("li").allTextContents();
-  expect(told[0]).toMatch(/^Created fine-tuning job/);
-  expect(told.at(-1)).toBe("The job was cancelled");
+  const messages = await page.locator("li").allTextContents();
+  expect(messages[0]).toMatch(/^Created fine-tuning job/);
+  expect(messages.at(-1)).toBe("The job was cancelled");
 
   const id = (await output.textContent())?.split(" ")[1];
   const content = await service().send(`/v1/files/${id}/content`);

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { BadRequestError, clean, report, TaskError, upload } from "../src/index.js";
 import { BASE_MODEL, between, chats, service } from "./support.js";
 
-test("a report is waited for", async () => {
+test("a report is awaited", async () => {
   const proxy = await between(() => undefined);
   const client = service({ baseURL: proxy.url });
   const file = await upload(client, chats(25, "report"));
@@ -13,11 +13,11 @@ test("a report is waited for", async () => {
     status: "completed",
     rows: 25,
   });
-  // It was asked for before it was there.
+  // It was requested before it was ready.
   expect(proxy.requests.filter((line) => line.endsWith("/report")).length).toBeGreaterThan(1);
 });
 
-test("a cleaning makes a file of its own", async () => {
+test("a cleaning creates a new file", async () => {
   const once = await chats(15, "clean").text();
   const file = await upload(service(), new File([once, "\n", once], "twice.jsonl"));
   const cleaned = await clean(service(), file.id, {
@@ -30,16 +30,16 @@ test("a cleaning makes a file of its own", async () => {
   expect(cleaned.training_file).not.toBe(file.id);
 });
 
-test("what failed in the background is an error with the service's code", async () => {
+test("a failed background task throws the service's code", async () => {
   const file = await upload(service(), new File(["{}\n{}"], "broken.jsonl"));
   const failed = await clean(service(), file.id, { drop_broken: false }).catch((error) => error);
   expect(failed).toBeInstanceOf(TaskError);
   expect(failed.code).toBeTruthy();
 });
 
-test("an option that is none is refused with its name", async () => {
+test("an unknown option is refused with its name", async () => {
   const file = await upload(service(), chats(10, "options"));
-  // @ts-expect-error: the types know it too
+  // @ts-expect-error: the types refuse it too
   const refused = await clean(service(), file.id, { unicode: "NFX" }).catch((error) => error);
   expect(refused).toBeInstanceOf(BadRequestError);
   expect(refused.param).toBe("unicode");

@@ -17,7 +17,7 @@ import { between, service } from "./support.js";
 
 const models = (options: object) => unwrap(service(options).http.GET("/v1/models"));
 
-test("a refusal tells all that the service said, and what to do", async () => {
+test("an error has the service's details and a next step", async () => {
   const params = { path: { file_id: "file-unknown" } };
   const refused = await service()
     .http.GET("/v1/files/{file_id}", { params })
@@ -44,14 +44,14 @@ test("each status has its class", async () => {
   );
 });
 
-test("a page of a proxy is an error too", async () => {
+test("a proxy's error page is an error too", async () => {
   const proxy = await between(() => ({ status: 502, headers: { "content-type": "text/html" } }));
   const failed = await models({ baseURL: proxy.url, maxRetries: 0 }).catch((error) => error);
   expect(failed).toBeInstanceOf(ServerError);
   expect(failed).toMatchObject({ status: 502, code: null, requestId: null });
 });
 
-test("no answer is a ConnectionError that says what to check", async () => {
+test("a missing response is a ConnectionError that says what to check", async () => {
   const closed = await between(() => undefined);
   await closed.close();
   const failed = await models({ baseURL: closed.url, maxRetries: 0 }).catch((error) => error);
@@ -59,13 +59,13 @@ test("no answer is a ConnectionError that says what to check", async () => {
   expect(failed.message).toMatch(/ECONNREFUSED.*Check baseURL/);
 });
 
-test("no answer in time is a TimeoutError", async () => {
+test("a late response is a TimeoutError", async () => {
   const proxy = await between(() => "hang");
   const asking = models({ baseURL: proxy.url, maxRetries: 0, timeoutMs: 100 });
   await expect(asking).rejects.toThrow(TimeoutError);
 });
 
-test("reading is tried again after faults that may pass", async () => {
+test("reads are retried after temporary errors", async () => {
   const faults = [
     "cut",
     { status: 503, headers: { "retry-after": "0" } },
@@ -76,7 +76,7 @@ test("reading is tried again after faults that may pass", async () => {
   expect(proxy.requests).toHaveLength(4);
 });
 
-test("what may have been done is not done again", async () => {
+test("a request that may have taken effect is not retried", async () => {
   for (const fault of ["cut", { status: 503 }] as const) {
     const proxy = await between(() => fault);
     await expect(rollbackAlias(service({ baseURL: proxy.url }), "any")).rejects.toThrow(
@@ -86,7 +86,7 @@ test("what may have been done is not done again", async () => {
   }
 });
 
-test("what was surely not done is sent again", async () => {
+test("a request that had no effect is retried", async () => {
   const proxy = await between((_, nth) => (nth === 0 ? { status: 429 } : undefined));
   await expect(rollbackAlias(service({ baseURL: proxy.url }), "any")).rejects.toThrow(
     NotFoundError,
@@ -110,7 +110,7 @@ test("retries end", async () => {
   expect(proxy.requests).toHaveLength(2);
 });
 
-test("a signal ends the waiting for a retry", async () => {
+test("a signal interrupts the wait before a retry", async () => {
   const proxy = await between(() => ({ status: 429, headers: { "retry-after": "30" } }));
   const signal = AbortSignal.timeout(200);
   const asking = service({ baseURL: proxy.url }).http.GET("/v1/models", { signal });

@@ -23,7 +23,7 @@ async function cancel(client: Finetuned, job_id: string): Promise<void> {
   await client.http.POST("/v1/fine_tuning/jobs/{job_id}/cancel", { params });
 }
 
-/** All events, cancelling the job once it waits for a trainer. */
+/** All events. Cancels the job once it waits for a trainer. */
 async function watched(client: Finetuned, id: string): Promise<JobEvent[]> {
   const events: JobEvent[] = [];
   for await (const event of watchJob(client, id)) {
@@ -39,7 +39,7 @@ async function listed(id: string): Promise<string[]> {
   return data.map((event) => event.id).reverse();
 }
 
-test("the events of a job are told as they happen, to its end", async () => {
+test("a job's events arrive live until its end", async () => {
   const client = service();
   const job = await createJob(client, body());
   const events = await watched(client, job.id);
@@ -48,10 +48,10 @@ test("the events of a job are told as they happen, to its end", async () => {
   expect(events.map((event) => event.id)).toEqual(await listed(job.id));
 });
 
-test("a stream that breaks goes on after the last event", async () => {
+test("a broken stream resumes after the last event", async () => {
   const proxy = await between((line, nth) => {
     if (!line.endsWith("/events")) return undefined;
-    // Cut within the first event, then after it, then refused, then no answer at all.
+    // Cut within the first event, then after it, then refused, then no response at all.
     return ([{ bytes: 40 }, { bytes: 400 }, { status: 502 }, "cut"] as const)[nth];
   });
   const job = await createJob(service(), body());
@@ -60,7 +60,7 @@ test("a stream that breaks goes on after the last event", async () => {
   expect(events.map((event) => event.id)).toEqual(await listed(job.id));
 });
 
-test("a service that stays away is told after the patience is over", async () => {
+test("an unavailable service is reported after the patience", async () => {
   const proxy = await between(() => "cut");
   const job = await createJob(service(), body());
   const watching = watchJob(service({ baseURL: proxy.url, maxRetries: 0 }), job.id, {
@@ -81,7 +81,7 @@ test("leaving the loop closes the connection", async () => {
   await cancel(service(), job.id);
 });
 
-test("a signal ends the watching with its reason", async () => {
+test("a signal ends watching with its reason", async () => {
   const job = await createJob(service(), body());
   const stop = new AbortController();
   const watching = (async () => {
@@ -93,7 +93,7 @@ test("a signal ends the watching with its reason", async () => {
   await cancel(service(), job.id);
 });
 
-test("events after a known one are told", async () => {
+test("events after a known one are yielded", async () => {
   const job = await createJob(service(), body());
   await cancel(service(), job.id);
   const [first = "", ...rest] = await listed(job.id);
@@ -102,11 +102,11 @@ test("events after a known one are told", async () => {
   expect(seen).toEqual(rest);
 });
 
-test("an unknown job is no reason to wait", async () => {
+test("an unknown job fails immediately", async () => {
   await expect(watchJob(service(), "ftjob-unknown").next()).rejects.toThrow(NotFoundError);
 });
 
-test("a job whose answer was lost is made once", async () => {
+test("a job whose response was lost is created once", async () => {
   const made = crypto.randomUUID();
   const proxy = await between((_, nth) => (nth === 0 ? "swallow" : undefined));
   const job = await createJob(service({ baseURL: proxy.url }), {
@@ -120,7 +120,7 @@ test("a job whose answer was lost is made once", async () => {
   await cancel(service(), job.id);
 });
 
-test("the same key of one's own is the same job", async () => {
+test("the same custom key returns the same job", async () => {
   const options = { idempotencyKey: `test-${training_file}` };
   const [one, two] = [
     await createJob(service(), body(), options),
@@ -130,11 +130,11 @@ test("the same key of one's own is the same job", async () => {
   await cancel(service(), one.id);
 });
 
-test("an estimate tells steps before anything is made", async () => {
+test("an estimate returns steps without creating anything", async () => {
   const count = async () => (await unwrap(service().http.GET("/v1/fine_tuning/jobs"))).data.length;
   const before = await count();
-  const told = await estimate(service(), body());
-  expect(told.rows).toBe(20);
-  expect(told.steps).toBeGreaterThan(0);
+  const estimated = await estimate(service(), body());
+  expect(estimated.rows).toBe(20);
+  expect(estimated.steps).toBeGreaterThan(0);
   expect(await count()).toBe(before);
 });

@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 
 const folder = fileURLToPath(new URL("..", import.meta.url));
 
-/** What a page's bundler makes of one import from the built package. */
+/** Bundle one import from the built package, as a web page's bundler does. */
 async function bundled(code: string): Promise<{ text: string; modules: string[] }> {
   const made = await build({
     stdin: { contents: code, resolveDir: folder },
@@ -23,7 +23,7 @@ async function bundled(code: string): Promise<{ text: string; modules: string[] 
   return { text: made.outputFiles[0]?.text ?? "", modules: used.map(([path]) => path) };
 }
 
-test("a page gets what it imports and no more", async () => {
+test("a page gets only what it imports", async () => {
   const watching = await bundled(
     'import { Finetuned, watchJob } from "@finetuned/client"; console.log(Finetuned, watchJob);',
   );
@@ -40,8 +40,8 @@ test("a page gets what it imports and no more", async () => {
   expect(uploading.modules).not.toContain("dist/jobs.js");
 });
 
-test("the entry for browsers is built without anything of Node", async () => {
-  // esbuild fails on a Node module where the platform is a browser.
+test("the browser entry contains no Node code", async () => {
+  // esbuild fails on a Node module if the platform is a browser.
   const all = await bundled('export * from "@finetuned/client";');
   expect(all.modules).toContain("dist/aliases.js");
   await expect(bundled('export * from "@finetuned/client/node";')).rejects.toThrow(/node:fs/);
@@ -51,9 +51,9 @@ test("only what users need is packed", () => {
   const npm = process.env.npm_execpath ?? "npm";
   const [command, first] = npm.endsWith(".js") ? [process.execPath, [npm]] : [npm, []];
   const words = [...first, "pack", "--dry-run", "--json", "--ignore-scripts"];
-  const told = JSON.parse(execFileSync(command, words, { cwd: folder, encoding: "utf8" }));
+  const output = JSON.parse(execFileSync(command, words, { cwd: folder, encoding: "utf8" }));
   // An array of packages in older versions of npm, an object by name in newer.
-  const [packed] = Object.values(told) as { files: { path: string }[] }[];
+  const [packed] = Object.values(output) as { files: { path: string }[] }[];
   const paths = packed?.files.map((file) => file.path) ?? [];
   const others = paths.filter((path) => !/^dist\/[a-z0-9]+\.(?:js|d\.ts)$/.test(path));
   expect(others.sort()).toEqual(["LICENSE", "README.md", "package.json"]);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { delayMs, isRepeatable, retryAfterMs } from "../src/retry.js";
 
-test("waits grow, are never twice the same, and have a limit", () => {
+test("delays grow, vary and have a limit", () => {
   const many = Array.from({ length: 50 }, () => delayMs(2) ?? 0);
   expect(Math.min(...many)).toBeGreaterThanOrEqual(1000);
   expect(Math.max(...many)).toBeLessThanOrEqual(2000);
@@ -9,7 +9,7 @@ test("waits grow, are never twice the same, and have a limit", () => {
   expect(delayMs(50)).toBeLessThanOrEqual(8000);
 });
 
-test("at least what the service asks for is waited", () => {
+test("delays are at least what the service requests", () => {
   const asked = (value: string) => new Response(null, { headers: { "retry-after": value } });
   expect(delayMs(0, asked("7"))).toBeGreaterThanOrEqual(7000);
   expect(delayMs(0, asked("3600"))).toBeNull();

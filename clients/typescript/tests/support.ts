@@ -1,4 +1,4 @@
-/** The real service, and a real proxy before it that fails as networks do. */
+/** The real service, behind a real proxy that fails like networks do. */
 
 import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
@@ -9,12 +9,12 @@ import { type ClientOptions, Finetuned } from "../src/index.js";
 export const MIB = 1024 * 1024;
 export const BASE_MODEL = process.env.FINETUNED_TEST_MODEL ?? "smollm2-135m-instruct";
 
-/** A client of the service that the environment names. */
+/** A client of the service in the environment. */
 export function service(options: ClientOptions = {}): Finetuned {
   return new Finetuned(options);
 }
 
-/** What the proxy does to a request. `swallow`: the service acts, and its answer is lost. */
+/** Fault of a request. `swallow`: the service handles it, but its response is lost. */
 export type Fault =
   | "cut"
   | "swallow"
@@ -26,12 +26,12 @@ export interface Middle {
   url: string;
   /** `METHOD /path` of all requests so far. */
   requests: string[];
-  /** Connections that the client closed before their answer was whole. */
+  /** Connections that the client closed before the response was complete. */
   left: number;
   close(): Promise<void>;
 }
 
-/** A proxy before the service; `fault` says what happens to a request. */
+/** A proxy in front of the service; `fault` determines what happens to a request. */
 export async function between(
   fault: (line: string, nth: number) => Fault | undefined,
 ): Promise<Middle> {
@@ -92,7 +92,7 @@ function pass(
   incoming.pipe(outgoing);
 }
 
-/** Bytes by chance. */
+/** Random bytes. */
 export function noise(size: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(size);
   for (let at = 0; at < size; at += MIB) bytes.set(randomBytes(Math.min(MIB, size - at)), at);

@@ -24,23 +24,25 @@ function partsSent(proxy: Middle): number {
   return proxy.requests.filter((line) => line.startsWith("POST") && line.endsWith("/parts")).length;
 }
 
-test("a file arrives whole, in parts, and tells how far it is", async () => {
+test("a file is uploaded in parts, with progress", async () => {
   const client = service();
   const bytes = noise(3 * MIB + 17);
-  const told: UploadProgress[] = [];
+  const reports: UploadProgress[] = [];
   const file = await upload(client, new Blob([bytes]), {
     ...options,
-    onProgress: (p) => told.push(p),
+    onProgress: (p) => reports.push(p),
   });
   expect(file).toMatchObject({ bytes: bytes.length, filename: "noise.bin", purpose: "user_data" });
   expect(Buffer.compare(await content(client, file.id), bytes)).toBe(0);
-  expect(told).toHaveLength(14);
-  expect(told.map((p) => p.sentBytes)).toEqual(told.map((p) => p.sentBytes).sort((a, b) => a - b));
-  expect(told[0]?.sentBytes).toBe(0);
-  expect(told.at(-1)).toMatchObject({ sentBytes: bytes.length, totalBytes: bytes.length });
+  expect(reports).toHaveLength(14);
+  expect(reports.map((p) => p.sentBytes)).toEqual(
+    reports.map((p) => p.sentBytes).sort((a, b) => a - b),
+  );
+  expect(reports[0]?.sentBytes).toBe(0);
+  expect(reports.at(-1)).toMatchObject({ sentBytes: bytes.length, totalBytes: bytes.length });
 });
 
-test("parts are under way together", async () => {
+test("parts are sent in parallel", async () => {
   let now = 0;
   let most = 0;
   const counting: typeof fetch = async (input, init) => {
@@ -58,7 +60,7 @@ test("parts are under way together", async () => {
   expect(most).toBe(3);
 });
 
-test("an upload that was cut off goes on with what is missing", async () => {
+test("an interrupted upload resumes with the missing parts", async () => {
   const bytes = noise(8 * PART);
   const proxy = await between((line) =>
     line.endsWith("/parts") && partsSent(proxy) > 5 ? "cut" : undefined,
@@ -93,7 +95,7 @@ test("parts with the same bytes are each used once", async () => {
   expect(Buffer.compare(await content(service(), file.id), bytes)).toBe(0);
 });
 
-test("a part whose answer was lost is sent again, and counted once", async () => {
+test("a part whose response was lost is resent and counted once", async () => {
   const bytes = noise(4 * PART);
   const proxy = await between((line, nth) =>
     (line.endsWith("/parts") && nth === 1) || (line.endsWith("/complete") && nth === 0)
@@ -120,7 +122,7 @@ test("another file does not resume an upload", async () => {
   );
 });
 
-test("a signal ends the sending with its reason, and the upload can go on", async () => {
+test("a signal aborts an upload, which can be resumed", async () => {
   const bytes = noise(6 * PART);
   const stop = new AbortController();
   let uploadId = "";
@@ -164,7 +166,7 @@ test("an empty file is refused before anything is sent", async () => {
   );
 });
 
-test("the MD5 of browsers is that of Node", () => {
+test("MD5 is the same in browsers and Node", () => {
   const bytes = noise(3 * MIB + 5);
   const digest = newMd5();
   digest.update(bytes.subarray(0, 100));

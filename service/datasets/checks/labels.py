@@ -15,7 +15,7 @@ _ENDING_BYTES: Final = max(map(len, _ENDINGS)) + 1
 
 
 def as_label(value: Any) -> Any:
-    """A label that a table holds as text, as a boolean; any other value as it is."""
+    """Convert a label that a table holds as text to a boolean. Other values are unchanged."""
     return _TEXTS.get(value.strip().casefold(), value) if isinstance(value, str) else value
 
 
@@ -42,6 +42,6 @@ class LabelsSeen:
             self._seen.update(label for end, label in _ENDINGS.items() if ending.endswith(end))
 
     def check(self, log: IssueLog) -> None:
-        """Add an issue where only one of the two labels occurs."""
+        """Add an issue if only one of the two labels occurs."""
         if len(self._seen) == 1:
             log.add(make_issue("one_label", label=str(self._seen.pop()).lower()))

@@ -18,7 +18,7 @@ ROW: dict[str, Check] = {
     "unknown_field": Check(
         "warning",
         "The field {field} is not part of the format and is ignored.",
-        "Remove it, or map it to the field that it stands for.",
+        "Remove it, or map it to the field that it represents.",
     ),
     "empty_messages": Check(
         "error",

@@ -43,8 +43,8 @@ class Serving:
             return True
         except NotServed as e:
             fault = (
-                f"the engine does not serve it: {e} when asked for the model, and answers for the "
-                "base model. See the engine's log."
+                f"the engine does not serve it: {e} for the model, although it serves the base "
+                "model. See the engine's log."
             )
             await self._fail(fault, {})
             return False

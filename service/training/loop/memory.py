@@ -87,7 +87,7 @@ def out_of_memory(spec: TrainSpec, part: tuple[int, int], device: str) -> Traini
     else:
         advice = f"Set max_seq_length to {max(longest // 2, 8)} (it is {spec.max_seq_length})."
         if not spec.gradient_checkpointing:
-            advice = f"Set gradient_checkpointing. Else: {advice}"
+            advice = f"Set gradient_checkpointing. Otherwise: {advice}"
     what = "for the base model"
     if positions:
         what = f"for {positions} tokens at once, of which the longest row has {longest}"

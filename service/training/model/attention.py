@@ -75,7 +75,7 @@ def keeps_apart(model: Any, **joined: Tensor) -> bool:
     """Whether a sample is unaffected by its neighbor in the same row.
 
     Changes the first of two samples of 8 tokens and compares the model's output for the second.
-    `joined` holds the arguments that, besides the positions, tell the model where the samples lie.
+    `joined` holds the arguments that, besides the positions, show the model where the samples are.
     """
     was_training = model.training
     model.eval()

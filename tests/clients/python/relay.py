@@ -19,9 +19,9 @@ class Relay:
         self.up_bytes = 0
         self.down_bytes = 0
         self.cut_after_up: int | None = None
-        """Cut everything once so many bytes have gone to the server; once."""
+        """Cut all connections once, after this many bytes to the server."""
         self.cut_after_down: int | None = None
-        """The same, of bytes to the client."""
+        """Cut all connections once, after this many bytes to the client."""
         self.refuses = False
 
     @property

@@ -180,7 +180,7 @@ async def test_a_job_whose_adapter_the_engine_refuses_has_failed(engine, serving
     assert not await serving.agrees(DONE)
     job, data = await job_of(ledger, jobs)
     assert (job.status, job.error.code) == (Status.FAILED, "serve_parity")
-    assert "it answered 500 (adapter_broken) when asked for the model" in job.error.message
+    assert "it answered 500 (adapter_broken) for the model" in job.error.message
     assert "secret" not in json.dumps(data) + job.error.message
 
 

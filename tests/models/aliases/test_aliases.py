@@ -136,7 +136,9 @@ async def test_a_checkpoint_can_be_a_target(http, new_model):
 
 async def test_an_alias_hides_no_model_and_tells_of_no_other_project(http, new_model):
     mine, foreign, deleted = await new_model(), await new_model("other"), await new_model()
-    old_base = await new_model("other", name="ft:old-base:other:x:abc123")  # out of the catalogue
+    old_base = await new_model(
+        "other", name="ft:old-base:other:x:abc123"
+    )  # no longer in the catalog
     await http.delete(f"/v1/models/{deleted}")
     free = f"ft:{BASE_MODEL}:acme:x:notyet1"  # the next training may get it
     names = [BASE_MODEL, mine, foreign, deleted, old_base, free]

@@ -32,7 +32,7 @@ async def ask(world: World, files: Uploaded, model: str) -> str:
     await world.call(
         "retrieveFileReport",
         "in_progress",
-        "Not made yet: ask again after `retry-after` seconds",
+        "Report in progress: retry after `retry-after` seconds",
         expect=202,
         path=path,
         query={"model": model},
@@ -73,7 +73,9 @@ async def _reports(world: World, files: Uploaded, model: str) -> None:
     async with asyncio.timeout(60):
         while True:
             try:
-                await world.call("retrieveFileReport", "report", "A report", path=path, query=query)
+                await world.call(
+                    "retrieveFileReport", "report", "Completed report", path=path, query=query
+                )
                 break
             except AssertionError:  # 202 still
                 await asyncio.sleep(0.1)
@@ -81,7 +83,7 @@ async def _reports(world: World, files: Uploaded, model: str) -> None:
         await world.call(
             "retrieveFileReport",
             "report",
-            "The first lines",
+            "Beginning of the report",
             path=path,
             query={**query, "format": form},
             cut=lambda text: text[:600],

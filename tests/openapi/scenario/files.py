@@ -24,14 +24,14 @@ async def create(world: World, max_file_bytes: int) -> Uploaded:
     made = await world.call(
         "createFile",
         "form",
-        "A file of chats, as the SDKs send it",
+        "Multipart form, as sent by the SDKs",
         form={"purpose": "fine-tune"},
         file=("chats.jsonl", CHATS),
     )
     table = await world.call(
         "createFile",
         "bare_bytes",
-        "A table, as bare bytes; `format` tells which column is what",
+        "Raw bytes of a table, with its columns in `format`",
         query={
             "purpose": "fine-tune",
             "filename": "fragen.csv",
@@ -79,9 +79,9 @@ async def look(world: World, files: Uploaded) -> None:
     for file_id in (files.chats, files.table, files.broken):
         await checked(world, file_id)
     shown = {
-        "processed": ("A file that can be trained on", files.chats),
-        "converted": ("A table whose columns were found", files.table),
-        "error": ("A file that cannot be trained on, and why", files.broken),
+        "processed": ("File that passed the check", files.chats),
+        "converted": ("Table with detected columns", files.table),
+        "error": ("File that failed the check, with the reason", files.broken),
     }
     for name, (summary, file_id) in shown.items():
         await world.call("retrieveFile", name, summary, path={"file_id": file_id})

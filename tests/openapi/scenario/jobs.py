@@ -15,7 +15,7 @@ async def create(world: World, files: Uploaded, model: str) -> list[str]:
     simple = await world.call(
         "createFineTuningJob",
         "defaults",
-        "The least that must be said; the rest is chosen by the service",
+        "Required fields only; the service chooses the rest",
         headers={"idempotency-key": "train-bookshop-1"},
         json={**body, "suffix": "bookshop", "seed": 42},
     )
@@ -30,7 +30,7 @@ async def create(world: World, files: Uploaded, model: str) -> list[str]:
     full = await world.call(
         "createFineTuningJob",
         "chosen",
-        "Hyperparameters of your own, metadata and a priority",
+        "Custom hyperparameters, metadata and a priority",
         json={
             **body,
             "suffix": "bookshop",
@@ -70,7 +70,7 @@ async def look(world: World, jobs: list[str]) -> None:
     for job_id in jobs:
         await _until_queued(world, job_id)
     path = {"job_id": jobs[0]}
-    await world.call("retrieveFineTuningJob", "queued", "A job that waits", path=path)
+    await world.call("retrieveFineTuningJob", "queued", "Queued job", path=path)
     await world.call("listFineTuningJobs", "newest", query={"limit": 20})
     await world.call("listFineTuningJobs", expect=400, query={"after": NO_JOB})
     await world.call("pauseFineTuningJob", "paused", path=path)
@@ -89,13 +89,17 @@ async def look(world: World, jobs: list[str]) -> None:
 
 async def _events(world: World, path: dict[str, str]) -> None:
     listed = await world.call(
-        "listFineTuningEvents", "cancelled", "A job's story", path=path, query={"limit": 20}
+        "listFineTuningEvents",
+        "cancelled",
+        "Events of a canceled job",
+        path=path,
+        query={"limit": 20},
     )
     oldest = listed.json()["data"][-3]["id"]
     await world.call(
         "listFineTuningEvents",
         "cancelled",
-        "The same as a stream, gone on with after an event",
+        "Event stream, resumed after an event",
         path=path,
         query={"stream": True},
         headers={"last-event-id": oldest},

@@ -15,7 +15,7 @@ async def aliases(world: World, models: list[str]) -> None:
     await world.call(
         "setAlias",
         "model",
-        "Point a name at a model; `If-None-Match` guards one that is there",
+        "Create an alias; `If-None-Match` protects an existing one",
         path=path,
         headers={"if-none-match": "*"},
         json={"model": old},
@@ -29,7 +29,7 @@ async def aliases(world: World, models: list[str]) -> None:
     await world.call(
         "setAlias",
         "split",
-        "Try a new model on a tenth of the requests",
+        "Send a tenth of the requests to a new model",
         path=path,
         headers={"if-match": now.headers["etag"]},
         json={"targets": split},
@@ -57,9 +57,9 @@ async def models(world: World, base: str, trained: list[str]) -> None:
     """List, retrieve and delete models. The alias from `aliases` points at one."""
     await world.call("listModels", "all")
     for name, summary, model in (
-        ("base", "A base model", base),
-        ("trained", "A trained model", trained[0]),
-        ("alias", "An alias", _ALIAS),
+        ("base", "Base model", base),
+        ("trained", "Trained model", trained[0]),
+        ("alias", "Alias", _ALIAS),
     ):
         await world.call("retrieveModel", name, summary, path={"model": model})
     await world.call("retrieveModel", expect=404, path={"model": "gpt-4o"})

@@ -15,7 +15,7 @@ async def projects(world: World) -> str:
     made = await world.call(
         "createProject",
         "named",
-        "A tenant with limits",
+        "Project with limits",
         key="admin",
         json={"name": "bookshop", "limits": _LIMITS},
     )
@@ -29,7 +29,7 @@ async def projects(world: World) -> str:
     await world.call(
         "updateProject",
         "limits",
-        "Lift one limit, set another; the rest stay",
+        "Remove one limit and set another; the others are unchanged",
         key="admin",
         path=path,
         json=limits,
@@ -45,7 +45,7 @@ async def _keys(world: World, path: dict[str, str]) -> None:
     made = await world.call(
         "createApiKey",
         "member",
-        "A key for a program",
+        "Member key",
         key="admin",
         path=path,
         json={"name": "backend", "role": "member", "limits": {"requests_per_minute": 60}},
@@ -55,7 +55,7 @@ async def _keys(world: World, path: dict[str, str]) -> None:
     await world.call("listApiKeys", "one", key="admin", path=path, query={"limit": 20})
     await world.call("listApiKeys", expect=400, key="admin", path=path, query={"after": NO_KEY})
     limits = {"limits": {"requests_per_minute": 120}}
-    await world.call("updateApiKey", "limits", "Double it", key="admin", path=one, json=limits)
+    await world.call("updateApiKey", "limits", "Higher limits", key="admin", path=one, json=limits)
     wrong = {"limits": {"requests_per_minute": "many"}}
     await world.call("updateApiKey", expect=400, key="admin", path=one, json=wrong)
     await world.call("deleteApiKey", "revoked", key="admin", path=one)

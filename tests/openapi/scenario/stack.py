@@ -58,13 +58,11 @@ async def look(world: World, job: dict[str, Any]) -> None:
     """Retrieve the results of a job."""
     path = {"job_id": job["id"]}
     estimate = {"model": job["model"], "training_file": job["training_file"], "seed": 42}
-    await world.call(
-        "retrieveFineTuningJob", "succeeded", "A job whose model can be chatted with", path=path
-    )
+    await world.call("retrieveFineTuningJob", "succeeded", "Job with a ready model", path=path)
     await world.call(
         "listFineTuningEvents",
         "succeeded",
-        "The last events of a success",
+        "Last events of a successful job",
         path=path,
         query={"limit": 6},
     )
@@ -82,12 +80,12 @@ async def ask(world: World, job: dict[str, Any]) -> None:
             await world.call(operation, expect=400, json={"model": model, **body})
             continue
         request = {"model": model, **body, **limit}
-        await world.call(operation, "answer", "The whole answer at once", json=request)
+        await world.call(operation, "answer", "Complete response", json=request)
         if operation in _STREAMED:
             await world.call(
                 operation,
                 "stream",
-                "As events (the first and the last are shown)",
+                "Stream (first and last events shown)",
                 json={**request, "stream": True},
                 cut=_first_and_last,
             )
@@ -98,7 +96,7 @@ async def embed(world: World, model: str) -> None:
     await world.call(
         "createEmbedding",
         "answer",
-        "A vector (its first numbers are shown)",
+        "Vector (first numbers shown)",
         json={"model": model, **ROUTES["createEmbedding"]},
         cut=_short,
     )

@@ -29,7 +29,7 @@ async def all_of(world: World, *, max_upload_bytes: int, max_part_bytes: int) ->
     await world.call(
         "completeUpload",
         "in_order",
-        "The parts in their order, and the digest of the whole",
+        "Parts in order, and the digest of the file",
         path=path,
         json={"part_ids": parts, "md5": md5},
     )
@@ -42,7 +42,7 @@ async def _create(world: World, max_upload_bytes: int) -> str:
     """Create two uploads, cancel one, and create one too many."""
     expiry = {"anchor": "created_at", "seconds": 86_400}
     made = await world.call(
-        "createUpload", "chats", "A file of chats that will be sent in parts", json=_DECLARED
+        "createUpload", "chats", "Upload of a chat file in parts", json=_DECLARED
     )
     other = await world.call("createUpload", json={**_DECLARED, "expires_after": expiry})
     await world.call("createUpload", expect=429, json=_DECLARED)
@@ -60,10 +60,14 @@ async def _parts(world: World, path: dict[str, str], max_part_bytes: int) -> lis
     for half in halves:
         world.stable.keep(hashlib.md5(half, usedforsecurity=False).hexdigest())
     first = await world.call(
-        "addUploadPart", "form", "As the SDKs send it", path=path, file=("part", halves[0])
+        "addUploadPart",
+        "form",
+        "Multipart form, as sent by the SDKs",
+        path=path,
+        file=("part", halves[0]),
     )
     second = await world.call(
-        "addUploadPart", "bare_bytes", "As bare bytes", path=path, content=halves[1]
+        "addUploadPart", "bare_bytes", "Raw bytes", path=path, content=halves[1]
     )
     large = b"0" * (max_part_bytes + 1)
     await world.call("addUploadPart", expect=413, path=path, content=large)

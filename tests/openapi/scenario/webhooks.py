@@ -41,7 +41,7 @@ async def create(world: World, receiver: str) -> str:
     made = await world.call(
         "createWebhookEndpoint",
         "every_event",
-        "All events of the project's jobs",
+        "All events",
         json={"name": "Deploy models", "url": url, "event_types": types.json()["data"]},
     )
     failures = {"name": "Failures", "url": url, "event_types": ["fine_tuning.job.failed"]}
@@ -76,7 +76,7 @@ async def look(world: World, endpoint_id: str, job_id: str, receiver: str) -> No
     await world.call(
         "listWebhookEndpointDeliveries",
         "delivered",
-        "An event that arrived",
+        "Delivered event",
         path=path,
         query={"limit": 20},
     )
@@ -104,7 +104,7 @@ async def _test(world: World, path: dict[str, str], receiver: str) -> None:
     await world.call("testWebhookEndpoint", "succeeded", path=path, json=sample)
     await world.call("testWebhookEndpoint", expect=400, path=path, json={})
     await world.call(
-        "updateWebhookEndpoint", "url", "A new URL", path=path, json={"url": f"{receiver}/gone"}
+        "updateWebhookEndpoint", "url", "New URL", path=path, json={"url": f"{receiver}/gone"}
     )
     elsewhere = {"url": "https://elsewhere.example/a"}
     await world.call("updateWebhookEndpoint", expect=400, path=path, json=elsewhere)
@@ -119,7 +119,7 @@ async def _test(world: World, path: dict[str, str], receiver: str) -> None:
     await world.call(
         "updateWebhookEndpoint",
         "name",
-        "A new name, and the endpoint enabled again",
+        "New name, and the endpoint enabled again",
         path=path,
         json={"name": "Deploy", "url": f"{receiver}/finetuned"},
     )
