@@ -20,6 +20,7 @@ OPENAPI = CLIENT.parent.parent / "openapi.json"
 TYPES = CLIENT / "src" / "finetuned" / "types.py"
 _LIMITS = frozenset(
     {
+        "discriminator",  # pydantic forbids it with the validator of `Model`
         "examples",
         "exclusiveMaximum",
         "exclusiveMinimum",
@@ -36,18 +37,18 @@ _LIMITS = frozenset(
         "propertyNames",
     }
 )
-_HEAD = '"""Objects of the API, made from openapi.json by `make clients`. Do not edit."""\n\n'
+_HEAD = '"""API objects, generated from openapi.json by `make clients`. Do not edit."""\n\n'
 
 
 def main() -> int:
     """Write the types, or check whether they are up to date."""
-    made = generate(json.loads(OPENAPI.read_text("utf-8")))
+    source = generate(json.loads(OPENAPI.read_text("utf-8")))
     if "--check" not in sys.argv[1:]:
-        TYPES.write_text(made, "utf-8")
+        TYPES.write_text(source, "utf-8")
         return 0
-    if TYPES.exists() and TYPES.read_text("utf-8") == made:
+    if TYPES.exists() and TYPES.read_text("utf-8") == source:
         return 0
-    print(f"{TYPES.name} is not what openapi.json says: run `make clients`", file=sys.stderr)
+    print(f"{TYPES.name} does not match openapi.json: run `make clients`", file=sys.stderr)
     return 1
 
 

@@ -104,3 +104,20 @@ def test_wheel_is_whole_and_stands_alone(wheel: Path, tmp_path: Path):
         check=True,
     )
     assert done.stdout.startswith(str(tmp_path))
+
+
+def test_a_grader_gets_the_class_of_its_type():
+    close = {
+        "type": "text_similarity",
+        "name": "close",
+        "input": "{{sample.output_text}}",
+        "reference": "{{item.reference}}",
+        "evaluation_metric": "fuzzy_match",
+    }
+    short = {"type": "python", "name": "short", "source": "def grade(sample, item): return 1.0"}
+    graders = {"close": close, "short": short}
+    multi = {"type": "multi", "name": "m", "graders": graders, "calculate_output": "close * short"}
+    body = finetuned.types.RunGrader.model_validate({"grader": multi, "model_sample": "a"})
+    assert type(body.grader) is finetuned.types.MultiGrader
+    assert type(body.grader.graders["close"]) is finetuned.types.TextSimilarityGrader
+    assert type(body.grader.graders["short"]) is finetuned.types.PythonGrader

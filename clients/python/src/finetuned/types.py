@@ -1,4 +1,4 @@
-"""Objects of the API, made from openapi.json by `make clients`. Do not edit."""
+"""API objects, generated from openapi.json by `make clients`. Do not edit."""
 
 from __future__ import annotations
 
@@ -2717,7 +2717,7 @@ class RunGrader(Model):
     Request body to run a grader.
     """
 
-    grader: Annotated[
+    grader: (
         StringCheckGrader
         | TextSimilarityGrader
         | LabelModelGrader
@@ -2728,9 +2728,8 @@ class RunGrader(Model):
         | JsonSchemaGrader
         | ToolCallGrader
         | LanguageGrader
-        | LabelGrader,
-        Field(discriminator="type"),
-    ]
+        | LabelGrader
+    )
     """
     Grader to run.
     """
@@ -2749,7 +2748,7 @@ class ValidateGrader(Model):
     Request body to validate a grader.
     """
 
-    grader: Annotated[
+    grader: (
         StringCheckGrader
         | TextSimilarityGrader
         | LabelModelGrader
@@ -2760,9 +2759,8 @@ class ValidateGrader(Model):
         | JsonSchemaGrader
         | ToolCallGrader
         | LanguageGrader
-        | LabelGrader,
-        Field(discriminator="type"),
-    ]
+        | LabelGrader
+    )
     """
     Grader to validate.
     """
@@ -2773,7 +2771,7 @@ class ValidatedGrader(Model):
     Grader that is valid.
     """
 
-    grader: Annotated[
+    grader: (
         StringCheckGrader
         | TextSimilarityGrader
         | LabelModelGrader
@@ -2784,9 +2782,8 @@ class ValidatedGrader(Model):
         | JsonSchemaGrader
         | ToolCallGrader
         | LanguageGrader
-        | LabelGrader,
-        Field(discriminator="type"),
-    ]
+        | LabelGrader
+    )
     """
     Grader as it was given, with its defaults.
     """
