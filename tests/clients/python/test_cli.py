@@ -191,6 +191,19 @@ async def test_train_uploads_estimates_and_creates(cli, rows, work):
         assert (await cli("train", "missing.jsonl", "--model", BASE_MODEL)).code == 1
 
 
+async def test_train_takes_every_method(cli, tmp_path, work):
+    answers = [{"prompt": f"Q{n}?", "completion": f"A{n}.", "label": n % 3 > 0} for n in range(12)]
+    (tmp_path / "labeled.jsonl").write_text("\n".join(json.dumps(row) for row in answers))
+    async with work("cpu"):
+        created = await cli(
+            "train",
+            *(str(tmp_path / "labeled.jsonl"), "--model", BASE_MODEL),
+            *("--method", "kto", "--beta", "0.2", "--json"),
+        )
+    assert created.code == 0, created.err
+    assert created.json()["method"]["kto"]["hyperparameters"]["beta"] == 0.2
+
+
 async def test_aliases_and_usage(cli):
     assert (await cli("alias", "set", "team/support", BASE_MODEL)).code == 0
     assert f"team/support\t{BASE_MODEL}" in (await cli("alias", "list")).out

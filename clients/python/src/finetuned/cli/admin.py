@@ -114,7 +114,7 @@ def create_key(
         ),
     ],
     name: Annotated[str, typer.Option(help="Purpose of the key.")] = "key",
-    role: Annotated[Literal["member", "admin"], typer.Option()] = "member",
+    role: Annotated[Literal["member", "admin"], typer.Option(help="Role of the key.")] = "member",
     as_json: Json = False,
 ) -> None:
     """Create a key. Its secret is written to --to and nowhere else."""

@@ -63,8 +63,12 @@ def chat(
         ),
     ] = None,
     system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, max=2)] = None,
-    max_tokens: Annotated[int, typer.Option(min=1)] = _MAX_TOKENS,
+    temperature: Annotated[
+        float | None, typer.Option(help="Sampling temperature.", min=0, max=2)
+    ] = None,
+    max_tokens: Annotated[
+        int, typer.Option(help="Maximum number of tokens to generate.", min=1)
+    ] = _MAX_TOKENS,
     as_json: Json = False,
 ) -> None:
     """Chat with a model. In a conversation, Ctrl-D or /exit ends it, and /new starts a new one."""

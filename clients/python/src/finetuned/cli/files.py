@@ -25,7 +25,9 @@ FileId = Annotated[
 @app.command()
 def upload(
     path: Annotated[Path, typer.Argument(metavar="PATH", show_default=False)],
-    purpose: Annotated[Literal["fine-tune", "evals", "user_data"], typer.Option()] = "fine-tune",
+    purpose: Annotated[
+        Literal["fine-tune", "evals", "user_data"], typer.Option(help="Purpose of the file.")
+    ] = "fine-tune",
     wait: Annotated[bool, typer.Option(help="Wait until the rows are validated.")] = True,
     column: Annotated[
         list[str] | None, typer.Option(help="FIELD=COLUMN, such as prompt=Frage; repeatable.")
@@ -50,8 +52,8 @@ def upload(
 
 @app.command("list")
 def list_files(
-    purpose: Annotated[str | None, typer.Option()] = None,
-    limit: Annotated[int, typer.Option(min=1)] = 20,
+    purpose: Annotated[str | None, typer.Option(help="Purpose to filter by.")] = None,
+    limit: Annotated[int, typer.Option(help="Maximum number of files.", min=1)] = 20,
     as_json: Json = False,
 ) -> None:
     """List the project's files, newest first."""

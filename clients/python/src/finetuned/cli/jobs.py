@@ -20,7 +20,7 @@ JobId = Annotated[
 
 @app.command("list")
 def list_jobs(
-    limit: Annotated[int, typer.Option(min=1)] = 20,
+    limit: Annotated[int, typer.Option(help="Maximum number of jobs.", min=1)] = 20,
     metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; repeatable.")] = None,
     as_json: Json = False,
 ) -> None:

@@ -15,8 +15,6 @@ from finetuned.cli.session import client, pairs
 from finetuned.cli.watching import watch as watch_job
 from finetuned.types import EstimateObject
 
-_MANY = "repeatable"
-
 
 def train(
     file: Annotated[
@@ -33,17 +31,27 @@ def train(
     ],
     validation: Annotated[str | None, typer.Option(help="Validation file, or its id.")] = None,
     suffix: Annotated[str | None, typer.Option(help="Suffix in the new model's name.")] = None,
-    method: Annotated[Literal["supervised", "dpo"], typer.Option()] = "supervised",
-    epochs: Annotated[int | None, typer.Option(min=1, max=50)] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, max=256)] = None,
+    method: Annotated[
+        Literal["supervised", "dpo", "kto"], typer.Option(help="Training method.")
+    ] = "supervised",
+    epochs: Annotated[
+        int | None, typer.Option(help="Number of passes over the data.", min=1, max=50)
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows per step.", min=1, max=256)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Absolute learning rate.")] = None,
-    learning_rate_multiplier: Annotated[float | None, typer.Option()] = None,
-    lora_rank: Annotated[int | None, typer.Option(min=1, max=512)] = None,
+    learning_rate_multiplier: Annotated[
+        float | None, typer.Option(help="Multiplier for the default learning rate.")
+    ] = None,
+    lora_rank: Annotated[
+        int | None, typer.Option(help="Rank of the adapter.", min=1, max=512)
+    ] = None,
     quantization: Annotated[
         Literal["nf4", "none"] | None, typer.Option(help="nf4 for QLoRA, none for LoRA.")
     ] = None,
-    max_seq_length: Annotated[int | None, typer.Option(min=64)] = None,
-    beta: Annotated[float | None, typer.Option(help="Beta of DPO.")] = None,
+    max_seq_length: Annotated[
+        int | None, typer.Option(help="Tokens after which rows are truncated.", min=64)
+    ] = None,
+    beta: Annotated[float | None, typer.Option(help="Beta of DPO or KTO.")] = None,
     warm_start: Annotated[
         str | None,
         typer.Option(help="Trained model to start from.", autocompletion=complete.models),
@@ -54,9 +62,12 @@ def train(
     early_stopping: Annotated[
         int | None, typer.Option(help="Stop after N validations without improvement.", min=1)
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0)] = None,
-    priority: Annotated[int | None, typer.Option(min=-100, max=100)] = None,
-    metadata: Annotated[list[str] | None, typer.Option(help=f"KEY=VALUE; {_MANY}.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed of the job.", min=0)] = None,
+    priority: Annotated[
+        int | None,
+        typer.Option(help="Priority in the queue; higher runs first.", min=-100, max=100),
+    ] = None,
+    metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; repeatable.")] = None,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Print an estimate; create no job.")
     ] = False,

@@ -23,7 +23,7 @@ _GROUPS: dict[str, Literal["model", "project_id", "api_key_id"]] = {
 
 def usage(
     since: Annotated[str, typer.Option(help="Start of the period: 90m, 12h or 7d ago.")] = "7d",
-    by: Annotated[Literal["model", "project", "key"], typer.Option()] = "model",
+    by: Annotated[Literal["model", "project", "key"], typer.Option(help="Grouping.")] = "model",
     width: Annotated[Literal["1m", "1h", "1d"], typer.Option(help="Time span of a row.")] = "1d",
     as_json: Json = False,
 ) -> None:
