@@ -26,7 +26,7 @@ from service.inference.engine.sizing import (
 )
 from service.jobs.planning.memory_plan import MemoryPlan, Training, plan
 from service.jobs.planning.speed import assumed_speed
-from service.jobs.records import Chosen
+from service.training.contract.hyperparameters import RESOLVED
 from service.training.model.shape import Linear, ModelShape
 from service.worker.gpu_share import within_budget
 
@@ -81,9 +81,18 @@ MODELS = (
 
 def training(shape: ModelShape, gpu: Capacity) -> MemoryPlan:
     """Plan a rank-16 QLoRA job on rows of up to LENGTH tokens."""
-    chosen = Chosen(batch_size=BATCH, max_seq_length=LENGTH, n_epochs=1, packing=False)
-    request = Training(chosen, "supervised", LENGTH, Settings().tokens_at_once)
-    return plan(request, shape, gpu)
+    chosen = RESOLVED["supervised"].model_validate(
+        {
+            "batch_size": BATCH,
+            "n_epochs": 1,
+            "learning_rate_multiplier": 1,
+            "learning_rate": 2e-4,
+            "max_seq_length": LENGTH,
+            "packing": False,
+        }
+    )
+    asked = Training(chosen, "supervised", LENGTH, Settings().tokens_at_once)
+    return plan(asked, shape, gpu)
 
 
 def engine(shape: ModelShape, memory: int, sharing: str) -> Sizes | None:

@@ -24,25 +24,32 @@ from child import train  # noqa: E402
 from corpus import write_pairs, write_rows  # noqa: E402
 
 from service.training import TrainSpec  # noqa: E402
+from service.training.contract.hyperparameters import RESOLVED, Resolved  # noqa: E402
+from service.training.contract.methods import METHODS, MethodName  # noqa: E402
 from service.training.loop.estimate import estimate_memory  # noqa: E402
+from service.training.model.shape import ModelShape  # noqa: E402
 
 MIB = 2**20
 STEPS = 2
+# Settings outside the hyperparameters.
+PLAN: dict[str, Any] = {"tokens_at_once": 2048, "gradient_checkpointing": False}
 BASE: dict[str, Any] = {
-    "method": "sft",
-    "quantization": "none",
-    "r": 16,
+    "n_epochs": 1,
     "batch_size": 8,
-    "tokens_at_once": 2048,
+    "learning_rate": 2e-4,
+    "learning_rate_multiplier": 1,
+    "lora": {"r": 16},
+    "quantization": "none",
     "max_seq_length": 256,
+    "packing": False,
 }
 SETTINGS: list[dict[str, Any]] = [
     {},
     {"quantization": "nf4"},
-    {"r": 128, "tokens_at_once": 512},
+    {"lora": {"r": 128}, "tokens_at_once": 512},
     {"max_seq_length": 1024, "batch_size": 2},
     {"packing": True},
-    {"method": "dpo", "quantization": "nf4", "batch_size": 4},
+    {"beta": 0.1, "quantization": "nf4", "batch_size": 4},  # DPO
     {"gradient_checkpointing": True},
 ]
 IMPORTS = (
@@ -58,16 +65,16 @@ def imported_bytes() -> int:
     return int(done.stdout.split()[-1])
 
 
-def measure(model: Path, chosen: dict[str, Any], folder: Path) -> tuple[int, str]:
+def measure(
+    model: Path, method: MethodName, chosen: Resolved, plan: dict[str, Any], folder: Path
+) -> tuple[int, str]:
     """Run a few full steps and return the peak bytes and the compute dtype."""
-    given = dict(chosen)
-    rank = given.pop("r")
-    count = STEPS * given["batch_size"]
-    write = write_pairs if given["method"] == "dpo" else write_rows
+    count = STEPS * chosen.batch_size
+    write = write_pairs if method == "dpo" else write_rows
     # Far longer than max_seq_length: truncated there.
-    rows = write(folder / "rows.jsonl", count, median_words=3 * given["max_seq_length"])
-    if given["method"] == "sft":
-        rows = _full(rows, given["max_seq_length"])
+    rows = write(folder / "rows.jsonl", count, median_words=3 * chosen.max_seq_length)
+    if method == "supervised":
+        rows = _full(rows, chosen.max_seq_length)
     spec = TrainSpec.model_validate(
         {
             "job_id": "bench",
@@ -75,11 +82,11 @@ def measure(model: Path, chosen: dict[str, Any], folder: Path) -> tuple[int, str
             "base_model_path": model,
             "training_file": rows,
             "output_dir": folder / "out",
-            "n_epochs": 1,
-            "lora": {"r": rank},
             "n_checkpoints": 1,
+            "method": METHODS[method].spec_name,
+            "hyperparameters": chosen,
         }
-        | given
+        | plan
     )
     run = train(spec)
     return run.peak_bytes, run.dtype
@@ -107,10 +114,21 @@ def main() -> None:
     for number, changes in enumerate(SETTINGS):
         if given.only and number not in given.only:
             continue
-        chosen = BASE | changes
+        method: MethodName = "dpo" if "beta" in changes else "supervised"
+        plan = {name: changes.get(name, value) for name, value in PLAN.items()}
+        own = {name: value for name, value in changes.items() if name not in PLAN}
+        chosen = RESOLVED[method].model_validate(BASE | own)
         with tempfile.TemporaryDirectory() as work:
-            peak, dtype = measure(model, chosen, Path(work))
-        found = estimate_memory(model, device="cpu", dtype=dtype, **chosen)
+            peak, dtype = measure(model, method, chosen, plan, Path(work))
+        found = estimate_memory(
+            ModelShape.read(model),
+            chosen,
+            method=method,
+            longest=chosen.max_seq_length,
+            device="cpu",
+            dtype=dtype,
+            **plan,
+        )
         measured = peak - before
         name = f"{number} " + (", ".join(f"{k}={v}" for k, v in changes.items()) or "base")
         off = found.total / measured - 1

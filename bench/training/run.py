@@ -60,15 +60,18 @@ def ours(task: Task, *, packing: object = "auto", quantization: str = "none") ->
             "base_model_path": task.model,
             "training_file": task.rows,
             "output_dir": task.folder / "run",
-            "n_epochs": 1,
-            "batch_size": BATCH_SIZE,
-            "lora": {"r": RANK},
-            "quantization": quantization,
-            "max_seq_length": 1024,
-            "packing": packing,
             "n_checkpoints": 1,
             "seed": task.seed,
-            "learning_rate": 2e-4,
+            "hyperparameters": {
+                "n_epochs": 1,
+                "batch_size": BATCH_SIZE,
+                "lora": {"r": RANK},
+                "quantization": quantization,
+                "max_seq_length": 1024,
+                "packing": packing,
+                "learning_rate": 2e-4,
+                "learning_rate_multiplier": 1,
+            },
         }
     )
     run = train(spec)

@@ -139,7 +139,14 @@ class Conflict(ApiError):
     status = 409
     type = "invalid_request_error"
     default_code = "conflict"
-    default_headers = NO_RETRY
+    default_headers: ClassVar[Mapping[str, str]] = NO_RETRY
+
+
+class NotReady(Conflict):
+    """A background task that the operation depends on has not finished."""
+
+    default_code = "not_ready"
+    default_headers: ClassVar[Mapping[str, str]] = {"retry-after": "1"}
 
 
 class TooLarge(ApiError):

@@ -8,13 +8,16 @@ from service.core import ids, tracing
 from service.core.errors import BadRequest, NotFound, RateLimited
 from service.core.redis import Client
 from service.files.records import FileRecord, Files, Purpose
+from service.jobs.planning.hyperparameters import Base, Data, resolve
 from service.jobs.planning.machines import planned, shape_of, trainers
 from service.jobs.planning.memory_plan import Training
-from service.jobs.records import Chosen, JobRecord, Jobs, NewEvent, Status
-from service.jobs.schemas import CreateJob
+from service.jobs.records import JobRecord, Jobs, NewEvent, Status
+from service.jobs.schemas.create import CreateJob
 from service.models.catalogue import BaseModelEntry
 from service.models.records import slug
 from service.models.registry import ModelRegistry
+from service.training.contract.hyperparameters import REQUESTED, Requested
+from service.training.contract.methods import METHODS
 from service.web.auth import Principal
 
 _AUTO_SHARE = 0.1  # share of the rows held out to compare checkpoints
@@ -72,8 +75,8 @@ async def checked(
         seed=secrets.randbelow(2**31) if body.seed is None else body.seed,
         metadata=body.metadata,
         priority=body.priority,
-        method="supervised" if body.method is None else body.method.type,
-        hyperparameters=_chosen(body),
+        method=body.method_name,
+        hyperparameters=requested_hyperparameters(body),
         model_tag=ids.random_part(_TAG_CHARS),
         trace=tracing.carrier() or None,
     )
@@ -119,16 +122,15 @@ async def _usable_file(
     return record
 
 
-def _chosen(body: CreateJob) -> Chosen:
+def requested_hyperparameters(body: CreateJob) -> Requested:
     """Return the requested hyperparameters, adding a validation split if one is needed.
 
     Early stopping and `keep_best` need one to compare checkpoints.
     """
-    requested = Chosen.model_validate(body.asked.model_dump())
-    selects = requested.early_stopping is not None or requested.keep_best
-    if selects and body.validation_file is None and requested.validation_share is None:
-        return requested.model_copy(update={"validation_share": _AUTO_SHARE})
-    return requested
+    fields = body.asked.model_dump()
+    if body.asked.selects and body.validation_file is None and fields["validation_share"] is None:
+        fields["validation_share"] = _AUTO_SHARE
+    return REQUESTED[body.method_name].model_validate(fields)
 
 
 async def _check_warm_start(body: CreateJob, caller: Principal, registry: ModelRegistry) -> None:
@@ -159,9 +161,15 @@ async def _check_fit(job: JobRecord, entry: BaseModelEntry, redis: Client) -> No
     shape = shape_of(entry)
     if shape is None:
         return
-    requested = job.hyperparameters
-    length = _MIN_LENGTH if requested.max_seq_length == "auto" else requested.max_seq_length
-    least = requested.model_copy(update={"batch_size": 1, "max_seq_length": length})
+    smallest = job.hyperparameters.model_copy(
+        update={"batch_size": METHODS[job.method].least_batch_size}
+    )
+    least = resolve(
+        smallest,
+        method=job.method,
+        data=Data(rows=1, longest=_MIN_LENGTH),
+        base=Base(entry.context_length, entry.parameters),
+    ).chosen
     training = Training(least, job.method, longest=_MIN_LENGTH, tokens_at_once=_MIN_LENGTH)
     there = planned(training, shape, await trainers(redis))
     if there is not None and there.refusal is not None:
@@ -182,8 +190,7 @@ async def _check_queue(caller: Principal, jobs: Jobs, most: int) -> None:
 
 
 def _place(body: CreateJob) -> str:
-    kind = "supervised" if body.method is None else body.method.type
-    return f"method.{kind}.hyperparameters"
+    return f"method.{body.method_name}.hyperparameters"
 
 
 def _suffix(value: str | None) -> str | None:

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from service.jobs.records import FINAL, Chosen, JobFailure, JobRecord, Status
+from service.jobs.records import FINAL, JobFailure, JobRecord, Status
+from service.training.contract.hyperparameters import REQUESTED, Resolved
 
 
 class NotAllowed(Exception):
@@ -32,7 +33,7 @@ class AttemptSuperseded(Exception):
 
 def prepare(
     job: JobRecord,
-    chosen: Chosen,
+    chosen: Resolved,
     now_s: int,
     *,
     tokens_at_once: int | None = None,
@@ -44,7 +45,7 @@ def prepare(
     return job.model_copy(
         update={
             "status": Status.QUEUED,
-            "hyperparameters": chosen,
+            "hyperparameters": REQUESTED[job.method].model_validate(chosen.model_dump()),
             "queued_at": now_s,
             "tokens_at_once": tokens_at_once,
             "gradient_checkpointing": gradient_checkpointing,
@@ -160,9 +161,14 @@ def retry_smaller(
 
 
 def settled(job: JobRecord, attempt: int, choices: Mapping[str, Any]) -> JobRecord:
-    """Record what the trainer decided: packing, and the weights of labels."""
-    chosen = fenced(job, attempt).hyperparameters.model_copy(update=choices)
-    return job.model_copy(update={"hyperparameters": chosen})
+    """Record what the trainer decided: the hyperparameters among `choices`."""
+    chosen = fenced(job, attempt).hyperparameters
+    decided = {
+        name: value
+        for name, value in choices.items()
+        if value is not None and name in type(chosen).model_fields
+    }
+    return job.model_copy(update={"hyperparameters": chosen.model_copy(update=decided)})
 
 
 def progressed(job: JobRecord, attempt: int) -> JobRecord:

@@ -17,12 +17,13 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from redis.asyncio.client import Pipeline
 
 from service.core import ids
 from service.core.records import PREFIX, Collection, Record, parse_known
 from service.core.redis import Client, reply
+from service.training.contract.hyperparameters import REQUESTED, RESOLVED, Requested, Resolved
 from service.training.contract.methods import MethodName
 from service.webhooks import outbox
 from service.webhooks.events import Event
@@ -44,50 +45,10 @@ class Status(StrEnum):
 
 
 FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
-Number = int | Literal["auto"]
 
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Lora(_Value):
-    """LoRA adapter options; values may be `auto` until the job is prepared."""
-
-    r: Number = "auto"
-    alpha: Number = "auto"
-    dropout: float = 0.0
-    target_modules: str | list[str] | None = None
-    use_dora: bool | None = None
-    use_rslora: bool | None = None
-
-
-class Patience(_Value):
-    """Early-stopping rule: `patience` evaluations without a loss decrease of `min_delta`."""
-
-    patience: int
-    min_delta: float = 0.0
-
-
-class Chosen(_Value):
-    """Hyperparameters as requested; preparing the job resolves the `auto` values."""
-
-    batch_size: Number = "auto"
-    learning_rate_multiplier: float | Literal["auto"] = "auto"
-    n_epochs: Number = "auto"
-    learning_rate: float | Literal["auto"] = "auto"
-    lora: Lora = Lora()
-    quantization: Literal["nf4", "none"] = "nf4"
-    max_seq_length: Number = "auto"
-    packing: bool | Literal["auto"] = "auto"
-    beta: float | Literal["auto"] | None = None  # methods with a reference only
-    # Methods that learn from labels only. The trainer resolves `auto`.
-    desirable_weight: float | Literal["auto"] | None = None
-    undesirable_weight: float | Literal["auto"] | None = None
-    warm_start: str | None = None  # model name
-    validation_share: float | None = None
-    early_stopping: Patience | None = None
-    keep_best: bool = False
 
 
 class JobFailure(_Value):
@@ -109,7 +70,7 @@ class JobRecord(Record):
     seed: int
     metadata: dict[str, str] | None
     method: MethodName = "supervised"
-    hyperparameters: Chosen
+    hyperparameters: Requested  # without `auto` once the job is prepared, see `resolved`
     model_tag: str  # last part of the model's name, chosen at creation
     status: Status = Status.VALIDATING
     error: JobFailure | None = None
@@ -129,6 +90,19 @@ class JobRecord(Record):
     tokens_at_once: int | None = None
     gradient_checkpointing: bool = False
     halved: bool = False  # ran out of memory and was retried with lower memory use
+
+    @field_validator("hyperparameters", mode="before")
+    @classmethod
+    def _of_the_method(cls, value: Any, info: ValidationInfo) -> Any:
+        method = info.data.get("method")
+        if method is None or isinstance(value, BaseModel):
+            return value
+        return REQUESTED[method].model_validate(value, extra="ignore")
+
+    @property
+    def resolved(self) -> Resolved:
+        """Hyperparameters of a prepared job. Raises ValidationError if one is still `auto`."""
+        return RESOLVED[self.method].model_validate(self.hyperparameters.model_dump())
 
     @property
     def template_date(self) -> date:

@@ -16,15 +16,20 @@ from service.core.records import Missing
 from service.files.records import Files
 from service.jobs import lifecycle
 from service.jobs.create import checked, create
-from service.jobs.planning.estimate import EstimateObject, Estimates
+from service.jobs.planning.estimate import Estimates
 from service.jobs.records import JobRecord, Jobs, NewEvent
 from service.jobs.scheduling.dispatch import Dispatcher
-from service.jobs.schemas import CheckpointObject, CreateJob, EventObject, JobObject
+from service.jobs.schemas.checkpoints import CheckpointObject
+from service.jobs.schemas.create import CreateJob
+from service.jobs.schemas.estimates import EstimateObject
+from service.jobs.schemas.events import EventObject
+from service.jobs.schemas.jobs import JobObject
 from service.jobs.stream import server_sent_events
 from service.models.registry import ModelRegistry
 from service.web.deps import AppSettings, Caller, RedisClient, caller_check, resource
 from service.web.http import ListOf, list_of
 from service.web.idempotency import once
+from service.web.openapi.parts import headers
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["Fine-tuning"])
 estimates = APIRouter(prefix="/v1/fine_tuning", tags=["Fine-tuning"])
@@ -57,7 +62,10 @@ async def existing(store: Jobs, project_id: str, job_id: str) -> JobRecord:
 
 
 @estimates.post(
-    "/estimate", operation_id="estimateFineTuningJob", summary="Estimate a fine-tuning job"
+    "/estimate",
+    operation_id="estimateFineTuningJob",
+    summary="Estimate a fine-tuning job",
+    responses={409: {"headers": headers("retry-after")}},
 )
 async def estimate_job(
     body: CreateJob,
@@ -71,6 +79,10 @@ async def estimate_job(
 
     The estimate includes the value chosen for every `auto` and the reason for it, the number of
     steps and tokens, the peak memory, whether the job fits the online workers, and its duration.
+
+    A job that would fail because of its files is rejected with the same error. While a file is
+    still being checked or measured, the response is 409 with the code `file_not_ready`; retry
+    after `retry-after` seconds.
     """
     job, entry = await checked(
         body, caller, files=files, registry=registry, max_lora_rank=settings.lora_rank_limit

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from service.core.errors import ApiError
 from service.jobs.records import FINAL, Jobs
-from service.jobs.schemas import EventObject
+from service.jobs.schemas.events import EventObject
 
 _POLL_S = 0.3
 _KEEP_ALIVE_S = 15.0  # below the idle limits of common proxies

@@ -5,6 +5,8 @@ JSON lines (see `protocol`). It uses neither HTTP nor Redis. The names exported 
 torch; only the child process imports the modules that do.
 """
 
+from service.training.contract.hyperparameters import EarlyStopping
+from service.training.contract.lora import LoraOptions
 from service.training.contract.protocol import (
     EXIT_FAILED,
     EXIT_STOPPED,
@@ -27,7 +29,7 @@ from service.training.contract.protocol import (
     encode,
     parse_message,
 )
-from service.training.contract.spec import EarlyStopping, LoraSpec, TrainSpec
+from service.training.contract.spec import TrainSpec
 
 __all__ = [
     "EXIT_FAILED",
@@ -37,7 +39,7 @@ __all__ = [
     "EarlyStopping",
     "Failed",
     "FailureCode",
-    "LoraSpec",
+    "LoraOptions",
     "Message",
     "NoteCode",
     "Noted",

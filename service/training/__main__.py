@@ -33,7 +33,7 @@ from service.training.contract.protocol import (
     Stopped,
     Succeeded,
 )
-from service.training.contract.spec import TrainSpec
+from service.training.contract.spec import TrainSpec, faults
 from service.training.model.folder import check_folder
 from service.training.parallel.launcher import RankPlace, supervise
 
@@ -114,11 +114,8 @@ def _read_spec(arguments: list[str]) -> tuple[TrainSpec, RankPlace | None]:
             "invalid_spec", f"The spec cannot be read: {error.strerror}."
         ) from error
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'spec'}: {fault['msg']}"
-            for fault in error.errors(include_url=False, include_input=False)
-        )
-        raise TrainingFailure("invalid_spec", f"The spec is malformed: {faults}") from error
+        message = f"The spec is malformed: {faults(error)}"
+        raise TrainingFailure("invalid_spec", message) from error
 
 
 def _settle_environment(output_dir: Path) -> None:

@@ -144,6 +144,13 @@ async def test_broken_validation_file_is_named(http, work, file_id):
         ({"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 3}}}}, 400, None),
         ({"hyperparameters": {"beta": 0.1}}, 400, "hyperparameters.beta"),
         ({"hyperparameters": {"lora": {"use_dora": True}}}, 400, "hyperparameters.lora"),
+        (
+            {"hyperparameters": {"lora": {"target_modules": ["lm_head"]}}},
+            400,
+            "hyperparameters.lora",
+        ),
+        ({"hyperparameters": {"learning_rate": 1.5}}, 400, "hyperparameters.learning_rate"),
+        ({"method": {"type": "dpo", "dpo": {"hyperparameters": {"packing": True}}}}, 400, "method"),
         ({"hyperparameters": {"warm_start": "ft:none"}}, 404, None),
         ({"hyperparameters": {"warm_start": BASE_MODEL}}, 404, None),
         ({"hyperparameters": {"early_stopping": {"patience": 0}}}, 400, None),

@@ -5,10 +5,14 @@ from __future__ import annotations
 import pytest
 
 from service.jobs import lifecycle
-from service.jobs.records import FINAL, Chosen, JobFailure, JobRecord, Status
+from service.jobs.records import FINAL, JobFailure, JobRecord, Status
+from service.training.contract.hyperparameters import RESOLVED
 
 NOW = 1_800_000_000
 FAILURE = JobFailure(code="x", message="y")
+CHOSEN = RESOLVED["supervised"](
+    batch_size=2, n_epochs=1, learning_rate_multiplier=1, learning_rate=1e-3, max_seq_length=64
+)
 
 
 def job(status: Status = Status.QUEUED, **fields) -> JobRecord:
@@ -23,7 +27,7 @@ def job(status: Status = Status.QUEUED, **fields) -> JobRecord:
         suffix=None,
         seed=1,
         metadata=None,
-        hyperparameters=Chosen(),
+        hyperparameters={},
         model_tag="abcdef",
         status=status,
         **fields,
@@ -31,7 +35,7 @@ def job(status: Status = Status.QUEUED, **fields) -> JobRecord:
 
 
 ACTIONS = {
-    "prepare": (lambda j: lifecycle.prepare(j, Chosen(), NOW), {Status.VALIDATING}),
+    "prepare": (lambda j: lifecycle.prepare(j, CHOSEN, NOW), {Status.VALIDATING}),
     "start": (lambda j: lifecycle.start(j, 1, NOW), {Status.QUEUED, Status.RUNNING}),
     "cancel": (lambda j: lifecycle.cancel(j, NOW), set(Status) - FINAL),
     "pause": (lifecycle.pause, {Status.QUEUED, Status.RUNNING}),

@@ -7,11 +7,12 @@ from typing import get_args
 import pytest
 
 from service.datasets.facts import RowFormat
-from service.jobs.schemas import HYPERPARAMETERS, Method
+from service.jobs.schemas.methods import HYPERPARAMETERS, Method
+from service.training.contract.hyperparameters import REQUESTED, RESOLVED
 from service.training.contract.methods import BY_SPEC_NAME, METHODS, MethodName, SpecMethod
-from service.training.contract.spec import TrainSpec
 from tests.cached import ROOT
 from tests.lazy import Lazy
+from tests.training.specs import spec_of
 
 trainers = Lazy("service.training.methods.trainers")
 
@@ -29,6 +30,9 @@ def test_an_entry_has_a_schema_a_row_format_and_a_place_in_the_docs(name):
     assert asked.n_epochs == 7
     assert type(Method(type=name).asked) is HYPERPARAMETERS[name]
     assert ("beta" in HYPERPARAMETERS[name].model_fields) == (entry.beta is not None)
+    # All forms are of one declaration.
+    for form in (REQUESTED[name], RESOLVED[name]):
+        assert list(form.model_fields) == list(HYPERPARAMETERS[name].model_fields)
     assert entry.row_format in get_args(RowFormat)
     assert f"| `{name}` |" in (ROOT / "docs/training.md").read_text("utf-8")
     assert entry.description.endswith(".")
@@ -56,6 +60,10 @@ def test_a_spec_knows_what_its_method_takes(tmp_path):
         "base_model_path": tmp_path,
         "training_file": tmp_path,
         "output_dir": tmp_path,
+        "n_epochs": 1,
+        "batch_size": 2,
+        "learning_rate": 1e-3,
+        "max_seq_length": 64,
     }
     for name, entry in BY_SPEC_NAME.items():
         for change, is_taken in (
@@ -63,7 +71,7 @@ def test_a_spec_knows_what_its_method_takes(tmp_path):
             ({"packing": True}, entry.packs),
         ):
             if is_taken:
-                assert TrainSpec.model_validate(spec | change | {"method": name}).of_method is entry
+                assert spec_of(**spec, **change, method=name).of_method is entry
             else:
-                with pytest.raises(ValueError, match=f'"{name}"'):
-                    TrainSpec.model_validate(spec | change | {"method": name})
+                with pytest.raises(ValueError, match=f'"{name}"|beta: Extra'):
+                    spec_of(**spec, **change, method=name)

@@ -210,7 +210,14 @@ async def test_kto_learns_from_labels(tiny, api: Api, http, work):
 
 
 @pytest.mark.parametrize(
-    "options", [{"batch_size": 1}, {"beta": 0}, {"desirable_weight": 0}, {"label": True}]
+    "options",
+    [
+        {"batch_size": 1},
+        {"beta": 0},
+        {"desirable_weight": 0},
+        {"undesirable_weight": 101},
+        {"label": True},
+    ],
 )
 async def test_kto_refuses_what_it_cannot_do(tiny, http, options):
     file_id = await upload(http, judged(12))

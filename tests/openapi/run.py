@@ -76,7 +76,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     async with _worker(settings):
         await files.look(world, made)
         await data_sets.look(world, made, cleaning, DEMO_MODEL)
-        await jobs.estimate(world, made, DEMO_MODEL)
+        await jobs.estimate(world, made, DEMO_MODEL, waiting[0])
         await jobs.look(world, waiting)
         await webhooks.no_event_waits(api.app.state.redis)
     await files.delete(world, made)

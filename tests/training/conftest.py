@@ -24,6 +24,7 @@ from service.training import (
 )
 from tests.lazy import Lazy
 from tests.training.forked import ForkedTrainer
+from tests.training.specs import spec_of
 
 safetensors = Lazy("safetensors.torch")
 
@@ -162,8 +163,8 @@ def make_spec(tiny_model_path: Path, few_chats: Path) -> Callable[..., TrainSpec
 
     def make(output_dir: Path, **changes: Any) -> TrainSpec:
         # Dropout, so that the random state matters to a resumed run.
-        return TrainSpec.model_validate(
-            {
+        return spec_of(
+            **{
                 "job_id": "ftjob-test",
                 "base_model": "tiny",
                 "base_model_path": tiny_model_path,

@@ -114,7 +114,7 @@ def trainer(make_spec, few_preferences, tokenizer, tmp_path_factory):
         quantization="none",
     )
     place = Place("cpu", torch.float32)
-    shape = spec.lora.settled()
+    shape = spec.hyperparameters.lora.settled()
     model = add_adapter(load_base(spec, place), spec, shape)
     corpus = encode_corpus(
         read_preferences(few_preferences, param="p"), ChatEncoder(tokenizer, 128), 128

@@ -3,15 +3,37 @@ import json
 import pytest
 
 from service.training import Started, Succeeded
+from service.training.contract.hyperparameters import RESOLVED
 from service.training.loop.estimate import estimate_memory, estimate_run
 from service.training.model.shape import ModelShape, UnknownShape
 from tests.lazy import Lazy
+from tests.training.specs import spec_of
 
 pytestmark = pytest.mark.slow
 
 torch = Lazy("torch")
 
-SETTINGS = {"batch_size": 4, "tokens_at_once": 512, "max_seq_length": 128}
+REST = {"learning_rate_multiplier": 1, "learning_rate": 1e-3, "n_epochs": 3}
+
+
+def chosen(method="supervised", **changes):
+    """Hyperparameters of batches of 4 rows of 128 tokens."""
+    given = {"batch_size": 4, "max_seq_length": 128, "packing": False, "lora": {"r": 16}}
+    beta = {} if method == "supervised" else {"beta": 0.1}
+    return RESOLVED[method].model_validate({**REST, **given, **beta, **changes})
+
+
+def estimated(shape, method="supervised", *, tokens_at_once=512, device="cuda", **changes):
+    checkpointing = changes.pop("gradient_checkpointing", False)
+    return estimate_memory(
+        shape,
+        chosen(method, **changes),
+        method=method,
+        longest=128,
+        tokens_at_once=tokens_at_once,
+        gradient_checkpointing=checkpointing,
+        device=device,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,40 +84,38 @@ def test_a_config_without_a_size(tiny_model_path, tmp_path):
 @pytest.mark.e2e
 def test_steps_and_parameters_are_those_of_a_run(whole_run, shape):
     (started,), (done,) = whole_run.of(Started), whole_run.of(Succeeded)
-    memory = estimate_memory(shape, r=4, **SETTINGS)
+    memory = estimated(shape, lora={"r": 4})
     assert memory.adapter == 4 * started.trainable_parameters
     assert memory.optimizer == 2 * memory.adapter
     an_epoch = done.trained_tokens // 3
-    run = estimate_run(rows=12, tokens=an_epoch, n_epochs=3, batch_size=3)
+    run = estimate_run(chosen(batch_size=3), rows=12, tokens=an_epoch)
     assert run.steps == started.total_steps
     assert run.tokens == done.trained_tokens
 
 
 def test_a_share_for_validation_is_not_trained_on():
-    run = estimate_run(rows=100, tokens=1000, n_epochs=2, batch_size=8, validation_share=0.2)
+    given = chosen(n_epochs=2, batch_size=8, validation_share=0.2)
+    run = estimate_run(given, rows=100, tokens=1000)
     assert (run.steps, run.tokens) == (20, 1600)
 
 
 def kept_by_torch(folder, rows):
     """Bytes that a forward pass keeps for the backward pass, measured by torch."""
-    from service.training import TrainSpec
     from service.training.model import head
     from service.training.model.adapters import add_adapter
     from service.training.model.attention import can_join
     from service.training.model.models import Place, keep_adapter_in_fp32, load_base
 
-    spec = TrainSpec.model_validate(
-        {
-            "job_id": "x",
-            "base_model": "tiny",
-            "base_model_path": folder,
-            "training_file": folder,
-            "output_dir": folder,
-            "quantization": "none",
-        }
+    spec = spec_of(
+        job_id="x",
+        base_model="tiny",
+        base_model_path=folder,
+        training_file=folder,
+        output_dir=folder,
+        **chosen(quantization="none").model_dump(),
     )
     base = load_base(spec, Place("cpu", torch.bfloat16))
-    model = add_adapter(base, spec, spec.lora.settled())
+    model = add_adapter(base, spec, spec.hyperparameters.lora.settled())
     keep_adapter_in_fp32(model)
     head.use_frozen_head(base)
     model.train()
@@ -130,7 +150,7 @@ def kept_by_torch(folder, rows):
 )
 def test_what_a_step_keeps_is_what_torch_keeps(tiny_model_path, shape, rows, device):
     kept = kept_by_torch(tiny_model_path, rows)
-    found = estimate_memory(shape, packing=rows != "padded", device=device, **SETTINGS)
+    found = estimated(shape, packing=rows != "padded", device=device)
     head = 512 * 64 * 6
     # The estimate includes one more layer, for the gradients held at the same time.
     copies = found.adapter // 2
@@ -139,9 +159,9 @@ def test_what_a_step_keeps_is_what_torch_keeps(tiny_model_path, shape, rows, dev
 
 
 def test_gradient_checkpointing_keeps_less_and_nf4_weighs_less(shape):
-    plain = estimate_memory(shape, quantization="none", **SETTINGS)
-    less = estimate_memory(shape, quantization="none", gradient_checkpointing=True, **SETTINGS)
-    small = estimate_memory(shape, **SETTINGS)
+    plain = estimated(shape, quantization="none")
+    less = estimated(shape, quantization="none", gradient_checkpointing=True)
+    small = estimated(shape)
     assert less.activations < plain.activations
     assert small.weights < plain.weights
     assert small.total - small.weights == plain.total - plain.weights
@@ -149,7 +169,7 @@ def test_gradient_checkpointing_keeps_less_and_nf4_weighs_less(shape):
 
 def test_only_what_goes_through_at_once_counts(shape):
     def activations(**changes):
-        return estimate_memory(shape, **(SETTINGS | changes)).activations
+        return estimated(shape, **changes).activations
 
     assert activations(batch_size=256) == activations()
     assert activations(tokens_at_once=256) < activations()
@@ -157,19 +177,16 @@ def test_only_what_goes_through_at_once_counts(shape):
     assert activations(tokens_at_once=1) == activations(tokens_at_once=128)
     assert activations(tokens_at_once=1, method="dpo") == activations(tokens_at_once=256)
     # The reference after a warm start is a second adapter.
-    cold, warm = (estimate_memory(shape, method="dpo", warm_start=w, **SETTINGS) for w in (0, 1))
+    cold, warm = (estimated(shape, "dpo", warm_start=name) for name in (None, "ft:tiny"))
     assert warm.adapter == 2 * cold.adapter
 
 
 def test_kto_counts_the_pass_over_mismatches(shape):
-    def estimate(**changes):
-        return estimate_memory(shape, **(SETTINGS | changes))
-
     # With gradient checkpointing, little is kept, and the pass without gradient takes more: a
     # mismatch may be twice as long as the longest row.
     alone = {"gradient_checkpointing": True, "batch_size": 2, "tokens_at_once": 1}
-    assert estimate(method="kto", **alone).logits > estimate(**alone).logits
-    assert estimate(method="kto", **alone).total > estimate(**alone).total
-    assert estimate(method="kto").total >= estimate().total
-    cold, warm = (estimate(method="kto", warm_start=w) for w in (0, 1))
+    assert estimated(shape, "kto", **alone).logits > estimated(shape, **alone).logits
+    assert estimated(shape, "kto", **alone).total > estimated(shape, **alone).total
+    assert estimated(shape, "kto").total >= estimated(shape).total
+    cold, warm = (estimated(shape, "kto", warm_start=name) for name in (None, "ft:tiny"))
     assert warm.adapter == 2 * cold.adapter

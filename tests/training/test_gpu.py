@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.e2e]
 
 @pytest.mark.parametrize("quantization", ["nf4", "none"])
 def test_training_runs_on_the_gpu_and_learns(start, make_spec, tmp_path, quantization):
-    spec = make_spec(tmp_path / "out").model_copy(update={"quantization": quantization})
+    spec = make_spec(tmp_path / "out", quantization=quantization)
     trainer = start(spec)
     assert trainer.wait() == 0, trainer.log.read_text()
     (started,) = trainer.of(Started)

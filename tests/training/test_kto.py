@@ -166,7 +166,7 @@ def trainer(make_spec, few_judged, tokenizer, tmp_path_factory):
         quantization="none",
     )
     place = Place("cpu", torch.float32)
-    shape = spec.lora.settled()
+    shape = spec.hyperparameters.lora.settled()
     model = add_adapter(load_base(spec, place), spec, shape)
     corpus = encode_corpus(read_judged(few_judged, param="p"), ChatEncoder(tokenizer, 128), 128)
     run = identify(spec, lora=shape, packing=False, data="x", total_steps=12)
@@ -404,7 +404,9 @@ def test_the_reference_after_a_warm_start_is_what_the_run_began_with(
     whole_kto, start, make_kto, tmp_path
 ):
     (done,) = whole_kto.of(Succeeded)
-    run = start(make_kto(tmp_path / "out", warm_start=done.adapter_path, n_checkpoints=1, lora={}))
+    run = start(
+        make_kto(tmp_path / "out", warm_start_path=done.adapter_path, n_checkpoints=1, lora={})
+    )
     assert run.wait() == 0, run.log.read_text()
     # Answers weigh 1 or 1.5, and the loss is half of that if nothing was gained.
     assert 0.5 <= run.losses[1] <= 0.75

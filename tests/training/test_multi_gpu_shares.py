@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from service.training import TrainSpec
 from service.training.data.tokens import IGNORED
 from service.training.parallel.launcher import environment
 
@@ -20,9 +19,9 @@ pytestmark = pytest.mark.slow
         ({"gpus": 65, "batch_size": 65}, "less than or equal to 64"),
     ],
 )
-def test_what_cannot_be_shared_is_refused(tiny_spec, changes, why):
+def test_what_cannot_be_shared_is_refused(make_spec, tmp_path, changes, why):
     with pytest.raises(ValidationError, match=why):
-        TrainSpec.model_validate(tiny_spec.model_dump() | changes)
+        make_spec(tmp_path, **changes)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +82,7 @@ def test_fsdp_leaves_each_rank_half_of_the_base_and_the_whole_adapter(make_spec,
 
     spec = make_spec(tmp_path, gpus=2, batch_size=2, sharding="fsdp")
     place = Place("cpu", torch.bfloat16)
-    model = add_adapter(load_base(spec, place), spec, spec.lora.settled())
+    model = add_adapter(load_base(spec, place), spec, spec.hyperparameters.lora.settled())
     before = {name: p.numel() for name, p in model.named_parameters()}
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
     try:

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from service.training import Succeeded, TrainSpec
+from tests.training.specs import spec_of
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def spec(tiny_model_path: Path, few_chats: Path, tmp_path: Path) -> TrainSpec:
-    return TrainSpec(
+    return spec_of(
         job_id="ftjob-probe",
         base_model="tiny",
         base_model_path=tiny_model_path,

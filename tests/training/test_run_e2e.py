@@ -142,16 +142,19 @@ def test_the_result_is_the_same_however_a_batch_is_laid_out(start, make_spec, tm
     assert packed.of(StepDone)[-1].trained_tokens == in_parts.of(StepDone)[-1].trained_tokens
 
 
-def test_a_loss_that_is_no_number_fails_and_leaves_no_checkpoint(start_process, tiny_spec):
-    trainer = start_process(tiny_spec.model_copy(update={"learning_rate": 1e30}))
+def test_a_loss_that_is_no_number_fails_and_leaves_no_checkpoint(
+    start_process, make_spec, tmp_path
+):
+    spec = make_spec(tmp_path / "out", learning_rate=1e30)
+    trainer = start_process(spec)
     assert trainer.wait() == 1
     (failed,) = trainer.of(Failed)
     assert failed.code == "loss_not_finite"
     assert "at step 2 of 12" in failed.message
     assert "try 1e+29" in failed.message
     assert trainer.of(CheckpointSaved) == []
-    assert not list(tiny_spec.output_dir.glob("checkpoint-*"))
-    assert not (tiny_spec.output_dir / "adapter").exists()
+    assert not list(spec.output_dir.glob("checkpoint-*"))
+    assert not (spec.output_dir / "adapter").exists()
 
 
 def test_a_damaged_checkpoint_is_refused(whole_run, start, tiny_spec, tmp_path):
@@ -213,16 +216,17 @@ def test_weights_that_are_cut_short_are_no_model(start, tiny_spec, tiny_model_pa
     assert failed.code == "invalid_model"
 
 
-def test_modules_that_the_model_lacks(start, tiny_spec):
-    lora = tiny_spec.lora.model_copy(update={"target_modules": ("no_such_proj",)})
-    trainer = start(tiny_spec.model_copy(update={"lora": lora}))
+def test_modules_that_the_model_lacks(start, make_spec, tmp_path):
+    trainer = start(make_spec(tmp_path / "out", lora={"target_modules": ["no_such_proj"]}))
     assert trainer.wait() == 1
     (failed,) = trainer.of(Failed)
     assert (failed.code, failed.param) == ("invalid_spec", "lora.target_modules")
 
 
 def test_a_malformed_spec_is_told_by_its_fields(start_process, tiny_spec):
-    trainer = start_process(json.dumps(tiny_spec.model_dump(mode="json") | {"n_epochs": 0}))
+    fields = tiny_spec.model_dump(mode="json")
+    fields["hyperparameters"]["n_epochs"] = 0
+    trainer = start_process(json.dumps(fields))
     assert trainer.wait() == 1
     (failed,) = trainer.of(Failed)
     assert failed.code == "invalid_spec"

@@ -207,11 +207,11 @@ def test_a_share_of_the_rows_is_set_aside(start, make_spec, tmp_path):
 @pytest.mark.e2e
 def test_rows_of_one_prompt_alone_are_not_divided(start, make_spec, tmp_path):
     path = write_chats(tmp_path / "one.jsonl", [("Hi", f"Aye {n}") for n in range(12)])
-    plain = make_spec(tmp_path / "a", training_file=path, validation_share=0.25, n_epochs=1)
-    run = start(plain)
+    given = {"training_file": path, "validation_share": 0.25, "n_epochs": 1}
+    run = start(make_spec(tmp_path / "a", **given))
     assert run.wait() == 0, run.log.read_text()
     assert [warned.code for warned in run.of(Warned)] == ["validation_not_split"]
-    run = start(plain.model_copy(update={"keep_best": True}))
+    run = start(make_spec(tmp_path / "b", **given, keep_best=True))
     assert run.wait() == 1
     (failed,) = run.of(Failed)
     assert (failed.code, failed.param) == ("invalid_training_file", "validation_share")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.jobs.records import Chosen, JobRecord
+from service.jobs.records import JobRecord
 from service.training.contract.channel import Channel
 from service.training.contract.protocol import CheckpointSaved
 from service.training.data.load import load_data
@@ -54,7 +54,7 @@ def test_a_later_attempt_renders_the_text_that_the_checkpoint_was_trained_on(
     )
 
     tokenizer = models.load_tokenizer(spec)
-    encoder = ChatEncoder(tokenizer, spec.max_seq_length, spec.template_date)
+    encoder = ChatEncoder(tokenizer, spec.hyperparameters.max_seq_length, spec.template_date)
     with Path(os.devnull).open("wb") as nowhere:
         again = load_data(spec, encoder, Channel(nowhere.fileno())).training
     assert again.digest() == seal.run.data
@@ -73,7 +73,7 @@ def test_the_date_of_a_job_is_that_of_its_creation():
         suffix=None,
         seed=1,
         metadata=None,
-        hyperparameters=Chosen(),
+        hyperparameters={},
         model_tag="ft:m:p::1",
     )
     assert job.template_date == DAY

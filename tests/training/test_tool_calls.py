@@ -103,7 +103,7 @@ def test_a_run_of_such_rows_alone_fails_with_what_to_do(make_spec, tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text((json.dumps({"messages": [ASKED, CALL, FOUND, SAID]}) + "\n") * 12)
     spec = make_spec(tmp_path / "out", training_file=path)
-    encoder = ChatEncoder(models.load_tokenizer(spec), spec.max_seq_length)
+    encoder = ChatEncoder(models.load_tokenizer(spec), spec.hyperparameters.max_seq_length)
     with Path(os.devnull).open("wb") as nowhere, pytest.raises(TrainingFailure) as failed:
         load_data(spec, encoder, Channel(nowhere.fileno()))
     assert failed.value.code == "invalid_training_file"

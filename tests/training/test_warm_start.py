@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.training import Failed, LoraSpec, Started, StepDone, Stopped, Succeeded, Warned
+from service.training import Failed, LoraOptions, Started, StepDone, Stopped, Succeeded, Warned
 from service.training.contract.failures import TrainingFailure
 from service.training.model.warm_start import lora_shape
 from tests.lazy import Lazy
@@ -44,11 +44,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.e2e]  # for the run that the adapter
 
 
 def test_the_shape_is_the_adapters(adapter, make_spec, tmp_path):
-    shape = lora_shape(make_spec(tmp_path, warm_start=adapter, lora={"dropout": 0.2}))
+    shape = lora_shape(make_spec(tmp_path, warm_start_path=adapter, lora={"dropout": 0.2}))
     assert (shape.r, shape.alpha, shape.dropout) == (4, 8, 0.2)
     assert len(shape.target_modules) == 2 * 7
     assert shape == lora_shape(
-        make_spec(tmp_path, warm_start=adapter, lora={"r": 4, "dropout": 0.2})
+        make_spec(tmp_path, warm_start_path=adapter, lora={"r": 4, "dropout": 0.2})
     )
 
 
@@ -62,7 +62,7 @@ def test_the_shape_is_the_adapters(adapter, make_spec, tmp_path):
     ],
 )
 def test_another_shape_is_refused(adapter, make_spec, tmp_path, field, value):
-    failure = refusal(make_spec(tmp_path, warm_start=adapter, lora={field: value}))
+    failure = refusal(make_spec(tmp_path, warm_start_path=adapter, lora={field: value}))
     assert (failure.code, failure.param) == ("invalid_spec", f"lora.{field}")
     assert f"Leave lora.{field} out" in failure.message
 
@@ -81,7 +81,7 @@ def test_another_shape_is_refused(adapter, make_spec, tmp_path, field, value):
 )
 def test_what_is_no_plain_lora_adapter_is_refused(adapter, make_spec, tmp_path, changes, why):
     change_config(adapter, **changes)
-    failure = refusal(make_spec(tmp_path, warm_start=adapter, lora={}))
+    failure = refusal(make_spec(tmp_path, warm_start_path=adapter, lora={}))
     assert (failure.code, failure.param) == ("invalid_warm_start", "warm_start")
     assert why in failure.message
 
@@ -89,7 +89,8 @@ def test_what_is_no_plain_lora_adapter_is_refused(adapter, make_spec, tmp_path, 
 def test_pickled_weights_are_not_read(adapter, make_spec, tmp_path):
     (adapter / WEIGHTS).rename(adapter / "adapter_model.bin")
     assert (
-        "no adapter_model.safetensors" in refusal(make_spec(tmp_path, warm_start=adapter)).message
+        "no adapter_model.safetensors"
+        in refusal(make_spec(tmp_path, warm_start_path=adapter)).message
     )
 
 
@@ -114,7 +115,7 @@ def test_weights_of_another_model_or_none_end_the_run(
     adapter, start, make_spec, tmp_path, spoil, why
 ):
     safetensors.save_file(spoil(safetensors.load_file(adapter / WEIGHTS)), adapter / WEIGHTS)
-    run = start(make_spec(tmp_path / "out", warm_start=adapter))
+    run = start(make_spec(tmp_path / "out", warm_start_path=adapter))
     assert run.wait() == 1
     (failed,) = run.of(Failed)
     assert failed.code == "invalid_warm_start"
@@ -124,7 +125,9 @@ def test_weights_of_another_model_or_none_end_the_run(
 def test_a_run_begins_with_the_very_weights(adapter, start, make_spec, tmp_path):
     change_config(adapter, base_model_name_or_path="elsewhere")
     run = start(
-        make_spec(tmp_path / "out", warm_start=adapter, learning_rate=1e-30, n_epochs=1, lora={})
+        make_spec(
+            tmp_path / "out", warm_start_path=adapter, learning_rate=1e-30, n_epochs=1, lora={}
+        )
     )
     assert run.wait() == 0, run.log.read_text()
     assert [warned.code for warned in run.of(Warned)] == ["warm_start_base_differs"]
@@ -145,11 +148,11 @@ def test_other_layers_than_the_adapters_are_refused(start, make_spec, tmp_path):
     assert first.wait() == 0, first.log.read_text()
     full_names = [f"model.layers.{n}.self_attn.{name}" for n in range(2) for name in names]
     for asked in ("all-linear", ["q_proj"], ["q_proj", "v_proj", "o_proj"]):
-        run = start(spec("out", warm_start=result(first), lora={"target_modules": asked}))
+        run = start(spec("out", warm_start_path=result(first), lora={"target_modules": asked}))
         assert run.wait() == 1
         (failed,) = run.of(Failed)
         assert (failed.code, failed.param) == ("invalid_spec", "lora.target_modules")
-    same = start(spec("same", warm_start=result(first), lora={"target_modules": full_names}))
+    same = start(spec("same", warm_start_path=result(first), lora={"target_modules": full_names}))
     assert same.wait() == 0, same.log.read_text()
     assert same.of(Started)[0].trainable_parameters == first.of(Started)[0].trainable_parameters
 
@@ -162,7 +165,7 @@ def test_dpo_after_sft_is_held_to_what_sft_gave(
             "method": "dpo",
             "training_file": few_preferences,
             "learning_rate": 3e-3,
-            "warm_start": result(whole_run),
+            "warm_start_path": result(whole_run),
         }
         return make_spec(tmp_path / folder, **(given | changes))
 
@@ -189,15 +192,15 @@ def test_dpo_after_sft_is_held_to_what_sft_gave(
         == safetensors.load_file(result(whole) / WEIGHTS).keys()
     )
 
-    fresh = start(spec("fresh", resume_from=stopped.path, warm_start=None))
+    fresh = start(spec("fresh", resume_from=stopped.path, warm_start_path=None))
     assert fresh.wait() == 1
     assert "warm_start" in fresh.of(Failed)[0].message
 
 
 def test_defaults_of_a_fresh_adapter():
-    shape = LoraSpec().settled()
+    shape = LoraOptions().settled()
     assert (shape.r, shape.alpha, shape.target_modules) == (16, 32, "all-linear")
-    assert LoraSpec(r=64).settled().alpha == 128
+    assert LoraOptions(r=64).settled().alpha == 128
     assert not shape.use_dora
     assert not shape.use_rslora
 
@@ -257,6 +260,6 @@ def test_dora_trains_its_magnitudes_and_is_not_served(
     with pytest.raises(AdapterMismatch, match="DoRA"):
         check_adapter(result(run), BaseLayout.read(spec.base_model_path), max_rank=64)
 
-    again = start(make_spec(tmp_path / "again", warm_start=result(run), lora={}, n_epochs=1))
+    again = start(make_spec(tmp_path / "again", warm_start_path=result(run), lora={}, n_epochs=1))
     assert again.wait() == 0, again.log.read_text()
     assert again.of(StepDone)[0].train_loss < steps[0].train_loss

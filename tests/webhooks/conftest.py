@@ -12,7 +12,7 @@ import pytest
 from service.config import Settings
 from service.core import ids
 from service.jobs import lifecycle
-from service.jobs.records import Chosen, JobFailure, JobRecord, Jobs, Status
+from service.jobs.records import JobFailure, JobRecord, Jobs, Status
 from tests.conftest import BASE_MODEL, Api, running
 
 DONE_S = 60
@@ -132,7 +132,7 @@ class Maker:
                 suffix=None,
                 seed=1,
                 metadata=None,
-                hyperparameters=Chosen(),
+                hyperparameters={},
                 model_tag="a",
                 status=Status.RUNNING,
             )

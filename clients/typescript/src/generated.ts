@@ -957,6 +957,10 @@ export interface paths {
          *
          *     The estimate includes the value chosen for every `auto` and the reason for it, the number of
          *     steps and tokens, the peak memory, whether the job fits the online workers, and its duration.
+         *
+         *     A job that would fail because of its files is rejected with the same error. While a file is
+         *     still being checked or measured, the response is 409 with the code `file_not_ready`; retry
+         *     after `retry-after` seconds.
          */
         post: operations["estimateFineTuningJob"];
         delete?: never;
@@ -1988,7 +1992,7 @@ export interface components {
             n_epochs?: number | "auto";
             /**
              * Learning Rate
-             * @description Learning rate. Overrides `learning_rate_multiplier`.
+             * @description Learning rate, up to 1. Overrides `learning_rate_multiplier`.
              * @default auto
              */
             learning_rate?: number | "auto";
@@ -2635,7 +2639,7 @@ export interface components {
             n_epochs?: number | "auto";
             /**
              * Learning Rate
-             * @description Learning rate. Overrides `learning_rate_multiplier`.
+             * @description Learning rate, up to 1. Overrides `learning_rate_multiplier`.
              * @default auto
              */
             learning_rate?: number | "auto";
@@ -2950,7 +2954,7 @@ export interface components {
             n_epochs?: number | "auto";
             /**
              * Learning Rate
-             * @description Learning rate. Overrides `learning_rate_multiplier`.
+             * @description Learning rate, up to 1. Overrides `learning_rate_multiplier`.
              * @default auto
              */
             learning_rate?: number | "auto";
@@ -3007,13 +3011,13 @@ export interface components {
             beta?: number | "auto";
             /**
              * Desirable Weight
-             * @description Weight of each good answer in the loss. `auto` balances good and bad answers.
+             * @description Weight of each good answer in the loss, up to 100. `auto` balances good and bad answers.
              * @default auto
              */
             desirable_weight?: number | "auto";
             /**
              * Undesirable Weight
-             * @description Weight of each bad answer in the loss. `auto` balances good and bad answers.
+             * @description Weight of each bad answer in the loss, up to 100. `auto` balances good and bad answers.
              * @default auto
              */
             undesirable_weight?: number | "auto";
@@ -3952,16 +3956,19 @@ export interface components {
             /**
              * Batch Size
              * @description Number of rows per training step.
+             * @default auto
              */
             batch_size: number | "auto";
             /**
              * Learning Rate Multiplier
              * @description Multiplier for the default learning rate of the model.
+             * @default auto
              */
             learning_rate_multiplier: number | "auto";
             /**
              * N Epochs
              * @description Number of passes over the training data.
+             * @default auto
              */
             n_epochs: number | "auto";
         };
@@ -8009,6 +8016,18 @@ export interface operations {
             404: {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    "retry-after": components["headers"]["retry-after"];
                     [name: string]: unknown;
                 };
                 content: {

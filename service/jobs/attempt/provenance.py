@@ -23,7 +23,7 @@ _SMALL_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "gener
 _HEAD_BYTES = 1024 * 1024
 # Spec fields to leave out: they depend on the worker or the attempt, not on the adapter.
 _PLACES = {"base_model_path", "training_file", "validation_file", "output_dir", "resume_from",
-           "warm_start", "attempt", "job_id", "max_memory_bytes"}  # fmt: skip
+           "warm_start_path", "attempt", "job_id", "max_memory_bytes"}  # fmt: skip
 
 
 def base_digest(folder: Path) -> str:
@@ -50,7 +50,8 @@ def write_passport(
 
     `data` has the file IDs and digests by role. `run` is the trainer's message about the adapter.
     """
-    spec = {k: v for k, v in json.loads(spec_file.read_text("utf-8")).items() if k not in _PLACES}
+    spec = json.loads(spec_file.read_text("utf-8"))
+    spec = {k: v for k, v in {**spec.pop("hyperparameters"), **spec}.items() if k not in _PLACES}
     passport = {
         "version": 1,
         "base_model": {

@@ -29,7 +29,6 @@ from service.training.contract.protocol import CheckpointSaved, Failed, Started,
 # The number of latest checkpoints that can be resumed from: a second one in case the latest turns
 # out to be unreadable.
 _STATES_KEPT = 2
-_TRAINERS_CHOICES = {"packing", "desirable_weight", "undesirable_weight"}
 
 
 class Outcome(StrEnum):
@@ -67,8 +66,7 @@ class Ledger:
     async def started(self, message: Started) -> None:
         """Record that the model and the data are loaded."""
         self._progress.begin(message)
-        choices = message.model_dump(include=_TRAINERS_CHOICES)
-        await self._change(lambda job: lifecycle.settled(job, self.number, choices))
+        await self._change(lambda job: lifecycle.settled(job, self.number, message.model_dump()))
         start = f"resuming at step {message.resumed_step}, " if message.resumed_step else ""
         await self.event(
             f"Training started: {start}{message.total_steps} steps over {message.examples} "
@@ -187,8 +185,7 @@ class Ledger:
         )
         metrics.JOBS.cell("succeeded").inc()
         if (speed := self._progress.tokens_per_second) is not None:
-            chosen = self.job.hyperparameters
-            kind = SpeedKey(self._device_name, self.job.model, self.job.method, chosen.quantization)
+            kind = SpeedKey.of(self.job, self._device_name)
             await Speeds(self._jobs.redis).record(kind, speed)
         await self._drop_states(checkpoints.items)
 

@@ -24,7 +24,7 @@ from service.jobs.attempt.provenance import write_passport
 from service.jobs.attempt.recorder import Ledger, Outcome
 from service.jobs.attempt.serving import Serving
 from service.jobs.attempt.timing import Phases
-from service.jobs.records import Chosen, JobFailure, JobRecord, Jobs, Lora
+from service.jobs.records import JobFailure, JobRecord, Jobs
 from service.jobs.scheduling.gpu_turns import Turn, Turns
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.catalogue import BaseModelEntry
@@ -44,7 +44,7 @@ from service.training.contract.protocol import (
     encode,
     parse_message,
 )
-from service.training.contract.spec import EarlyStopping, LoraSpec, TrainSpec
+from service.training.contract.spec import TrainSpec
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ class Attempt:
             await self._child.kill()
 
     async def _write_spec(self) -> Path:
-        job, chosen = self.job, self.job.hyperparameters
+        job, chosen = self.job, self.job.resolved
         training = await self._local_data(job.training_file, "training")
         validation = None
         if job.validation_file is not None:
@@ -178,28 +178,16 @@ class Attempt:
             output_dir=self._dir / "out",
             resume_from=await self._newest_checkpoint(),
             seed=job.seed,
-            n_epochs=int(chosen.n_epochs),
-            batch_size=int(chosen.batch_size),
-            learning_rate=float(chosen.learning_rate),
-            lora=_lora(chosen.lora),
-            quantization=chosen.quantization,
-            max_seq_length=int(chosen.max_seq_length),
-            template_date=job.template_date,
-            packing=chosen.packing,
             method=METHODS[job.method].spec_name,
-            beta=None if chosen.beta is None else float(chosen.beta),
-            desirable_weight=_given(chosen.desirable_weight),
-            undesirable_weight=_given(chosen.undesirable_weight),
-            warm_start=await self._warm_start(chosen.warm_start),
-            validation_share=chosen.validation_share,
-            early_stopping=_early_stopping(chosen),
-            keep_best=chosen.keep_best,
-            n_checkpoints=_EVALUATIONS if _selects(chosen) else _CHECKPOINTS,
+            hyperparameters=chosen,
+            warm_start_path=await self._warm_start(chosen.warm_start),
+            template_date=job.template_date,
+            n_checkpoints=_EVALUATIONS if chosen.selects else _CHECKPOINTS,
             tokens_at_once=job.tokens_at_once or self._settings.tokens_at_once,
             gradient_checkpointing=job.gradient_checkpointing,
             max_memory_bytes=self._settings.trainer_memory_bytes,
             probe_rows=_PROBE_ROWS,
-            **self._devices(int(chosen.batch_size)),
+            **self._devices(chosen.batch_size),
         )
         path = self._dir / "spec.json"
         path.write_text(spec.model_dump_json(), encoding="utf-8")
@@ -343,26 +331,6 @@ class Attempt:
         await self._ledger.event(
             f"The trainer {how} before it finished", "warn", {"exit_code": code}
         )
-
-
-def _given(value: float | str | None) -> float | None:
-    """A number; None where the trainer is to choose it."""
-    return value if isinstance(value, float) else None
-
-
-def _lora(lora: Lora) -> LoraSpec:
-    """Convert the LoRA options; `auto` becomes None: the warm start's value or the default."""
-    asked = {k: None if v == "auto" else v for k, v in lora.model_dump().items()}
-    return LoraSpec.model_validate(asked)
-
-
-def _selects(chosen: Chosen) -> bool:
-    return chosen.early_stopping is not None or chosen.keep_best
-
-
-def _early_stopping(chosen: Chosen) -> EarlyStopping | None:
-    asked = chosen.early_stopping
-    return None if asked is None else EarlyStopping(**asked.model_dump())
 
 
 def _fresh_folder(path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from service.jobs.records import Chosen, Lora
+from service.training.contract.hyperparameters import RESOLVED, Requested, Resolved
+from service.training.contract.lora import LoraOptions
 from service.training.contract.methods import METHODS, MethodName
 
 # Epoch rule from OpenAI's cookbook: enough epochs to see about 100 rows, but at most 25,000.
@@ -39,66 +41,48 @@ class Base:
 
 
 @dataclass(frozen=True)
-class ResolvedHyperparameters:
-    """Resolved hyperparameters, with reasons.
+class Resolution:
+    """Hyperparameters without `auto`, except for what the trainer decides, and reasons."""
 
-    The trainer decides an `auto` packing, and `auto` weights of labels, later.
-    """
-
-    chosen: Chosen
+    chosen: Resolved
     reasons: tuple[str, ...]
 
 
-def resolve(
-    requested: Chosen, *, method: MethodName, data: Data, base: Base
-) -> ResolvedHyperparameters:
-    """Resolve every `auto` in `requested` except `packing`.
+def resolve(requested: Requested, *, method: MethodName, data: Data, base: Base) -> Resolution:
+    """Resolve every `auto` that does not wait for the trainer.
 
     With a warm start, the LoRA options stay unchanged, because the existing adapter sets them.
     """
     why: list[str] = []
     rows = f"{data.rows:,} rows"
-    size = requested.batch_size
-    if size == "auto":
-        size = max(batch_size(data.rows), METHODS[method].least_batch_size)
+    found: dict[str, Any] = requested.model_dump()
+    if requested.batch_size == "auto":
+        found["batch_size"] = max(batch_size(data.rows), METHODS[method].least_batch_size)
         p95 = f", p95 {data.p95:,} tokens" if data.p95 is not None else ""
-        why.append(f"batch_size auto → {size}: {rows}{p95}")
-    passes = requested.n_epochs
-    if passes == "auto":
-        passes = epochs(data.rows)
-        why.append(f"n_epochs auto → {passes}: {rows}")
-    length, reason = _length(requested, data, base)
+        why.append(f"batch_size auto → {found['batch_size']}: {rows}{p95}")
+    if requested.n_epochs == "auto":
+        found["n_epochs"] = epochs(data.rows)
+        why.append(f"n_epochs auto → {found['n_epochs']}: {rows}")
+    found["max_seq_length"], reason = _length(requested, data, base)
     if reason:
         why.append(reason)
-    multiplier = requested.learning_rate_multiplier
-    multiplier = 1.0 if multiplier == "auto" else multiplier
-    rate = requested.learning_rate
-    if rate == "auto":
-        rate = base_rate(base.parameters) * METHODS[method].learning_rate_factor * multiplier
+    if requested.learning_rate_multiplier == "auto":
+        found["learning_rate_multiplier"] = 1.0
+    if requested.learning_rate == "auto":
+        rate = base_rate(base.parameters) * METHODS[method].learning_rate_factor
+        rate *= found["learning_rate_multiplier"]
+        found["learning_rate"] = rate
         why.append(f"learning_rate auto → {rate:g}: {_size_words(base)}, {method}")
-    lora = requested.lora
     if requested.warm_start is None:
-        lora = _lora(requested.lora, data.rows)
+        found["lora"] = _lora(requested.lora, data.rows)
         if requested.lora.r == "auto":
-            why.append(f"lora.r auto → {lora.r}: {rows}")
-    beta = requested.beta
-    if beta == "auto":
-        beta = METHODS[method].beta
-    chosen = requested.model_copy(
-        update={
-            "batch_size": size,
-            "n_epochs": passes,
-            "max_seq_length": length,
-            "learning_rate_multiplier": multiplier,
-            "learning_rate": rate,
-            "lora": lora,
-            "beta": beta,
-        }
-    )
-    return ResolvedHyperparameters(chosen, tuple(why))
+            why.append(f"lora.r auto → {found['lora'].r}: {rows}")
+    if found.get("beta") == "auto":
+        found["beta"] = METHODS[method].beta
+    return Resolution(RESOLVED[method].model_validate(found), tuple(why))
 
 
-def _length(requested: Chosen, data: Data, base: Base) -> tuple[int, str | None]:
+def _length(requested: Requested, data: Data, base: Base) -> tuple[int, str | None]:
     if requested.max_seq_length != "auto":
         return min(base.context_length, requested.max_seq_length), None
     if data.longest is None:
@@ -114,7 +98,7 @@ def _length(requested: Chosen, data: Data, base: Base) -> tuple[int, str | None]
     )
 
 
-def _lora(requested: Lora, rows: int) -> Lora:
+def _lora(requested: LoraOptions, rows: int) -> LoraOptions:
     rank = requested.r
     if rank == "auto":
         rank = _RANK_LARGE if rows > _LARGE_ROWS else _RANK

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from service.fleet.workers import Capacity
-from service.jobs.records import Chosen
+from service.training.contract.hyperparameters import Resolved
 from service.training.contract.methods import METHODS, MethodName
 from service.training.contract.spec import tokens_at_once
 from service.training.loop.estimate import Device, MemoryEstimate, estimate_memory
@@ -31,7 +31,7 @@ _MIN_LENGTH = 64
 class Training:
     """Inputs of the memory plan. `longest` is the longest row in tokens, or None if unknown."""
 
-    chosen: Chosen  # without `auto`, except for packing
+    chosen: Resolved
     method: MethodName
     longest: int | None
     tokens_at_once: int | None  # None for the default of the device
@@ -39,7 +39,7 @@ class Training:
     @property
     def length(self) -> int:
         """Length in tokens of the longest row that the model will see."""
-        requested = int(self.chosen.max_seq_length)
+        requested = self.chosen.max_seq_length
         return requested if self.longest is None else max(min(requested, self.longest), _MIN_LENGTH)
 
 
@@ -114,20 +114,13 @@ def _ways(training: Training, device: Device) -> Iterator[tuple[int, bool]]:
 def _plan(
     training: Training, shape: ModelShape, machine: Capacity, tokens: int, checkpointing: bool
 ) -> MemoryPlan:
-    chosen = training.chosen
-    modules = chosen.lora.target_modules or "all-linear"
     memory = estimate_memory(
         shape,
-        batch_size=int(chosen.batch_size),
+        training.chosen,
+        method=training.method,
+        longest=training.length,
         tokens_at_once=tokens,
-        max_seq_length=training.length,
-        method=METHODS[training.method].spec_name,
-        r=_number(chosen.lora.r, 16),
-        target_modules=modules if isinstance(modules, str) else tuple(modules),
-        quantization=chosen.quantization,
         gradient_checkpointing=checkpointing,
-        packing=chosen.packing is True,
-        warm_start=chosen.warm_start is not None,
         device=machine.device,
     )
     known = machine.memory_bytes
@@ -138,10 +131,6 @@ def _plan(
         tokens_at_once=tokens,
         gradient_checkpointing=checkpointing,
     )
-
-
-def _number(value: int | str, otherwise: int) -> int:
-    return otherwise if isinstance(value, str) else value
 
 
 def best(machines: Sequence[M], plan_of: Callable[[M], MemoryPlan]) -> tuple[M, MemoryPlan] | None:

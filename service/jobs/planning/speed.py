@@ -8,8 +8,11 @@ from statistics import median
 from service.core.records import PREFIX
 from service.core.redis import Client, reply, text
 from service.fleet.workers import Capacity
+from service.jobs.records import JobRecord
+from service.training.contract.methods import MethodName
 
 _KEPT = 20
+_START_S = 20  # from the queue to the first step, mostly loading the model
 # Fallback without measurements: the FLOPS that a LoRA training achieves, as an order of magnitude,
 # and the possible error factor. The value per core was measured here; the value per GPU is a third
 # of an A100's bf16 peak.
@@ -26,14 +29,29 @@ class SpeedKey:
 
     device_name: str
     model: str
-    method: str
+    method: MethodName
     quantization: str
+
+    @classmethod
+    def of(cls, job: JobRecord, device_name: str) -> SpeedKey:
+        """Return the kind of a job on a device."""
+        return cls(device_name, job.model, job.method, job.hyperparameters.quantization)
 
     @property
     def key(self) -> str:
         """Key of the Redis list of speeds."""
         parts = (self.device_name, self.model, self.method, self.quantization)
         return f"{PREFIX}:speeds:" + "|".join(part.replace("|", " ") for part in parts)
+
+
+@dataclass(frozen=True)
+class Duration:
+    """Duration of a training in seconds, and the number of past jobs that it is based on."""
+
+    expected_s: int
+    low_s: int
+    high_s: int
+    jobs: int
 
 
 @dataclass(frozen=True)
@@ -47,6 +65,15 @@ class Speed:
     low: float
     high: float
     jobs: int
+
+    def duration(self, tokens: int) -> Duration:
+        """Return the duration of a training on this number of tokens, including its start."""
+        return Duration(
+            expected_s=_START_S + round(tokens / self.expected),
+            low_s=round(tokens / self.high),
+            high_s=_START_S + round(tokens / self.low),
+            jobs=self.jobs,
+        )
 
 
 class Speeds:

@@ -100,7 +100,8 @@ class Started(_Message):
     """The model and data are loaded and the first step begins.
 
     `examples` is the number of samples (pairs, with method dpo) per epoch, and `supervised_tokens`
-    the number of tokens per epoch that carry loss. `resumed_step` is 0 in a fresh run.
+    the number of tokens per epoch that carry loss. `resumed_step` is 0 in a fresh run. A field that
+    is named after a hyperparameter has the value that the trainer uses.
     """
 
     type: Literal["started"] = "started"

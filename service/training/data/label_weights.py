@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from service.training.contract.hyperparameters import Auto, KtoHyperparameters
 from service.training.contract.protocol import Noted
 from service.training.contract.spec import TrainSpec
 from service.training.data.tokens import Example, JudgedSample
@@ -34,13 +35,20 @@ class LabelWeights:
 
 def weigh_labels(spec: TrainSpec, examples: Iterable[Example]) -> LabelWeights | None:
     """The weights for a run over `examples`, or None if the method does not use labels."""
-    if spec.of_method.row_format != "labeled":
+    chosen = spec.hyperparameters
+    if not isinstance(chosen, KtoHyperparameters):
         return None
     labels = [example.is_good for example in examples if isinstance(example, JudgedSample)]
     good = sum(labels)
     bad = len(labels) - good
-    desirable, undesirable = balance(good, bad, spec.desirable_weight, spec.undesirable_weight)
+    desirable, undesirable = balance(
+        good, bad, _given(chosen.desirable_weight), _given(chosen.undesirable_weight)
+    )
     return LabelWeights(desirable, undesirable, good, bad)
+
+
+def _given(weight: float | Auto) -> float | None:
+    return None if weight == "auto" else weight
 
 
 def balance(

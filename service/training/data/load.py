@@ -58,10 +58,11 @@ def _rows(spec: TrainSpec, path: Path, param: str = "training_file") -> Iterator
 
 
 def _set_aside(spec: TrainSpec, channel: Channel) -> frozenset[int]:
-    if spec.validation_file or spec.validation_share is None:
+    share = spec.hyperparameters.validation_share
+    if spec.validation_file or share is None:
         return frozenset()
     keys = [prompt_key(row) for row in _rows(spec, spec.training_file)]
-    aside = validation_rows(keys, spec.validation_share, spec.seed)
+    aside = validation_rows(keys, share, spec.seed)
     if aside:
         message = (
             f"{len(aside)} of {len(keys)} rows ({len(aside) / len(keys):.1%}) were set aside for "
@@ -86,14 +87,14 @@ def _encode(
     channel: Channel,
     param: str,
 ) -> Corpus:
-    corpus = encode_corpus(rows, encoder, spec.max_seq_length)
+    longest = spec.hyperparameters.max_seq_length
+    corpus = encode_corpus(rows, encoder, longest)
     for warning in corpus.warnings:
         channel.send(warning)
     if not corpus.samples:
         message = (
             f"None of the {corpus.rows} rows contains an assistant token to learn from, as the "
-            f"chat template of '{spec.base_model}' renders them within "
-            f"{spec.max_seq_length} tokens."
+            f"chat template of '{spec.base_model}' renders them within {longest} tokens."
         )
         if any(warning.code == "tool_calls_not_rendered" for warning in corpus.warnings):
             message += (

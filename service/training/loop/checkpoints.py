@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from service.training.contract.failures import TrainingFailure
-from service.training.contract.spec import EarlyStopping, LoraShape, TrainSpec
+from service.training.contract.lora import LoraShape
+from service.training.contract.spec import TrainSpec
 from service.training.data.label_weights import LabelWeights
 from service.training.model.warm_start import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
@@ -32,6 +33,9 @@ _REQUIRED: Final = frozenset(
         "trainer_state.json",
     }
 )
+# The learning rate includes its multiplier; the digest of the samples covers what was held out; a
+# warm start is identified by its weights.
+_NOT_IDENTIFYING: Final = {"learning_rate_multiplier", "validation_share", "warm_start"}
 
 
 class RunIdentity(BaseModel):
@@ -39,29 +43,27 @@ class RunIdentity(BaseModel):
 
     They determine the order of the data, the shape of the adapter, the loss, the learning-rate
     schedule and the end of the run. `warm_start` is the sha256 digest of the weights that the run
-    started from.
+    started from. The other hyperparameters are extra fields.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     method: str = "sft"
-    beta: float | None = None
-    desirable_weight: float | None = None
-    undesirable_weight: float | None = None
     base_model: str
     data: str
     total_steps: int
     seed: int
-    n_epochs: int
-    batch_size: int
-    learning_rate: float
     lora: LoraShape
-    quantization: str
-    max_seq_length: int
     packing: bool
     warm_start: str | None = None
-    early_stopping: EarlyStopping | None = None
-    keep_best: bool = False
+
+    def differing(self, run: RunIdentity) -> list[str]:
+        """Return the names of the values that differ in `run`.
+
+        An older seal lacks hyperparameters that were added later.
+        """
+        own, others = self.model_dump(mode="json"), run.model_dump(mode="json")
+        return [name for name, value in own.items() if others.get(name) != value]
 
 
 class Seal(BaseModel):
@@ -88,19 +90,22 @@ def identify(
 
     `data` is the digest of the samples.
     """
-    settled: dict[str, Any] = {
+    run = spec.hyperparameters.model_dump(mode="json", exclude=_NOT_IDENTIFYING)
+    if weights:
+        run["desirable_weight"] = weights.desirable
+        run["undesirable_weight"] = weights.undesirable
+    if spec.warm_start_path:
+        run["warm_start"] = _digest(spec.warm_start_path / ADAPTER_WEIGHTS)
+    run |= {
+        "method": spec.method,
+        "base_model": spec.base_model,
+        "seed": spec.seed,
         "lora": lora,
         "packing": packing,
         "data": data,
         "total_steps": total_steps,
     }
-    if weights:
-        settled["desirable_weight"] = weights.desirable
-        settled["undesirable_weight"] = weights.undesirable
-    if spec.warm_start:
-        settled["warm_start"] = _digest(spec.warm_start / ADAPTER_WEIGHTS)
-    shared = set(RunIdentity.model_fields) - settled.keys() - {"warm_start"}
-    return RunIdentity.model_validate(spec.model_dump(include=shared) | settled)
+    return RunIdentity.model_validate(run)
 
 
 def seal(folder: Path, run: RunIdentity, *, step: int, trained_tokens: int) -> None:
@@ -131,10 +136,7 @@ def open_checkpoint(folder: Path, run: RunIdentity) -> Seal:
             raise _invalid(f"it lacks {name}")
         if _digest(path) != digest:
             raise _invalid(f"{name} is damaged")
-    differing = [
-        name for name in RunIdentity.model_fields if getattr(record.run, name) != getattr(run, name)
-    ]
-    if differing:
+    if differing := record.run.differing(run):
         raise _invalid(f"it belongs to another run (differs in {', '.join(differing)})")
     if not is_finite(folder / ADAPTER_WEIGHTS):
         raise _invalid("its weights are not finite")

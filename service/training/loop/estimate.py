@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal
 
-from service.training.contract.methods import BY_SPEC_NAME, SpecMethod
-from service.training.contract.spec import Quantization
+from service.training.contract.hyperparameters import Quantization, Resolved
+from service.training.contract.methods import METHODS, MethodName, TrainingMethod
 from service.training.model.head_blocks import block_tokens, logit_bytes
 from service.training.model.shape import Linear, ModelShape
 
@@ -63,50 +62,43 @@ class RunEstimate:
     tokens: int
 
 
-def estimate_run(
-    *, rows: int, tokens: int, n_epochs: int, batch_size: int, validation_share: float = 0.0
-) -> RunEstimate:
+def estimate_run(chosen: Resolved, *, rows: int, tokens: int) -> RunEstimate:
     """Estimate the steps and tokens of a run.
 
     `rows` and `tokens` describe the training file (for preferences, including both answers).
     """
-    aside = max(1, round(rows * validation_share)) if validation_share else 0
+    share = chosen.validation_share
+    aside = max(1, round(rows * share)) if share else 0
     kept = max(rows - aside, 0)
     return RunEstimate(
-        steps=math.ceil(kept / batch_size) * n_epochs,
-        tokens=round(tokens * kept / max(rows, 1)) * n_epochs,
+        steps=math.ceil(kept / chosen.batch_size) * chosen.n_epochs,
+        tokens=round(tokens * kept / max(rows, 1)) * chosen.n_epochs,
     )
 
 
 def estimate_memory(
-    model: Path | ModelShape,
+    shape: ModelShape,
+    chosen: Resolved,
     *,
-    batch_size: int,
+    method: MethodName,
+    longest: int,
     tokens_at_once: int,
-    max_seq_length: int,
-    method: SpecMethod = "sft",
-    r: int = 16,
-    target_modules: str | tuple[str, ...] = "all-linear",
-    quantization: Quantization = "nf4",
     gradient_checkpointing: bool = False,
-    packing: bool = False,
-    warm_start: bool = False,
     device: Device = "cuda",
     dtype: Dtype = "bfloat16",
 ) -> MemoryEstimate:
     """Estimate the memory of a run whose batches are as full as these numbers allow.
 
-    `max_seq_length` is in tokens; pass the length of the longest row if it is shorter. Raises
-    `UnknownShape`.
+    `longest` is the length in tokens of the longest row that the model sees.
     """
-    shape = model if isinstance(model, ModelShape) else ModelShape.read(model)
     width = 2 if dtype == "bfloat16" else _FP32
-    layers = shape.adapted(target_modules)
-    parameters = sum(r * (layer.inputs + layer.outputs) for layer in layers)
+    lora, packing, kind = chosen.lora.settled(), chosen.packing is True, METHODS[method]
+    layers = shape.adapted(lora.target_modules)
+    parameters = sum(lora.r * (layer.inputs + layer.outputs) for layer in layers)
     joined = packing and device == "cpu"
-    positions = _positions(method, batch_size, tokens_at_once, max_seq_length, joined=joined)
-    masked = max_seq_length if packing and not joined else 0
-    kept = _kept_bytes(shape, layers, r, width, masked=masked)
+    positions = _positions(kind, chosen.batch_size, tokens_at_once, longest, joined=joined)
+    masked = longest if packing and not joined else 0
+    kept = _kept_bytes(shape, layers, lora.r, width, masked=masked)
     if gradient_checkpointing:
         # Each layer keeps its input, and one layer at a time is recomputed.
         activations = positions * (shape.layers * shape.hidden * width + 2 * kept)
@@ -116,14 +108,14 @@ def estimate_memory(
     if width != _FP32:
         activations += parameters * width  # the copy of the adapter made by autocast
     scored = positions
-    if BY_SPEC_NAME[method].scores_mismatches:
+    if kind.scores_mismatches:
         # A prompt with the answer of another sample, in a pass that keeps nothing for a backward
         # one: one layer's activations, with its input and its output.
-        scored = max(positions, 2 * max_seq_length)
+        scored = max(positions, 2 * longest)
         activations = max(activations, scored * (2 * shape.hidden * width + kept))
-    copies = 2 if BY_SPEC_NAME[method].needs_reference and warm_start else 1
+    copies = 2 if kind.needs_reference and chosen.warm_start is not None else 1
     return MemoryEstimate(
-        weights=round(_weight_bytes(shape, quantization, width)),
+        weights=round(_weight_bytes(shape, chosen.quantization, width)),
         adapter=copies * parameters * _FP32,
         optimizer=2 * parameters * _FP32,
         gradients=parameters * _FP32,
@@ -134,11 +126,11 @@ def estimate_memory(
 
 
 def _positions(
-    method: SpecMethod, batch_size: int, budget: int, longest: int, *, joined: bool
+    method: TrainingMethod, batch_size: int, budget: int, longest: int, *, joined: bool
 ) -> int:
     if joined:
         return max(min(batch_size * longest, budget), longest)
-    rows = BY_SPEC_NAME[method].rows_per_sample
+    rows = method.rows_per_sample
     together = min(batch_size, max(budget // (rows * longest), 1))
     return rows * longest * together
 

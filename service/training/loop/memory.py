@@ -85,7 +85,8 @@ def out_of_memory(spec: TrainSpec, part: tuple[int, int], device: str) -> Traini
         budget = spec.budget(device)
         advice = f"Set tokens_at_once to {halved} (it is {budget}), with the same result."
     else:
-        advice = f"Set max_seq_length to {max(longest // 2, 8)} (it is {spec.max_seq_length})."
+        length = spec.hyperparameters.max_seq_length
+        advice = f"Set max_seq_length to {max(longest // 2, 8)} (it is {length})."
         if not spec.gradient_checkpointing:
             advice = f"Set gradient_checkpointing. Otherwise: {advice}"
     what = "for the base model"

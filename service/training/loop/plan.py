@@ -35,21 +35,22 @@ class Plan:
 
 def total_steps(spec: TrainSpec, examples: int) -> int:
     """Number of optimizer steps in the whole run."""
-    return math.ceil(examples / spec.batch_size) * spec.n_epochs
+    chosen = spec.hyperparameters
+    return math.ceil(examples / chosen.batch_size) * chosen.n_epochs
 
 
 def trainer_arguments(plan: Plan) -> dict[str, Any]:
     """Arguments that SFTConfig and DPOConfig have in common."""
-    spec = plan.spec
+    spec, chosen = plan.spec, plan.spec.hyperparameters
     return {
         "output_dir": str(spec.output_dir),
         "seed": spec.seed,
         "data_seed": spec.seed,
-        "num_train_epochs": spec.n_epochs,
+        "num_train_epochs": chosen.n_epochs,
         # The collator, not the Trainer, splits a batch into parts.
-        "per_device_train_batch_size": spec.batch_size,
+        "per_device_train_batch_size": chosen.batch_size,
         "gradient_accumulation_steps": 1,
-        "learning_rate": spec.learning_rate,
+        "learning_rate": chosen.learning_rate,
         "weight_decay": 0.0,
         "max_grad_norm": 1.0,
         "bf16": plan.place.dtype == torch.bfloat16,

@@ -15,7 +15,7 @@ from transformers import PrinterCallback, set_seed
 from service.training.contract.channel import Channel, StopFlag
 from service.training.contract.protocol import Noted, Started, Stopped, Succeeded, Warned
 from service.training.contract.spec import TrainSpec
-from service.training.data.label_weights import weigh_labels
+from service.training.data.label_weights import LabelWeights, weigh_labels
 from service.training.data.layout import Rows, choose_packing
 from service.training.data.load import Data, load_data
 from service.training.data.order import checkpoint_steps
@@ -60,7 +60,7 @@ def run(
     _check_base_of_warm_start(spec, channel)
     tokenizer = load_tokenizer(spec)
     enter("tokenizing the data")
-    encoder = ChatEncoder(tokenizer, spec.max_seq_length, spec.template_date)
+    encoder = ChatEncoder(tokenizer, spec.hyperparameters.max_seq_length, spec.template_date)
     data = load_data(spec, encoder, channel)
     packing = _choose_packing(spec, place, data, channel)
     weights = weigh_labels(spec, data.training.samples)
@@ -99,7 +99,7 @@ def run(
     trainer.remove_callback(PrinterCallback)
     progress.attach(trainer)
     trainer.trained_tokens = sealed.trained_tokens if sealed else 0
-    channel.send(_started(plan, data, sealed, model))
+    channel.send(_started(plan, data, sealed, model, weights))
     if flag.is_set():
         return _stopped_early(spec, sealed)
 
@@ -125,9 +125,9 @@ def _silence_libraries() -> None:
 
 
 def _check_base_of_warm_start(spec: TrainSpec, channel: Channel) -> None:
-    if spec.warm_start is None:
+    if spec.warm_start_path is None:
         return
-    named = named_base(spec.warm_start)
+    named = named_base(spec.warm_start_path)
     if named != spec.base_model:
         channel.send(
             Warned(
@@ -139,14 +139,15 @@ def _check_base_of_warm_start(spec: TrainSpec, channel: Channel) -> None:
 
 
 def _choose_packing(spec: TrainSpec, place: Place, data: Data, channel: Channel) -> bool:
-    if spec.packing != "auto":
-        return spec.packing
+    requested = spec.hyperparameters.packing
+    if requested != "auto":
+        return requested
     if not spec.of_method.packs:
         packing, reason = False, "Samples of this method are not packed but batched by length."
     else:
         packing, reason = choose_packing(
             [sample.length for sample in data.training.samples],
-            batch_size=spec.batch_size,
+            batch_size=spec.hyperparameters.batch_size,
             budget=spec.budget(place.device),
             seed=spec.seed,
             into="joined" if place.device == "cpu" else "packed",
@@ -157,7 +158,7 @@ def _choose_packing(spec: TrainSpec, place: Place, data: Data, channel: Channel)
 
 def _rows(model: Any, spec: TrainSpec, channel: Channel) -> Rows:
     """Choose how samples are packed for this model, or fall back to padded rows."""
-    if can_join(model, spec.max_seq_length):
+    if can_join(model, spec.hyperparameters.max_seq_length):
         return "joined"
     if keeps_apart(model):
         return "packed"
@@ -171,7 +172,9 @@ def _rows(model: Any, spec: TrainSpec, channel: Channel) -> Rows:
     return "padded"
 
 
-def _started(plan: Plan, data: Data, sealed: Seal | None, model: Any) -> Started:
+def _started(
+    plan: Plan, data: Data, sealed: Seal | None, model: Any, weights: LabelWeights | None
+) -> Started:
     return Started(
         total_steps=plan.run.total_steps,
         examples=len(plan.training),
@@ -182,8 +185,8 @@ def _started(plan: Plan, data: Data, sealed: Seal | None, model: Any) -> Started
         resumed_step=sealed.step if sealed else 0,
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         packing=plan.packing,
-        desirable_weight=plan.run.desirable_weight,
-        undesirable_weight=plan.run.undesirable_weight,
+        desirable_weight=weights.desirable if weights else None,
+        undesirable_weight=weights.undesirable if weights else None,
     )
 
 
@@ -227,15 +230,16 @@ def _train(trainer: AdapterTrainer) -> int:
 
 def _succeeded(trainer: AdapterTrainer, step: int, channel: Channel) -> Succeeded:
     spec, selection = trainer.plan.spec, trainer.selection
-    if selection.is_over and spec.early_stopping:
+    chosen = spec.hyperparameters
+    if selection.is_over and chosen.early_stopping:
         message = (
             f"Training ended at step {step} of {trainer.plan.run.total_steps}: the validation "
-            f"loss has not fallen by more than {spec.early_stopping.min_delta:g} below "
+            f"loss has not fallen by more than {chosen.early_stopping.min_delta:g} below "
             f"{selection.bar:.4f} in {selection.stale} evaluations."
         )
         channel.send(Noted(code="stopped_early", message=message))
     adapter_step = step
-    if spec.keep_best and selection.best_step is not None:
+    if chosen.keep_best and selection.best_step is not None:
         adapter_step = selection.best_step
         message = (
             f"The adapter of step {adapter_step} is kept: its validation loss of "

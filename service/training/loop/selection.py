@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from service.training.contract.spec import EarlyStopping
+from service.training.contract.hyperparameters import EarlyStopping
 
 STATE_NAME: Final = "selection.json"
 BEST_WEIGHTS: Final = "best_adapter.safetensors"

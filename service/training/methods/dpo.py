@@ -11,6 +11,7 @@ from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from service.training.contract.channel import StopFlag
+from service.training.contract.hyperparameters import DpoHyperparameters
 from service.training.loop.plan import Plan, trainer_arguments
 from service.training.methods.reference import ReferenceTrainer
 
@@ -26,12 +27,13 @@ class PreferenceTrainer(ReferenceTrainer, DPOTrainer):
         flag: StopFlag,
         callbacks: list[TrainerCallback],
     ) -> None:
-        beta = plan.spec.beta or plan.spec.of_method.beta
+        chosen = plan.spec.hyperparameters
+        assert isinstance(chosen, DpoHyperparameters)
         super().__init__(
             model,
             plan,
             flag,
-            args=DPOConfig(beta=beta, disable_dropout=True, **trainer_arguments(plan)),
+            args=DPOConfig(beta=chosen.beta, disable_dropout=True, **trainer_arguments(plan)),
             tokenizer=tokenizer,
             callbacks=callbacks,
         )

@@ -19,6 +19,7 @@ from trl.trainer.kto_config import KTOConfig
 from trl.trainer.kto_trainer import KTOTrainer
 
 from service.training.contract.channel import StopFlag
+from service.training.contract.hyperparameters import KtoHyperparameters
 from service.training.data.batches import extent
 from service.training.data.label_weights import LabelWeights, weigh_labels
 from service.training.loop.plan import Plan, trainer_arguments
@@ -36,14 +37,16 @@ class JudgedTrainer(ReferenceTrainer, KTOTrainer):
         flag: StopFlag,
         callbacks: list[TrainerCallback],
     ) -> None:
+        chosen = plan.spec.hyperparameters
         weights = weigh_labels(plan.spec, plan.training)
+        assert isinstance(chosen, KtoHyperparameters)
         assert isinstance(weights, LabelWeights)
         super().__init__(
             model,
             plan,
             flag,
             args=KTOConfig(
-                beta=plan.spec.beta or plan.spec.of_method.beta,
+                beta=chosen.beta,
                 desirable_weight=weights.desirable,
                 undesirable_weight=weights.undesirable,
                 disable_dropout=True,

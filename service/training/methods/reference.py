@@ -28,7 +28,7 @@ class ReferenceTrainer(AdapterTrainer):
 
     def __init__(self, model: Any, plan: Plan, flag: StopFlag, **options: Any) -> None:
         super().__init__(model, plan, flag, **options)
-        if plan.spec.warm_start is None and _REFERENCE in model.peft_config:
+        if plan.spec.warm_start_path is None and _REFERENCE in model.peft_config:
             # A fresh adapter equals the base model, and switching it off takes no memory.
             model.delete_adapter(_REFERENCE)
 

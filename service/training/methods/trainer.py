@@ -187,11 +187,11 @@ class AdapterTrainer(Trainer):
 
     def select(self, found: dict[str, float], step: int) -> None:
         """Apply early stopping and best-adapter selection to an evaluation of all rows."""
-        spec = self.plan.spec
-        if not spec.selects or "full_valid_loss" not in found:
+        chosen = self.plan.spec.hyperparameters
+        if not chosen.selects or "full_valid_loss" not in found:
             return
-        is_best = self.selection.observe(step, found["full_valid_loss"], spec.early_stopping)
-        if is_best and spec.keep_best and self.plan.ranks.is_first:
+        is_best = self.selection.observe(step, found["full_valid_loss"], chosen.early_stopping)
+        if is_best and chosen.keep_best and self.plan.ranks.is_first:
             save_adapter(self._adapted, self.best_weights.parent)
         if self.selection.is_over:
             self.control.should_training_stop = True
@@ -223,7 +223,7 @@ class AdapterTrainer(Trainer):
 
     def _tally_all(self, rows: Any) -> bool:
         """Tally all `rows`. Returns whether it finished without a stop command."""
-        size = self.plan.spec.batch_size
+        size = self.plan.spec.hyperparameters.batch_size
         for start in range(0, len(rows), size):
             batch = [rows[row] for row in range(start, min(start + size, len(rows)))]
             for part, _ in self._parts(self.data_collator(batch)):
@@ -264,13 +264,13 @@ class AdapterTrainer(Trainer):
         save_adapter(self._adapted, Path(output_dir or self.plan.spec.output_dir))
 
     def _not_finite(self) -> TrainingFailure:
-        spec = self.plan.spec
+        rate = self.plan.spec.hyperparameters.learning_rate
         return TrainingFailure(
             "loss_not_finite",
             f"The loss or its gradient is not a finite number at step "
             f"{self.state.global_step + 1} of {self.plan.run.total_steps}. The step was not "
-            f"saved. Lower the learning rate (it is {spec.learning_rate:g}; try "
-            f"{spec.learning_rate / 10:g}), and look for broken rows in the training file.",
+            f"saved. Lower the learning rate (it is {rate:g}; try {rate / 10:g}), and look for "
+            f"broken rows in the training file.",
             param="hyperparameters.learning_rate_multiplier",
         )
 
@@ -285,7 +285,7 @@ def _collator(plan: Plan) -> Collator:
     whole: Collator = _kind(plan)(budget)
     if ranks.size > 1:
         whole = Shared(whole, ranks.index, ranks.size)
-    return Mismatched(whole, plan.spec.max_seq_length) if _judges(plan) else whole
+    return Mismatched(whole, plan.spec.hyperparameters.max_seq_length) if _judges(plan) else whole
 
 
 def _kind(plan: Plan) -> Callable[[int], Collator]:
@@ -316,7 +316,7 @@ class _Order(Sampler[int]):
         spec = self._plan.spec
         order: Sequence[int] = epoch_order(
             self._lengths,
-            batch_size=spec.batch_size,
+            batch_size=spec.hyperparameters.batch_size,
             seed=spec.seed,
             epoch=self._epoch,
             by_length=not self._plan.packing,

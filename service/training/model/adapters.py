@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from service.training.contract.failures import TrainingFailure
-from service.training.contract.spec import LoraShape, TrainSpec
+from service.training.contract.lora import LoraShape
+from service.training.contract.spec import TrainSpec
 from service.training.model.warm_start import ADAPTER_WEIGHTS, invalid
 
 _NAME = "default"
@@ -54,8 +55,9 @@ def add_adapter(model: PreTrainedModel, spec: TrainSpec, shape: LoraShape) -> Pe
         )
     if not isinstance(adapted, PeftModel):
         raise TypeError("PEFT wraps the model")
-    if spec.warm_start and spec.lora.target_modules:
-        _check_targets(model, spec.lora.target_modules)
+    requested = spec.hyperparameters.lora.target_modules
+    if spec.warm_start_path and requested:
+        _check_targets(model, requested)
     # PEFT sets this to the folder that the model was loaded from.
     adapted.peft_config[_NAME].base_model_name_or_path = spec.base_model
     return adapted
@@ -89,9 +91,9 @@ def start_from(model: PeftModel | Any, spec: TrainSpec) -> None:
     The adapters are the trained one and, for DPO, the reference. Does nothing without a warm start.
     Raises `TrainingFailure` (invalid_warm_start).
     """
-    if spec.warm_start is None:
+    if spec.warm_start_path is None:
         return
-    tensors = _load(spec.warm_start / ADAPTER_WEIGHTS)
+    tensors = _load(spec.warm_start_path / ADAPTER_WEIGHTS)
     expected = get_peft_model_state_dict(model, adapter_name=_NAME, save_embedding_layers=False)
     if tensors.keys() != expected.keys() or any(
         tensors[name].shape != expected[name].shape for name in expected

@@ -99,7 +99,7 @@ def load_base(spec: TrainSpec, place: Place) -> PreTrainedModel:
     """
     device = 0 if place.device == "cuda" and spec.sharding != "fsdp" else "cpu"
     quantization = None
-    if spec.quantization == "nf4":
+    if spec.hyperparameters.quantization == "nf4":
         quantization = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",

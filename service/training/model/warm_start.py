@@ -8,7 +8,8 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.training.contract.failures import TrainingFailure
-from service.training.contract.spec import LoraShape, LoraSpec, TrainSpec
+from service.training.contract.lora import LoraOptions, LoraShape, check_modules
+from service.training.contract.spec import TrainSpec
 
 ADAPTER_CONFIG: Final = "adapter_config.json"
 ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
@@ -45,20 +46,21 @@ def lora_shape(spec: TrainSpec) -> LoraShape:
     """Shape of the run's adapter, taken from the warm start if there is one.
 
     Raises `TrainingFailure`: invalid_warm_start if the warm start is not a plain LoRA adapter,
-    invalid_spec if `spec.lora` conflicts with it.
+    invalid_spec if the LoRA options conflict with it.
     """
-    if spec.warm_start is None:
-        return spec.lora.settled()
-    config = _read(spec.warm_start)
+    requested = spec.hyperparameters.lora
+    if spec.warm_start_path is None:
+        return requested.settled()
+    config = _read(spec.warm_start_path)
     shape = LoraShape(
         r=config.r,
         alpha=config.lora_alpha,
-        dropout=spec.lora.dropout,
+        dropout=requested.dropout,
         target_modules=_targets(config),
         use_dora=config.use_dora,
         use_rslora=config.use_rslora,
     )
-    _check_agreement(spec.lora, shape)
+    _check_agreement(requested, shape)
     return shape
 
 
@@ -95,19 +97,26 @@ def _read(folder: Path) -> _Config:
 
 def _targets(config: _Config) -> Any:
     targets = config.target_modules
+    if targets == "all-linear":
+        return targets
+    unknown = invalid("its target_modules are not names of modules that can be served")
+    if isinstance(targets, str) or not targets:
+        raise unknown
     try:
-        named = targets if isinstance(targets, str) else tuple(sorted(targets))
-        return LoraSpec.model_validate({"target_modules": named}).target_modules
-    except ValidationError:
-        raise invalid("its target_modules are not names of modules that can be served") from None
+        check_modules(targets)
+    except ValueError:
+        raise unknown from None
+    return tuple(sorted(targets))
 
 
-def _check_agreement(requested: LoraSpec, shape: LoraShape) -> None:
-    # target_modules are compared once the model is loaded, because one layer can have several
-    # names.
-    for field in ("r", "alpha", "use_dora", "use_rslora"):
+def _check_agreement(requested: LoraOptions, shape: LoraShape) -> None:
+    # dropout belongs to the run. target_modules are compared once the model is loaded, because one
+    # layer can have several names.
+    for field in LoraOptions.model_fields:
+        if field in ("dropout", "target_modules"):
+            continue
         expected, found = getattr(requested, field), getattr(shape, field)
-        if expected is not None and expected != found:
+        if expected not in (None, "auto", found):
             raise TrainingFailure(
                 "invalid_spec",
                 f"The adapter to start from has {field} {found}, but the run requests {expected}. "

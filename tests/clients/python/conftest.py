@@ -11,7 +11,7 @@ import pytest
 from finetuned.types import EventObject
 
 from service.core import ids
-from service.jobs.records import Chosen, JobRecord, NewEvent, Status
+from service.jobs.records import JobRecord, NewEvent, Status
 from tests.conftest import BASE_MODEL, Api
 
 
@@ -89,7 +89,7 @@ async def story(api: Api, key: str) -> Story:
         seed=1,
         metadata=None,
         model_tag="tag",
-        hyperparameters=Chosen(),
+        hyperparameters={},
         status=Status.RUNNING,
     )
     await api.app.state.jobs.create(job)

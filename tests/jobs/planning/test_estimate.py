@@ -7,13 +7,14 @@ import json
 import struct
 from pathlib import Path
 
+import httpx
 import pytest
 
 from service.fleet import workers
 from service.fleet.workers import Capacity, Worker
 from service.jobs.planning.memory_plan import Training, advice, plan
 from service.jobs.planning.speed import SpeedKey, Speeds
-from service.jobs.records import Chosen, Lora
+from service.training.contract.hyperparameters import RESOLVED
 from service.training.model.shape import ModelShape
 from tests.conftest import BASE_MODEL, Api, chat_line
 from tests.jobs.test_jobs import JOBS, create, until, upload
@@ -72,8 +73,13 @@ def gpu(gib: float) -> Capacity:
 
 
 def training(**fields: object) -> Training:
-    chosen = Chosen(
-        batch_size=8, n_epochs=3, max_seq_length=2048, learning_rate=1e-4, lora=Lora(r=16, alpha=32)
+    chosen = RESOLVED["supervised"](
+        batch_size=8,
+        n_epochs=3,
+        max_seq_length=2048,
+        learning_rate_multiplier=1,
+        learning_rate=1e-4,
+        lora={"r": 16, "alpha": 32},
     ).model_copy(update=fields)
     return Training(chosen, "supervised", longest=2048, tokens_at_once=8192)
 
@@ -120,9 +126,17 @@ def tiny(settings, tiny_model_path: Path) -> None:
     )
 
 
-async def estimated(http, file_id: str, **fields: object) -> dict:
+async def asked_until_ready(http, file_id: str, **fields: object) -> httpx.Response:
+    """The answer once the file is checked and measured."""
     body = {"model": BASE_MODEL, "training_file": file_id, **fields}
-    answer = await http.post(ESTIMATE, json=body, timeout=60)
+    async with asyncio.timeout(60):
+        while (answer := await http.post(ESTIMATE, json=body)).status_code == 409:
+            await asyncio.sleep(0.1)
+    return answer
+
+
+async def estimated(http, file_id: str, **fields: object) -> dict:
+    answer = await asked_until_ready(http, file_id, **fields)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -130,16 +144,16 @@ async def estimated(http, file_id: str, **fields: object) -> dict:
 async def test_estimate_says_what_the_job_then_does(tiny, http, work):
     rows = [chat_line(f"What is {i} and {i}? " * 9, f"Aye, it is {2 * i}. " * 9) for i in range(45)]
     file_id = await upload(http, "\n".join(rows).encode())
-    asked = {"method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}}}
+    given = {"method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}}}
     async with work("cpu", "gpu"):
-        made = await estimated(http, file_id, **asked)
+        made = await estimated(http, file_id, **given)
         assert (await http.get(JOBS)).json()["data"] == []
-        job = await create(http, file_id, **asked)
+        job = await create(http, file_id, **given)
         async with asyncio.timeout(90):
             while (job := (await http.get(f"{JOBS}/{job['id']}")).json())["status"] != "succeeded":
                 assert job["status"] != "failed", job["error"]
                 await asyncio.sleep(0.2)
-        again = await estimated(http, file_id, **asked)
+        again = await estimated(http, file_id, **given)
     events = (await http.get(f"{JOBS}/{job['id']}/events?limit=100")).json()["data"]
     started = next(e["data"] for e in events if "total_steps" in e["data"] and "dtype" in e["data"])
     assert made["steps"] == started["total_steps"] == 2 * 23
@@ -167,10 +181,45 @@ async def test_without_a_worker_the_fit_is_unknown(tiny, http, work, chats):
 async def test_broken_file_has_no_estimate(tiny, http, work):
     file_id = await upload(http, b"{broken\n")
     async with work("cpu"):
-        answer = await http.post(ESTIMATE, json={"model": BASE_MODEL, "training_file": file_id})
+        answer = await asked_until_ready(http, file_id)
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == "invalid_training_file"
     assert "Line 1" in answer.json()["error"]["message"]
+
+
+async def test_a_file_that_is_not_ready_is_answered_at_once_and_measured_meanwhile(
+    tiny, http, work, chats
+):
+    file_id = await upload(http, chats(12))
+    body = {"model": BASE_MODEL, "training_file": file_id}
+    unchecked = await http.post(ESTIMATE, json=body)
+    async with work("cpu"):
+        async with asyncio.timeout(60):
+            while (await http.get(f"/v1/files/{file_id}")).json()["status"] != "processed":
+                await asyncio.sleep(0.1)
+    unmeasured = await http.post(ESTIMATE, json=body)
+    async with work("cpu"):
+        assert (await estimated(http, file_id))["rows"] == 12
+    for answer, why in ((unchecked, "being checked"), (unmeasured, "being measured")):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "file_not_ready")
+        assert why in answer.json()["error"]["message"]
+        assert answer.headers["retry-after"] == "1"
+        assert "x-should-retry" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("rows", "method", "code"),
+    [(12, "dpo", "invalid_training_file"), (3, "supervised", "invalid_n_examples")],
+)
+async def test_a_job_that_would_fail_has_no_estimate(tiny, http, work, chats, rows, method, code):
+    file_id = await upload(http, chats(rows))
+    async with work("cpu"):
+        given = {"method": {"type": method}}
+        answer = await asked_until_ready(http, file_id, **given)
+        job = await until(http, (await create(http, file_id, **given))["id"], "failed")
+    assert answer.status_code == 400
+    assert answer.json()["error"] == {"type": "invalid_request_error", **job["error"]}
+    assert job["error"]["code"] == code
 
 
 async def test_what_no_worker_could_train_is_refused_at_once(api: Api, http, settings, chats):

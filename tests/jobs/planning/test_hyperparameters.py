@@ -8,7 +8,8 @@ import pytest
 
 from service.jobs.planning.hyperparameters import Base, Data, batch_size, epochs
 from service.jobs.planning.hyperparameters import resolve as resolve_all
-from service.jobs.records import Chosen, Lora
+from service.training.contract.hyperparameters import REQUESTED, RESOLVED
+from service.training.contract.lora import LoraOptions
 
 
 @pytest.mark.parametrize(
@@ -24,13 +25,16 @@ def test_batches_leave_small_sets_enough_steps(rows, expected):
     assert batch_size(rows) == expected
 
 
-def resolve(asked: Chosen, *, method: str = "supervised", longest: int | None = 300, **base: Any):
+def resolve(
+    asked: dict[str, Any], *, method: str = "supervised", longest: int | None = 300, **base: Any
+):
     data = Data(rows=base.pop("rows", 100), longest=longest, p95=longest)
-    return resolve_all(asked, method=method, data=data, base=Base(**base))
+    requested = REQUESTED[method].model_validate(asked)
+    return resolve_all(requested, method=method, data=data, base=Base(**base))
 
 
 def test_nothing_stays_auto_but_what_the_trainer_decides():
-    chosen = resolve(Chosen(), parameters=7_000_000_000, context_length=8192).chosen
+    chosen = resolve({}, parameters=7_000_000_000, context_length=8192).chosen
     left = {k for k, v in chosen.model_dump().items() if "auto" in str(v)}
     assert left == {"packing"}
     assert chosen.learning_rate == 2e-4
@@ -38,29 +42,30 @@ def test_nothing_stays_auto_but_what_the_trainer_decides():
 
 
 def test_what_is_asked_is_kept_and_needs_no_reason():
-    asked = Chosen(
-        batch_size=3,
-        n_epochs=2,
-        learning_rate=0.5,
-        lora=Lora(r=4, alpha=4),
-        max_seq_length=128,
-        packing=True,
-        quantization="none",
-    )
+    asked = {
+        "batch_size": 3,
+        "n_epochs": 2,
+        "learning_rate": 0.5,
+        "lora": {"r": 4, "alpha": 4},
+        "max_seq_length": 128,
+        "packing": True,
+        "quantization": "none",
+    }
     resolved = resolve(asked, rows=1000, context_length=8192)
-    assert resolved.chosen == asked.model_copy(update={"learning_rate_multiplier": 1.0})
+    expected = RESOLVED["supervised"](**asked, learning_rate_multiplier=1.0)
+    assert resolved.chosen == expected
     assert resolved.reasons == ()
 
 
 def test_every_choice_has_its_reason():
-    reasons = resolve(Chosen(), rows=412, longest=310, context_length=8192).reasons
+    reasons = resolve({}, rows=412, longest=310, context_length=8192).reasons
     assert "batch_size auto → 16: 412 rows, p95 310 tokens" in reasons
     names = [reason.split()[0] for reason in reasons]
     assert names == ["batch_size", "n_epochs", "max_seq_length", "learning_rate", "lora.r"]
 
 
 def test_the_multiplier_scales_the_models_own_rate():
-    twice = Chosen(learning_rate_multiplier=2)
+    twice = {"learning_rate_multiplier": 2}
     large = resolve(twice, parameters=8_000_000_000, context_length=4096).chosen
     small = resolve(twice, parameters=135_000_000, context_length=4096).chosen
     assert large.learning_rate == 4e-4
@@ -78,21 +83,20 @@ def test_the_multiplier_scales_the_models_own_rate():
     ],
 )
 def test_sequences_hold_the_longest_row_within_the_context(longest, context_length, expected):
-    chosen = resolve(Chosen(), longest=longest, context_length=context_length).chosen
+    chosen = resolve({}, longest=longest, context_length=context_length).chosen
     assert chosen.max_seq_length == expected
 
 
 def test_dpo_is_gentler_and_has_a_beta():
-    dpo = resolve(Chosen(beta="auto"), method="dpo", context_length=4096).chosen
-    supervised = resolve(Chosen(), context_length=4096).chosen
+    dpo = resolve({}, method="dpo", context_length=4096).chosen
+    supervised = resolve({}, context_length=4096).chosen
     assert dpo.learning_rate < supervised.learning_rate / 10
-    assert (dpo.beta, supervised.beta) == (0.1, None)
+    assert dpo.beta == 0.1
 
 
 def test_kto_lies_between_and_compares_two_answers():
-    asked = Chosen(beta="auto", desirable_weight="auto", undesirable_weight="auto")
     kto, dpo, supervised = (
-        resolve(asked, method=method, context_length=4096, rows=10).chosen
+        resolve({}, method=method, context_length=4096, rows=10).chosen
         for method in ("kto", "dpo", "supervised")
     )
     assert dpo.learning_rate < kto.learning_rate < supervised.learning_rate
@@ -102,5 +106,5 @@ def test_kto_lies_between_and_compares_two_answers():
 
 
 def test_a_warm_start_keeps_its_shape():
-    chosen = resolve(Chosen(warm_start="ft:x"), context_length=4096).chosen
-    assert chosen.lora == Lora()
+    chosen = resolve({"warm_start": "ft:x"}, context_length=4096).chosen
+    assert chosen.lora == LoraOptions()

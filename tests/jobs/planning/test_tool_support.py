@@ -12,9 +12,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from tests.conftest import BASE_MODEL
 from tests.datasets.test_templates import PLAIN, STRICT, folder_of
 from tests.datasets.test_tool_rows import PLAIN_ROW, TOOL_ROW
+from tests.jobs.planning.test_estimate import asked_until_ready
 from tests.jobs.test_jobs import JOBS, create, upload
-
-ESTIMATE = "/v1/fine_tuning/estimate"
 
 
 @pytest.fixture
@@ -43,13 +42,12 @@ async def test_they_are_refused_by_estimate_and_job_until_the_template_knows_too
     http, work, base
 ):
     file_id = await upload(http, rows(*[PLAIN_ROW] * 9, TOOL_ROW, TOOL_ROW))
-    body = {"model": BASE_MODEL, "training_file": file_id}
     async with work("cpu"):
         job = await until(http, (await create(http, file_id))["id"], "failed")
-        answer = await http.post(ESTIMATE, json=body)
+        answer = await asked_until_ready(http, file_id)
         folder_of(base, STRICT)
         await until(http, (await create(http, file_id))["id"], "queued")
-        mended = await http.post(ESTIMATE, json=body)
+        mended = await asked_until_ready(http, file_id)
     for error in (job["error"], answer.json()["error"]):
         assert (error["code"], error["param"]) == ("tools_not_supported", "model")
         assert error["message"].startswith("2 of 11 rows of the training file contain tool calls")

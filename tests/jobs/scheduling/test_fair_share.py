@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.jobs.records import Chosen, JobRecord, Status
+from service.jobs.records import JobRecord, Status
 from service.jobs.scheduling.fair_share import next_jobs, queue_positions
 
 
@@ -26,7 +26,7 @@ def job(name: str, priority: int = 0, queued_at: int = 0, status=Status.QUEUED) 
         suffix=None,
         seed=1,
         metadata=None,
-        hyperparameters=Chosen(),
+        hyperparameters={},
         model_tag="tag",
         priority=priority,
         status=status,

@@ -49,6 +49,7 @@ async def _refused(world: World, body: dict[str, str]) -> None:
     await world.call(create, expect=429, json=body)
     reused = {"idempotency-key": "train-bookshop-1"}
     await world.call(create, expect=409, headers=reused, json={**body, "seed": 1})
+    await world.call(estimate, expect=409, json=body)
     for operation in (create, estimate):
         await world.call(operation, expect=400, json={"model": body["model"]})
         await world.call(operation, expect=400, json={**body, "epochs": 3})
@@ -57,8 +58,9 @@ async def _refused(world: World, body: dict[str, str]) -> None:
         await world.call(operation, expect=404, json={**body, "model": "gpt-4o"})
 
 
-async def estimate(world: World, files: Uploaded, model: str) -> None:
-    """Estimate a job."""
+async def estimate(world: World, files: Uploaded, model: str, waiting: str) -> None:
+    """Estimate a job, once the same rows are measured for another one."""
+    await _until_queued(world, waiting)
     body = {"model": model, "training_file": files.chats, "seed": 42}
     await world.call("estimateFineTuningJob", "no_worker", "No GPU worker is online", json=body)
     broken = {**body, "training_file": files.broken}

@@ -1882,7 +1882,7 @@ class DpoHyperparameters(Model):
     """
     learning_rate: float | Literal["auto"] = "auto"
     """
-    Learning rate. Overrides `learning_rate_multiplier`.
+    Learning rate, up to 1. Overrides `learning_rate_multiplier`.
     """
     lora: LoraOptions | None = None
     quantization: Literal["nf4", "none"] = "nf4"
@@ -2073,7 +2073,7 @@ class Hyperparameters(Model):
     """
     learning_rate: float | Literal["auto"] = "auto"
     """
-    Learning rate. Overrides `learning_rate_multiplier`.
+    Learning rate, up to 1. Overrides `learning_rate_multiplier`.
     """
     lora: LoraOptions | None = None
     quantization: Literal["nf4", "none"] = "nf4"
@@ -2259,7 +2259,7 @@ class KtoHyperparameters(Model):
     """
     learning_rate: float | Literal["auto"] = "auto"
     """
-    Learning rate. Overrides `learning_rate_multiplier`.
+    Learning rate, up to 1. Overrides `learning_rate_multiplier`.
     """
     lora: LoraOptions | None = None
     quantization: Literal["nf4", "none"] = "nf4"
@@ -2296,11 +2296,11 @@ class KtoHyperparameters(Model):
     """
     desirable_weight: float | Literal["auto"] = "auto"
     """
-    Weight of each good answer in the loss. `auto` balances good and bad answers.
+    Weight of each good answer in the loss, up to 100. `auto` balances good and bad answers.
     """
     undesirable_weight: float | Literal["auto"] = "auto"
     """
-    Weight of each bad answer in the loss. `auto` balances good and bad answers.
+    Weight of each bad answer in the loss, up to 100. `auto` balances good and bad answers.
     """
 
 

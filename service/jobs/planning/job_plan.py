@@ -1,0 +1,61 @@
+"""Plan of a job: hyperparameters without `auto`, steps, memory and time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.core.redis import Client
+from service.jobs.planning.hyperparameters import Base, resolve
+from service.jobs.planning.inputs import Inputs
+from service.jobs.planning.machines import Planned, planned, shape_of, trainers
+from service.jobs.planning.memory_plan import Training
+from service.jobs.planning.speed import Duration, SpeedKey, Speeds
+from service.jobs.records import JobRecord
+from service.models.catalogue import BaseModelEntry
+from service.training.contract.hyperparameters import Resolved
+from service.training.loop.estimate import RunEstimate, estimate_run
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """Plan of a job on the worker with the most memory to spare.
+
+    `machine` and `duration` are None if no worker is online or the base model's size is unknown.
+    """
+
+    chosen: Resolved
+    reasons: tuple[str, ...]
+    run: RunEstimate
+    machine: Planned | None
+    duration: Duration | None
+
+
+async def resolve_and_plan(
+    job: JobRecord,
+    entry: BaseModelEntry,
+    inputs: Inputs,
+    *,
+    redis: Client,
+    tokens_at_once: int | None,
+) -> JobPlan:
+    """Resolve every `auto` of a job, and plan its memory and time on the online workers.
+
+    `tokens_at_once` is the operator's setting, or None for the default of the device.
+    """
+    resolution = resolve(
+        job.hyperparameters,
+        method=job.method,
+        data=inputs.data,
+        base=Base(entry.context_length, entry.parameters),
+    )
+    chosen = resolution.chosen
+    run = estimate_run(chosen, rows=inputs.rows, tokens=inputs.tokens(chosen.max_seq_length))
+    machine = duration = None
+    if (shape := shape_of(entry)) is not None:
+        training = Training(chosen, job.method, inputs.longest, tokens_at_once)
+        machine = planned(training, shape, await trainers(redis))
+    if machine is not None and entry.parameters is not None:
+        kind = SpeedKey.of(job, machine.worker.device_name)
+        speed = await Speeds(redis).expected(kind, machine.worker, entry.parameters)
+        duration = speed.duration(run.tokens)
+    return JobPlan(chosen, resolution.reasons, run, machine, duration)

@@ -1,0 +1,1 @@
+"""API schemas for fine-tuning jobs: OpenAI's objects plus additional fields."""

@@ -1,0 +1,95 @@
+"""Request body for creating or estimating a fine-tuning job."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from service.jobs.schemas.methods import Hyperparameters, Method
+from service.training.contract.hyperparameters import Requested
+from service.training.contract.methods import MethodName
+
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+MetadataValue = Annotated[str, StringConstraints(max_length=512)]
+Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)]
+
+
+class CreateJob(BaseModel):
+    """Request body for creating a fine-tuning job."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(
+        min_length=1,
+        max_length=256,
+        examples=["smollm2-135m-instruct"],
+        description="ID of the base model from the catalog.",
+    )
+    training_file: str = Field(
+        min_length=1,
+        max_length=128,
+        examples=["file-abc123"],
+        description="ID of the training file. The file may still be processing.",
+    )
+    validation_file: str | None = Field(
+        default=None,
+        max_length=128,
+        description="ID of the validation file, whose rows are used to measure the model.",
+    )
+    suffix: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="Suffix to include in the name of the fine-tuned model.",
+    )
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        le=2147483647,
+        description="Random seed of the training. Generated if omitted.",
+    )
+    metadata: Metadata | None = Field(
+        default=None,
+        description="Key-value pairs for filtering; up to 16. Keys have up to 64 characters, "
+        "values up to 512.",
+    )
+    method: Method | None = Field(
+        default=None,
+        description="Training method and its hyperparameters. Defaults to `supervised`.",
+    )
+    hyperparameters: Hyperparameters | None = Field(
+        default=None,
+        description="Hyperparameters of supervised training. Deprecated by OpenAI in favor of "
+        "`method`, but still accepted.",
+    )
+    priority: int = Field(
+        default=0,
+        ge=-100,
+        le=100,
+        description="Priority of the job. Higher values run first. Not part of OpenAI's API.",
+    )
+    integrations: None = Field(
+        default=None,
+        description="Integrations, which must be null: no data leaves the server.",
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.method is not None and self.hyperparameters is not None:
+            raise ValueError("give hyperparameters inside 'method' or at the top, not both")
+        if self.validation_file is not None and self.asked.validation_share is not None:
+            raise ValueError("give a validation_file or a validation_share, not both")
+        return self
+
+    @property
+    def method_name(self) -> MethodName:
+        """Name of the method, which is `supervised` by default."""
+        return "supervised" if self.method is None else self.method.type
+
+    @property
+    def asked(self) -> Requested:
+        """The hyperparameters, from `method` or from the top level."""
+        if self.method is not None:
+            return self.method.asked
+        return self.hyperparameters or Hyperparameters()

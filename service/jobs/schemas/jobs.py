@@ -1,0 +1,121 @@
+"""Fine-tuning job, as the API shows it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.jobs.records import JobRecord, Status
+from service.training.contract import hyperparameters as contract
+from service.training.contract.hyperparameters import Auto
+
+
+class JobError(BaseModel):
+    """Reason why a job failed."""
+
+    code: str = Field(description="Machine-readable error code.")
+    message: str = Field(description="Error message: what is wrong, where, and how to fix it.")
+    param: str | None = Field(
+        default=None, description="Name of the parameter that caused the error."
+    )
+
+
+class StandardHyperparameters(contract.StandardHyperparameters[Auto]):
+    """Hyperparameters at the top level of OpenAI's job object."""
+
+    model_config = ConfigDict(extra="ignore", json_schema_serialization_defaults_required=True)
+
+
+class JobObject(BaseModel):
+    """A fine-tuning job: OpenAI's `fine_tuning.job` object plus additional fields."""
+
+    id: str = Field(description="ID of the job. Starts with `ftjob-`.")
+    object: Literal["fine_tuning.job"] = "fine_tuning.job"
+    created_at: int = Field(description="Creation time, in Unix seconds.")
+    error: JobError | None = Field(
+        description="Error that made the job fail. Null if it has not failed."
+    )
+    fine_tuned_model: str | None = Field(
+        description="Name of the fine-tuned model. Null until the job succeeds."
+    )
+    finished_at: int | None = Field(
+        description="Time at which the job succeeded, failed or was cancelled, in Unix seconds. "
+        "Null until then."
+    )
+    hyperparameters: StandardHyperparameters = Field(
+        description="OpenAI's standard hyperparameters. `method` has all hyperparameters."
+    )
+    model: str = Field(description="ID of the base model.")
+    organization_id: str = Field(description="ID of the project.")
+    result_files: list[str] = Field(
+        description="IDs of the result files: one CSV file of losses by step. Empty until the "
+        "job succeeds."
+    )
+    seed: int = Field(description="Random seed of the training.")
+    status: Status = Field(description="Current status of the job.")
+    pausing: bool = Field(
+        default=False,
+        description=(
+            "Whether a running job is about to pause. Its status becomes `paused` once its "
+            "checkpoint is stored."
+        ),
+    )
+    trained_tokens: int | None = Field(
+        description="Number of tokens trained so far. Null until the training reports progress."
+    )
+    training_file: str = Field(description="ID of the training file.")
+    validation_file: str | None = Field(description="ID of the validation file.")
+    estimated_finish: int | None = Field(
+        description="Estimated end of the training, in Unix seconds. Null if unknown."
+    )
+    integrations: list[Any] | None = Field(
+        default=None, description="Integrations, which are always null."
+    )
+    metadata: dict[str, str] | None = Field(
+        description="Key-value pairs that were set when the job was created."
+    )
+    method: dict[str, Any] = Field(description="Training method with all of its hyperparameters.")
+    suffix: str | None = Field(description="Suffix in the name of the fine-tuned model.")
+    attempt: int = Field(
+        description="Number of the current attempt, starting at 1. It increases when the job is "
+        "recovered or resumed."
+    )
+    priority: int = Field(default=0, description="Priority of the job. Higher values run first.")
+    queue_position: int | None = Field(
+        default=None,
+        description="Position in the queue; 1 is the job that a GPU worker takes next. Null unless "
+        "the job is queued.",
+    )
+
+    @classmethod
+    def of(cls, job: JobRecord, queue_position: int | None = None) -> Self:
+        """Build the API object from a record."""
+        chosen = job.hyperparameters
+        return cls(
+            id=job.id,
+            created_at=job.created_at,
+            error=None if job.error is None else JobError(**job.error.model_dump()),
+            fine_tuned_model=job.fine_tuned_model,
+            finished_at=job.finished_at,
+            hyperparameters=StandardHyperparameters.model_validate(chosen, from_attributes=True),
+            model=job.model,
+            organization_id=job.project_id,
+            result_files=list(job.result_files),
+            seed=job.seed,
+            status=job.status,
+            pausing=job.pausing,
+            trained_tokens=job.trained_tokens,
+            training_file=job.training_file,
+            validation_file=job.validation_file,
+            estimated_finish=job.estimated_finish,
+            metadata=job.metadata,
+            method={
+                "type": job.method,
+                job.method: {"hyperparameters": chosen.model_dump(mode="json")},
+            },
+            suffix=job.suffix,
+            attempt=job.attempt,
+            priority=job.priority,
+            queue_position=queue_position,
+        )

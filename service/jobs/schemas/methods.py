@@ -1,0 +1,130 @@
+"""Training method of a request, with the hyperparameters of the method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from service.training.contract import hyperparameters as contract
+from service.training.contract import lora
+from service.training.contract.hyperparameters import Auto, Requested
+from service.training.contract.methods import METHODS, MethodName
+
+_LARGEST: Final = {"learning_rate": 1, "desirable_weight": 100, "undesirable_weight": 100}
+
+
+class LoraOptions(lora.LoraOptions):
+    """LoRA adapter options. The service chooses a value for each omitted option."""
+
+    @model_validator(mode="after")
+    def _servable(self) -> Self:
+        if self.use_dora:
+            raise ValueError(
+                "lora.use_dora makes adapters that the serving engine cannot load; omit it"
+            )
+        if isinstance(self.target_modules, tuple):
+            lora.check_modules(self.target_modules)
+        return self
+
+
+class _OfTheApi(BaseModel):
+    """Limits of the API on values that the trainer would take."""
+
+    lora: LoraOptions = LoraOptions()
+
+    @field_validator(*_LARGEST, check_fields=False)
+    @classmethod
+    def _bounds(cls, value: float | Auto, info: ValidationInfo) -> float | Auto:
+        largest = _LARGEST[info.field_name or ""]
+        if value != "auto" and value > largest:
+            raise ValueError(f"Input should be less than or equal to {largest}")
+        return value
+
+
+class Hyperparameters(_OfTheApi, contract.SupervisedHyperparameters[Auto]):
+    """Training hyperparameters: OpenAI's three standard ones and this service's additions."""
+
+
+class DpoHyperparameters(_OfTheApi, contract.DpoHyperparameters[Auto]):
+    """DPO hyperparameters: the supervised ones plus `beta`."""
+
+
+class KtoHyperparameters(_OfTheApi, contract.KtoHyperparameters[Auto]):
+    """KTO hyperparameters: the supervised ones plus `beta` and the weights of the two labels."""
+
+
+HYPERPARAMETERS: Final[Mapping[MethodName, type[Requested]]] = {
+    "supervised": Hyperparameters,
+    "dpo": DpoHyperparameters,
+    "kto": KtoHyperparameters,
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SupervisedMethod(_Strict):
+    """Options of supervised fine-tuning."""
+
+    hyperparameters: Hyperparameters = Hyperparameters()
+
+
+class DpoMethod(_Strict):
+    """Options of direct preference optimization."""
+
+    hyperparameters: DpoHyperparameters = DpoHyperparameters()
+
+
+class KtoMethod(_Strict):
+    """Options of Kahneman-Tversky optimization."""
+
+    hyperparameters: KtoHyperparameters = KtoHyperparameters()
+
+
+class Method(_Strict):
+    """Training method: supervised on chats, DPO on pairs of answers, or KTO on labeled answers."""
+
+    type: MethodName = Field(
+        description="Training method: `supervised` (on chats), `dpo` (on preferences), or `kto` "
+        "(on labeled answers)."
+    )
+    supervised: SupervisedMethod | None = Field(
+        default=None, description="Options for the `supervised` method."
+    )
+    dpo: DpoMethod | None = Field(default=None, description="Options for the `dpo` method.")
+    kto: KtoMethod | None = Field(default=None, description="Options for the `kto` method.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        kind = value.get("type") if isinstance(value, dict) else None
+        if kind == "reinforcement":
+            raise ValueError("the method 'reinforcement' is not supported; use 'dpo' or 'kto'")
+        return value
+
+    @model_validator(mode="after")
+    def _options_of_the_type(self) -> Self:
+        if any(getattr(self, name) is not None for name in METHODS if name != self.type):
+            raise ValueError(f"the type is '{self.type}'; give only its options")
+        if self.asked.packing is True and not METHODS[self.type].packs:
+            raise ValueError(f"rows of the method '{self.type}' cannot be packed; omit packing")
+        return self
+
+    @property
+    def asked(self) -> Requested:
+        """The hyperparameters of the selected method."""
+        options = getattr(self, self.type)
+        if options is None:
+            return HYPERPARAMETERS[self.type]()
+        hyperparameters: Requested = options.hyperparameters
+        return hyperparameters

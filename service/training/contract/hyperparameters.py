@@ -1,0 +1,154 @@
+"""Hyperparameters of a training: each is declared here once, with its limits.
+
+Every class is generic in `A`, the type that a field may have besides its value. With `Auto`, it is
+the requested form: what requests contain and records store. With `Never`, it is the resolved form,
+which the trainer receives: every field of type ``… | A`` then has a value.
+
+A field of type ``… | Auto`` may be `auto` in both forms, because the trainer chooses its value from
+the rows, or takes it from the adapter that it starts from. "Up to" in a description is a limit of
+the API alone (`jobs/schemas/methods.py`). This module imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Generic, Literal, Never, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.training.contract.lora import LoraOptions
+from service.training.contract.methods import METHODS, MethodName
+
+Auto = Literal["auto"]
+Quantization = Literal["nf4", "none"]
+A = TypeVar("A")
+
+
+def _auto(description: str) -> Any:
+    """Declare a field that is `auto` by default, and therefore required in the resolved form."""
+    return Field(default="auto", validate_default=True, description=description)
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EarlyStopping(_Options):
+    """Early-stopping rule: training ends when the validation loss stops falling."""
+
+    patience: int = Field(
+        default=2,
+        ge=1,
+        le=100,
+        description="Number of consecutive evaluations without improvement before training stops.",
+    )
+    min_delta: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="Minimum decrease of the validation loss that counts as an improvement.",
+    )
+
+
+class StandardHyperparameters(_Options, Generic[A]):
+    """Hyperparameters of OpenAI's API."""
+
+    batch_size: Annotated[int, Field(ge=1, le=256)] | A = _auto("Number of rows per training step.")
+    learning_rate_multiplier: Annotated[float, Field(gt=0, allow_inf_nan=False)] | A = _auto(
+        "Multiplier for the default learning rate of the model."
+    )
+    n_epochs: Annotated[int, Field(ge=1, le=50)] | A = _auto(
+        "Number of passes over the training data."
+    )
+
+
+class SupervisedHyperparameters(StandardHyperparameters[A], Generic[A]):
+    """Hyperparameters of supervised fine-tuning, which every method has."""
+
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | A = _auto(
+        "Learning rate, up to 1. Overrides `learning_rate_multiplier`."
+    )
+    lora: LoraOptions = LoraOptions()
+    quantization: Quantization = Field(
+        default="nf4",
+        description="Base model quantization: `nf4` (QLoRA, 4-bit weights) or `none` (LoRA).",
+    )
+    max_seq_length: Annotated[int, Field(ge=64)] | A = _auto(
+        "Maximum row length in tokens. Longer rows are truncated."
+    )
+    packing: bool | Auto = _auto("Whether to pack several rows into one sequence.")
+    warm_start: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="Fine-tuned model whose adapter weights training starts from. It must have the "
+        "same base model.",
+    )
+    validation_share: Annotated[float, Field(gt=0, le=0.5)] | None = Field(
+        default=None,
+        description="Share of the training rows to hold out for validation. Cannot be combined "
+        "with `validation_file`. Defaults to 0.1 if `early_stopping` or `keep_best` is set and "
+        "there is no validation file.",
+    )
+    early_stopping: EarlyStopping | None = Field(
+        default=None, description="Early-stopping rule. Disabled if omitted."
+    )
+    keep_best: bool = Field(
+        default=False,
+        description="If true, the fine-tuned model is the checkpoint with the lowest validation "
+        "loss instead of the last one.",
+    )
+
+    @property
+    def selects(self) -> bool:
+        """Whether the validation loss decides when the run ends or which adapter it returns."""
+        return self.early_stopping is not None or self.keep_best
+
+
+class DpoHyperparameters(SupervisedHyperparameters[A], Generic[A]):
+    """DPO hyperparameters: the supervised ones plus `beta`."""
+
+    beta: Annotated[float, Field(gt=0, le=2)] | A = _auto(
+        "DPO beta. Higher values keep the model closer to the reference model."
+    )
+
+
+class KtoHyperparameters(SupervisedHyperparameters[A], Generic[A]):
+    """KTO hyperparameters: the supervised ones plus `beta` and the weights of the two labels."""
+
+    batch_size: Annotated[int, Field(ge=METHODS["kto"].least_batch_size, le=256)] | A = _auto(
+        "Rows per step, at least 2, because KTO compares the answers in a batch."
+    )
+    beta: Annotated[float, Field(gt=0, le=2)] | A = _auto(
+        "KTO beta. Higher values keep the model closer to the reference model."
+    )
+    desirable_weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Auto = _auto(
+        "Weight of each good answer in the loss, up to 100. `auto` balances good and bad answers."
+    )
+    undesirable_weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Auto = _auto(
+        "Weight of each bad answer in the loss, up to 100. `auto` balances good and bad answers."
+    )
+
+
+Requested: TypeAlias = (
+    SupervisedHyperparameters[Auto] | DpoHyperparameters[Auto] | KtoHyperparameters[Auto]
+)
+Resolved: TypeAlias = (
+    SupervisedHyperparameters[Never] | DpoHyperparameters[Never] | KtoHyperparameters[Never]
+)
+
+REQUESTED: Final[Mapping[MethodName, type[Requested]]] = MappingProxyType(
+    {
+        "supervised": SupervisedHyperparameters[Auto],
+        "dpo": DpoHyperparameters[Auto],
+        "kto": KtoHyperparameters[Auto],
+    }
+)
+RESOLVED: Final[Mapping[MethodName, type[Resolved]]] = MappingProxyType(
+    {
+        "supervised": SupervisedHyperparameters[Never],
+        "dpo": DpoHyperparameters[Never],
+        "kto": KtoHyperparameters[Never],
+    }
+)
