@@ -2,12 +2,19 @@
 
 import { createParser, type EventSourceMessage } from "eventsource-parser";
 import { type Finetuned, newIdempotencyKey, postJson } from "./client.js";
-import { ConnectionError, RateLimitError, ServerError, TimeoutError } from "./errors.js";
+import {
+  ConflictError,
+  ConnectionError,
+  RateLimitError,
+  ServerError,
+  TimeoutError,
+} from "./errors.js";
 import { delayMs, sleep } from "./retry.js";
 import type { CreateJob, EstimateObject, JobEvent, JobObject } from "./types.js";
 
 /** The service sends something every 15 seconds; after three missed intervals it is gone. */
 const SILENCE_MS = 45_000;
+const ESTIMATE_POLL_MS = 1_000;
 
 export interface CreateJobOptions {
   /** Idempotency key, so that a retry by your program does not create a second job. */
@@ -27,16 +34,27 @@ export function createJob(
   });
 }
 
-/** Estimate a job's steps, tokens, memory and time without creating it. */
-export function estimate(
+/**
+ * Estimate a job's steps, tokens, memory and time without creating it.
+ *
+ * Waits until the files are checked and measured.
+ */
+export async function estimate(
   client: Finetuned,
   body: CreateJob,
   { signal }: { signal?: AbortSignal } = {},
 ): Promise<EstimateObject> {
-  return postJson(client, "/v1/fine_tuning/estimate", body, {
-    signal: signal ?? null,
-    repeatable: true, // an estimate changes nothing
-  });
+  for (;;) {
+    try {
+      return await postJson<EstimateObject>(client, "/v1/fine_tuning/estimate", body, {
+        signal: signal ?? null,
+        repeatable: true, // an estimate changes nothing
+      });
+    } catch (error) {
+      if (!(error instanceof ConflictError) || error.code !== "file_not_ready") throw error;
+      await sleep(ESTIMATE_POLL_MS, signal ?? null);
+    }
+  }
 }
 
 export interface WatchOptions {

@@ -92,10 +92,13 @@ async def test_same_idempotency_key_makes_one_job(client):
     assert jobs[0].id == jobs[1].id
 
 
-async def test_estimate(client, work):
+async def test_an_estimate_waits_for_the_measurement(client, work):
+    file = await client.files.upload(rows(20), filename="chats.jsonl")
+    given = {"model": BASE_MODEL, "training_file": file.id}
+    with pytest.raises(finetuned.TimedOut, match=file.id):
+        await client.jobs.estimate(**given, timeout_s=0)
     async with work("cpu"):
-        file = await client.files.upload(rows(20), filename="chats.jsonl")
-        estimate = await client.jobs.estimate(model=BASE_MODEL, training_file=file.id)
+        estimate = await client.jobs.estimate(**given, timeout_s=60)
     assert (estimate.rows, estimate.model) == (20, BASE_MODEL)
     assert estimate.steps > 0
 

@@ -9,6 +9,7 @@ from finetuned._flows.common import Deadline, at, listed
 from finetuned._flows.files import once
 from finetuned._http import Request, body_of
 from finetuned._steps import Flow, Items, Sleep, fetch
+from finetuned.errors import Conflict
 from finetuned.types import (
     CheckpointObject,
     EstimateObject,
@@ -58,8 +59,12 @@ def estimate(
     seed: int | None = None,
     priority: int | None = None,
     metadata: Mapping[str, str] | None = None,
+    timeout_s: float | None = None,
 ) -> Flow[EstimateObject]:
-    """Estimate what the same `create` would take: steps, tokens, memory, fit and duration."""
+    """Estimate what the same `create` would take: steps, tokens, memory, fit and duration.
+
+    Waits until the files are checked and measured.
+    """
     body = _body(
         model=model,
         training_file=training_file,
@@ -70,9 +75,16 @@ def estimate(
         priority=priority,
         metadata=metadata,
     )
-    return fetch(
-        EstimateObject, Request("POST", "fine_tuning/estimate", json=body, repeatable=True)
-    )
+    request = Request("POST", "fine_tuning/estimate", json=body, repeatable=True)
+    deadline = Deadline(timeout_s, f"The measurement of {training_file}")
+    while True:
+        try:
+            return (yield from fetch(EstimateObject, request))
+        except Conflict as e:  # noqa: PERF203  # each try is a request
+            if e.code != "file_not_ready":
+                raise
+            deadline.check()
+            yield Sleep(min(e.retry_after_s or _POLL_S, 10.0))
 
 
 def _body(**fields: Any) -> dict[str, Any]:
