@@ -119,7 +119,7 @@ def row(model: Shape, gib: int) -> str:
     shape, memory = model.model(), gib * GIB
     gpu = Capacity(device="cuda", device_name="GPU", gpus=1, memory_bytes=memory)
     alone, made = training(shape, gpu), engine(shape, memory, "separate")
-    speed = assumed_speed(gpu, shape.parameters)
+    speed = assumed_speed(gpu, shape.parameters, "supervised")
     trains = "does not fit"
     if alone.fits:
         checkpointed = ", checkpointed" if alone.gradient_checkpointing else ""

@@ -9,16 +9,16 @@ from service.core.records import PREFIX
 from service.core.redis import Client, reply, text
 from service.fleet.workers import Capacity
 from service.jobs.records import JobRecord
-from service.training.contract.methods import MethodName
+from service.training.contract.methods import METHODS, MethodName
 
 _KEPT = 20
 _START_S = 20  # from the queue to the first step, mostly loading the model
 # Fallback without measurements: the FLOPS that a LoRA training achieves, as an order of magnitude,
 # and the possible error factor. The value per core was measured here; the value per GPU is a third
-# of an A100's bf16 peak.
+# of an A100's bf16 peak. A step takes one forward and one backward pass, and those of the method.
 _CORE_FLOPS, _GPU_FLOPS = 2e11, 1e14
 _CPU_CORES = 8
-_FLOPS_A_WEIGHT = 6
+_STEP_FLOPS_A_WEIGHT, _FORWARD_FLOPS_A_WEIGHT = 6, 2
 _ASSUMED_FACTOR = 4.0
 _FEW_FACTOR = 1.5
 
@@ -94,15 +94,16 @@ class Speeds:
         raw = await reply(self._redis.lrange(kind.key, 0, -1))
         seen = [float(text(value)) for value in raw]
         if not seen:
-            return assumed_speed(machine, parameters)
+            return assumed_speed(machine, parameters, kind.method)
         middle = median(seen)
         # With only one or two jobs, the spread is uncertain.
         slack = _FEW_FACTOR if len(seen) < 3 else 1.1
         return Speed(middle, min(seen) / slack, max(seen) * slack, len(seen))
 
 
-def assumed_speed(machine: Capacity, parameters: int) -> Speed:
+def assumed_speed(machine: Capacity, parameters: int, method: MethodName) -> Speed:
     """Estimate the speed from the model's size when no similar job has run yet."""
     flops = _GPU_FLOPS if machine.device == "cuda" else _CORE_FLOPS * _CPU_CORES
-    tokens = flops / (_FLOPS_A_WEIGHT * max(parameters, 1))
+    extra = METHODS[method].extra_forward_passes * _FORWARD_FLOPS_A_WEIGHT
+    tokens = flops / ((_STEP_FLOPS_A_WEIGHT + extra) * max(parameters, 1))
     return Speed(tokens, tokens / _ASSUMED_FACTOR, tokens * _ASSUMED_FACTOR, 0)

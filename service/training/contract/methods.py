@@ -46,6 +46,16 @@ class TrainingMethod:
     scores_mismatches: bool = False
     least_batch_size: int = 1
 
+    @property
+    def extra_forward_passes(self) -> int:
+        """Number of forward passes over a sample besides that of its training step.
+
+        The model scores the sample and its mismatch, if there is one, and so does the reference.
+        """
+        scorers = 2 if self.needs_reference else 1
+        sequences = 2 if self.scores_mismatches else 1
+        return scorers * sequences - 1
+
 
 _ALL: Final = (
     TrainingMethod(

@@ -13,8 +13,9 @@ import pytest
 from service.fleet import workers
 from service.fleet.workers import Capacity, Worker
 from service.jobs.planning.memory_plan import Training, advice, plan
-from service.jobs.planning.speed import SpeedKey, Speeds
+from service.jobs.planning.speed import SpeedKey, Speeds, assumed_speed
 from service.training.contract.hyperparameters import RESOLVED
+from service.training.contract.methods import METHODS
 from service.training.model.shape import ModelShape
 from tests.conftest import BASE_MODEL, Api, chat_line
 from tests.jobs.test_jobs import JOBS, create, until, upload
@@ -257,6 +258,13 @@ async def test_what_its_data_makes_too_large_fails_with_the_change(api, http, wo
     async with work("cpu"):
         job = await until(http, job["id"], "failed")
     assert job["error"]["code"] == "does_not_fit"
+
+
+def test_kto_and_dpo_are_slower_by_their_passes_without_gradient():
+    speeds = {name: assumed_speed(gpu(24), 10**9, name).expected for name in METHODS}
+    # One pass over the pair by the reference; for KTO also two over the mismatch.
+    assert speeds["supervised"] / speeds["dpo"] == pytest.approx(8 / 6)
+    assert speeds["supervised"] / speeds["kto"] == pytest.approx(12 / 6)
 
 
 async def test_speeds_are_of_the_last_jobs_of_their_kind(api: Api):
