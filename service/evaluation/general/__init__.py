@@ -1,0 +1,21 @@
+"""A general set in 12 languages, which shows what a training made a model forget.
+
+It was written for this project and copies no benchmark. Each item has an automatic check of a
+written answer, and three wrong choices for scoring by log probabilities.
+"""
+
+from service.evaluation.general.choices import ChoiceScore, score_choices, tail_logprobs
+from service.evaluation.general.forgetting import forgetting
+from service.evaluation.general.items import LANGUAGES, Item, items
+from service.evaluation.general.score import score
+
+__all__ = [
+    "LANGUAGES",
+    "ChoiceScore",
+    "Item",
+    "forgetting",
+    "items",
+    "score",
+    "score_choices",
+    "tail_logprobs",
+]

@@ -1,0 +1,41 @@
+"""What a training made a model forget, from its scores on the general set before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from service.evaluation.comparison import Forgetting, LanguageForgetting
+from service.evaluation.general.items import Item
+from service.evaluation.statistics.bootstrap import difference_interval
+from service.evaluation.statistics.clusters import Clusters
+
+
+def forgetting(items: Sequence[Item], base: Sequence[float], tuned: Sequence[float]) -> Forgetting:
+    """Compare the scores of the base and the tuned model, given by item.
+
+    The scores, from 0 to 1, are those of written answers or of choices, the same for both models.
+    Raises ValueError if there are no items, or not one score each per item.
+    """
+    if not items:
+        raise ValueError("at least one item is needed")
+    rows = list(zip(items, base, tuned, strict=True))
+    differences = Clusters.of([after - before for _, before, after in rows], [i.id for i in items])
+    are_binary = all(score in (0.0, 1.0) for score in (*base, *tuned))
+    low, high = difference_interval(differences, binary=are_binary)
+    return Forgetting(
+        languages=[
+            LanguageForgetting(
+                language=language,
+                rows=len(chosen),
+                base=fmean(before for _, before, _ in chosen),
+                tuned=fmean(after for _, _, after in chosen),
+            )
+            for language in dict.fromkeys(item.language for item in items)
+            if (chosen := [row for row in rows if row[0].language == language])
+        ],
+        rows=len(rows),
+        change=differences.mean,
+        low=low,
+        high=high,
+    )
