@@ -1,0 +1,81 @@
+"""The search for the best prompt among candidates, on a slice of the training rows."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from statistics import fmean
+from typing import Final
+
+from service.evaluation.examples import Example
+from service.evaluation.memorization.canaries import is_canary
+from service.evaluation.prompts.candidates import Candidate
+
+SLICE_ROWS: Final = 16
+"""Training rows that select the prompt."""
+
+_FIRST_ROWS: Final = 4
+
+Score = Callable[[Candidate, Sequence[Example]], Awaitable[Sequence[float]]]
+"""Returns the score of a candidate's answer to each row; higher is better."""
+
+
+def selection_slice(
+    examples: Sequence[Example], n: int = SLICE_ROWS, seed: int = 0
+) -> list[Example]:
+    """Return up to `n` training examples that select the prompt, spread over the file.
+
+    At least half of the examples remain for the prompts themselves.
+    """
+    usable = [one for one in examples if not is_canary(one)]
+    count = max(0, min(n, len(usable) // 2))
+    draw = random.Random(f"slice:{seed}")  # noqa: S311 - reproducible, not a key
+    edges = [len(usable) * place // max(count, 1) for place in range(count + 1)]
+    return [usable[draw.randrange(edges[i], edges[i + 1])] for i in range(count)]
+
+
+async def search(
+    candidates: Sequence[Candidate],
+    rows: Sequence[Example],
+    score: Score,
+    cost: Callable[[Candidate], int],
+) -> Candidate:
+    """Return the candidate with the highest mean score on the rows.
+
+    All candidates are scored on the first rows, and the better half of them on twice as many, until
+    the best are scored on all. Of equal candidates, the one with the lower `cost` wins, such as
+    the number of tokens. Raises ValueError if there are no candidates or no rows.
+    """
+    if not candidates or not rows:
+        raise ValueError("the search needs at least one candidate and one row")
+    # In random order, since the rows of a file may be sorted.
+    rows = random.Random(len(rows)).sample(list(rows), len(rows))  # noqa: S311
+    scores: dict[int, list[float]] = {place: [] for place in range(len(candidates))}
+    remaining, seen, size = list(scores), 0, min(_FIRST_ROWS, len(rows))
+    while True:
+        part = rows[seen:size]
+        for place in remaining:
+            found = list(await score(candidates[place], part))
+            if len(found) != len(part):
+                raise ValueError(f"{len(found)} scores were returned for {len(part)} rows")
+            scores[place] += found
+        remaining.sort(key=lambda place: (-fmean(scores[place]), cost(candidates[place]), place))
+        if size == len(rows) or len(remaining) == 1:
+            return candidates[remaining[0]]
+        remaining = remaining[: (len(remaining) + 1) // 2]
+        seen, size = size, min(size * 2, len(rows))
+
+
+def pick(
+    candidates: Sequence[Candidate],
+    scores: Sequence[Sequence[float]],
+    cost: Callable[[Candidate], int],
+) -> Candidate:
+    """Return the candidate with the highest mean score, all scored on the same rows.
+
+    Of equal candidates, the one with the lower `cost` wins. Raises ValueError if there is none.
+    """
+    if not candidates or not all(scores):
+        raise ValueError("each of at least one candidate needs a score")
+    ranked = zip(candidates, scores, strict=True)
+    return min(ranked, key=lambda pair: (-fmean(pair[1]), cost(pair[0])))[0]

@@ -1,0 +1,91 @@
+"""The search for the best prompt, with score functions whose best candidate is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from service.evaluation.examples import Example, examples_of
+from service.evaluation.memorization.canaries import make_canaries
+from service.evaluation.prompts.candidates import Candidate
+from service.evaluation.prompts.search import SLICE_ROWS, pick, search, selection_slice
+from tests.evaluation.rows import bookshop
+
+SHOP = examples_of(bookshop())
+CANDIDATES = [Candidate(f"c{i}", "x" * i) for i in range(9)]
+
+
+def cost(candidate: Candidate) -> int:
+    return len(candidate.instruction)
+
+
+class Scores:
+    """Scores by candidate and row, with a count of the answers that were needed."""
+
+    def __init__(self, quality: dict[str, float]) -> None:
+        self.quality = quality
+        self.answers = 0
+        self.seen: dict[str, set[int]] = {}
+
+    async def __call__(self, candidate: Candidate, rows: Sequence[Example]) -> list[float]:
+        self.answers += len(rows)
+        seen = self.seen.setdefault(candidate.name, set())
+        assert seen.isdisjoint(row.line for row in rows)
+        seen.update(row.line for row in rows)
+        return [self.quality[candidate.name] for _ in rows]
+
+
+@pytest.mark.parametrize("best", range(9))
+async def test_the_best_candidate_is_found_with_few_answers(best: int) -> None:
+    score = Scores({c.name: float(i == best) for i, c in enumerate(CANDIDATES)})
+    rows = selection_slice(SHOP)
+    assert await search(CANDIDATES, rows, score, cost) == CANDIDATES[best]
+    assert score.seen[f"c{best}"] == {row.line for row in rows}
+    assert score.answers == 9 * 4 + 5 * 4 + 3 * 8
+
+
+async def test_of_equal_candidates_the_cheapest_wins() -> None:
+    score = Scores(dict.fromkeys((c.name for c in CANDIDATES), 0.5))
+    found = await search(list(reversed(CANDIDATES)), selection_slice(SHOP), score, cost)
+    assert found == CANDIDATES[0]
+
+
+async def test_few_rows_and_one_candidate() -> None:
+    score = Scores({c.name: i / 9 for i, c in enumerate(CANDIDATES)})
+    assert await search(CANDIDATES, SHOP[:1], score, cost) == CANDIDATES[8]
+    assert await search(CANDIDATES[:1], SHOP[:16], score, cost) == CANDIDATES[0]
+
+
+async def test_wrong_uses_are_refused() -> None:
+    async def too_few(candidate: Candidate, rows: Sequence[Example]) -> list[float]:
+        return [1.0] * (len(rows) - 1)
+
+    with pytest.raises(ValueError, match="3 scores were returned for 4 rows"):
+        await search(CANDIDATES, SHOP[:8], too_few, cost)
+    for candidates, rows in (([], SHOP[:8]), (CANDIDATES, [])):
+        with pytest.raises(ValueError, match="at least one"):
+            await search(candidates, rows, too_few, cost)
+    with pytest.raises(ValueError, match="needs a score"):
+        pick(CANDIDATES[:1], [[]], cost)
+    with pytest.raises(ValueError, match="needs a score"):
+        pick([], [], cost)
+
+
+def test_pick() -> None:
+    assert pick(CANDIDATES[:3], [[0, 1], [1, 1], [1, 0]], cost) == CANDIDATES[1]
+    assert pick(CANDIDATES[1:3], [[1, 0], [0, 1]], cost) == CANDIDATES[1]
+
+
+def test_the_slice_is_spread_reproducible_and_at_most_half() -> None:
+    chosen = selection_slice(SHOP)
+    lines = [row.line for row in chosen]
+    assert len(lines) == SLICE_ROWS
+    edges = [len(SHOP) * i // SLICE_ROWS for i in range(SLICE_ROWS + 1)]
+    assert all(edges[i] < line <= edges[i + 1] for i, line in enumerate(lines))
+    assert selection_slice(SHOP) == chosen
+    assert selection_slice(SHOP, seed=1) != chosen
+    assert len(selection_slice(SHOP[:9])) == 4
+    assert selection_slice([]) == selection_slice(SHOP, 0) == selection_slice(SHOP, -3) == []
+    canaries = examples_of([c.row for c in make_canaries(50, 1)])
+    assert selection_slice(canaries) == []
