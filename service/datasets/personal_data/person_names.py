@@ -63,6 +63,13 @@ def find_name_words(text: str) -> Iterator[tuple[int, int]]:
             yield start, at
 
 
+def proper_nouns(text: str) -> Iterator[str]:
+    """Yield each word of a Japanese text that the dictionary marks as a name of anything."""
+    for word in _tagger()(text):
+        if word.feature.pos2 == "固有名詞":
+            yield word.surface
+
+
 def count_names(name: str) -> int:
     """Count the words of a name, such as two for a family name and a given name."""
     return sum(1 for _ in find_name_words(name))
