@@ -40,7 +40,7 @@ _ID = re.compile(
 
 
 def random_part(chars: int = _RANDOM_CHARS) -> str:
-    """Return random lower-case letters and digits from the system's secure source."""
+    """Return random lowercase letters and digits from the system's secure source."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(chars))
 
 

@@ -191,8 +191,8 @@ async def _room(settings: Settings, tasks: Tasks, caller: Principal) -> None:
     most = settings.max_file_tasks_per_project
     if await tasks.waiting(caller.project_id) >= most:
         raise RateLimited(
-            f"The project has {most} unfinished reports and cleanings, the maximum. Try again "
-            f"when some have finished.",
+            f"The project has {most} unfinished reports and cleanings, which is the maximum. "
+            "Try again when some have finished.",
             code="too_many_file_tasks",
             headers={"retry-after": "10"},
         )

@@ -89,7 +89,8 @@ async def _base_model(name: str, caller: Principal, registry: ModelRegistry) -> 
         return entry
     if await registry.find(caller.project_id, name) is not None:
         raise BadRequest(
-            "A job starts from a base model of the catalogue, not from a trained model.",
+            "A job must start from a base model in the catalog, not from a trained model. To "
+            "continue training a model, set the hyperparameter 'warm_start'.",
             param="model",
             code="invalid_value",
         )

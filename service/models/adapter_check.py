@@ -137,7 +137,7 @@ def _pairs(shapes: Shapes) -> dict[str, dict[str, tuple[int, ...]]]:
             raise AdapterMismatch(f"{name[:200]} is not a LoRA tensor")
         pairs.setdefault(match["module"], {})[match["side"]] = shape
     if not pairs:
-        raise AdapterMismatch("it holds no tensors")
+        raise AdapterMismatch("it contains no tensors")
     return pairs
 
 
@@ -155,7 +155,7 @@ def _check_shapes(
         return
     if (b[0], a[1]) != weight:
         raise AdapterMismatch(
-            f"{module} is made for a layer of {b[0]}x{a[1]}, the base model's is "
+            f"{module} fits a layer of {b[0]}x{a[1]}, but the base model's is "
             f"{weight[0]}x{weight[1]}"
         )
 

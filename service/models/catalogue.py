@@ -69,7 +69,7 @@ class BaseModelEntry(BaseModel):
     def _plain_id(cls, value: str) -> str:
         # IDs of trained models start with "ft:", so base model IDs must not contain colons.
         if not _ID.fullmatch(value):
-            raise ValueError("an id has letters, digits, '.', '_', '-' and at most one '/'")
+            raise ValueError("an id can contain letters, digits, '.', '_', '-' and at most one '/'")
         return value
 
     @model_validator(mode="after")

@@ -75,7 +75,7 @@ class Projects:
         """Create a project. Raises ValueError for an invalid name, NameTaken for a used one."""
         if not NAME_PATTERN.fullmatch(name):
             raise ValueError(
-                "a project's name has 1 to 40 lower-case letters, digits and inner hyphens"
+                "a project name must have 1 to 40 lowercase letters, digits and inner hyphens"
             )
         project = Project(
             id=ids.new(ids.PROJECT),

@@ -269,7 +269,7 @@ def must_have_room(upload: UploadRecord, more_bytes: int, most_bytes: int) -> No
     """Raise BadRequest if an upload cannot accept another part."""
     if upload.parts >= MAX_PARTS:
         raise BadRequest(
-            f"This upload has {upload.parts} parts, the limit. Send larger parts.",
+            f"This upload has {upload.parts} parts, which is the limit. Send larger parts.",
             param="upload_id",
             code="too_many_parts",
         )

@@ -80,8 +80,8 @@ def test_shapes_of_a_quantised_base_are_not_compared(base, adapter):
     [
         ({"module": "model.layers.7.self_attn.q_proj"}, "no module"),
         ({"module": "transformer.h.0.attn.c_attn"}, "no module"),
-        ({"a": (8, 24)}, "made for a layer of 32x24, the base model's is 32x16"),
-        ({"b": (64, 8)}, "made for a layer of 64x16"),
+        ({"a": (8, 24)}, "fits a layer of 32x24, but the base model's is 32x16"),
+        ({"b": (64, 8)}, "fits a layer of 64x16"),
         ({"b": (32, 4)}, "do not belong together"),
         ({"drop": f"base_model.model.{Q}.lora_B.weight"}, "only one of its two"),
         ({"r": 16}, "rank is 16"),

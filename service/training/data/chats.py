@@ -107,7 +107,7 @@ def _preference(number: int, row: Any) -> Preference:
 
     def answered(output: Any) -> Chat:
         if not output:
-            raise ValueError("an output holds a message")
+            raise ValueError("an output must contain a message")
         return Chat(
             line=number,
             messages=before + tuple(for_template(message) for message in output),
@@ -151,7 +151,7 @@ def _text(content: object) -> str:
         case list():
             return "\n".join(part["text"] for part in content)
         case _:
-            raise TypeError("content is a string or a list of text parts")
+            raise TypeError("content must be a string or a list of text parts")
 
 
 def _tool_call(call: Message) -> Message:
