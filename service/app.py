@@ -20,6 +20,8 @@ from service.curation import routes as curation_routes
 from service.curation.records import Tasks
 from service.curation.schemas import report_schemas
 from service.evals import graders_routes
+from service.evals import routes as eval_routes
+from service.evals.records import Evals
 from service.files import routes as file_routes
 from service.files.records import Files
 from service.fleet import workers
@@ -110,6 +112,7 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
         model_routes,
         alias_routes,
         project_routes,
+        eval_routes,
         usage_routes,
         webhook_routes,
         health,
@@ -169,6 +172,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             state.curation = Tasks(redis)
             state.webhooks = Webhooks(redis)
             state.running_graders = graders_routes.RunningGraders()
+            state.evals = Evals(redis)
             state.probes = _probes(app, settings, upstreams)
             state.serves = upstreams.serves
             yield

@@ -93,6 +93,26 @@ class Settings(BaseSettings):
         description="Maximum number of running jobs. Further jobs wait, even if GPUs are free.",
     )
 
+    # Evaluations.
+    max_evals_per_project: int = Field(default=1000, ge=1)
+    max_runs_per_eval: int = Field(default=1000, ge=1)
+    max_unfinished_eval_runs_per_project: int = Field(
+        default=20,
+        ge=1,
+        description="Maximum number of runs that wait or run. Above it, run creation answers 429.",
+    )
+    eval_runs_at_once: int = Field(
+        default=4, ge=1, description="Number of runs that one worker works on concurrently."
+    )
+    eval_requests_at_once: int = Field(
+        default=16, ge=1, le=1024, description="Number of concurrent requests of one run."
+    )
+    eval_engine_patience_s: float = Field(
+        default=3600.0,
+        ge=0,
+        description="How long a run waits for an engine that is away before its items fail.",
+    )
+
     # Webhooks.
     webhook_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),

@@ -18,6 +18,7 @@ GROUPS: Final = {
     "stack": (
         "tests/e2e/test_cli.py",
         "tests/e2e/test_docs.py",
+        "tests/e2e/test_evals.py",
         "tests/e2e/test_gateway.py",
         "tests/e2e/test_graders.py",
         "tests/e2e/test_kto.py",

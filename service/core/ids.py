@@ -29,13 +29,17 @@ MEASURE = "filemeasure-"
 WEBHOOK = "webhook_"
 WEBHOOK_EVENT = "evt_"
 WEBHOOK_DELIVERY = "whdelivery-"
+EVAL = "eval_"
+EVAL_RUN = "evalrun_"
+OUTPUT_ITEM = "outputitem_"
 
 # A random prefix per process, followed by a counter.
 _REQUEST_PREFIX = f"{REQUEST}{secrets.token_hex(10)}"
 _REQUESTS = itertools.count(1)
 
 _ID = re.compile(
-    r"(?:file-|fileclean-|upload_|part_|ftjob-|ftckpt_|proj_|key_|webhook_)[0-9A-Za-z]{1,64}"
+    r"(?:file-|fileclean-|upload_|part_|ftjob-|ftckpt_|proj_|key_|webhook_|eval_|evalrun_"
+    r"|outputitem_)[0-9A-Za-z]{1,64}"
 )
 
 

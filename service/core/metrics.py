@@ -22,7 +22,7 @@ _EVERY = (_API, _WORKER, _ENGINE)
 _SHARED = "same in each: use the max"
 _PROCESSES = Group("Processes", _EVERY)
 _HTTP = Group("HTTP", (_API,))
-_GATEWAY = Group("Inference gateway", (_API,))
+_GATEWAY = Group("Inference gateway", (_API, _WORKER), note="in workers, evaluations")
 _UPSTREAMS = Group("Engines, as seen by their callers", (_API, _WORKER))
 _ADAPTERS = Group("Adapters of an engine", (_ENGINE,))
 _ENDED_JOBS = Group("Jobs and training", (_API, _WORKER))
@@ -31,6 +31,9 @@ _ALL_JOBS = Group("Jobs and training", (_WORKER,), note=_SHARED)
 _QUEUES = Group("Queues and workers", (_API, _WORKER), note=_SHARED)
 _GPUS = Group("GPUs", (_WORKER,), note="with a GPU and `nvidia-ml-py`")
 _FILES = Group("Files", (_WORKER,))
+_ENDED_RUNS = Group("Evaluations", (_API, _WORKER))
+_RUNS = Group("Evaluations", (_WORKER,))
+_ALL_RUNS = Group("Evaluations", (_WORKER,), note=_SHARED)
 _WEBHOOKS = Group("Webhooks", (_WORKER,))
 _ALL_WEBHOOKS = Group("Webhooks", (_WORKER,), note=_SHARED)
 _RECORDS = Group("Records", _EVERY)
@@ -241,6 +244,25 @@ FILES_CHECKED = _FILES.counter(
 )
 FILE_TASKS = _FILES.counter(
     "finetuned_file_tasks_total", "Finished reports and cleanings of files.", ["kind", "outcome"]
+)
+
+EVAL_RUNS = _ENDED_RUNS.counter(
+    "finetuned_eval_runs_total",
+    "Evaluation runs that reached a final state.",
+    ["status"],
+    from_zero=[("completed",), ("failed",)],
+)
+EVAL_RUNS_RUNNING = _RUNS.gauge(
+    "finetuned_eval_runs_running", "Evaluation runs in progress on this worker."
+)
+EVAL_RUNS_UNFINISHED = _ALL_RUNS.gauge(
+    "finetuned_eval_runs_unfinished", "Evaluation runs of the installation, by status.", ["status"]
+)
+EVAL_ITEMS = _RUNS.counter(
+    "finetuned_eval_items_total",
+    "Items of evaluation runs, by outcome: pass, fail, error (not sampled or not graded).",
+    ["outcome"],
+    from_zero=[("pass",), ("fail",), ("error",)],
 )
 
 WEBHOOK_DELIVERIES = _WEBHOOKS.counter(

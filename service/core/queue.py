@@ -1,4 +1,4 @@
-"""The two arq queues, and the format of task IDs.
+"""The arq queues, and the format of task IDs.
 
 A task ID consists of the function, the object and the attempt: `train:ftjob-x:2`. arq rejects a
 second entry with a known ID, so enqueueing is idempotent. A new attempt has a new ID, so the
@@ -17,7 +17,12 @@ from service.core.redis import Client
 
 CPU = "finetuned:queue:cpu"
 GPU = "finetuned:queue:gpu"
-QUEUES = {"cpu": CPU, "gpu": GPU}
+# Evaluation runs, which the cpu workers take. They wait for engines most of the time, for hours,
+# and would keep short tasks such as file checks from the slots of the cpu queue.
+EVALS = "finetuned:queue:evals"
+QUEUES = {"cpu": CPU, "gpu": GPU, "evals": EVALS}
+WORKERS_OF = {"cpu": "cpu", "gpu": "gpu", "evals": "cpu"}
+"""The kind of workers that take tasks from each queue."""
 
 # Far longer than any training: arq's own timeout is final and ignores checkpoints, so the lease
 # decides when a task is lost.

@@ -255,16 +255,19 @@ class Collection(Generic[R]):
         where: Callable[[R], bool] | None = None,
         where_id: Callable[[str], bool] | None = None,
         oldest_first: bool = False,
+        index: str | None = None,
     ) -> Page[R]:
         """Return a page of the project's records that match `where` and `where_id`.
 
         `where_id` avoids reading the records that it excludes. `after` is the ID of the previous
-        page's last record. Raises Missing if that record is unknown.
+        page's last record. `index` is the Redis key of another sorted set of IDs, for another
+        order. Raises Missing if `after` is unknown.
         """
+        index = index or self.index(project_id)
         start = 0
         if after is not None:
             rank = self.redis.zrank if oldest_first else self.redis.zrevrank
-            position = await rank(self.index(project_id), after)
+            position = await rank(index, after)
             if position is None:
                 raise Missing(after)
             start = int(position) + 1
@@ -272,7 +275,7 @@ class Collection(Generic[R]):
         scan = min(max(limit + 1, _SCAN_PAGE), _LARGEST_SCAN_PAGE)
         ids_from = self.redis.zrange if oldest_first else self.redis.zrevrange
         while len(items) <= limit:
-            raw = await ids_from(self.index(project_id), start, start + scan - 1)
+            raw = await ids_from(index, start, start + scan - 1)
             ids = [i.decode() for i in raw]
             wanted = ids if where_id is None else [i for i in ids if where_id(i)]
             records = await self.get_many(project_id, wanted)

@@ -49,6 +49,7 @@ async def _observe_queue(redis: Client, name: str) -> None:
 
 def _observe_workers(alive: list[workers.Worker]) -> None:
     for name in queue.QUEUES:
-        metrics.WORKERS.cell(name).set(sum(name in w.queues for w in alive))
+        kind = queue.WORKERS_OF[name]
+        metrics.WORKERS.cell(name).set(sum(kind in w.queues for w in alive))
     free = sum("gpu" in w.queues and not w.busy for w in alive)
     metrics.GPU_WORKERS_FREE.cell().set(free)

@@ -14,6 +14,9 @@ class EventType(StrEnum):
     SUCCEEDED = "fine_tuning.job.succeeded"
     FAILED = "fine_tuning.job.failed"
     CANCELLED = "fine_tuning.job.cancelled"
+    EVAL_SUCCEEDED = "eval.run.succeeded"
+    EVAL_FAILED = "eval.run.failed"
+    EVAL_CANCELED = "eval.run.canceled"
 
 
 class Event(BaseModel):

@@ -12,8 +12,13 @@ from service.core import ids
 from service.webhooks.events import Event, EventType
 from service.webhooks.records import MAX_LOGGED, Attempt, Delivery, Endpoint, Webhooks
 
-SAMPLE_JOB = f"{ids.JOB}{'0' * 24}"
 _POLL_S = 0.1
+
+
+def sample_subject(event_type: EventType | str) -> str:
+    """The ID of the job or run in a sample event."""
+    prefix = ids.EVAL_RUN if event_type.startswith("eval.") else ids.JOB
+    return f"{prefix}{'0' * 24}"
 
 
 async def attempt_of_sample(
@@ -28,7 +33,7 @@ async def attempt_of_sample(
         project_id=endpoint.project_id,
         created_at=ids.now_s(),
         type=event_type,
-        subject_id=SAMPLE_JOB,
+        subject_id=sample_subject(event_type),
     )
     delivery = Delivery(
         id=event.id,

@@ -1,7 +1,7 @@
 """The worker process: one arq worker per queue, in a single event loop.
 
 SIGTERM drains the worker: it takes no new tasks, running trainings save a checkpoint and go back
-into the queue, and then the process exits. A second SIGTERM ends it at once.
+into the queue, as do evaluation runs, and then the process exits. A second SIGTERM ends it at once.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from service.curation.curate import Curate
 from service.curation.measure import MakeMeasure
 from service.curation.records import FUNCTION, TaskKind
 from service.curation.report import MakeReport
+from service.evals.records import FUNCTION as RUN_EVAL
+from service.evals.run import RunEval
 from service.files.records import Files
 from service.fleet import workers
 from service.fleet.capacity import measure
@@ -39,6 +41,7 @@ from service.jobs.records import Jobs
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
+from service.usage.meter import Meter
 from service.webhooks.deliverer import Deliverer
 from service.worker.arq_queue import QueueWorker
 from service.worker.gpu_share import with_budget, within_budget
@@ -114,6 +117,16 @@ class WorkerProcess:
             dispatcher=self._dispatcher,
             upstreams=self._upstreams,
         )
+        self._meter = Meter.from_settings(self._redis, settings)
+        self._run_eval = RunEval(
+            files=files,
+            registry=registry,
+            storage=storage,
+            leases=leases,
+            settings=settings,
+            upstreams=self._upstreams,
+            meter=self._meter,
+        )
         self._pulse = Pulse(patience_s=settings.storage_patience_s + _STALLED_AFTER_S)
         self._reconciler = Reconciler(
             self._redis,
@@ -138,7 +151,11 @@ class WorkerProcess:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
-        arq_workers = {name: self._arq_worker(name) for name in self._queues}
+        arq_workers = {
+            name: self._arq_worker(name)
+            for name, workers_ in queue.WORKERS_OF.items()
+            if workers_ in self._queues
+        }
         loops = {f"queue {name}": worker.run_forever for name, worker in arq_workers.items()}
         loops |= {"reconciler": self._reconciler.run, "presence": self._announce}
         if "cpu" in self._queues:
@@ -146,6 +163,7 @@ class WorkerProcess:
         async with (
             serve_probes(self._redis, self._settings, self._pulse),
             self._upstreams,
+            self._meter,
             asyncio.TaskGroup() as group,
         ):
             background = [
@@ -172,6 +190,12 @@ class WorkerProcess:
                 ),
             ],
             "gpu": [func(_coroutine(self._train.run), name="train", max_tries=1)],
+            "evals": [func(_coroutine(self._run_eval.run), name=RUN_EVAL, max_tries=1)],
+        }
+        slots = {
+            "cpu": self._settings.cpu_tasks,
+            "gpu": 1,
+            "evals": self._settings.eval_runs_at_once,
         }
         return QueueWorker(
             on_poll=lambda: self._pulse.beat(f"queue {name}"),
@@ -179,7 +203,7 @@ class WorkerProcess:
             queue_name=queue.QUEUES[name],
             redis_pool=self._redis,
             handle_signals=False,
-            max_jobs=1 if name == "gpu" else self._settings.cpu_tasks,
+            max_jobs=slots[name],
             job_timeout=queue.TASK_TIMEOUT_S,
             keep_result=0,
             poll_delay=0.2,
@@ -197,11 +221,12 @@ class WorkerProcess:
         if self._stopping.is_set():
             log.warning("second stop signal: exiting at once")
             raise SystemExit(1)
-        log.info("draining: running jobs save a checkpoint and return to the queue")
+        log.info("draining: running jobs and evaluations return to their queues")
         self.stop()
 
     async def _drain(self, arq_workers: Sequence[QueueWorker]) -> None:
         self._train.draining.set()
+        self._run_eval.draining.set()
         running = [task for worker in arq_workers for task in worker.tasks.values()]
         for worker in arq_workers:
             worker.allow_pick_jobs = False

@@ -3,10 +3,10 @@
 Records are written before queue entries, and a worker may die at any moment. Every few seconds,
 each worker therefore compares records with queues and leases:
 
-- If the queue entry of a file check, a task on a file or a job validation is missing, it is
-  enqueued (arq rejects duplicates). Queued jobs are dispatched to free GPU workers.
-- Expired files are deleted, as are the parts of uploads that have ended and the outputs of
-  cleanings that were not finished.
+- If the queue entry of a file check, a task on a file, a job validation or an evaluation run is
+  missing, it is enqueued (arq rejects duplicates). Queued jobs are dispatched to free GPU workers.
+- Expired files are deleted, as are the parts of uploads that have ended, the outputs of cleanings
+  that were not finished, and what deleted evals and runs have in storage.
 - Work that was taken but has had no lease for half the lease duration is considered lost and
   continues under the next attempt number.
 
@@ -30,6 +30,10 @@ from service.core.redis import REDIS_ERRORS, Client, reply, why
 from service.core.storage import StorageError
 from service.curation.outputs import Outputs
 from service.curation.records import FUNCTION, Task, Tasks
+from service.evals import lifecycle as run_lifecycle
+from service.evals.deletion import sweep
+from service.evals.records import FUNCTION as RUN_EVAL
+from service.evals.records import Evals, RunRecord, RunStatus
 from service.files.records import UNCHECKED, FileRecord, Files, FileStatus
 from service.jobs import lifecycle
 from service.jobs.outcomes import lose
@@ -38,6 +42,7 @@ from service.jobs.scheduling.dispatch import Dispatcher
 from service.uploads.records import Uploads
 
 log = logging.getLogger(__name__)
+_LANES = {"train": queue.GPU, RUN_EVAL: queue.EVALS}
 
 
 class Reconciler:
@@ -60,6 +65,7 @@ class Reconciler:
         self._uploads = Uploads(redis, files)
         self._curation = Tasks(redis)
         self._outputs = Outputs(files)
+        self._evals = Evals(redis)
         self._leases = leases
         self._dispatcher = dispatcher
         self._on_step = on_step
@@ -86,11 +92,13 @@ class Reconciler:
             self._every_file,
             self._every_task,
             self._every_job,
+            self._every_run,
             self._dispatcher.dispatch,
             self._observe,
             self._delete_expired,
             self._sweep_uploads,
             self._sweep_outputs,
+            self._sweep_evals,
         ):
             with self._logged_errors(step.__name__):
                 await step()
@@ -100,7 +108,12 @@ class Reconciler:
         self._on_step()
         try:
             yield
-        except (lifecycle.AttemptSuperseded, Missing, Unreadable):
+        except (
+            lifecycle.AttemptSuperseded,
+            run_lifecycle.RunSuperseded,
+            Missing,
+            Unreadable,
+        ):
             pass  # it progressed on its own, or only a newer version can read it
         except (*REDIS_ERRORS, StorageError):
             raise
@@ -122,6 +135,15 @@ class Reconciler:
         for project_id, job_id in await self._jobs.active():
             with self._logged_errors(job_id):
                 await self._job(project_id, job_id)
+
+    async def _every_run(self) -> None:
+        runs = await self._evals.unfinished()
+        for status in (RunStatus.QUEUED, RunStatus.IN_PROGRESS):
+            number = sum(run.status is status for run in runs)
+            metrics.EVAL_RUNS_UNFINISHED.cell(status).set(number)
+        for run in runs:
+            with self._logged_errors(run.id):
+                await self._run(run)
 
     async def _observe(self) -> None:
         observe(await self._jobs.unfinished(), ids.now_s())
@@ -152,6 +174,23 @@ class Reconciler:
             await self._curation.again(task)
         else:
             await self._curation.enqueue(task)
+
+    async def _sweep_evals(self) -> None:
+        for member in await self._evals.deleted():
+            with self._logged_errors(member):
+                await sweep(self._evals, self._files.storage, member)
+
+    async def _run(self, run: RunRecord) -> None:
+        if await self._abandoned(RUN_EVAL, run.subject, run.attempt):
+            log.warning("%s: attempt %d has no living worker", run.id, run.attempt)
+            run = await self._evals.change(
+                run,
+                lambda r: run_lifecycle.lose(r, run.attempt, self._most_fruitless, ids.now_s()),
+            )
+            if run.status is RunStatus.FAILED:
+                metrics.EVAL_RUNS.cell(RunStatus.FAILED).inc()
+                return
+        await self._evals.enqueue(run)
 
     async def _job(self, project_id: str, job_id: str) -> None:
         job = await self._jobs.get(project_id, job_id)
@@ -195,7 +234,7 @@ class Reconciler:
             return False
         if await self._leases.unheld_s(subject_id, attempt) < self._patience_s:
             return False
-        lane = queue.GPU if function == "train" else queue.CPU
+        lane = _LANES.get(function, queue.CPU)
         await queue.forget(self._redis, lane, function, subject_id, attempt)
         return True
 

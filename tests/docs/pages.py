@@ -19,6 +19,7 @@ ON_THE_STACK = (
     "docs/training.md",
     "docs/serving.md",
     "docs/graders.md",
+    "docs/evals.md",
     "docs/integrations.md",
     "docs/api/guide.md",
     "docs/operations.md",

@@ -104,3 +104,19 @@ def test_estimate_and_alias_of_a_trained_model(node):
     assert seen["answer"]["choices"][0]["message"]["content"]
     assert seen["back"]["targets"] == [{"model": DEMO_MODEL, "weight": 100}]
     assert seen["conflict"] == "alias_changed"
+
+
+def test_openai_sdk_of_node_runs_an_evaluation(node):
+    seen = json.loads(node("evals.mjs", DEMO_MODEL))
+    assert (seen["eval"]["object"], seen["renamed"]) == ("eval", "renamed")
+    run = seen["run"]
+    assert run["status"] == "completed", run["error"]
+    assert run["result_counts"] == {"total": 3, "passed": 3, "failed": 0, "errored": 0}
+    assert sorted(item["datasource_item_id"] for item in seen["items"]) == [0, 1, 2]
+    assert all(item["sample"]["output"][0]["content"] for item in seen["items"])
+    assert seen["one"] == seen["items"][0]
+    assert seen["canceled"] == ["canceled", "invalid_run_status"]
+    assert seen["runs"] == [run["id"], seen["second"]]
+    assert seen["deletedRun"]["deleted"] is seen["deleted"]["deleted"] is True
+    assert seen["eval"]["id"] in seen["found"]
+    assert seen["after"] == 404

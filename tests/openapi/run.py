@@ -24,6 +24,7 @@ from service.worker.main import WorkerProcess
 from tests.conftest import Api, running
 from tests.openapi.scenario import (
     data_sets,
+    evals,
     files,
     graders,
     inference,
@@ -88,6 +89,9 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     webhook = await webhooks.create(world, receiver)
     async with _worker(settings):
         await webhooks.look(world, webhook, waiting[1], receiver)
+    evaluated = await evals.create(world, api.base_url, DEMO_MODEL)
+    async with _worker(settings):
+        await evals.look(world, evaluated)
     offer(settings.models_file, base, *settings.upstreams, inference.UNSERVED)
     state = api.app.state
     acme = await state.projects.by_name("acme")
@@ -127,6 +131,7 @@ def _settings(
         max_pending_uploads_per_project=2,
         max_file_tasks_per_project=2,
         max_queued_jobs_per_project=2,
+        max_unfinished_eval_runs_per_project=2,
     )
 
 

@@ -20,6 +20,9 @@ OPENAI = {
     *("listFineTuningJobCheckpoints", "listModels", "retrieveModel", "deleteModel"),
     *("runGrader", "validateGrader"),
     *("createChatCompletion", "createCompletion", "createResponse", "createEmbedding"),
+    *("createEval", "listEvals", "getEval", "updateEval", "deleteEval"),
+    *("createEvalRun", "getEvalRuns", "getEvalRun", "cancelEvalRun", "deleteEvalRun"),
+    *("getEvalRunOutputItems", "getEvalRunOutputItem"),
 }
 OURS = {
     "listFineTuningJobs",  # OpenAI: listPaginatedFineTuningJobs, its only list with such a name
@@ -28,6 +31,7 @@ OURS = {
     *("retrieveFileReport", "createFileCleaning", "listFileCleanings", "retrieveFileCleaning"),
     *("listAliases", "retrieveAlias", "setAlias", "deleteAlias"),
     *("listAliasHistory", "rollbackAlias"),
+    "cancelEvalRunByPath",  # the path of OpenAI's SDK for Python, which its document does not have
     # OpenAI's administration has operationIds in kebab case, which make poor function names.
     *("createProject", "listProjects", "retrieveProject", "updateProject"),
     *("createApiKey", "listApiKeys", "updateApiKey", "deleteApiKey", "getUsageCompletions"),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
+import httpx
 import pytest
 
 from service.core import ids
+from service.evals import lifecycle
+from service.evals.records import ItemRow, Tally, item_id
 from service.jobs.records import CheckpointRecord
 from service.models.records import ModelRecord
 from service.projects.records import Role
@@ -57,6 +60,8 @@ async def owned(api: Api, chats) -> dict[str, str]:
         metrics={},
     )
     await api.app.state.jobs.checkpoints(job_id).create(checkpoint)
+    async with await api.client("acme") as acme:
+        evaluated = await evaluated_by(acme, api)
     webhook = await api.app.state.webhooks.create(
         project_id, name="acme's", url="https://hooks.example", event_types=()
     )
@@ -71,7 +76,37 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "cleaning": cleaning,
         "name": "gpt-4o-mini",
         "webhook_endpoint": webhook.id,
+        **evaluated,
     }
+
+
+def graded() -> dict:
+    """The body of an eval that grades given answers."""
+    grader = {
+        "type": "string_check",
+        "name": "exact",
+        "input": "{{item.a}}",
+        "reference": "b",
+        "operation": "eq",
+    }
+    config = {"type": "custom", "item_schema": {"type": "object", "properties": {"a": {}}}}
+    return {"data_source_config": config, "testing_criteria": [grader]}
+
+
+async def evaluated_by(acme: httpx.AsyncClient, api: Api) -> dict[str, str]:
+    """An eval, a run of it and the outcome of an item."""
+    eval_id = (await acme.post("/v1/evals", json=graded())).json()["id"]
+    source = {"type": "file_content", "content": [{"item": {"a": "b"}}]}
+    body = {"data_source": {"type": "jsonl", "source": source}}
+    run = (await acme.post(f"/v1/evals/{eval_id}/runs", json=body)).json()
+    project = await api.app.state.projects.by_name("acme")
+    evals = api.app.state.evals
+    record = await evals.get_run(project.id, eval_id, run["id"])
+    await evals.change(record, lambda r: lifecycle.start(r, 1, 1))
+    row = ItemRow("pass", 1, "a1-x.jsonl", 0, 2)
+    await evals.add_outcomes(record, lambda r: lifecycle.advance(r, 1, Tally(passed=1)), {0: row})
+    await api.app.state.storage.put_bytes(f"{record.folder}/items/a1-x.jsonl", b"{}")
+    return {"eval": eval_id, "run": run["id"], "output_item": item_id(record, 0)}
 
 
 ROUTES = [
@@ -106,8 +141,19 @@ ROUTES = [
     ("POST", "/v1/webhook_endpoints/{webhook_endpoint}/rotate_secret"),
     ("POST", "/v1/webhook_endpoints/{webhook_endpoint}/test"),
     ("GET", "/v1/webhook_endpoints/{webhook_endpoint}/deliveries"),
+    ("GET", "/v1/evals/{eval}"),
+    ("POST", "/v1/evals/{eval}"),
+    ("DELETE", "/v1/evals/{eval}"),
+    ("GET", "/v1/evals/{eval}/runs"),
+    ("POST", "/v1/evals/{eval}/runs"),
+    ("GET", "/v1/evals/{eval}/runs/{run}"),
+    ("POST", "/v1/evals/{eval}/runs/{run}"),
+    ("POST", "/v1/evals/{eval}/runs/{run}/cancel"),
+    ("DELETE", "/v1/evals/{eval}/runs/{run}"),
+    ("GET", "/v1/evals/{eval}/runs/{run}/output_items"),
+    ("GET", "/v1/evals/{eval}/runs/{run}/output_items/{output_item}"),
 ]
-WITH_ID = "file|job|upload|cleaning|webhook_endpoint"
+WITH_ID = "file|job|upload|cleaning|webhook_endpoint|eval|run|output_item"
 # Names belong to a project: another project's alias with the same name does not interfere.
 OWN_NAMES = {("PUT", "/v1/aliases/{name}")}
 
@@ -141,6 +187,9 @@ async def test_foreign_object_is_404(api: Api, owned, method, path):
                 cleaning="fileclean-" + "z" * 24,
                 name="gpt-unknown",
                 webhook_endpoint="webhook_" + "z" * 24,
+                eval="eval_" + "z" * 24,
+                run="evalrun_" + "z" * 24,
+                output_item="outputitem_" + "z" * 24 + "00000",
             ),
         )
         assert foreign.status_code == unknown.status_code == 404
@@ -153,6 +202,8 @@ async def test_foreign_object_is_404(api: Api, owned, method, path):
         endpoint = await acme.get(f"/v1/webhook_endpoints/{owned['webhook_endpoint']}")
         assert endpoint.json()["name"] == "acme's"
         assert (await acme.get(f"/v1/fine_tuning/jobs/{owned['job']}")).status_code == 200
+        run = await acme.get(f"/v1/evals/{owned['eval']}/runs/{owned['run']}")
+        assert run.json()["status"] == "in_progress"
 
 
 async def test_foreign_objects_are_in_no_list(api: Api, owned):
@@ -161,6 +212,7 @@ async def test_foreign_objects_are_in_no_list(api: Api, owned):
         assert (await other.get("/v1/fine_tuning/jobs")).json()["data"] == []
         assert (await other.get("/v1/aliases")).json()["data"] == []
         assert (await other.get("/v1/webhook_endpoints")).json()["data"] == []
+        assert (await other.get("/v1/evals")).json()["data"] == []
         models = (await other.get("/v1/models")).json()["data"]
         assert [m["id"] for m in models] == [BASE_MODEL]
 
@@ -175,6 +227,29 @@ async def test_foreign_ids_in_bodies_are_404(api: Api, owned):
             answer = await other.post("/v1/fine_tuning/jobs", json=body)
             assert answer.status_code == 404
             assert answer.json()["error"]["param"] == field
+
+
+async def test_runs_use_no_foreign_file_model_or_eval(api: Api, owned):
+    """A run of one's own eval, and a run of another project's under one's own eval."""
+    async with await api.client("other") as other:
+        mine = (await other.post("/v1/evals", json=graded())).json()["id"]
+        inline = {"type": "file_content", "content": [{"item": {"a": "b"}}]}
+        messages = {"type": "template", "template": [{"role": "user", "content": "{{item.a}}"}]}
+        for source, model, param in (
+            ({"type": "file_id", "id": owned["file"]}, BASE_MODEL, "data_source.source.id"),
+            (inline, owned["model"], "data_source.model"),
+            (inline, owned["name"], "data_source.model"),
+        ):
+            data_source = {
+                "type": "completions",
+                "source": source,
+                "model": model,
+                "input_messages": messages,
+            }
+            answer = await other.post(f"/v1/evals/{mine}/runs", json={"data_source": data_source})
+            assert answer.status_code == 404, answer.text
+            assert answer.json()["error"]["param"] == param
+        assert (await other.get(f"/v1/evals/{mine}/runs/{owned['run']}")).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from service.jobs.records import Status
-from service.webhooks.testing import SAMPLE_JOB
+from service.webhooks.testing import sample_subject
 from tests.conftest import Api
 from tests.webhooks.conftest import EVENT_TYPES, Maker, Receiver, logged, until
 
@@ -136,10 +136,20 @@ async def test_a_test_sends_a_signed_sample_once(
     }
     (request,) = receiver.requests
     event = sdk.webhooks.unwrap(request.body, request.headers, secret=endpoint.signing_secret)
-    assert (event.type, event.data.id) == (FAILED, SAMPLE_JOB)
+    assert (event.type, event.data.id) == (FAILED, sample_subject(FAILED))
     (entry,) = await logged(http, endpoint.id, 1)
     assert entry["event_id"] == event.id
     assert entry["outcome"] == ("delivered" if status == 204 else "failed")
+
+
+async def test_a_sample_names_a_run_where_the_event_is_of_runs(
+    sdk, endpoint, work, receiver: Receiver
+):
+    async with work("cpu"):
+        await sdk.webhooks.test(endpoint.id, event_type="eval.run.succeeded")
+    (request,) = receiver.requests
+    event = sdk.webhooks.unwrap(request.body, request.headers, secret=endpoint.signing_secret)
+    assert (event.type, event.data.id) == ("eval.run.succeeded", "evalrun_" + "0" * 24)
 
 
 async def test_a_test_overtakes_events_that_wait(
@@ -153,7 +163,7 @@ async def test_a_test_overtakes_events_that_wait(
         await test
         await until(lambda: len(receiver.requests) == 4)
     sent = [json.loads(request.body)["data"]["id"] for request in receiver.requests]
-    assert sent[0] == SAMPLE_JOB
+    assert sent[0] == sample_subject(SUCCEEDED)
 
 
 async def test_a_test_without_a_response_says_why(sdk, endpoint, work, settings):

@@ -12,7 +12,7 @@ from service.standalone.services import free_port
 from service.worker.probes import serve_probes
 from service.worker.pulse import Pulse
 
-LOOPS = {"queue cpu", "queue gpu", "reconciler", "presence", "webhooks"}
+LOOPS = {"queue cpu", "queue evals", "queue gpu", "reconciler", "presence", "webhooks"}
 
 
 @pytest.fixture

@@ -730,6 +730,179 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/evals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List evals
+         * @description List the project's evals, oldest first by default.
+         */
+        get: operations["listEvals"];
+        put?: never;
+        /**
+         * Create an eval
+         * @description Create an eval: the schema of its items, and the graders that judge each item. Then create
+         *     runs of it, for different models and prompts.
+         */
+        post: operations["createEval"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/evals/{eval_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve an eval
+         * @description Retrieve an eval with its schema and graders.
+         */
+        get: operations["getEval"];
+        put?: never;
+        /**
+         * Update an eval
+         * @description Update the name or the metadata of an eval. Its schema and graders never change.
+         */
+        post: operations["updateEval"];
+        /**
+         * Delete an eval
+         * @description Delete an eval with all its runs and their output items. Runs in progress stop.
+         */
+        delete: operations["deleteEval"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/evals/{eval_id}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List runs
+         * @description List the runs of an eval, oldest first by default. A page can have fewer runs than `limit` if
+         *     their requests contain many items.
+         */
+        get: operations["getEvalRuns"];
+        put?: never;
+        /**
+         * Create a run
+         * @description Create a run of an eval. A worker samples an answer to each item and grades it, behind the
+         *     requests of users.
+         *
+         *     The status goes from `queued` to `in_progress`, and finally to `completed`, `failed` or
+         *     `canceled`. With the data source `jsonl`, the items contain the answers.
+         */
+        post: operations["createEvalRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/evals/{eval_id}/runs/{run_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve a run
+         * @description Retrieve a run: its status, its counters, and when it is expected to end.
+         */
+        get: operations["getEvalRun"];
+        put?: never;
+        /**
+         * Cancel a run
+         * @description Cancel a run. Its worker stops within seconds; outcomes of items are kept. Returns 409 if
+         *     the run has already ended.
+         */
+        post: operations["cancelEvalRun"];
+        /**
+         * Delete a run
+         * @description Delete a run with its output items. A run in progress stops.
+         */
+        delete: operations["deleteEvalRun"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/evals/{eval_id}/runs/{run_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a run by a path of its own
+         * @description Cancel a run, as `cancelEvalRun` does. OpenAI's SDK for Python uses this path, and its SDK
+         *     for Node the other.
+         */
+        post: operations["cancelEvalRunByPath"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/evals/{eval_id}/runs/{run_id}/output_items": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List output items
+         * @description List the output items of a run in the order in which they were finished, while the run is in
+         *     progress too.
+         */
+        get: operations["getEvalRunOutputItems"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/evals/{eval_id}/runs/{run_id}/output_items/{output_item_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve an output item
+         * @description Retrieve an output item: the item, the prompt, the answer, and each grader's result.
+         */
+        get: operations["getEvalRunOutputItem"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/organization/usage/completions": {
         parameters: {
             query?: never;
@@ -1590,6 +1763,81 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * CompletionsDataSource
+         * @description Items whose answers are sampled with chat completions.
+         */
+        CompletionsDataSource: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "completions";
+            /**
+             * Source
+             * @description Place of the items.
+             */
+            source: components["schemas"]["FileContentSource"] | components["schemas"]["FileIdSource"];
+            /**
+             * Model
+             * @description Model to sample from: a base model, a trained model, a checkpoint or an alias. An alias is resolved for each item.
+             */
+            model?: string | null;
+            /**
+             * Input Messages
+             * @description Prompt of an item.
+             */
+            input_messages?: (components["schemas"]["TemplateMessages"] | components["schemas"]["ItemReferenceMessages"]) | null;
+            sampling_params?: components["schemas"]["CompletionsSamplingParams"] | null;
+        };
+        /**
+         * CompletionsSamplingParams
+         * @description Sampling parameters of chat completions.
+         */
+        CompletionsSamplingParams: {
+            /**
+             * Max Completion Tokens
+             * @description Maximum number of tokens of an answer. Defaults to the rest of the model's context.
+             */
+            max_completion_tokens?: number | null;
+            /**
+             * Reasoning Effort
+             * @description Reasoning effort, for models that support it.
+             */
+            reasoning_effort?: ("none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max") | null;
+            /**
+             * Seed
+             * @description Sampling seed. Defaults to 42.
+             */
+            seed?: number | null;
+            /**
+             * Temperature
+             * @description Sampling temperature. Defaults to 1.
+             */
+            temperature?: number | null;
+            /**
+             * Top P
+             * @description Probability mass of the tokens to sample from. Defaults to 1.
+             */
+            top_p?: number | null;
+            /**
+             * Response Format
+             * @description Format of the answers, as in chat completions.
+             * @example {
+             *       "type": "json_object"
+             *     }
+             */
+            response_format?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Tools
+             * @description Functions that the model may call, as in chat completions.
+             */
+            tools?: {
+                [key: string]: unknown;
+            }[] | null;
+        };
+        /**
          * CreateChatCompletion
          * @description Chat completion request, as in the OpenAI API.
          */
@@ -1785,6 +2033,53 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * CreateEval
+         * @description Request body to create an eval.
+         */
+        CreateEval: {
+            data_source_config: components["schemas"]["CustomDataSourceConfig"];
+            /**
+             * Testing Criteria
+             * @description Graders of each item. Their names must be distinct.
+             */
+            testing_criteria: (components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["MultiGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"])[];
+            /**
+             * Metadata
+             * @description Up to 16 pairs of your own.
+             */
+            metadata?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Name
+             * @description Name of the eval.
+             */
+            name?: string | null;
+        };
+        /**
+         * CreateEvalRun
+         * @description Request body to create a run.
+         */
+        CreateEvalRun: {
+            /**
+             * Data Source
+             * @description Items of the run, and how they are answered.
+             */
+            data_source: components["schemas"]["JsonlDataSource"] | components["schemas"]["CompletionsDataSource"] | components["schemas"]["ResponsesDataSource"];
+            /**
+             * Metadata
+             * @description Up to 16 pairs of your own.
+             */
+            metadata?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Name
+             * @description Name of the run.
+             */
+            name?: string | null;
+        };
+        /**
          * CreateJob
          * @description Request body for creating a fine-tuning job.
          */
@@ -1944,6 +2239,57 @@ export interface components {
              * @description Event types to deliver.
              */
             event_types: components["schemas"]["EventType"][];
+        };
+        /**
+         * CustomDataSourceConfig
+         * @description Schema of the items.
+         */
+        CustomDataSourceConfig: {
+            /**
+             * Type
+             * @constant
+             */
+            type: "custom";
+            /**
+             * Item Schema
+             * @description JSON Schema of an item. References lead to the same schema only, and it must not be recursive.
+             * @example {
+             *       "properties": {
+             *         "question": {
+             *           "type": "string"
+             *         }
+             *       },
+             *       "type": "object"
+             *     }
+             */
+            item_schema: {
+                [key: string]: unknown;
+            };
+            /**
+             * Include Sample Schema
+             * @description Whether graders may use the answer (`sample`), sampled or given.
+             * @default false
+             */
+            include_sample_schema?: boolean;
+        };
+        /**
+         * CustomDataSourceConfigObject
+         * @description Schema of a row of a run's data source.
+         */
+        CustomDataSourceConfigObject: {
+            /**
+             * Type
+             * @default custom
+             * @constant
+             */
+            type?: "custom";
+            /**
+             * Schema
+             * @description JSON Schema of a row: `item`, and `sample` if it is included.
+             */
+            schema: {
+                [key: string]: unknown;
+            };
         };
         /**
          * Deleted
@@ -2196,6 +2542,311 @@ export interface components {
             duration: components["schemas"]["DurationObject"] | null;
         };
         /**
+         * EvalDeleted
+         * @description Confirmation that an eval was deleted.
+         */
+        EvalDeleted: {
+            /**
+             * Object
+             * @default eval.deleted
+             * @constant
+             */
+            object?: "eval.deleted";
+            /**
+             * Deleted
+             * @default true
+             * @constant
+             */
+            deleted?: true;
+            /**
+             * Eval Id
+             * @description Identifier of the deleted eval.
+             */
+            eval_id: string;
+        };
+        /**
+         * EvalItem
+         * @description Item of a run, and the answer to grade if it is given rather than sampled.
+         */
+        EvalItem: {
+            /**
+             * Item
+             * @description Item, which matches the item schema of the eval.
+             */
+            item: {
+                [key: string]: unknown;
+            };
+            /**
+             * Sample
+             * @description Answer to grade, such as `output_text`. Used by the data source `jsonl`.
+             */
+            sample?: {
+                [key: string]: unknown;
+            } | null;
+        };
+        /**
+         * EvalObject
+         * @description Eval: the schema of its items and the graders of its runs.
+         */
+        EvalObject: {
+            /**
+             * Id
+             * @description Identifier: `eval_` and letters.
+             */
+            id: string;
+            /**
+             * Object
+             * @default eval
+             * @constant
+             */
+            object?: "eval";
+            /**
+             * Created At
+             * @description Unix timestamp in seconds.
+             */
+            created_at: number;
+            /**
+             * Name
+             * @description Name of the eval.
+             */
+            name: string;
+            data_source_config: components["schemas"]["CustomDataSourceConfigObject"];
+            /**
+             * Testing Criteria
+             * @description Graders of each item.
+             */
+            testing_criteria: (components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["MultiGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"])[];
+            /**
+             * Metadata
+             * @description Pairs of the project's own.
+             */
+            metadata: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * EvalRunCriterionResult
+         * @description Outcomes of one grader. `errored` and `mean_score` are extensions of OpenAI's schema.
+         */
+        EvalRunCriterionResult: {
+            /**
+             * Testing Criteria
+             * @description Name of the grader.
+             */
+            testing_criteria: string;
+            /**
+             * Passed
+             * @description Number of items that the grader passed.
+             */
+            passed: number;
+            /**
+             * Failed
+             * @description Number of items that it did not pass.
+             */
+            failed: number;
+            /**
+             * Errored
+             * @description Number of items that it could not grade.
+             */
+            errored: number;
+            /**
+             * Mean Score
+             * @description Mean score; null if nothing was graded.
+             */
+            mean_score: number | null;
+        };
+        /**
+         * EvalRunDeleted
+         * @description Confirmation that a run was deleted.
+         */
+        EvalRunDeleted: {
+            /**
+             * Object
+             * @default eval.run.deleted
+             * @constant
+             */
+            object?: "eval.run.deleted";
+            /**
+             * Deleted
+             * @default true
+             * @constant
+             */
+            deleted?: true;
+            /**
+             * Run Id
+             * @description Identifier of the deleted run.
+             */
+            run_id: string;
+        };
+        /**
+         * EvalRunError
+         * @description Error of a run or of a sample.
+         */
+        EvalRunError: {
+            /**
+             * Code
+             * @description Machine-readable error code.
+             */
+            code: string;
+            /**
+             * Message
+             * @description Human-readable message.
+             */
+            message: string;
+        };
+        /**
+         * EvalRunModelUsage
+         * @description Tokens of a run's requests to one model.
+         */
+        EvalRunModelUsage: {
+            /**
+             * Model Name
+             * @description Name of the model that answered or judged.
+             */
+            model_name: string;
+            /**
+             * Invocation Count
+             * @description Number of requests.
+             */
+            invocation_count: number;
+            /**
+             * Prompt Tokens
+             * @description Number of prompt tokens, including cached tokens.
+             */
+            prompt_tokens: number;
+            /**
+             * Completion Tokens
+             * @description Number of generated tokens.
+             */
+            completion_tokens: number;
+            /**
+             * Total Tokens
+             * @description Number of all tokens.
+             */
+            total_tokens: number;
+            /**
+             * Cached Tokens
+             * @description Number of prompt tokens from the engine's cache.
+             */
+            cached_tokens: number;
+        };
+        /**
+         * EvalRunObject
+         * @description Run of an eval. `items`, `started_at`, `finished_at` and `estimated_finish` are extensions of
+         *     OpenAI's schema.
+         */
+        EvalRunObject: {
+            /**
+             * Id
+             * @description Identifier: `evalrun_` and letters.
+             */
+            id: string;
+            /**
+             * Object
+             * @default eval.run
+             * @constant
+             */
+            object?: "eval.run";
+            /**
+             * Eval Id
+             * @description Identifier of the eval.
+             */
+            eval_id: string;
+            /**
+             * Created At
+             * @description Unix timestamp in seconds.
+             */
+            created_at: number;
+            /**
+             * Name
+             * @description Name of the run.
+             */
+            name: string;
+            /** @description Status of the run. */
+            status: components["schemas"]["RunStatus"];
+            /**
+             * Model
+             * @description Model to sample from; empty if the answers are given.
+             */
+            model: string;
+            /**
+             * Data Source
+             * @description Data source as requested.
+             */
+            data_source: components["schemas"]["JsonlDataSource"] | components["schemas"]["CompletionsDataSource"] | components["schemas"]["ResponsesDataSource"];
+            /** @description Reason why the run failed, or null. */
+            error: components["schemas"]["EvalRunError"] | null;
+            result_counts: components["schemas"]["EvalRunResultCounts"];
+            /**
+             * Per Model Usage
+             * @description Tokens by model: the sampled one, and judges.
+             */
+            per_model_usage: components["schemas"]["EvalRunModelUsage"][];
+            /**
+             * Per Testing Criteria Results
+             * @description Outcomes by grader, in the order of the eval.
+             */
+            per_testing_criteria_results: components["schemas"]["EvalRunCriterionResult"][];
+            /**
+             * Report Url
+             * @description URL of the run's output items. Requires the API key.
+             */
+            report_url: string;
+            /**
+             * Metadata
+             * @description Pairs of the project's own.
+             */
+            metadata: {
+                [key: string]: string;
+            };
+            /**
+             * Items
+             * @description Number of items; null until they are checked.
+             */
+            items: number | null;
+            /**
+             * Started At
+             * @description Unix timestamp in seconds of the start.
+             */
+            started_at: number | null;
+            /**
+             * Finished At
+             * @description Unix timestamp in seconds of the end.
+             */
+            finished_at: number | null;
+            /**
+             * Estimated Finish
+             * @description Unix timestamp in seconds of the expected end; null before the first outcome and after the end.
+             */
+            estimated_finish: number | null;
+        };
+        /**
+         * EvalRunResultCounts
+         * @description Counters of the items that have an outcome.
+         */
+        EvalRunResultCounts: {
+            /**
+             * Total
+             * @description Number of items with an outcome.
+             */
+            total: number;
+            /**
+             * Passed
+             * @description Number of items that all graders passed.
+             */
+            passed: number;
+            /**
+             * Failed
+             * @description Number of items that a grader did not pass.
+             */
+            failed: number;
+            /**
+             * Errored
+             * @description Number of items that could not be sampled or graded.
+             */
+            errored: number;
+        };
+        /**
          * EventObject
          * @description An event of a fine-tuning job.
          */
@@ -2246,7 +2897,7 @@ export interface components {
          * @description Event types that an endpoint can subscribe to.
          * @enum {string}
          */
-        EventType: "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled";
+        EventType: "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "eval.run.succeeded" | "eval.run.failed" | "eval.run.canceled";
         /**
          * ExpiresAfter
          * @description Lifetime of the uploaded file, counted from its creation.
@@ -2263,6 +2914,22 @@ export interface components {
              * @description Lifetime in seconds, from one hour to 30 days.
              */
             seconds: number;
+        };
+        /**
+         * FileContentSource
+         * @description Items in the request itself.
+         */
+        FileContentSource: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "file_content";
+            /**
+             * Content
+             * @description Items of the run.
+             */
+            content: components["schemas"]["EvalItem"][];
         };
         /**
          * FileDeleted
@@ -2286,6 +2953,22 @@ export interface components {
              * @constant
              */
             deleted?: true;
+        };
+        /**
+         * FileIdSource
+         * @description Items in a file.
+         */
+        FileIdSource: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "file_id";
+            /**
+             * Id
+             * @description ID of a file with the purpose `evals`.
+             */
+            id: string;
         };
         /**
          * FileObject
@@ -2690,6 +3373,23 @@ export interface components {
             keep_best?: boolean;
         };
         /**
+         * ItemReferenceMessages
+         * @description Prompt that each item contains.
+         */
+        ItemReferenceMessages: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "item_reference";
+            /**
+             * Item Reference
+             * @description Variable of the item that holds the list of messages.
+             * @example item.messages
+             */
+            item_reference: string;
+        };
+        /**
          * JobError
          * @description Reason why a job failed.
          */
@@ -2862,6 +3562,22 @@ export interface components {
             schema: {
                 [key: string]: unknown;
             };
+        };
+        /**
+         * JsonlDataSource
+         * @description Items with their answers, which are graded as they are.
+         */
+        JsonlDataSource: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "jsonl";
+            /**
+             * Source
+             * @description Place of the items.
+             */
+            source: components["schemas"]["FileContentSource"] | components["schemas"]["FileIdSource"];
         };
         /**
          * JudgeSamplingParams
@@ -3252,6 +3968,46 @@ export interface components {
              */
             last_id?: string | null;
         };
+        /** ListOf[EvalObject] */
+        ListOf_EvalObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["EvalObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
+        /** ListOf[EvalRunObject] */
+        ListOf_EvalRunObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["EvalRunObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
         /** ListOf[EventObject] */
         ListOf_EventObject_: {
             /**
@@ -3342,6 +4098,26 @@ export interface components {
             object?: "list";
             /** Data */
             data: components["schemas"]["ModelObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
+        /** ListOf[OutputItemObject] */
+        ListOf_OutputItemObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["OutputItemObject"][];
             /** Has More */
             has_more: boolean;
             /** First Id */
@@ -3679,6 +4455,163 @@ export interface components {
             value: string;
         };
         /**
+         * OutputItemObject
+         * @description Outcome of one item of a run.
+         */
+        OutputItemObject: {
+            /**
+             * Id
+             * @description Identifier: `outputitem_` and letters.
+             */
+            id: string;
+            /**
+             * Object
+             * @default eval.run.output_item
+             * @constant
+             */
+            object?: "eval.run.output_item";
+            /**
+             * Eval Id
+             * @description Identifier of the eval.
+             */
+            eval_id: string;
+            /**
+             * Run Id
+             * @description Identifier of the run.
+             */
+            run_id: string;
+            /**
+             * Created At
+             * @description Unix timestamp in seconds of the outcome.
+             */
+            created_at: number;
+            /**
+             * Status
+             * @description `pass` if all graders passed the item, `fail` if one did not, `error` if the item could not be sampled or graded.
+             * @enum {string}
+             */
+            status: "pass" | "fail" | "error";
+            /**
+             * Datasource Item Id
+             * @description Number of the item, starting at 0.
+             */
+            datasource_item_id: number;
+            /**
+             * Datasource Item
+             * @description Item of the data source.
+             */
+            datasource_item: {
+                [key: string]: unknown;
+            };
+            /**
+             * Results
+             * @description Results by grader.
+             */
+            results: components["schemas"]["OutputItemResult"][];
+            sample: components["schemas"]["OutputItemSample"];
+        };
+        /**
+         * OutputItemResult
+         * @description Result of one grader. `errors`, `sub_scores` and `label` are extensions of OpenAI's.
+         */
+        OutputItemResult: {
+            /**
+             * Name
+             * @description Name of the grader.
+             */
+            name: string;
+            /**
+             * Type
+             * @description Type of the grader.
+             */
+            type: string;
+            /**
+             * Passed
+             * @description Whether the grader passed the item.
+             */
+            passed: boolean;
+            /**
+             * Score
+             * @description Score of the item; 0 if it could not be graded.
+             */
+            score: number;
+            /**
+             * Sample
+             * @description Raw answer of a judge, or null.
+             */
+            sample: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Errors
+             * @description Reasons why the item could not be graded.
+             */
+            errors?: components["schemas"]["EvalRunError"][] | null;
+            /**
+             * Sub Scores
+             * @description Scores of the graders that a `multi` grader combines.
+             */
+            sub_scores?: {
+                [key: string]: number;
+            } | null;
+            /**
+             * Label
+             * @description Labels of a `label` grader: `expected`, and `given`, which is null for other answers.
+             */
+            label?: {
+                [key: string]: string | null;
+            } | null;
+        };
+        /**
+         * OutputItemSample
+         * @description Prompt and answer of an item. Fields that are unknown for a given answer are empty or 0.
+         */
+        OutputItemSample: {
+            /** @description Reason why there is no answer, or null. */
+            error: components["schemas"]["EvalRunError"] | null;
+            /**
+             * Finish Reason
+             * @description Reason why the answer ended.
+             */
+            finish_reason: string;
+            /**
+             * Input
+             * @description Messages of the prompt.
+             */
+            input: components["schemas"]["SampleMessage"][];
+            /**
+             * Output
+             * @description Message of the answer, with `tool_calls` if there are any.
+             */
+            output: components["schemas"]["SampleMessage"][];
+            /**
+             * Model
+             * @description Name of the model that answered.
+             */
+            model: string;
+            /**
+             * Max Completion Tokens
+             * @description Maximum number of tokens of the answer.
+             */
+            max_completion_tokens: number;
+            /**
+             * Seed
+             * @description Sampling seed.
+             */
+            seed: number;
+            /**
+             * Temperature
+             * @description Sampling temperature.
+             */
+            temperature: number;
+            /**
+             * Top P
+             * @description Probability mass of the tokens to sample from.
+             */
+            top_p: number;
+            usage: components["schemas"]["SampleUsage"];
+        };
+        /**
          * ProjectObject
          * @description A project (tenant).
          */
@@ -3835,6 +4768,83 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * ResponsesDataSource
+         * @description Items whose answers are sampled with responses.
+         */
+        ResponsesDataSource: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "responses";
+            /**
+             * Source
+             * @description Place of the items.
+             */
+            source: components["schemas"]["FileContentSource"] | components["schemas"]["FileIdSource"];
+            /**
+             * Model
+             * @description Model to sample from: a base model, a trained model, a checkpoint or an alias. An alias is resolved for each item.
+             */
+            model?: string | null;
+            /**
+             * Input Messages
+             * @description Prompt of an item.
+             */
+            input_messages?: (components["schemas"]["TemplateMessages"] | components["schemas"]["ItemReferenceMessages"]) | null;
+            sampling_params?: components["schemas"]["ResponsesSamplingParams"] | null;
+        };
+        /**
+         * ResponsesSamplingParams
+         * @description Sampling parameters of responses.
+         */
+        ResponsesSamplingParams: {
+            /**
+             * Max Completion Tokens
+             * @description Maximum number of tokens of an answer. Defaults to the rest of the model's context.
+             */
+            max_completion_tokens?: number | null;
+            /**
+             * Reasoning Effort
+             * @description Reasoning effort, for models that support it.
+             */
+            reasoning_effort?: ("none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max") | null;
+            /**
+             * Seed
+             * @description Sampling seed. Defaults to 42.
+             */
+            seed?: number | null;
+            /**
+             * Temperature
+             * @description Sampling temperature. Defaults to 1.
+             */
+            temperature?: number | null;
+            /**
+             * Top P
+             * @description Probability mass of the tokens to sample from. Defaults to 1.
+             */
+            top_p?: number | null;
+            /**
+             * Text
+             * @description Format of the answers, as in responses.
+             * @example {
+             *       "format": {
+             *         "type": "json_object"
+             *       }
+             *     }
+             */
+            text?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Tools
+             * @description Functions that the model may call, as in responses.
+             */
+            tools?: {
+                [key: string]: unknown;
+            }[] | null;
+        };
+        /**
          * Role
          * @description Role of a key. `admin` keys can also manage projects and keys.
          * @enum {string}
@@ -3878,6 +4888,44 @@ export interface components {
             item?: {
                 [key: string]: unknown;
             } | null;
+        };
+        /**
+         * RunStatus
+         * @description Status of a run.
+         * @enum {string}
+         */
+        RunStatus: "queued" | "in_progress" | "completed" | "canceled" | "failed";
+        /**
+         * SampleMessage
+         * @description Message of a prompt or an answer.
+         */
+        SampleMessage: {
+            /**
+             * Role
+             * @description Role of the author.
+             */
+            role: string;
+            /**
+             * Content
+             * @description Text of the message.
+             */
+            content: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * SampleUsage
+         * @description Tokens of a sample.
+         */
+        SampleUsage: {
+            /** Total Tokens */
+            total_tokens: number;
+            /** Completion Tokens */
+            completion_tokens: number;
+            /** Prompt Tokens */
+            prompt_tokens: number;
+            /** Cached Tokens */
+            cached_tokens: number;
         };
         /**
          * ScoreModelGrader
@@ -4080,6 +5128,22 @@ export interface components {
          */
         TaskState: "in_progress" | "completed" | "failed";
         /**
+         * TemplateMessages
+         * @description Prompt made of messages that contain template variables such as `{{item.question}}`.
+         */
+        TemplateMessages: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "template";
+            /**
+             * Template
+             * @description Messages of the prompt.
+             */
+            template: components["schemas"]["GraderMessage"][];
+        };
+        /**
          * TestWebhookEndpoint
          * @description Request to test a webhook endpoint.
          */
@@ -4155,6 +5219,24 @@ export interface components {
              * @description Expected tool call or list of tool calls as JSON, usually a template variable.
              */
             reference: string;
+        };
+        /**
+         * UpdateEval
+         * @description Request body to update an eval. Omitted fields stay unchanged.
+         */
+        UpdateEval: {
+            /**
+             * Metadata
+             * @description New pairs; null removes them.
+             */
+            metadata?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Name
+             * @description New name.
+             */
+            name?: string | null;
         };
         /**
          * UpdateLimits
@@ -7422,6 +8504,698 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    listEvals: {
+        parameters: {
+            query?: {
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
+                after?: string | null;
+                /**
+                 * @description Maximum number of objects per page.
+                 * @example 20
+                 */
+                limit?: number;
+                /**
+                 * @description Order by time.
+                 * @example asc
+                 */
+                order?: "asc" | "desc";
+                /** @description Time to order by. */
+                order_by?: "created_at" | "updated_at";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `EvalObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_EvalObject_"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    createEval: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Client-chosen idempotency key of up to 255 characters. A repeated request with the same key and body returns the first response for one day. A request with the same key and another body answers 409.
+                 * @example opening-hours-1
+                 */
+                "idempotency-key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateEval"];
+            };
+        };
+        responses: {
+            /** @description `EvalObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvalObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    getEval: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of an eval in the project.
+                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 */
+                eval_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `EvalObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvalObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    updateEval: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of an eval in the project.
+                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 */
+                eval_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["UpdateEval"];
+            };
+        };
+        responses: {
+            /** @description `EvalObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvalObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    deleteEval: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of an eval in the project.
+                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
+                 */
+                eval_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `EvalDeleted`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvalDeleted"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    getEvalRuns: {
+        parameters: {
+            query?: {
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
+                after?: string | null;
+                /** @description Maximum number of objects per page. */
+                limit?: number;
+                /** @description Order by time. */
+                order?: "asc" | "desc";
+                /**
+                 * @description Status to filter by.
+                 * @example canceled
+                 */
+                status?: components["schemas"]["RunStatus"] | null;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description ID of an eval in the project.
+                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 */
+                eval_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `EvalRunObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_EvalRunObject_"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    createEvalRun: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Client-chosen idempotency key of up to 255 characters. A repeated request with the same key and body returns the first response for one day. A request with the same key and another body answers 409.
+                 * @example given-1
+                 */
+                "idempotency-key"?: string | null;
+            };
+            path: {
+                /**
+                 * @description ID of an eval in the project.
+                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 */
+                eval_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateEvalRun"];
+            };
+        };
+        responses: {
+            /** @description `EvalRunObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvalRunObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            /** @description The request exceeds a limit of the key or the project. */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "retry-after": components["headers"]["retry-after"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    getEvalRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of an eval in the project.
+                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 */
+                eval_id: string;
+                /**
+                 * @description ID of a run of the eval.
+                 * @example evalrun_6thq2t6io9717z4yopl9orw8
+                 */
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `EvalRunObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvalRunObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    cancelEvalRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of an eval in the project.
+                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 */
+                eval_id: string;
+                /**
+                 * @description ID of a run of the eval.
+                 * @example evalrun_n12n7quxlve6jr49z108d8lg
+                 */
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `EvalRunObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvalRunObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    deleteEvalRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a run of the eval.
+                 * @example evalrun_n12n7quxlve6jr49z108d8lg
+                 */
+                run_id: string;
+                /**
+                 * @description ID of an eval in the project.
+                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 */
+                eval_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `EvalRunDeleted`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvalRunDeleted"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    cancelEvalRunByPath: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of an eval in the project.
+                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 */
+                eval_id: string;
+                /**
+                 * @description ID of a run of the eval.
+                 * @example evalrun_zxs6ni72x69dqm26sa3jehb5
+                 */
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `EvalRunObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvalRunObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    getEvalRunOutputItems: {
+        parameters: {
+            query?: {
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
+                after?: string | null;
+                /** @description Maximum number of objects per page. */
+                limit?: number;
+                /**
+                 * @description Order by time.
+                 * @example asc
+                 */
+                order?: "asc" | "desc";
+                /** @description Status to filter by. `failed` is the same as `fail`. */
+                status?: ("pass" | "fail" | "failed" | "error") | null;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a run of the eval.
+                 * @example evalrun_6thq2t6io9717z4yopl9orw8
+                 */
+                run_id: string;
+                /**
+                 * @description ID of an eval in the project.
+                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 */
+                eval_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `OutputItemObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_OutputItemObject_"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    getEvalRunOutputItem: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of an output item of the run.
+                 * @example outputitem_6thq2t6io9717z4yopl9orw800001
+                 */
+                output_item_id: string;
+                /**
+                 * @description ID of a run of the eval.
+                 * @example evalrun_6thq2t6io9717z4yopl9orw8
+                 */
+                run_id: string;
+                /**
+                 * @description ID of an eval in the project.
+                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 */
+                eval_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `OutputItemObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutputItemObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {

@@ -48,7 +48,11 @@ TAGS = [
     },
     {"name": "Fine-tuning", "description": "Jobs that fine-tune a base model on your data."},
     {"name": "Graders", "description": "Runs and validations of graders, which score an answer."},
-    {"name": "Webhooks", "description": "Signed requests that report the end of a job."},
+    {
+        "name": "Evals",
+        "description": "Runs that sample answers of a model to a data set and grade them.",
+    },
+    {"name": "Webhooks", "description": "Signed requests that report the end of a job or a run."},
     {"name": "Models", "description": "Base models, trained models and aliases."},
     {
         "name": "Aliases",

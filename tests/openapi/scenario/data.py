@@ -18,3 +18,5 @@ NO_JOB = "ftjob-" + "0" * 24
 NO_PROJECT = "proj_" + "0" * 24
 NO_WEBHOOK = "webhook_" + "0" * 24
 NO_KEY = "key_" + "0" * 24
+NO_EVAL = "eval_" + "0" * 24
+NO_RUN = "evalrun_" + "0" * 24

@@ -152,6 +152,43 @@ class CompletionUsage(Model):
     total_tokens: int
 
 
+class CompletionsSamplingParams(Model):
+    """
+    Sampling parameters of chat completions.
+    """
+
+    max_completion_tokens: int | None = None
+    """
+    Maximum number of tokens of an answer. Defaults to the rest of the model's context.
+    """
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
+        None
+    )
+    """
+    Reasoning effort, for models that support it.
+    """
+    seed: int | None = None
+    """
+    Sampling seed. Defaults to 42.
+    """
+    temperature: float | None = None
+    """
+    Sampling temperature. Defaults to 1.
+    """
+    top_p: float | None = None
+    """
+    Probability mass of the tokens to sample from. Defaults to 1.
+    """
+    response_format: dict[str, Any] | None = None
+    """
+    Format of the answers, as in chat completions.
+    """
+    tools: list[dict[str, Any]] | None = None
+    """
+    Functions that the model may call, as in chat completions.
+    """
+
+
 class CreateEmbeddings(Model):
     """
     Embeddings request, as in the OpenAI API.
@@ -208,6 +245,34 @@ class CreateResponse(Model):
     tools: list[dict[str, Any]] | None = None
     """
     Functions that the model may call.
+    """
+
+
+class CustomDataSourceConfig(Model):
+    """
+    Schema of the items.
+    """
+
+    type: Literal["custom"]
+    item_schema: dict[str, Any]
+    """
+    JSON Schema of an item. References lead to the same schema only, and it must not be recursive.
+    """
+    include_sample_schema: bool = False
+    """
+    Whether graders may use the answer (`sample`), sampled or given.
+    """
+
+
+class CustomDataSourceConfigObject(Model):
+    """
+    Schema of a row of a run's data source.
+    """
+
+    type: Literal["custom"] = "custom"
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    """
+    JSON Schema of a row: `item`, and `sample` if it is included.
     """
 
 
@@ -281,6 +346,143 @@ class Embeddings(Model):
     usage: CompletionUsage | None = None
 
 
+class EvalDeleted(Model):
+    """
+    Confirmation that an eval was deleted.
+    """
+
+    object: Literal["eval.deleted"] = "eval.deleted"
+    deleted: Literal[True] = True
+    eval_id: str
+    """
+    Identifier of the deleted eval.
+    """
+
+
+class EvalItem(Model):
+    """
+    Item of a run, and the answer to grade if it is given rather than sampled.
+    """
+
+    item: dict[str, Any]
+    """
+    Item, which matches the item schema of the eval.
+    """
+    sample: dict[str, Any] | None = None
+    """
+    Answer to grade, such as `output_text`. Used by the data source `jsonl`.
+    """
+
+
+class EvalRunCriterionResult(Model):
+    """
+    Outcomes of one grader. `errored` and `mean_score` are extensions of OpenAI's schema.
+    """
+
+    testing_criteria: str
+    """
+    Name of the grader.
+    """
+    passed: int
+    """
+    Number of items that the grader passed.
+    """
+    failed: int
+    """
+    Number of items that it did not pass.
+    """
+    errored: int
+    """
+    Number of items that it could not grade.
+    """
+    mean_score: float | None
+    """
+    Mean score; null if nothing was graded.
+    """
+
+
+class EvalRunDeleted(Model):
+    """
+    Confirmation that a run was deleted.
+    """
+
+    object: Literal["eval.run.deleted"] = "eval.run.deleted"
+    deleted: Literal[True] = True
+    run_id: str
+    """
+    Identifier of the deleted run.
+    """
+
+
+class EvalRunError(Model):
+    """
+    Error of a run or of a sample.
+    """
+
+    code: str
+    """
+    Machine-readable error code.
+    """
+    message: str
+    """
+    Human-readable message.
+    """
+
+
+class EvalRunModelUsage(Model):
+    """
+    Tokens of a run's requests to one model.
+    """
+
+    model_name: str
+    """
+    Name of the model that answered or judged.
+    """
+    invocation_count: int
+    """
+    Number of requests.
+    """
+    prompt_tokens: int
+    """
+    Number of prompt tokens, including cached tokens.
+    """
+    completion_tokens: int
+    """
+    Number of generated tokens.
+    """
+    total_tokens: int
+    """
+    Number of all tokens.
+    """
+    cached_tokens: int
+    """
+    Number of prompt tokens from the engine's cache.
+    """
+
+
+class EvalRunResultCounts(Model):
+    """
+    Counters of the items that have an outcome.
+    """
+
+    total: int
+    """
+    Number of items with an outcome.
+    """
+    passed: int
+    """
+    Number of items that all graders passed.
+    """
+    failed: int
+    """
+    Number of items that a grader did not pass.
+    """
+    errored: int
+    """
+    Number of items that could not be sampled or graded.
+    """
+
+
 class EventObject(Model):
     """
     An event of a fine-tuning job.
@@ -328,6 +530,18 @@ class ExpiresAfter(Model):
     """
 
 
+class FileContentSource(Model):
+    """
+    Items in the request itself.
+    """
+
+    type: Literal["file_content"]
+    content: list[EvalItem]
+    """
+    Items of the run.
+    """
+
+
 class FileDeleted(Model):
     """
     Response to deleting a file.
@@ -339,6 +553,18 @@ class FileDeleted(Model):
     """
     object: Literal["file"] = "file"
     deleted: Literal[True] = True
+
+
+class FileIdSource(Model):
+    """
+    Items in a file.
+    """
+
+    type: Literal["file_id"]
+    id: str
+    """
+    ID of a file with the purpose `evals`.
+    """
 
 
 class FormatFields(Model):
@@ -496,6 +722,18 @@ class GraderTextPart(Model):
     """
 
 
+class ItemReferenceMessages(Model):
+    """
+    Prompt that each item contains.
+    """
+
+    type: Literal["item_reference"]
+    item_reference: str
+    """
+    Variable of the item that holds the list of messages.
+    """
+
+
 class JobError(Model):
     """
     Reason why a job failed.
@@ -532,6 +770,18 @@ class JsonSchemaGrader(Model):
     schema_: Annotated[dict[str, Any], Field(alias="schema")]
     """
     JSON Schema (draft 2020-12). References to other documents are refused.
+    """
+
+
+class JsonlDataSource(Model):
+    """
+    Items with their answers, which are graded as they are.
+    """
+
+    type: Literal["jsonl"]
+    source: FileContentSource | FileIdSource
+    """
+    Place of the items.
     """
 
 
@@ -699,6 +949,45 @@ class ModelDeleted(Model):
     deleted: Literal[True] = True
 
 
+class OutputItemResult(Model):
+    """
+    Result of one grader. `errors`, `sub_scores` and `label` are extensions of OpenAI's.
+    """
+
+    name: str
+    """
+    Name of the grader.
+    """
+    type: str
+    """
+    Type of the grader.
+    """
+    passed: bool
+    """
+    Whether the grader passed the item.
+    """
+    score: float
+    """
+    Score of the item; 0 if it could not be graded.
+    """
+    sample: dict[str, Any] | None
+    """
+    Raw answer of a judge, or null.
+    """
+    errors: list[EvalRunError] | None = None
+    """
+    Reasons why the item could not be graded.
+    """
+    sub_scores: dict[str, float] | None = None
+    """
+    Scores of the graders that a `multi` grader combines.
+    """
+    label: dict[str, str | None] | None = None
+    """
+    Labels of a `label` grader: `expected`, and `given`, which is null for other answers.
+    """
+
+
 class ProjectObject(Model):
     """
     A project (tenant).
@@ -800,6 +1089,43 @@ class Response(Model):
     usage: dict[str, Any] | None = None
 
 
+class ResponsesSamplingParams(Model):
+    """
+    Sampling parameters of responses.
+    """
+
+    max_completion_tokens: int | None = None
+    """
+    Maximum number of tokens of an answer. Defaults to the rest of the model's context.
+    """
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
+        None
+    )
+    """
+    Reasoning effort, for models that support it.
+    """
+    seed: int | None = None
+    """
+    Sampling seed. Defaults to 42.
+    """
+    temperature: float | None = None
+    """
+    Sampling temperature. Defaults to 1.
+    """
+    top_p: float | None = None
+    """
+    Probability mass of the tokens to sample from. Defaults to 1.
+    """
+    text: dict[str, Any] | None = None
+    """
+    Format of the answers, as in responses.
+    """
+    tools: list[dict[str, Any]] | None = None
+    """
+    Functions that the model may call, as in responses.
+    """
+
+
 class RotateWebhookEndpointSecret(Model):
     """
     Request to rotate a signing secret.
@@ -809,6 +1135,32 @@ class RotateWebhookEndpointSecret(Model):
     """
     Whether the old secret remains valid for 24 hours. Only `false` is supported.
     """
+
+
+class SampleMessage(Model):
+    """
+    Message of a prompt or an answer.
+    """
+
+    role: str
+    """
+    Role of the author.
+    """
+    content: str
+    """
+    Text of the message.
+    """
+
+
+class SampleUsage(Model):
+    """
+    Tokens of a sample.
+    """
+
+    total_tokens: int
+    completion_tokens: int
+    prompt_tokens: int
+    cached_tokens: int
 
 
 class StandardHyperparameters(Model):
@@ -895,7 +1247,12 @@ class TestWebhookEndpoint(Model):
     """
 
     event_type: Literal[
-        "fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine_tuning.job.cancelled"
+        "fine_tuning.job.succeeded",
+        "fine_tuning.job.failed",
+        "fine_tuning.job.cancelled",
+        "eval.run.succeeded",
+        "eval.run.failed",
+        "eval.run.canceled",
     ]
     """
     Type of the sample event.
@@ -966,6 +1323,21 @@ class ToolCallGrader(Model):
     """
 
 
+class UpdateEval(Model):
+    """
+    Request body to update an eval. Omitted fields stay unchanged.
+    """
+
+    metadata: dict[str, str] | None = None
+    """
+    New pairs; null removes them.
+    """
+    name: str | None = None
+    """
+    New name.
+    """
+
+
 class UpdateLimits(Model):
     """
     Request to update the limits of a project or key. Omitted limits stay unchanged.
@@ -990,7 +1362,12 @@ class UpdateWebhookEndpoint(Model):
     event_types: (
         list[
             Literal[
-                "fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine_tuning.job.cancelled"
+                "fine_tuning.job.succeeded",
+                "fine_tuning.job.failed",
+                "fine_tuning.job.cancelled",
+                "eval.run.succeeded",
+                "eval.run.failed",
+                "eval.run.canceled",
             ]
         ]
         | None
@@ -1856,7 +2233,14 @@ class CreateWebhookEndpoint(Model):
     Absolute http or https URL. The operator must allow its host and port.
     """
     event_types: list[
-        Literal["fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine_tuning.job.cancelled"]
+        Literal[
+            "fine_tuning.job.succeeded",
+            "fine_tuning.job.failed",
+            "fine_tuning.job.cancelled",
+            "eval.run.succeeded",
+            "eval.run.failed",
+            "eval.run.canceled",
+        ]
     ]
     """
     Event types to deliver.
@@ -2424,6 +2808,50 @@ class NewKeyObject(Model):
     """
 
 
+class OutputItemSample(Model):
+    """
+    Prompt and answer of an item. Fields that are unknown for a given answer are empty or 0.
+    """
+
+    error: EvalRunError | None
+    """
+    Reason why there is no answer, or null.
+    """
+    finish_reason: str
+    """
+    Reason why the answer ended.
+    """
+    input: list[SampleMessage]
+    """
+    Messages of the prompt.
+    """
+    output: list[SampleMessage]
+    """
+    Message of the answer, with `tool_calls` if there are any.
+    """
+    model: str
+    """
+    Name of the model that answered.
+    """
+    max_completion_tokens: int
+    """
+    Maximum number of tokens of the answer.
+    """
+    seed: int
+    """
+    Sampling seed.
+    """
+    temperature: float
+    """
+    Sampling temperature.
+    """
+    top_p: float
+    """
+    Probability mass of the tokens to sample from.
+    """
+    usage: SampleUsage
+
+
 class ScoreModelGrader(Model):
     """
     Grader that asks a model for a number.
@@ -2477,6 +2905,18 @@ class SupervisedMethod(Model):
     """
 
     hyperparameters: Hyperparameters | None = None
+
+
+class TemplateMessages(Model):
+    """
+    Prompt made of messages that contain template variables such as `{{item.question}}`.
+    """
+
+    type: Literal["template"]
+    template: list[GraderMessage]
+    """
+    Messages of the prompt.
+    """
 
 
 class UploadObject(Model):
@@ -2641,6 +3081,27 @@ class ChatCompletion(Model):
     choices: list[ChatCompletionChoice]
 
 
+class CompletionsDataSource(Model):
+    """
+    Items whose answers are sampled with chat completions.
+    """
+
+    type: Literal["completions"]
+    source: FileContentSource | FileIdSource
+    """
+    Place of the items.
+    """
+    model: str | None = None
+    """
+    Model to sample from: a base model, a trained model, a checkpoint or an alias. An alias is resolved for each item.
+    """
+    input_messages: TemplateMessages | ItemReferenceMessages | None = None
+    """
+    Prompt of an item.
+    """
+    sampling_params: CompletionsSamplingParams | None = None
+
+
 class Method(Model):
     """
     Training method: supervised on chats, DPO on pairs of answers, or KTO on labeled answers.
@@ -2710,6 +3171,68 @@ class MultiGrader(Model):
     """
     Formula of the score. Operators: `+`, `-`, `*`, `/`, `^`. Functions: `min`, `max`, `abs`, `floor`, `ceil`, `exp`, `sqrt`, `log`.
     """
+
+
+class OutputItemObject(Model):
+    """
+    Outcome of one item of a run.
+    """
+
+    id: str
+    """
+    Identifier: `outputitem_` and letters.
+    """
+    object: Literal["eval.run.output_item"] = "eval.run.output_item"
+    eval_id: str
+    """
+    Identifier of the eval.
+    """
+    run_id: str
+    """
+    Identifier of the run.
+    """
+    created_at: int
+    """
+    Unix timestamp in seconds of the outcome.
+    """
+    status: Literal["pass", "fail", "error"]
+    """
+    `pass` if all graders passed the item, `fail` if one did not, `error` if the item could not be sampled or graded.
+    """
+    datasource_item_id: int
+    """
+    Number of the item, starting at 0.
+    """
+    datasource_item: dict[str, Any]
+    """
+    Item of the data source.
+    """
+    results: list[OutputItemResult]
+    """
+    Results by grader.
+    """
+    sample: OutputItemSample
+
+
+class ResponsesDataSource(Model):
+    """
+    Items whose answers are sampled with responses.
+    """
+
+    type: Literal["responses"]
+    source: FileContentSource | FileIdSource
+    """
+    Place of the items.
+    """
+    model: str | None = None
+    """
+    Model to sample from: a base model, a trained model, a checkpoint or an alias. An alias is resolved for each item.
+    """
+    input_messages: TemplateMessages | ItemReferenceMessages | None = None
+    """
+    Prompt of an item.
+    """
+    sampling_params: ResponsesSamplingParams | None = None
 
 
 class RunGrader(Model):
@@ -2835,6 +3358,57 @@ class FileReport(Model):
     advice: list[Advice]
 
 
+class CreateEval(Model):
+    """
+    Request body to create an eval.
+    """
+
+    data_source_config: CustomDataSourceConfig
+    testing_criteria: list[
+        StringCheckGrader
+        | TextSimilarityGrader
+        | LabelModelGrader
+        | ScoreModelGrader
+        | PythonGrader
+        | MultiGrader
+        | ChrfGrader
+        | JsonSchemaGrader
+        | ToolCallGrader
+        | LanguageGrader
+        | LabelGrader
+    ]
+    """
+    Graders of each item. Their names must be distinct.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Up to 16 pairs of your own.
+    """
+    name: str | None = None
+    """
+    Name of the eval.
+    """
+
+
+class CreateEvalRun(Model):
+    """
+    Request body to create a run.
+    """
+
+    data_source: JsonlDataSource | CompletionsDataSource | ResponsesDataSource
+    """
+    Items of the run, and how they are answered.
+    """
+    metadata: dict[str, str] | None = None
+    """
+    Up to 16 pairs of your own.
+    """
+    name: str | None = None
+    """
+    Name of the run.
+    """
+
+
 class CreateJob(Model):
     """
     Request body for creating a fine-tuning job.
@@ -2879,4 +3453,119 @@ class CreateJob(Model):
     integrations: Annotated[None, Field(None)] = None
     """
     Integrations, which must be null: no data leaves the server.
+    """
+
+
+class EvalObject(Model):
+    """
+    Eval: the schema of its items and the graders of its runs.
+    """
+
+    id: str
+    """
+    Identifier: `eval_` and letters.
+    """
+    object: Literal["eval"] = "eval"
+    created_at: int
+    """
+    Unix timestamp in seconds.
+    """
+    name: str
+    """
+    Name of the eval.
+    """
+    data_source_config: CustomDataSourceConfigObject
+    testing_criteria: list[
+        StringCheckGrader
+        | TextSimilarityGrader
+        | LabelModelGrader
+        | ScoreModelGrader
+        | PythonGrader
+        | MultiGrader
+        | ChrfGrader
+        | JsonSchemaGrader
+        | ToolCallGrader
+        | LanguageGrader
+        | LabelGrader
+    ]
+    """
+    Graders of each item.
+    """
+    metadata: dict[str, str]
+    """
+    Pairs of the project's own.
+    """
+
+
+class EvalRunObject(Model):
+    """
+    Run of an eval. `items`, `started_at`, `finished_at` and `estimated_finish` are extensions of
+    OpenAI's schema.
+    """
+
+    id: str
+    """
+    Identifier: `evalrun_` and letters.
+    """
+    object: Literal["eval.run"] = "eval.run"
+    eval_id: str
+    """
+    Identifier of the eval.
+    """
+    created_at: int
+    """
+    Unix timestamp in seconds.
+    """
+    name: str
+    """
+    Name of the run.
+    """
+    status: Literal["queued", "in_progress", "completed", "canceled", "failed"]
+    """
+    Status of the run.
+    """
+    model: str
+    """
+    Model to sample from; empty if the answers are given.
+    """
+    data_source: JsonlDataSource | CompletionsDataSource | ResponsesDataSource
+    """
+    Data source as requested.
+    """
+    error: EvalRunError | None
+    """
+    Reason why the run failed, or null.
+    """
+    result_counts: EvalRunResultCounts
+    per_model_usage: list[EvalRunModelUsage]
+    """
+    Tokens by model: the sampled one, and judges.
+    """
+    per_testing_criteria_results: list[EvalRunCriterionResult]
+    """
+    Outcomes by grader, in the order of the eval.
+    """
+    report_url: str
+    """
+    URL of the run's output items. Requires the API key.
+    """
+    metadata: dict[str, str]
+    """
+    Pairs of the project's own.
+    """
+    items: int | None
+    """
+    Number of items; null until they are checked.
+    """
+    started_at: int | None
+    """
+    Unix timestamp in seconds of the start.
+    """
+    finished_at: int | None
+    """
+    Unix timestamp in seconds of the end.
+    """
+    estimated_finish: int | None
+    """
+    Unix timestamp in seconds of the expected end; null before the first outcome and after the end.
     """

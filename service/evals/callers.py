@@ -1,0 +1,52 @@
+"""The caller on whose behalf a run sends requests: the key that created it, and its limits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from service.core.limits import Limits
+from service.evals.records import RunRecord
+from service.projects.records import Projects, Role
+from service.web.auth import Principal
+
+_KEPT_S = 10.0
+# A run's requests wait behind users' requests in the engine. They are not counted among the
+# concurrent requests, so that a run does not make the gateway refuse a user.
+_NOT_CONCURRENT = Limits(concurrent_requests="unlimited", concurrent_streams="unlimited")
+
+
+class RunCaller:
+    """The principal of a run. Its limits are read again every few seconds."""
+
+    def __init__(
+        self, projects: Projects, run: RunRecord, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._projects = projects
+        self._run = run
+        self._clock = clock
+        self._principal: Principal | None = None
+        self._read_at_s = 0.0
+
+    async def __call__(self) -> Principal:
+        """Return the principal. A revoked key leaves the limits of its project."""
+        now_s = self._clock()
+        if self._principal is None or now_s - self._read_at_s > _KEPT_S:
+            self._principal, self._read_at_s = await self._read(), now_s
+        return self._principal
+
+    async def _read(self) -> Principal:
+        project = await self._projects.get(self._run.project_id)
+        key = await self._projects.keys.get(self._run.project_id, self._run.key_id)
+        return Principal(
+            key_id=self._run.key_id,
+            project_id=self._run.project_id,
+            project_name=project.name if project else "",
+            role=Role.MEMBER,
+            key_limits=_without_concurrency(key.limits if key else Limits()),
+            project_limits=_without_concurrency(project.limits if project else Limits()),
+        )
+
+
+def _without_concurrency(limits: Limits) -> Limits:
+    return limits.changed(_NOT_CONCURRENT)

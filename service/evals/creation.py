@@ -1,0 +1,252 @@
+"""Creation of evals and runs: validation that needs no worker, and the new records."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any, Final
+
+import msgspec
+
+from service.config import Settings
+from service.core import ids, tracing
+from service.core.errors import BadRequest, NotFound, RateLimited
+from service.core.records import Missing
+from service.core.storage import Storage
+from service.datasets.limits import MAX_EVAL_ITEM_BYTES, MAX_EVAL_ITEMS
+from service.evals import prompts
+from service.evals.data_sources import (
+    EvalItem,
+    FileContentSource,
+    FileIdSource,
+    JsonlDataSource,
+    SampledDataSource,
+)
+from service.evals.item_schema import ItemSchema, SchemaInvalid
+from service.evals.records import EvalRecord, Evals, RunRecord
+from service.evals.schemas import CreateEval, CreateEvalRun
+from service.files.records import Files, FileStatus, Purpose
+from service.grading.check import check
+from service.grading.errors import GraderInvalid
+from service.grading.results import threshold
+from service.grading.schemas import Grader
+from service.models.registry import ModelRegistry
+from service.web.auth import Principal
+
+# A run's record is written once for each chunk of outcomes.
+_MAX_DATA_SOURCE_BYTES: Final = 64 * 1024
+_RETRY_AFTER_S: Final = "30"
+
+
+async def create_eval(
+    body: CreateEval, caller: Principal, evals: Evals, settings: Settings
+) -> EvalRecord:
+    """Validate the request body and store the eval. Raises BadRequest."""
+    config = body.data_source_config
+    try:
+        ItemSchema(config.item_schema)
+    except SchemaInvalid as e:
+        raise BadRequest(
+            f"Invalid value for 'data_source_config.item_schema': {e}.",
+            param="data_source_config.item_schema",
+            code="invalid_schema",
+        ) from e
+    _check_graders(body)
+    if await evals.count(caller.project_id) >= settings.max_evals_per_project:
+        raise BadRequest(
+            f"The project has {settings.max_evals_per_project} evals, the maximum. Delete some.",
+            code="too_many_evals",
+        )
+    now_s = ids.now_s()
+    return await evals.create(
+        EvalRecord(
+            id=ids.new(ids.EVAL),
+            project_id=caller.project_id,
+            created_at=now_s,
+            updated_at=now_s,
+            name=body.name or "",
+            metadata=body.metadata or {},
+            item_schema=config.item_schema,
+            include_sample_schema=config.include_sample_schema,
+            testing_criteria=[_defined(grader) for grader in body.testing_criteria],
+        )
+    )
+
+
+async def create_run(
+    body: CreateEvalRun,
+    record: EvalRecord,
+    caller: Principal,
+    *,
+    evals: Evals,
+    files: Files,
+    registry: ModelRegistry,
+    settings: Settings,
+) -> RunRecord:
+    """Validate the request body, and store and enqueue the run.
+
+    Raises BadRequest, NotFound and RateLimited.
+    """
+    source = body.data_source
+    if not isinstance(source, JsonlDataSource):
+        await _check_sampling(source, record, caller, registry)
+    if isinstance(source.source, FileIdSource):
+        await _check_file(source.source, caller, files)
+    else:
+        _check_items(source.source.content, ItemSchema(record.item_schema))
+    run = RunRecord(
+        id=ids.new(ids.EVAL_RUN),
+        project_id=caller.project_id,
+        created_at=ids.now_s(),
+        eval_id=record.id,
+        key_id=caller.key_id,
+        name=body.name or "",
+        metadata=body.metadata or {},
+        data_source=_stored(body),
+        model=None if isinstance(source, JsonlDataSource) else source.model,
+        trace=dict(tracing.carrier()) or None,
+    )
+    await _check_room(record, evals, settings)
+    return await _store(run, source.source, evals, files.storage)
+
+
+def _check_graders(body: CreateEval) -> None:
+    names = Counter(grader.name for grader in body.testing_criteria)
+    if repeated := next((name for name, times in names.items() if times > 1), None):
+        raise BadRequest(
+            f"Two testing criteria have the name '{repeated}'. Give each its own name.",
+            param="testing_criteria",
+            code="duplicate_name",
+        )
+    config = body.data_source_config
+    for place, grader in enumerate(body.testing_criteria):
+        try:
+            check(grader, config.item_schema, has_sample=config.include_sample_schema)
+        except GraderInvalid as e:
+            param = f"testing_criteria.{place}.{e.param}"
+            raise BadRequest(
+                f"Invalid value for '{param}': {e.message}", param=param, code="invalid_grader"
+            ) from e
+
+
+def _defined(grader: Grader) -> dict[str, Any]:
+    """The grader as it is stored, with the threshold that applies: the SDK's types require one."""
+    stored = grader.model_dump(mode="json", exclude_none=True)
+    if "pass_threshold" in type(grader).model_fields:
+        stored["pass_threshold"] = threshold(grader)
+    return stored
+
+
+async def _check_sampling(
+    source: SampledDataSource, record: EvalRecord, caller: Principal, registry: ModelRegistry
+) -> None:
+    for name in ("model", "input_messages"):
+        if getattr(source, name) is None:
+            raise BadRequest(
+                f"Missing required parameter: 'data_source.{name}'.",
+                param=f"data_source.{name}",
+                code="missing_required_parameter",
+            )
+    assert source.model is not None
+    assert source.input_messages is not None
+    if await registry.resolve(caller.project_id, source.model) is None:
+        raise NotFound(
+            f"The model '{source.model[:200]}' does not exist or you do not have access to it.",
+            param="data_source.model",
+            code="model_not_found",
+        )
+    try:
+        prompts.check(source.input_messages, record.item_schema)
+    except prompts.PromptInvalid as e:
+        param = f"data_source.input_messages.{e.param}"
+        raise BadRequest(
+            f"Invalid value for '{param}': {e}", param=param, code="invalid_template"
+        ) from e
+
+
+async def _check_file(source: FileIdSource, caller: Principal, files: Files) -> None:
+    param, file = "data_source.source.id", None
+    if ids.is_valid(source.id, ids.FILE):
+        file = await files.get(caller.project_id, source.id, ids.now_s())
+    if file is None:
+        raise NotFound(f"No such File object: {source.id[:80]}", param=param, code="file_not_found")
+    if file.purpose is not Purpose.EVALS:
+        raise BadRequest(
+            f"The file {file.id} has the purpose '{file.purpose}'. Upload it with the purpose "
+            "'evals'.",
+            param=param,
+            code="invalid_file_purpose",
+        )
+    if file.status is FileStatus.ERROR:
+        raise BadRequest(
+            f"The file {file.id} cannot be used. {file.status_details}",
+            param=param,
+            code="invalid_file",
+        )
+
+
+def _check_items(items: list[EvalItem], schema: ItemSchema) -> None:
+    param = "data_source.source.content"
+    if len(items) > MAX_EVAL_ITEMS:
+        raise BadRequest(
+            f"Invalid value for '{param}': a run has at most {MAX_EVAL_ITEMS} items.",
+            param=param,
+            code="array_above_max_length",
+        )
+    for place, row in enumerate(items):
+        fault = schema.fault(row.item)
+        if fault is None and len(msgspec.json.encode(_line(row))) > MAX_EVAL_ITEM_BYTES:
+            fault = f"the item is over the limit of {MAX_EVAL_ITEM_BYTES} bytes"
+        if fault is not None:
+            raise BadRequest(
+                f"Invalid value for '{param}.{place}' (line {place + 1}): {fault}.",
+                param=f"{param}.{place}",
+                code="invalid_item",
+            )
+
+
+def _line(row: EvalItem) -> dict[str, Any]:
+    return row.model_dump(mode="json", exclude_none=row.sample is None)
+
+
+def _stored(body: CreateEvalRun) -> dict[str, Any]:
+    """The data source without the items of the request. Raises BadRequest if it is too large."""
+    stored = body.data_source.model_dump(
+        mode="json", exclude_none=True, exclude={"source": {"content"}}
+    )
+    if len(json.dumps(stored)) > _MAX_DATA_SOURCE_BYTES:
+        raise BadRequest(
+            f"Invalid value for 'data_source': it is over the limit of {_MAX_DATA_SOURCE_BYTES} "
+            "bytes, not counting its items. Shorten the prompt, the tools or the format.",
+            param="data_source",
+            code="data_source_too_large",
+        )
+    return stored
+
+
+async def _check_room(record: EvalRecord, evals: Evals, settings: Settings) -> None:
+    if await evals.count_runs(record.project_id, record.id) >= settings.max_runs_per_eval:
+        raise BadRequest(
+            f"The eval has {settings.max_runs_per_eval} runs, the maximum. Delete some.",
+            code="too_many_runs",
+        )
+    most = settings.max_unfinished_eval_runs_per_project
+    if await evals.count_unfinished(record.project_id) >= most:
+        raise RateLimited(
+            f"The project has {most} unfinished runs, the maximum. Try again when some have ended.",
+            code="too_many_unfinished_runs",
+            headers={"retry-after": _RETRY_AFTER_S},
+        )
+
+
+async def _store(
+    run: RunRecord, source: FileContentSource | FileIdSource, evals: Evals, storage: Storage
+) -> RunRecord:
+    if isinstance(source, FileContentSource):
+        lines = [msgspec.json.encode(_line(row)) for row in source.content]
+        await storage.put_bytes(run.source_key, b"\n".join(lines))
+    try:
+        return await evals.create_run(run)
+    except Missing as e:
+        await storage.delete_prefix(run.folder)
+        raise NotFound(f"No such eval: {run.eval_id}", param="eval_id") from e

@@ -1,0 +1,205 @@
+"""Requests of runs to the engines: routed, limited and counted as the gateway's, at low priority.
+
+A request waits while the project is over its limits or the engine is away, and then fails for its
+item alone. A model that no longer exists fails the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from service.core import tracing
+from service.core.errors import ApiError, BadGateway, RateLimited
+from service.evals.records import ModelUsage
+from service.inference.gateway.engine_errors import MAX_ERROR_BYTES, EngineRequest, map_error
+from service.inference.upstreams import Upstreams
+from service.models.records import ModelKind
+from service.models.registry import ModelRegistry, ServableModel
+from service.usage.meter import Meter, Served
+from service.web.auth import Principal
+
+PRIORITY: Final = 10
+"""vLLM's priority of a run's requests. Lower values go first, and users' requests have 0."""
+_MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
+_AWAY: Final = frozenset({429, 502, 503, 504})
+_MOST_FAILURES: Final = 3  # of a request that the engine accepts but fails on
+_NO_USAGE: Final = ModelUsage()
+
+
+class ModelGone(Exception):
+    """The model does not exist in the project, or no longer does."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"The model '{model}' does not exist, or was deleted.")
+        self.code = "model_not_found"
+        self.message = str(self)
+
+
+class SampleFailed(Exception):
+    """There is no answer for this item; the code and the message are for its owner."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An engine's answer. `model` is the name of the model behind an alias."""
+
+    model: str
+    body: dict[str, Any]
+    usage: ModelUsage
+
+
+class Patience:
+    """How long an engine may be away before items fail. It starts again when the engine answers."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._away_since: dict[str, float] = {}
+
+    def answered(self, base: str) -> None:
+        """Note that an engine of the base model answered."""
+        self._away_since.pop(base, None)
+
+    def is_over(self, base: str) -> bool:
+        """Note that no engine of the base model answered. Returns whether to stop waiting."""
+        now = self._clock()
+        return now - self._away_since.setdefault(base, now) >= self._seconds
+
+
+class EngineCalls:
+    """Sends the requests of one run."""
+
+    def __init__(
+        self,
+        caller: Callable[[], Any],
+        *,
+        registry: ModelRegistry,
+        upstreams: Upstreams,
+        meter: Meter,
+        salt: str,
+        patience: Patience,
+    ) -> None:
+        self._caller = caller
+        self._registry = registry
+        self._upstreams = upstreams
+        self._meter = meter
+        self._salt = salt
+        self._patience = patience
+
+    async def ask(
+        self, model: str, path: str, fields: Mapping[str, Any], max_tokens: int | None = None
+    ) -> Answered:
+        """Post a request. `max_tokens` is its limit, for the project's limits.
+
+        Raises ModelGone, and SampleFailed.
+        """
+        pause_s, failures = _FIRST_PAUSE_S, 0
+        while True:
+            found = await self._registry.resolve((await self._caller()).project_id, model)
+            if found is None:
+                raise ModelGone(model)
+            served = found.model
+            try:
+                return await self._once(served, path, fields, max_tokens)
+            except ApiError as e:
+                if e.status in _AWAY and "x-should-retry" not in e.headers:
+                    if not isinstance(e, RateLimited) and self._patience.is_over(served.base_model):
+                        raise _failed(e) from e
+                elif e.status >= 500 or e.code == "model_not_found":
+                    failures += 1
+                    if failures >= _MOST_FAILURES or "x-should-retry" in e.headers:
+                        raise _failed(e) from e
+                else:
+                    raise _failed(e) from e
+                await asyncio.sleep(max(_retry_after_s(e), pause_s * random.uniform(0.5, 1)))  # noqa: S311
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _once(
+        self, model: ServableModel, path: str, fields: Mapping[str, Any], max_tokens: int | None
+    ) -> Answered:
+        """Send a request once and count it. Raises ApiError."""
+        request = msgspec.json.encode(
+            {**fields, "model": model.name, "priority": PRIORITY, "cache_salt": self._salt}
+        )
+        caller: Principal = await self._caller()
+        admission = self._meter.admit(
+            caller, body_bytes=len(request), max_tokens=max_tokens, streamed=False
+        )
+        began, status, usage, first_byte_s = time.monotonic(), 499, _NO_USAGE, None
+        try:
+            body = await self._post(model, path, request)
+            status, first_byte_s = 200, time.monotonic() - began
+            usage = _usage(body)
+        except ApiError as e:
+            status = e.status
+            raise
+        finally:
+            self._meter.done(
+                admission,
+                Served(
+                    model=model.name,
+                    base_model=model.base_model,
+                    kind=model.kind,
+                    status=status,
+                    input_tokens=usage.prompt_tokens,
+                    output_tokens=usage.completion_tokens,
+                    cached_tokens=usage.cached_tokens,
+                    first_byte_s=first_byte_s,
+                    seconds=time.monotonic() - began,
+                    streamed=False,
+                ),
+            )
+        return Answered(model.name, body, usage)
+
+    async def _post(self, model: ServableModel, path: str, request: bytes) -> dict[str, Any]:
+        adapter = model.name if model.kind == ModelKind.ADAPTER else None
+        answer = await self._upstreams.send(
+            model.base_model, path, request, tracing.carrier(), adapter=adapter
+        )
+        try:
+            if answer.status >= 300:
+                raw = await answer.read_all(MAX_ERROR_BYTES)
+                raise map_error(answer.status, raw, EngineRequest(model.name, path, request))
+            raw = await answer.read_all(_MAX_ANSWER_BYTES)
+        finally:
+            answer.close()
+        self._patience.answered(model.base_model)
+        try:
+            return msgspec.json.decode(raw, type=dict[str, Any])
+        except msgspec.DecodeError as e:
+            raise BadGateway("The engine's answer is not JSON.") from e
+
+
+def _usage(body: Mapping[str, Any]) -> ModelUsage:
+    """The tokens that the engine reports, with the names of either API."""
+    told = body.get("usage") or {}
+    details = told.get("prompt_tokens_details") or told.get("input_tokens_details") or {}
+    return ModelUsage(
+        invocation_count=1,
+        prompt_tokens=told.get("prompt_tokens") or told.get("input_tokens") or 0,
+        completion_tokens=told.get("completion_tokens") or told.get("output_tokens") or 0,
+        cached_tokens=details.get("cached_tokens") or 0,
+    )
+
+
+def _failed(error: ApiError) -> SampleFailed:
+    return SampleFailed(error.code or error.type, error.message)
+
+
+def _retry_after_s(error: ApiError) -> float:
+    if isinstance(error, RateLimited) and "retry-after-ms" in error.headers:
+        return int(error.headers["retry-after-ms"]) / 1000
+    return 0.0

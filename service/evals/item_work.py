@@ -1,0 +1,209 @@
+"""The work on one item: its prompt, its answer, and the verdict of each grader."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from service.core import ids
+from service.core.redis import REDIS_ERRORS
+from service.core.storage import StorageError
+from service.evals import prompts
+from service.evals.data_sources import (
+    DEFAULT_SEED,
+    DEFAULT_TEMPERATURE,
+    DEFAULT_TOP_P,
+    InputMessages,
+)
+from service.evals.engines import EngineCalls, ModelGone, SampleFailed
+from service.evals.judge import RunJudge
+from service.evals.outcomes import Outcome
+from service.evals.prompts import Message, PromptFailed
+from service.evals.records import CriterionCounts, ItemStatus, ModelUsage, RunFailure, Tally
+from service.evals.sampling import Sampled, Sampler, given_sample
+from service.grading.errors import GraderError, ItemFailed
+from service.grading.grade import grade
+from service.grading.judges import GraderTools, PythonRunner
+from service.grading.results import GraderResult
+from service.grading.schemas import Grader
+
+log = logging.getLogger(__name__)
+_GRADER_FAILED: Final = GraderResult(
+    0.0, passed=False, errors=(GraderError("other_error", "The service failed on this grader."),)
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does with each item. There is no `sampler` if the answers are given."""
+
+    graders: Sequence[Grader]
+    messages: InputMessages | None
+    sampler: Sampler | None
+    params: Mapping[str, Any]  # sampling parameters as requested
+    context_length: int
+
+
+class ItemWork:
+    """Samples and grades the items of a run. `gate` bounds the answers that are sampled at once."""
+
+    def __init__(
+        self, plan: Plan, calls: EngineCalls, sandbox: PythonRunner, gate: asyncio.Semaphore
+    ) -> None:
+        self._plan = plan
+        self._calls = calls
+        self._sandbox = sandbox
+        self._gate = gate
+
+    async def outcome(self, number: int, row: Mapping[str, Any]) -> Outcome:
+        """Work on one row of the data source. Raises ModelGone, REDIS_ERRORS and StorageError."""
+        messages: list[Message] = []
+        sampled, failure = Sampled(), None
+        try:
+            messages = self._prompt(row)
+            sampled = await self._sampled(messages, row)
+        except (SampleFailed, PromptFailed, ItemFailed) as e:
+            failure = _failure(e)
+        except (ModelGone, StorageError, *REDIS_ERRORS):
+            raise
+        except Exception:
+            log.exception("an item could not be sampled")
+            failure = RunFailure(code="internal_error", message="The service failed on this item.")
+        judge = RunJudge(self._calls)
+        results = [] if failure else await self._grade(row["item"], sampled, judge)
+        status = _status(failure, results)
+        usage = dict(judge.usage)
+        if sampled.model:
+            known = usage.get(sampled.model, ModelUsage())
+            usage[sampled.model] = known.plus(sampled.usage)
+        return Outcome(
+            number=number,
+            status=status,
+            created_at=ids.now_s(),
+            body={
+                "item": row["item"],
+                "results": [
+                    _result(grader, result)
+                    for grader, result in zip(self._plan.graders, results, strict=False)
+                ],
+                "sample": self._sample(messages, sampled, failure),
+            },
+            tally=self._tally(status, results, usage),
+        )
+
+    def _prompt(self, row: Mapping[str, Any]) -> list[Message]:
+        messages = self._plan.messages
+        return [] if messages is None else prompts.render(messages, row["item"])
+
+    async def _sampled(self, messages: Sequence[Message], row: Mapping[str, Any]) -> Sampled:
+        if self._plan.sampler is None:
+            given = row.get("sample")
+            return Sampled(sample=None if given is None else given_sample(given))
+        async with self._gate:
+            return await self._plan.sampler.sample(messages)
+
+    async def _grade(
+        self, item: dict[str, Any], sampled: Sampled, judge: RunJudge
+    ) -> list[GraderResult]:
+        tools = GraderTools(judge=judge, sandbox=self._sandbox)
+        results = []
+        for grader in self._plan.graders:
+            try:
+                results.append(await grade(grader, item, sampled.sample, tools))
+            except (StorageError, *REDIS_ERRORS):
+                raise
+            except Exception:
+                log.exception("the grader '%s' failed", grader.type)
+                results.append(_GRADER_FAILED)
+        return results
+
+    def _tally(
+        self, status: ItemStatus, results: Sequence[GraderResult], usage: Mapping[str, ModelUsage]
+    ) -> Tally:
+        return Tally(
+            passed=int(status == "pass"),
+            failed=int(status == "fail"),
+            errored=int(status == "error"),
+            usage=usage,
+            criteria={
+                grader.name: _counts(result)
+                for grader, result in zip(self._plan.graders, results, strict=False)
+            },
+        )
+
+    def _sample(
+        self, messages: Sequence[Message], sampled: Sampled, failure: RunFailure | None
+    ) -> dict[str, Any]:
+        """The sample as the API shows it. What is unknown of a given answer is empty."""
+        sample, params, usage = sampled.sample, self._plan.params, sampled.usage
+        output: list[dict[str, Any]] = []
+        if sample is not None:
+            output = [{"role": "assistant", "content": sample.output_text}]
+            if sample.tool_calls:
+                output[0]["tool_calls"] = sample.tool_calls
+        return {
+            "error": None if failure is None else failure.model_dump(),
+            "finish_reason": (sample and sample.finish_reason) or "",
+            "input": [{**message, "content": message.get("content") or ""} for message in messages],
+            "max_completion_tokens": params.get("max_completion_tokens")
+            or self._plan.context_length,
+            "model": sampled.model or (sample and sample.model) or "",
+            "output": output,
+            "seed": params.get("seed", DEFAULT_SEED),
+            "temperature": params.get("temperature", DEFAULT_TEMPERATURE),
+            "top_p": params.get("top_p", DEFAULT_TOP_P),
+            "usage": {
+                "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+                "completion_tokens": usage.completion_tokens,
+                "prompt_tokens": usage.prompt_tokens,
+                "cached_tokens": usage.cached_tokens,
+            },
+        }
+
+
+def _failure(error: SampleFailed | PromptFailed | ItemFailed) -> RunFailure:
+    if isinstance(error, SampleFailed):
+        return RunFailure(code=error.code, message=error.message)
+    if isinstance(error, ItemFailed):
+        return RunFailure(code=error.error.code, message=error.error.message)
+    return RunFailure(code="invalid_prompt", message=str(error))
+
+
+def _status(failure: RunFailure | None, results: Sequence[GraderResult]) -> ItemStatus:
+    if failure is not None or any(result.errors for result in results):
+        return "error"
+    return "pass" if all(result.passed for result in results) else "fail"
+
+
+def _counts(result: GraderResult) -> CriterionCounts:
+    if result.errors:
+        return CriterionCounts(errored=1)
+    return CriterionCounts(
+        passed=int(result.passed), failed=int(not result.passed), score=_score(result)
+    )
+
+
+def _result(grader: Grader, result: GraderResult) -> dict[str, Any]:
+    """A grader's result as the API shows it: OpenAI's fields, and ours where they say something."""
+    shown: dict[str, Any] = {
+        "name": grader.name,
+        "type": grader.type,
+        "passed": result.passed,
+        "score": _score(result),
+        "sample": result.sample,
+    }
+    if result.errors:
+        shown["errors"] = [{"code": e.code, "message": e.message} for e in result.errors]
+    if result.sub_scores:
+        shown["sub_scores"] = result.sub_scores
+    if result.labels is not None:
+        shown["label"] = {"expected": result.labels.expected, "given": result.labels.given}
+    return shown
+
+
+def _score(result: GraderResult) -> float:
+    return result.score if math.isfinite(result.score) else 0.0

@@ -1,0 +1,42 @@
+"""Models of the project as judges of graders, on the road of a run's own requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.evals.engines import Answered, EngineCalls, ModelGone, SampleFailed
+from service.evals.records import ModelUsage
+from service.evals.sampling import CHAT
+from service.grading.judges import JudgeAnswer, JudgeFailed
+
+
+class RunJudge:
+    """The judge of one item. `usage` has its tokens by model."""
+
+    def __init__(self, calls: EngineCalls) -> None:
+        self._calls = calls
+        self.usage: dict[str, ModelUsage] = {}
+
+    async def __call__(
+        self, model: str, messages: list[dict[str, Any]], *, params: dict[str, Any]
+    ) -> JudgeAnswer:
+        """Ask a model. Raises JudgeFailed."""
+        limit = params.get("max_completion_tokens", params.get("max_tokens"))
+        try:
+            answered = await self._calls.ask(model, CHAT, {**params, "messages": messages}, limit)
+        except (SampleFailed, ModelGone) as e:
+            raise JudgeFailed("model_grader_server_error", e.message) from e
+        known = self.usage.get(answered.model, ModelUsage())
+        self.usage[answered.model] = known.plus(answered.usage)
+        total = answered.usage.prompt_tokens + answered.usage.completion_tokens
+        return JudgeAnswer(_text(answered), answered.model, total)
+
+
+def _text(answered: Answered) -> str:
+    try:
+        content = answered.body["choices"][0]["message"]["content"]
+    except (KeyError, IndexError, TypeError) as e:
+        raise JudgeFailed("model_grader_parse_error", "The judge's answer has no message.") from e
+    if not isinstance(content, str):
+        raise JudgeFailed("model_grader_refusal_error", "The judge's answer has no text.")
+    return content

@@ -1,0 +1,78 @@
+"""Outcomes of items in storage, in chunks of JSON Lines. Redis holds where each outcome is.
+
+{project}/evals/{eval}/{run}/source.jsonl        the items that came with the request
+{project}/evals/{eval}/{run}/items/{chunk}       outcomes, written once and never changed
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from service.core import ids
+from service.core.storage import Storage, StorageMissing
+from service.evals.records import ItemPage, ItemRow, ItemStatus, RunRecord, Tally
+
+_READS_AT_ONCE = 16
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of one item: what the API shows, and its part of the run's counters."""
+
+    number: int
+    status: ItemStatus
+    created_at: int
+    body: dict[str, Any]
+    tally: Tally
+
+
+class OutcomeWriter:
+    """Writes the chunks of one attempt. Their names are the attempt's own."""
+
+    def __init__(self, storage: Storage, run: RunRecord) -> None:
+        self._storage = storage
+        self._run = run
+        self._prefix = f"a{run.attempt}-{ids.random_part(8)}"
+        self._written = 0
+
+    async def write(self, outcomes: Sequence[Outcome]) -> dict[int, ItemRow]:
+        """Store outcomes as one chunk. Returns the rows to be recorded, by item number."""
+        chunk, self._written = f"{self._prefix}-{self._written:05d}.jsonl", self._written + 1
+        rows, data = {}, bytearray()
+        for outcome in outcomes:
+            line = msgspec.json.encode(outcome.body)
+            rows[outcome.number] = ItemRow(
+                outcome.status, outcome.created_at, chunk, len(data), len(line)
+            )
+            data += line + b"\n"
+        await self._storage.put_bytes(_key(self._run, chunk), bytes(data))
+        return rows
+
+
+async def read_outcomes(
+    storage: Storage, run: RunRecord, page: ItemPage
+) -> list[tuple[int, ItemRow, dict[str, Any]]]:
+    """Read the outcomes of a page. Those whose run is being deleted are left out."""
+    gate = asyncio.Semaphore(_READS_AT_ONCE)
+
+    async def read(chunk: str) -> bytes | None:
+        async with gate:
+            try:
+                return await storage.get_bytes(_key(run, chunk))
+            except StorageMissing:
+                return None
+
+    names = list(dict.fromkeys(row.chunk for _, row in page.items))
+    chunks = dict(zip(names, await asyncio.gather(*map(read, names)), strict=True))
+    return [
+        (number, row, msgspec.json.decode(data[row.start : row.start + row.length]))
+        for number, row in page.items
+        if (data := chunks[row.chunk]) is not None
+    ]
+
+
+def _key(run: RunRecord, chunk: str) -> str:
+    return f"{run.folder}/items/{chunk}"

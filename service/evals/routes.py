@@ -1,0 +1,362 @@
+"""`/v1/evals`, their runs and the runs' output items, as OpenAI's SDKs call them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, cast
+
+import msgspec
+from fastapi import APIRouter, Body, Depends, Header, Query, Request
+
+from service.config import Settings
+from service.core import ids, metrics
+from service.core.errors import BadRequest, Conflict, NotFound
+from service.core.records import Missing
+from service.core.storage import StorageMissing
+from service.evals import lifecycle
+from service.evals.creation import create_eval, create_run
+from service.evals.outcomes import read_outcomes
+from service.evals.records import (
+    EvalRecord,
+    Evals,
+    ItemPage,
+    RunRecord,
+    RunStatus,
+    item_number,
+)
+from service.evals.schemas import (
+    CreateEval,
+    CreateEvalRun,
+    EvalDeleted,
+    EvalObject,
+    EvalRunDeleted,
+    EvalRunObject,
+    OutputItemObject,
+    UpdateEval,
+)
+from service.files.records import Files
+from service.models.registry import ModelRegistry
+from service.web.deps import Caller, resource
+from service.web.http import ListOf, list_of
+from service.web.idempotency import once
+
+router = APIRouter(prefix="/v1/evals", tags=["Evals"])
+_RUNS = "/{eval_id}/runs"
+_RUN = "/{eval_id}/runs/{run_id}"
+_ITEMS = "/{eval_id}/runs/{run_id}/output_items"
+# A page of runs ends early, so that runs with many items in their requests stay readable.
+_MAX_PAGE_BYTES = 4 * 1024 * 1024
+
+
+Store = Annotated[Evals, Depends(resource("evals"))]
+Limit = Annotated[int, Query(ge=1, le=100)]
+Order = Annotated[Literal["asc", "desc"], Query(description="Order by time.")]
+
+
+def _unknown(what: str, id_: str, param: str) -> NotFound:
+    return NotFound(f"No such {what}: {id_[:80]}", param=param)
+
+
+async def _existing(eval_id: str, caller: Caller, store: Store) -> EvalRecord:
+    record = await store.get(caller.project_id, eval_id)
+    if record is None:
+        raise _unknown("eval", eval_id, "eval_id")
+    return record
+
+
+# Found before the body is read, so that another project's eval is 404 for any request.
+Existing = Annotated[EvalRecord, Depends(_existing)]
+
+
+async def _existing_run(run_id: str, record: Existing, store: Store) -> RunRecord:
+    run = await store.get_run(record.project_id, record.id, run_id)
+    if run is None:
+        raise _unknown("run", run_id, "run_id")
+    return run
+
+
+ExistingRun = Annotated[RunRecord, Depends(_existing_run)]
+
+
+@router.post("", operation_id="createEval", summary="Create an eval")
+async def create(
+    request: Request,
+    body: CreateEval,
+    caller: Caller,
+    store: Store,
+    idempotency_key: Annotated[str | None, Header()] = None,
+) -> EvalObject:
+    """Create an eval: the schema of its items, and the graders that judge each item. Then create
+    runs of it, for different models and prompts.
+    """
+    settings = cast("Settings", request.app.state.settings)
+
+    async def make() -> dict[str, Any]:
+        return _dump(EvalObject.of(await create_eval(body, caller, store, settings)))
+
+    raw = body.model_dump_json(by_alias=True).encode()
+    answer = await once(store.redis, caller.project_id, idempotency_key, raw, make)
+    return EvalObject.model_validate(answer)
+
+
+@router.get("", operation_id="listEvals", summary="List evals")
+async def list_evals(
+    caller: Caller,
+    store: Store,
+    after: str | None = None,
+    limit: Limit = 20,
+    order: Order = "asc",
+    order_by: Annotated[
+        Literal["created_at", "updated_at"], Query(description="Time to order by.")
+    ] = "created_at",
+) -> ListOf[EvalObject]:
+    """List the project's evals, oldest first by default."""
+    by_update = store.by_update(caller.project_id) if order_by == "updated_at" else None
+    try:
+        page = await store.evals.page(
+            caller.project_id,
+            after=after,
+            limit=limit,
+            oldest_first=order == "asc",
+            index=by_update,
+        )
+    except Missing as e:
+        raise BadRequest("No eval has the id given in 'after'.", param="after") from e
+    return list_of([EvalObject.of(record) for record in page.items], page.has_more)
+
+
+@router.get("/{eval_id}", operation_id="getEval", summary="Retrieve an eval")
+async def retrieve(record: Existing) -> EvalObject:
+    """Retrieve an eval with its schema and graders."""
+    return EvalObject.of(record)
+
+
+@router.post("/{eval_id}", operation_id="updateEval", summary="Update an eval")
+async def update(
+    record: Existing, body: Annotated[UpdateEval, Body(default_factory=UpdateEval)], store: Store
+) -> EvalObject:
+    """Update the name or the metadata of an eval. Its schema and graders never change."""
+    changes: dict[str, Any] = {"updated_at": ids.now_s()}
+    if "name" in body.model_fields_set:
+        changes["name"] = body.name or ""
+    if "metadata" in body.model_fields_set:
+        changes["metadata"] = body.metadata or {}
+    try:
+        changed = await store.update(
+            record.project_id, record.id, lambda current: current.model_copy(update=changes)
+        )
+    except Missing as e:
+        raise _unknown("eval", record.id, "eval_id") from e
+    return EvalObject.of(changed)
+
+
+@router.delete("/{eval_id}", operation_id="deleteEval", summary="Delete an eval")
+async def delete(record: Existing, store: Store) -> EvalDeleted:
+    """Delete an eval with all its runs and their output items. Runs in progress stop."""
+    await store.delete(record)
+    return EvalDeleted(eval_id=record.id)
+
+
+@router.post(_RUNS, operation_id="createEvalRun", summary="Create a run")
+async def create_eval_run(
+    request: Request,
+    record: Existing,
+    body: CreateEvalRun,
+    caller: Caller,
+    store: Store,
+    idempotency_key: Annotated[str | None, Header()] = None,
+) -> EvalRunObject:
+    """Create a run of an eval. A worker samples an answer to each item and grades it, behind the
+    requests of users.
+
+    The status goes from `queued` to `in_progress`, and finally to `completed`, `failed` or
+    `canceled`. With the data source `jsonl`, the items contain the answers.
+    """
+    state = request.app.state
+
+    async def make() -> dict[str, Any]:
+        run = await create_run(
+            body,
+            record,
+            caller,
+            evals=store,
+            files=cast("Files", state.files),
+            registry=cast("ModelRegistry", state.registry),
+            settings=cast("Settings", state.settings),
+        )
+        return _dump(await _one(request, record, run))
+
+    raw = f"{record.id} {body.model_dump_json(by_alias=True)}".encode()
+    answer = await once(store.redis, caller.project_id, idempotency_key, raw, make)
+    return EvalRunObject.model_validate(answer)
+
+
+@router.get(_RUNS, operation_id="getEvalRuns", summary="List runs")
+async def list_runs(
+    request: Request,
+    record: Existing,
+    store: Store,
+    after: str | None = None,
+    limit: Limit = 20,
+    order: Order = "asc",
+    status: Annotated[RunStatus | None, Query(description="Status to filter by.")] = None,
+) -> ListOf[EvalRunObject]:
+    """List the runs of an eval, oldest first by default. A page can have fewer runs than `limit` if
+    their requests contain many items.
+    """
+    try:
+        page = await store.runs(record.id).page(
+            record.project_id,
+            after=after,
+            limit=limit,
+            where=None if status is None else lambda run: run.status is status,
+            oldest_first=order == "asc",
+        )
+    except Missing as e:
+        raise BadRequest("No run has the id given in 'after'.", param="after") from e
+    shown, is_whole = await _shown(request, record, page.items)
+    return list_of(shown, page.has_more or not is_whole)
+
+
+@router.get(_RUN, operation_id="getEvalRun", summary="Retrieve a run")
+async def retrieve_run(request: Request, record: Existing, run: ExistingRun) -> EvalRunObject:
+    """Retrieve a run: its status, its counters, and when it is expected to end."""
+    return await _one(request, record, run)
+
+
+@router.post(_RUN, operation_id="cancelEvalRun", summary="Cancel a run")
+async def cancel_run(
+    request: Request, record: Existing, run: ExistingRun, store: Store
+) -> EvalRunObject:
+    """Cancel a run. Its worker stops within seconds; outcomes of items are kept. Returns 409 if
+    the run has already ended.
+    """
+    return await _canceled(request, record, run, store)
+
+
+@router.post(
+    f"{_RUN}/cancel",
+    operation_id="cancelEvalRunByPath",
+    summary="Cancel a run by a path of its own",
+)
+async def cancel_run_by_path(
+    request: Request, record: Existing, run: ExistingRun, store: Store
+) -> EvalRunObject:
+    """Cancel a run, as `cancelEvalRun` does. OpenAI's SDK for Python uses this path, and its SDK
+    for Node the other.
+    """
+    return await _canceled(request, record, run, store)
+
+
+async def _canceled(
+    request: Request, record: EvalRecord, run: RunRecord, store: Evals
+) -> EvalRunObject:
+    try:
+        canceled = await store.change(run, lambda r: lifecycle.cancel(r, ids.now_s()))
+    except Missing as e:
+        raise _unknown("run", run.id, "run_id") from e
+    except lifecycle.RunEnded as e:
+        raise Conflict(
+            f"The run {run.id} is {e.status} and cannot be canceled.", code="invalid_run_status"
+        ) from e
+    metrics.EVAL_RUNS.cell(RunStatus.CANCELED).inc()
+    return await _one(request, record, canceled)
+
+
+@router.delete(_RUN, operation_id="deleteEvalRun", summary="Delete a run")
+async def delete_run(run: ExistingRun, store: Store) -> EvalRunDeleted:
+    """Delete a run with its output items. A run in progress stops."""
+    await store.delete_run(run.place)
+    return EvalRunDeleted(run_id=run.id)
+
+
+@router.get(_ITEMS, operation_id="getEvalRunOutputItems", summary="List output items")
+async def list_items(
+    request: Request,
+    run: ExistingRun,
+    store: Store,
+    after: str | None = None,
+    limit: Limit = 20,
+    order: Order = "asc",
+    status: Annotated[
+        Literal["pass", "fail", "failed", "error"] | None,
+        Query(description="Status to filter by. `failed` is the same as `fail`."),
+    ] = None,
+) -> ListOf[OutputItemObject]:
+    """List the output items of a run in the order in which they were finished, while the run is in
+    progress too.
+    """
+    number = None
+    if after is not None and (number := item_number(run, after)) is None:
+        raise _no_item_after()
+    try:
+        page = await store.items(
+            run,
+            status="fail" if status == "failed" else status,
+            after=number,
+            limit=limit,
+            oldest_first=order == "asc",
+        )
+    except Missing as e:
+        raise _no_item_after() from e
+    files = cast("Files", request.app.state.files)
+    found = await read_outcomes(files.storage, run, page)
+    return list_of([OutputItemObject.of(run, *outcome) for outcome in found], page.has_more)
+
+
+@router.get(
+    f"{_ITEMS}/{{output_item_id}}",
+    operation_id="getEvalRunOutputItem",
+    summary="Retrieve an output item",
+)
+async def retrieve_item(
+    request: Request, output_item_id: str, run: ExistingRun, store: Store
+) -> OutputItemObject:
+    """Retrieve an output item: the item, the prompt, the answer, and each grader's result."""
+    number = item_number(run, output_item_id)
+    row = None if number is None else await store.item(run, number)
+    found = []
+    if number is not None and row is not None:
+        files = cast("Files", request.app.state.files)
+        found = await read_outcomes(files.storage, run, ItemPage([(number, row)], False))
+    if not found:
+        raise _unknown("output item", output_item_id, "output_item_id")
+    return OutputItemObject.of(run, *found[0])
+
+
+def _no_item_after() -> BadRequest:
+    return BadRequest("No output item has the id given in 'after'.", param="after")
+
+
+def _dump(shown: EvalObject | EvalRunObject) -> dict[str, Any]:
+    return shown.model_dump(mode="json", by_alias=True)
+
+
+async def _one(request: Request, record: EvalRecord, run: RunRecord) -> EvalRunObject:
+    shown, _ = await _shown(request, record, [run])
+    if not shown:
+        raise _unknown("run", run.id, "run_id")
+    return shown[0]
+
+
+async def _shown(
+    request: Request, record: EvalRecord, runs: Sequence[RunRecord]
+) -> tuple[list[EvalRunObject], bool]:
+    """The API objects of the first runs, as many as fit a page, and whether all of them do."""
+    storage = cast("Files", request.app.state.files).storage
+    base_url = str(request.base_url).rstrip("/")
+    graders = [str(grader["name"]) for grader in record.testing_criteria]
+    shown, size = list[EvalRunObject](), 0
+    for run in runs:
+        content = None
+        if run.is_inline:
+            try:
+                raw = await storage.get_bytes(run.source_key)
+            except StorageMissing:
+                continue  # the run is being deleted
+            size += len(raw)
+            if shown and size > _MAX_PAGE_BYTES:
+                return shown, False
+            content = [msgspec.json.decode(line) for line in raw.splitlines()]
+        shown.append(EvalRunObject.of(run, graders=graders, content=content, base_url=base_url))
+    return shown, True

@@ -1,0 +1,223 @@
+"""The `run_eval` task: take an attempt of a run under a lease, and end the run or hand it back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from service.config import Settings
+from service.core import ids, metrics, tasks, tracing
+from service.core.leases import Held, Leases
+from service.core.records import Missing, Unreadable
+from service.core.redis import REDIS_ERRORS
+from service.core.storage import Storage, StorageError
+from service.curation.child_runner import DeskFailed
+from service.curation.scratch import scratch_folder
+from service.evals import lifecycle
+from service.evals.attempt import Attempt
+from service.evals.callers import RunCaller
+from service.evals.data_sources import DataSource, JsonlDataSource
+from service.evals.engines import EngineCalls, ModelGone, Patience
+from service.evals.item_work import ItemWork, Plan
+from service.evals.lifecycle import RunSuperseded
+from service.evals.records import FINAL, EvalRecord, Evals, RunFailure, RunRecord, RunStatus
+from service.evals.sampling import Sampler
+from service.evals.source import RunFailed
+from service.files.records import Files
+from service.grading.sandbox.sandbox import Sandbox
+from service.grading.schemas import Grader
+from service.inference.gateway.cache_salt import cache_salts
+from service.inference.upstreams import Upstreams
+from service.models.registry import ModelRegistry
+from service.projects.records import Projects
+from service.usage.meter import Meter
+
+log = logging.getLogger(__name__)
+_LOOK_S: Final = 1.0  # poll interval for a cancellation or a deletion
+_GRADERS: TypeAdapter[list[Grader]] = TypeAdapter(list[Grader])
+_DATA_SOURCE: TypeAdapter[DataSource] = TypeAdapter(DataSource)
+_NOT_SAMPLED: Final = {"seed": 0, "temperature": 0.0, "top_p": 0.0}
+# In place of the items of the request, which the record does not have.
+_NO_ITEMS: Final[list[Any]] = [{"item": {}}]
+
+
+class RunEval:
+    """Runs evaluation runs on this worker."""
+
+    def __init__(
+        self,
+        *,
+        files: Files,
+        registry: ModelRegistry,
+        storage: Storage,
+        leases: Leases,
+        settings: Settings,
+        upstreams: Upstreams,
+        meter: Meter,
+    ) -> None:
+        self._evals = Evals(files.redis)
+        self._files = files
+        self._registry = registry
+        self._projects = Projects(files.redis)
+        self._storage = storage
+        self._leases = leases
+        self._settings = settings
+        self._upstreams = upstreams
+        self._meter = meter
+        key = settings.upstream_api_key
+        self._salt_of = cache_salts(key.get_secret_value() if key else "")
+        self.draining = asyncio.Event()  # set when the worker is told to shut down
+
+    async def run(self, _ctx: dict[str, Any], project_id: str, subject: str, attempt: int) -> None:
+        """Run the task. Does nothing if the run has ended or another attempt has taken over."""
+        eval_id, run_id = subject.split("/")
+        try:
+            async with self._leases.hold(subject, attempt) as lease_lost:
+                run = await self._evals.get_run(project_id, eval_id, run_id)
+                record = await self._evals.get(project_id, eval_id)
+                if run is not None and record is not None and not self.draining.is_set():
+                    await self._start(run, record, attempt, lease_lost)
+        except (Held, Missing, RunSuperseded) as e:
+            log.info("%s is no longer this worker's to run: %s", run_id, type(e).__name__)
+
+    async def _start(
+        self, run: RunRecord, record: EvalRecord, attempt: int, lease_lost: asyncio.Event
+    ) -> None:
+        run = await self._evals.change(run, lambda r: lifecycle.start(r, attempt, ids.now_s()))
+        facts: dict[str, tracing.Value] = {"run": run.id, "attempt": attempt}
+        log.info("%s: attempt %d begins", run.id, attempt)
+        metrics.EVAL_RUNS_RUNNING.cell().inc()
+        with tracing.span("eval.attempt", parent=run.trace, kind="consumer", **facts):
+            try:
+                await self._watched(run, record, lease_lost)
+            except (Missing, RunSuperseded):
+                await self._evals.forget_deleted(run)  # a chunk may have been stored since
+                raise
+            except RunFailed as e:
+                await self._fail(run, e.failure)
+            except DeskFailed as e:
+                await self._fail(run, RunFailure(code=e.code, message=e.message))
+            except (StorageError, *REDIS_ERRORS):
+                raise  # continued by another attempt
+            except Exception:
+                # An internal error: report it once instead of retrying forever.
+                log.exception("%s failed", run.id)
+                message = f"The service failed on this run. Give the operator its id: {run.id}."
+                await self._fail(run, RunFailure(code="internal_error", message=message))
+            finally:
+                metrics.EVAL_RUNS_RUNNING.cell().inc(-1)
+
+    async def _fail(self, run: RunRecord, failure: RunFailure) -> None:
+        await self._evals.change(
+            run, lambda r: lifecycle.fail(r, run.attempt, failure, ids.now_s())
+        )
+        metrics.EVAL_RUNS.cell(RunStatus.FAILED).inc()
+
+    async def _watched(self, run: RunRecord, record: EvalRecord, lease_lost: asyncio.Event) -> None:
+        """Work on the items until the run ends, or the lease, the run or the worker does."""
+        async with self._prepared(run, record) as work:
+            attempt = Attempt(run, record, work, evals=self._evals, files=self._files)
+            running = asyncio.create_task(self._in_scratch(run, attempt))
+            watch = partial(self._watch, run, attempt, running, lease_lost)
+            watching = asyncio.create_task(tasks.keep("run watch", watch))
+            try:
+                await asyncio.wait([running])
+            finally:
+                await tasks.end(watching)
+                running.cancel()
+                await asyncio.wait([running])
+        if not running.cancelled():
+            running.result()
+        elif not attempt.stopped:
+            raise RunSuperseded
+        if attempt.completed:
+            log.info("%s: attempt %d completed the run", run.id, run.attempt)
+            metrics.EVAL_RUNS.cell(RunStatus.COMPLETED).inc()
+        else:
+            await self._hand_back(run)
+
+    async def _in_scratch(self, run: RunRecord, attempt: Attempt) -> None:
+        async with scratch_folder(self._settings.scratch / run.id) as folder:
+            # While answers are graded, others are sampled.
+            await attempt.run(folder, 2 * self._settings.eval_requests_at_once)
+
+    async def _watch(
+        self,
+        run: RunRecord,
+        attempt: Attempt,
+        running: asyncio.Task[None],
+        lease_lost: asyncio.Event,
+    ) -> None:
+        while not lease_lost.is_set() and await self._is_ours(run):
+            if self.draining.is_set():
+                attempt.stop()
+                return
+            await asyncio.sleep(_LOOK_S)
+        running.cancel()
+
+    async def _is_ours(self, run: RunRecord) -> bool:
+        try:
+            current = await self._evals.get_run(run.project_id, run.eval_id, run.id)
+        except (*REDIS_ERRORS, Unreadable):
+            return True  # work continues while Redis is down
+        return (
+            current is not None and current.attempt == run.attempt and current.status not in FINAL
+        )
+
+    async def _hand_back(self, run: RunRecord) -> None:
+        after = await self._evals.change(run, lambda r: lifecycle.hand_back(r, run.attempt))
+        await self._evals.enqueue(after)
+        log.info("%s: attempt %d is handed back", run.id, run.attempt)
+
+    @contextlib.asynccontextmanager
+    async def _prepared(self, run: RunRecord, record: EvalRecord) -> AsyncIterator[ItemWork]:
+        """Open what the work on the run's items needs."""
+        calls = EngineCalls(
+            RunCaller(self._projects, run),
+            registry=self._registry,
+            upstreams=self._upstreams,
+            meter=self._meter,
+            salt=self._salt_of(run.project_id),
+            patience=Patience(self._settings.eval_engine_patience_s),
+        )
+        plan = await self._plan(run, record, calls)
+        gate = asyncio.Semaphore(self._settings.eval_requests_at_once)
+        async with Sandbox() as sandbox:
+            yield ItemWork(plan, calls, sandbox, gate)
+
+    async def _plan(self, run: RunRecord, record: EvalRecord, calls: EngineCalls) -> Plan:
+        source = data_source_of(run)
+        graders = _GRADERS.validate_python(record.testing_criteria)
+        if isinstance(source, JsonlDataSource):
+            return Plan(graders, None, None, _NOT_SAMPLED, 0)
+        assert source.model is not None
+        params = source.sampling_params
+        return Plan(
+            graders=graders,
+            messages=source.input_messages,
+            sampler=Sampler(source, source.model, calls),
+            params=params.model_dump(exclude_none=True) if params else {},
+            context_length=await self._context_length(run.project_id, source.model),
+        )
+
+    async def _context_length(self, project_id: str, model: str) -> int:
+        found = await self._registry.resolve(project_id, model)
+        if found is None:
+            gone = ModelGone(model)
+            raise RunFailed(gone.code, gone.message)
+        entry = self._registry.catalogue.get(found.model.base_model)
+        return entry.context_length if entry else 0
+
+
+def data_source_of(run: RunRecord) -> DataSource:
+    """The data source of a run, without the items of the request."""
+    data_source = run.data_source
+    if run.is_inline:
+        data_source = {**data_source, "source": {"type": "file_content", "content": _NO_ITEMS}}
+    return _DATA_SOURCE.validate_python(data_source)

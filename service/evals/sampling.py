@@ -1,0 +1,166 @@
+"""Answers to an item: requests of chat completions and responses, and their parsed answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from service.evals.data_sources import (
+    DEFAULT_SEED,
+    DEFAULT_TEMPERATURE,
+    DEFAULT_TOP_P,
+    CompletionsDataSource,
+    CompletionsSamplingParams,
+    ResponsesSamplingParams,
+    SampledDataSource,
+)
+from service.evals.engines import Answered, EngineCalls, SampleFailed
+from service.evals.prompts import Message
+from service.evals.records import ModelUsage
+from service.grading.samples import Sample, parse_json
+
+CHAT: Final = "/v1/chat/completions"
+RESPONSES: Final = "/v1/responses"
+_UNUSABLE: Final = SampleFailed("engine_error", "The engine's answer has no message.")
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A prompt and the answer to it, sampled or given. `messages` is empty if it was given."""
+
+    messages: Sequence[Message] = ()
+    sample: Sample | None = None
+    model: str = ""
+    usage: ModelUsage = field(default_factory=ModelUsage)
+
+
+class Sampler:
+    """Samples the answers of one run."""
+
+    def __init__(self, source: SampledDataSource, model: str, calls: EngineCalls) -> None:
+        self._model = model
+        self._calls = calls
+        self._is_chat = isinstance(source, CompletionsDataSource)
+        self._fields = (
+            _chat_fields(source.sampling_params)
+            if isinstance(source, CompletionsDataSource)
+            else _response_fields(source.sampling_params)
+        )
+        params = source.sampling_params
+        self._max_tokens = params.max_completion_tokens if params else None
+
+    async def sample(self, messages: Sequence[Message]) -> Sampled:
+        """Sample an answer. Raises SampleFailed and ModelGone."""
+        path, key = (CHAT, "messages") if self._is_chat else (RESPONSES, "input")
+        answered = await self._calls.ask(
+            self._model, path, {**self._fields, key: messages}, self._max_tokens
+        )
+        sample = _of_chat(answered) if self._is_chat else _of_response(answered)
+        return Sampled(messages, sample, answered.model, answered.usage)
+
+
+def given_sample(given: Mapping[str, Any]) -> Sample:
+    """The sample of a row, in the form of the `sample` namespace, or only a part of it."""
+    choice = _first(given.get("choices"))
+    message = _object(choice.get("message"))
+    text = given.get("output_text", message.get("content"))
+    if not isinstance(text, str):
+        has_json = given.get("output_json") is not None
+        text = json.dumps(given["output_json"], ensure_ascii=False) if has_json else ""
+    output = given.get("output_json")
+    return Sample(
+        output_text=text,
+        output_json=parse_json(text) if output is None else output,
+        tool_calls=_calls(given.get("output_tools", message.get("tool_calls"))),
+        model=_text(given.get("model")),
+        finish_reason=_text(given.get("finish_reason", choice.get("finish_reason"))),
+    )
+
+
+def _chat_fields(params: CompletionsSamplingParams | None) -> dict[str, Any]:
+    params = params or CompletionsSamplingParams()
+    return _given(
+        **_common(params),
+        max_completion_tokens=params.max_completion_tokens,
+        reasoning_effort=params.reasoning_effort,
+        response_format=params.response_format,
+        tools=params.tools,
+    )
+
+
+def _response_fields(params: ResponsesSamplingParams | None) -> dict[str, Any]:
+    params = params or ResponsesSamplingParams()
+    effort = params.reasoning_effort
+    return _given(
+        **_common(params),
+        store=False,
+        max_output_tokens=params.max_completion_tokens,
+        reasoning=None if effort is None else {"effort": effort},
+        text=params.text,
+        tools=params.tools,
+    )
+
+
+def _common(params: CompletionsSamplingParams | ResponsesSamplingParams) -> dict[str, Any]:
+    """The parameters with OpenAI's defaults, which the output items report."""
+    return {
+        "temperature": DEFAULT_TEMPERATURE if params.temperature is None else params.temperature,
+        "top_p": DEFAULT_TOP_P if params.top_p is None else params.top_p,
+        "seed": DEFAULT_SEED if params.seed is None else params.seed,
+    }
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _of_chat(answered: Answered) -> Sample:
+    choice = _first(answered.body.get("choices"))
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise _UNUSABLE
+    return Sample.of(
+        message.get("content") or "",
+        tool_calls=_calls(message.get("tool_calls")),
+        model=answered.model,
+        finish_reason=choice.get("finish_reason"),
+    )
+
+
+def _of_response(answered: Answered) -> Sample:
+    output = answered.body.get("output")
+    if not isinstance(output, list):
+        raise _UNUSABLE
+    texts, calls = [], []
+    for part in output:
+        if part.get("type") == "message":
+            texts += [piece.get("text") or "" for piece in part.get("content") or ()]
+        elif part.get("type") == "function_call":
+            function = {"name": part.get("name"), "arguments": part.get("arguments")}
+            calls.append({"id": part.get("call_id"), "type": "function", "function": function})
+    whole = "tool_calls" if calls else "stop"
+    return Sample.of(
+        "".join(texts),
+        tool_calls=calls or None,
+        model=answered.model,
+        finish_reason="length" if answered.body.get("status") == "incomplete" else whole,
+    )
+
+
+def _first(choices: Any) -> dict[str, Any]:
+    return _object(choices[0]) if isinstance(choices, list) and choices else {}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _calls(given: Any) -> list[dict[str, Any]] | None:
+    calls = [call for call in given if isinstance(call, dict)] if isinstance(given, list) else []
+    return calls or None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,205 @@
+"""A worker process that is killed in the middle of a run, or whose lease is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from service.config import Settings
+from service.core import ids, queue
+from service.evals import lifecycle
+from service.evals.lifecycle import RunSuperseded
+from service.evals.records import Evals, ItemRow, RunRecord, RunStatus, Tally
+from tests.cached import ROOT
+from tests.conftest import Api
+from tests.evals.conftest import (
+    DONE_S,
+    ENGINE_KEY,
+    Engine,
+    ended,
+    items,
+    made,
+    output_items,
+    sampled,
+    says,
+    until,
+)
+
+pytestmark = pytest.mark.slow
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment of a worker process with these settings."""
+    return os.environ | {
+        "FINETUNED_REDIS_URL": settings.redis_url.get_secret_value(),
+        "FINETUNED_STORAGE_URL": settings.storage_url,
+        "FINETUNED_DATA_DIR": str(settings.data_dir),
+        "FINETUNED_MODELS_FILE": str(settings.models_file),
+        "FINETUNED_UPSTREAMS": json.dumps(settings.upstreams),
+        "FINETUNED_UPSTREAM_API_KEY": ENGINE_KEY,
+        "FINETUNED_WORKER_PORT": "0",
+        "FINETUNED_WORKER_NAME": "killed",
+        "FINETUNED_LEASE_S": str(settings.lease_s),
+        "FINETUNED_RECONCILE_EVERY_S": str(settings.reconcile_every_s),
+    }
+
+
+async def test_kill_9_repeats_and_loses_no_item(
+    http, eval_id, engine: Engine, work, settings, caplog
+):
+    async def reply(request: web.Request, body: dict[str, Any]) -> web.Response:
+        await asyncio.sleep(0.05)
+        question = body["messages"][-1]["content"].split()[-1]
+        return says(request, body, f"A{question}")
+
+    engine.reply = reply
+    run = await made(http, f"/v1/evals/{eval_id}/runs", sampled(items(300)))
+    kept: dict[str, Any] = {}
+    for done in (30, 80):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "service.cli", "worker", "--queues", "cpu"),
+            env=environment(settings),
+            cwd=ROOT,
+        )
+        try:
+            await until(http, run, lambda run: run["result_counts"]["total"] >= done)  # noqa: B023
+        finally:
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+        kept |= {item["id"]: item for item in await output_items(http, run)}
+    async with work("cpu"):
+        run = await ended(http, run)
+    assert run["status"] == "completed", run["error"]
+    assert run["result_counts"] == {"total": 300, "passed": 200, "failed": 100, "errored": 0}
+    assert run["per_testing_criteria_results"][0]["passed"] == 200
+    assert run["per_model_usage"][0]["invocation_count"] == 300
+    found = await output_items(http, run)
+    assert sorted(item["datasource_item_id"] for item in found) == list(range(300))
+    by_id = {item["id"]: item for item in found}
+    assert {id_: by_id[id_] for id_ in kept} == kept  # written once
+    # Each kill repeats at most what was in flight.
+    asked = Counter(engine.questions)
+    assert max(asked.values()) <= 3
+    assert sum(asked.values()) <= 300 + 2 * 2 * settings.eval_requests_at_once
+    assert "Traceback" not in caplog.text
+
+
+@pytest.fixture
+async def run(http, eval_id, api: Api) -> RunRecord:
+    shown = await made(http, f"/v1/evals/{eval_id}/runs", sampled(items(3)))
+    project = await api.app.state.projects.by_name("acme")
+    found = await api.app.state.evals.get_run(project.id, eval_id, shown["id"])
+    assert found is not None
+    return found
+
+
+async def test_an_attempt_that_was_given_up_writes_nothing(api: Api, run: RunRecord):
+    evals: Evals = api.app.state.evals
+    started = await evals.change(run, lambda r: lifecycle.start(r, 1, 1))
+    one = Tally(passed=1)
+    rows = {0: ItemRow("pass", 1, "a1-x.jsonl", 0, 2)}
+    await evals.add_outcomes(started, lambda r: lifecycle.advance(r, 1, one), rows)
+    await evals.change(run, lambda r: lifecycle.lose(r, 1, 3, 1))
+    late = {1: ItemRow("pass", 1, "a1-x.jsonl", 0, 2)}
+    for act in (
+        lambda r: lifecycle.advance(r, 1, one),
+        lambda r: lifecycle.hand_back(r, 1),
+        lambda r: lifecycle.complete(r, 1, 1),
+    ):
+        with pytest.raises(RunSuperseded):
+            await evals.add_outcomes(started, act, late)
+    after = await evals.get_run(run.project_id, run.eval_id, run.id)
+    assert after is not None
+    assert (after.attempt, after.tally.done) == (2, 1)
+    assert await evals.finished_items(run) == {0}
+
+
+async def test_a_run_that_kills_its_workers_fails_in_the_end(
+    api: Api, run: RunRecord, reconciler, http
+):
+    evals: Evals = api.app.state.evals
+    for attempt in (1, 2, 3):
+        await evals.change(run, lambda r: lifecycle.start(r, attempt, 1))  # noqa: B023
+        await _taken(api, run, attempt)
+        async with asyncio.timeout(DONE_S):
+            while True:
+                await reconciler.once()
+                current = await evals.get_run(run.project_id, run.eval_id, run.id)
+                assert current is not None
+                if current.attempt > attempt or current.status is RunStatus.FAILED:
+                    break
+                await asyncio.sleep(0.1)
+    shown = (await http.get(f"/v1/evals/{run.eval_id}/runs/{run.id}")).json()
+    assert (shown["status"], shown["error"]["code"]) == ("failed", lifecycle.INTERRUPTED)
+    assert current.attempt == 3
+
+
+async def _taken(api: Api, run: RunRecord, attempt: int) -> None:
+    """What a worker leaves in Redis that took an attempt and was killed."""
+    from arq.constants import in_progress_key_prefix
+
+    mark = in_progress_key_prefix + queue.task_id("run_eval", run.subject, attempt)
+    await api.app.state.redis.set(mark, b"1")
+
+
+@pytest.fixture
+async def reconciler(api: Api):
+    from service.core.leases import Leases
+    from service.jobs.scheduling.dispatch import Dispatcher
+    from service.worker.reconciler import Reconciler
+
+    state = api.app.state
+    leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
+    dispatcher = Dispatcher(state.jobs, state.redis, api.settings)
+    return Reconciler(state.redis, state.jobs, state.files, leases, api.settings, dispatcher)
+
+
+async def test_a_lost_queue_entry_is_put_back(api: Api, run: RunRecord, reconciler):
+    redis = api.app.state.redis
+    await redis.delete(queue.EVALS, *await redis.keys("arq:job:*"))
+    await reconciler.once()
+    await reconciler.once()
+    assert await redis.zrange(queue.EVALS, 0, -1) == [f"run_eval:{run.subject}:1".encode()]
+
+
+def test_the_state_machine():
+    run = RunRecord(
+        id=ids.new(ids.EVAL_RUN),
+        project_id="proj_a",
+        created_at=1,
+        eval_id="eval_a",
+        key_id="key_a",
+        name="",
+        metadata={},
+        data_source={"source": {"type": "file_id", "id": "file-a"}},
+        model=None,
+    )
+    started = lifecycle.start(run, 1, 100)
+    assert lifecycle.estimated_finish(started, 101) is None
+    counted = lifecycle.counted(started, 1, 10)
+    some = lifecycle.advance(counted, 1, Tally(passed=1, failed=1))
+    assert lifecycle.estimated_finish(some, 110) == 150  # 5 s an item, 8 items to go
+    with pytest.raises(ValueError, match="2 of 10 items"):
+        lifecycle.complete(some, 1, 120)
+    second = lifecycle.start(lifecycle.hand_back(some, 1), 2, 200)
+    assert (second.started_at, second.attempt_started_with) == (100, 2)
+    assert lifecycle.estimated_finish(second, 210) is None
+    whole = lifecycle.advance(second, 2, Tally(passed=7, errored=1))
+    done = lifecycle.complete(whole, 2, 220)
+    assert (done.status, done.finished_at) == (RunStatus.COMPLETED, 220)
+    with pytest.raises(lifecycle.RunEnded):
+        lifecycle.cancel(done, 221)
+    for attempt in (1, 2):
+        with pytest.raises(RunSuperseded):
+            lifecycle.start(done, attempt, 221)
+    lost = lifecycle.lose(started, 1, 3, 101)
+    assert (lost.attempt, lost.fruitless_attempts, lost.status) == (2, 1, RunStatus.IN_PROGRESS)
+    assert lifecycle.lose(lost, 2, 2, 101).status is RunStatus.FAILED
