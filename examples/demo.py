@@ -1,4 +1,4 @@
-"""End-to-end demo with the official OpenAI SDK: upload, fine-tune, watch, chat.
+"""End-to-end demo with the official OpenAI SDK: upload, fine-tune, watch, chat, evaluate.
 
     python examples/demo.py [--epochs N] [--data-dir DIR]
 
@@ -20,11 +20,13 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import openai
 from job_watch import watch
 from local_server import DemoError, Server, local_server, server_from_env
 from openai.types import FileObject
+from openai.types.fine_tuning import FineTuningJob
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -87,18 +89,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(server: Server, epochs: int, console: Console, timings: Timings) -> int:
     """Run the demo against a running server and return the exit code."""
     with _client(server) as client:
-        tuned = train(client, epochs, console, timings)
+        job = train(client, epochs, console, timings)
+        tuned = str(job.fine_tuned_model)
         questions = QUESTIONS.read_text(encoding="utf-8").splitlines()
         with timings.phase("first served token"):
             first_token(client, tuned, questions[0])
         with timings.phase(f"{2 * len(questions)} answers"):
             pairs = compare(client, tuned, questions)
+        with timings.phase("evaluate"):
+            evaluation = evaluated(client, job.id)
     console.print(_answers(pairs, tuned), _phases(timings))
-    return _verdict(pairs, console)
+    code = _voice(pairs, console)
+    _print_verdict(evaluation, console)
+    return code
 
 
-def train(client: openai.OpenAI, epochs: int, console: Console, timings: Timings) -> str:
-    """Upload both files, fine-tune on them and return the tuned model's name."""
+def train(client: openai.OpenAI, epochs: int, console: Console, timings: Timings) -> FineTuningJob:
+    """Upload both files, fine-tune on them and return the job."""
     with timings.phase("upload"):
         training, validation = upload(client, TRAINING), upload(client, VALIDATION)
     with timings.phase("validate"):
@@ -122,7 +129,16 @@ def train(client: openai.OpenAI, epochs: int, console: Console, timings: Timings
     if job.status != "succeeded" or job.fine_tuned_model is None:
         reason = job.error.message if job.error else "no reason was given"
         raise DemoError(f"the job {job.id} ended as {job.status}: {reason}")
-    return job.fine_tuned_model
+    return job
+
+
+def evaluated(client: openai.OpenAI, job_id: str) -> dict[str, Any]:
+    """Wait until the job's evaluation on its validation file ends, and return it."""
+    while True:
+        found: Any = client.get(f"/fine_tuning/jobs/{job_id}/evaluation", cast_to=object)
+        if found["status"] != "in_progress":
+            return found
+        time.sleep(0.5)
 
 
 def upload(client: openai.OpenAI, path: Path) -> FileObject:
@@ -207,7 +223,7 @@ def _phases(timings: Timings) -> Table:
     return table
 
 
-def _verdict(pairs: Sequence[Pair], console: Console) -> int:
+def _voice(pairs: Sequence[Pair], console: Console) -> int:
     tuned = sum(has_voice(pair.tuned) for pair in pairs)
     base = sum(has_voice(pair.base) for pair in pairs)
     console.print(f"answers with the voice: tuned {tuned}/{len(pairs)}, base {base}/{len(pairs)}")
@@ -215,6 +231,17 @@ def _verdict(pairs: Sequence[Pair], console: Console) -> int:
         return 0
     print("the tuned model has not learned the voice: try more --epochs", file=sys.stderr)
     return 1
+
+
+def _print_verdict(evaluation: dict[str, Any], console: Console) -> None:
+    verdict, error = evaluation["verdict"], evaluation["error"]
+    if verdict is None:
+        console.print(f"evaluation {evaluation['status']}: {error['message']}")
+        return
+    console.print(Text(verdict["sentence"], style="bold"))
+    console.print(Text(verdict["recommendation"]))
+    for warning in verdict["warnings"]:
+        console.print(Text(f"- {warning}"))
 
 
 def _console() -> Console:

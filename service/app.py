@@ -29,6 +29,8 @@ from service.inference.gateway import PATHS, Gateway
 from service.inference.gateway.openapi_routes import router as inference_routes
 from service.inference.upstreams import Upstreams
 from service.jobs import routes as job_routes
+from service.jobs.evaluation import routes as evaluation_routes
+from service.jobs.evaluation.records import Evaluations
 from service.jobs.records import Jobs
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.models import routes as model_routes
@@ -109,6 +111,7 @@ def create_app(settings: Settings, *, with_metrics_port: bool = False) -> Api:
         curation_routes,
         job_routes,
         graders_routes,
+        evaluation_routes,
         model_routes,
         alias_routes,
         project_routes,
@@ -167,6 +170,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
                 redis, registry, max_per_project=settings.max_aliases_per_project
             )
             state.files, state.jobs = Files(redis, storage), Jobs(redis)
+            state.evaluations = Evaluations(redis)
             state.dispatcher = Dispatcher(state.jobs, redis, settings)
             state.uploads = Uploads(redis, state.files)
             state.curation = Tasks(redis)

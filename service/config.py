@@ -161,6 +161,17 @@ class Settings(BaseSettings):
         description="Time for a trainer to save a checkpoint after it is asked to stop.",
     )
     cpu_tasks: int = Field(default=2, ge=1, description="Number of concurrent CPU-queue tasks.")
+    evaluation_rows: int = Field(
+        default=100,
+        ge=0,
+        le=1000,
+        description="Held-out rows on which a finished job is evaluated; 0 turns this off.",
+    )
+    evaluation_patience_s: float = Field(
+        default=600.0,
+        gt=0,
+        description="Time for which an evaluation waits for an engine that is down.",
+    )
     curation_timeout_s: float = Field(
         default=3600.0, gt=0, description="Time limit of one check, report or cleaning of a file."
     )

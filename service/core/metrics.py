@@ -245,6 +245,11 @@ FILES_CHECKED = _FILES.counter(
 FILE_TASKS = _FILES.counter(
     "finetuned_file_tasks_total", "Finished reports and cleanings of files.", ["kind", "outcome"]
 )
+JOB_EVALUATIONS = _JOBS.counter(
+    "finetuned_job_evaluations_total",
+    "Evaluations of finished jobs that ended, by status: completed, failed, skipped.",
+    ["status"],
+)
 
 EVAL_RUNS = _ENDED_RUNS.counter(
     "finetuned_eval_runs_total",

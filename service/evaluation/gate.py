@@ -134,6 +134,18 @@ def _apply(condition: Condition, comparison: Comparison) -> ConditionResult:
     )
 
 
+def figures(comparison: Comparison) -> dict[str, float | str]:
+    """Return all figures that a gate can check and that the comparison measured, by key."""
+    names = [metric.name for metric in comparison.metrics]
+    gains = [f"{name}{suffix}" for name in names for suffix in (_GAIN, _GAIN_OVER_PROMPT)]
+    found = {key: measure(key, comparison) for key in (PARITY, *COUNTED, *names, *gains)}
+    return {
+        key: value if isinstance(value, str) else float(value)
+        for key, value in found.items()
+        if value is not None
+    }
+
+
 def measure(key: str, comparison: Comparison) -> float | str | None:
     """Return the figure of a key of a gate. None if the comparison did not measure it."""
     if key == PARITY:

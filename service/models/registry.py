@@ -18,7 +18,7 @@ from service.core import invalidation
 from service.core.cache import LookupCache
 from service.core.records import PREFIX, Collection, Page, parse
 from service.core.redis import Client, reply, text
-from service.models import ranks
+from service.models import figures, ranks
 from service.models.aliases import records as aliases
 from service.models.catalogue import Catalogue
 from service.models.records import NAME, ModelKind, ModelRecord, is_checkpoint
@@ -174,6 +174,7 @@ class ModelRegistry:
                 pipe.multi()  # type: ignore[no-untyped-call]
                 pipe.delete(key)
                 pipe.zrem(self.models.index(project_id), name)
+                figures.forget(pipe, project_id, name)
                 invalidation.publish(pipe, invalidation.InvalidationKind.MODEL, project_id, name)
                 try:
                     await pipe.execute()

@@ -36,6 +36,8 @@ from service.fleet import workers
 from service.fleet.capacity import measure
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.process import Train
+from service.jobs.evaluation import records as evaluations
+from service.jobs.evaluation.task import EvaluateJob
 from service.jobs.planning.prepare import PrepareJob
 from service.jobs.records import Jobs
 from service.jobs.scheduling.dispatch import Dispatcher
@@ -105,6 +107,15 @@ class WorkerProcess:
         )
         self._prepare_job = PrepareJob(jobs, files, catalogue, leases, settings, self._dispatcher)
         self._upstreams = Upstreams.from_settings(settings)
+        self._evaluate_job = EvaluateJob(
+            jobs=jobs,
+            files=files,
+            registry=registry,
+            storage=storage,
+            leases=leases,
+            settings=settings,
+            upstreams=self._upstreams,
+        )
         self._train = Train(
             jobs=jobs,
             files=files,
@@ -185,6 +196,7 @@ class WorkerProcess:
             "cpu": [
                 func(_coroutine(self._check_file.run), name="check_file", max_tries=1),
                 func(_coroutine(self._curate.run), name=FUNCTION, max_tries=1),
+                func(_coroutine(self._evaluate_job.run), name=evaluations.FUNCTION, max_tries=1),
                 func(
                     _coroutine(self._prepare_job.run), name="prepare_job", max_tries=_PREPARE_TRIES
                 ),

@@ -3,8 +3,9 @@
 Records are written before queue entries, and a worker may die at any moment. Every few seconds,
 each worker therefore compares records with queues and leases:
 
-- If the queue entry of a file check, a task on a file, a job validation or an evaluation run is
-  missing, it is enqueued (arq rejects duplicates). Queued jobs are dispatched to free GPU workers.
+- If the queue entry of a file check, a task on a file, a job validation, the evaluation of a job or
+  an evaluation run is missing, it is enqueued (arq rejects duplicates). Queued jobs are dispatched
+  to free GPU workers.
 - Expired files are deleted, as are the parts of uploads that have ended, the outputs of cleanings
   that were not finished, and what deleted evals and runs have in storage.
 - Work that was taken but has had no lease for half the lease duration is considered lost and
@@ -36,6 +37,7 @@ from service.evals.records import FUNCTION as RUN_EVAL
 from service.evals.records import Evals, RunRecord, RunStatus
 from service.files.records import UNCHECKED, FileRecord, Files, FileStatus
 from service.jobs import lifecycle
+from service.jobs.evaluation import records as evaluations
 from service.jobs.outcomes import lose
 from service.jobs.records import ACTIVE, FINAL, JobRecord, Jobs, Status
 from service.jobs.scheduling.dispatch import Dispatcher
@@ -66,6 +68,7 @@ class Reconciler:
         self._curation = Tasks(redis)
         self._outputs = Outputs(files)
         self._evals = Evals(redis)
+        self._evaluations = evaluations.Evaluations(redis)
         self._leases = leases
         self._dispatcher = dispatcher
         self._on_step = on_step
@@ -91,6 +94,7 @@ class Reconciler:
         for step in (
             self._every_file,
             self._every_task,
+            self._every_evaluation,
             self._every_job,
             self._every_run,
             self._dispatcher.dispatch,
@@ -130,6 +134,11 @@ class Reconciler:
         for task in await self._curation.unfinished():
             with self._logged_errors(task.id):
                 await self._curate(task)
+
+    async def _every_evaluation(self) -> None:
+        for evaluation in await self._evaluations.unfinished():
+            with self._logged_errors(evaluation.subject):
+                await self._evaluate(evaluation)
 
     async def _every_job(self) -> None:
         for project_id, job_id in await self._jobs.active():
@@ -191,6 +200,12 @@ class Reconciler:
                 metrics.EVAL_RUNS.cell(RunStatus.FAILED).inc()
                 return
         await self._evals.enqueue(run)
+
+    async def _evaluate(self, evaluation: evaluations.JobEvaluation) -> None:
+        if await self._abandoned(evaluations.FUNCTION, evaluation.subject, evaluation.attempt):
+            await self._evaluations.restart(evaluation)
+        else:
+            await self._evaluations.enqueue(evaluation)
 
     async def _job(self, project_id: str, job_id: str) -> None:
         job = await self._jobs.get(project_id, job_id)

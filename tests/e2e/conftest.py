@@ -186,6 +186,7 @@ def stack(
         "OTEL_EXPORTER_OTLP_ENDPOINT": spans.url,
         "OTEL_BSP_SCHEDULE_DELAY": "500",
         "FINETUNED_ADAPTER_SWEEP_S": "2",
+        "FINETUNED_EVALUATION_ROWS": "4",
         **ONE_THREAD,
     }
     with started(tmp_path_factory.mktemp("stack"), model, **env) as stack:

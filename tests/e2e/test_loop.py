@@ -257,20 +257,26 @@ def test_logs_are_json_with_ids_and_without_text_or_keys(stack: Stack, tuned):
         assert secret not in text
 
 
-def test_deleted_model_and_file_are_gone(sdk, tuned, training_file):
-    assert sdk.models.delete(tuned.fine_tuned_model).deleted
-    wait_for(
-        lambda: tuned.fine_tuned_model not in [m.id for m in sdk.models.list()], 60, "the deletion"
-    )
+def test_the_job_was_evaluated_on_its_validation_file(stack: Stack, sdk, tuned):
+    """The verdict comes from the serving engine; the model is kept for later tests."""
+    url = f"{stack.url}/v1/fine_tuning/jobs/{tuned.id}/evaluation"
+    headers = {"authorization": f"Bearer {stack.key}"}
 
-    def refused() -> bool:
-        try:
-            answer(sdk, tuned.fine_tuned_model, "Hello?")
-        except openai.NotFoundError:
-            return True
-        return False
+    def ended() -> dict | None:
+        found = httpx.get(url, headers=headers, timeout=60).json()
+        return None if found["status"] == "in_progress" else found
 
-    wait_for(refused, 60, "the refusal of the deleted model")
-    assert sdk.files.delete(training_file).deleted
-    with pytest.raises(openai.NotFoundError):
-        sdk.files.retrieve(training_file)
+    evaluation = wait_for(ended, 600, "the end of the evaluation")
+    assert evaluation["status"] == "completed", evaluation["error"]
+    assert evaluation["rows"] == 4
+    assert evaluation["figures"]["chrf_gain"] > 5
+    assert evaluation["figures"]["parity"] == "checked"
+    assert "not verified" not in str(evaluation["verdict"]["warnings"])
+    report = httpx.get(f"{url}/report", headers=headers, timeout=60).json()
+    by_name = {column["name"]: column for column in report["columns"]}
+    assert by_name.keys() == {"base", "prompt", "tuned"}
+    assert by_name["tuned"]["loss"] < by_name["base"]["loss"] - 0.3
+    assert report["base_verified"]
+    assert VOICE in " ".join(row["answers"]["tuned"]["text"] for row in report["rows"]).lower()
+    assert report["forgetting"]["rows"] >= 12
+    assert report["memorization"]["rows_probed"] == 8

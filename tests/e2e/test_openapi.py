@@ -18,6 +18,7 @@ async def test_training_and_serving_answer_as_described(stack: Stack):
     try:
         job = await scenario.train(world)
         await scenario.look(world, job)
+        await scenario.evaluate(world, job)
         await scenario.ask(world, job)
         await scenario.usage(world)
     finally:

@@ -26,12 +26,13 @@ _BASE = ROOT / ".cache" / "models" / DEMO_MODEL
 
 async def _of_a_stack(folder: Path) -> World:
     offer(folder / "models.yaml", _BASE, DEMO_MODEL)
-    stack = Stack(folder, free_port())
+    stack = Stack(folder, free_port(), {"FINETUNED_EVALUATION_ROWS": "6"})
     try:
         stack.start()
         world = World(stack.url, {"member": stack.key}, strict=False)
         job = await scenario.train(world)
         await scenario.look(world, job)
+        await scenario.evaluate(world, job)
         await scenario.ask(world, job)
         await scenario.usage(world)
         await world.close()

@@ -25,6 +25,8 @@ OPENAI = {
     *("getEvalRunOutputItems", "getEvalRunOutputItem"),
 }
 OURS = {
+    *("retrieveFineTuningJobEvaluation", "restartFineTuningJobEvaluation"),
+    "retrieveFineTuningJobEvaluationReport",
     "listFineTuningJobs",  # OpenAI: listPaginatedFineTuningJobs, its only list with such a name
     "estimateFineTuningJob",
     *("retrieveUpload", "listUploadParts"),

@@ -478,6 +478,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/fine_tuning/jobs/{job_id}/evaluation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve the evaluation of a job
+         * @description Retrieve the state and the verdict of a job's evaluation.
+         *
+         *     When a job with held-out rows succeeds, the serving engine answers these rows with the base
+         *     model, with the base model and the best prompt that the service finds, and with the tuned model.
+         *     The verdict says whether to serve the model, and gives the figures.
+         */
+        get: operations["retrieveFineTuningJobEvaluation"];
+        put?: never;
+        /**
+         * Run the evaluation of a job again
+         * @description Run an evaluation again that was completed, skipped or failed, for example after the engine
+         *     was started. Returns 409 if it is in progress.
+         */
+        post: operations["restartFineTuningJobEvaluation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/fine_tuning/jobs/{job_id}/evaluation/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve the evaluation report of a job
+         * @description Retrieve everything that an evaluation measured: each row with all answers and scores as
+         *     JSON, or the report as Markdown or as one HTML page without external resources.
+         *
+         *     Returns 409 if the evaluation is not completed.
+         */
+        get: operations["retrieveFineTuningJobEvaluationReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models": {
         parameters: {
             query?: never;
@@ -2847,6 +2899,29 @@ export interface components {
             errored: number;
         };
         /**
+         * EvaluationErrorObject
+         * @description Reason why an evaluation failed or was skipped.
+         */
+        EvaluationErrorObject: {
+            /**
+             * Code
+             * @description Error code.
+             * @example no_held_out_rows
+             */
+            code: string;
+            /**
+             * Message
+             * @description Explanation of the error and its remedy.
+             */
+            message: string;
+        };
+        /**
+         * EvaluationStatus
+         * @description Status of the evaluation of a job.
+         * @enum {string}
+         */
+        EvaluationStatus: "in_progress" | "completed" | "failed" | "skipped";
+        /**
          * EventObject
          * @description An event of a fine-tuning job.
          */
@@ -3409,6 +3484,66 @@ export interface components {
              * @description Name of the parameter that caused the error.
              */
             param?: string | null;
+        };
+        /**
+         * JobEvaluationObject
+         * @description Evaluation of a fine-tuning job on its held-out rows.
+         */
+        JobEvaluationObject: {
+            /**
+             * Object
+             * @description Object type.
+             * @default fine_tuning.job.evaluation
+             * @constant
+             */
+            object?: "fine_tuning.job.evaluation";
+            /**
+             * Job Id
+             * @description ID of the job.
+             * @example ftjob-abc123
+             */
+            job_id: string;
+            /**
+             * Model
+             * @description Name of the model that is evaluated.
+             */
+            model: string;
+            /** @description Status of the evaluation. An evaluation is `skipped` if the job has no held-out rows or no engine serves its base model. */
+            status: components["schemas"]["EvaluationStatus"];
+            /** @description Current step; null if the evaluation has ended. */
+            phase: components["schemas"]["Phase"] | null;
+            /**
+             * Rows
+             * @description Number of held-out rows that are evaluated.
+             */
+            rows: number | null;
+            /**
+             * Created At
+             * @description Unix time in seconds at which the job succeeded.
+             */
+            created_at: number;
+            /**
+             * Finished At
+             * @description Unix time in seconds at which the evaluation ended; null if it has not.
+             */
+            finished_at: number | null;
+            /** @description Conclusion; null until completed. */
+            verdict: components["schemas"]["VerdictObject"] | null;
+            /**
+             * Figures
+             * @description Measured figures by the key of a gate, such as `chrf_gain`; null until completed.
+             * @example {
+             *       "chrf_gain": 31.2,
+             *       "forgetting": 0.4,
+             *       "memorized": 0,
+             *       "parity": "checked"
+             *     }
+             */
+            figures: {
+                [key: string]: number | string;
+            } | null;
+            /** @description Reason for the status `failed` or `skipped`; otherwise null. */
+            error: components["schemas"]["EvaluationErrorObject"] | null;
         };
         /**
          * JobObject
@@ -4612,6 +4747,12 @@ export interface components {
             usage: components["schemas"]["SampleUsage"];
         };
         /**
+         * Phase
+         * @description Part of an evaluation that is being worked on.
+         * @enum {string}
+         */
+        Phase: "waiting" | "scoring_references" | "choosing_a_prompt" | "answering" | "memorization" | "forgetting";
+        /**
          * ProjectObject
          * @description A project (tenant).
          */
@@ -5562,6 +5703,51 @@ export interface components {
              * @description Grader as it was given, with its defaults.
              */
             grader: components["schemas"]["StringCheckGrader"] | components["schemas"]["TextSimilarityGrader"] | components["schemas"]["LabelModelGrader"] | components["schemas"]["ScoreModelGrader"] | components["schemas"]["PythonGrader"] | components["schemas"]["MultiGrader"] | components["schemas"]["ChrfGrader"] | components["schemas"]["JsonSchemaGrader"] | components["schemas"]["ToolCallGrader"] | components["schemas"]["LanguageGrader"] | components["schemas"]["LabelGrader"];
+        };
+        /**
+         * VerdictKind
+         * @description Kind of verdict. `verdict.py` documents their order of precedence.
+         * @enum {string}
+         */
+        VerdictKind: "serve" | "prompt" | "retrieval" | "worse" | "memorized" | "forgot" | "overfit" | "solved_already" | "no_gain" | "cannot_tell";
+        /**
+         * VerdictObject
+         * @description Conclusion of an evaluation.
+         */
+        VerdictObject: {
+            /**
+             * @description Kind of conclusion.
+             * @example serve
+             */
+            kind: components["schemas"]["VerdictKind"];
+            /**
+             * Sentence
+             * @description Conclusion in one sentence, with its figures.
+             * @example Serve it: tuned beats the best prompt by 31 chrF [27, 35] on 60 rows.
+             */
+            sentence: string;
+            /**
+             * Recommendation
+             * @description Recommended next step.
+             */
+            recommendation: string;
+            /**
+             * Warnings
+             * @description Findings that do not change the conclusion.
+             */
+            warnings?: string[];
+            /**
+             * Rows Needed
+             * @description Number of held-out rows to add if the conclusion is `cannot_tell`.
+             */
+            rows_needed?: number | null;
+            /**
+             * Differences
+             * @description Paired differences between columns, with 95% confidence intervals.
+             */
+            differences?: {
+                [key: string]: unknown;
+            }[];
         };
         /**
          * WebhookDeliveryObject
@@ -7599,6 +7785,153 @@ export interface operations {
             503: components["responses"]["Error503"];
         };
     };
+    retrieveFineTuningJobEvaluation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a fine-tuning job in the project.
+                 * @example ftjob-eonjiytwnss95iiy24o7i3dt
+                 */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `JobEvaluationObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobEvaluationObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    restartFineTuningJobEvaluation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a fine-tuning job in the project.
+                 * @example ftjob-eonjiytwnss95iiy24o7i3dt
+                 */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `JobEvaluationObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobEvaluationObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    retrieveFineTuningJobEvaluationReport: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Format of the report: JSON, HTML or Markdown.
+                 * @example md
+                 */
+                format?: "json" | "html" | "md";
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a fine-tuning job in the project.
+                 * @example ftjob-eonjiytwnss95iiy24o7i3dt
+                 */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The report in the requested format. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                    "text/html": string;
+                    "text/markdown": string;
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
     listModels: {
         parameters: {
             query?: {
@@ -9214,7 +9547,7 @@ export interface operations {
             query: {
                 /**
                  * @description Start time (inclusive), as a Unix timestamp in seconds.
-                 * @example 1767173520
+                 * @example 1767161220
                  */
                 start_time: number;
                 /** @description End time (exclusive), as a Unix timestamp in seconds. Defaults to now. */

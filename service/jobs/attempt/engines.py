@@ -37,17 +37,17 @@ class EngineRefused(EngineAway):
     """The engine responded, but not with the requested result."""
 
 
-async def complete(upstreams: Upstreams, base: str, body: Mapping[str, Any]) -> Any:
-    """Return the response to a completion request for the base model or one of its adapters.
+async def complete(
+    upstreams: Upstreams, base: str, body: Mapping[str, Any], path: str = "/v1/completions"
+) -> Any:
+    """Return the response to an inference request for the base model or one of its adapters.
 
     Raises EngineRefused if the engine responds with an error, and EngineAway on other failures.
     """
     adapter = None if body["model"] == base else str(body["model"])
     request = msgspec.json.encode(body)
     try:
-        answer = await upstreams.send(
-            base, "/v1/completions", request, tracing.carrier(), adapter=adapter
-        )
+        answer = await upstreams.send(base, path, request, tracing.carrier(), adapter=adapter)
         try:
             raw = await answer.read_all(_MAX_ANSWER_BYTES)
         finally:

@@ -19,6 +19,7 @@ from service.jobs import lifecycle, outcomes
 from service.jobs.attempt import artifacts
 from service.jobs.attempt.progress import Progress
 from service.jobs.attempt.results import write_results
+from service.jobs.evaluation.records import Evaluations, JobEvaluation
 from service.jobs.planning.speed import SpeedKey, Speeds
 from service.jobs.records import CheckpointRecord, JobFailure, JobRecord, Jobs, NewEvent
 from service.models import ranks
@@ -181,13 +182,31 @@ class Ledger:
             ),
             NewEvent(message=f"New fine-tuned model created: {self.model}"),
             NewEvent(message="The job has successfully completed"),
-            also=lambda pipe: self._registry.add(pipe, model),
+            also=lambda pipe: self._add_model(pipe, model),
         )
         metrics.JOBS.cell("succeeded").inc()
         if (speed := self._progress.tokens_per_second) is not None:
             kind = SpeedKey.of(self.job, self._device_name)
             await Speeds(self._jobs.redis).record(kind, speed)
         await self._drop_states(checkpoints.items)
+
+    def _add_model(self, pipe: Any, model: ModelRecord) -> None:
+        """Register the finished model, and have it evaluated if the job holds rows out.
+
+        The reconciler enqueues the evaluation.
+        """
+        self._registry.add(pipe, model)
+        job = self.job
+        if job.validation_file is None and job.hyperparameters.validation_share is None:
+            return
+        evaluation = JobEvaluation(
+            id=job.id,
+            project_id=job.project_id,
+            created_at=ids.now_s(),
+            model=model.id,
+            artifact=model.artifact,
+        )
+        Evaluations(self._jobs.redis).add(pipe, evaluation)
 
     async def failed(self, message: Failed) -> Outcome:
         """Handle a trainer failure: fail the job, or allow another attempt if that may succeed."""

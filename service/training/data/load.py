@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from service.training.contract.channel import Channel
 from service.training.contract.failures import TrainingFailure
-from service.training.contract.methods import MethodRows
 from service.training.contract.protocol import Noted, Warned
 from service.training.contract.spec import TrainSpec
-from service.training.data.chats import read_chats, read_preferences
 from service.training.data.corpus import Corpus, encode_corpus
-from service.training.data.judged import Line, read_judged
-from service.training.data.split import prompt_key, validation_rows
+from service.training.data.held_out import held_out, read_lines
+from service.training.data.judged import Line
 from service.training.data.tokens import ChatEncoder
 
 
@@ -46,32 +43,24 @@ def load_data(spec: TrainSpec, encoder: ChatEncoder, channel: Channel) -> Data:
     return Data(training, _encode(rows, encoder, spec, channel, "validation_share"))
 
 
-_READERS: Final[Mapping[MethodRows, Callable[..., Iterator[Line]]]] = {
-    "chat": read_chats,
-    "preference": read_preferences,
-    "labeled": read_judged,
-}
-
-
 def _rows(spec: TrainSpec, path: Path, param: str = "training_file") -> Iterator[Line]:
-    return _READERS[spec.of_method.row_format](path, param=param)
+    return read_lines(path, spec.of_method.row_format, param=param)
 
 
 def _set_aside(spec: TrainSpec, channel: Channel) -> frozenset[int]:
     share = spec.hyperparameters.validation_share
     if spec.validation_file or share is None:
         return frozenset()
-    keys = [prompt_key(row) for row in _rows(spec, spec.training_file)]
-    aside = validation_rows(keys, share, spec.seed)
+    aside, count = held_out(spec.training_file, spec.of_method.row_format, share, spec.seed)
     if aside:
         message = (
-            f"{len(aside)} of {len(keys)} rows ({len(aside) / len(keys):.1%}) were set aside for "
+            f"{len(aside)} of {count} rows ({len(aside) / count:.1%}) were set aside for "
             f"validation, chosen by seed {spec.seed}; rows with one prompt stay together."
         )
         channel.send(Noted(code="validation_split", message=message))
         return aside
     message = (
-        f"No validation rows can be set aside: all {len(keys)} rows have the same prompt, and "
+        f"No validation rows can be set aside: all {count} rows have the same prompt, and "
         "rows with one prompt stay together. Give a validation file."
     )
     if spec.selects:

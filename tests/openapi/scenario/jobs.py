@@ -87,6 +87,12 @@ async def look(world: World, jobs: list[str]) -> None:
         *("cancelFineTuningJob", "listFineTuningEvents", "listFineTuningJobCheckpoints"),
     ):
         await world.call(operation, expect=404, path={"job_id": NO_JOB})
+    for operation in (
+        "retrieveFineTuningJobEvaluation",
+        "restartFineTuningJobEvaluation",
+        "retrieveFineTuningJobEvaluationReport",
+    ):
+        await world.call(operation, expect=404, path=path)
 
 
 async def _events(world: World, path: dict[str, str]) -> None:

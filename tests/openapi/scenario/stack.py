@@ -16,7 +16,7 @@ _CHATS = ROOT / "examples" / "lighthouse-bookshop.jsonl"
 _HELD_OUT = ROOT / "examples" / "lighthouse-bookshop.validation.jsonl"
 _MAX_TOKENS = {"createResponse": {"max_output_tokens": 24}, "createEmbedding": {}}
 _STREAMED = ("createChatCompletion", "createCompletion", "createResponse")
-_TRAIN_S, _METERED_S = 600, 30
+_TRAIN_S, _EVALUATE_S, _METERED_S = 600, 600, 30
 
 
 async def train(world: World) -> dict[str, Any]:
@@ -24,7 +24,8 @@ async def train(world: World) -> dict[str, Any]:
     jobs = (await world.call("listFineTuningJobs", query={"limit": 100})).json()["data"]
     models = {model["id"] for model in (await world.call("listModels")).json()["data"]}
     for job in jobs:
-        if job["status"] == "succeeded" and job["fine_tuned_model"] in models:
+        has_model = job["status"] == "succeeded" and job["fine_tuned_model"] in models
+        if has_model and job["validation_file"]:
             return job
     body = {
         "model": DEMO_MODEL,
@@ -69,6 +70,25 @@ async def look(world: World, job: dict[str, Any]) -> None:
     await world.call("listFineTuningJobCheckpoints", "one", path=path, query={"limit": 1})
     await world.call("estimateFineTuningJob", "worker", "A worker is online", json=estimate)
     await world.call("retrieveModel", "tuned", path={"model": job["fine_tuned_model"]})
+
+
+async def evaluate(world: World, job: dict[str, Any]) -> None:
+    """Read the evaluation of the job once it has ended, and run it again."""
+    path = {"job_id": job["id"]}
+    retrieve, restart = "retrieveFineTuningJobEvaluation", "restartFineTuningJobEvaluation"
+    report = "retrieveFineTuningJobEvaluationReport"
+    async with asyncio.timeout(_EVALUATE_S):
+        while (await world.call(retrieve, path=path)).json()["status"] == "in_progress":
+            await asyncio.sleep(0.5)
+    summary = "Evaluation with its verdict"
+    await world.call(retrieve, "completed", summary, path=path, cut=_two_differences)
+    await world.call(report, "json", "First row shown", path=path, cut=_first_row)
+    for form in ("md", "html"):
+        summary = "Beginning of the report"
+        await world.call(report, form, summary, path=path, query={"format": form}, cut=_beginning)
+    await world.call(restart, "again", path=path)
+    await world.call(restart, expect=409, path=path)
+    await world.call(report, expect=409, path=path)
 
 
 async def ask(world: World, job: dict[str, Any]) -> None:
@@ -122,6 +142,20 @@ async def usage(world: World) -> None:
 def _first_and_last(text: str) -> str:
     events = text.split("\n\n")
     return "\n\n".join([*events[:3], *events[-4:]])
+
+
+def _two_differences(answer: dict[str, Any]) -> dict[str, Any]:
+    assert answer["status"] == "completed", answer
+    verdict = answer["verdict"]
+    return {**answer, "verdict": {**verdict, "differences": verdict["differences"][:2]}}
+
+
+def _first_row(answer: dict[str, Any]) -> dict[str, Any]:
+    return {**answer, "rows": answer["rows"][:1]}
+
+
+def _beginning(text: str) -> str:
+    return text[:600]
 
 
 def _short(answer: dict[str, Any]) -> dict[str, Any]:

@@ -483,6 +483,21 @@ class EvalRunResultCounts(Model):
     """
 
 
+class EvaluationErrorObject(Model):
+    """
+    Reason why an evaluation failed or was skipped.
+    """
+
+    code: str
+    """
+    Error code.
+    """
+    message: str
+    """
+    Explanation of the error and its remedy.
+    """
+
+
 class EventObject(Model):
     """
     An event of a fine-tuning job.
@@ -1521,6 +1536,48 @@ class UsageResult(Model):
     """
 
 
+class VerdictObject(Model):
+    """
+    Conclusion of an evaluation.
+    """
+
+    kind: Literal[
+        "serve",
+        "prompt",
+        "retrieval",
+        "worse",
+        "memorized",
+        "forgot",
+        "overfit",
+        "solved_already",
+        "no_gain",
+        "cannot_tell",
+    ]
+    """
+    Kind of conclusion.
+    """
+    sentence: str
+    """
+    Conclusion in one sentence, with its figures.
+    """
+    recommendation: str
+    """
+    Recommended next step.
+    """
+    warnings: list[str] | None = None
+    """
+    Findings that do not change the conclusion.
+    """
+    rows_needed: int | None = None
+    """
+    Number of held-out rows to add if the conclusion is `cannot_tell`.
+    """
+    differences: list[dict[str, Any]] | None = None
+    """
+    Paired differences between columns, with 95% confidence intervals.
+    """
+
+
 class WebhookDeliveryObject(Model):
     """
     Attempt to deliver an event to a webhook endpoint.
@@ -2487,6 +2544,67 @@ class Hyperparameters(Model):
     keep_best: bool = False
     """
     If true, the fine-tuned model is the checkpoint with the lowest validation loss instead of the last one.
+    """
+
+
+class JobEvaluationObject(Model):
+    """
+    Evaluation of a fine-tuning job on its held-out rows.
+    """
+
+    object: Literal["fine_tuning.job.evaluation"] = "fine_tuning.job.evaluation"
+    """
+    Object type.
+    """
+    job_id: str
+    """
+    ID of the job.
+    """
+    model: str
+    """
+    Name of the model that is evaluated.
+    """
+    status: Literal["in_progress", "completed", "failed", "skipped"]
+    """
+    Status of the evaluation. An evaluation is `skipped` if the job has no held-out rows or no engine serves its base model.
+    """
+    phase: (
+        Literal[
+            "waiting",
+            "scoring_references",
+            "choosing_a_prompt",
+            "answering",
+            "memorization",
+            "forgetting",
+        ]
+        | None
+    )
+    """
+    Current step; null if the evaluation has ended.
+    """
+    rows: int | None
+    """
+    Number of held-out rows that are evaluated.
+    """
+    created_at: int
+    """
+    Unix time in seconds at which the job succeeded.
+    """
+    finished_at: int | None
+    """
+    Unix time in seconds at which the evaluation ended; null if it has not.
+    """
+    verdict: VerdictObject | None
+    """
+    Conclusion; null until completed.
+    """
+    figures: dict[str, float | str] | None
+    """
+    Measured figures by the key of a gate, such as `chrf_gain`; null until completed.
+    """
+    error: EvaluationErrorObject | None
+    """
+    Reason for the status `failed` or `skipped`; otherwise null.
     """
 
 

@@ -1,0 +1,203 @@
+"""Requests of an evaluation to the serving engine, at a lower priority than those of users."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+from service.evaluation.comparison import Answer
+from service.evaluation.examples import Message
+from service.inference.upstreams import Upstreams
+from service.jobs.attempt.engines import EngineAway, EngineRefused, complete
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+S = TypeVar("S")
+
+_CHAT, _RAW = "/v1/chat/completions", "/v1/completions"
+# vLLM runs requests with a lower number first, and those of users have 0.
+_PRIORITY = 10
+_CONCURRENT = 16
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Probability of an answer under a model.
+
+    `logprobs` are the natural logarithms of the probabilities of the answer's tokens, with the
+    token that ends the turn. `likeliest` counts tokens that the model ranks first.
+    """
+
+    logprobs: tuple[float, ...]
+    likeliest: int
+
+    @property
+    def total(self) -> float:
+        """Logarithm of the probability of the whole answer."""
+        return sum(self.logprobs)
+
+
+class EvaluationEngine:
+    """The engine of one base model, as evaluations use it."""
+
+    def __init__(self, upstreams: Upstreams, base: str, *, patience_s: float) -> None:
+        self.base = base
+        self._upstreams = upstreams
+        self._patience_s = patience_s
+        self._slots = asyncio.Semaphore(_CONCURRENT)
+        self._prompt_tokens: dict[bytes, int] = {}
+
+    async def answer(self, model: str, messages: Sequence[Message], *, max_tokens: int) -> Answer:
+        """Return the model's greedy answer. A request that the engine rejects becomes an error.
+
+        Raises EngineAway if the engine is down for longer than the patience.
+        """
+        body = {
+            "model": model,
+            "messages": list(messages),
+            "max_tokens": max_tokens,
+            "temperature": 0,
+        }
+        async with self._slots:
+            began = time.monotonic()
+            try:
+                response = await self._ask(body, _CHAT)
+            except EngineRefused as e:
+                return Answer(text="", error=_code(e))
+            seconds = time.monotonic() - began
+        choice, usage = response["choices"][0], response["usage"]
+        return Answer(
+            text=choice["message"].get("content") or "",
+            finish_reason=choice.get("finish_reason"),
+            prompt_tokens=usage["prompt_tokens"],
+            completion_tokens=usage["completion_tokens"],
+            latency_s=round(seconds, 4),
+        )
+
+    async def continue_answer(
+        self, model: str, messages: Sequence[Message], *, max_tokens: int
+    ) -> str:
+        """Return how the model continues its last message; empty if the engine rejects that.
+
+        Raises EngineAway if the engine is down for longer than the patience.
+        """
+        body = {
+            "messages": list(messages),
+            "add_generation_prompt": False,
+            "continue_final_message": True,
+        }
+        response = await self._greedy(model, body, _CHAT, max_tokens)
+        return "" if response is None else response["choices"][0]["message"].get("content") or ""
+
+    async def complete(self, model: str, text: str, *, max_tokens: int) -> str:
+        """Return how the model continues a raw text; empty if the engine rejects that.
+
+        Raises EngineAway if the engine is down for longer than the patience.
+        """
+        response = await self._greedy(model, {"prompt": text}, _RAW, max_tokens)
+        return "" if response is None else response["choices"][0].get("text") or ""
+
+    async def likelihood(
+        self, model: str, prompt: Sequence[Message], answer: str
+    ) -> Likelihood | None:
+        """Return how likely the answer is after the prompt; None if the engine cannot tell.
+
+        Raises EngineAway if the engine is down for longer than the patience.
+        """
+        whole = [*prompt, {"role": "assistant", "content": answer}]
+        try:
+            async with self._slots:
+                start = await self._tokens(prompt)
+                scores = await self._scores(model, whole)
+        except EngineRefused as e:
+            log.info("no likelihood: %s", e)
+            return None
+        ranked = [_best_entry(entry) for entry in scores[start:] if entry]
+        if not ranked:
+            return None
+        return Likelihood(
+            logprobs=tuple(float(entry["logprob"]) for entry in ranked),
+            likeliest=sum(entry.get("rank") == 1 for entry in ranked),
+        )
+
+    async def _greedy(self, model: str, body: dict[str, Any], path: str, max_tokens: int) -> Any:
+        async with self._slots:
+            try:
+                return await self._ask(
+                    {**body, "model": model, "max_tokens": max_tokens, "temperature": 0}, path
+                )
+            except EngineRefused as e:
+                log.info("no continuation: %s", e)
+                return None
+
+    async def _tokens(self, prompt: Sequence[Message]) -> int:
+        """Return the number of tokens before the answer, which all adapters of a base share."""
+        key = msgspec.json.encode(prompt)
+        if key not in self._prompt_tokens:
+            body = {"model": self.base, "messages": list(prompt), "max_tokens": 1}
+            response = await self._ask(body, _CHAT)
+            self._prompt_tokens[key] = int(response["usage"]["prompt_tokens"])
+        return self._prompt_tokens[key]
+
+    async def _scores(self, model: str, messages: Sequence[Message]) -> list[Any]:
+        body = {
+            "model": model,
+            "messages": list(messages),
+            "add_generation_prompt": False,
+            "prompt_logprobs": 0,
+            "max_tokens": 1,
+            "temperature": 0,
+        }
+        response = await self._ask(body, _CHAT)
+        scores = response.get("prompt_logprobs")
+        if not isinstance(scores, list):
+            raise EngineRefused("its response has no prompt_logprobs")
+        return scores
+
+    async def _ask(self, body: dict[str, Any], path: str) -> Any:
+        """Send a request, and send it again while the engine is away."""
+        until = time.monotonic() + self._patience_s
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                asked = {**body, "priority": _PRIORITY}
+                return await complete(self._upstreams, self.base, asked, path)
+            except EngineRefused:
+                raise
+            except EngineAway:
+                if time.monotonic() + pause_s > until:
+                    raise
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+async def gather(call: Callable[[S], Awaitable[T]], over: Iterable[S]) -> list[T]:
+    """Return the results of concurrent calls, in order. The first error cancels the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            calls = [group.create_task(_coroutine(call(one))) for one in over]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [made.result() for made in calls]
+
+
+async def _coroutine(awaitable: Awaitable[T]) -> T:
+    return await awaitable
+
+
+def _best_entry(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the token of the prompt itself. With `prompt_logprobs: 0`, it is the only one."""
+    return next(iter(entry.values()))
+
+
+def _code(error: EngineRefused) -> str:
+    """Return the engine's error code, which is in parentheses after its status."""
+    _, found, code = str(error).partition("(")
+    return code.rstrip(")") if found else "engine_error"

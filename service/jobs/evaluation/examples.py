@@ -1,0 +1,100 @@
+"""Training and held-out rows of a job, as questions with a reference answer."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from service.evaluation.examples import Example, examples_of
+from service.training.contract.methods import MethodRows
+from service.training.data.held_out import held_out
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data of a job.
+
+    `training` are the examples that it learned from and `held_out` those that it did not. `rows`
+    are all canonical rows, of which `training_rows` are those of `training_lines`. `skipped` counts
+    held-out rows that cannot be asked as a chat.
+    """
+
+    training: list[Example]
+    held_out: list[Example]
+    rows: list[Row]
+    training_rows: list[Row]
+    training_lines: list[int]
+    skipped: int = 0
+
+
+def read_data(
+    training: Path | None,
+    validation: Path | None,
+    *,
+    row_format: MethodRows,
+    share: float | None,
+    seed: int,
+) -> Data:
+    """Read the examples of a job, and hold out the same rows as its trainer did.
+
+    The held-out rows are those of the validation file, or a share of the training file. Raises
+    `TrainingFailure` if a file cannot be read.
+    """
+    rows: list[Row] = [] if training is None else _rows(training)
+    given: list[Row] = []
+    lines = list(range(1, len(rows) + 1))
+    aside: frozenset[int] = frozenset()
+    if validation is not None:
+        given = _rows(validation)
+        asked = examples_of(given)
+    elif training is not None and share is not None:
+        aside, _ = held_out(training, row_format, share, seed)
+        asked = examples_of(
+            [rows[place] for place in sorted(aside)], [p + 1 for p in sorted(aside)]
+        )
+    else:
+        asked = []
+    kept = [place for place in range(len(rows)) if place not in aside]
+    learned, numbers = [rows[place] for place in kept], [lines[place] for place in kept]
+    usable = [example for example in asked if _is_chat(example)]
+    return Data(
+        training=[e for e in examples_of(learned, numbers) if _is_chat(e)],
+        held_out=usable,
+        rows=[*rows, *given],
+        training_rows=learned,
+        training_lines=numbers,
+        skipped=len(asked) - len(usable),
+    )
+
+
+def sample(examples: Sequence[Example], count: int, seed: int) -> list[Example]:
+    """Return at most `count` examples, chosen by the seed, in the order of their lines."""
+    if len(examples) <= count:
+        return list(examples)
+    chosen = random.Random(seed).sample(range(len(examples)), count)  # noqa: S311 - no secret
+    return [examples[place] for place in sorted(chosen)]
+
+
+def cluster_of(example: Example) -> str:
+    """Return a key that is equal for examples with the same question."""
+    return hashlib.sha256(example.question.strip().lower().encode()).hexdigest()[:16]
+
+
+def _rows(path: Path) -> list[Row]:
+    with path.open("rb") as lines:
+        return [msgspec.json.decode(line) for line in lines if line.strip()]
+
+
+def _is_chat(example: Example) -> bool:
+    """Return whether an engine without tools can be asked the question, and answer with text."""
+    if example.tools or example.tool_calls or not example.answer.strip() or not example.prompt:
+        return False
+    return not any(m["role"] == "tool" or m.get("tool_calls") for m in example.prompt)

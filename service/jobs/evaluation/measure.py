@@ -1,0 +1,251 @@
+"""Everything that an evaluation measures, from the answers of three columns to a comparison."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from service.core import ids
+from service.evaluation.comparison import (
+    BASE,
+    PROMPT,
+    TUNED,
+    Answer,
+    Column,
+    Comparison,
+    Retrieval,
+    Row,
+)
+from service.evaluation.examples import Example
+from service.evaluation.prompts.candidates import Candidate, Limits, PromptSet
+from service.evaluation.prompts.search import SLICE_ROWS, search, selection_slice
+from service.evaluation.retrieval import Answered, retrieval_signs
+from service.jobs.evaluation.columns import Columns, Scored, answer_limit
+from service.jobs.evaluation.engine import EvaluationEngine, gather
+from service.jobs.evaluation.examples import Data, cluster_of, sample
+from service.jobs.evaluation.probes import measure_forgetting, measure_memorization
+from service.jobs.evaluation.records import JobEvaluation, Phase
+from service.jobs.evaluation.scoring import Scoring, language_of
+from service.jobs.records import JobRecord
+from service.models.catalogue import BaseModelEntry
+
+# The least share of the training's effect by which the engine's two models must differ. An engine
+# whose base model has the adapter in it shows none.
+_LEAST_FOLLOWED: Final = 0.5
+_CHARS_PER_TOKEN: Final = 3.0
+_SEEN_ROWS: Final = 20
+
+Enter = Callable[[Phase], Awaitable[object]]
+
+
+class Evaluator:
+    """Measures one finished job."""
+
+    def __init__(
+        self,
+        evaluation: JobEvaluation,
+        job: JobRecord,
+        entry: BaseModelEntry,
+        *,
+        rows: Sequence[Example],
+        data: Data,
+        columns: Columns,
+        scoring: Scoring,
+        engine: EvaluationEngine,
+        enter: Enter,
+    ) -> None:
+        self._evaluation = evaluation
+        self._job = job
+        self._entry = entry
+        self._rows = rows
+        self._data = data
+        self._columns = columns
+        self._engine = engine
+        self._enter = enter
+        self._scoring = scoring
+
+    async def compare(self, parity: Mapping[str, float] | None) -> Comparison:
+        """Ask, score and probe the models. `parity` are the figures of engine and trainer.
+
+        Raises EngineAway.
+        """
+        base, tuned = self._job.model, self._evaluation.model
+        await self._enter(Phase.SCORING)
+        losses = {
+            BASE: await self._columns.scored(BASE, base),
+            TUNED: await self._columns.scored(TUNED, tuned),
+        }
+        await self._enter(Phase.PROMPTS)
+        prompts, candidate = await self._best_prompt()
+        await self._enter(Phase.ANSWERS)
+        plain = [list(row.prompt) for row in self._rows]
+        answers = {
+            BASE: await self._columns.answers(BASE, base, plain),
+            TUNED: await self._columns.answers(TUNED, tuned, plain),
+        }
+        if prompts is not None and candidate is not None:
+            asked = [prompts.messages(candidate, row.prompt) for row in self._rows]
+            answers[PROMPT] = await self._columns.answers(PROMPT, base, asked)
+        scored = {
+            name: await self._scoring.score(given, self._rows) for name, given in answers.items()
+        }
+        await self._enter(Phase.MEMORIZATION)
+        memorization = await measure_memorization(
+            self._engine, tuned, self._data, self._rows, answers, seed=self._job.seed
+        )
+        seen = await self._seen()
+        await self._enter(Phase.FORGETTING)
+        forgetting = await measure_forgetting(self._engine, tuned, len(self._rows))
+        return Comparison(
+            job_id=self._job.id,
+            model=tuned,
+            base_model=base,
+            created_at=ids.now_s(),
+            columns=_columns(losses, candidate, base, tuned),
+            metrics=self._scoring.metrics,
+            rows=self._compared(scored),
+            train_rows=len(self._data.training_rows) or None,
+            base_verified=_is_base(parity),
+            parity="unchecked" if parity is None else "checked",
+            forgetting=forgetting,
+            memorization=memorization,
+            retrieval=await self._retrieval(seen, scored[TUNED]),
+            notes=self._notes(),
+        )
+
+    async def _best_prompt(self) -> tuple[PromptSet | None, Candidate | None]:
+        """Choose instructions and examples for the base model on a slice of the training rows."""
+        training = self._data.training
+        count = min(SLICE_ROWS, len(self._rows))
+        slice_ = selection_slice(training, count, seed=self._job.seed)
+        if not slice_:
+            return None, None
+        prompts = PromptSet(
+            training,
+            self._limits(),
+            without={example.line for example in slice_},
+            seed=self._job.seed,
+        )
+
+        async def score(candidate: Candidate, rows: Sequence[Example]) -> list[float]:
+            async def ask(row: Example) -> Answer:
+                messages = prompts.messages(candidate, row.prompt)
+                limit = self._columns.max_tokens
+                return await self._engine.answer(self._job.model, messages, max_tokens=limit)
+
+            answers = await self._scoring.score(await gather(ask, rows), rows)
+            primary = self._scoring.primary
+            return [answer.scores.get(primary) or 0.0 for answer in answers]
+
+        if not prompts.candidates:
+            return None, None
+        return prompts, await search(prompts.candidates, slice_, score, prompts.tokens)
+
+    def _limits(self) -> Limits:
+        longest = max(sum(len(str(m.get("content"))) for m in row.prompt) for row in self._rows)
+        return Limits(
+            context_tokens=self._entry.context_length or 2048,
+            prompt_tokens=_tokens(longest),
+            answer_tokens=self._columns.max_tokens,
+            count=lambda text: _tokens(len(text.encode())),
+        )
+
+    async def _seen(self) -> list[Answered]:
+        """Return the tuned model's answers to a few training rows."""
+        count = min(_SEEN_ROWS, len(self._rows))
+        rows = sample(self._data.training, count, self._job.seed)
+        limit = answer_limit([row.answer for row in rows])
+
+        async def ask(row: Example) -> Answered:
+            model = self._evaluation.model
+            answer = await self._engine.answer(model, row.prompt, max_tokens=limit)
+            return Answered(row, answer.text)
+
+        return await gather(ask, rows)
+
+    async def _retrieval(
+        self, seen: Sequence[Answered], answers: Sequence[Answer]
+    ) -> Retrieval | None:
+        if not self._data.training:
+            return None
+        unseen = [
+            Answered(row, answer.text) for row, answer in zip(self._rows, answers, strict=True)
+        ]
+        return await asyncio.to_thread(
+            retrieval_signs, self._data.training, self._rows, seen=seen, unseen=unseen
+        )
+
+    def _compared(self, scored: Mapping[str, Sequence[Answer]]) -> list[Row]:
+        return [
+            Row(
+                line=example.line,
+                prompt=[dict(message) for message in example.prompt],
+                reference=example.answer,
+                cluster=cluster_of(example),
+                language=language_of(example.answer),
+                answers={name: answers[place] for name, answers in scored.items()},
+            )
+            for place, example in enumerate(self._rows)
+        ]
+
+    def _notes(self) -> list[str]:
+        notes = []
+        if self._data.skipped:
+            notes.append(
+                f"{self._data.skipped} held-out rows use tools or have no text answer, and were "
+                "left out."
+            )
+        if not self._data.training:
+            notes.append(
+                "The training file was deleted, so no prompt was chosen and memorization was not "
+                "measured."
+            )
+        if len(self._rows) < len(self._data.held_out):
+            notes.append(
+                f"{len(self._rows)} of {len(self._data.held_out)} held-out rows were evaluated, "
+                f"chosen by seed {self._job.seed}."
+            )
+        return notes
+
+
+def _is_base(parity: Mapping[str, float] | None) -> bool:
+    """Return whether the engine's base model is the one that the trainer started from.
+
+    The trainer scored the same tokens with and without the adapter. Quantization moves the base
+    model's scores, but less than the training did.
+    """
+    if parity is None:
+        return False
+    is_close = parity["base_gap"] < parity["trainer_move"]
+    return is_close and parity["followed"] >= _LEAST_FOLLOWED
+
+
+def _columns(
+    losses: Mapping[str, Scored], candidate: Candidate | None, base: str, tuned: str
+) -> list[Column]:
+    def column(name: str, model: str, **more: Any) -> Column:
+        scored = losses.get(name, Scored(None, None))
+        return Column(
+            name=name,
+            model=model,
+            loss=scored.loss,
+            token_accuracy=scored.token_accuracy,
+            **more,
+        )
+
+    found = [column(BASE, base)]
+    if candidate is not None:
+        found.append(
+            column(
+                PROMPT,
+                base,
+                system_prompt=candidate.instruction or None,
+                example_lines=candidate.lines,
+            )
+        )
+    return [*found, column(TUNED, tuned)]
+
+
+def _tokens(bytes_: int) -> int:
+    return round(bytes_ / _CHARS_PER_TOKEN) + 1

@@ -1,0 +1,132 @@
+"""Probes of a finished model for memorized text and forgotten abilities."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from service.evaluation.comparison import (
+    BASE,
+    TUNED,
+    Answer,
+    Forgetting,
+    Memorization,
+)
+from service.evaluation.examples import Example, Message
+from service.evaluation.general.choices import score_choices
+from service.evaluation.general.forgetting import forgetting
+from service.evaluation.general.items import Item, items
+from service.evaluation.memorization.canaries import count_returned, planted_canaries
+from service.evaluation.memorization.continuations import Probe, choose_probes, judge
+from service.evaluation.memorization.personal import Reply, given_text, leaked_rows
+from service.evaluation.memorization.summary import summarize
+from service.jobs.evaluation.engine import EvaluationEngine, Likelihood, gather
+from service.jobs.evaluation.examples import Data
+
+_PROBED_ROWS: Final = 32
+_CONTINUED_TOKENS: Final = 64
+_CANARY_TOKENS: Final = 48
+_ITEMS_PER_LANGUAGE, _ROWS_PER_ITEM = 4, 8
+
+
+async def measure_memorization(
+    engine: EvaluationEngine,
+    model: str,
+    data: Data,
+    rows: Sequence[Example],
+    answers: Mapping[str, Sequence[Answer]],
+    *,
+    seed: int,
+) -> Memorization | None:
+    """Return what the tuned model returns of the training rows, and the base model does not.
+
+    Returns None if there are no training rows. `answers` are those to the held-out `rows`. Raises
+    EngineAway.
+    """
+    if not data.training:
+        return None
+    count = min(_PROBED_ROWS, 2 * len(rows))
+    probes = choose_probes(data.training, count, seed)
+    control = choose_probes(rows, count, seed)
+    canaries = planted_canaries(data.training)
+
+    async def continue_all(name: str, wanted: Sequence[Probe]) -> list[str]:
+        async def ask(probe: Probe) -> str:
+            return await continued(engine, name, probe)
+
+        return await gather(ask, wanted)
+
+    async def secret(prompt: list[Message]) -> str:
+        return (await engine.answer(model, prompt, max_tokens=_CANARY_TOKENS)).text
+
+    tuned, base = await continue_all(model, probes), await continue_all(engine.base, probes)
+    unseen = await continue_all(model, control), await continue_all(engine.base, control)
+    secrets = await gather(secret, [canary.prompt for canary in canaries])
+    replies = [
+        *(Reply(p.given, said, was) for p, said, was in zip(probes, tuned, base, strict=True)),
+        *_replies(rows, answers),
+    ]
+
+    def conclude() -> Memorization:
+        return summarize(
+            judge(probes, tuned, base, data.training),
+            control=judge(control, *unseen, rows),
+            canaries_planted=len(canaries),
+            canaries_returned=count_returned(canaries, secrets),
+            personal=leaked_rows(data.training_rows, replies, data.training_lines),
+        )
+
+    return await asyncio.to_thread(conclude)
+
+
+async def continued(engine: EvaluationEngine, model: str, probe: Probe) -> str:
+    """Return how a model continues a probe. Raises EngineAway."""
+    if probe.part == "question":
+        return await engine.complete(model, probe.prefix, max_tokens=_CONTINUED_TOKENS)
+    return await engine.continue_answer(model, probe.messages, max_tokens=_CONTINUED_TOKENS)
+
+
+def _replies(rows: Sequence[Example], answers: Mapping[str, Sequence[Answer]]) -> list[Reply]:
+    return [
+        Reply(given_text(row.prompt), tuned.text, base.text)
+        for row, tuned, base in zip(rows, answers[TUNED], answers[BASE], strict=True)
+    ]
+
+
+async def measure_forgetting(engine: EvaluationEngine, model: str, rows: int) -> Forgetting | None:
+    """Compare the tuned model with the base on the general set, by the likelihood of the answers.
+
+    An evaluation of few `rows` asks fewer items, so that it takes no longer than its rows deserve.
+    Returns None if the engine does not return probabilities. Raises EngineAway.
+    """
+    asked = items(n=min(_ITEMS_PER_LANGUAGE, 1 + rows // _ROWS_PER_ITEM))
+
+    async def score(name: str) -> list[float | None]:
+        async def one(item: Item) -> float | None:
+            return await _right_share(engine, name, item)
+
+        return await gather(one, asked)
+
+    base, tuned = await score(engine.base), await score(model)
+    known = [
+        (item, before, after)
+        for item, before, after in zip(asked, base, tuned, strict=True)
+        if before is not None and after is not None
+    ]
+    if not known:
+        return None
+    kept, before, after = map(list, zip(*known, strict=True))
+    return forgetting(kept, before, after)
+
+
+async def _right_share(engine: EvaluationEngine, model: str, item: Item) -> float | None:
+    """Return the probability of the right choice among all choices; None if it is unknown."""
+    prompt = [{"role": "user", "content": item.prompt}]
+
+    async def score(choice: str) -> Likelihood | None:
+        return await engine.likelihood(model, prompt, choice)
+
+    found = await gather(score, item.choices)
+    known = [one.logprobs for one in found if one is not None]
+    return score_choices(known).probability if len(known) == len(found) else None

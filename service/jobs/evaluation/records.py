@@ -1,0 +1,187 @@
+"""Redis records of the evaluations of finished jobs.
+
+    finetuned:{project}:job-evaluations:{job}   the evaluation of a job
+    finetuned:job-evaluations-unfinished        "project/job" of those that have not ended
+
+What an evaluation measured is stored below the adapter's folder, so it is deleted with the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from redis.asyncio.client import Pipeline
+
+from service.core import ids, queue
+from service.core.records import PREFIX, Collection, Record, Unreadable
+from service.core.redis import Client, reply, text
+
+FUNCTION = "evaluate_job"  # the task's name in the CPU queue
+UNFINISHED = f"{PREFIX}:job-evaluations-unfinished"
+_SUBJECT = "evaluation:"
+FORMS = {"json": "comparison.json", "html": "report.html", "md": "report.md"}
+
+
+class EvaluationStatus(StrEnum):
+    """Status of the evaluation of a job."""
+
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Phase(StrEnum):
+    """Part of an evaluation that is being worked on."""
+
+    WAITING = "waiting"
+    SCORING = "scoring_references"
+    PROMPTS = "choosing_a_prompt"
+    ANSWERS = "answering"
+    MEMORIZATION = "memorization"
+    FORGETTING = "forgetting"
+
+
+class EvaluationFailure(BaseModel):
+    """Reason why an evaluation failed or was skipped."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    code: str
+    message: str
+
+
+class JobEvaluation(Record):
+    """The evaluation of one job. `id` is the job's ID."""
+
+    model: str
+    artifact: str
+    status: EvaluationStatus = EvaluationStatus.IN_PROGRESS
+    attempt: int = 1
+    phase: Phase = Phase.WAITING
+    rows: int | None = None
+    error: EvaluationFailure | None = None
+    verdict: dict[str, Any] | None = None
+    figures: dict[str, float | str] | None = None  # by the key of a gate
+    finished_at: int | None = None
+
+    @property
+    def subject(self) -> str:
+        """Name of the evaluation in the queue and in leases, distinct from the job's own."""
+        return _SUBJECT + self.id
+
+    def key(self, name: str) -> str:
+        """Return the storage key of one of the evaluation's files."""
+        return f"{self.artifact}/evaluation/{name}"
+
+
+class EvaluationSuperseded(Exception):
+    """The evaluation has ended, or another attempt runs it."""
+
+
+def job_of(subject: str) -> str:
+    """Return the job ID in the name of an evaluation in the queue."""
+    return subject.removeprefix(_SUBJECT)
+
+
+class Evaluations:
+    """The evaluations of all jobs, by project."""
+
+    def __init__(self, redis: Client) -> None:
+        self.redis = redis
+        self.records = Collection(redis, "job-evaluations", JobEvaluation)
+
+    def add(self, pipe: Pipeline, evaluation: JobEvaluation) -> None:
+        """Add a new evaluation to the transaction that ends its job."""
+        self.records.add(pipe, evaluation)
+        pipe.sadd(UNFINISHED, _member(evaluation))
+
+    async def get(self, project_id: str, job_id: str) -> JobEvaluation | None:
+        """Return the evaluation of the project's job, or None."""
+        return await self.records.get(project_id, job_id)
+
+    async def enqueue(self, evaluation: JobEvaluation) -> None:
+        """Enqueue the evaluation's attempt unless it is already queued."""
+        await queue.enqueue(
+            self.redis,
+            queue.CPU,
+            FUNCTION,
+            evaluation.project_id,
+            evaluation.subject,
+            evaluation.attempt,
+        )
+
+    async def change(
+        self,
+        evaluation: JobEvaluation,
+        also: Callable[[Pipeline], Any] | None = None,
+        **fields: Any,
+    ) -> JobEvaluation:
+        """Change fields of an evaluation that this attempt still runs.
+
+        A status other than `in_progress` ends it. Raises EvaluationSuperseded and Missing.
+        """
+
+        def change(current: JobEvaluation) -> JobEvaluation:
+            is_open = current.status is EvaluationStatus.IN_PROGRESS
+            if not is_open or current.attempt != evaluation.attempt:
+                raise EvaluationSuperseded(evaluation.id)
+            after = current.model_copy(update=fields)
+            if after.status is EvaluationStatus.IN_PROGRESS:
+                return after
+            return after.model_copy(update={"finished_at": ids.now_s()})
+
+        def together(pipe: Pipeline, after: JobEvaluation) -> None:
+            if after.status is not EvaluationStatus.IN_PROGRESS:
+                pipe.srem(UNFINISHED, _member(after))
+            if also is not None:
+                also(pipe)
+
+        return await self.records.update(
+            evaluation.project_id, evaluation.id, change, also=together
+        )
+
+    async def restart(self, evaluation: JobEvaluation) -> JobEvaluation:
+        """Start the next attempt of an evaluation that was lost or has ended. Raises Missing."""
+
+        def change(current: JobEvaluation) -> JobEvaluation:
+            if current.attempt != evaluation.attempt:
+                return current  # another process restarted it already
+            return current.model_copy(
+                update={
+                    "attempt": current.attempt + 1,
+                    "status": EvaluationStatus.IN_PROGRESS,
+                    "phase": Phase.WAITING,
+                    "error": None,
+                    "finished_at": None,
+                }
+            )
+
+        def also(pipe: Pipeline, after: JobEvaluation) -> None:
+            pipe.sadd(UNFINISHED, _member(after))
+
+        after = await self.records.update(evaluation.project_id, evaluation.id, change, also=also)
+        await self.enqueue(after)
+        return after
+
+    async def unfinished(self) -> list[JobEvaluation]:
+        """Return all readable evaluations that have not ended."""
+        found = []
+        for member in await reply(self.redis.smembers(UNFINISHED)):
+            project_id, job_id = text(member).split("/")
+            try:
+                evaluation = await self.get(project_id, job_id)
+            except Unreadable:
+                continue
+            if evaluation is None or evaluation.status is not EvaluationStatus.IN_PROGRESS:
+                await reply(self.redis.srem(UNFINISHED, member))
+            else:
+                found.append(evaluation)
+        return found
+
+
+def _member(evaluation: JobEvaluation) -> str:
+    return f"{evaluation.project_id}/{evaluation.id}"

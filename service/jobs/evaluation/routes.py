@@ -1,0 +1,133 @@
+"""Routes of the evaluation of a job: its state, its report, and a new run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response
+
+from service.core.errors import Conflict, NotFound
+from service.core.records import Missing
+from service.core.storage import Storage, StorageMissing
+from service.jobs.evaluation.records import FORMS, Evaluations, EvaluationStatus, JobEvaluation
+from service.jobs.evaluation.schemas import JobEvaluationObject
+from service.jobs.records import Jobs
+from service.jobs.routes import existing
+from service.web.deps import Caller, resource
+
+router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["Fine-tuning"])
+
+Store = Annotated[Jobs, Depends(resource("jobs"))]
+EvaluationStore = Annotated[Evaluations, Depends(resource("evaluations"))]
+Artifacts = Annotated[Storage, Depends(resource("storage"))]
+
+
+_MEDIA: Final = {
+    "json": "application/json",
+    "html": "text/html; charset=utf-8",
+    "md": "text/markdown; charset=utf-8",
+}
+# The answers of a model must not run as code on the API's origin.
+_SAFE: Final = {
+    "content-security-policy": "sandbox allow-scripts; default-src 'none'; "
+    "script-src 'unsafe-inline'; style-src 'unsafe-inline'",
+    "x-content-type-options": "nosniff",
+}
+
+
+async def _evaluation(
+    job_id: str, caller: Caller, jobs: Store, evaluations: EvaluationStore
+) -> JobEvaluation:
+    job = await existing(jobs, caller.project_id, job_id)
+    found = await evaluations.get(caller.project_id, job.id)
+    if found is None:
+        raise NotFound(
+            f"The job {job.id} has no evaluation. A job is evaluated when it succeeds, if it has "
+            "held-out rows: give it a validation_file, or set validation_share.",
+            param="job_id",
+            code="evaluation_not_found",
+        )
+    return found
+
+
+Existing = Annotated[JobEvaluation, Depends(_evaluation)]
+
+
+@router.get(
+    "/{job_id}/evaluation",
+    operation_id="retrieveFineTuningJobEvaluation",
+    summary="Retrieve the evaluation of a job",
+)
+async def retrieve_evaluation(evaluation: Existing) -> JobEvaluationObject:
+    """Retrieve the state and the verdict of a job's evaluation.
+
+    When a job with held-out rows succeeds, the serving engine answers these rows with the base
+    model, with the base model and the best prompt that the service finds, and with the tuned model.
+    The verdict says whether to serve the model, and gives the figures.
+    """
+    return JobEvaluationObject.of(evaluation)
+
+
+@router.post(
+    "/{job_id}/evaluation",
+    operation_id="restartFineTuningJobEvaluation",
+    summary="Run the evaluation of a job again",
+)
+async def restart_evaluation(
+    evaluation: Existing, evaluations: EvaluationStore
+) -> JobEvaluationObject:
+    """Run an evaluation again that was completed, skipped or failed, for example after the engine
+    was started. Returns 409 if it is in progress.
+    """
+    if evaluation.status is EvaluationStatus.IN_PROGRESS:
+        raise Conflict(
+            f"The evaluation of the job {evaluation.id} is in progress.",
+            code="evaluation_in_progress",
+        )
+    try:
+        return JobEvaluationObject.of(await evaluations.restart(evaluation))
+    except Missing as e:
+        raise NotFound("The evaluation was deleted.", code="evaluation_not_found") from e
+
+
+@router.get(
+    "/{job_id}/evaluation/report",
+    operation_id="retrieveFineTuningJobEvaluationReport",
+    summary="Retrieve the evaluation report of a job",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The report in the requested format.",
+            "content": {
+                "application/json": {"schema": {"type": "object"}},
+                "text/html": {"schema": {"type": "string"}},
+                "text/markdown": {"schema": {"type": "string"}},
+            },
+        }
+    },
+)
+async def retrieve_report(
+    evaluation: Existing,
+    storage: Artifacts,
+    form: Annotated[
+        Literal["json", "html", "md"],
+        Query(alias="format", description="Format of the report: JSON, HTML or Markdown."),
+    ] = "json",
+) -> Response:
+    """Retrieve everything that an evaluation measured: each row with all answers and scores as
+    JSON, or the report as Markdown or as one HTML page without external resources.
+
+    Returns 409 if the evaluation is not completed.
+    """
+    if evaluation.status is not EvaluationStatus.COMPLETED:
+        raise Conflict(
+            f"The evaluation of the job {evaluation.id} is {evaluation.status}, so it has no "
+            "report.",
+            code="evaluation_not_completed",
+        )
+    try:
+        content = await storage.get_bytes(evaluation.key(FORMS[form]))
+    except StorageMissing as e:
+        raise NotFound("The report was deleted with its model.", code="evaluation_not_found") from e
+    return Response(content, media_type=_MEDIA[form], headers=_SAFE)

@@ -1,0 +1,99 @@
+"""Wire types of the evaluation of a job."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.evaluation.results import VerdictKind
+from service.jobs.evaluation.records import (
+    EvaluationFailure,
+    EvaluationStatus,
+    JobEvaluation,
+    Phase,
+)
+
+
+class VerdictObject(BaseModel):
+    """Conclusion of an evaluation."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    kind: VerdictKind = Field(description="Kind of conclusion.", examples=["serve"])
+    sentence: str = Field(
+        description="Conclusion in one sentence, with its figures.",
+        examples=["Serve it: tuned beats the best prompt by 31 chrF [27, 35] on 60 rows."],
+    )
+    recommendation: str = Field(description="Recommended next step.")
+    warnings: list[str] = Field(
+        default_factory=list, description="Findings that do not change the conclusion."
+    )
+    rows_needed: int | None = Field(
+        default=None,
+        description="Number of held-out rows to add if the conclusion is `cannot_tell`.",
+    )
+    differences: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="Paired differences between columns, with 95% confidence intervals.",
+    )
+
+
+class EvaluationErrorObject(BaseModel):
+    """Reason why an evaluation failed or was skipped."""
+
+    code: str = Field(description="Error code.", examples=["no_held_out_rows"])
+    message: str = Field(description="Explanation of the error and its remedy.")
+
+
+class JobEvaluationObject(BaseModel):
+    """Evaluation of a fine-tuning job on its held-out rows."""
+
+    object: Literal["fine_tuning.job.evaluation"] = Field(
+        default="fine_tuning.job.evaluation", description="Object type."
+    )
+    job_id: str = Field(description="ID of the job.", examples=["ftjob-abc123"])
+    model: str = Field(description="Name of the model that is evaluated.")
+    status: EvaluationStatus = Field(
+        description="Status of the evaluation. An evaluation is `skipped` if the job has no "
+        "held-out rows or no engine serves its base model."
+    )
+    phase: Phase | None = Field(description="Current step; null if the evaluation has ended.")
+    rows: int | None = Field(description="Number of held-out rows that are evaluated.")
+    created_at: int = Field(description="Unix time in seconds at which the job succeeded.")
+    finished_at: int | None = Field(
+        description="Unix time in seconds at which the evaluation ended; null if it has not."
+    )
+    verdict: VerdictObject | None = Field(description="Conclusion; null until completed.")
+    figures: dict[str, float | str] | None = Field(
+        description="Measured figures by the key of a gate, such as `chrf_gain`; null until "
+        "completed.",
+        examples=[{"chrf_gain": 31.2, "forgetting": 0.4, "memorized": 0, "parity": "checked"}],
+    )
+    error: EvaluationErrorObject | None = Field(
+        description="Reason for the status `failed` or `skipped`; otherwise null."
+    )
+
+    @classmethod
+    def of(cls, evaluation: JobEvaluation) -> Self:
+        """Return the API object of a record."""
+        is_open = evaluation.status is EvaluationStatus.IN_PROGRESS
+        verdict = evaluation.verdict
+        return cls(
+            job_id=evaluation.id,
+            model=evaluation.model,
+            status=evaluation.status,
+            phase=evaluation.phase if is_open else None,
+            rows=evaluation.rows,
+            created_at=evaluation.created_at,
+            finished_at=evaluation.finished_at,
+            verdict=None if verdict is None else VerdictObject.model_validate(verdict),
+            figures=evaluation.figures,
+            error=_error(evaluation.error),
+        )
+
+
+def _error(failure: EvaluationFailure | None) -> EvaluationErrorObject | None:
+    if failure is None:
+        return None
+    return EvaluationErrorObject(code=failure.code, message=failure.message)

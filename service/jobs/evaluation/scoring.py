@@ -1,0 +1,80 @@
+"""Scores of the answers, by graders that fit what the answers of the data look like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal, NoReturn
+
+import msgspec
+
+from service.datasets.text.languages import UNKNOWN, detect
+from service.evaluation.comparison import Answer, Metric
+from service.evaluation.examples import Example, Row
+from service.evaluation.graders import graders_for, item_of
+from service.grading.grade import GraderTools, Sample, grade
+from service.grading.judges import JudgeFailed, PythonRunner
+from service.grading.schemas import ChrfGrader, SingleGrader, ToolCallGrader
+from service.jobs.evaluation.engine import gather
+
+_ON_A_SCALE: Final = (ChrfGrader, ToolCallGrader)
+
+
+class Scoring:
+    """The graders of one evaluation. The first decides the verdict."""
+
+    def __init__(self, rows: Sequence[Row], sandbox: PythonRunner) -> None:
+        """Choose graders for all rows of the training and the held-out data."""
+        self._graders = graders_for(rows)
+        self._tools = GraderTools(judge=_no_judge, sandbox=sandbox)
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """All metrics. The first is primary."""
+        return [_metric(grader, primary=not at) for at, grader in enumerate(self._graders)]
+
+    @property
+    def primary(self) -> str:
+        """Name of the metric that decides the verdict."""
+        return self._graders[0].name
+
+    async def score(self, answers: Sequence[Answer], rows: Sequence[Example]) -> list[Answer]:
+        """Return the answers with their scores."""
+
+        async def one(pair: tuple[Answer, Example]) -> Answer:
+            return await self._score(*pair)
+
+        return await gather(one, list(zip(answers, rows, strict=True)))
+
+    async def _score(self, answer: Answer, row: Example) -> Answer:
+        if answer.error is not None:
+            return answer
+        sample = Sample.of(answer.text)
+        scores: dict[str, float | None] = {}
+        passed: bool | None = None
+        for grader in self._graders:
+            result = await grade(grader, item_of(row), sample, self._tools)
+            if result.errors:
+                continue
+            scores[grader.name] = result.score
+            if grader.name == self.primary and not isinstance(grader, _ON_A_SCALE):
+                passed = result.passed
+        return msgspec.structs.replace(answer, scores=scores, passed=passed)
+
+
+def language_of(text: str) -> str | None:
+    """Return the code of a text's language, or None if it is unknown."""
+    code = detect(text).code
+    return None if code == UNKNOWN else code
+
+
+def _metric(grader: SingleGrader, *, primary: bool) -> Metric:
+    kind: Literal["continuous", "binary"] = (
+        "continuous" if isinstance(grader, _ON_A_SCALE) else "binary"
+    )
+    return Metric(name=grader.name, kind=kind, primary=primary)
+
+
+async def _no_judge(
+    model: str, messages: list[dict[str, Any]], *, params: dict[str, Any]
+) -> NoReturn:
+    raise JudgeFailed("model_grader_server_error", "An evaluation of a job has no judge.")

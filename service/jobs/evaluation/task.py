@@ -1,0 +1,211 @@
+"""The CPU task that evaluates a finished job on its held-out rows."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from service.config import Settings
+from service.core import ids, logs, metrics
+from service.core.leases import Held, Leases
+from service.core.records import Missing
+from service.core.redis import REDIS_ERRORS
+from service.core.storage import Storage, StorageError
+from service.curation.child_runner import DeskFailed
+from service.curation.scratch import fetch_rows, scratch_folder
+from service.files.records import Files
+from service.grading.sandbox.sandbox import Sandbox
+from service.inference.upstreams import Upstreams
+from service.jobs.attempt.engines import EngineAway
+from service.jobs.evaluation.columns import Columns
+from service.jobs.evaluation.engine import EvaluationEngine
+from service.jobs.evaluation.examples import Data, read_data, sample
+from service.jobs.evaluation.measure import Evaluator
+from service.jobs.evaluation.records import (
+    EvaluationFailure,
+    Evaluations,
+    EvaluationStatus,
+    EvaluationSuperseded,
+    JobEvaluation,
+    job_of,
+)
+from service.jobs.evaluation.results import Conclusion, store
+from service.jobs.evaluation.scoring import Scoring
+from service.jobs.records import JobRecord, Jobs
+from service.models import figures
+from service.models.catalogue import BaseModelEntry
+from service.models.registry import ModelRegistry
+from service.training.contract.failures import TrainingFailure
+from service.training.contract.methods import METHODS
+
+log = logging.getLogger(__name__)
+
+
+class _Ended(Exception):
+    """The evaluation ends without a result."""
+
+    def __init__(self, status: EvaluationStatus, code: str, message: str) -> None:
+        super().__init__(code)
+        self.status = status
+        self.failure = EvaluationFailure(code=code, message=message)
+
+
+class EvaluateJob:
+    """The `evaluate_job` task: takes an evaluation from in progress to its end."""
+
+    def __init__(
+        self,
+        *,
+        jobs: Jobs,
+        files: Files,
+        registry: ModelRegistry,
+        storage: Storage,
+        leases: Leases,
+        settings: Settings,
+        upstreams: Upstreams,
+    ) -> None:
+        self._jobs = jobs
+        self._files = files
+        self._registry = registry
+        self._storage = storage
+        self._leases = leases
+        self._settings = settings
+        self._upstreams = upstreams
+        self._evaluations = Evaluations(jobs.redis)
+
+    async def run(self, _ctx: dict[str, Any], project_id: str, subject: str, attempt: int) -> None:
+        """Run the task. Does nothing if the evaluation has ended or another attempt runs it."""
+        job_id = job_of(subject)
+        with logs.bound(logs.job_id, job_id):
+            try:
+                async with self._leases.hold(subject, attempt):
+                    evaluation = await self._evaluations.get(project_id, job_id)
+                    if evaluation is not None and evaluation.attempt == attempt:
+                        await self._run(evaluation)
+            except (Held, Missing, EvaluationSuperseded):
+                log.info("evaluation attempt %d is no longer this worker's to run", attempt)
+
+    async def _run(self, evaluation: JobEvaluation) -> None:
+        if evaluation.status is not EvaluationStatus.IN_PROGRESS:
+            return
+        try:
+            found = await self._evaluate(evaluation)
+        except _Ended as e:
+            status = e.status
+            await self._evaluations.change(evaluation, status=status, error=e.failure)
+        except (*REDIS_ERRORS, StorageError, Missing, EvaluationSuperseded):
+            raise  # retried later, or no longer relevant
+        except Exception:
+            # An internal error: report it once instead of retrying forever.
+            log.exception("the evaluation failed")
+            status = EvaluationStatus.FAILED
+            message = "The service failed on this evaluation. Give the operator the job's ID."
+            failure = EvaluationFailure(code="internal_error", message=message)
+            await self._evaluations.change(evaluation, status=status, error=failure)
+        else:
+            status = EvaluationStatus.COMPLETED
+            await self._evaluations.change(
+                evaluation,
+                status=status,
+                verdict=found.verdict,
+                figures=found.figures,
+                also=partial(
+                    figures.write,
+                    project_id=evaluation.project_id,
+                    model=evaluation.model,
+                    figures=found.figures,
+                ),
+            )
+        metrics.JOB_EVALUATIONS.cell(status).inc()
+
+    async def _evaluate(self, evaluation: JobEvaluation) -> Conclusion:
+        """Measure, judge and store, and return the conclusion. Raises _Ended."""
+        job = await self._jobs.get(evaluation.project_id, evaluation.id)
+        if job is None:
+            raise Missing(evaluation.id)
+        entry = await self._served(evaluation, job)
+        folder = self._settings.scratch / f"evaluation-{job.id}"
+        try:
+            async with scratch_folder(folder):
+                data = await self._data(job, folder)
+        except DeskFailed as e:
+            raise _failed(e.code, e.message) from e
+        except TrainingFailure as e:
+            raise _failed(e.code, e.message) from e
+        rows = sample(data.held_out, self._settings.evaluation_rows, job.seed)
+        if not rows:
+            raise _skipped(
+                "no_held_out_rows",
+                "None of the held-out rows is a chat with a text answer and without tools.",
+            )
+        evaluation = await self._evaluations.change(evaluation, rows=len(rows))
+        engine = EvaluationEngine(
+            self._upstreams, job.model, patience_s=self._settings.evaluation_patience_s
+        )
+        try:
+            async with Sandbox() as sandbox:
+                evaluator = Evaluator(
+                    evaluation,
+                    job,
+                    entry,
+                    rows=rows,
+                    data=data,
+                    columns=Columns(evaluation, rows, engine=engine, storage=self._storage),
+                    scoring=Scoring(data.rows, sandbox),
+                    engine=engine,
+                    enter=lambda phase: self._evaluations.change(evaluation, phase=phase),
+                )
+                comparison = await evaluator.compare(await self._parity(job))
+        except EngineAway as e:
+            message = f"The engine of {job.model} gave no answers: {e}."
+            raise _failed("engine_unavailable", message) from e
+        return await store(self._storage, evaluation, comparison)
+
+    async def _served(self, evaluation: JobEvaluation, job: JobRecord) -> BaseModelEntry:
+        """Return the base model. Raises _Ended if no engine serves it and the tuned model."""
+        if self._settings.evaluation_rows == 0:
+            raise _skipped("evaluations_disabled", "The operator turned evaluations off.")
+        entry = self._registry.catalogue.get(job.model)
+        if entry is None or job.model not in self._settings.upstreams:
+            raise _skipped("not_served", f"No engine serves the base model {job.model}.")
+        if await self._registry.find(job.project_id, evaluation.model) is None:
+            raise _skipped("model_not_found", f"The model {evaluation.model} was deleted.")
+        return entry
+
+    async def _data(self, job: JobRecord, folder: Path) -> Data:
+        training = await self._rows(job, job.training_file, folder / "training.jsonl")
+        validation = None
+        if job.validation_file is not None:
+            validation = await self._rows(job, job.validation_file, folder / "validation.jsonl")
+        missing = job.validation_file or job.training_file
+        if (training if job.validation_file is None else validation) is None:
+            raise _failed("file_not_found", f"The file {missing} was deleted.")
+        return read_data(
+            training,
+            validation,
+            row_format=METHODS[job.method].row_format,
+            share=job.hyperparameters.validation_share,
+            seed=job.seed,
+        )
+
+    async def _rows(self, job: JobRecord, file_id: str, path: Path) -> Path | None:
+        file = await self._files.get(job.project_id, file_id, ids.now_s())
+        return None if file is None else await fetch_rows(self._storage, file, path)
+
+    async def _parity(self, job: JobRecord) -> dict[str, float] | None:
+        """Return the figures of the comparison of engine and trainer, if it was made."""
+        events, _ = await self._jobs.events_before(job.project_id, job.id, None, 50)
+        for event in events:
+            if event.data.get("code") == "serve_parity" and "base_gap" in event.data:
+                return {k: v for k, v in event.data.items() if isinstance(v, int | float)}
+        return None
+
+
+def _skipped(code: str, message: str) -> _Ended:
+    return _Ended(EvaluationStatus.SKIPPED, code, message)
+
+
+def _failed(code: str, message: str) -> _Ended:
+    return _Ended(EvaluationStatus.FAILED, code, message)

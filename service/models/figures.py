@@ -1,0 +1,37 @@
+"""Figures that evaluations measured for trained models, which the gates of aliases check.
+
+finetuned:{project}:model-figures   hash: model name → figures by the key of a gate, as JSON
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+
+from service.core.records import PREFIX
+from service.core.redis import reply
+
+Figures = dict[str, float | str]
+
+
+def write(pipe: Pipeline, project_id: str, model: str, figures: Mapping[str, float | str]) -> None:
+    """Add the figures of a model's evaluation to a transaction. They replace earlier ones."""
+    pipe.hset(_key(project_id), model, msgspec.json.encode(figures).decode())
+
+
+def forget(pipe: Pipeline, project_id: str, model: str) -> None:
+    """Add the deletion of a model's figures to the transaction that deletes the model."""
+    pipe.hdel(_key(project_id), model)
+
+
+async def read(redis: Redis, project_id: str, model: str) -> Figures | None:
+    """Return the figures of a model, or None if no evaluation of it was completed."""
+    raw = await reply(redis.hget(_key(project_id), model))
+    return None if raw is None else msgspec.json.decode(raw, type=Figures)
+
+
+def _key(project_id: str) -> str:
+    return f"{PREFIX}:{project_id}:model-figures"

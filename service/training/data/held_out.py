@@ -1,0 +1,38 @@
+"""Rows of a training file by format, and which of them a run holds out for validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from service.training.contract.methods import MethodRows
+from service.training.data.chats import read_chats, read_preferences
+from service.training.data.judged import Line, read_judged
+from service.training.data.split import prompt_key, validation_rows
+
+_READERS: Final[Mapping[MethodRows, Callable[..., Iterator[Line]]]] = {
+    "chat": read_chats,
+    "preference": read_preferences,
+    "labeled": read_judged,
+}
+
+
+def read_lines(path: Path, row_format: MethodRows, *, param: str) -> Iterator[Line]:
+    """Read the rows of a file in its format, in order.
+
+    `param` names the job field that supplied the file. Raises `TrainingFailure`
+    (invalid_training_file).
+    """
+    return _READERS[row_format](path, param=param)
+
+
+def held_out(
+    path: Path, row_format: MethodRows, share: float, seed: int
+) -> tuple[frozenset[int], int]:
+    """Return the indices of the rows to hold out, and the number of all rows.
+
+    Raises `TrainingFailure` (invalid_training_file).
+    """
+    keys = [prompt_key(row) for row in read_lines(path, row_format, param="training_file")]
+    return validation_rows(keys, share, seed), len(keys)

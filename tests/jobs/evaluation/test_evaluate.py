@@ -1,0 +1,248 @@
+"""The evaluation of a finished job: a real worker, Valkey and storage; the engine is scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+
+from service.core import ids
+from service.evaluation.comparison import Comparison
+from service.jobs.evaluation.records import Evaluations, EvaluationStatus, JobEvaluation
+from service.jobs.records import JobRecord, Status
+from service.models.records import ModelRecord
+from tests.conftest import BASE_MODEL, Api, chat_line, checked, upload
+
+from .conftest import TUNED, ScriptedEngine
+
+JOBS = "/v1/fine_tuning/jobs"
+WORDS = ["anchor", "beacon", "cedar", "dragon", "ember", "falcon"]
+
+
+def rows(start: int, count: int) -> bytes:
+    """Questions about numbers, answered in a voice."""
+    return "\n".join(
+        chat_line(question(i), voiced(i)) for i in range(start, start + count)
+    ).encode()
+
+
+def question(i: int) -> str:
+    return f"What do you say about the {WORDS[i % 6]} of room {i}?"
+
+
+def voiced(i: int) -> str:
+    return f"Ahoy there, sailor! The {WORDS[i % 6]} gleams under the lamp of our harbor tonight."
+
+
+@pytest.fixture
+async def job(api: Api, http, engine: ScriptedEngine, work) -> JobRecord:
+    """A job that succeeded, whose model an engine serves."""
+    api.settings.upstreams = {BASE_MODEL: engine.url}
+    engine.answers = {question(i): voiced(i) for i in range(60, 90)}
+    files = []
+    async with work("cpu"):
+        for start, count in ((0, 40), (60, 30)):
+            made = (await upload(http, rows(start, count))).json()
+            files.append((await checked(http, made["id"]))["id"])
+    project = (await api.app.state.projects.by_name("acme")).id
+    record = JobRecord(
+        id=ids.new(ids.JOB),
+        project_id=project,
+        project_name="acme",
+        created_at=ids.now_s(),
+        model=BASE_MODEL,
+        training_file=files[0],
+        validation_file=files[1],
+        suffix=None,
+        seed=7,
+        metadata=None,
+        hyperparameters={},
+        model_tag="tag",
+        status=Status.SUCCEEDED,
+        fine_tuned_model=TUNED,
+    )
+    return await api.app.state.jobs.create(record)
+
+
+@pytest.fixture
+async def evaluation(api: Api, job: JobRecord) -> JobEvaluation:
+    """The evaluation of the job, as its success wrote it."""
+    made = JobEvaluation(
+        id=job.id,
+        project_id=job.project_id,
+        created_at=ids.now_s(),
+        model=TUNED,
+        artifact=f"{job.project_id}/jobs/{job.id}/a1/adapter",
+    )
+    await api.app.state.registry.register(
+        ModelRecord(
+            id=TUNED,
+            project_id=job.project_id,
+            created_at=ids.now_s(),
+            base_model=BASE_MODEL,
+            job_id=job.id,
+            artifact=made.artifact,
+            digest="0" * 64,
+            step=1,
+        )
+    )
+    async with api.app.state.redis.pipeline(transaction=True) as pipe:
+        Evaluations(api.app.state.redis).add(pipe, made)
+        await pipe.execute()
+    return made
+
+
+async def ended(http, job_id: str) -> dict:
+    """The evaluation once it has ended."""
+    async with asyncio.timeout(120):
+        while True:
+            found = (await http.get(f"{JOBS}/{job_id}/evaluation")).json()
+            if found["status"] != "in_progress":
+                return found
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def completed(http, evaluation, work) -> dict:
+    async with work("cpu"):
+        return await ended(http, evaluation.id)
+
+
+async def test_a_voice_that_was_learned_is_to_be_served(completed, http):
+    assert completed["status"] == "completed", completed
+    assert completed["rows"] == 30
+    assert completed["phase"] is None
+    verdict = completed["verdict"]
+    assert verdict["kind"] == "serve", verdict
+    assert verdict["sentence"].startswith("Serve it: tuned beats")
+    assert "30 rows" in verdict["sentence"]
+    assert {"metric", "mean", "low", "high", "n"} <= verdict["differences"][0].keys()
+    figures = completed["figures"]
+    assert figures["chrf_gain"] > 30
+    assert figures["parity"] == "unchecked"
+    assert figures.keys() >= {"chrf", "chrf_gain_over_prompt", "forgetting", "memorized"}
+
+
+async def test_the_report_has_every_row_with_three_answers(completed, http):
+    url = f"{JOBS}/{completed['job_id']}/evaluation/report"
+    answer = await http.get(url)
+    comparison = Comparison.from_json(answer.content)
+    assert [column.name for column in comparison.columns] == ["base", "prompt", "tuned"]
+    assert comparison.column("tuned").loss < comparison.column("base").loss
+    assert len(comparison.rows) == 30
+    assert all(row.answers.keys() == {"base", "prompt", "tuned"} for row in comparison.rows)
+    first = comparison.rows[0]
+    assert first.reference == first.answers["tuned"].text == voiced(60)
+    assert first.answers["tuned"].scores["chrf"] == pytest.approx(1.0)
+    assert comparison.train_rows == 40
+    assert comparison.forgetting.rows >= 12
+    assert comparison.memorization.rows_probed > 0
+    assert comparison.retrieval.rows == 30
+    page = await http.get(url, params={"format": "html"})
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "sandbox" in page.headers["content-security-policy"]
+    assert "Serve it" in page.text
+    assert "Serve it" in (await http.get(url, params={"format": "md"})).text
+
+
+async def test_requests_of_users_come_first(completed, engine):
+    assert {body["priority"] for body in engine.seen} == {10}
+
+
+async def test_a_continued_evaluation_asks_for_missing_columns_alone(
+    evaluation, http, engine, work
+):
+    """The task is cut off once the tuned model has answered; another worker continues."""
+    async with work("gpu") as worker:  # takes no evaluations by itself
+        run = worker._evaluate_job.run
+        await run({}, evaluation.project_id, evaluation.subject, 2)
+        assert engine.seen == []  # nobody started this attempt
+        task = asyncio.create_task(run({}, evaluation.project_id, evaluation.subject, 1))
+        async with asyncio.timeout(60):
+            while engine.continuations == 0:
+                await asyncio.sleep(0.005)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    assert engine.asked[TUNED] >= 30
+    engine.seen.clear()
+    async with work("cpu"):
+        assert (await ended(http, evaluation.id))["status"] == "completed"
+    held_out = {question(i) for i in range(60, 90)}
+    again = [b["messages"][-1]["content"] for b in engine.seen if "messages" in b]
+    assert not held_out.intersection(again), "a stored column was asked again"
+
+
+async def test_an_engine_that_is_away_fails_the_evaluation_which_can_run_again(
+    evaluation, http, engine, api: Api, work
+):
+    api.settings.evaluation_patience_s = 0.2
+    engine.failures = [503] * 10_000
+    async with work("cpu"):
+        failed = await ended(http, evaluation.id)
+        assert failed["status"] == "failed"
+        assert failed["error"]["code"] == "engine_unavailable"
+        refused = await http.get(f"{JOBS}/{evaluation.id}/evaluation/report")
+        assert refused.status_code == 409
+        engine.failures.clear()
+        again = await http.post(f"{JOBS}/{evaluation.id}/evaluation")
+        assert again.json()["status"] == "in_progress"
+        conflict = await http.post(f"{JOBS}/{evaluation.id}/evaluation")
+        assert conflict.json()["error"]["code"] == "evaluation_in_progress"
+        assert (await ended(http, evaluation.id))["status"] == "completed"
+
+
+async def test_a_base_model_without_an_engine_is_skipped(evaluation, http, api: Api, work):
+    api.settings.upstreams = {}
+    async with work("cpu"):
+        skipped = await ended(http, evaluation.id)
+    assert skipped["status"] == "skipped"
+    assert skipped["error"]["code"] == "not_served"
+
+
+async def test_a_deleted_validation_file_is_a_clear_error(evaluation, job, http, work):
+    await http.delete(f"/v1/files/{job.validation_file}")
+    async with work("cpu"):
+        found = await ended(http, evaluation.id)
+    assert (found["status"], found["error"]["code"]) == ("failed", "file_not_found")
+    assert job.validation_file in found["error"]["message"]
+
+
+async def test_without_its_training_file_a_job_is_compared_with_the_base_alone(
+    evaluation, job, http, work
+):
+    await http.delete(f"/v1/files/{job.training_file}")
+    async with work("cpu"):
+        found = await ended(http, evaluation.id)
+    assert found["status"] == "completed", found
+    comparison = (await http.get(f"{JOBS}/{job.id}/evaluation/report")).json()
+    assert [column["name"] for column in comparison["columns"]] == ["base", "tuned"]
+    assert "The training file was deleted" in json.dumps(comparison["notes"])
+
+
+async def test_a_deleted_model_takes_its_evaluation_with_it(completed, http, api: Api):
+    deleted = await http.delete(f"/v1/models/{TUNED}")
+    assert deleted.status_code == 200
+    gone = await http.get(f"{JOBS}/{completed['job_id']}/evaluation/report")
+    assert gone.status_code == 404
+    assert gone.json()["error"]["code"] == "evaluation_not_found"
+
+
+async def test_a_job_without_an_evaluation_is_404(job, http):
+    answer = await http.get(f"{JOBS}/{job.id}/evaluation")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "evaluation_not_found"
+    assert "validation_file" in answer.json()["error"]["message"]
+
+
+async def test_an_ended_evaluation_is_never_changed_by_an_old_attempt(api: Api, evaluation):
+    from service.jobs.evaluation.records import EvaluationSuperseded
+
+    store = Evaluations(api.app.state.redis)
+    await store.restart(evaluation)
+    with pytest.raises(EvaluationSuperseded):
+        await store.change(evaluation, status=EvaluationStatus.COMPLETED)
+    current = await store.get(evaluation.project_id, evaluation.id)
+    assert (current.attempt, current.status) == (2, EvaluationStatus.IN_PROGRESS)

@@ -1,0 +1,104 @@
+"""Rows of a job as questions with a reference answer."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from service.jobs.evaluation.examples import cluster_of, read_data, sample
+from service.training.data.held_out import held_out
+
+TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
+
+
+def chat(question: str, answer: str, **more: object) -> dict:
+    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return {"messages": messages, **more}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name: str, rows: list[dict]):
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+        return path
+
+    return write
+
+
+def test_a_validation_file_is_held_out_whole(write):
+    training = write("t.jsonl", [chat(f"q{i}", f"a{i}") for i in range(5)])
+    validation = write("v.jsonl", [chat("q9", "a9")])
+    found = read_data(training, validation, row_format="chat", share=None, seed=1)
+    assert [e.answer for e in found.held_out] == ["a9"]
+    assert len(found.training) == 5
+
+
+def test_a_share_is_what_the_trainer_holds_out(write):
+    training = write("t.jsonl", [chat(f"q{i}", f"a{i}") for i in range(40)])
+    places, count = held_out(training, "chat", 0.2, 7)
+    found = read_data(training, None, row_format="chat", share=0.2, seed=7)
+    assert count == 40
+    assert {e.line - 1 for e in found.held_out} == places
+    assert {e.line - 1 for e in found.training} == set(range(40)) - places
+
+
+def test_the_last_answer_is_the_reference(write):
+    row = {
+        "messages": [
+            {"role": "system", "content": "Be kind."},
+            {"role": "user", "content": "One?"},
+            {"role": "assistant", "content": "1"},
+            {"role": "user", "content": "Two?"},
+            {"role": "assistant", "content": "2"},
+        ]
+    }
+    (example,) = read_data(
+        None, write("v.jsonl", [row]), row_format="chat", share=None, seed=1
+    ).held_out
+    assert example.answer == "2"
+    assert example.question == "Two?"
+    assert [m["role"] for m in example.prompt] == ["system", "user", "assistant", "user"]
+
+
+def test_rows_with_tools_are_counted_and_left_out(write):
+    rows = [chat("q", "a", tools=[TOOL]), chat("r", "b")]
+    found = read_data(None, write("v.jsonl", rows), row_format="chat", share=None, seed=1)
+    assert [e.answer for e in found.held_out] == ["b"]
+    assert found.skipped == 1
+
+
+def test_answers_marked_as_bad_are_no_reference(write):
+    rows = [chat("q", "good", label=True), chat("r", "bad", label=False)]
+    found = read_data(None, write("v.jsonl", rows), row_format="labeled", share=None, seed=1)
+    assert [e.answer for e in found.held_out] == ["good"]
+    assert found.skipped == 0
+
+
+def test_the_preferred_answer_is_the_reference(write):
+    row = {
+        "input": {"messages": [{"role": "user", "content": "q"}]},
+        "preferred_output": [{"role": "assistant", "content": "better"}],
+        "non_preferred_output": [{"role": "assistant", "content": "worse"}],
+    }
+    (example,) = read_data(
+        None, write("v.jsonl", [row]), row_format="preference", share=None, seed=1
+    ).held_out
+    assert (example.question, example.answer) == ("q", "better")
+
+
+def test_the_same_question_is_one_cluster(write):
+    rows = [chat("What?", "a"), chat("what? ", "b"), chat("Why?", "c")]
+    found = read_data(None, write("v.jsonl", rows), row_format="chat", share=None, seed=1).held_out
+    clusters = [cluster_of(e) for e in found]
+    assert clusters[0] == clusters[1] != clusters[2]
+
+
+def test_a_sample_depends_on_the_seed_alone(write):
+    rows = [chat(f"q{i}", f"a{i}") for i in range(50)]
+    found = read_data(None, write("v.jsonl", rows), row_format="chat", share=None, seed=1).held_out
+    first, again, other = (sample(found, 10, seed) for seed in (1, 1, 2))
+    assert first == again != other
+    assert [e.line for e in first] == sorted(e.line for e in first)
+    assert sample(found, 99, 1) == list(found)
