@@ -205,6 +205,7 @@ _NAMES = {
     "und": "unknown",
     "ur": "Urdu",
     "vi": "Vietnamese",
+    "zh": "Chinese",
     "zh-Hans": "Chinese (simplified)",
     "zh-Hant": "Chinese (traditional)",
 }
