@@ -286,6 +286,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Number of projects with their own metrics label. Others share 'other'.",
     )
+    metrics_max_aliases: int = Field(
+        default=50,
+        ge=0,
+        description="Number of aliases whose gain is exported: those that changed last.",
+    )
 
     # How long a process may cache a key or a model. A revoked key and a deleted model stop
     # working in all processes after this time.

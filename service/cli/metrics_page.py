@@ -14,8 +14,9 @@ Written by `make metrics-docs` from `service/core/metrics.py`; a test compares t
 The API serves its metrics at `/metrics` on `FINETUNED_API_METRICS_PORT` (9101; loopback unless
 `FINETUNED_API_METRICS_HOST` is set), a worker on `FINETUNED_WORKER_PORT`, and an engine together
 with vLLM's own (`vllm:…`). They need no key, so keep the ports internal. Labels are bounded: route
-templates, states, names from the catalog, and the names of the first
-`FINETUNED_METRICS_MAX_PROJECTS` (50) projects, then `other`.
+templates, states, names from the catalog, the names of the first
+`FINETUNED_METRICS_MAX_PROJECTS` (50) projects, then `other`, and the
+`FINETUNED_METRICS_MAX_ALIASES` (50) aliases that changed last.
 """
 _COLUMNS = "| name | type | labels | process | description |\n|---|---|---|---|---|"
 

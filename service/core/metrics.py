@@ -1,8 +1,8 @@
 """All Prometheus metrics of the service, declared in this file.
 
 Label values are bounded: route templates, status codes, names from the catalog, states, and the
-names of a limited number of projects. Raw paths, user text, file, job and key IDs, and adapter
-names are not used.
+names of a limited number of projects and aliases. Raw paths, user text, file, job and key IDs, and
+adapter names are not used.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _FILES = Group("Files", (_WORKER,))
 _ENDED_RUNS = Group("Evaluations", (_API, _WORKER))
 _RUNS = Group("Evaluations", (_WORKER,))
 _ALL_RUNS = Group("Evaluations", (_WORKER,), note=_SHARED)
+_ALIASES = Group("Aliases", (_WORKER,), note=_SHARED)
 _WEBHOOKS = Group("Webhooks", (_WORKER,))
 _ALL_WEBHOOKS = Group("Webhooks", (_WORKER,), note=_SHARED)
 _RECORDS = Group("Records", _EVERY)
@@ -249,6 +250,14 @@ JOB_EVALUATIONS = _JOBS.counter(
     "finetuned_job_evaluations_total",
     "Evaluations of finished jobs that ended, by status: completed, failed, skipped.",
     ["status"],
+)
+# Set from the records by every worker's reconciler.
+ALIAS_GAIN_POINTS = _ALIASES.gauge(
+    "finetuned_alias_gain_points",
+    "Gain of the primary metric that the last evaluation measured for the alias's model, in points "
+    "(0 to 100), over the base model; for a split, the mean by share of requests. Absent for base "
+    "models and models without an evaluation.",
+    ["project", "alias"],
 )
 
 EVAL_RUNS = _ENDED_RUNS.counter(

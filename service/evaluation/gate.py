@@ -1,7 +1,8 @@
-"""Gates: conditions on an evaluation, such as `{"chrf_gain": ">=5", "memorized": "==0"}`.
+"""Gates: conditions on the figures of an evaluation: `{"chrf_gain": ">=5", "memorized": "==0"}`.
 
 | key | measured figure |
 |---|---|
+| `gain` | `METRIC_gain` of the evaluation's primary metric |
 | `METRIC` | mean score of the tuned model, in points (0 to 100) |
 | `METRIC_gain` | tuned minus base, in points, on the rows that both answered |
 | `METRIC_gain_over_prompt` | tuned minus the best prompt, in points |
@@ -14,6 +15,8 @@
 is better, also where a lower score is better. A condition is an operator (`>=`, `>`, `<=`, `<` or
 `==`) and a number, and "checked" for `parity`. Conditions apply to the measured figure, not to its
 interval. A figure that was not measured fails its condition.
+
+`figures` returns all figures of a comparison. They are stored, so that a gate can be applied later.
 """
 
 from __future__ import annotations
@@ -30,9 +33,10 @@ from service.evaluation.comparison import BASE, PROMPT, TUNED, Comparison, Metri
 from service.evaluation.results import ConditionResult, GateResult
 from service.evaluation.statistics.pairs import paired, scores_of
 
-METRICS: Final = ("chrf", "exact", "label", "json_schema", "tool_call", "language")
+METRICS: Final = ("chrf", "exact", "label", "json", "json_schema", "tool_call", "language")
+GAIN: Final = "gain"
 PARITY: Final = "parity"
-COUNTED: Final = ("forgetting", "memorized", "wrong_language")
+COUNTED: Final = (GAIN, "forgetting", "memorized", "wrong_language")
 MAX_CONDITIONS: Final = 32
 
 _GAIN, _GAIN_OVER_PROMPT = "_gain", "_gain_over_prompt"
@@ -82,9 +86,9 @@ def parse_gate(gate: Mapping[str, str], *, metrics: Iterable[str] = ()) -> list[
     return [_parse(key, text, names) for key, text in gate.items()]
 
 
-def apply_gate(gate: Iterable[Condition], comparison: Comparison) -> GateResult:
-    """Check each condition of a gate against a comparison."""
-    results = [_apply(condition, comparison) for condition in gate]
+def apply_gate(gate: Iterable[Condition], figures: Mapping[str, float | str]) -> GateResult:
+    """Check each condition of a gate against the figures of an evaluation."""
+    results = [_apply(condition, figures) for condition in gate]
     return GateResult(passed=all(result.passed for result in results), conditions=results)
 
 
@@ -123,15 +127,20 @@ def _cut(value: object) -> str:
     return repr(text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…")
 
 
-def _apply(condition: Condition, comparison: Comparison) -> ConditionResult:
-    measured = measure(condition.key, comparison)
+def _apply(condition: Condition, figures: Mapping[str, float | str]) -> ConditionResult:
+    measured = figures.get(condition.key)
     return ConditionResult(
         key=condition.key,
         condition=condition.text,
         measured=measured,
         passed=measured is not None and condition.holds(measured),
-        reason=_why_not(condition.key, comparison) if measured is None else None,
+        reason=_not_measured(condition.key, figures) if measured is None else None,
     )
+
+
+def _not_measured(key: str, figures: Mapping[str, float | str]) -> str:
+    measured = ", ".join(sorted(figures))
+    return f"The evaluation did not measure {key!r}; it measured {measured or 'nothing'}."
 
 
 def figures(comparison: Comparison) -> dict[str, float | str]:
@@ -150,6 +159,8 @@ def measure(key: str, comparison: Comparison) -> float | str | None:
     """Return the figure of a key of a gate. None if the comparison did not measure it."""
     if key == PARITY:
         return comparison.parity
+    if key == GAIN:
+        return measure(f"{comparison.primary.name}{_GAIN}", comparison)
     if key == "memorized":
         return comparison.memorization.returned if comparison.memorization else None
     if key == "forgetting":
@@ -180,14 +191,3 @@ def _split(key: str, comparison: Comparison) -> tuple[str, str | None]:
 
 def _metric(comparison: Comparison, name: str) -> Metric | None:
     return next((metric for metric in comparison.metrics if metric.name == name), None)
-
-
-def _why_not(key: str, comparison: Comparison) -> str:
-    if key in {"memorized", "forgetting"}:
-        return f"This evaluation did not measure {key!r}."
-    name, rival = ("language", None) if key == "wrong_language" else _split(key, comparison)
-    if _metric(comparison, name) is None:
-        measured = ", ".join(metric.name for metric in comparison.metrics)
-        return f"This evaluation has no metric {name!r}; it has {measured}."
-    columns = f"the columns {TUNED!r} and {rival!r}" if rival else f"the column {TUNED!r}"
-    return f"This evaluation has no scores of {columns} on the same rows."

@@ -5,7 +5,7 @@ finetuned:{project}:model-figures   hash: model name → figures by the key of a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from redis.asyncio import Redis
@@ -29,7 +29,21 @@ def forget(pipe: Pipeline, project_id: str, model: str) -> None:
 
 async def read(redis: Redis, project_id: str, model: str) -> Figures | None:
     """Return the figures of a model, or None if no evaluation of it was completed."""
-    raw = await reply(redis.hget(_key(project_id), model))
+    return _parsed(await reply(redis.hget(_key(project_id), model)))
+
+
+async def read_many(
+    redis: Redis, models: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], Figures | None]:
+    """Return the figures of several models, given as project ID and name, in one round trip."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for project_id, model in models:
+            pipe.hget(_key(project_id), model)
+        found = await pipe.execute()
+    return {model: _parsed(raw) for model, raw in zip(models, found, strict=True)}
+
+
+def _parsed(raw: bytes | str | None) -> Figures | None:
     return None if raw is None else msgspec.json.decode(raw, type=Figures)
 
 

@@ -44,6 +44,12 @@ def base_of(name: str) -> str | None:
     return None if form is None else form["base"]
 
 
+def project_of(name: str) -> str | None:
+    """The project in a trained model's name; None if the name has another format."""
+    form = NAME.fullmatch(name)
+    return None if form is None else form["project"]
+
+
 def is_checkpoint(name: str) -> bool:
     """Whether a name is that of a checkpoint."""
     form = NAME.fullmatch(name)

@@ -41,6 +41,7 @@ from service.jobs.evaluation import records as evaluations
 from service.jobs.outcomes import lose
 from service.jobs.records import ACTIVE, FINAL, JobRecord, Jobs, Status
 from service.jobs.scheduling.dispatch import Dispatcher
+from service.models.aliases import gains
 from service.uploads.records import Uploads
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class Reconciler:
         self._leases = leases
         self._dispatcher = dispatcher
         self._on_step = on_step
+        self._most_aliases = settings.metrics_max_aliases
         self._every_s = settings.reconcile_every_s
         self._patience_s = settings.lease_s / 2
         self._most_fruitless = settings.max_attempts_without_progress
@@ -99,6 +101,7 @@ class Reconciler:
             self._every_run,
             self._dispatcher.dispatch,
             self._observe,
+            self._observe_aliases,
             self._delete_expired,
             self._sweep_uploads,
             self._sweep_outputs,
@@ -156,6 +159,12 @@ class Reconciler:
 
     async def _observe(self) -> None:
         observe(await self._jobs.unfinished(), ids.now_s())
+
+    async def _observe_aliases(self) -> None:
+        found = await gains.read(self._redis, self._most_aliases)
+        metrics.ALIAS_GAIN_POINTS.clear()
+        for labels, points in found.items():
+            metrics.ALIAS_GAIN_POINTS.cell(*labels).set(points)
 
     async def _delete_expired(self) -> None:
         await self._files.delete_expired(ids.now_s())

@@ -12,12 +12,12 @@ from service.evaluation.comparison import (
     Memorization,
     Metric,
 )
-from service.evaluation.gate import MAX_CONDITIONS, GateInvalid, apply_gate, parse_gate
+from service.evaluation.gate import MAX_CONDITIONS, GateInvalid, apply_gate, figures, parse_gate
 from tests.evaluation.build import build
 
 
 def applied(gate, comparison, **options):
-    return apply_gate(parse_gate(gate, **options), comparison)
+    return apply_gate(parse_gate(gate, **options), figures(comparison))
 
 
 def whole(**fields):
@@ -34,8 +34,7 @@ def test_the_gate_of_the_documentation():
     gate = {"chrf_gain": ">=5", "forgetting": "<=2", "memorized": "==0", "parity": "checked"}
     result = applied(gate, whole())
     assert result.passed
-    figures = {found.key: found.measured for found in result.conditions}
-    assert figures == {
+    assert {found.key: found.measured for found in result.conditions} == {
         "chrf_gain": pytest.approx(20),
         "forgetting": pytest.approx(1.5),
         "memorized": 0,
@@ -52,6 +51,7 @@ def test_the_gate_of_the_documentation():
         ("chrf", "<50", 50, False),
         ("chrf", "== 50.0", 50, True),
         ("chrf_gain", ">=20", 20, True),
+        ("gain", ">=20", 20, True),
         ("chrf_gain", ">=20.1", 20, False),
         ("chrf_gain_over_prompt", ">=10", 10, True),
         ("chrf_gain_over_prompt", "<=-1", 10, False),
@@ -88,13 +88,9 @@ def test_what_was_not_measured_fails():
     )
     assert not result.passed
     assert not any(found.passed for found in result.conditions)
-    assert [found.reason for found in result.conditions] == [
-        "This evaluation has no metric 'label'; it has chrf.",
-        "This evaluation did not measure 'memorized'.",
-        "This evaluation did not measure 'forgetting'.",
-        "This evaluation has no scores of the columns 'tuned' and 'prompt' on the same rows.",
-        "This evaluation has no metric 'language'; it has chrf.",
-        None,
+    assert [found.reason for found in result.conditions[:2]] == [
+        "The evaluation did not measure 'label_gain'; it measured chrf, chrf_gain, gain, parity.",
+        "The evaluation did not measure 'memorized'; it measured chrf, chrf_gain, gain, parity.",
     ]
     assert result.conditions[-1].measured == "unchecked"
 
@@ -112,6 +108,25 @@ def test_a_gain_is_positive_where_less_is_better():
     metric = Metric(name="chrf", kind="continuous", primary=True, higher_is_better=False)
     comparison = build({"base": [0.5], "tuned": [0.2]}, metrics=[metric])
     assert applied({"chrf_gain": ">=29"}, comparison).passed
+
+
+def test_the_gain_is_that_of_the_primary_metric():
+    metrics = [
+        Metric(name="language", kind="binary"),
+        Metric(name="json", kind="continuous", primary=True),
+    ]
+    comparison = build({"base": [0.5], "tuned": [0.8]}, metric="json", metrics=metrics)
+    assert figures(comparison)["gain"] == figures(comparison)["json_gain"] == pytest.approx(30)
+    assert applied({"gain": ">=30", "json_gain": ">=30"}, comparison).passed
+
+
+def test_a_gate_applies_to_figures_that_were_stored():
+    gate = parse_gate({"memorized": "==0", "parity": "checked", "json_gain": ">=5"})
+    result = apply_gate(gate, {"memorized": 0.0, "parity": "checked", "json_gain": 4.0})
+    assert [found.passed for found in result.conditions] == [True, True, False]
+    assert apply_gate(gate[:1], {}).conditions[0].reason == (
+        "The evaluation did not measure 'memorized'; it measured nothing."
+    )
 
 
 def test_metrics_of_own_graders():
@@ -162,8 +177,8 @@ def test_answers_that_failed_have_no_figure():
         for row in comparison.rows
     ]
     result = applied({"chrf": ">=0"}, msgspec.structs.replace(comparison, rows=rows))
-    assert result.conditions[0].reason == (
-        "This evaluation has no scores of the column 'tuned' on the same rows."
+    assert (
+        "did not measure 'chrf'; it measured forgetting, memorized" in result.conditions[0].reason
     )
 
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from service.evaluation.comparison import Answer, Column, Comparison, Row
-from service.evaluation.gate import apply_gate, parse_gate
+from service.evaluation.gate import apply_gate, figures, parse_gate
 from service.evaluation.report.html import to_html
 from service.evaluation.report.html_rows import MAX_ROWS
 from service.evaluation.report.markdown import to_markdown
@@ -38,7 +38,7 @@ HOSTILE = [
 
 def pages(comparison, gate=None):
     verdict = judge(comparison)
-    result = apply_gate(parse_gate(gate), comparison) if gate else None
+    result = apply_gate(parse_gate(gate), figures(comparison)) if gate else None
     return (
         to_html(comparison, verdict, gate=result).decode(),
         to_markdown(comparison, verdict, gate=result).decode(),
@@ -132,7 +132,7 @@ def test_all_sections_are_in_both_forms():
         assert "90% fewer, in 0.50 instead of 1.60 seconds" in form
         assert "lines 12, 88 of the training file" in form
         assert "line 88 (email, phone)" in form
-        assert "This evaluation has no metric" in form
+        assert "The evaluation did not measure" in form
         assert "base + prompt with 4 examples" in form
         assert "failed: " in form
 

@@ -16,6 +16,7 @@ from service.core.metrics import declared
 ROOT = Path(__file__).parent.parent.parent
 # Each has a small set of values; consider this before adding a label.
 BOUNDED = {
+    "alias",  # the aliases that changed last, up to a limit
     "base_model",  # the catalog
     "direction",
     "gpu",

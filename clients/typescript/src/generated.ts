@@ -633,7 +633,8 @@ export interface paths {
         /**
          * Roll back an alias
          * @description Restore the targets from before the last change, effective immediately on every replica. A
-         *     second rollback undoes the first; send `If-Match` to avoid rolling back twice.
+         *     second rollback undoes the first; send `If-Match` to avoid rolling back twice. The alias's gate
+         *     is kept and does not apply to a rollback.
          */
         post: operations["rollbackAlias"];
         delete?: never;
@@ -661,6 +662,9 @@ export interface paths {
          *     Changes take effect immediately on every replica. A name has 1 to 128 letters, digits and
          *     `._:/-`, so an OpenAI model name can be an alias. The name of a base model, or a name in the
          *     format of trained models, cannot.
+         *
+         *     If the targets change, the trained models among them must meet the alias's gate. Otherwise the
+         *     request fails with 409 `gate_failed`, and the message lists the failed conditions.
          */
         put: operations["setAlias"];
         post?: never;
@@ -1322,9 +1326,29 @@ export interface components {
             previous_targets: components["schemas"]["TargetShare"][];
             /**
              * Targets
-             * @description Targets after the change.
+             * @description Targets after the change. They equal `previous_targets` if only the gate was changed.
              */
             targets: components["schemas"]["TargetShare"][];
+            /**
+             * Gate
+             * @description Gate after the change; empty if there is none.
+             * @default {}
+             */
+            gate?: {
+                [key: string]: string;
+            };
+            /**
+             * Forced
+             * @description Whether the change was made although the gate failed.
+             * @default false
+             */
+            forced?: boolean;
+            /**
+             * Failed Conditions
+             * @description Conditions that the targets did not meet; empty unless `forced`.
+             * @default []
+             */
+            failed_conditions?: components["schemas"]["FailedConditionObject"][];
         };
         /**
          * AliasDeleted
@@ -1390,6 +1414,20 @@ export interface components {
              * @description Models that receive the requests.
              */
             targets: components["schemas"]["TargetShare"][];
+            /**
+             * Gate
+             * @description Conditions that the evaluation of a trained model must meet before the alias points at it; empty if there are none.
+             * @default {}
+             * @example {
+             *       "chrf_gain": ">=5",
+             *       "forgetting": "<=2",
+             *       "memorized": "==0",
+             *       "parity": "checked"
+             *     }
+             */
+            gate?: {
+                [key: string]: string;
+            };
         };
         /**
          * Alive
@@ -2989,6 +3027,40 @@ export interface components {
              * @description Lifetime in seconds, from one hour to 30 days.
              */
             seconds: number;
+        };
+        /**
+         * FailedConditionObject
+         * @description A condition of a gate that a model did not meet.
+         */
+        FailedConditionObject: {
+            /**
+             * Model
+             * @description Name of the model.
+             */
+            model: string;
+            /**
+             * Key
+             * @description Key of the condition.
+             * @example chrf_gain
+             */
+            key: string;
+            /**
+             * Condition
+             * @description Condition on the figure.
+             * @example >=5
+             */
+            condition: string;
+            /**
+             * Measured
+             * @description Figure of the model's evaluation; null if it was not measured.
+             * @example 2.1
+             */
+            measured: number | string | null;
+            /**
+             * Reason
+             * @description Reason why the figure was not measured; otherwise null.
+             */
+            reason: string | null;
         };
         /**
          * FileContentSource
@@ -5136,6 +5208,25 @@ export interface components {
              * @description Models that share the requests by weight. The weights must sum to 100.
              */
             targets?: components["schemas"]["TargetShare"][] | null;
+            /**
+             * Gate
+             * @description Conditions that the evaluation of a trained model must meet before the alias points at it. A key is a figure of the evaluation, such as `chrf_gain` or `memorized`; a condition is `>=`, `>`, `<=`, `<` or `==` and a number, or `checked` for `parity`. The alias keeps its gate if the field is missing; `{}` removes it.
+             * @example {
+             *       "chrf_gain": ">=5",
+             *       "forgetting": "<=2",
+             *       "memorized": "==0",
+             *       "parity": "checked"
+             *     }
+             */
+            gate?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * Force
+             * @description Whether to change the targets even if they do not meet the gate. The history records the failed conditions.
+             * @default false
+             */
+            force?: boolean;
         };
         /**
          * StandardHyperparameters
@@ -8490,7 +8581,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_x2kufowf8tj5am4khawwnwdx
+                 * @example proj_7wnu6yu5cyyw9doxs4et6fx1
                  */
                 project_id: string;
             };
@@ -8539,7 +8630,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_x2kufowf8tj5am4khawwnwdx
+                 * @example proj_7wnu6yu5cyyw9doxs4et6fx1
                  */
                 project_id: string;
             };
@@ -8611,7 +8702,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_x2kufowf8tj5am4khawwnwdx
+                 * @example proj_7wnu6yu5cyyw9doxs4et6fx1
                  */
                 project_id: string;
             };
@@ -8670,7 +8761,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_x2kufowf8tj5am4khawwnwdx
+                 * @example proj_7wnu6yu5cyyw9doxs4et6fx1
                  */
                 project_id: string;
             };
@@ -8734,12 +8825,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_x2kufowf8tj5am4khawwnwdx
+                 * @example proj_7wnu6yu5cyyw9doxs4et6fx1
                  */
                 project_id: string;
                 /**
                  * @description ID of an API key in the project.
-                 * @example key_dw9xr00pco6ufa3vqihjlasp
+                 * @example key_kvkmthtzyldhvknt53m9mrz2
                  */
                 key_id: string;
             };
@@ -8803,12 +8894,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_x2kufowf8tj5am4khawwnwdx
+                 * @example proj_7wnu6yu5cyyw9doxs4et6fx1
                  */
                 project_id: string;
                 /**
                  * @description ID of an API key in the project.
-                 * @example key_dw9xr00pco6ufa3vqihjlasp
+                 * @example key_kvkmthtzyldhvknt53m9mrz2
                  */
                 key_id: string;
             };
@@ -8960,7 +9051,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
                  */
                 eval_id: string;
             };
@@ -8999,7 +9090,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
                  */
                 eval_id: string;
             };
@@ -9053,7 +9144,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
+                 * @example eval_h2z4kds9kd0bzeqcq39n9ogn
                  */
                 eval_id: string;
             };
@@ -9104,7 +9195,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
                  */
                 eval_id: string;
             };
@@ -9159,7 +9250,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
                  */
                 eval_id: string;
             };
@@ -9236,12 +9327,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_6thq2t6io9717z4yopl9orw8
+                 * @example evalrun_n12n7quxlve6jr49z108d8lg
                  */
                 run_id: string;
             };
@@ -9280,12 +9371,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_n12n7quxlve6jr49z108d8lg
+                 * @example evalrun_zxs6ni72x69dqm26sa3jehb5
                  */
                 run_id: string;
             };
@@ -9335,12 +9426,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_n12n7quxlve6jr49z108d8lg
+                 * @example evalrun_zxs6ni72x69dqm26sa3jehb5
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
                  */
                 eval_id: string;
             };
@@ -9379,12 +9470,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_zxs6ni72x69dqm26sa3jehb5
+                 * @example evalrun_03ea7nwrpgq69qe24xlot0xw
                  */
                 run_id: string;
             };
@@ -9446,12 +9537,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_6thq2t6io9717z4yopl9orw8
+                 * @example evalrun_n12n7quxlve6jr49z108d8lg
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
                  */
                 eval_id: string;
             };
@@ -9500,17 +9591,17 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an output item of the run.
-                 * @example outputitem_6thq2t6io9717z4yopl9orw800001
+                 * @example outputitem_n12n7quxlve6jr49z108d8lg00001
                  */
                 output_item_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_6thq2t6io9717z4yopl9orw8
+                 * @example evalrun_n12n7quxlve6jr49z108d8lg
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_5o2tvp9lwfan28i77eo0k8io
+                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
                  */
                 eval_id: string;
             };
@@ -9709,7 +9800,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_ye9bj6qadorgc2i6zmejzlej
+                 * @example webhook_7kbagsy98ycljnyz0ykc6aea
                  */
                 webhook_endpoint_id: string;
             };
@@ -9748,7 +9839,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_ye9bj6qadorgc2i6zmejzlej
+                 * @example webhook_7kbagsy98ycljnyz0ykc6aea
                  */
                 webhook_endpoint_id: string;
             };
@@ -9802,7 +9893,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_n0s40c1fuhlnv9l5fiq674wd
+                 * @example webhook_ninfkvo11nlijslp809lzu6r
                  */
                 webhook_endpoint_id: string;
             };
@@ -9841,7 +9932,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_ye9bj6qadorgc2i6zmejzlej
+                 * @example webhook_7kbagsy98ycljnyz0ykc6aea
                  */
                 webhook_endpoint_id: string;
             };
@@ -9895,7 +9986,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_ye9bj6qadorgc2i6zmejzlej
+                 * @example webhook_7kbagsy98ycljnyz0ykc6aea
                  */
                 webhook_endpoint_id: string;
             };
@@ -9968,7 +10059,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_ye9bj6qadorgc2i6zmejzlej
+                 * @example webhook_7kbagsy98ycljnyz0ykc6aea
                  */
                 webhook_endpoint_id: string;
             };

@@ -9,6 +9,7 @@ read shows whether it was applied.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +20,16 @@ from redis.exceptions import WatchError
 from service.core import ids, invalidation
 from service.core.records import Missing, parse, parse_known
 from service.core.redis import reply
-from service.models.aliases.records import AliasRecord, Change, Target, history_key, is_name
+from service.models.aliases import gains
+from service.models.aliases.gates import GateFailed, failed_conditions
+from service.models.aliases.records import (
+    AliasRecord,
+    Change,
+    FailedCondition,
+    Target,
+    history_key,
+    is_name,
+)
 from service.models.records import base_of
 from service.models.registry import ModelRegistry, users_key
 
@@ -94,13 +104,18 @@ class Aliases:
         targets: tuple[Target, ...],
         *,
         key_id: str,
+        gate: Mapping[str, str] | None = None,
+        force: bool = False,
         expected: Expected = ANYTHING,
     ) -> AliasRecord:
         """Point an alias at these targets, creating it if needed.
 
-        Setting the current targets again changes nothing, so a repeated request does not alter the
-        history that rollback uses. Raises ValueError for an invalid name, NameReserved,
-        UnknownTarget, TooMany or Changed.
+        The alias keeps its gate if `gate` is None. If the targets change, the trained models among
+        them must meet the gate, unless `force` is set; the history then records the failures.
+
+        Setting the current targets and gate again changes nothing, so a repeated request does not
+        alter the history that rollback uses. Raises ValueError for an invalid name, NameReserved,
+        UnknownTarget, GateFailed, TooMany or Changed.
         """
         if not is_name(name):
             raise ValueError(name)
@@ -115,10 +130,14 @@ class Aliases:
                 await self._refuse_reserved(pipe, name)
                 if current is None:
                     await self._refuse_too_many(pipe, project_id)
-                elif current.targets == targets:
+                after = _changed(current, project_id, name, targets, gate, change_id)
+                if current is not None and _same(current, after):
                     return current
-                after = _changed(current, project_id, name, targets, change_id)
-                if await self._written(pipe, current, after, "set", key_id):
+                await self._watch_targets(pipe, after)
+                failed = await self._failed(pipe, current, after)
+                if failed and not force:
+                    raise GateFailed(failed)
+                if await self._written(pipe, current, after, "set", key_id, failed):
                     break
         self._registry.forget(project_id, name)
         return after
@@ -128,6 +147,7 @@ class Aliases:
     ) -> AliasRecord:
         """Restore the targets from before the last change. A second rollback undoes the first.
 
+        The gate is kept and does not apply, because the previous targets were served before.
         Raises Missing, NothingBefore, UnknownTarget if a previous model no longer exists, or
         Changed. A concurrent change also raises Changed, because the previous targets are then no
         longer those the caller saw.
@@ -147,7 +167,8 @@ class Aliases:
                     raise Changed
                 seen = current.etag
                 targets = await self._before(pipe, project_id, name)
-                after = _changed(current, project_id, name, targets, change_id)
+                after = _changed(current, project_id, name, targets, None, change_id)
+                await self._watch_targets(pipe, after)
                 if await self._written(pipe, current, after, "rollback", key_id):
                     break
         self._registry.forget(project_id, name)
@@ -169,6 +190,7 @@ class Aliases:
                 pipe.multi()  # type: ignore[no-untyped-call]
                 pipe.delete(self.records.key(project_id, name), history_key(project_id, name))
                 pipe.zrem(self.records.index(project_id), name)
+                gains.forget(pipe, project_id, name)
                 for target in current.targets:
                     pipe.srem(users_key(project_id, target.model), name)
                 invalidation.publish(pipe, invalidation.InvalidationKind.MODEL, project_id, name)
@@ -185,11 +207,13 @@ class Aliases:
         return None if raw is None else parse(AliasRecord, raw, name)
 
     async def _before(self, pipe: Pipeline, project_id: str, name: str) -> tuple[Target, ...]:
-        newest = await reply(pipe.lindex(history_key(project_id, name), 0))
-        before = parse(Change, newest, name).before if newest is not None else ()
-        if not before:
-            raise NothingBefore(name)
-        return before
+        for raw in await reply(pipe.lrange(history_key(project_id, name), 0, -1)):
+            change = parse(Change, raw, name)
+            if change.before != change.after:  # otherwise only the gate was changed
+                if change.before:
+                    return change.before
+                break
+        raise NothingBefore(name)
 
     async def _refuse_reserved(self, pipe: Pipeline, name: str) -> None:
         """Raise NameReserved for the name of a base model or in the format of trained models.
@@ -208,6 +232,21 @@ class Aliases:
         if await reply(pipe.zcard(index)) >= self._max_per_project:
             raise TooMany
 
+    async def _watch_targets(self, pipe: Pipeline, after: AliasRecord) -> None:
+        for target in after.targets:
+            if not await self._registry.watch_target(pipe, after.project_id, target.model):
+                raise UnknownTarget(target.model)
+
+    async def _failed(
+        self, pipe: Pipeline, current: AliasRecord | None, after: AliasRecord
+    ) -> tuple[FailedCondition, ...]:
+        """Return the conditions that new targets do not meet. A change of the gate alone passes."""
+        if current is not None and current.targets == after.targets:
+            return ()
+        return await failed_conditions(
+            pipe, self._registry, after.project_id, after.targets, after.gate
+        )
+
     async def _written(
         self,
         pipe: Pipeline,
@@ -215,12 +254,10 @@ class Aliases:
         after: AliasRecord,
         action: Literal["set", "rollback"],
         key_id: str,
+        failed: tuple[FailedCondition, ...] = (),
     ) -> bool:
         """Write an alias, its history and its targets' alias sets; False if a race was lost."""
         project_id, name = after.project_id, after.id
-        for target in after.targets:
-            if not await self._registry.watch_target(pipe, project_id, target.model):
-                raise UnknownTarget(target.model)
         before = () if current is None else current.targets
         change = Change(
             id=after.etag,
@@ -230,9 +267,12 @@ class Aliases:
             key_id=key_id,
             before=before,
             after=after.targets,
+            gate=after.gate,
+            failed=failed,
         )
         pipe.multi()  # type: ignore[no-untyped-call]
         self.records.add(pipe, after)
+        gains.note(pipe, after)
         for target in before:
             pipe.srem(users_key(project_id, target.model), name)
         for target in after.targets:
@@ -242,7 +282,8 @@ class Aliases:
         invalidation.publish(pipe, invalidation.InvalidationKind.MODEL, project_id, name)
         if not await _executed(pipe):
             return False
-        log.info("alias %s: %s by %s, generation %d", name, action, key_id, after.generation)
+        how = f"forced {action}" if failed else action
+        log.info("alias %s: %s by %s, generation %d", name, how, key_id, after.generation)
         return True
 
 
@@ -251,9 +292,11 @@ def _changed(
     project_id: str,
     name: str,
     targets: tuple[Target, ...],
+    gate: Mapping[str, str] | None,
     etag: str,
 ) -> AliasRecord:
     now = ids.now_s()
+    kept = {} if current is None else current.gate
     return AliasRecord(
         id=name,
         project_id=project_id,
@@ -262,7 +305,12 @@ def _changed(
         generation=1 if current is None else current.generation + 1,
         etag=etag,
         targets=targets,
+        gate=kept if gate is None else dict(gate),
     )
+
+
+def _same(current: AliasRecord, after: AliasRecord) -> bool:
+    return (current.targets, current.gate) == (after.targets, after.gate)
 
 
 async def _executed(pipe: Pipeline) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from redis.asyncio import Redis
 
 from service.core.records import PREFIX, Collection, Record
@@ -31,6 +31,21 @@ class Target(BaseModel):
     weight: int = 100
 
 
+class FailedCondition(BaseModel):
+    """A condition of a gate that a target model did not meet.
+
+    `measured` is None if the figure was not measured; `reason` then explains it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    model: str
+    key: str
+    condition: str
+    measured: float | str | None = None
+    reason: str | None = None
+
+
 class AliasRecord(Record):
     """A project-defined name for a model, or for a split between two. Its ID is the name."""
 
@@ -38,10 +53,14 @@ class AliasRecord(Record):
     generation: int  # starts at 1 and increases by 1 with each change
     etag: str  # random and new with each change; unlike a generation, it never repeats
     targets: tuple[Target, ...]
+    gate: dict[str, str] = Field(default_factory=dict)  # conditions on trained models, by key
 
 
 class Change(BaseModel):
-    """A change to an alias. Its ID is the alias's etag after the change."""
+    """A change to an alias. Its ID is the alias's etag after the change.
+
+    `before` and `after` are equal if only the gate was changed.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -52,6 +71,8 @@ class Change(BaseModel):
     key_id: str
     before: tuple[Target, ...]  # empty if the alias was new
     after: tuple[Target, ...]
+    gate: dict[str, str] = Field(default_factory=dict)  # after the change
+    failed: tuple[FailedCondition, ...] = ()  # conditions that `force` overrode
 
 
 def is_name(value: str) -> bool:

@@ -22,6 +22,7 @@ from service.models.aliases.changes import (
     TooMany,
     UnknownTarget,
 )
+from service.models.aliases.gates import GateFailed, explain
 from service.models.aliases.records import AliasRecord
 from service.models.aliases.schemas import AliasChange, AliasDeleted, AliasObject, SetAlias
 from service.web.deps import Caller, resource
@@ -104,7 +105,8 @@ async def rollback_alias(
     name: str, caller: Caller, store: Store, expected: IfMatch, response: Response
 ) -> AliasObject:
     """Restore the targets from before the last change, effective immediately on every replica. A
-    second rollback undoes the first; send `If-Match` to avoid rolling back twice.
+    second rollback undoes the first; send `If-Match` to avoid rolling back twice. The alias's gate
+    is kept and does not apply to a rollback.
     """
     await _existing(store, caller.project_id, name)
     try:
@@ -153,12 +155,21 @@ async def set_alias(
     Changes take effect immediately on every replica. A name has 1 to 128 letters, digits and
     `._:/-`, so an OpenAI model name can be an alias. The name of a base model, or a name in the
     format of trained models, cannot.
+
+    If the targets change, the trained models among them must meet the alias's gate. Otherwise the
+    request fails with 409 `gate_failed`, and the message lists the failed conditions.
     """
     try:
         record = await store.put(
-            caller.project_id, name, body.chosen(), key_id=caller.key_id, expected=expected
+            caller.project_id,
+            name,
+            body.chosen(),
+            key_id=caller.key_id,
+            gate=body.gate,
+            force=body.force,
+            expected=expected,
         )
-    except (ValueError, NameReserved, UnknownTarget, TooMany, Changed) as e:
+    except (ValueError, NameReserved, UnknownTarget, GateFailed, TooMany, Changed) as e:
         raise _refusal(name, body, e) from e
     return _answer(record, response)
 
@@ -203,6 +214,13 @@ def _refusal(name: str, body: SetAlias, error: Exception) -> ApiError:
                 "alias points at base models and trained models, not at other aliases.",
                 param="model" if body.targets is None else "targets",
                 code="model_not_found",
+            )
+        case GateFailed(failed=failed):
+            return Conflict(
+                f"The alias '{name}' was not changed. {explain(failed)} To change it anyway, send "
+                '"force": true; the history of the alias records it.',
+                param="model" if body.targets is None else "targets",
+                code="gate_failed",
             )
         case TooMany():
             return Conflict(

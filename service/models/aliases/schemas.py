@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    field_validator,
+    model_validator,
+)
 
+from service.evaluation.gate import MAX_CONDITIONS, GateInvalid, parse_gate
 from service.models.aliases.records import AliasRecord, Change, Target
 
 _EXAMPLE = "ft:smollm2-135m-instruct:acme:support:{}"
+_GATE_EXAMPLE = {"chrf_gain": ">=5", "forgetting": "<=2", "memorized": "==0", "parity": "checked"}
 ModelName = Annotated[str, Field(min_length=1, max_length=512)]
+Gate = Annotated[dict[str, Annotated[str, Field(max_length=64)]], Field(max_length=MAX_CONDITIONS)]
 
 
 class TargetShare(BaseModel):
@@ -46,6 +57,28 @@ class SetAlias(BaseModel):
         default=None,
         description="Models that share the requests by weight. The weights must sum to 100.",
     )
+    gate: Gate | None = Field(
+        default=None,
+        description="Conditions that the evaluation of a trained model must meet before the alias "
+        "points at it. A key is a figure of the evaluation, such as `chrf_gain` or `memorized`; a "
+        "condition is `>=`, `>`, `<=`, `<` or `==` and a number, or `checked` for `parity`. The "
+        "alias keeps its gate if the field is missing; `{}` removes it.",
+        examples=[_GATE_EXAMPLE],
+    )
+    force: StrictBool = Field(
+        default=False,
+        description="Whether to change the targets even if they do not meet the gate. The history "
+        "records the failed conditions.",
+    )
+
+    @field_validator("gate")
+    @classmethod
+    def _readable(cls, gate: dict[str, str] | None) -> dict[str, str] | None:
+        try:
+            parse_gate(gate or {})
+        except GateInvalid as e:
+            raise ValueError(e.message) from e
+        return gate
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -78,6 +111,12 @@ class AliasObject(BaseModel):
     )
     etag: str = Field(description="Entity tag of the alias, to be sent as `If-Match` in changes.")
     targets: list[TargetShare] = Field(description="Models that receive the requests.")
+    gate: dict[str, str] = Field(
+        default={},
+        description="Conditions that the evaluation of a trained model must meet before the alias "
+        "points at it; empty if there are none.",
+        examples=[_GATE_EXAMPLE],
+    )
 
     @classmethod
     def of(cls, record: AliasRecord) -> Self:
@@ -89,7 +128,22 @@ class AliasObject(BaseModel):
             generation=record.generation,
             etag=record.etag,
             targets=shares(record.targets),
+            gate=record.gate,
         )
+
+
+class FailedConditionObject(BaseModel):
+    """A condition of a gate that a model did not meet."""
+
+    model: str = Field(description="Name of the model.")
+    key: str = Field(description="Key of the condition.", examples=["chrf_gain"])
+    condition: str = Field(description="Condition on the figure.", examples=[">=5"])
+    measured: float | str | None = Field(
+        description="Figure of the model's evaluation; null if it was not measured.", examples=[2.1]
+    )
+    reason: str | None = Field(
+        description="Reason why the figure was not measured; otherwise null."
+    )
 
 
 class AliasChange(BaseModel):
@@ -104,7 +158,19 @@ class AliasChange(BaseModel):
     previous_targets: list[TargetShare] = Field(
         description="Targets before the change; empty if the alias was new."
     )
-    targets: list[TargetShare] = Field(description="Targets after the change.")
+    targets: list[TargetShare] = Field(
+        description="Targets after the change. They equal `previous_targets` if only the gate was "
+        "changed."
+    )
+    gate: dict[str, str] = Field(
+        default={}, description="Gate after the change; empty if there is none."
+    )
+    forced: bool = Field(
+        default=False, description="Whether the change was made although the gate failed."
+    )
+    failed_conditions: list[FailedConditionObject] = Field(
+        default=[], description="Conditions that the targets did not meet; empty unless `forced`."
+    )
 
     @classmethod
     def of(cls, change: Change) -> Self:
@@ -117,6 +183,9 @@ class AliasChange(BaseModel):
             api_key_id=change.key_id,
             previous_targets=shares(change.before),
             targets=shares(change.after),
+            gate=change.gate,
+            forced=bool(change.failed),
+            failed_conditions=[FailedConditionObject(**one.model_dump()) for one in change.failed],
         )
 
 

@@ -28,6 +28,7 @@ async def test_promote_and_roll_back(http, new_model):
         "generation": 1,
         "etag": "",
         "targets": [{"model": one, "weight": 100}],
+        "gate": {},
     }
     second = (await put(http, two)).json()
     assert second["generation"] == 2

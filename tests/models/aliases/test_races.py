@@ -233,6 +233,17 @@ async def test_a_change_whose_answer_was_lost_is_made_once(api, losing, project_
     assert first.targets == one
 
 
+async def test_a_forced_change_whose_answer_was_lost_is_made_once(
+    api, losing, project_id, new_model
+):
+    gate = {"memorized": "==0"}
+    target = (Target(model=await new_model()),)
+    after = await losing.put(project_id, "a", target, key_id="key_a", gate=gate, force=True)
+    assert (after.generation, after.gate) == (1, gate)
+    (change,) = await api.app.state.aliases.history(project_id, "a")
+    assert [one.key for one in change.failed] == ["memorized"]
+
+
 async def test_a_rollback_whose_answer_was_lost_is_not_undone(api, losing, project_id, new_model):
     aliases: Aliases = api.app.state.aliases
     one, two = [(Target(model=await new_model()),) for _ in range(2)]

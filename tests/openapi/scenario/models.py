@@ -6,6 +6,7 @@ from tests.openapi.world import World
 
 _ALIAS = "gpt-4o-mini"
 _PATH = {"name": _ALIAS}
+_GATE = {"chrf_gain": ">=5", "forgetting": "<=2", "memorized": "==0", "parity": "checked"}
 
 
 async def aliases(world: World, models: list[str]) -> None:
@@ -34,9 +35,17 @@ async def aliases(world: World, models: list[str]) -> None:
         headers={"if-match": now.headers["etag"]},
         json={"targets": split},
     )
+    await world.call(
+        "setAlias",
+        "gate",
+        "Require that models pass a gate from now on, and keep the targets",
+        path=path,
+        json={"targets": split, "gate": _GATE},
+    )
+    await world.call("setAlias", expect=409, path=path, json={"model": new})
     await world.call("listAliases", "one", query={"limit": 20})
     await world.call("listAliases", expect=400, query={"after": "gpt-unknown"})
-    await world.call("listAliasHistory", "two", path=path)
+    await world.call("listAliasHistory", "three", path=path)
     await _refused(world, old)
     await world.call("rollbackAlias", "back", path=path)
 

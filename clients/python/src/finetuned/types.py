@@ -545,6 +545,33 @@ class ExpiresAfter(Model):
     """
 
 
+class FailedConditionObject(Model):
+    """
+    A condition of a gate that a model did not meet.
+    """
+
+    model: str
+    """
+    Name of the model.
+    """
+    key: str
+    """
+    Key of the condition.
+    """
+    condition: str
+    """
+    Condition on the figure.
+    """
+    measured: float | str | None
+    """
+    Figure of the model's evaluation; null if it was not measured.
+    """
+    reason: str | None
+    """
+    Reason why the figure was not measured; otherwise null.
+    """
+
+
 class FileContentSource(Model):
     """
     Items in the request itself.
@@ -1927,7 +1954,19 @@ class AliasChange(Model):
     """
     targets: list[TargetShare]
     """
-    Targets after the change.
+    Targets after the change. They equal `previous_targets` if only the gate was changed.
+    """
+    gate: dict[str, str] | None = None
+    """
+    Gate after the change; empty if there is none.
+    """
+    forced: bool = False
+    """
+    Whether the change was made although the gate failed.
+    """
+    failed_conditions: Annotated[list[FailedConditionObject], Field(validate_default=True)] = []
+    """
+    Conditions that the targets did not meet; empty unless `forced`.
     """
 
 
@@ -1960,6 +1999,10 @@ class AliasObject(Model):
     targets: list[TargetShare]
     """
     Models that receive the requests.
+    """
+    gate: dict[str, str] | None = None
+    """
+    Conditions that the evaluation of a trained model must meet before the alias points at it; empty if there are none.
     """
 
 
@@ -3014,6 +3057,14 @@ class SetAlias(Model):
     targets: list[TargetShare] | None = None
     """
     Models that share the requests by weight. The weights must sum to 100.
+    """
+    gate: dict[str, str] | None = None
+    """
+    Conditions that the evaluation of a trained model must meet before the alias points at it. A key is a figure of the evaluation, such as `chrf_gain` or `memorized`; a condition is `>=`, `>`, `<=`, `<` or `==` and a number, or `checked` for `parity`. The alias keeps its gate if the field is missing; `{}` removes it.
+    """
+    force: bool = False
+    """
+    Whether to change the targets even if they do not meet the gate. The history records the failed conditions.
     """
 
 
