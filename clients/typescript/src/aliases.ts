@@ -12,18 +12,36 @@ export interface AliasOptions {
   signal?: AbortSignal;
 }
 
-/** Point an alias at a model, or split its requests. `isNew` rejects an existing name. */
+export interface SetAliasOptions extends AliasOptions {
+  /** Rejects an existing name. */
+  isNew?: boolean;
+  /**
+   * Conditions that the evaluation of a trained model must meet, such as `{ chrf_gain: ">=5" }`.
+   * `{}` removes them; without this option the alias keeps its gate.
+   */
+  gate?: Record<string, string>;
+  /** Change the alias even if the gate fails. The history records it. */
+  force?: boolean;
+}
+
+/**
+ * Point an alias at a model, or split its requests.
+ *
+ * Throws ConflictError with the code `gate_failed` if a new target does not meet the alias's gate.
+ */
 export function setAlias(
   client: Finetuned,
   name: string,
   target: AliasTarget,
-  options: AliasOptions & { isNew?: boolean } = {},
+  options: SetAliasOptions = {},
 ): Promise<AliasObject> {
   const header = options.isNew ? { "if-none-match": "*" } : ifMatch(options.etag);
+  const targets = typeof target === "string" ? { model: target } : { targets: target };
+  const gate = options.gate === undefined ? {} : { gate: options.gate };
   return unwrap(
     client.http.PUT("/v1/aliases/{name}", {
       params: { path: { name }, header },
-      body: typeof target === "string" ? { model: target } : { targets: target },
+      body: { ...targets, ...gate, force: options.force ?? false },
       signal: options.signal ?? null,
     }),
   );

@@ -8,6 +8,7 @@ export {
   getAlias,
   listAliases,
   rollbackAlias,
+  type SetAliasOptions,
   setAlias,
 } from "./aliases.js";
 export { type ClientOptions, Finetuned, type SendInit, unwrap } from "./client.js";

@@ -14,6 +14,7 @@ export type CleaningObject = Schemas["CleaningObject"];
 export type CreateJob = Schemas["CreateJob"];
 export type JobObject = Schemas["JobObject"];
 export type JobEvent = Schemas["EventObject"];
+export type JobEvaluationObject = Schemas["JobEvaluationObject"];
 export type EstimateObject = Schemas["EstimateObject"];
 export type SetAlias = Schemas["SetAlias"];
 export type AliasObject = Schemas["AliasObject"];

@@ -47,6 +47,22 @@ test("a concurrent change is a conflict", async () => {
   );
 });
 
+test("a gate is set, kept and removed", async () => {
+  const client = service();
+  const gate = { chrf_gain: ">=5", memorized: "==0" };
+  expect((await setAlias(client, "gated", BASE_MODEL, { gate })).gate).toEqual(gate);
+  const moved = await setAlias(client, "gated", OTHER_MODEL, { force: true });
+  expect(moved.gate).toEqual(gate);
+  expect((await aliasHistory(client, "gated")).map((change) => change.forced)).toEqual([
+    false, // a base model passes every gate
+    false,
+  ]);
+  expect((await setAlias(client, "gated", OTHER_MODEL, { gate: {} })).gate).toEqual({});
+  await expect(setAlias(client, "gated", BASE_MODEL, { gate: { gain: "5" } })).rejects.toThrow(
+    "such as '>=5'",
+  );
+});
+
 test("all aliases are listed, across pages", async () => {
   const client = service();
   const names = Array.from({ length: 101 }, (_, i) => `many-${i}`);

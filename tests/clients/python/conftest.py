@@ -11,6 +11,15 @@ import pytest
 from finetuned.types import EventObject
 
 from service.core import ids
+from service.evaluation.comparison import Comparison
+from service.jobs.evaluation.records import (
+    EvaluationFailure,
+    Evaluations,
+    EvaluationStatus,
+    JobEvaluation,
+    Phase,
+)
+from service.jobs.evaluation.results import store
 from service.jobs.records import JobRecord, NewEvent, Status
 from tests.conftest import BASE_MODEL, Api
 
@@ -94,6 +103,48 @@ async def story(api: Api, key: str) -> Story:
     )
     await api.app.state.jobs.create(job)
     return Story(api, job)
+
+
+class Evaluating:
+    """The evaluation of a job in the real store, which a test takes from phase to phase."""
+
+    def __init__(self, api: Api, evaluation: JobEvaluation) -> None:
+        self._store = Evaluations(api.app.state.redis)
+        self._storage, self._redis = api.app.state.storage, api.app.state.redis
+        self.evaluation = evaluation
+
+    async def begin(self) -> None:
+        async with self._redis.pipeline(transaction=True) as pipe:
+            self._store.add(pipe, self.evaluation)
+            await pipe.execute()
+
+    async def enter(self, phase: Phase, rows: int) -> None:
+        await self._store.change(self.evaluation, phase=phase, rows=rows)
+
+    async def complete(self, comparison: Comparison) -> None:
+        found = await store(self._storage, self.evaluation, comparison)
+        status = EvaluationStatus.COMPLETED
+        await self._store.change(
+            self.evaluation, status=status, verdict=found.verdict, figures=found.figures
+        )
+
+    async def end(self, status: EvaluationStatus, code: str, message: str) -> None:
+        failure = EvaluationFailure(code=code, message=message)
+        await self._store.change(self.evaluation, status=status, error=failure)
+
+
+@pytest.fixture
+def evaluating(api: Api, story: Story) -> Evaluating:
+    """The evaluation of the job of `story`, not yet begun."""
+    job = story.job
+    made = JobEvaluation(
+        id=job.id,
+        project_id=job.project_id,
+        created_at=ids.now_s(),
+        model=f"ft:{BASE_MODEL}:acme::tag123",
+        artifact=f"{job.project_id}/jobs/{job.id}/a1/adapter",
+    )
+    return Evaluating(api, made)
 
 
 @pytest.fixture

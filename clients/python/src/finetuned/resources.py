@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from finetuned._async import AsyncRunner
-from finetuned._flows import admin, aliases, files, jobs, models, uploads, usage, watch
+from finetuned._flows import admin, aliases, evaluations, files, jobs, models, uploads, usage, watch
 from finetuned._methods import (
     AsyncResource,
     Resource,
@@ -85,6 +85,10 @@ class Jobs(Resource):
     checkpoints = items(jobs.checkpoints)
     watch = items(watch.watch)
     wait = method(jobs.wait)
+    evaluation = method(evaluations.evaluation)
+    evaluate_again = method(evaluations.evaluate_again)
+    evaluation_report = method(evaluations.evaluation_report)
+    wait_for_evaluation = method(evaluations.wait_for_evaluation)
 
 
 class AsyncJobs(AsyncResource):
@@ -101,6 +105,10 @@ class AsyncJobs(AsyncResource):
     checkpoints = async_items(jobs.checkpoints)
     watch = async_items(watch.watch)
     wait = async_method(jobs.wait)
+    evaluation = async_method(evaluations.evaluation)
+    evaluate_again = async_method(evaluations.evaluate_again)
+    evaluation_report = async_method(evaluations.evaluation_report)
+    wait_for_evaluation = async_method(evaluations.wait_for_evaluation)
 
 
 class Models(Resource):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from finetuned._flows.common import Page, at, listed
 from finetuned._http import Request
@@ -26,10 +27,16 @@ def set_alias(
     model: str | None = None,
     *,
     targets: Mapping[str, int] | None = None,
+    gate: Mapping[str, str] | None = None,
+    force: bool = False,
     if_match: str | None = None,
     create_only: bool = False,
 ) -> Flow[AliasObject]:
     """Point an alias at a model, or split it: `targets={"ft:…": 90, "ft:…": 10}` in percent.
+
+    `gate={"chrf_gain": ">=5", "memorized": "==0"}` are conditions that the evaluation of a trained
+    model must meet; `{}` removes them, None keeps them. Raises Conflict with the code `gate_failed`
+    if a new target does not meet them, unless `force` is set, which the history records.
 
     `if_match` is the ETag of the version you read. Raises Conflict if it has changed since.
     """
@@ -39,10 +46,15 @@ def set_alias(
         )
     shares = [{"model": m, "weight": w} for m, w in (targets or {}).items()]
     headers = _expected(if_match) | ({"if-none-match": "*"} if create_only else {})
+    body: dict[str, Any] = {"model": model} if model is not None else {"targets": shares}
+    if gate is not None:
+        body["gate"] = dict(gate)
+    if force:
+        body["force"] = True
     request = Request(
         "PUT",
         at("aliases", name),
-        json={"model": model} if model is not None else {"targets": shares},
+        json=body,
         headers=headers,
         repeatable=not headers,
     )

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from finetuned import __version__
-from finetuned.cli import admin, chat, files, jobs, login, models, train, usage
+from finetuned.cli import admin, chat, evaluation, files, jobs, login, models, train, usage
 from finetuned.cli.failures import INTERRUPTED, REFUSED, exit_code, print_error
 from finetuned.cli.output import Out
 from finetuned.errors import FinetunedError
@@ -26,6 +26,7 @@ app.command()(login.logout)
 app.add_typer(files.app, name="files")
 app.command()(train.train)
 app.add_typer(jobs.app, name="jobs")
+app.command("eval")(evaluation.evaluate)
 app.command()(chat.chat)
 app.add_typer(models.app, name="models")
 app.add_typer(models.alias, name="alias")

@@ -1,12 +1,13 @@
 """Error messages and exit codes of the command line.
 
 0    success
-1    rejected: the request is invalid or conflicts with the current state
+1    rejected: the request is invalid or conflicts with the current state, or a gate fails
 2    usage error: an invalid option or argument
 3    no API key, or one without permission
 4    no such object
-5    the operation failed: a failed or canceled job, a rejected file
-6    the server is unreachable or too slow, or a limit was reached: retry later
+5    the operation failed: a failed or canceled job, a rejected file, an evaluation without verdict
+6    the server is unreachable or too slow, a limit was reached, or the evaluation is in progress
+     (`eval --no-wait`): retry later
 130  interrupted
 """
 
@@ -44,12 +45,26 @@ class JobEnded(FinetunedError):
     """Raised when a watched job fails or is canceled."""
 
 
+class EvaluationEnded(FinetunedError):
+    """Raised when an evaluation failed or was skipped."""
+
+
+class EvaluationInProgress(FinetunedError):
+    """Raised when an evaluation is in progress and the command does not wait for it."""
+
+
+class GateFailed(FinetunedError):
+    """Raised when an evaluation does not meet the gate of the command."""
+
+
 def exit_code(error: FinetunedError) -> int:
     """Return the exit code for an error."""
     if isinstance(error, WrongUsage):
         return USAGE
-    if isinstance(error, JobEnded):
+    if isinstance(error, (JobEnded, EvaluationEnded)):
         return FAILED
+    if isinstance(error, EvaluationInProgress):
+        return AWAY
     return next((code for kind, code in _CODES if isinstance(error, kind)), REFUSED)
 
 

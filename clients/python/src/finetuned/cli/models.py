@@ -8,9 +8,10 @@ import typer
 
 from finetuned.cli import complete
 from finetuned.cli.failures import WrongUsage
+from finetuned.cli.gates import parse_gate
 from finetuned.cli.output import Json, Out, when
 from finetuned.cli.session import client, confirm, pairs
-from finetuned.types import AliasObject, ModelObject, TargetShare
+from finetuned.types import AliasChange, AliasObject, ModelObject, TargetShare
 
 app = typer.Typer(help="Base models, trained models and aliases.")
 alias = typer.Typer(help="Custom names for models.", no_args_is_help=True)
@@ -116,10 +117,24 @@ def set_alias(
         list[str] | None, typer.Option(help="MODEL=PERCENT, given twice, to split requests.")
     ] = None,
     new: Annotated[bool, typer.Option("--new", help="Fail if the alias exists.")] = False,
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="Condition on the evaluation of trained models, such as 'chrf_gain>=5'; "
+            "repeatable. Replaces the alias's gate.",
+        ),
+    ] = None,
+    no_gate: Annotated[bool, typer.Option("--no-gate", help="Remove the gate.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Change the alias even if the gate fails.")
+    ] = False,
     if_match: IfMatch = None,
     as_json: Json = False,
 ) -> None:
     """Point an alias at a model, or split its requests between two."""
+    if gate and no_gate:
+        raise WrongUsage("Pass either --gate or --no-gate.")
     if (model is None) == (not split):
         raise WrongUsage("Pass either a MODEL, or --split twice.")
     try:
@@ -128,7 +143,13 @@ def set_alias(
         raise WrongUsage("--split takes MODEL=PERCENT with a whole number.") from None
     with client() as server:
         changed = server.aliases.set(
-            name, model, targets=targets or None, create_only=new, if_match=if_match
+            name,
+            model,
+            targets=targets or None,
+            gate={} if no_gate else parse_gate(gate or []) or None,
+            force=force,
+            create_only=new,
+            if_match=if_match,
         )
     _show(changed, Out(as_json))
 
@@ -159,7 +180,7 @@ def history(name: Name, as_json: Json = False) -> None:
     out.table(
         ["change", "when", "what", "to", "by"],
         [
-            (c.generation, when(c.created_at), c.action, _shares(c.targets), c.api_key_id)
+            (c.generation, when(c.created_at), _action(c), _shares(c.targets), c.api_key_id)
             for c in found
         ],
     )
@@ -190,11 +211,18 @@ def _show(found: AliasObject, out: Out) -> None:
         [
             ("alias", found.id),
             ("target", _shares(found.targets)),
+            ("gate", ", ".join(f"{key} {text}" for key, text in (found.gate or {}).items())),
             ("changes", found.generation),
             ("changed", when(found.updated_at)),
             ("etag", found.etag),
         ]
     )
+
+
+def _action(change: AliasChange) -> str:
+    if change.forced:
+        return f"{change.action} (forced)"
+    return f"{change.action} (gate)" if change.targets == change.previous_targets else change.action
 
 
 def _kind(model: ModelObject) -> str:

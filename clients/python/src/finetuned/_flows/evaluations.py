@@ -1,0 +1,74 @@
+"""Evaluations of fine-tuning jobs on their held-out rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+from finetuned._flows import jobs
+from finetuned._flows.common import Deadline, at
+from finetuned._http import Request
+from finetuned._steps import Flow, Sleep, fetch, run, send
+from finetuned.errors import NotFound
+from finetuned.types import JobEvaluationObject
+
+OnChange: TypeAlias = Callable[[JobEvaluationObject], object]
+_POLL_S = 2.0
+
+
+def evaluation(job_id: str) -> Flow[JobEvaluationObject]:
+    """Retrieve the evaluation of a job: its status, and its verdict and figures if completed.
+
+    Raises NotFound if the job has not succeeded, or has no held-out rows.
+    """
+    return fetch(JobEvaluationObject, Request("GET", _at(job_id)))
+
+
+def evaluate_again(job_id: str) -> Flow[JobEvaluationObject]:
+    """Run the evaluation of a job again. Raises Conflict if it is in progress."""
+    return fetch(JobEvaluationObject, Request("POST", _at(job_id)))
+
+
+def evaluation_report(job_id: str, *, form: Literal["json", "md", "html"] = "md") -> Flow[str]:
+    """Return everything that an evaluation measured as JSON, Markdown or an HTML page.
+
+    Raises Conflict if the evaluation is not completed.
+    """
+    request = Request("GET", _at(job_id, "report"), params={"format": form})
+    answer = yield from send(request)
+    return answer.content.decode()
+
+
+def wait_for_evaluation(
+    job_id: str, *, on_change: OnChange | None = None, timeout_s: float | None = None
+) -> Flow[JobEvaluationObject]:
+    """Wait until the evaluation of a job has ended. Check `status` on the result.
+
+    If the job is not finished, waits for it first. `on_change` is called with the evaluation when
+    its phase changes. Raises NotFound if the job ends without an evaluation.
+    """
+    deadline = Deadline(timeout_s, f"The evaluation of {job_id}")
+    is_final, seen = False, None
+    while True:
+        try:
+            found = yield from evaluation(job_id)
+        except NotFound:
+            # The job's status is read after the evaluation, so one that just ended is read again.
+            if is_final:
+                raise
+            job = yield from jobs.retrieve(job_id)
+            is_final = job.status in jobs.FINAL
+            if is_final:
+                continue
+        else:
+            if on_change is not None and (found.status, found.phase) != seen:
+                seen = (found.status, found.phase)
+                yield from run(lambda found=found: on_change(found))  # type: ignore[misc]
+            if found.status != "in_progress":
+                return found
+        deadline.check()
+        yield Sleep(_POLL_S)
+
+
+def _at(job_id: str, *more: str) -> str:
+    return at("fine_tuning", "jobs", job_id, "evaluation", *more)

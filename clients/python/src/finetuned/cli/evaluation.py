@@ -1,0 +1,136 @@
+"""The `finetuned eval` command: the verdict on a job, and a gate for CI."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+import finetuned
+from finetuned.cli import scores
+from finetuned.cli.failures import (
+    EvaluationEnded,
+    EvaluationInProgress,
+    GateFailed,
+    WrongUsage,
+)
+from finetuned.cli.gates import failed_conditions, parse_gate
+from finetuned.cli.jobs import JobId
+from finetuned.cli.output import Json, Out, plain, printable
+from finetuned.cli.session import client
+from finetuned.types import JobEvaluationObject
+
+Form = Literal["json", "md", "html"]
+_FORMS: dict[str, Form] = {".html": "html", ".md": "md", ".json": "json"}
+
+
+def evaluate(
+    job_id: JobId,
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="Condition on a figure, such as 'chrf_gain>=5' or parity=checked; repeatable.",
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the report to a file that ends in .html, .md or .json."
+        ),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option(help="Wait for the job and its evaluation, or exit with 6.")
+    ] = True,
+    again: Annotated[
+        bool, typer.Option("--again", help="Run the evaluation again before showing it.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the verdict on a job: is the tuned model better than the base model and a prompt?
+
+    Exits with 0 if the evaluation is completed and passes the gate, with 1 if the gate fails, and
+    with 5 if the evaluation failed or was skipped.
+    """
+    out = Out(as_json)
+    conditions = parse_gate(gate or [])
+    form = None if report is None else _form(report)
+    with client() as server:
+        if again:
+            server.jobs.evaluate_again(job_id)
+        found = _ended(server, job_id, out) if wait else server.jobs.evaluation(job_id)
+        failed = failed_conditions(conditions, found.figures or {}) if _completed(found) else []
+        if out.json:
+            _print_json(found, conditions, failed, out)
+        elif _completed(found):
+            scores.show(found, json.loads(server.jobs.evaluation_report(job_id, form="json")), out)
+        _require_completed(found)
+        if report is not None and form is not None:
+            report.write_text(server.jobs.evaluation_report(job_id, form=form), "utf-8")
+            out.say(f"The report is in {report}.")
+    if failed:
+        raise GateFailed("The gate failed: " + " ".join(failed), code="gate_failed")
+    if conditions:
+        out.say("The gate passed.", "green")
+
+
+def _form(report: Path) -> Form:
+    form = _FORMS.get(report.suffix.lower())
+    if form is None:
+        raise WrongUsage("The name of the report must end in .html, .md or .json.")
+    return form
+
+
+def _ended(server: finetuned.Client, job_id: str, out: Out) -> JobEvaluationObject:
+    with _progress(out) as show:
+        return server.jobs.wait_for_evaluation(job_id, on_change=show)
+
+
+@contextmanager
+def _progress(out: Out) -> Iterator[Callable[[JobEvaluationObject], object]]:
+    """Show the phase on stderr: a status line on a terminal, one line per phase in a pipe."""
+    if out.json or not out.errors.is_terminal:
+        yield lambda found: out.say(_phase(found)) if found.phase else None
+        return
+    with out.errors.status("waiting for the evaluation") as status:
+        yield lambda found: status.update(_phase(found))
+
+
+def _phase(found: JobEvaluationObject) -> str:
+    rows = f", {found.rows} rows" if found.rows else ""
+    return f"evaluation: {printable(found.phase or found.status).replace('_', ' ')}{rows}"
+
+
+def _completed(found: JobEvaluationObject) -> bool:
+    return found.status == "completed"
+
+
+def _require_completed(found: JobEvaluationObject) -> None:
+    if found.status == "in_progress":
+        raise EvaluationInProgress(
+            f"The evaluation of {found.job_id} is in progress: {_phase(found)}.",
+            code="evaluation_in_progress",
+            next_step=f"Run `finetuned eval {found.job_id}` to wait for it.",
+        )
+    if not _completed(found):
+        reason = found.error.message if found.error else "no reason was given"
+        raise EvaluationEnded(
+            f"The evaluation of {found.job_id} was {found.status}: {reason}"
+            if found.status == "skipped"
+            else f"The evaluation of {found.job_id} failed: {reason}",
+            code=found.error.code if found.error else found.status,
+            next_step=f"Run it again with `finetuned eval {found.job_id} --again`.",
+        )
+
+
+def _print_json(
+    found: JobEvaluationObject, gate: dict[str, str], failed: list[str], out: Out
+) -> None:
+    shown = plain(found)
+    if gate and _completed(found):
+        shown["gate"] = {"conditions": gate, "passed": not failed, "failures": failed}
+    out.value(shown)
