@@ -1,4 +1,4 @@
-"""One attempt at a run: items are sampled and graded side by side, and outcomes stored in order.
+"""One attempt at a run: items are sampled and graded concurrently, and outcomes stored in chunks.
 
 Outcomes that are finished at the same time are stored as one chunk and committed in one
 transaction. A worker that dies loses at most the items that it was working on.
@@ -19,8 +19,9 @@ from service.evals.engines import ModelGone
 from service.evals.item_schema import ItemSchema
 from service.evals.item_work import ItemWork
 from service.evals.outcomes import Outcome, OutcomeWriter
-from service.evals.records import EvalRecord, Evals, RunRecord, Tally
+from service.evals.records import EvalRecord, Evals, RunRecord
 from service.evals.source import RunFailed, check_items, fetch_items, read_items
+from service.evals.tally import Tally
 from service.files.records import Files
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Data sources of runs on the wire: `jsonl`, `completions` and `responses`, as OpenAI's SDK sends.
+"""Wire types of a run's data source: `jsonl`, `completions` and `responses`, as in OpenAI's SDK.
 
 Requests and responses use the same types, so that a run shows what was asked.
 """
@@ -180,7 +180,7 @@ DataSource = Annotated[
 
 
 def refuse_stored(data_source: Any) -> Any:
-    """Refuse a source of stored completions in the words that explain it. Raises ValueError."""
+    """Refuse a source of stored completions with an explanation. Raises ValueError."""
     source = data_source.get("source") if isinstance(data_source, dict) else None
     if isinstance(source, dict) and source.get("type") in _STORED:
         raise ValueError(NOT_STORED)

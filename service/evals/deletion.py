@@ -1,5 +1,8 @@
-"""Removal of what deleted evals and runs leave in Redis and storage. Every worker's reconciler runs
-it, so that a deletion is answered at once and continues after a crash."""
+"""Removal of what deleted evals and runs leave in Redis and storage.
+
+The reconciler of every worker runs it. So the API answers a deletion at once, and a crash does not
+interrupt it for good.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests of runs to the engines: routed, limited and counted as the gateway's, at low priority.
+"""Requests of runs to engines, routed, limited and counted like the gateway's, at low priority.
 
 A request waits while the project is over its limits or the engine is away, and then fails for its
 item alone. A model that no longer exists fails the run.
@@ -17,7 +17,7 @@ import msgspec
 
 from service.core import tracing
 from service.core.errors import ApiError, BadGateway, RateLimited
-from service.evals.records import ModelUsage
+from service.evals.tally import ModelUsage
 from service.inference.gateway.engine_errors import MAX_ERROR_BYTES, EngineRequest, map_error
 from service.inference.upstreams import Upstreams
 from service.models.records import ModelKind
@@ -44,7 +44,7 @@ class ModelGone(Exception):
 
 
 class SampleFailed(Exception):
-    """There is no answer for this item; the code and the message are for its owner."""
+    """The item has no answer. The code and the message are shown to its owner."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -62,7 +62,7 @@ class Answered:
 
 
 class Patience:
-    """How long an engine may be away before items fail. It starts again when the engine answers."""
+    """Time for which items wait for an engine that is away, counted from its last answer."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds

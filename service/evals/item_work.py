@@ -1,4 +1,4 @@
-"""The work on one item: its prompt, its answer, and the verdict of each grader."""
+"""Work on one item: its prompt, its answer, and the result of each grader."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from service.evals.engines import EngineCalls, ModelGone, SampleFailed
 from service.evals.judge import RunJudge
 from service.evals.outcomes import Outcome
 from service.evals.prompts import Message, PromptFailed
-from service.evals.records import CriterionCounts, ItemStatus, ModelUsage, RunFailure, Tally
+from service.evals.records import ItemStatus, RunFailure
 from service.evals.sampling import Sampled, Sampler, given_sample
+from service.evals.tally import CriterionCounts, ModelUsage, Tally
 from service.grading.errors import GraderError, ItemFailed
 from service.grading.grade import grade
 from service.grading.judges import GraderTools, PythonRunner
@@ -188,7 +189,7 @@ def _counts(result: GraderResult) -> CriterionCounts:
 
 
 def _result(grader: Grader, result: GraderResult) -> dict[str, Any]:
-    """A grader's result as the API shows it: OpenAI's fields, and ours where they say something."""
+    """A grader's result as the API shows it: OpenAI's fields, and extensions if they apply."""
     shown: dict[str, Any] = {
         "name": grader.name,
         "type": grader.type,

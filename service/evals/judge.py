@@ -1,12 +1,12 @@
-"""Models of the project as judges of graders, on the road of a run's own requests."""
+"""Judge of a run's graders: a model of the project, asked in the same way as for answers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from service.evals.engines import Answered, EngineCalls, ModelGone, SampleFailed
-from service.evals.records import ModelUsage
 from service.evals.sampling import CHAT
+from service.evals.tally import ModelUsage
 from service.grading.judges import JudgeAnswer, JudgeFailed
 
 

@@ -8,7 +8,8 @@ A lost attempt, or one that a worker hands back, continues as the next attempt; 
 
 from __future__ import annotations
 
-from service.evals.records import FINAL, RunFailure, RunRecord, RunStatus, Tally
+from service.evals.records import FINAL, RunFailure, RunRecord, RunStatus
+from service.evals.tally import Tally
 
 INTERRUPTED = "run_interrupted"
 

@@ -14,13 +14,14 @@ import msgspec
 
 from service.core import ids
 from service.core.storage import Storage, StorageMissing
-from service.evals.records import ItemPage, ItemRow, ItemStatus, RunRecord, Tally
+from service.evals.records import ItemPage, ItemRow, ItemStatus, RunRecord
+from service.evals.tally import Tally
 
 _READS_AT_ONCE = 16
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of one item: what the API shows, and its part of the run's counters."""
+    """Outcome of one item: what the API shows, and its part of the run's counters."""
 
     number: int
     status: ItemStatus
@@ -30,7 +31,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class OutcomeWriter:
-    """Writes the chunks of one attempt. Their names are the attempt's own."""
+    """Writer of the outcomes of one attempt. The names of its chunks are used by no other."""
 
     def __init__(self, storage: Storage, run: RunRecord) -> None:
         self._storage = storage

@@ -1,4 +1,4 @@
-"""From the input messages of a data source and an item to the messages that a model receives."""
+"""Prompts of items: the messages that a model receives, made of the input messages of a run."""
 
 from __future__ import annotations
 
@@ -100,5 +100,5 @@ def _content(place: int, content: Any) -> str | None:
 
 
 def _role(role: str) -> str:
-    """The role as models know it. Training data is changed in the same way."""
+    """Return the role that chat templates know. Checks of training data do the same."""
     return "system" if role == "developer" else role

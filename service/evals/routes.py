@@ -50,7 +50,7 @@ _MAX_PAGE_BYTES = 4 * 1024 * 1024
 
 Store = Annotated[Evals, Depends(resource("evals"))]
 Limit = Annotated[int, Query(ge=1, le=100)]
-Order = Annotated[Literal["asc", "desc"], Query(description="Order by time.")]
+Order = Annotated[Literal["asc", "desc"], Query(description="Sort order by time.")]
 
 
 def _unknown(what: str, id_: str, param: str) -> NotFound:

@@ -18,7 +18,7 @@ from service.evals.data_sources import (
 )
 from service.evals.engines import Answered, EngineCalls, SampleFailed
 from service.evals.prompts import Message
-from service.evals.records import ModelUsage
+from service.evals.tally import ModelUsage
 from service.grading.samples import Sample, parse_json
 
 CHAT: Final = "/v1/chat/completions"

@@ -1,4 +1,4 @@
-"""Evals, runs and output items on the wire, in OpenAI's shapes. Fields of ours are marked."""
+"""Evals, runs and output items on the wire, in OpenAI's shapes. Extensions are marked."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ from service.config import Settings
 from service.core import ids, queue
 from service.evals import lifecycle
 from service.evals.lifecycle import RunSuperseded
-from service.evals.records import Evals, ItemRow, RunRecord, RunStatus, Tally
+from service.evals.records import Evals, ItemRow, RunRecord, RunStatus
+from service.evals.tally import Tally
 from tests.cached import ROOT
 from tests.conftest import Api
 from tests.evals.conftest import (

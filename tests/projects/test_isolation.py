@@ -9,7 +9,8 @@ import pytest
 
 from service.core import ids
 from service.evals import lifecycle
-from service.evals.records import ItemRow, Tally, item_id
+from service.evals.records import ItemRow, item_id
+from service.evals.tally import Tally
 from service.jobs.records import CheckpointRecord
 from service.models.records import ModelRecord
 from service.projects.records import Role

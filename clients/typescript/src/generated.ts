@@ -8952,7 +8952,7 @@ export interface operations {
                  */
                 limit?: number;
                 /**
-                 * @description Order by time.
+                 * @description Sort order by time.
                  * @example asc
                  */
                 order?: "asc" | "desc";
@@ -9183,7 +9183,7 @@ export interface operations {
                 after?: string | null;
                 /** @description Maximum number of objects per page. */
                 limit?: number;
-                /** @description Order by time. */
+                /** @description Sort order by time. */
                 order?: "asc" | "desc";
                 /**
                  * @description Status to filter by.
@@ -9526,7 +9526,7 @@ export interface operations {
                 /** @description Maximum number of objects per page. */
                 limit?: number;
                 /**
-                 * @description Order by time.
+                 * @description Sort order by time.
                  * @example asc
                  */
                 order?: "asc" | "desc";

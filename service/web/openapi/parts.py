@@ -21,8 +21,9 @@ SDKs ignore, or separate operations.
 - An internal failure of the service answers 500 with the code `internal_error`, on any operation.
 - Every response has an `x-request-id` header. If the request sends one of up to 64 letters, digits
   and `._-`, the response returns it.
-- Times are Unix timestamps in seconds (UTC). Lists are sorted newest first by default. To get the
-  next page while `has_more` is true, send `after=<last id>`.
+- Times are Unix timestamps in seconds (UTC). Lists are sorted newest first by default, and
+  those of evals oldest first. To get the next page while `has_more` is true, send
+  `after=<last id>`.
 - Operations that accept an `Idempotency-Key` header create an object only once, even if the
   request is sent several times.
 """

@@ -1,0 +1,139 @@
+"""Requests and answers of either API, given samples, and the patience with engines."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.evals.data_sources import (
+    CompletionsSamplingParams,
+    ItemReferenceMessages,
+    ResponsesSamplingParams,
+    TemplateMessages,
+)
+from service.evals.engines import Answered, Patience, SampleFailed
+from service.evals.prompts import PromptFailed, PromptInvalid, check, render
+from service.evals.sampling import (
+    _chat_fields,
+    _of_chat,
+    _of_response,
+    _response_fields,
+    given_sample,
+)
+from service.evals.tally import CriterionCounts, ModelUsage, Tally
+from service.grading.errors import ItemFailed
+
+DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "seed": 42}
+
+
+def test_parameters_of_either_api():
+    assert _chat_fields(None) == DEFAULTS
+    chat = CompletionsSamplingParams(
+        temperature=0, max_completion_tokens=9, reasoning_effort="low", tools=[]
+    )
+    assert _chat_fields(chat) == DEFAULTS | {
+        "temperature": 0,
+        "max_completion_tokens": 9,
+        "reasoning_effort": "low",
+        "tools": [],
+    }
+    response = ResponsesSamplingParams(max_completion_tokens=9, reasoning_effort="low")
+    assert _response_fields(response) == DEFAULTS | {
+        "store": False,
+        "max_output_tokens": 9,
+        "reasoning": {"effort": "low"},
+    }
+
+
+def answered(**body) -> Answered:
+    return Answered("m", body, ModelUsage())
+
+
+def test_answers_of_either_api():
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    chat = _of_chat(
+        answered(
+            choices=[
+                {"message": {"content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}
+            ]
+        )
+    )
+    part = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    thought = {"type": "reasoning", "content": [{"text": "Hm."}]}
+    response = _of_response(answered(status="completed", output=[thought, part]))
+    assert chat == response
+    assert chat.tool_calls == [call]
+    text = {"type": "message", "content": [{"text": '{"a"'}, {"text": ": 1}"}]}
+    cut = _of_response(answered(status="incomplete", output=[text]))
+    assert (cut.output_text, cut.output_json, cut.finish_reason) == ('{"a": 1}', {"a": 1}, "length")
+
+
+@pytest.mark.parametrize("body", [{}, {"choices": []}, {"choices": [{}]}, {"choices": "x"}])
+def test_an_answer_without_a_message_is_an_error(body):
+    with pytest.raises(SampleFailed, match="no message"):
+        _of_chat(answered(**body))
+    with pytest.raises(SampleFailed, match="no message"):
+        _of_response(answered(**body))
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"output_text": "a"}, "a"),
+        ({"output_text": 7}, ""),
+        ({"output_json": {"a": "ö"}}, '{"a": "ö"}'),
+        ({"choices": [{"message": {"content": "b"}}]}, "b"),
+        ({"choices": {"message": 1}}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_given_sample_may_be_partial(given, text):
+    assert given_sample(given).output_text == text
+
+
+def template(content: str) -> TemplateMessages:
+    message = {"role": "user", "content": content}
+    return TemplateMessages.model_validate({"type": "template", "template": [message]})
+
+
+def test_prompts():
+    schema = {"type": "object", "properties": {"a": {"type": "object"}}}
+    check(template("{{item.a.b}} and {{ item.a }}"), schema)
+    assert (
+        render(template("{{item.a.b}}"), {"a": {"b": "{{item.a}}"}})[0]["content"] == "{{item.a}}"
+    )
+    with pytest.raises(ItemFailed):
+        render(template("{{item.a.b}}"), {"a": {}})
+    for content in ("{{sample.output_text}}", "{{item.b}}", "{{item.a", "{{other.a}}"):
+        with pytest.raises(PromptInvalid) as invalid:
+            check(template(content), schema)
+        assert invalid.value.param == "template.0.content"
+    reference = ItemReferenceMessages(type="item_reference", item_reference="item.a.chat")
+    check(reference, schema)
+    chat = [{"role": "tool", "content": "7", "tool_call_id": "c"}]
+    assert render(reference, {"a": {"chat": chat}}) == chat
+    with pytest.raises(PromptFailed, match="more than 256"):
+        render(reference, {"a": {"chat": chat * 257}})
+
+
+def test_patience_begins_again_with_an_answer():
+    now_s = 0.0
+    patience = Patience(10, clock=lambda: now_s)
+    assert not patience.is_over("a")
+    now_s = 9
+    assert not patience.is_over("a")
+    now_s = 10
+    assert patience.is_over("a")
+    assert not patience.is_over("b")
+    patience.answered("a")
+    assert not patience.is_over("a")
+
+
+def test_tallies_add_up():
+    usage = ModelUsage(invocation_count=1, prompt_tokens=2, completion_tokens=3, cached_tokens=4)
+    one = Tally(passed=1, usage={"m": usage}, criteria={"g": CriterionCounts(passed=1, score=0.5)})
+    other = Tally(errored=1, criteria={"g": CriterionCounts(errored=1)})
+    both = one.plus(other).plus(one)
+    assert (both.done, both.passed, both.errored) == (3, 2, 1)
+    assert both.usage["m"].prompt_tokens == 4
+    assert both.criteria["g"].mean_score == 0.5
+    assert other.criteria["g"].mean_score is None
