@@ -102,15 +102,20 @@ class Settings(BaseSettings):
         description="Maximum number of runs that wait or run. Above it, run creation answers 429.",
     )
     eval_runs_at_once: int = Field(
-        default=4, ge=1, description="Number of runs that one worker works on concurrently."
+        default=4,
+        ge=1,
+        description="Number of runs and evaluations of jobs that a worker executes concurrently.",
     )
     eval_requests_at_once: int = Field(
-        default=16, ge=1, le=1024, description="Number of concurrent requests of one run."
+        default=16,
+        ge=1,
+        le=1024,
+        description="Number of concurrent requests of a run, or of the evaluation of a job.",
     )
     eval_engine_patience_s: float = Field(
         default=3600.0,
         ge=0,
-        description="How long a run waits for an engine that is away before its items fail.",
+        description="How long a run, or the evaluation of a job, waits for an engine that is down.",
     )
 
     # Webhooks.
@@ -166,11 +171,6 @@ class Settings(BaseSettings):
         ge=0,
         le=1000,
         description="Held-out rows on which a finished job is evaluated; 0 turns this off.",
-    )
-    evaluation_patience_s: float = Field(
-        default=600.0,
-        gt=0,
-        description="Time for which an evaluation waits for an engine that is down.",
     )
     curation_timeout_s: float = Field(
         default=3600.0, gt=0, description="Time limit of one check, report or cleaning of a file."

@@ -196,13 +196,15 @@ class WorkerProcess:
             "cpu": [
                 func(_coroutine(self._check_file.run), name="check_file", max_tries=1),
                 func(_coroutine(self._curate.run), name=FUNCTION, max_tries=1),
-                func(_coroutine(self._evaluate_job.run), name=evaluations.FUNCTION, max_tries=1),
                 func(
                     _coroutine(self._prepare_job.run), name="prepare_job", max_tries=_PREPARE_TRIES
                 ),
             ],
             "gpu": [func(_coroutine(self._train.run), name="train", max_tries=1)],
-            "evals": [func(_coroutine(self._run_eval.run), name=RUN_EVAL, max_tries=1)],
+            "evals": [
+                func(_coroutine(self._run_eval.run), name=RUN_EVAL, max_tries=1),
+                func(_coroutine(self._evaluate_job.run), name=evaluations.FUNCTION, max_tries=1),
+            ],
         }
         slots = {
             "cpu": self._settings.cpu_tasks,

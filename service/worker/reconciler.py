@@ -45,7 +45,11 @@ from service.models.aliases import gains
 from service.uploads.records import Uploads
 
 log = logging.getLogger(__name__)
-_LANES = {"train": queue.GPU, RUN_EVAL: queue.EVALS}
+_LANES = {
+    "train": queue.GPU,
+    RUN_EVAL: queue.EVALS,
+    evaluations.FUNCTION: queue.EVALS,
+}
 
 
 class Reconciler:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from service.evals.engines import PRIORITY
 from service.evaluation.comparison import Answer
 from service.evaluation.examples import Message
 from service.inference.upstreams import Upstreams
@@ -21,9 +22,6 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 _CHAT, _RAW = "/v1/chat/completions", "/v1/completions"
-# vLLM runs requests with a lower number first, and those of users have 0.
-_PRIORITY = 10
-_CONCURRENT = 16
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
 
 
@@ -47,11 +45,13 @@ class Likelihood:
 class EvaluationEngine:
     """The engine of one base model, as evaluations use it."""
 
-    def __init__(self, upstreams: Upstreams, base: str, *, patience_s: float) -> None:
+    def __init__(
+        self, upstreams: Upstreams, base: str, *, patience_s: float, concurrency: int = 16
+    ) -> None:
         self.base = base
         self._upstreams = upstreams
         self._patience_s = patience_s
-        self._slots = asyncio.Semaphore(_CONCURRENT)
+        self._slots = asyncio.Semaphore(concurrency)
         self._prompt_tokens: dict[bytes, int] = {}
 
     async def answer(self, model: str, messages: Sequence[Message], *, max_tokens: int) -> Answer:
@@ -167,7 +167,7 @@ class EvaluationEngine:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                asked = {**body, "priority": _PRIORITY}
+                asked = {**body, "priority": PRIORITY}
                 return await complete(self._upstreams, self.base, asked, path)
             except EngineRefused:
                 raise

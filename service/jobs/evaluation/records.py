@@ -19,7 +19,7 @@ from service.core import ids, queue
 from service.core.records import PREFIX, Collection, Record, Unreadable
 from service.core.redis import Client, reply, text
 
-FUNCTION = "evaluate_job"  # the task's name in the CPU queue
+FUNCTION = "evaluate_job"  # the task's name in the queue of evals
 UNFINISHED = f"{PREFIX}:job-evaluations-unfinished"
 _SUBJECT = "evaluation:"
 FORMS = {"json": "comparison.json", "html": "report.html", "md": "report.md"}
@@ -107,7 +107,7 @@ class Evaluations:
         """Enqueue the evaluation's attempt unless it is already queued."""
         await queue.enqueue(
             self.redis,
-            queue.CPU,
+            queue.EVALS,
             FUNCTION,
             evaluation.project_id,
             evaluation.subject,

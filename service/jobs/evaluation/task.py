@@ -1,4 +1,4 @@
-"""The CPU task that evaluates a finished job on its held-out rows."""
+"""The task that evaluates a finished job on its held-out rows."""
 
 from __future__ import annotations
 
@@ -142,7 +142,10 @@ class EvaluateJob:
             )
         evaluation = await self._evaluations.change(evaluation, rows=len(rows))
         engine = EvaluationEngine(
-            self._upstreams, job.model, patience_s=self._settings.evaluation_patience_s
+            self._upstreams,
+            job.model,
+            patience_s=self._settings.eval_engine_patience_s,
+            concurrency=self._settings.eval_requests_at_once,
         )
         try:
             async with Sandbox() as sandbox:

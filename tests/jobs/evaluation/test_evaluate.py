@@ -178,7 +178,7 @@ async def test_a_continued_evaluation_asks_for_missing_columns_alone(
 async def test_an_engine_that_is_away_fails_the_evaluation_which_can_run_again(
     evaluation, http, engine, api: Api, work
 ):
-    api.settings.evaluation_patience_s = 0.2
+    api.settings.eval_engine_patience_s = 0.2
     engine.failures = [503] * 10_000
     async with work("cpu"):
         failed = await ended(http, evaluation.id)
