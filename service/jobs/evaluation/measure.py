@@ -18,6 +18,7 @@ from service.evaluation.comparison import (
     Row,
 )
 from service.evaluation.examples import Example
+from service.evaluation.memorization.personal import given_text
 from service.evaluation.prompts.candidates import Candidate, Limits, PromptSet
 from service.evaluation.prompts.search import SLICE_ROWS, search, selection_slice
 from service.evaluation.retrieval import Answered, retrieval_signs
@@ -143,7 +144,7 @@ class Evaluator:
         return prompts, await search(prompts.candidates, slice_, score, prompts.tokens)
 
     def _limits(self) -> Limits:
-        longest = max(sum(len(str(m.get("content"))) for m in row.prompt) for row in self._rows)
+        longest = max(len(given_text(row.prompt).encode()) for row in self._rows)
         return Limits(
             context_tokens=self._entry.context_length or 2048,
             prompt_tokens=_tokens(longest),

@@ -41,6 +41,7 @@ from service.training.contract.failures import TrainingFailure
 from service.training.contract.methods import METHODS
 
 log = logging.getLogger(__name__)
+_GONE = "model_not_found"
 
 
 class _Ended(Exception):
@@ -94,6 +95,8 @@ class EvaluateJob:
             found = await self._evaluate(evaluation)
         except _Ended as e:
             status = e.status
+            if e.failure.code == _GONE:
+                await self._storage.delete_prefix(evaluation.key(""))
             await self._evaluations.change(evaluation, status=status, error=e.failure)
         except (*REDIS_ERRORS, StorageError, Missing, EvaluationSuperseded):
             raise  # retried later, or no longer relevant
@@ -164,6 +167,7 @@ class EvaluateJob:
         except EngineAway as e:
             message = f"The engine of {job.model} gave no answers: {e}."
             raise _failed("engine_unavailable", message) from e
+        await self._served(evaluation, job)  # nothing is stored for a model that was deleted
         return await store(self._storage, evaluation, comparison)
 
     async def _served(self, evaluation: JobEvaluation, job: JobRecord) -> BaseModelEntry:
@@ -174,7 +178,7 @@ class EvaluateJob:
         if entry is None or job.model not in self._settings.upstreams:
             raise _skipped("not_served", f"No engine serves the base model {job.model}.")
         if await self._registry.find(job.project_id, evaluation.model) is None:
-            raise _skipped("model_not_found", f"The model {evaluation.model} was deleted.")
+            raise _skipped(_GONE, f"The model {evaluation.model} was deleted.")
         return entry
 
     async def _data(self, job: JobRecord, folder: Path) -> Data:

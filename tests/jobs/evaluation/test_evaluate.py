@@ -230,6 +230,19 @@ async def test_a_deleted_model_takes_its_evaluation_with_it(completed, http, api
     assert gone.json()["error"]["code"] == "evaluation_not_found"
 
 
+async def test_a_model_deleted_in_the_meantime_leaves_nothing_stored(
+    evaluation, http, engine, api: Api, work
+):
+    async with work("cpu"):
+        async with asyncio.timeout(60):
+            while engine.continuations == 0:
+                await asyncio.sleep(0.005)
+        assert (await http.delete(f"/v1/models/{TUNED}")).status_code == 200
+        found = await ended(http, evaluation.id)
+    assert (found["status"], found["error"]["code"]) == ("skipped", "model_not_found")
+    assert await api.app.state.storage.keys(evaluation.artifact) == []
+
+
 async def test_a_job_without_an_evaluation_is_404(job, http):
     answer = await http.get(f"{JOBS}/{job.id}/evaluation")
     assert answer.status_code == 404
