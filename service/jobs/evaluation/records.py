@@ -73,9 +73,14 @@ class JobEvaluation(Record):
         """Name of the evaluation in the queue and in leases, distinct from the job's own."""
         return _SUBJECT + self.id
 
+    @property
+    def folder(self) -> str:
+        """Storage folder of the evaluation's files, below the adapter's."""
+        return f"{self.artifact}/evaluation"
+
     def key(self, name: str) -> str:
         """Return the storage key of one of the evaluation's files."""
-        return f"{self.artifact}/evaluation/{name}"
+        return f"{self.folder}/{name}"
 
 
 class EvaluationSuperseded(Exception):

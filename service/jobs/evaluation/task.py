@@ -96,7 +96,7 @@ class EvaluateJob:
         except _Ended as e:
             status = e.status
             if e.failure.code == _GONE:
-                await self._storage.delete_prefix(evaluation.key(""))
+                await self._storage.delete_prefix(evaluation.folder)
             await self._evaluations.change(evaluation, status=status, error=e.failure)
         except (*REDIS_ERRORS, StorageError, Missing, EvaluationSuperseded):
             raise  # retried later, or no longer relevant
