@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from service.datasets import InvalidRowError, validate_chat_file, write_canonical
@@ -120,6 +120,14 @@ _row = st.fixed_dictionaries(
 )
 
 
+_LEGACY_CALL = {
+    "role": "assistant",
+    "content": "",
+    "weight": 1,
+    "function_call": {"name": "f", "arguments": {}},
+}
+
+
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(row=_row | _junk, ascii_only=st.booleans())
 def test_both_halves_of_the_validation_agree(row: Any, ascii_only: bool) -> None:
@@ -150,6 +158,7 @@ def test_no_bytes_crash_the_checker(line: bytes) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(rows=st.lists(_row, max_size=5))
+@example(rows=[{"messages": [_LEGACY_CALL, {"role": "function", "name": "f", "content": "1"}]}])
 def test_canonical_output_is_valid_and_its_own_canonical_form(
     tmp_path: Path, rows: list[Any]
 ) -> None:

@@ -121,6 +121,10 @@ def canonical_row(row: dict[str, Any], row_format: RowFormat) -> dict[str, Any]:
             return canonical_chat(row) | {"label": row["label"]}
 
 
+# Also the order of a message whose legacy function call was replaced: a row has one canonical form.
+_KEYS = ("role", "content", "name", "tool_calls", "tool_call_id", "weight")
+
+
 def canonical_preference(row: dict[str, Any]) -> dict[str, Any]:
     """Return the canonical form of a preference row that has passed the checks."""
     better = row.get("preferred_output") or row["preferred_completion"]
@@ -147,10 +151,10 @@ def canonical_messages(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if call := message.get("function_call"):
             call_id = f"call_{index}"
             called.setdefault(call["name"], []).append(call_id)
-            new["tool_calls"] = [_call(call_id, call), *new.get("tool_calls", ())]
+            new = _ordered(new | {"tool_calls": [_call(call_id, call), *new.get("tool_calls", ())]})
         if new["role"] == "function" and called.get(new["name"]):
-            new["role"] = "tool"
-            new["tool_call_id"] = called[new["name"]].pop(0)
+            call_id = called[new["name"]].pop(0)
+            new = _ordered(new | {"role": "tool", "tool_call_id": call_id})
         canonical.append(new)
     return canonical
 
@@ -169,6 +173,11 @@ def _canonical_message(message: dict[str, Any]) -> dict[str, Any]:
     if message.get("weight") is not None:
         new["weight"] = int(message["weight"])
     return new
+
+
+def _ordered(message: dict[str, Any]) -> dict[str, Any]:
+    """Return the message with its keys in the order of the canonical form."""
+    return {key: message[key] for key in _KEYS if key in message}
 
 
 def _call(call_id: str, function: dict[str, Any]) -> dict[str, Any]:
