@@ -27,7 +27,7 @@ from service.jobs.evaluation.examples import Data
 _PROBED_ROWS: Final = 32
 _CONTINUED_TOKENS: Final = 64
 _CANARY_TOKENS: Final = 48
-_ITEMS_PER_LANGUAGE, _ROWS_PER_ITEM = 4, 8
+_ITEMS_PER_LANGUAGE, _ROWS_PER_ITEM = 4, 16
 
 
 async def measure_memorization(
@@ -46,7 +46,7 @@ async def measure_memorization(
     """
     if not data.training:
         return None
-    count = min(_PROBED_ROWS, 2 * len(rows))
+    count = min(_PROBED_ROWS, len(rows))
     probes = choose_probes(data.training, count, seed)
     control = choose_probes(rows, count, seed)
     canaries = planted_canaries(data.training)
