@@ -10,8 +10,9 @@ from pydantic import BaseModel
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, queue
-from service.core.records import PREFIX, Collection, Record, Unreadable
-from service.core.redis import Client, reply, text
+from service.core.records import PREFIX, Collection, Record
+from service.core.redis import Client
+from service.core.unfinished import count_unfinished, read_unfinished
 from service.files.records import tasks_of
 
 FUNCTION = "curate_file"  # the task's name in the CPU queue
@@ -81,8 +82,7 @@ class Tasks:
 
     async def waiting(self, project_id: str) -> int:
         """The number of the project's unfinished tasks."""
-        members = await reply(self.redis.smembers(UNFINISHED))
-        return sum(text(member).startswith(f"{project_id}/") for member in members)
+        return await count_unfinished(self.redis, UNFINISHED, project_id)
 
     async def create(self, task: Task) -> Task:
         """Store a new task and enqueue it. Raises ValueError if its ID is taken."""
@@ -170,15 +170,11 @@ class Tasks:
 
     async def unfinished(self) -> list[Task]:
         """All readable unfinished tasks. Entries of ended or deleted tasks are removed."""
-        found = []
-        for member in await reply(self.redis.smembers(UNFINISHED)):
-            project_id, file_id, task_id = text(member).split("/")
-            try:
-                task = await self.of(file_id).get(project_id, task_id)
-            except Unreadable:
-                continue
-            if task is None or task.state is not TaskState.IN_PROGRESS:
-                await reply(self.redis.srem(UNFINISHED, member))
-            else:
-                found.append(task)
-        return found
+
+        async def find(parts: list[str]) -> Task | None:
+            project_id, file_id, task_id = parts
+            return await self.of(file_id).get(project_id, task_id)
+
+        return await read_unfinished(
+            self.redis, UNFINISHED, find, lambda task: task.state is TaskState.IN_PROGRESS
+        )

@@ -25,8 +25,9 @@ from pydantic import BaseModel, ConfigDict
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, queue
-from service.core.records import PREFIX, Collection, Missing, Record, Unreadable
+from service.core.records import PREFIX, Collection, Missing, Record
 from service.core.redis import Client, reply, text
+from service.core.unfinished import count_unfinished, read_unfinished
 from service.evals.tally import Tally
 from service.webhooks import outbox
 from service.webhooks.events import Event
@@ -204,8 +205,7 @@ class Evals:
 
     async def count_unfinished(self, project_id: str) -> int:
         """The number of the project's runs without a final status."""
-        members = await reply(self.redis.smembers(UNFINISHED))
-        return sum(text(member).startswith(f"{project_id}/") for member in members)
+        return await count_unfinished(self.redis, UNFINISHED, project_id)
 
     async def create(self, record: EvalRecord) -> EvalRecord:
         """Store a new eval."""
@@ -321,18 +321,14 @@ class Evals:
 
     async def unfinished(self) -> list[RunRecord]:
         """All readable runs without a final status. Entries of ended or deleted ones go."""
-        found = []
-        for member in await reply(self.redis.smembers(UNFINISHED)):
-            project_id, eval_id, run_id = text(member).split("/")
-            try:
-                run = await self.runs(eval_id).get(project_id, run_id)
-            except Unreadable:
-                continue
-            if run is None or run.status in FINAL:
-                await reply(self.redis.srem(UNFINISHED, member))
-            else:
-                found.append(run)
-        return found
+
+        async def find(parts: list[str]) -> RunRecord | None:
+            project_id, eval_id, run_id = parts
+            return await self.runs(eval_id).get(project_id, run_id)
+
+        return await read_unfinished(
+            self.redis, UNFINISHED, find, lambda run: run.status not in FINAL
+        )
 
     async def delete(self, record: EvalRecord) -> None:
         """Delete an eval. The sweep then removes its runs."""

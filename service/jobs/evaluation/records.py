@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, queue
-from service.core.records import PREFIX, Collection, Record, Unreadable
-from service.core.redis import Client, reply, text
+from service.core.records import PREFIX, Collection, Record
+from service.core.redis import Client
+from service.core.unfinished import read_unfinished
 
 FUNCTION = "evaluate_job"  # the task's name in the queue of evals
 UNFINISHED = f"{PREFIX}:job-evaluations-unfinished"
@@ -174,18 +175,14 @@ class Evaluations:
 
     async def unfinished(self) -> list[JobEvaluation]:
         """Return all readable evaluations that have not ended."""
-        found = []
-        for member in await reply(self.redis.smembers(UNFINISHED)):
-            project_id, job_id = text(member).split("/")
-            try:
-                evaluation = await self.get(project_id, job_id)
-            except Unreadable:
-                continue
-            if evaluation is None or evaluation.status is not EvaluationStatus.IN_PROGRESS:
-                await reply(self.redis.srem(UNFINISHED, member))
-            else:
-                found.append(evaluation)
-        return found
+
+        async def find(parts: list[str]) -> JobEvaluation | None:
+            project_id, job_id = parts
+            return await self.get(project_id, job_id)
+
+        return await read_unfinished(
+            self.redis, UNFINISHED, find, lambda one: one.status is EvaluationStatus.IN_PROGRESS
+        )
 
 
 def _member(evaluation: JobEvaluation) -> str:
