@@ -81,7 +81,8 @@ class Columns:
         """Return the model's loss and accuracy on the reference answers. Raises EngineAway."""
 
         async def score(row: Example) -> Likelihood | None:
-            return await self._engine.likelihood(model, row.prompt, row.answer)
+            (found,) = await self._engine.likelihoods(model, row.prompt, [row.answer])
+            return found
 
         async def make() -> Scored:
             return _mean(await gather(score, self._rows))

@@ -104,22 +104,33 @@ class EvaluationEngine:
         response = await self._greedy(model, {"prompt": text}, _RAW, max_tokens)
         return "" if response is None else response["choices"][0].get("text") or ""
 
-    async def likelihood(
-        self, model: str, prompt: Sequence[Message], answer: str
-    ) -> Likelihood | None:
-        """Return how likely the answer is after the prompt; None if the engine cannot tell.
+    async def likelihoods(
+        self, model: str, prompt: Sequence[Message], answers: Sequence[str]
+    ) -> list[Likelihood | None]:
+        """Return how likely each answer is after the prompt; None if the engine does not say.
 
         Raises EngineAway if the engine is down for longer than the patience.
         """
-        whole = [*prompt, {"role": "assistant", "content": answer}]
         try:
-            async with self._slots:
-                start = await self._tokens(prompt)
-                scores = await self._scores(model, whole)
+            start = await self._tokens(prompt)
+        except EngineRefused as e:
+            log.info("no likelihood: %s", e)
+            return [None] * len(answers)
+
+        async def one(answer: str) -> Likelihood | None:
+            return await self._likelihood(model, prompt, answer, start)
+
+        return await gather(one, answers)
+
+    async def _likelihood(
+        self, model: str, prompt: Sequence[Message], answer: str, start: int
+    ) -> Likelihood | None:
+        try:
+            scores = await self._scores(model, [*prompt, {"role": "assistant", "content": answer}])
         except EngineRefused as e:
             log.info("no likelihood: %s", e)
             return None
-        ranked = [_best_entry(entry) for entry in scores[start:] if entry]
+        ranked = [_only_entry(entry) for entry in scores[start:] if entry]
         if not ranked:
             return None
         return Likelihood(
@@ -142,7 +153,8 @@ class EvaluationEngine:
         key = msgspec.json.encode(prompt)
         if key not in self._prompt_tokens:
             body = {"model": self.base, "messages": list(prompt), "max_tokens": 1}
-            response = await self._ask(body, _CHAT)
+            async with self._slots:
+                response = await self._ask(body, _CHAT)
             self._prompt_tokens[key] = int(response["usage"]["prompt_tokens"])
         return self._prompt_tokens[key]
 
@@ -155,7 +167,8 @@ class EvaluationEngine:
             "max_tokens": 1,
             "temperature": 0,
         }
-        response = await self._ask(body, _CHAT)
+        async with self._slots:
+            response = await self._ask(body, _CHAT)
         scores = response.get("prompt_logprobs")
         if not isinstance(scores, list):
             raise EngineRefused("its response has no prompt_logprobs")
@@ -192,8 +205,8 @@ async def _coroutine(awaitable: Awaitable[T]) -> T:
     return await awaitable
 
 
-def _best_entry(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the token of the prompt itself. With `prompt_logprobs: 0`, it is the only one."""
+def _only_entry(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry of the prompt's own token, the only one with `prompt_logprobs: 0`."""
     return next(iter(entry.values()))
 
 

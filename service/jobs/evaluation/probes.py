@@ -21,7 +21,7 @@ from service.evaluation.memorization.canaries import count_returned, planted_can
 from service.evaluation.memorization.continuations import Probe, choose_probes, judge
 from service.evaluation.memorization.personal import Reply, given_text, leaked_rows
 from service.evaluation.memorization.summary import summarize
-from service.jobs.evaluation.engine import EvaluationEngine, Likelihood, gather
+from service.jobs.evaluation.engine import EvaluationEngine, gather
 from service.jobs.evaluation.examples import Data
 
 _PROBED_ROWS: Final = 32
@@ -123,10 +123,6 @@ async def measure_forgetting(engine: EvaluationEngine, model: str, rows: int) ->
 async def _right_share(engine: EvaluationEngine, model: str, item: Item) -> float | None:
     """Return the probability of the right choice among all choices; None if it is unknown."""
     prompt = [{"role": "user", "content": item.prompt}]
-
-    async def score(choice: str) -> Likelihood | None:
-        return await engine.likelihood(model, prompt, choice)
-
-    found = await gather(score, item.choices)
+    found = await engine.likelihoods(model, prompt, item.choices)
     known = [one.logprobs for one in found if one is not None]
     return score_choices(known).probability if len(known) == len(found) else None

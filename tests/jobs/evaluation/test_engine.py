@@ -28,11 +28,18 @@ async def test_an_answer_comes_with_its_cost(engine, upstreams):
 
 async def test_only_the_tokens_of_the_answer_are_scored(engine, upstreams):
     asking = EvaluationEngine(upstreams, BASE, patience_s=60)
-    tuned = await asking.likelihood(TUNED, QUESTION, "Aye, we ship.")
-    base = await asking.likelihood(BASE, QUESTION, "Aye, we ship.")
+    (tuned,) = await asking.likelihoods(TUNED, QUESTION, ["Aye, we ship."])
+    (base,) = await asking.likelihoods(BASE, QUESTION, ["Aye, we ship."])
     assert tuned.logprobs == (-0.5,) * 3
     assert (tuned.likeliest, base.likeliest) == (3, 0)
     assert base.total == -6.0
+
+
+async def test_a_prompt_is_measured_once_for_all_answers_and_models(engine, upstreams):
+    asking = EvaluationEngine(upstreams, BASE, patience_s=60)
+    for model in (BASE, TUNED):
+        assert len(await asking.likelihoods(model, QUESTION, ["Aye.", "No.", "Perhaps."])) == 3
+    assert len(engine.seen) == 1 + 2 * 3
 
 
 async def test_a_rejected_request_is_an_error_of_its_row(engine, upstreams):
