@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from service.config import Settings
 from tests.conftest import BASE_MODEL, Api
+from tests.http_server import http_server
 
 ENGINE_KEY = "inner-key"
 DONE_S = 60
@@ -139,15 +140,9 @@ async def engine() -> AsyncIterator[Engine]:
     """An engine that answers at once."""
     engine = Engine()
     engine.go.set()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", engine.handle)
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    engine.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield engine
-    engine.go.set()
-    await runner.cleanup()
+    async with http_server(engine.handle, handler_cancellation=True) as engine.url:
+        yield engine
+        engine.go.set()
 
 
 @pytest.fixture

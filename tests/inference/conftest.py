@@ -22,6 +22,7 @@ from service.models.registry import ModelRegistry
 from service.usage.meter import Meter
 from service.web.auth import Authenticator, Principal
 from tests.conftest import running
+from tests.http_server import http_server
 
 BASE = "tiny-base"
 ACME_KEY, OTHER_KEY = "sk-ft-acme", "sk-ft-other"
@@ -109,15 +110,8 @@ async def engine() -> AsyncIterator[FakeEngine]:
         return web.json_response({"ok": True})
 
     fake.reply = ok
-    app = web.Application(client_max_size=64 * 1024 * 1024)
-    app.router.add_route("*", "/{path:.*}", fake.handle)
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    fake.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield fake
-    await runner.cleanup()
+    async with http_server(fake.handle, handler_cancellation=True) as fake.url:
+        yield fake
 
 
 @pytest.fixture

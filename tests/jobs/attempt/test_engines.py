@@ -14,6 +14,7 @@ from service.inference.headers import ADAPTER
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.engines import EngineAway, complete, warm
 from service.standalone.services import free_port
+from tests.http_server import http_server
 
 BASE = "tiny-base"
 NAMES = [f"ft:{BASE}:acme::model{i:02}" for i in range(24)]
@@ -36,23 +37,15 @@ class Engine:
 
 
 @contextlib.asynccontextmanager
-async def serving(engine: Engine) -> AsyncIterator[Engine]:
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", engine.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    engine.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+async def started(engine: Engine) -> AsyncIterator[Engine]:
+    async with http_server(engine.answer) as engine.url:
         yield engine
-    finally:
-        await runner.cleanup()
 
 
 @pytest.fixture
 async def engines() -> AsyncIterator[list[Engine]]:
     async with contextlib.AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(serving(Engine())) for _ in range(3)]
+        yield [await stack.enter_async_context(started(Engine())) for _ in range(3)]
 
 
 async def test_a_model_is_warm_on_the_replica_that_the_gateway_chooses(engines):

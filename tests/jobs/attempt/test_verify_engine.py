@@ -22,6 +22,7 @@ from service.jobs.records import JobRecord, Jobs, Status
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from service.training.contract.protocol import Probe, Succeeded
+from tests.http_server import http_server
 from tests.jobs.scheduling.test_fair_share import job
 
 BASE = "tiny-base"
@@ -67,16 +68,8 @@ class Engine:
 @pytest.fixture
 async def engine() -> AsyncIterator[Engine]:
     made = Engine()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", made.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with http_server(made.answer) as made.url:
         yield made
-    finally:
-        await runner.cleanup()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from service.inference.upstreams import Upstreams
+from tests.http_server import http_server
 
 BASE = "tiny-base"
 TUNED = f"ft:{BASE}:acme::abc123def456"
@@ -73,16 +74,8 @@ class ScriptedEngine:
 @pytest.fixture
 async def engine() -> AsyncIterator[ScriptedEngine]:
     made = ScriptedEngine()
-    app = web.Application(client_max_size=64 * 1024 * 1024)
-    app.router.add_route("*", "/{path:.*}", made.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with http_server(made.handle) as made.url:
         yield made
-    finally:
-        await runner.cleanup()
 
 
 @pytest.fixture
