@@ -4,7 +4,7 @@ It was written for this project and copies no benchmark. Each item has an automa
 written answer, and three wrong choices for scoring by log probabilities.
 """
 
-from service.evaluation.general.choices import ChoiceScore, score_choices, tail_logprobs
+from service.evaluation.general.choices import ChoiceScore, score_choices
 from service.evaluation.general.forgetting import forgetting
 from service.evaluation.general.items import LANGUAGES, Item, items
 from service.evaluation.general.score import score
@@ -17,5 +17,4 @@ __all__ = [
     "items",
     "score",
     "score_choices",
-    "tail_logprobs",
 ]

@@ -12,9 +12,9 @@ choices by 1.2. Sums over the tokens instead of means would move the score by 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 _LEAST = -1e3  # replaces the minus infinity of a token that the model considers impossible
 
@@ -40,26 +40,6 @@ def score_choices(logprobs: Sequence[Sequence[float]]) -> ChoiceScore:
     highest = max(means)
     weights = [math.exp(mean - highest) for mean in means]
     return ChoiceScore(weights[0] / sum(weights), means[0] > max(means[1:]))
-
-
-def tail_logprobs(
-    prompt_logprobs: Sequence[Mapping[str, Any] | None], tokens: Sequence[int]
-) -> list[float]:
-    """Return the log probabilities of a prompt's last tokens from vLLM's `prompt_logprobs`.
-
-    The list has an entry for each token of the prompt: null, or a mapping of token IDs to objects
-    with a `logprob`. Raises ValueError if one of the tokens has no entry.
-    """
-    if len(prompt_logprobs) < len(tokens):
-        raise ValueError(f"{len(prompt_logprobs)} entries are too few for {len(tokens)} tokens")
-    tail = prompt_logprobs[len(prompt_logprobs) - len(tokens) :]
-    try:
-        return [
-            _finite(float((entry or {})[str(token)]["logprob"]))
-            for entry, token in zip(tail, tokens, strict=True)
-        ]
-    except (KeyError, TypeError) as error:
-        raise ValueError("a token has no log probability") from error
 
 
 def _finite(value: float) -> float:

@@ -64,18 +64,3 @@ async def search(
             return candidates[remaining[0]]
         remaining = remaining[: (len(remaining) + 1) // 2]
         seen, size = size, min(size * 2, len(rows))
-
-
-def pick(
-    candidates: Sequence[Candidate],
-    scores: Sequence[Sequence[float]],
-    cost: Callable[[Candidate], int],
-) -> Candidate:
-    """Return the candidate with the highest mean score, all scored on the same rows.
-
-    Of equal candidates, the one with the lower `cost` wins. Raises ValueError if there is none.
-    """
-    if not candidates or not all(scores):
-        raise ValueError("each of at least one candidate needs a score")
-    ranked = zip(candidates, scores, strict=True)
-    return min(ranked, key=lambda pair: (-fmean(pair[1]), cost(pair[0])))[0]

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from service.evaluation.general import forgetting, items, score_choices, tail_logprobs
+from service.evaluation.general import forgetting, items, score_choices
 
 
 def test_the_likeliest_choice_is_right() -> None:
@@ -38,32 +38,6 @@ def test_impossible_tokens_leave_a_finite_score() -> None:
 def test_choices_without_tokens_are_refused(logprobs: list[list[float]]) -> None:
     with pytest.raises(ValueError, match="needs a token"):
         score_choices(logprobs)
-
-
-PROMPT = [
-    None,
-    {"5": {"logprob": -0.5, "rank": 1}},
-    {"7": {"logprob": -2.5, "rank": 9}, "8": {"logprob": -0.1, "rank": 1}},
-    {"9": {"logprob": float("-inf"), "rank": 99}},
-]
-
-
-def test_the_tail_of_a_prompt() -> None:
-    assert tail_logprobs(PROMPT, [7, 9]) == [-2.5, -1000.0]
-    assert tail_logprobs(PROMPT, [8, 9]) == [-0.1, -1000.0]
-    assert tail_logprobs(PROMPT, []) == []
-
-
-@pytest.mark.parametrize("tokens", [[6, 7, 9], [1, 5, 7, 9], [5, 5, 5, 5, 5]])
-def test_tokens_that_the_prompt_does_not_end_with_are_refused(tokens: list[int]) -> None:
-    with pytest.raises(ValueError, match=r"no log probability|too few"):
-        tail_logprobs(PROMPT, tokens)
-
-
-def test_malformed_entries_are_refused() -> None:
-    for entry in ({"7": None}, {"7": {"logprob": None}}, {"7": {}}):
-        with pytest.raises(ValueError, match="no log probability"):
-            tail_logprobs([entry], [7])
 
 
 def test_forgetting_by_language_with_an_interval() -> None:

@@ -9,7 +9,7 @@ import pytest
 from service.evaluation.examples import Example, examples_of
 from service.evaluation.memorization.canaries import make_canaries
 from service.evaluation.prompts.candidates import Candidate
-from service.evaluation.prompts.search import SLICE_ROWS, pick, search, selection_slice
+from service.evaluation.prompts.search import SLICE_ROWS, search, selection_slice
 from tests.evaluation.rows import bookshop
 
 SHOP = examples_of(bookshop())
@@ -66,15 +66,6 @@ async def test_wrong_uses_are_refused() -> None:
     for candidates, rows in (([], SHOP[:8]), (CANDIDATES, [])):
         with pytest.raises(ValueError, match="at least one"):
             await search(candidates, rows, too_few, cost)
-    with pytest.raises(ValueError, match="needs a score"):
-        pick(CANDIDATES[:1], [[]], cost)
-    with pytest.raises(ValueError, match="needs a score"):
-        pick([], [], cost)
-
-
-def test_pick() -> None:
-    assert pick(CANDIDATES[:3], [[0, 1], [1, 1], [1, 0]], cost) == CANDIDATES[1]
-    assert pick(CANDIDATES[1:3], [[1, 0], [0, 1]], cost) == CANDIDATES[1]
 
 
 def test_the_slice_is_spread_reproducible_and_at_most_half() -> None:
