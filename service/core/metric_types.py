@@ -118,36 +118,34 @@ class Metric(Collector, Generic[C]):
         return list(self._cells.items())  # a copy, because a scrape runs alongside the writers
 
 
-class Counter(Metric[Cell]):
+class _SingleValue(Metric[Cell]):
+    """A metric with one number for each combination of label values."""
+
+    _family: ClassVar[type[CounterMetricFamily | GaugeMetricFamily]]
+
+    def _new(self) -> Cell:
+        return Cell()
+
+    def collect(self) -> Iterator[Family]:
+        """Return the metric in the format that Prometheus scrapes."""
+        family = self._family(self.name, self.documentation, labels=self.labels)
+        for labels, cell in self._all():
+            family.add_metric(labels, cell.value)
+        yield family
+
+
+class Counter(_SingleValue):
     """A counter."""
 
     kind = "counter"
-
-    def _new(self) -> Cell:
-        return Cell()
-
-    def collect(self) -> Iterator[Family]:
-        """Return the counter in the format that Prometheus scrapes."""
-        family = CounterMetricFamily(self.name, self.documentation, labels=self.labels)
-        for labels, cell in self._all():
-            family.add_metric(labels, cell.value)
-        yield family
+    _family = CounterMetricFamily
 
 
-class Gauge(Metric[Cell]):
+class Gauge(_SingleValue):
     """A gauge."""
 
     kind = "gauge"
-
-    def _new(self) -> Cell:
-        return Cell()
-
-    def collect(self) -> Iterator[Family]:
-        """Return the gauge in the format that Prometheus scrapes."""
-        family = GaugeMetricFamily(self.name, self.documentation, labels=self.labels)
-        for labels, cell in self._all():
-            family.add_metric(labels, cell.value)
-        yield family
+    _family = GaugeMetricFamily
 
 
 class Histogram(Metric[HistogramCell]):

@@ -55,7 +55,7 @@ class CheckFile:
     async def _finish(self, record: FileRecord, outcome: CheckOutcome) -> None:
         try:
             await self._files.finish_check(record, outcome)
-        except Missing:  # it was deleted meanwhile, and what was stored before that with it
+        except Missing:  # the file was deleted while this ran: remove what was stored since
             await self._files.storage.delete_prefix(record.folder)
             raise
 

@@ -79,7 +79,7 @@ class MakeReport:
         await self._files.storage.put_folder(task.folder, out)
         try:
             await self._tasks.finish(task)
-        except Missing:  # the file was deleted meanwhile, and what was stored before that with it
+        except Missing:  # the file was deleted while this ran: remove what was stored since
             await self._files.storage.delete_prefix(task.folder)
             raise
 

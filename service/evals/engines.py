@@ -185,12 +185,12 @@ class EngineCalls:
 
 def _usage(body: Mapping[str, Any]) -> ModelUsage:
     """The tokens that the engine reports, with the names of either API."""
-    told = body.get("usage") or {}
-    details = told.get("prompt_tokens_details") or told.get("input_tokens_details") or {}
+    reported = body.get("usage") or {}
+    details = reported.get("prompt_tokens_details") or reported.get("input_tokens_details") or {}
     return ModelUsage(
         invocation_count=1,
-        prompt_tokens=told.get("prompt_tokens") or told.get("input_tokens") or 0,
-        completion_tokens=told.get("completion_tokens") or told.get("output_tokens") or 0,
+        prompt_tokens=reported.get("prompt_tokens") or reported.get("input_tokens") or 0,
+        completion_tokens=reported.get("completion_tokens") or reported.get("output_tokens") or 0,
         cached_tokens=details.get("cached_tokens") or 0,
     )
 

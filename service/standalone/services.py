@@ -135,7 +135,7 @@ def api_metrics(env: Mapping[str, str]) -> str:
 
 
 def worker(env: Mapping[str, str], ports: Ports) -> Service:
-    """The worker for both queues."""
+    """The worker for all queues."""
     return Service(
         name="worker",
         argv=[*_cli(), "worker"],
