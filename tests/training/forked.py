@@ -65,6 +65,8 @@ class ForkedTrainer:
 def _train(spec_file: str, descriptors: list[Any]) -> None:
     for wanted, descriptor in enumerate(descriptors):
         os.dup2(descriptor.detach(), wanted)
+    # multiprocessing ignores an ImportError of a preloaded module.
+    assert "torch" in sys.modules, "The fork server did not import tests/training/preload.py."
     from service.training.__main__ import main
 
     code = main([spec_file])

@@ -11,4 +11,4 @@ _settle_environment(Path(tempfile.gettempdir()) / "finetuned-fork-server")
 
 with contextlib.suppress(ImportError):
     import pytest  # noqa: F401 - each fork imports pytest's __main__, as multiprocessing has it
-import service.training.run  # noqa: E402, F401
+import service.training.loop.run  # noqa: E402, F401
