@@ -15,7 +15,6 @@ from service.evals.graders_schemas import GraderRun, RunGrader, ValidatedGrader,
 from service.grading.check import check
 from service.grading.errors import GraderInvalid
 from service.grading.grade import GraderTools, Sample, grade
-from service.grading.libraries import missing_library
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import (
     Grader,
@@ -70,14 +69,6 @@ async def run(
     Judges are asked with the caller's key and count as its requests.
     """
     await _check(body.grader, caller.project_id, registry)
-    library = missing_library(body.grader)
-    if library is not None:
-        raise BadRequest(
-            f"The api of this installation lacks the library {library}, which the grader needs. "
-            f"Use the grader in an eval, whose runs are graded by workers.",
-            param="grader",
-            code="grader_not_available",
-        )
     judge = CallersJudge(request.app.gateway, request.headers, _request_id(request))
     sample = Sample.of(body.model_sample)
     with running.one(caller.project_id):

@@ -21,7 +21,6 @@ from service.grading import (
 from service.grading.check import check
 from service.grading.errors import GraderError, GraderInvalid, ItemFailed
 from service.grading.judges import GraderTools, Judge, JudgeAnswer, JudgeFailed, PythonRunner
-from service.grading.libraries import missing_library
 from service.grading.results import GraderResult, LabelPair, threshold
 from service.grading.samples import Sample
 from service.grading.schemas import (
@@ -184,9 +183,6 @@ def _compare(
     text: str,
     reference: str,
 ) -> float:
-    library = missing_library(grader)
-    if library is not None:
-        raise ItemFailed("other_error", f"The grader needs the library {library}.")
     match grader:
         case TextSimilarityGrader():
             return text_similarity.similarity(grader.evaluation_metric, text, reference)
