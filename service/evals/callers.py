@@ -1,4 +1,4 @@
-"""The caller on whose behalf a run sends requests: the key that created it, and its limits."""
+"""The caller on whose behalf a worker sends requests: the key that asked for the work."""
 
 from __future__ import annotations
 
@@ -6,24 +6,28 @@ import time
 from collections.abc import Callable
 
 from service.core.limits import Limits
-from service.evals.records import RunRecord
 from service.projects.records import Projects, Role
 from service.web.auth import Principal
 
 _KEPT_S = 10.0
-# A run's requests wait behind users' requests in the engine. They are not counted among the
-# concurrent requests, so that a run does not make the gateway refuse a user.
+# A worker's requests wait behind users' requests in the engine. They are not counted among the
+# concurrent requests, so that they do not make the gateway refuse a user.
 _NOT_CONCURRENT = Limits(concurrent_requests="unlimited", concurrent_streams="unlimited")
 
 
-class RunCaller:
-    """The principal of a run. Its limits are read again every few seconds."""
+class KeyCaller:
+    """The principal of a key. Its limits are read again every few seconds."""
 
     def __init__(
-        self, projects: Projects, run: RunRecord, clock: Callable[[], float] = time.monotonic
+        self,
+        projects: Projects,
+        project_id: str,
+        key_id: str,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._projects = projects
-        self._run = run
+        self._project_id = project_id
+        self._key_id = key_id
         self._clock = clock
         self._principal: Principal | None = None
         self._read_at_s = 0.0
@@ -36,11 +40,11 @@ class RunCaller:
         return self._principal
 
     async def _read(self) -> Principal:
-        project = await self._projects.get(self._run.project_id)
-        key = await self._projects.keys.get(self._run.project_id, self._run.key_id)
+        project = await self._projects.get(self._project_id)
+        key = await self._projects.keys.get(self._project_id, self._key_id)
         return Principal(
-            key_id=self._run.key_id,
-            project_id=self._run.project_id,
+            key_id=self._key_id,
+            project_id=self._project_id,
             project_name=project.name if project else "",
             role=Role.MEMBER,
             key_limits=_without_concurrency(key.limits if key else Limits()),

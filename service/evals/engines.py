@@ -1,7 +1,7 @@
-"""Requests of runs to engines, routed, limited and counted like the gateway's, at low priority.
+"""Requests of workers to engines, routed, limited and counted like the gateway's, at low priority.
 
 A request waits while the project is over its limits or the engine is away, and then fails for its
-item alone. A model that no longer exists fails the run.
+item alone. A model that no longer exists fails the whole work.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from service.usage.meter import Meter, Served
 from service.web.auth import Principal
 
 PRIORITY: Final = 10
-"""vLLM's priority of a run's requests. Lower values go first, and users' requests have 0."""
+"""vLLM's priority of these requests. Lower values go first, and users' requests have 0."""
 _MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 _AWAY: Final = frozenset({429, 502, 503, 504})
@@ -44,21 +44,29 @@ class ModelGone(Exception):
 
 
 class SampleFailed(Exception):
-    """The item has no answer. The code and the message are shown to its owner."""
+    """The item has no answer. The code and the message are shown to its owner.
 
-    def __init__(self, code: str, message: str) -> None:
+    `is_away` is true if no engine answered within the patience.
+    """
+
+    def __init__(self, code: str, message: str, *, is_away: bool = False) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.is_away = is_away
 
 
 @dataclass(frozen=True)
 class Answered:
-    """An engine's answer. `model` is the name of the model behind an alias."""
+    """An engine's answer. `model` is the name of the model behind an alias.
+
+    `seconds` is the time from the request to its answer, without waits before it.
+    """
 
     model: str
     body: dict[str, Any]
     usage: ModelUsage
+    seconds: float = 0.0
 
 
 class Patience:
@@ -80,7 +88,7 @@ class Patience:
 
 
 class EngineCalls:
-    """Sends the requests of one run."""
+    """Sends the requests of one piece of work, such as a run."""
 
     def __init__(
         self,
@@ -117,7 +125,7 @@ class EngineCalls:
             except ApiError as e:
                 if e.status in _AWAY and "x-should-retry" not in e.headers:
                     if not isinstance(e, RateLimited) and self._patience.is_over(served.base_model):
-                        raise _failed(e) from e
+                        raise _failed(e, is_away=True) from e
                 elif e.status >= 500 or e.code == "model_not_found":
                     failures += 1
                     if failures >= _MOST_FAILURES or "x-should-retry" in e.headers:
@@ -162,7 +170,7 @@ class EngineCalls:
                     streamed=False,
                 ),
             )
-        return Answered(model.name, body, usage)
+        return Answered(model.name, body, usage, first_byte_s or 0.0)
 
     async def _post(self, model: ServableModel, path: str, request: bytes) -> dict[str, Any]:
         adapter = model.name if model.kind == ModelKind.ADAPTER else None
@@ -195,8 +203,8 @@ def _usage(body: Mapping[str, Any]) -> ModelUsage:
     )
 
 
-def _failed(error: ApiError) -> SampleFailed:
-    return SampleFailed(error.code or error.type, error.message)
+def _failed(error: ApiError, *, is_away: bool = False) -> SampleFailed:
+    return SampleFailed(error.code or error.type, error.message, is_away=is_away)
 
 
 def _retry_after_s(error: ApiError) -> float:

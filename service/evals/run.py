@@ -6,24 +6,24 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
 from service.config import Settings
-from service.core import ids, metrics, tasks, tracing
+from service.core import ids, metrics, tracing
 from service.core.leases import Held, Leases
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage, StorageError
+from service.core.watching import Ending, watched
 from service.curation.child_runner import DeskFailed
 from service.curation.scratch import scratch_folder
 from service.evals import lifecycle
+from service.evals.access import EngineAccess
 from service.evals.attempt import Attempt
-from service.evals.callers import RunCaller
 from service.evals.data_sources import DataSource, JsonlDataSource
-from service.evals.engines import EngineCalls, ModelGone, Patience
+from service.evals.engines import EngineCalls, ModelGone
 from service.evals.item_work import ItemWork, Plan
 from service.evals.lifecycle import RunSuperseded
 from service.evals.records import FINAL, EvalRecord, Evals, RunFailure, RunRecord, RunStatus
@@ -32,14 +32,9 @@ from service.evals.source import RunFailed
 from service.files.records import Files
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
-from service.inference.gateway.cache_salt import cache_salts
-from service.inference.upstreams import Upstreams
 from service.models.registry import ModelRegistry
-from service.projects.records import Projects
-from service.usage.meter import Meter
 
 log = logging.getLogger(__name__)
-_LOOK_S: Final = 1.0  # poll interval for a cancellation or a deletion
 _GRADERS: TypeAdapter[list[Grader]] = TypeAdapter(list[Grader])
 _DATA_SOURCE: TypeAdapter[DataSource] = TypeAdapter(DataSource)
 _NOT_SAMPLED: Final = {"seed": 0, "temperature": 0.0, "top_p": 0.0}
@@ -58,20 +53,15 @@ class RunEval:
         storage: Storage,
         leases: Leases,
         settings: Settings,
-        upstreams: Upstreams,
-        meter: Meter,
+        access: EngineAccess,
     ) -> None:
         self._evals = Evals(files.redis)
         self._files = files
         self._registry = registry
-        self._projects = Projects(files.redis)
         self._storage = storage
         self._leases = leases
         self._settings = settings
-        self._upstreams = upstreams
-        self._meter = meter
-        key = settings.upstream_api_key
-        self._salt_of = cache_salts(key.get_secret_value() if key else "")
+        self._access = access
         self.draining = asyncio.Event()  # set when the worker is told to shut down
 
     async def run(self, _ctx: dict[str, Any], project_id: str, subject: str, attempt: int) -> None:
@@ -124,17 +114,14 @@ class RunEval:
         async with self._prepared(run, record) as work:
             attempt = Attempt(run, record, work, evals=self._evals, files=self._files)
             running = asyncio.create_task(self._in_scratch(run, attempt))
-            watch = partial(self._watch, run, attempt, running, lease_lost)
-            watching = asyncio.create_task(tasks.keep("run watch", watch))
-            try:
-                await asyncio.wait([running])
-            finally:
-                await tasks.end(watching)
-                running.cancel()
-                await asyncio.wait([running])
-        if not running.cancelled():
-            running.result()
-        elif not attempt.stopped:
+            ending = await watched(
+                running,
+                draining=self.draining,
+                lease_lost=lease_lost,
+                is_ours=lambda: self._is_ours(run),
+                stop=attempt.stop,
+            )
+        if ending is Ending.LOST:
             raise RunSuperseded
         if attempt.completed:
             log.info("%s: attempt %d completed the run", run.id, run.attempt)
@@ -146,20 +133,6 @@ class RunEval:
         async with scratch_folder(self._settings.scratch / run.id) as folder:
             # While answers are graded, others are sampled.
             await attempt.run(folder, 2 * self._settings.eval_requests_at_once)
-
-    async def _watch(
-        self,
-        run: RunRecord,
-        attempt: Attempt,
-        running: asyncio.Task[None],
-        lease_lost: asyncio.Event,
-    ) -> None:
-        while not lease_lost.is_set() and await self._is_ours(run):
-            if self.draining.is_set():
-                attempt.stop()
-                return
-            await asyncio.sleep(_LOOK_S)
-        running.cancel()
 
     async def _is_ours(self, run: RunRecord) -> bool:
         try:
@@ -178,14 +151,7 @@ class RunEval:
     @contextlib.asynccontextmanager
     async def _prepared(self, run: RunRecord, record: EvalRecord) -> AsyncIterator[ItemWork]:
         """Open what the work on the run's items needs."""
-        calls = EngineCalls(
-            RunCaller(self._projects, run),
-            registry=self._registry,
-            upstreams=self._upstreams,
-            meter=self._meter,
-            salt=self._salt_of(run.project_id),
-            patience=Patience(self._settings.eval_engine_patience_s),
-        )
+        calls = self._access.calls(run.project_id, run.key_id)
         plan = await self._plan(run, record, calls)
         gate = asyncio.Semaphore(self._settings.eval_requests_at_once)
         async with Sandbox() as sandbox:

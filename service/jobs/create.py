@@ -75,6 +75,7 @@ async def checked(
         seed=secrets.randbelow(2**31) if body.seed is None else body.seed,
         metadata=body.metadata,
         priority=body.priority,
+        key_id=caller.key_id,
         method=body.method_name,
         hyperparameters=requested_hyperparameters(body),
         model_tag=ids.random_part(_TAG_CHARS),

@@ -85,6 +85,7 @@ class JobRecord(Record):
     attempt: int = 1  # the fencing token
     fruitless_attempts: int = 0  # attempts lost since the last checkpoint
     priority: int = 0  # higher runs first
+    key_id: str = ""  # the key that created the job, for usage; empty in older records
     trace: dict[str, str] | None = None  # context of the creating request, see core/tracing.py
     # Memory settings of the training. They do not change its result.
     tokens_at_once: int | None = None
@@ -165,7 +166,7 @@ class Jobs:
 
         def also(pipe: Pipeline) -> None:
             pipe.sadd(ACTIVE, _member(job))
-            self._append(pipe, job, events)
+            self.add_events(pipe, job.project_id, job.id, events)
 
         return await self.records.create(job, also=also)
 
@@ -200,7 +201,7 @@ class Jobs:
                 pipe.srem(ACTIVE, _member(job))
                 if not was_final:
                     outbox.add(pipe, _end_of(job))
-            self._append(pipe, job, events(job))
+            self.add_events(pipe, job.project_id, job.id, events(job))
             also(pipe)
 
         return await self.records.update(project_id, job_id, noting, also=together)
@@ -240,11 +241,14 @@ class Jobs:
         rows = await self.redis.xrange(_stream(project_id, job_id), min=start, max="+", count=limit)
         return parse_known(EventRecord, map(_event, rows))
 
-    def _append(self, pipe: Pipeline, job: JobRecord, events: Sequence[NewEvent]) -> None:
+    def add_events(
+        self, pipe: Pipeline, project_id: str, job_id: str, events: Sequence[NewEvent]
+    ) -> None:
+        """Add events of a job to a transaction."""
         for event in events:
             body = event.model_dump() | {"created_at": ids.now_s()}
             pipe.xadd(
-                _stream(job.project_id, job.id),
+                _stream(project_id, job_id),
                 {"event": json.dumps(body, separators=(",", ":"))},
                 maxlen=_MAX_EVENTS,
                 approximate=True,

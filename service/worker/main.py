@@ -29,6 +29,7 @@ from service.curation.curate import Curate
 from service.curation.measure import MakeMeasure
 from service.curation.records import FUNCTION, TaskKind
 from service.curation.report import MakeReport
+from service.evals.access import EngineAccess
 from service.evals.records import FUNCTION as RUN_EVAL
 from service.evals.run import RunEval
 from service.files.records import Files
@@ -43,6 +44,7 @@ from service.jobs.records import Jobs
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
+from service.projects.records import Projects
 from service.usage.meter import Meter
 from service.webhooks.deliverer import Deliverer
 from service.worker.arq_queue import QueueWorker
@@ -107,6 +109,14 @@ class WorkerProcess:
         )
         self._prepare_job = PrepareJob(jobs, files, catalogue, leases, settings, self._dispatcher)
         self._upstreams = Upstreams.from_settings(settings)
+        self._meter = Meter.from_settings(self._redis, settings)
+        access = EngineAccess(
+            projects=Projects(self._redis),
+            registry=registry,
+            upstreams=self._upstreams,
+            meter=self._meter,
+            settings=settings,
+        )
         self._evaluate_job = EvaluateJob(
             jobs=jobs,
             files=files,
@@ -114,7 +124,7 @@ class WorkerProcess:
             storage=storage,
             leases=leases,
             settings=settings,
-            upstreams=self._upstreams,
+            access=access,
         )
         self._train = Train(
             jobs=jobs,
@@ -128,15 +138,13 @@ class WorkerProcess:
             dispatcher=self._dispatcher,
             upstreams=self._upstreams,
         )
-        self._meter = Meter.from_settings(self._redis, settings)
         self._run_eval = RunEval(
             files=files,
             registry=registry,
             storage=storage,
             leases=leases,
             settings=settings,
-            upstreams=self._upstreams,
-            meter=self._meter,
+            access=access,
         )
         self._pulse = Pulse(patience_s=settings.storage_patience_s + _STALLED_AFTER_S)
         self._reconciler = Reconciler(
@@ -241,6 +249,7 @@ class WorkerProcess:
     async def _drain(self, arq_workers: Sequence[QueueWorker]) -> None:
         self._train.draining.set()
         self._run_eval.draining.set()
+        self._evaluate_job.draining.set()
         running = [task for worker in arq_workers for task in worker.tasks.values()]
         for worker in arq_workers:
             worker.allow_pick_jobs = False

@@ -7,12 +7,14 @@ on. An attempt that was presumed dead therefore cannot write anything.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from service.core import ids, metrics
+from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage
 from service.files.records import Files
 from service.jobs import lifecycle, outcomes
@@ -63,6 +65,8 @@ class Ledger:
         self._registry = registry
         self._storage = storage
         self._progress = Progress()
+        self._evaluations = Evaluations(jobs.redis)
+        self._evaluation: JobEvaluation | None = None
 
     async def started(self, message: Started) -> None:
         """Record that the model and the data are loaded."""
@@ -184,6 +188,7 @@ class Ledger:
             NewEvent(message="The job has successfully completed"),
             also=lambda pipe: self._add_model(pipe, model),
         )
+        await self._evaluate()
         metrics.JOBS.cell("succeeded").inc()
         if (speed := self._progress.tokens_per_second) is not None:
             kind = SpeedKey.of(self.job, self._device_name)
@@ -191,22 +196,25 @@ class Ledger:
         await self._drop_states(checkpoints.items)
 
     def _add_model(self, pipe: Any, model: ModelRecord) -> None:
-        """Register the finished model, and have it evaluated if the job holds rows out.
-
-        The reconciler enqueues the evaluation.
-        """
+        """Register the finished model, and its evaluation if the job holds rows out."""
         self._registry.add(pipe, model)
         job = self.job
         if job.validation_file is None and job.hyperparameters.validation_share is None:
             return
-        evaluation = JobEvaluation(
+        self._evaluation = JobEvaluation(
             id=job.id,
             project_id=job.project_id,
             created_at=ids.now_s(),
             model=model.id,
             artifact=model.artifact,
         )
-        Evaluations(self._jobs.redis).add(pipe, evaluation)
+        self._evaluations.add(pipe, self._evaluation)
+
+    async def _evaluate(self) -> None:
+        """Enqueue the evaluation. If Redis is away, the reconciler does so later."""
+        if self._evaluation is not None:
+            with contextlib.suppress(*REDIS_ERRORS):
+                await self._evaluations.enqueue(self._evaluation)
 
     async def failed(self, message: Failed) -> Outcome:
         """Handle a trainer failure: fail the job, or allow another attempt if that may succeed."""

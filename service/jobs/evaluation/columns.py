@@ -16,6 +16,7 @@ from service.core.storage import Storage, StorageMissing
 from service.evaluation.comparison import Answer
 from service.evaluation.examples import Example, Message
 from service.jobs.evaluation.engine import EvaluationEngine, Likelihood, gather
+from service.jobs.evaluation.progress import Progress
 from service.jobs.evaluation.records import JobEvaluation
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -56,11 +57,13 @@ class Columns:
         *,
         engine: EvaluationEngine,
         storage: Storage,
+        progress: Progress,
     ) -> None:
         self._evaluation = evaluation
         self._rows = rows
         self._engine = engine
         self._storage = storage
+        self._progress = progress
         self.max_tokens = answer_limit([row.answer for row in rows])
 
     async def answers(
@@ -72,7 +75,9 @@ class Columns:
             return await self._engine.answer(model, prompt, max_tokens=self.max_tokens)
 
         async def make() -> ColumnAnswers:
-            return ColumnAnswers(await gather(ask, prompts))
+            answers = await gather(ask, prompts)
+            await self._progress.answered(name, answers)
+            return ColumnAnswers(answers)
 
         parts = [model, self.max_tokens, prompts]
         return (await self._kept(f"answers-{name}", parts, ColumnAnswers, make)).answers

@@ -1,28 +1,36 @@
-"""Requests of an evaluation to the serving engine, at a lower priority than those of users."""
+"""Requests of an evaluation to the serving engine: answers and their likelihoods."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
 
-from service.evals.engines import PRIORITY
+from service.evals.engines import Answered, EngineCalls, SampleFailed
 from service.evaluation.comparison import Answer
 from service.evaluation.examples import Message
-from service.inference.upstreams import Upstreams
-from service.jobs.attempt.engines import EngineAway, EngineRefused, complete
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 S = TypeVar("S")
 
 _CHAT, _RAW = "/v1/chat/completions", "/v1/completions"
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
+
+
+class EngineAway(Exception):
+    """No engine answered within the patience."""
+
+
+class EngineRefused(Exception):
+    """The engine answered, but not with what was asked for. `code` is the reason."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 @dataclass(frozen=True)
@@ -43,51 +51,37 @@ class Likelihood:
 
 
 class EvaluationEngine:
-    """The engine of one base model, as evaluations use it."""
+    """The engine of one base model, as evaluations use it.
 
-    def __init__(
-        self, upstreams: Upstreams, base: str, *, patience_s: float, concurrency: int = 16
-    ) -> None:
+    Each method raises EngineAway, and ModelGone if the model was deleted.
+    """
+
+    def __init__(self, calls: EngineCalls, base: str, *, concurrency: int = 16) -> None:
         self.base = base
-        self._upstreams = upstreams
-        self._patience_s = patience_s
+        self._calls = calls
         self._slots = asyncio.Semaphore(concurrency)
         self._prompt_tokens: dict[bytes, int] = {}
 
     async def answer(self, model: str, messages: Sequence[Message], *, max_tokens: int) -> Answer:
-        """Return the model's greedy answer. A request that the engine rejects becomes an error.
-
-        Raises EngineAway if the engine is down for longer than the patience.
-        """
-        body = {
-            "model": model,
-            "messages": list(messages),
-            "max_tokens": max_tokens,
-            "temperature": 0,
-        }
-        async with self._slots:
-            began = time.monotonic()
-            try:
-                response = await self._ask(body, _CHAT)
-            except EngineRefused as e:
-                return Answer(text="", error=_code(e))
-            seconds = time.monotonic() - began
-        choice, usage = response["choices"][0], response["usage"]
+        """Return the model's greedy answer. A request that the engine rejects becomes an error."""
+        body = {"messages": list(messages), "max_tokens": max_tokens, "temperature": 0}
+        try:
+            response = await self._ask(model, _CHAT, body)
+        except EngineRefused as e:
+            return Answer(text="", error=e.code)
+        choice = response.body["choices"][0]
         return Answer(
             text=choice["message"].get("content") or "",
             finish_reason=choice.get("finish_reason"),
-            prompt_tokens=usage["prompt_tokens"],
-            completion_tokens=usage["completion_tokens"],
-            latency_s=round(seconds, 4),
+            prompt_tokens=response.usage.prompt_tokens,
+            completion_tokens=response.usage.completion_tokens,
+            latency_s=round(response.seconds, 4),
         )
 
     async def continue_answer(
         self, model: str, messages: Sequence[Message], *, max_tokens: int
     ) -> str:
-        """Return how the model continues its last message; empty if the engine rejects that.
-
-        Raises EngineAway if the engine is down for longer than the patience.
-        """
+        """Return how the model continues its last message; empty if the engine rejects that."""
         body = {
             "messages": list(messages),
             "add_generation_prompt": False,
@@ -97,20 +91,14 @@ class EvaluationEngine:
         return "" if response is None else response["choices"][0]["message"].get("content") or ""
 
     async def complete(self, model: str, text: str, *, max_tokens: int) -> str:
-        """Return how the model continues a raw text; empty if the engine rejects that.
-
-        Raises EngineAway if the engine is down for longer than the patience.
-        """
+        """Return how the model continues a raw text; empty if the engine rejects that."""
         response = await self._greedy(model, {"prompt": text}, _RAW, max_tokens)
         return "" if response is None else response["choices"][0].get("text") or ""
 
     async def likelihoods(
         self, model: str, prompt: Sequence[Message], answers: Sequence[str]
     ) -> list[Likelihood | None]:
-        """Return how likely each answer is after the prompt; None if the engine does not say.
-
-        Raises EngineAway if the engine is down for longer than the patience.
-        """
+        """Return how likely each answer is after the prompt; None if the engine does not say."""
         try:
             start = await self._tokens(prompt)
         except EngineRefused as e:
@@ -139,56 +127,44 @@ class EvaluationEngine:
         )
 
     async def _greedy(self, model: str, body: dict[str, Any], path: str, max_tokens: int) -> Any:
-        async with self._slots:
-            try:
-                return await self._ask(
-                    {**body, "model": model, "max_tokens": max_tokens, "temperature": 0}, path
-                )
-            except EngineRefused as e:
-                log.info("no continuation: %s", e)
-                return None
+        asked = {**body, "max_tokens": max_tokens, "temperature": 0}
+        try:
+            return (await self._ask(model, path, asked)).body
+        except EngineRefused as e:
+            log.info("no continuation: %s", e)
+            return None
 
     async def _tokens(self, prompt: Sequence[Message]) -> int:
         """Return the number of tokens before the answer, which all adapters of a base share."""
         key = msgspec.json.encode(prompt)
         if key not in self._prompt_tokens:
-            body = {"model": self.base, "messages": list(prompt), "max_tokens": 1}
-            async with self._slots:
-                response = await self._ask(body, _CHAT)
-            self._prompt_tokens[key] = int(response["usage"]["prompt_tokens"])
+            response = await self._ask(
+                self.base, _CHAT, {"messages": list(prompt), "max_tokens": 1}
+            )
+            self._prompt_tokens[key] = response.usage.prompt_tokens
         return self._prompt_tokens[key]
 
     async def _scores(self, model: str, messages: Sequence[Message]) -> list[Any]:
         body = {
-            "model": model,
             "messages": list(messages),
             "add_generation_prompt": False,
             "prompt_logprobs": 0,
             "max_tokens": 1,
             "temperature": 0,
         }
-        async with self._slots:
-            response = await self._ask(body, _CHAT)
-        scores = response.get("prompt_logprobs")
+        scores = (await self._ask(model, _CHAT, body)).body.get("prompt_logprobs")
         if not isinstance(scores, list):
-            raise EngineRefused("its response has no prompt_logprobs")
+            raise EngineRefused("no_prompt_logprobs")
         return scores
 
-    async def _ask(self, body: dict[str, Any], path: str) -> Any:
-        """Send a request, and send it again while the engine is away."""
-        until = time.monotonic() + self._patience_s
-        pause_s = _FIRST_PAUSE_S
-        while True:
+    async def _ask(self, model: str, path: str, body: dict[str, Any]) -> Answered:
+        async with self._slots:
             try:
-                asked = {**body, "priority": PRIORITY}
-                return await complete(self._upstreams, self.base, asked, path)
-            except EngineRefused:
-                raise
-            except EngineAway:
-                if time.monotonic() + pause_s > until:
-                    raise
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                return await self._calls.ask(model, path, body, body["max_tokens"])
+            except SampleFailed as e:
+                if e.is_away:
+                    raise EngineAway(e.code) from e
+                raise EngineRefused(e.code) from e
 
 
 async def gather(call: Callable[[S], Awaitable[T]], over: Iterable[S]) -> list[T]:
@@ -208,9 +184,3 @@ async def _coroutine(awaitable: Awaitable[T]) -> T:
 def _only_entry(entry: dict[str, Any]) -> dict[str, Any]:
     """Return the entry of the prompt's own token, the only one with `prompt_logprobs: 0`."""
     return next(iter(entry.values()))
-
-
-def _code(error: EngineRefused) -> str:
-    """Return the engine's error code, which is in parentheses after its status."""
-    _, found, code = str(error).partition("(")
-    return code.rstrip(")") if found else "engine_error"

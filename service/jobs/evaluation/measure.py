@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from service.core import ids
@@ -26,6 +26,7 @@ from service.jobs.evaluation.columns import Columns, Scored, answer_limit
 from service.jobs.evaluation.engine import EvaluationEngine, gather
 from service.jobs.evaluation.examples import Data, cluster_of, sample
 from service.jobs.evaluation.probes import measure_forgetting, measure_memorization
+from service.jobs.evaluation.progress import Progress
 from service.jobs.evaluation.records import JobEvaluation, Phase
 from service.jobs.evaluation.scoring import Scoring, language_of
 from service.jobs.records import JobRecord
@@ -36,8 +37,6 @@ from service.models.catalogue import BaseModelEntry
 _LEAST_FOLLOWED: Final = 0.5
 _CHARS_PER_TOKEN: Final = 3.0
 _SEEN_ROWS: Final = 20
-
-Enter = Callable[[Phase], Awaitable[object]]
 
 
 class Evaluator:
@@ -54,7 +53,7 @@ class Evaluator:
         columns: Columns,
         scoring: Scoring,
         engine: EvaluationEngine,
-        enter: Enter,
+        progress: Progress,
     ) -> None:
         self._evaluation = evaluation
         self._job = job
@@ -63,7 +62,7 @@ class Evaluator:
         self._data = data
         self._columns = columns
         self._engine = engine
-        self._enter = enter
+        self._enter = progress.enter
         self._scoring = scoring
 
     async def compare(self, parity: Mapping[str, float] | None) -> Comparison:

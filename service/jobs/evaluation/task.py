@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from service.config import Settings
 from service.core import ids, logs, metrics
 from service.core.leases import Held, Leases
-from service.core.records import Missing
+from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage, StorageError
+from service.core.watching import Ending, watched
 from service.curation.child_runner import DeskFailed
 from service.curation.scratch import fetch_rows, scratch_folder
+from service.evals.access import EngineAccess
+from service.evals.engines import ModelGone
 from service.files.records import Files
 from service.grading.sandbox.sandbox import Sandbox
-from service.inference.upstreams import Upstreams
-from service.jobs.attempt.engines import EngineAway
 from service.jobs.evaluation.columns import Columns
-from service.jobs.evaluation.engine import EvaluationEngine
+from service.jobs.evaluation.engine import EngineAway, EvaluationEngine
 from service.jobs.evaluation.examples import Data, read_data, sample
 from service.jobs.evaluation.measure import Evaluator
+from service.jobs.evaluation.progress import Progress
 from service.jobs.evaluation.records import (
     EvaluationFailure,
     Evaluations,
@@ -42,6 +45,8 @@ from service.training.contract.methods import METHODS
 
 log = logging.getLogger(__name__)
 _GONE = "model_not_found"
+# The comparison with the trainer is at the end of the training. Evaluations add events after it.
+_NEWEST_EVENTS = 500
 
 
 class _Ended(Exception):
@@ -65,7 +70,7 @@ class EvaluateJob:
         storage: Storage,
         leases: Leases,
         settings: Settings,
-        upstreams: Upstreams,
+        access: EngineAccess,
     ) -> None:
         self._jobs = jobs
         self._files = files
@@ -73,31 +78,55 @@ class EvaluateJob:
         self._storage = storage
         self._leases = leases
         self._settings = settings
-        self._upstreams = upstreams
+        self._access = access
         self._evaluations = Evaluations(jobs.redis)
+        self.draining = asyncio.Event()  # set when the worker is told to shut down
 
     async def run(self, _ctx: dict[str, Any], project_id: str, subject: str, attempt: int) -> None:
         """Run the task. Does nothing if the evaluation has ended or another attempt runs it."""
         job_id = job_of(subject)
         with logs.bound(logs.job_id, job_id):
             try:
-                async with self._leases.hold(subject, attempt):
+                async with self._leases.hold(subject, attempt) as lease_lost:
                     evaluation = await self._evaluations.get(project_id, job_id)
-                    if evaluation is not None and evaluation.attempt == attempt:
-                        await self._run(evaluation)
+                    if _is_current(evaluation, attempt) and not self.draining.is_set():
+                        await self._watched(evaluation, lease_lost)
             except (Held, Missing, EvaluationSuperseded):
                 log.info("evaluation attempt %d is no longer this worker's to run", attempt)
 
-    async def _run(self, evaluation: JobEvaluation) -> None:
-        if evaluation.status is not EvaluationStatus.IN_PROGRESS:
-            return
+    async def _watched(self, evaluation: JobEvaluation, lease_lost: asyncio.Event) -> None:
+        """Evaluate until the evaluation ends, or the lease, the record or the worker does."""
+        ending = await watched(
+            asyncio.create_task(self._run(evaluation)),
+            draining=self.draining,
+            lease_lost=lease_lost,
+            is_ours=lambda: self._is_ours(evaluation),
+        )
+        if ending is Ending.LOST:
+            raise EvaluationSuperseded(evaluation.id)
+        if ending is Ending.STOPPED:
+            await self._evaluations.restart(evaluation)
+            log.info("evaluation attempt %d is handed back", evaluation.attempt)
+
+    async def _is_ours(self, evaluation: JobEvaluation) -> bool:
         try:
-            found = await self._evaluate(evaluation)
+            current = await self._evaluations.get(evaluation.project_id, evaluation.id)
+        except (*REDIS_ERRORS, Unreadable):
+            return True  # work continues while Redis is down
+        return _is_current(current, evaluation.attempt)
+
+    async def _run(self, evaluation: JobEvaluation) -> None:
+        progress = Progress(self._evaluations, self._jobs, evaluation)
+        try:
+            found = await self._evaluate(evaluation, progress)
         except _Ended as e:
-            status = e.status
+            status, is_failed = e.status, e.status is EvaluationStatus.FAILED
             if e.failure.code == _GONE:
                 await self._storage.delete_prefix(evaluation.folder)
-            await self._evaluations.change(evaluation, status=status, error=e.failure)
+            text = f"{status}: {e.failure.message}"
+            await progress.end(
+                text, "warn" if is_failed else "info", status=status, error=e.failure
+            )
         except (*REDIS_ERRORS, StorageError, Missing, EvaluationSuperseded):
             raise  # retried later, or no longer relevant
         except Exception:
@@ -106,11 +135,11 @@ class EvaluateJob:
             status = EvaluationStatus.FAILED
             message = "The service failed on this evaluation. Give the operator the job's ID."
             failure = EvaluationFailure(code="internal_error", message=message)
-            await self._evaluations.change(evaluation, status=status, error=failure)
+            await progress.end(f"failed: {message}", "warn", status=status, error=failure)
         else:
             status = EvaluationStatus.COMPLETED
-            await self._evaluations.change(
-                evaluation,
+            await progress.end(
+                found.verdict["sentence"],
                 status=status,
                 verdict=found.verdict,
                 figures=found.figures,
@@ -123,7 +152,7 @@ class EvaluateJob:
             )
         metrics.JOB_EVALUATIONS.cell(status).inc()
 
-    async def _evaluate(self, evaluation: JobEvaluation) -> Conclusion:
+    async def _evaluate(self, evaluation: JobEvaluation, progress: Progress) -> Conclusion:
         """Measure, judge and store, and return the conclusion. Raises _Ended."""
         job = await self._jobs.get(evaluation.project_id, evaluation.id)
         if job is None:
@@ -143,11 +172,10 @@ class EvaluateJob:
                 "no_held_out_rows",
                 "None of the held-out rows is a chat with a text answer and without tools.",
             )
-        evaluation = await self._evaluations.change(evaluation, rows=len(rows))
+        evaluation = await progress.begin(len(rows))
         engine = EvaluationEngine(
-            self._upstreams,
+            self._access.calls(job.project_id, job.key_id),
             job.model,
-            patience_s=self._settings.eval_engine_patience_s,
             concurrency=self._settings.eval_requests_at_once,
         )
         try:
@@ -158,15 +186,19 @@ class EvaluateJob:
                     entry,
                     rows=rows,
                     data=data,
-                    columns=Columns(evaluation, rows, engine=engine, storage=self._storage),
+                    columns=Columns(
+                        evaluation, rows, engine=engine, storage=self._storage, progress=progress
+                    ),
                     scoring=Scoring(data.rows, sandbox),
                     engine=engine,
-                    enter=lambda phase: self._evaluations.change(evaluation, phase=phase),
+                    progress=progress,
                 )
                 comparison = await evaluator.compare(await self._parity(job))
         except EngineAway as e:
             message = f"The engine of {job.model} gave no answers: {e}."
             raise _failed("engine_unavailable", message) from e
+        except ModelGone as e:
+            raise _skipped(e.code, e.message) from e
         await self._served(evaluation, job)  # nothing is stored for a model that was deleted
         return await store(self._storage, evaluation, comparison)
 
@@ -203,11 +235,20 @@ class EvaluateJob:
 
     async def _parity(self, job: JobRecord) -> dict[str, float] | None:
         """Return the figures of the comparison of engine and trainer, if it was made."""
-        events, _ = await self._jobs.events_before(job.project_id, job.id, None, 50)
+        events, _ = await self._jobs.events_before(job.project_id, job.id, None, _NEWEST_EVENTS)
         for event in events:
             if event.data.get("code") == "serve_parity" and "base_gap" in event.data:
                 return {k: v for k, v in event.data.items() if isinstance(v, int | float)}
         return None
+
+
+def _is_current(evaluation: JobEvaluation | None, attempt: int) -> TypeGuard[JobEvaluation]:
+    """Return whether the attempt may work on the evaluation."""
+    return (
+        evaluation is not None
+        and evaluation.attempt == attempt
+        and evaluation.status is EvaluationStatus.IN_PROGRESS
+    )
 
 
 def _skipped(code: str, message: str) -> _Ended:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from aiohttp import web
 
+from service.core import ids
+from service.evals.access import EngineAccess
 from service.inference.upstreams import Upstreams
+from service.jobs.evaluation.engine import EvaluationEngine
+from service.models.records import ModelRecord
+from service.usage.meter import Meter
+from tests.conftest import Api
 from tests.http_server import http_server
 
 BASE = "tiny-base"
 TUNED = f"ft:{BASE}:acme::abc123def456"
+
+
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
 
 
 @dataclass
@@ -21,7 +35,7 @@ class ScriptedEngine:
     """Tokens are words. The tuned model knows the answers, and the base model does not.
 
     `answers` maps a question to what the tuned model answers. `failures` are statuses of the next
-    responses.
+    responses. Requests wait until `go` is set.
     """
 
     url: str = ""
@@ -30,6 +44,8 @@ class ScriptedEngine:
     failures: list[int] = field(default_factory=list)
     seen: list[dict] = field(default_factory=list)
     health: int = 200
+    waiting: int = 0
+    go: asyncio.Event = field(default_factory=_set_event)
 
     @property
     def continuations(self) -> int:
@@ -48,6 +64,9 @@ class ScriptedEngine:
         if self.failures:
             error = {"message": "no", "code": "context_length_exceeded"}
             return web.json_response({"error": error}, status=self.failures.pop(0))
+        self.waiting += 1
+        await self.go.wait()
+        self.waiting -= 1
         self.seen.append(body)
         messages = body["messages"]
         tokens = [word for message in messages for word in ("<role>", *message["content"].split())]
@@ -79,6 +98,41 @@ async def engine() -> AsyncIterator[ScriptedEngine]:
 
 
 @pytest.fixture
-async def upstreams(engine: ScriptedEngine) -> AsyncIterator[Upstreams]:
-    async with Upstreams({BASE: [engine.url]}, api_key="inner") as opened:
-        yield opened
+async def open_engine(
+    engine: ScriptedEngine, api: Api
+) -> AsyncIterator[Callable[..., EvaluationEngine]]:
+    """Opens the engine on behalf of project acme, which has the tuned model."""
+    state = api.app.state
+    project = await state.projects.create("acme")
+    await state.registry.register(tuned_model(project.id))
+
+    def make(patience_s: float = 60) -> EvaluationEngine:
+        access = EngineAccess(
+            projects=state.projects,
+            registry=state.registry,
+            upstreams=upstreams,
+            meter=meter,
+            settings=api.settings.model_copy(update={"eval_engine_patience_s": patience_s}),
+        )
+        return EvaluationEngine(access.calls(project.id, "key_a"), BASE)
+
+    async with (
+        Upstreams({BASE: [engine.url]}, api_key="inner") as upstreams,
+        Meter(state.redis) as meter,
+    ):
+        yield make
+
+
+def tuned_model(project_id: str, **fields: Any) -> ModelRecord:
+    """The record of the tuned model, which no job trained."""
+    made = ModelRecord(
+        id=TUNED,
+        project_id=project_id,
+        created_at=ids.now_s(),
+        base_model=BASE,
+        job_id=ids.new(ids.JOB),
+        artifact=f"{project_id}/jobs/a1/adapter",
+        digest="0" * 64,
+        step=1,
+    )
+    return made.model_copy(update=fields)

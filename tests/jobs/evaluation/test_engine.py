@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from service.jobs.attempt.engines import EngineAway
-from service.jobs.evaluation.engine import EvaluationEngine, gather
+from service.jobs.evaluation.engine import EngineAway, gather
 
 from .conftest import BASE, TUNED
 
 QUESTION = [{"role": "user", "content": "Do you ship?"}]
 
 
-async def test_an_answer_comes_with_its_cost(engine, upstreams):
+async def test_an_answer_comes_with_its_cost(engine, open_engine):
     engine.answers["Do you ship?"] = "Aye, we ship."
-    found = await EvaluationEngine(upstreams, BASE, patience_s=60).answer(
-        TUNED, QUESTION, max_tokens=9
-    )
+    found = await open_engine().answer(TUNED, QUESTION, max_tokens=9)
     assert (found.text, found.finish_reason) == ("Aye, we ship.", "stop")
     assert (found.prompt_tokens, found.completion_tokens) == (5, 3)
     assert found.latency_s > 0
@@ -26,8 +23,8 @@ async def test_an_answer_comes_with_its_cost(engine, upstreams):
     assert body["max_tokens"] == 9
 
 
-async def test_only_the_tokens_of_the_answer_are_scored(engine, upstreams):
-    asking = EvaluationEngine(upstreams, BASE, patience_s=60)
+async def test_only_the_tokens_of_the_answer_are_scored(engine, open_engine):
+    asking = open_engine()
     (tuned,) = await asking.likelihoods(TUNED, QUESTION, ["Aye, we ship."])
     (base,) = await asking.likelihoods(BASE, QUESTION, ["Aye, we ship."])
     assert tuned.logprobs == (-0.5,) * 3
@@ -35,34 +32,30 @@ async def test_only_the_tokens_of_the_answer_are_scored(engine, upstreams):
     assert base.total == -6.0
 
 
-async def test_a_prompt_is_measured_once_for_all_answers_and_models(engine, upstreams):
-    asking = EvaluationEngine(upstreams, BASE, patience_s=60)
+async def test_a_prompt_is_measured_once_for_all_answers_and_models(engine, open_engine):
+    asking = open_engine()
     for model in (BASE, TUNED):
         assert len(await asking.likelihoods(model, QUESTION, ["Aye.", "No.", "Perhaps."])) == 3
     assert len(engine.seen) == 1 + 2 * 3
 
 
-async def test_a_rejected_request_is_an_error_of_its_row(engine, upstreams):
+async def test_a_rejected_request_is_an_error_of_its_row(engine, open_engine):
     engine.failures = [400]
-    found = await EvaluationEngine(upstreams, BASE, patience_s=60).answer(
-        BASE, QUESTION, max_tokens=9
-    )
-    assert found.error == "context_length_exceeded"
+    found = await open_engine().answer(BASE, QUESTION, max_tokens=9)
+    assert found.error == "invalid_request_error"
     assert found.scores == {}
 
 
-async def test_an_engine_that_is_away_for_a_moment_is_asked_again(engine, upstreams):
+async def test_an_engine_that_is_away_for_a_moment_is_asked_again(engine, open_engine):
     engine.failures = [503, 503]
-    found = await EvaluationEngine(upstreams, BASE, patience_s=60).answer(
-        BASE, QUESTION, max_tokens=9
-    )
+    found = await open_engine().answer(BASE, QUESTION, max_tokens=9)
     assert found.text == engine.base_answer
 
 
-async def test_an_engine_that_stays_away_is_an_error(engine, upstreams):
+async def test_an_engine_that_stays_away_is_an_error(engine, open_engine):
     engine.failures = [503] * 99
     with pytest.raises(EngineAway):
-        await EvaluationEngine(upstreams, BASE, patience_s=0.1).answer(BASE, QUESTION, max_tokens=9)
+        await open_engine(patience_s=0.1).answer(BASE, QUESTION, max_tokens=9)
 
 
 async def test_gather_raises_the_error_itself():

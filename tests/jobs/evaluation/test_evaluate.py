@@ -8,14 +8,14 @@ import json
 
 import pytest
 
-from service.core import ids
+from service.core import ids, queue
 from service.evaluation.comparison import Comparison
 from service.jobs.evaluation.records import Evaluations, EvaluationStatus, JobEvaluation
 from service.jobs.records import JobRecord, Status
-from service.models.records import ModelRecord
+from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api, chat_line, checked, upload
 
-from .conftest import TUNED, ScriptedEngine
+from .conftest import TUNED, ScriptedEngine, tuned_model
 
 JOBS = "/v1/fine_tuning/jobs"
 WORDS = ["anchor", "beacon", "cedar", "dragon", "ember", "falcon"]
@@ -62,6 +62,7 @@ async def job(api: Api, http, engine: ScriptedEngine, work) -> JobRecord:
         model_tag="tag",
         status=Status.SUCCEEDED,
         fine_tuned_model=TUNED,
+        key_id="key_of_the_job",
     )
     return await api.app.state.jobs.create(record)
 
@@ -76,18 +77,8 @@ async def evaluation(api: Api, job: JobRecord) -> JobEvaluation:
         model=TUNED,
         artifact=f"{job.project_id}/jobs/{job.id}/a1/adapter",
     )
-    await api.app.state.registry.register(
-        ModelRecord(
-            id=TUNED,
-            project_id=job.project_id,
-            created_at=ids.now_s(),
-            base_model=BASE_MODEL,
-            job_id=job.id,
-            artifact=made.artifact,
-            digest="0" * 64,
-            step=1,
-        )
-    )
+    model = tuned_model(job.project_id, job_id=job.id, artifact=made.artifact)
+    await api.app.state.registry.register(model)
     async with api.app.state.redis.pipeline(transaction=True) as pipe:
         Evaluations(api.app.state.redis).add(pipe, made)
         await pipe.execute()
@@ -149,6 +140,62 @@ async def test_the_report_has_every_row_with_three_answers(completed, http):
 
 async def test_requests_of_users_come_first(completed, engine):
     assert {body["priority"] for body in engine.seen} == {10}
+
+
+async def test_requests_count_once_as_usage_of_the_jobs_key(completed, engine, api: Api):
+    """The worker reports its usage when it stops."""
+    async with await api.client(role=Role.ADMIN) as admin:
+        url = "/v1/organization/usage/completions"
+        query = {"start_time": ids.now_s() - 86400, "group_by": "api_key_id", "bucket_width": "1d"}
+        buckets = (await admin.get(url, params=query)).json()["data"]
+    results = [result for bucket in buckets for result in bucket["results"]]
+    assert {result["api_key_id"] for result in results} == {"key_of_the_job"}
+    assert sum(result["num_model_requests"] for result in results) == len(engine.seen)
+
+
+async def test_events_of_the_job_report_the_progress(completed, http):
+    found = (await http.get(f"{JOBS}/{completed['job_id']}/events")).json()["data"]
+    assert [event["message"] for event in reversed(found)] == [
+        "Evaluation: started on 30 held-out rows",
+        "Evaluation: base model answered 30 of 30 rows",
+        "Evaluation: tuned model answered 30 of 30 rows",
+        "Evaluation: base model with the best prompt answered 30 of 30 rows",
+        f"Evaluation: {completed['verdict']['sentence']}",
+    ]
+    assert found[-2]["data"] == {
+        "code": "evaluation", "column": "base", "answered": 30, "rows": 30
+    }  # fmt: skip
+
+
+async def test_a_stopping_worker_hands_the_evaluation_back(
+    evaluation, http, engine, api: Api, work
+):
+    """The engine holds all requests back, and the worker still ends."""
+    engine.go.clear()
+    async with asyncio.timeout(60), work("cpu"):
+        while not engine.waiting:
+            await asyncio.sleep(0.005)
+    current = await Evaluations(api.app.state.redis).get(evaluation.project_id, evaluation.id)
+    assert (current.attempt, current.status) == (2, EvaluationStatus.IN_PROGRESS)
+    queued = await api.app.state.redis.zrange(queue.EVALS, 0, -1)
+    assert queued == [f"evaluate_job:{evaluation.subject}:2".encode()]
+    engine.go.set()
+    async with work("cpu"):
+        assert (await ended(http, evaluation.id))["status"] == "completed"
+
+
+async def test_an_attempt_that_was_given_up_ends(evaluation, engine, api: Api, work):
+    """The engine holds all requests back, and another worker takes over."""
+    engine.go.clear()
+    async with asyncio.timeout(60), work("gpu") as worker:  # takes no evaluations by itself
+        run = worker._evaluate_job.run({}, evaluation.project_id, evaluation.subject, 1)
+        task = asyncio.create_task(run)
+        while not engine.waiting:
+            await asyncio.sleep(0.005)
+        await Evaluations(api.app.state.redis).restart(evaluation)
+        await task
+    assert engine.seen == []
+    engine.go.set()
 
 
 async def test_a_continued_evaluation_asks_for_missing_columns_alone(

@@ -1,0 +1,44 @@
+"""Access of workers to the engines on behalf of a project and the key that asked for the work."""
+
+from __future__ import annotations
+
+from service.config import Settings
+from service.evals.callers import KeyCaller
+from service.evals.engines import EngineCalls, Patience
+from service.inference.gateway.cache_salt import cache_salts
+from service.inference.upstreams import Upstreams
+from service.models.registry import ModelRegistry
+from service.projects.records import Projects
+from service.usage.meter import Meter
+
+
+class EngineAccess:
+    """Opens requests to engines that are routed, limited and counted like the gateway's."""
+
+    def __init__(
+        self,
+        *,
+        projects: Projects,
+        registry: ModelRegistry,
+        upstreams: Upstreams,
+        meter: Meter,
+        settings: Settings,
+    ) -> None:
+        self._projects = projects
+        self._registry = registry
+        self._upstreams = upstreams
+        self._meter = meter
+        self._patience_s = settings.eval_engine_patience_s
+        key = settings.upstream_api_key
+        self._salt_of = cache_salts(key.get_secret_value() if key else "")
+
+    def calls(self, project_id: str, key_id: str) -> EngineCalls:
+        """Return the requests of one piece of work, which count as usage of the key."""
+        return EngineCalls(
+            KeyCaller(self._projects, project_id, key_id),
+            registry=self._registry,
+            upstreams=self._upstreams,
+            meter=self._meter,
+            salt=self._salt_of(project_id),
+            patience=Patience(self._patience_s),
+        )

@@ -1,0 +1,76 @@
+"""Progress of an evaluation: its phase, and a few events of its job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal
+
+from redis.asyncio.client import Pipeline
+
+from service.evaluation.comparison import BASE, PROMPT, TUNED, Answer
+from service.jobs.evaluation.records import Evaluations, JobEvaluation, Phase
+from service.jobs.records import Jobs, NewEvent
+
+_CODE = "evaluation"
+_COLUMNS = {BASE: "base model", PROMPT: "base model with the best prompt", TUNED: "tuned model"}
+
+
+class Progress:
+    """Reports what one attempt at an evaluation does.
+
+    An event is written in the transaction that checks the attempt, so that an attempt that was
+    given up reports nothing. The methods raise EvaluationSuperseded and Missing.
+    """
+
+    def __init__(self, evaluations: Evaluations, jobs: Jobs, evaluation: JobEvaluation) -> None:
+        self._evaluations = evaluations
+        self._jobs = jobs
+        self._evaluation = evaluation
+
+    async def begin(self, rows: int) -> JobEvaluation:
+        """Report the number of rows that are evaluated, and return the changed record."""
+        event = _event(f"started on {rows} held-out rows", rows=rows)
+        return await self._change(event, rows=rows)
+
+    async def enter(self, phase: Phase) -> None:
+        """Report the phase that begins."""
+        await self._evaluations.change(self._evaluation, phase=phase)
+
+    async def answered(self, column: str, answers: Sequence[Answer]) -> None:
+        """Report that a column has its answers."""
+        given = sum(answer.error is None for answer in answers)
+        name = _COLUMNS.get(column, column)
+        text = f"{name} answered {given} of {len(answers)} rows"
+        await self._change(_event(text, column=column, answered=given, rows=len(answers)))
+
+    async def end(
+        self,
+        text: str,
+        level: Literal["info", "warn"] = "info",
+        also: Callable[[Pipeline], Any] | None = None,
+        **fields: Any,
+    ) -> None:
+        """Write the final status, which is among `fields`, with an event."""
+        event = _event(text, level=level, status=fields["status"])
+        await self._change(event, also, **fields)
+
+    async def _change(
+        self, event: NewEvent, also: Callable[[Pipeline], Any] | None = None, **fields: Any
+    ) -> JobEvaluation:
+        def together(pipe: Pipeline) -> None:
+            add(pipe)
+            if also is not None:
+                also(pipe)
+
+        add = partial(
+            self._jobs.add_events,
+            project_id=self._evaluation.project_id,
+            job_id=self._evaluation.id,
+            events=[event],
+        )
+        return await self._evaluations.change(self._evaluation, together, **fields)
+
+
+def _event(text: str, level: Literal["info", "warn"] = "info", **data: Any) -> NewEvent:
+    return NewEvent(message=f"Evaluation: {text}", level=level, data={"code": _CODE, **data})
