@@ -25,7 +25,7 @@ from service.evals.outcomes import Outcome
 from service.evals.prompts import Message, PromptFailed
 from service.evals.records import ItemStatus, RunFailure
 from service.evals.sampling import Sampled, Sampler, given_sample
-from service.evals.tally import CriterionCounts, ModelUsage, Tally
+from service.evals.tally import CriterionCounts, ModelUsage, Tally, counted_labels
 from service.grading.errors import GraderError, ItemFailed
 from service.grading.grade import grade
 from service.grading.judges import GraderTools, PythonRunner
@@ -184,7 +184,10 @@ def _counts(result: GraderResult) -> CriterionCounts:
     if result.errors:
         return CriterionCounts(errored=1)
     return CriterionCounts(
-        passed=int(result.passed), failed=int(not result.passed), score=_score(result)
+        passed=int(result.passed),
+        failed=int(not result.passed),
+        score=_score(result),
+        labels=counted_labels(result.labels),
     )
 
 

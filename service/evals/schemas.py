@@ -18,6 +18,7 @@ from service.evals.records import (
     RunStatus,
     item_id,
 )
+from service.evals.tally import MAX_LABEL_PAIRS
 from service.grading.schemas import MAX_GRADERS, Grader
 
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -162,14 +163,40 @@ class EvalRunModelUsage(BaseModel):
     cached_tokens: int = Field(description="Number of prompt tokens from the engine's cache.")
 
 
+class LabelConfusion(BaseModel):
+    """Table of expected and given labels."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    labels: list[str] = Field(description="Labels that were expected or given.")
+    counts: dict[str, dict[str, int]] = Field(
+        description="Number of items by expected label and, within it, given label. `(other)` "
+        "counts answers that are none of the labels.",
+        examples=[{"good": {"good": 17, "bad": 3}, "bad": {"good": 5, "bad": 15}}],
+    )
+    n: int = Field(description="Number of items with both labels.")
+    accuracy: float = Field(description="Share of the items whose labels are equal.")
+    kappa: float | None = Field(
+        description="Cohen's kappa: agreement beyond chance, where 1 is perfect and 0 is chance. "
+        "Null if all labels are the same."
+    )
+
+
 class EvalRunCriterionResult(BaseModel):
-    """Outcomes of one grader. `errored` and `mean_score` are extensions of OpenAI's schema."""
+    """Outcomes of one grader. `errored`, `mean_score` and `confusion` are extensions of OpenAI's
+    schema.
+    """
 
     testing_criteria: str = Field(description="Name of the grader.")
     passed: int = Field(description="Number of items that the grader passed.")
     failed: int = Field(description="Number of items that it did not pass.")
     errored: int = Field(description="Number of items that it could not grade.")
     mean_score: float | None = Field(description="Mean score; null if nothing was graded.")
+    confusion: LabelConfusion | None = Field(
+        default=None,
+        description="Labels of a `label` grader, or those of people (`human_label`) and a judge. "
+        f"Null if there are none, or more than {MAX_LABEL_PAIRS:,} different pairs.",
+    )
 
 
 class EvalRunObject(BaseModel):
@@ -242,7 +269,8 @@ class EvalRunObject(BaseModel):
                     {
                         "testing_criteria": name,
                         "mean_score": tally.criteria[name].mean_score,
-                        **tally.criteria[name].model_dump(),
+                        "confusion": tally.criteria[name].confusion,
+                        **tally.criteria[name].model_dump(include={"passed", "failed", "errored"}),
                     }
                     for name in graders
                     if name in tally.criteria
@@ -277,8 +305,8 @@ class OutputItemResult(BaseModel):
     )
     label: dict[str, str | None] | None = Field(
         default=None,
-        description="Labels of a `label` grader: `expected`, and `given`, which is null for other "
-        "answers.",
+        description="Labels of a `label` grader, or those of a person and a judge: `expected`, and "
+        "`given`, which is null for other answers.",
     )
 
 

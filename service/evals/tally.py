@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
+
+from service.grading.confusion import OTHER, ConfusionTable, Counts, table_of
+from service.grading.results import LabelPair
+
+# The counters are written with each chunk of outcomes, so they stay small. Without declared labels,
+# every text of an answer is a label.
+MAX_LABEL_PAIRS: Final = 1_000
+_MAX_LABEL_CHARS: Final = 200
 
 
 class _Value(BaseModel):
@@ -30,18 +39,28 @@ class ModelUsage(_Value):
 
 
 class CriterionCounts(_Value):
-    """Outcomes of one grader. `score` is the sum of the scores that passed or failed."""
+    """Outcomes of one grader. `score` is the sum of the scores that passed or failed.
+
+    `labels` counts items by expected and given label. It is None if there are more than
+    `MAX_LABEL_PAIRS` different pairs.
+    """
 
     passed: int = 0
     failed: int = 0
     errored: int = 0
     score: float = 0.0
+    labels: Mapping[str, Mapping[str, int]] | None = {}
 
     @property
     def mean_score(self) -> float | None:
         """Mean of the scores, or None if there are none."""
         graded = self.passed + self.failed
         return self.score / graded if graded else None
+
+    @property
+    def confusion(self) -> ConfusionTable | None:
+        """Table of the labels, or None if there are none or too many."""
+        return table_of(self.labels) if self.labels else None
 
     def plus(self, other: CriterionCounts) -> CriterionCounts:
         """The sum of both."""
@@ -50,7 +69,19 @@ class CriterionCounts(_Value):
             failed=self.failed + other.failed,
             errored=self.errored + other.errored,
             score=self.score + other.score,
+            labels=_sum(self.labels, other.labels),
         )
+
+
+def counted_labels(pair: LabelPair | None) -> Counts:
+    """Return the counts of one item's labels. Labels are cut to a bounded length."""
+    if pair is None:
+        return {}
+    expected = pair.expected[:_MAX_LABEL_CHARS]
+    if pair.given == pair.expected:
+        return {expected: {expected: 1}}
+    is_short = pair.given is not None and len(pair.given) <= _MAX_LABEL_CHARS
+    return {expected: {pair.given if pair.given and is_short else OTHER: 1}}
 
 
 class Tally(_Value):
@@ -82,3 +113,14 @@ class Tally(_Value):
             usage=usage,
             criteria=criteria,
         )
+
+
+def _sum(one: Counts | None, other: Counts | None) -> Counts | None:
+    if one is None or other is None:
+        return None
+    total = {expected: dict(given) for expected, given in one.items()}
+    for expected, counts in other.items():
+        row = total.setdefault(expected, {})
+        for given, count in counts.items():
+            row[given] = row.get(given, 0) + count
+    return total if sum(map(len, total.values())) <= MAX_LABEL_PAIRS else None

@@ -67,6 +67,8 @@ def templates(grader: Grader) -> Iterator[tuple[str, str]]:
     if isinstance(grader, (LabelModelGrader, ScoreModelGrader)):
         for place, message in enumerate(grader.input):
             yield f"input.{place}.content", message.text
+        if grader.human_label is not None:
+            yield "human_label", grader.human_label
         return
     yield "input", grader.input
     if not isinstance(grader, JsonSchemaGrader):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +11,9 @@ from service.grading.results import LabelPair
 
 OTHER: Final = "(other)"
 """Column of answers that are none of the labels."""
+
+Counts = Mapping[str, Mapping[str, int]]
+"""Number of items by expected label and given label."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +30,30 @@ class ConfusionTable:
 
 def confusion(pairs: Iterable[LabelPair]) -> ConfusionTable:
     """Count pairs of labels. Labels come in the order of their names, `(other)` last."""
-    counted = Counter((pair.expected, pair.given or OTHER) for pair in pairs)
-    expected: Counter[str] = Counter()
+    counts: dict[str, Counter[str]] = {}
+    for pair in pairs:
+        counts.setdefault(pair.expected, Counter())[pair.given or OTHER] += 1
+    return table_of(counts)
+
+
+def table_of(counts: Counts) -> ConfusionTable:
+    """Return the table of counted pairs of labels, in the same order."""
+    expected = {row: sum(given.values()) for row, given in counts.items()}
     given: Counter[str] = Counter()
-    for (row, column), count in counted.items():
-        expected[row] += count
-        given[column] += count
-    n = counted.total()
+    for row in counts.values():
+        given.update(row)
+    n = given.total()
     labels = tuple(sorted({*expected, *given} - {OTHER}))
     columns = (*labels, OTHER) if OTHER in given else labels
-    accuracy = sum(counted[label, label] for label in labels) / n if n else 0.0
-    chance = sum(expected[label] * given[label] for label in labels) / n**2 if n else 0.0
+    right = sum(counts[label].get(label, 0) for label in labels if label in counts)
+    accuracy = right / n if n else 0.0
+    chance = sum(expected.get(label, 0) * given[label] for label in labels) / n**2 if n else 0.0
     return ConfusionTable(
         labels=labels,
-        counts={row: {column: counted[row, column] for column in columns} for row in expected},
+        counts={
+            row: {column: counts[row].get(column, 0) for column in columns}
+            for row in sorted(counts)
+        },
         n=n,
         accuracy=accuracy,
         kappa=None if chance >= 1 or not n else (accuracy - chance) / (1 - chance),

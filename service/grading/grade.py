@@ -10,6 +10,7 @@ from typing import Any
 from service.grading import (
     chrf,
     formula,
+    human_labels,
     json_schema,
     label,
     language,
@@ -38,7 +39,7 @@ from service.grading.schemas import (
     TextSimilarityGrader,
     ToolCallGrader,
 )
-from service.grading.templates import TemplateInvalid, parse
+from service.grading.templates import TemplateInvalid, VariableMissing, parse
 
 __all__ = [
     "GraderError",
@@ -114,16 +115,30 @@ class _Item:
 
     async def _judge(self, grader: LabelModelGrader | ScoreModelGrader) -> GraderResult:
         messages = [self._message(message) for message in grader.input]
+        human = human_labels.parse(grader, self._human_label(grader))
         if isinstance(grader, LabelModelGrader):
-            chosen, answer = await model_graders.label(grader, messages, self.tools.judge)
-            score = float(chosen in grader.passing_labels)
+            given, answer = await model_graders.label(grader, messages, self.tools.judge)
+            score = float(given in grader.passing_labels)
         else:
             score, answer = await model_graders.score(grader, messages, self.tools.judge)
+            given = human_labels.outcome(grader, score)
         return replace(
             _scored(grader, score),
             sample={"output_text": answer.text, "model": answer.model},
             tokens={answer.model: answer.total_tokens},
+            labels=None if human is None else LabelPair(human, given),
         )
+
+    def _human_label(self, grader: LabelModelGrader | ScoreModelGrader) -> str:
+        """Return what a person said of the item; empty if nobody judged it."""
+        if grader.human_label is None:
+            return ""
+        try:
+            return parse(grader.human_label).render(self.scope)
+        except VariableMissing:
+            return ""
+        except TemplateInvalid as error:
+            raise ItemFailed("invalid_variable_error", str(error)) from error
 
     async def _combine(self, grader: MultiGrader) -> GraderResult:
         names = list(grader.named)

@@ -30,7 +30,7 @@ class GraderResult:
 
     An item that cannot be graded has errors, the score 0 and has not passed. `sub_scores` are the
     scores of a multi grader's graders; `sample` is the judge's raw answer; `tokens` are the judge's
-    tokens by model.
+    tokens by model. `labels` are those of a `label` grader, or a person's and the judge's.
     """
 
     score: float

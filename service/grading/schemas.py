@@ -153,7 +153,17 @@ class GraderMessage(_Strict):
 Messages = Annotated[list[GraderMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
 
 
-class LabelModelGrader(_Named):
+class _Judge(_Named):
+    human_label: TemplateText | None = Field(
+        default=None,
+        description="Judgment of a person, usually a template variable. The results of a run show "
+        "how often the judge agrees with it. Items without one are left out of this comparison. "
+        "For `label_model` it is one of `labels`; for `score_model`, a score, `pass` or `fail`.",
+        examples=["{{item.human_label}}"],
+    )
+
+
+class LabelModelGrader(_Judge):
     """Grader that asks a model for a label. Scores 1 if the label passes, else 0."""
 
     type: Literal["label_model"]
@@ -199,7 +209,7 @@ class JudgeSamplingParams(_Strict):
     )
 
 
-class ScoreModelGrader(_Scored):
+class ScoreModelGrader(_Judge, _Scored):
     """Grader that asks a model for a number."""
 
     type: Literal["score_model"]

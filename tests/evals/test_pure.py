@@ -19,8 +19,15 @@ from service.evals.sampling import (
     _response_fields,
     given_sample,
 )
-from service.evals.tally import CriterionCounts, ModelUsage, Tally
+from service.evals.tally import (
+    MAX_LABEL_PAIRS,
+    CriterionCounts,
+    ModelUsage,
+    Tally,
+    counted_labels,
+)
 from service.grading.errors import ItemFailed
+from service.grading.results import LabelPair
 
 DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "seed": 42}
 
@@ -137,3 +144,31 @@ def test_tallies_add_up():
     assert both.usage["m"].prompt_tokens == 4
     assert both.criteria["g"].mean_score == 0.5
     assert other.criteria["g"].mean_score is None
+
+
+def counts(expected: str, given: str | None) -> CriterionCounts:
+    return CriterionCounts(labels=counted_labels(LabelPair(expected, given)))
+
+
+def test_labels_are_counted_in_any_order():
+    pairs = [("a", "a"), ("a", "b"), ("b", None), ("a", "a")]
+    total = CriterionCounts()
+    for expected, given in pairs:
+        total = total.plus(counts(expected, given))
+    assert total.labels == {"a": {"a": 2, "b": 1}, "b": {"(other)": 1}}
+    assert (total.confusion.n, total.confusion.accuracy) == (4, 0.5)
+    assert CriterionCounts.model_validate_json(total.model_dump_json()) == total
+    assert CriterionCounts().confusion is None
+
+
+def test_counted_labels_are_bounded():
+    total = CriterionCounts()
+    for number in range(MAX_LABEL_PAIRS):
+        total = total.plus(counts(str(number), str(number)))
+    assert total.confusion.accuracy == 1.0
+    total = total.plus(counts("one more", "label"))
+    assert (total.labels, total.confusion) == (None, None)
+    assert total.plus(counts("a", "a")).labels is None
+    long = "x" * 10_000
+    assert counts(long, long).labels == {"x" * 200: {"x" * 200: 1}}
+    assert counts(long, long + "y").labels == {"x" * 200: {"(other)": 1}}

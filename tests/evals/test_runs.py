@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from openai.types import EvalCreateResponse
 from openai.types.evals import RunRetrieveResponse
 from openai.types.evals.runs import OutputItemListResponse, OutputItemRetrieveResponse
 
@@ -46,7 +47,7 @@ async def test_answers_are_sampled_graded_and_counted(http, eval_id, engine: Eng
     assert run["result_counts"] == {"total": 30, "passed": 20, "failed": 10, "errored": 0}
     assert run["per_testing_criteria_results"] == [
         {"testing_criteria": "exact", "passed": 20, "failed": 10, "errored": 0,
-         "mean_score": pytest.approx(20 / 30)}
+         "mean_score": pytest.approx(20 / 30), "confusion": None}
     ]  # fmt: skip
     assert run["per_model_usage"] == [
         {"model_name": BASE_MODEL, "invocation_count": 30, "prompt_tokens": 300,
@@ -69,6 +70,72 @@ async def test_answers_are_sampled_graded_and_counted(http, eval_id, engine: Eng
         "priority": PRIORITY,
         "cache_salt": cache_salts(ENGINE_KEY)(project),
     }
+
+
+async def test_a_run_shows_how_often_a_judge_agrees_with_people(http, engine, work):
+    """The judge calls the first two of five answers good; people call the first and the last so."""
+    judge = {
+        "type": "label_model",
+        "name": "judge",
+        "model": BASE_MODEL,
+        "input": [{"role": "user", "content": "Judge {{sample.output_text}}"}],
+        "labels": ["good", "bad"],
+        "passing_labels": ["good"],
+        "human_label": "{{item.human}}",
+    }
+    scorer = {
+        "type": "score_model",
+        "name": "scorer",
+        "model": BASE_MODEL,
+        "input": [{"role": "user", "content": "Score {{sample.output_text}}"}],
+        "human_label": "{{item.human_score}}",
+    }
+    expected = {"type": "label", "name": "label", "reference": "{{item.answer}}"}
+    properties = {
+        **EVAL["data_source_config"]["item_schema"]["properties"],
+        "human": {"type": "string"},
+        "human_score": {"type": "number"},
+    }
+    schema = {"type": "object", "properties": properties}
+    config = {**EVAL["data_source_config"], "item_schema": schema}
+    body = {"data_source_config": config, "testing_criteria": [judge, scorer, expected]}
+    made_eval = await made(http, "/v1/evals", body)
+    judges = made_eval["testing_criteria"][:2]
+    strictly(EvalCreateResponse, {**made_eval, "testing_criteria": judges})
+    assert judges[0]["human_label"] == "{{item.human}}"
+
+    async def reply(request: web.Request, body: dict[str, Any]) -> web.Response:
+        asked = body["messages"][-1]["content"]
+        good = asked.endswith(("A0", "A1"))
+        if asked.startswith("Judge"):
+            return says(request, body, json.dumps({"result": "good" if good else "bad"}))
+        if asked.startswith("Score"):
+            return says(request, body, json.dumps({"steps": [], "result": 0.9 if good else 0.1}))
+        return says(request, body, "A" + asked.split()[-1])
+
+    engine.reply = reply
+    people = ["good", "bad", "bad", "bad", "good"]
+    content = items(6)
+    for row, human in zip(content, people, strict=False):  # nobody judged the last item
+        row["item"] |= {"human": human, "human_score": 1.0 if human == "good" else 0.0}
+    run = await made(http, f"/v1/evals/{made_eval['id']}/runs", sampled(content))
+    async with work("cpu"):
+        run = await ended(http, run)
+    strictly(RunRetrieveResponse, run)
+    by_label, by_score, answers = (r["confusion"] for r in run["per_testing_criteria_results"])
+    assert by_label == {
+        "labels": ["bad", "good"],
+        "counts": {"bad": {"bad": 2, "good": 1}, "good": {"bad": 1, "good": 1}},
+        "n": 5,
+        "accuracy": 0.6,
+        "kappa": pytest.approx((0.6 - 0.52) / 0.48),
+    }
+    assert (by_score["labels"], by_score["accuracy"]) == (["fail", "pass"], 0.6)
+    assert (answers["n"], answers["accuracy"]) == (6, pytest.approx(4 / 6))
+    shown = await output_items(http, run)
+    strictly(OutputItemListResponse, shown[0])
+    first = next(one for one in shown if one["datasource_item_id"] == 1)
+    assert first["results"][0]["label"] == {"expected": "bad", "given": "good"}
 
 
 async def test_items_are_paged_in_the_order_of_their_outcomes(http, eval_id, work):

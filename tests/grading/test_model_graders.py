@@ -8,6 +8,7 @@ import pytest
 
 from service.grading.judges import JudgeFailed
 from service.grading.model_graders import pairwise
+from service.grading.results import LabelPair
 from tests.grading.test_schemas import LABEL, SCORE
 from tests.grading.tools import Answers, graded
 
@@ -113,3 +114,47 @@ async def test_pairs_are_judged_in_both_orders(first: str, second: str, winner: 
     one, two = (request["messages"][-1]["content"] for request in judge.requests)
     assert one.index("Because A.") < one.index("Because B.")
     assert two.index("Because B.") < two.index("Because A.")
+
+
+HUMAN = "{{item.human_label}}"
+
+
+@pytest.mark.parametrize(
+    ("human", "expected"),
+    [("good", "good"), (" GOOD. ", "good"), ("bad", "bad"), ("", None), (None, None)],
+)
+async def test_a_judges_label_is_compared_with_a_persons(human: Any, expected: str | None) -> None:
+    grader = {**LABEL, "human_label": HUMAN}
+    result = await graded(grader, {**ITEM, "human_label": human}, "x", Answers('{"result":"bad"}'))
+    assert result.errors == ()
+    assert result.labels == (None if expected is None else LabelPair(expected, "bad"))
+
+
+@pytest.mark.parametrize(
+    ("human", "expected"),
+    [(5, "pass"), ("1.5", "fail"), ("Pass", "pass"), (False, "fail"), ("fail", "fail")],
+)
+async def test_a_judges_score_is_compared_with_a_person_by_what_passes(
+    human: Any, expected: str
+) -> None:
+    grader = {**SCORE, "human_label": HUMAN}
+    result = await graded(grader, {**ITEM, "human_label": human}, "x", Answers('{"result": 4}'))
+    assert (result.score, result.errors) == (4.0, ())
+    assert result.labels == LabelPair(expected, "pass")
+
+
+async def test_an_item_that_nobody_judged_has_no_labels() -> None:
+    result = await graded({**LABEL, "human_label": HUMAN}, ITEM, "x", Answers('{"result": "bad"}'))
+    assert (result.labels, result.errors) == (None, ())
+
+
+@pytest.mark.parametrize(("grader", "human"), [(LABEL, "ugly"), (SCORE, 9), (SCORE, "nan")])
+async def test_unusable_human_labels_are_errors_before_the_judge_is_asked(
+    grader: dict[str, Any], human: Any
+) -> None:
+    judge = Answers()
+    item = {**ITEM, "human_label": human}
+    result = await graded({**grader, "human_label": HUMAN}, item, "x", judge)
+    assert [error.code for error in result.errors] == ["other_error"]
+    assert "human label" in result.errors[0].message
+    assert judge.requests == []

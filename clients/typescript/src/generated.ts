@@ -2716,7 +2716,8 @@ export interface components {
         };
         /**
          * EvalRunCriterionResult
-         * @description Outcomes of one grader. `errored` and `mean_score` are extensions of OpenAI's schema.
+         * @description Outcomes of one grader. `errored`, `mean_score` and `confusion` are extensions of OpenAI's
+         *     schema.
          */
         EvalRunCriterionResult: {
             /**
@@ -2744,6 +2745,8 @@ export interface components {
              * @description Mean score; null if nothing was graded.
              */
             mean_score: number | null;
+            /** @description Labels of a `label` grader, or those of people (`human_label`) and a judge. Null if there are none, or more than 1,000 different pairs. */
+            confusion?: components["schemas"]["LabelConfusion"] | null;
         };
         /**
          * EvalRunDeleted
@@ -3973,6 +3976,51 @@ export interface components {
             hyperparameters?: components["schemas"]["KtoHyperparameters"];
         };
         /**
+         * LabelConfusion
+         * @description Table of expected and given labels.
+         */
+        LabelConfusion: {
+            /**
+             * Labels
+             * @description Labels that were expected or given.
+             */
+            labels: string[];
+            /**
+             * Counts
+             * @description Number of items by expected label and, within it, given label. `(other)` counts answers that are none of the labels.
+             * @example {
+             *       "bad": {
+             *         "bad": 15,
+             *         "good": 5
+             *       },
+             *       "good": {
+             *         "bad": 3,
+             *         "good": 17
+             *       }
+             *     }
+             */
+            counts: {
+                [key: string]: {
+                    [key: string]: number;
+                };
+            };
+            /**
+             * N
+             * @description Number of items with both labels.
+             */
+            n: number;
+            /**
+             * Accuracy
+             * @description Share of the items whose labels are equal.
+             */
+            accuracy: number;
+            /**
+             * Kappa
+             * @description Cohen's kappa: agreement beyond chance, where 1 is perfect and 0 is chance. Null if all labels are the same.
+             */
+            kappa: number | null;
+        };
+        /**
          * LabelGrader
          * @description Grader that compares labels regardless of case and punctuation. Scores 1 if equal, else 0.
          */
@@ -4014,6 +4062,12 @@ export interface components {
              * @description Name of the grader.
              */
             name: string;
+            /**
+             * Human Label
+             * @description Judgment of a person, usually a template variable. The results of a run show how often the judge agrees with it. Items without one are left out of this comparison. For `label_model` it is one of `labels`; for `score_model`, a score, `pass` or `fail`.
+             * @example {{item.human_label}}
+             */
+            human_label?: string | null;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}
@@ -4763,7 +4817,7 @@ export interface components {
             } | null;
             /**
              * Label
-             * @description Labels of a `label` grader: `expected`, and `given`, which is null for other answers.
+             * @description Labels of a `label` grader, or those of a person and a judge: `expected`, and `given`, which is null for other answers.
              */
             label?: {
                 [key: string]: string | null;
@@ -5155,6 +5209,12 @@ export interface components {
              * @description Lowest score that passes. Defaults to the middle of the range of scores.
              */
             pass_threshold?: number | null;
+            /**
+             * Human Label
+             * @description Judgment of a person, usually a template variable. The results of a run show how often the judge agrees with it. Items without one are left out of this comparison. For `label_model` it is one of `labels`; for `score_model`, a score, `pass` or `fail`.
+             * @example {{item.human_label}}
+             */
+            human_label?: string | null;
             /**
              * @description discriminator enum property added by openapi-typescript
              * @enum {string}

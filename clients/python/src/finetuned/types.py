@@ -374,33 +374,6 @@ class EvalItem(Model):
     """
 
 
-class EvalRunCriterionResult(Model):
-    """
-    Outcomes of one grader. `errored` and `mean_score` are extensions of OpenAI's schema.
-    """
-
-    testing_criteria: str
-    """
-    Name of the grader.
-    """
-    passed: int
-    """
-    Number of items that the grader passed.
-    """
-    failed: int
-    """
-    Number of items that it did not pass.
-    """
-    errored: int
-    """
-    Number of items that it could not grade.
-    """
-    mean_score: float | None
-    """
-    Mean score; null if nothing was graded.
-    """
-
-
 class EvalRunDeleted(Model):
     """
     Confirmation that a run was deleted.
@@ -856,6 +829,33 @@ class JudgeSamplingParams(Model):
     """
 
 
+class LabelConfusion(Model):
+    """
+    Table of expected and given labels.
+    """
+
+    labels: list[str]
+    """
+    Labels that were expected or given.
+    """
+    counts: dict[str, dict[str, int]]
+    """
+    Number of items by expected label and, within it, given label. `(other)` counts answers that are none of the labels.
+    """
+    n: int
+    """
+    Number of items with both labels.
+    """
+    accuracy: float
+    """
+    Share of the items whose labels are equal.
+    """
+    kappa: float | None
+    """
+    Cohen's kappa: agreement beyond chance, where 1 is perfect and 0 is chance. Null if all labels are the same.
+    """
+
+
 class LabelGrader(Model):
     """
     Grader that compares labels regardless of case and punctuation. Scores 1 if equal, else 0.
@@ -1026,7 +1026,7 @@ class OutputItemResult(Model):
     """
     label: dict[str, str | None] | None = None
     """
-    Labels of a `label` grader: `expected`, and `given`, which is null for other answers.
+    Labels of a `label` grader, or those of a person and a judge: `expected`, and `given`, which is null for other answers.
     """
 
 
@@ -2443,6 +2443,38 @@ class EstimateObject(Model):
     duration: DurationObject | None
 
 
+class EvalRunCriterionResult(Model):
+    """
+    Outcomes of one grader. `errored`, `mean_score` and `confusion` are extensions of OpenAI's
+    schema.
+    """
+
+    testing_criteria: str
+    """
+    Name of the grader.
+    """
+    passed: int
+    """
+    Number of items that the grader passed.
+    """
+    failed: int
+    """
+    Number of items that it did not pass.
+    """
+    errored: int
+    """
+    Number of items that it could not grade.
+    """
+    mean_score: float | None
+    """
+    Mean score; null if nothing was graded.
+    """
+    confusion: LabelConfusion | None = None
+    """
+    Labels of a `label` grader, or those of people (`human_label`) and a judge. Null if there are none, or more than 1,000 different pairs.
+    """
+
+
 class FileObject(Model):
     """
     OpenAI's file object, extended with `rows`, `warnings`, `format` and `found`.
@@ -2866,6 +2898,10 @@ class LabelModelGrader(Model):
     """
     Name of the grader.
     """
+    human_label: str | None = None
+    """
+    Judgment of a person, usually a template variable. The results of a run show how often the judge agrees with it. Items without one are left out of this comparison. For `label_model` it is one of `labels`; for `score_model`, a score, `pass` or `fail`.
+    """
     type: Literal["label_model"]
     model: str
     """
@@ -3025,6 +3061,10 @@ class ScoreModelGrader(Model):
     pass_threshold: float | None = None
     """
     Lowest score that passes. Defaults to the middle of the range of scores.
+    """
+    human_label: str | None = None
+    """
+    Judgment of a person, usually a template variable. The results of a run show how often the judge agrees with it. Items without one are left out of this comparison. For `label_model` it is one of `labels`; for `score_model`, a score, `pass` or `fail`.
     """
     type: Literal["score_model"]
     model: str
