@@ -52,7 +52,7 @@ class Cell:
         self.value += by
 
     def set(self, to: float) -> None:
-        """Replace the number. Only for gauges."""
+        """Replace the number. For gauges, and for counters whose number is in Redis."""
         self.value = to
 
 

@@ -25,13 +25,13 @@ _HTTP = Group("HTTP", (_API,))
 _GATEWAY = Group("Inference gateway", (_API, _WORKER), note="in workers, evaluations")
 _UPSTREAMS = Group("Engines, as seen by their callers", (_API, _WORKER))
 _ADAPTERS = Group("Adapters of an engine", (_ENGINE,))
-_ENDED_JOBS = Group("Jobs and training", (_API, _WORKER))
+_ENDED_JOBS = Group("Jobs and training", (_API, _WORKER), note=_SHARED)
 _JOBS = Group("Jobs and training", (_WORKER,))
 _ALL_JOBS = Group("Jobs and training", (_WORKER,), note=_SHARED)
 _QUEUES = Group("Queues and workers", (_API, _WORKER), note=_SHARED)
 _GPUS = Group("GPUs", (_WORKER,), note="with a GPU and `nvidia-ml-py`")
 _FILES = Group("Files", (_WORKER,))
-_ENDED_RUNS = Group("Evaluations", (_API, _WORKER))
+_ENDED_RUNS = Group("Evaluations", (_API, _WORKER), note=_SHARED)
 _RUNS = Group("Evaluations", (_WORKER,))
 _ALL_RUNS = Group("Evaluations", (_WORKER,), note=_SHARED)
 _ALIASES = Group("Aliases", (_WORKER,), note=_SHARED)
@@ -170,11 +170,12 @@ ADAPTER_CACHE_LIMIT_BYTES = _ADAPTERS.gauge(
     "finetuned_adapter_cache_limit_bytes", "FINETUNED_ADAPTER_CACHE_BYTES of this engine."
 )
 
+# Counted in Redis by the outbox, and read at each scrape. Not from zero: a process that has not
+# read the number must not export 0: Prometheus would see an increase from 0 to the number.
 JOBS = _ENDED_JOBS.counter(
     "finetuned_jobs_total",
-    "Fine-tuning jobs that reached a final state.",
+    "Fine-tuning jobs of the installation that reached a final state.",
     ["status"],
-    from_zero=[("succeeded",), ("failed",), ("cancelled",)],
 )
 # Set from the records by every worker's reconciler.
 JOBS_UNFINISHED = _ALL_JOBS.gauge(
@@ -260,11 +261,11 @@ ALIAS_GAIN_POINTS = _ALIASES.gauge(
     ["project", "alias"],
 )
 
+# As JOBS.
 EVAL_RUNS = _ENDED_RUNS.counter(
     "finetuned_eval_runs_total",
-    "Evaluation runs that reached a final state.",
+    "Evaluation runs of the installation that reached a final state.",
     ["status"],
-    from_zero=[("completed",), ("failed",)],
 )
 EVAL_RUNS_RUNNING = _RUNS.gauge(
     "finetuned_eval_runs_running", "Evaluation runs in progress on this worker."

@@ -24,13 +24,12 @@ import msgspec
 from pydantic import BaseModel, ConfigDict
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, queue
+from service.core import ids, outbox, queue
+from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Missing, Record
 from service.core.redis import Client, reply, text
 from service.core.unfinished import count_unfinished, read_unfinished
 from service.evals.tally import Tally
-from service.webhooks import outbox
-from service.webhooks.events import Event
 
 FUNCTION: Final = "run_eval"  # the task's name in the queue of evaluations
 UNFINISHED: Final = f"{PREFIX}:eval-runs-unfinished"
@@ -247,7 +246,7 @@ class Evals:
         """Change a run atomically. Exceptions of `change` propagate. Raises Missing.
 
         Every change of a run's record goes through this method. A change to a final status also
-        writes the run's webhook event to the outbox.
+        writes the end of the run to the outbox.
         """
         was_final = False
 
@@ -386,7 +385,7 @@ def item_number(run: RunRecord, id_: str) -> int | None:
 
 
 def _end_of(run: RunRecord) -> Event:
-    """The webhook event of a final run. A run ends once, so its event has the run's own ID."""
+    """The event of a final run. A run ends once, so its event has the run's own ID."""
     return Event(
         id=ids.WEBHOOK_EVENT + run.id.removeprefix(ids.EVAL_RUN),
         project_id=run.project_id,

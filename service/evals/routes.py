@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Body, Depends, Header, Query, Request
 
 from service.config import Settings
-from service.core import ids, metrics
+from service.core import ids
 from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.records import Missing
 from service.core.storage import StorageMissing
@@ -259,7 +259,6 @@ async def _canceled(
         raise Conflict(
             f"The run {run.id} is {e.status} and cannot be canceled.", code="invalid_run_status"
         ) from e
-    metrics.EVAL_RUNS.cell(RunStatus.CANCELED).inc()
     return await _one(request, record, canceled)
 
 

@@ -26,7 +26,7 @@ from service.evals.data_sources import DataSource, JsonlDataSource
 from service.evals.engines import EngineCalls, ModelGone
 from service.evals.item_work import ItemWork, Plan
 from service.evals.lifecycle import RunSuperseded
-from service.evals.records import FINAL, EvalRecord, Evals, RunFailure, RunRecord, RunStatus
+from service.evals.records import FINAL, EvalRecord, Evals, RunFailure, RunRecord
 from service.evals.sampling import Sampler
 from service.evals.source import RunFailed
 from service.files.records import Files
@@ -107,7 +107,6 @@ class RunEval:
         await self._evals.change(
             run, lambda r: lifecycle.fail(r, run.attempt, failure, ids.now_s())
         )
-        metrics.EVAL_RUNS.cell(RunStatus.FAILED).inc()
 
     async def _watched(self, run: RunRecord, record: EvalRecord, lease_lost: asyncio.Event) -> None:
         """Work on the items until the run ends, or the lease, the run or the worker does."""
@@ -125,7 +124,6 @@ class RunEval:
             raise RunSuperseded
         if attempt.completed:
             log.info("%s: attempt %d completed the run", run.id, run.attempt)
-            metrics.EVAL_RUNS.cell(RunStatus.COMPLETED).inc()
         else:
             await self._hand_back(run)
 

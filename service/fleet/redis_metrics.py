@@ -1,11 +1,12 @@
-"""Metrics read from Redis at scrape time: its health, queue depths and active workers."""
+"""Metrics read from Redis at scrape time: its health, queue depths, active workers, ended jobs."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 
-from service.core import metrics, queue
+from service.core import metrics, outbox, queue
+from service.core.metric_types import Cell, Metric
 from service.core.redis import REDIS_ERRORS, Client
 from service.fleet import workers
 
@@ -13,7 +14,7 @@ _PATIENCE_S = 2.0  # a worker's client retries for minutes, which a scrape must 
 
 
 async def observe_redis(redis: Client) -> None:
-    """Set the gauges for Redis, queues and workers. A scrape succeeds even if Redis is down."""
+    """Set the metrics that Redis knows. A scrape succeeds even if Redis is down."""
     try:
         async with asyncio.timeout(_PATIENCE_S):
             began = time.perf_counter()
@@ -22,6 +23,7 @@ async def observe_redis(redis: Client) -> None:
             for name in queue.QUEUES:
                 await _observe_queue(redis, name)
             _observe_workers(await workers.alive(redis))
+            _observe_ends(await outbox.processed_by_type(redis))
     except (*REDIS_ERRORS, TimeoutError):
         metrics.REDIS_UP.cell().set(0)
         # These values are unknown now, and stale ones must not be reported as current.
@@ -38,6 +40,22 @@ _OF_REDIS = (
     metrics.WORKERS,
     metrics.GPU_WORKERS_FREE,
 )
+
+
+# The metric and the status that count an event.
+COUNTED_BY: dict[str, tuple[Metric[Cell], str]] = {
+    "fine_tuning.job.succeeded": (metrics.JOBS, "succeeded"),
+    "fine_tuning.job.failed": (metrics.JOBS, "failed"),
+    "fine_tuning.job.cancelled": (metrics.JOBS, "cancelled"),
+    "eval.run.succeeded": (metrics.EVAL_RUNS, "completed"),
+    "eval.run.failed": (metrics.EVAL_RUNS, "failed"),
+    "eval.run.canceled": (metrics.EVAL_RUNS, "canceled"),
+}
+
+
+def _observe_ends(processed: dict[str, int]) -> None:
+    for event_type, (metric, status) in COUNTED_BY.items():
+        metric.cell(status).set(processed.get(event_type, 0))
 
 
 async def _observe_queue(redis: Client, name: str) -> None:

@@ -1,10 +1,10 @@
-"""Failed and lost attempts: each is recorded once, with an event and a metric."""
+"""Failed and lost attempts: each is recorded once, with an event of the job."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from service.core import ids, metrics
+from service.core import ids
 from service.jobs import lifecycle
 from service.jobs.records import JobFailure, JobRecord, Jobs, NewEvent, Status
 
@@ -26,7 +26,6 @@ async def fail(
         lambda current: lifecycle.fail(current, attempt, failure, ids.now_s()),
         events=lambda _: [event],
     )
-    metrics.JOBS.cell(Status.FAILED).inc()
 
 
 async def lose(jobs: Jobs, job: JobRecord, most_fruitless: int) -> JobRecord:
@@ -48,12 +47,9 @@ async def lose(jobs: Jobs, job: JobRecord, most_fruitless: int) -> JobRecord:
             )
         ]
 
-    after = await jobs.change(
+    return await jobs.change(
         job.project_id,
         job.id,
         lambda current: lifecycle.lose(current, job.attempt, most_fruitless, ids.now_s()),
         events=events,
     )
-    if after.status is Status.FAILED:
-        metrics.JOBS.cell(Status.FAILED).inc()
-    return after

@@ -20,13 +20,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from redis.asyncio.client import Pipeline
 
-from service.core import ids
+from service.core import ids, outbox
+from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Record, parse_known
 from service.core.redis import Client, reply
 from service.training.contract.hyperparameters import REQUESTED, RESOLVED, Requested, Resolved
 from service.training.contract.methods import MethodName
-from service.webhooks import outbox
-from service.webhooks.events import Event
 
 ACTIVE = f"{PREFIX}:jobs-active"
 _MAX_EVENTS = 20_000
@@ -187,7 +186,7 @@ class Jobs:
         """Change a job and add its events atomically. Exceptions of `change` propagate.
 
         Every change of a job's record goes through this method. A change to a final status also
-        writes the job's webhook event to the outbox.
+        writes the end of the job to the outbox.
         """
         was_final = False
 
@@ -256,7 +255,7 @@ class Jobs:
 
 
 def _end_of(job: JobRecord) -> Event:
-    """The webhook event of a final job. A job ends once, so its event has the job's own id."""
+    """The event of a final job. A job ends once, so its event has the job's own id."""
     return Event(
         id=ids.WEBHOOK_EVENT + job.id.removeprefix(ids.JOB),
         project_id=job.project_id,

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
-from service.core import ids, metrics, queue
+from service.core import ids, queue
 from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.records import Missing
 from service.files.records import Files
@@ -180,7 +180,6 @@ async def cancel_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
         lambda job: lifecycle.cancel(job, ids.now_s()),
         lambda _: "The job was cancelled",
     )
-    metrics.JOBS.cell(job.status).inc()
     await dispatcher.dispatch()
     return JobObject.of(job)
 

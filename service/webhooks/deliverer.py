@@ -1,10 +1,10 @@
 """Delivery loop for webhook events. It runs in each cpu worker.
 
-Each round creates deliveries from new events, then starts a task for each endpoint that has a due
-delivery. The task holds the endpoint's lease while it sends. Only one worker at a time sends to an
-endpoint, and a slow endpoint does not delay the others. If a worker dies, its delivery stays due,
-and another worker repeats it after the lease expires. An event therefore arrives at least once,
-always with the same id.
+Each round starts a task for each endpoint that has a due delivery; `fan_out.py` creates deliveries.
+The task holds the endpoint's lease while it sends. Only one worker at a time sends to an endpoint,
+and a slow endpoint does not delay the others. If a worker dies, its delivery stays due, and another
+worker repeats it after the lease expires. An event therefore arrives at least once, always with the
+same id.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from service.core import ids, metrics
 from service.core.leases import Held, Leases
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS, Client, why
-from service.webhooks import outbox
 from service.webhooks.allowed_hosts import AllowedHosts
 from service.webhooks.backoff import Backoff
 from service.webhooks.records import (
@@ -63,8 +62,12 @@ class Deliverer:
         self._counted_at = 0.0
         self._on_round = on_round
         self._running: dict[Address, asyncio.Task[None]] = {}
-        self._ready = asyncio.Event()  # a task ended; its endpoint may have more due events
+        self._ready = asyncio.Event()  # an endpoint may have due events
         self._draining = False
+
+    def wake(self) -> None:
+        """Start the next round now."""
+        self._ready.set()
 
     async def run(self) -> None:
         """Deliver events until cancelled. Rounds in which Redis is unavailable are skipped."""
@@ -96,8 +99,6 @@ class Deliverer:
         if self._draining:
             return
         now_s = await self._schedule.now_s()
-        while await outbox.fan_out(self._webhooks, now_s):
-            self._on_round()
         async for address in self._schedule.due_endpoints(now_s):
             if len(self._running) >= _MAX_CONCURRENT:
                 break
@@ -108,7 +109,7 @@ class Deliverer:
             metrics.WEBHOOK_PENDING.cell().set(await self._schedule.pending())
 
     async def _pause(self) -> None:
-        """Wait for the next round. It starts immediately if a task has ended."""
+        """Wait for the next round. It starts immediately if there may be due events."""
         # Not asyncio.wait_for, which before Python 3.12 can swallow a cancellation.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._poll_s):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from service.core.outbox import Event
 
 
 class EventType(StrEnum):
@@ -19,26 +19,15 @@ class EventType(StrEnum):
     EVAL_CANCELED = "eval.run.canceled"
 
 
-class Event(BaseModel):
-    """An event in a project. `type` is a string so that older versions can read new types."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    id: str
-    project_id: str
-    created_at: int
-    type: str
-    subject_id: str
-
-    def payload(self) -> str:
-        """The request body as JSON. It contains ids, but no text from the job."""
-        return json.dumps(
-            {
-                "id": self.id,
-                "object": "event",
-                "created_at": self.created_at,
-                "type": self.type,
-                "data": {"id": self.subject_id},
-            },
-            separators=(",", ":"),
-        )
+def payload(event: Event) -> str:
+    """The request body of an event as JSON. It contains ids, but no text from the job."""
+    return json.dumps(
+        {
+            "id": event.id,
+            "object": "event",
+            "created_at": event.created_at,
+            "type": event.type,
+            "data": {"id": event.subject_id},
+        },
+        separators=(",", ":"),
+    )

@@ -20,9 +20,9 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import WatchError
 
 from service.core import ids
+from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Missing, Record, parse_known
 from service.core.redis import Client, text
-from service.webhooks.events import Event
 from service.webhooks.schedule import Address, Schedule
 from service.webhooks.signing import new_secret
 

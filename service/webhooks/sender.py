@@ -10,8 +10,9 @@ import aiohttp
 
 from service import __version__
 from service.core import ids
+from service.core.outbox import Event
 from service.webhooks.allowed_hosts import AllowedHosts, HostNotAllowed, InvalidUrl, parse_url
-from service.webhooks.events import Event
+from service.webhooks.events import payload
 from service.webhooks.records import Endpoint
 from service.webhooks.signing import signed_headers
 
@@ -71,7 +72,7 @@ class Sender:
         """Post an event. Returns only the class of an error: its message may contain the URL."""
         if self._session is None:
             raise RuntimeError("the sender is not open")
-        body = event.payload()
+        body = payload(event)
         headers = signed_headers(endpoint.secret, event.id, ids.now_s(), body)
         headers["content-type"] = "application/json"
         try:

@@ -9,7 +9,8 @@ import asyncio
 import time
 
 from service.core import ids
-from service.webhooks.events import Event, EventType
+from service.core.outbox import Event
+from service.webhooks.events import EventType
 from service.webhooks.records import MAX_LOGGED, Attempt, Delivery, Endpoint, Webhooks
 
 _POLL_S = 0.1

@@ -42,13 +42,17 @@ from service.jobs.evaluation.task import EvaluateJob
 from service.jobs.planning.prepare import PrepareJob
 from service.jobs.records import Jobs
 from service.jobs.scheduling.dispatch import Dispatcher
+from service.jobs.warm_up import WarmUps, request_warm_up
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
 from service.projects.records import Projects
 from service.usage.meter import Meter
 from service.webhooks.deliverer import Deliverer
+from service.webhooks.fan_out import FanOut
+from service.webhooks.records import Webhooks
 from service.worker.arq_queue import QueueWorker
 from service.worker.gpu_share import with_budget, within_budget
+from service.worker.outbox_reader import OutboxReader
 from service.worker.probes import serve_probes
 from service.worker.pulse import Pulse
 from service.worker.reconciler import Reconciler
@@ -159,6 +163,19 @@ class WorkerProcess:
         self._webhooks = Deliverer(
             self._redis, leases, settings, on_round=lambda: self._pulse.beat("webhooks")
         )
+        self._warm_ups = WarmUps(
+            jobs,
+            leases,
+            self._upstreams,
+            settings,
+            on_round=lambda: self._pulse.beat("warm-ups"),
+        )
+        self._outbox = OutboxReader(
+            self._redis,
+            [FanOut(Webhooks(self._redis)), request_warm_up],
+            on_processed=self._on_new_events,
+            on_round=lambda: self._pulse.beat("outbox"),
+        )
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -178,7 +195,11 @@ class WorkerProcess:
         loops = {f"queue {name}": worker.run_forever for name, worker in arq_workers.items()}
         loops |= {"reconciler": self._reconciler.run, "presence": self._announce}
         if "cpu" in self._queues:
-            loops["webhooks"] = self._webhooks.run
+            loops |= {
+                "outbox": self._outbox.run,
+                "webhooks": self._webhooks.run,
+                "warm-ups": self._warm_ups.run,
+            }
         async with (
             serve_probes(self._redis, self._settings, self._pulse),
             self._upstreams,
@@ -238,6 +259,10 @@ class WorkerProcess:
     def stop(self) -> None:
         """Drain and exit, as SIGTERM does."""
         self._stopping.set()
+
+    def _on_new_events(self) -> None:
+        self._webhooks.wake()
+        self._warm_ups.wake()
 
     def _on_signal(self) -> None:
         if self._stopping.is_set():

@@ -210,7 +210,6 @@ class Reconciler:
                 lambda r: run_lifecycle.lose(r, run.attempt, self._most_fruitless, ids.now_s()),
             )
             if run.status is RunStatus.FAILED:
-                metrics.EVAL_RUNS.cell(RunStatus.FAILED).inc()
                 return
         await self._evals.enqueue(run)
 

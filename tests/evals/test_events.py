@@ -6,10 +6,10 @@ import json
 
 import pytest
 
+from service.core.outbox import OUTBOX
 from service.evals import lifecycle
 from service.evals.records import Evals, RunFailure, RunRecord
 from service.evals.tally import Tally
-from service.webhooks.outbox import OUTBOX
 from tests.conftest import Api
 from tests.evals.conftest import items, made, sampled
 

@@ -12,11 +12,10 @@ import sys
 import pytest
 from openai import OpenAI
 
-from service.core import ids
+from service.core import ids, outbox
+from service.core.outbox import Event
 from service.jobs import lifecycle
 from service.jobs.records import Status
-from service.webhooks import outbox
-from service.webhooks.events import Event
 from service.webhooks.records import MAX_LOGGED, Attempt, Delivery
 from service.webhooks.schedule import DUE
 from tests.conftest import Api

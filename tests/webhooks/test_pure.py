@@ -12,9 +12,10 @@ from yarl import URL
 
 from service.config import Settings
 from service.core import ids
+from service.core.outbox import Event
 from service.webhooks.allowed_hosts import AllowedHosts, HostNotAllowed, InvalidUrl, parse_url
 from service.webhooks.backoff import Backoff
-from service.webhooks.events import Event, EventType
+from service.webhooks.events import EventType, payload
 from service.webhooks.records import Endpoint
 from service.webhooks.signing import new_secret, signed_headers
 
@@ -93,7 +94,7 @@ def event() -> Event:
 
 
 def test_both_libraries_verify_a_signature():
-    secret, body = new_secret(), event().payload()
+    secret, body = new_secret(), payload(event())
     headers = signed_headers(secret, "evt_a", ids.now_s(), body)
     verified = OpenAI(api_key="-", webhook_secret=secret).webhooks.unwrap(body, headers)
     assert isinstance(verified, FineTuningJobSucceededWebhookEvent)

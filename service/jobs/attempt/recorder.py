@@ -189,7 +189,6 @@ class Ledger:
             also=lambda pipe: self._add_model(pipe, model),
         )
         await self._evaluate()
-        metrics.JOBS.cell("succeeded").inc()
         if (speed := self._progress.tokens_per_second) is not None:
             kind = SpeedKey.of(self.job, self._device_name)
             await Speeds(self._jobs.redis).record(kind, speed)

@@ -1,10 +1,10 @@
-"""Final steps of a job: verify that the engine matches the trainer, and warm up the model."""
+"""Last step of a job: verify that the engine's scores match the trainer's."""
 
 from __future__ import annotations
 
 from service.config import Settings
 from service.inference.upstreams import Upstreams
-from service.jobs.attempt.engines import EngineAway, warm
+from service.jobs.attempt.engines import EngineAway
 from service.jobs.attempt.recorder import Ledger
 from service.jobs.attempt.verify import NotServed, Parity, ask_both, compare
 from service.jobs.records import JobFailure, JobRecord
@@ -65,8 +65,3 @@ class Serving:
     async def _fail(self, fault: str, figures: dict[str, float]) -> None:
         failure = JobFailure(code="serve_parity", message=f"The model was trained, but {fault}")
         await self._ledger.fail(failure, {"code": "serve_parity", **figures})
-
-    async def warm(self) -> None:
-        """Load the model into its engine, so that the first user does not have to wait."""
-        if self._is_served:
-            await warm(self._upstreams, self._base, self._ledger.model)

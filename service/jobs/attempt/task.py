@@ -265,8 +265,6 @@ class Attempt:
                     await self._give_gpu_back()
                     if await self._serving.agrees(message):
                         await self._ledger.succeeded(message)
-                        self._outcome = Outcome.FINISHED
-                        await self._serving.warm()
                     self._outcome = Outcome.FINISHED
             case Failed():
                 self._outcome = await self._ledger.failed(message)

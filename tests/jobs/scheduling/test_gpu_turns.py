@@ -96,6 +96,7 @@ async def test_success_the_engine_is_awake_again_before_it_is_asked(engine, sett
     job = await create(http, await upload(http, rows(12)), hyperparameters=SHORT)
     async with work("cpu", "gpu"):
         job, events = await ended(http, job["id"])
+        await engine.until(job["fine_tuned_model"])  # warm-up
     assert job["status"] == "succeeded", job["error"]
     told = [e["message"] for e in events]
     assert "The engine sleeps while the job trains" in told
@@ -103,7 +104,7 @@ async def test_success_the_engine_is_awake_again_before_it_is_asked(engine, sett
     assert engine.calls[:2] == ["sleep", "wake"]
     asked = engine.calls[2:]
     assert asked[0] == BASE_MODEL  # compared with the trainer
-    assert asked[-1] == model  # and made warm
+    assert asked[-1] == model
     assert set(asked) == {BASE_MODEL, model}
     assert len(list((settings.data_dir / "adapter-cache").glob("*.json"))) == 1
 

@@ -6,8 +6,8 @@ import asyncio
 
 from starlette.types import Receive, Scope, Send
 
+from service.core.outbox import OUTBOX
 from service.core.redis import Client
-from service.webhooks.outbox import OUTBOX
 from tests.openapi.scenario.data import NO_WEBHOOK
 from tests.openapi.world import World
 
