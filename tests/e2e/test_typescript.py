@@ -81,8 +81,11 @@ def test_openai_sdk_of_node_runs_the_whole_loop(node):
 def test_example_of_the_readme_runs(node, program: Path):
     example = re.search(r"```js\n(.*?)```", (CLIENT / "README.md").read_text("utf-8"), re.DOTALL)
     assert example
-    # By default, it would train eight epochs on so few rows.
-    once = "method: {type: 'supervised', supervised: {hyperparameters: {n_epochs: 1}}}"
+    # By default, it would train eight epochs on so few rows. Two held-out rows are evaluated.
+    once = (
+        "method: {type: 'supervised', supervised: {hyperparameters: "
+        "{n_epochs: 1, validation_share: 0.2}}}"
+    )
     short = example[1].replace("training_file: file.id", f"training_file: file.id, {once}")
     assert short != example[1]
     (program / "example.mjs").write_text(short, "utf-8")
@@ -95,12 +98,17 @@ def test_example_of_the_readme_runs(node, program: Path):
     assert "".join(printed[printed.index(completed) + 1 :]).strip()  # the model's answer
 
 
-def test_estimate_and_alias_of_a_trained_model(node):
+def test_estimate_evaluation_and_alias_of_a_trained_model(node):
     """Uses the model that the example trained."""
     seen = json.loads(node("extras.mjs"))
     assert seen["estimate"]["rows"] == 12
     assert seen["estimate"]["fits"] is True
     assert seen["estimate"]["steps"] > 0
+    evaluation = seen["evaluation"]
+    assert (evaluation["status"], evaluation["rows"]) == ("completed", seen["rows"]), evaluation
+    assert seen["rows"] > 0
+    assert evaluation["figures"].keys() >= {"gain", "forgetting", "memorized"}
+    assert evaluation["verdict"]["sentence"] in seen["report"]
     assert seen["answer"]["choices"][0]["message"]["content"]
     assert seen["back"]["targets"] == [{"model": DEMO_MODEL, "weight": 100}]
     assert seen["conflict"] == "alias_changed"

@@ -14,6 +14,12 @@ export {
 export { type ClientOptions, Finetuned, type SendInit, unwrap } from "./client.js";
 export { clean, report, type WaitOptions } from "./datasets.js";
 export * from "./errors.js";
+export {
+  type EvaluationOptions,
+  evaluateAgain,
+  evaluationReport,
+  waitForEvaluation,
+} from "./evaluations.js";
 export type { components, operations, paths } from "./generated.js";
 export {
   type CreateJobOptions,

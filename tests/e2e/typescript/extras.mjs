@@ -1,13 +1,16 @@
-// An estimate, and an alias of the newest model that OpenAI's SDK chats with. Prints JSON.
+// An estimate, an evaluation, and an alias of the newest model that OpenAI's SDK chats with.
+// Prints JSON.
 
 import {
   ConflictError,
   deleteAlias,
   estimate,
+  evaluationReport,
   Finetuned,
   rollbackAlias,
   setAlias,
   unwrap,
+  waitForEvaluation,
 } from "@finetuned/client";
 import OpenAI from "openai";
 
@@ -15,6 +18,10 @@ const client = new Finetuned();
 const { data } = await unwrap(client.http.GET("/v1/fine_tuning/jobs"));
 const job = data.find((one) => one.status === "succeeded");
 const told = await estimate(client, { model: job.model, training_file: job.training_file });
+
+const evaluation = await waitForEvaluation(client, job.id, { signal: AbortSignal.timeout(240_000) });
+const report = await evaluationReport(client, job.id);
+const rows = JSON.parse(await evaluationReport(client, job.id, "json")).rows.length;
 
 const name = "node/live";
 await setAlias(client, name, job.model, { isNew: true });
@@ -28,4 +35,4 @@ await deleteAlias(client, name);
 await openai.models.delete(job.fine_tuned_model);
 
 const conflict = again instanceof ConflictError && again.code;
-console.log(JSON.stringify({ job, estimate: told, answer, back, conflict }));
+console.log(JSON.stringify({ job, estimate: told, evaluation, report, rows, answer, back, conflict }));
