@@ -172,6 +172,12 @@ class Settings(BaseSettings):
         le=1000,
         description="Held-out rows on which a finished job is evaluated; 0 turns this off.",
     )
+    evaluation_checkpoints: int = Field(
+        default=2,
+        ge=0,
+        le=10,
+        description="Checkpoints of a finished job that are evaluated besides its final model.",
+    )
     curation_timeout_s: float = Field(
         default=3600.0, gt=0, description="Time limit of one check, report or cleaning of a file."
     )

@@ -113,6 +113,7 @@ class Rebuild:
                 digest=manifest.digest,
                 step=manifest.meta["step"],
                 checkpoint=place["step"] is not None,
+                gate=manifest.meta.get("gate", {}),
             )
         except (KeyError, ValidationError, StorageCorrupt, StorageMissing):
             log.warning("the manifest in %s cannot be read: the model is not restored", artifact)

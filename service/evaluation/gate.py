@@ -92,6 +92,14 @@ def apply_gate(gate: Iterable[Condition], figures: Mapping[str, float | str]) ->
     return GateResult(passed=all(result.passed for result in results), conditions=results)
 
 
+def fault(key: str, condition: str, measured: float | str | None, reason: str | None) -> str:
+    """Return a clause about a failed condition, such as "chrf_gain is 2.1, not >=5"."""
+    if measured is None:
+        return (reason or f"{key} was not measured").removesuffix(".")
+    shown = measured if isinstance(measured, str) else f"{measured:.6g}"
+    return f"{key} is {shown}, not {condition}"
+
+
 def _parse(key: str, text: str, metrics: list[str]) -> Condition:
     _require_known(key, metrics)
     if key == PARITY:

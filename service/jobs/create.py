@@ -63,6 +63,8 @@ async def checked(
         await _usable_file(getattr(body, param), param, caller, files)
     _check_numbers(body, entry, max_lora_rank)
     await _check_warm_start(body, caller, registry)
+    hyperparameters = requested_hyperparameters(body)
+    _check_gate(body, hyperparameters)
     job = JobRecord(
         id=ids.new(ids.JOB),
         project_id=caller.project_id,
@@ -77,7 +79,8 @@ async def checked(
         priority=body.priority,
         key_id=caller.key_id,
         method=body.method_name,
-        hyperparameters=requested_hyperparameters(body),
+        hyperparameters=hyperparameters,
+        gate=body.gate or {},
         model_tag=ids.random_part(_TAG_CHARS),
         trace=tracing.carrier() or None,
     )
@@ -133,6 +136,16 @@ def requested_hyperparameters(body: CreateJob) -> Requested:
     if body.asked.selects and body.validation_file is None and fields["validation_share"] is None:
         fields["validation_share"] = _AUTO_SHARE
     return REQUESTED[body.method_name].model_validate(fields)
+
+
+def _check_gate(body: CreateJob, hyperparameters: Requested) -> None:
+    if body.gate and body.validation_file is None and hyperparameters.validation_share is None:
+        raise BadRequest(
+            "A gate applies to the evaluation of the job, which needs held-out rows: give a "
+            "validation_file, or set the hyperparameter 'validation_share'.",
+            param="gate",
+            code="invalid_value",
+        )
 
 
 async def _check_warm_start(body: CreateJob, caller: Principal, registry: ModelRegistry) -> None:

@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, outbox
@@ -85,6 +85,7 @@ class JobRecord(Record):
     fruitless_attempts: int = 0  # attempts lost since the last checkpoint
     priority: int = 0  # higher runs first
     key_id: str = ""  # the key that created the job, for usage; empty in older records
+    gate: dict[str, str] = Field(default_factory=dict)  # conditions on the job's evaluation, by key
     trace: dict[str, str] | None = None  # context of the creating request, see core/tracing.py
     # Memory settings of the training. They do not change its result.
     tokens_at_once: int | None = None

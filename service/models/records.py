@@ -6,6 +6,8 @@ import re
 import unicodedata
 from enum import StrEnum
 
+from pydantic import Field
+
 from service.core.records import Record
 from service.models.marks import MARKS
 
@@ -36,6 +38,7 @@ class ModelRecord(Record):
     digest: str  # digest of the folder's manifest
     step: int
     checkpoint: bool = False  # saved during the run rather than as its result
+    gate: dict[str, str] = Field(default_factory=dict)  # of the job, checked by aliases
 
 
 def base_of(name: str) -> str | None:

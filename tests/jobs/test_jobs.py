@@ -155,6 +155,8 @@ async def test_broken_validation_file_is_named(http, work, file_id):
         ({"hyperparameters": {"warm_start": BASE_MODEL}}, 404, None),
         ({"hyperparameters": {"early_stopping": {"patience": 0}}}, 400, None),
         ({"hyperparameters": {"validation_share": 0.9}}, 400, None),
+        ({"gate": {"chrf_gain": ">=5"}}, 400, "gate"),  # there are no held-out rows
+        ({"gate": {"chrf_gian": ">=5"}}, 400, "gate"),
         ({"colour": "red"}, 400, "colour"),
     ],
 )

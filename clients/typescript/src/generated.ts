@@ -2219,6 +2219,13 @@ export interface components {
              */
             priority?: number;
             /**
+             * Gate
+             * @description Conditions that the evaluation of the job must meet, such as `{"chrf_gain": ">=5"}`. An alias does not point at a model of the job that fails them without `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.
+             */
+            gate?: {
+                [key: string]: string;
+            } | null;
+            /**
              * Integrations
              * @description Integrations, which must be null: no data leaves the server.
              */
@@ -3064,6 +3071,13 @@ export interface components {
              * @description Reason why the figure was not measured; otherwise null.
              */
             reason: string | null;
+            /**
+             * Gate
+             * @description Owner of the gate: the alias, or the job that trained the model.
+             * @default alias
+             * @enum {string}
+             */
+            gate?: "alias" | "job";
         };
         /**
          * FileContentSource
@@ -3252,6 +3266,64 @@ export interface components {
              * @description Sheet of a workbook. Defaults to the first sheet.
              */
             sheet?: string | null;
+        };
+        /**
+         * GateFaultObject
+         * @description A condition of a job's gate that its evaluation does not meet.
+         */
+        GateFaultObject: {
+            /**
+             * Key
+             * @description Key of the condition.
+             * @example chrf_gain
+             */
+            key: string;
+            /**
+             * Condition
+             * @description Condition on the figure.
+             * @example >=5
+             */
+            condition: string;
+            /**
+             * Measured
+             * @description Measured figure; null if it was not measured.
+             * @example 2.1
+             */
+            measured: number | string | null;
+            /**
+             * Reason
+             * @description Reason why the figure was not measured; otherwise null.
+             */
+            reason: string | null;
+        };
+        /**
+         * GateOutcomeObject
+         * @description Outcome of a job's gate.
+         */
+        GateOutcomeObject: {
+            /**
+             * Passed
+             * @description Whether the evaluation meets all conditions.
+             */
+            passed: boolean;
+            /**
+             * Conditions
+             * @description Conditions of the gate.
+             * @example {
+             *       "chrf_gain": ">=5",
+             *       "forgetting": "<=2",
+             *       "memorized": "==0",
+             *       "parity": "checked"
+             *     }
+             */
+            conditions: {
+                [key: string]: string;
+            };
+            /**
+             * Failed Conditions
+             * @description Conditions that the evaluation does not meet.
+             */
+            failed_conditions: components["schemas"]["GateFaultObject"][];
         };
         /**
          * GraderMessage
@@ -3617,6 +3689,8 @@ export interface components {
             figures: {
                 [key: string]: number | string;
             } | null;
+            /** @description Outcome of the job's gate; null if the job has none, and until completed. */
+            gate?: components["schemas"]["GateOutcomeObject"] | null;
             /** @description Reason for the status `failed` or `skipped`; otherwise null. */
             error: components["schemas"]["EvaluationErrorObject"] | null;
         };
@@ -3738,6 +3812,20 @@ export interface components {
              * @default 0
              */
             priority?: number;
+            /**
+             * Gate
+             * @description Conditions that the evaluation of the job must meet; empty if there are none.
+             * @default {}
+             * @example {
+             *       "chrf_gain": ">=5",
+             *       "forgetting": "<=2",
+             *       "memorized": "==0",
+             *       "parity": "checked"
+             *     }
+             */
+            gate?: {
+                [key: string]: string;
+            };
             /**
              * Queue Position
              * @description Position in the queue; 1 is the job that a GPU worker takes next. Null unless the job is queued.
@@ -5271,19 +5359,13 @@ export interface components {
             /**
              * Gate
              * @description Conditions that the evaluation of a trained model must meet before the alias points at it. A key is a figure of the evaluation, such as `chrf_gain` or `memorized`; a condition is `>=`, `>`, `<=`, `<` or `==` and a number, or `checked` for `parity`. The alias keeps its gate if the field is missing; `{}` removes it.
-             * @example {
-             *       "chrf_gain": ">=5",
-             *       "forgetting": "<=2",
-             *       "memorized": "==0",
-             *       "parity": "checked"
-             *     }
              */
             gate?: {
                 [key: string]: string;
             } | null;
             /**
              * Force
-             * @description Whether to change the targets even if they do not meet the gate. The history records the failed conditions.
+             * @description Whether to change the targets even if they do not meet the gate of the alias or that of their job. The history records the failed conditions.
              * @default false
              */
             force?: boolean;

@@ -297,6 +297,7 @@ class Ledger:
             "seed": self.job.seed,
             "training_file": self.job.training_file,
             "hyperparameters": self.job.hyperparameters.model_dump(mode="json"),
+            "gate": self.job.gate,
         }
 
     def _model_record(
@@ -312,4 +313,5 @@ class Ledger:
             digest=digest,
             step=step,
             checkpoint=checkpoint,
+            gate=self.job.gate,
         )

@@ -1,4 +1,4 @@
-"""Everything that an evaluation measures, from the answers of three columns to a comparison."""
+"""Everything that an evaluation measures, from the answers of the columns to a comparison."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from service.core import ids
+from service.evals.engines import ModelGone
 from service.evaluation.comparison import (
     BASE,
     PROMPT,
@@ -17,11 +18,12 @@ from service.evaluation.comparison import (
     Retrieval,
     Row,
 )
-from service.evaluation.examples import Example
+from service.evaluation.examples import Example, Message
 from service.evaluation.memorization.personal import given_text
 from service.evaluation.prompts.candidates import Candidate, Limits, PromptSet
 from service.evaluation.prompts.search import SLICE_ROWS, search, selection_slice
 from service.evaluation.retrieval import Answered, retrieval_signs
+from service.jobs.evaluation.checkpoints import Checkpoint
 from service.jobs.evaluation.columns import Columns, Scored, answer_limit
 from service.jobs.evaluation.engine import EvaluationEngine, gather
 from service.jobs.evaluation.examples import Data, cluster_of, sample
@@ -50,6 +52,7 @@ class Evaluator:
         *,
         rows: Sequence[Example],
         data: Data,
+        checkpoints: Sequence[Checkpoint],
         columns: Columns,
         scoring: Scoring,
         engine: EvaluationEngine,
@@ -60,7 +63,9 @@ class Evaluator:
         self._entry = entry
         self._rows = rows
         self._data = data
+        self._checkpoints = checkpoints
         self._columns = columns
+        self._lost: list[str] = []
         self._engine = engine
         self._enter = progress.enter
         self._scoring = scoring
@@ -87,6 +92,9 @@ class Evaluator:
         if prompts is not None and candidate is not None:
             asked = [prompts.messages(candidate, row.prompt) for row in self._rows]
             answers[PROMPT] = await self._columns.answers(PROMPT, base, asked)
+        for checkpoint in self._checkpoints:
+            await self._answer(checkpoint, plain, answers, losses)
+        checkpoints = [one for one in self._checkpoints if one.column in answers]
         scored = {
             name: await self._scoring.score(given, self._rows) for name, given in answers.items()
         }
@@ -102,7 +110,7 @@ class Evaluator:
             model=tuned,
             base_model=base,
             created_at=ids.now_s(),
-            columns=_columns(losses, candidate, base, tuned),
+            columns=_columns(losses, candidate, base, tuned, checkpoints),
             metrics=self._scoring.metrics,
             rows=self._compared(scored),
             train_rows=len(self._data.training_rows) or None,
@@ -113,6 +121,25 @@ class Evaluator:
             retrieval=await self._retrieval(seen, scored[TUNED]),
             notes=self._notes(),
         )
+
+    async def _answer(
+        self,
+        checkpoint: Checkpoint,
+        prompts: Sequence[Sequence[Message]],
+        answers: dict[str, list[Answer]],
+        losses: dict[str, Scored],
+    ) -> None:
+        """Add the column of a checkpoint, or a note that it was deleted or is not served."""
+        name, model = checkpoint.column, checkpoint.model
+        try:
+            given = await self._columns.answers(name, model, prompts)
+            if all(answer.error is not None for answer in given):
+                self._lost.append(name)
+                return
+            answers[name], losses[name] = given, await self._columns.scored(name, model)
+        except ModelGone:
+            answers.pop(name, None)
+            self._lost.append(name)
 
     async def _best_prompt(self) -> tuple[PromptSet | None, Candidate | None]:
         """Choose instructions and examples for the base model on a slice of the training rows."""
@@ -206,6 +233,7 @@ class Evaluator:
                 f"{len(self._rows)} of {len(self._data.held_out)} held-out rows were evaluated, "
                 f"chosen by seed {self._job.seed}."
             )
+        notes += [f"{name} could not answer, and was left out." for name in self._lost]
         return notes
 
 
@@ -222,7 +250,11 @@ def _is_base(parity: Mapping[str, float] | None) -> bool:
 
 
 def _columns(
-    losses: Mapping[str, Scored], candidate: Candidate | None, base: str, tuned: str
+    losses: Mapping[str, Scored],
+    candidate: Candidate | None,
+    base: str,
+    tuned: str,
+    checkpoints: Sequence[Checkpoint],
 ) -> list[Column]:
     def column(name: str, model: str, **more: Any) -> Column:
         scored = losses.get(name, Scored(None, None))
@@ -244,7 +276,8 @@ def _columns(
                 example_lines=candidate.lines,
             )
         )
-    return [*found, column(TUNED, tuned)]
+    earlier = [column(one.column, one.model, step=one.step) for one in checkpoints]
+    return [*found, column(TUNED, tuned), *earlier]
 
 
 def _tokens(bytes_: int) -> int:

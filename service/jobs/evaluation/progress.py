@@ -9,7 +9,8 @@ from typing import Any, Literal
 from redis.asyncio.client import Pipeline
 
 from service.evaluation.comparison import BASE, PROMPT, TUNED, Answer
-from service.jobs.evaluation.records import Evaluations, JobEvaluation, Phase
+from service.evaluation.gate import fault
+from service.jobs.evaluation.records import Evaluations, GateOutcome, JobEvaluation, Phase
 from service.jobs.records import Jobs, NewEvent
 
 _CODE = "evaluation"
@@ -51,12 +52,17 @@ class Progress:
         also: Callable[[Pipeline], Any] | None = None,
         **fields: Any,
     ) -> None:
-        """Write the final status, which is among `fields`, with an event."""
-        event = _event(text, level=level, status=fields["status"])
-        await self._change(event, also, **fields)
+        """Write the final status, which is among `fields`, with an event.
+
+        The outcome of the job's gate, if it is among `fields`, has an event of its own.
+        """
+        events = [_event(text, level=level, status=fields["status"])]
+        if (gate := fields.get("gate")) is not None:
+            events.append(_gate_event(gate))
+        await self._change(*events, also=also, **fields)
 
     async def _change(
-        self, event: NewEvent, also: Callable[[Pipeline], Any] | None = None, **fields: Any
+        self, *events: NewEvent, also: Callable[[Pipeline], Any] | None = None, **fields: Any
     ) -> JobEvaluation:
         def together(pipe: Pipeline) -> None:
             add(pipe)
@@ -67,9 +73,16 @@ class Progress:
             self._jobs.add_events,
             project_id=self._evaluation.project_id,
             job_id=self._evaluation.id,
-            events=[event],
+            events=events,
         )
         return await self._evaluations.change(self._evaluation, together, **fields)
+
+
+def _gate_event(gate: GateOutcome) -> NewEvent:
+    failed = [fault(one.key, one.condition, one.measured, one.reason) for one in gate.failed]
+    if not failed:
+        return _event("the gate passed", gate="passed")
+    return _event(f"the gate failed: {'; '.join(failed)}", level="warn", gate="failed")
 
 
 def _event(text: str, level: Literal["info", "warn"] = "info", **data: Any) -> NewEvent:

@@ -55,6 +55,29 @@ class EvaluationFailure(BaseModel):
     message: str
 
 
+class GateFault(BaseModel):
+    """A condition of a job's gate that its evaluation does not meet.
+
+    `measured` is None if the figure was not measured; `reason` then explains it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    key: str
+    condition: str
+    measured: float | str | None = None
+    reason: str | None = None
+
+
+class GateOutcome(BaseModel):
+    """Outcome of a job's gate. `failed` are the conditions that the figures do not meet."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    conditions: dict[str, str]
+    failed: tuple[GateFault, ...]
+
+
 class JobEvaluation(Record):
     """The evaluation of one job. `id` is the job's ID."""
 
@@ -67,6 +90,7 @@ class JobEvaluation(Record):
     error: EvaluationFailure | None = None
     verdict: dict[str, Any] | None = None
     figures: dict[str, float | str] | None = None  # by the key of a gate
+    gate: GateOutcome | None = None  # of the job's gate
     finished_at: int | None = None
 
     @property

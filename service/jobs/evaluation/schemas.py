@@ -10,9 +10,11 @@ from service.evaluation.results import VerdictKind
 from service.jobs.evaluation.records import (
     EvaluationFailure,
     EvaluationStatus,
+    GateOutcome,
     JobEvaluation,
     Phase,
 )
+from service.models.aliases.schemas import GATE_EXAMPLE
 
 
 class VerdictObject(BaseModel):
@@ -46,6 +48,40 @@ class EvaluationErrorObject(BaseModel):
     message: str = Field(description="Explanation of the error and its remedy.")
 
 
+class GateFaultObject(BaseModel):
+    """A condition of a job's gate that its evaluation does not meet."""
+
+    key: str = Field(description="Key of the condition.", examples=["chrf_gain"])
+    condition: str = Field(description="Condition on the figure.", examples=[">=5"])
+    measured: float | str | None = Field(
+        description="Measured figure; null if it was not measured.", examples=[2.1]
+    )
+    reason: str | None = Field(
+        description="Reason why the figure was not measured; otherwise null."
+    )
+
+
+class GateOutcomeObject(BaseModel):
+    """Outcome of a job's gate."""
+
+    passed: bool = Field(description="Whether the evaluation meets all conditions.")
+    conditions: dict[str, str] = Field(
+        description="Conditions of the gate.", examples=[GATE_EXAMPLE]
+    )
+    failed_conditions: list[GateFaultObject] = Field(
+        description="Conditions that the evaluation does not meet."
+    )
+
+    @classmethod
+    def of(cls, outcome: GateOutcome) -> Self:
+        """Return the API object of an outcome."""
+        return cls(
+            passed=not outcome.failed,
+            conditions=outcome.conditions,
+            failed_conditions=[GateFaultObject(**one.model_dump()) for one in outcome.failed],
+        )
+
+
 class JobEvaluationObject(BaseModel):
     """Evaluation of a fine-tuning job on its held-out rows."""
 
@@ -70,6 +106,10 @@ class JobEvaluationObject(BaseModel):
         "completed.",
         examples=[{"chrf_gain": 31.2, "forgetting": 0.4, "memorized": 0, "parity": "checked"}],
     )
+    gate: GateOutcomeObject | None = Field(
+        default=None,
+        description="Outcome of the job's gate; null if the job has none, and until completed.",
+    )
     error: EvaluationErrorObject | None = Field(
         description="Reason for the status `failed` or `skipped`; otherwise null."
     )
@@ -89,6 +129,7 @@ class JobEvaluationObject(BaseModel):
             finished_at=evaluation.finished_at,
             verdict=None if verdict is None else VerdictObject.model_validate(verdict),
             figures=evaluation.figures,
+            gate=None if evaluation.gate is None else GateOutcomeObject.of(evaluation.gate),
             error=_error(evaluation.error),
         )
 

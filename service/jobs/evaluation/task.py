@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from redis.asyncio.client import Pipeline
+
 from service.config import Settings
 from service.core import ids, logs, metrics
 from service.core.leases import Held, Leases
@@ -21,6 +23,7 @@ from service.evals.access import EngineAccess
 from service.evals.engines import ModelGone
 from service.files.records import Files
 from service.grading.sandbox.sandbox import Sandbox
+from service.jobs.evaluation.checkpoints import Checkpoint, chosen
 from service.jobs.evaluation.columns import Columns
 from service.jobs.evaluation.engine import EngineAway, EvaluationEngine
 from service.jobs.evaluation.examples import Data, read_data, sample
@@ -47,6 +50,7 @@ log = logging.getLogger(__name__)
 _GONE = "model_not_found"
 # The comparison with the trainer is at the end of the training. Evaluations add events after it.
 _NEWEST_EVENTS = 500
+_MOST_CHECKPOINTS = 100  # that are looked at
 
 
 class _Ended(Exception):
@@ -143,12 +147,8 @@ class EvaluateJob:
                 status=status,
                 verdict=found.verdict,
                 figures=found.figures,
-                also=partial(
-                    figures.write,
-                    project_id=evaluation.project_id,
-                    model=evaluation.model,
-                    figures=found.figures,
-                ),
+                gate=found.gate,
+                also=partial(_write_figures, evaluation=evaluation, found=found),
             )
         metrics.JOB_EVALUATIONS.cell(status).inc()
 
@@ -186,6 +186,7 @@ class EvaluateJob:
                     entry,
                     rows=rows,
                     data=data,
+                    checkpoints=await self._checkpoints(evaluation, job),
                     columns=Columns(
                         evaluation, rows, engine=engine, storage=self._storage, progress=progress
                     ),
@@ -200,7 +201,7 @@ class EvaluateJob:
         except ModelGone as e:
             raise _skipped(e.code, e.message) from e
         await self._served(evaluation, job)  # nothing is stored for a model that was deleted
-        return await store(self._storage, evaluation, comparison)
+        return await store(self._storage, evaluation, comparison, job.gate)
 
     async def _served(self, evaluation: JobEvaluation, job: JobRecord) -> BaseModelEntry:
         """Return the base model. Raises _Ended if no engine serves it and the tuned model."""
@@ -212,6 +213,23 @@ class EvaluateJob:
         if await self._registry.find(job.project_id, evaluation.model) is None:
             raise _skipped(_GONE, f"The model {evaluation.model} was deleted.")
         return entry
+
+    async def _checkpoints(self, evaluation: JobEvaluation, job: JobRecord) -> list[Checkpoint]:
+        model = await self._registry.models.get(job.project_id, evaluation.model)
+        if model is None:
+            raise _skipped(_GONE, f"The model {evaluation.model} was deleted.")
+        page = await self._jobs.checkpoints(job.id).page(job.project_id, limit=_MOST_CHECKPOINTS)
+        known = [
+            record
+            for record in page.items
+            if await self._registry.find(job.project_id, record.model) is not None
+        ]
+        return chosen(
+            known,
+            final_step=model.step,
+            kept_best=job.hyperparameters.keep_best,
+            most=self._settings.evaluation_checkpoints,
+        )
 
     async def _data(self, job: JobRecord, folder: Path) -> Data:
         training = await self._rows(job, job.training_file, folder / "training.jsonl")
@@ -240,6 +258,12 @@ class EvaluateJob:
             if event.data.get("code") == "serve_parity" and "base_gap" in event.data:
                 return {k: v for k, v in event.data.items() if isinstance(v, int | float)}
         return None
+
+
+def _write_figures(pipe: Pipeline, evaluation: JobEvaluation, found: Conclusion) -> None:
+    measured = {**found.checkpoints, evaluation.model: found.figures}
+    for model, of_model in measured.items():
+        figures.write(pipe, evaluation.project_id, model, of_model)
 
 
 def _is_current(evaluation: JobEvaluation | None, attempt: int) -> TypeGuard[JobEvaluation]:

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from service.jobs.schemas.methods import Hyperparameters, Method
+from service.models.aliases.schemas import Gate
 from service.training.contract.hyperparameters import Requested
 from service.training.contract.methods import MethodName
 
@@ -68,6 +69,12 @@ class CreateJob(BaseModel):
         ge=-100,
         le=100,
         description="Priority of the job. Higher values run first. Not part of OpenAI's API.",
+    )
+    gate: Gate | None = Field(
+        default=None,
+        description="Conditions that the evaluation of the job must meet, such as "
+        '`{"chrf_gain": ">=5"}`. An alias does not point at a model of the job that fails them '
+        "without `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.",
     )
     integrations: None = Field(
         default=None,

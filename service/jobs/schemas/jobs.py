@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.jobs.records import JobRecord, Status
+from service.models.aliases.schemas import GATE_EXAMPLE
 from service.training.contract import hyperparameters as contract
 from service.training.contract.hyperparameters import Auto
 
@@ -82,6 +83,11 @@ class JobObject(BaseModel):
         "recovered or resumed."
     )
     priority: int = Field(default=0, description="Priority of the job. Higher values run first.")
+    gate: dict[str, str] = Field(
+        default={},
+        description="Conditions that the evaluation of the job must meet; empty if there are none.",
+        examples=[GATE_EXAMPLE],
+    )
     queue_position: int | None = Field(
         default=None,
         description="Position in the queue; 1 is the job that a GPU worker takes next. Null unless "
@@ -117,5 +123,6 @@ class JobObject(BaseModel):
             suffix=job.suffix,
             attempt=job.attempt,
             priority=job.priority,
+            gate=job.gate,
             queue_position=queue_position,
         )

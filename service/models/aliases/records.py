@@ -34,7 +34,8 @@ class Target(BaseModel):
 class FailedCondition(BaseModel):
     """A condition of a gate that a target model did not meet.
 
-    `measured` is None if the figure was not measured; `reason` then explains it.
+    `measured` is None if the figure was not measured; `reason` then explains it. `gate` is the
+    owner of the gate: the alias, or the job that trained the model.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -44,6 +45,7 @@ class FailedCondition(BaseModel):
     condition: str
     measured: float | str | None = None
     reason: str | None = None
+    gate: Literal["alias", "job"] = "alias"
 
 
 class AliasRecord(Record):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     StrictBool,
     StrictInt,
-    field_validator,
     model_validator,
 )
 
@@ -18,9 +18,24 @@ from service.evaluation.gate import MAX_CONDITIONS, GateInvalid, parse_gate
 from service.models.aliases.records import AliasRecord, Change, Target
 
 _EXAMPLE = "ft:smollm2-135m-instruct:acme:support:{}"
-_GATE_EXAMPLE = {"chrf_gain": ">=5", "forgetting": "<=2", "memorized": "==0", "parity": "checked"}
+GATE_EXAMPLE = {"chrf_gain": ">=5", "forgetting": "<=2", "memorized": "==0", "parity": "checked"}
 ModelName = Annotated[str, Field(min_length=1, max_length=512)]
-Gate = Annotated[dict[str, Annotated[str, Field(max_length=64)]], Field(max_length=MAX_CONDITIONS)]
+
+
+def _readable(gate: dict[str, str]) -> dict[str, str]:
+    try:
+        parse_gate(gate)
+    except GateInvalid as e:
+        raise ValueError(e.message) from e
+    return gate
+
+
+Gate = Annotated[
+    dict[str, Annotated[str, Field(max_length=64)]],
+    Field(max_length=MAX_CONDITIONS, examples=[GATE_EXAMPLE]),
+    AfterValidator(_readable),
+]
+"""Conditions on the figures of an evaluation, of an alias or a job."""
 
 
 class TargetShare(BaseModel):
@@ -63,22 +78,12 @@ class SetAlias(BaseModel):
         "points at it. A key is a figure of the evaluation, such as `chrf_gain` or `memorized`; a "
         "condition is `>=`, `>`, `<=`, `<` or `==` and a number, or `checked` for `parity`. The "
         "alias keeps its gate if the field is missing; `{}` removes it.",
-        examples=[_GATE_EXAMPLE],
     )
     force: StrictBool = Field(
         default=False,
-        description="Whether to change the targets even if they do not meet the gate. The history "
-        "records the failed conditions.",
+        description="Whether to change the targets even if they do not meet the gate of the alias "
+        "or that of their job. The history records the failed conditions.",
     )
-
-    @field_validator("gate")
-    @classmethod
-    def _readable(cls, gate: dict[str, str] | None) -> dict[str, str] | None:
-        try:
-            parse_gate(gate or {})
-        except GateInvalid as e:
-            raise ValueError(e.message) from e
-        return gate
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -115,7 +120,7 @@ class AliasObject(BaseModel):
         default={},
         description="Conditions that the evaluation of a trained model must meet before the alias "
         "points at it; empty if there are none.",
-        examples=[_GATE_EXAMPLE],
+        examples=[GATE_EXAMPLE],
     )
 
     @classmethod
@@ -143,6 +148,10 @@ class FailedConditionObject(BaseModel):
     )
     reason: str | None = Field(
         description="Reason why the figure was not measured; otherwise null."
+    )
+    gate: Literal["alias", "job"] = Field(
+        default="alias",
+        description="Owner of the gate: the alias, or the job that trained the model.",
     )
 
 

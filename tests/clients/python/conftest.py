@@ -121,12 +121,20 @@ class Evaluating:
     async def enter(self, phase: Phase, rows: int) -> None:
         await self._store.change(self.evaluation, phase=phase, rows=rows)
 
-    async def complete(self, comparison: Comparison) -> None:
-        found = await store(self._storage, self.evaluation, comparison)
-        status = EvaluationStatus.COMPLETED
+    async def complete(self, comparison: Comparison, gate: dict[str, str] | None = None) -> None:
+        found = await store(self._storage, self.evaluation, comparison, gate or {})
         await self._store.change(
-            self.evaluation, status=status, verdict=found.verdict, figures=found.figures
+            self.evaluation,
+            status=EvaluationStatus.COMPLETED,
+            verdict=found.verdict,
+            figures=found.figures,
+            gate=found.gate,
         )
+
+    async def again(self, gate: dict[str, str], comparison: Comparison) -> None:
+        """Run the evaluation again, with a gate of the job."""
+        self.evaluation = await self._store.restart(self.evaluation)
+        await self.complete(comparison, gate)
 
     async def end(self, status: EvaluationStatus, code: str, message: str) -> None:
         failure = EvaluationFailure(code=code, message=message)

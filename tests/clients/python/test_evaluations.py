@@ -126,6 +126,11 @@ async def test_eval_prints_the_verdict_first_and_exits_by_the_gate(
     assert json.loads(as_json.err)["error"]["code"] == "gate_failed"
     assert (tmp_path / "r.html").read_text("utf-8").startswith("<!doctype html>")
     assert (await cli("eval", job_id, "--report", "report.pdf")).code == 2
+    await evaluating.again(gate={"gain": ">=50"}, comparison=comparison())
+    of_the_job = await cli("eval", job_id)
+    assert of_the_job.code == 1
+    assert "The gate failed: gain is 40, not >=50." in of_the_job.err
+    assert (await cli("eval", job_id, "--gate", "gain>=5")).code == 0
     for wrong in ("gain", "gain=5", "gain=>=x", "parity=unchecked", ""):
         assert (await cli("eval", job_id, "--gate", wrong)).code == 2
 

@@ -29,6 +29,7 @@ async def job(api: Api) -> JobRecord:
         seed=7,
         metadata=None,
         hyperparameters={},
+        gate={"gain": ">=5"},
         model_tag="abc123def456",
         status=Status.RUNNING,
     )
@@ -57,3 +58,12 @@ async def test_the_evaluation_is_queued_when_the_job_ends(api: Api, job, tmp_pat
     found = await Evaluations(api.app.state.redis).get(job.project_id, job.id)
     queued = await api.app.state.redis.zrange(queue.EVALS, 0, -1)
     assert queued == [f"evaluate_job:{found.subject}:1".encode()]
+
+
+async def test_the_model_has_the_gate_of_its_job(api: Api, job, tmp_path):
+    """Also after Redis has lost the record: the manifest has it."""
+    ledger = await succeed(api, job, tmp_path / "adapter")
+    model = await api.app.state.registry.models.get(job.project_id, ledger.model)
+    assert model.gate == {"gain": ">=5"}
+    manifest = await api.app.state.storage.manifest(model.artifact)
+    assert manifest.meta["gate"] == {"gain": ">=5"}

@@ -34,13 +34,14 @@ def _set_event() -> asyncio.Event:
 class ScriptedEngine:
     """Tokens are words. The tuned model knows the answers, and the base model does not.
 
-    `answers` maps a question to what the tuned model answers. `failures` are statuses of the next
-    responses. Requests wait until `go` is set.
+    `answers` maps a question to what models answer that are not `ignorant`. `failures` are statuses
+    of the next responses. Requests wait until `go` is set.
     """
 
     url: str = ""
     answers: dict[str, str] = field(default_factory=dict)
     base_answer: str = "I do not know."
+    ignorant: set[str] = field(default_factory=lambda: {BASE})
     failures: list[int] = field(default_factory=list)
     seen: list[dict] = field(default_factory=list)
     health: int = 200
@@ -80,14 +81,14 @@ class ScriptedEngine:
             "usage": {"prompt_tokens": len(tokens), "completion_tokens": len(text.split())},
         }
         if body.get("prompt_logprobs") is not None:
-            known = body["model"] != BASE
+            known = body["model"] not in self.ignorant
             entry = {"logprob": -0.5 if known else -2.0, "rank": 1 if known else 7}
             answer["prompt_logprobs"] = [None, *({str(n): entry} for n in range(1, len(tokens)))]
         return web.json_response(answer)
 
     def _answer(self, model: str, messages: list[dict]) -> str:
         question = messages[-1]["content"]
-        return self.base_answer if model == BASE else self.answers.get(question, "Aye.")
+        return self.base_answer if model in self.ignorant else self.answers.get(question, "Aye.")
 
 
 @pytest.fixture

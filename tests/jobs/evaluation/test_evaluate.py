@@ -11,7 +11,7 @@ import pytest
 from service.core import ids, queue
 from service.evaluation.comparison import Comparison
 from service.jobs.evaluation.records import Evaluations, EvaluationStatus, JobEvaluation
-from service.jobs.records import JobRecord, Status
+from service.jobs.records import CheckpointRecord, JobRecord, Status
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api, chat_line, checked, upload
 
@@ -165,6 +165,78 @@ async def test_events_of_the_job_report_the_progress(completed, http):
     assert found[-2]["data"] == {
         "code": "evaluation", "column": "base", "answered": 30, "rows": 30
     }  # fmt: skip
+
+
+async def test_an_earlier_checkpoint_that_is_better_is_named(
+    evaluation, http, engine, api: Api, work
+):
+    """Of three checkpoints, one was deleted and one is like the base model."""
+    engine.ignorant |= {TUNED, f"{TUNED}:ckpt-step-4"}
+    registry = api.app.state.registry
+    await registry.models.update(
+        evaluation.project_id, TUNED, lambda model: model.model_copy(update={"step": 16})
+    )
+    for step, loss in ((4, 2.0), (8, 1.0), (12, 1.5), (16, 1.8)):
+        record = CheckpointRecord(
+            id=f"{ids.CHECKPOINT}{step}",
+            project_id=evaluation.project_id,
+            created_at=ids.now_s(),
+            job_id=evaluation.id,
+            attempt=1,
+            step=step,
+            model=f"{TUNED}:ckpt-step-{step}",
+            adapter=f"a1/step-{step}/adapter",
+            state=f"a1/step-{step}/state",
+            metrics={"full_valid_loss": loss},
+        )
+        await api.app.state.jobs.checkpoints(evaluation.id).create(record)
+        if step != 12:
+            model = tuned_model(record.project_id, id=record.model, step=step, checkpoint=True)
+            await registry.register(model)
+    async with work("cpu"):
+        found = await ended(http, evaluation.id)
+    assert found["status"] == "completed", found
+    assert found["verdict"]["kind"] == "overfit"
+    assert found["verdict"]["sentence"].startswith("Overfit: ckpt-step-8 beats the final model by")
+    assert "Serve ckpt-step-8 instead" in found["verdict"]["recommendation"]
+    url = f"{JOBS}/{evaluation.id}/evaluation/report"
+    comparison = Comparison.from_json((await http.get(url)).content)
+    names = [column.name for column in comparison.columns]
+    assert names == ["base", "prompt", "tuned", "ckpt-step-4", "ckpt-step-8"]
+    assert comparison.column("ckpt-step-8").step == 8
+    assert comparison.column("ckpt-step-8").loss < comparison.column("tuned").loss
+    for form in ("html", "md"):
+        assert "ckpt-step-8" in (await http.get(url, params={"format": form})).text
+    alias = {"model": f"{TUNED}:ckpt-step-8", "gate": {"chrf_gain": ">=5"}}
+    assert (await http.put("/v1/aliases/support", json=alias)).status_code == 200
+    alias["model"] = f"{TUNED}:ckpt-step-4"
+    assert (await http.put("/v1/aliases/support", json=alias)).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("gate", "failed", "told"),
+    [
+        ({"chrf_gain": ">=5", "memorized": "==0"}, [], "Evaluation: the gate passed"),
+        (
+            {"chrf_gain": ">=5", "parity": "checked", "exact": ">=1"},
+            [("parity", "unchecked"), ("exact", None)],
+            "Evaluation: the gate failed: parity is unchecked, not checked; The evaluation did not",
+        ),
+    ],
+)
+async def test_the_gate_of_the_job_is_checked(evaluation, http, api: Api, work, gate, failed, told):
+    jobs = api.app.state.jobs
+    await jobs.change(
+        evaluation.project_id, evaluation.id, lambda job: job.model_copy(update={"gate": gate})
+    )
+    assert (await http.get(f"{JOBS}/{evaluation.id}")).json()["gate"] == gate
+    async with work("cpu"):
+        found = (await ended(http, evaluation.id))["gate"]
+    assert (found["conditions"], found["passed"]) == (gate, not failed)
+    assert [(one["key"], one["measured"]) for one in found["failed_conditions"]] == failed
+    event = (await http.get(f"{JOBS}/{evaluation.id}/events")).json()["data"][0]
+    assert event["message"].startswith(told)
+    assert event["level"] == ("warn" if failed else "info")
 
 
 async def test_a_stopping_worker_hands_the_evaluation_back(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -19,7 +20,7 @@ from tests.conftest import BASE_MODEL, Api, running
 NewModel = Callable[..., Awaitable[str]]
 
 
-async def register(api: Api, project: str = "acme", name: str | None = None) -> str:
+async def register(api: Api, project: str = "acme", name: str | None = None, **fields: Any) -> str:
     """Register a trained model of a project, and return its name."""
     projects = api.app.state.projects
     owner = await projects.by_name(project) or await projects.create(project)
@@ -35,6 +36,7 @@ async def register(api: Api, project: str = "acme", name: str | None = None) -> 
             artifact=f"{owner.id}/jobs/ftjob-1/a1/adapter",
             digest="0" * 64,
             step=1,
+            **fields,
         )
     )
     return name
@@ -44,8 +46,8 @@ async def register(api: Api, project: str = "acme", name: str | None = None) -> 
 def new_model(api: Api) -> NewModel:
     """Register a trained model, by default of project acme."""
 
-    async def make(project: str = "acme", name: str | None = None) -> str:
-        return await register(api, project, name)
+    async def make(project: str = "acme", name: str | None = None, **fields: Any) -> str:
+        return await register(api, project, name, **fields)
 
     return make
 

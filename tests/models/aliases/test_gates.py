@@ -71,9 +71,42 @@ async def test_force_is_recorded_with_the_failed_conditions(api, http, new_model
             "condition": ">=5",
             "measured": 2.125,
             "reason": None,
+            "gate": "alias",
         },
-        {"model": bad, "key": "memorized", "condition": "==0", "measured": 3, "reason": None},
+        {
+            "model": bad,
+            "key": "memorized",
+            "condition": "==0",
+            "measured": 3,
+            "reason": None,
+            "gate": "alias",
+        },
     ]
+
+
+async def test_an_alias_without_a_gate_does_not_move_to_a_model_whose_jobs_gate_failed(
+    api, http, new_model
+):
+    bad, good = [await new_model(gate={"chrf_gain": ">=5"}) for _ in range(2)]
+    await evaluate(api, good, **GOOD)
+    assert "No evaluation of the model" in (await put(http, bad)).json()["error"]["message"]
+    await evaluate(api, bad, **BAD)
+    assert (await put(http, good)).status_code == 200
+    refused = await put(http, bad)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "gate_failed")
+    assert (
+        f"{bad} does not meet the gate of its job: chrf_gain is 2.125, not >=5."
+        in refused.json()["error"]["message"]
+    )
+    assert (await put(http, bad, force=True)).status_code == 200
+    newest = (await history(http))[0]
+    assert newest["forced"] is True
+    assert newest["gate"] == {}
+    assert [(c["gate"], c["key"], c["measured"]) for c in newest["failed_conditions"]] == [
+        ("job", "chrf_gain", 2.125)
+    ]
+    both = await put(http, good, gate={"chrf_gain": ">=40"})
+    assert "does not meet the gate: chrf_gain is 31, not >=40." in both.json()["error"]["message"]
 
 
 async def test_a_new_alias_can_have_a_gate_that_applies_at_once(api, http, new_model):
@@ -127,7 +160,7 @@ async def test_a_checkpoint_fails_with_its_own_reason(http, new_model):
     name = await new_model(name=f"ft:{BASE_MODEL}:acme:x:abc123:ckpt-step-5")
     refused = await put(http, name, gate=GATE)
     assert refused.status_code == 409
-    assert "A checkpoint has no figures of its own" in refused.json()["error"]["message"]
+    assert "The checkpoint was not evaluated" in refused.json()["error"]["message"]
     assert (await put(http, name, gate=GATE, force=True)).status_code == 200
 
 

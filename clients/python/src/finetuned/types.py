@@ -543,6 +543,10 @@ class FailedConditionObject(Model):
     """
     Reason why the figure was not measured; otherwise null.
     """
+    gate: Literal["alias", "job"] = "alias"
+    """
+    Owner of the gate: the alias, or the job that trained the model.
+    """
 
 
 class FileContentSource(Model):
@@ -620,6 +624,48 @@ class FormatFields(Model):
     sheet: str | None = None
     """
     Sheet of a workbook. Defaults to the first sheet.
+    """
+
+
+class GateFaultObject(Model):
+    """
+    A condition of a job's gate that its evaluation does not meet.
+    """
+
+    key: str
+    """
+    Key of the condition.
+    """
+    condition: str
+    """
+    Condition on the figure.
+    """
+    measured: float | str | None
+    """
+    Measured figure; null if it was not measured.
+    """
+    reason: str | None
+    """
+    Reason why the figure was not measured; otherwise null.
+    """
+
+
+class GateOutcomeObject(Model):
+    """
+    Outcome of a job's gate.
+    """
+
+    passed: bool
+    """
+    Whether the evaluation meets all conditions.
+    """
+    conditions: dict[str, str]
+    """
+    Conditions of the gate.
+    """
+    failed_conditions: list[GateFaultObject]
+    """
+    Conditions that the evaluation does not meet.
     """
 
 
@@ -2677,6 +2723,10 @@ class JobEvaluationObject(Model):
     """
     Measured figures by the key of a gate, such as `chrf_gain`; null until completed.
     """
+    gate: GateOutcomeObject | None = None
+    """
+    Outcome of the job's gate; null if the job has none, and until completed.
+    """
     error: EvaluationErrorObject | None
     """
     Reason for the status `failed` or `skipped`; otherwise null.
@@ -2778,6 +2828,10 @@ class JobObject(Model):
     priority: int = 0
     """
     Priority of the job. Higher values run first.
+    """
+    gate: dict[str, str] | None = None
+    """
+    Conditions that the evaluation of the job must meet; empty if there are none.
     """
     queue_position: int | None = None
     """
@@ -3104,7 +3158,7 @@ class SetAlias(Model):
     """
     force: bool = False
     """
-    Whether to change the targets even if they do not meet the gate. The history records the failed conditions.
+    Whether to change the targets even if they do not meet the gate of the alias or that of their job. The history records the failed conditions.
     """
 
 
@@ -3658,6 +3712,10 @@ class CreateJob(Model):
     priority: int = 0
     """
     Priority of the job. Higher values run first. Not part of OpenAI's API.
+    """
+    gate: dict[str, str] | None = None
+    """
+    Conditions that the evaluation of the job must meet, such as `{"chrf_gain": ">=5"}`. An alias does not point at a model of the job that fails them without `force`. A job with a gate needs held-out rows. Not part of OpenAI's API.
     """
     integrations: Annotated[None, Field(None)] = None
     """

@@ -33,9 +33,14 @@ def create(
     seed: int | None = None,
     priority: int | None = None,
     metadata: Mapping[str, str] | None = None,
+    gate: Mapping[str, str] | None = None,
     idempotency_key: str | None = None,
 ) -> Flow[JobObject]:
-    """Create a job. The request is retried if the response is lost, but creates only one job."""
+    """Create a job. The request is retried if the response is lost, but creates only one job.
+
+    `gate={"chrf_gain": ">=5"}` are conditions that the job's evaluation must meet before an alias
+    points at its model.
+    """
     body = _body(
         model=model,
         training_file=training_file,
@@ -45,6 +50,7 @@ def create(
         seed=seed,
         priority=priority,
         metadata=metadata,
+        gate=gate,
     )
     return fetch(JobObject, Request("POST", _JOBS, json=body, headers=once(idempotency_key)))
 
@@ -59,6 +65,7 @@ def estimate(
     seed: int | None = None,
     priority: int | None = None,
     metadata: Mapping[str, str] | None = None,
+    gate: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
 ) -> Flow[EstimateObject]:
     """Estimate what the same `create` would take: steps, tokens, memory, fit and duration.
@@ -74,6 +81,7 @@ def estimate(
         seed=seed,
         priority=priority,
         metadata=metadata,
+        gate=gate,
     )
     request = Request("POST", "fine_tuning/estimate", json=body, repeatable=True)
     deadline = Deadline(timeout_s, f"The measurement of {training_file}")

@@ -53,8 +53,8 @@ def evaluate(
 ) -> None:
     """Show the verdict on a job: is the tuned model better than the base model and a prompt?
 
-    Exits with 0 if the evaluation is completed and passes the gate, with 1 if the gate fails, and
-    with 5 if the evaluation failed or was skipped.
+    Without --gate, the gate of the job applies. Exits with 0 if the evaluation is completed and
+    passes the gate, with 1 if the gate fails, and with 5 if the evaluation failed or was skipped.
     """
     out = Out(as_json)
     conditions = parse_gate(gate or [])
@@ -63,6 +63,8 @@ def evaluate(
         if again:
             server.jobs.evaluate_again(job_id)
         found = _ended(server, job_id, out) if wait else server.jobs.evaluation(job_id)
+        if not conditions and found.gate is not None:
+            conditions = found.gate.conditions
         failed = failed_conditions(conditions, found.figures or {}) if _completed(found) else []
         if out.json:
             _print_json(found, conditions, failed, out)

@@ -9,6 +9,7 @@ import typer
 
 import finetuned
 from finetuned.cli import complete
+from finetuned.cli.gates import parse_gate
 from finetuned.cli.output import Json, Out, size, span
 from finetuned.cli.sending import send
 from finetuned.cli.session import client, pairs
@@ -68,6 +69,13 @@ def train(
         typer.Option(help="Priority in the queue; higher runs first.", min=-100, max=100),
     ] = None,
     metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; repeatable.")] = None,
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="Condition that the evaluation must meet, such as 'chrf_gain>=5'; repeatable.",
+        ),
+    ] = None,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Print an estimate; create no job.")
     ] = False,
@@ -101,6 +109,7 @@ def train(
             "seed": seed,
             "priority": priority,
             "metadata": pairs(metadata, "--metadata") if metadata else None,
+            "gate": parse_gate(gate or []) or None,
         }
         if estimate:
             _show_estimate(server.jobs.estimate(**request), out)
