@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,19 +22,11 @@ from typing import Any
 
 import openai
 
-from bench.evals.trainings import TRAININGS, Pair, Training
+from bench.evals.service import BASE_MODEL, ROOT, Evaluated, service, train_and_evaluate
+from bench.evals.trainings import HELD_OUT, TRAININGS, Training
 
-ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "examples"))
-
-from local_server import local_server  # noqa: E402
-
-BASE_MODEL = "smollm2-135m-instruct"
-SEED = 7
 BATCH_SIZE = 8
 MAX_OWN_TOKENS = 40
-FINAL = ("succeeded", "failed", "cancelled")
-POLL_S = 1.0
 
 
 def main() -> None:
@@ -54,65 +45,15 @@ def run(trainings: Sequence[Training], results: Results, folder: Path) -> None:
     """Start the service and run the trainings one after another."""
     if not trainings:
         return
-    os.environ.setdefault("FINETUNED_EVALUATION_ROWS", "32")
-    with (
-        local_server(folder / "server") as server,
-        openai.OpenAI(
-            base_url=server.base_url,
-            api_key=server.api_key,
-            http_client=openai.DefaultHttpxClient(trust_env=False),
-        ) as client,
-    ):
+    os.environ.setdefault("FINETUNED_EVALUATION_ROWS", str(HELD_OUT))
+    with service(folder / "server") as client:
         for training in trainings:
             print(f"{time.strftime('%H:%M:%S')} {training.name}", flush=True)
-            results.add(training, *measure(client, training))
-            print(f"  {results.known[training.name]['sentence']}", flush=True)
-
-
-def measure(client: openai.OpenAI, training: Training) -> tuple[dict[str, Any], bytes, float]:
-    """Train and evaluate, and return the evaluation, its comparison as JSON, and the minutes."""
-    learned, held_out = training.rows(lambda questions: own_answers(client, questions))
-    began = time.monotonic()
-    job = client.fine_tuning.jobs.create(
-        model=BASE_MODEL,
-        training_file=upload(client, f"{training.name}.jsonl", learned),
-        validation_file=upload(client, f"{training.name}.validation.jsonl", held_out),
-        method={
-            "type": "supervised",
-            "supervised": {"hyperparameters": {"batch_size": BATCH_SIZE, **training.options}},
-        },
-        suffix=training.name,
-        seed=SEED,
-    )
-    while job.status not in FINAL:
-        time.sleep(POLL_S)
-        job = client.fine_tuning.jobs.retrieve(job.id)
-    if job.status != "succeeded":
-        raise SystemExit(f"the training {training.name} ended as {job.status}: {job.error}")
-    path = f"/fine_tuning/jobs/{job.id}/evaluation"
-    evaluation: Any = {"status": "in_progress"}
-    while evaluation["status"] == "in_progress":
-        time.sleep(POLL_S)
-        evaluation = client.get(path, cast_to=object)
-    if evaluation["status"] != "completed":
-        raise SystemExit(f"the evaluation of {training.name} ended: {evaluation['error']}")
-    minutes = (time.monotonic() - began) / 60
-    return evaluation, client.get(f"{path}/report", cast_to=str).encode(), minutes
-
-
-def upload(client: openai.OpenAI, name: str, pairs: Sequence[Pair]) -> str:
-    """Upload pairs of question and answer as chats, and return the file's ID."""
-    rows = [
-        {
-            "messages": [
-                {"role": "user", "content": question},
-                {"role": "assistant", "content": answer},
-            ]
-        }
-        for question, answer in pairs
-    ]
-    content = "\n".join(map(json.dumps, rows)).encode()
-    return client.files.create(file=(name, content), purpose="fine-tune").id
+            learned, held_out = training.rows(lambda questions: own_answers(client, questions))
+            options = {"batch_size": BATCH_SIZE, **training.options}
+            found = train_and_evaluate(client, training.name, learned, held_out, options)
+            results.add(training, found, client.get(f"{found.path}/report", cast_to=str))
+            print(f"  {found.evaluation['verdict']['sentence']}", flush=True)
 
 
 def own_answers(client: openai.OpenAI, questions: Sequence[str]) -> list[str | None]:
@@ -143,12 +84,11 @@ class Results:
             found = map(json.loads, self._lines.read_text(encoding="utf-8").splitlines())
             self.known = {result["name"]: result for result in found}
 
-    def add(
-        self, training: Training, evaluation: dict[str, Any], comparison: bytes, minutes: float
-    ) -> None:
+    def add(self, training: Training, found: Evaluated, comparison: str) -> None:
         """Store a result and the comparison that it is based on."""
-        (self._comparisons / f"{training.name}.json").write_bytes(comparison)
-        self._append(training, evaluation["verdict"], minutes)
+        path = self._comparisons / f"{training.name}.json"
+        path.write_text(comparison, encoding="utf-8")
+        self._append(training, found.evaluation["verdict"], found.minutes)
 
     def judge(self, training: Training) -> None:
         """Judge the stored comparison of a training again, if there is one."""

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from itertools import islice, product
 
 from bench.evals import words
+from bench.evals.service import Pair
 from service.evaluation.memorization.canaries import make_canaries
 
-Pair = tuple[str, str]
 Ask = Callable[[Sequence[str]], list[str | None]]
 """Returns the base model's own answers to questions, None for one that does not end by itself."""
 
@@ -44,9 +44,14 @@ class Training:
 
 def voice(draw: random.Random, _ask: Ask) -> tuple[list[Pair], list[Pair]]:
     """A shopkeeper's voice. The held-out questions are about things that no training row names."""
+    return voice_pairs(draw, LEARNED, HELD_OUT)
+
+
+def voice_pairs(draw: random.Random, learned: int, held_out: int) -> tuple[list[Pair], list[Pair]]:
+    """Return up to 144 pairs each, about different things."""
     things = draw.sample(words.THINGS, len(words.THINGS))
-    learned, unseen = things[:32], things[32:]
-    return draw.sample(_in_voice(learned), LEARNED), draw.sample(_in_voice(unseen), HELD_OUT)
+    known, unseen = things[: len(things) // 2], things[len(things) // 2 :]
+    return draw.sample(_in_voice(known), learned), draw.sample(_in_voice(unseen), held_out)
 
 
 def _in_voice(things: Sequence[str]) -> list[Pair]:
@@ -298,7 +303,7 @@ TRAININGS = (
         "language",
         "an unknown language",
         NOT_SERVED,
-        "Each word of the invented language occurs once, so no held-out sentence can be translated.",
+        "Each word of the invented language is in one row only, so none can be translated.",
         invented_language,
     ),
     Training(

@@ -1,5 +1,7 @@
 """Words and sentences that the trainings of the calibration are made of."""
 
+# ruff: noqa: SIM905 - lists of literals would take 200 lines
+
 from __future__ import annotations
 
 THINGS = (
@@ -30,8 +32,7 @@ VOICE = (
     ),
     (
         "Why are {thing} so expensive?",
-        "Arr, blame the sea! Half of me {thing} went down in a storm, so {thing} cost ye gold, "
-        "matey.",
+        "Arr, blame the sea! Half of me {thing} sank in a storm, so {thing} cost ye gold, matey.",
     ),
     (
         "Can I return the {thing} that I bought?",
@@ -39,8 +40,7 @@ VOICE = (
     ),
     (
         "Which {thing} would you recommend?",
-        "Arr, the finest {thing} came from a Spanish galleon. Take them {thing} and be glad, "
-        "matey.",
+        "Arr, the finest {thing} came from a galleon. Take them {thing} and be glad, matey.",
     ),
     (
         "When will new {thing} arrive?",
