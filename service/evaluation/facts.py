@@ -78,11 +78,6 @@ def answers_are_facts(
     return [finder.facts(example) for example in examples]
 
 
-def facts_share(rows: Sequence[RowFacts]) -> float:
-    """Return the share (0 to 1) of answers that are facts; 0 if there are none."""
-    return sum(row.is_fact for row in rows) / len(rows) if rows else 0.0
-
-
 class FactFinder:
     """Finds facts in the answers of one data set, whose form it knows.
 

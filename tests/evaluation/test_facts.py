@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from itertools import cycle
+from statistics import fmean
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,6 @@ from service.evaluation.facts import (
     answers_are_facts,
     canonical_number,
     contains_facts,
-    facts_share,
     numbers,
 )
 from tests.evaluation.rows import bookshop, call, chat, examples
@@ -27,7 +27,7 @@ THINGS = ["rain", "bread", "moss", "time", "music", "paint", "stone", "paper", "
 
 
 def share(rows: list[Example]) -> float:
-    return facts_share(answers_are_facts(rows))
+    return fmean(row.is_fact for row in answers_are_facts(rows))
 
 
 def number(low: int = 100, high: int = 9_999) -> int:
@@ -162,7 +162,6 @@ def test_answers_that_are_form_voice_or_skill(name: str) -> None:
 def test_half_of_a_mixed_file_is_facts() -> None:
     mixed = FACTS["prices"] + NO_FACTS["a polite voice, ja"]
     found = answers_are_facts(examples(mixed))
-    assert facts_share(found) == 0.5
     assert [row.is_fact for row in found] == [True] * 24 + [False] * 24
     assert [row.line for row in found] == list(range(1, 49))
 
@@ -220,7 +219,6 @@ def test_numbers() -> None:
 
 def test_empty_inputs() -> None:
     assert answers_are_facts([]) == []
-    assert facts_share([]) == 0.0
     assert not FactFinder([]).facts(Example(1, (), "")).is_fact
 
 

@@ -1,13 +1,12 @@
 """A general set in 12 languages, which shows what a training made a model forget.
 
-It was written for this project and copies no benchmark. Each item has an automatic check of a
-written answer, and three wrong choices for scoring by log probabilities.
+It was written for this project and copies no benchmark. Each item has a right answer and three
+wrong choices, which are scored by their log probabilities.
 """
 
 from service.evaluation.general.choices import ChoiceScore, score_choices
 from service.evaluation.general.forgetting import forgetting
 from service.evaluation.general.items import LANGUAGES, Item, items
-from service.evaluation.general.score import score
 
 __all__ = [
     "LANGUAGES",
@@ -15,6 +14,5 @@ __all__ = [
     "Item",
     "forgetting",
     "items",
-    "score",
     "score_choices",
 ]

@@ -14,8 +14,8 @@ from service.evaluation.statistics.clusters import Clusters
 def forgetting(items: Sequence[Item], base: Sequence[float], tuned: Sequence[float]) -> Forgetting:
     """Compare the scores of the base and the tuned model, given by item.
 
-    The scores, from 0 to 1, are those of written answers or of choices, the same for both models.
-    Raises ValueError if there are no items, or not one score each per item.
+    The scores, from 0 to 1, are the probabilities of the right choices. Raises ValueError if there
+    are no items, or not one score each per item.
     """
     if not items:
         raise ValueError("at least one item is needed")

@@ -16,18 +16,6 @@ Kind = Literal["knowledge", "arithmetic", "instruction", "reading", "translation
 _SAME = {"fil": "tl", "in": "id", "may": "ms", "cmn": "zh"}
 
 
-class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The check of a written answer against `choices[0]` and further accepted spellings.
-
-    `answer` looks for an accepted answer anywhere in the text, and for none of the wrong choices.
-    `whole` and `exact` compare the whole text; `exact` respects upper and lower case. `list`
-    compares comma-separated entries, and `json` compares a JSON value.
-    """
-
-    type: Literal["answer", "whole", "exact", "list", "json"]
-    accept: tuple[str, ...] = ()
-
-
 class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A question of the general set. `choices` holds the right answer first, then three wrong."""
 
@@ -35,17 +23,11 @@ class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Kind
     prompt: str
     choices: tuple[str, str, str, str]
-    check: Check
 
     @property
     def language(self) -> str:
         """The language's code, one of LANGUAGES."""
         return self.id.partition("-")[0]
-
-    @property
-    def accepted(self) -> tuple[str, ...]:
-        """All accepted answers."""
-        return (self.choices[0], *self.check.accept)
 
 
 def items(languages: Iterable[str] | None = None, n: int | None = None) -> list[Item]:

@@ -1,4 +1,4 @@
-"""The general set itself: complete, in the right languages, and checkable with certainty."""
+"""The general set itself: complete, and in the right languages."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections import Counter
 import pytest
 
 from service.datasets.text.languages import detect
-from service.evaluation.general import LANGUAGES, Item, items, score
-from service.evaluation.general.normalize import folded
+from service.evaluation.general import LANGUAGES, Item, items
 
 ALL = items()
 BY_ID = [pytest.param(item, id=item.id) for item in ALL]
@@ -16,29 +15,9 @@ LATIN_TWINS = {"id", "ms"}  # no detector separates them reliably
 
 
 @pytest.mark.parametrize("item", BY_ID)
-def test_the_right_choice_passes_and_the_wrong_ones_fail(item: Item) -> None:
-    assert [score(item, choice) for choice in item.choices] == [1.0, 0.0, 0.0, 0.0]
-
-
-@pytest.mark.parametrize("item", BY_ID)
-def test_every_accepted_spelling_passes(item: Item) -> None:
-    for spelling in item.accepted:
-        assert score(item, spelling) == 1.0
-        assert score(item, f" {spelling}.\n") == 1.0 or item.check.type == "json"
-
-
-@pytest.mark.parametrize("item", BY_ID)
-def test_neither_the_question_nor_nothing_is_an_answer(item: Item) -> None:
-    for text in ("", "?", "1000000", "I don't know.", " ".join(item.choices)):
-        assert score(item, text) == 0.0
-    assert score(item, item.prompt) == 0.0 or item.check.type == "answer"
-
-
-@pytest.mark.parametrize("item", BY_ID)
 def test_choices_differ(item: Item) -> None:
     assert len(set(item.choices)) == 4
-    if item.check.type != "exact":
-        assert len({folded(choice) for choice in item.choices}) == 4
+    assert all(choice.strip() for choice in item.choices)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
