@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from statistics import fmean
@@ -43,7 +44,8 @@ async def search(
     """Return the candidate with the highest mean score on the rows.
 
     All candidates are scored on the first rows, and the better half of them on twice as many, until
-    the best are scored on all. Of equal candidates, the one with the lower `cost` wins, such as
+    the best are scored on all. Candidates are scored concurrently, since the few rows of one do not
+    fill the engine's batch. Of equal candidates, the one with the lower `cost` wins, such as
     the number of tokens. Raises ValueError if there are no candidates or no rows.
     """
     if not candidates or not rows:
@@ -54,13 +56,30 @@ async def search(
     remaining, seen, size = list(scores), 0, min(_FIRST_ROWS, len(rows))
     while True:
         part = rows[seen:size]
-        for place in remaining:
-            found = list(await score(candidates[place], part))
-            if len(found) != len(part):
-                raise ValueError(f"{len(found)} scores were returned for {len(part)} rows")
-            scores[place] += found
+        found = await _all_scores(score, [candidates[place] for place in remaining], part)
+        for place, added in zip(remaining, found, strict=True):
+            scores[place] += added
         remaining.sort(key=lambda place: (-fmean(scores[place]), cost(candidates[place]), place))
         if size == len(rows) or len(remaining) == 1:
             return candidates[remaining[0]]
         remaining = remaining[: (len(remaining) + 1) // 2]
         seen, size = size, min(size * 2, len(rows))
+
+
+async def _all_scores(
+    score: Score, candidates: Sequence[Candidate], rows: Sequence[Example]
+) -> list[Sequence[float]]:
+    """Score all candidates concurrently. The first error cancels the others."""
+
+    async def of(candidate: Candidate) -> Sequence[float]:
+        found = await score(candidate, rows)
+        if len(found) != len(rows):
+            raise ValueError(f"{len(found)} scores were returned for {len(rows)} rows")
+        return found
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(of(candidate)) for candidate in candidates]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [task.result() for task in tasks]

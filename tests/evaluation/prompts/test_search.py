@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -49,6 +50,17 @@ async def test_of_equal_candidates_the_cheapest_wins() -> None:
     score = Scores(dict.fromkeys((c.name for c in CANDIDATES), 0.5))
     found = await search(list(reversed(CANDIDATES)), selection_slice(SHOP), score, cost)
     assert found == CANDIDATES[0]
+
+
+async def test_candidates_are_scored_concurrently() -> None:
+    everyone = asyncio.Barrier(len(CANDIDATES))
+
+    async def score(candidate: Candidate, rows: Sequence[Example]) -> list[float]:
+        await everyone.wait()
+        return [float(candidate.name == "c3")] * len(rows)
+
+    async with asyncio.timeout(60):
+        assert await search(CANDIDATES, SHOP[:4], score, cost) == CANDIDATES[3]
 
 
 async def test_few_rows_and_one_candidate() -> None:
