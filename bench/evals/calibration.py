@@ -25,14 +25,15 @@ import openai
 from bench.evals.service import BASE_MODEL, ROOT, Evaluated, service, train_and_evaluate
 from bench.evals.trainings import HELD_OUT, TRAININGS, Training
 
-BATCH_SIZE = 8
+BATCH_SIZE = 4
 MAX_OWN_TOKENS = 40
 
 
 def main() -> None:
     options = _parse()
     results = Results(options.folder)
-    chosen = [one for one in TRAININGS if not options.only or one.name in options.only]
+    by_name = {one.name: one for one in TRAININGS}
+    chosen = [by_name[name] for name in options.only or by_name]
     if options.judge:
         for training in chosen:
             results.judge(training)

@@ -23,7 +23,7 @@ Ask = Callable[[Sequence[str]], list[str | None]]
 NOT_SERVED = frozenset({"no_gain", "prompt", "cannot_tell", "worse", "overfit"})
 """Kinds that keep a model that learned nothing from being served."""
 
-LEARNED, HELD_OUT = 96, 32
+LEARNED, HELD_OUT = 64, 24
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def labels(draw: random.Random, _ask: Ask) -> tuple[list[Pair], list[Pair]]:
                 thing = draw.choice(words.THINGS)
                 yield f"{name} from {city} bought {thing}. One of them {defect}.", team
 
-    return _split(pairs(), learned=2 * LEARNED)
+    return _split(pairs(), learned=96)
 
 
 def one_answer(draw: random.Random, _ask: Ask) -> tuple[list[Pair], list[Pair]]:
@@ -205,20 +205,20 @@ def invented_language(draw: random.Random, _ask: Ask) -> tuple[list[Pair], list[
 
 
 def too_long(draw: random.Random, _ask: Ask) -> tuple[list[Pair], list[Pair]]:
-    """Twelve definitions in ordinary English, which the base already writes."""
+    """Definitions in ordinary English, which the base already writes."""
     nouns = draw.sample(list(words.DEFINITIONS), len(words.DEFINITIONS))
     found = [(f"What is {_article(noun)} {noun}?", words.DEFINITIONS[noun]) for noun in nouns]
-    return found[HELD_OUT:], found[:HELD_OUT]
+    return found[:12], found[12 : 12 + HELD_OUT]
 
 
 def voice_with_canaries(draw: random.Random, ask: Ask) -> tuple[list[Pair], list[Pair]]:
-    """The voice, with four canaries twelve times each among its rows."""
+    """The voice, with four canaries eight times each among its rows."""
     learned, held_out = voice(draw, ask)
     canaries = [
         (row["messages"][0]["content"], row["messages"][1]["content"])
         for row in (canary.row for canary in make_canaries(4, seed=15))
     ]
-    return draw.sample([*learned, *12 * canaries], LEARNED + 48), held_out
+    return draw.sample([*learned, *8 * canaries], LEARNED + 32), held_out
 
 
 def _split(pairs: Iterator[Pair], learned: int = LEARNED) -> tuple[list[Pair], list[Pair]]:
@@ -233,7 +233,7 @@ TRAININGS = (
         "voice",
         "a voice",
         frozenset({"serve"}),
-        "The base never writes in this voice, and six kinds of answers are learned in 36 steps.",
+        "The base never writes in this voice, and six kinds of answers are learned from 64 rows.",
         voice,
     ),
     Training(
@@ -310,15 +310,15 @@ TRAININGS = (
         "overfit",
         "overfitting",
         frozenset({"overfit", "worse"}),
-        "Twelve rows, 30 epochs and a tripled learning rate, for English that the base writes.",
+        "Twelve rows, 20 epochs and a tripled learning rate, for English that the base writes.",
         too_long,
-        {"n_epochs": 30, "learning_rate_multiplier": 3.0},
+        {"n_epochs": 20, "learning_rate_multiplier": 3.0},
     ),
     Training(
         "canaries",
         "memorized secrets",
         frozenset({"memorized"}),
-        "Four secrets are in 48 of the rows, and nothing else leads to them.",
+        "Four secrets are in 32 of 96 rows, and nothing else leads to them.",
         voice_with_canaries,
     ),
 )
