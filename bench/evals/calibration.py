@@ -22,7 +22,14 @@ from typing import Any
 
 import openai
 
-from bench.evals.service import BASE_MODEL, ROOT, Evaluated, service, train_and_evaluate
+from bench.evals.service import (
+    BASE_MODEL,
+    FINAL,
+    ROOT,
+    Evaluated,
+    service,
+    train_and_evaluate,
+)
 from bench.evals.trainings import HELD_OUT, TRAININGS, Training
 
 BATCH_SIZE = 4
@@ -48,6 +55,7 @@ def run(trainings: Sequence[Training], results: Results, folder: Path) -> None:
         return
     os.environ.setdefault("FINETUNED_EVALUATION_ROWS", str(HELD_OUT))
     with service(folder / "server") as client:
+        cancel_unfinished(client)
         for training in trainings:
             print(f"{time.strftime('%H:%M:%S')} {training.name}", flush=True)
             learned, held_out = training.rows(lambda questions: own_answers(client, questions))
@@ -55,6 +63,13 @@ def run(trainings: Sequence[Training], results: Results, folder: Path) -> None:
             found = train_and_evaluate(client, training.name, learned, held_out, options)
             results.add(training, found, client.get(f"{found.path}/report", cast_to=str))
             print(f"  {found.evaluation['verdict']['sentence']}", flush=True)
+
+
+def cancel_unfinished(client: openai.OpenAI) -> None:
+    """Cancel the job that an interrupted run left behind, which the service would resume."""
+    for job in client.fine_tuning.jobs.list(limit=100):
+        if job.status not in FINAL:
+            client.fine_tuning.jobs.cancel(job.id)
 
 
 def own_answers(client: openai.OpenAI, questions: Sequence[str]) -> list[str | None]:
