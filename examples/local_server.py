@@ -49,7 +49,9 @@ def server_from_env() -> Server | None:
 
 
 @contextmanager
-def local_server(data_dir: Path | None) -> Iterator[Server]:
+def local_server(
+    data_dir: Path | None, *, start_timeout_s: float = START_TIMEOUT_S
+) -> Iterator[Server]:
     """Run a local server for the duration of the block.
 
     Without `data_dir`, the server uses a new temporary folder, which is deleted afterwards unless
@@ -64,7 +66,7 @@ def local_server(data_dir: Path | None) -> Iterator[Server]:
     process: subprocess.Popen[bytes] | None = None
     try:
         process = _start(command, folder, port, logs / "demo-up.log")
-        _wait_until_ready(process, f"http://127.0.0.1:{port}/readyz")
+        _wait_until_ready(process, f"http://127.0.0.1:{port}/readyz", start_timeout_s)
         yield Server(f"http://127.0.0.1:{port}/v1", _read_key(folder / "api-key"), folder)
     except Exception:
         keep = True
@@ -121,15 +123,15 @@ def _start(command: str, folder: Path, port: int, log: Path) -> subprocess.Popen
         )
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if (code := process.poll()) is not None:
             raise DemoError(f"the server ended with exit code {code} before it was ready")
         if _answers_ok(url):
             return
         time.sleep(0.5)
-    raise DemoError(f"the server was not ready after {START_TIMEOUT_S:.0f} s")
+    raise DemoError(f"the server was not ready after {timeout_s:.0f} s")
 
 
 def _answers_ok(url: str) -> bool:

@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from bench.engine.base_model import base_model
-from bench.evals.service import BASE_MODEL
+from bench.evals.service import BASE_MODEL, START_S
 from service.core.redis import connect
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.projects.records import Projects, Role
@@ -23,7 +23,6 @@ from service.standalone import services
 from service.standalone.layout import DataLayout
 from service.standalone.supervisor import Supervisor
 
-START_S = 600.0
 _KEPT_HEADERS = ("authorization", "content-type", "x-finetuned-adapter")
 _UNLIMITED = aiohttp.ClientTimeout(total=None)
 

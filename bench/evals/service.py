@@ -26,6 +26,7 @@ BASE_MODEL = "smollm2-135m-instruct"
 SEED = 7
 FINAL = ("succeeded", "failed", "cancelled")
 POLL_S = 1.0
+START_S = 1800.0  # the machine may have other work
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def service(data_dir: Path) -> Iterator[openai.OpenAI]:
     """Run the service on a folder and return a client. Later runs continue on the same folder."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the service as Ctrl-C does
     with (
-        local_server(data_dir) as server,
+        local_server(data_dir, start_timeout_s=START_S) as server,
         openai.OpenAI(
             base_url=server.base_url,
             api_key=server.api_key,
