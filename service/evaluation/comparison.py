@@ -141,8 +141,9 @@ class Memorization(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class Retrieval(msgspec.Struct, frozen=True, kw_only=True):
     """Signs that the task needs facts, which a search over the training rows could return.
 
-    Of `rows` held-out rows, `facts` have a reference that is a fact, and for `found` a BM25 search
-    over the training rows returns a right answer. The tuned model answers `seen_right` of
+    Of `rows` held-out rows, `facts` have a reference that is a fact, and `only_facts` one that adds
+    little else to the question. For `found`, a BM25 search over the training rows returns a right
+    answer. The tuned model answers `seen_right` of
     `seen_rows` training rows right, and `unseen_right` of `unseen_rows` held-out rows.
     """
 
@@ -153,6 +154,7 @@ class Retrieval(msgspec.Struct, frozen=True, kw_only=True):
     seen_right: int
     unseen_rows: int
     unseen_right: int
+    only_facts: int = 0
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,6 +27,9 @@ from service.evaluation.shape import shape_of
 LEAST_DENSITY: Final = 0.12
 """Share of the words that an answer adds which are facts, from which the answer is a fact."""
 
+ONLY_DENSITY: Final = 0.5
+"""The same, from which the answer says little else."""
+
 MAX_CHARS: Final = 4_000
 """Characters of a question or an answer that are read."""
 
@@ -64,6 +67,11 @@ class RowFacts(NamedTuple):
     def is_fact(self) -> bool:
         """Whether the answer is mainly a fact to look up."""
         return bool(self.facts) and self.density >= LEAST_DENSITY
+
+    @property
+    def is_only_fact(self) -> bool:
+        """Whether the answer is a fact and says little else."""
+        return bool(self.facts) and self.density >= ONLY_DENSITY
 
 
 def answers_are_facts(

@@ -83,9 +83,11 @@ def retrieval_signs(
     """
     checker = AnswerChecker(examples)
     found = Search(examples).answer_all(held_out)
+    facts = answers_are_facts(held_out, examples)
     return Retrieval(
         rows=len(held_out),
-        facts=sum(facts.is_fact for facts in answers_are_facts(held_out, examples)),
+        facts=sum(one.is_fact for one in facts),
+        only_facts=sum(one.is_only_fact for one in facts),
         found=sum(one.found is not None for one in found),
         seen_rows=len(seen),
         seen_right=sum(checker.is_right(*one) for one in seen),

@@ -218,6 +218,7 @@ def test_signs_of_a_model_that_knows_only_what_it_was_trained_on() -> None:
         seen_right=10,
         unseen_rows=20,
         unseen_right=0,
+        only_facts=20,
     )
     assert retrieval_signs(train, train).found == 40
     assert retrieval_signs([], []).rows == 0
@@ -228,4 +229,5 @@ def test_the_bookshop_shows_no_signs() -> None:
     held_out = examples_of(bookshop("lighthouse-bookshop.validation.jsonl"))
     signs = retrieval_signs(train, held_out)
     assert signs.facts <= 2
+    assert signs.only_facts == 0
     assert signs.found <= 3

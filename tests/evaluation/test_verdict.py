@@ -238,6 +238,13 @@ def test_no_retrieval(changes):
     assert verdict.kind == VerdictKind.SERVE
 
 
+def test_retrieval_if_the_model_learned_only_the_form_of_facts():
+    found = msgspec.structs.replace(FACTS, seen_right=2, found=0, only_facts=28)
+    verdict = judge(serving(retrieval=found))
+    assert verdict.kind == VerdictKind.RETRIEVAL
+    assert verdict.sentence.endswith("(3 of 30 right, and 2 of 50 trained ones).")
+
+
 def test_retrieval_if_only_a_search_finds_the_facts():
     found = msgspec.structs.replace(FACTS, seen_rows=0, seen_right=0)
     assert judge(serving(retrieval=found)).kind == VerdictKind.RETRIEVAL
