@@ -6,7 +6,8 @@ per held-out example. Statistics, verdict, gate and report are computed from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Self
 
 import msgspec
@@ -24,10 +25,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `scores` maps the name of a metric to a score from 0 to 1; binary metrics score 0 or 1. A
     metric that could not be computed is absent, null or NaN. `error` is the code of the reason why
     there is no answer; such an answer has no scores and is left out of the statistics. An empty or
-    truncated answer is not an error: it has scores.
+    truncated answer is not an error: it has scores. `tool_calls` are those that the engine found in
+    the answer, in the shape of chat completions.
     """
 
     text: str
+    tool_calls: list[dict[str, Any]] = []
     finish_reason: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -35,6 +38,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scores: dict[str, float | None] = {}
     passed: bool | None = None
     error: str | None = None
+
+    @property
+    def said(self) -> str:
+        """Text of the answer, with its tool calls."""
+        return with_calls(self.text, self.tool_calls)
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -227,3 +235,14 @@ def _require_unique(noun: str, names: Iterable[str]) -> None:
         if name in seen:
             raise ValueError(f"two {noun}s are named {name!r}")
         seen.add(name)
+
+
+def with_calls(text: str, calls: Sequence[dict[str, Any]]) -> str:
+    """Return a text and tool calls as one text, with the calls as JSON."""
+    written = [
+        json.dumps(
+            {key: call["function"].get(key) for key in ("name", "arguments")}, ensure_ascii=False
+        )
+        for call in calls
+    ]
+    return "\n".join(filter(None, [text, *written]))

@@ -29,6 +29,12 @@ class Example(NamedTuple):
         return next(said, "")
 
     @property
+    def uses_tools(self) -> bool:
+        """Whether tools are declared or called, or have answered."""
+        asked = any(m["role"] == "tool" or m.get("tool_calls") for m in self.prompt)
+        return bool(self.tools or self.tool_calls or asked)
+
+    @property
     def system(self) -> str:
         """Joined system messages, or an empty string if there are none."""
         return "\n".join(text_of(message) for message in self.prompt if is_system(message))

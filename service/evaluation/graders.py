@@ -21,6 +21,7 @@ from service.grading.schemas import (
 )
 
 _REFERENCE: Final = "{{item.reference}}"
+_CALLS: Final = "tool_call"
 _OUTPUT: Final = "{{sample.output_text}}"
 # A tool_call grader compares JSON objects field by field, regardless of their order. The answer
 # becomes the arguments of a call, so an answer that is no JSON scores 0 and is not an error.
@@ -38,19 +39,27 @@ def graders_for(rows: Sequence[Row]) -> list[SingleGrader]:
     """
     examples = examples_of(rows)
     shape = shape_of(examples)
+    calls = [_tool_call()] if shape.tool_share else []
     match shape.kind:
         case "label":
-            return [
-                LabelGrader(
-                    type="label", name="label", reference=_REFERENCE, labels=list(shape.labels)
-                )
-            ]
+            label = LabelGrader(
+                type="label", name="label", reference=_REFERENCE, labels=list(shape.labels)
+            )
+            return [label, *calls]
         case "json":
-            return _json_graders([one for one in examples if not one.tool_calls], shape)
+            texts = [one for one in examples if not one.tool_calls]
+            return [*_json_graders(texts, shape), *calls]
         case "tool_call":
-            return [_tool_call(), *([_chrf()] if shape.tool_share < 1 else [])]
+            return [*calls, *([_chrf()] if shape.tool_share < 1 else [])]
         case "text":
-            return [_chrf(), *([_tool_call()] if shape.tool_share else []), *_language(shape)]
+            return [_chrf(), *calls, *_language(shape)]
+
+
+def applies(grader: SingleGrader, example: Example) -> bool:
+    """Whether a grader scores a row: tool calls need declared tools, and texts need a text."""
+    if grader.name == _CALLS:
+        return bool(example.tools)
+    return bool(example.answer.strip())
 
 
 def item_of(example: Example) -> dict[str, Any]:
@@ -67,7 +76,7 @@ def _chrf() -> ChrfGrader:
 
 
 def _tool_call() -> ToolCallGrader:
-    return ToolCallGrader(type="tool_call", name="tool_call", reference="{{item.tool_calls}}")
+    return ToolCallGrader(type="tool_call", name=_CALLS, reference="{{item.tool_calls}}")
 
 
 def _language(shape: Shape) -> list[LanguageGrader]:

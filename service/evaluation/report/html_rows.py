@@ -118,7 +118,7 @@ def _title(comparison: Comparison, found: RankedRow) -> str:
     if found.row.language:
         parts.append(tables.language_label(found.row.language))
     if found.against_base is not None:
-        metric = name(metric_name(comparison.primary.name))
+        metric = name(metric_name(found.metric.name))
         parts.append(f"{tables.signed(found.against_base)} {metric} against the base")
     return " · ".join(parts)
 
@@ -133,8 +133,8 @@ def _answer(
     elif answer.error is not None:
         figures = f"failed: {name(answer.error)}"
     else:
-        figures = _figures(answer, score_of(found.row, column.name, comparison.primary))
-        text = _text(answer.text, limit, language)
+        figures = _figures(answer, score_of(found.row, column.name, found.metric))
+        text = _text(answer.said, limit, language)
     label = tables.column_label(column)
     return (
         f'<div class="text"><h4>{escape(label)}</h4><p class="figures">{escape(figures)}</p>'

@@ -71,7 +71,7 @@ def _row(comparison: Comparison, found: RankedRow) -> Iterator[str]:
     if found.row.language:
         title += f", {tables.language_label(found.row.language)}"
     if found.against_base is not None:
-        unit = name(metric_name(comparison.primary.name))
+        unit = name(metric_name(found.metric.name))
         title += f": {tables.signed(found.against_base)} {unit} against the base"
     yield f"**{markdown_text(title)}**"
     yield ""
@@ -82,10 +82,10 @@ def _row(comparison: Comparison, found: RankedRow) -> Iterator[str]:
         answer = found.row.answers.get(column.name)
         if answer is None:
             continue
-        score = score_of(found.row, column.name, comparison.primary)
+        score = score_of(found.row, column.name, found.metric)
         label = tables.column_label(column)
         label += "" if score is None else f" ({points(score, 1)})"
-        text = _code(answer.text) if answer.error is None else f"failed: {_code(answer.error)}"
+        text = _code(answer.said) if answer.error is None else f"failed: {_code(answer.error)}"
         yield f"- {markdown_text(label)}: {text}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.evaluation.comparison import BASE, PROMPT, TUNED, Comparison, Row
+from service.evaluation.comparison import BASE, PROMPT, TUNED, Comparison, Metric, Row
 from service.evaluation.statistics.pairs import score_of
 
 _EQUAL = 1e-9
@@ -14,11 +14,13 @@ _EQUAL = 1e-9
 class RankedRow:
     """A row with the tuned model's score minus those of base and prompt, from -1 to 1.
 
-    Differences are positive if the tuned model is better, and None if an answer failed.
+    Differences are positive if the tuned model is better, and None if an answer failed. They are in
+    the primary metric, or in another one if the primary does not apply to the row.
     """
 
     row: Row
     place: int
+    metric: Metric
     against_base: float | None
     against_prompt: float | None
 
@@ -33,12 +35,11 @@ def ranked(comparison: Comparison) -> list[RankedRow]:
 
     Rows without a difference, since an answer failed, come before all others.
     """
-    sign = 1.0 if comparison.primary.higher_is_better else -1.0
     found = []
     for place, row in enumerate(comparison.rows, 1):
-        tuned, base, prompt = (
-            score_of(row, column, comparison.primary) for column in (TUNED, BASE, PROMPT)
-        )
+        metric = _metric_of(comparison, row)
+        sign = 1.0 if metric.higher_is_better else -1.0
+        tuned, base, prompt = (score_of(row, column, metric) for column in (TUNED, BASE, PROMPT))
         against_base = None if tuned is None or base is None else sign * (tuned - base)
         against_prompt = None if tuned is None or prompt is None else sign * (tuned - prompt)
         order = (
@@ -46,8 +47,15 @@ def ranked(comparison: Comparison) -> list[RankedRow]:
             -2.0 if tuned is None else sign * tuned,
             place,
         )
-        found.append((order, RankedRow(row, place, against_base, against_prompt)))
+        found.append((order, RankedRow(row, place, metric, against_base, against_prompt)))
     return [row for _, row in sorted(found, key=lambda pair: pair[0])]
+
+
+def _metric_of(comparison: Comparison, row: Row) -> Metric:
+    """Return the first metric that scores the row, the primary before others."""
+    metrics = [comparison.primary, *comparison.metrics]
+    scored = (m for m in metrics if any(score_of(row, name, m) is not None for name in row.answers))
+    return next(scored, comparison.primary)
 
 
 def outcome_of(difference: float | None) -> str:

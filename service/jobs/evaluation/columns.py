@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from service.core.storage import Storage, StorageMissing
-from service.evaluation.comparison import Answer
+from service.evaluation.comparison import Answer, with_calls
 from service.evaluation.examples import Example, Message
 from service.jobs.evaluation.engine import EvaluationEngine, Likelihood, gather
 from service.jobs.evaluation.progress import Progress
@@ -47,6 +47,11 @@ def answer_limit(references: Sequence[str]) -> int:
     return max(_FEWEST_TOKENS, min(_MOST_TOKENS, round(_LONGER * longest / _TOKEN_BYTES)))
 
 
+def reference_of(row: Example) -> str:
+    """Return a row's own answer as a text, with its tool calls."""
+    return with_calls(row.answer, row.tool_calls)
+
+
 class Columns:
     """Asks models for columns, and keeps those that are finished."""
 
@@ -64,35 +69,37 @@ class Columns:
         self._engine = engine
         self._storage = storage
         self._progress = progress
-        self.max_tokens = answer_limit([row.answer for row in rows])
+        self.max_tokens = answer_limit([reference_of(row) for row in rows])
 
     async def answers(
         self, name: str, model: str, prompts: Sequence[Sequence[Message]]
     ) -> list[Answer]:
         """Return the model's answers to the prompts. Raises EngineAway."""
 
-        async def ask(prompt: Sequence[Message]) -> Answer:
-            return await self._engine.answer(model, prompt, max_tokens=self.max_tokens)
+        async def ask(asked: tuple[Sequence[Message], Example]) -> Answer:
+            prompt, row = asked
+            return await self._engine.answer(
+                model, prompt, max_tokens=self.max_tokens, tools=row.tools
+            )
 
         async def make() -> ColumnAnswers:
-            answers = await gather(ask, prompts)
+            answers = await gather(ask, list(zip(prompts, self._rows, strict=True)))
             await self._progress.answered(name, answers)
             return ColumnAnswers(answers)
 
-        parts = [model, self.max_tokens, prompts]
+        parts = [model, self.max_tokens, prompts, [row.tools for row in self._rows]]
         return (await self._kept(f"answers-{name}", parts, ColumnAnswers, make)).answers
 
     async def scored(self, name: str, model: str) -> Scored:
         """Return the model's loss and accuracy on the reference answers. Raises EngineAway."""
 
         async def score(row: Example) -> Likelihood | None:
-            (found,) = await self._engine.likelihoods(model, row.prompt, [row.answer])
-            return found
+            return await self._engine.likelihood(model, row)
 
         async def make() -> Scored:
             return _mean(await gather(score, self._rows))
 
-        parts = [model, [(row.prompt, row.answer) for row in self._rows]]
+        parts = [model, list(self._rows)]
         return await self._kept(f"scored-{name}", parts, Scored, make)
 
     async def _kept(

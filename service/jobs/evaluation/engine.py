@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,31 @@ import msgspec
 
 from service.evals.engines import Answered, EngineCalls, SampleFailed
 from service.evaluation.comparison import Answer
-from service.evaluation.examples import Message
+from service.evaluation.examples import Example, Message
+from service.grading.tool_call import parse_calls
+from service.grading.written_calls import written_calls
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 S = TypeVar("S")
 
 _CHAT, _RAW = "/v1/chat/completions", "/v1/completions"
+
+# A tool and a call of it, to find out whether calls can be read.
+_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Get the weather of a city.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    },
+}
+_CALL = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "get_weather", "arguments": '{"city": "Oslo"}'},
+}
+_QUESTION = {"role": "user", "content": "How is the weather in Oslo?"}
 
 
 class EngineAway(Exception):
@@ -61,17 +80,40 @@ class EvaluationEngine:
         self._calls = calls
         self._slots = asyncio.Semaphore(concurrency)
         self._prompt_tokens: dict[bytes, int] = {}
+        self._tool_choice: dict[str, str] = {}
 
-    async def answer(self, model: str, messages: Sequence[Message], *, max_tokens: int) -> Answer:
+    async def reads_tool_calls(self) -> bool:
+        """Return whether tool calls can be read from answers.
+
+        The engine reads them if it has a parser. Otherwise, it is told to leave them in the text,
+        which can be read if the chat template writes calls as JSON.
+        """
+        body = {"messages": [_QUESTION], "tools": [_TOOL], "max_tokens": 1, "temperature": 0}
+        try:
+            await self._ask(self.base, _CHAT, body)
+        except EngineRefused:
+            self._tool_choice = {"tool_choice": "none"}
+            return await self._writes_calls()
+        return True
+
+    async def answer(
+        self,
+        model: str,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        tools: Sequence[dict[str, Any]] = (),
+    ) -> Answer:
         """Return the model's greedy answer. A request that the engine rejects becomes an error."""
         body = {"messages": list(messages), "max_tokens": max_tokens, "temperature": 0}
         try:
-            response = await self._ask(model, _CHAT, body)
+            response = await self._ask(model, _CHAT, body | self._offered(tools))
         except EngineRefused as e:
             return Answer(text="", error=e.code)
         choice = response.body["choices"][0]
         return Answer(
             text=choice["message"].get("content") or "",
+            tool_calls=choice["message"].get("tool_calls") or [],
             finish_reason=choice.get("finish_reason"),
             prompt_tokens=response.usage.prompt_tokens,
             completion_tokens=response.usage.completion_tokens,
@@ -106,15 +148,48 @@ class EvaluationEngine:
             return [None] * len(answers)
 
         async def one(answer: str) -> Likelihood | None:
-            return await self._likelihood(model, prompt, answer, start)
+            messages = [*prompt, {"role": "assistant", "content": answer}]
+            return await self._likelihood(model, messages, start)
 
         return await gather(one, answers)
 
+    async def likelihood(self, model: str, row: Example) -> Likelihood | None:
+        """Return how likely a row's own answer is, with its tool calls; None if unknown."""
+        answer: Message = {"role": "assistant", "content": row.answer}
+        if row.tool_calls:
+            answer["tool_calls"] = list(row.tool_calls)
+        try:
+            start = await self._tokens(row.prompt, row.tools)
+        except EngineRefused as e:
+            log.info("no likelihood: %s", e)
+            return None
+        return await self._likelihood(model, [*row.prompt, answer], start, row.tools)
+
+    async def _writes_calls(self) -> bool:
+        """Return whether the chat template writes a call so that it can be read from the text."""
+        called = {"role": "assistant", "content": "", "tool_calls": [_CALL]}
+        try:
+            start = await self._tokens([_QUESTION], [_TOOL])
+            scores = await self._scores(self.base, [_QUESTION, called], [_TOOL])
+        except EngineRefused as e:
+            log.info("the engine takes no tools: %s", e)
+            return False
+        entries = [_only_entry(entry) for entry in scores[start:] if entry]
+        written = written_calls("".join(entry.get("decoded_token") or "" for entry in entries))
+        return parse_calls(json.dumps(written)) == parse_calls(json.dumps(_CALL))
+
+    def _offered(self, tools: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        return {"tools": list(tools), **self._tool_choice} if tools else {}
+
     async def _likelihood(
-        self, model: str, prompt: Sequence[Message], answer: str, start: int
+        self,
+        model: str,
+        messages: Sequence[Message],
+        start: int,
+        tools: Sequence[dict[str, Any]] = (),
     ) -> Likelihood | None:
         try:
-            scores = await self._scores(model, [*prompt, {"role": "assistant", "content": answer}])
+            scores = await self._scores(model, messages, tools)
         except EngineRefused as e:
             log.info("no likelihood: %s", e)
             return None
@@ -134,23 +209,28 @@ class EvaluationEngine:
             log.info("no continuation: %s", e)
             return None
 
-    async def _tokens(self, prompt: Sequence[Message]) -> int:
+    async def _tokens(self, prompt: Sequence[Message], tools: Sequence[dict[str, Any]] = ()) -> int:
         """Return the number of tokens before the answer, which all adapters of a base share."""
-        key = msgspec.json.encode(prompt)
+        key = msgspec.json.encode((prompt, tools))
         if key not in self._prompt_tokens:
-            response = await self._ask(
-                self.base, _CHAT, {"messages": list(prompt), "max_tokens": 1}
-            )
+            body = {"messages": list(prompt), "max_tokens": 1, **self._offered(tools)}
+            response = await self._ask(self.base, _CHAT, body)
             self._prompt_tokens[key] = response.usage.prompt_tokens
         return self._prompt_tokens[key]
 
-    async def _scores(self, model: str, messages: Sequence[Message]) -> list[Any]:
+    async def _scores(
+        self,
+        model: str,
+        messages: Sequence[Message],
+        tools: Sequence[dict[str, Any]] = (),
+    ) -> list[Any]:
         body = {
             "messages": list(messages),
             "add_generation_prompt": False,
             "prompt_logprobs": 0,
             "max_tokens": 1,
             "temperature": 0,
+            **self._offered(tools),
         }
         scores = (await self._ask(model, _CHAT, body)).body.get("prompt_logprobs")
         if not isinstance(scores, list):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ class Data:
 
     `training` are the examples that it learned from and `held_out` those that it did not. `rows`
     are all canonical rows, of which `training_rows` are those of `training_lines`. `skipped` counts
-    held-out rows that cannot be asked as a chat.
+    held-out rows that cannot be asked as a chat, and `without_calls` those that were left out
+    because tool calls cannot be read.
     """
 
     training: list[Example]
@@ -33,6 +34,18 @@ class Data:
     training_rows: list[Row]
     training_lines: list[int]
     skipped: int = 0
+    without_calls: int = 0
+
+    def without_tools(self) -> Data:
+        """Return the data without examples and rows that use tools."""
+        held_out = [one for one in self.held_out if not one.uses_tools]
+        return replace(
+            self,
+            training=[one for one in self.training if not one.uses_tools],
+            held_out=held_out,
+            rows=[row for row in self.rows if not any(e.uses_tools for e in examples_of([row]))],
+            without_calls=len(self.held_out) - len(held_out),
+        )
 
 
 def read_data(
@@ -94,7 +107,6 @@ def _rows(path: Path) -> list[Row]:
 
 
 def _is_chat(example: Example) -> bool:
-    """Return whether an engine without tools can be asked the question, and answer with text."""
-    if example.tools or example.tool_calls or not example.answer.strip() or not example.prompt:
-        return False
-    return not any(m["role"] == "tool" or m.get("tool_calls") for m in example.prompt)
+    """Return whether an engine can be asked the question. Tools in use must be declared."""
+    has_answer = bool(example.answer.strip() or example.tool_calls)
+    return has_answer and bool(example.prompt) and bool(example.tools or not example.uses_tools)

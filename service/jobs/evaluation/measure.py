@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from service.evaluation.comparison import (
     Answer,
     Column,
     Comparison,
+    Memorization,
     Retrieval,
     Row,
 )
@@ -24,7 +26,7 @@ from service.evaluation.prompts.candidates import Candidate, Limits, PromptSet
 from service.evaluation.prompts.search import SLICE_ROWS, search, selection_slice
 from service.evaluation.retrieval import Answered, retrieval_signs
 from service.jobs.evaluation.checkpoints import Checkpoint
-from service.jobs.evaluation.columns import Columns, Scored, answer_limit
+from service.jobs.evaluation.columns import Columns, Scored, answer_limit, reference_of
 from service.jobs.evaluation.engine import EvaluationEngine, gather
 from service.jobs.evaluation.examples import Data, cluster_of, sample
 from service.jobs.evaluation.probes import measure_forgetting, measure_memorization
@@ -64,6 +66,9 @@ class Evaluator:
         self._rows = rows
         self._data = data
         self._checkpoints = checkpoints
+        # Memorization and facts are measured on texts, without tools.
+        self._chats = data.without_tools()
+        self._chat_places = [place for place, row in enumerate(rows) if not row.uses_tools]
         self._columns = columns
         self._lost: list[str] = []
         self._engine = engine
@@ -99,9 +104,7 @@ class Evaluator:
             name: await self._scoring.score(given, self._rows) for name, given in answers.items()
         }
         await self._enter(Phase.MEMORIZATION)
-        memorization = await measure_memorization(
-            self._engine, tuned, self._data, self._rows, answers, seed=self._job.seed
-        )
+        memorization = await self._memorization(answers)
         seen = await self._seen()
         await self._enter(Phase.FORGETTING)
         forgetting = await measure_forgetting(self._engine, tuned, len(self._rows))
@@ -141,6 +144,18 @@ class Evaluator:
             answers.pop(name, None)
             self._lost.append(name)
 
+    async def _memorization(self, answers: Mapping[str, Sequence[Answer]]) -> Memorization | None:
+        if not self._chat_places:
+            return None
+        return await measure_memorization(
+            self._engine,
+            self._evaluation.model,
+            self._chats,
+            [self._rows[place] for place in self._chat_places],
+            {name: [given[p] for p in self._chat_places] for name, given in answers.items()},
+            seed=self._job.seed,
+        )
+
     async def _best_prompt(self) -> tuple[PromptSet | None, Candidate | None]:
         """Choose instructions and examples for the base model on a slice of the training rows."""
         training = self._data.training
@@ -159,7 +174,9 @@ class Evaluator:
             async def ask(row: Example) -> Answer:
                 messages = prompts.messages(candidate, row.prompt)
                 limit = self._columns.max_tokens
-                return await self._engine.answer(self._job.model, messages, max_tokens=limit)
+                return await self._engine.answer(
+                    self._job.model, messages, max_tokens=limit, tools=row.tools
+                )
 
             answers = await self._scoring.score(await gather(ask, rows), rows)
             primary = self._scoring.primary
@@ -170,7 +187,9 @@ class Evaluator:
         return prompts, await search(prompts.candidates, slice_, score, prompts.tokens)
 
     def _limits(self) -> Limits:
-        longest = max(len(given_text(row.prompt).encode()) for row in self._rows)
+        longest = max(
+            len(given_text(row.prompt).encode()) + len(json.dumps(row.tools)) for row in self._rows
+        )
         return Limits(
             context_tokens=self._entry.context_length or 2048,
             prompt_tokens=_tokens(longest),
@@ -180,8 +199,8 @@ class Evaluator:
 
     async def _seen(self) -> list[Answered]:
         """Return the tuned model's answers to a few training rows."""
-        count = min(_SEEN_ROWS, len(self._rows))
-        rows = sample(self._data.training, count, self._job.seed)
+        count = min(_SEEN_ROWS, len(self._chat_places))
+        rows = sample(self._chats.training, count, self._job.seed)
         limit = answer_limit([row.answer for row in rows])
 
         async def ask(row: Example) -> Answered:
@@ -194,13 +213,12 @@ class Evaluator:
     async def _retrieval(
         self, seen: Sequence[Answered], answers: Sequence[Answer]
     ) -> Retrieval | None:
-        if not self._data.training:
+        if not self._chats.training or not self._chat_places:
             return None
-        unseen = [
-            Answered(row, answer.text) for row, answer in zip(self._rows, answers, strict=True)
-        ]
+        unseen = [Answered(self._rows[place], answers[place].text) for place in self._chat_places]
+        rows = [one.row for one in unseen]
         return await asyncio.to_thread(
-            retrieval_signs, self._data.training, self._rows, seen=seen, unseen=unseen
+            retrieval_signs, self._chats.training, rows, seen=seen, unseen=unseen
         )
 
     def _compared(self, scored: Mapping[str, Sequence[Answer]]) -> list[Row]:
@@ -208,7 +226,7 @@ class Evaluator:
             Row(
                 line=example.line,
                 prompt=[dict(message) for message in example.prompt],
-                reference=example.answer,
+                reference=reference_of(example),
                 cluster=cluster_of(example),
                 language=language_of(example.answer),
                 answers={name: answers[place] for name, answers in scored.items()},
@@ -220,8 +238,13 @@ class Evaluator:
         notes = []
         if self._data.skipped:
             notes.append(
-                f"{self._data.skipped} held-out rows use tools or have no text answer, and were "
-                "left out."
+                f"{self._data.skipped} held-out rows have no prompt or answer, or use tools that "
+                "they do not declare, and were left out."
+            )
+        if self._data.without_calls:
+            notes.append(
+                f"{self._data.without_calls} held-out rows use tools and were left out: the engine "
+                f"of {self._job.model} returns no tool calls. Set FINETUNED_TOOL_CALL_PARSER."
             )
         if not self._data.training:
             notes.append(

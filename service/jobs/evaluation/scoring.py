@@ -10,10 +10,11 @@ import msgspec
 from service.datasets.text.languages import UNKNOWN, detect
 from service.evaluation.comparison import Answer, Metric
 from service.evaluation.examples import Example, Row
-from service.evaluation.graders import graders_for, item_of
+from service.evaluation.graders import applies, graders_for, item_of
 from service.grading.grade import GraderTools, Sample, grade
 from service.grading.judges import JudgeFailed, PythonRunner
 from service.grading.schemas import ChrfGrader, SingleGrader, ToolCallGrader
+from service.grading.written_calls import written_calls
 from service.jobs.evaluation.engine import gather
 
 _ON_A_SCALE: Final = (ChrfGrader, ToolCallGrader)
@@ -48,10 +49,14 @@ class Scoring:
     async def _score(self, answer: Answer, row: Example) -> Answer:
         if answer.error is not None:
             return answer
-        sample = Sample.of(answer.text)
+        # A prompt may show calls in another form than the template's, which no parser expects.
+        calls = answer.tool_calls or (written_calls(answer.text) if row.tools else [])
+        sample = Sample.of(answer.text, tool_calls=calls)
         scores: dict[str, float | None] = {}
         passed: bool | None = None
         for grader in self._graders:
+            if not applies(grader, row):
+                continue
             result = await grade(grader, item_of(row), sample, self._tools)
             if result.errors:
                 continue

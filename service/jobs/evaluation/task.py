@@ -166,19 +166,19 @@ class EvaluateJob:
             raise _failed(e.code, e.message) from e
         except TrainingFailure as e:
             raise _failed(e.code, e.message) from e
-        rows = sample(data.held_out, self._settings.evaluation_rows, job.seed)
-        if not rows:
-            raise _skipped(
-                "no_held_out_rows",
-                "None of the held-out rows is a chat with a text answer and without tools.",
-            )
-        evaluation = await progress.begin(len(rows))
         engine = EvaluationEngine(
             self._access.calls(job.project_id, job.key_id),
             job.model,
             concurrency=self._settings.eval_requests_at_once,
         )
         try:
+            uses_tools = any(example.uses_tools for example in data.held_out)
+            if not uses_tools or not await engine.reads_tool_calls():
+                data = data.without_tools()
+            rows = sample(data.held_out, self._settings.evaluation_rows, job.seed)
+            if not rows:
+                raise _skipped("no_held_out_rows", _nothing_to_ask(data, job.model))
+            evaluation = await progress.begin(len(rows))
             async with Sandbox() as sandbox:
                 evaluator = Evaluator(
                     evaluation,
@@ -273,6 +273,15 @@ def _is_current(evaluation: JobEvaluation | None, attempt: int) -> TypeGuard[Job
         and evaluation.attempt == attempt
         and evaluation.status is EvaluationStatus.IN_PROGRESS
     )
+
+
+def _nothing_to_ask(data: Data, model: str) -> str:
+    if data.without_calls:
+        return (
+            f"All held-out rows use tools, and the engine of {model} returns no tool calls. Set "
+            "FINETUNED_TOOL_CALL_PARSER."
+        )
+    return "None of the held-out rows is a chat with an answer."
 
 
 def _skipped(code: str, message: str) -> _Ended:

@@ -34,14 +34,19 @@ def _set_event() -> asyncio.Event:
 class ScriptedEngine:
     """Tokens are words. The tuned model knows the answers, and the base model does not.
 
-    `answers` maps a question to what models answer that are not `ignorant`. `failures` are statuses
-    of the next responses. Requests wait until `go` is set.
+    `answers` maps a question to what models answer that are not `ignorant`, and `calls` to the tool
+    that they call if the question comes with tools. Without a `tool_parser`, calls stay in the text
+    as `call_format` has them. `failures` are statuses of the next responses. Requests wait until
+    `go` is set.
     """
 
     url: str = ""
     answers: dict[str, str] = field(default_factory=dict)
     base_answer: str = "I do not know."
     ignorant: set[str] = field(default_factory=lambda: {BASE})
+    calls: dict[str, dict] = field(default_factory=dict)
+    tool_parser: bool = True
+    call_format: str = '<tool_call> {{"name": "{name}", "arguments": {arguments}}} </tool_call>'
     failures: list[int] = field(default_factory=list)
     seen: list[dict] = field(default_factory=list)
     health: int = 200
@@ -70,21 +75,42 @@ class ScriptedEngine:
         self.waiting -= 1
         self.seen.append(body)
         messages = body["messages"]
-        tokens = [word for message in messages for word in ("<role>", *message["content"].split())]
+        if body.get("tools") and not self.tool_parser and body.get("tool_choice") != "none":
+            error = {"message": '"auto" tool choice requires a parser', "code": 400}
+            return web.json_response({"error": error}, status=400)
+        tokens = [word for m in messages for word in ("<role>", *self._written(m).split())]
         if body.get("prompt_logprobs") is None:
             tokens.append("<assistant>")
-        text = self._answer(body["model"], messages)
+        message = self._message(body)
+        text = self._written(message)
         answer = {
-            "choices": [
-                {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-            ],
+            "choices": [{"message": message, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": len(tokens), "completion_tokens": len(text.split())},
         }
         if body.get("prompt_logprobs") is not None:
             known = body["model"] not in self.ignorant
             entry = {"logprob": -0.5 if known else -2.0, "rank": 1 if known else 7}
-            answer["prompt_logprobs"] = [None, *({str(n): entry} for n in range(1, len(tokens)))]
+            entries = [{**entry, "decoded_token": f"{word} "} for word in tokens[1:]]
+            answer["prompt_logprobs"] = [None, *({str(n): one} for n, one in enumerate(entries))]
         return web.json_response(answer)
+
+    def _message(self, body: dict) -> dict:
+        """The answer as vLLM gives it, with or without a parser of tool calls."""
+        question = body["messages"][-1]["content"]
+        knows = body["model"] not in self.ignorant and body.get("tools")
+        call = self.calls.get(question) if knows else None
+        if call is None:
+            return {"role": "assistant", "content": self._answer(body["model"], body["messages"])}
+        message = {"role": "assistant", "content": None, "tool_calls": [call]}
+        if body.get("tool_choice") == "none":
+            return {"role": "assistant", "content": self._written(message)}
+        return message
+
+    def _written(self, message: dict) -> str:
+        """A message as the chat template writes it."""
+        functions = [call["function"] for call in message.get("tool_calls") or ()]
+        calls = [self.call_format.format(**function) for function in functions]
+        return " ".join(filter(None, [message.get("content"), *calls]))
 
     def _answer(self, model: str, messages: list[dict]) -> str:
         question = messages[-1]["content"]

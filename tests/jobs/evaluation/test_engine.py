@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from service.evaluation.examples import Example
 from service.jobs.evaluation.engine import EngineAway, gather
 
 from .conftest import BASE, TUNED
@@ -67,3 +68,46 @@ async def test_gather_raises_the_error_itself():
     assert await gather(fail, [0, 1]) == [0, 1]
     with pytest.raises(EngineAway, match="gone"):
         await gather(fail, [1, 2, 3])
+
+
+TOOLS = [{"type": "function", "function": {"name": "ship", "parameters": {"type": "object"}}}]
+CALL = {
+    "id": "c1",
+    "type": "function",
+    "function": {"name": "ship", "arguments": '{"to": "Oslo"}'},
+}
+
+
+async def test_tools_are_sent_and_calls_come_back(engine, open_engine):
+    engine.calls["Do you ship?"] = CALL
+    asking = open_engine()
+    assert await asking.reads_tool_calls()
+    found = await asking.answer(TUNED, QUESTION, max_tokens=9, tools=TOOLS)
+    assert (found.text, found.tool_calls, found.error) == ("", [CALL], None)
+    assert found.said == '{"name": "ship", "arguments": "{\\"to\\": \\"Oslo\\"}"}'
+    assert engine.seen[-1]["tools"] == TOOLS
+    assert "tool_choice" not in engine.seen[-1]
+    assert (await asking.answer(TUNED, QUESTION, max_tokens=9)).tool_calls == []
+
+
+async def test_without_a_parser_calls_stay_in_the_text(engine, open_engine):
+    engine.calls["Do you ship?"], engine.tool_parser = CALL, False
+    asking = open_engine()
+    assert await asking.reads_tool_calls()
+    found = await asking.answer(TUNED, QUESTION, max_tokens=9, tools=TOOLS)
+    assert found.tool_calls == []
+    assert found.text.startswith('<tool_call> {"name": "ship"')
+    assert engine.seen[-1]["tool_choice"] == "none"
+
+
+async def test_calls_that_a_template_does_not_write_as_json_cannot_be_read(engine, open_engine):
+    engine.tool_parser, engine.call_format = False, "{name}(city=Oslo)"
+    assert not await open_engine().reads_tool_calls()
+
+
+async def test_the_calls_of_a_reference_are_scored(engine, open_engine):
+    row = Example(1, tuple(QUESTION), "", (CALL,), tuple(TOOLS))
+    found = await open_engine().likelihood(TUNED, row)
+    assert len(found.logprobs) == len(engine._written({"tool_calls": [CALL]}).split())
+    assert engine.seen[-1]["messages"][-1]["tool_calls"] == [CALL]
+    assert engine.seen[-1]["tools"] == TOOLS

@@ -37,14 +37,20 @@ def voiced(i: int) -> str:
 
 
 @pytest.fixture
-async def job(api: Api, http, engine: ScriptedEngine, work) -> JobRecord:
+def data() -> tuple[bytes, bytes]:
+    """The training file and the validation file of the job."""
+    return rows(0, 40), rows(60, 30)
+
+
+@pytest.fixture
+async def job(api: Api, http, engine: ScriptedEngine, work, data) -> JobRecord:
     """A job that succeeded, whose model an engine serves."""
     api.settings.upstreams = {BASE_MODEL: engine.url}
     engine.answers = {question(i): voiced(i) for i in range(60, 90)}
     files = []
     async with work("cpu"):
-        for start, count in ((0, 40), (60, 30)):
-            made = (await upload(http, rows(start, count))).json()
+        for content in data:
+            made = (await upload(http, content)).json()
             files.append((await checked(http, made["id"]))["id"])
     project = (await api.app.state.projects.by_name("acme")).id
     record = JobRecord(
@@ -378,3 +384,83 @@ async def test_an_ended_evaluation_is_never_changed_by_an_old_attempt(api: Api, 
         await store.change(evaluation, status=EvaluationStatus.COMPLETED)
     current = await store.get(evaluation.project_id, evaluation.id)
     assert (current.attempt, current.status) == (2, EvaluationStatus.IN_PROGRESS)
+
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "open_room",
+        "parameters": {"type": "object", "properties": {"room": {"type": "integer"}}},
+    },
+}
+
+
+def tool_call(i: int) -> dict:
+    function = {"name": "open_room", "arguments": json.dumps({"room": i})}
+    return {"id": "c1", "type": "function", "function": function}
+
+
+def tool_row(i: int) -> str:
+    messages = [
+        {"role": "user", "content": f"Open room {i}, please, and be quick."},
+        {"role": "assistant", "content": None, "tool_calls": [tool_call(i)]},
+    ]
+    return json.dumps({"messages": messages, "tools": [TOOL]})
+
+
+class TestRowsWithTools:
+    """Rows that call tools, and a few that answer with text."""
+
+    @pytest.fixture
+    def data(self) -> tuple[bytes, bytes]:
+        called = ["\n".join(map(tool_row, places)) for places in (range(40), range(60, 72))]
+        said = [rows(0, 10), rows(60, 6)]
+        training, validation = (
+            one.encode() + b"\n" + other for one, other in zip(called, said, strict=True)
+        )
+        return training, validation
+
+    @pytest.fixture
+    async def calls(self, engine: ScriptedEngine) -> ScriptedEngine:
+        engine.calls = {
+            f"Open room {i}, please, and be quick.": tool_call(i) for i in range(60, 72)
+        }
+        return engine
+
+    @pytest.mark.parametrize("parser", [True, False])
+    async def test_calls_are_compared_in_all_columns(
+        self, calls, evaluation, http, work, parser: bool
+    ):
+        calls.tool_parser = parser
+        async with work("cpu"):
+            found = await ended(http, evaluation.id)
+        assert found["status"] == "completed", found
+        assert found["rows"] == 18
+        assert found["verdict"]["kind"] == "serve", found["verdict"]
+        figures = found["figures"]
+        assert (figures["tool_call"], figures["tool_call_gain"]) == (100.0, 100.0)
+        assert figures["chrf_gain"] > 30
+        url = f"{JOBS}/{evaluation.id}/evaluation/report"
+        comparison = Comparison.from_json((await http.get(url)).content)
+        assert comparison.column("tuned").loss < comparison.column("base").loss
+        called, said = comparison.rows[0], comparison.rows[-1]
+        assert json.loads(called.reference)["name"] == "open_room"
+        assert "open_room" in called.answers["tuned"].said
+        assert called.answers["tuned"].scores == {"tool_call": 1.0}
+        assert called.answers["base"].scores == {"tool_call": 0.0}
+        assert said.answers["tuned"].scores.keys() == {"chrf"}
+        asked = [b for b in calls.seen if b["messages"][-1]["content"].startswith("Open room 60")]
+        assert {b["model"] for b in asked} == {BASE_MODEL, TUNED}
+        assert all(b["tools"] == [TOOL] for b in asked)
+        assert "open_room" in (await http.get(url, params={"format": "html"})).text
+
+    async def test_unreadable_calls_are_left_out_with_the_reason(
+        self, calls, evaluation, http, work
+    ):
+        calls.tool_parser, calls.call_format = False, "{name}()"
+        async with work("cpu"):
+            found = await ended(http, evaluation.id)
+        assert (found["status"], found["rows"]) == ("completed", 6), found
+        assert "tool_call" not in found["figures"]
+        comparison = (await http.get(f"{JOBS}/{evaluation.id}/evaluation/report")).json()
+        assert "12 held-out rows use tools and were left out" in json.dumps(comparison["notes"])

@@ -62,11 +62,27 @@ def test_the_last_answer_is_the_reference(write):
     assert [m["role"] for m in example.prompt] == ["system", "user", "assistant", "user"]
 
 
-def test_rows_with_tools_are_counted_and_left_out(write):
+def test_rows_with_tools_can_be_left_out(write):
     rows = [chat("q", "a", tools=[TOOL]), chat("r", "b")]
-    found = read_data(None, write("v.jsonl", rows), row_format="chat", share=None, seed=1)
-    assert [e.answer for e in found.held_out] == ["b"]
-    assert found.skipped == 1
+    training, validation = write("t.jsonl", rows), write("v.jsonl", rows)
+    found = read_data(training, validation, row_format="chat", share=None, seed=1)
+    assert [e.answer for e in found.held_out] == ["a", "b"]
+    fewer = found.without_tools()
+    assert [e.answer for e in fewer.held_out] == [e.answer for e in fewer.training] == ["b"]
+    assert (len(found.rows), len(fewer.rows)) == (4, 2)
+    assert (fewer.skipped, fewer.without_calls) == (0, 1)
+
+
+def test_tools_that_are_not_declared_are_counted_and_left_out(write):
+    call = {"type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+    row = chat("q", "a")
+    row["messages"][1:1] = [
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c", **call}]},
+        {"role": "tool", "content": "7", "tool_call_id": "c"},
+    ]
+    validation = write("v.jsonl", [row, {**row, "tools": [TOOL]}])
+    found = read_data(None, validation, row_format="chat", share=None, seed=1)
+    assert len(found.held_out) == found.skipped == 1
 
 
 def test_answers_marked_as_bad_are_no_reference(write):

@@ -63,3 +63,40 @@ async def test_graders_fit_the_answers(answers, right, wrong, primary):
     assert missing == failed
     if primary == "label":
         assert (good.passed, bad.passed) == (True, False)
+
+
+TOOL = {"type": "function", "function": {"name": "ship", "parameters": {"type": "object"}}}
+
+
+def call(city: str) -> dict:
+    function = {"name": "ship", "arguments": f'{{"to": "{city}"}}'}
+    return {"id": "c", "type": "function", "function": function}
+
+
+async def test_rows_with_tools_are_scored_by_their_calls_and_others_by_their_text():
+    called = [
+        {
+            "messages": [
+                {"role": "user", "content": f"Ship to room {i}"},
+                {"role": "assistant", "content": None, "tool_calls": [call(f"room {i}")]},
+            ],
+            "tools": [TOOL],
+        }
+        for i in range(4)
+    ]
+    said = [chat(f"Question {i}?", f"Ahoy, we ship room {i} abroad.") for i in range(3)]
+    with_call, text = examples_of(called)[2], examples_of(said)[0]
+    written = '<tool_call>{"name": "ship", "arguments": {"to": "room 2"}}</tool_call>'
+    given = [
+        Answer(text="", tool_calls=[call("room 2")]),
+        Answer(text=written),  # no parser, or the prompt shows calls in another form
+        Answer(text="", tool_calls=[call("room 3")]),
+        Answer(text="I do not know."),
+    ]
+    async with Sandbox() as sandbox:
+        scoring = Scoring([*called, *said], sandbox)
+        scored = await scoring.score(given, [with_call] * 4)
+        (other,) = await scoring.score([Answer(text=text.answer)], [text])
+    assert scoring.primary == "tool_call"
+    assert [answer.scores for answer in scored] == [{"tool_call": s} for s in (1.0, 1.0, 0.5, 0.0)]
+    assert other.scores == {"chrf": pytest.approx(1.0)}
