@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -36,6 +36,9 @@ from service.standalone.up import DEMO_MODEL
 from service.web.wire.protocol import Protocol
 from tests import parallel
 from tests.cached import cache
+
+if TYPE_CHECKING:
+    from service.worker.main import WorkerProcess
 
 pytest_plugins = ["tests.summary"]
 
@@ -241,7 +244,9 @@ async def http(api: Api) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def work(settings: Settings) -> Callable[..., contextlib.AbstractAsyncContextManager]:
+def work(
+    settings: Settings,
+) -> Callable[..., contextlib.AbstractAsyncContextManager[WorkerProcess]]:
     """Run a real worker for the given queues in this event loop, for the duration of a block."""
     from service.worker.main import WorkerProcess
 
@@ -274,7 +279,7 @@ async def upload(
     )
 
 
-async def checked(http: httpx.AsyncClient, file_id: str) -> dict:
+async def checked(http: httpx.AsyncClient, file_id: str) -> dict[str, Any]:
     """Wait until the file's check has ended, and return the file."""
     async with asyncio.timeout(60):
         while True:

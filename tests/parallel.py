@@ -82,7 +82,7 @@ def _shares(item: pytest.Item, fixture: str) -> bool:
     """Return whether the test uses the session's fixture with this name, not one of its file."""
     assert isinstance(item, pytest.Function)
     found = item._fixtureinfo.name2fixturedefs.get(fixture)
-    return bool(found) and found[-1].scope == "session"
+    return found is not None and len(found) > 0 and found[-1].scope == "session"
 
 
 def _place(group: str) -> int:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -123,10 +123,11 @@ def _skips(reports: Any) -> Counter[str]:
 
 def _slowest(stats: dict[str, list[Any]]) -> list[tuple[float, str]]:
     """Return the slowest tests, including the time of their fixtures."""
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     for report in _reports(stats):
         seconds[report.nodeid] += report.duration
-    return [(taken, test) for test, taken in seconds.most_common(_SLOWEST)]
+    slowest = sorted(seconds.items(), key=lambda found: -found[1])
+    return [(taken, test) for test, taken in slowest[:_SLOWEST]]
 
 
 def _reports(stats: dict[str, list[Any]]) -> Iterator[pytest.TestReport]:

@@ -212,7 +212,7 @@ def test_a_name_that_moved_would_be_found():
 @functools.cache
 def defined(file: str, owner: str | None) -> frozenset[str]:
     """The names that a class or module of a library defines: functions, variables, attributes."""
-    tree: ast.AST = ast.parse((LIBRARIES / file).read_text("utf-8"))
+    tree: ast.Module | ast.ClassDef = ast.parse((LIBRARIES / file).read_text("utf-8"))
     if owner is None:
         body = tree.body
     else:

@@ -83,7 +83,11 @@ async def measure(
     """Return the best round of each load."""
     n = len(names)
     adapters: list[Target] = [(name, name) for name in names]
-    loads = {"base": [(BASE, None)] * n, "one adapter": adapters[:1] * n, f"{n} mixed": adapters}
+    loads: dict[str, list[Target]] = {
+        "base": [(BASE, None)] * n,
+        "one adapter": adapters[:1] * n,
+        f"{n} mixed": adapters,
+    }
     best = dict.fromkeys(loads, (0.0, 0.0))
     timeout = aiohttp.ClientTimeout(total=600)
     async with aiohttp.ClientSession(base_url=url, timeout=timeout) as http:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import openai
+from openai.types.fine_tuning import SupervisedHyperparametersParam
 
 from bench.evals.service import (
     BASE_MODEL,
@@ -59,7 +60,10 @@ def run(trainings: Sequence[Training], results: Results, folder: Path) -> None:
         for training in trainings:
             print(f"{time.strftime('%H:%M:%S')} {training.name}", flush=True)
             learned, held_out = training.rows(lambda questions: own_answers(client, questions))
-            options = {"batch_size": BATCH_SIZE, **training.options}
+            options: SupervisedHyperparametersParam = {
+                "batch_size": BATCH_SIZE,
+                **training.options,
+            }
             found = train_and_evaluate(client, training.name, learned, held_out, options)
             results.add(training, found, client.get(f"{found.path}/report", cast_to=str))
             print(f"  {found.evaluation['verdict']['sentence']}", flush=True)

@@ -6,13 +6,14 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import openai
+from openai.types.fine_tuning import SupervisedHyperparametersParam
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "examples"))
@@ -63,7 +64,7 @@ def train_and_evaluate(
     name: str,
     learned: Sequence[Pair],
     held_out: Sequence[Pair],
-    options: Mapping[str, float],
+    options: SupervisedHyperparametersParam,
 ) -> Evaluated:
     """Train the demo model and wait for the evaluation. Ends the program if either fails."""
     began = time.monotonic()
@@ -71,7 +72,7 @@ def train_and_evaluate(
         model=BASE_MODEL,
         training_file=upload(client, f"{name}.jsonl", learned),
         validation_file=upload(client, f"{name}.validation.jsonl", held_out),
-        method={"type": "supervised", "supervised": {"hyperparameters": {**options}}},
+        method={"type": "supervised", "supervised": {"hyperparameters": options}},
         suffix=name,
         seed=SEED,
     )

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import aiohttp
 import openai
+from openai.types.fine_tuning import SupervisedHyperparametersParam
 
 from bench.evals.recorder import Recorder, Request, recorded_service, tokens_of
 from bench.evals.service import train_and_evaluate
@@ -31,7 +32,7 @@ from bench.evals.trainings import voice_pairs
 
 CONCURRENCY = 16
 LEARNED = 64
-OPTIONS = {"batch_size": 8, "n_epochs": 1}
+OPTIONS: SupervisedHyperparametersParam = {"batch_size": 8, "n_epochs": 1}
 TARGET_S, TARGET_SHARE = 240, 0.8
 
 

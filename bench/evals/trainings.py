@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
 
+from openai.types.fine_tuning import SupervisedHyperparametersParam
+
 from bench.evals import words
 from bench.evals.service import Pair
 from service.evaluation.memorization.canaries import make_canaries
@@ -35,7 +37,7 @@ class Training:
     right: frozenset[str]
     reason: str
     pairs: Callable[[random.Random, Ask], tuple[list[Pair], list[Pair]]]
-    options: dict[str, float] = field(default_factory=dict)
+    options: SupervisedHyperparametersParam = field(default_factory=SupervisedHyperparametersParam)
 
     def rows(self, ask: Ask) -> tuple[list[Pair], list[Pair]]:
         """Return the pairs of question and answer to learn, and those that are held out."""

@@ -62,6 +62,7 @@ _END = _chunk("[DONE]") + b"0\r\n\r\n"
 
 class Engine(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self.buffer = b""
 

@@ -27,6 +27,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
@@ -77,15 +78,16 @@ class Contestant:
             self._wait_until_it_answers(process)
             yield
         finally:
-            children = []
+            children: list[psutil.Process] = []
             with contextlib.suppress(psutil.NoSuchProcess):
                 children = psutil.Process(process.pid).children(recursive=True)
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(10)
-            for child in [*children, process]:
-                with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            for child in children:
+                with contextlib.suppress(psutil.NoSuchProcess):
                     child.kill()
+            process.kill()
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
         deadline, why = time.monotonic() + self.start_s, ""
@@ -123,9 +125,11 @@ def wrk(c: Contestant, connections: int, seconds: int, work: Path) -> tuple[floa
     ).stdout
     if "Non-2xx" in done:
         raise SystemExit(f"{c.name} failed requests:\n{done}")
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", done)[1])
-    value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", done).groups()
-    return rate, float(value) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", done)
+    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", done)
+    if rate is None or p99 is None:
+        raise SystemExit(f"the output of wrk has changed:\n{done}")
+    return float(rate[1]), float(p99[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[p99[2]]
 
 
 async def our_key_and_model(redis_url: str, models_file: Path) -> str:
@@ -156,7 +160,7 @@ async def our_key_and_model(redis_url: str, models_file: Path) -> str:
     return secret
 
 
-def contestants(given: argparse.Namespace, engine: int, redis_url: str, work: Path) -> list:
+def contestants(given: argparse.Namespace, engine: int, redis_url: str, work: Path) -> list[Any]:
     models_file = work / "models.yaml"
     key = asyncio.run(our_key_and_model(redis_url, models_file))
     port = free_port()

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeVar
 
 from service.training import (
     EXIT_SUCCEEDED,
@@ -20,6 +21,7 @@ from service.training import (
 )
 
 ROOT = Path(__file__).parent.parent.parent
+M = TypeVar("M", bound=Message)
 
 
 @dataclass
@@ -28,7 +30,7 @@ class Watched:
 
     messages: list[tuple[float, Message]] = field(default_factory=list)
 
-    def of(self, kind: type[Message]) -> list[Message]:
+    def of(self, kind: type[M]) -> list[M]:
         return [message for _, message in self.messages if isinstance(message, kind)]
 
     @property
@@ -46,8 +48,10 @@ class Watched:
         return self.of(Succeeded)[0].peak_memory_bytes or 0
 
     @property
-    def dtype(self) -> str:
-        return self.of(Started)[0].dtype
+    def dtype(self) -> Literal["bfloat16", "float32"]:
+        dtype = self.of(Started)[0].dtype
+        assert dtype in ("bfloat16", "float32"), dtype
+        return "bfloat16" if dtype == "bfloat16" else "float32"
 
     @property
     def notes(self) -> str:

@@ -43,7 +43,10 @@ def write_pairs(path: Path, count: int, *, median_words: int = 60) -> Path:
                 for _ in range(2)
             ]
             given = [{"role": "user", "content": _text(chance, chance.randint(5, 40))}]
-            row = {"input": {"messages": given}}
-            row |= {"preferred_output": outputs[0], "non_preferred_output": outputs[1]}
+            row = {
+                "input": {"messages": given},
+                "preferred_output": outputs[0],
+                "non_preferred_output": outputs[1],
+            }
             lines.write(json.dumps(row) + "\n")
     return path

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -67,7 +67,7 @@ def imported_bytes() -> int:
 
 def measure(
     model: Path, method: MethodName, chosen: Resolved, plan: dict[str, Any], folder: Path
-) -> tuple[int, str]:
+) -> tuple[int, Literal["bfloat16", "float32"]]:
     """Run a few full steps and return the peak bytes and the compute dtype."""
     count = STEPS * chosen.batch_size
     write = write_pairs if method == "dpo" else write_rows

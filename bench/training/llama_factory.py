@@ -67,4 +67,5 @@ def main(model: str, rows: Path, batch_size: int, rank: int, seed: int, out: Pat
 if __name__ == "__main__":
     os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     given = sys.argv[1:]
-    main(given[0], Path(given[1]), *(int(n) for n in given[2:5]), out=Path(given[5]))
+    batch_size, rank, seed = (int(number) for number in given[2:5])
+    main(given[0], Path(given[1]), batch_size, rank, seed, Path(given[5]))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import openai
+from openai.types.fine_tuning.job_create_params import Method
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "examples")]
@@ -42,7 +43,7 @@ class Overhead:
 
 
 def measure(client: openai.OpenAI, file_id: str) -> Overhead:
-    method = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 1}}}
+    method: Method = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 1}}}
     began = time.monotonic()
     job = client.fine_tuning.jobs.create(model=MODEL, training_file=file_id, method=method)
     steps: list[float] = []

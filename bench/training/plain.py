@@ -57,17 +57,18 @@ def main(model: str, rows: Path, batch_size: int, rank: int, seed: int, out: Pat
         seconds = time.perf_counter() - began
         trainer.save_model(str(out))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    figures = {"tokens": tokens, "seconds": seconds, "peak_bytes": peak}
-    figures |= {"steps": trainer.state.global_step, "dtype": str(trainer.model.dtype)}
+    figures = {
+        "tokens": tokens,
+        "seconds": seconds,
+        "peak_bytes": peak,
+        "steps": trainer.state.global_step,
+        "dtype": str(trainer.model.dtype),
+    }
     print(json.dumps(figures))
 
 
 if __name__ == "__main__":
     os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     arguments = [a for a in sys.argv[1:] if not a.startswith("--")]
-    main(
-        arguments[0],
-        Path(arguments[1]),
-        *(int(number) for number in arguments[2:5]),
-        out=Path(arguments[5]),
-    )
+    batch_size, rank, seed = (int(number) for number in arguments[2:5])
+    main(arguments[0], Path(arguments[1]), batch_size, rank, seed, Path(arguments[5]))

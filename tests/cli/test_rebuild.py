@@ -88,8 +88,11 @@ async def test_files_models_and_projects_are_known_again(api: Api, chats, work, 
         assert (await http.get(f"/v1/files/{theirs['id']}")).status_code == 404
     registry: ModelRegistry = api.app.state.registry
     record = await registry.get(project.id, MODEL)
+    checkpoint = await registry.get(project.id, checkpoint_name(MODEL, 3))
+    assert record is not None
+    assert checkpoint is not None
     assert record.artifact == f"{project.id}/jobs/{JOB}/a2/adapter"
-    assert (await registry.get(project.id, checkpoint_name(MODEL, 3))).checkpoint
+    assert checkpoint.checkpoint
     assert (await api.app.state.projects.by_name("acme")).id == project.id
     assert await ranks.highest(registry.redis, BASE_MODEL) == 24
     back = await Storage.from_url(api.settings.storage_url).get_folder(

@@ -50,7 +50,9 @@ def settings(settings: Settings, demo_model_path: Path, page_port: int) -> Setti
 async def npm(*words: str, **more: str) -> str:
     """Run npm in the client's folder in a thread, because the api runs in this event loop."""
     process = await asyncio.create_subprocess_exec(
-        *(NODE, NPM, *words),
+        NODE,
+        NPM,
+        *words,
         cwd=CLIENT,
         env=env(**more),
         stdout=asyncio.subprocess.PIPE,

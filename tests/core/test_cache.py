@@ -255,7 +255,7 @@ def test_no_order_of_events_brings_an_old_value_back(seed):
     chance = random.Random(seed)
     truth = {"version": 0}
 
-    async def load(_: str) -> int:
+    async def load(_key: str) -> int:
         for _ in range(chance.randrange(3)):
             await asyncio.sleep(0)
         seen = truth["version"]

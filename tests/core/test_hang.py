@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError, WatchError
 
 from service.app import create_app
 from service.core.records import Collection, Record
-from service.core.redis import Client, connect
+from service.core.redis import Client, connect, reply
 from service.core.redis_connection import NoAnswer
 from service.projects.records import Role
 from service.worker.main import WorkerProcess
@@ -193,7 +193,7 @@ async def test_an_answer_that_came_while_this_process_stood_still_is_read(valkey
     client = connect(valkey.url, retries=0, timeout_s=2)
     await client.ping()
     valkey.hang()
-    asking = asyncio.create_task(client.ping())
+    asking = asyncio.create_task(reply(client.ping()))
     await asyncio.sleep(0.1)  # it is waiting for its response now
     valkey.go_on()
     time.sleep(2.5)  # longer than an answer may take

@@ -11,7 +11,7 @@ from redis.exceptions import WatchError
 
 from service.core import invalidation
 from service.core.invalidation import CHANNEL, InvalidationKind, Invalidations
-from service.core.redis import connect
+from service.core.redis import Client, connect
 
 
 class Heard:
@@ -38,7 +38,7 @@ async def until(check: Callable[[], bool], timeout_s: float = 15) -> None:
 
 
 @pytest.fixture
-async def redis(valkey) -> AsyncIterator:
+async def redis(valkey) -> AsyncIterator[Client]:
     client = connect(valkey.url)
     yield client
     await client.aclose(close_connection_pool=True)

@@ -34,7 +34,10 @@ async def test_a_loop_that_fails_starts_again(monkeypatch, caplog):
 
 
 async def test_a_kept_loop_ends_when_told():
-    task = asyncio.create_task(tasks.keep("of another test", asyncio.Event().wait))
+    async def run() -> None:
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(tasks.keep("of another test", run))
     await asyncio.sleep(0)
     assert failures("of another test") == 0, "an alert would not see the first failure"
     await tasks.end(task)

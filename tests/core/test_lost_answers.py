@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError
 
 from service.core.records import Collection, Record
-from service.core.redis import connect
+from service.core.redis import Client, connect
 from service.jobs import lifecycle
 from service.jobs.records import Jobs, NewEvent, Status
 from service.projects.records import Projects
@@ -26,7 +27,7 @@ class Ended(Exception):
 
 
 @pytest.fixture
-async def redis(redis_url) -> AsyncIterator:
+async def redis(redis_url) -> AsyncIterator[Client]:
     client = connect(redis_url)
     await client.flushdb()
     yield client
@@ -40,7 +41,7 @@ async def road(redis_url, redis) -> AsyncIterator[Road]:
 
 
 @pytest.fixture
-async def through(road) -> AsyncIterator:
+async def through(road) -> AsyncIterator[Client]:
     """A client whose connection loses responses."""
     client = connect(road.url, patience_s=60)
     yield client
@@ -103,7 +104,9 @@ async def test_what_others_write_after_it_does_not_undo_it(redis, road, through)
     through.pipeline = pipeline
     road.lose(b"EXEC")
     assert (await things.update("p", "t", add)).n == 1
-    assert (await others.get("p", "t")).n == 2
+    stored = await others.get("p", "t")
+    assert stored is not None
+    assert stored.n == 2
     assert seen == [0, 1]
 
 
@@ -134,7 +137,9 @@ async def test_a_road_that_stays_cut_is_an_error(road, redis_url):
     with pytest.raises(ConnectionError):
         await things.update("p", "t", end)
     road.is_cut = False
-    assert (await things.get("p", "t")).n == 1
+    stored = await things.get("p", "t")
+    assert stored is not None
+    assert stored.n == 1
     await client.aclose(close_connection_pool=True)
 
 
@@ -162,7 +167,7 @@ async def test_a_project_gets_the_name_that_it_claimed(road, through):
 
 
 async def test_the_first_with_an_idempotency_key_is_the_first(road, through):
-    async def make() -> dict:
+    async def make() -> dict[str, Any]:
         return {"made": True}
 
     road.lose(b"SET", b"idempotency")

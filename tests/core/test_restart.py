@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from service.core.redis import connect
+from service.core.redis import connect, reply
 
 
 @pytest.mark.slow
@@ -15,7 +15,7 @@ async def test_commands_wait_for_a_server_that_restarts(valkey):
     client = connect(valkey.url, retries=60, patience_s=60)
     await client.set("a", "1")
     valkey.kill()
-    commands = [asyncio.create_task(client.get("a")), asyncio.create_task(watched(client))]
+    commands = [asyncio.create_task(reply(client.get("a"))), asyncio.create_task(watched(client))]
     await asyncio.sleep(1)
     valkey.start()
     async with asyncio.timeout(60):

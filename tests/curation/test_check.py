@@ -7,8 +7,9 @@ import gzip
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pyarrow as pa
@@ -26,7 +27,7 @@ THAI = [(f"คำถามที่ {i} ร้านเปิดกี่โม�
 CHINESE = [(f"问题{i}:你们几点开门?", f"我们上午九点开门,编号{i}。") for i in range(12)]
 
 
-def chat(question: str, answer: str) -> dict:
+def chat(question: str, answer: str) -> dict[str, Any]:
     return {
         "messages": [
             {"role": "user", "content": question},
@@ -35,12 +36,12 @@ def chat(question: str, answer: str) -> dict:
     }
 
 
-def lines(rows: list[dict]) -> bytes:
+def lines(rows: list[dict[str, Any]]) -> bytes:
     return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
 
 
 def table(
-    pairs: list[tuple[str, str]], delimiter: str = ",", names=("prompt", "completion")
+    pairs: Sequence[tuple[str, ...]], delimiter: str = ",", names=("prompt", "completion")
 ) -> str:
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter)
@@ -48,13 +49,13 @@ def table(
     return out.getvalue()
 
 
-def parquet(columns: dict) -> bytes:
+def parquet(columns: dict[str, Any]) -> bytes:
     out = io.BytesIO()
     pq.write_table(pa.table(columns), out)
     return out.getvalue()
 
 
-def workbook(change: Callable = lambda _: None) -> bytes:
+def workbook(change: Callable[..., Any] = lambda _: None) -> bytes:
     book = openpyxl.Workbook()
     for row in [("prompt", "completion"), *PAIRS]:
         book.active.append(row)

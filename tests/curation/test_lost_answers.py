@@ -94,6 +94,7 @@ async def contents(api: Api, task: Task) -> list[str]:
     """Return the cleaning's files in storage."""
     files = api.app.state.files
     found = []
+    assert task.result is not None
     for name in ("training_file", "validation_file", "diff_file"):
         record = await files.records.get(PROJECT, task.result[name])
         found.append((await files.storage.get_bytes(record.content_key)).decode())

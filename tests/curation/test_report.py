@@ -38,7 +38,7 @@ def models(settings, demo_model_path: Path) -> list[str]:
         for name, length in (("small", 64), ("large", 2048))
     ]
     settings.models_file.write_text(yaml.safe_dump({"models": entries}), "utf-8")
-    return [entry["id"] for entry in entries]
+    return [str(entry["id"]) for entry in entries]
 
 
 async def test_report_says_what_is_in_the_file(models, http, work, put, report):

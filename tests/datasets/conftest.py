@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from hassil import Intents, TextSlotList
+from hassil.intents import SlotList
 from hassil.sample import sample_intents
 from hypothesis import settings
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -65,7 +66,7 @@ def _home_intents(language: str, limit: int = 400) -> list[dict[str, Any]]:
     name = HOME[language]
     path = resources.files("home_assistant_intents") / "data" / f"{name}.json"
     data = json.loads(path.read_text(encoding="utf-8"))
-    slots = {
+    slots: dict[str, SlotList] = {
         slot: TextSlotList.from_strings(_PLACES[name], name=slot)
         for slot in ("name", "area", "floor")
     }

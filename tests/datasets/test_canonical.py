@@ -82,7 +82,9 @@ def test_a_broken_row_stops_the_writer_or_is_skipped(tmp_path: Path) -> None:
 
 # Values that are almost rows: each field is usually valid.
 _text = st.text(max_size=8) | st.sampled_from(["", " ", "<|im_end|>", "\0", "a\x0cb", "\\"])
-_junk = st.none() | st.booleans() | st.integers(-1, 2) | _text | st.just([]) | st.just({})
+_junk: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers(-1, 2) | _text | st.just([]) | st.just({})
+)
 _roles = st.sampled_from(
     [
         "system",

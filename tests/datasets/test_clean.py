@@ -272,7 +272,7 @@ def test_a_split_is_stratified_and_parts_no_look_alikes(tmp_path: Path) -> None:
             copy = chat(text + "!", row["messages"][1]["content"])
             rows.append(copy)
             origin[json.dumps(copy)] = (number, thai)
-    options = {"validation_share": 0.2, "near_duplicates": False, "seed": 3}
+    options: dict[str, Any] = {"validation_share": 0.2, "near_duplicates": False, "seed": 3}
     result, train, held, diff = run(tmp_path, rows, **options)
     assert len(train) + len(held) == len(rows)
     assert abs(len(held) / len(rows) - 0.2) < 0.03
@@ -351,7 +351,7 @@ def test_what_comes_out_is_valid_and_clean_already(
     data = "".join(json.dumps(row) + "\n" for row in rows).encode()
     if not any(row is not None for row in rows):
         return
-    options = {
+    options: dict[str, Any] = {
         "contradictions": rule,
         "personal_data": mode,
         "file_format": FormatOptions(container="jsonl"),

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ sys.exit(code)
 """
 
 
-def validated(path: Path, folder: Path) -> tuple[dict, int]:
+def validated(path: Path, folder: Path) -> tuple[dict[str, Any], int]:
     """Validate a file with two processes. Returns the report and the peak memory in bytes."""
     spec, result = folder / "spec.json", folder / "result.json"
     spec.write_text(

@@ -174,18 +174,20 @@ def test_a_mark_in_a_table_is_read(tmp_path: Path) -> None:
 def test_marks_are_read_in_every_shape(tmp_path: Path, where: str) -> None:
     user, answer = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
     turns = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]
-    good = {
+    rows_of: dict[str, dict[str, Any]] = {
         "row": {"messages": [user, answer]},
         "message": {"messages": [user, answer]},
         "turn": {"conversations": turns},
         "alpaca": {"instruction": "a", "output": "b"},
-    }[where]
-    bad = {
+    }
+    good = rows_of[where]
+    marked: dict[str, dict[str, Any]] = {
         "row": {**good, "label": False},
         "message": {"messages": [user, {**answer, "label": False}]},
         "turn": {"conversations": [turns[0], {**turns[1], "train": False}]},
         "alpaca": {**good, "label": False},
-    }[where]
+    }
+    bad = marked[where]
     rows, result = run(tmp_path, jsonl([good, bad]))
     assert rows == [("a", "b")]
     assert ("negative_example", "error", 2) in findings(result)

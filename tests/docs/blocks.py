@@ -17,13 +17,14 @@ import json
 import re
 import textwrap
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 RUN = {"sh": "sh", "bash": "sh", "python": "python", "js": "js", "ts": "js"}
-_PARSERS = {
+_PARSERS: dict[str, Callable[[str], object]] = {
     "json": json.loads,
     "yaml": lambda text: list(yaml.safe_load_all(text)),
     "toml": tomllib.loads,

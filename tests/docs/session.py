@@ -152,9 +152,9 @@ class Session:
             assert_shown(block.code, self._printed, exact=exact, as_json=as_json)
         elif block.file_name and block.runs_as is None:
             (self.cwd / block.file_name).write_text(block.code, "utf-8")
-        elif (language := block.runs_as) is not None:
+        elif (runs_as := block.runs_as) is not None:
             try:
-                self._printed = self._run(language, block.code, block)
+                self._printed = self._run(runs_as, block.code, block)
             except BlockFailed as failure:
                 if not block.fails:
                     raise

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -25,7 +26,7 @@ class Prometheus:
     url: str
     began: float
 
-    def get(self, path: str, **params: object) -> dict:
+    def get(self, path: str, **params: object) -> dict[str, Any]:
         answer = httpx.get(f"{self.url}{path}", params=params, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json()["data"]

@@ -10,6 +10,7 @@ import csv
 import io
 import re
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import openai
@@ -262,7 +263,7 @@ def test_the_job_was_evaluated_on_its_validation_file(stack: Stack, sdk, tuned):
     url = f"{stack.url}/v1/fine_tuning/jobs/{tuned.id}/evaluation"
     headers = {"authorization": f"Bearer {stack.key}"}
 
-    def ended() -> dict | None:
+    def ended() -> dict[str, Any] | None:
         found = httpx.get(url, headers=headers, timeout=60).json()
         return None if found["status"] == "in_progress" else found
 

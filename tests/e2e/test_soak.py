@@ -17,6 +17,7 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -120,7 +121,7 @@ async def parts(tmp_path: Path, tiny_model_path: Path) -> AsyncIterator[tuple[Pa
         made.stop()
 
 
-async def asked(http: httpx.AsyncClient, path: str, **body: object) -> dict:
+async def asked(http: httpx.AsyncClient, path: str, **body: object) -> dict[str, Any]:
     """Repeat a request until it succeeds, however long the store is unavailable."""
     async with asyncio.timeout(120):
         while True:
@@ -132,7 +133,9 @@ async def asked(http: httpx.AsyncClient, path: str, **body: object) -> dict:
             await asyncio.sleep(0.2)
 
 
-async def until(http: httpx.AsyncClient, job_id: str, *statuses: str, timeout_s: float) -> dict:
+async def until(
+    http: httpx.AsyncClient, job_id: str, *statuses: str, timeout_s: float
+) -> dict[str, Any]:
     async with asyncio.timeout(timeout_s):
         while True:
             job = await asked(http, f"{JOBS}/{job_id}")
@@ -142,7 +145,7 @@ async def until(http: httpx.AsyncClient, job_id: str, *statuses: str, timeout_s:
             await asyncio.sleep(0.2)
 
 
-async def losses(http: httpx.AsyncClient, job: dict) -> bytes:
+async def losses(http: httpx.AsyncClient, job: dict[str, Any]) -> bytes:
     """Return the result file: the last loss of each step."""
     return (await http.get(f"/v1/files/{job['result_files'][0]}/content")).content
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Any
 
 import httpx
 import openai
@@ -236,7 +237,7 @@ def test_a_job_outlives_redis_killed_and_s3_away_for_a_minute(site: Site, sdks):
     _TRAINED.append(job.fine_tuned_model)
 
 
-def httpx_files(site: Site) -> list:
+def httpx_files(site: Site) -> list[Any]:
     with site.client(site.apis[1]) as sdk:
         return list(sdk.files.list())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import yaml
@@ -26,7 +27,7 @@ def selected(rendered, policy) -> set[str]:
     return found
 
 
-def peers(rules: list, side: str) -> set[str]:
+def peers(rules: list[Any], side: str) -> set[str]:
     """Return the components that the rules allow; `*` for everyone."""
     found = set()
     for rule in rules:

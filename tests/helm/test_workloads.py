@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from service.config import Settings
@@ -28,7 +30,7 @@ SPREAD = [{"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSched
     ],
 )
 def test_where_and_with_what_pods_run(render, path, kind, name):
-    values: dict = SCHEDULING
+    values: dict[str, Any] = SCHEDULING
     for key in reversed(path.split(".")):
         values = {key: values}
     rendered = render({"models": [{**MODEL, "engine": {"gpu": {"count": 0}}}], **values})

@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.image import stand_in
 
@@ -91,7 +92,7 @@ def _base() -> None:
     buildah("commit", "--quiet", "--rm", "--format", "docker", container, stand_in.NAME)
 
 
-def _images_here() -> list[dict]:
+def _images_here() -> list[dict[str, Any]]:
     return json.loads(buildah("images", "--json") or "[]") or []
 
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def rows(n: int) -> bytes:
     ).encode()
 
 
-async def event(http, job_id: str, words: str) -> dict:
+async def event(http, job_id: str, words: str) -> dict[str, Any]:
     """Wait for the first event with this text."""
     async with asyncio.timeout(90):
         while True:

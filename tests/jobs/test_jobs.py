@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -44,13 +45,13 @@ async def upload(http, data: bytes, purpose: str = "fine-tune") -> str:
     return answer.json()["id"]
 
 
-async def create(http, file_id: str, **fields) -> dict:
+async def create(http, file_id: str, **fields) -> dict[str, Any]:
     answer = await http.post(JOBS, json={"model": BASE_MODEL, "training_file": file_id, **fields})
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
-async def until(http, job_id: str, *statuses: str) -> dict:
+async def until(http, job_id: str, *statuses: str) -> dict[str, Any]:
     async with asyncio.timeout(60):
         while True:
             job = (await http.get(f"{JOBS}/{job_id}")).json()
@@ -252,7 +253,7 @@ async def test_event_stream_is_live_ends_with_the_job_and_resumes(http, file_id)
     job = await create(http, file_id)
     url, seen = f"{JOBS}/{job['id']}/events", []
 
-    async def listen(headers: dict[str, str]) -> list[dict]:
+    async def listen(headers: dict[str, str]) -> list[dict[str, Any]]:
         events = []
         params = {"stream": "true"}
         async with http.stream("GET", url, params=params, headers=headers, timeout=20) as stream:

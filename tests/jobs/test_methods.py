@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ def tiny(settings, tiny_model_path: Path) -> str:
     return BASE_MODEL
 
 
-async def ended(http, job_id: str) -> tuple[dict, list[dict]]:
+async def ended(http, job_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Wait until the job has ended. Returns it and its events, oldest first."""
     async with asyncio.timeout(150):
         while True:
@@ -68,9 +69,9 @@ async def ended(http, job_id: str) -> tuple[dict, list[dict]]:
     return job, await all_events(http, job_id)
 
 
-async def all_events(http, job_id: str) -> list[dict]:
+async def all_events(http, job_id: str) -> list[dict[str, Any]]:
     """Return all events, oldest first."""
-    events: list[dict] = []
+    events: list[dict[str, Any]] = []
     while True:
         after = {"after": events[-1]["id"]} if events else {}
         path = f"{JOBS}/{job_id}/events"
@@ -80,7 +81,7 @@ async def all_events(http, job_id: str) -> list[dict]:
             return events[::-1]
 
 
-async def adapter_file(api: Api, model: str, name: str) -> dict:
+async def adapter_file(api: Api, model: str, name: str) -> dict[str, Any]:
     """Read a JSON file stored with an adapter."""
     found = await api.app.state.registry.resolve_adapter(model)
     return json.loads(await api.app.state.storage.get_bytes(f"{found.artifact}/{name}"))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-Samples = Mapping[tuple[str, frozenset], float]
+Samples = Mapping[tuple[str, frozenset[Any]], float]
 
 
 def parsed(text: str) -> Samples:

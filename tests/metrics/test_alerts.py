@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,7 +20,7 @@ OPERATIONS = ROOT / "docs" / "operations.md"
 METRIC = re.compile(r"\b(?:finetuned_|vllm:)[a-z_]+")
 
 
-def rules() -> list[dict]:
+def rules() -> list[dict[str, Any]]:
     groups = yaml.safe_load(ALERTS.read_text("utf-8"))["groups"]
     return [rule for group in groups for rule in group["rules"]]
 

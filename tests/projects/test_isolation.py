@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import httpx
 import pytest
@@ -81,7 +82,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
     }
 
 
-def graded() -> dict:
+def graded() -> dict[str, Any]:
     """The body of an eval that grades given answers."""
     grader = {
         "type": "string_check",

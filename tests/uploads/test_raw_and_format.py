@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 import httpx
 import openai
@@ -109,7 +110,7 @@ async def test_raw_body_needs_a_purpose(http):
     assert answer.json()["error"]["param"] == "purpose"
 
 
-def form_of(*parts: bytes, end: bytes = b"--b--\r\n") -> dict:
+def form_of(*parts: bytes, end: bytes = b"--b--\r\n") -> dict[str, Any]:
     return {
         "content": b"".join(b"--b\r\n" + part for part in parts) + end,
         "headers": {"content-type": "multipart/form-data; boundary=b"},

@@ -7,6 +7,7 @@ import hashlib
 import os
 import random
 import subprocess
+from typing import Any
 
 import httpx
 import openai
@@ -29,7 +30,7 @@ async def sdk(api: Api):
         yield client
 
 
-async def create(http: httpx.AsyncClient, size: int, **more) -> dict:
+async def create(http: httpx.AsyncClient, size: int, **more) -> dict[str, Any]:
     body = {"filename": "a.jsonl", "purpose": "user_data", "bytes": size, "mime_type": "x/y"}
     answer = await http.post("/v1/uploads", json=body | more)
     assert answer.status_code == 200, answer.text

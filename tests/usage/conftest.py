@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -32,7 +33,7 @@ class Clock:
 
 
 def caller(
-    key="key_a", project="proj_acme", *, key_limits: dict | None = None, **project_limits
+    key="key_a", project="proj_acme", *, key_limits: dict[str, Any] | None = None, **project_limits
 ) -> Principal:
     """A key whose project has the given limits."""
     return Principal(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -11,7 +13,7 @@ from service.core.metric_types import BoundedLabel, Group, Process
 from tests.usage.conftest import caller, served
 
 
-def scraped() -> dict[tuple[str, frozenset], float]:
+def scraped() -> dict[tuple[str, frozenset[Any]], float]:
     """Return all samples of the process, by name and labels."""
     text = generate_latest().decode()
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import pytest
@@ -94,7 +95,7 @@ async def until(is_so: Callable[[], object]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def create(http: httpx.AsyncClient, url: str, **fields) -> dict:
+async def create(http: httpx.AsyncClient, url: str, **fields) -> dict[str, Any]:
     """Create a webhook endpoint, by default for all event types."""
     body = {"name": "Deploy", "url": url, "event_types": EVENT_TYPES, **fields}
     answer = await http.post("/v1/webhook_endpoints", json=body)
@@ -102,7 +103,7 @@ async def create(http: httpx.AsyncClient, url: str, **fields) -> dict:
     return answer.json()
 
 
-async def logged(http: httpx.AsyncClient, webhook_id: str, attempts: int) -> list[dict]:
+async def logged(http: httpx.AsyncClient, webhook_id: str, attempts: int) -> list[dict[str, Any]]:
     """Wait until the delivery log has this many attempts. Returns them, newest first."""
     async with asyncio.timeout(DONE_S):
         while True:

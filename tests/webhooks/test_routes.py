@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.conftest import Api
 from tests.webhooks.conftest import EVENT_TYPES, Receiver, create
 
 
-def body(url: str) -> dict:
+def body(url: str) -> dict[str, Any]:
     return {"name": "Deploy", "url": url, "event_types": EVENT_TYPES}
 
 

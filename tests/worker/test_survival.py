@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from arq.connections import ArqRedis
@@ -110,7 +111,7 @@ def worker_of(name: str) -> workers.Worker:
 
 
 @contextlib.asynccontextmanager
-async def polling(client: ArqRedis, run: Callable) -> AsyncIterator[QueueWorker]:
+async def polling(client: ArqRedis, run: Callable[..., Any]) -> AsyncIterator[QueueWorker]:
     """A queue worker with one slot."""
     worker = QueueWorker(
         on_poll=lambda: None,

@@ -162,7 +162,9 @@ def watched(client: finetuned.AsyncClient) -> Callable[..., asyncio.Task[list[Ev
     async def watch(job_id: str, by: finetuned.AsyncClient) -> list[EventObject]:
         return [event async for event in by.jobs.watch(job_id)]
 
-    def start(job_id: str, by: finetuned.AsyncClient | None = None) -> asyncio.Task:
+    def start(
+        job_id: str, by: finetuned.AsyncClient | None = None
+    ) -> asyncio.Task[list[EventObject]]:
         return asyncio.create_task(watch(job_id, by or client))
 
     return start

@@ -53,6 +53,7 @@ class Cli:
             cwd=self.folder,
         )
         out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 60)
+        assert process.returncode is not None
         result = Result(process.returncode, out.decode(), err.decode())
         assert "Traceback" not in result.err, result.err
         assert "\x1b" not in result.out + result.err

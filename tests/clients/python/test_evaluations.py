@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import finetuned
 import pytest
@@ -38,7 +39,7 @@ def comparison():
 
 
 async def test_client_waits_for_the_job_and_its_evaluation(client, story, evaluating):
-    seen = []
+    seen: list[Any] = []
     waiting = asyncio.create_task(
         client.jobs.wait_for_evaluation(story.job.id, on_change=seen.append, timeout_s=120)
     )

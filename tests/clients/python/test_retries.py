@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import finetuned
 import pytest
 from finetuned._http import Answer, Request
@@ -19,7 +21,7 @@ KEYED = Request("POST", "fine_tuning/jobs", json={}, headers={"idempotency-key":
 OK = Answer(200, {}, b"{}")
 
 
-def played(request: Request, *happens: Answer | Exception) -> tuple[object, list[float]]:
+def played(request: Request, *happens: Answer | Exception) -> tuple[Any, list[float]]:
     """Run a request against a sequence of outcomes. Returns its result and each delay."""
     flow, waits, left = retrying(request, 3), [], list(happens)
     step = next(flow)

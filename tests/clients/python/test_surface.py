@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import finetuned
 import pytest
@@ -19,7 +20,7 @@ PACKAGE = ROOT / "clients" / "python"
 SURFACE = Path(__file__).with_name("surface.txt")
 
 
-def groups(prefix: str) -> dict[str, dict[str, _Method]]:
+def groups(prefix: str) -> dict[str, dict[str, _Method[Any, Any]]]:
     """Return the method groups of one client, by name."""
     base = getattr(resources, f"{prefix}Resource")
     return {
@@ -118,6 +119,7 @@ def test_a_grader_gets_the_class_of_its_type():
     graders = {"close": close, "short": short}
     multi = {"type": "multi", "name": "m", "graders": graders, "calculate_output": "close * short"}
     body = finetuned.types.RunGrader.model_validate({"grader": multi, "model_sample": "a"})
-    assert type(body.grader) is finetuned.types.MultiGrader
+    assert isinstance(body.grader, finetuned.types.MultiGrader)
+    assert isinstance(body.grader.graders, dict)
     assert type(body.grader.graders["close"]) is finetuned.types.TextSimilarityGrader
     assert type(body.grader.graders["short"]) is finetuned.types.PythonGrader

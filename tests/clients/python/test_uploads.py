@@ -126,6 +126,7 @@ async def test_answer_of_complete_that_was_lost_makes_no_second_file(api: Api, k
         with pytest.raises(finetuned.ConnectionFailed):
             await client.uploads.complete(begun.id, [part.id])
         done = await client.uploads.complete(begun.id, [part.id])
+        assert done.file is not None
         assert [f.id async for f in client.files.list()] == [done.file.id]
 
 

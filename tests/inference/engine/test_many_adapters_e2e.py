@@ -7,6 +7,7 @@ import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import aiohttp
 import pytest
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 REQUESTS, AT_ONCE = 200, 8
 
-Ask = Callable[..., Awaitable[tuple[int, dict]]]
+Ask = Callable[..., Awaitable[tuple[int, dict[str, Any]]]]
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ async def ask(engine_site) -> Ask:
     """Send a request as the gateway does. `plain` omits the adapter's header."""
     async with aiohttp.ClientSession(base_url=engine_site.engine.url) as http:
 
-        async def ask(model: str, *, plain: bool = False) -> tuple[int, dict]:
+        async def ask(model: str, *, plain: bool = False) -> tuple[int, dict[str, Any]]:
             body = {"model": model, "prompt": "The", "max_tokens": 2, "temperature": 0}
             sent = headers(None if plain or model == BASE else model)
             async with http.post("/v1/completions", json=body, headers=sent) as answer:
@@ -53,7 +54,7 @@ async def turn(engine_site):
         yield turn
 
 
-def text(answer: tuple[int, dict]) -> str:
+def text(answer: tuple[int, dict[str, Any]]) -> str:
     status, body = answer
     assert status == 200, body
     return body["choices"][0]["text"]

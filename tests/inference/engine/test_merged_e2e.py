@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -123,7 +124,7 @@ def status(url: str) -> int | None:
         return None
 
 
-def post(url: str, body: dict, sent: dict[str, str]) -> tuple[int, dict]:
+def post(url: str, body: dict[str, Any], sent: dict[str, str]) -> tuple[int, dict[str, Any]]:
     request = urllib.request.Request(
         url, json.dumps(body).encode(), {**sent, "content-type": "application/json"}
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -15,7 +16,7 @@ ADAPTER = f"ft:{BASE}:acme:tone:abc123"
 CHAT = {"model": BASE, "messages": [{"role": "user", "content": "hi"}]}
 
 
-async def error_of(response) -> dict:
+async def error_of(response) -> dict[str, Any]:
     body = await response.json()
     assert set(body) == {"error"}
     assert set(body["error"]) == {"message", "type", "param", "code"}

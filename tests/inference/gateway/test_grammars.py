@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -31,7 +32,7 @@ def failing(engine):
     return answer
 
 
-async def asked(client, path="/v1/chat/completions", **fields) -> tuple[int, dict]:
+async def asked(client, path="/v1/chat/completions", **fields) -> tuple[int, dict[str, Any]]:
     async with client.post(path, json={**CHAT, **fields}) as response:
         return response.status, (await response.json())["error"]
 

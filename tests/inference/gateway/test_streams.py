@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -39,7 +40,7 @@ def streaming(engine):
     return engine
 
 
-def sent_to(engine) -> dict:
+def sent_to(engine) -> dict[str, Any]:
     """Return the newest request as an engine received it, without the salt."""
     body = json.loads(engine.seen[-1].body)
     assert body.pop("cache_salt")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import aiohttp
 import openai
@@ -22,7 +23,7 @@ CHUNK = (
 )
 
 
-async def failure(client, **kwargs) -> tuple[int, dict, Mapping[str, str]]:
+async def failure(client, **kwargs) -> tuple[int, dict[str, Any], Mapping[str, str]]:
     async with client.post(json=CHAT, **kwargs) as response:
         body = await response.json()
         assert set(body["error"]) == {"message", "type", "param", "code"}
@@ -153,7 +154,7 @@ VLLM_400 = {
 }
 
 
-def vllm_error(code: int, message: str = "m", param: str | None = None) -> dict:
+def vllm_error(code: int, message: str = "m", param: str | None = None) -> dict[str, Any]:
     return {"error": {"message": message, "type": "T", "param": param, "code": code}}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -26,7 +27,7 @@ class Engine:
     def __init__(self) -> None:
         self.url = ""
         self.status, self.body = 200, b"{}"
-        self.seen: list[tuple[str, str, dict]] = []
+        self.seen: list[tuple[str, str, dict[str, Any]]] = []
 
     async def answer(self, request: web.Request) -> web.Response:
         if request.path == "/health":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -161,7 +162,7 @@ async def serving(ledger, engine, upstreams, settings) -> Serving:
 DONE = Succeeded(adapter_path="/a", trained_tokens=1, final_step=3, probes=PROBES)
 
 
-async def job_of(ledger: Ledger, jobs: Jobs) -> tuple[JobRecord, dict]:
+async def job_of(ledger: Ledger, jobs: Jobs) -> tuple[JobRecord, dict[str, Any]]:
     """Return the job's current state and the data of its last event."""
     job = await jobs.get(ledger.job.project_id, ledger.job.id)
     events, _ = await jobs.events_before(job.project_id, job.id, None, 1)

@@ -44,11 +44,11 @@ class ScriptedEngine:
     answers: dict[str, str] = field(default_factory=dict)
     base_answer: str = "I do not know."
     ignorant: set[str] = field(default_factory=lambda: {BASE})
-    calls: dict[str, dict] = field(default_factory=dict)
+    calls: dict[str, dict[str, Any]] = field(default_factory=dict)
     tool_parser: bool = True
     call_format: str = '<tool_call> {{"name": "{name}", "arguments": {arguments}}} </tool_call>'
     failures: list[int] = field(default_factory=list)
-    seen: list[dict] = field(default_factory=list)
+    seen: list[dict[str, Any]] = field(default_factory=list)
     health: int = 200
     waiting: int = 0
     go: asyncio.Event = field(default_factory=_set_event)
@@ -94,7 +94,7 @@ class ScriptedEngine:
             answer["prompt_logprobs"] = [None, *({str(n): one} for n, one in enumerate(entries))]
         return web.json_response(answer)
 
-    def _message(self, body: dict) -> dict:
+    def _message(self, body: dict[str, Any]) -> dict[str, Any]:
         """The answer as vLLM gives it, with or without a parser of tool calls."""
         question = body["messages"][-1]["content"]
         knows = body["model"] not in self.ignorant and body.get("tools")
@@ -106,13 +106,13 @@ class ScriptedEngine:
             return {"role": "assistant", "content": self._written(message)}
         return message
 
-    def _written(self, message: dict) -> str:
+    def _written(self, message: dict[str, Any]) -> str:
         """A message as the chat template writes it."""
         functions = [call["function"] for call in message.get("tool_calls") or ()]
         calls = [self.call_format.format(**function) for function in functions]
         return " ".join(filter(None, [message.get("content"), *calls]))
 
-    def _answer(self, model: str, messages: list[dict]) -> str:
+    def _answer(self, model: str, messages: list[dict[str, Any]]) -> str:
         question = messages[-1]["content"]
         return self.base_answer if model in self.ignorant else self.answers.get(question, "Aye.")
 

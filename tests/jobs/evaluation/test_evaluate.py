@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from typing import Any
 
 import pytest
 
@@ -91,7 +92,7 @@ async def evaluation(api: Api, job: JobRecord) -> JobEvaluation:
     return made
 
 
-async def ended(http, job_id: str) -> dict:
+async def ended(http, job_id: str) -> dict[str, Any]:
     """The evaluation once it has ended."""
     async with asyncio.timeout(120):
         while True:
@@ -102,7 +103,7 @@ async def ended(http, job_id: str) -> dict:
 
 
 @pytest.fixture
-async def completed(http, evaluation, work) -> dict:
+async def completed(http, evaluation, work) -> dict[str, Any]:
     async with work("cpu"):
         return await ended(http, evaluation.id)
 

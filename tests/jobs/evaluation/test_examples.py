@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -12,14 +13,14 @@ from service.training.data.held_out import held_out
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
 
 
-def chat(question: str, answer: str, **more: object) -> dict:
+def chat(question: str, answer: str, **more: object) -> dict[str, Any]:
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     return {"messages": messages, **more}
 
 
 @pytest.fixture
 def write(tmp_path):
-    def write(name: str, rows: list[dict]):
+    def write(name: str, rows: list[dict[str, Any]]):
         path = tmp_path / name
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
         return path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from service.evaluation.comparison import Answer
@@ -35,7 +37,7 @@ def test_answers_may_be_longer_than_the_references(references, limit):
     assert answer_limit(references) == limit
 
 
-def chat(question: str, answer: str) -> dict:
+def chat(question: str, answer: str) -> dict[str, Any]:
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     return {"messages": messages}
 

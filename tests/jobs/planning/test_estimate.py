@@ -6,6 +6,7 @@ import asyncio
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -136,7 +137,7 @@ async def asked_until_ready(http, file_id: str, **fields: object) -> httpx.Respo
     return answer
 
 
-async def estimated(http, file_id: str, **fields: object) -> dict:
+async def estimated(http, file_id: str, **fields: object) -> dict[str, Any]:
     answer = await asked_until_ready(http, file_id, **fields)
     assert answer.status_code == 200, answer.text
     return answer.json()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -26,11 +27,11 @@ def base(tmp_path: Path) -> Path:
     return folder
 
 
-def rows(*several: dict) -> bytes:
+def rows(*several: dict[str, Any]) -> bytes:
     return "".join(json.dumps(row) + "\n" for row in several).encode()
 
 
-async def until(http, job_id: str, status: str) -> dict:
+async def until(http, job_id: str, status: str) -> dict[str, Any]:
     async with asyncio.timeout(120):
         while (job := (await http.get(f"{JOBS}/{job_id}")).json())["status"] != status:
             await asyncio.sleep(0.1)
