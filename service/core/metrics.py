@@ -251,6 +251,10 @@ JOB_EVALUATIONS = _JOBS.counter(
     "finetuned_job_evaluations_total",
     "Evaluations of finished jobs that ended, by status: completed, failed, skipped.",
     ["status"],
+    from_zero=[("completed",), ("failed",), ("skipped",)],
+)
+JOB_EVALUATIONS_UNFINISHED = _ALL_JOBS.gauge(
+    "finetuned_job_evaluations_unfinished", "Evaluations of finished jobs that have not ended."
 )
 # Set from the records by every worker's reconciler.
 ALIAS_GAIN_POINTS = _ALIASES.gauge(

@@ -143,7 +143,9 @@ class Reconciler:
                 await self._curate(task)
 
     async def _every_evaluation(self) -> None:
-        for evaluation in await self._evaluations.unfinished():
+        evaluations = await self._evaluations.unfinished()
+        metrics.JOB_EVALUATIONS_UNFINISHED.cell().set(len(evaluations))
+        for evaluation in evaluations:
             with self._logged_errors(evaluation.subject):
                 await self._evaluate(evaluation)
 

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 
 from service.core import ids, queue
 from service.evaluation.comparison import Comparison
@@ -15,6 +16,7 @@ from service.jobs.evaluation.records import Evaluations, EvaluationStatus, JobEv
 from service.jobs.records import CheckpointRecord, JobRecord, Status
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api, chat_line, checked, upload
+from tests.metrics.samples import parsed, value
 
 from .conftest import TUNED, ScriptedEngine, tuned_model
 
@@ -261,6 +263,21 @@ async def test_a_stopping_worker_hands_the_evaluation_back(
     engine.go.set()
     async with work("cpu"):
         assert (await ended(http, evaluation.id))["status"] == "completed"
+
+
+async def test_unfinished_evaluations_are_counted(evaluation, engine, http, work):
+    engine.go.clear()
+
+    async def counted(number: int) -> None:
+        async with asyncio.timeout(60):
+            while value(parsed(generate_latest().decode()), "job_evaluations_unfinished") != number:
+                await asyncio.sleep(0.05)
+
+    async with work("cpu"):
+        await counted(1)
+        engine.go.set()
+        assert (await ended(http, evaluation.id))["status"] == "completed"
+        await counted(0)
 
 
 async def test_an_attempt_that_was_given_up_ends(evaluation, engine, api: Api, work):
