@@ -135,8 +135,9 @@ async def rebuild(data_dir: Path | None) -> str:
         restored = await Rebuild(redis, Storage.from_url(url), catalogue(data_dir)).run()
     counts = ", ".join(f"{restored[what]} {what}" for what in ("projects", "files", "models"))
     return (
-        f"rebuilt: {counts}, {restored['checkpoints']} checkpoints. Recreate keys, aliases and "
-        f"limits by hand: see 'finetuned-server keys create'."
+        f"rebuilt: {counts}, {restored['checkpoints']} checkpoints, figures of "
+        f"{restored['figures']} models. Recreate keys, aliases, limits and evals by hand: see "
+        f"'finetuned-server keys create'."
     )
 
 

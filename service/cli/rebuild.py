@@ -1,7 +1,8 @@
 """`rebuild`: recreates the records of files and models from their manifests in storage.
 
 Use it for an installation that lost its Redis data but whose storage is intact. Keys, aliases,
-limits, usage and job records exist only in Redis and stay lost. Files are checked again.
+limits, usage, evals and job records, including the gates of jobs, exist only in Redis and stay
+lost. Files are checked again. The figures of models come from the evaluations next to them.
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+import msgspec
 from pydantic import ValidationError
 
 from service.core import ids
 from service.core.records import Unreadable
 from service.core.redis import Client
 from service.core.storage import MANIFEST, Storage, StorageCorrupt, StorageMissing
+from service.evaluation.comparison import Comparison
 from service.files.records import FileRecord, Files
-from service.models import ranks
+from service.jobs.evaluation.records import FORMS
+from service.jobs.evaluation.results import figures_by_model
+from service.models import figures, ranks
 from service.models.adapter_check import CONFIG
 from service.models.catalogue import Catalogue
 from service.models.records import NAME, ModelRecord
@@ -32,12 +37,17 @@ _ADAPTER = re.compile(
     rf"(?P<artifact>(?P<project>[^/]+)/jobs/[^/]+/a(?P<attempt>\d+)/(?P<step>step-\d+/)?adapter)/"
     rf"{re.escape(MANIFEST)}"
 )
+_COMPARISON = re.compile(
+    rf"(?P<artifact>(?P<project>[^/]+)/jobs/[^/]+/a\d+/adapter)/evaluation/"
+    rf"{re.escape(FORMS['json'])}"
+)
 
 
 class Rebuild:
     """One rebuild. Existing records are left unchanged, so it can be run repeatedly."""
 
     def __init__(self, redis: Client, storage: Storage, catalogue: Catalogue) -> None:
+        self._redis = redis
         self._storage = storage
         self._files = Files(redis, storage)
         self._registry = ModelRegistry(redis, catalogue, cache_s=0)
@@ -46,7 +56,7 @@ class Rebuild:
         self.restored: Counter[str] = Counter()
 
     async def run(self) -> Counter[str]:
-        """Recreate missing records. Returns how many projects, files and models were added."""
+        """Recreate missing records. Returns how many were added, by kind."""
         keys = await self._storage.keys("")
         models = await self._models(keys)
         files = [m for key in keys if (m := _FILE.fullmatch(key))]
@@ -57,6 +67,9 @@ class Rebuild:
             await self._file(found["project"], found["id"])
         for model in models:
             await self._model(model)
+        for key in keys:
+            if place := _COMPARISON.fullmatch(key):
+                await self._evaluation(place["project"], place["artifact"], key)
         return self.restored
 
     async def _project(self, project_id: str) -> None:
@@ -125,6 +138,35 @@ class Rebuild:
         config = json.loads(await self._storage.get_bytes(f"{record.artifact}/{CONFIG}"))
         await self._registry.register(record, rank=ranks.rank_in(config))
         self.restored["checkpoints" if record.checkpoint else "models"] += 1
+
+    async def _evaluation(self, project_id: str, artifact: str, key: str) -> None:
+        """Restore the figures of a model and of its checkpoints, which gates check."""
+        try:
+            comparison = Comparison.from_json(await self._storage.get_bytes(key))
+            measured = figures_by_model(comparison)
+        except (msgspec.DecodeError, ValueError, LookupError):
+            log.warning("%s cannot be read: its figures are not restored", key)
+            return
+        model = await self._registered(project_id, comparison.model)
+        if model is None or model.artifact != artifact:
+            return  # the model was deleted, or it is of another attempt
+        for name, found in measured.items():
+            if await self._is_without_figures(project_id, name):
+                async with self._redis.pipeline(transaction=True) as pipe:
+                    figures.write(pipe, project_id, name, found)
+                    await pipe.execute()
+                self.restored["figures"] += 1
+
+    async def _is_without_figures(self, project_id: str, model: str) -> bool:
+        if await self._registered(project_id, model) is None:
+            return False
+        return await figures.read(self._redis, project_id, model) is None
+
+    async def _registered(self, project_id: str, model: str) -> ModelRecord | None:
+        try:
+            return await self._registry.get(project_id, model)
+        except Unreadable:
+            return None
 
 
 def _project_in(model: str) -> str:

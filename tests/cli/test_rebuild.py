@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from service.cli.operator import rebuild
 from service.core import ids
 from service.core.redis import connect
 from service.core.storage import Storage
-from service.models import ranks
+from service.evaluation.comparison import Comparison
+from service.models import figures, ranks
 from service.models.catalogue import Catalogue
 from service.models.records import checkpoint_name, model_name
 from service.models.registry import ModelRegistry
 from tests.cli.test_cli import run
 from tests.conftest import BASE_MODEL, Api, checked, upload
+from tests.evaluation.build import build
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +80,9 @@ async def test_files_models_and_projects_are_known_again(api: Api, chats, work, 
     await lose_everything(api)
 
     told = command()
-    assert told.startswith("rebuilt: 2 projects, 2 files, 1 models, 1 checkpoints.")
+    assert told.startswith(
+        "rebuilt: 2 projects, 2 files, 1 models, 1 checkpoints, figures of 0 models."
+    )
     async with await api.client() as http, work("cpu"):
         file = await checked(http, kept["id"])
         assert (file["status"], file["created_at"]) == ("processed", kept["created_at"])
@@ -99,6 +104,55 @@ async def test_files_models_and_projects_are_known_again(api: Api, chats, work, 
         record.artifact, tmp_path / "back"
     )
     assert back.digest == record.digest
+
+
+async def put_evaluation(
+    api: Api, project_id: str, attempt: int, model: str, **scores: list[float | None]
+) -> Comparison:
+    """Store an evaluation next to the adapter of an attempt, as a worker does."""
+    made = build({"base": [0.2] * 8, **scores}, model=model, job_id=JOB)
+    columns = [
+        msgspec.structs.replace(c, model=checkpoint_name(MODEL, c.step) if c.step else c.model)
+        for c in made.columns
+    ]
+    made = msgspec.structs.replace(made, columns=columns)
+    key = f"{project_id}/jobs/{JOB}/a{attempt}/adapter/evaluation/comparison.json"
+    await Storage.from_url(api.settings.storage_url).put_bytes(key, made.to_json())
+    return made
+
+
+async def test_figures_of_evaluations_are_known_again(api: Api, command, tmp_path):
+    async with await api.client():
+        project = await api.app.state.projects.by_name("acme")
+    storage = Storage.from_url(api.settings.storage_url)
+    for attempt in (1, 2):
+        await put_adapter(api, tmp_path / "made", project.id, attempt, 9)
+    await put_adapter(api, tmp_path / "made", project.id, 2, 3, checkpoint=True)
+    await put_evaluation(api, project.id, 1, MODEL, tuned=[0.3] * 8)  # of the lost attempt
+    scores: dict[str, list[float | None]] = {
+        "tuned": [0.7] * 8,
+        "ckpt-step-3": [0.5] * 8,
+        "ckpt-step-5": [0.6] * 8,
+    }
+    await put_evaluation(api, project.id, 2, MODEL, **scores)
+    await storage.put_bytes(f"{project.id}/jobs/x/a1/adapter/evaluation/comparison.json", b"{}")
+    await lose_everything(api)
+
+    assert "figures of 2 models." in command()  # the checkpoint of step 5 was deleted
+    redis = api.app.state.redis
+    found = await figures.read(redis, project.id, MODEL)
+    assert found is not None
+    assert (found["chrf"], found["chrf_gain"]) == (pytest.approx(70), pytest.approx(50))
+    earlier = await figures.read(redis, project.id, checkpoint_name(MODEL, 3))
+    assert earlier is not None
+    assert earlier["chrf_gain"] == pytest.approx(30)
+    assert await figures.read(redis, project.id, checkpoint_name(MODEL, 5)) is None
+
+    async with redis.pipeline() as pipe:  # figures that are known stay
+        figures.write(pipe, project.id, MODEL, {"gain": 1.0})
+        await pipe.execute()
+    assert "figures of 0 models." in command()
+    assert await figures.read(redis, project.id, MODEL) == {"gain": 1.0}
 
 
 async def test_what_is_known_stays_and_what_was_deleted_too(api: Api, http, command, tmp_path):

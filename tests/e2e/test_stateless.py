@@ -261,7 +261,7 @@ def test_redis_that_lost_everything_is_rebuilt_from_the_bucket(site: Site, sdks)
     told = site.run("rebuild")
     assert told.startswith(
         f"rebuilt: 1 projects, {len(files)} files, {len(_TRAINED)} models, "
-        f"{len(_CHECKPOINTS)} checkpoints."
+        f"{len(_CHECKPOINTS)} checkpoints, figures of "
     )
     site.make_key()
     for sdk in sdks:

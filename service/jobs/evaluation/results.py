@@ -51,6 +51,11 @@ async def store(
     )
 
 
+def figures_by_model(comparison: Comparison) -> dict[str, dict[str, float | str]]:
+    """Return the figures of the tuned model and of the checkpoints that were compared."""
+    return {**checkpoint_figures(comparison), comparison.model: figures(comparison)}
+
+
 def gate_outcome(
     gate: Mapping[str, str], measured: Mapping[str, float | str]
 ) -> GateOutcome | None:
