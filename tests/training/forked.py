@@ -13,7 +13,7 @@ import signal
 import sys
 from multiprocessing.reduction import DupFd
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 _CONTEXT: Any = multiprocessing.get_context("forkserver")
 # Importing this module preloads the fork server, and nothing else.
@@ -62,13 +62,55 @@ class ForkedTrainer:
         self._process.kill()
 
 
+class ForkedRank:
+    """A rank as a fork of its supervisor, with the part of `Popen` that the launcher uses."""
+
+    def __init__(self, spec_file: str, place: Any, environment: dict[str, str]) -> None:
+        own_stdin, stdin = os.pipe()
+        stdout, own_stdout = os.pipe()
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.environ.clear()
+            os.environ.update(environment)
+            os.close(stdin)
+            os.close(stdout)
+            _run([spec_file, place.model_dump_json()], [own_stdin, own_stdout])
+        os.close(own_stdin)
+        os.close(own_stdout)
+        self.stdin: IO[bytes] = os.fdopen(stdin, "wb")
+        self.stdout: IO[bytes] = os.fdopen(stdout, "rb")
+
+    def poll(self) -> int | None:
+        return self.wait(os.WNOHANG)
+
+    def wait(self, options: int = 0) -> int | None:
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, options)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+
 def _train(spec_file: str, descriptors: list[Any]) -> None:
-    for wanted, descriptor in enumerate(descriptors):
-        os.dup2(descriptor.detach(), wanted)
+    """Run a trainer in this fork of the server. Its ranks, if any, are forks too."""
     # multiprocessing ignores an ImportError of a preloaded module.
     assert "torch" in sys.modules, "The fork server did not import tests/training/preload.py."
+    from service.training.parallel import launcher
+
+    launcher.start_rank = ForkedRank  # type: ignore[assignment]
+    _run([spec_file], [descriptor.detach() for descriptor in descriptors])
+
+
+def _run(arguments: list[str], descriptors: list[int]) -> NoReturn:
+    """Run the trainer's `main` on these file descriptors, and exit with its code."""
+    for wanted, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, wanted)
     from service.training.__main__ import main
 
-    code = main([spec_file])
+    code = main(arguments)
     sys.stderr.flush()
     os._exit(code)

@@ -84,9 +84,9 @@ def run_once(
     validation: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., Trainer]:
-    def run(**changes: Any) -> Trainer:
+    def run(*, forks: bool = True, **changes: Any) -> Trainer:
         folder = tmp_path_factory.mktemp("run")
-        with Starter(folder) as begin:
+        with Starter(folder, forks=forks) as begin:
             asked = ALIKE | {"validation_file": validation} | changes
             return finish(begin(make_spec(folder / "out", **asked)))
 
@@ -98,9 +98,9 @@ def alone(run_once: Callable[..., Trainer]) -> Trainer:
     return run_once()
 
 
-@pytest.mark.parametrize("sharding", ["ddp", "fsdp"])
-def test_two_processes_train_as_one_does(alone, run_once, sharding):
-    both = run_once(gpus=2, sharding=sharding)
+@pytest.mark.parametrize(("sharding", "forks"), [("ddp", False), ("fsdp", True)])
+def test_two_processes_train_as_one_does(alone, run_once, sharding, forks):
+    both = run_once(gpus=2, sharding=sharding, forks=forks)
     assert len(validated(both)) == 3
     agree(both, alone)
 
@@ -172,8 +172,8 @@ def test_the_death_of_one_rank_ends_all_by_the_same_signal(start, make_spec, tmp
     assert not any(rank.is_running() for rank in ranks)
 
 
-def test_ranks_do_not_outlive_their_supervisor(start, make_spec, tmp_path):
-    trainer = start(make_spec(tmp_path / "out", **(ALIKE | {"n_epochs": 50, "gpus": 2})))
+def test_ranks_do_not_outlive_their_supervisor(start_process, make_spec, tmp_path):
+    trainer = start_process(make_spec(tmp_path / "out", **(ALIKE | {"n_epochs": 50, "gpus": 2})))
     # Immediately, while they still load libraries; later, the kernel alone would suffice.
     while len(ranks := ranks_of(trainer)) < 2:
         assert trainer.process.poll() is None

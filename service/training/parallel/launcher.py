@@ -152,19 +152,26 @@ def _start(ranks: list[_Rank], spec: TrainSpec, spec_file: str) -> None:
             listen_fd = meeting.fileno() if index == 0 else None
             place = RankPlace(rank=index, port=port, listen_fd=listen_fd)
             try:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "service.training", spec_file, place.model_dump_json()],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    env=environment(index, spec.gpus),
-                    pass_fds=() if listen_fd is None else (listen_fd,),
-                )
+                process = start_rank(spec_file, place, environment(index, spec.gpus))
             except OSError as error:
                 raise TrainingFailure(
                     "internal_error",
                     f"Process {index + 1} of {spec.gpus} cannot be started: {error.strerror}.",
                 ) from error
             ranks.append(_Rank(index, process))
+
+
+def start_rank(
+    spec_file: str, place: RankPlace, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start the process of one rank. Raises OSError."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "service.training", spec_file, place.model_dump_json()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        pass_fds=() if place.listen_fd is None else (place.listen_fd,),
+    )
 
 
 def environment(index: int, count: int) -> dict[str, str]:
