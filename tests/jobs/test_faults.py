@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +10,9 @@ import pytest
 
 from tests.conftest import BASE_MODEL, Api, chat_line
 from tests.jobs.test_jobs import JOBS, create, upload
-from tests.jobs.test_methods import ended, tiny  # noqa: F401 - a fixture
+from tests.jobs.test_methods import ended
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_trainers")]
 
 LONG = {"n_epochs": 20, "batch_size": 4, "quantization": "none", "lora": {"r": 8}}
 
@@ -37,7 +34,7 @@ async def event(http, job_id: str, words: str) -> dict[str, Any]:
             await asyncio.sleep(0.05)
 
 
-async def test_storage_that_is_away_for_a_while_costs_nothing(tiny, api: Api, http, work):  # noqa: F811
+async def test_storage_that_is_away_for_a_while_costs_nothing(tiny, api: Api, http, work):
     """Training continues, its checkpoint waits, and no attempt is lost."""
     job = await create(http, await upload(http, rows(80)), hyperparameters=LONG)
     storage = api.settings.data_dir / "storage"
@@ -57,7 +54,7 @@ async def test_storage_that_is_away_for_a_while_costs_nothing(tiny, api: Api, ht
 
 @pytest.mark.parametrize("pausing", [False, True])
 async def test_cancel_does_not_wait_for_a_storage_that_is_away(
-    tiny,  # noqa: F811
+    tiny,
     api: Api,
     http,
     work,
@@ -81,43 +78,12 @@ async def test_cancel_does_not_wait_for_a_storage_that_is_away(
         hidden.rename(storage)
 
 
-def imported_bytes() -> int:
-    """Memory of a trainer process before it has loaded anything."""
-    told = "import service.training.loop.run; print(open('/proc/self/status').read())"
-    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
-    return int(re.search(r"VmRSS:\s+(\d+) kB", done.stdout)[1]) * 1024
-
-
-async def test_out_of_memory_goes_on_in_smaller_parts_or_fails_with_advice(
-    tiny,  # noqa: F811
-    api: Api,
-    http,
-    work,
-):
-    """The trainer has too little memory for its first batch."""
-    api.settings.trainer_memory_bytes = imported_bytes() + 120 * 2**20
-    api.settings.tokens_at_once = 8192
-    long_rows = "\n".join(chat_line("Say it. " * 40, f"Aye {i}. " * 60) for i in range(40)).encode()
-    asked = {**LONG, "n_epochs": 1, "batch_size": 16, "max_seq_length": 512}
-    job = await create(http, await upload(http, long_rows), hyperparameters=asked)
-    async with work("cpu", "gpu"):
-        job, events = await ended(http, job["id"])
-    halved = [
-        e for e in events if e["data"].get("code") == "out_of_memory" and e["level"] == "warn"
-    ]
-    assert len(halved) == 1
-    mend = halved[0]["data"]
-    assert mend["gradient_checkpointing"] or mend["tokens_at_once"] < 8192
-    assert job["status"] == "succeeded" or job["error"]["code"] == "out_of_memory"
-    assert job["attempt"] == 2
-
-
 @pytest.mark.parametrize("broken", ["state", "adapter"])
-async def test_poisoned_checkpoint_is_passed_over(tiny, api: Api, http, work, broken):  # noqa: F811
+async def test_poisoned_checkpoint_is_passed_over(tiny, api: Api, http, work, broken):
     """The newest checkpoint is corrupt, so the previous one is used."""
-    job = await create(http, await upload(http, rows(80)), hyperparameters=LONG)
+    job = await create(http, await upload(http, rows(40)), hyperparameters=LONG)
     async with work("cpu", "gpu"):
-        await event(http, job["id"], "Checkpoint saved at step 26")
+        await event(http, job["id"], "Checkpoint saved at step 133")
         assert (await http.post(f"{JOBS}/{job['id']}/pause")).status_code == 200
     folder = api.settings.data_dir / "storage"
     newest = sorted(folder.rglob(f"step-*/{broken}"), key=lambda p: int(p.parent.name[5:]))[-1]
@@ -130,5 +96,5 @@ async def test_poisoned_checkpoint_is_passed_over(tiny, api: Api, http, work, br
     assert job["status"] == "succeeded", job["error"]
     assert any("cannot be used" in e["message"] for e in events)
     steps = [e["data"]["step"] for e in events if e["type"] == "metrics"]
-    assert max(steps) == 400
+    assert max(steps) == 200
     assert BASE_MODEL in job["fine_tuned_model"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from service.models.records import ModelRecord
 from tests.conftest import BASE_MODEL, Api
 from tests.jobs.test_jobs import JOBS, create, until, upload
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_trainers")]
 
 SETTINGS = {"n_epochs": 2, "batch_size": 4, "quantization": "none", "lora": {"r": 8}}
 
@@ -44,18 +43,6 @@ def judged(n: int) -> bytes:
         for i in range(n)
     ]
     return "\n".join(map(json.dumps, rows)).encode()
-
-
-@pytest.fixture
-def tiny(settings, tiny_model_path: Path) -> str:
-    """A base model in the catalog with some hundred thousand weights."""
-    settings.lease_s = 10.0  # the worker shares the event loop with the test
-    settings.models_file.write_text(
-        f"models:\n- {{id: {BASE_MODEL}, path: {tiny_model_path}, license: mit, "
-        "context_length: 512, parameters: 200000}\n",
-        "utf-8",
-    )
-    return BASE_MODEL
 
 
 async def ended(http, job_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:

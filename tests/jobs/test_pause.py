@@ -10,11 +10,12 @@ from service.jobs import lifecycle
 from tests.conftest import Api
 from tests.jobs.test_faults import LONG, event, rows
 from tests.jobs.test_jobs import JOBS, create, until, upload
-from tests.jobs.test_methods import ended, tiny  # noqa: F401 - a fixture
+from tests.jobs.test_methods import ended
 
 
 @pytest.mark.slow
-async def test_pause_and_resume_of_a_running_job_lose_no_step(tiny, http, work):  # noqa: F811
+@pytest.mark.usefixtures("forked_trainers")
+async def test_pause_and_resume_of_a_running_job_lose_no_step(tiny, http, work):
     job = await create(http, await upload(http, rows(80)), hyperparameters=LONG)
     path = f"{JOBS}/{job['id']}"
     async with work("cpu", "gpu"):

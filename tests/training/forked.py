@@ -7,13 +7,17 @@ s and runs the same `main` on its own pipes, with the same messages and exit cod
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Mapping, Sequence
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import IO, Any, NoReturn
+
+from service.core.child import Child
 
 _CONTEXT: Any = multiprocessing.get_context("forkserver")
 # Importing this module preloads the fork server, and nothing else.
@@ -49,10 +53,10 @@ class ForkedTrainer:
     def poll(self) -> int | None:
         return self._process.exitcode
 
-    def wait(self, timeout_s: float) -> int:
+    def wait(self, timeout_s: float | None) -> int:
         self._process.join(timeout_s)
         code = self._process.exitcode
-        assert code is not None, f"the trainer runs on after {timeout_s:.0f} s"
+        assert code is not None, f"the trainer is still running after {timeout_s} s"
         return int(code)
 
     def send_signal(self, number: signal.Signals) -> None:
@@ -60,6 +64,41 @@ class ForkedTrainer:
 
     def kill(self) -> None:
         self._process.kill()
+
+
+class ForkedChild:
+    """A forked trainer, with the part of asyncio's `Process` that a worker's `Child` uses."""
+
+    stdin: asyncio.StreamWriter
+    stdout: asyncio.StreamReader
+
+    def __init__(self, trainer: ForkedTrainer) -> None:
+        self._trainer = trainer
+        self.pid = trainer.pid
+
+    @classmethod
+    async def start(cls, argv: Sequence[str], *, env: Mapping[str, str], stderr: Path) -> Child:
+        """Start a trainer as `Child.start` does. The fork keeps the server's environment."""
+        *command, spec_file = argv
+        assert command == [sys.executable, "-m", "service.training"]
+        process = cls(await asyncio.to_thread(ForkedTrainer, Path(spec_file), stderr))
+        await process._connect()
+        return Child(process)  # type: ignore[arg-type]
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.stdout = asyncio.StreamReader()
+        reader = asyncio.StreamReaderProtocol(self.stdout)
+        await loop.connect_read_pipe(lambda: reader, self._trainer.stdout)
+        transport, protocol = await loop.connect_write_pipe(
+            asyncio.streams.FlowControlMixin, self._trainer.stdin
+        )
+        self.stdin = asyncio.StreamWriter(transport, protocol, None, loop)
+
+    async def wait(self) -> int:
+        code = await asyncio.to_thread(self._trainer.wait, None)
+        self.stdin.close()
+        return code
 
 
 class ForkedRank:
@@ -102,6 +141,7 @@ def _train(spec_file: str, descriptors: list[Any]) -> None:
     from service.training.parallel import launcher
 
     launcher.start_rank = ForkedRank  # type: ignore[assignment]
+    os.setsid()  # a worker kills the group
     _run([spec_file], [descriptor.detach() for descriptor in descriptors])
 
 

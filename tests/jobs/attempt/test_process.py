@@ -1,13 +1,18 @@
-"""Tests of the gpu task before the trainer starts, without a GPU."""
+"""Tests of the gpu task and its trainer as a process, without a GPU."""
 
 from __future__ import annotations
 
 import asyncio
+import re
+import subprocess
+import sys
 
 import pytest
 
-from tests.conftest import Api
+from tests.conftest import Api, chat_line
+from tests.jobs.test_faults import LONG
 from tests.jobs.test_jobs import JOBS, create, until, upload
+from tests.jobs.test_methods import ended
 
 pytestmark = pytest.mark.slow
 
@@ -32,3 +37,34 @@ async def test_base_folder_that_is_gone_fails_with_the_models_name(api: Api, htt
         while (job := (await http.get(f"{JOBS}/{job['id']}")).json())["status"] != "failed":
             await asyncio.sleep(0.2)
     assert job["error"]["code"] == "invalid_model"
+
+
+def imported_bytes() -> int:
+    """Memory of a trainer process before it has loaded anything."""
+    told = "import service.training.loop.run; print(open('/proc/self/status').read())"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    return int(re.search(r"VmRSS:\s+(\d+) kB", done.stdout)[1]) * 1024
+
+
+async def test_out_of_memory_goes_on_in_smaller_parts_or_fails_with_advice(
+    tiny,
+    api: Api,
+    http,
+    work,
+):
+    """The trainer has too little memory for its first batch."""
+    api.settings.trainer_memory_bytes = imported_bytes() + 120 * 2**20
+    api.settings.tokens_at_once = 8192
+    long_rows = "\n".join(chat_line("Say it. " * 40, f"Aye {i}. " * 60) for i in range(40)).encode()
+    asked = {**LONG, "n_epochs": 1, "batch_size": 16, "max_seq_length": 512}
+    job = await create(http, await upload(http, long_rows), hyperparameters=asked)
+    async with work("cpu", "gpu"):
+        job, events = await ended(http, job["id"])
+    halved = [
+        e for e in events if e["data"].get("code") == "out_of_memory" and e["level"] == "warn"
+    ]
+    assert len(halved) == 1
+    mend = halved[0]["data"]
+    assert mend["gradient_checkpointing"] or mend["tokens_at_once"] < 8192
+    assert job["status"] == "succeeded" or job["error"]["code"] == "out_of_memory"
+    assert job["attempt"] == 2

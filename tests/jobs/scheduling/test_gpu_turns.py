@@ -28,9 +28,9 @@ from service.models.catalogue import Catalogue
 from tests.conftest import BASE_MODEL, Api, running
 from tests.jobs.test_faults import LONG, event, rows
 from tests.jobs.test_jobs import JOBS, create, until, upload
-from tests.jobs.test_methods import ended, tiny  # noqa: F401 - a fixture
+from tests.jobs.test_methods import ended
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_trainers")]
 
 SHORT = {"n_epochs": 1, "batch_size": 4, "quantization": "none", "lora": {"r": 8}}
 
@@ -55,7 +55,7 @@ class Engine:
 
 
 @pytest.fixture
-async def engine(settings, tiny, monkeypatch):  # noqa: F811
+async def engine(settings, tiny, monkeypatch):
     """An engine of the tiny base model that shares its GPU in turns."""
     for name, value in engine_env(settings).items():
         monkeypatch.setenv(name, value)
