@@ -14,6 +14,8 @@ from service import __version__
 from service.standalone.layout import DataLayout
 from tests.models.folders import model_folder
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent.parent
 
 

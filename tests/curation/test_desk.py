@@ -67,6 +67,7 @@ def spec(path: Path) -> ValidateSpec:
     return ValidateSpec(path=path, result=path.with_name("result.json"))
 
 
+@pytest.mark.slow
 async def test_every_answer_comes_back_typed(spec, settings: Settings, tiny_model_path: Path):
     desk, at = Desk(settings), {"path": spec.path, "result": spec.result}
     tokenizer = tiny_model_path / "tokenizer.json"

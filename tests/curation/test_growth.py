@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from tests.conftest import Api, checked
 
 
+@pytest.mark.slow
 async def test_a_small_file_that_becomes_a_large_one_is_refused_with_the_place(
     api: Api, http, work, put, cleaned
 ):

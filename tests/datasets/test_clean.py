@@ -259,6 +259,7 @@ def test_personal_data_is_redacted_everywhere(tmp_path: Path, mode: str, label: 
     assert again.changed == {}
 
 
+@pytest.mark.slow
 def test_a_split_is_stratified_and_parts_no_look_alikes(tmp_path: Path) -> None:
     rows, origin = [], {}
     for number in range(400):

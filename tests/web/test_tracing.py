@@ -35,6 +35,7 @@ def test_the_standard_variables_decide(environ, url):
     assert tracing.endpoint(environ) == url
 
 
+@pytest.mark.slow
 def test_off_nothing_of_opentelemetry_is_imported():
     code = (
         "import sys, service.server, service.worker.main\n"

@@ -20,6 +20,8 @@ from tests.metrics.samples import parsed, value
 
 from .conftest import TUNED, ScriptedEngine, tuned_model
 
+pytestmark = pytest.mark.slow
+
 JOBS = "/v1/fine_tuning/jobs"
 WORDS = ["anchor", "beacon", "cedar", "dragon", "ember", "falcon"]
 
