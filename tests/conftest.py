@@ -73,8 +73,11 @@ def pytest_runtest_makereport(
     report = yield
     if call.excinfo is not None and "pytest-timeout" in str(call.excinfo.value):
         stacks = io.StringIO()
-        for task in [t for t in gc.get_objects() if isinstance(t, asyncio.Task) and not t.done()]:
-            task.print_stack(file=stacks)
+        # By type(): isinstance() asks a lazy object of a library, which may import or warn.
+        tasks = [thing for thing in gc.get_objects() if issubclass(type(thing), asyncio.Task)]
+        for task in tasks:
+            if not task.done():
+                task.print_stack(file=stacks)
         report.sections.append(("asyncio tasks", stacks.getvalue()))
     return report
 
