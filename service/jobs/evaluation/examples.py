@@ -43,7 +43,7 @@ class Data:
             self,
             training=[one for one in self.training if not one.uses_tools],
             held_out=held_out,
-            rows=[row for row in self.rows if not any(e.uses_tools for e in examples_of([row]))],
+            rows=[row for row in self.rows if not _uses_tools(row)],
             without_calls=len(self.held_out) - len(held_out),
         )
 
@@ -104,6 +104,14 @@ def cluster_of(example: Example) -> str:
 def _rows(path: Path) -> list[Row]:
     with path.open("rb") as lines:
         return [msgspec.json.decode(line) for line in lines if line.strip()]
+
+
+def _uses_tools(row: Row) -> bool:
+    owner = row if "messages" in row else row["input"]
+    messages = [*owner["messages"], *row.get("preferred_output", ())]
+    return bool(owner.get("tools")) or any(
+        message["role"] == "tool" or message.get("tool_calls") for message in messages
+    )
 
 
 def _is_chat(example: Example) -> bool:
