@@ -25,7 +25,6 @@ from openai.types.fine_tuning import SupervisedHyperparametersParam
 
 from bench.evals.service import (
     BASE_MODEL,
-    FINAL,
     ROOT,
     Evaluated,
     service,
@@ -56,7 +55,6 @@ def run(trainings: Sequence[Training], results: Results, folder: Path) -> None:
         return
     os.environ.setdefault("FINETUNED_EVALUATION_ROWS", str(HELD_OUT))
     with service(folder / "server") as client:
-        cancel_unfinished(client)
         for training in trainings:
             print(f"{time.strftime('%H:%M:%S')} {training.name}", flush=True)
             learned, held_out = training.rows(lambda questions: own_answers(client, questions))
@@ -67,13 +65,6 @@ def run(trainings: Sequence[Training], results: Results, folder: Path) -> None:
             found = train_and_evaluate(client, training.name, learned, held_out, options)
             results.add(training, found, client.get(f"{found.path}/report", cast_to=str))
             print(f"  {found.evaluation['verdict']['sentence']}", flush=True)
-
-
-def cancel_unfinished(client: openai.OpenAI) -> None:
-    """Cancel the job that an interrupted run left behind, which the service would resume."""
-    for job in client.fine_tuning.jobs.list(limit=100):
-        if job.status not in FINAL:
-            client.fine_tuning.jobs.cancel(job.id)
 
 
 def own_answers(client: openai.OpenAI, questions: Sequence[str]) -> list[str | None]:
@@ -126,18 +117,15 @@ class Results:
     def table(self) -> str:
         """Return the results as a Markdown table, in the order of the trainings."""
         lines = [
-            "| training | right | given | the sentence | minutes |",
-            "|---|---|---|---|---|",
+            "| training | right | given | the sentence |",
+            "|---|---|---|---|",
         ]
         for training in TRAININGS:
             if (found := self.known.get(training.name)) is None:
                 continue
             right = ", ".join(f"`{kind}`" for kind in sorted(training.right))
             given = f"`{found['verdict']}`" if found["is_right"] else f"**`{found['verdict']}`**"
-            lines.append(
-                f"| {training.title} | {right} | {given} | {found['sentence']} "
-                f"| {found['minutes']:.1f} |"
-            )
+            lines.append(f"| {training.title} | {right} | {given} | {found['sentence']} |")
         return "\n".join(lines)
 
     def _append(self, training: Training, verdict: dict[str, Any], minutes: float) -> None:
