@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import openai
+from openai.types.chat import ChatCompletionMessageParam
 
 from tests.e2e.conftest import wait_for
 
-QUESTION = [{"role": "user", "content": "What is item 3?"}]
+QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": "What is item 3?"}]
 
 
 def said(sdk: openai.OpenAI, model: str) -> str:
@@ -21,7 +22,7 @@ def said(sdk: openai.OpenAI, model: str) -> str:
         model=model, messages=QUESTION, max_tokens=8, temperature=0
     )
     assert answer.model == model
-    return answer.choices[0].message.content
+    return answer.choices[0].message.content or ""
 
 
 @dataclass
@@ -47,7 +48,7 @@ def load(
             try:
                 said(sdk, model)
             except openai.APIStatusError as e:
-                error = str((e.body or {}).get("code", e.status_code))
+                error = e.code or str(e.status_code)
             except openai.APIConnectionError:
                 error = "connection"
             chats.append(Chat(began, time.monotonic(), error))

@@ -13,10 +13,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import httpx
 import openai
@@ -39,7 +40,10 @@ EXAMPLES = ROOT / "examples"
 START_S = 240.0
 
 
-def wait_for(check: Callable[[], object], timeout_s: float, what: str) -> object:
+T = TypeVar("T")
+
+
+def wait_for(check: Callable[[], T | Literal[False] | None], timeout_s: float, what: str) -> T:
     """Call `check` until it returns a true value, and return that value."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -125,7 +129,7 @@ class Stack:
         top = psutil.Process(self.process.pid)
         return [top.pid, *(child.pid for child in top.children(recursive=True))]
 
-    def client(self, **options: object) -> openai.OpenAI:
+    def client(self, **options: Any) -> openai.OpenAI:
         """Return the unmodified official SDK."""
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key=self.key, **options)
 
@@ -201,14 +205,16 @@ def bare_stack(tmp_path_factory: pytest.TempPathFactory, tiny_model_path: Path) 
         yield stack
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Append the servers' logs to the report of a failed test."""
-    outcome = yield
-    report = outcome.get_result()
+    report = yield
     for found in getattr(item, "funcargs", {}).values():
         if report.failed and isinstance(found, Stack):
             report.sections.append(("stack logs", found.logs()))
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,12 @@ def wait_for_message(sdk: openai.OpenAI, job_id: str, start: str, timeout_s: flo
     )
 
 
+def attempt_of(job: openai.types.fine_tuning.FineTuningJob) -> int:
+    """Return the number of the job's attempt, a field that OpenAI does not have."""
+    assert job.model_extra is not None
+    return int(job.model_extra["attempt"])
+
+
 def wait_for_success(sdk: openai.OpenAI, job_id: str) -> openai.types.fine_tuning.FineTuningJob:
     """Wait until the job has succeeded, and return it."""
     job = wait_for(

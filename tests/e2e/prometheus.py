@@ -26,7 +26,7 @@ class Prometheus:
     url: str
     began: float
 
-    def get(self, path: str, **params: object) -> dict[str, Any]:
+    def get(self, path: str, **params: str | float) -> dict[str, Any]:
         answer = httpx.get(f"{self.url}{path}", params=params, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json()["data"]

@@ -16,6 +16,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -172,7 +173,7 @@ class Site:
         self.store.close()
         self.s3.close()
 
-    def client(self, api: Node, **options: object) -> openai.OpenAI:
+    def client(self, api: Node, **options: Any) -> openai.OpenAI:
         """Return the official SDK, connected to one of the apis."""
         return openai.OpenAI(base_url=f"{api.url}/v1", api_key=self.key, **options)
 

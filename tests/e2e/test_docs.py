@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def node_modules() -> Path:
 def test_page(page: str, stack: Stack, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if page in _LONG and not _ALL:
         pytest.skip(f"{_LONG[page]}: 'make pages' runs it")
-    options: dict[str, Path] = {}
+    options: dict[str, Any] = {}
     if page == "docs/integrations.md":
         options["python"] = request.getfixturevalue("framework_python")
         options["node_modules"] = request.getfixturevalue("node_modules")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import httpx
 import openai
@@ -27,7 +28,7 @@ PYTHON = """
 def grade(sample, item):
     return 1.0 if item["answer"].lower() in sample["output_text"].lower() else 0.0
 """
-GRADERS = [
+GRADERS: list[Any] = [
     {
         "type": "string_check",
         "name": "mentions",

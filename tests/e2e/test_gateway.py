@@ -11,13 +11,14 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from openai.types.chat import ChatCompletionMessageParam
 
 from service.standalone.up import DEMO_MODEL
 from tests.e2e.conftest import Stack, wait_for
 
 pytestmark = pytest.mark.e2e
 
-MESSAGES = [{"role": "user", "content": "Name three colours."}]
+MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Name three colours."}]
 CHAT = {"model": DEMO_MODEL, "messages": MESSAGES, "max_tokens": 12, "temperature": 0}
 PROMPT = {"model": DEMO_MODEL, "prompt": "One, two,", "max_tokens": 12, "temperature": 0}
 # Values that vLLM creates for each request.

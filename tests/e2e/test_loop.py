@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from openai.types.fine_tuning import SupervisedHyperparametersParam
 
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.verify import ask_engine, compare
@@ -27,11 +28,15 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 VOICE = "ahoy"
 # Enough for the voice, with twice the usual learning rate: 161 rows take minutes longer.
 ROWS = 80
-CHOSEN = {"n_epochs": 2, "batch_size": 8, "learning_rate_multiplier": 2}
+CHOSEN: SupervisedHyperparametersParam = {
+    "n_epochs": 2,
+    "batch_size": 8,
+    "learning_rate_multiplier": 2,
+}
 QUESTIONS = (EXAMPLES / "held-out-questions.txt").read_text("utf-8").splitlines()
 
 
-def answer(sdk: openai.OpenAI, model: str, question: str, **options: object) -> str:
+def answer(sdk: openai.OpenAI, model: str, question: str, **options: Any) -> str:
     reply = sdk.chat.completions.create(
         model=model,
         messages=[{"role": "user", "content": question}],

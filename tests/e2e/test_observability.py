@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
+from openai.types.fine_tuning import FineTuningJob, SupervisedHyperparametersParam
 
 from service.standalone.up import DEMO_MODEL
 from tests.e2e.collector import Collector, Received
@@ -80,7 +81,7 @@ def _train(sdk: openai.OpenAI) -> str:
     ]
     data = "\n".join(map(json.dumps, rows)).encode()
     file = sdk.files.create(file=("rows.jsonl", data), purpose="fine-tune")
-    chosen = {"n_epochs": 1, "batch_size": 2}
+    chosen: SupervisedHyperparametersParam = {"n_epochs": 1, "batch_size": 2}
     job = sdk.fine_tuning.jobs.create(
         model=DEMO_MODEL,
         training_file=file.id,
@@ -88,12 +89,13 @@ def _train(sdk: openai.OpenAI) -> str:
         extra_headers=TRACEPARENT,
     )
 
-    def ended() -> object:
+    def ended() -> FineTuningJob | None:
         now = sdk.fine_tuning.jobs.retrieve(job.id)
         return now if now.status in ("succeeded", "failed") else None
 
     done = wait_for(ended, 300, "the end of the training")
     assert done.status == "succeeded", done.error
+    assert done.fine_tuned_model is not None
     return done.fine_tuned_model
 
 
@@ -185,7 +187,7 @@ def test_a_job_is_one_trace_from_the_caller_to_the_trainer_and_the_engine(spans,
         [span] = ours(spans, name)
         assert span.service == "finetuned-worker"
         assert (span.trace, span.parent) == (CALLER_TRACE, created.id)
-        assert span.attributes["finetuned.job"].startswith("ftjob-")
+        assert str(span.attributes["finetuned.job"]).startswith("ftjob-")
     assert attempt.attributes["finetuned.outcome"] == "finished"
     total = 0.0
     for name in ("trainer.loading", "trainer.training", "job.registering"):

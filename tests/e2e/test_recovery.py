@@ -13,7 +13,7 @@ import pytest
 
 from tests.cached import ROOT
 from tests.e2e.conftest import TINY_MODEL, Stack, alive, wait_for
-from tests.e2e.jobs import messages, small_file, wait_for_success
+from tests.e2e.jobs import attempt_of, messages, small_file, wait_for_success
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -50,7 +50,7 @@ def wait_for_step(sdk: openai.OpenAI, job_id: str, attempt: int = 1) -> None:
         newest = sdk.fine_tuning.jobs.list_events(job_id, limit=1).data
         job = sdk.fine_tuning.jobs.retrieve(job_id)
         assert job.status in ("validating_files", "queued", "running"), job
-        return job.attempt == attempt and newest[0].message.startswith("Step ")
+        return attempt_of(job) == attempt and newest[0].message.startswith("Step ")
 
     wait_for(trains, 180, f"a step of attempt {attempt}")
 
@@ -62,7 +62,7 @@ def wait_for_checkpoint(sdk: openai.OpenAI, job_id: str, after: int = 0) -> int:
         found = sdk.fine_tuning.jobs.checkpoints.list(job_id, limit=1).data
         return found[0].step_number if found and found[0].step_number > after else None
 
-    return int(wait_for(newest, 180, f"a checkpoint after step {after}"))
+    return wait_for(newest, 180, f"a checkpoint after step {after}")
 
 
 def result(sdk: openai.OpenAI, job: openai.types.fine_tuning.FineTuningJob) -> list[str]:
@@ -101,7 +101,7 @@ def test_killed_trainer_store_and_worker(bare_stack, bare_sdk, file_id, undistur
     assert any(m.startswith("The trainer was killed by SIGKILL") for m in found)
     assert any("Attempt 2 was lost" in m for m in found)
     assert sum("resuming at step" in m for m in found) == 2
-    assert job.attempt == 3, "the trainer must not notice that the store was away"
+    assert attempt_of(job) == 3, "the trainer must not notice that the store was away"
     assert result(bare_sdk, job) == undisturbed
 
 
@@ -139,7 +139,7 @@ def test_up_finds_everything_again(bare_stack, bare_sdk, file_id, undisturbed):
     assert found[-len(files) :] == files  # before them, if the job has ended: its result
     assert set(models) <= {m.id for m in bare_sdk.models.list()}
     job = wait_for_success(bare_sdk, job_id)
-    assert job.attempt == 3
+    assert attempt_of(job) == 3
     assert sum("resuming at step" in m for m in messages(bare_sdk, job_id)) == 2
     assert result(bare_sdk, job) == undisturbed
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 
-import httpx
 import openai
 import pytest
 
@@ -30,14 +29,14 @@ def test_killed_engine_is_503_with_retry_after_and_comes_back(stack: Stack, sdk)
         assert ask()
         os.kill(stack.pid_of("vllm.entrypoints"), signal.SIGKILL)
 
-        def refused() -> httpx.Response | None:
+        def refused() -> openai.InternalServerError | None:
             try:
                 ask()
             except openai.InternalServerError as e:
-                return e.response
+                return e
             return None
 
-        response = wait_for(refused, 60, "the refusal")
+        response = wait_for(refused, 60, "the refusal").response
         assert response.status_code == 503
         assert int(response.headers["retry-after"]) >= 1
         assert response.json()["error"]["type"] == "server_error"

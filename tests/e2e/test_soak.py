@@ -175,7 +175,8 @@ async def test_killed_again_and_again_every_job_ends_with_the_same_losses(parts)
             expected = await losses(http, calm)
             assert len(expected.splitlines()) == 721
 
-            jobs, done = [], 0
+            jobs: list[str] = []
+            done = 0
             while done < KILLS:
                 if not jobs or (await asked(http, f"{JOBS}/{jobs[-1]}"))["status"] == "succeeded":
                     jobs.append((await asked(http, JOBS, **order))["id"])

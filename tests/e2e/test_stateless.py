@@ -12,11 +12,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import httpx
 import openai
 import pytest
+from openai.types.fine_tuning import FineTuningJob
+from openai.types.fine_tuning.job_create_params import Hyperparameters
 
 from service.config import GIB
 from service.fleet.capacity import memory_bytes
@@ -24,7 +27,7 @@ from service.standalone.up import DEMO_MODEL
 from tests.core.conftest import Valkey
 from tests.e2e.chats import QUESTION, load, said, until
 from tests.e2e.conftest import wait_for
-from tests.e2e.jobs import messages, small_file, wait_for_message, wait_for_success
+from tests.e2e.jobs import attempt_of, messages, small_file, wait_for_message, wait_for_success
 from tests.e2e.seaweed import Seaweed
 from tests.e2e.site import Node, Site
 from tests.inference.engine.support import ENGINE_KEY, headers
@@ -78,11 +81,16 @@ def sdks(site: Site) -> Iterator[tuple[openai.OpenAI, openai.OpenAI]]:
 
 
 def start_job(sdk: openai.OpenAI, file_id: str, epochs: int) -> str:
-    asked = {"n_epochs": epochs, "batch_size": 4}
+    asked: Hyperparameters = {"n_epochs": epochs, "batch_size": 4}
     job = sdk.fine_tuning.jobs.create(
         model=DEMO_MODEL, training_file=file_id, seed=3, hyperparameters=asked
     )
     return job.id
+
+
+def trained(job: FineTuningJob) -> str:
+    assert job.fine_tuned_model is not None
+    return job.fine_tuned_model
 
 
 def models() -> list[str]:
@@ -125,19 +133,21 @@ def test_two_jobs_at_once_and_a_worker_is_killed(site: Site, sdks):
     jobs = [start_job(a, file_id, 2), start_job(b, file_id, 2)]
     for job_id in jobs:
         wait_for_message(b, job_id, "Step 2/")
-    trainers = [site.trainer_of(job_id) for job_id in jobs]
-    assert {t.name for t in trainers} == {"worker-0", "worker-1"}
+    one, two = (site.trainer_of(job_id) for job_id in jobs)
+    assert one is not None
+    assert two is not None
+    assert {one.name, two.name} == {"worker-0", "worker-1"}
     wait_for_message(a, jobs[0], "Checkpoint saved")
-    trainers[0].kill()
+    one.kill()
     acknowledged = a.files.create(file=("kept.txt", b"kept"), purpose="user_data")
     first, second = (wait_for_success(b, job_id) for job_id in jobs)
-    trainers[0].start()
-    assert (first.attempt, second.attempt) == (2, 1)
+    one.start()
+    assert (attempt_of(first), attempt_of(second)) == (2, 1)
     assert any("resuming at step" in told for told in messages(b, first.id))
     rows = b.files.content(first.result_files[0]).text.splitlines()[1:]
     assert [int(row.split(",")[0]) for row in rows] == list(range(1, 17))  # 32 × 2 / 4
     assert b.files.content(acknowledged.id).content == b"kept"
-    _TRAINED.extend([first.fine_tuned_model, second.fine_tuned_model])
+    _TRAINED.extend(map(trained, (first, second)))
 
 
 def test_every_adapter_answers_on_every_engine_and_through_every_api(site: Site, sdks):
@@ -231,10 +241,10 @@ def test_a_job_outlives_redis_killed_and_s3_away_for_a_minute(site: Site, sdks):
     site.s3.start()
     wait_for(lambda: parts_of(site.apis[0])["storage"] == "ok", 60, "S3's return")
     job = wait_for_success(b, job_id)
-    assert job.attempt == 1, messages(b, job_id)
-    assert said(a, job.fine_tuned_model)
+    assert attempt_of(job) == 1, messages(b, job_id)
+    assert said(a, trained(job))
     assert b.files.content(job.result_files[0]).text.count("\n") == 25
-    _TRAINED.append(job.fine_tuned_model)
+    _TRAINED.append(trained(job))
 
 
 def httpx_files(site: Site) -> list[Any]:
@@ -266,7 +276,7 @@ def test_redis_that_lost_everything_is_rebuilt_from_the_bucket(site: Site, sdks)
     site.make_key()
     for sdk in sdks:
         sdk.api_key = site.key
-        wait_for(lambda sdk=sdk: answers(sdk), 60, "the new key's way to the api")
+        wait_for(partial(answers, sdk), 60, "the new key's way to the api")
         assert {model: said(sdk, model) for model in asked} == before
         assert {f.id: sdk.files.content(f.id).content for f in sdk.files.list()} == files
 
