@@ -120,7 +120,7 @@ def says(request: web.Request, body: dict[str, Any], text: str, **message: Any) 
     """An answer with this text."""
     if request.path == "/v1/responses":
         output = [{"type": "message", "content": [{"type": "output_text", "text": text}]}]
-        usage = {"input_tokens": 10, "output_tokens": 2, "total_tokens": 12}
+        usage: dict[str, Any] = {"input_tokens": 10, "output_tokens": 2, "total_tokens": 12}
         shown = {"status": "completed", "output": output, "usage": usage}
     else:
         whole = {"role": "assistant", "content": text, **message}

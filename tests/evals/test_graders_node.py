@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ async def test_graders_run_and_are_validated(api: Api, tmp_path: Path) -> None:
     await asyncio.to_thread(installed, CLIENT, in_place=True)
     (tmp_path / "node_modules").symlink_to(CLIENT / "node_modules")
     shutil.copy(Path(__file__).with_name("graders.mjs"), tmp_path)
-    ran = await asyncio.to_thread(
+    run = partial(
         subprocess.run,
         [NODE, "graders.mjs"],
         cwd=tmp_path,
@@ -32,6 +33,7 @@ async def test_graders_run_and_are_validated(api: Api, tmp_path: Path) -> None:
         timeout=120,
         check=False,
     )
+    ran = await asyncio.to_thread(run)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     said = json.loads(ran.stdout)
     assert said["valid"]["grader"]["name"] == "city"

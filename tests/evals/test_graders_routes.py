@@ -180,12 +180,13 @@ async def test_limits_of_the_key_hold_for_judges(api: Api, engine: Engine) -> No
     project = await store.by_name("acme") or await store.create("acme")
     _, limited = await store.create_key(project, "limited", "member", {"requests_per_minute": 1})
     judges = dict.fromkeys(("a", "b", "c"), JUDGE)
+    grader: Any = {**MULTI, "graders": judges, "calculate_output": "a + b + c"}
     async with openai.AsyncOpenAI(
         base_url=f"{api.base_url}/v1", api_key=limited, max_retries=0
     ) as client:
         with pytest.raises(openai.RateLimitError) as refused:
             await client.fine_tuning.alpha.graders.run(
-                grader={**MULTI, "graders": judges, "calculate_output": "a + b + c"},
+                grader=grader,
                 model_sample="x",
                 item={"q": "?"},
             )

@@ -140,6 +140,7 @@ async def test_a_run_that_kills_its_workers_fails_in_the_end(
                 await asyncio.sleep(0.1)
     shown = (await http.get(f"/v1/evals/{run.eval_id}/runs/{run.id}")).json()
     assert (shown["status"], shown["error"]["code"]) == ("failed", lifecycle.INTERRUPTED)
+    assert current is not None
     assert current.attempt == 3
 
 

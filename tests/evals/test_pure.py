@@ -156,6 +156,7 @@ def test_labels_are_counted_in_any_order():
     for expected, given in pairs:
         total = total.plus(counts(expected, given))
     assert total.labels == {"a": {"a": 2, "b": 1}, "b": {"(other)": 1}}
+    assert total.confusion is not None
     assert (total.confusion.n, total.confusion.accuracy) == (4, 0.5)
     assert CriterionCounts.model_validate_json(total.model_dump_json()) == total
     assert CriterionCounts().confusion is None
@@ -165,6 +166,7 @@ def test_counted_labels_are_bounded():
     total = CriterionCounts()
     for number in range(MAX_LABEL_PAIRS):
         total = total.plus(counts(str(number), str(number)))
+    assert total.confusion is not None
     assert total.confusion.accuracy == 1.0
     total = total.plus(counts("one more", "label"))
     assert (total.labels, total.confusion) == (None, None)

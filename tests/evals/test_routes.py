@@ -24,7 +24,7 @@ from tests.evals.conftest import (
     strictly,
 )
 
-GRADERS = [
+GRADERS: list[dict[str, Any]] = [
     EXACT,
     {
         "type": "text_similarity",
