@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from service.evaluation.comparison import Answer, Column, Comparison, Metric, Row
 
 
 def build(
-    scores: dict[str, list[float | None]],
+    scores: Mapping[str, Sequence[float | None]],
     *,
     metric: str = "chrf",
-    kind: str = "continuous",
+    kind: Literal["continuous", "binary"] = "continuous",
     clusters: list[str] | None = None,
-    languages: list[str | None] | None = None,
+    languages: Sequence[str | None] | None = None,
     losses: dict[str, float] | None = None,
     **fields: Any,
 ) -> Comparison:

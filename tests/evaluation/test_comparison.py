@@ -1,5 +1,7 @@
 """Comparisons: JSON both ways, and refusal of inconsistent ones."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -18,7 +20,7 @@ from service.evaluation.comparison import (
 
 
 def comparison(**changes: object) -> Comparison:
-    given = {
+    given: dict[str, Any] = {
         "job_id": "ftjob-1",
         "model": "ft:demo:acme::1",
         "base_model": "demo",
@@ -79,7 +81,9 @@ def test_a_comparison_survives_json():
 def test_checkpoints_are_ordered_by_step():
     assert [c.name for c in comparison().checkpoints] == ["ckpt-step-8", "ckpt-step-20"]
     assert comparison().primary.name == "chrf"
-    assert comparison().column("base").loss == 2.5
+    base = comparison().column("base")
+    assert base is not None
+    assert base.loss == 2.5
     assert comparison().column("prompt") is None
 
 

@@ -121,6 +121,8 @@ def test_other_metrics_are_a_family_of_their_own():
 def test_the_score_of_a_column():
     comparison = build({"base": [1.0] * 15 + [None], "tuned": [0.0] * 16}, kind="binary")
     base = score(comparison, comparison.primary, "base")
+    assert base is not None
+    assert base.low is not None
     assert (base.mean, base.n, base.missing, base.high) == (1.0, 15, 1, 1.0)
     assert 0.7 < base.low < 0.9
     assert score(comparison, comparison.primary, "prompt") is None

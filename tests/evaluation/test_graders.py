@@ -14,6 +14,7 @@ from service.grading.check import check
 from service.grading.grade import Sample, grade
 from service.grading.judges import GraderTools, JudgeAnswer
 from service.grading.sandbox.sandbox import Sandbox
+from service.grading.schemas import JsonSchemaGrader, LanguageGrader
 from tests.evaluation.rows import bookshop, call, chat, examples
 
 THAI = [
@@ -34,7 +35,9 @@ def names(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 def test_the_bookshop_is_text_in_english() -> None:
     assert names(bookshop()) == [("chrf", "chrf"), ("language", "language")]
-    assert graders_for(bookshop())[1].reference == "en"
+    (_, language) = graders_for(bookshop())
+    assert isinstance(language, LanguageGrader)
+    assert language.reference == "en"
 
 
 @pytest.mark.parametrize(
@@ -202,6 +205,7 @@ def test_shapes() -> None:
     )
     assert shape_of(optional).keys == ("a",)
     (_, schema) = graders_for([chat(one.question, one.answer) for one in optional])
+    assert isinstance(schema, JsonSchemaGrader)
     assert schema.schema_ == {
         "type": "object",
         "properties": {"a": {"type": ["number"]}},

@@ -344,6 +344,7 @@ def rendered(folder, page, address=""):
     """The page's elements after its script has run, and the browser's log."""
     file = folder / "page.html"
     file.write_text(page, "utf-8")
+    assert CHROMIUM is not None
     done = subprocess.run(
         [
             CHROMIUM,

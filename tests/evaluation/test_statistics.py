@@ -120,8 +120,7 @@ def test_holm_is_ordered_and_lies_between_no_correction_and_bonferroni(p_values)
     [(0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10)],
 )
 def test_rows_needed_by_the_paired_t_test(effect, rows):
-    given_ = {"standard_error": 1 / math.sqrt(50), "clusters": 50, "rows": 50}
-    assert rows_needed(effect, **given_) == rows
+    assert rows_needed(effect, standard_error=1 / math.sqrt(50), clusters=50, rows=50) == rows
     detectable = detectable_difference(0.1 / math.sqrt(rows), rows)
     assert detectable == pytest.approx(effect * 0.1, rel=0.05)  # the rows are rounded up
 
@@ -136,6 +135,7 @@ def test_the_two_sides_of_power_agree():
     for rows in (10, 40, 150, 2_000):
         error = 0.3 / math.sqrt(rows)
         detectable = detectable_difference(error, rows)
+        assert detectable is not None
         back = rows_needed(detectable, standard_error=error, clusters=rows, rows=rows)
         assert back == rows
 
@@ -169,6 +169,7 @@ def test_the_detectable_difference_is_detected_four_times_in_five():
     random = np.random.default_rng(3)
     rows, deviation = 40, 0.3
     true = detectable_difference(deviation / math.sqrt(rows), rows)
+    assert true is not None
     samples = random.normal(true, deviation, (400, rows))
     found = sum(sign_flip(alone(sample)) <= 0.05 for sample in samples)
     assert found / 400 == pytest.approx(0.8, abs=0.05)
