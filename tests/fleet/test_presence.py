@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from arq.connections import ArqRedis
 from prometheus_client import REGISTRY
 
 from service.config import Settings
-from service.core.redis import connect
+from service.core.redis import Client, connect
 from service.fleet import workers
 from service.fleet.capacity import measure
 from service.jobs.records import Status
@@ -19,7 +18,7 @@ from tests.jobs.scheduling.test_fair_share import job
 
 
 @pytest.fixture
-async def redis(settings: Settings) -> AsyncIterator[ArqRedis]:
+async def redis(settings: Settings) -> AsyncIterator[Client]:
     redis = connect(settings.redis_url.get_secret_value())
     await redis.flushdb()
     yield redis
@@ -30,7 +29,7 @@ def worker(name: str) -> workers.Worker:
     return workers.Worker(name=name, queues=("gpu",), **measure().model_dump())
 
 
-async def test_busy_is_said_at_once_and_outlives_a_heartbeat(redis: ArqRedis):
+async def test_busy_is_said_at_once_and_outlives_a_heartbeat(redis: Client):
     presence = workers.Presence(redis, worker("w"))
     await presence.announce()
     assert await workers.alive(redis) == [worker("w")]
@@ -41,7 +40,7 @@ async def test_busy_is_said_at_once_and_outlives_a_heartbeat(redis: ArqRedis):
     assert await workers.alive(redis) == [worker("w")]
 
 
-async def test_a_worker_that_is_told_to_stop_stays_busy_after_its_training(redis: ArqRedis):
+async def test_a_worker_that_is_told_to_stop_stays_busy_after_its_training(redis: Client):
     presence = workers.Presence(redis, worker("w"))
     async with presence.training("train:x:1"):
         await presence.stop_taking()
@@ -51,7 +50,7 @@ async def test_a_worker_that_is_told_to_stop_stays_busy_after_its_training(redis
     assert (seen.busy, seen.task) == (True, None)
 
 
-async def test_a_worker_that_left_or_fell_silent_is_not_alive(redis: ArqRedis):
+async def test_a_worker_that_left_or_fell_silent_is_not_alive(redis: Client):
     for name in ("silent", "left", "here"):
         await workers.announce(redis, worker(name))
     await workers.leave(redis, "left")
@@ -59,7 +58,7 @@ async def test_a_worker_that_left_or_fell_silent_is_not_alive(redis: ArqRedis):
     assert [w.name for w in await workers.alive(redis)] == ["here"]
 
 
-async def test_a_real_worker_tells_its_queues_and_leaves(redis: ArqRedis, work):
+async def test_a_real_worker_tells_its_queues_and_leaves(redis: Client, work):
     async with work("cpu", "gpu"), asyncio.timeout(60):
         while not (found := await workers.alive(redis)):
             await asyncio.sleep(0.02)
