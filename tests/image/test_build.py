@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import openai
 import pytest
+from openai.types.chat import ChatCompletionMessageParam
 
 from service.standalone.services import free_port
 from service.standalone.up import DEMO_MODEL
@@ -145,7 +146,9 @@ def tuned(site, sdk) -> str:
 
 
 def answer(sdk: openai.OpenAI, model: str) -> str:
-    question = [{"role": "user", "content": "do u sell postcards"}]
+    question: list[ChatCompletionMessageParam] = [
+        {"role": "user", "content": "do u sell postcards"}
+    ]
     reply = sdk.chat.completions.create(
         model=model, messages=question, temperature=0, max_tokens=60
     )

@@ -23,7 +23,8 @@ def instructions() -> list[tuple[str, str]]:
     """Return each instruction with its arguments, with continued lines joined."""
     text = re.sub(r"^\s*#.*\n", "", DOCKERFILE.read_text("utf-8"), flags=re.MULTILINE)
     joined = re.sub(r"\\\n\s*", " ", text)
-    return [tuple(line.split(None, 1)) for line in joined.splitlines() if line.strip()]
+    parts = (line.split(None, 1) for line in joined.splitlines() if line.strip())
+    return [(instruction, arguments) for instruction, arguments in parts]
 
 
 def stages() -> dict[str, list[tuple[str, str]]]:
@@ -104,7 +105,9 @@ def test_target_is_reached_and_asked_where_it_listens(target):
 
 def test_every_target_that_ships_is_built_by_default():
     script = (ROOT / "scripts" / "images.sh").read_text("utf-8")
-    assert set(re.search(r"set -- (.+)", script)[1].split()) == SHIPPED
+    built = re.search(r"set -- (.+)", script)
+    assert built is not None
+    assert set(built[1].split()) == SHIPPED
     assert set(stages()) >= SHIPPED
 
 
