@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -28,7 +29,7 @@ SMALL_ADAPTERS = 60
 SLOTS = 4
 CACHE_SHARE = 0.1
 """Of the small adapters' bytes, on the engine's disk. What was used in the last seconds stays."""
-STRONG = {
+STRONG: dict[str, dict[str, Any]] = {
     "one": {"seed": 101, "rank": 8, "modules": ALL_LINEAR, "strength": 0.4},
     "two": {"seed": 102, "rank": 8, "modules": ALL_LINEAR, "strength": 0.4},
     # Adapters that the tests of merging also merge, for comparison.

@@ -123,7 +123,7 @@ class Engine:
         command = engine_command(
             self.settings, self.model, self.port, merged=self.merged, extra=self.extra
         )
-        env = command.environment(os.environ) | settings_env(self.settings) | self.env
+        env = command.environment(os.environ) | settings_env(self.settings) | dict(self.env)
         with self.log.open("ab") as sink:
             self.process = subprocess.Popen(
                 command.argv, env=env, stdout=sink, stderr=sink, start_new_session=True

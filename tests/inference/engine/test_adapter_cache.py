@@ -194,7 +194,7 @@ async def test_a_deleted_one_goes_from_this_run_and_from_the_last(make_cache, pu
         assert not await cache.remove("a")  # in use
         assert await cache.remove("b")
     clock.now += 1
-    gone = []
+    gone: list[str] = []
     cache.on_removal = gone.append
     assert await cache.remove("a")
     assert gone == ["a"]

@@ -169,10 +169,11 @@ time.sleep(60)
 
 
 def test_each_engine_has_a_cache_of_its_own_and_finds_it_again(tmp_path):
-    def start() -> tuple[subprocess.Popen, str]:
+    def start() -> tuple[subprocess.Popen[str], str]:
         process = subprocess.Popen(
             [sys.executable, "-c", CLAIM, str(tmp_path)], stdout=subprocess.PIPE, text=True
         )
+        assert process.stdout is not None
         return process, process.stdout.readline().strip()
 
     one, first = start()

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -27,7 +27,7 @@ Ask = Callable[..., Awaitable[tuple[int, dict[str, Any]]]]
 
 
 @pytest.fixture
-async def ask(engine_site) -> Ask:
+async def ask(engine_site) -> AsyncIterator[Ask]:
     """Send a request as the gateway does. `plain` omits the adapter's header."""
     async with aiohttp.ClientSession(base_url=engine_site.engine.url) as http:
 

@@ -6,8 +6,12 @@ import json
 import shutil
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from tests.lazy import Lazy
@@ -66,7 +70,7 @@ def adapter(tmp_path):
     return make
 
 
-def weights(folder) -> dict[str, torch.Tensor]:
+def weights(folder) -> dict[str, Tensor]:
     return {
         k: t
         for file in folder.glob("*.safetensors")

@@ -140,6 +140,7 @@ def test_what_no_engine_serves_any_more_is_swept(tmp_path):
     holder = subprocess.Popen(
         [sys.executable, "-c", CLAIM, str(tmp_path), runs], stdout=subprocess.PIPE, text=True
     )
+    assert holder.stdout is not None
     try:
         assert holder.stdout.readline().strip() == str(tmp_path / f"{runs}-0")
         for name in (kept, gone, runs):

@@ -198,4 +198,6 @@ async def test_merged_it_scores_as_its_adapter_and_goes_with_its_model(place, en
     assert "Traceback" not in again.stderr
     done = place.command("models", "unmerge", NAME)
     assert done.returncode == 0, done.stderr
-    assert Catalogue(place.settings.models_file).get(BASE).merged == ()
+    entry = Catalogue(place.settings.models_file).get(BASE)
+    assert entry is not None
+    assert entry.merged == ()

@@ -66,11 +66,15 @@ def test_a_larger_gpu_has_more_slots_and_a_longer_context(gib, slots, length):
 def test_weights_slots_and_one_full_context_fit_the_engines_part(gib, sharing):
     facts = gpu(gib)
     sizes = size(Settings(gpu_sharing=sharing), facts)
+    assert EIGHT_B.adapter_bytes_per_rank is not None
+    assert EIGHT_B.kv_bytes_per_token is not None
     taken = (
         EIGHT_B.weights_bytes
         + sizes.max_loras * sizes.max_lora_rank * EIGHT_B.adapter_bytes_per_rank
         + sizes.max_model_len * EIGHT_B.kv_bytes_per_token
     )
+    assert sizes.gpu_memory_utilization is not None
+    assert facts.gpu_bytes is not None
     assert taken <= sizes.gpu_memory_utilization * facts.gpu_bytes
 
 
@@ -108,6 +112,8 @@ def test_engine_and_trainer_share_a_gpu_and_add_up(gib):
     settings = Settings(gpu_sharing="share")
     budget = trainer_budget(settings, facts.gpu_bytes, [EIGHT_B.weights_bytes])
     share = engine_share(settings, facts)
+    assert budget is not None
+    assert facts.gpu_bytes is not None
     assert 0.85 <= share + budget / facts.gpu_bytes <= 0.901
     assert share >= 0.45
 
@@ -117,6 +123,7 @@ def test_several_engines_divide_the_engines_part():
     both = SMALL.weights_bytes + EIGHT_B.weights_bytes
     shares = [engine_share(settings, gpu(80, b, served_bytes=both)) for b in (SMALL, EIGHT_B)]
     budget = trainer_budget(settings, 80 * GIB, [SMALL.weights_bytes, EIGHT_B.weights_bytes])
+    assert budget is not None
     assert sum(shares) + budget / (80 * GIB) <= 0.901
     assert shares[1] > shares[0] > 0
 

@@ -50,9 +50,13 @@ def test_a_model_on_two_gpus_has_its_whole_context_and_many_slots():
 def test_each_gpu_holds_its_part_of_weights_slots_and_one_full_context(gib, tensor, sharing):
     facts = replace(A80, gpu_bytes=gib * GIB, parallel=Parallel(tensor))
     sizes = size(Settings(gpu_sharing=sharing), facts)
+    assert QWEN.adapter_bytes_per_rank is not None
+    assert QWEN.kv_bytes_per_token is not None
     slot = sizes.max_lora_rank * QWEN.adapter_bytes_per_rank * (1 + 1 / tensor) / 2
     cache = sizes.max_model_len * QWEN.kv_bytes_per_token / min(tensor, 8)
     taken = QWEN.weights_bytes / tensor + sizes.max_loras * slot + cache
+    assert sizes.gpu_memory_utilization is not None
+    assert facts.gpu_bytes is not None
     assert taken <= sizes.gpu_memory_utilization * facts.gpu_bytes
 
 

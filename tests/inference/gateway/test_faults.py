@@ -23,8 +23,8 @@ from service.core.redis import connect
 from service.models.catalogue import Catalogue
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry
+from service.standalone.services import free_port
 from tests.cached import ROOT
-from tests.conftest import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -61,10 +61,11 @@ async def endless(request: web.Request) -> web.StreamResponse:
 async def test_a_client_that_takes_nothing_is_let_go(gateway, engine):
     client = await gateway(client_timeout_s=1.0)
     engine.reply = endless
-    reader, writer = await asyncio.open_connection(*address(client.url))
+    _, writer = await asyncio.open_connection(*address(client.url))
     writer.write(request(json.dumps({**CHAT, "stream": True}).encode()))
     await asyncio.sleep(0)
-    reader._transport.pause_reading()  # the kernel's buffers fill, and then the gateway's
+    assert isinstance(writer.transport, asyncio.Transport)
+    writer.transport.pause_reading()  # the kernel's buffers fill, and then the gateway's
     await asyncio.wait_for(engine.dropped.wait(), 10)
     writer.close()
 

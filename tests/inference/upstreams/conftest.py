@@ -7,6 +7,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ class Server:
     seen: list[str] = field(default_factory=list)
     adapters: list[str | None] = field(default_factory=list)
     probes: int = 0
-    connections: set[asyncio.Task] = field(default_factory=set)
+    connections: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.go = asyncio.Event()

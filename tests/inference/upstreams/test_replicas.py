@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from service.inference.upstreams.health import Fault, ReplicaState
 from service.inference.upstreams.policy import Policy
-from service.inference.upstreams.replicas import Replicas
+from service.inference.upstreams.replicas import Replica, Replicas
 
 URLS = [f"http://10.0.0.{i}:8000" for i in range(1, 9)]
 ADAPTERS = [f"ft:clocked:acme:shop{i}:a{i:05d}" for i in range(200)]
@@ -45,7 +45,8 @@ def replicas(clock):
 
 
 def homes(replicas: Replicas) -> dict[str, str]:
-    return {adapter: replicas.pick(adapter).url for adapter in ADAPTERS}
+    picked = {adapter: replicas.pick(adapter) for adapter in ADAPTERS}
+    return {adapter: replica.url for adapter, replica in picked.items() if replica is not None}
 
 
 def metric(state: ReplicaState) -> float | None:
@@ -170,7 +171,7 @@ def test_each_is_tried_once_usable_ones_first(replicas):
     four = replicas(4)
     four.set_urls(URLS[:5])
     eject(four, four.members[0])
-    tried = []
+    tried: list[Replica] = []
     while (replica := four.pick(ADAPTERS[0], tried)) is not None:
         tried.append(replica)
     assert len(tried) == 5

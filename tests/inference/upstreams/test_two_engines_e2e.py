@@ -91,7 +91,7 @@ def site(demo_model_path, redis_url, tmp_path_factory) -> Iterator[Site]:
     )
     model = catalogued(settings, demo_model_path)
     cores = sorted(os.sched_getaffinity(0))
-    engines = tuple(
+    one, two = (
         # One core each: the threads of two engines on the same cores would block each other.
         Engine(
             settings,
@@ -102,6 +102,7 @@ def site(demo_model_path, redis_url, tmp_path_factory) -> Iterator[Site]:
         )
         for i, port in enumerate(_free_ports(2))
     )
+    engines = (one, two)
     homes = _names_with_homes(engines)
     asyncio.run(_fill(settings, homes, folder, demo_model_path))
     with ExitStack() as running, ThreadPoolExecutor(2) as starting:

@@ -15,7 +15,7 @@ from aiohttp import web
 from service.inference.upstreams import Timeouts
 
 BASE = "tiny-base"
-CHAT = {"model": BASE, "messages": [{"role": "user", "content": "hi"}]}
+CHAT: dict[str, Any] = {"model": BASE, "messages": [{"role": "user", "content": "hi"}]}
 SSE = {"content-type": "text/event-stream"}
 CHUNK = (
     b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m",'
