@@ -10,7 +10,11 @@ from service.jobs.planning.hyperparameters import Base, Data, resolve
 from service.jobs.records import JobRecord, Status
 from service.jobs.schemas.create import CreateJob
 from service.jobs.schemas.jobs import JobObject
-from service.training.contract.hyperparameters import RESOLVED
+from service.training.contract.hyperparameters import (
+    RESOLVED,
+    DpoHyperparameters,
+    KtoHyperparameters,
+)
 from service.training.contract.methods import METHODS
 from service.training.contract.spec import TrainSpec
 
@@ -111,9 +115,12 @@ def test_a_record_of_version_0_1_is_read():
         "keep_best": False,
     }
     job = record("supervised", hyperparameters=stored)
+    assert job.resolved.early_stopping is not None
     assert job.resolved.early_stopping.patience == 2
     assert job.resolved.model_dump(mode="json") == {k: stored[k] for k in stored if k != "beta"}
-    assert record("dpo", hyperparameters=stored | {"beta": 0.1}).resolved.beta == 0.1
+    dpo = record("dpo", hyperparameters=stored | {"beta": 0.1}).resolved
+    assert isinstance(dpo, DpoHyperparameters)
+    assert dpo.beta == 0.1
 
 
 def test_a_field_of_a_newer_version_is_ignored():
@@ -126,6 +133,7 @@ def test_what_the_trainer_decides_is_recorded_where_the_method_has_it():
     started = {"packing": True, "desirable_weight": 5000.0, "undesirable_weight": None, "device": 1}
     kto = record("kto", hyperparameters={}, status=Status.RUNNING)
     kto = JobRecord.model_validate_json(lifecycle.settled(kto, 1, started).model_dump_json())
+    assert isinstance(kto.hyperparameters, KtoHyperparameters)
     assert (kto.hyperparameters.packing, kto.hyperparameters.desirable_weight) == (True, 5000)
     assert kto.hyperparameters.undesirable_weight == "auto"
     plain = record("supervised", hyperparameters={}, status=Status.RUNNING)

@@ -80,6 +80,7 @@ def test_a_lost_attempt_queues_the_next():
 def test_attempts_without_progress_end_in_failure_with_advice():
     after = lifecycle.lose(job(Status.RUNNING, fruitless_attempts=2), 1, 3, NOW)
     assert after.status is Status.FAILED
+    assert after.error is not None
     assert after.error.code == "training_interrupted"
     assert "3 times" in after.error.message
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_an_entry_has_a_trainer(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_options_of_another_method_are_refused(name):
-    others = {other: {} for other in METHODS if other != name}
+    others: dict[str, Any] = {other: {} for other in METHODS if other != name}
     with pytest.raises(ValueError, match=f"the type is '{name}'"):
         Method.model_validate({"type": name, **others})
 

@@ -57,6 +57,7 @@ async def test_the_evaluation_is_queued_when_the_job_ends(api: Api, job, tmp_pat
     await succeed(api, job, tmp_path / "adapter")
     found = await Evaluations(api.app.state.redis).get(job.project_id, job.id)
     queued = await api.app.state.redis.zrange(queue.EVALS, 0, -1)
+    assert found is not None
     assert queued == [f"evaluate_job:{found.subject}:1".encode()]
 
 

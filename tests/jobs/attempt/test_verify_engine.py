@@ -165,6 +165,7 @@ DONE = Succeeded(adapter_path="/a", trained_tokens=1, final_step=3, probes=PROBE
 async def job_of(ledger: Ledger, jobs: Jobs) -> tuple[JobRecord, dict[str, Any]]:
     """Return the job's current state and the data of its last event."""
     job = await jobs.get(ledger.job.project_id, ledger.job.id)
+    assert job is not None
     events, _ = await jobs.events_before(job.project_id, job.id, None, 1)
     return job, events[0].data
 
@@ -173,6 +174,7 @@ async def test_a_job_whose_adapter_the_engine_refuses_has_failed(engine, serving
     engine.always["adapter"] = (500, "adapter_broken")
     assert not await serving.agrees(DONE)
     job, data = await job_of(ledger, jobs)
+    assert job.error is not None
     assert (job.status, job.error.code) == (Status.FAILED, "serve_parity")
     assert "it answered 500 (adapter_broken) for the model" in job.error.message
     assert "secret" not in json.dumps(data) + job.error.message
@@ -184,6 +186,7 @@ async def test_a_job_whose_adapter_moves_nothing_has_failed_beside_a_far_base(
     engine.scores = {"base": -4.5, "adapter": -4.5}  # 1.6 nats from the trainer's base
     assert not await serving.agrees(DONE)
     job, data = await job_of(ledger, jobs)
+    assert job.error is not None
     assert "the engine answers like the base model" in job.error.message
     assert data["engine_move"] == data["followed"] == 0
 

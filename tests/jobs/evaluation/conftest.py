@@ -76,14 +76,14 @@ class ScriptedEngine:
         self.seen.append(body)
         messages = body["messages"]
         if body.get("tools") and not self.tool_parser and body.get("tool_choice") != "none":
-            error = {"message": '"auto" tool choice requires a parser', "code": 400}
-            return web.json_response({"error": error}, status=400)
+            refused = {"message": '"auto" tool choice requires a parser', "code": 400}
+            return web.json_response({"error": refused}, status=400)
         tokens = [word for m in messages for word in ("<role>", *self._written(m).split())]
         if body.get("prompt_logprobs") is None:
             tokens.append("<assistant>")
         message = self._message(body)
         text = self._written(message)
-        answer = {
+        answer: dict[str, Any] = {
             "choices": [{"message": message, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": len(tokens), "completion_tokens": len(text.split())},
         }

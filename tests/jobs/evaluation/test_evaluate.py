@@ -127,20 +127,30 @@ async def test_a_voice_that_was_learned_is_to_be_served(completed, http):
     assert figures.keys() >= {"chrf", "chrf_gain_over_prompt", "forgetting", "memorized"}
 
 
+def loss_of(comparison: Comparison, column: str) -> float:
+    found = comparison.column(column)
+    assert found is not None
+    assert found.loss is not None
+    return found.loss
+
+
 async def test_the_report_has_every_row_with_three_answers(completed, http):
     url = f"{JOBS}/{completed['job_id']}/evaluation/report"
     answer = await http.get(url)
     comparison = Comparison.from_json(answer.content)
     assert [column.name for column in comparison.columns] == ["base", "prompt", "tuned"]
-    assert comparison.column("tuned").loss < comparison.column("base").loss
+    assert loss_of(comparison, "tuned") < loss_of(comparison, "base")
     assert len(comparison.rows) == 30
     assert all(row.answers.keys() == {"base", "prompt", "tuned"} for row in comparison.rows)
     first = comparison.rows[0]
     assert first.reference == first.answers["tuned"].text == voiced(60)
     assert first.answers["tuned"].scores["chrf"] == pytest.approx(1.0)
     assert comparison.train_rows == 40
+    assert comparison.forgetting is not None
     assert comparison.forgetting.rows >= 12
+    assert comparison.memorization is not None
     assert comparison.memorization.rows_probed > 0
+    assert comparison.retrieval is not None
     assert comparison.retrieval.rows == 30
     page = await http.get(url, params={"format": "html"})
     assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -157,7 +167,11 @@ async def test_requests_count_once_as_usage_of_the_jobs_key(completed, engine, a
     """The worker reports its usage when it stops."""
     async with await api.client(role=Role.ADMIN) as admin:
         url = "/v1/organization/usage/completions"
-        query = {"start_time": ids.now_s() - 86400, "group_by": "api_key_id", "bucket_width": "1d"}
+        query: dict[str, Any] = {
+            "start_time": ids.now_s() - 86400,
+            "group_by": "api_key_id",
+            "bucket_width": "1d",
+        }
         buckets = (await admin.get(url, params=query)).json()["data"]
     results = [result for bucket in buckets for result in bucket["results"]]
     assert {result["api_key_id"] for result in results} == {"key_of_the_job"}
@@ -214,8 +228,10 @@ async def test_an_earlier_checkpoint_that_is_better_is_named(
     comparison = Comparison.from_json((await http.get(url)).content)
     names = [column.name for column in comparison.columns]
     assert names == ["base", "prompt", "tuned", "ckpt-step-4", "ckpt-step-8"]
-    assert comparison.column("ckpt-step-8").step == 8
-    assert comparison.column("ckpt-step-8").loss < comparison.column("tuned").loss
+    best = comparison.column("ckpt-step-8")
+    assert best is not None
+    assert best.step == 8
+    assert loss_of(comparison, "ckpt-step-8") < loss_of(comparison, "tuned")
     for form in ("html", "md"):
         assert "ckpt-step-8" in (await http.get(url, params={"format": form})).text
     alias = {"model": f"{TUNED}:ckpt-step-8", "gate": {"chrf_gain": ">=5"}}
@@ -259,6 +275,7 @@ async def test_a_stopping_worker_hands_the_evaluation_back(
         while not engine.waiting:
             await asyncio.sleep(0.005)
     current = await Evaluations(api.app.state.redis).get(evaluation.project_id, evaluation.id)
+    assert current is not None
     assert (current.attempt, current.status) == (2, EvaluationStatus.IN_PROGRESS)
     queued = await api.app.state.redis.zrange(queue.EVALS, 0, -1)
     assert queued == [f"evaluate_job:{evaluation.subject}:2".encode()]
@@ -403,6 +420,7 @@ async def test_an_ended_evaluation_is_never_changed_by_an_old_attempt(api: Api, 
     with pytest.raises(EvaluationSuperseded):
         await store.change(evaluation, status=EvaluationStatus.COMPLETED)
     current = await store.get(evaluation.project_id, evaluation.id)
+    assert current is not None
     assert (current.attempt, current.status) == (2, EvaluationStatus.IN_PROGRESS)
 
 
@@ -415,7 +433,7 @@ TOOL = {
 }
 
 
-def tool_call(i: int) -> dict:
+def tool_call(i: int) -> dict[str, Any]:
     function = {"name": "open_room", "arguments": json.dumps({"room": i})}
     return {"id": "c1", "type": "function", "function": function}
 
@@ -462,7 +480,7 @@ class TestRowsWithTools:
         assert figures["chrf_gain"] > 30
         url = f"{JOBS}/{evaluation.id}/evaluation/report"
         comparison = Comparison.from_json((await http.get(url)).content)
-        assert comparison.column("tuned").loss < comparison.column("base").loss
+        assert loss_of(comparison, "tuned") < loss_of(comparison, "base")
         called, said = comparison.rows[0], comparison.rows[-1]
         assert json.loads(called.reference)["name"] == "open_room"
         assert "open_room" in called.answers["tuned"].said

@@ -10,6 +10,7 @@ from service.jobs.planning.hyperparameters import Base, Data, batch_size, epochs
 from service.jobs.planning.hyperparameters import resolve as resolve_all
 from service.training.contract.hyperparameters import REQUESTED, RESOLVED
 from service.training.contract.lora import LoraOptions
+from service.training.contract.methods import MethodName
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,11 @@ def test_batches_leave_small_sets_enough_steps(rows, expected):
 
 
 def resolve(
-    asked: dict[str, Any], *, method: str = "supervised", longest: int | None = 300, **base: Any
+    asked: dict[str, Any],
+    *,
+    method: MethodName = "supervised",
+    longest: int | None = 300,
+    **base: Any,
 ):
     data = Data(rows=base.pop("rows", 100), longest=longest, p95=longest)
     requested = REQUESTED[method].model_validate(asked)

@@ -8,12 +8,11 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import pytest
-from arq.connections import ArqRedis
 
 from service.config import Settings
 from service.core import queue
 from service.core.leases import Leases
-from service.core.redis import connect
+from service.core.redis import Client, connect
 from service.fleet import workers
 from service.fleet.capacity import measure
 from service.jobs import lifecycle
@@ -31,7 +30,7 @@ pytestmark = pytest.mark.slow
 class Installation:
     """Records and queue on an empty Valkey, and dispatchers as in several processes."""
 
-    redis: ArqRedis
+    redis: Client
     settings: Settings
 
     @property

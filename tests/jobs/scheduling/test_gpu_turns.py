@@ -80,11 +80,13 @@ async def engine(settings, tiny, monkeypatch):
 
 
 def engine_env(settings: Settings) -> dict[str, str]:
+    base = Catalogue(settings.models_file).get(BASE_MODEL)
+    assert base is not None
     return {
         "VLLM_API_KEY": "inner",
         "FINETUNED_GPU_SHARING": "time-slice",
         "FINETUNED_ENGINE_MODEL": BASE_MODEL,
-        "FINETUNED_ENGINE_MODEL_PATH": str(Catalogue(settings.models_file).get(BASE_MODEL).path),
+        "FINETUNED_ENGINE_MODEL_PATH": str(base.path),
         "FINETUNED_REDIS_URL": settings.redis_url.get_secret_value(),
         "FINETUNED_STORAGE_URL": settings.storage_url,
         "FINETUNED_DATA_DIR": str(settings.data_dir),
