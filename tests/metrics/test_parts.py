@@ -104,5 +104,10 @@ async def test_a_gpu_tells_memory_and_use():
     await GpuMetrics().observe()
     found = parsed(generate_latest().decode())
     whole = value(found, "gpu_memory_bytes", gpu="0")
-    assert 0 < value(found, "gpu_memory_used_bytes", gpu="0") < whole
-    assert 0 <= value(found, "gpu_utilization_ratio", gpu="0") <= 1
+    used = value(found, "gpu_memory_used_bytes", gpu="0")
+    busy = value(found, "gpu_utilization_ratio", gpu="0")
+    assert whole is not None
+    assert used is not None
+    assert busy is not None
+    assert 0 < used < whole
+    assert 0 <= busy <= 1
