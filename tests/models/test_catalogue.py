@@ -23,7 +23,9 @@ def test_it_is_set_and_taken_back_and_other_entries_stay(catalogue):
     assert catalogue.set_merged(OTHER, True).merged == (NAME, OTHER)
     read = Catalogue(catalogue.file)
     assert [m.id for m in read.all()] == ["first", "org/tiny", "last"]
-    assert read.get("org/tiny").engines == 3
+    entry = read.get("org/tiny")
+    assert entry is not None
+    assert entry.engines == 3
     catalogue.set_merged(NAME, False)
     catalogue.set_merged(OTHER, False)
     assert Catalogue(catalogue.file).all() == before

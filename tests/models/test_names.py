@@ -34,8 +34,11 @@ def test_marks_belong_to_their_letters(suffix: str, expected: str):
 @pytest.mark.parametrize("suffix", [expected for _, expected in ANY_SCRIPT])
 def test_a_name_of_any_script_is_a_name(suffix: str):
     name = model_name("base", "acme", suffix, "abc123def456")
-    assert NAME.fullmatch(name)["suffix"] == suffix
-    assert NAME.fullmatch(checkpoint_name(name, 3))["step"] == "3"
+    of_model, of_checkpoint = NAME.fullmatch(name), NAME.fullmatch(checkpoint_name(name, 3))
+    assert of_model is not None
+    assert of_model["suffix"] == suffix
+    assert of_checkpoint is not None
+    assert of_checkpoint["step"] == "3"
 
 
 @pytest.mark.parametrize("suffix", ["a b", "a/b", "a:b", "a\nb", "a\u200cb", "x" * 65])

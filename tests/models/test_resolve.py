@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from service.models.aliases.changes import Aliases
 from service.models.aliases.records import Target
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.records import ModelKind, ModelRecord
-from service.models.registry import ModelInUse, ModelRegistry, ResolvedModel
+from service.models.registry import ModelInUse, ModelRegistry, ResolvedModel, ServableModel
 
 ADAPTER = "ft:tiny:acme:x:abc123"
 
@@ -148,5 +149,6 @@ async def test_what_can_be_no_name_is_not_found(registry, name):
 
 def test_what_is_resolved_can_be_shared():
     """One result serves many requests, so it is immutable."""
+    resolved: Any = ResolvedModel(ServableModel(name="a", base_model="a", kind=ModelKind.BASE))
     with pytest.raises(AttributeError):
-        ResolvedModel(None).alias = "x"
+        resolved.alias = "x"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from service.models.aliases.records import AliasRecord, Change, Target, history_key
@@ -10,8 +12,8 @@ from tests.models.aliases.conftest import evaluate
 
 NAME = "/v1/aliases/support"
 GATE = {"chrf_gain": ">=5", "memorized": "==0", "parity": "checked"}
-GOOD = {"chrf_gain": 31.0, "memorized": 0.0, "parity": "checked"}
-BAD = {"chrf_gain": 2.125, "memorized": 3.0, "parity": "checked"}
+GOOD: dict[str, Any] = {"chrf_gain": 31.0, "memorized": 0.0, "parity": "checked"}
+BAD: dict[str, Any] = {"chrf_gain": 2.125, "memorized": 3.0, "parity": "checked"}
 
 
 async def put(http, model, **more):

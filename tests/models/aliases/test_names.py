@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.routing import Match
+from starlette.routing import Match, Route
 
 from service.models.aliases.records import MAX_NAME_CHARS, is_name
 from service.models.aliases.routes import router
@@ -120,5 +120,6 @@ def test_a_path_with_a_name_has_one_meaning(name):
             if match is Match.FULL:
                 break
         assert match is Match.FULL
+        assert isinstance(route, Route)
         assert route.name == wanted
         assert found["path_params"]["name"] == name

@@ -90,7 +90,7 @@ async def test_rollbacks_that_meet_do_not_undo_each_other(clients, new_model):
 
 async def test_no_alias_is_left_pointing_at_a_deleted_model(clients, new_model):
     """With a concurrent PUT and DELETE of its target, one of them is refused."""
-    outcomes = Counter()
+    outcomes: Counter[tuple[int, int]] = Counter()
     for i in range(40):
         model = await new_model()
         path = f"/v1/aliases/a{i}"
@@ -219,7 +219,9 @@ async def test_who_expects_an_alias_sees_it_changed_meanwhile(
     }[action]
     with pytest.raises(Changed):
         await change()
-    assert (await aliases.get(project_id, "a")).targets == three
+    stored = await aliases.get(project_id, "a")
+    assert stored is not None
+    assert stored.targets == three
 
 
 async def test_a_change_whose_answer_was_lost_is_made_once(api, losing, project_id, new_model):
