@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 from tests.openapi.world import World
 
-ROUTES = {
+ROUTES: dict[str, dict[str, Any]] = {
     "createChatCompletion": {"messages": [{"role": "user", "content": "Are you open on Mondays?"}]},
     "createCompletion": {"prompt": "Our opening hours are"},
     "createResponse": {"input": "Are you open on Mondays?"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from tests.openapi.scenario.data import NO_KEY, NO_PROJECT
 from tests.openapi.world import World
@@ -63,7 +64,7 @@ async def _keys(world: World, path: dict[str, str]) -> None:
     await world.call("updateApiKey", expect=404, key="admin", path=one, json=limits)
 
 
-async def _refused(world: World, path: dict[str, str], limits: dict[str, object]) -> None:
+async def _refused(world: World, path: dict[str, str], limits: dict[str, Any]) -> None:
     """Use unknown projects, and a key that is not an admin's."""
     key, one = {"name": "backend"}, {**path, "key_id": NO_KEY}
     calls = {

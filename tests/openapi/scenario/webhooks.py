@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
@@ -54,7 +55,7 @@ async def create(world: World, receiver: str) -> str:
     return made.json()["id"]
 
 
-async def _refused(world: World, body: dict[str, object]) -> None:
+async def _refused(world: World, body: dict[str, Any]) -> None:
     await world.call("createWebhookEndpoint", expect=400, json={})
     for url in ("https://elsewhere.example/a", "ftp://hooks.example.com/a"):
         await world.call("createWebhookEndpoint", expect=400, json={**body, "url": url})
