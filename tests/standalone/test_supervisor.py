@@ -55,9 +55,14 @@ async def grandchild(tmp_path: Path) -> int:
     return int(log.read_text().split()[-1])
 
 
-def runs(pid: int) -> bool:
+def pid(of: Service) -> int:
+    assert of.process is not None
+    return of.process.pid
+
+
+def runs(process_id: int) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE
     return False
 
 
@@ -70,9 +75,9 @@ async def until(condition, seconds: float = 10) -> None:
 async def test_dead_child_is_started_again(supervisor, tmp_path):
     one = service("import time; time.sleep(600)")
     await supervisor.start(one)
-    first = one.process.pid
+    first = pid(one)
     os.kill(first, signal.SIGKILL)
-    await until(lambda: one.process.pid != first and runs(one.process.pid))
+    await until(lambda: pid(one) != first and runs(pid(one)))
     assert one.restarts == 1
 
 
@@ -81,7 +86,7 @@ async def test_stop_ends_a_stubborn_child_and_its_children(supervisor, tmp_path)
     await supervisor.start(one)
     below = await grandchild(tmp_path)
     await supervisor.stop()
-    await until(lambda: not runs(one.process.pid) and not runs(below))
+    await until(lambda: not runs(pid(one)) and not runs(below))
     assert list((tmp_path / "run").iterdir()) == []
 
 
@@ -89,7 +94,7 @@ async def test_what_a_dead_child_left_is_killed_before_the_restart(supervisor, t
     one = service(STUBBORN)
     await supervisor.start(one)
     below = await grandchild(tmp_path)
-    os.kill(one.process.pid, signal.SIGKILL)
+    os.kill(pid(one), signal.SIGKILL)
     await until(lambda: not runs(below))
 
 
@@ -164,7 +169,7 @@ async def test_one_that_keeps_dying_says_why_and_the_others_run_on(supervisor, t
     with pytest.raises(StartFailed, match=r"broken keeps dying: the weights are cut off; see .*"):
         await supervisor.until_ready(broken, 120)
     await supervisor.until_ready(well, 60)
-    assert (well.restarts, runs(well.process.pid)) == (0, True)
+    assert (well.restarts, runs(pid(well))) == (0, True)
     fault = DataLayout(tmp_path).fault("broken")
     assert "the weights are cut off" in fault.read_text("utf-8")
 
