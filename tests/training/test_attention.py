@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from tests.lazy import Lazy
@@ -34,7 +36,9 @@ def test_a_joined_row_is_kept_apart_by_its_places_alone(model, places):
 
 
 def test_a_model_that_is_not_told_of_the_places_is_found_out(model, places):
-    class Leaky(torch.nn.Module):
+    module: Any = torch.nn.Module
+
+    class Leaky(module):
         def __init__(self):
             super().__init__()
             self.inner = model

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ def written(path, *rows):
 
 def test_supervised_messages_are_the_assistants_of_weight_not_0(tmp_path):
     roles = ["system", "user", "assistant", "user", "assistant", "user", "assistant"]
-    messages = [{"role": role, "content": "x"} for role in roles]
+    messages: list[dict[str, Any]] = [{"role": role, "content": "x"} for role in roles]
     messages[2]["weight"] = 0
     messages[4]["weight"] = 1
     (chat,) = read_chats(written(tmp_path / "a.jsonl", {"messages": messages}), param="p")

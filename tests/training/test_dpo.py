@@ -120,7 +120,7 @@ def trainer(make_spec, few_preferences, tokenizer, tmp_path_factory):
         read_preferences(few_preferences, param="p"), ChatEncoder(tokenizer, 128), 128
     )
     run = identify(spec, lora=shape, packing=False, data="x", total_steps=12)
-    plan = Plan(spec, run, corpus.samples, (), False, place)
+    plan = Plan(spec, run, corpus.samples, (), "padded", place)
     made = PreferenceTrainer(model, plan, tokenizer, StopFlag(), [])
     torch.manual_seed(1)
     with torch.no_grad():

@@ -23,8 +23,8 @@ def test_every_example_is_in_one_part_and_parts_fit(budget):
     lengths = UNEVEN[:64]
     padded = padded_parts(lengths, budget)
     assert sorted(index for part in padded for index in part) == list(range(64))
-    for part in padded:
-        assert len(part) == 1 or len(part) * lengths[part[0]] <= budget
+    for rows in padded:
+        assert len(rows) == 1 or len(rows) * lengths[rows[0]] <= budget
     packed = packed_parts(lengths, budget)
     assert sorted(i for part in packed for row in part for i in row) == list(range(64))
     for part in packed:

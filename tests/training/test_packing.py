@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ def rows(tmp_path_factory):
     """Chats of several turns, some without loss, and chats that call a tool."""
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
     tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
-    made = []
+    made: list[dict[str, Any]] = []
     for n in range(6):
         made.append(
             {

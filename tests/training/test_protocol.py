@@ -5,6 +5,7 @@ import pytest
 from service.training import (
     CheckpointSaved,
     Failed,
+    Message,
     Noted,
     ProtocolError,
     Started,
@@ -17,7 +18,7 @@ from service.training import (
     parse_message,
 )
 
-MESSAGES = [
+MESSAGES: list[Message] = [
     Started(
         total_steps=3,
         examples=8,

@@ -102,7 +102,7 @@ def equal(one, other):
 def test_a_run_ends_when_it_gets_no_better_and_gives_the_best(whole_selecting):
     losses = {s.step: s.full_valid_loss for s in whole_selecting.of(StepDone) if s.full_valid_loss}
     assert list(losses) == [2, 4, 6, 8, 10]
-    assert min(losses, key=losses.get) == 6
+    assert min(losses, key=losses.__getitem__) == 6
     (done,) = whole_selecting.of(Succeeded)
     assert (done.final_step, done.adapter_step, done.stopped_early) == (10, 6, True)
     saved = {message.step: message.path for message in whole_selecting.of(CheckpointSaved)}

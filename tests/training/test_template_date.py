@@ -13,7 +13,7 @@ from service.jobs.records import JobRecord
 from service.training.contract.channel import Channel
 from service.training.contract.protocol import CheckpointSaved
 from service.training.data.load import load_data
-from service.training.data.tokens import ChatEncoder
+from service.training.data.tokens import ChatEncoder, Sample
 from tests.lazy import Lazy
 
 checkpoints = Lazy("service.training.loop.checkpoints")
@@ -58,7 +58,9 @@ def test_a_later_attempt_renders_the_text_that_the_checkpoint_was_trained_on(
     with Path(os.devnull).open("wb") as nowhere:
         again = load_data(spec, encoder, Channel(nowhere.fileno())).training
     assert again.digest() == seal.run.data
-    assert "Today: 29 Feb 2024" in tokenizer.decode(again.samples[0].input_ids)
+    sample = again.samples[0]
+    assert isinstance(sample, Sample)
+    assert "Today: 29 Feb 2024" in tokenizer.decode(sample.input_ids)
 
 
 def test_the_date_of_a_job_is_that_of_its_creation():

@@ -82,7 +82,8 @@ def chat(*messages, tools=()):
 
 def learned(tokenizer, sample):
     """Return the runs of supervised tokens, as text."""
-    runs, run = [], []
+    runs: list[str] = []
+    run: list[int] = []
     for label in [*sample.labels, IGNORED]:
         if label == IGNORED:
             if run:
