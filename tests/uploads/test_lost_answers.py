@@ -31,6 +31,7 @@ async def test_the_file_stays(api: Api, http, redis_url, pending, cut):
         uploads = Uploads(redis, Files(redis, api.app.state.storage))
         project = await api.app.state.projects.by_name("acme")
         upload = await uploads.records.get(project.id, upload_id)
+        assert upload is not None
         road.lose(b"EXEC", b"uploads-due", cut=cut)
         if cut:
             with pytest.raises(ConnectionError):
@@ -52,12 +53,14 @@ async def test_a_part_counts_once(api: Api, http, redis_url, pending):
         redis = connect(road.url)
         uploads = Uploads(redis, Files(redis, api.app.state.storage))
         upload = await uploads.records.get(project.id, upload_id)
+        assert upload is not None
         (part,) = await uploads.parts(upload)
         road.lose(b"EXEC", b"uploads")
         twin = part.model_copy(update={"id": "part_2"})
         numbered = await uploads.add_part(upload, twin, most_bytes=100)
         await redis.aclose(close_connection_pool=True)
     after = await uploads_of(api).records.get(project.id, upload_id)
+    assert after is not None
     assert (road.lost, after.parts, after.received_bytes, numbered.number) == (1, 2, 12, 2)
 
 

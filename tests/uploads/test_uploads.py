@@ -238,6 +238,7 @@ async def test_file_of_a_complete_that_died_is_deleted_with_the_upload(api: Api,
     created = await create(http, 6)
     project = await api.app.state.projects.by_name("acme")
     upload = await uploads.records.get(project.id, created["id"])
+    assert upload is not None
     # The state left by a process that is killed before its transaction.
     await uploads.begin_file(upload, "file-dead")
     await uploads.storage.put_bytes(f"{project.id}/files/file-dead/content", b"abcdef")
