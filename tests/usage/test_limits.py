@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from service.core.errors import RateLimited
@@ -23,7 +25,7 @@ async def test_without_limits_nothing_is_refused_or_told(replica):
 @pytest.mark.parametrize("whose", ["key", "project"])
 async def test_requests_per_minute(replica, clock, whose):
     one = replica()
-    limits = {"requests_per_minute": 3}
+    limits: dict[str, Any] = {"requests_per_minute": 3}
     who = caller(key_limits=limits) if whose == "key" else caller(**limits)
     for left in (2, 1, 0):
         assert told(one.serve(who).headers) == {
@@ -198,8 +200,10 @@ async def test_each_answer_of_a_request_counts(replica):
 
 @pytest.mark.parametrize("limit", ["requests_per_minute", "concurrent_requests"])
 async def test_more_answers_than_a_limit_ever_allows_are_told_not_to_retry(replica, limit):
+    limits: dict[str, Any] = {limit: 5}
+    who = caller(**limits)
     with pytest.raises(RateLimited, match=r"too large .*counts as 6.*\(n\)") as refused:
-        replica().admit(caller(**{limit: 5}), answers=6)
+        replica().admit(who, answers=6)
     assert refused.value.headers["x-should-retry"] == "false"
     assert "retry-after" not in refused.value.headers
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from openai import AsyncOpenAI
@@ -133,7 +134,7 @@ async def test_pages_follow_one_another(usage, width, seconds):
         completions = client.admin.organization.usage.completions
         seen, cursor, pages = [], None, 0
         while True:
-            more = {"page": cursor} if cursor else {}
+            more: dict[str, Any] = {"page": cursor} if cursor else {}
             page = await completions(start_time=start, bucket_width=width, limit=2, **more)
             assert len(page.data) <= 2
             seen += page.data
@@ -219,7 +220,7 @@ async def test_old_starts_begin_with_what_is_kept(api: Api):
             assert page["has_more"] is True
 
 
-BAD_QUESTIONS = [
+BAD_QUESTIONS: list[tuple[dict[str, Any], str]] = [
     ({}, "start_time"),
     ({"start_time": "soon"}, "start_time"),
     ({"start_time": -1}, "start_time"),

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from aiohttp import web
 from openai import AsyncOpenAI, RateLimitError
+from openai.types.chat import ChatCompletionMessageParam
 
 from service.app import create_app
 from service.projects.records import Role
@@ -30,7 +32,7 @@ ANSWER = {
         "prompt_tokens_details": {"cached_tokens": 8},
     },
 }
-HELLO = [{"role": "user", "content": "Hello"}]
+HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
 
 
 @dataclass
@@ -106,7 +108,7 @@ async def test_usage_of_both_apis_is_told_by_either(stack):
         for client in (one, two, two):
             raw = await chat(client)
             assert not [h for h in raw.headers if h.startswith("x-ratelimit")]
-        results = []
+        results: list[Any] = []
         async with asyncio.timeout(60):
             while not results or results[0].num_model_requests < 3:
                 await asyncio.sleep(0.05)
