@@ -25,8 +25,9 @@ def declared() -> Iterator[tuple[str, Any]]:
                 continue
             kind, *metadata = get_args(value)
             for found in metadata:
-                if isinstance(found, Depends) and is_resource(found.dependency):
-                    yield inspect.getclosurevars(found.dependency).nonlocals["name"], kind
+                of = found.dependency if isinstance(found, Depends) else None
+                if of is not None and is_resource(of):
+                    yield inspect.getclosurevars(of).nonlocals["name"], kind
 
 
 def is_resource(dependency: Any) -> bool:

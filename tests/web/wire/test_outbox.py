@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from service.web.wire.outbox import Outbox
 
@@ -16,7 +17,7 @@ async def test_writes_go_out_together_in_the_order_they_came():
     outbox = Outbox.of(asyncio.get_running_loop())
     written: list[int] = []
     for number in range(3):
-        outbox.add(lambda number=number: written.append(number))
+        outbox.add(partial(written.append, number))
         await turns(1)
         assert written == []
     await turns(3)

@@ -144,6 +144,7 @@ async def test_an_app_waits_for_a_client_that_does_not_read():
 
     async with served(endless, Protocol, timeout_graceful_shutdown=1) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert isinstance(writer.transport, asyncio.ReadTransport)
         writer.transport.pause_reading()
         writer.write(POST % b"")
         await asyncio.sleep(0.5)
