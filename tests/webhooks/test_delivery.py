@@ -11,6 +11,11 @@ import sys
 
 import pytest
 from openai import OpenAI
+from openai.types.webhooks import (
+    FineTuningJobCancelledWebhookEvent,
+    FineTuningJobFailedWebhookEvent,
+    FineTuningJobSucceededWebhookEvent,
+)
 
 from service.core import ids, outbox
 from service.core.outbox import Event
@@ -36,6 +41,12 @@ async def test_the_end_of_a_job_sends_one_event_that_the_sdk_verifies(
     (request,) = receiver.requests
     event = OpenAI(api_key="-", webhook_secret=made["signing_secret"]).webhooks.unwrap(
         request.body, request.headers
+    )
+    assert isinstance(
+        event,
+        FineTuningJobSucceededWebhookEvent
+        | FineTuningJobFailedWebhookEvent
+        | FineTuningJobCancelledWebhookEvent,
     )
     assert (event.type, event.data.id) == (f"fine_tuning.job.{status}", job.id)
     assert event.created_at == job.finished_at
@@ -218,7 +229,9 @@ async def test_the_log_is_bounded_and_pages(http, api: Api, maker: Maker, receiv
         )
         await webhooks.retry(endpoint.address, delivery, attempt, 1e12)
         delivery = delivery.model_copy(update={"attempt": number + 1})
-    path, seen, after = f"/v1/webhook_endpoints/{made['id']}/deliveries", [], {}
+    path = f"/v1/webhook_endpoints/{made['id']}/deliveries"
+    seen: list[int] = []
+    after: dict[str, str] = {}
     while True:
         page = (await http.get(path, params={"limit": 40, **after})).json()
         seen += [entry["attempt"] for entry in page["data"]]

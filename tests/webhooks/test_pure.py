@@ -113,6 +113,7 @@ def test_delays_grow_to_hours_and_end():
     delays = [backoff.delay_s(attempt) for attempt in range(1, 9)]
     assert delays[-1] is None
     for delay, middle in zip(delays, (5, 40, 320, 2560, 20480, 21600, 21600), strict=False):
+        assert delay is not None
         assert 0.8 * middle <= delay <= 1.2 * middle
 
 
