@@ -48,4 +48,6 @@ def test_the_engine_of_a_merged_model_takes_its_part(catalogue):
     alone = with_budget(settings, catalogue, GPU).trainer_memory_bytes
     catalogue.set_merged("ft:two:acme:voice:ab12cd", True)
     beside = with_budget(settings, catalogue, GPU).trainer_memory_bytes
+    assert alone is not None
+    assert beside is not None
     assert alone - beside == pytest.approx(0.3 * 24 * GIB, abs=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -147,7 +148,7 @@ async def test_a_lost_connection_costs_no_slot(redis, settings, caplog):
             for name in ("a", "b", "c"):
                 road.lose(b"EXISTS", b"in-progress")  # the command after WATCH
                 await queue.enqueue(redis, queue.CPU, "task", "p", name, 1)
-                await until(lambda name=name: name in done)
+                await until(partial(done.__contains__, name))
         assert road.lost == 3
         await client.aclose(close_connection_pool=True)
     assert f"queue {queue.CPU}: Redis is unavailable: WatchError" in caplog.text
