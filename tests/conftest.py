@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import uvicorn
-from fastapi import FastAPI
 from pydantic import SecretStr
 from starlette.types import ASGIApp
 
+from service.app import Api as App
 from service.app import create_app
 from service.config import Settings
 from service.core.redis import connect
@@ -176,7 +176,7 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
 class Api:
     """A running api, and clients for it."""
 
-    app: FastAPI
+    app: App
     base_url: str
     settings: Settings
 
