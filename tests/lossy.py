@@ -49,7 +49,9 @@ class Road:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
 
-    async def _there(self, reader, writer, loses: asyncio.Event) -> None:
+    async def _there(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, loses: asyncio.Event
+    ) -> None:
         while chunk := await reader.read(1 << 20):
             for words in self._wanted:
                 if all(word in chunk for word in words):
@@ -59,7 +61,9 @@ class Road:
             writer.write(chunk)
             await writer.drain()
 
-    async def _back(self, reader, writer, loses: asyncio.Event) -> None:
+    async def _back(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, loses: asyncio.Event
+    ) -> None:
         while chunk := await reader.read(1 << 20):
             if loses.is_set():
                 self.lost += 1

@@ -23,6 +23,7 @@ from bench.engine.base_model import SHAPES, base_model, random_model
 from bench.engine.multi_lora import Target, ask, line, load
 from service.config import Settings
 from service.inference.engine.merged import MergedModel, prepare
+from service.models.catalogue import BaseModelEntry
 from tests.inference.engine.support import (
     ALL_LINEAR,
     BASE,
@@ -50,7 +51,7 @@ async def measure(
 
 
 def rounds(
-    settings: Settings, entry, merged: MergedModel, options: argparse.Namespace
+    settings: Settings, entry: BaseModelEntry, merged: MergedModel, options: argparse.Namespace
 ) -> dict[str, list[tuple[float, float]]]:
     """Return the figures of each variant in each round."""
     root = settings.data_dir

@@ -133,7 +133,7 @@ class Contestant:
 class Usual(Contestant):
     path = "/async"
 
-    def send(self, file, size):
+    def send(self, file: Path, size: int) -> dict[str, Any]:
         return self.server.request(self.path, FORM, head=HEAD, file=file, span=(0, size), tail=TAIL)
 
 
@@ -144,18 +144,18 @@ class UsualSync(Usual):
 class Multipart(Usual):
     path = "/v1/files"
 
-    def clean(self, answer):
+    def clean(self, answer: dict[str, Any]) -> None:
         self.server.request(f"/v1/files/{answer['id']}", method="DELETE")
 
 
 class Raw(Multipart):
-    def send(self, file, size):
+    def send(self, file: Path, size: int) -> dict[str, Any]:
         query = "?purpose=user_data&filename=f"
         return self.server.request(self.path + query, OCTETS, file=file, span=(0, size))
 
 
 class Parts(Multipart):
-    def send(self, file, size):
+    def send(self, file: Path, size: int) -> dict[str, Any]:
         body = {"filename": "f", "purpose": "user_data", "bytes": size, "mime_type": "x/y"}
         upload = self.server.request("/v1/uploads", head=json.dumps(body).encode())
         path = f"/v1/uploads/{upload['id']}"

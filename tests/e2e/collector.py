@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Collector:
                 self.spans += [_received(resource["service.name"], span) for span in scope.spans]
 
 
-def _received(service, span) -> Received:
+def _received(service: str, span: Span) -> Received:
     return Received(
         service=service,
         name=span.name,

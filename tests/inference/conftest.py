@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
+from starlette.types import ASGIApp
 
 from service.core.limits import NO_LIMITS, Limits
 from service.core.redis import connect
@@ -36,7 +40,7 @@ Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @pytest.fixture
-async def registry(redis_url, tmp_path) -> AsyncIterator[ModelRegistry]:
+async def registry(redis_url: str, tmp_path: Path) -> AsyncIterator[ModelRegistry]:
     """A registry on an empty database, with one base model."""
     redis = connect(redis_url)
     await redis.flushdb()
@@ -49,11 +53,16 @@ async def registry(redis_url, tmp_path) -> AsyncIterator[ModelRegistry]:
 
 
 @pytest.fixture
-def add_adapter(registry):
+def add_adapter(registry: ModelRegistry) -> Callable[..., Awaitable[None]]:
     """Register an adapter by name."""
 
     async def add(
-        name: str, *, project="proj_acme", base=BASE, artifact="adapters/a", digest="d"
+        name: str,
+        *,
+        project: str = "proj_acme",
+        base: str = BASE,
+        artifact: str = "adapters/a",
+        digest: str = "d",
     ) -> None:
         await registry.register(
             ModelRecord(
@@ -153,36 +162,45 @@ class Client:
     session: aiohttp.ClientSession
     upstreams: Upstreams
 
-    def post(self, path="/v1/chat/completions", *, key=ACME_KEY, headers=None, **kwargs):
+    def post(
+        self,
+        path: str = "/v1/chat/completions",
+        *,
+        key: str | None = ACME_KEY,
+        headers: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """Send a request as the project of `key`; use with `async with`."""
         auth = {} if key is None else {"authorization": f"Bearer {key}"}
         return self.session.post(self.url + path, headers={**auth, **(headers or {})}, **kwargs)
 
-    async def ask(self, **kwargs) -> bytes:
+    async def ask(self, **kwargs: Any) -> bytes:
         """Send a request and read the complete response."""
         async with self.post(**kwargs) as response:
             return await response.read()
 
 
-def serving(app) -> contextlib.AbstractAsyncContextManager[str]:
+def serving(app: ASGIApp) -> AbstractAsyncContextManager[str]:
     """Serve an ASGI app without a lifespan with a real uvicorn, and yield its URL."""
     return running(app, lifespan="off", timeout_graceful_shutdown=1, access_log=False)
 
 
 @pytest.fixture
-async def gateway(registry, engine) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
+async def gateway(
+    registry: ModelRegistry, engine: FakeEngine
+) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
     """Start a gateway. By default, `engine` serves its only base model."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(
             urls: list[str] | None = None,
             *,
-            base=BASE,
+            base: str = BASE,
             merged: dict[str, list[str]] | None = None,
-            models=None,
-            timeouts=None,
-            max_body_bytes=1024 * 1024,
-            client_timeout_s=10.0,
+            models: ModelRegistry | None = None,
+            timeouts: Timeouts | None = None,
+            max_body_bytes: int = 1024 * 1024,
+            client_timeout_s: float = 10.0,
             key_limits: Limits = NO_LIMITS,
         ) -> Client:
             async def find(secret: str) -> Principal | None:
@@ -213,6 +231,6 @@ async def gateway(registry, engine) -> AsyncIterator[Callable[..., Awaitable[Cli
 
 
 @pytest.fixture
-def serve():
+def serve() -> Callable[[ASGIApp], AbstractAsyncContextManager[str]]:
     """A function that serves an ASGI app: `async with serve(app) as url`."""
     return serving

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from service.core.limits import Limits
-from service.core.redis import connect
+from service.core.redis import Client, connect
 from service.usage import Admission, Meter, Served
 from service.web.auth import Principal
 
@@ -33,7 +33,11 @@ class Clock:
 
 
 def caller(
-    key="key_a", project="proj_acme", *, key_limits: dict[str, Any] | None = None, **project_limits
+    key: str = "key_a",
+    project: str = "proj_acme",
+    *,
+    key_limits: dict[str, Any] | None = None,
+    **project_limits: Any,
 ) -> Principal:
     """A key whose project has the given limits."""
     return Principal(
@@ -42,9 +46,21 @@ def caller(
     )  # fmt: skip
 
 
-def served(model="ft:m", *, tokens=(10, 5), cached=0, status=200, **other) -> Served:
+def served(
+    model: str = "ft:m",
+    *,
+    tokens: tuple[int, int] = (10, 5),
+    cached: int = 0,
+    status: int = 200,
+    **other: Any,
+) -> Served:
     """A finished response, not streamed by default."""
-    fields = {"first_byte_s": 0.1, "seconds": 0.1, "streamed": False, "base_model": "tiny"}
+    fields: dict[str, Any] = {
+        "first_byte_s": 0.1,
+        "seconds": 0.1,
+        "streamed": False,
+        "base_model": "tiny",
+    }
     return Served(
         model=model, kind="adapter", status=status, cached_tokens=cached,
         input_tokens=tokens[0], output_tokens=tokens[1], **{**fields, **other},
@@ -58,13 +74,19 @@ class Replica:
     meter: Meter
 
     def admit(
-        self, who: Principal, *, body=40, max_tokens=0, streamed=False, answers=1
+        self,
+        who: Principal,
+        *,
+        body: int = 40,
+        max_tokens: int = 0,
+        streamed: bool = False,
+        answers: int = 1,
     ) -> Admission:
         return self.meter.admit(
             who, body_bytes=body, max_tokens=max_tokens, streamed=streamed, answers=answers
         )
 
-    def serve(self, who: Principal, *, max_tokens=0, **answer) -> Admission:
+    def serve(self, who: Principal, *, max_tokens: int = 0, **answer: Any) -> Admission:
         admission = self.admit(who, max_tokens=max_tokens)
         self.meter.done(admission, served(**answer))
         return admission
@@ -79,7 +101,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def redis(redis_url):
+async def redis(redis_url: str) -> AsyncIterator[Client]:
     """An empty database."""
     client = connect(redis_url)
     await client.flushdb()
@@ -88,10 +110,10 @@ async def redis(redis_url):
 
 
 @pytest.fixture
-def replica(redis, clock) -> Callable[..., Replica]:
+def replica(redis: Client, clock: Clock) -> Callable[..., Replica]:
     """A new replica that exchanges when `flush()` is called."""
 
-    def make(through=None, **options) -> Replica:
+    def make(through: Client | None = None, **options: Any) -> Replica:
         return Replica(Meter(through or redis, clock=clock, **options))
 
     return make
@@ -108,7 +130,7 @@ class Proxy:
     answers_to_lose: int = 0
     lost: list[bytes] = field(default_factory=list)
 
-    async def serve(self, reader, writer) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until either side or the proxy ends it."""
         up_reader, up_writer = await asyncio.open_connection(self.host, self.port)
         ways = [
@@ -124,7 +146,13 @@ class Proxy:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
 
-    async def _pass_on(self, reader, writer, *, is_answer=False) -> None:
+    async def _pass_on(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        is_answer: bool = False,
+    ) -> None:
         while not self.is_cut and (chunk := await reader.read(65536)):
             if self.is_cut:
                 return
@@ -138,13 +166,15 @@ class Proxy:
 
 
 @pytest.fixture
-async def proxy(redis_url) -> AsyncIterator[Proxy]:
+async def proxy(redis_url: str) -> AsyncIterator[Proxy]:
     """The proxy, listening."""
     target = urlsplit(redis_url)
+    assert target.hostname is not None
+    assert target.port is not None
     road = Proxy(target.hostname, target.port)
-    connections = set()
+    connections: set[asyncio.Task[None]] = set()
 
-    async def serve(reader, writer):
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.add(task := asyncio.create_task(road.serve(reader, writer)))
         task.add_done_callback(connections.discard)
 
@@ -159,7 +189,7 @@ async def proxy(redis_url) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def cut_redis(proxy):
+async def cut_redis(proxy: Proxy) -> AsyncIterator[Client]:
     """A client that connects through the proxy and does not retry."""
     client = connect(proxy.url, retries=0)
     yield client

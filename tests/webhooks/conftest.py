@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from service.config import Settings
 from service.core import ids
@@ -50,7 +51,7 @@ class Receiver:
         """Host and port, as in the setting."""
         return self.url.removeprefix("http://")
 
-    async def __call__(self, scope, receive, send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await _lifespan(receive, send)
             return
@@ -65,7 +66,7 @@ class Receiver:
         await send({"type": "http.response.body", "body": b"x" * 100_000})
 
 
-async def _lifespan(receive, send) -> None:
+async def _lifespan(receive: Receive, send: Send) -> None:
     while (message := await receive())["type"] == "lifespan.startup":
         await send({"type": f"{message['type']}.complete"})
     await send({"type": "lifespan.shutdown.complete"})
@@ -95,7 +96,7 @@ async def until(is_so: Callable[[], object]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def create(http: httpx.AsyncClient, url: str, **fields) -> dict[str, Any]:
+async def create(http: httpx.AsyncClient, url: str, **fields: Any) -> dict[str, Any]:
     """Create a webhook endpoint, by default for all event types."""
     body = {"name": "Deploy", "url": url, "event_types": EVENT_TYPES, **fields}
     answer = await http.post("/v1/webhook_endpoints", json=body)

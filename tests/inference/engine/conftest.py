@@ -60,7 +60,9 @@ class EngineSite:
 
 
 @pytest.fixture(scope="session")
-def engine_site(demo_model_path, redis_url, tmp_path_factory) -> Iterator[EngineSite]:
+def engine_site(
+    demo_model_path: Path, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EngineSite]:
     """The engine for the whole session. Its adapters are in storage and in the registry."""
     folder = tmp_path_factory.mktemp("engine-site")
     small = {f"a{seed:02}": {"seed": seed, "strength": 1.0} for seed in range(SMALL_ADAPTERS)}

@@ -93,7 +93,7 @@ async def serve_engine() -> AsyncIterator[Callable[..., Awaitable[Server]]]:
     """Start a server, which stops with the test."""
     servers = []
 
-    async def start(**options) -> Server:
+    async def start(**options: Any) -> Server:
         server = Server(**options)
         servers.append(server)
         await server.start()
@@ -107,7 +107,7 @@ async def serve_engine() -> AsyncIterator[Callable[..., Awaitable[Server]]]:
 
 
 @pytest.fixture
-def ask():
+def ask() -> Callable[..., Awaitable[tuple[int, bytes]]]:
     """Send one request through upstreams, and read the response as the gateway does."""
 
     async def ask(upstreams: Upstreams, adapter: str | None = None) -> tuple[int, bytes]:
@@ -128,7 +128,7 @@ def ask():
 
 
 @pytest.fixture
-def until():
+def until() -> Callable[..., Awaitable[None]]:
     """Wait until a condition is true."""
 
     async def until(check: Callable[[], object], what: str = "it") -> None:
