@@ -43,7 +43,9 @@ def imported_bytes() -> int:
     """Memory of a trainer process before it has loaded anything."""
     told = "import service.training.loop.run; print(open('/proc/self/status').read())"
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
-    return int(re.search(r"VmRSS:\s+(\d+) kB", done.stdout)[1]) * 1024
+    resident = re.search(r"VmRSS:\s+(\d+) kB", done.stdout)
+    assert resident is not None
+    return int(resident[1]) * 1024
 
 
 async def test_out_of_memory_goes_on_in_smaller_parts_or_fails_with_advice(
