@@ -191,6 +191,7 @@ def stack(
         "OTEL_BSP_SCHEDULE_DELAY": "500",
         "FINETUNED_ADAPTER_SWEEP_S": "2",
         "FINETUNED_EVALUATION_ROWS": "4",
+        "FINETUNED_EVALUATION_CHECKPOINTS": "1",
         **ONE_THREAD,
     }
     with started(tmp_path_factory.mktemp("stack"), model, **env) as stack:

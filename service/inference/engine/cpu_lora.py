@@ -194,9 +194,9 @@ class GroupedLoRA(PunicaWrapperCPU):
         buffer: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> None:
-        """Compute `y += x @ Aᵀ @ Bᵀ * scale`, with one row per sampled position."""
+        """Compute `y += x @ Aᵀ @ Bᵀ * scale` for the positions whose logits are wanted."""
         add(
-            self._by_sample,
+            self._of_logits(x),
             y,
             x,
             a_stacked=(lora_a_stacked,),
@@ -204,6 +204,18 @@ class GroupedLoRA(PunicaWrapperCPU):
             scale=scale,
             widths=(y.shape[-1],),
         )
+
+    def _of_logits(self, x: torch.Tensor) -> Plan:
+        """Return the plan of the hidden states `x`: of all samples, or of a part of the batch.
+
+        For `prompt_logprobs`, vLLM asks for the logits of one request's prompt at a time, and
+        passes that part of the batch as a view of all hidden states.
+        """
+        is_part = x.untyped_storage().nbytes() > x.nbytes
+        if len(x) == len(self._by_sample.slots) and not is_part:
+            return self._by_sample
+        first = x.storage_offset() // x.stride(0)
+        return Plan.of(self._by_token.slots[first : first + len(x)])
 
 
 def add(

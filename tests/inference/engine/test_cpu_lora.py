@@ -150,3 +150,23 @@ def test_slots_far_apart_are_not_computed_together():
     plan = cpu_lora.Plan.of([0, 7])
     assert plan.together is None
     assert [g.slot for g in plan.groups] == [0, 7]
+
+
+def test_logits_of_a_prompt_use_the_adapter_of_its_request():
+    """A batch of three prompts: `prompt_logprobs` asks for the logits of one after another."""
+    by_token = [0] * 5 + [-1] * 3 + [2] * 4
+    wrapper = object.__new__(cpu_lora.GroupedLoRA)
+    wrapper._by_token = cpu_lora.Plan.of(by_token)
+    wrapper._by_sample = cpu_lora.Plan.of([0, -1, 2])
+    y, hidden, a, b = tensors(len(by_token), (8,))
+    for start, end in [(0, 4), (5, 7), (5, 8), (8, 11)]:
+        part = hidden[start:end]
+        got = y[start:end].clone()
+        want = expected(by_token[start:end], got, part, a, b, 1.0, (8,))
+        wrapper.add_lora_logits(got, part, a[0], b[0], 1.0)
+        torch.testing.assert_close(got, want)
+    sampled = hidden[[4, 7, 11]]
+    got = y[:3].clone()
+    want = expected([0, -1, 2], got, sampled, a, b, 1.0, (8,))
+    wrapper.add_lora_logits(got, sampled, a[0], b[0], 1.0)
+    torch.testing.assert_close(got, want)

@@ -86,6 +86,23 @@ async def test_base_and_two_adapters_at_once(ask):
     assert answers[models[2]].isdisjoint(answers[BASE])
 
 
+async def test_prompts_of_several_adapters_are_scored_at_once(ask):
+    """A batch of adapters alone once ended the engine when a prompt was scored."""
+    models = [name_of("one"), name_of("two")]
+    prompts = [[{"role": "user", "content": "Paris is a city. " * n}] for n in (2, 9, 17)]
+
+    async def score(model: str, prompt: list[dict[str, str]]) -> float:
+        status, body = await ask(model, messages=prompt, max_tokens=1, prompt_logprobs=0)
+        assert status == 200, body
+        tokens = [next(iter(token.values())) for token in body["prompt_logprobs"][1:]]
+        return sum(token["logprob"] for token in tokens) / len(tokens)
+
+    pairs = [(model, prompt) for prompt in prompts for model in models]
+    alone = [await score(*pair) for pair in pairs]
+    together = await asyncio.gather(*(score(*pair) for pair in pairs))
+    assert together == pytest.approx(alone, rel=0.02)
+
+
 @pytest.mark.parametrize("model", [BASE, name_of("one")])
 async def test_log_probabilities_need_no_compiler(ask, model):
     status, body = await ask(model, logprobs=True, top_logprobs=2)
