@@ -1,0 +1,125 @@
+"""``python -m service.exporting SPEC.json``: one export in a child process.
+
+`service.exporting.contract` describes the spec and the messages on standard output.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from service.exporting.contract import (
+    ExportFailure,
+    ExportSpec,
+    Failed,
+    FailureCode,
+    Message,
+    Succeeded,
+)
+from service.training.contract.channel import die_with_parent
+
+log: Final = logging.getLogger("service.exporting")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the export named by the first argument and return the exit code."""
+    output = _claim_stdout()
+    die_with_parent()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+
+    def send(message: Message) -> None:
+        # A line is complete or absent for the reader: a pipe takes it in one write or blocks.
+        line = memoryview(message.model_dump_json(exclude_none=True).encode() + b"\n")
+        while line:
+            line = line[os.write(output, line) :]
+
+    outcome: Succeeded | Failed
+    try:
+        spec = _read_spec(arguments)
+        _set_environment(spec)
+        # Imported here, since it loads torch.
+        from service.exporting.export import export
+
+        outcome = export(spec, send)
+    except ExportFailure as error:
+        outcome = error.failure
+    except Exception as error:  # noqa: BLE001  # process boundary: reported to the parent
+        outcome = classify(error)
+    send(outcome)
+    return 0 if isinstance(outcome, Succeeded) else 1
+
+
+def _claim_stdout() -> int:
+    """Reserve stdout for messages: libraries that print to it write to stderr instead."""
+    sys.stdout.flush()
+    own = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return own
+
+
+def _read_spec(arguments: list[str]) -> ExportSpec:
+    if len(arguments) != 1:
+        raise ExportFailure("invalid_spec", "Usage: python -m service.exporting SPEC.json")
+    try:
+        return ExportSpec.model_validate_json(Path(arguments[0]).read_bytes())
+    except OSError as error:
+        message = f"The spec cannot be read: {error.strerror}."
+        raise ExportFailure("invalid_spec", message) from error
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['type']}"
+            for fault in error.errors(include_url=False, include_input=False)
+        )
+        raise ExportFailure("invalid_spec", f"The spec is malformed: {faults}") from None
+
+
+def _set_environment(spec: ExportSpec) -> None:
+    """Set the environment before any library is imported, so that none uses the network."""
+    spec.work_dir.mkdir(parents=True, exist_ok=True)
+    os.environ.update(
+        {
+            "HF_HUB_OFFLINE": "1",
+            "TRANSFORMERS_OFFLINE": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "DO_NOT_TRACK": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "HF_HOME": str(spec.work_dir / "cache"),
+            "TOKENIZERS_PARALLELISM": "false",
+            "TORCHDYNAMO_DISABLE": "1",
+        }
+    )
+    if spec.threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(spec.threads)
+
+
+def classify(error: Exception) -> Failed:
+    """Make the message for an unexpected error, without the error's text."""
+    code: FailureCode = "internal_error"
+    message = f"The export failed with an internal error ({type(error).__name__})."
+    # Libraries wrap errors of the system, and some keep only its text.
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+        code, message = "disk_full", "The disk is full. Free some space and export again."
+    elif (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"  # torch's, on a GPU
+        or "can't allocate memory" in str(error)  # torch's, on a CPU
+    ):
+        code, message = "out_of_memory", "The export needs more memory than there is."
+    # Only code locations are logged: the error's text may contain text of prompts.
+    log.error("%s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+    return Failed(code=code, message=message)
+
+
+if __name__ == "__main__":
+    exit_code = main(sys.argv[1:])
+    sys.stderr.flush()
+    # Skip the libraries' exit handlers, which can take seconds or change the exit code.
+    os._exit(exit_code)

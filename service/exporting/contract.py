@@ -1,0 +1,163 @@
+"""The spec of an export and the messages between its process and the parent.
+
+The process writes one JSON object per line to standard output, each with a ``type``: any number of
+`Progress`, then one `Succeeded` or `Failed`. The exit code is 0 or 1. The process ends early only
+if it is killed; nothing is resumed, and the parent deletes both folders of the spec.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+
+Format = Literal["adapter", "merged"]
+
+FailureCode = Literal[
+    "invalid_spec",
+    "invalid_model",
+    "invalid_adapter",
+    "unsupported_adapter",  # cannot be merged into the base model's tensors
+    "wrong_template",  # the artifact renders a prompt differently
+    "answers_differ",  # the artifact's answers are outside the bounds
+    "disk_full",
+    "out_of_memory",
+    "internal_error",
+]
+
+Step = Literal["merging", "loading", "proving", "hashing"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ChatMessage(_Record):
+    """A message of a prompt."""
+
+    role: str = Field(max_length=64)
+    content: str = Field(max_length=100_000)
+
+
+class Reference(_Record):
+    """An answer of the serving engine, which the artifact must reproduce.
+
+    `prompt` is the conversation as the serving engine renders it, including the marks that open the
+    answer. `tokens` are the ids of the greedy answer's tokens, and `logprobs` their
+    log-probabilities (nats) given the prompt and the preceding tokens.
+    """
+
+    messages: tuple[ChatMessage, ...] = Field(min_length=1, max_length=100)
+    prompt: str = Field(max_length=200_000)
+    answer: str = Field(max_length=20_000)
+    tokens: tuple[int, ...] = Field(min_length=1, max_length=512)
+    logprobs: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _one_logprob_per_token(self) -> Self:
+        if len(self.tokens) != len(self.logprobs):
+            raise ValueError("tokens and logprobs have different lengths")
+        return self
+
+
+class AnswerBounds(_Record):
+    """How far an artifact's answers may be from the references.
+
+    `logprob_difference` limits the mean absolute difference of the answers' log-probabilities, in
+    nats per token; it applies to weights of 16 bits. `chrf` (0 to 1) is the smallest mean chrF of
+    the greedy answers; it applies to quantized weights, whose log-probabilities may move further
+    without a visible effect.
+    """
+
+    logprob_difference: float = Field(default=0.1, gt=0)
+    chrf: float = Field(default=0.5, ge=0, le=1)
+
+
+class ExportSpec(_Record):
+    """One export. All paths are local and absolute.
+
+    `base_model` is the base model's catalog id and `name` the model's name in the artifact's
+    README. `output_dir` must be empty or missing. `work_dir` holds intermediate files, which may
+    take as much space as the base model.
+    """
+
+    format: Format
+    name: str = Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f`]+$")
+    base_model: str = Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f`]+$")
+    base_model_path: Path
+    adapter_path: Path
+    output_dir: Path
+    work_dir: Path
+    references: tuple[Reference, ...] = Field(min_length=1, max_length=64)
+    bounds: AnswerBounds = AnswerBounds()
+    threads: int | None = Field(default=None, ge=1, le=1024)
+
+
+class Progress(_Record):
+    """The start of a step, or its progress: `done` of `total` parts."""
+
+    type: Literal["progress"] = "progress"
+    step: Step
+    done: int
+    total: int
+
+
+class Proof(_Record):
+    """How close the loaded artifact's answers are to the references.
+
+    `chrf` is the mean chrF (0 to 1) of its greedy answers. `logprob_difference` is the mean
+    absolute difference of the answer tokens' log-probabilities in nats, and
+    `largest_logprob_difference` that of the token where it is largest.
+    """
+
+    answers: int
+    same_answers: int
+    chrf: float
+    logprob_difference: float
+    largest_logprob_difference: float
+
+
+class OutputFile(_Record):
+    """A file of the artifact; `path` is relative to the output folder."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class Succeeded(_Record):
+    """The export succeeded, and the artifact passed its proof."""
+
+    type: Literal["succeeded"] = "succeeded"
+    files: tuple[OutputFile, ...]
+    proof: Proof
+
+
+class Failed(_Record):
+    """The export failed. The texts of a prompt follow if its template is wrong."""
+
+    type: Literal["failed"] = "failed"
+    code: FailureCode
+    message: str
+    expected_prompt: str | None = None
+    rendered_prompt: str | None = None
+    proof: Proof | None = None
+
+
+Message = Progress | Succeeded | Failed
+
+_MESSAGES: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
+
+
+def parse_message(line: str | bytes) -> Message:
+    """Parse one line of the process's output. Raises pydantic.ValidationError."""
+    return _MESSAGES.validate_json(line)
+
+
+class ExportFailure(Exception):
+    """A reason to end the export; `failure` is the message for the parent."""
+
+    def __init__(self, code: FailureCode, message: str, **details: str | Proof | None) -> None:
+        super().__init__(message)
+        self.failure = Failed.model_validate({"code": code, "message": message, **details})

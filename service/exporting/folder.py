@@ -1,0 +1,78 @@
+"""The files around the weights: tokenizer, chat template, passport, and the list of all files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Final
+
+from service.exporting.contract import OutputFile
+
+_TOKENIZER_FILES: Final = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+    "generation_config.json",
+)
+_ADAPTER_FILES: Final = ("adapter_config.json", "adapter_model.safetensors")
+_PASSPORT: Final = "passport.json"
+
+
+def copy_tokenizer(base: Path, target: Path) -> None:
+    """Copy the tokenizer, its chat template and the generation defaults."""
+    _copy(base, target, _TOKENIZER_FILES)
+
+
+def copy_adapter(adapter: Path, target: Path) -> None:
+    """Copy the adapter and its passport, if it has one."""
+    _copy(adapter, target, (*_ADAPTER_FILES, _PASSPORT))
+
+
+def copy_passport(adapter: Path, target: Path) -> None:
+    """Copy the adapter's passport, if it has one."""
+    _copy(adapter, target, (_PASSPORT,))
+
+
+def _copy(source: Path, target: Path, names: tuple[str, ...]) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def chat_template(folder: Path) -> str | None:
+    """The chat template of a folder; None if it has none, or several."""
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text("utf-8")
+    try:
+        template = json.loads((folder / "tokenizer_config.json").read_bytes()).get("chat_template")
+    except (OSError, ValueError):
+        return None
+    return template if isinstance(template, str) else None
+
+
+def list_files(folder: Path) -> tuple[OutputFile, ...]:
+    """List all files of the folder with their sizes and digests, sorted by path."""
+    return tuple(
+        OutputFile(
+            path=file.relative_to(folder).as_posix(),
+            bytes=file.stat().st_size,
+            sha256=_sha256(file),
+        )
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    )
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

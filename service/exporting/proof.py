@@ -1,0 +1,90 @@
+"""The proof of an export: the loaded artifact must answer like the serving engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from service.exporting.contract import (
+    AnswerBounds,
+    ChatMessage,
+    ExportFailure,
+    Proof,
+    Reference,
+)
+from service.grading.chrf import chrf
+
+
+class LoadedArtifact(Protocol):
+    """An artifact as the software that it is meant for loads it."""
+
+    def render(self, messages: Sequence[ChatMessage]) -> str:
+        """Render a conversation with the artifact's own template, up to the answer."""
+
+    def answer(self, messages: Sequence[ChatMessage], max_tokens: int) -> str:
+        """Return the greedy answer to a conversation."""
+
+    def logprobs(self, prompt: str, tokens: Sequence[int]) -> list[float]:
+        """Score the tokens of an answer: log-probabilities in nats, given what precedes each."""
+
+
+def prove(
+    artifact: LoadedArtifact,
+    references: Sequence[Reference],
+    progress: Callable[[int, int], None],
+) -> Proof:
+    """Compare the artifact's answers with the references.
+
+    Raises `ExportFailure` (wrong_template) with both texts if a prompt is rendered differently.
+    """
+    for reference in references:
+        _check_prompt(artifact.render(reference.messages), reference.prompt)
+    scores: list[float] = []
+    differences: list[float] = []
+    same = 0
+    for number, reference in enumerate(references):
+        progress(number, len(references))
+        answer = artifact.answer(reference.messages, len(reference.tokens))
+        same += answer.strip() == reference.answer.strip()
+        scores.append(chrf(answer, reference.answer))
+        found = artifact.logprobs(reference.prompt, reference.tokens)
+        pairs = zip(found, reference.logprobs, strict=True)
+        differences.extend(abs(one - other) for one, other in pairs)
+    progress(len(references), len(references))
+    return Proof(
+        answers=len(references),
+        same_answers=same,
+        chrf=sum(scores) / len(scores),
+        logprob_difference=sum(differences) / len(differences),
+        largest_logprob_difference=max(differences),
+    )
+
+
+def check_bounds(proof: Proof, bounds: AnswerBounds, *, quantized: bool) -> None:
+    """Raise `ExportFailure` (answers_differ) if the proof is outside its bounds."""
+    if quantized:
+        within = proof.chrf >= bounds.chrf
+        reason = f"their mean chrF is {proof.chrf:.2f}, below the bound of {bounds.chrf:g}"
+    else:
+        within = proof.logprob_difference <= bounds.logprob_difference
+        reason = (
+            f"their log-probabilities differ by {proof.logprob_difference:.3f} nats per token, "
+            f"more than the bound of {bounds.logprob_difference:g}"
+        )
+    if not within:
+        raise ExportFailure(
+            "answers_differ",
+            f"The artifact's answers differ from those of the serving engine: {reason}.",
+            proof=proof,
+        )
+
+
+def _check_prompt(rendered: str, expected: str) -> None:
+    if rendered != expected:
+        raise ExportFailure(
+            "wrong_template",
+            "The artifact's chat template renders a prompt differently from the serving engine. "
+            "Its answers would be wrong, so the export is discarded.",
+            expected_prompt=expected,
+            rendered_prompt=rendered,
+        )

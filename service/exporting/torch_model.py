@@ -1,0 +1,60 @@
+"""A PEFT adapter or a merged model, loaded with transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from service.exporting.contract import ChatMessage
+
+
+class TorchModel:
+    """A loaded model with the tokenizer and template of `folder`, in bfloat16."""
+
+    def __init__(self, folder: Path, *, base: Path | None = None) -> None:
+        """Load a merged model, or with `base` an adapter on the base model there."""
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        model: Any = AutoModelForCausalLM.from_pretrained(base or folder, dtype=torch.bfloat16)
+        if base is not None:
+            model = PeftModel.from_pretrained(model, folder)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._model: Any = model.to(device).eval()
+
+    def render(self, messages: Sequence[ChatMessage]) -> str:
+        return str(
+            self._tokenizer.apply_chat_template(
+                [message.model_dump() for message in messages],
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+        )
+
+    def _ids(self, prompt: str) -> list[int]:
+        return list(self._tokenizer(prompt, add_special_tokens=False)["input_ids"])
+
+    def answer(self, messages: Sequence[ChatMessage], max_tokens: int) -> str:
+        prompt = self._ids(self.render(messages))
+        ids = torch.tensor([prompt], device=self._model.device)
+        with torch.inference_mode():
+            output = self._model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=max_tokens,
+                do_sample=False,
+            )
+        new = output[0, len(prompt) :]
+        return str(self._tokenizer.decode(new, skip_special_tokens=True))
+
+    def logprobs(self, prompt: str, tokens: Sequence[int]) -> list[float]:
+        before = self._ids(prompt)
+        ids = torch.tensor([[*before, *tokens]], device=self._model.device)
+        with torch.inference_mode():
+            output = self._model(input_ids=ids, logits_to_keep=len(tokens) + 1)
+            scores = output.logits[0, :-1].float().log_softmax(dim=-1)
+        wanted = torch.tensor(list(tokens), device=scores.device).unsqueeze(1)
+        return [float(value) for value in scores.gather(1, wanted)[:, 0]]

@@ -1,0 +1,114 @@
+"""An adapter of the tiny model, and the answers that its exports must reproduce."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.exporting import AnswerBounds, ExportSpec, Reference
+from service.exporting.contract import ChatMessage
+from tests.lazy import Lazy
+
+peft = Lazy("peft")
+torch = Lazy("torch")
+transformers = Lazy("transformers")
+
+QUESTIONS = ("When do you open on Sundays?", "営業時間を教えてください。")
+ANSWER_TOKENS = 8
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A tuned model: the folders of its base and its adapter, and reference answers."""
+
+    base: Path
+    adapter: Path
+    references: tuple[Reference, ...]
+
+
+def make_adapter(base: Path, folder: Path, *, strength: float, **options: Any) -> None:
+    """Write an adapter with random weights; `strength` is the standard deviation of B."""
+    torch.manual_seed(1)
+    model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+    config = peft.LoraConfig(
+        task_type="CAUSAL_LM", r=8, lora_alpha=16, target_modules="all-linear", **options
+    )
+    model = peft.get_peft_model(model, config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=strength)
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink()
+    (folder / "passport.json").write_text("{}")
+
+
+def ask(base: Path, adapter: Path) -> tuple[Reference, ...]:
+    """Answer the questions greedily, as PEFT does."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(base)
+    model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+    model = peft.PeftModel.from_pretrained(model, adapter).eval()
+    return tuple(_answer(model, tokenizer, question) for question in QUESTIONS)
+
+
+def _answer(model: Any, tokenizer: Any, question: str) -> Reference:
+    message = ChatMessage(role="user", content=question)
+    prompt = tokenizer.apply_chat_template(
+        [message.model_dump()], tokenize=False, add_generation_prompt=True
+    )
+    inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
+    output = model.generate(
+        **inputs,
+        max_new_tokens=ANSWER_TOKENS,
+        do_sample=False,
+        output_logits=True,
+        return_dict_in_generate=True,
+    )
+    tokens = output.sequences[0, inputs["input_ids"].shape[1] :].tolist()
+    logprobs = [
+        float(logits[0].float().log_softmax(dim=-1)[token])
+        for logits, token in zip(output.logits, tokens, strict=True)
+    ]
+    return Reference(
+        messages=(message,),
+        prompt=prompt,
+        answer=tokenizer.decode(tokens, skip_special_tokens=True),
+        tokens=tuple(tokens),
+        logprobs=tuple(logprobs),
+    )
+
+
+@pytest.fixture(scope="session")
+def tuned(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+    """The tiny model with an adapter that changes its answers."""
+    adapter = tmp_path_factory.mktemp("exporting") / "adapter"
+    make_adapter(tiny_model_path, adapter, strength=0.3)
+    return Tuned(tiny_model_path, adapter, ask(tiny_model_path, adapter))
+
+
+@pytest.fixture
+def spec(tuned: Tuned, tmp_path: Path) -> Callable[..., ExportSpec]:
+    """Make the spec of an export of `tuned`; the arguments replace its fields."""
+
+    def make(**fields: Any) -> ExportSpec:
+        return ExportSpec(
+            **{
+                "format": "merged",
+                "name": "Bakery helper",
+                "base_model": "tiny-base",
+                "base_model_path": tuned.base,
+                "adapter_path": tuned.adapter,
+                "output_dir": tmp_path / "out",
+                "work_dir": tmp_path / "work",
+                "references": tuned.references,
+                "bounds": AnswerBounds(),
+                "threads": 1,
+                **fields,
+            }
+        )
+
+    return make

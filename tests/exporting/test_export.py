@@ -1,0 +1,143 @@
+"""Adapters and merged models: what is written, and what the proof finds."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.exporting import ExportSpec, Progress, Reference, Succeeded
+from service.exporting.__main__ import classify
+from tests.exporting.conftest import Tuned, make_adapter
+from tests.exporting.exports import changed_template, export, failure_of, run
+from tests.lazy import Lazy
+
+merging = Lazy("service.exporting.merge")
+peft = Lazy("peft")
+safetensors = Lazy("safetensors.torch")
+torch = Lazy("torch")
+transformers = Lazy("transformers")
+
+pytestmark = pytest.mark.slow  # imports torch
+
+
+def test_an_adapter_is_exported_with_what_it_needs(
+    spec: Callable[..., ExportSpec], tuned: Tuned, tmp_path: Path
+) -> None:
+    result = export(spec(format="adapter"))
+    names = {file.path for file in result.files}
+    assert names >= {
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "chat_template.jinja",
+        "passport.json",
+        "tokenizer.json",
+    }
+    assert result.proof.same_answers == result.proof.answers == len(tuned.references)
+    assert result.proof.largest_logprob_difference < 0.05
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "--max-lora-rank 8 --lora-modules bakery-helper=." in text
+
+
+@pytest.mark.parametrize("options", [{}, {"use_dora": True}, {"use_rslora": True}], ids=str)
+def test_merged_weights_are_those_of_peft(
+    options: dict[str, Any], tuned: Tuned, tmp_path: Path
+) -> None:
+    adapter = tmp_path / "adapter"
+    make_adapter(tuned.base, adapter, strength=0.3, **options)
+    merging.merge(tuned.base, adapter, tmp_path / "out", lambda *_: None)
+    merged = safetensors.load_file(tmp_path / "out" / "model.safetensors")
+    base = transformers.AutoModelForCausalLM.from_pretrained(tuned.base, dtype=torch.float32)
+    expected = peft.PeftModel.from_pretrained(base, adapter).merge_and_unload().state_dict()
+    for name, tensor in merged.items():
+        assert tensor.dtype == torch.bfloat16
+        torch.testing.assert_close(tensor.float(), expected[name], rtol=0.01, atol=1e-4)
+
+
+def test_shards_are_merged_one_by_one(tuned: Tuned, tmp_path: Path) -> None:
+    model = transformers.AutoModelForCausalLM.from_pretrained(tuned.base, dtype=torch.bfloat16)
+    model.save_pretrained(tmp_path / "base", max_shard_size="1MB")
+    merging.merge(tmp_path / "base", tuned.adapter, tmp_path / "out", lambda *_: None)
+    merging.merge(tuned.base, tuned.adapter, tmp_path / "whole", lambda *_: None)
+    index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
+    assert len(set(index["weight_map"].values())) > 1
+    sharded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out").state_dict()
+    whole = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "whole").state_dict()
+    assert all(torch.equal(tensor, whole[name]) for name, tensor in sharded.items())
+
+
+def test_a_merged_model_is_exported_by_a_process_without_a_network(
+    spec: Callable[..., ExportSpec], tmp_path: Path
+) -> None:
+    code, messages = run(spec(), tmp_path)
+    assert code == 0, messages
+    *steps, result = messages
+    assert isinstance(result, Succeeded)
+    assert result.proof.logprob_difference < 0.1
+    assert {step.step for step in steps if isinstance(step, Progress)} == {
+        "merging", "loading", "proving", "hashing"
+    }  # fmt: skip
+
+
+def test_a_template_changed_by_one_character_fails_with_both_texts(
+    spec: Callable[..., ExportSpec], tuned: Tuned, tmp_path: Path
+) -> None:
+    base = changed_template(tuned, tmp_path)
+    failure = failure_of(spec(base_model_path=base))
+    assert failure.code == "wrong_template"
+    assert failure.expected_prompt == tuned.references[0].prompt
+    assert failure.rendered_prompt == tuned.references[0].prompt.replace("<|im_end|>", "<|im_end|]")
+
+
+def test_answers_of_another_model_fail(spec: Callable[..., ExportSpec], tuned: Tuned) -> None:
+    other = [
+        Reference(**reference.model_dump() | {"logprobs": [p - 1 for p in reference.logprobs]})
+        for reference in tuned.references
+    ]
+    failure = failure_of(spec(references=other))
+    assert failure.code == "answers_differ"
+    assert failure.proof is not None
+    assert failure.proof.logprob_difference > 0.9
+
+
+def test_a_layer_that_the_base_model_lacks_is_refused(
+    spec: Callable[..., ExportSpec], tuned: Tuned, tmp_path: Path
+) -> None:
+    adapter = tmp_path / "adapter"
+    shutil.copytree(tuned.adapter, adapter)
+    weights = safetensors.load_file(adapter / "adapter_model.safetensors")
+    renamed = {name.replace("layers.1.", "layers.7."): tensor for name, tensor in weights.items()}
+    safetensors.save_file(renamed, adapter / "adapter_model.safetensors")
+    failure = failure_of(spec(adapter_path=adapter))
+    assert failure.code == "unsupported_adapter"
+    assert "model.layers.7." in failure.message
+
+
+def test_an_output_folder_with_files_is_refused(
+    spec: Callable[..., ExportSpec], tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "left").touch()
+    assert failure_of(spec()).code == "invalid_spec"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "disk_full"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "disk_full"),
+        (MemoryError(), "out_of_memory"),
+        (KeyError("a text of the prompt"), "internal_error"),
+    ],
+    ids=str,
+)
+def test_an_unexpected_error_has_a_code_and_no_text_of_its_own(error: Exception, code: str) -> None:
+    failure = classify(error)
+    assert failure.code == code
+    assert str(error) == "" or str(error) not in failure.message
