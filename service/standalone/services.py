@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import random
 import socket
 import sys
 from collections.abc import Mapping
@@ -21,6 +24,8 @@ _PROBE_TIMEOUT_S = 2.0
 _WORKER_STOP_S = 75.0  # the trainer's grace period plus the upload of its checkpoint
 GPU_SHARING = "share"
 """Default for `up`, whose engines and trainings share a machine; the operator's setting wins."""
+# Linux hands out ports from 32768, macOS from 49152.
+_PORTS, _MOST_TRIES = range(20_000, 32_768), 100
 _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 
@@ -34,10 +39,16 @@ class Ports:
 
 
 def free_port() -> int:
-    """Find a loopback port that is currently free."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+    """Find a loopback port that is currently free. Raises OSError if there is none.
+
+    It is below the ports that the kernel gives to connections and to servers that ask for any port,
+    so that none of them can take it before its server starts.
+    """
+    for port in random.sample(_PORTS, _MOST_TRIES):
+        with contextlib.suppress(OSError), socket.socket() as s:
+            s.bind(("127.0.0.1", port))
+            return port
+    raise OSError(errno.EADDRINUSE, f"No port of {_PORTS.start} to {_PORTS.stop - 1} is free.")
 
 
 def environment(

@@ -27,7 +27,7 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         timeout=120,
         cwd=ROOT,
         check=False,
-        env={"PATH": "/usr/bin:/bin", **env},
+        env={"PATH": "/usr/bin:/bin", "PYTHONFAULTHANDLER": "1", **env},
     )
 
 

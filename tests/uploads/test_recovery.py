@@ -7,12 +7,12 @@ import contextlib
 import hashlib
 import os
 import signal
-import socket
 import sys
 
 import httpx
 import pytest
 
+from service.standalone.services import free_port
 from tests.conftest import Api
 
 pytestmark = pytest.mark.slow
@@ -24,9 +24,7 @@ PART, PARTS = os.urandom(48 * MIB), 4
 @contextlib.asynccontextmanager
 async def another_api(api: Api):
     """A replica as a separate process, on the same Redis and storage."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port = free_port()
     settings = api.settings
     process = await asyncio.create_subprocess_exec(
         sys.executable,

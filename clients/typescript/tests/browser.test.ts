@@ -24,7 +24,9 @@ beforeAll(async () => {
     answer.setHeader("content-type", isScript ? "text/javascript" : "text/html");
     answer.end(isScript ? script : readFileSync(`${folder}/index.html`));
   });
-  await new Promise<void>((ready) => server.listen(port, "127.0.0.1", ready));
+  await new Promise<void>((ready, failed) => {
+    server.once("error", failed).listen(port, "127.0.0.1", ready);
+  });
   closing.push(() => server.close());
 });
 afterAll(() => Promise.all(closing.map((close) => close())));
@@ -48,7 +50,7 @@ test.skipIf(!executablePath)("a page uploads in parts and watches a job", async 
   const buffer = Buffer.from(await file.arrayBuffer());
   await page.setInputFiles("input", { name: file.name, mimeType: file.type, buffer });
   const output = page.locator("output");
-  await expect.poll(() => output.textContent(), { timeout: 50_000 }).not.toBe("");
+  await expect.poll(() => output.textContent(), { timeout: 200_000 }).not.toBe("");
   expect(await output.textContent()).toMatch(/^done file-/);
 
   const seen: number[] = await page.evaluate("seen");

@@ -155,7 +155,7 @@ test("a file at a path is uploaded, and its rows are checked", async () => {
         const params = { path: { file_id: id } };
         return unwrap(client.http.GET("/v1/files/{file_id}", { params }));
       },
-      { timeout: 30_000 },
+      { timeout: 200_000 },
     )
     .toMatchObject({ status: "processed", rows: 300, filename: "chats.jsonl" });
 });

