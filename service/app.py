@@ -31,6 +31,8 @@ from service.inference.gateway import PATHS, Gateway
 from service.inference.gateway.openapi_routes import router as inference_routes
 from service.inference.upstreams import Upstreams
 from service.jobs import routes as job_routes
+from service.jobs.advice import routes as advice_routes
+from service.jobs.advice.records import Advices
 from service.jobs.evaluation import routes as evaluation_routes
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.records import Jobs
@@ -130,6 +132,7 @@ def _routes() -> list[BaseRoute]:
         job_routes,
         graders_routes,
         evaluation_routes,
+        advice_routes,
         model_routes,
         alias_routes,
         project_routes,
@@ -180,6 +183,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             )
             state.files, state.jobs = Files(redis, storage), Jobs(redis)
             state.evaluations = Evaluations(redis)
+            state.advices = Advices(redis)
             state.dispatcher = Dispatcher(state.jobs, redis, settings)
             state.uploads = Uploads(redis, state.files)
             state.curation = Tasks(redis)

@@ -29,6 +29,7 @@ MEASURE = "filemeasure-"
 WEBHOOK = "webhook_"
 WEBHOOK_EVENT = "evt_"
 WEBHOOK_DELIVERY = "whdelivery-"
+ADVICE = "ftadvice-"
 EVAL = "eval_"
 EVAL_RUN = "evalrun_"
 OUTPUT_ITEM = "outputitem_"
@@ -38,7 +39,7 @@ _REQUEST_PREFIX = f"{REQUEST}{secrets.token_hex(10)}"
 _REQUESTS = itertools.count(1)
 
 _ID = re.compile(
-    r"(?:file-|fileclean-|upload_|part_|ftjob-|ftckpt_|proj_|key_|webhook_|eval_|evalrun_"
+    r"(?:file-|fileclean-|upload_|part_|ftjob-|ftadvice-|ftckpt_|proj_|key_|webhook_|eval_|evalrun_"
     r"|outputitem_)[0-9A-Za-z]{1,64}"
 )
 

@@ -58,9 +58,10 @@ async def checked(
     max_lora_rank: int,
 ) -> tuple[JobRecord, BaseModelEntry]:
     """Validate the request body and build its job, unsaved. Raises BadRequest or NotFound."""
-    entry = await _base_model(body.model, caller, registry)
+    entry = await base_model(body.model, caller, registry)
     for param in ("training_file", "validation_file"):
-        await _usable_file(getattr(body, param), param, caller, files)
+        if (file_id := getattr(body, param)) is not None:
+            await usable_file(file_id, param, caller, files)
     _check_numbers(body, entry, max_lora_rank)
     await _check_warm_start(body, caller, registry)
     hyperparameters = requested_hyperparameters(body)
@@ -87,7 +88,8 @@ async def checked(
     return job, entry
 
 
-async def _base_model(name: str, caller: Principal, registry: ModelRegistry) -> BaseModelEntry:
+async def base_model(name: str, caller: Principal, registry: ModelRegistry) -> BaseModelEntry:
+    """Return the catalog's base model of this name. Raises BadRequest or NotFound."""
     entry = registry.catalogue.get(name)
     if entry is not None:
         return entry
@@ -107,11 +109,8 @@ async def _base_model(name: str, caller: Principal, registry: ModelRegistry) -> 
     )
 
 
-async def _usable_file(
-    file_id: str | None, param: str, caller: Principal, files: Files
-) -> FileRecord | None:
-    if file_id is None:
-        return None
+async def usable_file(file_id: str, param: str, caller: Principal, files: Files) -> FileRecord:
+    """Return the project's file for trainings. Raises BadRequest or NotFound."""
     record = None
     if ids.is_valid(file_id, ids.FILE):
         record = await files.get(caller.project_id, file_id, ids.now_s())

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from service.core.records import PREFIX
-from service.core.redis import reply
+from service.core.redis import reply, text
 
 Figures = dict[str, float | str]
 
@@ -41,6 +41,12 @@ async def read_many(
             pipe.hget(_key(project_id), model)
         found = await pipe.execute()
     return {model: _parsed(raw) for model, raw in zip(models, found, strict=True)}
+
+
+async def read_all(redis: Redis, project_id: str) -> dict[str, Figures]:
+    """Return the figures of all models of a project that were evaluated, by model."""
+    found = await reply(redis.hgetall(_key(project_id)))
+    return {text(model): msgspec.json.decode(raw, type=Figures) for model, raw in found.items()}
 
 
 def _parsed(raw: bytes | str | None) -> Figures | None:

@@ -36,6 +36,8 @@ from service.files.records import Files
 from service.fleet import workers
 from service.fleet.capacity import measure
 from service.inference.upstreams import Upstreams
+from service.jobs.advice import records as advices
+from service.jobs.advice.task import AdviseTraining
 from service.jobs.attempt.process import Train
 from service.jobs.evaluation import records as evaluations
 from service.jobs.evaluation.task import EvaluateJob
@@ -123,6 +125,14 @@ class WorkerProcess:
         )
         self._evaluate_job = EvaluateJob(
             jobs=jobs,
+            files=files,
+            registry=registry,
+            storage=storage,
+            leases=leases,
+            settings=settings,
+            access=access,
+        )
+        self._advise_training = AdviseTraining(
             files=files,
             registry=registry,
             storage=storage,
@@ -233,6 +243,7 @@ class WorkerProcess:
             "evals": [
                 func(_coroutine(self._run_eval.run), name=RUN_EVAL, max_tries=1),
                 func(_coroutine(self._evaluate_job.run), name=evaluations.FUNCTION, max_tries=1),
+                func(_coroutine(self._advise_training.run), name=advices.FUNCTION, max_tries=1),
             ],
         }
         slots = {
@@ -275,6 +286,7 @@ class WorkerProcess:
         self._train.draining.set()
         self._run_eval.draining.set()
         self._evaluate_job.draining.set()
+        self._advise_training.draining.set()
         running = [task for worker in arq_workers for task in worker.tasks.values()]
         for worker in arq_workers:
             worker.allow_pick_jobs = False

@@ -3,11 +3,11 @@
 Records are written before queue entries, and a worker may die at any moment. Every few seconds,
 each worker therefore compares records with queues and leases:
 
-- If the queue entry of a file check, a task on a file, a job validation, the evaluation of a job or
-  an evaluation run is missing, it is enqueued (arq rejects duplicates). Queued jobs are dispatched
-  to free GPU workers.
-- Expired files are deleted, as are the parts of uploads that have ended, the outputs of cleanings
-  that were not finished, and what deleted evals and runs have in storage.
+- If the queue entry of a file check, a task on a file, a job validation, the evaluation of a job,
+  an advice or an evaluation run is missing, it is enqueued (arq rejects duplicates). Queued jobs
+  are dispatched to free GPU workers.
+- Expired files and advice are deleted, as are the parts of uploads that have ended, the outputs of
+  cleanings that were not finished, and what deleted evals and runs have in storage.
 - Work that was taken but has had no lease for half the lease duration is considered lost and
   continues under the next attempt number.
 
@@ -37,6 +37,7 @@ from service.evals.records import FUNCTION as RUN_EVAL
 from service.evals.records import Evals, RunRecord, RunStatus
 from service.files.records import UNCHECKED, FileRecord, Files, FileStatus
 from service.jobs import lifecycle
+from service.jobs.advice import records as advices
 from service.jobs.evaluation import records as evaluations
 from service.jobs.outcomes import lose
 from service.jobs.records import ACTIVE, FINAL, JobRecord, Jobs, Status
@@ -49,6 +50,7 @@ _LANES = {
     "train": queue.GPU,
     RUN_EVAL: queue.EVALS,
     evaluations.FUNCTION: queue.EVALS,
+    advices.FUNCTION: queue.EVALS,
 }
 
 
@@ -74,6 +76,7 @@ class Reconciler:
         self._outputs = Outputs(files)
         self._evals = Evals(redis)
         self._evaluations = evaluations.Evaluations(redis)
+        self._advices = advices.Advices(redis)
         self._leases = leases
         self._dispatcher = dispatcher
         self._on_step = on_step
@@ -101,6 +104,7 @@ class Reconciler:
             self._every_file,
             self._every_task,
             self._every_evaluation,
+            self._every_advice,
             self._every_job,
             self._every_run,
             self._dispatcher.dispatch,
@@ -122,6 +126,7 @@ class Reconciler:
         except (
             lifecycle.AttemptSuperseded,
             run_lifecycle.RunSuperseded,
+            advices.AdviceSuperseded,
             Missing,
             Unreadable,
         ):
@@ -149,6 +154,11 @@ class Reconciler:
             with self._logged_errors(evaluation.subject):
                 await self._evaluate(evaluation)
 
+    async def _every_advice(self) -> None:
+        for record in await self._advices.unfinished():
+            with self._logged_errors(record.id):
+                await self._advise(record)
+
     async def _every_job(self) -> None:
         for project_id, job_id in await self._jobs.active():
             with self._logged_errors(job_id):
@@ -174,6 +184,7 @@ class Reconciler:
 
     async def _delete_expired(self) -> None:
         await self._files.delete_expired(ids.now_s())
+        await self._advices.delete_expired(ids.now_s())
 
     async def _sweep_uploads(self) -> None:
         await self._uploads.sweep(ids.now_s())
@@ -220,6 +231,16 @@ class Reconciler:
             await self._evaluations.restart(evaluation)
         else:
             await self._evaluations.enqueue(evaluation)
+
+    async def _advise(self, record: advices.AdviceRecord) -> None:
+        if not await self._abandoned(advices.FUNCTION, record.id, record.attempt):
+            await self._advices.enqueue(record)
+        elif record.lost_attempts + 1 < self._most_fruitless:
+            await self._advices.again(record, lost=True)
+        else:
+            message = "The worker died several times on it. The worker's log has the cause."
+            failure = advices.AdviceFailure(code="advice_interrupted", message=message)
+            await self._advices.end(record, error=failure)
 
     async def _job(self, project_id: str, job_id: str) -> None:
         job = await self._jobs.get(project_id, job_id)

@@ -12,6 +12,7 @@ from service.core import ids
 from service.evals import lifecycle
 from service.evals.records import ItemRow, item_id
 from service.evals.tally import Tally
+from service.jobs.advice.records import AdviceRecord
 from service.jobs.records import CheckpointRecord
 from service.models.records import ModelRecord
 from service.projects.records import Role
@@ -78,8 +79,26 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "cleaning": cleaning,
         "name": "gpt-4o-mini",
         "webhook_endpoint": webhook.id,
+        "advice": await advised(api, project_id, file_id),
         **evaluated,
     }
+
+
+async def advised(api: Api, project_id: str, file_id: str) -> str:
+    """An advice in progress."""
+    record = AdviceRecord(
+        id=ids.new(ids.ADVICE),
+        project_id=project_id,
+        project_name="acme",
+        created_at=ids.now_s(),
+        expires_at=ids.now_s() + 60,
+        training_file=file_id,
+        model=BASE_MODEL,
+        key_id="key_a",
+        seed=1,
+    )
+    await api.app.state.advices.create(record)
+    return record.id
 
 
 def graded() -> dict[str, Any]:
@@ -134,6 +153,8 @@ ROUTES = [
     ("GET", "/v1/fine_tuning/jobs/{job}/evaluation"),
     ("POST", "/v1/fine_tuning/jobs/{job}/evaluation"),
     ("GET", "/v1/fine_tuning/jobs/{job}/evaluation/report"),
+    ("GET", "/v1/fine_tuning/advice/{advice}"),
+    ("DELETE", "/v1/fine_tuning/advice/{advice}"),
     ("GET", "/v1/models/{model}"),
     ("DELETE", "/v1/models/{model}"),
     ("GET", "/v1/aliases/{name}"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -21,10 +20,9 @@ from service.evaluation.comparison import (
     Row,
 )
 from service.evaluation.examples import Example, Message
-from service.evaluation.memorization.personal import given_text
-from service.evaluation.prompts.candidates import Candidate, Limits, PromptSet
-from service.evaluation.prompts.search import SLICE_ROWS, search, selection_slice
+from service.evaluation.prompts.candidates import Candidate
 from service.evaluation.retrieval import Answered, retrieval_signs
+from service.jobs.evaluation.best_prompt import best_prompt
 from service.jobs.evaluation.checkpoints import Checkpoint
 from service.jobs.evaluation.columns import Columns, Scored, answer_limit, reference_of
 from service.jobs.evaluation.engine import EvaluationEngine, gather
@@ -39,7 +37,6 @@ from service.models.catalogue import BaseModelEntry
 # The least share of the training's effect by which the engine's two models must differ. An engine
 # whose base model has the adapter in it shows none.
 _LEAST_FOLLOWED: Final = 0.5
-_CHARS_PER_TOKEN: Final = 3.0
 _SEEN_ROWS: Final = 20
 
 
@@ -87,15 +84,23 @@ class Evaluator:
             TUNED: await self._columns.scored(TUNED, tuned),
         }
         await self._enter(Phase.PROMPTS)
-        prompts, candidate = await self._best_prompt()
+        best = await best_prompt(
+            self._data.training,
+            self._rows,
+            engine=self._engine,
+            scoring=self._scoring,
+            context_length=self._entry.context_length,
+            max_tokens=self._columns.max_tokens,
+            seed=self._job.seed,
+        )
         await self._enter(Phase.ANSWERS)
         plain = [list(row.prompt) for row in self._rows]
         answers = {
             BASE: await self._columns.answers(BASE, base, plain),
             TUNED: await self._columns.answers(TUNED, tuned, plain),
         }
-        if prompts is not None and candidate is not None:
-            asked = [prompts.messages(candidate, row.prompt) for row in self._rows]
+        if best is not None:
+            asked = [best.prompts.messages(best.candidate, row.prompt) for row in self._rows]
             answers[PROMPT] = await self._columns.answers(PROMPT, base, asked)
         for checkpoint in self._checkpoints:
             await self._answer(checkpoint, plain, answers, losses)
@@ -113,9 +118,9 @@ class Evaluator:
             model=tuned,
             base_model=base,
             created_at=ids.now_s(),
-            columns=_columns(losses, candidate, base, tuned, checkpoints),
+            columns=_columns(losses, best.candidate if best else None, base, tuned, checkpoints),
             metrics=self._scoring.metrics,
-            rows=self._compared(scored),
+            rows=compared(self._rows, scored),
             train_rows=len(self._data.training_rows) or None,
             base_verified=_is_base(parity),
             parity="unchecked" if parity is None else "checked",
@@ -156,47 +161,6 @@ class Evaluator:
             seed=self._job.seed,
         )
 
-    async def _best_prompt(self) -> tuple[PromptSet | None, Candidate | None]:
-        """Choose instructions and examples for the base model on a slice of the training rows."""
-        training = self._data.training
-        count = min(SLICE_ROWS, len(self._rows))
-        slice_ = selection_slice(training, count, seed=self._job.seed)
-        if not slice_:
-            return None, None
-        prompts = PromptSet(
-            training,
-            self._limits(),
-            without={example.line for example in slice_},
-            seed=self._job.seed,
-        )
-
-        async def score(candidate: Candidate, rows: Sequence[Example]) -> list[float]:
-            async def ask(row: Example) -> Answer:
-                messages = prompts.messages(candidate, row.prompt)
-                limit = self._columns.max_tokens
-                return await self._engine.answer(
-                    self._job.model, messages, max_tokens=limit, tools=row.tools
-                )
-
-            answers = await self._scoring.score(await gather(ask, rows), rows)
-            primary = self._scoring.primary
-            return [answer.scores.get(primary) or 0.0 for answer in answers]
-
-        if not prompts.candidates:
-            return None, None
-        return prompts, await search(prompts.candidates, slice_, score, prompts.tokens)
-
-    def _limits(self) -> Limits:
-        longest = max(
-            len(given_text(row.prompt).encode()) + len(json.dumps(row.tools)) for row in self._rows
-        )
-        return Limits(
-            context_tokens=self._entry.context_length or 2048,
-            prompt_tokens=_tokens(longest),
-            answer_tokens=self._columns.max_tokens,
-            count=lambda text: _tokens(len(text.encode())),
-        )
-
     async def _seen(self) -> list[Answered]:
         """Return the tuned model's answers to a few training rows."""
         count = min(_SEEN_ROWS, len(self._chat_places))
@@ -220,19 +184,6 @@ class Evaluator:
         return await asyncio.to_thread(
             retrieval_signs, self._chats.training, rows, seen=seen, unseen=unseen
         )
-
-    def _compared(self, scored: Mapping[str, Sequence[Answer]]) -> list[Row]:
-        return [
-            Row(
-                line=example.line,
-                prompt=[dict(message) for message in example.prompt],
-                reference=reference_of(example),
-                cluster=cluster_of(example),
-                language=language_of(example.answer),
-                answers={name: answers[place] for name, answers in scored.items()},
-            )
-            for place, example in enumerate(self._rows)
-        ]
 
     def _notes(self) -> list[str]:
         notes = []
@@ -258,6 +209,21 @@ class Evaluator:
             )
         notes += [f"{name} could not answer, and was left out." for name in self._lost]
         return notes
+
+
+def compared(rows: Sequence[Example], scored: Mapping[str, Sequence[Answer]]) -> list[Row]:
+    """Return the rows of a comparison, with the answers of each column."""
+    return [
+        Row(
+            line=example.line,
+            prompt=[dict(message) for message in example.prompt],
+            reference=reference_of(example),
+            cluster=cluster_of(example),
+            language=language_of(example.answer),
+            answers={name: answers[place] for name, answers in scored.items()},
+        )
+        for place, example in enumerate(rows)
+    ]
 
 
 def _is_base(parity: Mapping[str, float] | None) -> bool:
@@ -301,7 +267,3 @@ def _columns(
         )
     earlier = [column(one.column, one.model, step=one.step) for one in checkpoints]
     return [*found, column(TUNED, tuned), *earlier]
-
-
-def _tokens(bytes_: int) -> int:
-    return round(bytes_ / _CHARS_PER_TOKEN) + 1

@@ -1,0 +1,42 @@
+"""Types of the advice before a training, without numpy, which the api does not have."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from service.evaluation.results import Difference, Score
+
+
+class Recommendation(StrEnum):
+    """What to do instead of, before, or as a training."""
+
+    TRAIN = "train"
+    PROMPT = "prompt"
+    RETRIEVAL = "retrieval"
+    COLLECT = "collect"
+    FIX_DATA = "fix_data"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A piece of advice of the file's report: its code and its title."""
+
+    code: str
+    title: str
+
+
+class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do, in one sentence with its figures, and the figures.
+
+    `headroom` are the points (0 to 100) from the better of base and prompt to a perfect score,
+    which no training can exceed. The scores are None if no row could be asked.
+    """
+
+    recommendation: Recommendation
+    sentence: str
+    metric: str | None = None
+    base: Score | None = None
+    prompt: Score | None = None
+    prompt_gain: Difference | None = None
+    headroom: float | None = None

@@ -1,0 +1,146 @@
+"""Routes of advice before a training: create, retrieve and delete."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header
+
+from service.config import Settings
+from service.core import ids
+from service.core.errors import BadRequest, Conflict, NotFound, NotReady, RateLimited
+from service.files.records import FileRecord, Files, FileStatus
+from service.jobs.advice.records import KEPT_S, MAX_UNFINISHED, AdviceRecord, Advices
+from service.jobs.advice.schemas import AdviceDeleted, AdviceObject, CreateAdvice
+from service.jobs.create import base_model, usable_file
+from service.models.registry import ModelRegistry
+from service.web.auth import Principal
+from service.web.deps import AppSettings, Caller, resource
+from service.web.idempotency import once
+from service.web.openapi.parts import headers
+
+router = APIRouter(prefix="/v1/fine_tuning/advice", tags=["Fine-tuning"])
+_RETRY_AFTER_S = "30"
+
+Store = Annotated[Advices, Depends(resource("advices"))]
+FileStore = Annotated[Files, Depends(resource("files"))]
+Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
+
+
+async def _existing(advice_id: str, caller: Caller, store: Store) -> AdviceRecord:
+    found = await store.get(caller.project_id, advice_id)
+    if found is None:
+        raise NotFound(f"No such advice: {advice_id[:80]}", param="advice_id")
+    return found
+
+
+Existing = Annotated[AdviceRecord, Depends(_existing)]
+
+
+@router.post(
+    "",
+    operation_id="createFineTuningAdvice",
+    summary="Ask for advice before a training",
+    responses={409: {"headers": headers("retry-after")}},
+)
+async def create_advice(
+    body: CreateAdvice,
+    caller: Caller,
+    store: Store,
+    files: FileStore,
+    registry: Registry,
+    settings: AppSettings,
+    idempotency_key: Annotated[str | None, Header()] = None,
+) -> AdviceObject:
+    """Ask whether a training is worth it. A worker then asks the base model some rows of the file,
+    with and without the best prompt, searches the other rows for their answers, and reads the
+    file's report. This takes about a minute on a CPU.
+
+    The response has the status `in_progress`; retrieve the advice until it is `completed` or
+    `failed`. While the file is being checked, the response is 409 with the code `file_not_ready`.
+    """
+
+    async def make() -> dict[str, Any]:
+        record = await _checked(body, caller, files, registry, settings)
+        await _check_queue(caller, store)
+        await store.create(record)
+        return AdviceObject.of(record).model_dump(mode="json")
+
+    raw = body.model_dump_json().encode()
+    answer = await once(store.redis, caller.project_id, idempotency_key, raw, make)
+    return AdviceObject.model_validate(answer)
+
+
+@router.get("/{advice_id}", operation_id="retrieveFineTuningAdvice", summary="Retrieve advice")
+async def retrieve_advice(advice: Existing) -> AdviceObject:
+    """Retrieve the state of an advice, and its result once it is completed."""
+    return AdviceObject.of(advice)
+
+
+@router.delete("/{advice_id}", operation_id="deleteFineTuningAdvice", summary="Delete advice")
+async def delete_advice(advice: Existing, store: Store) -> AdviceDeleted:
+    """Delete an advice. If it is in progress, the worker stops. Advice is also deleted 30 days
+    after it was created.
+    """
+    if not await store.delete(advice):
+        raise NotFound(f"No such advice: {advice.id}", param="advice_id")
+    return AdviceDeleted(id=advice.id)
+
+
+async def _checked(
+    body: CreateAdvice,
+    caller: Principal,
+    files: Files,
+    registry: ModelRegistry,
+    settings: Settings,
+) -> AdviceRecord:
+    entry = await base_model(body.model, caller, registry)
+    file = await usable_file(body.training_file, "training_file", caller, files)
+    _require_processed(file)
+    if entry.id not in settings.upstreams:
+        raise Conflict(
+            f"No engine serves the base model {entry.id}, so it cannot be asked. Start one, or "
+            "choose a base model that is served.",
+            param="model",
+            code="not_served",
+        )
+    now_s = ids.now_s()
+    return AdviceRecord(
+        id=ids.new(ids.ADVICE),
+        project_id=caller.project_id,
+        project_name=caller.project_name,
+        created_at=now_s,
+        expires_at=now_s + KEPT_S,
+        training_file=file.id,
+        model=entry.id,
+        key_id=caller.key_id,
+        seed=secrets.randbelow(2**31),
+    )
+
+
+def _require_processed(file: FileRecord) -> None:
+    if file.status is FileStatus.UPLOADED:
+        raise NotReady(
+            f"The file {file.id} is still being checked. Try again in a second.",
+            param="training_file",
+            code="file_not_ready",
+        )
+    if file.status is FileStatus.ERROR:
+        raise BadRequest(
+            file.status_details or "The file is invalid.",
+            param="training_file",
+            code="invalid_training_file",
+        )
+
+
+async def _check_queue(caller: Principal, store: Advices) -> None:
+    # Not atomic with the write: concurrent requests may exceed the limit by their number.
+    waiting = await store.waiting(caller.project_id)
+    if waiting >= MAX_UNFINISHED:
+        raise RateLimited(
+            f"The project has {waiting} advice in progress, and the limit is {MAX_UNFINISHED}. "
+            "Try again when some have ended.",
+            code="too_many_advice",
+            headers={"retry-after": _RETRY_AFTER_S},
+        )

@@ -1,0 +1,173 @@
+"""Wire types of advice before a training."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.evaluation.recommendation import Recommendation
+from service.jobs.advice.records import AdviceRecord, AdviceStatus
+from service.jobs.schemas.estimates import EstimateObject
+
+
+class CreateAdvice(BaseModel):
+    """Request for advice before a training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    training_file: str = Field(
+        min_length=1, max_length=128, examples=["file-abc123"], description="ID of the file."
+    )
+    model: str = Field(
+        min_length=1,
+        max_length=256,
+        examples=["smollm2-135m-instruct"],
+        description="ID of the base model. An engine must serve it.",
+    )
+
+
+class AdviceScore(BaseModel):
+    """Mean score of a model in points (0 to 100), with its 95% confidence interval."""
+
+    points: float = Field(description="Mean score.", examples=[21.4])
+    low: float = Field(description="Lower limit of the interval.")
+    high: float = Field(description="Upper limit of the interval.")
+    rows: int = Field(description="Number of rows with a score.")
+
+
+class PromptScore(AdviceScore):
+    """Mean score of the base model with the best prompt."""
+
+    example_lines: list[int] = Field(
+        default=[],
+        description="Lines of the training file that the prompt shows as examples. Empty if it "
+        "shows none, or the rows that are most similar to each question.",
+    )
+
+
+class PointsInterval(BaseModel):
+    """Difference in points, with its 95% confidence interval."""
+
+    points: float = Field(description="Mean difference.", examples=[9.8])
+    low: float = Field(description="Lower limit of the interval.")
+    high: float = Field(description="Upper limit of the interval.")
+
+
+class ExpectedGain(BaseModel):
+    """Gain of earlier models of the project over the best prompt, on the same base model."""
+
+    points: float = Field(description="Median gain in points.", examples=[18.5])
+    low: float = Field(description="Smallest gain in points.")
+    high: float = Field(description="Largest gain in points.")
+    models: int = Field(description="Number of models that were evaluated.")
+
+
+class RetrievalSigns(BaseModel):
+    """Result of a keyword search (BM25) for the answers of some rows in the other rows."""
+
+    rows: int = Field(description="Number of rows that were searched for.")
+    facts: int = Field(description="Number of these rows whose answers are facts.")
+    found: int = Field(description="Number of these rows whose answer the search found.")
+    base_right: int = Field(description="Number of these rows that the base model answered right.")
+
+
+class FindingObject(BaseModel):
+    """A finding of the report of the training file."""
+
+    code: str = Field(description="Machine-readable code.", examples=["contradictions"])
+    title: str = Field(description="Finding in one line.")
+
+
+class AdviceErrorObject(BaseModel):
+    """Reason why an advice failed."""
+
+    code: str = Field(description="Machine-readable code.", examples=["engine_unavailable"])
+    message: str = Field(description="Description of the reason.")
+
+
+class AdviceObject(BaseModel):
+    """Advice before a training. The fields after `error` are null until it is completed."""
+
+    id: str = Field(description="ID of the advice. Starts with `ftadvice-`.")
+    object: Literal["fine_tuning.advice"] = "fine_tuning.advice"
+    created_at: int = Field(description="Creation time, in Unix seconds.")
+    finished_at: int | None = Field(
+        description="Time at which the advice ended, in Unix seconds; null if it has not."
+    )
+    expires_at: int = Field(description="Time at which the advice is deleted, in Unix seconds.")
+    training_file: str = Field(description="ID of the training file.")
+    model: str = Field(description="ID of the base model.")
+    status: AdviceStatus = Field(description="Status of the advice.")
+    error: AdviceErrorObject | None = Field(
+        description="Reason for the status `failed`; otherwise null."
+    )
+    recommendation: Recommendation | None = Field(
+        default=None,
+        description="What to do: `train`, use a `prompt`, use `retrieval`, `collect` rows, or "
+        "`fix_data` first.",
+    )
+    sentence: str | None = Field(
+        default=None,
+        description="Recommendation in one sentence, with its figures.",
+        examples=["Train: the base model has 21 and its best prompt has 31 of 100 chrF points."],
+    )
+    rows: int | None = Field(default=None, description="Number of rows in the training file.")
+    metric: str | None = Field(
+        default=None, description="Metric of the scores, chosen by the answers.", examples=["chrf"]
+    )
+    base: AdviceScore | None = Field(default=None, description="Score of the base model.")
+    prompt: PromptScore | None = Field(
+        default=None, description="Score of the base model with the best prompt."
+    )
+    prompt_gain: PointsInterval | None = Field(
+        default=None, description="Gain of the best prompt over the base model."
+    )
+    headroom: float | None = Field(
+        default=None,
+        description="Points between the better of the two scores and 100, which no training can "
+        "exceed.",
+    )
+    expected_gain: ExpectedGain | None = Field(
+        default=None,
+        description="Expected gain of a training over the best prompt, by at least three earlier "
+        "models; null if it is unknown.",
+    )
+    retrieval: RetrievalSigns | None = Field(
+        default=None, description="What a search would have found without a training."
+    )
+    findings: list[FindingObject] | None = Field(
+        default=None, description="Findings of the file's report, the most urgent first."
+    )
+    estimate: EstimateObject | None = Field(
+        default=None, description="Estimate of a job with default settings."
+    )
+    notes: list[str] | None = Field(
+        default=None, description="What was left out, and why a job would be refused."
+    )
+
+    @classmethod
+    def of(cls, record: AdviceRecord) -> Self:
+        """Return the API object of a record."""
+        failure = record.error
+        return cls(
+            id=record.id,
+            created_at=record.created_at,
+            finished_at=record.finished_at,
+            expires_at=record.expires_at,
+            training_file=record.training_file,
+            model=record.model,
+            status=record.status,
+            error=None
+            if failure is None
+            else AdviceErrorObject(code=failure.code, message=failure.message),
+            **(record.result or {}),
+        )
+
+
+class AdviceDeleted(BaseModel):
+    """Response to deleting an advice."""
+
+    id: str = Field(description="ID of the deleted advice.")
+    object: Literal["fine_tuning.advice"] = "fine_tuning.advice"
+    deleted: Literal[True] = True

@@ -1,0 +1,244 @@
+"""The task that works out an advice: it asks the engine, and reads the report and the estimate."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from service.config import Settings
+from service.core import ids
+from service.core.errors import BadRequest, NotReady
+from service.core.leases import Held, Leases
+from service.core.records import Missing, Unreadable
+from service.core.redis import REDIS_ERRORS
+from service.core.storage import Storage, StorageError
+from service.core.watching import Ending, watched
+from service.curation.child_runner import Desk, DeskFailed
+from service.curation.scratch import fetch, fetch_rows, scratch_folder
+from service.datasets.contract import ReportSpec
+from service.evals.access import EngineAccess
+from service.evals.engines import ModelGone
+from service.evaluation.comparison import Comparison
+from service.evaluation.recommendation import Finding
+from service.files.records import FileRecord, Files, FileStatus
+from service.grading.sandbox.sandbox import Sandbox
+from service.jobs.advice.measure import measure
+from service.jobs.advice.records import AdviceFailure, AdviceRecord, Advices, AdviceSuperseded
+from service.jobs.evaluation.engine import EngineAway, EvaluationEngine
+from service.jobs.evaluation.examples import Data, read_data
+from service.jobs.evaluation.scoring import Scoring
+from service.jobs.planning.estimate import Estimates
+from service.jobs.records import JobRecord
+from service.models.catalogue import BaseModelEntry
+from service.models.registry import ModelRegistry
+from service.training.contract.failures import TrainingFailure
+from service.training.contract.hyperparameters import REQUESTED
+from service.training.contract.methods import METHODS, MethodName
+
+log = logging.getLogger(__name__)
+_POLL_S = 1.0
+
+
+class _Failed(Exception):
+    """The advice fails for a reason that its owner can change."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code)
+        self.failure = AdviceFailure(code=code, message=message)
+
+
+class AdviseTraining:
+    """The `advise_training` task: takes an advice from in progress to its end."""
+
+    def __init__(
+        self,
+        *,
+        files: Files,
+        registry: ModelRegistry,
+        storage: Storage,
+        leases: Leases,
+        settings: Settings,
+        access: EngineAccess,
+    ) -> None:
+        self._files = files
+        self._registry = registry
+        self._storage = storage
+        self._leases = leases
+        self._settings = settings
+        self._access = access
+        self._desk = Desk(settings)
+        self._advices = Advices(files.redis)
+        self._estimates = Estimates(files.redis, files, settings)
+        self.draining = asyncio.Event()  # set when the worker is told to shut down
+
+    async def run(
+        self, _ctx: dict[str, Any], project_id: str, advice_id: str, attempt: int
+    ) -> None:
+        """Run the task. Does nothing if the advice has ended or another attempt works on it."""
+        try:
+            async with self._leases.hold(advice_id, attempt) as lease_lost:
+                record = await self._advices.get(project_id, advice_id)
+                if _is_current(record, attempt) and not self.draining.is_set():
+                    await self._watched(record, lease_lost)
+        except (Held, Missing, AdviceSuperseded):
+            log.info("attempt %d at %s is no longer this worker's", attempt, advice_id)
+
+    async def _watched(self, record: AdviceRecord, lease_lost: asyncio.Event) -> None:
+        ending = await watched(
+            asyncio.create_task(self._run(record)),
+            draining=self.draining,
+            lease_lost=lease_lost,
+            is_ours=lambda: self._is_ours(record),
+        )
+        if ending is Ending.LOST:
+            raise AdviceSuperseded(record.id)
+        if ending is Ending.STOPPED:
+            await self._advices.again(record, lost=False)
+            log.info("attempt %d at %s is handed back", record.attempt, record.id)
+
+    async def _is_ours(self, record: AdviceRecord) -> bool:
+        try:
+            current = await self._advices.get(record.project_id, record.id)
+        except (*REDIS_ERRORS, Unreadable):
+            return True  # work continues while Redis is down
+        return _is_current(current, record.attempt)
+
+    async def _run(self, record: AdviceRecord) -> None:
+        try:
+            result = await self._advise(record)
+        except _Failed as e:
+            await self._advices.end(record, error=e.failure)
+        except (DeskFailed, TrainingFailure, ModelGone) as e:
+            await self._advices.end(record, error=AdviceFailure(code=e.code, message=e.message))
+        except (*REDIS_ERRORS, StorageError, Missing, AdviceSuperseded):
+            raise  # retried later, or no longer relevant
+        except Exception:
+            # An internal error: report it once instead of retrying forever.
+            log.exception("%s failed", record.id)
+            message = f"The service failed on this advice. Give the operator its ID: {record.id}."
+            failure = AdviceFailure(code="internal_error", message=message)
+            await self._advices.end(record, error=failure)
+        else:
+            await self._advices.end(record, result=result)
+
+    async def _advise(self, record: AdviceRecord) -> dict[str, Any]:
+        # It needs numpy, which the api does not have.
+        from service.jobs.advice.result import result_of
+
+        file, entry = await self._inputs(record)
+        async with scratch_folder(self._settings.scratch / record.id) as folder:
+            data = (await self._data(file, record, folder)).without_tools()
+            findings = await self._findings(file, entry, folder)
+        comparison = await self._compare(record, entry, data)
+        estimate, refusal = await self._estimate(record, file, entry)
+        return await result_of(
+            comparison,
+            redis=self._files.redis,
+            project_id=record.project_id,
+            rows=file.rows or 0,
+            findings=findings,
+            estimate=estimate,
+            notes=[note for note in (refusal, _left_out(file, data)) if note],
+        )
+
+    async def _inputs(self, record: AdviceRecord) -> tuple[FileRecord, BaseModelEntry]:
+        file = await self._files.get(record.project_id, record.training_file, ids.now_s())
+        if file is None or file.status is not FileStatus.PROCESSED:
+            raise _Failed("file_not_found", f"The file {record.training_file} was deleted.")
+        entry = self._registry.catalogue.get(record.model)
+        if entry is None or record.model not in self._settings.upstreams:
+            raise _Failed("not_served", f"No engine serves the base model {record.model}.")
+        return file, entry
+
+    async def _data(self, file: FileRecord, record: AdviceRecord, folder: Path) -> Data:
+        path = await fetch_rows(self._storage, file, folder / "rows.jsonl")
+        return await asyncio.to_thread(
+            read_data,
+            path,
+            None,
+            row_format=METHODS[method_of(file)].row_format,
+            share=None,
+            seed=record.seed,
+        )
+
+    async def _findings(
+        self, file: FileRecord, entry: BaseModelEntry, folder: Path
+    ) -> list[Finding]:
+        tokenizer = entry.path / "tokenizer.json"
+        spec = ReportSpec(
+            path=await fetch(self._storage, file, folder / "content"),
+            format=self._desk.format_of(file.format),
+            result=folder / "report.json",
+            tokenizers={entry.id: tokenizer} if tokenizer.is_file() else {},
+            context_lengths=(entry.context_length,),
+        )
+        report = await self._desk.run(spec)
+        return [Finding(one.code, one.title) for one in report.advice]
+
+    async def _compare(
+        self, record: AdviceRecord, entry: BaseModelEntry, data: Data
+    ) -> Comparison | None:
+        engine = EvaluationEngine(
+            self._access.calls(record.project_id, record.key_id),
+            record.model,
+            concurrency=self._settings.eval_requests_at_once,
+        )
+        try:
+            async with Sandbox() as sandbox:
+                scoring = Scoring(data.rows, sandbox)
+                return await measure(record, entry, data.training, engine=engine, scoring=scoring)
+        except EngineAway as e:
+            message = f"The engine of {record.model} gave no answers: {e}."
+            raise _Failed("engine_unavailable", message) from e
+
+    async def _estimate(
+        self, record: AdviceRecord, file: FileRecord, entry: BaseModelEntry
+    ) -> tuple[dict[str, Any] | None, str | None]:
+        """Return the estimate of a job with default settings, or the reason why there is none."""
+        job = _job(record, method_of(file))
+        while True:
+            try:
+                found = await self._estimates.of(job, entry)
+            except NotReady:
+                await asyncio.sleep(_POLL_S)  # another task measures the rows
+            except BadRequest as e:
+                return None, f"A job would be refused: {e.message}"
+            else:
+                return found.model_dump(mode="json"), None
+
+
+def method_of(file: FileRecord) -> MethodName:
+    """Return the training method for the rows of a file."""
+    found = (name for name, method in METHODS.items() if method.row_format == file.row_format)
+    return next(found, "supervised")
+
+
+def _is_current(record: AdviceRecord | None, attempt: int) -> TypeGuard[AdviceRecord]:
+    return record is not None and record.attempt == attempt and record.is_open
+
+
+def _job(record: AdviceRecord, method: MethodName) -> JobRecord:
+    return JobRecord(
+        id=ids.new(ids.JOB),
+        project_id=record.project_id,
+        project_name=record.project_name,
+        created_at=record.created_at,
+        model=record.model,
+        training_file=record.training_file,
+        validation_file=None,
+        suffix=None,
+        seed=record.seed,
+        metadata=None,
+        method=method,
+        hyperparameters=REQUESTED[method](),
+        model_tag="",
+    )
+
+
+def _left_out(file: FileRecord, data: Data) -> str | None:
+    count = (file.rows or 0) - len(data.training)
+    if count <= 0:
+        return None
+    return f"{count} rows use tools or have no text answer, and were left out."

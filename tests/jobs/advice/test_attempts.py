@@ -1,0 +1,126 @@
+"""Advice that is interrupted, deleted, or fails."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+
+import pytest
+
+from service.core import ids, queue
+from service.jobs.advice.records import Advices
+from tests.cached import ROOT
+from tests.conftest import BASE_MODEL, Api
+from tests.jobs.advice.conftest import ADVICE, advised, ask, ended
+
+
+@pytest.fixture
+async def file_id(file_of, chats) -> str:
+    return await file_of(chats(30))
+
+
+async def test_a_project_has_few_advice_in_progress(http, file_id):
+    for _ in range(10):
+        await ask(http, file_id)
+    refused = await http.post(ADVICE, json={"training_file": file_id, "model": BASE_MODEL})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_advice")
+
+
+async def test_an_engine_that_is_away_fails_the_advice(http, settings, work, file_id, engine):
+    settings.eval_engine_patience_s = 0.2
+    engine.failures = [503] * 10_000
+    found = await advised(http, work, file_id)
+    assert (found["status"], found["error"]["code"]) == ("failed", "engine_unavailable")
+    assert found["recommendation"] is None
+
+
+async def test_a_file_deleted_on_the_way_fails_the_advice(http, work, file_id):
+    advice = await ask(http, file_id)
+    await http.delete(f"/v1/files/{file_id}")
+    async with work("cpu"):
+        found = await ended(http, advice)
+    assert (found["status"], found["error"]["code"]) == ("failed", "file_not_found")
+
+
+async def test_a_deleted_advice_is_gone_and_its_worker_stops(http, api, work, file_id, engine):
+    advice = await ask(http, file_id)
+    engine.go.clear()
+    async with asyncio.timeout(60), work("cpu"):
+        while not engine.waiting:
+            await asyncio.sleep(0.005)
+        deleted = await http.delete(f"{ADVICE}/{advice['id']}")
+        assert deleted.json() == {
+            "id": advice["id"],
+            "object": "fine_tuning.advice",
+            "deleted": True,
+        }
+        assert (await http.get(f"{ADVICE}/{advice['id']}")).status_code == 404
+        assert (await http.delete(f"{ADVICE}/{advice['id']}")).status_code == 404
+        while await api.app.state.redis.zcard(queue.EVALS):
+            await asyncio.sleep(0.05)
+    assert engine.seen == []
+    engine.go.set()
+
+
+async def test_a_stopping_worker_hands_the_advice_back(http, work, file_id, engine):
+    advice = await ask(http, file_id)
+    engine.go.clear()
+    async with asyncio.timeout(60), work("cpu"):
+        while not engine.waiting:
+            await asyncio.sleep(0.005)
+    assert (await http.get(f"{ADVICE}/{advice['id']}")).json()["status"] == "in_progress"
+    engine.go.set()
+    async with work("cpu"):
+        assert (await ended(http, advice))["status"] == "completed"
+
+
+async def test_expired_advice_is_deleted(http, api: Api, file_id):
+    store: Advices = api.app.state.advices
+    advice = await ask(http, file_id)
+    project = (await api.app.state.projects.by_name("acme")).id
+    await store.records.update(
+        project, advice["id"], lambda r: r.model_copy(update={"expires_at": ids.now_s() - 1})
+    )
+    assert (await http.get(f"{ADVICE}/{advice['id']}")).status_code == 404
+    await store.delete_expired(advice["expires_at"])
+    assert await store.records.get(project, advice["id"]) is None
+    assert await store.unfinished() == []
+
+
+@pytest.mark.slow
+async def test_kill_9_loses_no_advice(http, api: Api, work, file_id, engine):
+    """A worker process is killed while the engine holds its requests back."""
+    advice = await ask(http, file_id)
+    engine.go.clear()
+    settings = api.settings
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service.cli", "worker", "--queues", "cpu"),
+        env=os.environ
+        | {
+            "FINETUNED_REDIS_URL": settings.redis_url.get_secret_value(),
+            "FINETUNED_STORAGE_URL": settings.storage_url,
+            "FINETUNED_DATA_DIR": str(settings.data_dir),
+            "FINETUNED_MODELS_FILE": str(settings.models_file),
+            "FINETUNED_UPSTREAMS": json.dumps(settings.upstreams),
+            "FINETUNED_WORKER_PORT": "0",
+            "FINETUNED_WORKER_NAME": "killed",
+            "FINETUNED_LEASE_S": str(settings.lease_s),
+        },
+        cwd=ROOT,
+    )
+    try:
+        async with asyncio.timeout(120):
+            while not engine.waiting:
+                await asyncio.sleep(0.05)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+    engine.go.set()
+    async with work("cpu"):
+        assert (await ended(http, advice))["status"] == "completed"
+    project = (await api.app.state.projects.by_name("acme")).id
+    record = await api.app.state.advices.get(project, advice["id"])
+    assert (record.attempt, record.lost_attempts) == (2, 1)
