@@ -23,6 +23,7 @@ from service.standalone.up import DEMO_MODEL
 from service.worker.main import WorkerProcess
 from tests.conftest import Api, running
 from tests.openapi.scenario import (
+    advice,
     data_sets,
     evals,
     files,
@@ -74,6 +75,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     )
     cleaning = await data_sets.ask(world, made, DEMO_MODEL)
     waiting = await jobs.create(world, made, DEMO_MODEL)
+    await advice.early(world, made, DEMO_MODEL)
     async with _worker(settings):
         await files.look(world, made)
         await data_sets.look(world, made, cleaning, DEMO_MODEL)
@@ -93,6 +95,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     async with _worker(settings):
         await evals.look(world, evaluated)
     offer(settings.models_file, base, *settings.upstreams, inference.UNSERVED)
+    await advice.ask(world, made, inference.FAILING, inference.UNSERVED)
     state = api.app.state
     acme = await state.projects.by_name("acme")
     await graders.graders(world, state.running_graders, acme.id, inference.UNSERVED)

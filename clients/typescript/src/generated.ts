@@ -530,6 +530,56 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/fine_tuning/advice": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask for advice before a training
+         * @description Ask whether a training is worth it. A worker then asks the base model some rows of the file,
+         *     with and without the best prompt, searches the other rows for their answers, and reads the
+         *     file's report. This takes about a minute on a CPU.
+         *
+         *     The response has the status `in_progress`; retrieve the advice until it is `completed` or
+         *     `failed`. While the file is being checked, the response is 409 with the code `file_not_ready`.
+         */
+        post: operations["createFineTuningAdvice"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/fine_tuning/advice/{advice_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve advice
+         * @description Retrieve the state of an advice, and its result once it is completed.
+         */
+        get: operations["retrieveFineTuningAdvice"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete advice
+         * @description Delete an advice. If it is in progress, the worker stops. Advice is also deleted 30 days
+         *     after it was created.
+         */
+        delete: operations["deleteFineTuningAdvice"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models": {
         parameters: {
             query?: never;
@@ -1283,6 +1333,171 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * AdviceDeleted
+         * @description Response to deleting an advice.
+         */
+        AdviceDeleted: {
+            /**
+             * Id
+             * @description ID of the deleted advice.
+             */
+            id: string;
+            /**
+             * Object
+             * @default fine_tuning.advice
+             * @constant
+             */
+            object?: "fine_tuning.advice";
+            /**
+             * Deleted
+             * @default true
+             * @constant
+             */
+            deleted?: true;
+        };
+        /**
+         * AdviceErrorObject
+         * @description Reason why an advice failed.
+         */
+        AdviceErrorObject: {
+            /**
+             * Code
+             * @description Machine-readable code.
+             * @example engine_unavailable
+             */
+            code: string;
+            /**
+             * Message
+             * @description Description of the reason.
+             */
+            message: string;
+        };
+        /**
+         * AdviceObject
+         * @description Advice before a training. The fields after `error` are null until it is completed.
+         */
+        AdviceObject: {
+            /**
+             * Id
+             * @description ID of the advice. Starts with `ftadvice-`.
+             */
+            id: string;
+            /**
+             * Object
+             * @default fine_tuning.advice
+             * @constant
+             */
+            object?: "fine_tuning.advice";
+            /**
+             * Created At
+             * @description Creation time, in Unix seconds.
+             */
+            created_at: number;
+            /**
+             * Finished At
+             * @description Time at which the advice ended, in Unix seconds; null if it has not.
+             */
+            finished_at: number | null;
+            /**
+             * Expires At
+             * @description Time at which the advice is deleted, in Unix seconds.
+             */
+            expires_at: number;
+            /**
+             * Training File
+             * @description ID of the training file.
+             */
+            training_file: string;
+            /**
+             * Model
+             * @description ID of the base model.
+             */
+            model: string;
+            /** @description Status of the advice. */
+            status: components["schemas"]["AdviceStatus"];
+            /** @description Reason for the status `failed`; otherwise null. */
+            error: components["schemas"]["AdviceErrorObject"] | null;
+            /** @description What to do: `train`, use a `prompt`, use `retrieval`, `collect` rows, or `fix_data` first. */
+            recommendation?: components["schemas"]["Recommendation"] | null;
+            /**
+             * Sentence
+             * @description Recommendation in one sentence, with its figures.
+             * @example Train: the base model has 21 and its best prompt has 31 of 100 chrF points.
+             */
+            sentence?: string | null;
+            /**
+             * Rows
+             * @description Number of rows in the training file.
+             */
+            rows?: number | null;
+            /**
+             * Metric
+             * @description Metric of the scores, chosen by the answers.
+             * @example chrf
+             */
+            metric?: string | null;
+            /** @description Score of the base model. */
+            base?: components["schemas"]["AdviceScore"] | null;
+            /** @description Score of the base model with the best prompt. */
+            prompt?: components["schemas"]["PromptScore"] | null;
+            /** @description Gain of the best prompt over the base model. */
+            prompt_gain?: components["schemas"]["PointsInterval"] | null;
+            /**
+             * Headroom
+             * @description Points between the better of the two scores and 100, which no training can exceed.
+             */
+            headroom?: number | null;
+            /** @description Expected gain of a training over the best prompt, by at least three earlier models; null if it is unknown. */
+            expected_gain?: components["schemas"]["ExpectedGain"] | null;
+            /** @description What a search would have found without a training. */
+            retrieval?: components["schemas"]["RetrievalSigns"] | null;
+            /**
+             * Findings
+             * @description Findings of the file's report, the most urgent first.
+             */
+            findings?: components["schemas"]["FindingObject"][] | null;
+            /** @description Estimate of a job with default settings. */
+            estimate?: components["schemas"]["EstimateObject"] | null;
+            /**
+             * Notes
+             * @description What was left out, and why a job would be refused.
+             */
+            notes?: string[] | null;
+        };
+        /**
+         * AdviceScore
+         * @description Mean score of a model in points (0 to 100), with its 95% confidence interval.
+         */
+        AdviceScore: {
+            /**
+             * Points
+             * @description Mean score.
+             * @example 21.4
+             */
+            points: number;
+            /**
+             * Low
+             * @description Lower limit of the interval.
+             */
+            low: number;
+            /**
+             * High
+             * @description Upper limit of the interval.
+             */
+            high: number;
+            /**
+             * Rows
+             * @description Number of rows with a score.
+             */
+            rows: number;
+        };
+        /**
+         * AdviceStatus
+         * @description Status of an advice.
+         * @enum {string}
+         */
+        AdviceStatus: "in_progress" | "completed" | "failed";
+        /**
          * AliasChange
          * @description A change to an alias.
          */
@@ -1926,6 +2141,24 @@ export interface components {
             tools?: {
                 [key: string]: unknown;
             }[] | null;
+        };
+        /**
+         * CreateAdvice
+         * @description Request for advice before a training.
+         */
+        CreateAdvice: {
+            /**
+             * Training File
+             * @description ID of the file.
+             * @example file-abc123
+             */
+            training_file: string;
+            /**
+             * Model
+             * @description ID of the base model. An engine must serve it.
+             * @example smollm2-135m-instruct
+             */
+            model: string;
         };
         /**
          * CreateChatCompletion
@@ -3022,6 +3255,33 @@ export interface components {
          */
         EventType: "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "eval.run.succeeded" | "eval.run.failed" | "eval.run.canceled";
         /**
+         * ExpectedGain
+         * @description Gain of earlier models of the project over the best prompt, on the same base model.
+         */
+        ExpectedGain: {
+            /**
+             * Points
+             * @description Median gain in points.
+             * @example 18.5
+             */
+            points: number;
+            /**
+             * Low
+             * @description Smallest gain in points.
+             */
+            low: number;
+            /**
+             * High
+             * @description Largest gain in points.
+             */
+            high: number;
+            /**
+             * Models
+             * @description Number of models that were evaluated.
+             */
+            models: number;
+        };
+        /**
          * ExpiresAfter
          * @description Lifetime of the uploaded file, counted from its creation.
          */
@@ -3209,6 +3469,23 @@ export interface components {
          * @enum {string}
          */
         FileStatus: "uploaded" | "processed" | "error";
+        /**
+         * FindingObject
+         * @description A finding of the report of the training file.
+         */
+        FindingObject: {
+            /**
+             * Code
+             * @description Machine-readable code.
+             * @example contradictions
+             */
+            code: string;
+            /**
+             * Title
+             * @description Finding in one line.
+             */
+            title: string;
+        };
         /**
          * FormatFields
          * @description Format options of a file. They override automatic detection.
@@ -4967,6 +5244,28 @@ export interface components {
          */
         Phase: "waiting" | "scoring_references" | "choosing_a_prompt" | "answering" | "memorization" | "forgetting";
         /**
+         * PointsInterval
+         * @description Difference in points, with its 95% confidence interval.
+         */
+        PointsInterval: {
+            /**
+             * Points
+             * @description Mean difference.
+             * @example 9.8
+             */
+            points: number;
+            /**
+             * Low
+             * @description Lower limit of the interval.
+             */
+            low: number;
+            /**
+             * High
+             * @description Upper limit of the interval.
+             */
+            high: number;
+        };
+        /**
          * ProjectObject
          * @description A project (tenant).
          */
@@ -5000,6 +5299,39 @@ export interface components {
             status?: "active";
             /** @description Limits set for the project. */
             limits: components["schemas"]["Limits"];
+        };
+        /**
+         * PromptScore
+         * @description Mean score of the base model with the best prompt.
+         */
+        PromptScore: {
+            /**
+             * Points
+             * @description Mean score.
+             * @example 21.4
+             */
+            points: number;
+            /**
+             * Low
+             * @description Lower limit of the interval.
+             */
+            low: number;
+            /**
+             * High
+             * @description Upper limit of the interval.
+             */
+            high: number;
+            /**
+             * Rows
+             * @description Number of rows with a score.
+             */
+            rows: number;
+            /**
+             * Example Lines
+             * @description Lines of the training file that the prompt shows as examples. Empty if it shows none, or the rows that are most similar to each question.
+             * @default []
+             */
+            example_lines?: number[];
         };
         /**
          * Purpose
@@ -5056,6 +5388,12 @@ export interface components {
                 [key: string]: "ok" | "away" | "refused";
             };
         };
+        /**
+         * Recommendation
+         * @description What to do instead of, before, or as a training.
+         * @enum {string}
+         */
+        Recommendation: "train" | "prompt" | "retrieval" | "collect" | "fix_data";
         /**
          * ReportPending
          * @description A report in progress. Retry after `retry-after` seconds.
@@ -5198,6 +5536,32 @@ export interface components {
             tools?: {
                 [key: string]: unknown;
             }[] | null;
+        };
+        /**
+         * RetrievalSigns
+         * @description Result of a keyword search (BM25) for the answers of some rows in the other rows.
+         */
+        RetrievalSigns: {
+            /**
+             * Rows
+             * @description Number of rows that were searched for.
+             */
+            rows: number;
+            /**
+             * Facts
+             * @description Number of these rows whose answers are facts.
+             */
+            facts: number;
+            /**
+             * Found
+             * @description Number of these rows whose answer the search found.
+             */
+            found: number;
+            /**
+             * Base Right
+             * @description Number of these rows that the base model answered right.
+             */
+            base_right: number;
         };
         /**
          * Role
@@ -8156,6 +8520,153 @@ export interface operations {
                 headers: {
                     "x-request-id": components["headers"]["x-request-id"];
                     "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    createFineTuningAdvice: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Client-chosen idempotency key of up to 255 characters. A repeated request with the same key and body returns the first response for one day. A request with the same key and another body answers 409. */
+                "idempotency-key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateAdvice"];
+            };
+        };
+        responses: {
+            /** @description `AdviceObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AdviceObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            /** @description The request exceeds a limit of the key or the project. */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "retry-after": components["headers"]["retry-after"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    retrieveFineTuningAdvice: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example ftadvice-cxvs4e7n0o7toiswddpgeisl */
+                advice_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `AdviceObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AdviceObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    deleteFineTuningAdvice: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example ftadvice-cxvs4e7n0o7toiswddpgeisl */
+                advice_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `AdviceDeleted`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AdviceDeleted"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
                     [name: string]: unknown;
                 };
                 content: {

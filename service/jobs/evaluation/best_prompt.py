@@ -44,9 +44,7 @@ async def best_prompt(
     slice_ = selection_slice(training, min(SLICE_ROWS, len(rows)), seed=seed)
     if not slice_:
         return None
-    longest = max(
-        len(given_text(row.prompt).encode()) + len(json.dumps(row.tools)) for row in rows
-    )
+    longest = max(len(given_text(row.prompt).encode()) + len(json.dumps(row.tools)) for row in rows)
     limits = Limits(
         context_tokens=context_length or _DEFAULT_CONTEXT,
         prompt_tokens=_tokens(longest),

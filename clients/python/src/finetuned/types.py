@@ -9,6 +9,57 @@ from pydantic import Field
 from finetuned._model import Model
 
 
+class AdviceDeleted(Model):
+    """
+    Response to deleting an advice.
+    """
+
+    id: str
+    """
+    ID of the deleted advice.
+    """
+    object: Literal["fine_tuning.advice"] = "fine_tuning.advice"
+    deleted: Literal[True] = True
+
+
+class AdviceErrorObject(Model):
+    """
+    Reason why an advice failed.
+    """
+
+    code: str
+    """
+    Machine-readable code.
+    """
+    message: str
+    """
+    Description of the reason.
+    """
+
+
+class AdviceScore(Model):
+    """
+    Mean score of a model in points (0 to 100), with its 95% confidence interval.
+    """
+
+    points: float
+    """
+    Mean score.
+    """
+    low: float
+    """
+    Lower limit of the interval.
+    """
+    high: float
+    """
+    Upper limit of the interval.
+    """
+    rows: int
+    """
+    Number of rows with a score.
+    """
+
+
 class AliasDeleted(Model):
     """
     Response to deleting an alias.
@@ -186,6 +237,21 @@ class CompletionsSamplingParams(Model):
     tools: list[dict[str, Any]] | None = None
     """
     Functions that the model may call, as in chat completions.
+    """
+
+
+class CreateAdvice(Model):
+    """
+    Request for advice before a training.
+    """
+
+    training_file: str
+    """
+    ID of the file.
+    """
+    model: str
+    """
+    ID of the base model. An engine must serve it.
     """
 
 
@@ -503,6 +569,29 @@ class EventObject(Model):
     """
 
 
+class ExpectedGain(Model):
+    """
+    Gain of earlier models of the project over the best prompt, on the same base model.
+    """
+
+    points: float
+    """
+    Median gain in points.
+    """
+    low: float
+    """
+    Smallest gain in points.
+    """
+    high: float
+    """
+    Largest gain in points.
+    """
+    models: int
+    """
+    Number of models that were evaluated.
+    """
+
+
 class ExpiresAfter(Model):
     """
     Lifetime of the uploaded file, counted from its creation.
@@ -583,6 +672,21 @@ class FileIdSource(Model):
     id: str
     """
     ID of a file with the purpose `evals`.
+    """
+
+
+class FindingObject(Model):
+    """
+    A finding of the report of the training file.
+    """
+
+    code: str
+    """
+    Machine-readable code.
+    """
+    title: str
+    """
+    Finding in one line.
     """
 
 
@@ -1076,6 +1180,25 @@ class OutputItemResult(Model):
     """
 
 
+class PointsInterval(Model):
+    """
+    Difference in points, with its 95% confidence interval.
+    """
+
+    points: float
+    """
+    Mean difference.
+    """
+    low: float
+    """
+    Lower limit of the interval.
+    """
+    high: float
+    """
+    Upper limit of the interval.
+    """
+
+
 class ProjectObject(Model):
     """
     A project (tenant).
@@ -1098,6 +1221,33 @@ class ProjectObject(Model):
     limits: Limits
     """
     Limits set for the project.
+    """
+
+
+class PromptScore(Model):
+    """
+    Mean score of the base model with the best prompt.
+    """
+
+    points: float
+    """
+    Mean score.
+    """
+    low: float
+    """
+    Lower limit of the interval.
+    """
+    high: float
+    """
+    Upper limit of the interval.
+    """
+    rows: int
+    """
+    Number of rows with a score.
+    """
+    example_lines: list[int] = []
+    """
+    Lines of the training file that the prompt shows as examples. Empty if it shows none, or the rows that are most similar to each question.
     """
 
 
@@ -1211,6 +1361,29 @@ class ResponsesSamplingParams(Model):
     tools: list[dict[str, Any]] | None = None
     """
     Functions that the model may call, as in responses.
+    """
+
+
+class RetrievalSigns(Model):
+    """
+    Result of a keyword search (BM25) for the answers of some rows in the other rows.
+    """
+
+    rows: int
+    """
+    Number of rows that were searched for.
+    """
+    facts: int
+    """
+    Number of these rows whose answers are facts.
+    """
+    found: int
+    """
+    Number of these rows whose answer the search found.
+    """
+    base_right: int
+    """
+    Number of these rows that the base model answered right.
     """
 
 
@@ -3323,6 +3496,98 @@ class Error(Model):
     """
 
     error: ErrorDetail
+
+
+class AdviceObject(Model):
+    """
+    Advice before a training. The fields after `error` are null until it is completed.
+    """
+
+    id: str
+    """
+    ID of the advice. Starts with `ftadvice-`.
+    """
+    object: Literal["fine_tuning.advice"] = "fine_tuning.advice"
+    created_at: int
+    """
+    Creation time, in Unix seconds.
+    """
+    finished_at: int | None
+    """
+    Time at which the advice ended, in Unix seconds; null if it has not.
+    """
+    expires_at: int
+    """
+    Time at which the advice is deleted, in Unix seconds.
+    """
+    training_file: str
+    """
+    ID of the training file.
+    """
+    model: str
+    """
+    ID of the base model.
+    """
+    status: Literal["in_progress", "completed", "failed"]
+    """
+    Status of the advice.
+    """
+    error: AdviceErrorObject | None
+    """
+    Reason for the status `failed`; otherwise null.
+    """
+    recommendation: Literal["train", "prompt", "retrieval", "collect", "fix_data"] | None = None
+    """
+    What to do: `train`, use a `prompt`, use `retrieval`, `collect` rows, or `fix_data` first.
+    """
+    sentence: str | None = None
+    """
+    Recommendation in one sentence, with its figures.
+    """
+    rows: int | None = None
+    """
+    Number of rows in the training file.
+    """
+    metric: str | None = None
+    """
+    Metric of the scores, chosen by the answers.
+    """
+    base: AdviceScore | None = None
+    """
+    Score of the base model.
+    """
+    prompt: PromptScore | None = None
+    """
+    Score of the base model with the best prompt.
+    """
+    prompt_gain: PointsInterval | None = None
+    """
+    Gain of the best prompt over the base model.
+    """
+    headroom: float | None = None
+    """
+    Points between the better of the two scores and 100, which no training can exceed.
+    """
+    expected_gain: ExpectedGain | None = None
+    """
+    Expected gain of a training over the best prompt, by at least three earlier models; null if it is unknown.
+    """
+    retrieval: RetrievalSigns | None = None
+    """
+    What a search would have found without a training.
+    """
+    findings: list[FindingObject] | None = None
+    """
+    Findings of the file's report, the most urgent first.
+    """
+    estimate: EstimateObject | None = None
+    """
+    Estimate of a job with default settings.
+    """
+    notes: list[str] | None = None
+    """
+    What was left out, and why a job would be refused.
+    """
 
 
 class ChatCompletion(Model):

@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from finetuned import __version__
-from finetuned.cli import admin, chat, evaluation, files, jobs, login, models, train, usage
+from finetuned.cli import (
+    admin,
+    advising,
+    chat,
+    evaluation,
+    files,
+    jobs,
+    login,
+    models,
+    train,
+    usage,
+)
 from finetuned.cli.failures import INTERRUPTED, REFUSED, exit_code, print_error
 from finetuned.cli.output import Out
 from finetuned.errors import FinetunedError
@@ -24,6 +35,7 @@ app = typer.Typer(
 app.command()(login.login)
 app.command()(login.logout)
 app.add_typer(files.app, name="files")
+app.command()(advising.advise)
 app.command()(train.train)
 app.add_typer(jobs.app, name="jobs")
 app.command("eval")(evaluation.evaluate)

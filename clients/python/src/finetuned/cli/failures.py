@@ -5,7 +5,8 @@
 2    usage error: an invalid option or argument
 3    no API key, or one without permission
 4    no such object
-5    the operation failed: a failed or canceled job, a rejected file, an evaluation without verdict
+5    the operation failed: a failed or canceled job, a rejected file, an evaluation without
+     verdict, a failed advice
 6    the server is unreachable or too slow, a limit was reached, or the evaluation is in progress
      (`eval --no-wait`): retry later
 130  interrupted
@@ -49,6 +50,10 @@ class EvaluationEnded(FinetunedError):
     """Raised when an evaluation failed or was skipped."""
 
 
+class AdviceEnded(FinetunedError):
+    """Raised when an advice failed."""
+
+
 class EvaluationInProgress(FinetunedError):
     """Raised when an evaluation is in progress and the command does not wait for it."""
 
@@ -61,7 +66,7 @@ def exit_code(error: FinetunedError) -> int:
     """Return the exit code for an error."""
     if isinstance(error, WrongUsage):
         return USAGE
-    if isinstance(error, (JobEnded, EvaluationEnded)):
+    if isinstance(error, (JobEnded, EvaluationEnded, AdviceEnded)):
         return FAILED
     if isinstance(error, EvaluationInProgress):
         return AWAY

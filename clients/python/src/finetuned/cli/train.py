@@ -102,8 +102,8 @@ def train(
     with client() as server:
         request: dict[str, Any] = {
             "model": model,
-            "training_file": _file_id(server, file, out),
-            "validation_file": validation and _file_id(server, validation, out),
+            "training_file": file_id_of(server, file, out),
+            "validation_file": validation and file_id_of(server, validation, out),
             "method": {"type": method, method: {"hyperparameters": hyperparameters}},
             "suffix": suffix,
             "seed": seed,
@@ -130,7 +130,7 @@ def _given(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _file_id(server: finetuned.Client, given: str, out: Out) -> str:
+def file_id_of(server: finetuned.Client, given: str, out: Out) -> str:
     """Return the id of a validated file. A local file is uploaded first."""
     path = Path(given)
     is_id = given.startswith("file-") and not path.exists()

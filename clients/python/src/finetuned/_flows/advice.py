@@ -1,0 +1,48 @@
+"""Advice before a training."""
+
+from __future__ import annotations
+
+from finetuned._flows.common import Deadline, at
+from finetuned._flows.files import once
+from finetuned._http import Request
+from finetuned._steps import Flow, Sleep, fetch
+from finetuned.errors import Conflict
+from finetuned.types import AdviceDeleted, AdviceObject
+
+_ADVICE = "fine_tuning/advice"
+_POLL_S = 2.0
+
+
+def advise(*, model: str, training_file: str, timeout_s: float | None = None) -> Flow[AdviceObject]:
+    """Ask whether a training is worth it, and wait for the advice. Check `status` on the result.
+
+    Waits for the check of the file first. An engine must serve the base model.
+    """
+    body = {"model": model, "training_file": training_file}
+    request = Request("POST", _ADVICE, json=body, headers=once(None))
+    deadline = Deadline(timeout_s, f"The advice on {training_file}")
+    found: AdviceObject | None = None
+    while found is None or found.status == "in_progress":
+        if found is not None:
+            deadline.check()
+            yield Sleep(_POLL_S)
+            found = yield from advice(found.id)
+            continue
+        try:
+            found = yield from fetch(AdviceObject, request)
+        except Conflict as e:
+            if e.code != "file_not_ready":
+                raise
+            deadline.check()
+            yield Sleep(min(e.retry_after_s or _POLL_S, 10.0))
+    return found
+
+
+def advice(advice_id: str) -> Flow[AdviceObject]:
+    """Retrieve an advice: its status, and its result if it is completed."""
+    return fetch(AdviceObject, Request("GET", at("fine_tuning", "advice", advice_id)))
+
+
+def delete_advice(advice_id: str) -> Flow[AdviceDeleted]:
+    """Delete an advice. If it is in progress, it ends."""
+    return fetch(AdviceDeleted, Request("DELETE", at("fine_tuning", "advice", advice_id)))

@@ -1,0 +1,42 @@
+"""Tests of advice before a training in the Python client and its command line."""
+
+from __future__ import annotations
+
+import finetuned
+import pytest
+
+from tests.clients.python.test_cli import cli, env  # noqa: F401 - fixtures
+from tests.conftest import BASE_MODEL
+from tests.jobs.evaluation.conftest import engine  # noqa: F401 - a fixture
+
+
+async def test_advise_prints_the_recommendation(
+    cli,  # noqa: F811
+    api,
+    client,
+    work,
+    engine,
+    chats,
+    tmp_path,
+):
+    api.settings.upstreams = {BASE_MODEL: engine.url}
+    (tmp_path / "chats.jsonl").write_bytes(chats(60))
+    async with work("cpu"):
+        done = await cli("advise", "chats.jsonl", "--model", BASE_MODEL)
+        assert done.code == 0, done.err
+        file = await anext(client.files.list())
+        as_json = await cli("advise", file.id, "--model", BASE_MODEL, "--json")
+        engine.failures = [400] * 10_000
+        found = await client.jobs.advise(model=BASE_MODEL, training_file=file.id)
+        await client.files.delete(file.id)
+    sentence, *lines = done.out.splitlines()
+    assert sentence.startswith(("Train: ", "Use ", "Fix the data first: "))
+    assert any(line.startswith("base") for line in lines)
+    assert "unknown" in done.out
+    assert as_json.json()["rows"] == 60
+    assert found.sentence == "Train, and hold rows out: the base model gave no answers."
+    assert (await client.jobs.advice(found.id)).recommendation == "train"
+    assert (await client.jobs.delete_advice(found.id)).deleted
+    with pytest.raises(finetuned.NotFound):
+        await client.jobs.advice(found.id)
+    assert (await cli("advise", "file-unknown", "--model", BASE_MODEL)).code == 4

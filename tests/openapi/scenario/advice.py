@@ -1,0 +1,42 @@
+"""Advice that no worker has worked out yet."""
+
+from __future__ import annotations
+
+from service.jobs.advice.records import MAX_UNFINISHED
+from tests.openapi.scenario.data import NO_ADVICE, NO_FILE
+from tests.openapi.scenario.files import Uploaded
+from tests.openapi.world import World
+
+_CREATE, _RETRIEVE, _DELETE = (
+    "createFineTuningAdvice",
+    "retrieveFineTuningAdvice",
+    "deleteFineTuningAdvice",
+)
+
+
+async def early(world: World, files: Uploaded, model: str) -> None:
+    """Ask before the file is checked."""
+    await world.call(_CREATE, expect=409, json={"model": model, "training_file": files.chats})
+
+
+async def ask(world: World, files: Uploaded, served: str, unserved: str) -> None:
+    """Ask for advice, and delete it again. No worker runs."""
+    body = {"model": served, "training_file": files.chats}
+    made = await world.call(_CREATE, "asked", "Advice on a training file", json=body)
+    path = {"advice_id": made.json()["id"]}
+    await world.call(_RETRIEVE, "in_progress", "Advice in progress", path=path)
+    await world.call(_CREATE, expect=409, json={**body, "model": unserved})
+    await world.call(_CREATE, expect=400, json={"model": served})
+    await world.call(_CREATE, expect=400, json={**body, "training_file": files.broken})
+    await world.call(_CREATE, expect=404, json={**body, "training_file": NO_FILE})
+    await world.call(_CREATE, expect=404, json={**body, "model": "gpt-4o"})
+    reused = {"idempotency-key": "advise-bookshop-1"}
+    advice = [await world.call(_CREATE, headers=reused, json=body)]
+    await world.call(_CREATE, expect=409, headers=reused, json={**body, "training_file": NO_FILE})
+    advice += [await world.call(_CREATE, json=body) for _ in range(MAX_UNFINISHED - 2)]
+    await world.call(_CREATE, expect=429, json=body)
+    await world.call(_DELETE, "deleted", path=path)
+    for one in advice:
+        await world.call(_DELETE, path={"advice_id": one.json()["id"]})
+    for operation in (_RETRIEVE, _DELETE):
+        await world.call(operation, expect=404, path={"advice_id": NO_ADVICE})
