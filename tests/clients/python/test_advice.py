@@ -15,7 +15,7 @@ async def test_advise_prints_the_recommendation(
     api,
     client,
     work,
-    engine,
+    engine,  # noqa: F811
     chats,
     tmp_path,
 ):
