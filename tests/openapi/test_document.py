@@ -29,6 +29,9 @@ OURS = {
     "retrieveFineTuningJobEvaluationReport",
     "listFineTuningJobs",  # OpenAI: listPaginatedFineTuningJobs, its only list with such a name
     "estimateFineTuningJob",
+    "createFineTuningAdvice",
+    "retrieveFineTuningAdvice",
+    "deleteFineTuningAdvice",
     *("retrieveUpload", "listUploadParts"),
     *("retrieveFileReport", "createFileCleaning", "listFileCleanings", "retrieveFileCleaning"),
     *("listAliases", "retrieveAlias", "setAlias", "deleteAlias"),

@@ -179,7 +179,7 @@ ROUTES = [
     ("GET", "/v1/evals/{eval}/runs/{run}/output_items"),
     ("GET", "/v1/evals/{eval}/runs/{run}/output_items/{output_item}"),
 ]
-WITH_ID = "file|job|upload|cleaning|webhook_endpoint|eval|run|output_item"
+WITH_ID = "file|job|advice|upload|cleaning|webhook_endpoint|eval|run|output_item"
 # Names belong to a project: another project's alias with the same name does not interfere.
 OWN_NAMES = {("PUT", "/v1/aliases/{name}")}
 
@@ -208,6 +208,7 @@ async def test_foreign_object_is_404(api: Api, owned, method, path):
             path.format(
                 file="file-" + "z" * 24,
                 job="ftjob-" + "z" * 24,
+                advice="ftadvice-" + "z" * 24,
                 model=f"ft:{BASE_MODEL}:x:y:zzzzzz",
                 upload="upload_" + "z" * 24,
                 cleaning="fileclean-" + "z" * 24,
@@ -228,6 +229,8 @@ async def test_foreign_object_is_404(api: Api, owned, method, path):
         endpoint = await acme.get(f"/v1/webhook_endpoints/{owned['webhook_endpoint']}")
         assert endpoint.json()["name"] == "acme's"
         assert (await acme.get(f"/v1/fine_tuning/jobs/{owned['job']}")).status_code == 200
+        advice = await acme.get(f"/v1/fine_tuning/advice/{owned['advice']}")
+        assert advice.json()["status"] == "in_progress"
         run = await acme.get(f"/v1/evals/{owned['eval']}/runs/{owned['run']}")
         assert run.json()["status"] == "in_progress"
 

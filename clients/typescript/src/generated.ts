@@ -8609,7 +8609,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example ftadvice-cxvs4e7n0o7toiswddpgeisl */
+                /**
+                 * @description ID of an advice in the project.
+                 * @example ftadvice-cxvs4e7n0o7toiswddpgeisl
+                 */
                 advice_id: string;
             };
             cookie?: never;
@@ -8645,7 +8648,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example ftadvice-cxvs4e7n0o7toiswddpgeisl */
+                /**
+                 * @description ID of an advice in the project.
+                 * @example ftadvice-cxvs4e7n0o7toiswddpgeisl
+                 */
                 advice_id: string;
             };
             cookie?: never;

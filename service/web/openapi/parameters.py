@@ -18,6 +18,7 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "upload_id": _id("upload_", "ID of an upload in the project."),
     "cleaning_id": _id("fileclean-", "ID of a cleaning of the file."),
     "job_id": _id("ftjob-", "ID of a fine-tuning job in the project."),
+    "advice_id": _id("ftadvice-", "ID of an advice in the project."),
     "project_id": _id("proj_", "ID of a project in this installation."),
     "webhook_endpoint_id": _id("webhook_", "Identifier of a webhook endpoint of the project."),
     "eval_id": _id("eval_", "ID of an eval in the project."),
