@@ -32,7 +32,7 @@ from service.inference.gateway.openapi_routes import router as inference_routes
 from service.inference.upstreams import Upstreams
 from service.jobs import routes as job_routes
 from service.jobs.advice import routes as advice_routes
-from service.jobs.advice.records import Advices
+from service.jobs.advice.records import AdviceStore
 from service.jobs.evaluation import routes as evaluation_routes
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.records import Jobs
@@ -183,7 +183,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             )
             state.files, state.jobs = Files(redis, storage), Jobs(redis)
             state.evaluations = Evaluations(redis)
-            state.advices = Advices(redis)
+            state.advice_store = AdviceStore(redis)
             state.dispatcher = Dispatcher(state.jobs, redis, settings)
             state.uploads = Uploads(redis, state.files)
             state.curation = Tasks(redis)

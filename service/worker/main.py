@@ -36,7 +36,7 @@ from service.files.records import Files
 from service.fleet import workers
 from service.fleet.capacity import measure
 from service.inference.upstreams import Upstreams
-from service.jobs.advice import records as advices
+from service.jobs.advice import records as advice_records
 from service.jobs.advice.task import AdviseTraining
 from service.jobs.attempt.process import Train
 from service.jobs.evaluation import records as evaluations
@@ -243,7 +243,9 @@ class WorkerProcess:
             "evals": [
                 func(_coroutine(self._run_eval.run), name=RUN_EVAL, max_tries=1),
                 func(_coroutine(self._evaluate_job.run), name=evaluations.FUNCTION, max_tries=1),
-                func(_coroutine(self._advise_training.run), name=advices.FUNCTION, max_tries=1),
+                func(
+                    _coroutine(self._advise_training.run), name=advice_records.FUNCTION, max_tries=1
+                ),
             ],
         }
         slots = {

@@ -37,7 +37,7 @@ from service.evals.records import FUNCTION as RUN_EVAL
 from service.evals.records import Evals, RunRecord, RunStatus
 from service.files.records import UNCHECKED, FileRecord, Files, FileStatus
 from service.jobs import lifecycle
-from service.jobs.advice import records as advices
+from service.jobs.advice import records as advice_records
 from service.jobs.evaluation import records as evaluations
 from service.jobs.outcomes import lose
 from service.jobs.records import ACTIVE, FINAL, JobRecord, Jobs, Status
@@ -50,7 +50,7 @@ _LANES = {
     "train": queue.GPU,
     RUN_EVAL: queue.EVALS,
     evaluations.FUNCTION: queue.EVALS,
-    advices.FUNCTION: queue.EVALS,
+    advice_records.FUNCTION: queue.EVALS,
 }
 
 
@@ -76,7 +76,7 @@ class Reconciler:
         self._outputs = Outputs(files)
         self._evals = Evals(redis)
         self._evaluations = evaluations.Evaluations(redis)
-        self._advices = advices.Advices(redis)
+        self._advices = advice_records.AdviceStore(redis)
         self._leases = leases
         self._dispatcher = dispatcher
         self._on_step = on_step
@@ -126,7 +126,7 @@ class Reconciler:
         except (
             lifecycle.AttemptSuperseded,
             run_lifecycle.RunSuperseded,
-            advices.AdviceSuperseded,
+            advice_records.AdviceSuperseded,
             Missing,
             Unreadable,
         ):
@@ -232,14 +232,14 @@ class Reconciler:
         else:
             await self._evaluations.enqueue(evaluation)
 
-    async def _advise(self, record: advices.AdviceRecord) -> None:
-        if not await self._abandoned(advices.FUNCTION, record.id, record.attempt):
+    async def _advise(self, record: advice_records.AdviceRecord) -> None:
+        if not await self._abandoned(advice_records.FUNCTION, record.id, record.attempt):
             await self._advices.enqueue(record)
         elif record.lost_attempts + 1 < self._most_fruitless:
             await self._advices.again(record, lost=True)
         else:
             message = "The worker died several times on it. The worker's log has the cause."
-            failure = advices.AdviceFailure(code="advice_interrupted", message=message)
+            failure = advice_records.AdviceFailure(code="advice_interrupted", message=message)
             await self._advices.end(record, error=failure)
 
     async def _job(self, project_id: str, job_id: str) -> None:

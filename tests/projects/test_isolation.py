@@ -97,7 +97,7 @@ async def advised(api: Api, project_id: str, file_id: str) -> str:
         key_id="key_a",
         seed=1,
     )
-    await api.app.state.advices.create(record)
+    await api.app.state.advice_store.create(record)
     return record.id
 
 

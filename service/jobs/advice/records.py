@@ -70,7 +70,7 @@ class AdviceSuperseded(Exception):
     """The advice has ended, or another attempt works on it."""
 
 
-class Advices:
+class AdviceStore:
     """The advice of all projects."""
 
     def __init__(self, redis: Client) -> None:

@@ -11,7 +11,7 @@ from service.config import Settings
 from service.core import ids
 from service.core.errors import BadRequest, Conflict, NotFound, NotReady, RateLimited
 from service.files.records import FileRecord, Files, FileStatus
-from service.jobs.advice.records import KEPT_S, MAX_UNFINISHED, AdviceRecord, Advices
+from service.jobs.advice.records import KEPT_S, MAX_UNFINISHED, AdviceRecord, AdviceStore
 from service.jobs.advice.schemas import AdviceDeleted, AdviceObject, CreateAdvice
 from service.jobs.create import base_model, usable_file
 from service.models.registry import ModelRegistry
@@ -23,7 +23,7 @@ from service.web.openapi.parts import headers
 router = APIRouter(prefix="/v1/fine_tuning/advice", tags=["Fine-tuning"])
 _RETRY_AFTER_S = "30"
 
-Store = Annotated[Advices, Depends(resource("advices"))]
+Store = Annotated[AdviceStore, Depends(resource("advice_store"))]
 FileStore = Annotated[Files, Depends(resource("files"))]
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
 
@@ -134,7 +134,7 @@ def _require_processed(file: FileRecord) -> None:
         )
 
 
-async def _check_queue(caller: Principal, store: Advices) -> None:
+async def _check_queue(caller: Principal, store: AdviceStore) -> None:
     # Not atomic with the write: concurrent requests may exceed the limit by their number.
     waiting = await store.waiting(caller.project_id)
     if waiting >= MAX_UNFINISHED:

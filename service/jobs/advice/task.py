@@ -25,7 +25,7 @@ from service.evaluation.recommendation import Finding
 from service.files.records import FileRecord, Files, FileStatus
 from service.grading.sandbox.sandbox import Sandbox
 from service.jobs.advice.measure import measure
-from service.jobs.advice.records import AdviceFailure, AdviceRecord, Advices, AdviceSuperseded
+from service.jobs.advice.records import AdviceFailure, AdviceRecord, AdviceStore, AdviceSuperseded
 from service.jobs.evaluation.engine import EngineAway, EvaluationEngine
 from service.jobs.evaluation.examples import Data, read_data
 from service.jobs.evaluation.scoring import Scoring
@@ -69,7 +69,7 @@ class AdviseTraining:
         self._settings = settings
         self._access = access
         self._desk = Desk(settings)
-        self._advices = Advices(files.redis)
+        self._advices = AdviceStore(files.redis)
         self._estimates = Estimates(files.redis, files, settings)
         self.draining = asyncio.Event()  # set when the worker is told to shut down
 

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from service.core import ids, queue
-from service.jobs.advice.records import Advices
+from service.jobs.advice.records import AdviceStore
 from tests.cached import ROOT
 from tests.conftest import BASE_MODEL, Api
 from tests.jobs.advice.conftest import ADVICE, advised, ask, ended
@@ -78,7 +78,7 @@ async def test_a_stopping_worker_hands_the_advice_back(http, work, file_id, engi
 
 
 async def test_expired_advice_is_deleted(http, api: Api, file_id):
-    store: Advices = api.app.state.advices
+    store: AdviceStore = api.app.state.advice_store
     advice = await ask(http, file_id)
     project = (await api.app.state.projects.by_name("acme")).id
     await store.records.update(
@@ -122,5 +122,5 @@ async def test_kill_9_loses_no_advice(http, api: Api, work, file_id, engine):
     async with work("cpu"):
         assert (await ended(http, advice))["status"] == "completed"
     project = (await api.app.state.projects.by_name("acme")).id
-    record = await api.app.state.advices.get(project, advice["id"])
+    record = await api.app.state.advice_store.get(project, advice["id"])
     assert (record.attempt, record.lost_attempts) == (2, 1)

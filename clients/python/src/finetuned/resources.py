@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from finetuned._async import AsyncRunner
 from finetuned._flows import admin, aliases, evaluations, files, jobs, models, uploads, usage, watch
-from finetuned._flows import advice as advices
+from finetuned._flows import advice as advice_flows
 from finetuned._methods import (
     AsyncResource,
     Resource,
@@ -77,9 +77,9 @@ class Jobs(Resource):
 
     create = method(jobs.create)
     estimate = method(jobs.estimate)
-    advise = method(advices.advise)
-    advice = method(advices.advice)
-    delete_advice = method(advices.delete_advice)
+    advise = method(advice_flows.advise)
+    advice = method(advice_flows.advice)
+    delete_advice = method(advice_flows.delete_advice)
     list = items(jobs.list_jobs)
     retrieve = method(jobs.retrieve)
     cancel = method(jobs.cancel)
@@ -100,9 +100,9 @@ class AsyncJobs(AsyncResource):
 
     create = async_method(jobs.create)
     estimate = async_method(jobs.estimate)
-    advise = async_method(advices.advise)
-    advice = async_method(advices.advice)
-    delete_advice = async_method(advices.delete_advice)
+    advise = async_method(advice_flows.advise)
+    advice = async_method(advice_flows.advice)
+    delete_advice = async_method(advice_flows.delete_advice)
     list = async_items(jobs.list_jobs)
     retrieve = async_method(jobs.retrieve)
     cancel = async_method(jobs.cancel)
