@@ -1,4 +1,4 @@
-"""Types of the advice before a training, without numpy, which the api does not have."""
+"""Types of the advice before a training, in a module that imports no numpy."""
 
 from __future__ import annotations
 

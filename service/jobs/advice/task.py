@@ -124,7 +124,7 @@ class AdviseTraining:
             await self._advices.end(record, result=result)
 
     async def _advise(self, record: AdviceRecord) -> dict[str, Any]:
-        # It needs numpy, which the api does not have.
+        # Importing it loads numpy, which the api imports only if a grader needs it.
         from service.jobs.advice.result import result_of
 
         file, entry = await self._inputs(record)

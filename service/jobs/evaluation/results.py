@@ -72,7 +72,7 @@ def gate_outcome(
 
 
 def _conclude(comparison: Comparison, gate: Mapping[str, str]) -> tuple[Verdict, dict[str, bytes]]:
-    # These need numpy, which the api does not have.
+    # Importing these loads numpy, which the api imports only if a grader needs it.
     from service.evaluation.report.html import to_html
     from service.evaluation.report.markdown import to_markdown
     from service.evaluation.verdict import judge
