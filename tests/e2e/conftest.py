@@ -190,7 +190,7 @@ def stack(
         "OTEL_EXPORTER_OTLP_ENDPOINT": spans.url,
         "OTEL_BSP_SCHEDULE_DELAY": "500",
         "FINETUNED_ADAPTER_SWEEP_S": "2",
-        "FINETUNED_EVALUATION_ROWS": "4",
+        "FINETUNED_EVALUATION_ROWS": "2",
         "FINETUNED_EVALUATION_CHECKPOINTS": "1",
         **ONE_THREAD,
     }
