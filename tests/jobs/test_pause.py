@@ -48,10 +48,11 @@ async def test_a_pausing_job_whose_worker_died_is_paused(api: Api, http, chats, 
     job_id = (await create(http, await upload(http, chats(12))))["id"]
     async with work("cpu"):
         project_id = (await until(http, job_id, "queued"))["organization_id"]
-        jobs = api.app.state.jobs
-        await jobs.change(project_id, job_id, lambda job: lifecycle.start(job, 1, 1))
-        pausing = (await http.post(f"{JOBS}/{job_id}/pause")).json()
-        again = await http.post(f"{JOBS}/{job_id}/pause")
+    jobs = api.app.state.jobs
+    await jobs.change(project_id, job_id, lambda job: lifecycle.start(job, 1, 1))
+    pausing = (await http.post(f"{JOBS}/{job_id}/pause")).json()
+    again = await http.post(f"{JOBS}/{job_id}/pause")
+    async with work("cpu"):
         paused = await until(http, job_id, "paused")  # the reconciler finds no lease
         events = (await http.get(f"{JOBS}/{job_id}/events")).json()["data"]
     assert (pausing["status"], pausing["pausing"]) == ("running", True)
