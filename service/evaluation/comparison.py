@@ -68,8 +68,9 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     The names "base", "prompt" and "tuned" have a fixed meaning: the base model, the base model with
     the best prompt, and the final model of the job. Any other column is a checkpoint, such as
     "ckpt-step-12". `example_lines` are the lines of the training file that the prompt shows as
-    examples. `loss` is the teacher-forced loss on the reference answers in nats per token;
-    `token_accuracy` is the share of their tokens that the model would have chosen.
+    examples; `nearest_examples` is the number of training rows that it shows because they are most
+    similar to the question. `loss` is the teacher-forced loss on the reference answers in nats per
+    token; `token_accuracy` is the share of their tokens that the model would have chosen.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     step: int | None = None
     system_prompt: str | None = None
     example_lines: list[int] = []
+    nearest_examples: int = 0
     loss: float | None = None
     token_accuracy: float | None = None
 

@@ -37,6 +37,8 @@ def column_name(column: str) -> str:
 
 def prompt_name(column: Column | None) -> str:
     """Describe the best prompt, such as "a prompt with 4 examples"."""
+    if column and column.nearest_examples:
+        return f"a prompt with the {counted(column.nearest_examples, 'most similar example')}"
     examples = len(column.example_lines) if column else 0
     if examples == 0:
         return "a prompt"

@@ -137,6 +137,23 @@ def test_all_sections_are_in_both_forms():
         assert "failed: " in form
 
 
+def test_the_best_prompt_is_described():
+    said = "Best prompt: the system message “You are the harbor master.” and "
+    comparison = realistic()
+    report = to_markdown(comparison, judge(comparison)).decode()
+    assert f"{said}lines 4, 19, 33, 71 of the training file as examples." in report
+    columns = [
+        msgspec.structs.replace(column, example_lines=[], nearest_examples=8)
+        if column.name == "prompt"
+        else column
+        for column in comparison.columns
+    ]
+    nearest = msgspec.structs.replace(comparison, columns=columns)
+    report = to_markdown(nearest, judge(nearest)).decode()
+    assert f"{said}the 8 training rows most similar to the question as examples." in report
+    assert "base + prompt with the 8 most similar examples" in report
+
+
 def test_sections_without_figures_are_left_out():
     html, markdown = pages(build({"base": [0.2] * 12, "tuned": [0.4] * 12}))
     for heading in ("Gate", "Forgetting", "Memorization", "Facts", "Notes"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from service.evaluation.comparison import PROMPT, TUNED, Comparison, Forgetting, Memorization
 from service.evaluation.costs import cost
-from service.evaluation.report.text import name
+from service.evaluation.report.text import line, name
 from service.evaluation.results import Verdict
 from service.evaluation.wording import counted, interval, memorized, unit
 
@@ -47,6 +47,22 @@ def subject(comparison: Comparison) -> str:
     if comparison.job_id:
         parts.append(f"job {name(comparison.job_id)}")
     return " · ".join(parts)
+
+
+def prompt_text(comparison: Comparison) -> str:
+    """Return what the best prompt consists of. Empty if there is none."""
+    column = comparison.column(PROMPT)
+    if column is None:
+        return ""
+    parts = []
+    if column.system_prompt:
+        parts.append(f"the system message \u201c{line(column.system_prompt)}\u201d")
+    if column.nearest_examples:
+        rows = counted(column.nearest_examples, "training row")
+        parts.append(f"the {rows} most similar to the question as examples")
+    elif column.example_lines:
+        parts.append(f"{_lines(column.example_lines)} as examples")
+    return f"Best prompt: {' and '.join(parts)}." if parts else ""
 
 
 def cost_text(comparison: Comparison) -> str:

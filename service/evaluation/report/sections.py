@@ -25,6 +25,8 @@ def scores_section(comparison: Comparison) -> Iterator[Part]:
     """Yield the scores of all columns."""
     yield Heading("Scores")
     yield tables.scores_table(comparison)
+    if text := prose.prompt_text(comparison):
+        yield Paragraph(text)
 
 
 def cost_section(comparison: Comparison) -> Iterator[Part]:

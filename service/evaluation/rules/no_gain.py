@@ -41,7 +41,7 @@ def use_prompt(evidence: Evidence) -> Verdict | None:
     return Verdict(
         kind=VerdictKind.PROMPT,
         sentence=(f"Don't pay for an adapter: {who} {does} (tuned minus prompt: {sized(found)})."),
-        recommendation=f"Use the base model with {who}.",
+        recommendation=f"Use the base model with {who}, which the report shows.",
     )
 
 

@@ -263,6 +263,7 @@ def _columns(
                 base,
                 system_prompt=candidate.instruction or None,
                 example_lines=candidate.lines,
+                nearest_examples=candidate.nearest,
             )
         )
     earlier = [column(one.column, one.model, step=one.step) for one in checkpoints]
