@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from service.core import tasks
+from service.core.records import Unreadable
+from service.core.redis import REDIS_ERRORS
 
 _LOOK_S: Final = 1.0  # poll interval for a drain, a cancellation or a deletion
 
@@ -31,13 +33,20 @@ async def watched(
     """Wait for a task, and end it when the worker drains or the attempt is lost.
 
     A drain calls `stop`, which cancels the task by default. `is_ours` returns whether the record
-    still names this attempt. Raises the error that the task failed with.
+    still names this attempt. Work continues while that cannot be read. Raises the error that the
+    task failed with.
     """
     ending = Ending.LOST
 
+    async def is_lost() -> bool:
+        try:
+            return lease_lost.is_set() or not await is_ours()
+        except (*REDIS_ERRORS, Unreadable):
+            return False
+
     async def watch() -> None:
         nonlocal ending
-        while not lease_lost.is_set() and await is_ours():
+        while not await is_lost():
             if draining.is_set():
                 ending = Ending.STOPPED
                 (stop or running.cancel)()

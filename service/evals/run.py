@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from service.config import Settings
 from service.core import ids, metrics, tracing
 from service.core.leases import Held, Leases
-from service.core.records import Missing, Unreadable
+from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage, StorageError
 from service.core.watching import Ending, watched
@@ -133,10 +133,7 @@ class RunEval:
             await attempt.run(folder, 2 * self._settings.eval_requests_at_once)
 
     async def _is_ours(self, run: RunRecord) -> bool:
-        try:
-            current = await self._evals.get_run(run.project_id, run.eval_id, run.id)
-        except (*REDIS_ERRORS, Unreadable):
-            return True  # work continues while Redis is down
+        current = await self._evals.get_run(run.project_id, run.eval_id, run.id)
         return (
             current is not None and current.attempt == run.attempt and current.status not in FINAL
         )

@@ -11,7 +11,7 @@ from service.config import Settings
 from service.core import ids
 from service.core.errors import BadRequest, NotReady
 from service.core.leases import Held, Leases
-from service.core.records import Missing, Unreadable
+from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage, StorageError
 from service.core.watching import Ending, watched
@@ -99,10 +99,7 @@ class AdviseTraining:
             log.info("attempt %d at %s is handed back", record.attempt, record.id)
 
     async def _is_ours(self, record: AdviceRecord) -> bool:
-        try:
-            current = await self._advices.get(record.project_id, record.id)
-        except (*REDIS_ERRORS, Unreadable):
-            return True  # work continues while Redis is down
+        current = await self._advices.get(record.project_id, record.id)
         return _is_current(current, record.attempt)
 
     async def _run(self, record: AdviceRecord) -> None:

@@ -13,7 +13,7 @@ from redis.asyncio.client import Pipeline
 from service.config import Settings
 from service.core import ids, logs, metrics
 from service.core.leases import Held, Leases
-from service.core.records import Missing, Unreadable
+from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage, StorageError
 from service.core.watching import Ending, watched
@@ -113,10 +113,7 @@ class EvaluateJob:
             log.info("evaluation attempt %d is handed back", evaluation.attempt)
 
     async def _is_ours(self, evaluation: JobEvaluation) -> bool:
-        try:
-            current = await self._evaluations.get(evaluation.project_id, evaluation.id)
-        except (*REDIS_ERRORS, Unreadable):
-            return True  # work continues while Redis is down
+        current = await self._evaluations.get(evaluation.project_id, evaluation.id)
         return _is_current(current, evaluation.attempt)
 
     async def _run(self, evaluation: JobEvaluation) -> None:
