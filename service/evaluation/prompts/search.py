@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from statistics import fmean
 from typing import Final
 
+from service.evaluation.concurrency import gather
 from service.evaluation.examples import Example
 from service.evaluation.memorization.canaries import is_canary
 from service.evaluation.prompts.candidates import Candidate
@@ -77,9 +77,4 @@ async def _all_scores(
             raise ValueError(f"{len(found)} scores were returned for {len(rows)} rows")
         return found
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(of(candidate)) for candidate in candidates]
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return [task.result() for task in tasks]
+    return await gather(of, candidates)

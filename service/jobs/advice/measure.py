@@ -8,12 +8,13 @@ from typing import Final
 
 from service.core import ids
 from service.evaluation.comparison import BASE, PROMPT, Answer, Column, Comparison
+from service.evaluation.concurrency import gather
 from service.evaluation.examples import Example, Message
 from service.evaluation.retrieval import Answered, retrieval_signs
 from service.jobs.advice.records import AdviceRecord
 from service.jobs.evaluation.best_prompt import best_prompt
 from service.jobs.evaluation.columns import answer_limit
-from service.jobs.evaluation.engine import EvaluationEngine, gather
+from service.jobs.evaluation.engine import EvaluationEngine
 from service.jobs.evaluation.examples import cluster_of, sample
 from service.jobs.evaluation.measure import compared
 from service.jobs.evaluation.scoring import Scoring

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.evaluation.comparison import Answer
+from service.evaluation.concurrency import gather
 from service.evaluation.examples import Example
 from service.evaluation.memorization.personal import given_text
 from service.evaluation.prompts.candidates import Candidate, Limits, PromptSet
 from service.evaluation.prompts.search import SLICE_ROWS, search, selection_slice
-from service.jobs.evaluation.engine import EvaluationEngine, gather
+from service.jobs.evaluation.engine import EvaluationEngine
 from service.jobs.evaluation.scoring import Scoring
 
 _CHARS_PER_TOKEN: Final = 3.0

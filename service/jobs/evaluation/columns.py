@@ -14,8 +14,9 @@ import msgspec
 
 from service.core.storage import Storage, StorageMissing
 from service.evaluation.comparison import Answer, with_calls
+from service.evaluation.concurrency import gather
 from service.evaluation.examples import Example, Message
-from service.jobs.evaluation.engine import EvaluationEngine, Likelihood, gather
+from service.jobs.evaluation.engine import EvaluationEngine, Likelihood
 from service.jobs.evaluation.progress import Progress
 from service.jobs.evaluation.records import JobEvaluation
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ import msgspec
 
 from service.evals.engines import Answered, EngineCalls, SampleFailed
 from service.evaluation.comparison import Answer
+from service.evaluation.concurrency import gather
 from service.evaluation.examples import Example, Message
 from service.grading.tool_call import parse_calls
 from service.grading.written_calls import written_calls
@@ -245,20 +246,6 @@ class EvaluationEngine:
                 if e.is_away:
                     raise EngineAway(e.code) from e
                 raise EngineRefused(e.code) from e
-
-
-async def gather(call: Callable[[S], Awaitable[T]], over: Iterable[S]) -> list[T]:
-    """Return the results of concurrent calls, in order. The first error cancels the others."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            calls = [group.create_task(_coroutine(call(one))) for one in over]
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return [made.result() for made in calls]
-
-
-async def _coroutine(awaitable: Awaitable[T]) -> T:
-    return await awaitable
 
 
 def _only_entry(entry: dict[str, Any]) -> dict[str, Any]:

@@ -19,13 +19,14 @@ from service.evaluation.comparison import (
     Retrieval,
     Row,
 )
+from service.evaluation.concurrency import gather
 from service.evaluation.examples import Example, Message
 from service.evaluation.prompts.candidates import Candidate
 from service.evaluation.retrieval import Answered, retrieval_signs
 from service.jobs.evaluation.best_prompt import best_prompt
 from service.jobs.evaluation.checkpoints import Checkpoint
 from service.jobs.evaluation.columns import Columns, Scored, answer_limit, reference_of
-from service.jobs.evaluation.engine import EvaluationEngine, gather
+from service.jobs.evaluation.engine import EvaluationEngine
 from service.jobs.evaluation.examples import Data, cluster_of, sample
 from service.jobs.evaluation.probes import measure_forgetting, measure_memorization
 from service.jobs.evaluation.progress import Progress

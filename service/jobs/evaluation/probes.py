@@ -13,6 +13,7 @@ from service.evaluation.comparison import (
     Forgetting,
     Memorization,
 )
+from service.evaluation.concurrency import gather
 from service.evaluation.examples import Example, Message
 from service.evaluation.general.choices import score_choices
 from service.evaluation.general.forgetting import forgetting
@@ -21,7 +22,7 @@ from service.evaluation.memorization.canaries import count_returned, planted_can
 from service.evaluation.memorization.continuations import Probe, choose_probes, judge
 from service.evaluation.memorization.personal import Reply, given_text, leaked_rows
 from service.evaluation.memorization.summary import summarize
-from service.jobs.evaluation.engine import EvaluationEngine, gather
+from service.jobs.evaluation.engine import EvaluationEngine
 from service.jobs.evaluation.examples import Data
 
 _PROBED_ROWS: Final = 32

@@ -9,13 +9,13 @@ import msgspec
 
 from service.datasets.text.languages import UNKNOWN, detect
 from service.evaluation.comparison import Answer, Metric
+from service.evaluation.concurrency import gather
 from service.evaluation.examples import Example, Row
 from service.evaluation.graders import applies, graders_for, item_of
 from service.grading.grade import GraderTools, Sample, grade
 from service.grading.judges import JudgeFailed, PythonRunner
 from service.grading.schemas import ChrfGrader, SingleGrader, ToolCallGrader
 from service.grading.written_calls import written_calls
-from service.jobs.evaluation.engine import gather
 
 _ON_A_SCALE: Final = (ChrfGrader, ToolCallGrader)
 

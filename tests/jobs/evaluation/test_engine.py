@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from service.evaluation.concurrency import gather
 from service.evaluation.examples import Example
-from service.jobs.evaluation.engine import EngineAway, gather
+from service.jobs.evaluation.engine import EngineAway
 
 from .conftest import BASE, TUNED
 
