@@ -23,22 +23,21 @@ from service.exporting.contract import (
     Message,
     Succeeded,
 )
-from service.training.contract.channel import die_with_parent
+from service.training.contract.channel import Channel, die_with_parent
+from service.training.contract.environment import offline
+from service.training.contract.spec import faults
 
 log: Final = logging.getLogger("service.exporting")
 
 
 def main(arguments: list[str]) -> int:
     """Run the export named by the first argument and return the exit code."""
-    output = _claim_stdout()
+    channel = Channel.claim_stdout()
     die_with_parent()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
 
     def send(message: Message) -> None:
-        # A line is complete or absent for the reader: a pipe takes it in one write or blocks.
-        line = memoryview(message.model_dump_json(exclude_none=True).encode() + b"\n")
-        while line:
-            line = line[os.write(output, line) :]
+        channel.write(message.model_dump_json(exclude_none=True).encode() + b"\n")
 
     outcome: Succeeded | Failed
     try:
@@ -56,15 +55,6 @@ def main(arguments: list[str]) -> int:
     return 0 if isinstance(outcome, Succeeded) else 1
 
 
-def _claim_stdout() -> int:
-    """Reserve stdout for messages: libraries that print to it write to stderr instead."""
-    sys.stdout.flush()
-    own = os.dup(1)
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    return own
-
-
 def _read_spec(arguments: list[str]) -> ExportSpec:
     if len(arguments) != 1:
         raise ExportFailure("invalid_spec", "Usage: python -m service.exporting SPEC.json")
@@ -74,28 +64,13 @@ def _read_spec(arguments: list[str]) -> ExportSpec:
         message = f"The spec cannot be read: {error.strerror}."
         raise ExportFailure("invalid_spec", message) from error
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['type']}"
-            for fault in error.errors(include_url=False, include_input=False)
-        )
-        raise ExportFailure("invalid_spec", f"The spec is malformed: {faults}") from None
+        raise ExportFailure("invalid_spec", f"The spec is malformed: {faults(error)}") from None
 
 
 def _set_environment(spec: ExportSpec) -> None:
     """Set the environment before any library is imported, so that none uses the network."""
     spec.work_dir.mkdir(parents=True, exist_ok=True)
-    os.environ.update(
-        {
-            "HF_HUB_OFFLINE": "1",
-            "TRANSFORMERS_OFFLINE": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "DO_NOT_TRACK": "1",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "HF_HOME": str(spec.work_dir / "cache"),
-            "TOKENIZERS_PARALLELISM": "false",
-            "TORCHDYNAMO_DISABLE": "1",
-        }
-    )
+    os.environ.update(offline(spec.work_dir / "cache"))
     if spec.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(spec.threads)
 

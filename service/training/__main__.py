@@ -24,6 +24,7 @@ from service.training.contract.channel import (
     listen,
     stop_on_signals,
 )
+from service.training.contract.environment import offline
 from service.training.contract.failures import TrainingFailure, classify
 from service.training.contract.protocol import (
     EXIT_FAILED,
@@ -124,22 +125,7 @@ def _settle_environment(output_dir: Path) -> None:
     Libraries then make no network calls, write only under `output_dir`, wait on threads without
     spinning, and do not load the compiler.
     """
-    cache = output_dir / "cache"
-    os.environ.update(
-        {
-            "HF_HUB_OFFLINE": "1",
-            "TRANSFORMERS_OFFLINE": "1",
-            "HF_DATASETS_OFFLINE": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "DO_NOT_TRACK": "1",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "HF_HOME": str(cache / "huggingface"),
-            "HF_DATASETS_CACHE": str(cache / "datasets"),
-            "TOKENIZERS_PARALLELISM": "false",
-            # Nothing is compiled, and importing the compiler takes a fifth of the start.
-            "TORCHDYNAMO_DISABLE": "1",
-        }
-    )
+    os.environ.update(offline(output_dir / "cache"))
     # OpenMP threads spin for milliseconds at each barrier. When the engine or a second run shares
     # the cores, that is costly: two trainers on two cores took over 20 times as long, versus twice
     # as long (their fair share) with short spins. For a trainer running alone, short spins cost

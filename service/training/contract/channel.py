@@ -48,7 +48,11 @@ class Channel:
 
         Raises OSError, or BrokenPipeError if the reader is gone.
         """
-        left = memoryview(encode(message))
+        self.write(encode(message))
+
+    def write(self, line: bytes) -> None:
+        """Write an encoded line. Raises as `send` does."""
+        left = memoryview(line)
         with self._lock:
             while left:
                 left = left[os.write(self._descriptor, left) :]
