@@ -15,7 +15,8 @@ from service.config import Settings
 from service.core import ids
 from service.jobs import lifecycle
 from service.jobs.records import JobFailure, JobRecord, Jobs, Status
-from tests.conftest import BASE_MODEL, Api, running
+from tests.conftest import Api, running
+from tests.jobs.running import running_job
 
 DONE_S = 60
 EVENT_TYPES = [
@@ -125,23 +126,7 @@ class Maker:
 
     async def running(self) -> JobRecord:
         """Create a job that a worker has taken."""
-        return await self.jobs.create(
-            JobRecord(
-                id=ids.new(ids.JOB),
-                project_id=self.project_id,
-                created_at=ids.now_s(),
-                project_name="acme",
-                model=BASE_MODEL,
-                training_file="file-a",
-                validation_file=None,
-                suffix=None,
-                seed=1,
-                metadata=None,
-                hyperparameters={},
-                model_tag="a",
-                status=Status.RUNNING,
-            )
-        )
+        return await self.jobs.create(running_job(self.project_id))
 
     async def ended(self, status: Status) -> JobRecord:
         """Create a job that has reached a final status."""

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from prometheus_client import generate_latest
 
-from service.core import ids, outbox
+from service.core import outbox
 from service.core.leases import Leases
 from service.core.outbox import Event
 from service.core.redis import Client
@@ -27,6 +27,7 @@ from service.webhooks.events import EventType
 from service.worker.reconciler import Reconciler
 from tests.conftest import BASE_MODEL, Api
 from tests.http_server import http_server
+from tests.jobs.running import running_job
 from tests.metrics.samples import parsed, value
 
 pytestmark = pytest.mark.slow
@@ -38,27 +39,11 @@ def redis(api: Api) -> Client:
     return api.app.state.redis
 
 
-async def running_job(api: Api) -> JobRecord:
+async def taken_job(api: Api) -> JobRecord:
     """A job of project acme that a worker has taken."""
     project = await api.app.state.projects.by_name("acme")
     jobs: Jobs = api.app.state.jobs
-    return await jobs.create(
-        JobRecord(
-            id=ids.new(ids.JOB),
-            project_id=project.id,
-            created_at=ids.now_s(),
-            project_name="acme",
-            model=BASE_MODEL,
-            training_file="file-a",
-            validation_file=None,
-            suffix=None,
-            seed=1,
-            metadata=None,
-            hyperparameters={},
-            model_tag="a",
-            status=Status.RUNNING,
-        )
-    )
+    return await jobs.create(running_job(project.id))
 
 
 async def succeeds(api: Api, http, job: JobRecord) -> None:
@@ -124,7 +109,7 @@ async def scraped(redis: Client) -> dict[str, float | None]:
 async def test_each_end_is_counted_once(
     api: Api, http, redis, work, end: Callable[..., Awaitable[None]], status
 ):
-    job = await running_job(api)
+    job = await taken_job(api)
     await end(api, http, job)
     # From here on, the process that ended the job may be gone: the worker that counts is another.
     async with work("cpu"), work("cpu"):
@@ -235,8 +220,8 @@ async def warmed(redis: Client) -> None:
 async def test_a_new_model_is_warmed_up_once_although_its_trainer_worker_is_gone(
     settings, api: Api, http, redis, work
 ):
-    await succeeds(api, http, await running_job(api))
-    await fails(api, http, await running_job(api))
+    await succeeds(api, http, await taken_job(api))
+    await fails(api, http, await taken_job(api))
     async with serving(settings) as asked, work("cpu"):
         settings.worker_name = "other-worker"  # a lease has a worker's name
         async with work("cpu"):
@@ -247,7 +232,7 @@ async def test_a_new_model_is_warmed_up_once_although_its_trainer_worker_is_gone
 async def test_a_warm_up_of_a_killed_worker_is_done_by_another(
     settings, api: Api, http, redis, work
 ):
-    job = await running_job(api)
+    job = await taken_job(api)
     await succeeds(api, http, job)
     await redis.delete(outbox.OUTBOX)
     await redis.zadd(WARM_UPS, {f"{job.project_id}/{job.id}": 1})
@@ -259,7 +244,7 @@ async def test_a_warm_up_of_a_killed_worker_is_done_by_another(
 
 async def test_what_cannot_be_warmed_up_is_not_asked_for_again(api: Api, http, redis, work):
     """The base model has no engine, or the job is gone."""
-    await succeeds(api, http, await running_job(api))
+    await succeeds(api, http, await taken_job(api))
     await redis.zadd(WARM_UPS, {"proj_a/ftjob-gone": 1})
     async with work("cpu"):
         await warmed(redis)
