@@ -41,8 +41,10 @@ async def test_base_folder_that_is_gone_fails_with_the_models_name(api: Api, htt
 
 def imported_bytes() -> int:
     """Memory of a trainer process before it has loaded anything."""
-    told = "import service.training.loop.run; print(open('/proc/self/status').read())"
-    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    program = "import service.training.loop.run; print(open('/proc/self/status').read())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     resident = re.search(r"VmRSS:\s+(\d+) kB", done.stdout)
     assert resident is not None
     return int(resident[1]) * 1024

@@ -241,7 +241,7 @@ async def test_an_earlier_checkpoint_that_is_better_is_named(
 
 
 @pytest.mark.parametrize(
-    ("gate", "failed", "told"),
+    ("gate", "failed", "message"),
     [
         ({"chrf_gain": ">=5", "memorized": "==0"}, [], "Evaluation: the gate passed"),
         (
@@ -251,7 +251,9 @@ async def test_an_earlier_checkpoint_that_is_better_is_named(
         ),
     ],
 )
-async def test_the_gate_of_the_job_is_checked(evaluation, http, api: Api, work, gate, failed, told):
+async def test_the_gate_of_the_job_is_checked(
+    evaluation, http, api: Api, work, gate, failed, message
+):
     jobs = api.app.state.jobs
     await jobs.change(
         evaluation.project_id, evaluation.id, lambda job: job.model_copy(update={"gate": gate})
@@ -262,7 +264,7 @@ async def test_the_gate_of_the_job_is_checked(evaluation, http, api: Api, work, 
     assert (found["conditions"], found["passed"]) == (gate, not failed)
     assert [(one["key"], one["measured"]) for one in found["failed_conditions"]] == failed
     event = (await http.get(f"{JOBS}/{evaluation.id}/events")).json()["data"][0]
-    assert event["message"].startswith(told)
+    assert event["message"].startswith(message)
     assert event["level"] == ("warn" if failed else "info")
 
 
