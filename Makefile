@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 DATA_DIR ?= var
 PORT ?= 8000
-WORKERS ?= 3
+WORKERS ?= 4
 
 # Otherwise every process would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -29,7 +29,7 @@ doctor: install  ## Check what this machine lacks
 # More workers than cores, since tests often wait. tests/parallel.py distributes the tests.
 PYTEST := $(PY) -m pytest -q
 
-test: install  ## Run all tests, against real components (WORKERS=3)
+test: install  ## Run all tests, against real components (WORKERS=4)
 	@$(PYTEST) -n $(WORKERS)
 
 test-fast: install  ## Run all tests except slow and end-to-end ones, in under 90 seconds

@@ -44,6 +44,7 @@ _WIRE = ("service/web/wire/protocol.py", "service/web/wire/reading.py")
 _HTTPTOOLS = "uvicorn/protocols/http/httptools_impl.py"
 _TRAINER = "service/training/methods/trainer.py"
 _PUNICA = "vllm/lora/punica_wrapper/punica_cpu.py"
+_CORE_START = "vllm/v1/engine/utils.py"
 _SHM = "vllm/distributed/device_communicators/shm_broadcast.py"
 
 USED = [
@@ -159,6 +160,13 @@ USED = [
     ),
     internals(
         "vllm",
+        _CORE_START,
+        None,
+        "get_mp_context",
+        "service/inference/engine/cpu_fork.py",
+    ),
+    internals(
+        "vllm",
         _PUNICA,
         "PunicaWrapperCPU",
         "add_lora_embedding add_lora_linear add_lora_logits",
@@ -211,7 +219,7 @@ def test_a_name_that_moved_would_be_found():
 
 @functools.cache
 def defined(file: str, owner: str | None) -> frozenset[str]:
-    """The names that a class or module of a library defines: functions, variables, attributes."""
+    """The names in a class or module of a library: functions, variables, attributes, imports."""
     tree: ast.Module | ast.ClassDef = ast.parse((LIBRARIES / file).read_text("utf-8"))
     if owner is None:
         body = tree.body
@@ -225,6 +233,8 @@ def defined(file: str, owner: str | None) -> frozenset[str]:
             found.add(node.attr)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             found.add(node.id)
+        elif isinstance(node, ast.ImportFrom):
+            found.update(name.asname or name.name for name in node.names)
         elif isinstance(node, ast.Constant) and owner is not None:  # __slots__
             found.add(str(node.value))
     return frozenset(found)

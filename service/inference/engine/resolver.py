@@ -59,9 +59,10 @@ def register() -> None:
 
     if not process.is_ours():
         return
-    from service.inference.engine import cpu_lora, cpu_wait
+    from service.inference.engine import cpu_fork, cpu_lora, cpu_wait
 
     process.die_with_parent()
+    cpu_fork.install()
     cpu_lora.install()
     cpu_wait.install()
     LoRAResolverRegistry.register_resolver("finetuned", RegistryResolver())
