@@ -51,6 +51,7 @@ class Task(Record):
     options: dict[str, Any]
     state: TaskState = TaskState.IN_PROGRESS
     attempt: int = 1
+    lost_attempts: int = 0  # whose worker died
     finished_at: int | None = None
     error: TaskFailure | None = None
     result: dict[str, Any] | None = None
@@ -112,8 +113,12 @@ class Tasks:
             self.redis, queue.CPU, FUNCTION, task.project_id, task.subject, task.attempt
         )
 
-    async def again(self, task: Task) -> Task:
-        """Start the next attempt of a lost or failed task. Raises Missing if it is gone."""
+    async def again(self, task: Task, *, lost_attempts: int = 0) -> Task:
+        """Start the next attempt of a task that failed or whose worker died.
+
+        `lost_attempts` is the new number of those whose worker died. Raises Missing if the task is
+        gone.
+        """
 
         def change(current: Task) -> Task:
             if current.attempt != task.attempt:
@@ -121,6 +126,7 @@ class Tasks:
             return current.model_copy(
                 update={
                     "attempt": current.attempt + 1,
+                    "lost_attempts": lost_attempts,
                     "state": TaskState.IN_PROGRESS,
                     "error": None,
                     "finished_at": None,

@@ -59,6 +59,7 @@ class FileRecord(Record):
     expires_at: int | None = None
     format: dict[str, Any] | None = None  # format options given at upload
     attempt: int = 1  # attempt number of the check
+    lost_attempts: int = 0  # attempts at the check whose worker died
     # Results of the check:
     rows: int | None = None
     warnings: int | None = None
@@ -180,14 +181,16 @@ class Files:
         return twin if checked else None
 
     async def finish_check(self, record: FileRecord, outcome: CheckOutcome) -> None:
-        """Store a check's outcome if this attempt is still current."""
+        """Store a check's outcome. Does nothing if another attempt is the current one."""
 
         def change(current: FileRecord) -> FileRecord:
             if current.attempt != record.attempt or current.status is not FileStatus.UPLOADED:
                 return current
             return current.model_copy(update=outcome.fields())
 
-        def also(pipe: Pipeline, _: FileRecord) -> None:
+        def also(pipe: Pipeline, after: FileRecord) -> None:
+            if after.attempt != record.attempt:
+                return  # the current attempt needs its mark
             pipe.srem(UNCHECKED, f"{record.project_id}/{record.id}")
             if outcome.certain:
                 pipe.hset(_twins_key(record.project_id), record.meaning, record.id)

@@ -47,17 +47,29 @@ def prepare(
             "status": Status.QUEUED,
             "hyperparameters": REQUESTED[job.method].model_validate(chosen.model_dump()),
             "queued_at": now_s,
+            "fruitless_attempts": 0,
             "tokens_at_once": tokens_at_once,
             "gradient_checkpointing": gradient_checkpointing,
         }
     )
 
 
-def prepare_again(job: JobRecord) -> JobRecord:
-    """Start the next attempt at validating the files, after the worker that did so died."""
-    if job.status is not Status.VALIDATING:
+def prepare_again(job: JobRecord, attempt: int, most_fruitless: int, now_s: int) -> JobRecord:
+    """Start the next attempt at validating the files, after the worker that did so died.
+
+    The job fails after `most_fruitless` such attempts.
+    """
+    if job.status is not Status.VALIDATING or job.attempt != attempt:
         raise AttemptSuperseded
-    return job.model_copy(update={"attempt": job.attempt + 1})
+    fruitless = job.fruitless_attempts + 1
+    if fruitless >= most_fruitless:
+        message = (
+            f"The worker died {fruitless} times while it prepared the job. The worker's log has "
+            "the cause; it may need more memory."
+        )
+        failure = JobFailure(code="preparation_interrupted", message=message)
+        return fail(job, attempt, failure, now_s)
+    return job.model_copy(update={"attempt": attempt + 1, "fruitless_attempts": fruitless})
 
 
 def requeue(job: JobRecord, attempt: int) -> JobRecord:

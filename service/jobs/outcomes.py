@@ -17,9 +17,7 @@ async def fail(
     data: dict[str, Any] | None = None,
 ) -> None:
     """Fail the job; `attempt` is None if no worker has it yet. Raises Superseded."""
-    event = NewEvent(
-        message=failure.message, level="error", data={"code": failure.code, **(data or {})}
-    )
+    event = _failed(failure, data)
     await jobs.change(
         job.project_id,
         job.id,
@@ -28,13 +26,22 @@ async def fail(
     )
 
 
+async def lose_preparation(jobs: Jobs, job: JobRecord, most_fruitless: int) -> JobRecord:
+    """Record a lost attempt at preparing the job. The next one starts, or the job fails."""
+    return await jobs.change(
+        job.project_id,
+        job.id,
+        lambda current: lifecycle.prepare_again(current, job.attempt, most_fruitless, ids.now_s()),
+        events=lambda after: [_failed(after.error)] if after.error is not None else [],
+    )
+
+
 async def lose(jobs: Jobs, job: JobRecord, most_fruitless: int) -> JobRecord:
     """Record a lost attempt. The next one is queued, or the job is paused or fails."""
 
     def events(after: JobRecord) -> list[NewEvent]:
         if after.error is not None:
-            data = {"code": after.error.code}
-            return [NewEvent(message=after.error.message, level="error", data=data)]
+            return [_failed(after.error)]
         if after.status is Status.PAUSED:
             then = "the job is paused at the newest checkpoint"
         else:
@@ -53,3 +60,8 @@ async def lose(jobs: Jobs, job: JobRecord, most_fruitless: int) -> JobRecord:
         lambda current: lifecycle.lose(current, job.attempt, most_fruitless, ids.now_s()),
         events=events,
     )
+
+
+def _failed(failure: JobFailure, data: dict[str, Any] | None = None) -> NewEvent:
+    details = {"code": failure.code, **(data or {})}
+    return NewEvent(message=failure.message, level="error", data=details)

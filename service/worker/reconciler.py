@@ -9,7 +9,8 @@ each worker therefore compares records with queues and leases:
 - Expired files and advice are deleted, as are the parts of uploads that have ended, the outputs of
   cleanings that were not finished, and what deleted evals and runs have in storage.
 - Work that was taken but has had no lease for half the lease duration is considered lost and
-  continues under the next attempt number.
+  continues under the next attempt number. It fails after several lost attempts, because what kills
+  a worker takes down everything that this worker does.
 
 Every step is fenced and may run in many workers at once.
 """
@@ -30,16 +31,22 @@ from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, reply, why
 from service.core.storage import StorageError
 from service.curation.outputs import Outputs
-from service.curation.records import FUNCTION, Task, Tasks
+from service.curation.records import FUNCTION, Task, TaskFailure, Tasks, TaskSuperseded
 from service.evals import lifecycle as run_lifecycle
 from service.evals.deletion import sweep
 from service.evals.records import FUNCTION as RUN_EVAL
 from service.evals.records import Evals, RunRecord, RunStatus
-from service.files.records import UNCHECKED, FileRecord, Files, FileStatus
+from service.files.records import UNCHECKED, CheckOutcome, FileRecord, Files, FileStatus
 from service.jobs import lifecycle
 from service.jobs.advice import records as advice_records
 from service.jobs.evaluation import records as evaluations
-from service.jobs.outcomes import lose
+from service.jobs.evaluation.progress import Progress
+from service.jobs.evaluation.records import (
+    EvaluationFailure,
+    EvaluationStatus,
+    EvaluationSuperseded,
+)
+from service.jobs.outcomes import lose, lose_preparation
 from service.jobs.records import ACTIVE, FINAL, JobRecord, Jobs, Status
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.models.aliases import gains
@@ -127,6 +134,8 @@ class Reconciler:
             lifecycle.AttemptSuperseded,
             run_lifecycle.RunSuperseded,
             advice_records.AdviceSuperseded,
+            EvaluationSuperseded,
+            TaskSuperseded,
             Missing,
             Unreadable,
         ):
@@ -198,17 +207,24 @@ class Reconciler:
             await reply(self._redis.srem(UNCHECKED, member))
             return
         if await self._abandoned("check_file", record.id, record.attempt):
-            with contextlib.suppress(Missing):
-                record = await self._files.records.update(project_id, file_id, _next_check)
+            if self._is_poison(record.lost_attempts):
+                outcome = CheckOutcome(FileStatus.ERROR, _died("checked this file"), certain=False)
+                await self._files.finish_check(record, outcome)
+                metrics.FILES_CHECKED.cell(outcome.status).inc()
+                return
+            record = await self._files.records.update(project_id, file_id, _next_check(record))
         await queue.enqueue(
             self._redis, queue.CPU, "check_file", project_id, file_id, record.attempt
         )
 
     async def _curate(self, task: Task) -> None:
-        if await self._abandoned(FUNCTION, task.subject, task.attempt):
-            await self._curation.again(task)
-        else:
+        if not await self._abandoned(FUNCTION, task.subject, task.attempt):
             await self._curation.enqueue(task)
+        elif self._is_poison(task.lost_attempts):
+            failure = TaskFailure(code="task_interrupted", message=_died("worked on this file"))
+            await self._curation.finish(task, error=failure)
+        else:
+            await self._curation.again(task, lost_attempts=task.lost_attempts + 1)
 
     async def _sweep_evals(self) -> None:
         for member in await self._evals.deleted():
@@ -227,20 +243,28 @@ class Reconciler:
         await self._evals.enqueue(run)
 
     async def _evaluate(self, evaluation: evaluations.JobEvaluation) -> None:
-        if await self._abandoned(evaluations.FUNCTION, evaluation.subject, evaluation.attempt):
-            await self._evaluations.restart(evaluation)
-        else:
+        lost = evaluation.lost_attempts
+        if not await self._abandoned(evaluations.FUNCTION, evaluation.subject, evaluation.attempt):
             await self._evaluations.enqueue(evaluation)
+        elif self._is_poison(lost):
+            message = _died("evaluated this job")
+            failure = EvaluationFailure(code="evaluation_interrupted", message=message)
+            status = EvaluationStatus.FAILED
+            progress = Progress(self._evaluations, self._jobs, evaluation)
+            await progress.end(f"failed: {message}", "warn", status=status, error=failure)
+            metrics.JOB_EVALUATIONS.cell(status).inc()
+        else:
+            await self._evaluations.restart(evaluation, lost_attempts=lost + 1)
 
     async def _advise(self, record: advice_records.AdviceRecord) -> None:
         if not await self._abandoned(advice_records.FUNCTION, record.id, record.attempt):
             await self._advices.enqueue(record)
-        elif record.lost_attempts + 1 < self._most_fruitless:
-            await self._advices.again(record, lost=True)
-        else:
-            message = "The worker died several times on it. The worker's log has the cause."
+        elif self._is_poison(record.lost_attempts):
+            message = _died("worked on this advice")
             failure = advice_records.AdviceFailure(code="advice_interrupted", message=message)
             await self._advices.end(record, error=failure)
+        else:
+            await self._advices.again(record, lost=True)
 
     async def _job(self, project_id: str, job_id: str) -> None:
         job = await self._jobs.get(project_id, job_id)
@@ -256,7 +280,9 @@ class Reconciler:
 
     async def _preparing(self, job: JobRecord) -> None:
         if await self._abandoned("prepare_job", job.id, job.attempt):
-            job = await self._jobs.change(job.project_id, job.id, lifecycle.prepare_again)
+            job = await lose_preparation(self._jobs, job, self._most_fruitless)
+            if job.status is Status.FAILED:
+                return
         await queue.enqueue(
             self._redis, queue.CPU, "prepare_job", job.project_id, job.id, job.attempt
         )
@@ -277,6 +303,13 @@ class Reconciler:
         metrics.JOB_ATTEMPTS_LOST.cell("worker_died").inc()
         await queue.forget(self._redis, queue.GPU, "train", job.id, job.attempt)
         await lose(self._jobs, job, self._most_fruitless)
+
+    def _is_poison(self, lost_attempts: int) -> bool:
+        """Whether work is given up whose attempt was lost, after that many before it.
+
+        Each such attempt also takes down what else its worker does.
+        """
+        return lost_attempts + 1 >= self._most_fruitless
 
     async def _abandoned(self, function: str, subject_id: str, attempt: int) -> bool:
         """Whether a worker took the entry and then died. If so, removes the entry's remains."""
@@ -299,5 +332,18 @@ def observe(unfinished: list[JobRecord], now_s: int) -> None:
     metrics.OLDEST_QUEUED_JOB_SECONDS.cell().set(max(waits, default=0))
 
 
-def _next_check(record: FileRecord) -> FileRecord:
-    return record.model_copy(update={"attempt": record.attempt + 1})
+def _next_check(lost: FileRecord) -> Callable[[FileRecord], FileRecord]:
+    def change(current: FileRecord) -> FileRecord:
+        if current.attempt != lost.attempt:
+            return current  # another reconciler was faster
+        update = {"attempt": lost.attempt + 1, "lost_attempts": lost.lost_attempts + 1}
+        return current.model_copy(update=update)
+
+    return change
+
+
+def _died(did: str) -> str:
+    return (
+        f"The worker died several times while it {did}. The worker's log has the cause; it may "
+        "need more memory."
+    )

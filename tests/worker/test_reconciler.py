@@ -10,9 +10,13 @@ from arq.constants import in_progress_key_prefix
 
 from service.core import queue
 from service.core.leases import Held, Leases
+from service.core.queue import EntryState
+from service.curation.records import FUNCTION, Task, TaskKind, Tasks, TaskState
+from service.files.records import UNCHECKED, CheckOutcome, FileStatus
 from service.fleet import workers
 from service.fleet.capacity import measure
 from service.jobs import lifecycle
+from service.jobs.evaluation.records import Evaluations, EvaluationStatus, JobEvaluation
 from service.jobs.records import JobRecord, Status
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.worker.reconciler import Reconciler
@@ -21,6 +25,7 @@ from tests.conftest import BASE_MODEL, Api
 pytestmark = pytest.mark.slow
 
 JOBS = "/v1/fine_tuning/jobs"
+TAKEN = EntryState.TAKEN
 
 
 @pytest.fixture
@@ -94,6 +99,88 @@ async def test_a_preparation_whose_worker_died_is_done_by_the_next(api: Api, rec
     left = await entries(api, queue.CPU)
     assert f"prepare_job:{job.id}:2" in left
     assert f"prepare_job:{job.id}:1" not in left
+
+
+async def lose(api: Api, reconciler: Reconciler, function: str, subject: str, attempt: int) -> None:
+    """Lose an attempt as a worker does that is killed, and wait until the reconciler notices."""
+    await take(api, function, subject, attempt)
+    async with asyncio.timeout(60):
+        while await queue.state(api.app.state.redis, function, subject, attempt) is TAKEN:
+            await reconciler.once()
+            await asyncio.sleep(0.05)
+
+
+async def test_a_file_that_kills_its_worker_is_given_up(api: Api, reconciler, job):
+    files = api.app.state.files
+    for attempt in (1, 2, 3):
+        await lose(api, reconciler, "check_file", job.training_file, attempt)
+    after = await files.get(job.project_id, job.training_file, 0)
+    assert after.status is FileStatus.ERROR
+    assert "died several times" in after.status_details
+    await reconciler.once()
+    assert not [e for e in await entries(api, queue.CPU) if e.startswith("check_file")]
+
+
+async def test_a_late_check_does_not_hide_the_next_attempt(api: Api, reconciler, job):
+    """The worker of a lost attempt comes back: it writes nothing, and the next one is found."""
+    files, redis = api.app.state.files, api.app.state.redis
+    lost = await files.get(job.project_id, job.training_file, 0)
+    await lose(api, reconciler, "check_file", job.training_file, 1)
+    await files.finish_check(lost, CheckOutcome(FileStatus.ERROR, "late", certain=False))
+    assert (await files.get(job.project_id, job.training_file, 0)).status is FileStatus.UPLOADED
+    assert await redis.sismember(UNCHECKED, f"{job.project_id}/{job.training_file}")
+
+
+async def test_a_task_that_kills_its_worker_fails(api: Api, reconciler, job):
+    tasks = Tasks(api.app.state.redis)
+    task = await tasks.create(
+        Task(
+            id="report-1",
+            project_id=job.project_id,
+            created_at=1,
+            file_id=job.training_file,
+            kind=TaskKind.REPORT,
+            options={},
+        )
+    )
+    for attempt in (1, 2, 3):
+        await lose(api, reconciler, FUNCTION, task.subject, attempt)
+    after = await tasks.of(task.file_id).get(task.project_id, task.id)
+    assert after is not None
+    assert after.error is not None
+    assert (after.state, after.error.code) == (TaskState.FAILED, "task_interrupted")
+
+
+async def test_a_preparation_that_kills_its_worker_fails_the_job(api: Api, reconciler, job):
+    for attempt in (1, 2, 3):
+        await lose(api, reconciler, "prepare_job", job.id, attempt)
+    after = await api.app.state.jobs.get(job.project_id, job.id)
+    assert (after.status, after.error.code) == (Status.FAILED, "preparation_interrupted")
+    (event,), _ = await api.app.state.jobs.events_before(job.project_id, job.id, None, 1)
+    assert event.message == after.error.message
+
+
+async def test_an_evaluation_that_kills_its_worker_fails(api: Api, reconciler, job):
+    evaluations = Evaluations(api.app.state.redis)
+    evaluation = JobEvaluation(
+        id=job.id, project_id=job.project_id, created_at=1, model="ft:x", artifact="a"
+    )
+    async with api.app.state.redis.pipeline() as pipe:
+        evaluations.add(pipe, evaluation)
+        await pipe.execute()
+    for attempt in (1, 2, 3):
+        await lose(api, reconciler, "evaluate_job", evaluation.subject, attempt)
+    after = await evaluations.get(job.project_id, job.id)
+    assert after is not None
+    assert after.error is not None
+    assert (after.status, after.error.code) == (
+        EvaluationStatus.FAILED,
+        "evaluation_interrupted",
+    )
+    (event,), _ = await api.app.state.jobs.events_before(job.project_id, job.id, None, 1)
+    assert after.error.message in event.message
+    again = await evaluations.restart(after, lost_attempts=0)
+    assert (again.status, again.lost_attempts) == (EvaluationStatus.IN_PROGRESS, 0)
 
 
 async def test_a_training_whose_worker_died_goes_on_under_the_next_attempt(

@@ -85,6 +85,7 @@ class JobEvaluation(Record):
     artifact: str
     status: EvaluationStatus = EvaluationStatus.IN_PROGRESS
     attempt: int = 1
+    lost_attempts: int = 0  # whose worker died
     phase: Phase = Phase.WAITING
     rows: int | None = None
     error: EvaluationFailure | None = None
@@ -174,15 +175,23 @@ class Evaluations:
             evaluation.project_id, evaluation.id, change, also=together
         )
 
-    async def restart(self, evaluation: JobEvaluation) -> JobEvaluation:
-        """Start the next attempt of an evaluation that was lost or has ended. Raises Missing."""
+    async def restart(
+        self, evaluation: JobEvaluation, *, lost_attempts: int | None = None
+    ) -> JobEvaluation:
+        """Start the next attempt of an evaluation that stopped or has ended.
+
+        `lost_attempts` is the new number of those whose worker died, by default unchanged. Raises
+        Missing.
+        """
 
         def change(current: JobEvaluation) -> JobEvaluation:
             if current.attempt != evaluation.attempt:
                 return current  # another process restarted it already
+            lost = current.lost_attempts if lost_attempts is None else lost_attempts
             return current.model_copy(
                 update={
                     "attempt": current.attempt + 1,
+                    "lost_attempts": lost,
                     "status": EvaluationStatus.IN_PROGRESS,
                     "phase": Phase.WAITING,
                     "error": None,
