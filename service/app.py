@@ -19,6 +19,7 @@ from service.core.metric_types import Process
 from service.core.redis import connect
 from service.core.storage import Storage
 from service.curation import routes as curation_routes
+from service.curation.imports import routes as import_routes
 from service.curation.records import Tasks
 from service.curation.schemas import report_schemas
 from service.evals import graders_routes
@@ -129,6 +130,7 @@ def _routes() -> list[BaseRoute]:
         file_routes,
         upload_routes,
         curation_routes,
+        import_routes,
         job_routes,
         graders_routes,
         evaluation_routes,

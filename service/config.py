@@ -75,7 +75,9 @@ class Settings(BaseSettings):
     )
     max_pending_uploads_per_project: int = Field(default=100, ge=1)
     max_file_tasks_per_project: int = Field(
-        default=50, ge=1, description="Maximum number of reports and cleanings that wait or run."
+        default=50,
+        ge=1,
+        description="Maximum number of reports, cleanings and imports that wait or run.",
     )
     max_aliases_per_project: int = Field(default=1000, ge=1)
     min_examples: int = Field(default=10, ge=1)
@@ -179,7 +181,9 @@ class Settings(BaseSettings):
         description="Checkpoints of a finished job that are evaluated besides its final model.",
     )
     curation_timeout_s: float = Field(
-        default=3600.0, gt=0, description="Time limit of one check, report or cleaning of a file."
+        default=3600.0,
+        gt=0,
+        description="Time limit of one check, report, cleaning or import of a file.",
     )
     curation_memory_bytes: int = Field(
         default=8 * GIB, gt=0, description="Address space of a process that reads a user's file."

@@ -37,6 +37,7 @@ _ADAPTER = re.compile(
     rf"(?P<artifact>(?P<project>[^/]+)/jobs/[^/]+/a(?P<attempt>\d+)/(?P<step>step-\d+/)?adapter)/"
     rf"{re.escape(MANIFEST)}"
 )
+_IMPORTED = re.compile(rf"(?P<artifact>(?P<project>[^/]+)/adapters/[^/]+)/{re.escape(MANIFEST)}")
 _COMPARISON = re.compile(
     rf"(?P<artifact>(?P<project>[^/]+)/jobs/[^/]+/a\d+/adapter)/evaluation/"
     rf"{re.escape(FORMS['json'])}"
@@ -100,9 +101,11 @@ class Rebuild:
 
     async def _models(self, keys: Iterable[str]) -> list[ModelRecord]:
         """Adapters in storage whose model names are unregistered; only the last attempt of each."""
-        found = [m for key in keys if (m := _ADAPTER.fullmatch(key))]
+        keys = list(keys)
+        trained = [m for key in keys if (m := _ADAPTER.fullmatch(key))]
+        imported = [m for key in keys if (m := _IMPORTED.fullmatch(key))]
         models: dict[str, ModelRecord] = {}
-        for place in sorted(found, key=lambda m: int(m["attempt"])):
+        for place in [*sorted(trained, key=lambda m: int(m["attempt"])), *imported]:
             record = await self._record(place)
             if record is None:
                 continue
@@ -121,11 +124,12 @@ class Rebuild:
                 project_id=manifest.meta["project_id"],
                 created_at=await self._storage.written_at(f"{artifact}/{MANIFEST}"),
                 base_model=manifest.meta["base_model"],
-                job_id=manifest.meta["job_id"],
+                job_id=manifest.meta.get("job_id"),
+                origin=manifest.meta.get("origin"),
                 artifact=artifact,
                 digest=manifest.digest,
                 step=manifest.meta["step"],
-                checkpoint=place["step"] is not None,
+                checkpoint=place.groupdict().get("step") is not None,
                 gate=manifest.meta.get("gate", {}),
             )
         except (KeyError, ValidationError, StorageCorrupt, StorageMissing):

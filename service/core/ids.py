@@ -26,6 +26,8 @@ REQUEST = "req_"
 REPORT = "filereport-"
 CLEANING = "fileclean-"
 MEASURE = "filemeasure-"
+MODEL_IMPORT = "modelimport-"
+ADAPTER = "adapter-"
 WEBHOOK = "webhook_"
 WEBHOOK_EVENT = "evt_"
 WEBHOOK_DELIVERY = "whdelivery-"
@@ -39,8 +41,8 @@ _REQUEST_PREFIX = f"{REQUEST}{secrets.token_hex(10)}"
 _REQUESTS = itertools.count(1)
 
 _ID = re.compile(
-    r"(?:file-|fileclean-|upload_|part_|ftjob-|ftadvice-|ftckpt_|proj_|key_|webhook_|eval_|evalrun_"
-    r"|outputitem_)[0-9A-Za-z]{1,64}"
+    r"(?:file-|fileclean-|modelimport-|upload_|part_|ftjob-|ftadvice-|ftckpt_|proj_|key_|webhook_"
+    r"|eval_|evalrun_|outputitem_)[0-9A-Za-z]{1,64}"
 )
 
 

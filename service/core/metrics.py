@@ -245,7 +245,9 @@ FILES_CHECKED = _FILES.counter(
     "finetuned_files_checked_total", "Files whose content was checked.", ["status"]
 )
 FILE_TASKS = _FILES.counter(
-    "finetuned_file_tasks_total", "Finished reports and cleanings of files.", ["kind", "outcome"]
+    "finetuned_file_tasks_total",
+    "Finished reports, cleanings and imports of files.",
+    ["kind", "outcome"],
 )
 JOB_EVALUATIONS = _JOBS.counter(
     "finetuned_job_evaluations_total",

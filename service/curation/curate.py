@@ -1,4 +1,4 @@
-"""CPU task that runs reports, cleanings and measurements."""
+"""CPU task that runs reports, cleanings, measurements and imports."""
 
 from __future__ import annotations
 

@@ -1,25 +1,28 @@
-"""Output files of cleanings: stored before the transaction that registers them.
+"""Outputs of tasks: files of cleanings and adapters of imports.
 
-A worker that dies in between leaves bytes that belong to no file, under IDs that the next attempt
-does not use. Each output is therefore noted in Redis before its bytes are written. The note is
-removed when the file is registered or its bytes are deleted. `sweep` finds the notes of workers
-that did neither.
+They are stored before the transaction that registers them. A worker that dies in between leaves
+bytes that belong to no record, under IDs that the next attempt does not use. Each output is
+therefore noted in Redis before its bytes are written. The note is removed when the output is
+registered or its bytes are deleted. `sweep` finds the notes of workers that did neither.
 
-    finetuned:curation-outputs    set: "project/source file/task/attempt/output file"
+    finetuned:curation-outputs    set: "project/source file/task/attempt/output"
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from redis.asyncio.client import Pipeline
 
+from service.core import ids
 from service.core.leases import Leases
 from service.core.records import PREFIX, Unreadable
 from service.core.redis import reply, text
+from service.core.storage import Manifest
 from service.curation.records import Task, Tasks, TaskState
 from service.files.records import FileRecord, Files
 
@@ -33,6 +36,14 @@ class Output(msgspec.Struct, frozen=True):
     path: Path
 
 
+class StoredAdapter(msgspec.Struct, frozen=True):
+    """An adapter in storage: its ID, its folder and the folder's manifest."""
+
+    id: str
+    folder: str
+    manifest: Manifest
+
+
 class _Note(msgspec.Struct, frozen=True):
     """The output of one attempt at a task, as noted in Redis."""
 
@@ -40,16 +51,16 @@ class _Note(msgspec.Struct, frozen=True):
     source_id: str
     task_id: str
     attempt: int
-    file_id: str
+    output_id: str  # of a file or an adapter
 
     @classmethod
-    def of(cls, task: Task, file_id: str) -> _Note:
-        return cls(task.project_id, task.file_id, task.id, task.attempt, file_id)
+    def of(cls, task: Task, output_id: str) -> _Note:
+        return cls(task.project_id, task.file_id, task.id, task.attempt, output_id)
 
     @classmethod
     def parse(cls, member: str) -> _Note:
-        project_id, source_id, task_id, attempt, file_id = member.split("/")
-        return cls(project_id, source_id, task_id, int(attempt), file_id)
+        project_id, source_id, task_id, attempt, output_id = member.split("/")
+        return cls(project_id, source_id, task_id, int(attempt), output_id)
 
     def may_be_registered(self, task: Task) -> bool:
         """Whether the attempt that stores the output can still finish its task."""
@@ -57,16 +68,17 @@ class _Note(msgspec.Struct, frozen=True):
 
     @property
     def member(self) -> str:
-        parts = (self.project_id, self.source_id, self.task_id, str(self.attempt), self.file_id)
+        parts = (self.project_id, self.source_id, self.task_id, str(self.attempt), self.output_id)
         return "/".join(parts)
 
     @property
     def folder(self) -> str:
-        return f"{self.project_id}/files/{self.file_id}"
+        kind = "adapters" if self.output_id.startswith(ids.ADAPTER) else "files"
+        return f"{self.project_id}/{kind}/{self.output_id}"
 
 
 class Outputs:
-    """Stores the output files of cleanings, and deletes those that become no files."""
+    """Stores the outputs of tasks, and deletes those that are never registered."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
@@ -97,6 +109,27 @@ class Outputs:
         for output in outputs:
             await self._delete(_Note.of(task, output.record.id))
 
+    async def store_adapter(
+        self, task: Task, path: Path, *, meta: dict[str, Any], only: Callable[[str], bool]
+    ) -> StoredAdapter:
+        """Write the files in `path` that `only` accepts as an adapter. On an error, deletes it."""
+        note = _Note.of(task, ids.new(ids.ADAPTER))
+        await reply(self._redis.sadd(NOTED, note.member))
+        try:
+            manifest = await self._files.storage.put_folder(note.folder, path, meta=meta, only=only)
+        except BaseException:
+            await self._delete(note)
+            raise
+        return StoredAdapter(note.output_id, note.folder, manifest)
+
+    def register_adapter(self, pipe: Pipeline, task: Task, adapter: StoredAdapter) -> None:
+        """Add to the transaction that registers the model of an adapter that it is registered."""
+        pipe.srem(NOTED, _Note.of(task, adapter.id).member)
+
+    async def discard_adapter(self, task: Task, adapter: StoredAdapter) -> None:
+        """Delete the bytes of an adapter that can no longer be registered."""
+        await self._delete(_Note.of(task, adapter.id))
+
     async def sweep(self, leases: Leases, patience_s: float) -> int:
         """Delete the outputs of attempts that ended without registering them; return their number.
 
@@ -120,7 +153,7 @@ class Outputs:
         if await leases.unheld_s(subject, note.attempt) < patience_s:
             return False
         # Read last: since the task has moved on, an output that is not registered never will be.
-        return await self._files.records.get(note.project_id, note.file_id) is None
+        return bool(await reply(self._redis.sismember(NOTED, note.member)))
 
     async def _delete(self, note: _Note) -> None:
         await self._files.storage.delete_prefix(note.folder)

@@ -1,4 +1,4 @@
-"""Report and cleaning records in Redis: tasks on a file, deleted with the file."""
+"""Records of reports, cleanings and imports in Redis: tasks on a file, deleted with the file."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class TaskKind(StrEnum):
     REPORT = "report"
     CLEANING = "cleaning"
     MEASURE = "measure"
+    IMPORT = "import"
 
 
 class TaskState(StrEnum):
@@ -44,7 +45,7 @@ class TaskFailure(BaseModel):
 
 
 class Task(Record):
-    """A task on one file: a report, a cleaning or a measurement."""
+    """A task on one file: a report, a cleaning, a measurement or an import."""
 
     file_id: str
     kind: TaskKind

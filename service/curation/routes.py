@@ -92,7 +92,7 @@ async def retrieve_report(
     options = ReportOptions(_models(registry, model), validation_file)
     requested = report_task(file, options)
     if await tasks.of(file.id).get(caller.project_id, requested.id) is None:
-        await _room(settings, tasks, caller)
+        await check_room(settings, tasks, caller)
     task = await tasks.asked_for(requested)
     if task.state is TaskState.IN_PROGRESS:
         pending = ReportPending(id=task.id, file_id=file.id).model_dump()
@@ -127,7 +127,7 @@ async def clean_file(
     file = await existing(files, caller.project_id, file_id)
 
     async def make() -> dict[str, Any]:
-        await _room(settings, tasks, caller)
+        await check_room(settings, tasks, caller)
         task = Task(
             id=ids.new(ids.CLEANING),
             project_id=caller.project_id,
@@ -186,13 +186,13 @@ async def retrieve_cleaning(
     return CleaningObject.of(task)
 
 
-async def _room(settings: Settings, tasks: Tasks, caller: Principal) -> None:
+async def check_room(settings: Settings, tasks: Tasks, caller: Principal) -> None:
     """Raise RateLimited if the project has reached its limit of unfinished tasks."""
     most = settings.max_file_tasks_per_project
     if await tasks.waiting(caller.project_id) >= most:
         raise RateLimited(
-            f"The project has {most} unfinished reports and cleanings, which is the maximum. "
-            "Try again when some have finished.",
+            f"The project has {most} unfinished reports, cleanings and imports, which is the "
+            "maximum. Try again when some have finished.",
             code="too_many_file_tasks",
             headers={"retry-after": "10"},
         )

@@ -40,6 +40,8 @@ from service.datasets.contract import (
     Progress,
     ReportSpec,
     Succeeded,
+    UnpackedAdapter,
+    UnpackSpec,
     ValidateSpec,
     read_spec,
 )
@@ -91,6 +93,8 @@ def _run(spec: AnySpec) -> msgspec.Struct:
             return _clean(spec)
         case MeasureSpec():
             return _measure(spec)
+        case UnpackSpec():
+            return _unpack(spec)
 
 
 def _convert(spec: ConvertSpec) -> ConvertResult:
@@ -118,6 +122,14 @@ def _measure(spec: MeasureSpec) -> Measures:
     from service.datasets.report.measure import measure
 
     return measure(spec.path, spec.tokenizer, rows=spec.rows, processes=spec.processes)
+
+
+def _unpack(spec: UnpackSpec) -> UnpackedAdapter:
+    from service.datasets.adapters.unpack import unpack_adapter
+
+    return unpack_adapter(
+        spec.path, spec.out, base=spec.base, base_name=spec.base_name, max_bytes=spec.max_bytes
+    )
 
 
 def _report(spec: ReportSpec) -> Report:

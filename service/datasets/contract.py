@@ -15,7 +15,7 @@ from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from service.datasets.checks.issues import MAX_LISTED
+from service.datasets.checks.issues import MAX_LISTED, Issue
 from service.datasets.checks.validate import ValidationReport
 from service.datasets.cleaning.options import CleanOptions
 from service.datasets.errors import refuse
@@ -92,6 +92,19 @@ class Measures(msgspec.Struct, frozen=True):
     def p95(self) -> int:
         """95th percentile of tokens per row."""
         return self.percentiles[95]
+
+
+class UnpackedAdapter(msgspec.Struct, frozen=True):
+    """The adapter in an archive.
+
+    `base_model_name` is the base model that the adapter names, and `findings` are differences to
+    the base model that it is for. `skipped` is the number of files that are no part of an adapter.
+    """
+
+    base_model_name: str | None
+    files: list[str]
+    skipped: int
+    findings: list[Issue]
 
 
 class TaskSpec(
@@ -197,8 +210,25 @@ class MeasureSpec(TaskSpec[Measures], frozen=True, kw_only=True, tag="measure"):
         return Measures
 
 
+class UnpackSpec(TaskSpec[UnpackedAdapter], frozen=True, kw_only=True, tag="unpack_adapter"):
+    """Unpack the archive of an adapter into the new folder `out`.
+
+    `base` is the folder of the base model named `base_name`. All files of the archive together
+    may have `max_bytes` bytes.
+    """
+
+    out: Path
+    base: Path
+    base_name: str
+    max_bytes: int
+
+    @property
+    def answer_type(self) -> type[UnpackedAdapter]:
+        return UnpackedAdapter
+
+
 AnySpec: TypeAlias = (
-    ValidateSpec | EvalItemsSpec | ConvertSpec | ReportSpec | CleanSpec | MeasureSpec
+    ValidateSpec | EvalItemsSpec | ConvertSpec | ReportSpec | CleanSpec | MeasureSpec | UnpackSpec
 )
 
 

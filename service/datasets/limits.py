@@ -14,3 +14,5 @@ BATCH_BYTES = 64 * 1024
 # Items of an evaluation run. Each is sent to a model, which takes far longer than reading it.
 MAX_EVAL_ITEMS = 10_000
 MAX_EVAL_ITEM_BYTES = 64 * 1024
+# PEFT writes a few kilobytes, more if every module has its own rank.
+MAX_ADAPTER_CONFIG_BYTES = 1024 * 1024

@@ -42,6 +42,7 @@ class Purpose(StrEnum):
     RESULTS = "fine-tune-results"
     USER_DATA = "user_data"
     EVALS = "evals"
+    MODEL_IMPORT = "model-import"
 
 
 CHECKED = frozenset({Purpose.FINE_TUNE, Purpose.EVALS})  # files that are checked after upload

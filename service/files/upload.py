@@ -12,7 +12,7 @@ from service.files.format_fields import format_of
 from service.files.records import CHECKED, FileRecord, Files, FileStatus, Purpose
 from service.files.stream_to_storage import disk_full_errors, write_stream
 
-_UPLOADABLE = (Purpose.FINE_TUNE, Purpose.EVALS, Purpose.USER_DATA)
+_UPLOADABLE = (Purpose.FINE_TUNE, Purpose.EVALS, Purpose.USER_DATA, Purpose.MODEL_IMPORT)
 MIN_EXPIRY_S, MAX_EXPIRY_S = 3600, 2592000
 
 
@@ -99,7 +99,8 @@ def purpose_of(given: str | None) -> Purpose:
         )
     if given not in _UPLOADABLE:
         raise BadRequest(
-            f"'{given[:40]}' is not a supported purpose: use 'fine-tune', 'evals' or 'user_data'.",
+            f"'{given[:40]}' is not a supported purpose: use 'fine-tune', 'evals', 'user_data' or "
+            "'model-import'.",
             param="purpose",
             code="invalid_value",
         )

@@ -14,7 +14,7 @@ from service.jobs.planning.memory_plan import Training
 from service.jobs.records import JobRecord, Jobs, NewEvent, Status
 from service.jobs.schemas.create import CreateJob
 from service.models.catalogue import BaseModelEntry
-from service.models.records import slug
+from service.models.new_names import checked_suffix, new_tag
 from service.models.registry import ModelRegistry
 from service.training.contract.hyperparameters import REQUESTED, Requested
 from service.training.contract.methods import METHODS
@@ -23,7 +23,6 @@ from service.web.auth import Principal
 _AUTO_SHARE = 0.1  # share of the rows held out to compare checkpoints
 _RETRY_AFTER_S = "30"  # a queue moves in minutes, but the SDKs ignore waits over 60 s
 _MIN_LENGTH = 64  # the shortest row length in tokens that a job may have
-_TAG_CHARS = 12  # 62 bits keep names unique within base model, project and suffix
 
 
 async def create(
@@ -74,7 +73,7 @@ async def checked(
         model=body.model,
         training_file=body.training_file,
         validation_file=body.validation_file,
-        suffix=_suffix(body.suffix),
+        suffix=checked_suffix(body.suffix),
         seed=secrets.randbelow(2**31) if body.seed is None else body.seed,
         metadata=body.metadata,
         priority=body.priority,
@@ -82,7 +81,7 @@ async def checked(
         method=body.method_name,
         hyperparameters=hyperparameters,
         gate=body.gate or {},
-        model_tag=ids.random_part(_TAG_CHARS),
+        model_tag=new_tag(),
         trace=tracing.carrier() or None,
     )
     return job, entry
@@ -205,15 +204,6 @@ async def _check_queue(caller: Principal, jobs: Jobs, most: int) -> None:
 
 def _place(body: CreateJob) -> str:
     return f"method.{body.method_name}.hyperparameters"
-
-
-def _suffix(value: str | None) -> str | None:
-    if value is None:
-        return None
-    cleaned = slug(value)
-    if not cleaned:
-        raise BadRequest("A suffix must contain a letter or a digit.", param="suffix")
-    return cleaned
 
 
 def _check_numbers(body: CreateJob, entry: BaseModelEntry, max_lora_rank: int) -> None:

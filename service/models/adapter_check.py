@@ -25,7 +25,20 @@ _UNSERVED = {
     "use_dora": "DoRA",
     "modules_to_save": "modules_to_save",
     "lora_bias": "lora_bias",
+    "alora_invocation_tokens": "activated LoRA",
+    "layer_replication": "layer_replication",
+    "use_bdlora": "block-diagonal LoRA",
+    "use_qalora": "QALoRA",
+    "trainable_token_indices": "trainable_token_indices",
+    "arrow_config": "Arrow",
+    "kasa_config": "KaSA",
+    "monteclora_config": "MonteCLoRA",
 }
+# Other initializations, such as PiSSA and LoftQ, change the base model's weights.
+_PLAIN_INITS = frozenset({"gaussian", "eva", "orthogonal", "mica", "lora_ga"})
+# vLLM matches these keys as regular expressions, which a hostile one could make run for hours.
+_PATTERNS = ("rank_pattern", "alpha_pattern")
+_PLAIN_PATTERN = re.compile(r"\^?(?:\w|\\?\.)+\$?", re.ASCII)
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -92,6 +105,7 @@ def check_adapter(folder: Path, base: BaseLayout, *, max_rank: int) -> None:
     for module, sides in _pairs(tensor_shapes(folder / WEIGHTS)).items():
         if sides.keys() != {"A", "B"}:
             raise AdapterMismatch(f"{module} has only one of its two LoRA tensors")
+        _check_rank(module, sides["A"], max_rank)
         if ".experts" in module:  # every library fuses and renames these differently
             continue
         weight = base.weight_of(module)
@@ -116,17 +130,42 @@ def tensor_names(module: str) -> tuple[str, str]:
 def _check_config(file: Path, max_rank: int) -> None:
     try:
         config = json.loads(file.read_text("utf-8"))
-        rank = max([config["r"], *(config.get("rank_pattern") or {}).values()])
-        kind = config["peft_type"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+        ranks = [config["r"], *(config.get("rank_pattern") or {}).values()]
+        rank, lowest = max(ranks), min(ranks)
+        kind, bias = config["peft_type"], config.get("bias") or "none"
+        patterns = [key for name in _PATTERNS for key in config.get(name) or {}]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         raise AdapterMismatch(f"{CONFIG} is not a valid PEFT configuration") from e
     if kind != "LORA":
-        raise AdapterMismatch(f"it is a {kind} adapter, not LORA")
+        raise AdapterMismatch(f"it is a {str(kind)[:40]} adapter, not LORA")
+    if lowest < 1:
+        raise AdapterMismatch(f"its rank is {lowest}, and ranks start at 1")
     if rank > max_rank:
         raise AdapterMismatch(f"its rank is {rank}, the engine serves up to {max_rank}")
     for key, name in _UNSERVED.items():
         if config.get(key):
             raise AdapterMismatch(f"it uses {name}, which the engine does not serve")
+    if bias != "none":
+        raise AdapterMismatch("it has trained biases, which the engine does not serve")
+    _check_init(config.get("init_lora_weights"))
+    if not all(map(_PLAIN_PATTERN.fullmatch, patterns)):
+        raise AdapterMismatch(
+            "rank_pattern or alpha_pattern has a key that is not the name of a module"
+        )
+
+
+def _check_init(init: object) -> None:
+    if isinstance(init, str) and init.lower() not in _PLAIN_INITS:
+        raise AdapterMismatch(
+            f"it was initialized with {init[:40]}, which changes the base model's weights. Convert "
+            "it with PEFT's path_initial_model_for_weight_conversion"
+        )
+
+
+def _check_rank(module: str, a: tuple[int, ...], max_rank: int) -> None:
+    # Experts may be fused into one tensor, which has the ranks of all.
+    if ".experts" not in module and a and a[0] > max_rank:
+        raise AdapterMismatch(f"the rank of {module} is {a[0]}, the engine serves up to {max_rank}")
 
 
 def _pairs(shapes: Shapes) -> dict[str, dict[str, tuple[int, ...]]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from enum import StrEnum
+from typing import Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.core.records import Record
 from service.models.marks import MARKS
@@ -29,11 +30,32 @@ class ModelKind(StrEnum):
     ADAPTER = "adapter"
 
 
+class ModelOrigin(BaseModel):
+    """Origin of a model that was trained elsewhere and imported."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    kind: Literal["imported"] = Field(
+        default="imported", description="`imported`: the model was trained elsewhere."
+    )
+    import_id: str = Field(description="ID of the import.")
+    archive_sha256: str = Field(description="SHA-256 digest of the imported archive.")
+    base_model_name_or_path: str | None = Field(
+        default=None, description="Base model that the adapter's configuration names."
+    )
+    parity: Literal["unchecked"] = Field(
+        default="unchecked",
+        description="`unchecked`: the engine's scores were not compared with the trainer's, as "
+        "they are for models trained here.",
+    )
+
+
 class ModelRecord(Record):
     """An adapter whose weights never change. Its ID is the model name."""
 
     base_model: str
-    job_id: str
+    job_id: str | None = None  # None if it was imported
+    origin: ModelOrigin | None = None  # None if it was trained here
     artifact: str  # storage folder
     digest: str  # digest of the folder's manifest
     step: int

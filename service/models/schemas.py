@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from service.models.aliases.records import AliasRecord
 from service.models.aliases.schemas import TargetShare, shares
 from service.models.catalogue import BaseModelEntry
-from service.models.records import ModelRecord
+from service.models.records import ModelOrigin, ModelRecord
 
 
 class ModelObject(BaseModel):
@@ -44,6 +44,9 @@ class ModelObject(BaseModel):
         default=None,
         description="ID of the job that created a trained model; null for other models.",
     )
+    origin: ModelOrigin | None = Field(
+        default=None, description="Origin of an imported model; null for other models."
+    )
     alias_of: list[TargetShare] | None = Field(
         default=None, description="Targets of an alias; null for other models."
     )
@@ -70,6 +73,7 @@ class ModelObject(BaseModel):
             owned_by=project_name,
             base_model=record.base_model,
             fine_tuning_job=record.job_id,
+            origin=record.origin,
         )
 
     @classmethod

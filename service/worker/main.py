@@ -26,6 +26,7 @@ from service.core.storage_check import require_storage
 from service.curation.check import CheckFile
 from service.curation.cleaning import MakeCleaning
 from service.curation.curate import Curate
+from service.curation.imports.task import ImportAdapter
 from service.curation.measure import MakeMeasure
 from service.curation.records import FUNCTION, TaskKind
 from service.curation.report import MakeReport
@@ -102,6 +103,7 @@ class WorkerProcess:
                 TaskKind.REPORT: MakeReport(files, catalogue, settings),
                 TaskKind.CLEANING: MakeCleaning(files, settings),
                 TaskKind.MEASURE: MakeMeasure(files, catalogue, settings),
+                TaskKind.IMPORT: ImportAdapter(files, registry, settings),
             },
         )
         self._dispatcher = Dispatcher(jobs, self._redis, settings)

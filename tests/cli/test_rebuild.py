@@ -15,7 +15,7 @@ from service.core.storage import Storage
 from service.evaluation.comparison import Comparison
 from service.models import figures, ranks
 from service.models.catalogue import Catalogue
-from service.models.records import checkpoint_name, model_name
+from service.models.records import ModelOrigin, checkpoint_name, model_name
 from service.models.registry import ModelRegistry
 from tests.cli.test_cli import run
 from tests.conftest import BASE_MODEL, Api, checked, upload
@@ -154,6 +154,28 @@ async def test_figures_of_evaluations_are_known_again(api: Api, command, tmp_pat
         await pipe.execute()
     assert "figures of 0 models." in command()
     assert await figures.read(redis, project.id, MODEL) == {"gain": 1.0}
+
+
+async def test_imported_models_are_known_again(api: Api, command, tmp_path):
+    async with await api.client():
+        project = await api.app.state.projects.by_name("acme")
+    origin = ModelOrigin(import_id="modelimport-one", archive_sha256="0" * 64)
+    folder = tmp_path / "made"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text('{"r": 16}')
+    artifact = f"{project.id}/adapters/{ids.new(ids.ADAPTER)}"
+    meta = {"base_model": BASE_MODEL, "project_id": project.id, "model": MODEL, "step": 0}
+    await Storage.from_url(api.settings.storage_url).put_folder(
+        artifact, folder, meta={**meta, "origin": origin.model_dump(mode="json")}
+    )
+    await lose_everything(api)
+
+    assert "1 models, 0 checkpoints" in command()
+    registry: ModelRegistry = api.app.state.registry
+    record = await registry.get(project.id, MODEL)
+    assert record is not None
+    assert (record.artifact, record.job_id, record.origin) == (artifact, None, origin)
+    assert await ranks.highest(registry.redis, BASE_MODEL) == 16
 
 
 async def test_what_is_known_stays_and_what_was_deleted_too(api: Api, http, command, tmp_path):

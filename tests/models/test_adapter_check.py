@@ -89,11 +89,30 @@ def test_shapes_of_a_quantised_base_are_not_compared(base, adapter):
         ({"use_dora": True}, "DoRA"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
         ({"peft_type": "IA3"}, "IA3"),
+        ({"r": 0}, "rank is 0"),
+        ({"a": (16, 16), "b": (32, 16)}, "rank of model.layers.0.self_attn.q_proj is 16"),
+        ({"bias": "all"}, "biases"),
+        ({"layer_replication": [[0, 4]]}, "layer_replication"),
+        ({"alora_invocation_tokens": [1]}, "activated LoRA"),
+        ({"init_lora_weights": "PiSSA_niter_4"}, "initialized with PiSSA"),
+        ({"alpha_pattern": {"(a+)+": 8}}, "not the name of a module"),
+        ({"rank_pattern": {"(.*)*x": 4}}, "not the name of a module"),
     ],
 )
 def test_one_that_does_not_fit(base, adapter, made, message):
     with pytest.raises(AdapterMismatch, match=message):
         check_adapter(adapter(**made), base(), max_rank=8)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"init_lora_weights": "gaussian", "bias": "none"},
+        {"rank_pattern": {r"^model\.layers.0.self_attn.q_proj": 4}, "alpha_pattern": {"q_proj": 2}},
+    ],
+)
+def test_one_with_other_options_fits(base, adapter, config):
+    check_adapter(adapter(**config), base(), max_rank=8)
 
 
 def test_an_adapter_without_tensors(base, adapter):

@@ -28,6 +28,7 @@ from tests.openapi.scenario import (
     evals,
     files,
     graders,
+    imports,
     inference,
     jobs,
     models,
@@ -94,6 +95,9 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     evaluated = await evals.create(world, api.base_url, DEMO_MODEL)
     async with _worker(settings):
         await evals.look(world, evaluated)
+    imported = await imports.create(world, made, base, DEMO_MODEL)
+    async with _worker(settings):
+        await imports.look(world, imported)
     offer(settings.models_file, base, *settings.upstreams, inference.UNSERVED)
     await advice.ask(world, made, inference.FAILING, inference.UNSERVED)
     state = api.app.state

@@ -34,6 +34,7 @@ OURS = {
     "deleteFineTuningAdvice",
     *("retrieveUpload", "listUploadParts"),
     *("retrieveFileReport", "createFileCleaning", "listFileCleanings", "retrieveFileCleaning"),
+    *("createModelImport", "listModelImports", "retrieveModelImport"),
     *("listAliases", "retrieveAlias", "setAlias", "deleteAlias"),
     *("listAliasHistory", "rollbackAlias"),
     "cancelEvalRunByPath",  # the path of OpenAI's SDK for Python, which its document does not have

@@ -6,9 +6,12 @@ import re
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from service.core import ids
+from service.curation.imports.options import ImportOptions
+from service.curation.records import Task, TaskKind
 from service.evals import lifecycle
 from service.evals.records import ItemRow, item_id
 from service.evals.tally import Tally
@@ -77,6 +80,7 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "model": model,
         "upload": upload.json()["id"],
         "cleaning": cleaning,
+        "import": await imported(api, project_id, file_id),
         "name": "gpt-4o-mini",
         "webhook_endpoint": webhook.id,
         "advice": await advised(api, project_id, file_id),
@@ -99,6 +103,20 @@ async def advised(api: Api, project_id: str, file_id: str) -> str:
     )
     await api.app.state.advice_store.create(record)
     return record.id
+
+
+async def imported(api: Api, project_id: str, file_id: str) -> str:
+    """An import in progress."""
+    options = ImportOptions(base_model=BASE_MODEL, suffix=None, model=f"ft:{BASE_MODEL}:acme::abc")
+    task = Task(
+        id=ids.new(ids.MODEL_IMPORT),
+        project_id=project_id,
+        created_at=ids.now_s(),
+        file_id=file_id,
+        kind=TaskKind.IMPORT,
+        options=msgspec.to_builtins(options),
+    )
+    return (await api.app.state.curation.create(task)).id
 
 
 def graded() -> dict[str, Any]:
@@ -138,6 +156,8 @@ ROUTES = [
     ("POST", "/v1/files/{file}/clean"),
     ("GET", "/v1/files/{file}/clean"),
     ("GET", "/v1/files/{file}/clean/{cleaning}"),
+    ("GET", "/v1/files/{file}/imports"),
+    ("GET", "/v1/files/{file}/imports/{import}"),
     ("GET", "/v1/uploads/{upload}"),
     ("GET", "/v1/uploads/{upload}/parts"),
     ("POST", "/v1/uploads/{upload}/parts"),
@@ -179,7 +199,7 @@ ROUTES = [
     ("GET", "/v1/evals/{eval}/runs/{run}/output_items"),
     ("GET", "/v1/evals/{eval}/runs/{run}/output_items/{output_item}"),
 ]
-WITH_ID = "file|job|advice|upload|cleaning|webhook_endpoint|eval|run|output_item"
+WITH_ID = "file|job|advice|upload|cleaning|import|webhook_endpoint|eval|run|output_item"
 # Names belong to a project: another project's alias with the same name does not interfere.
 OWN_NAMES = {("PUT", "/v1/aliases/{name}")}
 
@@ -212,6 +232,7 @@ async def test_foreign_object_is_404(api: Api, owned, method, path):
                 model=f"ft:{BASE_MODEL}:x:y:zzzzzz",
                 upload="upload_" + "z" * 24,
                 cleaning="fileclean-" + "z" * 24,
+                **{"import": "modelimport-" + "z" * 24},
                 name="gpt-unknown",
                 webhook_endpoint="webhook_" + "z" * 24,
                 eval="eval_" + "z" * 24,
@@ -256,6 +277,14 @@ async def test_foreign_ids_in_bodies_are_404(api: Api, owned):
             answer = await other.post("/v1/fine_tuning/jobs", json=body)
             assert answer.status_code == 404
             assert answer.json()["error"]["param"] == field
+
+
+async def test_a_foreign_archive_cannot_be_imported(api: Api, owned):
+    async with await api.client("other") as other:
+        body = {"file": owned["file"], "base_model": BASE_MODEL}
+        answer = await other.post("/v1/models/import", json=body)
+        assert answer.status_code == 404
+        assert answer.json()["error"]["param"] == "file"
 
 
 async def test_runs_use_no_foreign_file_model_or_eval(api: Api, owned):

@@ -267,6 +267,73 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/models/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import a model
+         * @description Import a LoRA adapter that was trained elsewhere, in the background.
+         *
+         *     Upload the folder that PEFT's `save_pretrained` wrote, as a tar or zip archive with the purpose
+         *     `model-import`. Only safetensors are accepted. The adapter's tensors are matched with the base
+         *     model's, and its tokenizer and chat template are compared with those of the base model, which
+         *     are used in any case. Poll `retrieveModelImport` until the status is `completed` or `failed`.
+         *     The model can then be used like one that was trained here.
+         */
+        post: operations["createModelImport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/files/{file_id}/imports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List imports
+         * @description List the imports of an archive, newest first. They are deleted with the file.
+         */
+        get: operations["listModelImports"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/files/{file_id}/imports/{import_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve an import
+         * @description Retrieve an import's status, the name of its model, and the differences that were found
+         *     between the adapter's folder and the base model; or the reason why it failed.
+         */
+        get: operations["retrieveModelImport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/fine_tuning/jobs": {
         parameters: {
             query?: never;
@@ -2483,6 +2550,27 @@ export interface components {
             limits?: components["schemas"]["Limits"];
         };
         /**
+         * CreateModelImport
+         * @description Request to import an adapter that was trained elsewhere.
+         */
+        CreateModelImport: {
+            /**
+             * File
+             * @description ID of a file with the purpose `model-import`: the folder that PEFT's `save_pretrained` wrote, packed as .tar, .tar.gz, .tar.zst or .zip.
+             */
+            file: string;
+            /**
+             * Base Model
+             * @description Base model of the catalog that the adapter was trained on.
+             */
+            base_model: string;
+            /**
+             * Suffix
+             * @description Suffix to include in the name of the model.
+             */
+            suffix?: string | null;
+        };
+        /**
          * CreateProject
          * @description Request to create a project.
          */
@@ -3872,6 +3960,33 @@ export interface components {
             keep_best?: boolean;
         };
         /**
+         * ImportFinding
+         * @description A difference between an adapter's folder and its base model.
+         */
+        ImportFinding: {
+            /**
+             * Severity
+             * @description Severity: `warning` if the model may answer badly, `info` otherwise.
+             * @enum {string}
+             */
+            severity: "warning" | "info";
+            /**
+             * Code
+             * @description Machine-readable code of the finding.
+             */
+            code: string;
+            /**
+             * Message
+             * @description What was found.
+             */
+            message: string;
+            /**
+             * Fix
+             * @description What to do about it.
+             */
+            fix: string;
+        };
+        /**
          * ItemReferenceMessages
          * @description Prompt that each item contains.
          */
@@ -4714,6 +4829,26 @@ export interface components {
              */
             last_id?: string | null;
         };
+        /** ListOf[ModelImport] */
+        ListOf_ModelImport_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["ModelImport"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
         /** ListOf[ModelObject] */
         ListOf_ModelObject_: {
             /**
@@ -4945,6 +5080,72 @@ export interface components {
             deleted?: true;
         };
         /**
+         * ModelImport
+         * @description An import of an adapter.
+         */
+        ModelImport: {
+            /**
+             * Id
+             * @description ID of the import, prefixed with `modelimport-`.
+             */
+            id: string;
+            /**
+             * Object
+             * @default model.import
+             * @constant
+             */
+            object?: "model.import";
+            /**
+             * Created At
+             * @description Creation time, as a Unix timestamp in seconds.
+             */
+            created_at: number;
+            /**
+             * Finished At
+             * @description Time the import ended, as a Unix timestamp in seconds; null while it runs.
+             */
+            finished_at: number | null;
+            /**
+             * File Id
+             * @description ID of the archive.
+             */
+            file_id: string;
+            /**
+             * Base Model
+             * @description Base model of the adapter.
+             */
+            base_model: string;
+            /**
+             * Suffix
+             * @description Suffix in the model's name; null if none was given.
+             */
+            suffix: string | null;
+            /** @description Status of the import: `in_progress`, then `completed` or `failed`. */
+            status: components["schemas"]["TaskState"];
+            /** @description Reason the adapter was not imported; null otherwise. */
+            error: components["schemas"]["TaskFailure"] | null;
+            /**
+             * Model
+             * @description Name of the imported model; null until the import is completed.
+             */
+            model?: string | null;
+            /**
+             * Base Model Name Or Path
+             * @description Base model that the adapter's configuration names.
+             */
+            base_model_name_or_path?: string | null;
+            /**
+             * Skipped Files
+             * @description Number of files in the archive that are not part of an adapter.
+             */
+            skipped_files?: number | null;
+            /**
+             * Findings
+             * @description Differences between the adapter's folder and the base model; null until the import is completed.
+             */
+            findings?: components["schemas"]["ImportFinding"][] | null;
+        };
+        /**
          * ModelObject
          * @description A model available for inference. `base_model` and later fields extend OpenAI's schema.
          */
@@ -5000,11 +5201,48 @@ export interface components {
              * @description ID of the job that created a trained model; null for other models.
              */
             fine_tuning_job?: string | null;
+            /** @description Origin of an imported model; null for other models. */
+            origin?: components["schemas"]["ModelOrigin"] | null;
             /**
              * Alias Of
              * @description Targets of an alias; null for other models.
              */
             alias_of?: components["schemas"]["TargetShare"][] | null;
+        };
+        /**
+         * ModelOrigin
+         * @description Origin of a model that was trained elsewhere and imported.
+         */
+        ModelOrigin: {
+            /**
+             * Kind
+             * @description `imported`: the model was trained elsewhere.
+             * @default imported
+             * @constant
+             */
+            kind?: "imported";
+            /**
+             * Import Id
+             * @description ID of the import.
+             */
+            import_id: string;
+            /**
+             * Archive Sha256
+             * @description SHA-256 digest of the imported archive.
+             */
+            archive_sha256: string;
+            /**
+             * Base Model Name Or Path
+             * @description Base model that the adapter's configuration names.
+             */
+            base_model_name_or_path?: string | null;
+            /**
+             * Parity
+             * @description `unchecked`: the engine's scores were not compared with the trainer's, as they are for models trained here.
+             * @default unchecked
+             * @constant
+             */
+            parity?: "unchecked";
         };
         /**
          * MultiGrader
@@ -5338,7 +5576,7 @@ export interface components {
          * @description Purpose of a file.
          * @enum {string}
          */
-        Purpose: "fine-tune" | "fine-tune-results" | "user_data" | "evals";
+        Purpose: "fine-tune" | "fine-tune-results" | "user_data" | "evals" | "model-import";
         /**
          * PythonGrader
          * @description Grader that runs `grade(sample, item) -> float` of a Python source in a sandbox.
@@ -6033,10 +6271,10 @@ export interface components {
             filename: string;
             /**
              * Purpose
-             * @description Purpose of the file. `fine-tune` and `evals` files are checked.
+             * @description Purpose of the file. `fine-tune` and `evals` files are checked. `model-import`, an extension, is for archives of adapters.
              * @enum {string}
              */
-            purpose: "fine-tune" | "evals" | "user_data";
+            purpose: "fine-tune" | "evals" | "user_data" | "model-import";
             /**
              * Bytes
              * @description Size of the complete file in bytes.
@@ -7007,10 +7245,10 @@ export interface operations {
                  */
                 filename?: string;
                 /**
-                 * @description Purpose of the file. `fine-tune` and `evals` files are checked. Used for raw-byte uploads only.
+                 * @description Purpose of the file. `fine-tune` and `evals` files are checked. `model-import`, an extension, is for archives of adapters. Used for raw-byte uploads only.
                  * @example fine-tune
                  */
-                purpose?: "fine-tune" | "evals" | "user_data";
+                purpose?: "fine-tune" | "evals" | "user_data" | "model-import";
                 /**
                  * @description Event from which the lifetime is counted. Used for raw-byte uploads only.
                  * @example created_at
@@ -7037,10 +7275,10 @@ export interface operations {
                     /** Format: binary */
                     file: string;
                     /**
-                     * @description Purpose of the file. `fine-tune` and `evals` files are checked.
+                     * @description Purpose of the file. `fine-tune` and `evals` files are checked. `model-import`, an extension, is for archives of adapters.
                      * @enum {string}
                      */
-                    purpose: "fine-tune" | "evals" | "user_data";
+                    purpose: "fine-tune" | "evals" | "user_data" | "model-import";
                     /**
                      * @description Event from which the lifetime is counted.
                      * @enum {string}
@@ -7816,6 +8054,184 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CleaningObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    createModelImport: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Client-chosen idempotency key of up to 255 characters. A repeated request with the same key and body returns the first response for one day. A request with the same key and another body answers 409.
+                 * @example import-voice-1
+                 */
+                "idempotency-key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateModelImport"];
+            };
+        };
+        responses: {
+            /** @description `ModelImport`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelImport"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            /** @description The request exceeds a limit of the key or the project. */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "retry-after": components["headers"]["retry-after"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    listModelImports: {
+        parameters: {
+            query?: {
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
+                after?: string | null;
+                /**
+                 * @description Maximum number of objects per page.
+                 * @example 20
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a file in the project.
+                 * @example file-uhjdw8swvtxtqugc2dyau348
+                 */
+                file_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `ModelImport`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_ModelImport_"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    retrieveModelImport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of a file in the project.
+                 * @example file-uhjdw8swvtxtqugc2dyau348
+                 */
+                file_id: string;
+                /**
+                 * @description ID of an import of the file.
+                 * @example modelimport-cy6n6yy2apsbw3o996pgrwnd
+                 */
+                import_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `ModelImport`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelImport"];
                 };
             };
             401: components["responses"]["Error401"];
@@ -8611,7 +9027,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an advice in the project.
-                 * @example ftadvice-cxvs4e7n0o7toiswddpgeisl
+                 * @example ftadvice-ezigo3xr3sbgll7qdqh9m6c5
                  */
                 advice_id: string;
             };
@@ -8650,7 +9066,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an advice in the project.
-                 * @example ftadvice-cxvs4e7n0o7toiswddpgeisl
+                 * @example ftadvice-ezigo3xr3sbgll7qdqh9m6c5
                  */
                 advice_id: string;
             };

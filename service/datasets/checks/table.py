@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from service.datasets.checks.check import Check
+from service.datasets.checks.table_adapter import ADAPTER
 from service.datasets.checks.table_evals import EVALS
 from service.datasets.checks.table_format import FILE, FORMAT
 from service.datasets.checks.table_row import ORDER, ROW, TOOLS
 from service.datasets.checks.table_set import SET, TASK
 
 CHECKS: Mapping[str, Check] = MappingProxyType(
-    {**FILE, **FORMAT, **ROW, **ORDER, **TOOLS, **SET, **EVALS, **TASK}
+    {**FILE, **FORMAT, **ROW, **ORDER, **TOOLS, **SET, **EVALS, **ADAPTER, **TASK}
 )

@@ -82,6 +82,8 @@ def _failed(
 def _no_evaluation(record: ModelRecord) -> str:
     if is_checkpoint(record.id):
         return "The checkpoint was not evaluated: only the final model and a few checkpoints are."
+    if record.job_id is None:
+        return "The model was imported, and only models that were trained here are evaluated."
     return (
         "No evaluation of the model is completed. A job with held-out rows is evaluated when it "
         f"succeeds; POST /v1/fine_tuning/jobs/{record.job_id}/evaluation evaluates it again."

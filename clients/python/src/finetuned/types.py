@@ -275,6 +275,25 @@ class CreateEmbeddings(Model):
     """
 
 
+class CreateModelImport(Model):
+    """
+    Request to import an adapter that was trained elsewhere.
+    """
+
+    file: str
+    """
+    ID of a file with the purpose `model-import`: the folder that PEFT's `save_pretrained` wrote, packed as .tar, .tar.gz, .tar.zst or .zip.
+    """
+    base_model: str
+    """
+    Base model of the catalog that the adapter was trained on.
+    """
+    suffix: str | None = None
+    """
+    Suffix to include in the name of the model.
+    """
+
+
 class CreateResponse(Model):
     """
     Response request, as in the OpenAI Responses API.
@@ -887,6 +906,29 @@ class GraderTextPart(Model):
     """
 
 
+class ImportFinding(Model):
+    """
+    A difference between an adapter's folder and its base model.
+    """
+
+    severity: Literal["warning", "info"]
+    """
+    Severity: `warning` if the model may answer badly, `info` otherwise.
+    """
+    code: str
+    """
+    Machine-readable code of the finding.
+    """
+    message: str
+    """
+    What was found.
+    """
+    fix: str
+    """
+    What to do about it.
+    """
+
+
 class ItemReferenceMessages(Model):
     """
     Prompt that each item contains.
@@ -1139,6 +1181,33 @@ class ModelDeleted(Model):
     """
     object: Literal["model"] = "model"
     deleted: Literal[True] = True
+
+
+class ModelOrigin(Model):
+    """
+    Origin of a model that was trained elsewhere and imported.
+    """
+
+    kind: Literal["imported"] = "imported"
+    """
+    `imported`: the model was trained elsewhere.
+    """
+    import_id: str
+    """
+    ID of the import.
+    """
+    archive_sha256: str
+    """
+    SHA-256 digest of the imported archive.
+    """
+    base_model_name_or_path: str | None = None
+    """
+    Base model that the adapter's configuration names.
+    """
+    parity: Literal["unchecked"] = "unchecked"
+    """
+    `unchecked`: the engine's scores were not compared with the trainer's, as they are for models trained here.
+    """
 
 
 class OutputItemResult(Model):
@@ -1662,9 +1731,9 @@ class UploadCreate(Model):
     """
     Name of the resulting file.
     """
-    purpose: Literal["fine-tune", "evals", "user_data"]
+    purpose: Literal["fine-tune", "evals", "user_data", "model-import"]
     """
-    Purpose of the file. `fine-tune` and `evals` files are checked.
+    Purpose of the file. `fine-tune` and `evals` files are checked. `model-import`, an extension, is for archives of adapters.
     """
     bytes: int
     """
@@ -2716,7 +2785,7 @@ class FileObject(Model):
     """
     Name of the file, as given by the client.
     """
-    purpose: Literal["fine-tune", "fine-tune-results", "user_data", "evals"]
+    purpose: Literal["fine-tune", "fine-tune-results", "user_data", "evals", "model-import"]
     """
     Purpose of a file.
     """
@@ -3148,6 +3217,62 @@ class LabelModelGrader(Model):
     """
 
 
+class ModelImport(Model):
+    """
+    An import of an adapter.
+    """
+
+    id: str
+    """
+    ID of the import, prefixed with `modelimport-`.
+    """
+    object: Literal["model.import"] = "model.import"
+    created_at: int
+    """
+    Creation time, as a Unix timestamp in seconds.
+    """
+    finished_at: int | None
+    """
+    Time the import ended, as a Unix timestamp in seconds; null while it runs.
+    """
+    file_id: str
+    """
+    ID of the archive.
+    """
+    base_model: str
+    """
+    Base model of the adapter.
+    """
+    suffix: str | None
+    """
+    Suffix in the model's name; null if none was given.
+    """
+    status: Literal["in_progress", "completed", "failed"]
+    """
+    Status of the import: `in_progress`, then `completed` or `failed`.
+    """
+    error: TaskFailure | None
+    """
+    Reason the adapter was not imported; null otherwise.
+    """
+    model: str | None = None
+    """
+    Name of the imported model; null until the import is completed.
+    """
+    base_model_name_or_path: str | None = None
+    """
+    Base model that the adapter's configuration names.
+    """
+    skipped_files: int | None = None
+    """
+    Number of files in the archive that are not part of an adapter.
+    """
+    findings: list[ImportFinding] | None = None
+    """
+    Differences between the adapter's folder and the base model; null until the import is completed.
+    """
+
+
 class ModelObject(Model):
     """
     A model available for inference. `base_model` and later fields extend OpenAI's schema.
@@ -3189,6 +3314,10 @@ class ModelObject(Model):
     fine_tuning_job: str | None = None
     """
     ID of the job that created a trained model; null for other models.
+    """
+    origin: ModelOrigin | None = None
+    """
+    Origin of an imported model; null for other models.
     """
     alias_of: list[TargetShare] | None = None
     """
@@ -3377,7 +3506,7 @@ class UploadObject(Model):
     """
     Name of the resulting file.
     """
-    purpose: Literal["fine-tune", "fine-tune-results", "user_data", "evals"]
+    purpose: Literal["fine-tune", "fine-tune-results", "user_data", "evals", "model-import"]
     """
     Purpose of a file.
     """

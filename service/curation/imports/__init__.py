@@ -1,0 +1,1 @@
+"""Imports of adapters that were trained elsewhere."""

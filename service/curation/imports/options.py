@@ -1,0 +1,13 @@
+"""What an import was asked to do, as stored in its task."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ImportOptions(msgspec.Struct, frozen=True):
+    """The base model, the suffix, and the name that the model will have."""
+
+    base_model: str
+    suffix: str | None
+    model: str

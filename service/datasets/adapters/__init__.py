@@ -1,0 +1,1 @@
+"""Adapters that were trained elsewhere: their archives are unpacked and checked."""
