@@ -156,6 +156,10 @@ class CleaningFailed(FinetunedError):
     """Raised when a cleaning ends without producing files."""
 
 
+class ImportFailed(FinetunedError):
+    """Raised when an adapter is not imported. The message says why and how to fix it."""
+
+
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     401: NotAuthenticated,
     403: PermissionDenied,

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from finetuned._async import AsyncRunner
-from finetuned._flows import admin, aliases, evaluations, files, jobs, models, uploads, usage, watch
+from finetuned._flows import (
+    admin,
+    aliases,
+    evaluations,
+    files,
+    imports,
+    jobs,
+    models,
+    uploads,
+    usage,
+    watch,
+)
 from finetuned._flows import advice as advice_flows
 from finetuned._methods import (
     AsyncResource,
@@ -124,6 +135,9 @@ class Models(Resource):
     list = items(models.list_models)
     retrieve = method(models.retrieve)
     delete = method(models.delete)
+    import_model = method(imports.import_model)
+    model_import = method(imports.model_import)
+    model_imports = items(imports.model_imports)
 
 
 class AsyncModels(AsyncResource):
@@ -132,6 +146,9 @@ class AsyncModels(AsyncResource):
     list = async_items(models.list_models)
     retrieve = async_method(models.retrieve)
     delete = async_method(models.delete)
+    import_model = async_method(imports.import_model)
+    model_import = async_method(imports.model_import)
+    model_imports = async_items(imports.model_imports)
 
 
 class Aliases(Resource):

@@ -16,6 +16,7 @@ from finetuned.cli import (
     chat,
     evaluation,
     files,
+    importing,
     jobs,
     login,
     models,
@@ -37,6 +38,7 @@ app.command()(login.logout)
 app.add_typer(files.app, name="files")
 app.command()(advising.advise)
 app.command()(train.train)
+app.command()(importing.import_model)
 app.add_typer(jobs.app, name="jobs")
 app.command("eval")(evaluation.evaluate)
 app.command()(chat.chat)

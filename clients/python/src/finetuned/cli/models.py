@@ -11,7 +11,7 @@ from finetuned.cli.failures import WrongUsage
 from finetuned.cli.gates import parse_gate
 from finetuned.cli.output import Json, Out, when
 from finetuned.cli.session import client, confirm, pairs
-from finetuned.types import AliasChange, AliasObject, ModelObject, TargetShare
+from finetuned.types import AliasChange, AliasObject, ModelObject, ModelOrigin, TargetShare
 
 app = typer.Typer(help="Base models, trained models and aliases.")
 alias = typer.Typer(help="Custom names for models.", no_args_is_help=True)
@@ -65,6 +65,7 @@ def show(model: Model, as_json: Json = False) -> None:
             ("base model", found.base_model),
             ("alias of", _shares(found.alias_of)),
             ("job", found.fine_tuning_job),
+            ("imported from", found.origin and _origin(found.origin)),
             ("license", found.license),
             ("context", found.context_length),
             ("languages", ", ".join(found.languages or [])),
@@ -228,7 +229,14 @@ def _action(change: AliasChange) -> str:
 def _kind(model: ModelObject) -> str:
     if model.alias_of:
         return "alias"
+    if model.origin:
+        return "imported"
     return "trained" if model.base_model else "base"
+
+
+def _origin(origin: ModelOrigin) -> str:
+    named = origin.base_model_name_or_path
+    return f"{origin.import_id}, trained on {named}" if named else origin.import_id
 
 
 def _shares(targets: list[TargetShare] | None) -> str:

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 import finetuned
+from finetuned._flows.uploads import OnProgress
 from finetuned.cli.output import Out
 from finetuned.types import FileObject
+
+
+@contextlib.contextmanager
+def shown(name: str, out: Out) -> Iterator[OnProgress]:
+    """Show a progress bar on a terminal, and yield the function that moves it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    hidden = out.json or not out.errors.is_terminal
+    with Progress(
+        *columns, TransferSpeedColumn(), console=out.errors, transient=True, disable=hidden
+    ) as bar:
+        task = bar.add_task(f"uploading {name}", total=None)
+
+        def show(at: finetuned.Progress) -> None:
+            if at.resumed_bytes:
+                bar.update(task, description=f"resuming {name}")
+            bar.update(task, completed=at.sent_bytes, total=at.total_bytes)
+
+        yield show
 
 
 def send(
@@ -22,18 +43,7 @@ def send(
     resume: bool = True,
 ) -> FileObject:
     """Upload a local file, with a progress bar on a terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    hidden = out.json or not out.errors.is_terminal
-    with Progress(
-        *columns, TransferSpeedColumn(), console=out.errors, transient=True, disable=hidden
-    ) as bar:
-        task = bar.add_task(f"uploading {path.name}", total=None)
-
-        def show(at: finetuned.Progress) -> None:
-            if at.resumed_bytes:
-                bar.update(task, description=f"resuming {path.name}")
-            bar.update(task, completed=at.sent_bytes, total=at.total_bytes)
-
+    with shown(path.name, out) as show:
         file = server.files.upload(
             path, purpose=purpose, format=format, on_progress=show, resume=resume
         )
