@@ -6,7 +6,7 @@
 3    no API key, or one without permission
 4    no such object
 5    the operation failed: a failed or canceled job, a rejected file, an evaluation without
-     verdict, a failed advice
+     verdict, a failed advice, a refused adapter
 6    the server is unreachable or too slow, a limit was reached, or the evaluation is in progress
      (`eval --no-wait`): retry later
 130  interrupted
@@ -31,6 +31,7 @@ _CODES: tuple[tuple[type[FinetunedError], int], ...] = (
     (errors.NotFound, NOT_FOUND),
     (errors.FileRefused, FAILED),
     (errors.CleaningFailed, FAILED),
+    (errors.ImportFailed, FAILED),
     (errors.UploadFailed, FAILED),
     (errors.ConnectionFailed, AWAY),
     (errors.RateLimited, AWAY),
