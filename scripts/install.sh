@@ -17,6 +17,12 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     exit 1
 fi
 
+# A linked environment belongs to another checkout, which installs into it. Installing from here
+# would make that checkout run this one's code.
+if [ -L "$venv" ]; then
+    exit 0
+fi
+
 if command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU; then
     inference=inference
 else

@@ -16,7 +16,8 @@
     ├── UnexpectedAnswer       the client cannot parse the response
     ├── UploadFailed           the local file changed during the upload
     ├── FileRefused            server-side validation rejected the file
-    └── CleaningFailed         a cleaning ended without producing files
+    ├── CleaningFailed         a cleaning ended without producing files
+    └── ImportFailed           an adapter was refused
 
 Every error has `status`, `code`, `type`, `param` and `request_id` (None if no response provided
 them), and `next_step`, which says how to resolve it.

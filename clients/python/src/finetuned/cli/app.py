@@ -14,6 +14,7 @@ from finetuned.cli import (
     admin,
     advising,
     chat,
+    configs,
     evaluation,
     files,
     importing,
@@ -39,6 +40,7 @@ app.add_typer(files.app, name="files")
 app.command()(advising.advise)
 app.command()(train.train)
 app.command()(importing.import_model)
+app.command()(configs.import_config)
 app.add_typer(jobs.app, name="jobs")
 app.command("eval")(evaluation.evaluate)
 app.command()(chat.chat)
