@@ -84,7 +84,7 @@ def test_example_of_the_readme_runs(node, program: Path):
     # By default, it would train eight epochs on so few rows. Two held-out rows are evaluated.
     once = (
         "method: {type: 'supervised', supervised: {hyperparameters: "
-        "{n_epochs: 1, validation_share: 0.2}}}"
+        "{n_epochs: 1, batch_size: 5, validation_share: 0.2}}}"
     )
     short = example[1].replace("training_file: file.id", f"training_file: file.id, {once}")
     assert short != example[1]

@@ -27,10 +27,10 @@ class Progress:
     @property
     def tokens_per_second(self) -> float | None:
         """Speed of this attempt with evaluations and checkpoints; None before its second step."""
-        seconds = self._last_at - self._first_at
-        if self._first_tokens is None or seconds <= 0:
+        if self._first_tokens is None or self._tokens <= self._first_tokens:
             return None
-        return (self._tokens - self._first_tokens) / seconds
+        seconds = self._last_at - self._first_at
+        return (self._tokens - self._first_tokens) / seconds if seconds > 0 else None
 
     def begin(self, message: Started) -> None:
         """Record that the trainer starts its first step now."""

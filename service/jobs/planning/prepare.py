@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from service.config import Settings
@@ -9,16 +10,19 @@ from service.core import ids, logs
 from service.core.leases import Held, Leases
 from service.core.queue import Retry
 from service.core.records import Missing
+from service.core.redis import REDIS_ERRORS
+from service.core.storage import StorageError
 from service.files.records import Files
 from service.jobs import lifecycle
 from service.jobs.attempt.timing import waited
 from service.jobs.outcomes import fail
 from service.jobs.planning.inputs import CannotTrain, InProgress, InputFiles
 from service.jobs.planning.job_plan import JobPlan, resolve_and_plan
-from service.jobs.records import JobRecord, Jobs, NewEvent, Status
+from service.jobs.records import JobFailure, JobRecord, Jobs, NewEvent, Status
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.models.catalogue import Catalogue
 
+log = logging.getLogger(__name__)
 _WAIT_FOR_FILE_S = 0.5
 
 
@@ -60,6 +64,14 @@ class PrepareJob:
             raise Retry(defer=_WAIT_FOR_FILE_S) from e
         except CannotTrain as e:
             await fail(self._jobs, job, None, e.failure)
+            return
+        except (*REDIS_ERRORS, StorageError, Missing):
+            raise  # retried later, or no longer relevant
+        except Exception:
+            # An internal error: report it once instead of retrying forever.
+            log.exception("the preparation failed")
+            message = "The service failed to prepare this job. Give the operator the job's ID."
+            await fail(self._jobs, job, None, JobFailure(code="internal_error", message=message))
             return
         await self._queue(job, plan)
 

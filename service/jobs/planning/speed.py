@@ -85,7 +85,7 @@ class Speeds:
         self._redis = redis
 
     async def record(self, kind: SpeedKey, tokens_per_second: float) -> None:
-        """Store the speed of a finished job."""
+        """Store the speed of a finished job, which is above 0."""
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.lpush(kind.key, f"{tokens_per_second:.3f}")
             pipe.ltrim(kind.key, 0, _KEPT - 1)
@@ -94,7 +94,8 @@ class Speeds:
     async def expected(self, kind: SpeedKey, machine: Capacity, parameters: int) -> Speed:
         """Return the expected speed of a job of that kind."""
         raw = await reply(self._redis.lrange(kind.key, 0, -1))
-        seen = [float(text(value)) for value in raw]
+        # Version 0.1 stored 0 for a training of one step.
+        seen = [speed for value in raw if (speed := float(text(value))) > 0]
         if not seen:
             return assumed_speed(machine, parameters, kind.method)
         middle = median(seen)

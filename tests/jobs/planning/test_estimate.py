@@ -278,3 +278,27 @@ async def test_speeds_are_of_the_last_jobs_of_their_kind(api: Api):
     assert found.low < 21 <= 40 < found.high
     other = await speeds.expected(SpeedKey("Z", BASE_MODEL, "dpo", "nf4"), gpu(24), 10**9)
     assert (other.jobs, other.low < other.expected < other.high) == (0, True)
+
+
+async def test_a_speed_of_0_does_not_count(api: Api):
+    """Version 0.1 stored it after a training of one step."""
+    speeds = Speeds(api.app.state.redis)
+    kind = SpeedKey("X", BASE_MODEL, "supervised", "nf4")
+    await api.app.state.redis.lpush(kind.key, "0.000")
+    assert (await speeds.expected(kind, gpu(24), 10**9)).jobs == 0
+    await speeds.record(kind, 8.0)
+    assert (await speeds.expected(kind, gpu(24), 10**9)).expected == 8.0
+
+
+async def test_a_job_that_cannot_be_prepared_fails_once(api: Api, http, work, tiny, chats):
+    """A record that no code expects: the job ends, instead of waiting forever."""
+    job = await create(http, await upload(http, chats(12)))
+    await workers.announce(
+        api.app.state.redis, Worker(name="w", queues=("gpu",), **gpu(24).model_dump())
+    )
+    kind = SpeedKey(gpu(24).device_name, BASE_MODEL, "supervised", "nf4")
+    await api.app.state.redis.lpush(kind.key, "fast")
+    async with work("cpu"):
+        job = await until(http, job["id"], "failed")
+    assert job["error"]["code"] == "internal_error"
+    assert "operator" in job["error"]["message"]
