@@ -25,6 +25,8 @@ from service.curation.schemas import report_schemas
 from service.evals import graders_routes
 from service.evals import routes as eval_routes
 from service.evals.records import Evals
+from service.exports import routes as export_routes
+from service.exports.records import Exports
 from service.files import routes as file_routes
 from service.files.records import Files
 from service.fleet import workers
@@ -136,6 +138,7 @@ def _routes() -> list[BaseRoute]:
         evaluation_routes,
         advice_routes,
         model_routes,
+        export_routes,
         alias_routes,
         project_routes,
         eval_routes,
@@ -186,6 +189,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             state.files, state.jobs = Files(redis, storage), Jobs(redis)
             state.evaluations = Evaluations(redis)
             state.advice_store = AdviceStore(redis)
+            state.exports = Exports(redis)
             state.dispatcher = Dispatcher(state.jobs, redis, settings)
             state.uploads = Uploads(redis, state.files)
             state.curation = Tasks(redis)

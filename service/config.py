@@ -80,6 +80,9 @@ class Settings(BaseSettings):
         description="Maximum number of reports, cleanings and imports that wait or run.",
     )
     max_aliases_per_project: int = Field(default=1000, ge=1)
+    max_exports_per_project: int = Field(
+        default=20, ge=1, description="Maximum number of exports that a project keeps."
+    )
     min_examples: int = Field(default=10, ge=1)
     max_queued_jobs_per_project: int = Field(
         default=100,

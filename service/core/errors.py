@@ -165,6 +165,15 @@ class UnsupportedMedia(ApiError):
     default_code = "unsupported_media_type"
 
 
+class RangeNotSatisfiable(ApiError):
+    """The requested range is outside the content."""
+
+    status = 416
+    type = "invalid_request_error"
+    default_code = "range_not_satisfiable"
+    other_headers = ("content-range",)
+
+
 class RateLimited(ApiError):
     """The request exceeds a limit of the key or the project."""
 

@@ -32,6 +32,7 @@ WEBHOOK = "webhook_"
 WEBHOOK_EVENT = "evt_"
 WEBHOOK_DELIVERY = "whdelivery-"
 ADVICE = "ftadvice-"
+EXPORT = "export-"
 EVAL = "eval_"
 EVAL_RUN = "evalrun_"
 OUTPUT_ITEM = "outputitem_"
@@ -41,8 +42,8 @@ _REQUEST_PREFIX = f"{REQUEST}{secrets.token_hex(10)}"
 _REQUESTS = itertools.count(1)
 
 _ID = re.compile(
-    r"(?:file-|fileclean-|modelimport-|upload_|part_|ftjob-|ftadvice-|ftckpt_|proj_|key_|webhook_"
-    r"|eval_|evalrun_|outputitem_)[0-9A-Za-z]{1,64}"
+    r"(?:file-|fileclean-|modelimport-|export-|upload_|part_|ftjob-|ftadvice-|ftckpt_|proj_|key_"
+    r"|webhook_|eval_|evalrun_|outputitem_)[0-9A-Za-z]{1,64}"
 )
 
 

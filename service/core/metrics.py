@@ -34,6 +34,8 @@ _FILES = Group("Files", (_WORKER,))
 _ENDED_RUNS = Group("Evaluations", (_API, _WORKER), note=_SHARED)
 _RUNS = Group("Evaluations", (_WORKER,))
 _ALL_RUNS = Group("Evaluations", (_WORKER,), note=_SHARED)
+_ENDED_EXPORTS = Group("Exports", (_API, _WORKER), note=_SHARED)
+_ALL_EXPORTS = Group("Exports", (_WORKER,), note=_SHARED)
 _ALIASES = Group("Aliases", (_WORKER,), note=_SHARED)
 _WEBHOOKS = Group("Webhooks", (_WORKER,))
 _ALL_WEBHOOKS = Group("Webhooks", (_WORKER,), note=_SHARED)
@@ -284,6 +286,16 @@ EVAL_ITEMS = _RUNS.counter(
     "Items of evaluation runs, by outcome: pass, fail, error (not sampled or not graded).",
     ["outcome"],
     from_zero=[("pass",), ("fail",), ("error",)],
+)
+
+# As JOBS.
+EXPORTS = _ENDED_EXPORTS.counter(
+    "finetuned_exports_total",
+    "Exports of the installation that reached a final state.",
+    ["status"],
+)
+EXPORTS_UNFINISHED = _ALL_EXPORTS.gauge(
+    "finetuned_exports_unfinished", "Exports of the installation that have not ended."
 )
 
 WEBHOOK_DELIVERIES = _WEBHOOKS.counter(

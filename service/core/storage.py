@@ -158,15 +158,20 @@ class Storage:
                     await writer.write(chunk)
         return FileEntry(path=path.name, size=size, sha256=digest.hexdigest())
 
-    async def stream(self, key: str) -> AsyncIterator[bytes]:
-        """Yield the bytes of one object in chunks. Raises StorageMissing before the first."""
-        size = (await _guard("head", obstore.head_async(self.store, key), key))["size"]
-        return self._ranges(key, size)
+    async def stream(
+        self, key: str, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """Yield the bytes of one object in chunks, from `start` up to `end`, which is excluded.
 
-    async def _ranges(self, key: str, size: int) -> AsyncIterator[bytes]:
+        Raises StorageMissing before the first.
+        """
+        size = (await _guard("head", obstore.head_async(self.store, key), key))["size"]
+        return self._ranges(key, start, size if end is None else min(end, size))
+
+    async def _ranges(self, key: str, first: int, end: int) -> AsyncIterator[bytes]:
         # obstore streams a local file in pieces of 8 KiB, which takes ten times as long.
-        for start in range(0, size, _READ_BYTES):
-            length = min(_READ_BYTES, size - start)
+        for start in range(first, end, _READ_BYTES):
+            length = min(_READ_BYTES, end - start)
             read = obstore.get_range_async(self.store, key, start=start, length=length)
             yield bytes(await _guard("read", read, key))
 

@@ -6,6 +6,7 @@ imports only this module, which loads no heavy libraries.
 
 from service.exporting.contract import (
     AnswerBounds,
+    ChatMessage,
     ExportSpec,
     Failed,
     Progress,
@@ -17,6 +18,7 @@ from service.exporting.contract import (
 
 __all__ = [
     "AnswerBounds",
+    "ChatMessage",
     "ExportSpec",
     "Failed",
     "Progress",

@@ -26,7 +26,7 @@ FailureCode = Literal[
     "internal_error",
 ]
 
-Step = Literal["merging", "loading", "proving", "hashing"]
+Step = Literal["asking", "merging", "loading", "proving", "hashing", "packing"]
 
 
 class _Record(BaseModel):
@@ -43,13 +43,13 @@ class ChatMessage(_Record):
 class Reference(_Record):
     """An answer of the serving engine, which the artifact must reproduce.
 
-    `prompt` is the conversation as the serving engine renders it, including the marks that open the
-    answer. `tokens` are the ids of the greedy answer's tokens, and `logprobs` their
-    log-probabilities (nats) given the prompt and the preceding tokens.
+    `prompt_tokens` are the ids of the conversation's tokens as the serving engine renders it,
+    including the marks that open the answer. `tokens` are those of the greedy answer, and
+    `logprobs` their log-probabilities (nats) given the prompt and the preceding tokens.
     """
 
     messages: tuple[ChatMessage, ...] = Field(min_length=1, max_length=100)
-    prompt: str = Field(max_length=200_000)
+    prompt_tokens: tuple[int, ...] = Field(min_length=1, max_length=200_000)
     answer: str = Field(max_length=20_000)
     tokens: tuple[int, ...] = Field(min_length=1, max_length=512)
     logprobs: tuple[float, ...]

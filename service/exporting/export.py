@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from service.exporting.contract import ExportFailure, ExportSpec, Progress, Step, Succeeded
 from service.exporting.folder import copy_adapter, copy_passport, copy_tokenizer, list_files
-from service.exporting.merge import merge
+from service.exporting.merge import MergeRefused, merge
 from service.exporting.proof import LoadedArtifact, check_bounds, prove
 from service.exporting.readme import readme
 from service.exporting.torch_model import TorchModel
@@ -29,7 +31,7 @@ def export(spec: ExportSpec, send: Send) -> Succeeded:
         copy_adapter(spec.adapter_path, out)
         copy_tokenizer(spec.base_model_path, out)
     else:
-        merge(spec.base_model_path, spec.adapter_path, out, during("merging"))
+        _merge(spec, out, during("merging"))
         copy_tokenizer(spec.base_model_path, out)
         copy_passport(spec.adapter_path, out)
     during("loading")(0, 1)
@@ -37,6 +39,16 @@ def export(spec: ExportSpec, send: Send) -> Succeeded:
     check_bounds(proof, spec.bounds, quantized=False)
     during("hashing")(0, 1)
     return Succeeded(files=list_files(out), proof=proof)
+
+
+def _merge(spec: ExportSpec, target: Path, progress: Callable[[int, int], None]) -> None:
+    try:
+        merge(spec.base_model_path, spec.adapter_path, target, progress, dtype=torch.bfloat16)
+    except MergeRefused as error:
+        way_out = ""
+        if error.reason == "unsupported_adapter":
+            way_out = " Export the adapter itself (format adapter)."
+        raise ExportFailure(error.reason, f"{error}{way_out}") from error
 
 
 def _load(spec: ExportSpec) -> LoadedArtifact:

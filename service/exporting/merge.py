@@ -1,22 +1,24 @@
-"""Merging an adapter into its base model, file by file.
+"""Merging an adapter into its base model, file by file: W + s·B·A for each changed layer.
 
-Only one file of weights is in memory at a time, and the model's code is not needed. What cannot be
-merged this way is refused.
+Only one file of weights is in memory at a time, and the model's code is not needed. Sums are
+computed in 32 bits and rounded once. What cannot be merged this way is refused.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import math
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from service.exporting.contract import ExportFailure
+from service.training.contract.tensor_names import path_in_layers
 
 INDEX: Final = "model.safetensors.index.json"
 _PREFIX: Final = "base_model.model."
@@ -25,37 +27,68 @@ _PARTS: Final = {
     ".lora_B.weight": "b",
     ".lora_magnitude_vector": "magnitude",
 }
+# Per-layer values, which vLLM ignores when it serves an adapter, and weight layouts that it does
+# not support. Merged, the model would differ from the served adapter.
+_NOT_MERGED: Final = (
+    "rank_pattern",
+    "alpha_pattern",
+    "fan_in_fan_out",
+    "layer_replication",
+    "lora_bias",
+)
+
+Progress = Callable[[int, int], None]
+Reason = Literal["invalid_model", "invalid_adapter", "unsupported_adapter"]
 
 
-def merge(base: Path, adapter: Path, target: Path, progress: Callable[[int, int], None]) -> None:
-    """Write the merged weights and config.json to `target`, in bfloat16.
+class MergeRefused(Exception):
+    """The adapter cannot be merged into the base model; the message says why."""
 
-    The files are named as those of the base model. Raises `ExportFailure`.
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def merge(
+    base: Path,
+    adapter: Path,
+    target: Path,
+    progress: Progress = lambda _, __: None,
+    *,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write the merged weights, their index and config.json to `target`.
+
+    The files are named as those of the base model. The weights are converted to `dtype`; by default
+    each keeps the base model's. `progress` is called with the number of finished files and of all
+    files. Raises MergeRefused, and OSError, for example if the disk is full.
     """
-    deltas = Deltas(adapter)
+    config = read_config(base)
     files = weight_files(base)
+    deltas = _Deltas(adapter, _layers_of(files))
+    _check_room(target, sum(file.stat().st_size for file in files))
+    target.mkdir(parents=True, exist_ok=True)
     places: dict[str, str] = {}
     total_bytes = 0
-    target.mkdir(parents=True, exist_ok=True)
     for number, file in enumerate(files):
         progress(number, len(files))
-        tensors = {name: deltas.merged(name, tensor) for name, tensor in _tensors(file)}
-        save_file(tensors, target / file.name, metadata={"format": "pt"})
-        places |= dict.fromkeys(tensors, file.name)
-        total_bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    deltas.check_all_used()
-    if len(files) > 1:
+        about, tensors = _read(file)
+        merged = {name: _cast(deltas.merged(name, w), dtype) for name, w in tensors.items()}
+        _save(merged, target / file.name, about)
+        places |= dict.fromkeys(merged, file.name)
+        total_bytes += sum(tensor.numel() * tensor.element_size() for tensor in merged.values())
+    if (base / INDEX).is_file():
         index = {"metadata": {"total_size": total_bytes}, "weight_map": places}
         (target / INDEX).write_text(json.dumps(index, indent=2), "utf-8")
-    config = read_config(base)
-    config.pop("torch_dtype", None)
-    config["dtype"] = "bfloat16"
+    if dtype is not None:
+        config.pop("torch_dtype", None)
+        config["dtype"] = str(dtype).removeprefix("torch.")
     (target / "config.json").write_text(json.dumps(config, indent=2), "utf-8")
     progress(len(files), len(files))
 
 
 def read_config(base: Path) -> dict[str, Any]:
-    """Read the base model's config.json. Raises `ExportFailure` if the model cannot be merged."""
+    """Read the base model's config.json. Raises MergeRefused if the model cannot be merged."""
     try:
         config = json.loads((base / "config.json").read_bytes())
     except (OSError, ValueError):
@@ -83,91 +116,118 @@ def weight_files(base: Path) -> list[Path]:
     return [base / name for name in names]
 
 
-def _tensors(file: Path) -> Iterator[tuple[str, torch.Tensor]]:
+def _layers_of(files: list[Path]) -> set[str]:
+    """The names of all weights, without the suffix `.weight`."""
+    names: set[str] = set()
+    for file in files:
+        try:
+            with safe_open(file, "pt") as tensors:
+                names |= set(tensors.keys())
+        except SafetensorError:
+            raise _unreadable(file) from None
+    return {name.removesuffix(".weight") for name in names if name.endswith(".weight")}
+
+
+def _read(file: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Read a file's metadata and tensors."""
     try:
         with safe_open(file, "pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118  # cannot be iterated
-                yield name, tensors.get_tensor(name)
+            about = tensors.metadata() or {"format": "pt"}
+            return about, {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
     except SafetensorError:
-        raise _invalid_model(f"its file {file.name} cannot be read") from None
+        raise _unreadable(file) from None
 
 
-class Deltas:
-    """What an adapter adds to the weights of its base model."""
+def _save(tensors: dict[str, torch.Tensor], file: Path, about: dict[str, str]) -> None:
+    try:
+        save_file(tensors, file, metadata=about)
+    except SafetensorError as error:  # the system's error is only in its text
+        number = errno.ENOSPC if "No space left" in str(error) else errno.EIO
+        raise OSError(number, f"{file.name} cannot be written: {error}") from error
 
-    def __init__(self, adapter: Path) -> None:
+
+def _cast(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
+    return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+
+
+def _check_room(target: Path, needed: int) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(target.parent).free
+    if free < needed:
+        raise OSError(
+            errno.ENOSPC,
+            f"the merged model needs {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free "
+            f"at {target.parent}",
+        )
+
+
+class _Deltas:
+    """What an adapter adds to the weights of its base model, by the name of the layer there."""
+
+    def __init__(self, adapter: Path, base_layers: set[str]) -> None:
         self._config = _adapter_config(adapter)
         self._layers: dict[str, dict[str, torch.Tensor]] = {}
-        self._used: set[str] = set()
         try:
             tensors = load_file(adapter / "adapter_model.safetensors")
         except (OSError, SafetensorError):
-            raise ExportFailure(
+            raise MergeRefused(
                 "invalid_adapter", "The adapter's adapter_model.safetensors cannot be read."
             ) from None
+        by_path = {path_in_layers(layer): layer for layer in base_layers}
+        unknown = set()
         for name, tensor in tensors.items():
             layer, part = _layer_and_part(name)
-            self._layers.setdefault(layer, {})[part] = tensor.float()
+            found = layer if layer in base_layers else by_path.get(path_in_layers(layer))
+            if found is None:
+                unknown.add(layer)
+            else:
+                self._layers.setdefault(found, {})[part] = tensor.float()
+        if unknown:
+            raise MergeRefused(
+                "unsupported_adapter",
+                f"The adapter changes {len(unknown)} layers that have no weight of their own in "
+                f"the base model's files, such as {min(unknown)}.",
+            )
 
     def merged(self, name: str, weight: torch.Tensor) -> torch.Tensor:
-        """Return a weight of the base model with the adapter's change, in bfloat16.
-
-        Tensors of integers are returned as they are. The sum is computed in 32 bits.
-        """
+        """Return a weight of the base model with the adapter's change, in its own precision."""
         layer = name.removesuffix(".weight")
-        if layer not in self._layers:
-            return weight.to(torch.bfloat16) if weight.is_floating_point() else weight
-        self._used.add(layer)
+        if layer not in self._layers or layer == name:
+            return weight
         parts = self._layers[layer]
         if "a" not in parts or "b" not in parts:
-            raise ExportFailure("invalid_adapter", f"The adapter of {layer} is incomplete.")
+            raise MergeRefused("invalid_adapter", f"The adapter of {layer} is incomplete.")
         a, b = parts["a"], parts["b"]
         if weight.shape != (b.shape[0], a.shape[1]) or a.shape[0] != b.shape[1]:
-            raise ExportFailure(
+            raise MergeRefused(
                 "invalid_adapter",
                 f"The adapter of {layer} does not fit the base model: its shape is "
                 f"{(b.shape[0], a.shape[1])}, that of the base model {tuple(weight.shape)}.",
             )
-        total = weight.float() + (b @ a) * self._scale(a.shape[0])
+        total = weight.float().addmm(b, a, alpha=self._scale(a.shape[0]))
         if "magnitude" in parts:  # DoRA
             total *= (parts["magnitude"] / total.norm(dim=1)).unsqueeze(1)
-        return total.to(torch.bfloat16)
+        return total.to(weight.dtype)
 
     def _scale(self, rank: int) -> float:
         alpha = float(self._config["lora_alpha"])
         return alpha / (math.sqrt(rank) if self._config.get("use_rslora") else rank)
-
-    def check_all_used(self) -> None:
-        """Raise `ExportFailure` if the base model has no weight for a layer of the adapter."""
-        if left := sorted(self._layers.keys() - self._used):
-            raise ExportFailure(
-                "unsupported_adapter",
-                f"The adapter changes {len(left)} layers whose weights the base model does not "
-                f"store under the same names, such as {left[0]}. Export the adapter itself "
-                f"(format adapter).",
-            )
 
 
 def _adapter_config(adapter: Path) -> dict[str, Any]:
     try:
         config = json.loads((adapter / "adapter_config.json").read_bytes())
     except (OSError, ValueError):
-        raise ExportFailure(
+        raise MergeRefused(
             "invalid_adapter", "The adapter has no readable adapter_config.json."
         ) from None
     if not isinstance(config, dict) or not isinstance(config.get("lora_alpha"), int | float):
-        raise ExportFailure("invalid_adapter", "The adapter's adapter_config.json is malformed.")
-    unsupported = [
-        key
-        for key in ("rank_pattern", "alpha_pattern", "fan_in_fan_out", "lora_bias")
-        if config.get(key)
-    ]
+        raise MergeRefused("invalid_adapter", "The adapter's adapter_config.json is malformed.")
+    unsupported = [key for key in _NOT_MERGED if config.get(key)]
     if config.get("peft_type") != "LORA" or unsupported:
-        reason = unsupported[0] if unsupported else f"peft_type {config.get('peft_type')}"
-        raise ExportFailure(
-            "unsupported_adapter",
-            f"The adapter uses {reason}, which cannot be merged. Export the adapter itself (format "
-            f"adapter).",
+        what = unsupported[0] if unsupported else f"peft_type {config.get('peft_type')}"
+        raise MergeRefused(
+            "unsupported_adapter", f"The adapter uses {what}, which cannot be merged."
         )
     return config
 
@@ -176,12 +236,15 @@ def _layer_and_part(name: str) -> tuple[str, str]:
     for suffix, part in _PARTS.items():
         if name.startswith(_PREFIX) and name.endswith(suffix):
             return name[len(_PREFIX) : -len(suffix)], part
-    raise ExportFailure(
+    raise MergeRefused(
         "unsupported_adapter",
-        f"The adapter contains the tensor {name[:200]}, which cannot be merged. Export the adapter "
-        f"itself (format adapter).",
+        f"The adapter contains the tensor {name[:200]}, which cannot be merged.",
     )
 
 
-def _invalid_model(why: str) -> ExportFailure:
-    return ExportFailure("invalid_model", f"The base model cannot be merged: {why}.")
+def _unreadable(file: Path) -> MergeRefused:
+    return _invalid_model(f"its file {file.name} cannot be read")
+
+
+def _invalid_model(why: str) -> MergeRefused:
+    return MergeRefused("invalid_model", f"The base model cannot be merged: {why}.")

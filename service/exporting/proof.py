@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from service.exporting.contract import (
     AnswerBounds,
@@ -14,6 +14,8 @@ from service.exporting.contract import (
 )
 from service.grading.chrf import chrf
 
+_SHOWN_CHARS: Final = 20_000
+
 
 class LoadedArtifact(Protocol):
     """An artifact as the software that it is meant for loads it."""
@@ -21,10 +23,16 @@ class LoadedArtifact(Protocol):
     def render(self, messages: Sequence[ChatMessage]) -> str:
         """Render a conversation with the artifact's own template, up to the answer."""
 
-    def answer(self, messages: Sequence[ChatMessage], max_tokens: int) -> str:
-        """Return the greedy answer to a conversation."""
+    def tokenize(self, text: str) -> list[int]:
+        """Return the ids of a rendered conversation's tokens."""
 
-    def logprobs(self, prompt: str, tokens: Sequence[int]) -> list[float]:
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens, with marks such as those that end a turn."""
+
+    def answer(self, prompt: Sequence[int], max_tokens: int) -> str:
+        """Return the greedy answer to a prompt, without the mark that ends it."""
+
+    def logprobs(self, prompt: Sequence[int], tokens: Sequence[int]) -> list[float]:
         """Score the tokens of an answer: log-probabilities in nats, given what precedes each."""
 
 
@@ -38,16 +46,16 @@ def prove(
     Raises `ExportFailure` (wrong_template) with both texts if a prompt is rendered differently.
     """
     for reference in references:
-        _check_prompt(artifact.render(reference.messages), reference.prompt)
+        _check_prompt(artifact, reference)
     scores: list[float] = []
     differences: list[float] = []
     same = 0
     for number, reference in enumerate(references):
         progress(number, len(references))
-        answer = artifact.answer(reference.messages, len(reference.tokens))
+        answer = artifact.answer(reference.prompt_tokens, len(reference.tokens))
         same += answer.strip() == reference.answer.strip()
         scores.append(chrf(answer, reference.answer))
-        found = artifact.logprobs(reference.prompt, reference.tokens)
+        found = artifact.logprobs(reference.prompt_tokens, reference.tokens)
         pairs = zip(found, reference.logprobs, strict=True)
         differences.extend(abs(one - other) for one, other in pairs)
     progress(len(references), len(references))
@@ -79,12 +87,13 @@ def check_bounds(proof: Proof, bounds: AnswerBounds, *, quantized: bool) -> None
         )
 
 
-def _check_prompt(rendered: str, expected: str) -> None:
-    if rendered != expected:
+def _check_prompt(artifact: LoadedArtifact, reference: Reference) -> None:
+    rendered = artifact.render(reference.messages)
+    if tuple(artifact.tokenize(rendered)) != reference.prompt_tokens:
         raise ExportFailure(
             "wrong_template",
             "The artifact's chat template renders a prompt differently from the serving engine. "
             "Its answers would be wrong, so the export is discarded.",
-            expected_prompt=expected,
-            rendered_prompt=rendered,
+            expected_prompt=artifact.detokenize(reference.prompt_tokens)[:_SHOWN_CHARS],
+            rendered_prompt=rendered[:_SHOWN_CHARS],
         )

@@ -34,12 +34,14 @@ class TorchModel:
             )
         )
 
-    def _ids(self, prompt: str) -> list[int]:
-        return list(self._tokenizer(prompt, add_special_tokens=False)["input_ids"])
+    def tokenize(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def answer(self, messages: Sequence[ChatMessage], max_tokens: int) -> str:
-        prompt = self._ids(self.render(messages))
-        ids = torch.tensor([prompt], device=self._model.device)
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(tokens)))
+
+    def answer(self, prompt: Sequence[int], max_tokens: int) -> str:
+        ids = torch.tensor([list(prompt)], device=self._model.device)
         with torch.inference_mode():
             output = self._model.generate(
                 input_ids=ids,
@@ -50,9 +52,8 @@ class TorchModel:
         new = output[0, len(prompt) :]
         return str(self._tokenizer.decode(new, skip_special_tokens=True))
 
-    def logprobs(self, prompt: str, tokens: Sequence[int]) -> list[float]:
-        before = self._ids(prompt)
-        ids = torch.tensor([[*before, *tokens]], device=self._model.device)
+    def logprobs(self, prompt: Sequence[int], tokens: Sequence[int]) -> list[float]:
+        ids = torch.tensor([[*prompt, *tokens]], device=self._model.device)
         with torch.inference_mode():
             output = self._model(input_ids=ids, logits_to_keep=len(tokens) + 1)
             scores = output.logits[0, :-1].float().log_softmax(dim=-1)

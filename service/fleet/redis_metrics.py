@@ -50,6 +50,9 @@ COUNTED_BY: dict[str, tuple[Metric[Cell], str]] = {
     "eval.run.succeeded": (metrics.EVAL_RUNS, "completed"),
     "eval.run.failed": (metrics.EVAL_RUNS, "failed"),
     "eval.run.canceled": (metrics.EVAL_RUNS, "canceled"),
+    "export.succeeded": (metrics.EXPORTS, "succeeded"),
+    "export.failed": (metrics.EXPORTS, "failed"),
+    "export.cancelled": (metrics.EXPORTS, "cancelled"),
 }
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from service.training.contract.tensor_names import path_in_layers
+
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 _TENSOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
@@ -67,13 +69,13 @@ class BaseLayout:
         """The weight tensor that an adapter's module applies to; None if there is none."""
         if f"{module}.weight" in self.shapes:
             return f"{module}.weight"
-        found = self._by_tail.get(_tail(module))
+        found = self._by_tail.get(path_in_layers(module))
         return None if found is None else f"{found}.weight"
 
     @functools.cached_property
     def _by_tail(self) -> dict[str, str]:
         modules = {name.rpartition(".")[0] for name in self.shapes}
-        return {_tail(module): module for module in modules}
+        return {path_in_layers(module): module for module in modules}
 
 
 def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
@@ -197,9 +199,3 @@ def _check_shapes(
             f"{module} fits a layer of {b[0]}x{a[1]}, but the base model's is "
             f"{weight[0]}x{weight[1]}"
         )
-
-
-def _tail(module: str) -> str:
-    """The module path from `layers.<N>` on, as models nest their text part differently."""
-    _, found, rest = module.rpartition("layers.")
-    return found + rest if found else module

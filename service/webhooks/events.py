@@ -17,6 +17,9 @@ class EventType(StrEnum):
     EVAL_SUCCEEDED = "eval.run.succeeded"
     EVAL_FAILED = "eval.run.failed"
     EVAL_CANCELED = "eval.run.canceled"
+    EXPORT_SUCCEEDED = "export.succeeded"
+    EXPORT_FAILED = "export.failed"
+    EXPORT_CANCELLED = "export.cancelled"
 
 
 def payload(event: Event) -> str:

@@ -17,9 +17,9 @@ _POLL_S = 0.1
 
 
 def sample_subject(event_type: EventType | str) -> str:
-    """The ID of the job or run in a sample event."""
-    prefix = ids.EVAL_RUN if event_type.startswith("eval.") else ids.JOB
-    return f"{prefix}{'0' * 24}"
+    """The ID of the job, run or export in a sample event."""
+    kinds = {"eval": ids.EVAL_RUN, "export": ids.EXPORT}
+    return f"{kinds.get(event_type.partition('.')[0], ids.JOB)}{'0' * 24}"
 
 
 async def attempt_of_sample(

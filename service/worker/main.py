@@ -33,6 +33,8 @@ from service.curation.report import MakeReport
 from service.evals.access import EngineAccess
 from service.evals.records import FUNCTION as RUN_EVAL
 from service.evals.run import RunEval
+from service.exports.records import FUNCTION as EXPORT_MODEL
+from service.exports.task import ExportModel
 from service.files.records import Files
 from service.fleet import workers
 from service.fleet.capacity import measure
@@ -162,6 +164,15 @@ class WorkerProcess:
             settings=settings,
             access=access,
         )
+        self._export_model = ExportModel(
+            jobs=jobs,
+            files=files,
+            registry=registry,
+            storage=storage,
+            leases=leases,
+            settings=settings,
+            access=access,
+        )
         self._pulse = Pulse(patience_s=settings.storage_patience_s + _STALLED_AFTER_S)
         self._reconciler = Reconciler(
             self._redis,
@@ -248,6 +259,7 @@ class WorkerProcess:
                 func(
                     _coroutine(self._advise_training.run), name=advice_records.FUNCTION, max_tries=1
                 ),
+                func(_coroutine(self._export_model.run), name=EXPORT_MODEL, max_tries=1),
             ],
         }
         slots = {
@@ -291,6 +303,7 @@ class WorkerProcess:
         self._run_eval.draining.set()
         self._evaluate_job.draining.set()
         self._advise_training.draining.set()
+        self._export_model.draining.set()
         running = [task for worker in arq_workers for task in worker.tasks.values()]
         for worker in arq_workers:
             worker.allow_pick_jobs = False

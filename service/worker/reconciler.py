@@ -4,10 +4,11 @@ Records are written before queue entries, and a worker may die at any moment. Ev
 each worker therefore compares records with queues and leases:
 
 - If the queue entry of a file check, a task on a file, a job validation, the evaluation of a job,
-  an advice or an evaluation run is missing, it is enqueued (arq rejects duplicates). Queued jobs
-  are dispatched to free GPU workers.
-- Expired files and advice are deleted, as are the parts of uploads that have ended, the outputs of
-  cleanings that were not finished, and what deleted evals and runs have in storage.
+  an advice, an export or an evaluation run is missing, it is enqueued (arq rejects duplicates).
+  Queued jobs are dispatched to free GPU workers.
+- Expired files, advice and exports are deleted, as are the parts of uploads that have ended, the
+  outputs of cleanings that were not finished, and what deleted evals, runs and exports have in
+  storage.
 - Work that was taken but has had no lease for half the lease duration is considered lost and
   continues under the next attempt number. It fails after several lost attempts, because what kills
   a worker takes down everything that this worker does.
@@ -36,6 +37,10 @@ from service.evals import lifecycle as run_lifecycle
 from service.evals.deletion import sweep
 from service.evals.records import FUNCTION as RUN_EVAL
 from service.evals.records import Evals, RunRecord, RunStatus
+from service.exports import deletion as export_deletion
+from service.exports import lifecycle as export_lifecycle
+from service.exports.records import FUNCTION as EXPORT_MODEL
+from service.exports.records import ExportRecord, Exports
 from service.files.records import UNCHECKED, CheckOutcome, FileRecord, Files, FileStatus
 from service.jobs import lifecycle
 from service.jobs.advice import records as advice_records
@@ -58,6 +63,7 @@ _LANES = {
     RUN_EVAL: queue.EVALS,
     evaluations.FUNCTION: queue.EVALS,
     advice_records.FUNCTION: queue.EVALS,
+    EXPORT_MODEL: queue.EVALS,
 }
 
 
@@ -84,6 +90,7 @@ class Reconciler:
         self._evals = Evals(redis)
         self._evaluations = evaluations.Evaluations(redis)
         self._advices = advice_records.AdviceStore(redis)
+        self._exports = Exports(redis)
         self._leases = leases
         self._dispatcher = dispatcher
         self._on_step = on_step
@@ -112,6 +119,7 @@ class Reconciler:
             self._every_task,
             self._every_evaluation,
             self._every_advice,
+            self._every_export,
             self._every_job,
             self._every_run,
             self._dispatcher.dispatch,
@@ -121,6 +129,7 @@ class Reconciler:
             self._sweep_uploads,
             self._sweep_outputs,
             self._sweep_evals,
+            self._sweep_exports,
         ):
             with self._logged_errors(step.__name__):
                 await step()
@@ -136,6 +145,7 @@ class Reconciler:
             advice_records.AdviceSuperseded,
             EvaluationSuperseded,
             TaskSuperseded,
+            export_lifecycle.ExportSuperseded,
             Missing,
             Unreadable,
         ):
@@ -168,6 +178,13 @@ class Reconciler:
             with self._logged_errors(record.id):
                 await self._advise(record)
 
+    async def _every_export(self) -> None:
+        exports = await self._exports.unfinished()
+        metrics.EXPORTS_UNFINISHED.cell().set(len(exports))
+        for record in exports:
+            with self._logged_errors(record.id):
+                await self._export(record)
+
     async def _every_job(self) -> None:
         for project_id, job_id in await self._jobs.active():
             with self._logged_errors(job_id):
@@ -194,6 +211,7 @@ class Reconciler:
     async def _delete_expired(self) -> None:
         await self._files.delete_expired(ids.now_s())
         await self._advices.delete_expired(ids.now_s())
+        await self._exports.delete_expired(ids.now_s())
 
     async def _sweep_uploads(self) -> None:
         await self._uploads.sweep(ids.now_s())
@@ -231,6 +249,11 @@ class Reconciler:
             with self._logged_errors(member):
                 await sweep(self._evals, self._files.storage, member)
 
+    async def _sweep_exports(self) -> None:
+        for member in await self._exports.to_sweep():
+            with self._logged_errors(member):
+                await export_deletion.sweep(self._exports, self._files.storage, member)
+
     async def _run(self, run: RunRecord) -> None:
         if await self._abandoned(RUN_EVAL, run.subject, run.attempt):
             log.warning("%s: attempt %d has no living worker", run.id, run.attempt)
@@ -265,6 +288,19 @@ class Reconciler:
             await self._advices.end(record, error=failure)
         else:
             await self._advices.again(record, lost=True)
+
+    async def _export(self, record: ExportRecord) -> None:
+        if await self._abandoned(EXPORT_MODEL, record.id, record.attempt):
+            log.warning("%s: attempt %d has no living worker", record.id, record.attempt)
+            record = await self._exports.change(
+                record,
+                lambda r: export_lifecycle.lose(
+                    r, record.attempt, self._most_fruitless, ids.now_s()
+                ),
+            )
+            if record.is_final:
+                return
+        await self._exports.enqueue(record)
 
     async def _job(self, project_id: str, job_id: str) -> None:
         job = await self._jobs.get(project_id, job_id)

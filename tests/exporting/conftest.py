@@ -47,39 +47,40 @@ def make_adapter(base: Path, folder: Path, *, strength: float, **options: Any) -
     (folder / "passport.json").write_text("{}")
 
 
-def ask(base: Path, adapter: Path) -> tuple[Reference, ...]:
-    """Answer the questions greedily, as PEFT does."""
-    tokenizer = transformers.AutoTokenizer.from_pretrained(base)
-    model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
-    model = peft.PeftModel.from_pretrained(model, adapter).eval()
-    return tuple(_answer(model, tokenizer, question) for question in QUESTIONS)
+class Answering:
+    """A model with an adapter, loaded by PEFT, which answers greedily."""
 
+    def __init__(self, base: Path, adapter: Path) -> None:
+        self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(base)
+        model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+        self._model: Any = peft.PeftModel.from_pretrained(model, adapter).eval()
 
-def _answer(model: Any, tokenizer: Any, question: str) -> Reference:
-    message = ChatMessage(role="user", content=question)
-    prompt = tokenizer.apply_chat_template(
-        [message.model_dump()], tokenize=False, add_generation_prompt=True
-    )
-    inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
-    output = model.generate(
-        **inputs,
-        max_new_tokens=ANSWER_TOKENS,
-        do_sample=False,
-        output_logits=True,
-        return_dict_in_generate=True,
-    )
-    tokens = output.sequences[0, inputs["input_ids"].shape[1] :].tolist()
-    logprobs = [
-        float(logits[0].float().log_softmax(dim=-1)[token])
-        for logits, token in zip(output.logits, tokens, strict=True)
-    ]
-    return Reference(
-        messages=(message,),
-        prompt=prompt,
-        answer=tokenizer.decode(tokens, skip_special_tokens=True),
-        tokens=tuple(tokens),
-        logprobs=tuple(logprobs),
-    )
+    def reference(self, question: str) -> Reference:
+        """Answer a question."""
+        message = ChatMessage(role="user", content=question)
+        prompt = self._tokenizer.apply_chat_template(
+            [message.model_dump()], tokenize=False, add_generation_prompt=True
+        )
+        inputs = self._tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
+        output = self._model.generate(
+            **inputs,
+            max_new_tokens=ANSWER_TOKENS,
+            do_sample=False,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+        tokens = output.sequences[0, inputs["input_ids"].shape[1] :].tolist()
+        logprobs = [
+            float(logits[0].float().log_softmax(dim=-1)[token])
+            for logits, token in zip(output.logits, tokens, strict=True)
+        ]
+        return Reference(
+            messages=(message,),
+            prompt_tokens=inputs["input_ids"][0].tolist(),
+            answer=self._tokenizer.decode(tokens, skip_special_tokens=True),
+            tokens=tuple(tokens),
+            logprobs=tuple(logprobs),
+        )
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +88,8 @@ def tuned(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Tu
     """The tiny model with an adapter that changes its answers."""
     adapter = tmp_path_factory.mktemp("exporting") / "adapter"
     make_adapter(tiny_model_path, adapter, strength=0.3)
-    return Tuned(tiny_model_path, adapter, ask(tiny_model_path, adapter))
+    model = Answering(tiny_model_path, adapter)
+    return Tuned(tiny_model_path, adapter, tuple(map(model.reference, QUESTIONS)))
 
 
 @pytest.fixture

@@ -91,8 +91,10 @@ def test_a_template_changed_by_one_character_fails_with_both_texts(
     base = changed_template(tuned, tmp_path)
     failure = failure_of(spec(base_model_path=base))
     assert failure.code == "wrong_template"
-    assert failure.expected_prompt == tuned.references[0].prompt
-    assert failure.rendered_prompt == tuned.references[0].prompt.replace("<|im_end|>", "<|im_end|]")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tuned.base)
+    expected = tokenizer.decode(list(tuned.references[0].prompt_tokens))
+    assert failure.expected_prompt == expected
+    assert failure.rendered_prompt == expected.replace("<|im_end|>", "<|im_end|]")
 
 
 def test_answers_of_another_model_fail(spec: Callable[..., ExportSpec], tuned: Tuned) -> None:

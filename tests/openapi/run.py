@@ -26,6 +26,7 @@ from tests.openapi.scenario import (
     advice,
     data_sets,
     evals,
+    exports,
     files,
     graders,
     imports,
@@ -86,6 +87,7 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     await files.delete(world, made)
     trained = await _trained(api, waiting)
     await models.aliases(world, trained)
+    await _exports(world, api, trained[0])
     await models.models(world, DEMO_MODEL, trained)
     await projects.projects(world)
     await projects.usage(world)
@@ -108,6 +110,12 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
         if full:
             await files.full_disk(world)
             await uploads.full_disk(world)
+
+
+async def _exports(world: World, api: Api, model: str) -> None:
+    state = api.app.state
+    acme = await state.projects.by_name("acme")
+    await exports.exports(world, state.exports, state.storage, model, DEMO_MODEL, acme.id)
 
 
 def _settings(

@@ -32,6 +32,8 @@ OURS = {
     "createFineTuningAdvice",
     "retrieveFineTuningAdvice",
     "deleteFineTuningAdvice",
+    *("createExport", "listExports", "retrieveExport", "downloadExport"),
+    *("cancelExport", "deleteExport"),
     *("retrieveUpload", "listUploadParts"),
     *("retrieveFileReport", "createFileCleaning", "listFileCleanings", "retrieveFileCleaning"),
     *("createModelImport", "listModelImports", "retrieveModelImport"),

@@ -15,6 +15,7 @@ from service.curation.records import Task, TaskKind
 from service.evals import lifecycle
 from service.evals.records import ItemRow, item_id
 from service.evals.tally import Tally
+from service.exports.records import ExportRecord, ExportStatus
 from service.jobs.advice.records import AdviceRecord
 from service.jobs.records import CheckpointRecord
 from service.models.records import ModelRecord
@@ -84,8 +85,33 @@ async def owned(api: Api, chats) -> dict[str, str]:
         "name": "gpt-4o-mini",
         "webhook_endpoint": webhook.id,
         "advice": await advised(api, project_id, file_id),
+        "export": await exported(api, project_id, job_id, model),
         **evaluated,
     }
+
+
+async def exported(api: Api, project_id: str, job_id: str, model: str) -> str:
+    """An export that succeeded."""
+    record = ExportRecord(
+        id=ids.new(ids.EXPORT),
+        project_id=project_id,
+        created_at=ids.now_s(),
+        expires_at=ids.now_s() + 60,
+        model=model,
+        base_model=BASE_MODEL,
+        job_id=job_id,
+        artifact="x",
+        digest="0" * 64,
+        key_id="key_a",
+        format="adapter",
+        status=ExportStatus.SUCCEEDED,
+        key=f"{project_id}/exports/x/a1.tar",
+        bytes=2,
+        sha256="0" * 64,
+    )
+    await api.app.state.exports.records.create(record)
+    await api.app.state.storage.put_bytes(f"{project_id}/exports/x/a1.tar", b"{}")
+    return record.id
 
 
 async def advised(api: Api, project_id: str, file_id: str) -> str:
@@ -175,6 +201,10 @@ ROUTES = [
     ("GET", "/v1/fine_tuning/jobs/{job}/evaluation/report"),
     ("GET", "/v1/fine_tuning/advice/{advice}"),
     ("DELETE", "/v1/fine_tuning/advice/{advice}"),
+    ("GET", "/v1/exports/{export}"),
+    ("GET", "/v1/exports/{export}/content"),
+    ("POST", "/v1/exports/{export}/cancel"),
+    ("DELETE", "/v1/exports/{export}"),
     ("GET", "/v1/models/{model}"),
     ("DELETE", "/v1/models/{model}"),
     ("GET", "/v1/aliases/{name}"),
@@ -199,7 +229,7 @@ ROUTES = [
     ("GET", "/v1/evals/{eval}/runs/{run}/output_items"),
     ("GET", "/v1/evals/{eval}/runs/{run}/output_items/{output_item}"),
 ]
-WITH_ID = "file|job|advice|upload|cleaning|import|webhook_endpoint|eval|run|output_item"
+WITH_ID = "file|job|advice|export|upload|cleaning|import|webhook_endpoint|eval|run|output_item"
 # Names belong to a project: another project's alias with the same name does not interfere.
 OWN_NAMES = {("PUT", "/v1/aliases/{name}")}
 
@@ -229,6 +259,7 @@ async def test_foreign_object_is_404(api: Api, owned, method, path):
                 file="file-" + "z" * 24,
                 job="ftjob-" + "z" * 24,
                 advice="ftadvice-" + "z" * 24,
+                export="export-" + "z" * 24,
                 model=f"ft:{BASE_MODEL}:x:y:zzzzzz",
                 upload="upload_" + "z" * 24,
                 cleaning="fileclean-" + "z" * 24,
@@ -252,6 +283,8 @@ async def test_foreign_object_is_404(api: Api, owned, method, path):
         assert (await acme.get(f"/v1/fine_tuning/jobs/{owned['job']}")).status_code == 200
         advice = await acme.get(f"/v1/fine_tuning/advice/{owned['advice']}")
         assert advice.json()["status"] == "in_progress"
+        export = await acme.get(f"/v1/exports/{owned['export']}/content")
+        assert export.content == b"{}"
         run = await acme.get(f"/v1/evals/{owned['eval']}/runs/{owned['run']}")
         assert run.json()["status"] == "in_progress"
 
@@ -263,6 +296,7 @@ async def test_foreign_objects_are_in_no_list(api: Api, owned):
         assert (await other.get("/v1/aliases")).json()["data"] == []
         assert (await other.get("/v1/webhook_endpoints")).json()["data"] == []
         assert (await other.get("/v1/evals")).json()["data"] == []
+        assert (await other.get("/v1/exports")).json()["data"] == []
         models = (await other.get("/v1/models")).json()["data"]
         assert [m["id"] for m in models] == [BASE_MODEL]
 
@@ -308,6 +342,15 @@ async def test_runs_use_no_foreign_file_model_or_eval(api: Api, owned):
             assert answer.status_code == 404, answer.text
             assert answer.json()["error"]["param"] == param
         assert (await other.get(f"/v1/evals/{mine}/runs/{owned['run']}")).status_code == 404
+
+
+async def test_foreign_models_are_not_exported(api: Api, owned):
+    async with await api.client("other") as other:
+        for model in (owned["model"], owned["name"]):
+            body = {"model": model, "format": "adapter"}
+            answer = await other.post("/v1/exports", json=body)
+            assert answer.status_code == 404
+            assert answer.json()["error"]["param"] == "model"
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])

@@ -26,6 +26,9 @@ EVENT_TYPES = [
     "eval.run.succeeded",
     "eval.run.failed",
     "eval.run.canceled",
+    "export.succeeded",
+    "export.failed",
+    "export.cancelled",
 ]
 
 

@@ -698,6 +698,101 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/exports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List exports
+         * @description List the project's exports, newest first by default.
+         */
+        get: operations["listExports"];
+        put?: never;
+        /**
+         * Export a trained model
+         * @description Export a trained model for other software. A worker writes the artifact, loads it, compares
+         *     its answers to held-out rows with the serving engine's, and stores it as one archive.
+         *
+         *     The status goes from `queued` to `in_progress`, and finally to `succeeded`, `failed` or
+         *     `cancelled`. An artifact that renders prompts differently, or whose answers differ too much,
+         *     fails. Exports are deleted 7 days after they were created.
+         */
+        post: operations["createExport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/exports/{export_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve an export
+         * @description Retrieve an export: its status and progress, and its size, digest and proof once it has
+         *     succeeded.
+         */
+        get: operations["retrieveExport"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete an export
+         * @description Delete an export with its archive. If it is in progress, its worker stops.
+         */
+        delete: operations["deleteExport"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/exports/{export_id}/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download an export
+         * @description Download an export as one uncompressed tar archive. The `etag` is its SHA-256 in hexadecimal
+         *     digits, and `repr-digest` the same in base64. Returns 409 if the export has not succeeded.
+         */
+        get: operations["downloadExport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/exports/{export_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel an export
+         * @description Cancel an export. Its worker stops within seconds. Returns 409 if it has already ended.
+         */
+        post: operations["cancelExport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/aliases": {
         parameters: {
             query?: never;
@@ -2470,6 +2565,29 @@ export interface components {
             name?: string | null;
         };
         /**
+         * CreateExport
+         * @description Request for an export.
+         */
+        CreateExport: {
+            /**
+             * Model
+             * @description Name of a trained model, or an alias of one.
+             * @example ft:smollm2-135m-instruct:acme:voice:ab12cd34ef56
+             */
+            model: string;
+            /**
+             * Format
+             * @description Format of the export: `adapter` (PEFT, for use with the base model) or `merged` (a complete model in safetensors).
+             * @enum {string}
+             */
+            format: "adapter" | "merged";
+            /**
+             * Quantization
+             * @description Quantization of the weights. No format has any yet.
+             */
+            quantization?: null;
+        };
+        /**
          * CreateJob
          * @description Request body for creating a fine-tuning job.
          */
@@ -3341,7 +3459,7 @@ export interface components {
          * @description Event types that an endpoint can subscribe to.
          * @enum {string}
          */
-        EventType: "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "eval.run.succeeded" | "eval.run.failed" | "eval.run.canceled";
+        EventType: "fine_tuning.job.succeeded" | "fine_tuning.job.failed" | "fine_tuning.job.cancelled" | "eval.run.succeeded" | "eval.run.failed" | "eval.run.canceled" | "export.succeeded" | "export.failed" | "export.cancelled";
         /**
          * ExpectedGain
          * @description Gain of earlier models of the project over the best prompt, on the same base model.
@@ -3386,6 +3504,181 @@ export interface components {
              */
             seconds: number;
         };
+        /**
+         * ExportDeleted
+         * @description Response to deleting an export.
+         */
+        ExportDeleted: {
+            /**
+             * Id
+             * @description ID of the deleted export.
+             */
+            id: string;
+            /**
+             * Object
+             * @default export
+             * @constant
+             */
+            object?: "export";
+            /**
+             * Deleted
+             * @default true
+             * @constant
+             */
+            deleted?: true;
+        };
+        /**
+         * ExportErrorObject
+         * @description Reason why an export failed.
+         */
+        ExportErrorObject: {
+            /**
+             * Code
+             * @description Machine-readable code.
+             * @example disk_full
+             */
+            code: string;
+            /**
+             * Message
+             * @description Description of the reason.
+             */
+            message: string;
+            /**
+             * Expected Prompt
+             * @description Prompt as the engine renders it, if the artifact renders it differently.
+             */
+            expected_prompt?: string | null;
+            /**
+             * Rendered Prompt
+             * @description The same prompt as the artifact renders it.
+             */
+            rendered_prompt?: string | null;
+        };
+        /**
+         * ExportObject
+         * @description Export of a trained model for other software.
+         */
+        ExportObject: {
+            /**
+             * Id
+             * @description ID of the export. Starts with `export-`.
+             */
+            id: string;
+            /**
+             * Object
+             * @default export
+             * @constant
+             */
+            object?: "export";
+            /**
+             * Created At
+             * @description Creation time, in Unix seconds.
+             */
+            created_at: number;
+            /**
+             * Finished At
+             * @description Time at which the export ended, in Unix seconds; null if it has not.
+             */
+            finished_at: number | null;
+            /**
+             * Expires At
+             * @description Time at which the export is deleted, in Unix seconds.
+             */
+            expires_at: number;
+            /**
+             * Model
+             * @description Name of the trained model.
+             */
+            model: string;
+            /**
+             * Format
+             * @description Format of the export.
+             * @example merged
+             */
+            format: string;
+            /**
+             * Quantization
+             * @description Quantization of the weights.
+             */
+            quantization: string | null;
+            /** @description Status of the export. */
+            status: components["schemas"]["ExportStatus"];
+            /** @description Step of an export in progress; otherwise null. */
+            progress: components["schemas"]["ExportProgressObject"] | null;
+            /**
+             * Bytes
+             * @description Size of the archive; null until it exists.
+             */
+            bytes: number | null;
+            /**
+             * Sha256
+             * @description SHA-256 of the archive in hexadecimal digits; null until it exists.
+             */
+            sha256: string | null;
+            /** @description Comparison of the artifact's answers with the engine's; null if there is none. */
+            proof: components["schemas"]["ExportProof"] | null;
+            /** @description Reason for the status `failed`; otherwise null. */
+            error: components["schemas"]["ExportErrorObject"] | null;
+        };
+        /**
+         * ExportProgressObject
+         * @description Step that an export is at.
+         */
+        ExportProgressObject: {
+            /**
+             * Step
+             * @description `asking` the engine, `merging`, `loading` and `proving` the artifact, `hashing` or `packing`.
+             * @example merging
+             */
+            step: string;
+            /**
+             * Done
+             * @description Number of finished parts of the step.
+             */
+            done: number;
+            /**
+             * Total
+             * @description Number of all parts of the step.
+             */
+            total: number;
+        };
+        /**
+         * ExportProof
+         * @description Comparison of the loaded artifact's answers with those of the serving engine.
+         */
+        ExportProof: {
+            /**
+             * Answers
+             * @description Number of prompts.
+             */
+            answers: number;
+            /**
+             * Same Answers
+             * @description Number of answers with the same text.
+             */
+            same_answers: number;
+            /**
+             * Chrf
+             * @description Mean chrF of the answers (0 to 1).
+             */
+            chrf: number;
+            /**
+             * Logprob Difference
+             * @description Mean absolute difference of the log-probabilities, in nats per token.
+             */
+            logprob_difference: number;
+            /**
+             * Largest Logprob Difference
+             * @description Difference of the token where it is largest, in nats.
+             */
+            largest_logprob_difference: number;
+        };
+        /**
+         * ExportStatus
+         * @description Status of an export.
+         * @enum {string}
+         */
+        ExportStatus: "queued" | "in_progress" | "succeeded" | "failed" | "cancelled";
         /**
          * FailedConditionObject
          * @description A condition of a gate that a model did not meet.
@@ -4759,6 +5052,26 @@ export interface components {
             object?: "list";
             /** Data */
             data: components["schemas"]["EventObject"][];
+            /** Has More */
+            has_more: boolean;
+            /** First Id */
+            first_id?: string | null;
+            /**
+             * Last Id
+             * @description ID of the last object. The value of `after` for the next page.
+             */
+            last_id?: string | null;
+        };
+        /** ListOf[ExportObject] */
+        ListOf_ExportObject_: {
+            /**
+             * Object
+             * @default list
+             * @constant
+             */
+            object?: "list";
+            /** Data */
+            data: components["schemas"]["ExportObject"][];
             /** Has More */
             has_more: boolean;
             /** First Id */
@@ -7124,6 +7437,21 @@ export interface components {
          */
         "x-request-id": string;
         /**
+         * @description Unit of ranges that can be requested.
+         * @example bytes
+         */
+        "accept-ranges": string;
+        /**
+         * @description Range of bytes that was sent, and the number of all bytes.
+         * @example bytes 1024-2047/10240
+         */
+        "content-range": string;
+        /**
+         * @description SHA-256 of the whole content in base64 (RFC 9530).
+         * @example sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:
+         */
+        "repr-digest": string;
+        /**
          * @description Seconds to wait before retrying.
          * @example 2
          */
@@ -7138,7 +7466,7 @@ export interface components {
         /** @description Authentication scheme to use. */
         "www-authenticate": "Bearer";
         /**
-         * @description Current version of the alias, to send as `If-Match`.
+         * @description Version of an alias, to send as `If-Match`; or SHA-256 of an archive in hexadecimal digits.
          * @example "8m3v0c5k1q7w2e9r4t6y0u2i"
          */
         etag: string;
@@ -8162,7 +8490,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-uhjdw8swvtxtqugc2dyau348
+                 * @example file-h03ddlvwz0agi3kic1dolhz6
                  */
                 file_id: string;
             };
@@ -8211,12 +8539,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a file in the project.
-                 * @example file-uhjdw8swvtxtqugc2dyau348
+                 * @example file-h03ddlvwz0agi3kic1dolhz6
                  */
                 file_id: string;
                 /**
                  * @description ID of an import of the file.
-                 * @example modelimport-cy6n6yy2apsbw3o996pgrwnd
+                 * @example modelimport-yu8u7qd7005t4vsjqf1ztxf3
                  */
                 import_id: string;
             };
@@ -9027,7 +9355,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an advice in the project.
-                 * @example ftadvice-ezigo3xr3sbgll7qdqh9m6c5
+                 * @example ftadvice-n5upvedt3hemqdzrif83gzj6
                  */
                 advice_id: string;
             };
@@ -9066,7 +9394,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an advice in the project.
-                 * @example ftadvice-ezigo3xr3sbgll7qdqh9m6c5
+                 * @example ftadvice-n5upvedt3hemqdzrif83gzj6
                  */
                 advice_id: string;
             };
@@ -9211,6 +9539,341 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    listExports: {
+        parameters: {
+            query?: {
+                /** @description Cursor for pagination: the `last_id` of the previous page. */
+                after?: string | null;
+                /**
+                 * @description Maximum number of objects per page.
+                 * @example 2
+                 */
+                limit?: number;
+                /** @description Sort order by creation time. `desc` returns the newest first. */
+                order?: "asc" | "desc";
+                /** @description Model to filter by. */
+                model?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of `ExportObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListOf_ExportObject_"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            503: components["responses"]["Error503"];
+        };
+    };
+    createExport: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Client-chosen idempotency key of up to 255 characters. A repeated request with the same key and body returns the first response for one day. A request with the same key and another body answers 409. */
+                "idempotency-key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateExport"];
+            };
+        };
+        responses: {
+            /** @description `ExportObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportObject"];
+                };
+            };
+            /** @description The request is malformed or cannot be fulfilled. */
+            400: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            413: components["responses"]["Error413"];
+            /** @description The request exceeds a limit of the key or the project. */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "retry-after": components["headers"]["retry-after"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    retrieveExport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of an export in the project.
+                 * @example export-pllovp8utcul7bqfutpa7uhc
+                 */
+                export_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `ExportObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    deleteExport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of an export in the project.
+                 * @example export-10aitpisilvfxzwpea7i43jc
+                 */
+                export_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `ExportDeleted`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportDeleted"];
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    downloadExport: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Range of bytes to send, to resume a download.
+                 * @example bytes=1024-2047
+                 */
+                range?: string | null;
+                /** @description `etag` of the earlier response. If it differs, all bytes are sent. */
+                "if-range"?: string | null;
+            };
+            path: {
+                /**
+                 * @description ID of an export in the project.
+                 * @example export-10aitpisilvfxzwpea7i43jc
+                 */
+                export_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The whole archive. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "accept-ranges": components["headers"]["accept-ranges"];
+                    "content-disposition": components["headers"]["content-disposition"];
+                    etag: components["headers"]["etag"];
+                    "repr-digest": components["headers"]["repr-digest"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": string;
+                };
+            };
+            /** @description The requested range of the archive. */
+            206: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "accept-ranges": components["headers"]["accept-ranges"];
+                    "content-disposition": components["headers"]["content-disposition"];
+                    etag: components["headers"]["etag"];
+                    "repr-digest": components["headers"]["repr-digest"];
+                    "content-range": components["headers"]["content-range"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": string;
+                };
+            };
+            401: components["responses"]["Error401"];
+            /** @description The object does not exist in the project. */
+            404: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The state of the object does not allow this, or another request changed the object. */
+            409: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "x-should-retry": components["headers"]["x-should-retry"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description The requested range is outside the content. */
+            416: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    "content-range": components["headers"]["content-range"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            503: components["responses"]["Error503"];
+        };
+    };
+    cancelExport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description ID of an export in the project.
+                 * @example export-pllovp8utcul7bqfutpa7uhc
+                 */
+                export_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `ExportObject`. */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["x-request-id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportObject"];
+                };
+            };
+            401: components["responses"]["Error401"];
             /** @description The object does not exist in the project. */
             404: {
                 headers: {
@@ -9656,7 +10319,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_7wnu6yu5cyyw9doxs4et6fx1
+                 * @example proj_gggbvhc1jx8b5z8zhelfd2eu
                  */
                 project_id: string;
             };
@@ -9705,7 +10368,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_7wnu6yu5cyyw9doxs4et6fx1
+                 * @example proj_gggbvhc1jx8b5z8zhelfd2eu
                  */
                 project_id: string;
             };
@@ -9777,7 +10440,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_7wnu6yu5cyyw9doxs4et6fx1
+                 * @example proj_gggbvhc1jx8b5z8zhelfd2eu
                  */
                 project_id: string;
             };
@@ -9836,7 +10499,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_7wnu6yu5cyyw9doxs4et6fx1
+                 * @example proj_gggbvhc1jx8b5z8zhelfd2eu
                  */
                 project_id: string;
             };
@@ -9900,12 +10563,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_7wnu6yu5cyyw9doxs4et6fx1
+                 * @example proj_gggbvhc1jx8b5z8zhelfd2eu
                  */
                 project_id: string;
                 /**
                  * @description ID of an API key in the project.
-                 * @example key_kvkmthtzyldhvknt53m9mrz2
+                 * @example key_5fqlrl0g1jpxnfyfz6mlcjbg
                  */
                 key_id: string;
             };
@@ -9969,12 +10632,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a project in this installation.
-                 * @example proj_7wnu6yu5cyyw9doxs4et6fx1
+                 * @example proj_gggbvhc1jx8b5z8zhelfd2eu
                  */
                 project_id: string;
                 /**
                  * @description ID of an API key in the project.
-                 * @example key_kvkmthtzyldhvknt53m9mrz2
+                 * @example key_5fqlrl0g1jpxnfyfz6mlcjbg
                  */
                 key_id: string;
             };
@@ -10126,7 +10789,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
+                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
                  */
                 eval_id: string;
             };
@@ -10165,7 +10828,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
+                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
                  */
                 eval_id: string;
             };
@@ -10219,7 +10882,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_h2z4kds9kd0bzeqcq39n9ogn
+                 * @example eval_qmiy1s550udnckyliwmu85c0
                  */
                 eval_id: string;
             };
@@ -10270,7 +10933,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
+                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
                  */
                 eval_id: string;
             };
@@ -10325,7 +10988,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
+                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
                  */
                 eval_id: string;
             };
@@ -10402,12 +11065,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
+                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_n12n7quxlve6jr49z108d8lg
+                 * @example evalrun_zb3490qr11dq3nk80uklvi4o
                  */
                 run_id: string;
             };
@@ -10446,12 +11109,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
+                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_zxs6ni72x69dqm26sa3jehb5
+                 * @example evalrun_l09l9v02lmy8pxb1n2hf3kvs
                  */
                 run_id: string;
             };
@@ -10501,12 +11164,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_zxs6ni72x69dqm26sa3jehb5
+                 * @example evalrun_l09l9v02lmy8pxb1n2hf3kvs
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
+                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
                  */
                 eval_id: string;
             };
@@ -10545,12 +11208,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
+                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
                  */
                 eval_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_03ea7nwrpgq69qe24xlot0xw
+                 * @example evalrun_iawdx2a40ejrzxg2bs5hpnic
                  */
                 run_id: string;
             };
@@ -10612,12 +11275,12 @@ export interface operations {
             path: {
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_n12n7quxlve6jr49z108d8lg
+                 * @example evalrun_zb3490qr11dq3nk80uklvi4o
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
+                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
                  */
                 eval_id: string;
             };
@@ -10666,17 +11329,17 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an output item of the run.
-                 * @example outputitem_n12n7quxlve6jr49z108d8lg00001
+                 * @example outputitem_zb3490qr11dq3nk80uklvi4o00001
                  */
                 output_item_id: string;
                 /**
                  * @description ID of a run of the eval.
-                 * @example evalrun_n12n7quxlve6jr49z108d8lg
+                 * @example evalrun_zb3490qr11dq3nk80uklvi4o
                  */
                 run_id: string;
                 /**
                  * @description ID of an eval in the project.
-                 * @example eval_0jvxyybl8ty3ydsmmz392w8c
+                 * @example eval_a2hwxmnops5pkwuhdgn58zcx
                  */
                 eval_id: string;
             };
@@ -10875,7 +11538,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_7kbagsy98ycljnyz0ykc6aea
+                 * @example webhook_4w6313heec2va41iw916jj3s
                  */
                 webhook_endpoint_id: string;
             };
@@ -10914,7 +11577,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_7kbagsy98ycljnyz0ykc6aea
+                 * @example webhook_4w6313heec2va41iw916jj3s
                  */
                 webhook_endpoint_id: string;
             };
@@ -10968,7 +11631,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_ninfkvo11nlijslp809lzu6r
+                 * @example webhook_daeim3iy6px9qe77jepp0fv8
                  */
                 webhook_endpoint_id: string;
             };
@@ -11007,7 +11670,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_7kbagsy98ycljnyz0ykc6aea
+                 * @example webhook_4w6313heec2va41iw916jj3s
                  */
                 webhook_endpoint_id: string;
             };
@@ -11061,7 +11724,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_7kbagsy98ycljnyz0ykc6aea
+                 * @example webhook_4w6313heec2va41iw916jj3s
                  */
                 webhook_endpoint_id: string;
             };
@@ -11134,7 +11797,7 @@ export interface operations {
             path: {
                 /**
                  * @description Identifier of a webhook endpoint of the project.
-                 * @example webhook_7kbagsy98ycljnyz0ykc6aea
+                 * @example webhook_4w6313heec2va41iw916jj3s
                  */
                 webhook_endpoint_id: string;
             };

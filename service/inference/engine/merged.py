@@ -24,7 +24,8 @@ import msgspec
 from service.config import Settings
 from service.core.redis import REDIS_ERRORS, connect
 from service.core.storage import Storage, StorageError
-from service.models.adapter_check import AdapterMismatch
+from service.inference.engine.sizing import RANKS
+from service.models.adapter_check import AdapterMismatch, BaseLayout, check_adapter
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.registry import ModelRegistry, ServableModel
 
@@ -149,7 +150,7 @@ async def _look_up(settings: Settings, name: str) -> ServableModel | None:
 async def _make(
     settings: Settings, entry: BaseModelEntry, artifact: str, home: Path, note: _Note
 ) -> None:
-    from service.inference.engine.merge import flush, merge  # imports torch
+    from service.exporting.merge import MergeRefused, merge  # imports torch
 
     adapter, part = home / _ADAPTER, home / _PART
     manifest = await Storage.from_url(settings.storage_url).get_folder(artifact, adapter)
@@ -157,12 +158,36 @@ async def _make(
         raise AdapterMismatch("the artifact in storage does not match the registered one")
 
     def work() -> None:
-        merge(entry.path, adapter, part)
+        check_adapter(adapter, BaseLayout.read(entry.path), max_rank=RANKS[-1])
+        try:
+            merge(entry.path, adapter, part)
+        except MergeRefused as e:
+            raise AdapterMismatch(str(e)) from e
+        _copy_rest(entry.path, part)
         (part / _NOTE).write_bytes(msgspec.json.encode(note))
-        flush(part / _NOTE)
+        _flush(part)
         part.rename(home / _MODEL)
 
     await asyncio.to_thread(work)
+
+
+def _copy_rest(base: Path, target: Path) -> None:
+    """Copy the base model's other files, such as its tokenizer and chat template."""
+    for file in base.iterdir():
+        is_weights = file.suffix == ".safetensors"
+        is_missing = not (target / file.name).exists()
+        if file.is_file() and is_missing and not is_weights and not file.name.startswith("."):
+            shutil.copyfile(file, target / file.name)
+
+
+def _flush(folder: Path) -> None:
+    """Flush a folder to disk, so that a power loss leaves no incomplete file that looks whole."""
+    for path in (*folder.iterdir(), folder):
+        opened = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def _note_of(folder: Path) -> _Note | None:

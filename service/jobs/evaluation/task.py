@@ -11,14 +11,14 @@ from typing import Any, TypeGuard
 from redis.asyncio.client import Pipeline
 
 from service.config import Settings
-from service.core import ids, logs, metrics
+from service.core import logs, metrics
 from service.core.leases import Held, Leases
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage, StorageError
 from service.core.watching import Ending, watched
 from service.curation.child_runner import DeskFailed
-from service.curation.scratch import fetch_rows, scratch_folder
+from service.curation.scratch import scratch_folder
 from service.evals.access import EngineAccess
 from service.evals.engines import ModelGone
 from service.files.records import Files
@@ -26,7 +26,8 @@ from service.grading.sandbox.sandbox import Sandbox
 from service.jobs.evaluation.checkpoints import Checkpoint, chosen
 from service.jobs.evaluation.columns import Columns
 from service.jobs.evaluation.engine import EngineAway, EvaluationEngine
-from service.jobs.evaluation.examples import Data, read_data, sample
+from service.jobs.evaluation.examples import Data, sample
+from service.jobs.evaluation.job_data import FileGone, fetch_data
 from service.jobs.evaluation.measure import Evaluator
 from service.jobs.evaluation.progress import Progress
 from service.jobs.evaluation.records import (
@@ -44,7 +45,6 @@ from service.models import figures
 from service.models.catalogue import BaseModelEntry
 from service.models.registry import ModelRegistry
 from service.training.contract.failures import TrainingFailure
-from service.training.contract.methods import METHODS
 
 log = logging.getLogger(__name__)
 _GONE = "model_not_found"
@@ -229,24 +229,10 @@ class EvaluateJob:
         )
 
     async def _data(self, job: JobRecord, folder: Path) -> Data:
-        training = await self._rows(job, job.training_file, folder / "training.jsonl")
-        validation = None
-        if job.validation_file is not None:
-            validation = await self._rows(job, job.validation_file, folder / "validation.jsonl")
-        missing = job.validation_file or job.training_file
-        if (training if job.validation_file is None else validation) is None:
-            raise _failed("file_not_found", f"The file {missing} was deleted.")
-        return read_data(
-            training,
-            validation,
-            row_format=METHODS[job.method].row_format,
-            share=job.hyperparameters.validation_share,
-            seed=job.seed,
-        )
-
-    async def _rows(self, job: JobRecord, file_id: str, path: Path) -> Path | None:
-        file = await self._files.get(job.project_id, file_id, ids.now_s())
-        return None if file is None else await fetch_rows(self._storage, file, path)
+        try:
+            return await fetch_data(job, self._files, folder)
+        except FileGone as e:
+            raise _failed("file_not_found", f"The file {e.file_id} was deleted.") from e
 
     async def _parity(self, job: JobRecord) -> dict[str, float] | None:
         """Return the figures of the comparison of engine and trainer, if it was made."""

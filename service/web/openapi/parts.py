@@ -53,8 +53,12 @@ TAGS = [
         "name": "Evals",
         "description": "Runs that sample answers of a model to a data set and grade them.",
     },
-    {"name": "Webhooks", "description": "Signed requests that report the end of a job or a run."},
+    {
+        "name": "Webhooks",
+        "description": "Signed requests that report the end of a job, a run or an export.",
+    },
     {"name": "Models", "description": "Base models, trained models and aliases."},
+    {"name": "Exports", "description": "Trained models as archives for other software."},
     {
         "name": "Aliases",
         "description": "Names that a project gives to models. An alias moves to another model, or "
@@ -94,6 +98,21 @@ _SENT: dict[str, Json] = {
         "example": "req_6f1c0b7de0a94d7c53e800000001",
         "required": True,
     },
+    "accept-ranges": {
+        "description": "Unit of ranges that can be requested.",
+        "schema": {"type": "string"},
+        "example": "bytes",
+    },
+    "content-range": {
+        "description": "Range of bytes that was sent, and the number of all bytes.",
+        "schema": {"type": "string"},
+        "example": "bytes 1024-2047/10240",
+    },
+    "repr-digest": {
+        "description": "SHA-256 of the whole content in base64 (RFC 9530).",
+        "schema": {"type": "string"},
+        "example": "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:",
+    },
     "retry-after": {
         "description": "Seconds to wait before retrying.",
         "schema": {"type": "integer"},
@@ -114,7 +133,8 @@ _SENT: dict[str, Json] = {
         "schema": {"type": "string", "enum": ["Bearer"]},
     },
     "etag": {
-        "description": "Current version of the alias, to send as `If-Match`.",
+        "description": "Version of an alias, to send as `If-Match`; or SHA-256 of an archive in "
+        "hexadecimal digits.",
         "schema": {"type": "string"},
         "example": '"8m3v0c5k1q7w2e9r4t6y0u2i"',
     },

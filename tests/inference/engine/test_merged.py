@@ -47,6 +47,7 @@ async def test_it_is_made_once_and_found_again(world, tmp_path):
     settings, entry = world
     made = await prepare(settings, entry, NAME, tmp_path / "home")
     assert [f.name for f in (tmp_path / "home").iterdir()] == ["model"]
+    assert {f.name for f in made.path.iterdir()} >= {f.name for f in entry.path.iterdir()}
     stamp = (made.path / "model.safetensors").stat().st_mtime_ns
     shutil.rmtree(tmp_path / "storage")  # not needed any more
     again = await prepare(settings, entry, NAME, tmp_path / "home")
@@ -95,14 +96,14 @@ KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from service.config import Settings
-from service.inference.engine import merge, merged
+from service.exporting import merge
+from service.inference.engine import merged
 from service.models.catalogue import Catalogue
-real = merge.flush
-def flush(path):
-    real(path)
-    if path.suffix == ".safetensors":
-        os.kill(os.getpid(), signal.SIGKILL)
-merge.flush = flush
+real = merge.save_file
+def save_file(*args, **options):
+    real(*args, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+merge.save_file = save_file
 settings = Settings()
 entry = Catalogue(settings.models_file).get("demo")
 asyncio.run(merged.prepare(settings, entry, sys.argv[1], Path(sys.argv[2])))

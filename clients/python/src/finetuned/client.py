@@ -52,6 +52,7 @@ class Client:
         self.jobs = resources.Jobs(runner)
         self.models = resources.Models(runner)
         self.aliases = resources.Aliases(runner)
+        self.exports = resources.Exports(runner)
         self.usage = resources.Usage(runner)
         self.admin = resources.Admin(runner)
 
@@ -123,6 +124,7 @@ class AsyncClient:
         self.jobs = resources.AsyncJobs(runner)
         self.models = resources.AsyncModels(runner)
         self.aliases = resources.AsyncAliases(runner)
+        self.exports = resources.AsyncExports(runner)
         self.usage = resources.AsyncUsage(runner)
         self.admin = resources.AsyncAdmin(runner)
 

@@ -7,6 +7,7 @@ from finetuned._flows import (
     admin,
     aliases,
     evaluations,
+    exports,
     files,
     imports,
     jobs,
@@ -171,6 +172,30 @@ class AsyncAliases(AsyncResource):
     rollback = async_method(aliases.rollback)
     history = async_method(aliases.history)
     delete = async_method(aliases.delete)
+
+
+class Exports(Resource):
+    """Exports of trained models for other software."""
+
+    create = method(exports.create)
+    list = items(exports.list_exports)
+    retrieve = method(exports.retrieve)
+    wait = method(exports.wait)
+    download = method(exports.download)
+    cancel = method(exports.cancel)
+    delete = method(exports.delete)
+
+
+class AsyncExports(AsyncResource):
+    """Exports of trained models for other software."""
+
+    create = async_method(exports.create)
+    list = async_items(exports.list_exports)
+    retrieve = async_method(exports.retrieve)
+    wait = async_method(exports.wait)
+    download = async_method(exports.download)
+    cancel = async_method(exports.cancel)
+    delete = async_method(exports.delete)
 
 
 class Usage(Resource):

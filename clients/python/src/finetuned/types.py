@@ -275,6 +275,25 @@ class CreateEmbeddings(Model):
     """
 
 
+class CreateExport(Model):
+    """
+    Request for an export.
+    """
+
+    model: str
+    """
+    Name of a trained model, or an alias of one.
+    """
+    format: Literal["adapter", "merged"]
+    """
+    Format of the export: `adapter` (PEFT, for use with the base model) or `merged` (a complete model in safetensors).
+    """
+    quantization: Annotated[None, Field(None)] = None
+    """
+    Quantization of the weights. No format has any yet.
+    """
+
+
 class CreateModelImport(Model):
     """
     Request to import an adapter that was trained elsewhere.
@@ -623,6 +642,88 @@ class ExpiresAfter(Model):
     seconds: int
     """
     Lifetime in seconds, from one hour to 30 days.
+    """
+
+
+class ExportDeleted(Model):
+    """
+    Response to deleting an export.
+    """
+
+    id: str
+    """
+    ID of the deleted export.
+    """
+    object: Literal["export"] = "export"
+    deleted: Literal[True] = True
+
+
+class ExportErrorObject(Model):
+    """
+    Reason why an export failed.
+    """
+
+    code: str
+    """
+    Machine-readable code.
+    """
+    message: str
+    """
+    Description of the reason.
+    """
+    expected_prompt: str | None = None
+    """
+    Prompt as the engine renders it, if the artifact renders it differently.
+    """
+    rendered_prompt: str | None = None
+    """
+    The same prompt as the artifact renders it.
+    """
+
+
+class ExportProgressObject(Model):
+    """
+    Step that an export is at.
+    """
+
+    step: str
+    """
+    `asking` the engine, `merging`, `loading` and `proving` the artifact, `hashing` or `packing`.
+    """
+    done: int
+    """
+    Number of finished parts of the step.
+    """
+    total: int
+    """
+    Number of all parts of the step.
+    """
+
+
+class ExportProof(Model):
+    """
+    Comparison of the loaded artifact's answers with those of the serving engine.
+    """
+
+    answers: int
+    """
+    Number of prompts.
+    """
+    same_answers: int
+    """
+    Number of answers with the same text.
+    """
+    chrf: float
+    """
+    Mean chrF of the answers (0 to 1).
+    """
+    logprob_difference: float
+    """
+    Mean absolute difference of the log-probabilities, in nats per token.
+    """
+    largest_logprob_difference: float
+    """
+    Difference of the token where it is largest, in nats.
     """
 
 
@@ -1583,6 +1684,9 @@ class TestWebhookEndpoint(Model):
         "eval.run.succeeded",
         "eval.run.failed",
         "eval.run.canceled",
+        "export.succeeded",
+        "export.failed",
+        "export.cancelled",
     ]
     """
     Type of the sample event.
@@ -1698,6 +1802,9 @@ class UpdateWebhookEndpoint(Model):
                 "eval.run.succeeded",
                 "eval.run.failed",
                 "eval.run.canceled",
+                "export.succeeded",
+                "export.failed",
+                "export.cancelled",
             ]
         ]
         | None
@@ -2628,6 +2735,9 @@ class CreateWebhookEndpoint(Model):
             "eval.run.succeeded",
             "eval.run.failed",
             "eval.run.canceled",
+            "export.succeeded",
+            "export.failed",
+            "export.cancelled",
         ]
     ]
     """
@@ -2760,6 +2870,66 @@ class EvalRunCriterionResult(Model):
     confusion: LabelConfusion | None = None
     """
     Labels of a `label` grader, or those of people (`human_label`) and a judge. Null if there are none, or more than 1,000 different pairs.
+    """
+
+
+class ExportObject(Model):
+    """
+    Export of a trained model for other software.
+    """
+
+    id: str
+    """
+    ID of the export. Starts with `export-`.
+    """
+    object: Literal["export"] = "export"
+    created_at: int
+    """
+    Creation time, in Unix seconds.
+    """
+    finished_at: int | None
+    """
+    Time at which the export ended, in Unix seconds; null if it has not.
+    """
+    expires_at: int
+    """
+    Time at which the export is deleted, in Unix seconds.
+    """
+    model: str
+    """
+    Name of the trained model.
+    """
+    format: str
+    """
+    Format of the export.
+    """
+    quantization: str | None
+    """
+    Quantization of the weights.
+    """
+    status: Literal["queued", "in_progress", "succeeded", "failed", "cancelled"]
+    """
+    Status of the export.
+    """
+    progress: ExportProgressObject | None
+    """
+    Step of an export in progress; otherwise null.
+    """
+    bytes: int | None
+    """
+    Size of the archive; null until it exists.
+    """
+    sha256: str | None
+    """
+    SHA-256 of the archive in hexadecimal digits; null until it exists.
+    """
+    proof: ExportProof | None
+    """
+    Comparison of the artifact's answers with the engine's; null if there is none.
+    """
+    error: ExportErrorObject | None
+    """
+    Reason for the status `failed`; otherwise null.
     """
 
 

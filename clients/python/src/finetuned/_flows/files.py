@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from finetuned._flows.common import Deadline, at, listed
-from finetuned._http import Answer, Request, body_of, error_of, parse, retry_after_s
+from finetuned._flows.downloads import save
+from finetuned._http import Answer, Request, body_of, parse, retry_after_s
 from finetuned._retry import backoff_s
 from finetuned._steps import (
-    Close,
     Flow,
     Items,
-    Next,
-    Open,
-    Opened,
     Sleep,
     fetch,
-    run,
     send,
 )
 from finetuned.errors import CleaningFailed, FileRefused
@@ -71,29 +66,7 @@ def content(file_id: str) -> Flow[bytes]:
 
 def download(file_id: str, to: str | os.PathLike[str]) -> Flow[Path]:
     """Download the bytes to a local file, which is written atomically."""
-    target = Path(to)
-    request = Request("GET", at("files", file_id, "content"))
-    opened = cast("Opened", (yield Open(request)))
-    if opened.error is not None:
-        raise error_of(opened.error)
-    handle, name = yield from run(lambda: tempfile.mkstemp(dir=target.parent, prefix=".finetuned-"))
-    try:
-        with os.fdopen(handle, "wb") as file:
-            while (chunk := cast("bytes | None", (yield Next(opened.stream)))) is not None:
-                yield from run(lambda chunk=chunk: file.write(chunk))  # type: ignore[misc]
-        yield Close(opened.stream)
-        Path(name).chmod(0o666 & ~_umask())
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return target
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+    return (yield from save(Request("GET", at("files", file_id, "content")), to))
 
 
 def report(

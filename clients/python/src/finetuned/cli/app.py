@@ -16,6 +16,7 @@ from finetuned.cli import (
     chat,
     configs,
     evaluation,
+    exporting,
     files,
     importing,
     jobs,
@@ -46,6 +47,7 @@ app.command("eval")(evaluation.evaluate)
 app.command()(chat.chat)
 app.add_typer(models.app, name="models")
 app.add_typer(models.alias, name="alias")
+app.command("export")(exporting.export)
 app.command()(usage.usage)
 app.add_typer(admin.app, name="admin")
 

@@ -6,7 +6,7 @@
 3    no API key, or one without permission
 4    no such object
 5    the operation failed: a failed or canceled job, a rejected file, an evaluation without
-     verdict, a failed advice, a refused adapter
+     verdict, a failed advice or export, a refused adapter
 6    the server is unreachable or too slow, a limit was reached, or the evaluation is in progress
      (`eval --no-wait`): retry later
 130  interrupted
@@ -55,6 +55,10 @@ class AdviceEnded(FinetunedError):
     """Raised when an advice failed."""
 
 
+class ExportEnded(FinetunedError):
+    """Raised when an export failed or was cancelled."""
+
+
 class EvaluationInProgress(FinetunedError):
     """Raised when an evaluation is in progress and the command does not wait for it."""
 
@@ -67,7 +71,7 @@ def exit_code(error: FinetunedError) -> int:
     """Return the exit code for an error."""
     if isinstance(error, WrongUsage):
         return USAGE
-    if isinstance(error, (JobEnded, EvaluationEnded, AdviceEnded)):
+    if isinstance(error, (JobEnded, EvaluationEnded, AdviceEnded, ExportEnded)):
         return FAILED
     if isinstance(error, EvaluationInProgress):
         return AWAY

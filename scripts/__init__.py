@@ -1,0 +1,1 @@
+"""Scripts of the project, which are run and not installed."""

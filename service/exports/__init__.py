@@ -1,0 +1,1 @@
+"""Exports: the API, the records, and the task that exports a trained model for other software."""

@@ -1,0 +1,262 @@
+"""`/v1/exports`: create, list, retrieve, download, cancel and delete exports."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi.responses import StreamingResponse
+
+from service.core import ids
+from service.core.errors import BadRequest, Conflict, NotFound, RangeNotSatisfiable, RateLimited
+from service.core.records import Missing
+from service.core.storage import Storage, StorageMissing
+from service.exports import lifecycle
+from service.exports.archive import MEDIA_TYPE
+from service.exports.byte_ranges import ByteRange, Unsatisfiable, requested
+from service.exports.records import (
+    KEPT_S,
+    MAX_UNFINISHED,
+    ExportRecord,
+    Exports,
+    ExportStatus,
+)
+from service.exports.schemas import CreateExport, ExportDeleted, ExportObject
+from service.models.registry import ModelRegistry
+from service.web.auth import Principal
+from service.web.deps import AppSettings, Caller, resource
+from service.web.http import ListOf, list_of
+from service.web.idempotency import once
+from service.web.openapi.parts import headers
+
+router = APIRouter(prefix="/v1/exports", tags=["Exports"])
+_RETRY_AFTER_S = "30"
+_CONTENT_HEADERS = headers("accept-ranges", "content-disposition", "etag", "repr-digest")
+_CONTENT = {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}
+
+Store = Annotated[Exports, Depends(resource("exports"))]
+Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
+Artifacts = Annotated[Storage, Depends(resource("storage"))]
+
+
+def _unknown(export_id: str) -> NotFound:
+    return NotFound(f"No such export: {export_id[:80]}", param="export_id")
+
+
+async def _existing(export_id: str, caller: Caller, store: Store) -> ExportRecord:
+    found = await store.get(caller.project_id, export_id)
+    if found is None:
+        raise _unknown(export_id)
+    return found
+
+
+Existing = Annotated[ExportRecord, Depends(_existing)]
+
+
+@router.post("", operation_id="createExport", summary="Export a trained model")
+async def create_export(
+    body: CreateExport,
+    caller: Caller,
+    store: Store,
+    registry: Registry,
+    settings: AppSettings,
+    idempotency_key: Annotated[str | None, Header()] = None,
+) -> ExportObject:
+    """Export a trained model for other software. A worker writes the artifact, loads it, compares
+    its answers to held-out rows with the serving engine's, and stores it as one archive.
+
+    The status goes from `queued` to `in_progress`, and finally to `succeeded`, `failed` or
+    `cancelled`. An artifact that renders prompts differently, or whose answers differ too much,
+    fails. Exports are deleted 7 days after they were created.
+    """
+
+    async def make() -> dict[str, Any]:
+        record = await _checked(body, caller, registry)
+        await _check_room(caller, store, settings.max_exports_per_project)
+        await store.create(record)
+        return ExportObject.of(record).model_dump(mode="json")
+
+    raw = body.model_dump_json().encode()
+    answer = await once(store.redis, caller.project_id, idempotency_key, raw, make)
+    return ExportObject.model_validate(answer)
+
+
+@router.get("", operation_id="listExports", summary="List exports")
+async def list_exports(
+    caller: Caller,
+    store: Store,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    order: Literal["asc", "desc"] = "desc",
+    model: Annotated[str | None, Query(description="Model to filter by.")] = None,
+) -> ListOf[ExportObject]:
+    """List the project's exports, newest first by default."""
+    now_s = ids.now_s()
+    try:
+        page = await store.records.page(
+            caller.project_id,
+            after=after,
+            limit=limit,
+            where=lambda r: r.expires_at > now_s and model in (None, r.model),
+            oldest_first=order == "asc",
+        )
+    except Missing as e:
+        raise BadRequest("No export has the id given in 'after'.", param="after") from e
+    return list_of([ExportObject.of(record) for record in page.items], page.has_more)
+
+
+@router.get("/{export_id}", operation_id="retrieveExport", summary="Retrieve an export")
+async def retrieve_export(export: Existing) -> ExportObject:
+    """Retrieve an export: its status and progress, and its size, digest and proof once it has
+    succeeded.
+    """
+    return ExportObject.of(export)
+
+
+@router.get(
+    "/{export_id}/content",
+    operation_id="downloadExport",
+    summary="Download an export",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "The whole archive.",
+            "headers": _CONTENT_HEADERS,
+            "content": _CONTENT,
+        },
+        206: {
+            "description": "The requested range of the archive.",
+            "headers": {**_CONTENT_HEADERS, **headers("content-range")},
+            "content": _CONTENT,
+        },
+    },
+)
+async def download_export(
+    export: Existing,
+    storage: Artifacts,
+    range_: Annotated[
+        str | None,
+        Header(alias="range", description="Range of bytes to send, to resume a download."),
+    ] = None,
+    if_range: Annotated[
+        str | None,
+        Header(description="`etag` of the earlier response. If it differs, all bytes are sent."),
+    ] = None,
+) -> StreamingResponse:
+    """Download an export as one uncompressed tar archive. The `etag` is its SHA-256 in hexadecimal
+    digits, and `repr-digest` the same in base64. Returns 409 if the export has not succeeded.
+    """
+    if export.status is not ExportStatus.SUCCEEDED or export.key is None:
+        raise Conflict(
+            f"The export {export.id} is {export.status}, so it has no content.",
+            code="export_not_succeeded",
+        )
+    size, etag = export.bytes or 0, f'"{export.sha256}"'
+    part = None if if_range not in (None, etag) else _part(range_, size)
+    start, end = part or (0, size)
+    try:
+        chunks = await storage.stream(export.key, start, end)
+    except StorageMissing as e:
+        raise NotFound("The archive is no longer in storage.", param="export_id") from e
+    sent = {
+        "content-length": str(end - start),
+        "content-disposition": f'attachment; filename="{export.filename}"',
+        "accept-ranges": "bytes",
+        "etag": etag,
+        "repr-digest": f"sha-256=:{_base64(export.sha256)}:",
+        "x-content-type-options": "nosniff",
+    }
+    if part is not None:
+        sent["content-range"] = f"bytes {start}-{end - 1}/{size}"
+    return StreamingResponse(
+        chunks, status_code=200 if part is None else 206, media_type=MEDIA_TYPE, headers=sent
+    )
+
+
+@router.post("/{export_id}/cancel", operation_id="cancelExport", summary="Cancel an export")
+async def cancel_export(export: Existing, store: Store) -> ExportObject:
+    """Cancel an export. Its worker stops within seconds. Returns 409 if it has already ended."""
+    try:
+        cancelled = await store.change(export, lambda r: lifecycle.cancel(r, ids.now_s()))
+    except Missing as e:
+        raise _unknown(export.id) from e
+    except lifecycle.ExportEnded as e:
+        raise Conflict(
+            f"The export {export.id} is {e.status} and cannot be cancelled.",
+            code="invalid_export_status",
+        ) from e
+    return ExportObject.of(cancelled)
+
+
+@router.delete("/{export_id}", operation_id="deleteExport", summary="Delete an export")
+async def delete_export(export: Existing, store: Store) -> ExportDeleted:
+    """Delete an export with its archive. If it is in progress, its worker stops."""
+    if not await store.delete(export):
+        raise _unknown(export.id)
+    return ExportDeleted(id=export.id)
+
+
+async def _checked(body: CreateExport, caller: Principal, registry: ModelRegistry) -> ExportRecord:
+    found = await registry.resolve(caller.project_id, body.model)
+    if found is None:
+        raise NotFound(
+            f"The model '{body.model[:200]}' does not exist or you do not have access to it.",
+            param="model",
+            code="model_not_found",
+        )
+    model = await registry.get(caller.project_id, found.model.name)
+    if model is None:
+        raise BadRequest(
+            f"'{found.model.name}' is a base model. Only trained models can be exported.",
+            param="model",
+            code="model_not_trained",
+        )
+    now_s = ids.now_s()
+    return ExportRecord(
+        id=ids.new(ids.EXPORT),
+        project_id=caller.project_id,
+        created_at=now_s,
+        expires_at=now_s + KEPT_S,
+        model=model.id,
+        base_model=model.base_model,
+        job_id=model.job_id,
+        artifact=model.artifact,
+        digest=model.digest,
+        key_id=caller.key_id,
+        format=body.format,
+        quantization=body.quantization,
+    )
+
+
+async def _check_room(caller: Principal, store: Exports, most: int) -> None:
+    # Not atomic with the write: concurrent requests may exceed the limits by their number.
+    waiting = await store.count_unfinished(caller.project_id)
+    if waiting >= MAX_UNFINISHED:
+        raise RateLimited(
+            f"The project has {waiting} exports in progress, and the limit is {MAX_UNFINISHED}. "
+            "Try again when some have ended.",
+            code="too_many_exports",
+            headers={"retry-after": _RETRY_AFTER_S},
+        )
+    kept = await store.count(caller.project_id)
+    if kept >= most:
+        raise Conflict(
+            f"The project has {kept} exports, and the limit is {most}. Delete some of them.",
+            code="too_many_exports",
+        )
+
+
+def _part(header: str | None, size: int) -> ByteRange | None:
+    try:
+        return requested(header, size)
+    except Unsatisfiable as e:
+        raise RangeNotSatisfiable(
+            f"The range is outside the archive, which has {size} bytes.",
+            param="range",
+            headers={"content-range": f"bytes */{size}"},
+        ) from e
+
+
+def _base64(digest: str | None) -> str:
+    return base64.b64encode(bytes.fromhex(digest or "")).decode()

@@ -1,0 +1,113 @@
+"""Wire types of exports."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.exports.records import ExportFormat, ExportRecord, ExportStatus
+
+
+class CreateExport(BaseModel):
+    """Request for an export."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(
+        min_length=1,
+        max_length=512,
+        examples=["ft:smollm2-135m-instruct:acme:voice:ab12cd34ef56"],
+        description="Name of a trained model, or an alias of one.",
+    )
+    format: ExportFormat = Field(
+        description="Format of the export: `adapter` (PEFT, for use with the base model) or "
+        "`merged` (a complete model in safetensors)."
+    )
+    quantization: None = Field(
+        default=None, description="Quantization of the weights. No format has any yet."
+    )
+
+
+class ExportProgressObject(BaseModel):
+    """Step that an export is at."""
+
+    step: str = Field(
+        description="`asking` the engine, `merging`, `loading` and `proving` the artifact, "
+        "`hashing` or `packing`.",
+        examples=["merging"],
+    )
+    done: int = Field(description="Number of finished parts of the step.")
+    total: int = Field(description="Number of all parts of the step.")
+
+
+class ExportProof(BaseModel):
+    """Comparison of the loaded artifact's answers with those of the serving engine."""
+
+    answers: int = Field(description="Number of prompts.")
+    same_answers: int = Field(description="Number of answers with the same text.")
+    chrf: float = Field(description="Mean chrF of the answers (0 to 1).")
+    logprob_difference: float = Field(
+        description="Mean absolute difference of the log-probabilities, in nats per token."
+    )
+    largest_logprob_difference: float = Field(
+        description="Difference of the token where it is largest, in nats."
+    )
+
+
+class ExportErrorObject(BaseModel):
+    """Reason why an export failed."""
+
+    code: str = Field(description="Machine-readable code.", examples=["disk_full"])
+    message: str = Field(description="Description of the reason.")
+    expected_prompt: str | None = Field(
+        default=None,
+        description="Prompt as the engine renders it, if the artifact renders it differently.",
+    )
+    rendered_prompt: str | None = Field(
+        default=None, description="The same prompt as the artifact renders it."
+    )
+
+
+class ExportObject(BaseModel):
+    """Export of a trained model for other software."""
+
+    id: str = Field(description="ID of the export. Starts with `export-`.")
+    object: Literal["export"] = "export"
+    created_at: int = Field(description="Creation time, in Unix seconds.")
+    finished_at: int | None = Field(
+        description="Time at which the export ended, in Unix seconds; null if it has not."
+    )
+    expires_at: int = Field(description="Time at which the export is deleted, in Unix seconds.")
+    model: str = Field(description="Name of the trained model.")
+    format: str = Field(description="Format of the export.", examples=["merged"])
+    quantization: str | None = Field(description="Quantization of the weights.")
+    status: ExportStatus = Field(description="Status of the export.")
+    progress: ExportProgressObject | None = Field(
+        description="Step of an export in progress; otherwise null."
+    )
+    bytes: int | None = Field(description="Size of the archive; null until it exists.")
+    sha256: str | None = Field(
+        description="SHA-256 of the archive in hexadecimal digits; null until it exists."
+    )
+    proof: ExportProof | None = Field(
+        description="Comparison of the artifact's answers with the engine's; null if there is none."
+    )
+    error: ExportErrorObject | None = Field(
+        description="Reason for the status `failed`; otherwise null."
+    )
+
+    @classmethod
+    def of(cls, record: ExportRecord) -> Self:
+        """Return the API object of a record."""
+        return cls.model_validate(
+            record.model_dump(include=cls.model_fields.keys() - {"object"}), strict=False
+        )
+
+
+class ExportDeleted(BaseModel):
+    """Response to deleting an export."""
+
+    id: str = Field(description="ID of the deleted export.")
+    object: Literal["export"] = "export"
+    deleted: Literal[True] = True

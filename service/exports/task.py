@@ -1,0 +1,269 @@
+"""The `export_model` task: take an attempt under a lease, and end the export or hand it back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, TypeGuard
+
+from service.config import Settings
+from service.core import ids
+from service.core.leases import Held, Leases
+from service.core.records import Missing
+from service.core.redis import REDIS_ERRORS
+from service.core.storage import Storage, StorageError, StorageFull, StorageMissing
+from service.core.watching import Ending, watched
+from service.curation.child_runner import DeskFailed
+from service.curation.scratch import scratch_folder
+from service.evals.access import EngineAccess
+from service.evals.engines import ModelGone
+from service.exporting import ExportSpec, Progress, Reference
+from service.exports import archive, child, lifecycle, references
+from service.exports.archive import Archive
+from service.exports.child import ExportFailed
+from service.exports.lifecycle import ExportSuperseded
+from service.exports.records import ExportError, ExportProgress, ExportRecord, Exports
+from service.files.records import Files
+from service.jobs.evaluation.job_data import FileGone, fetch_data
+from service.jobs.records import Jobs
+from service.models.catalogue import BaseModelEntry
+from service.models.registry import ModelRegistry
+from service.training.contract.failures import TrainingFailure
+
+log = logging.getLogger(__name__)
+_PROGRESS_EVERY_S: Final = 1.0
+_DISK_FULL: Final = "disk_full"
+_FREE_SPACE: Final = "The operator must free space before you try again."
+
+
+class ExportModel:
+    """Exports trained models on this worker, one at a time: each may need the model's memory."""
+
+    def __init__(
+        self,
+        *,
+        jobs: Jobs,
+        files: Files,
+        registry: ModelRegistry,
+        storage: Storage,
+        leases: Leases,
+        settings: Settings,
+        access: EngineAccess,
+    ) -> None:
+        self._jobs = jobs
+        self._files = files
+        self._registry = registry
+        self._storage = storage
+        self._leases = leases
+        self._settings = settings
+        self._access = access
+        self._exports = Exports(jobs.redis)
+        self._turn = asyncio.Semaphore(1)
+        self.draining = asyncio.Event()  # set when the worker is told to shut down
+
+    async def run(
+        self, _ctx: dict[str, Any], project_id: str, export_id: str, attempt: int
+    ) -> None:
+        """Run the task. Does nothing if the export has ended or another attempt works on it."""
+        try:
+            async with self._leases.hold(export_id, attempt) as lease_lost:
+                record = await self._exports.get(project_id, export_id)
+                if _is_current(record, attempt) and not self.draining.is_set():
+                    await self._watched(record, lease_lost)
+        except (Held, Missing, ExportSuperseded):
+            log.info("attempt %d at %s is no longer this worker's", attempt, export_id)
+
+    async def _watched(self, record: ExportRecord, lease_lost: asyncio.Event) -> None:
+        ending = await watched(
+            asyncio.create_task(self._in_turn(record)),
+            draining=self.draining,
+            lease_lost=lease_lost,
+            is_ours=lambda: self._is_ours(record),
+        )
+        if ending is Ending.LOST:
+            await self._exports.sweep_again(record)
+            raise ExportSuperseded(record.id)
+        if ending is Ending.STOPPED:
+            after = await self._exports.change(
+                record, lambda r: lifecycle.hand_back(r, record.attempt)
+            )
+            await self._exports.enqueue(after)
+            log.info("attempt %d at %s is handed back", record.attempt, record.id)
+
+    async def _is_ours(self, record: ExportRecord) -> bool:
+        current = await self._exports.get(record.project_id, record.id)
+        return _is_current(current, record.attempt)
+
+    async def _in_turn(self, record: ExportRecord) -> None:
+        async with self._turn:
+            record = await self._exports.change(
+                record, lambda r: lifecycle.start(r, record.attempt)
+            )
+            log.info("%s: attempt %d begins", record.id, record.attempt)
+            await self._run(record)
+
+    async def _run(self, record: ExportRecord) -> None:
+        try:
+            made, proof = await self._export(record)
+        except ExportFailed as e:
+            await self._fail(record, e.error, e.proof)
+        except ModelGone as e:
+            await self._fail(record, ExportError(code=e.code, message=e.message))
+        except (*REDIS_ERRORS, StorageError, Missing, ExportSuperseded):
+            raise  # continued by another attempt, or no longer relevant
+        except Exception:
+            # An internal error: report it once instead of retrying forever.
+            log.exception("%s failed", record.id)
+            message = f"The service failed on this export. Give the operator its ID: {record.id}."
+            await self._fail(record, ExportError(code="internal_error", message=message))
+        else:
+            now_s = ids.now_s()
+            await self._exports.change(
+                record,
+                lambda r: lifecycle.succeed(
+                    r,
+                    record.attempt,
+                    now_s,
+                    key=made.key,
+                    bytes=made.bytes,
+                    sha256=made.sha256,
+                    proof=proof,
+                ),
+            )
+
+    async def _fail(
+        self, record: ExportRecord, error: ExportError, proof: dict[str, Any] | None = None
+    ) -> None:
+        log.warning("%s failed: %s", record.id, error.code)
+        now_s = ids.now_s()
+        await self._exports.change(
+            record, lambda r: lifecycle.fail(r, record.attempt, error, now_s, proof)
+        )
+
+    async def _export(self, record: ExportRecord) -> tuple[Archive, dict[str, Any]]:
+        """Write the artifact, prove it and store its archive. Raises ExportFailed."""
+        entry = await self._served(record)
+        note = _Noting(self._exports, record)
+        with _full_disk_reported():
+            async with scratch_folder(self._settings.scratch / record.id) as folder:
+                await self._storage.delete_prefix(record.folder)  # of attempts that were lost
+                await self._fetch_adapter(record, folder / "adapter")
+                asked = await self._references(record, entry, folder, note)
+                spec = ExportSpec.model_validate(
+                    {
+                        "format": record.format,
+                        "name": record.model,
+                        "base_model": record.base_model,
+                        "base_model_path": entry.path,
+                        "adapter_path": folder / "adapter",
+                        "output_dir": folder / "artifact",
+                        "work_dir": folder / "work",
+                        "references": asked,
+                        "threads": max(1, (os.cpu_count() or 1) // 2),
+                    }
+                )
+                result = await child.run(spec, folder, note)
+                await note(Progress(step="packing", done=0, total=1))
+                await self._served(record)  # nothing is stored for a model that was deleted
+                made = await archive.store(
+                    self._storage,
+                    f"{record.folder}/a{record.attempt}.tar",
+                    spec.output_dir,
+                    record.id,
+                    record.created_at,
+                )
+        return made, result.proof.model_dump()
+
+    async def _served(self, record: ExportRecord) -> BaseModelEntry:
+        """Return the base model. Raises ExportFailed if no engine serves it, and ModelGone."""
+        if await self._registry.find(record.project_id, record.model) is None:
+            raise ModelGone(record.model)
+        entry = self._registry.catalogue.get(record.base_model)
+        if entry is None or record.base_model not in self._settings.upstreams:
+            message = f"No engine serves the base model {record.base_model}, so the export cannot "
+            raise ExportFailed("not_served", f"{message}be compared with its answers. Start one.")
+        return entry
+
+    async def _fetch_adapter(self, record: ExportRecord, target: Path) -> None:
+        try:
+            manifest = await self._storage.get_folder(record.artifact, target)
+        except StorageMissing as e:
+            raise ExportFailed("artifact_missing", "The adapter is not in storage.") from e
+        if manifest.digest != record.digest:
+            message = "The adapter in storage does not match the registered one."
+            raise ExportFailed("artifact_changed", message)
+
+    async def _references(
+        self, record: ExportRecord, entry: BaseModelEntry, folder: Path, note: _Noting
+    ) -> list[Reference]:
+        prompts = await self._held_out(record, folder)
+        prompts = prompts or references.general_prompts(entry.languages)
+        await note(Progress(step="asking", done=0, total=len(prompts)))
+        calls = self._access.calls(record.project_id, record.key_id)
+        try:
+            found = await references.ask(calls, record.model, prompts)
+        except references.EngineAway as e:
+            message = f"The engine of {record.base_model} gave no answers: {e}."
+            raise ExportFailed("engine_unavailable", message) from e
+        if not found:
+            message = f"The engine of {record.base_model} returned no answer with its tokens."
+            raise ExportFailed("engine_unavailable", message)
+        return found
+
+    async def _held_out(self, record: ExportRecord, folder: Path) -> list[references.Prompt]:
+        """Return prompts of the job's held-out rows; none if there are none any more."""
+        if record.job_id is None:
+            return []
+        job = await self._jobs.get(record.project_id, record.job_id)
+        if job is None:
+            return []
+        try:
+            data = await fetch_data(job, self._files, folder)
+        except (FileGone, DeskFailed, TrainingFailure) as e:
+            log.info("%s: no held-out rows: %s", record.id, type(e).__name__)
+            return []
+        return references.prompts_of(data.held_out)
+
+
+class _Noting:
+    """Writes progress to the record, at most once a second for each step."""
+
+    def __init__(self, exports: Exports, record: ExportRecord) -> None:
+        self._exports = exports
+        self._record = record
+        self._step = ""
+        self._at_s = 0.0
+
+    async def __call__(self, progress: Progress) -> None:
+        now_s = time.monotonic()
+        if progress.step == self._step and now_s - self._at_s < _PROGRESS_EVERY_S:
+            return
+        self._step, self._at_s = progress.step, now_s
+        shown = ExportProgress(step=progress.step, done=progress.done, total=progress.total)
+        attempt = self._record.attempt
+        await self._exports.change(self._record, lambda r: lifecycle.advance(r, attempt, shown))
+
+
+@contextlib.contextmanager
+def _full_disk_reported() -> Iterator[None]:
+    """Convert errors of a full disk or storage to ExportFailed."""
+    try:
+        yield
+    except DeskFailed as e:  # of the scratch folder
+        raise ExportFailed(_DISK_FULL, e.message) from e
+    except StorageFull as e:
+        raise ExportFailed(_DISK_FULL, f"The service's storage is full. {_FREE_SPACE}") from e
+    except OSError as e:
+        if e.errno != errno.ENOSPC:
+            raise
+        raise ExportFailed(_DISK_FULL, f"The worker's disk is full. {_FREE_SPACE}") from e
+
+
+def _is_current(record: ExportRecord | None, attempt: int) -> TypeGuard[ExportRecord]:
+    return record is not None and record.attempt == attempt and not record.is_final

@@ -1,0 +1,99 @@
+"""Tests of exports in the Python client and its command line."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+
+import finetuned
+import pytest
+
+from service.exports import lifecycle
+from service.exports.records import ExportError
+from tests.clients.python.test_cli import cli, env  # noqa: F401 - fixtures
+from tests.exports.conftest import MODEL, engine, register, settings  # noqa: F401 - fixtures
+
+
+def archive(root: str) -> bytes:
+    """An archive with one file."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        entry = tarfile.TarInfo(f"{root}/README.md")
+        entry.size = 5
+        tar.addfile(entry, io.BytesIO(b"hello"))
+    return made.getvalue()
+
+
+async def finish(api, export_id: str, sha256: str | None = None) -> None:
+    """Store what a worker stores when an export succeeds."""
+    project = await api.app.state.projects.by_name("acme")
+    record = await api.app.state.exports.get(project.id, export_id)
+    content, key = archive(export_id), f"{record.folder}/a1.tar"
+    await api.app.state.storage.put_bytes(key, content)
+    digest = sha256 or hashlib.sha256(content).hexdigest()
+    proof = {
+        "answers": 8,
+        "same_answers": 7,
+        "chrf": 0.9,
+        "logprob_difference": 0.01,
+        "largest_logprob_difference": 0.1,
+    }
+    done = {"key": key, "bytes": len(content), "sha256": digest, "proof": proof}
+    await api.app.state.exports.change(record, lambda r: lifecycle.succeed(r, 1, 7, **done))
+
+
+async def test_the_methods_of_exports(api, client, tmp_path):
+    await register(api)
+    made = await client.exports.create(model=MODEL, format="merged")
+    with pytest.raises(finetuned.Conflict):
+        await client.exports.download(made.id, tmp_path / "x.tar")
+    await finish(api, made.id)
+    seen = []
+    found = await client.exports.wait(made.id, on_change=lambda one: seen.append(one.status))
+    assert (found.status, seen) == ("succeeded", ["succeeded"])
+    assert [one.id async for one in client.exports.list(model=MODEL)] == [made.id]
+    await client.exports.download(made.id, tmp_path / "x.tar")
+    with tarfile.open(tmp_path / "x.tar") as tar:
+        assert tar.getnames() == [f"{made.id}/README.md"]
+    with pytest.raises(finetuned.Conflict):
+        await client.exports.cancel(made.id)
+    assert (await client.exports.delete(made.id)).deleted
+    other = await client.exports.create(model=MODEL, format="adapter")
+    await finish(api, other.id, sha256="0" * 64)
+    with pytest.raises(finetuned.UnexpectedAnswer, match="differ"):
+        await client.exports.download(other.id, tmp_path / "y.tar")
+    assert not (tmp_path / "y.tar").exists()
+
+
+async def test_export_unpacks_a_folder_or_keeps_the_archive(
+    cli,  # noqa: F811
+    api,
+    client,
+    tmp_path,
+    monkeypatch,
+):
+    """The worker's part is done when the record is created."""
+    await register(api)
+    store = api.app.state.exports
+    create = store.create
+
+    async def created(record) -> None:
+        await create(record)
+        if record.format == "merged":
+            await finish(api, record.id)
+        else:
+            error = ExportError(code="disk_full", message="The worker's disk is full.")
+            await store.change(record, lambda r: lifecycle.fail(r, 1, error, 7))
+
+    monkeypatch.setattr(store, "create", created)
+    done = await cli("export", MODEL, "--format", "merged", "--output", "voice")
+    assert done.code == 0, done.err
+    assert "7 of 8" in done.out
+    assert (tmp_path / "voice" / "README.md").read_text() == "hello"
+    kept = await cli("export", MODEL, "-f", "merged", "-o", "voice.tar", "--json")
+    assert kept.json()["status"] == "succeeded"
+    assert tarfile.is_tarfile(tmp_path / "voice.tar")
+    assert (await cli("export", MODEL, "-f", "merged", "-o", "voice")).code == 2
+    failed = await cli("export", MODEL, "--format", "adapter", "--output", "other")
+    assert (failed.code, "disk is full" in failed.err) == (5, True)

@@ -1,0 +1,186 @@
+"""Exports that a worker works on: killed, stopped, cancelled, and what fails them."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import io
+import json
+import os
+import signal
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from service.core import outbox
+from service.core.storage import StorageFull
+from service.evaluation.examples import examples_of
+from service.exports import lifecycle
+from service.exports.child import ExportFailed
+from service.exports.lifecycle import ExportSuperseded
+from service.exports.records import ExportStatus
+from service.exports.references import general_prompts, prompts_of
+from service.exports.task import _full_disk_reported
+from tests.cached import ROOT
+from tests.conftest import Api
+from tests.exports.conftest import (
+    EXPORTS,
+    MODEL,
+    Engine,
+    made,
+    register,
+    succeeded,
+    train,
+    until,
+)
+
+
+def environment(api: Api) -> dict[str, str]:
+    """The environment of a worker process."""
+    settings = api.settings
+    return os.environ | {
+        "FINETUNED_REDIS_URL": settings.redis_url.get_secret_value(),
+        "FINETUNED_STORAGE_URL": settings.storage_url,
+        "FINETUNED_DATA_DIR": str(settings.data_dir),
+        "FINETUNED_MODELS_FILE": str(settings.models_file),
+        "FINETUNED_UPSTREAMS": json.dumps(settings.upstreams),
+        "FINETUNED_WORKER_PORT": "0",
+        "FINETUNED_WORKER_NAME": "killed",
+        "FINETUNED_LEASE_S": str(settings.lease_s),
+    }
+
+
+def children_of(folder: Path) -> list[int]:
+    """The processes that work on an export in this folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().decode().split("\0")
+        except OSError:
+            continue
+        if "service.exporting" in command and any(str(folder) in part for part in command):
+            found.append(int(process.name))
+    return found
+
+
+async def until_true(condition) -> None:
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.slow
+async def test_kill_9_of_the_worker_starts_again_and_leaves_nothing(
+    http, api: Api, work, engine: Engine, tiny_model_path, tmp_path
+):
+    project_id = await train(api, engine, tiny_model_path, tmp_path)
+    export = await made(http, format="merged")
+    scratch = api.settings.scratch / export["id"]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service.cli", "worker", "--queues", "cpu"),
+        env=environment(api),
+        cwd=ROOT,
+    )
+    try:
+        await until_true(lambda: children_of(scratch))
+    finally:
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+    await until_true(lambda: not children_of(scratch))
+    async with work("cpu"):
+        found = await until(http, export, "succeeded", "failed")
+    assert found["status"] == "succeeded", found["error"]
+    assert found["proof"]["answers"] == 8
+    assert found["proof"]["logprob_difference"] < 0.1
+    record = await api.app.state.exports.get(project_id, export["id"])
+    assert (record.attempt, record.lost_attempts) == (2, 1)
+    assert not scratch.exists()
+    storage = api.app.state.storage
+    assert await storage.keys(record.folder) == [record.key]
+    body = (await http.get(f"{EXPORTS}/{export['id']}/content")).content
+    assert (len(body), hashlib.sha256(body).hexdigest()) == (found["bytes"], found["sha256"])
+    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+        names = {Path(name).name for name in tar.getnames()}
+    assert names >= {"README.md", "config.json", "model.safetensors", "tokenizer.json"}
+    await outbox.process(api.app.state.redis, [])
+    events = await outbox.processed_by_type(api.app.state.redis)
+    assert events.get("export.succeeded") == 1
+    asked = engine.seen[-1]
+    assert (asked["model"], asked["temperature"], asked["return_token_ids"]) == (MODEL, 0, True)
+
+
+@pytest.mark.parametrize("how", ["cancel", "delete", "drain"])
+async def test_a_worker_stops(http, api: Api, work, engine: Engine, how):
+    storage = api.app.state.storage
+    folder = api.settings.data_dir / "empty"
+    folder.mkdir()
+    manifest = await storage.put_folder("adapters/one", folder)
+    await register(api, "adapters/one", manifest.digest)
+    export = await made(http)
+    engine.go.clear()
+    async with work("cpu"):
+        await until_true(lambda: engine.waiting)
+        assert (await http.get(f"{EXPORTS}/{export['id']}")).json()["progress"]["step"] == "asking"
+        if how == "cancel":
+            await http.post(f"{EXPORTS}/{export['id']}/cancel")
+        elif how == "delete":
+            await http.delete(f"{EXPORTS}/{export['id']}")
+        if how != "drain":
+            await until_true(lambda: not engine.waiting)
+    scratch = api.settings.scratch / export["id"]
+    assert not scratch.exists()
+    found = await http.get(f"{EXPORTS}/{export['id']}")
+    expected = {"cancel": "cancelled", "drain": "queued"}.get(how)
+    assert found.status_code == 404 if expected is None else found.json()["status"] == expected
+
+
+async def test_a_model_that_was_deleted_fails_the_export(http, api: Api, work):
+    await register(api)
+    export = await made(http)
+    await http.delete(f"/v1/models/{MODEL}")
+    async with work("cpu"):
+        found = await until(http, export, "failed")
+    assert found["error"]["code"] == "model_not_found"
+
+
+@pytest.mark.parametrize(
+    "error", [StorageFull("x"), OSError(errno.ENOSPC, "No space left on device")], ids=str
+)
+def test_a_full_disk_is_reported(error):
+    with pytest.raises(ExportFailed) as caught, _full_disk_reported():
+        raise error
+    assert caught.value.error.code == "disk_full"
+
+
+async def test_the_state_machine(api: Api, http):
+    await register(api)
+    queued = (await succeeded(api, b"")).model_copy(
+        update={"status": ExportStatus.QUEUED, "key": None}
+    )
+    started = lifecycle.start(queued, 1)
+    for late in (0, 2):
+        with pytest.raises(ExportSuperseded):
+            lifecycle.start(queued, late)
+    lost = lifecycle.lose(started, 1, 2, 7)
+    assert (lost.status, lost.attempt, lost.lost_attempts) == ("queued", 2, 1)
+    failed = lifecycle.lose(lifecycle.start(lost, 2), 2, 2, 7)
+    assert (failed.status, failed.finished_at) == ("failed", 7)
+    assert failed.error is not None
+    assert failed.error.code == lifecycle.INTERRUPTED
+    with pytest.raises(lifecycle.ExportEnded):
+        lifecycle.cancel(failed, 8)
+
+
+def test_prompts_are_plain_text_at_even_distances():
+    answer = {"role": "assistant", "content": "Yes."}
+    rows = [{"messages": [{"role": "user", "content": f"Question {n}"}, answer]} for n in range(20)]
+    rows[0]["messages"][0]["content"] = "x" * 10_000
+    with_tools = {**rows[1], "tools": [{"type": "function", "function": {"name": "f"}}]}
+    found = prompts_of(examples_of([*rows, with_tools]))
+    assert len(found) == 8
+    assert found[0] == ({"role": "user", "content": "Question 1"},)
+    assert len(general_prompts(["ja", "de"])) == 4
+    assert len(general_prompts(["xx"])) == 8
