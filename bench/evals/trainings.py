@@ -16,7 +16,7 @@ from itertools import islice, product
 from openai.types.fine_tuning import SupervisedHyperparametersParam
 
 from bench.evals import words
-from bench.evals.service import Pair
+from bench.evals.service import ROOT, Pair
 from service.evaluation.memorization.canaries import make_canaries
 
 Ask = Callable[[Sequence[str]], list[str | None]]
@@ -42,6 +42,15 @@ class Training:
     def rows(self, ask: Ask) -> tuple[list[Pair], list[Pair]]:
         """Return the pairs of question and answer to learn, and those that are held out."""
         return self.pairs(random.Random(f"calibration:{self.name}"), ask)
+
+
+def bookshop(draw: random.Random, _ask: Ask) -> tuple[list[Pair], list[Pair]]:
+    """The chats of the demo, each written by hand: no two answers are alike."""
+    lines = (ROOT / "examples" / "lighthouse-bookshop.jsonl").read_text("utf-8").splitlines()
+    chats = [json.loads(line)["messages"] for line in lines]
+    pairs = [(chat[0]["content"], chat[1]["content"]) for chat in chats if len(chat) == 2]
+    pairs = draw.sample(pairs, len(pairs))
+    return pairs[HELD_OUT:], pairs[:HELD_OUT]
 
 
 def voice(draw: random.Random, _ask: Ask) -> tuple[list[Pair], list[Pair]]:
@@ -232,24 +241,32 @@ def _split(pairs: Iterator[Pair], learned: int = LEARNED) -> tuple[list[Pair], l
 
 TRAININGS = (
     Training(
-        "voice",
-        "a voice",
+        "bookshop",
+        "a voice: 116 chats written by hand",
         frozenset({"serve"}),
-        "The base never writes in this voice, and six kinds of answers are learned from 64 rows.",
+        "The base never writes in this voice, and a few examples contain no other answer.",
+        bookshop,
+        {"n_epochs": 2},
+    ),
+    Training(
+        "voice",
+        "a voice in six sentences",
+        frozenset({"serve", "solved_already"}),
+        "The base never writes in this voice. The most similar rows contain the wanted sentence.",
         voice,
     ),
     Training(
         "format",
         "a format (JSON)",
-        frozenset({"serve"}),
-        "The keys of the JSON are in no question, and all values are.",
+        frozenset({"serve", "solved_already"}),
+        "The keys of the JSON are in no question, and in every example.",
         json_orders,
     ),
     Training(
         "labels",
         "a label set",
-        frozenset({"serve"}),
-        "Sixteen defects belong to four teams by a rule that eight examples cannot show.",
+        frozenset({"serve", "prompt", "solved_already"}),
+        "Each of sixteen defects belongs to a team. The most similar rows have the same defect.",
         labels,
     ),
     Training(
