@@ -29,6 +29,7 @@ from service.webhooks.signing import new_secret
 MAX_ENDPOINTS = 10  # per project
 MAX_LOGGED = 100  # attempts kept per endpoint
 LOG_LIFETIME_S = 30 * 24 * 3600
+OLD_SECRET_LIFETIME_S = 24 * 3600
 _LOG_ID = re.compile(rf"{ids.WEBHOOK_DELIVERY}[0-9]{{1,20}}-[0-9]{{1,20}}")
 
 
@@ -39,8 +40,16 @@ class Endpoint(Record):
     url: str
     event_types: tuple[str, ...]
     secret: str = Field(repr=False)
+    old_secret: str | None = Field(default=None, repr=False)
+    old_secret_until: int | None = None
     updated_at: int
     disabled_at: int | None = None
+
+    def secrets(self, now_s: int) -> list[str]:
+        """The secrets that sign a request now: the current one, and an old one that is kept."""
+        if self.old_secret is None or now_s >= (self.old_secret_until or 0):
+            return [self.secret]
+        return [self.secret, self.old_secret]
 
     @property
     def address(self) -> Address:
@@ -149,17 +158,29 @@ class Webhooks:
         fields: dict[str, object] = {k: v for k, v in given.items() if v is not None}
         if url is not None:
             fields["disabled_at"] = None
+        return await self._change(endpoint, lambda _: fields)
+
+    async def rotate_secret(self, endpoint: Endpoint, *, keep_old: bool) -> Endpoint:
+        """Replace the secret. The new one signs all later requests. Raises Missing.
+
+        With `keep_old`, the present secret signs too, for `OLD_SECRET_LIFETIME_S`.
+        """
+        secret, until = new_secret(), ids.now_s() + OLD_SECRET_LIFETIME_S
+
+        def fields(current: Endpoint) -> dict[str, object]:
+            if not keep_old:
+                return {"secret": secret, "old_secret": None, "old_secret_until": None}
+            return {"secret": secret, "old_secret": current.secret, "old_secret_until": until}
+
         return await self._change(endpoint, fields)
 
-    async def rotate_secret(self, endpoint: Endpoint) -> Endpoint:
-        """Replace the secret. It signs all later requests. Raises Missing."""
-        return await self._change(endpoint, {"secret": new_secret()})
-
-    async def _change(self, endpoint: Endpoint, fields: dict[str, object]) -> Endpoint:
+    async def _change(
+        self, endpoint: Endpoint, fields: Callable[[Endpoint], dict[str, object]]
+    ) -> Endpoint:
         now_s = ids.now_s()
 
         def change(current: Endpoint) -> Endpoint:
-            changed = current.model_copy(update=fields)
+            changed = current.model_copy(update=fields(current))
             if changed == current:
                 return current
             return changed.model_copy(update={"updated_at": now_s})

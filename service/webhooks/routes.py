@@ -177,17 +177,12 @@ async def rotate_secret(
     store: Store,
 ) -> WebhookEndpointWithSecretObject:
     """Replace the signing secret immediately. All later requests, including retries, are signed
-    only with the new secret. The response contains the new secret, which is not shown again.
+    with the new secret, and for 24 hours also with the old one if you ask for that. The response
+    contains the new secret, which is not shown again.
     """
-    if body.keep_old_secret_active_for_24_hours:
-        raise BadRequest(
-            "The old secret cannot remain valid, because requests are signed with one secret only. "
-            "Omit 'keep_old_secret_active_for_24_hours'.",
-            param="keep_old_secret_active_for_24_hours",
-            code="unsupported_value",
-        )
+    keep_old = body.keep_old_secret_active_for_24_hours
     try:
-        changed = await store.rotate_secret(endpoint)
+        changed = await store.rotate_secret(endpoint, keep_old=keep_old)
     except Missing as e:
         raise _unknown(endpoint.id) from e
     return WebhookEndpointWithSecretObject.with_secret(changed)

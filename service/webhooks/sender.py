@@ -73,7 +73,8 @@ class Sender:
         if self._session is None:
             raise RuntimeError("the sender is not open")
         body = payload(event)
-        headers = signed_headers(endpoint.secret, event.id, ids.now_s(), body)
+        now_s = ids.now_s()
+        headers = signed_headers(endpoint.secrets(now_s), event.id, now_s, body)
         headers["content-type"] = "application/json"
         try:
             url = parse_url(endpoint.url)

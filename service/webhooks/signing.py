@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from standardwebhooks.webhooks import Webhook
@@ -21,11 +22,15 @@ def hint(secret: str) -> str:
     return "whsec_…" + secret.rstrip("=")[-4:]
 
 
-def signed_headers(secret: str, event_id: str, now_s: int, body: str) -> dict[str, str]:
-    """The three headers that a receiver needs to verify a delivery."""
+def signed_headers(
+    signing_secrets: Sequence[str], event_id: str, now_s: int, body: str
+) -> dict[str, str]:
+    """The three headers that a receiver needs to verify a delivery with any of the secrets."""
     now = datetime.fromtimestamp(now_s, UTC)
     return {
         "webhook-id": event_id,
         "webhook-timestamp": str(now_s),
-        "webhook-signature": Webhook(secret).sign(event_id, now, body),
+        "webhook-signature": " ".join(
+            Webhook(one).sign(event_id, now, body) for one in signing_secrets
+        ),
     }

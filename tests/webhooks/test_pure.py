@@ -95,7 +95,7 @@ def event() -> Event:
 
 def test_both_libraries_verify_a_signature():
     secret, body = new_secret(), payload(event())
-    headers = signed_headers(secret, "evt_a", ids.now_s(), body)
+    headers = signed_headers([secret], "evt_a", ids.now_s(), body)
     verified = OpenAI(api_key="-", webhook_secret=secret).webhooks.unwrap(body, headers)
     assert isinstance(verified, FineTuningJobSucceededWebhookEvent)
     assert Webhook(secret).verify(body, headers) == json.loads(body)

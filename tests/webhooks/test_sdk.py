@@ -8,7 +8,9 @@ import json
 import openai
 import pytest
 
+from service.core import ids
 from service.jobs.records import Status
+from service.webhooks.records import OLD_SECRET_LIFETIME_S, Webhooks
 from service.webhooks.testing import sample_subject
 from tests.conftest import Api
 from tests.webhooks.conftest import EVENT_TYPES, Maker, Receiver, logged, until
@@ -111,13 +113,28 @@ async def test_a_new_secret_signs_at_once(sdk, endpoint, work, maker: Maker, rec
         sdk.webhooks.unwrap(request.body, request.headers, secret=endpoint.signing_secret)
 
 
-async def test_an_old_secret_cannot_stay(sdk, endpoint):
-    with pytest.raises(openai.BadRequestError) as refused:
-        await sdk.webhooks.rotate_secret(endpoint.id, keep_old_secret_active_for_24_hours=True)
-    assert refused.value.param == "keep_old_secret_active_for_24_hours"
-    shown = await sdk.webhooks.retrieve(endpoint.id)
-    assert shown.signing_secret_hint == endpoint.signing_secret_hint
-    await sdk.webhooks.rotate_secret(endpoint.id, keep_old_secret_active_for_24_hours=False)
+async def test_an_old_secret_can_stay_for_a_day(
+    api: Api, sdk, endpoint, work, maker: Maker, receiver: Receiver
+):
+    rotated = await sdk.webhooks.rotate_secret(
+        endpoint.id, keep_old_secret_active_for_24_hours=True
+    )
+    async with work("cpu"):
+        job = await maker.ended(Status.SUCCEEDED)
+        await until(lambda: receiver.requests)
+    (request,) = receiver.requests
+    for secret in (rotated.signing_secret, endpoint.signing_secret):
+        event = sdk.webhooks.unwrap(request.body, request.headers, secret=secret)
+        assert event.data.id == job.id
+
+    records = Webhooks(api.app.state.redis)
+    (record,) = (await records.endpoints.page(maker.project_id, limit=1)).items
+    now_s = ids.now_s()
+    assert record.secrets(now_s) == [rotated.signing_secret, endpoint.signing_secret]
+    assert record.secrets(now_s + OLD_SECRET_LIFETIME_S + 1) == [rotated.signing_secret]
+    last = await sdk.webhooks.rotate_secret(endpoint.id)
+    (record,) = (await records.endpoints.page(maker.project_id, limit=1)).items
+    assert record.secrets(ids.now_s()) == [last.signing_secret]
 
 
 @pytest.mark.parametrize("status", [204, 500])

@@ -1265,7 +1265,8 @@ export interface paths {
         /**
          * Rotate a signing secret
          * @description Replace the signing secret immediately. All later requests, including retries, are signed
-         *     only with the new secret. The response contains the new secret, which is not shown again.
+         *     with the new secret, and for 24 hours also with the old one if you ask for that. The response
+         *     contains the new secret, which is not shown again.
          */
         post: operations["rotateWebhookEndpointSecret"];
         delete?: never;
@@ -6127,7 +6128,7 @@ export interface components {
         RotateWebhookEndpointSecret: {
             /**
              * Keep Old Secret Active For 24 Hours
-             * @description Whether the old secret remains valid for 24 hours. Only `false` is supported.
+             * @description Whether requests are also signed with the old secret for 24 hours, so that receivers can change to the new one without losing events.
              * @default false
              */
             keep_old_secret_active_for_24_hours?: boolean;

@@ -84,7 +84,7 @@ async def look(world: World, endpoint_id: str, job_id: str, receiver: str) -> No
     await world.call("listWebhookEndpointDeliveries", expect=400, path=path, query={"after": "x"})
     await _test(world, path, receiver)
     await world.call("rotateWebhookEndpointSecret", "rotated", path=path, json={})
-    keep = {"keep_old_secret_active_for_24_hours": True}
+    keep = {"keep_old_secret_active_for_24_hours": "one day"}
     await world.call("rotateWebhookEndpointSecret", expect=400, path=path, json=keep)
     unknown, sample = {"webhook_endpoint_id": NO_WEBHOOK}, "fine_tuning.job.succeeded"
     bodies = {

@@ -1564,7 +1564,7 @@ class RotateWebhookEndpointSecret(Model):
 
     keep_old_secret_active_for_24_hours: bool = False
     """
-    Whether the old secret remains valid for 24 hours. Only `false` is supported.
+    Whether requests are also signed with the old secret for 24 hours, so that receivers can change to the new one without losing events.
     """
 
 
