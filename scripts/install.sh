@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 python="${PYTHON:-python3}"
 venv="${VENV:-.venv}"
-extras="${1:-worker,standalone,dev}"
+extras="${1:-worker,standalone,export,dev}"
 
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     echo "finetuned needs Python 3.11 or newer; '$python' is $("$python" -V 2>&1)." >&2

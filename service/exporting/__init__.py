@@ -5,25 +5,36 @@ imports only this module, which loads no heavy libraries.
 """
 
 from service.exporting.contract import (
+    EXTRA_FORMATS,
+    QUANTIZED_FORMATS,
     AnswerBounds,
     ChatMessage,
     ExportSpec,
     Failed,
+    Format,
     Progress,
     Proof,
+    Quantization,
     Reference,
     Succeeded,
     parse_message,
 )
+from service.exporting.gguf import EXTRA, missing_packages
 
 __all__ = [
+    "EXTRA",
+    "EXTRA_FORMATS",
+    "QUANTIZED_FORMATS",
     "AnswerBounds",
     "ChatMessage",
     "ExportSpec",
     "Failed",
+    "Format",
     "Progress",
     "Proof",
+    "Quantization",
     "Reference",
     "Succeeded",
+    "missing_packages",
     "parse_message",
 ]

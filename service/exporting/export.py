@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import torch
 
-from service.exporting.contract import ExportFailure, ExportSpec, Progress, Step, Succeeded
+from service.exporting.contract import (
+    EXTRA_FORMATS,
+    ExportFailure,
+    ExportSpec,
+    Progress,
+    Step,
+    Succeeded,
+)
 from service.exporting.folder import copy_adapter, copy_passport, copy_tokenizer, list_files
+from service.exporting.gguf import EXTRA, missing_packages
+from service.exporting.gguf.convert import convert_adapter, convert_model
+from service.exporting.gguf.llama_model import LlamaModel
+from service.exporting.gguf.ollama import keep_template, modelfile, stop_marks
+from service.exporting.gguf.quantize import quantize
 from service.exporting.merge import MergeRefused, merge
 from service.exporting.proof import LoadedArtifact, check_bounds, prove
 from service.exporting.readme import readme
 from service.exporting.torch_model import TorchModel
 
 Send = Callable[[Progress], None]
+During = Callable[[Step], Callable[[int, int], None]]
+_F16: Final = "f16"
+_ADAPTER_GGUF: Final = "adapter.gguf"
 
 
 def export(spec: ExportSpec, send: Send) -> Succeeded:
@@ -26,22 +44,85 @@ def export(spec: ExportSpec, send: Send) -> Succeeded:
 
     out = spec.output_dir
     _check_empty(out)
-    (out / "README.md").write_text(readme(spec, rank=_rank(spec.adapter_path)), "utf-8")
-    if spec.format == "adapter":
-        copy_adapter(spec.adapter_path, out)
-        copy_tokenizer(spec.base_model_path, out)
-    else:
-        _merge(spec, out, during("merging"))
-        copy_tokenizer(spec.base_model_path, out)
-        copy_passport(spec.adapter_path, out)
-    during("loading")(0, 1)
-    proof = prove(_load(spec), spec.references, during("proving"))
-    check_bounds(proof, spec.bounds, quantized=False)
+    _check_packages(spec)
+    spec.work_dir.mkdir(parents=True, exist_ok=True)
+    text = readme(spec, rank=_rank(spec.adapter_path), file=gguf_name(spec))
+    (out / "README.md").write_text(text, "utf-8")
+    proof = prove(_written(spec, during), spec.references, during("proving"))
+    check_bounds(proof, spec.bounds, quantized=spec.quantization not in (None, _F16))
     during("hashing")(0, 1)
     return Succeeded(files=list_files(out), proof=proof)
 
 
-def _merge(spec: ExportSpec, target: Path, progress: Callable[[int, int], None]) -> None:
+def _written(spec: ExportSpec, during: During) -> LoadedArtifact:
+    """Write the artifact and load it."""
+    out, base = spec.output_dir, spec.base_model_path
+    if spec.format == "adapter":
+        copy_adapter(spec.adapter_path, out)
+        copy_tokenizer(base, out)
+        during("loading")(0, 1)
+        return TorchModel(out, base=base)
+    copy_passport(spec.adapter_path, out)
+    if spec.format == "merged":
+        _merge(spec, out, during)
+        during("loading")(0, 1)
+        return TorchModel(out)
+    if spec.format == "gguf-adapter":
+        return _gguf_adapter(spec, during)
+    return _gguf(spec, during)
+
+
+def _gguf_adapter(spec: ExportSpec, during: During) -> LoadedArtifact:
+    model, adapter = spec.work_dir / "base.gguf", spec.output_dir / _ADAPTER_GGUF
+    during("converting")(0, 2)
+    convert_adapter(spec.adapter_path, spec.base_model_path, adapter)
+    during("converting")(1, 2)
+    convert_model(spec.base_model_path, model)
+    return _load(spec, during, model, adapter)
+
+
+def _gguf(spec: ExportSpec, during: During) -> LoadedArtifact:
+    """Merge, convert and quantize. Intermediate files are removed as soon as possible."""
+    merged, whole = spec.work_dir / "merged", spec.work_dir / "f16.gguf"
+    model = spec.output_dir / gguf_name(spec)
+    _merge(spec, merged, during)
+    if spec.format == "ollama":
+        keep_template(merged)
+        text = modelfile(model.name, merged, spec.context_length, stop_marks(merged))
+        (spec.output_dir / "Modelfile").write_text(text, "utf-8")
+    during("converting")(0, 1)
+    convert_model(merged, whole)
+    shutil.rmtree(merged)
+    if spec.quantization == _F16:
+        shutil.move(whole, model)
+    else:
+        during("quantizing")(0, 1)
+        assert spec.quantization is not None
+        quantize(whole, model, spec.quantization, _threads(spec))
+        whole.unlink()
+    return _load(spec, during, model)
+
+
+def _load(
+    spec: ExportSpec, during: During, model: Path, adapter: Path | None = None
+) -> LoadedArtifact:
+    during("loading")(0, 1)
+    longest = max(len(one.prompt_tokens) + len(one.tokens) for one in spec.references)
+    return LlamaModel(model, context=longest + 64, threads=_threads(spec), adapter=adapter)
+
+
+def _threads(spec: ExportSpec) -> int:
+    return spec.threads or os.cpu_count() or 1
+
+
+def gguf_name(spec: ExportSpec) -> str:
+    """Return the name of the artifact's GGUF file."""
+    return f"model-{spec.quantization}.gguf" if spec.quantization else _ADAPTER_GGUF
+
+
+def _merge(spec: ExportSpec, target: Path, during: During) -> None:
+    """Merge the adapter into the base model, and copy its tokenizer."""
+    progress = during("merging")
     try:
         merge(spec.base_model_path, spec.adapter_path, target, progress, dtype=torch.bfloat16)
     except MergeRefused as error:
@@ -49,17 +130,22 @@ def _merge(spec: ExportSpec, target: Path, progress: Callable[[int, int], None])
         if error.reason == "unsupported_adapter":
             way_out = " Export the adapter itself (format adapter)."
         raise ExportFailure(error.reason, f"{error}{way_out}") from error
-
-
-def _load(spec: ExportSpec) -> LoadedArtifact:
-    base = spec.base_model_path if spec.format == "adapter" else None
-    return TorchModel(spec.output_dir, base=base)
+    copy_tokenizer(spec.base_model_path, target)
 
 
 def _check_empty(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise ExportFailure("invalid_spec", "The output folder is not empty.")
+
+
+def _check_packages(spec: ExportSpec) -> None:
+    if spec.format in EXTRA_FORMATS and (missing := missing_packages()):
+        raise ExportFailure(
+            "missing_extra",
+            f"The format {spec.format} needs the extra '{EXTRA}' on the worker, which lacks "
+            f"{', '.join(missing)}. The operator must install it.",
+        )
 
 
 def _rank(adapter: Path) -> int:

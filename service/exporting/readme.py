@@ -58,11 +58,72 @@ The license of the base model applies to the merged model as well.
 """
 
 
-def readme(spec: ExportSpec, *, rank: int) -> str:
-    """Return the README of the artifact in Markdown. `rank` is the adapter's."""
-    text = _ADAPTER if spec.format == "adapter" else _MERGED
-    return text.format(
-        name=spec.name, base_model=spec.base_model, rank=rank, served_name=served_name(spec.name)
+_GGUF: Final = """\
+# {name}
+
+The base model `{base_model}` with a LoRA adapter merged into its weights, as a GGUF file with its
+tokenizer and chat template. It is complete.
+
+Serve it with llama.cpp:
+
+```sh
+llama-server --model {file} --jinja --alias {served_name}
+```
+
+The license of the base model applies to it as well.
+"""
+
+_GGUF_ADAPTER: Final = """\
+# {name}
+
+A LoRA adapter for the base model `{base_model}` as a GGUF file. It is used together with a GGUF
+file of the base model, which is `BASE_MODEL.gguf` below.
+
+Serve it with llama.cpp:
+
+```sh
+llama-server --model BASE_MODEL.gguf --lora {file} --jinja --alias {served_name}
+```
+
+The license of the base model applies to the adapter as well.
+"""
+
+_OLLAMA: Final = """\
+# {name}
+
+The base model `{base_model}` with a LoRA adapter merged into its weights, for Ollama. Create the
+model in this folder:
+
+```sh
+ollama create {served_name} -f Modelfile
+```
+
+Then chat with it: `ollama run {served_name}`. The `Modelfile` sets the temperature, the context
+length and the marks that end an answer. It sets no template: Ollama uses the one in the GGUF file.
+
+The license of the base model applies to it as well.
+"""
+
+_TEXTS: Final = {
+    "adapter": _ADAPTER,
+    "merged": _MERGED,
+    "gguf": _GGUF,
+    "gguf-adapter": _GGUF_ADAPTER,
+    "ollama": _OLLAMA,
+}
+
+
+def readme(spec: ExportSpec, *, rank: int, file: str) -> str:
+    """Return the README of the artifact in Markdown.
+
+    `rank` is the adapter's, and `file` the name of the GGUF file, if there is one.
+    """
+    return _TEXTS[spec.format].format(
+        name=spec.name,
+        base_model=spec.base_model,
+        rank=rank,
+        file=file,
+        served_name=served_name(spec.name),
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 from redis.asyncio.client import Pipeline
@@ -29,8 +29,6 @@ EXPIRING: Final = f"{PREFIX}:exports-expiring"
 TO_SWEEP: Final = f"{PREFIX}:exports-swept"
 KEPT_S: Final = 7 * 24 * 3600
 MAX_UNFINISHED: Final = 4  # of a project
-
-ExportFormat = Literal["adapter", "merged"]
 
 
 class ExportStatus(StrEnum):

@@ -12,6 +12,7 @@ from service.core import ids
 from service.core.errors import BadRequest, Conflict, NotFound, RangeNotSatisfiable, RateLimited
 from service.core.records import Missing
 from service.core.storage import Storage, StorageMissing
+from service.exporting import EXTRA, EXTRA_FORMATS, QUANTIZED_FORMATS
 from service.exports import lifecycle
 from service.exports.archive import MEDIA_TYPE
 from service.exports.byte_ranges import ByteRange, Unsatisfiable, requested
@@ -23,6 +24,7 @@ from service.exports.records import (
     ExportStatus,
 )
 from service.exports.schemas import CreateExport, ExportDeleted, ExportObject
+from service.fleet import workers
 from service.models.registry import ModelRegistry
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
@@ -32,6 +34,7 @@ from service.web.openapi.parts import headers
 
 router = APIRouter(prefix="/v1/exports", tags=["Exports"])
 _RETRY_AFTER_S = "30"
+_QUANTIZATION = "q8_0"
 _CONTENT_HEADERS = headers("accept-ranges", "content-disposition", "etag", "repr-digest")
 _CONTENT = {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}
 
@@ -73,6 +76,7 @@ async def create_export(
 
     async def make() -> dict[str, Any]:
         record = await _checked(body, caller, registry)
+        await _check_workers(body, store)
         await _check_room(caller, store, settings.max_exports_per_project)
         await store.create(record)
         return ExportObject.of(record).model_dump(mode="json")
@@ -225,8 +229,35 @@ async def _checked(body: CreateExport, caller: Principal, registry: ModelRegistr
         digest=model.digest,
         key_id=caller.key_id,
         format=body.format,
-        quantization=body.quantization,
+        quantization=_quantization(body),
     )
+
+
+def _quantization(body: CreateExport) -> str | None:
+    if body.format in QUANTIZED_FORMATS:
+        return body.quantization or _QUANTIZATION
+    if body.quantization is not None:
+        raise BadRequest(
+            f"The format {body.format} has no quantization: omit it, or choose gguf or ollama.",
+            param="quantization",
+            code="unsupported_quantization",
+        )
+    return None
+
+
+async def _check_workers(body: CreateExport, store: Exports) -> None:
+    """Refuse a format that none of the running workers has the packages for."""
+    if body.format not in EXTRA_FORMATS:
+        return
+    alive = [one for one in await workers.alive(store.redis) if "cpu" in one.queues]
+    if alive and not any(one.makes_gguf for one in alive):
+        raise Conflict(
+            f"No worker has the packages for the format {body.format}. The operator must install "
+            f"the extra '{EXTRA}' for the workers of the cpu queue: "
+            f"pip install 'finetuned-server[{EXTRA}]'.",
+            param="format",
+            code="format_not_available",
+        )
 
 
 async def _check_room(caller: Principal, store: Exports, most: int) -> None:

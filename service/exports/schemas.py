@@ -6,7 +6,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.exports.records import ExportFormat, ExportRecord, ExportStatus
+from service.exporting import Format, Quantization
+from service.exports.records import ExportRecord, ExportStatus
 
 
 class CreateExport(BaseModel):
@@ -20,12 +21,15 @@ class CreateExport(BaseModel):
         examples=["ft:smollm2-135m-instruct:acme:voice:ab12cd34ef56"],
         description="Name of a trained model, or an alias of one.",
     )
-    format: ExportFormat = Field(
-        description="Format of the export: `adapter` (PEFT, for use with the base model) or "
-        "`merged` (a complete model in safetensors)."
+    format: Format = Field(
+        description="Format of the export: `adapter` (PEFT, for use with the base model), `merged` "
+        "(a complete model in safetensors), `gguf` (a complete model for llama.cpp), "
+        "`gguf-adapter`, or `ollama` (`gguf` with a Modelfile)."
     )
-    quantization: None = Field(
-        default=None, description="Quantization of the weights. No format has any yet."
+    quantization: Quantization | None = Field(
+        default=None,
+        description="Quantization of the weights of the formats `gguf` and `ollama`: `f16` (none), "
+        "`q8_0` (the default), `q5_k_m` or `q4_k_m`.",
     )
 
 
@@ -33,8 +37,8 @@ class ExportProgressObject(BaseModel):
     """Step that an export is at."""
 
     step: str = Field(
-        description="`asking` the engine, `merging`, `loading` and `proving` the artifact, "
-        "`hashing` or `packing`.",
+        description="`asking` the engine, `merging`, `converting`, `quantizing`, `loading`, "
+        "`proving`, `hashing` or `packing`.",
         examples=["merging"],
     )
     done: int = Field(description="Number of finished parts of the step.")

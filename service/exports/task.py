@@ -158,6 +158,8 @@ class ExportModel:
                 spec = ExportSpec.model_validate(
                     {
                         "format": record.format,
+                        "quantization": record.quantization,
+                        "context_length": entry.context_length,
                         "name": record.model,
                         "base_model": record.base_model,
                         "base_model_path": entry.path,

@@ -41,6 +41,7 @@ class Worker(Capacity):
     queues: tuple[str, ...]
     busy: bool = False  # takes no training: it has one, or is shutting down
     task: str | None = None  # arq's id of the current training
+    makes_gguf: bool = False  # has the packages for exports to GGUF
 
 
 async def announce(redis: Client, worker: Worker) -> None:

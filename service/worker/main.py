@@ -33,6 +33,7 @@ from service.curation.report import MakeReport
 from service.evals.access import EngineAccess
 from service.evals.records import FUNCTION as RUN_EVAL
 from service.evals.run import RunEval
+from service.exporting import missing_packages
 from service.exports.records import FUNCTION as EXPORT_MODEL
 from service.exports.task import ExportModel
 from service.files.records import Files
@@ -114,6 +115,7 @@ class WorkerProcess:
             workers.Worker(
                 name=settings.worker_name,
                 queues=tuple(queues),
+                makes_gguf=not missing_packages(),
                 **within_budget(machine, settings).model_dump(),
             ),
         )

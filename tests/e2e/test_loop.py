@@ -13,16 +13,22 @@ import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import finetuned
 import httpx
 import openai
 import pytest
 from openai.types.fine_tuning import SupervisedHyperparametersParam
 
+from service.exporting import ChatMessage, missing_packages
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.verify import ask_engine, compare
 from service.standalone.up import DEMO_MODEL
 from service.training.contract.protocol import Probe
 from tests.e2e.conftest import EXAMPLES, Stack, wait_for
+from tests.lazy import Lazy
+
+llama = Lazy("service.exporting.gguf.llama_model")
+torch_model = Lazy("service.exporting.torch_model")
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -214,6 +220,35 @@ def test_an_adapter_of_elsewhere_is_imported_and_answers_alike(stack: Stack, sdk
     assert said[:20] == answer(sdk, tuned.fine_tuned_model, QUESTIONS[0])[:20]
     assert said[:20] != answer(sdk, DEMO_MODEL, QUESTIONS[0])[:20]
     assert sdk.models.delete(name).deleted
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"format": "merged"},
+        pytest.param(
+            {"format": "gguf", "quantization": "q8_0"},
+            marks=pytest.mark.skipif(bool(missing_packages()), reason="no extra 'export'"),
+        ),
+    ],
+    ids=lambda fields: fields["format"],
+)
+def test_exports_have_the_voice(stack: Stack, tuned, tmp_path, fields):
+    with finetuned.Client(api_key=stack.key, base_url=stack.url) as client:
+        made = client.exports.create(model=tuned.fine_tuned_model, **fields)
+        export = client.exports.wait(made.id, timeout_s=600)
+        assert export.status == "succeeded", export.error
+        archive = client.exports.download(export.id, tmp_path / "export.tar")
+    with tarfile.open(archive) as files:
+        files.extractall(tmp_path, filter="data")
+    folder = tmp_path / export.id
+    messages = [ChatMessage(role="user", content=QUESTIONS[0])]
+    if fields["format"] == "merged":
+        model = torch_model.TorchModel(folder)
+    else:
+        model = llama.LlamaModel(folder / "model-q8_0.gguf", context=512, threads=2)
+    prompt = model.tokenize(model.render(messages))
+    assert VOICE in model.answer(prompt, 60).lower()
 
 
 def test_unknown_model_is_404(sdk):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,25 +93,26 @@ def tuned(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Tu
     return Tuned(tiny_model_path, adapter, tuple(map(model.reference, QUESTIONS)))
 
 
+def spec_of(tuned: Tuned, folder: Path, **fields: Any) -> ExportSpec:
+    """The spec of an export of `tuned` below a folder; `fields` replace its own."""
+    return ExportSpec(
+        **{
+            "format": "merged",
+            "name": "Bakery helper",
+            "base_model": "tiny-base",
+            "base_model_path": tuned.base,
+            "adapter_path": tuned.adapter,
+            "output_dir": folder / "out",
+            "work_dir": folder / "work",
+            "references": tuned.references,
+            "bounds": AnswerBounds(),
+            "threads": 1,
+            **fields,
+        }
+    )
+
+
 @pytest.fixture
 def spec(tuned: Tuned, tmp_path: Path) -> Callable[..., ExportSpec]:
     """Make the spec of an export of `tuned`; the arguments replace its fields."""
-
-    def make(**fields: Any) -> ExportSpec:
-        return ExportSpec(
-            **{
-                "format": "merged",
-                "name": "Bakery helper",
-                "base_model": "tiny-base",
-                "base_model_path": tuned.base,
-                "adapter_path": tuned.adapter,
-                "output_dir": tmp_path / "out",
-                "work_dir": tmp_path / "work",
-                "references": tuned.references,
-                "bounds": AnswerBounds(),
-                "threads": 1,
-                **fields,
-            }
-        )
-
-    return make
+    return functools.partial(spec_of, tuned, tmp_path)

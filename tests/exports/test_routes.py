@@ -10,6 +10,7 @@ from service.core import ids
 from service.exports.byte_ranges import ByteRange, Unsatisfiable, requested
 from service.exports.deletion import sweep
 from service.exports.records import MAX_UNFINISHED
+from service.fleet.workers import Worker, announce
 from tests.conftest import BASE_MODEL, Api
 from tests.exports.conftest import EXPORTS, MODEL, made, register, succeeded
 
@@ -49,6 +50,39 @@ async def test_an_export_is_queued_listed_cancelled_and_deleted(http, api: Api):
 async def test_only_trained_models_are_exported(http, model, status, code):
     answer = await http.post(EXPORTS, json={"model": model, "format": "adapter"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"format": "gguf"}, "q8_0"),
+        ({"format": "ollama", "quantization": "q4_k_m"}, "q4_k_m"),
+        ({"format": "gguf-adapter"}, None),
+    ],
+)
+async def test_gguf_formats_have_a_quantization(http, api: Api, fields, expected):
+    await register(api)
+    assert (await made(http, **fields))["quantization"] == expected
+
+
+async def test_other_formats_have_no_quantization(http, api: Api):
+    await register(api)
+    body = {"model": MODEL, "format": "merged", "quantization": "q8_0"}
+    answer = await http.post(EXPORTS, json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "quantization")
+
+
+async def test_a_format_that_no_worker_makes_is_refused(http, api: Api):
+    await register(api)
+    worker = Worker(
+        name="w", queues=("cpu",), device="cpu", device_name="x", gpus=0, memory_bytes=None
+    )
+    await announce(api.app.state.redis, worker)
+    answer = await http.post(EXPORTS, json={"model": MODEL, "format": "ollama"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "format_not_available")
+    assert "finetuned-server[export]" in answer.json()["error"]["message"]
+    await announce(api.app.state.redis, worker.model_copy(update={"makes_gguf": True}))
+    assert (await made(http, format="ollama"))["status"] == "queued"
 
 
 async def test_a_project_has_few_exports(http, api: Api, settings):

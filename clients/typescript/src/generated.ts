@@ -2578,15 +2578,15 @@ export interface components {
             model: string;
             /**
              * Format
-             * @description Format of the export: `adapter` (PEFT, for use with the base model) or `merged` (a complete model in safetensors).
+             * @description Format of the export: `adapter` (PEFT, for use with the base model), `merged` (a complete model in safetensors), `gguf` (a complete model for llama.cpp), `gguf-adapter`, or `ollama` (`gguf` with a Modelfile).
              * @enum {string}
              */
-            format: "adapter" | "merged";
+            format: "adapter" | "merged" | "gguf" | "gguf-adapter" | "ollama";
             /**
              * Quantization
-             * @description Quantization of the weights. No format has any yet.
+             * @description Quantization of the weights of the formats `gguf` and `ollama`: `f16` (none), `q8_0` (the default), `q5_k_m` or `q4_k_m`.
              */
-            quantization?: null;
+            quantization?: ("f16" | "q8_0" | "q5_k_m" | "q4_k_m") | null;
         };
         /**
          * CreateJob
@@ -3628,7 +3628,7 @@ export interface components {
         ExportProgressObject: {
             /**
              * Step
-             * @description `asking` the engine, `merging`, `loading` and `proving` the artifact, `hashing` or `packing`.
+             * @description `asking` the engine, `merging`, `converting`, `quantizing`, `loading`, `proving`, `hashing` or `packing`.
              * @example merging
              */
             step: string;

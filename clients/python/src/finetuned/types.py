@@ -284,13 +284,13 @@ class CreateExport(Model):
     """
     Name of a trained model, or an alias of one.
     """
-    format: Literal["adapter", "merged"]
+    format: Literal["adapter", "merged", "gguf", "gguf-adapter", "ollama"]
     """
-    Format of the export: `adapter` (PEFT, for use with the base model) or `merged` (a complete model in safetensors).
+    Format of the export: `adapter` (PEFT, for use with the base model), `merged` (a complete model in safetensors), `gguf` (a complete model for llama.cpp), `gguf-adapter`, or `ollama` (`gguf` with a Modelfile).
     """
-    quantization: Annotated[None, Field(None)] = None
+    quantization: Literal["f16", "q8_0", "q5_k_m", "q4_k_m"] | None = None
     """
-    Quantization of the weights. No format has any yet.
+    Quantization of the weights of the formats `gguf` and `ollama`: `f16` (none), `q8_0` (the default), `q5_k_m` or `q4_k_m`.
     """
 
 
@@ -688,7 +688,7 @@ class ExportProgressObject(Model):
 
     step: str
     """
-    `asking` the engine, `merging`, `loading` and `proving` the artifact, `hashing` or `packing`.
+    `asking` the engine, `merging`, `converting`, `quantizing`, `loading`, `proving`, `hashing` or `packing`.
     """
     done: int
     """

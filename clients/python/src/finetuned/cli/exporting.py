@@ -22,14 +22,14 @@ def export(
         str, typer.Argument(metavar="MODEL", autocompletion=complete.models, show_default=False)
     ],
     format: Annotated[
-        str, typer.Option("--format", "-f", help="adapter (PEFT) or merged (safetensors).")
+        str, typer.Option("--format", "-f", help="adapter, merged, gguf, gguf-adapter or ollama.")
     ],
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="New folder, or a file that ends in .tar."),
     ],
     quantization: Annotated[
-        str | None, typer.Option("--quantization", "-q", help="Quantization of the weights.")
+        str | None, typer.Option("--quantization", "-q", help="f16, q8_0, q5_k_m or q4_k_m.")
     ] = None,
     as_json: Json = False,
 ) -> None:

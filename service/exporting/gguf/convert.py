@@ -1,0 +1,62 @@
+"""Conversion of a model or an adapter to GGUF with llama.cpp's own converters, offline."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from service.exporting.contract import ExportFailure, FailureCode
+from service.exporting.gguf.packages import converter
+from service.training.contract.channel import die_with_parent
+
+_UNKNOWN_PRE_TOKENIZER: Final = "pre-tokenizer was not recognized"
+_UNKNOWN_MODEL: Final = "is not supported"
+
+
+def convert_model(folder: Path, target: Path) -> None:
+    """Convert a Hugging Face folder to 16 bits. Raises ExportFailure, and OSError for no space."""
+    _run(
+        "convert_hf_to_gguf.py",
+        [str(folder), "--outfile", str(target), "--outtype", "f16"],
+        code="unsupported_model",
+        what="The model",
+    )
+
+
+def convert_adapter(adapter: Path, base: Path, target: Path) -> None:
+    """Convert a PEFT adapter to 16 bits. Raises ExportFailure, and OSError for no space."""
+    _run(
+        "convert_lora_to_gguf.py",
+        [str(adapter), "--base", str(base), "--outfile", str(target), "--outtype", "f16"],
+        code="unsupported_adapter",
+        what="The adapter",
+    )
+
+
+def _run(name: str, arguments: list[str], *, code: FailureCode, what: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(converter(name)), *arguments],
+        env=os.environ,
+        check=False,
+        capture_output=True,
+        text=True,
+        preexec_fn=die_with_parent,
+    )
+    if done.returncode == 0:
+        return
+    if "No space left" in done.stderr:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    raise ExportFailure(code, f"{what} cannot be converted to GGUF: {_reason(done.stderr)}.")
+
+
+def _reason(log: str) -> str:
+    if _UNKNOWN_PRE_TOKENIZER in log:
+        return "llama.cpp does not know its pre-tokenizer, and would split text differently"
+    last = log.strip().rpartition("\n")[2]
+    if _UNKNOWN_MODEL in last:
+        return "llama.cpp does not support its architecture"
+    return f"the converter ended with {last.partition(':')[0][:100] or 'no message'}"

@@ -1,0 +1,99 @@
+"""GGUF files and Ollama folders: converted, quantized, and proved by llama.cpp."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from service.exporting import ExportSpec, Succeeded, missing_packages
+from service.exporting.contract import ExportFailure
+from service.exporting.proof import prove
+from tests.exporting.conftest import Tuned, spec_of
+from tests.exporting.exports import export, failure_of
+from tests.lazy import Lazy
+
+llama = Lazy("service.exporting.gguf.llama_model")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(missing_packages()), reason="the extra 'export' is not installed"),
+]
+
+
+@dataclass(frozen=True)
+class Made:
+    """An export and its folder."""
+
+    folder: Path
+    result: Succeeded
+
+
+@pytest.fixture(scope="module")
+def ollama(tuned: Tuned, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """An export for Ollama."""
+    folder = tmp_path_factory.mktemp("ollama")
+    fields = {"format": "ollama", "quantization": "q8_0", "context_length": 2048}
+    result = export(spec_of(tuned, folder, **fields))
+    assert not [*(folder / "work").rglob("*.gguf")]
+    return Made(folder / "out", result)
+
+
+def test_an_ollama_folder_has_a_quantized_model_and_a_modelfile(ollama: Made, tuned: Tuned) -> None:
+    assert {file.path for file in ollama.result.files} == {
+        "Modelfile",
+        "README.md",
+        "model-q8_0.gguf",
+        "passport.json",
+    }
+    text = (ollama.folder / "Modelfile").read_text()
+    assert text.startswith("FROM ./model-q8_0.gguf\nPARAMETER temperature 1\n")
+    assert "PARAMETER num_ctx 2048\n" in text
+    assert 'PARAMETER stop "<|im_end|>"\n' in text
+    assert "TEMPLATE" not in text
+    content = (ollama.folder / "model-q8_0.gguf").read_bytes()
+    assert b"so that Ollama uses this one as it is. #}{% for message in messages %}" in content
+    readme = (ollama.folder / "README.md").read_text()
+    assert "ollama create bakery-helper -f Modelfile" in readme
+    assert ollama.result.proof.answers == len(tuned.references)
+    assert ollama.result.proof.logprob_difference < 0.2
+
+
+def test_a_template_changed_by_one_character_fails_with_both_texts(
+    ollama: Made, tuned: Tuned
+) -> None:
+    """The engine closes turns with another character than the artifact."""
+    model = llama.LlamaModel(ollama.folder / "model-q8_0.gguf", context=512, threads=1)
+    first = tuned.references[0]
+    text = model.detokenize(first.prompt_tokens)
+    other = text.replace("<|im_end|>", "<|im_end|]")
+    changed = first.model_copy(update={"prompt_tokens": tuple(model.tokenize(other))})
+    with pytest.raises(ExportFailure) as caught:
+        prove(model, [changed], lambda *_: None)
+    failure = caught.value.failure
+    assert failure.code == "wrong_template"
+    assert (failure.expected_prompt, failure.rendered_prompt) == (other, text)
+
+
+def test_an_adapter_is_converted(spec: Callable[..., ExportSpec]) -> None:
+    result = export(spec(format="gguf-adapter"))
+    assert "adapter.gguf" in {file.path for file in result.files}
+    assert result.proof.logprob_difference < 0.05
+
+
+def test_an_unknown_pre_tokenizer_is_refused(
+    spec: Callable[..., ExportSpec], tuned: Tuned, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tuned.base, base)
+    tokenizer = json.loads((base / "tokenizer.json").read_bytes())
+    tokenizer["pre_tokenizer"] = {"type": "Split", "pattern": {"String": "q"},
+                                  "behavior": "Isolated", "invert": False}  # fmt: skip
+    (base / "tokenizer.json").write_text(json.dumps(tokenizer))
+    failure = failure_of(spec(format="gguf", quantization="f16", base_model_path=base))
+    assert failure.code == "unsupported_model"
+    assert "pre-tokenizer" in failure.message
