@@ -20,6 +20,7 @@ from finetuned.cli import (
     files,
     importing,
     jobs,
+    leaving,
     login,
     models,
     train,
@@ -49,6 +50,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(models.alias, name="alias")
 app.command("export")(exporting.export)
 app.command()(usage.usage)
+app.add_typer(leaving.app, name="leave-openai")
 app.add_typer(admin.app, name="admin")
 
 
