@@ -10,29 +10,26 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from service.config import Settings
 from service.core import ids, metrics, tracing
-from service.core.leases import Held, Leases
+from service.core.leases import Held
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
-from service.core.storage import Storage, StorageError
+from service.core.storage import StorageError
 from service.core.watching import Ending, watched
 from service.curation.child_runner import DeskFailed
 from service.curation.scratch import scratch_folder
 from service.evals import lifecycle
-from service.evals.access import EngineAccess
 from service.evals.attempt import Attempt
 from service.evals.data_sources import DataSource, JsonlDataSource
+from service.evals.engine_task import EngineTask, Resources
 from service.evals.engines import EngineCalls, ModelGone
 from service.evals.item_work import ItemWork, Plan
 from service.evals.lifecycle import RunSuperseded
 from service.evals.records import FINAL, EvalRecord, Evals, RunFailure, RunRecord
 from service.evals.sampling import Sampler
 from service.evals.source import RunFailed
-from service.files.records import Files
 from service.grading.sandbox.sandbox import Sandbox
 from service.grading.schemas import Grader
-from service.models.registry import ModelRegistry
 
 log = logging.getLogger(__name__)
 _GRADERS: TypeAdapter[list[Grader]] = TypeAdapter(list[Grader])
@@ -42,27 +39,12 @@ _NOT_SAMPLED: Final = {"seed": 0, "temperature": 0.0, "top_p": 0.0}
 _NO_ITEMS: Final[list[Any]] = [{"item": {}}]
 
 
-class RunEval:
+class RunEval(EngineTask):
     """Runs evaluation runs on this worker."""
 
-    def __init__(
-        self,
-        *,
-        files: Files,
-        registry: ModelRegistry,
-        storage: Storage,
-        leases: Leases,
-        settings: Settings,
-        access: EngineAccess,
-    ) -> None:
-        self._evals = Evals(files.redis)
-        self._files = files
-        self._registry = registry
-        self._storage = storage
-        self._leases = leases
-        self._settings = settings
-        self._access = access
-        self.draining = asyncio.Event()  # set when the worker is told to shut down
+    def __init__(self, resources: Resources) -> None:
+        super().__init__(resources)
+        self._evals = Evals(self._files.redis)
 
     async def run(self, _ctx: dict[str, Any], project_id: str, subject: str, attempt: int) -> None:
         """Run the task. Does nothing if the run has ended or another attempt has taken over."""

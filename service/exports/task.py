@@ -12,16 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
-from service.config import Settings
 from service.core import ids
-from service.core.leases import Held, Leases
+from service.core.leases import Held
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
-from service.core.storage import Storage, StorageError, StorageFull, StorageMissing
+from service.core.storage import StorageError, StorageFull, StorageMissing
 from service.core.watching import Ending, watched
 from service.curation.child_runner import DeskFailed
 from service.curation.scratch import scratch_folder
-from service.evals.access import EngineAccess
+from service.evals.engine_task import EngineTask, Resources
 from service.evals.engines import ModelGone
 from service.exporting import ExportSpec, Progress, Reference
 from service.exports import archive, child, lifecycle, references
@@ -29,11 +28,9 @@ from service.exports.archive import Archive
 from service.exports.child import ExportFailed
 from service.exports.lifecycle import ExportSuperseded
 from service.exports.records import ExportError, ExportProgress, ExportRecord, Exports
-from service.files.records import Files
 from service.jobs.evaluation.job_data import FileGone, fetch_data
 from service.jobs.records import Jobs
 from service.models.catalogue import BaseModelEntry
-from service.models.registry import ModelRegistry
 from service.training.contract.failures import TrainingFailure
 
 log = logging.getLogger(__name__)
@@ -42,30 +39,14 @@ _DISK_FULL: Final = "disk_full"
 _FREE_SPACE: Final = "The operator must free space before you try again."
 
 
-class ExportModel:
+class ExportModel(EngineTask):
     """Exports trained models on this worker, one at a time: each may need the model's memory."""
 
-    def __init__(
-        self,
-        *,
-        jobs: Jobs,
-        files: Files,
-        registry: ModelRegistry,
-        storage: Storage,
-        leases: Leases,
-        settings: Settings,
-        access: EngineAccess,
-    ) -> None:
+    def __init__(self, jobs: Jobs, resources: Resources) -> None:
+        super().__init__(resources)
         self._jobs = jobs
-        self._files = files
-        self._registry = registry
-        self._storage = storage
-        self._leases = leases
-        self._settings = settings
-        self._access = access
         self._exports = Exports(jobs.redis)
         self._turn = asyncio.Semaphore(1)
-        self.draining = asyncio.Event()  # set when the worker is told to shut down
 
     async def run(
         self, _ctx: dict[str, Any], project_id: str, export_id: str, attempt: int

@@ -31,6 +31,7 @@ from service.curation.measure import MakeMeasure
 from service.curation.records import FUNCTION, TaskKind
 from service.curation.report import MakeReport
 from service.evals.access import EngineAccess
+from service.evals.engine_task import Resources
 from service.evals.records import FUNCTION as RUN_EVAL
 from service.evals.run import RunEval
 from service.exporting import missing_packages
@@ -129,23 +130,9 @@ class WorkerProcess:
             meter=self._meter,
             settings=settings,
         )
-        self._evaluate_job = EvaluateJob(
-            jobs=jobs,
-            files=files,
-            registry=registry,
-            storage=storage,
-            leases=leases,
-            settings=settings,
-            access=access,
-        )
-        self._advise_training = AdviseTraining(
-            files=files,
-            registry=registry,
-            storage=storage,
-            leases=leases,
-            settings=settings,
-            access=access,
-        )
+        resources = Resources(files, registry, storage, leases, settings, access)
+        self._evaluate_job = EvaluateJob(jobs, resources)
+        self._advise_training = AdviseTraining(resources)
         self._train = Train(
             jobs=jobs,
             files=files,
@@ -158,23 +145,8 @@ class WorkerProcess:
             dispatcher=self._dispatcher,
             upstreams=self._upstreams,
         )
-        self._run_eval = RunEval(
-            files=files,
-            registry=registry,
-            storage=storage,
-            leases=leases,
-            settings=settings,
-            access=access,
-        )
-        self._export_model = ExportModel(
-            jobs=jobs,
-            files=files,
-            registry=registry,
-            storage=storage,
-            leases=leases,
-            settings=settings,
-            access=access,
-        )
+        self._run_eval = RunEval(resources)
+        self._export_model = ExportModel(jobs, resources)
         self._pulse = Pulse(patience_s=settings.storage_patience_s + _STALLED_AFTER_S)
         self._reconciler = Reconciler(
             self._redis,

@@ -7,22 +7,21 @@ import logging
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from service.config import Settings
 from service.core import ids
 from service.core.errors import BadRequest, NotReady
-from service.core.leases import Held, Leases
+from service.core.leases import Held
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
-from service.core.storage import Storage, StorageError
+from service.core.storage import StorageError
 from service.core.watching import Ending, watched
 from service.curation.child_runner import Desk, DeskFailed
 from service.curation.scratch import fetch, fetch_rows, scratch_folder
 from service.datasets.contract import ReportSpec
-from service.evals.access import EngineAccess
+from service.evals.engine_task import EngineTask, Resources
 from service.evals.engines import ModelGone
 from service.evaluation.comparison import Comparison
 from service.evaluation.recommendation import Finding
-from service.files.records import FileRecord, Files, FileStatus
+from service.files.records import FileRecord, FileStatus
 from service.grading.sandbox.sandbox import Sandbox
 from service.jobs.advice.measure import measure
 from service.jobs.advice.records import AdviceFailure, AdviceRecord, AdviceStore, AdviceSuperseded
@@ -32,7 +31,6 @@ from service.jobs.evaluation.scoring import Scoring
 from service.jobs.planning.estimate import Estimates
 from service.jobs.records import JobRecord
 from service.models.catalogue import BaseModelEntry
-from service.models.registry import ModelRegistry
 from service.training.contract.failures import TrainingFailure
 from service.training.contract.hyperparameters import REQUESTED
 from service.training.contract.methods import METHODS, MethodName
@@ -49,29 +47,14 @@ class _Failed(Exception):
         self.failure = AdviceFailure(code=code, message=message)
 
 
-class AdviseTraining:
+class AdviseTraining(EngineTask):
     """The `advise_training` task: takes an advice from in progress to its end."""
 
-    def __init__(
-        self,
-        *,
-        files: Files,
-        registry: ModelRegistry,
-        storage: Storage,
-        leases: Leases,
-        settings: Settings,
-        access: EngineAccess,
-    ) -> None:
-        self._files = files
-        self._registry = registry
-        self._storage = storage
-        self._leases = leases
-        self._settings = settings
-        self._access = access
-        self._desk = Desk(settings)
-        self._advices = AdviceStore(files.redis)
-        self._estimates = Estimates(files.redis, files, settings)
-        self.draining = asyncio.Event()  # set when the worker is told to shut down
+    def __init__(self, resources: Resources) -> None:
+        super().__init__(resources)
+        self._desk = Desk(self._settings)
+        self._advices = AdviceStore(self._files.redis)
+        self._estimates = Estimates(self._files.redis, self._files, self._settings)
 
     async def run(
         self, _ctx: dict[str, Any], project_id: str, advice_id: str, attempt: int

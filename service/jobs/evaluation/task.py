@@ -10,18 +10,16 @@ from typing import Any, TypeGuard
 
 from redis.asyncio.client import Pipeline
 
-from service.config import Settings
 from service.core import logs, metrics
-from service.core.leases import Held, Leases
+from service.core.leases import Held
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
-from service.core.storage import Storage, StorageError
+from service.core.storage import StorageError
 from service.core.watching import Ending, watched
 from service.curation.child_runner import DeskFailed
 from service.curation.scratch import scratch_folder
-from service.evals.access import EngineAccess
+from service.evals.engine_task import EngineTask, Resources
 from service.evals.engines import ModelGone
-from service.files.records import Files
 from service.grading.sandbox.sandbox import Sandbox
 from service.jobs.evaluation.checkpoints import Checkpoint, chosen
 from service.jobs.evaluation.columns import Columns
@@ -43,7 +41,6 @@ from service.jobs.evaluation.scoring import Scoring
 from service.jobs.records import JobRecord, Jobs
 from service.models import figures
 from service.models.catalogue import BaseModelEntry
-from service.models.registry import ModelRegistry
 from service.training.contract.failures import TrainingFailure
 
 log = logging.getLogger(__name__)
@@ -62,29 +59,13 @@ class _Ended(Exception):
         self.failure = EvaluationFailure(code=code, message=message)
 
 
-class EvaluateJob:
+class EvaluateJob(EngineTask):
     """The `evaluate_job` task: takes an evaluation from in progress to its end."""
 
-    def __init__(
-        self,
-        *,
-        jobs: Jobs,
-        files: Files,
-        registry: ModelRegistry,
-        storage: Storage,
-        leases: Leases,
-        settings: Settings,
-        access: EngineAccess,
-    ) -> None:
+    def __init__(self, jobs: Jobs, resources: Resources) -> None:
+        super().__init__(resources)
         self._jobs = jobs
-        self._files = files
-        self._registry = registry
-        self._storage = storage
-        self._leases = leases
-        self._settings = settings
-        self._access = access
         self._evaluations = Evaluations(jobs.redis)
-        self.draining = asyncio.Event()  # set when the worker is told to shut down
 
     async def run(self, _ctx: dict[str, Any], project_id: str, subject: str, attempt: int) -> None:
         """Run the task. Does nothing if the evaluation has ended or another attempt runs it."""
