@@ -14,6 +14,8 @@ ALPHA = 0.05
 # requires at least 16 right answers of 16.
 CEILING = 1 - SMALLEST_DIFFERENCE
 CEILING_LOW = 0.8
+# Other scores need as many rows: the interval of equal scores has no width, however few they are.
+CEILING_CLUSTERS = 16
 
 # Two columns are called equal on this many prompts or more. With fewer, equal answers are chance.
 LEAST_CLUSTERS = 10
@@ -37,6 +39,8 @@ FORGETTING_WARNING = 0.02
 
 # Held-out loss rises by a few percent at the end of many good trainings, while the answers improve.
 LOSS_RISE = 1.10
+# Nats per token. A smaller rise changes the probability of a token by less than a twentieth.
+LEAST_LOSS_RISE = 0.05
 
 # More than 1 in 20 answers missing may hide a difference of the smallest size that matters.
 MISSING_SHARE = 0.05

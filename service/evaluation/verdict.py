@@ -6,14 +6,15 @@ Rules are tried in this order, and the first that applies decides:
 2. **retrieval**: the answers are facts, and the tuned model gets unseen ones wrong. This comes
    before all other findings since it explains a bad score, and no other training would help.
 3. **overfit**: a checkpoint is better than the final model.
-4. **worse**: the tuned model is worse than the base, overall or in a language.
-5. **solved_already**: base or prompt are at the ceiling, and the tuned model gains nothing on them.
-6. If the tuned model beats both base and prompt: **memorized** if it returns canaries or personal
+4. **solved_already**: the base is at the ceiling, and the tuned model gains nothing on it.
+5. **worse**: the tuned model is worse than the base, overall or in a language.
+6. **solved_already**: the best prompt is at the ceiling, and the tuned model gains nothing on it.
+7. If the tuned model beats both base and prompt: **memorized** if it returns canaries or personal
    data, else **forgot** if it lost general abilities, else **serve**.
-7. **overfit**: the held-out loss rose, and the tuned model did not beat base and prompt.
-8. **prompt**: any gain over the best prompt is too small to matter.
-9. **no_gain**: any gain over the base is too small to matter.
-10. **cannot_tell**: everything else, with the number of rows to collect.
+8. **overfit**: the held-out loss rose, and the tuned model did not beat base and prompt.
+9. **prompt**: any gain over the best prompt is too small to matter.
+10. **no_gain**: any gain over the base is too small to matter.
+11. **cannot_tell**: everything else, with the number of rows to collect.
 
 A finding that does not decide becomes a warning. `evidence.py` defines "better", "worse" and "too
 small to matter"; `thresholds.py` contains all thresholds.
@@ -31,7 +32,7 @@ from service.evaluation.comparison import Comparison
 from service.evaluation.evidence import Evidence
 from service.evaluation.results import Verdict
 from service.evaluation.rules.facts import use_retrieval
-from service.evaluation.rules.gain import serve, solved_already
+from service.evaluation.rules.gain import serve, solved_by_base, solved_by_prompt
 from service.evaluation.rules.no_gain import cannot_tell, no_gain, nothing_to_compare, use_prompt
 from service.evaluation.rules.overfit import checkpoint_is_better, loss_rose
 from service.evaluation.rules.worse import worse
@@ -40,8 +41,9 @@ _RULES: Final[tuple[Callable[[Evidence], Verdict | None], ...]] = (
     nothing_to_compare,
     use_retrieval,
     checkpoint_is_better,
+    solved_by_base,
     worse,
-    solved_already,
+    solved_by_prompt,
     serve,
     loss_rose,
     use_prompt,

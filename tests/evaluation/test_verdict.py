@@ -203,6 +203,22 @@ def test_solved_already_by_a_prompt():
     assert "a prompt with 4 examples scores 100" in verdict.sentence
 
 
+def test_a_base_at_the_ceiling_explains_a_worse_model():
+    scores = {"base": [1.0] * 24, "tuned": [0.3, 0.5] * 12}
+    verdict = judge(build(scores))
+    assert verdict.kind == VerdictKind.SOLVED_ALREADY
+    assert "and the tuned model is worse by -60 chrF" in verdict.sentence
+
+
+@pytest.mark.parametrize("column", ["base", "prompt"])
+@pytest.mark.parametrize(("rows", "is_solved"), [(15, False), (16, True)])
+def test_a_perfect_score_on_few_rows_is_not_solved_already(column, rows, is_solved):
+    """The interval of equal scores has no width, however few they are."""
+    scores = {"base": [0.7] * rows, "tuned": [0.99] * rows} | {column: [1.0] * rows}
+    found = judge(build(scores)).kind
+    assert (found == VerdictKind.SOLVED_ALREADY) is is_solved
+
+
 def test_three_right_answers_are_not_solved_already():
     scores = {"base": [1.0] * 3, "tuned": [1.0] * 3}
     assert judge(build(scores, kind="binary")).kind == VerdictKind.CANNOT_TELL
@@ -272,6 +288,12 @@ def test_overfit_if_a_checkpoint_is_better_but_not_than_the_base():
     verdict = judge(build({"base": around(0.7), "tuned": around(0.3), "ckpt-step-8": around(0.6)}))
     assert verdict.kind == VerdictKind.OVERFIT
     assert verdict.recommendation.startswith("Train fewer steps")
+
+
+def test_a_rise_of_a_loss_near_zero_is_no_warning():
+    losses = {"base": 2.0, "ckpt-step-4": 0.001, "tuned": 0.004}
+    scores = {"base": around(0.3), "ckpt-step-4": around(0.6), "tuned": around(0.6)}
+    assert not any("loss" in one for one in judge(build(scores, losses=losses)).warnings)
 
 
 def test_overfit_if_the_held_out_loss_rose_without_a_gain():

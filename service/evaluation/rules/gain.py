@@ -5,9 +5,9 @@ from __future__ import annotations
 from service.datasets.text.languages import language_name
 from service.evaluation.comparison import BASE, PROMPT, TUNED, Comparison
 from service.evaluation.costs import cost
-from service.evaluation.evidence import Evidence, gains
-from service.evaluation.results import Score, Verdict, VerdictKind
-from service.evaluation.thresholds import FORGOT
+from service.evaluation.evidence import Evidence, gains, loses
+from service.evaluation.results import Difference, Score, Verdict, VerdictKind
+from service.evaluation.thresholds import CEILING_CLUSTERS, FORGOT
 from service.evaluation.wording import (
     column_name,
     counted,
@@ -23,23 +23,38 @@ from service.evaluation.wording import (
 _LEAST_SAVED_SHARE = 0.1
 
 
-def solved_already(evidence: Evidence) -> Verdict | None:
-    """Apply if base or prompt are at the ceiling, and the tuned model gains nothing on them."""
-    found, who = evidence.ceiling(BASE), "the base"
-    if found is None or evidence.tuned_base is None or gains(evidence.tuned_base):
-        found = evidence.ceiling(PROMPT)
-        who = prompt_name(evidence.comparison.column(PROMPT))
-        if found is None or evidence.tuned_prompt is None or gains(evidence.tuned_prompt):
-            return None
+def solved_by_base(evidence: Evidence) -> Verdict | None:
+    """Apply if the base is at the ceiling, and the tuned model gains nothing on it."""
+    difference = evidence.tuned_base
+    found = _at_ceiling(evidence, BASE, difference)
+    if found is None or difference is None:
+        return None
+    lost = f", and the tuned model is worse by {sized(difference)}" if loses(difference) else ""
+    return Verdict(
+        kind=VerdictKind.SOLVED_ALREADY,
+        sentence=f"Solved already: the base scores {_scored(found)}{lost}.",
+        recommendation="Use the base model as it is. Training can gain nothing.",
+    )
+
+
+def solved_by_prompt(evidence: Evidence) -> Verdict | None:
+    """Apply if the best prompt is at the ceiling, and the tuned model gains nothing on it."""
+    found = _at_ceiling(evidence, PROMPT, evidence.tuned_prompt)
+    if found is None:
+        return None
+    who = prompt_name(evidence.comparison.column(PROMPT))
     return Verdict(
         kind=VerdictKind.SOLVED_ALREADY,
         sentence=f"Solved already: {who} scores {_scored(found)}.",
-        recommendation=(
-            "Use the base model as it is. Training can gain nothing."
-            if found.column == BASE
-            else f"Use the base model with {who}. Training can gain nothing more."
-        ),
+        recommendation=f"Use the base model with {who}. Training can gain nothing more.",
     )
+
+
+def _at_ceiling(evidence: Evidence, column: str, tuned: Difference | None) -> Score | None:
+    """Return the column's score if it is at the ceiling and `tuned`, minus it, is no gain."""
+    if tuned is None or gains(tuned) or tuned.clusters < CEILING_CLUSTERS:
+        return None
+    return evidence.ceiling(column)
 
 
 def _scored(found: Score) -> str:

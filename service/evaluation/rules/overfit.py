@@ -6,7 +6,7 @@ from service.evaluation.comparison import BASE, PROMPT, TUNED, Column
 from service.evaluation.evidence import Evidence, gains
 from service.evaluation.results import Verdict, VerdictKind
 from service.evaluation.statistics.differences import difference
-from service.evaluation.thresholds import LOSS_RISE
+from service.evaluation.thresholds import LEAST_LOSS_RISE, LOSS_RISE
 from service.evaluation.wording import sized
 
 
@@ -43,7 +43,7 @@ def loss_rose(evidence: Evidence) -> Verdict | None:
 def lowest_loss(evidence: Evidence) -> Column | None:
     """Return the checkpoint or base with the lowest held-out loss, if the final loss is higher.
 
-    None if the final loss is not higher by the factor `LOSS_RISE`.
+    None if the final loss is not higher by the factor `LOSS_RISE` and by `LEAST_LOSS_RISE`.
     """
     comparison = evidence.comparison
     final = comparison.column(TUNED)
@@ -52,7 +52,7 @@ def lowest_loss(evidence: Evidence) -> Column | None:
     if not known or final is None or final.loss is None:
         return None
     loss, column = min(known, key=lambda pair: pair[0])
-    return column if final.loss > loss * LOSS_RISE else None
+    return column if final.loss > max(loss * LOSS_RISE, loss + LEAST_LOSS_RISE) else None
 
 
 def rise_of_loss(evidence: Evidence, lowest: Column) -> str:
