@@ -41,6 +41,10 @@ soak: install  ## Kill trainer, worker and store twenty times; every job must en
 stateless: install  ## Run two of every process on Redis and S3, and kill each once; nothing may be lost
 	@FINETUNED_STATELESS=1 $(PY) -m pytest tests/e2e/test_stateless.py
 
+.PHONY: policies
+policies: install  ## Check the chart against checkov's policies
+	@FINETUNED_POLICIES=1 $(PY) -m pytest tests/helm/test_checkov.py
+
 .PHONY: calibration
 calibration: install  ## Train on tasks whose right verdict is known, and print the table of verdicts
 	@$(PY) -m bench.evals.calibration

@@ -28,7 +28,6 @@ from tests.e2e.conftest import EXAMPLES, Stack, wait_for
 from tests.lazy import Lazy
 
 llama = Lazy("service.exporting.gguf.llama_model")
-torch_model = Lazy("service.exporting.torch_model")
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -222,20 +221,13 @@ def test_an_adapter_of_elsewhere_is_imported_and_answers_alike(stack: Stack, sdk
     assert sdk.models.delete(name).deleted
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"format": "merged"},
-        pytest.param(
-            {"format": "gguf", "quantization": "q8_0"},
-            marks=pytest.mark.skipif(bool(missing_packages()), reason="no extra 'export'"),
-        ),
-    ],
-    ids=lambda fields: fields["format"],
-)
-def test_exports_have_the_voice(stack: Stack, tuned, tmp_path, fields):
+@pytest.mark.skipif(bool(missing_packages()), reason="no extra 'export'")
+def test_an_export_has_the_voice(stack: Stack, tuned, tmp_path):
+    """The adapter is merged, converted and quantized; tests/exporting has the other formats."""
     with finetuned.Client(api_key=stack.key, base_url=stack.url) as client:
-        made = client.exports.create(model=tuned.fine_tuned_model, **fields)
+        made = client.exports.create(
+            model=tuned.fine_tuned_model, format="gguf", quantization="q8_0"
+        )
         export = client.exports.wait(made.id, timeout_s=600)
         assert export.status == "succeeded", export.error
         archive = client.exports.download(export.id, tmp_path / "export.tar")
@@ -243,10 +235,7 @@ def test_exports_have_the_voice(stack: Stack, tuned, tmp_path, fields):
         files.extractall(tmp_path, filter="data")
     folder = tmp_path / export.id
     messages = [ChatMessage(role="user", content=QUESTIONS[0])]
-    if fields["format"] == "merged":
-        model = torch_model.TorchModel(folder)
-    else:
-        model = llama.LlamaModel(folder / "model-q8_0.gguf", context=512, threads=2)
+    model = llama.LlamaModel(folder / "model-q8_0.gguf", context=512, threads=2)
     prompt = model.tokenize(model.render(messages))
     assert VOICE in model.answer(prompt, 60).lower()
 

@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 
 from service.config import Settings
 from service.core.redis import Client, connect
+from service.exporting import missing_packages
 from service.fleet import workers
 from service.fleet.capacity import measure
 from service.jobs.records import Status
@@ -62,7 +63,7 @@ async def test_a_real_worker_tells_its_queues_and_leaves(redis: Client, work):
     async with work("cpu", "gpu"), asyncio.timeout(60):
         while not (found := await workers.alive(redis)):
             await asyncio.sleep(0.02)
-    capacity = measure().model_dump()
+    capacity = measure().model_dump() | {"makes_gguf": not missing_packages()}
     assert found == [workers.Worker(name="test-worker", queues=("cpu", "gpu"), **capacity)]
     assert await workers.alive(redis) == []
 

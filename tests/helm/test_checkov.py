@@ -1,12 +1,14 @@
 """Checks all profiles against checkov's policies. Exceptions have a reason.
 
 checkov pins libraries that conflict with this project's, so it is installed in a folder under
-.cache when first needed.
+.cache when first needed. That takes longer than all other tests of the chart, so `make policies`
+runs this one.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import venv
@@ -18,7 +20,10 @@ import yaml
 from tests.cached import cache
 from tests.helm.support import MODEL, PROFILES
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif("FINETUNED_POLICIES" not in os.environ, reason="'make policies' runs it"),
+]
 
 CHECKOV = "checkov==3.3.30"
 REASONS = {
