@@ -8,12 +8,11 @@ import msgspec
 from fastapi import APIRouter, Body, Depends, Header, Query
 from fastapi.responses import JSONResponse, Response
 
-from service.config import Settings
 from service.core import ids
-from service.core.errors import BadRequest, NotFound, RateLimited
-from service.core.records import Missing
+from service.core.errors import BadRequest, NotFound
 from service.core.storage import StorageMissing
-from service.curation.records import Task, TaskKind, Tasks, TaskState
+from service.curation.file_tasks import TaskStore, check_room, page_of_tasks, task_of
+from service.curation.records import Task, TaskKind, TaskState
 from service.curation.report import FORMS, ReportOptions, report_task
 from service.curation.schemas import CleaningObject, CleanRequest, ReportPending
 from service.files.records import FileRecord
@@ -38,7 +37,6 @@ _REPORT = {"schema": {"$ref": "#/components/schemas/FileReport"}}
 _TEXT = {"schema": {"type": "string"}}
 
 
-TaskStore = Annotated[Tasks, Depends(resource("curation"))]
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
 
 
@@ -154,15 +152,7 @@ async def list_cleanings(
 ) -> ListOf[CleaningObject]:
     """List a file's cleanings, newest first."""
     file = await existing(files, caller.project_id, file_id)
-    try:
-        page = await tasks.of(file.id).page(
-            caller.project_id,
-            after=after,
-            limit=limit,
-            where=lambda task: task.kind is TaskKind.CLEANING,
-        )
-    except Missing as e:
-        raise BadRequest("No cleaning has the id given in 'after'.", param="after") from e
+    page = await page_of_tasks(tasks, file, TaskKind.CLEANING, "cleaning", after, limit)
     return list_of([CleaningObject.of(task) for task in page.items], page.has_more)
 
 
@@ -178,24 +168,7 @@ async def retrieve_cleaning(
     by reason. `diff_file` describes each affected row.
     """
     file = await existing(files, caller.project_id, file_id)
-    task = None
-    if ids.is_valid(cleaning_id, ids.CLEANING):
-        task = await tasks.of(file.id).get(caller.project_id, cleaning_id)
-    if task is None:
-        raise NotFound(f"No such cleaning: {cleaning_id[:80]}", param="cleaning_id")
-    return CleaningObject.of(task)
-
-
-async def check_room(settings: Settings, tasks: Tasks, caller: Principal) -> None:
-    """Raise RateLimited if the project has reached its limit of unfinished tasks."""
-    most = settings.max_file_tasks_per_project
-    if await tasks.waiting(caller.project_id) >= most:
-        raise RateLimited(
-            f"The project has {most} unfinished reports, cleanings and imports, which is the "
-            "maximum. Try again when some have finished.",
-            code="too_many_file_tasks",
-            headers={"retry-after": "10"},
-        )
+    return CleaningObject.of(await task_of(tasks, file, cleaning_id, ids.CLEANING, "cleaning"))
 
 
 async def _other_file(files: Store, caller: Principal, file_id: str) -> FileRecord:

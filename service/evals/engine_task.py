@@ -35,4 +35,4 @@ class EngineTask:
         self._leases = resources.leases
         self._settings = resources.settings
         self._access = resources.access
-        self.draining = asyncio.Event()  # set when the worker is told to shut down
+        self.draining = asyncio.Event()  # set when the worker shuts down

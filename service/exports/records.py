@@ -100,7 +100,7 @@ class ExportRecord(Record):
 
     @property
     def filename(self) -> str:
-        """The name of the archive for whoever downloads it."""
+        """The file name of the downloaded archive."""
         return f"{self.id}-{self.format}.tar"
 
 

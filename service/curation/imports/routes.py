@@ -9,11 +9,10 @@ from fastapi import APIRouter, Depends, Header, Query
 
 from service.core import ids
 from service.core.errors import BadRequest, NotFound
-from service.core.records import Missing
+from service.curation.file_tasks import TaskStore, check_room, page_of_tasks, task_of
 from service.curation.imports.options import ImportOptions
 from service.curation.imports.schemas import CreateModelImport, ModelImport
 from service.curation.records import Task, TaskKind
-from service.curation.routes import TaskStore, check_room
 from service.files.records import FileRecord, Files, Purpose
 from service.files.routes import Store, existing
 from service.models.new_names import checked_suffix, new_tag
@@ -78,15 +77,7 @@ async def list_imports(
 ) -> ListOf[ModelImport]:
     """List the imports of an archive, newest first. They are deleted with the file."""
     file = await existing(files, caller.project_id, file_id)
-    try:
-        page = await tasks.of(file.id).page(
-            caller.project_id,
-            after=after,
-            limit=limit,
-            where=lambda task: task.kind is TaskKind.IMPORT,
-        )
-    except Missing as e:
-        raise BadRequest("No import has the id given in 'after'.", param="after") from e
+    page = await page_of_tasks(tasks, file, TaskKind.IMPORT, "import", after, limit)
     return list_of([ModelImport.of(task) for task in page.items], page.has_more)
 
 
@@ -102,12 +93,7 @@ async def retrieve_import(
     between the adapter's folder and the base model; or the reason why it failed.
     """
     file = await existing(files, caller.project_id, file_id)
-    task = None
-    if ids.is_valid(import_id, ids.MODEL_IMPORT):
-        task = await tasks.of(file.id).get(caller.project_id, import_id)
-    if task is None:
-        raise NotFound(f"No such import: {import_id[:80]}", param="import_id")
-    return ModelImport.of(task)
+    return ModelImport.of(await task_of(tasks, file, import_id, ids.MODEL_IMPORT, "import"))
 
 
 async def _archive(files: Files, caller: Principal, file_id: str) -> FileRecord:

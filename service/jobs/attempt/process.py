@@ -60,7 +60,7 @@ class Train:
         self._dispatcher = dispatcher
         self._upstreams = upstreams
         self._turns = Turns(settings)
-        self.draining = asyncio.Event()  # set when the worker is told to shut down
+        self.draining = asyncio.Event()  # set when the worker shuts down
 
     async def run(self, _ctx: dict[str, Any], project_id: str, job_id: str, attempt: int) -> None:
         """Run the task. Does nothing if another worker or attempt has taken over."""
