@@ -14,11 +14,15 @@ from service import __version__
 from service.config import Settings
 from service.standalone.services import free_port
 from service.standalone.up import DEMO_MODEL
+from tests.adapters import adapter, base_folder
 from tests.cached import ROOT
 from tests.conftest import Api
+from tests.exports.conftest import MODEL, register, succeeded
+from tests.jobs.evaluation.conftest import ScriptedEngine, engine  # noqa: F401 - a fixture
 from tests.node import NODE, NPM, env, installed
 
 CLIENT = ROOT / "clients" / "typescript"
+TINY_MODEL = "tiny-base"  # its tensors are those of `tests.adapters`
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -35,16 +39,28 @@ def page_port() -> int:
 
 
 @pytest.fixture
-def settings(settings: Settings, demo_model_path: Path, page_port: int) -> Settings:
-    """Settings with two base models, one of them tokenizable, and one allowed page origin."""
+def settings(
+    settings: Settings,
+    demo_model_path: Path,
+    tmp_path: Path,
+    page_port: int,
+    engine: ScriptedEngine,  # noqa: F811
+) -> Settings:
+    """Settings with three base models, one of them served, and one allowed page origin."""
+    models = {
+        DEMO_MODEL: demo_model_path,
+        "other-base": demo_model_path,
+        TINY_MODEL: base_folder(tmp_path / "tiny"),
+    }
     entries = "".join(
-        f"- {{id: {model_id}, path: {demo_model_path}, license: apache-2.0, "
+        f"- {{id: {model_id}, path: {path}, license: apache-2.0, "
         "context_length: 2048, parameters: 135000000}\n"
-        for model_id in (DEMO_MODEL, "other-base")
+        for model_id, path in models.items()
     )
     settings.models_file.write_text(f"models:\n{entries}", "utf-8")
     origin = f"http://127.0.0.1:{page_port}"
-    return settings.model_copy(update={"cors_origins": (origin,)})
+    served = {DEMO_MODEL: engine.url}
+    return settings.model_copy(update={"cors_origins": (origin,), "upstreams": served})
 
 
 async def npm(*words: str, **more: str) -> str:
@@ -69,6 +85,26 @@ async def known(api: Api) -> dict[str, str]:
     return {"FINETUNED_BASE_URL": api.base_url, "FINETUNED_API_KEY": key, "NO_COLOR": "1"}
 
 
+async def exported(api: Api) -> dict[str, str]:
+    """A trained model without an adapter in storage, and two exports of it, one of them damaged."""
+    await register(api)
+    ready = await succeeded(api, os.urandom(300_000))
+    damaged = await succeeded(api, b"damaged", sha256="0" * 64)
+    return {
+        "FINETUNED_TEST_TUNED_MODEL": MODEL,
+        "FINETUNED_TEST_EXPORT": ready.id,
+        "FINETUNED_TEST_DAMAGED_EXPORT": damaged.id,
+    }
+
+
+def importable(folder: Path) -> dict[str, str]:
+    """The folder of an adapter, as a trainer leaves it, and the base model that it fits."""
+    folder.mkdir()
+    for name, content in adapter().items():
+        (folder / name).write_bytes(content)
+    return {"FINETUNED_TEST_TINY_MODEL": TINY_MODEL, "FINETUNED_TEST_ADAPTER": str(folder)}
+
+
 def chromium() -> str:
     """Path of Chromium, or an empty string."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -88,10 +124,12 @@ def test_version_is_the_services():
     assert json.loads((CLIENT / "package.json").read_text("utf-8"))["version"] == __version__
 
 
-async def test_client_against_the_api(client: Path, api: Api, work):
+async def test_client_against_the_api(client: Path, api: Api, work, tmp_path: Path):
     await npm("run", "build")
+    key = await known(api)
+    facts = {**key, **await exported(api), **importable(tmp_path / "voice")}
     async with work("cpu"):
-        print(await npm("test", **await known(api)))
+        print(await npm("test", **facts))
 
 
 async def test_client_in_a_browser(client: Path, api: Api, work, page_port: int):

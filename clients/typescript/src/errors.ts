@@ -5,7 +5,8 @@
  *     ├── ConnectionError      no response: unreachable, interrupted, or blocked by the browser
  *     │   └── TimeoutError     no response in time
  *     ├── UploadError          the file or its upload changed
- *     ├── TaskError            a report or a cleaning failed in the background
+ *     ├── DownloadError        the downloaded bytes are not those of the service
+ *     ├── TaskError            a report, a cleaning or an import failed in the background
  *     └── ApiError             the service returned an error
  *         ├── BadRequestError      400
  *         ├── AuthenticationError  401
@@ -42,6 +43,9 @@ export class UploadError extends FinetunedError {
     this.uploadId = options.uploadId;
   }
 }
+
+/** Thrown when the downloaded bytes are not those of the service. */
+export class DownloadError extends FinetunedError {}
 
 /** Thrown when a background task fails; `code` comes from the service. */
 export class TaskError extends FinetunedError {

@@ -1,5 +1,6 @@
 /** finetuned's additions to the OpenAI API. Use OpenAI's own SDK for the standard parts. */
 
+export { type AdviseOptions, advise, deleteAdvice, getAdvice } from "./advice.js";
 export {
   type AliasOptions,
   type AliasTarget,
@@ -20,7 +21,27 @@ export {
   evaluationReport,
   waitForEvaluation,
 } from "./evaluations.js";
+export {
+  type CreateExportOptions,
+  cancelExport,
+  createExport,
+  type DownloadOptions,
+  deleteExport,
+  exportContent,
+  getExport,
+  listExports,
+  type WaitForExportOptions,
+  waitForExport,
+} from "./exports.js";
 export type { components, operations, paths } from "./generated.js";
+export {
+  type AdapterSource,
+  getImport,
+  type ImportFields,
+  type ImportOptions,
+  importModel,
+  listImports,
+} from "./imports.js";
 export {
   type CreateJobOptions,
   createJob,

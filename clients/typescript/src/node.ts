@@ -1,11 +1,14 @@
-/** Node-only functions: uploads from a path. */
+/** Node-only functions: uploads and imports from a path, and downloads to one. */
 
-import { createHash } from "node:crypto";
-import { type FileHandle, open } from "node:fs/promises";
-import { basename } from "node:path";
+import { createHash, randomUUID } from "node:crypto";
+import { type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
 import type { Finetuned } from "./client.js";
+import { type DownloadOptions, exportContent } from "./exports.js";
+import { ADAPTER_FILES, type ImportFields, type ImportOptions, importModel } from "./imports.js";
+import type { Digest } from "./md5.js";
 import type { UploadSource } from "./source.js";
-import type { FileObject } from "./types.js";
+import type { FileObject, ModelImport } from "./types.js";
 import { type UploadOptions, upload } from "./uploads.js";
 
 /** Upload the file at a path in parts. */
@@ -22,17 +25,75 @@ export async function uploadPath(
   }
 }
 
+/**
+ * Import the adapter at a path, and wait for the model: the folder that PEFT's `save_pretrained`
+ * wrote, or a tar or zip archive of it. Throws TaskError if the adapter is refused.
+ */
+export async function importModelPath(
+  client: Finetuned,
+  path: string,
+  body: ImportFields,
+  options: ImportOptions = {},
+): Promise<ModelImport> {
+  const isFolder = (await stat(path)).isDirectory();
+  const found = isFolder
+    ? (await readdir(path)).filter((name) => ADAPTER_FILES.includes(name))
+    : [];
+  const handles: FileHandle[] = [];
+  const opened = async (file: string) => {
+    const handle = await open(file);
+    handles.push(handle);
+    return sourceOf(handle, basename(file));
+  };
+  try {
+    const source = isFolder
+      ? await Promise.all(found.map((name) => opened(join(path, name))))
+      : await opened(path);
+    return await importModel(client, source, body, options);
+  } finally {
+    await Promise.all(handles.map((handle) => handle.close()));
+  }
+}
+
+/**
+ * Download an export to a file, a tar archive, and check its digest.
+ *
+ * A broken connection is resumed. The file appears when it is complete.
+ */
+export async function downloadExport(
+  client: Finetuned,
+  exportId: string,
+  path: string,
+  options: DownloadOptions = {},
+): Promise<void> {
+  const partial = `${path}.${randomUUID()}.part`;
+  const content = exportContent(client, exportId, { ...options, digest: digestOf("sha256") });
+  try {
+    const handle = await open(partial, "wx");
+    try {
+      for await (const chunk of content) await handle.writeFile(chunk);
+    } finally {
+      await handle.close();
+    }
+    await rename(partial, path);
+  } finally {
+    await rm(partial, { force: true });
+  }
+}
+
 async function sourceOf(handle: FileHandle, name: string): Promise<UploadSource> {
   return {
     name,
     size: (await handle.stat()).size,
     type: "",
     read: (start, end) => read(handle, start, end),
-    md5: () => {
-      const hash = createHash("md5");
-      return { update: (bytes) => void hash.update(bytes), hex: () => hash.digest("hex") };
-    },
+    md5: () => digestOf("md5"),
   };
+}
+
+function digestOf(algorithm: "md5" | "sha256"): Digest {
+  const hash = createHash(algorithm);
+  return { update: (bytes) => void hash.update(bytes), hex: () => hash.digest("hex") };
 }
 
 /** Read until the end: a read may return less than requested; only 0 bytes mean the end. */

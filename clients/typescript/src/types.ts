@@ -15,10 +15,16 @@ export type CreateJob = Schemas["CreateJob"];
 export type JobObject = Schemas["JobObject"];
 export type JobEvent = Schemas["EventObject"];
 export type JobEvaluationObject = Schemas["JobEvaluationObject"];
+export type CreateAdvice = Schemas["CreateAdvice"];
+export type AdviceObject = Schemas["AdviceObject"];
 export type EstimateObject = Schemas["EstimateObject"];
 export type SetAlias = Schemas["SetAlias"];
 export type AliasObject = Schemas["AliasObject"];
 export type AliasChange = Schemas["AliasChange"];
+export type CreateExport = Schemas["CreateExport"];
+export type ExportObject = Schemas["ExportObject"];
+export type CreateModelImport = Schemas["CreateModelImport"];
+export type ModelImport = Schemas["ModelImport"];
 
 /** Options of a report request. */
 export type ReportQuery = Pick<

@@ -80,12 +80,15 @@ function pass(
     answer.writeHead(real.statusCode ?? 500, real.headers);
     answer.flushHeaders();
     let left = typeof fault === "object" ? fault.bytes : Number.POSITIVE_INFINITY;
+    let broken = false;
     real.on("data", (chunk: Buffer) => {
+      if (broken) return;
       answer.write(chunk.subarray(0, left));
       left -= chunk.length;
-      if (left <= 0) setTimeout(() => incoming.socket.destroy(), 50);
+      broken = left <= 0;
+      if (broken) setTimeout(() => incoming.socket.destroy(), 200);
     });
-    real.on("end", () => left > 0 && answer.end());
+    real.on("end", () => broken || answer.end());
   });
   outgoing.on("error", () => incoming.socket.destroy());
   answer.on("close", () => outgoing.destroy());
