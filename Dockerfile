@@ -45,7 +45,7 @@ RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
 
 FROM builder AS worker-environment
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    python scripts/dependencies.py worker > wanted.txt \
+    python scripts/dependencies.py worker export > wanted.txt \
     && python -m pip install --quiet --constraint requirements/constraints.txt \
         --requirement wanted.txt
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
@@ -56,7 +56,7 @@ RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
 FROM builder AS worker-cpu-environment
 ARG TORCH_INDEX=
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    python scripts/dependencies.py worker > wanted.txt \
+    python scripts/dependencies.py worker export > wanted.txt \
     && python -m pip install --quiet --constraint requirements/constraints.txt \
         ${TORCH_INDEX:+--extra-index-url="$TORCH_INDEX"} --requirement wanted.txt
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \

@@ -9,7 +9,7 @@ WORKERS ?= 4
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up doctor test test-fast soak stateless lint format openapi metrics-docs helm-readme helm-tools docs constraints clean
+.PHONY: help install demo up doctor test test-fast soak stateless lint format openapi metrics-docs helm-readme helm-tools docs converters constraints clean
 
 help:  ## List the available tasks
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +106,9 @@ helm-tools: install  ## Install helm and kubectl into .cache/helm
 
 docs: install  ## Build the site from docs/ into build/site, in strict mode
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+
+converters: install  ## Write the digests of llama.cpp's converters from the installed version
+	@$(PY) -m service.exporting.gguf.converters
 
 constraints: install  ## Write requirements/constraints.txt from the installed packages
 	@scripts/constraints.sh

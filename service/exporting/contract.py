@@ -26,15 +26,25 @@ FailureCode = Literal[
     "unsupported_adapter",  # cannot be merged into the base model's tensors, or converted
     "unsupported_model",  # llama.cpp does not know it
     "missing_extra",  # the packages for GGUF are not installed
+    "wrong_converters",  # llama.cpp's converters are not those that were tested
     "wrong_template",  # the artifact renders a prompt differently
     "answers_differ",  # the artifact's answers are outside the bounds
+    "signing_failed",
     "disk_full",
     "out_of_memory",
     "internal_error",
 ]
 
 Step = Literal[
-    "asking", "merging", "converting", "quantizing", "loading", "proving", "hashing", "packing"
+    "asking",
+    "merging",
+    "comparing",
+    "converting",
+    "quantizing",
+    "loading",
+    "proving",
+    "hashing",
+    "packing",
 ]
 
 
@@ -84,12 +94,21 @@ class AnswerBounds(_Record):
     chrf: float = Field(default=0.4, ge=0, le=1)
 
 
+class Evaluation(_Record):
+    """The evaluation of the model on held-out rows, for its card."""
+
+    verdict: str = Field(max_length=64, pattern=r"^[a-z_]+$")
+    sentence: str = Field(max_length=2000)
+    figures: dict[str, float | str] = Field(default={}, max_length=100)
+
+
 class ExportSpec(_Record):
     """One export. All paths are local and absolute.
 
     `base_model` is the base model's catalog id and `name` the model's name in the artifact's
-    README. `context_length` is the base model's in tokens. `output_dir` must be empty or missing.
-    `work_dir` holds intermediate files, which may take three times the space of the base model.
+    README. `license`, `languages` and `context_length` (in tokens) are the base model's.
+    `signing_key` is the file of an EC key. `output_dir` must be empty or missing. `work_dir` holds
+    intermediate files, which may take three times the space of the base model.
     """
 
     format: Format
@@ -97,8 +116,12 @@ class ExportSpec(_Record):
     context_length: int = Field(default=4096, ge=1)
     name: str = Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f`]+$")
     base_model: str = Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f`]+$")
+    license: str = Field(default="other", min_length=1, max_length=128, pattern=r"^[^\x00-\x1f`]+$")
+    languages: tuple[Annotated[str, Field(max_length=35)], ...] = Field(default=(), max_length=200)
+    evaluation: Evaluation | None = None
     base_model_path: Path
     adapter_path: Path
+    signing_key: Path | None = None
     output_dir: Path
     work_dir: Path
     references: tuple[Reference, ...] = Field(min_length=1, max_length=64)
@@ -121,12 +144,26 @@ class Progress(_Record):
     total: int
 
 
+class MergedOnto(_Record):
+    """The base weights that the adapter is merged into: those in the base model's files, or NF4.
+
+    The differences are those of each merged model's log-probabilities from the references', in nats
+    per token. They are None if the adapter was not trained on NF4 weights, so that there was no
+    choice.
+    """
+
+    base: Literal["bf16", "nf4"]
+    bf16_difference: float | None = None
+    nf4_difference: float | None = None
+
+
 class Proof(_Record):
     """How close the loaded artifact's answers are to the references.
 
     `chrf` is the mean chrF (0 to 1) of its greedy answers. `logprob_difference` is the mean
     absolute difference of the answer tokens' log-probabilities in nats, and
-    `largest_logprob_difference` that of the token where it is largest.
+    `largest_logprob_difference` that of the token where it is largest. `merged_onto` is None if the
+    artifact is not merged.
     """
 
     answers: int
@@ -134,6 +171,7 @@ class Proof(_Record):
     chrf: float
     logprob_difference: float
     largest_logprob_difference: float
+    merged_onto: MergedOnto | None = None
 
 
 class OutputFile(_Record):

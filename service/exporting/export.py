@@ -6,34 +6,51 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import torch
-
+from service.exporting.card import write_card
+from service.exporting.closest_base import merge_onto_closest
 from service.exporting.contract import (
     EXTRA_FORMATS,
     ExportFailure,
     ExportSpec,
+    MergedOnto,
     Progress,
     Step,
     Succeeded,
 )
-from service.exporting.folder import copy_adapter, copy_passport, copy_tokenizer, list_files
-from service.exporting.gguf import EXTRA, missing_packages
+from service.exporting.folder import (
+    copy_adapter,
+    copy_license,
+    copy_passport,
+    copy_tokenizer,
+    list_files,
+)
+from service.exporting.gguf import EXTRA, converters, missing_packages
 from service.exporting.gguf.convert import convert_adapter, convert_model
 from service.exporting.gguf.llama_model import LlamaModel
 from service.exporting.gguf.ollama import keep_template, modelfile, stop_marks
 from service.exporting.gguf.quantize import quantize
-from service.exporting.merge import MergeRefused, merge
+from service.exporting.merge import MergeRefused
 from service.exporting.proof import LoadedArtifact, check_bounds, prove
 from service.exporting.readme import readme
+from service.exporting.signature import sign
 from service.exporting.torch_model import TorchModel
 
 Send = Callable[[Progress], None]
 During = Callable[[Step], Callable[[int, int], None]]
 _F16: Final = "f16"
 _ADAPTER_GGUF: Final = "adapter.gguf"
+
+
+@dataclass(frozen=True)
+class _Written:
+    """The loaded artifact, and the base weights that the adapter was merged into, if it was."""
+
+    model: LoadedArtifact
+    merged_onto: MergedOnto | None = None
 
 
 def export(spec: ExportSpec, send: Send) -> Succeeded:
@@ -46,29 +63,34 @@ def export(spec: ExportSpec, send: Send) -> Succeeded:
     _check_empty(out)
     _check_packages(spec)
     spec.work_dir.mkdir(parents=True, exist_ok=True)
-    text = readme(spec, rank=_rank(spec.adapter_path), file=gguf_name(spec))
-    (out / "README.md").write_text(text, "utf-8")
-    proof = prove(_written(spec, during), spec.references, during("proving"))
+    usage = readme(spec, rank=_rank(spec.adapter_path), file=gguf_name(spec))
+    copy_license(spec.base_model_path, out)
+    written = _written(spec, during)
+    proof = prove(written.model, spec.references, during("proving"))
+    proof = proof.model_copy(update={"merged_onto": written.merged_onto})
     check_bounds(proof, spec.bounds, quantized=spec.quantization not in (None, _F16))
+    write_card(spec, usage, proof)
+    if spec.signing_key is not None:
+        sign(out, spec.signing_key)
     during("hashing")(0, 1)
     return Succeeded(files=list_files(out), proof=proof)
 
 
-def _written(spec: ExportSpec, during: During) -> LoadedArtifact:
+def _written(spec: ExportSpec, during: During) -> _Written:
     """Write the artifact and load it."""
     out, base = spec.output_dir, spec.base_model_path
     if spec.format == "adapter":
         copy_adapter(spec.adapter_path, out)
         copy_tokenizer(base, out)
         during("loading")(0, 1)
-        return TorchModel(out, base=base)
+        return _Written(TorchModel(out, base=base))
     copy_passport(spec.adapter_path, out)
     if spec.format == "merged":
-        _merge(spec, out, during)
+        merged_onto = _merge(spec, out, during)
         during("loading")(0, 1)
-        return TorchModel(out)
+        return _Written(TorchModel(out), merged_onto)
     if spec.format == "gguf-adapter":
-        return _gguf_adapter(spec, during)
+        return _Written(_gguf_adapter(spec, during))
     return _gguf(spec, during)
 
 
@@ -81,11 +103,11 @@ def _gguf_adapter(spec: ExportSpec, during: During) -> LoadedArtifact:
     return _load(spec, during, model, adapter)
 
 
-def _gguf(spec: ExportSpec, during: During) -> LoadedArtifact:
+def _gguf(spec: ExportSpec, during: During) -> _Written:
     """Merge, convert and quantize. Intermediate files are removed as soon as possible."""
     merged, whole = spec.work_dir / "merged", spec.work_dir / "f16.gguf"
     model = spec.output_dir / gguf_name(spec)
-    _merge(spec, merged, during)
+    merged_onto = _merge(spec, merged, during)
     if spec.format == "ollama":
         keep_template(merged)
         text = modelfile(model.name, merged, spec.context_length, stop_marks(merged))
@@ -100,7 +122,7 @@ def _gguf(spec: ExportSpec, during: During) -> LoadedArtifact:
         assert spec.quantization is not None
         quantize(whole, model, spec.quantization, _threads(spec))
         whole.unlink()
-    return _load(spec, during, model)
+    return _Written(_load(spec, during, model), merged_onto)
 
 
 def _load(
@@ -120,17 +142,15 @@ def gguf_name(spec: ExportSpec) -> str:
     return f"model-{spec.quantization}.gguf" if spec.quantization else _ADAPTER_GGUF
 
 
-def _merge(spec: ExportSpec, target: Path, during: During) -> None:
+def _merge(spec: ExportSpec, target: Path, during: During) -> MergedOnto:
     """Merge the adapter into the base model, and copy its tokenizer."""
-    progress = during("merging")
     try:
-        merge(spec.base_model_path, spec.adapter_path, target, progress, dtype=torch.bfloat16)
+        return merge_onto_closest(spec, target, during("merging"), during("comparing"))
     except MergeRefused as error:
         way_out = ""
         if error.reason == "unsupported_adapter":
             way_out = " Export the adapter itself (format adapter)."
         raise ExportFailure(error.reason, f"{error}{way_out}") from error
-    copy_tokenizer(spec.base_model_path, target)
 
 
 def _check_empty(folder: Path) -> None:
@@ -140,12 +160,15 @@ def _check_empty(folder: Path) -> None:
 
 
 def _check_packages(spec: ExportSpec) -> None:
-    if spec.format in EXTRA_FORMATS and (missing := missing_packages()):
+    if spec.format not in EXTRA_FORMATS:
+        return
+    if missing := missing_packages():
         raise ExportFailure(
             "missing_extra",
             f"The format {spec.format} needs the extra '{EXTRA}' on the worker, which lacks "
             f"{', '.join(missing)}. The operator must install it.",
         )
+    converters.check()
 
 
 def _rank(adapter: Path) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from service.exporting.contract import OutputFile
+from service.exporting.passport import PASSPORT
 
 _TOKENIZER_FILES: Final = (
     "tokenizer.json",
@@ -22,8 +23,8 @@ _TOKENIZER_FILES: Final = (
     "chat_template.json",
     "generation_config.json",
 )
+_LICENSE_FILES: Final = ("LICENSE*", "NOTICE*", "USE_POLICY*")
 _ADAPTER_FILES: Final = ("adapter_config.json", "adapter_model.safetensors")
-_PASSPORT: Final = "passport.json"
 
 
 def copy_tokenizer(base: Path, target: Path) -> None:
@@ -33,12 +34,18 @@ def copy_tokenizer(base: Path, target: Path) -> None:
 
 def copy_adapter(adapter: Path, target: Path) -> None:
     """Copy the adapter and its passport, if it has one."""
-    _copy(adapter, target, (*_ADAPTER_FILES, _PASSPORT))
+    _copy(adapter, target, (*_ADAPTER_FILES, PASSPORT))
 
 
 def copy_passport(adapter: Path, target: Path) -> None:
     """Copy the adapter's passport, if it has one."""
-    _copy(adapter, target, (_PASSPORT,))
+    _copy(adapter, target, (PASSPORT,))
+
+
+def copy_license(base: Path, target: Path) -> None:
+    """Copy the license and the notices of the base model, if its folder has them."""
+    found = (file.name for name in _LICENSE_FILES for file in base.glob(name))
+    _copy(base, target, tuple(found))
 
 
 def _copy(source: Path, target: Path, names: tuple[str, ...]) -> None:

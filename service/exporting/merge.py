@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from service.training.contract.tensor_names import path_in_layers
+from service.exporting.base_layers import BaseLayers
 
 INDEX: Final = "model.safetensors.index.json"
 _PREFIX: Final = "base_model.model."
@@ -38,6 +38,8 @@ _NOT_MERGED: Final = (
 )
 
 Progress = Callable[[int, int], None]
+BaseWeights = Callable[[str, torch.Tensor], torch.Tensor]
+"""Changes a weight of the base model, given its name."""
 Reason = Literal["invalid_model", "invalid_adapter", "unsupported_adapter"]
 
 
@@ -56,16 +58,20 @@ def merge(
     progress: Progress = lambda _, __: None,
     *,
     dtype: torch.dtype | None = None,
+    nf4: bool = False,
 ) -> None:
     """Write the merged weights, their index and config.json to `target`.
 
     The files are named as those of the base model. The weights are converted to `dtype`; by default
-    each keeps the base model's. `progress` is called with the number of finished files and of all
+    each keeps the base model's. With `nf4`, the base model's weights are first rounded as QLoRA
+    rounds them for training. `progress` is called with the number of finished files and of all
     files. Raises MergeRefused, and OSError, for example if the disk is full.
     """
     config = read_config(base)
     files = weight_files(base)
-    deltas = _Deltas(adapter, _layers_of(files))
+    layers = BaseLayers(_layers_of(files))
+    deltas = _Deltas(adapter, layers)
+    rounded = _nf4_weights(base, layers) if nf4 else _unchanged
     _check_room(target, sum(file.stat().st_size for file in files))
     target.mkdir(parents=True, exist_ok=True)
     places: dict[str, str] = {}
@@ -73,7 +79,9 @@ def merge(
     for number, file in enumerate(files):
         progress(number, len(files))
         about, tensors = _read(file)
-        merged = {name: _cast(deltas.merged(name, w), dtype) for name, w in tensors.items()}
+        merged = {
+            name: _cast(deltas.merged(name, rounded(name, w)), dtype) for name, w in tensors.items()
+        }
         _save(merged, target / file.name, about)
         places |= dict.fromkeys(merged, file.name)
         total_bytes += sum(tensor.numel() * tensor.element_size() for tensor in merged.values())
@@ -146,6 +154,17 @@ def _save(tensors: dict[str, torch.Tensor], file: Path, about: dict[str, str]) -
         raise OSError(number, f"{file.name} cannot be written: {error}") from error
 
 
+def _nf4_weights(base: Path, layers: BaseLayers) -> BaseWeights:
+    # Imported here, since engines merge too, and may lack bitsandbytes.
+    from service.exporting.nf4 import Nf4Weights
+
+    return Nf4Weights(base, layers)
+
+
+def _unchanged(_name: str, weight: torch.Tensor) -> torch.Tensor:
+    return weight
+
+
 def _cast(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
     return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
 
@@ -164,7 +183,7 @@ def _check_room(target: Path, needed: int) -> None:
 class _Deltas:
     """What an adapter adds to the weights of its base model, by the name of the layer there."""
 
-    def __init__(self, adapter: Path, base_layers: set[str]) -> None:
+    def __init__(self, adapter: Path, base_layers: BaseLayers) -> None:
         self._config = _adapter_config(adapter)
         self._layers: dict[str, dict[str, torch.Tensor]] = {}
         try:
@@ -173,11 +192,10 @@ class _Deltas:
             raise MergeRefused(
                 "invalid_adapter", "The adapter's adapter_model.safetensors cannot be read."
             ) from None
-        by_path = {path_in_layers(layer): layer for layer in base_layers}
         unknown = set()
         for name, tensor in tensors.items():
             layer, part = _layer_and_part(name)
-            found = layer if layer in base_layers else by_path.get(path_in_layers(layer))
+            found = base_layers.find(layer)
             if found is None:
                 unknown.add(layer)
             else:

@@ -55,9 +55,7 @@ def prove(
         answer = artifact.answer(reference.prompt_tokens, len(reference.tokens))
         same += answer.strip() == reference.answer.strip()
         scores.append(chrf(answer, reference.answer))
-        found = artifact.logprobs(reference.prompt_tokens, reference.tokens)
-        pairs = zip(found, reference.logprobs, strict=True)
-        differences.extend(abs(one - other) for one, other in pairs)
+        differences.extend(logprob_differences(artifact, reference))
     progress(len(references), len(references))
     return Proof(
         answers=len(references),
@@ -66,6 +64,13 @@ def prove(
         logprob_difference=sum(differences) / len(differences),
         largest_logprob_difference=max(differences),
     )
+
+
+def logprob_differences(artifact: LoadedArtifact, reference: Reference) -> list[float]:
+    """Return the absolute differences of an answer's log-probabilities, in nats."""
+    found = artifact.logprobs(reference.prompt_tokens, reference.tokens)
+    pairs = zip(found, reference.logprobs, strict=True)
+    return [abs(one - other) for one, other in pairs]
 
 
 def check_bounds(proof: Proof, bounds: AnswerBounds, *, quantized: bool) -> None:

@@ -1,4 +1,4 @@
-"""The README of an artifact, with the commands that use it."""
+"""The commands that use an artifact, for its README."""
 
 from __future__ import annotations
 
@@ -29,8 +29,6 @@ model = AutoModelForCausalLM.from_pretrained("BASE_MODEL", dtype="bfloat16")
 model = PeftModel.from_pretrained(model, ".")
 tokenizer = AutoTokenizer.from_pretrained(".")
 ```
-
-The license of the base model applies to the adapter as well.
 """
 
 _MERGED: Final = """\
@@ -53,8 +51,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 model = AutoModelForCausalLM.from_pretrained(".", dtype="bfloat16")
 tokenizer = AutoTokenizer.from_pretrained(".")
 ```
-
-The license of the base model applies to the merged model as well.
 """
 
 
@@ -69,8 +65,6 @@ Serve it with llama.cpp:
 ```sh
 llama-server --model {file} --jinja --alias {served_name}
 ```
-
-The license of the base model applies to it as well.
 """
 
 _GGUF_ADAPTER: Final = """\
@@ -84,8 +78,6 @@ Serve it with llama.cpp:
 ```sh
 llama-server --model BASE_MODEL.gguf --lora {file} --jinja --alias {served_name}
 ```
-
-The license of the base model applies to the adapter as well.
 """
 
 _OLLAMA: Final = """\
@@ -100,8 +92,6 @@ ollama create {served_name} -f Modelfile
 
 Then chat with it: `ollama run {served_name}`. The `Modelfile` sets the temperature, the context
 length and the marks that end an answer. It sets no template: Ollama uses the one in the GGUF file.
-
-The license of the base model applies to it as well.
 """
 
 _TEXTS: Final = {
@@ -114,7 +104,7 @@ _TEXTS: Final = {
 
 
 def readme(spec: ExportSpec, *, rank: int, file: str) -> str:
-    """Return the README of the artifact in Markdown.
+    """Return the title and the commands in Markdown.
 
     `rank` is the adapter's, and `file` the name of the GGUF file, if there is one.
     """

@@ -37,12 +37,27 @@ class ExportProgressObject(BaseModel):
     """Step that an export is at."""
 
     step: str = Field(
-        description="`asking` the engine, `merging`, `converting`, `quantizing`, `loading`, "
-        "`proving`, `hashing` or `packing`.",
+        description="`asking` the engine, `merging`, `comparing` both base models, "
+        "`converting`, `quantizing`, `loading`, `proving`, `hashing` or `packing`.",
         examples=["merging"],
     )
     done: int = Field(description="Number of finished parts of the step.")
     total: int = Field(description="Number of all parts of the step.")
+
+
+class ExportMergedOnto(BaseModel):
+    """Base weights that the adapter was merged into."""
+
+    base: Literal["bf16", "nf4"] = Field(
+        description="`bf16`: the weights in the base model's files; `nf4`: those rounded to NF4, "
+        "as in training. The one closer to the engine is used."
+    )
+    bf16_difference: float | None = Field(
+        default=None,
+        description="Mean absolute difference of the log-probabilities from the engine's with "
+        "`bf16`, in nats per token; null if the training was not quantized.",
+    )
+    nf4_difference: float | None = Field(default=None, description="The same with `nf4`.")
 
 
 class ExportProof(BaseModel):
@@ -56,6 +71,10 @@ class ExportProof(BaseModel):
     )
     largest_logprob_difference: float = Field(
         description="Difference of the token where it is largest, in nats."
+    )
+    merged_onto: ExportMergedOnto | None = Field(
+        default=None,
+        description="Base weights that the adapter was merged into; null if it was not merged.",
     )
 
 

@@ -22,13 +22,14 @@ from service.curation.child_runner import DeskFailed
 from service.curation.scratch import scratch_folder
 from service.evals.engine_task import EngineTask, Resources
 from service.evals.engines import ModelGone
-from service.exporting import ExportSpec, Progress, Reference
+from service.exporting import Evaluation, ExportSpec, Progress, Reference
 from service.exports import archive, child, lifecycle, references
 from service.exports.archive import Archive
 from service.exports.child import ExportFailed
 from service.exports.lifecycle import ExportSuperseded
 from service.exports.records import ExportError, ExportProgress, ExportRecord, Exports
 from service.jobs.evaluation.job_data import FileGone, fetch_data
+from service.jobs.evaluation.records import Evaluations
 from service.jobs.records import Jobs
 from service.models.catalogue import BaseModelEntry
 from service.training.contract.failures import TrainingFailure
@@ -46,6 +47,7 @@ class ExportModel(EngineTask):
         super().__init__(resources)
         self._jobs = jobs
         self._exports = Exports(jobs.redis)
+        self._evaluations = Evaluations(jobs.redis)
         self._turn = asyncio.Semaphore(1)
 
     async def run(
@@ -143,6 +145,10 @@ class ExportModel(EngineTask):
                         "context_length": entry.context_length,
                         "name": record.model,
                         "base_model": record.base_model,
+                        "license": entry.license,
+                        "languages": entry.languages,
+                        "evaluation": await self._evaluation(record),
+                        "signing_key": self._settings.export_signing_key,
                         "base_model_path": entry.path,
                         "adapter_path": folder / "adapter",
                         "output_dir": folder / "artifact",
@@ -198,6 +204,19 @@ class ExportModel(EngineTask):
             message = f"The engine of {record.base_model} returned no answer with its tokens."
             raise ExportFailed("engine_unavailable", message)
         return found
+
+    async def _evaluation(self, record: ExportRecord) -> Evaluation | None:
+        """Return the result of the job's evaluation; None if there is none."""
+        if record.job_id is None:
+            return None
+        found = await self._evaluations.get(record.project_id, record.job_id)
+        if found is None or found.verdict is None or found.model != record.model:
+            return None  # or of another checkpoint
+        return Evaluation(
+            verdict=found.verdict["kind"],
+            sentence=found.verdict["sentence"],
+            figures=found.figures or {},
+        )
 
     async def _held_out(self, record: ExportRecord, folder: Path) -> list[references.Prompt]:
         """Return prompts of the job's held-out rows; none if there are none any more."""

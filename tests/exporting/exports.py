@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import shutil
 import subprocess
 import sys
@@ -31,15 +33,44 @@ def failure_of(spec: ExportSpec) -> Failed:
     return caught.value.failure
 
 
+# In a new network namespace, the loopback interface is down. llama.cpp's server needs it.
+_LOOPBACK_UP = """
+import fcntl, os, socket, struct, sys
+up = struct.pack("16sH14x", b"lo", 1)
+fcntl.ioctl(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0x8914, up)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@functools.cache
+def isolation() -> list[str]:
+    """The command that runs another without network interfaces, except its own loopback.
+
+    Empty if the machine does not allow it.
+    """
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        return []
+    command = [unshare, "--map-root-user", "--net", sys.executable, "-c", _LOOPBACK_UP]
+    done = subprocess.run([*command, sys.executable, "--version"], check=False, capture_output=True)
+    return command if done.returncode == 0 else []
+
+
 def run(spec: ExportSpec, folder: Path) -> tuple[int, list[Any]]:
-    """Run an export as a child process, in a network namespace where the machine allows it."""
+    """Run an export as a child process without network, where the machine allows it, and without
+    a compiler.
+    """
     file = folder / "spec.json"
     file.write_text(spec.model_dump_json())
-    command = [sys.executable, "-m", "service.exporting", str(file)]
-    isolate = ["unshare", "-rn"]
-    if subprocess.run([*isolate, "true"], check=False, capture_output=True).returncode == 0:
-        command = isolate + command
-    done = subprocess.run(command, check=False, capture_output=True, timeout=HANG_S)
+    empty = folder / "no-programs"
+    empty.mkdir()
+    done = subprocess.run(
+        [*isolation(), sys.executable, "-m", "service.exporting", str(file)],
+        env=os.environ | {"PATH": str(empty)},
+        check=False,
+        capture_output=True,
+        timeout=HANG_S,
+    )
     messages = [parse_message(line) for line in done.stdout.splitlines()]
     assert messages, done.stderr.decode()
     return done.returncode, messages

@@ -13,6 +13,7 @@ import pytest
 
 from service.exporting import ExportSpec, Progress, Reference, Succeeded
 from service.exporting.__main__ import classify
+from service.exporting.contract import MergedOnto
 from tests.exporting.conftest import Tuned, make_adapter
 from tests.exporting.exports import changed_template, export, failure_of, run
 from tests.lazy import Lazy
@@ -80,6 +81,7 @@ def test_a_merged_model_is_exported_by_a_process_without_a_network(
     *steps, result = messages
     assert isinstance(result, Succeeded)
     assert result.proof.logprob_difference < 0.1
+    assert result.proof.merged_onto == MergedOnto(base="bf16")
     assert {step.step for step in steps if isinstance(step, Progress)} == {
         "merging", "loading", "proving", "hashing"
     }  # fmt: skip

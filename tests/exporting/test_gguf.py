@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ from service.exporting import ExportSpec, Succeeded, missing_packages
 from service.exporting.contract import ExportFailure
 from service.exporting.proof import prove
 from tests.exporting.conftest import Tuned, spec_of
-from tests.exporting.exports import export, failure_of
+from tests.exporting.exports import export, failure_of, isolation, run
 from tests.lazy import Lazy
 
 llama = Lazy("service.exporting.gguf.llama_model")
@@ -38,7 +40,8 @@ def ollama(tuned: Tuned, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """An export for Ollama."""
     folder = tmp_path_factory.mktemp("ollama")
     fields = {"format": "ollama", "quantization": "q8_0", "context_length": 2048}
-    result = export(spec_of(tuned, folder, **fields))
+    code, (*_, result) = run(spec_of(tuned, folder, **fields), folder)
+    assert code == 0, result
     assert not [*(folder / "work").rglob("*.gguf")]
     return Made(folder / "out", result)
 
@@ -49,6 +52,7 @@ def test_an_ollama_folder_has_a_quantized_model_and_a_modelfile(ollama: Made, tu
         "README.md",
         "model-q8_0.gguf",
         "passport.json",
+        "proof.json",
     }
     text = (ollama.folder / "Modelfile").read_text()
     assert text.startswith("FROM ./model-q8_0.gguf\nPARAMETER temperature 1\n")
@@ -61,6 +65,17 @@ def test_an_ollama_folder_has_a_quantized_model_and_a_modelfile(ollama: Made, tu
     assert "ollama create bakery-helper -f Modelfile" in readme
     assert ollama.result.proof.answers == len(tuned.references)
     assert ollama.result.proof.logprob_difference < 0.2
+
+
+def test_neither_a_network_nor_a_compiler_is_needed(ollama: Made) -> None:
+    """The export ran in a namespace with only a loopback interface, and no programs in its PATH."""
+    if not isolation():
+        pytest.skip("unshare may not create a network namespace here")
+    assert ollama.result.proof.answers
+    look = "import socket; print(*(name for _, name in socket.if_nameindex()))"
+    command = [*isolation(), sys.executable, "-c", look]
+    found = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert found.stdout == "lo\n"
 
 
 def test_a_template_changed_by_one_character_fails_with_both_texts(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from service.exporting.contract import ExportFailure, FailureCode
-from service.exporting.gguf.packages import converter
+from service.exporting.gguf.converters import converter
 from service.training.contract.channel import die_with_parent
 
 _UNKNOWN_PRE_TOKENIZER: Final = "pre-tokenizer was not recognized"

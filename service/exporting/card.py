@@ -1,0 +1,166 @@
+"""The model card of an artifact: its README with metadata for the Hugging Face Hub.
+
+It has figures, digests and hyperparameters, but no text of the training data.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import yaml
+
+from service.exporting.contract import Evaluation, ExportSpec, Format, MergedOnto, Proof
+from service.exporting.licenses import OTHER, duties, identifier
+from service.exporting.passport import read_passport, section
+
+_LIBRARIES: Final[dict[Format, str]] = {"adapter": "peft", "merged": "transformers"}
+_RELATIONS: Final[dict[Format, str]] = {
+    "adapter": "adapter", "gguf-adapter": "adapter", "merged": "finetune",
+}  # fmt: skip
+_VALUE: Final = re.compile(r"[\w.+/-]{1,80}")  # a name or a number, not a text
+_BASES: Final = {
+    "bf16": "the weights in the base model's files",
+    "nf4": "the base model's weights, rounded to NF4 as in training",
+}
+
+
+def model_card(spec: ExportSpec, usage: str, proof: Proof) -> str:
+    """Return the card: metadata, how to use the artifact, and where it comes from."""
+    passport = read_passport(spec.adapter_path)
+    parts = [
+        f"---\n{yaml.safe_dump(_metadata(spec, passport), sort_keys=False)}---",
+        usage.strip(),
+        _license(spec),
+        _training(passport),
+        _evaluation(spec.evaluation),
+        _proof(proof),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _metadata(spec: ExportSpec, passport: dict[str, Any]) -> dict[str, Any]:
+    license_id = identifier(spec.license)
+    trained = section(passport, "spec")
+    method = trained.get("method")
+    tags = ["lora", method, "qlora" if trained.get("quantization") == "nf4" else None]
+    return {
+        "base_model": spec.base_model,
+        "base_model_relation": _RELATIONS.get(spec.format, "quantized"),
+        "library_name": _LIBRARIES.get(spec.format, "gguf"),
+        "pipeline_tag": "text-generation",
+        "license": license_id,
+        **({"license_name": spec.license} if license_id == OTHER else {}),
+        **({"language": [*spec.languages]} if spec.languages else {}),
+        "tags": ["finetuned", *(tag for tag in tags if isinstance(tag, str))],
+    }
+
+
+def _license(spec: ExportSpec) -> str:
+    asked = [f"- {duty}" for duty in duties(spec.license)]
+    what = "If you share the model:" if asked else "It asks nothing of those who share the model."
+    return "\n".join([
+        "## License",
+        "",
+        f"The license of the base model applies: `{spec.license}`. {what}",
+        *(["", *asked, "", "This is a summary. The text of the license applies."] if asked else []),
+    ])  # fmt: skip
+
+
+def _training(passport: dict[str, Any]) -> str:
+    if not passport.get("spec"):
+        return "## Training\n\nThe adapter has no record of its training: it was imported."
+    base, data = section(passport, "base_model"), section(passport, "data")
+    digests = [
+        ("base model", base.get("sha256")),
+        ("chat template", base.get("chat_template_sha256")),
+        *((f"{role} file", section(data, role).get("sha256")) for role in data),
+        *((f"{role} rows", section(data, role).get("rows_sha256")) for role in data),
+    ]
+    rows = [(f"{role} rows", section(data, role).get("rows")) for role in data]
+    metrics = section(section(passport, "run"), "metrics")
+    return "\n".join([
+        "## Training",
+        "",
+        *_table(("setting", "value"), [*_plain(section(passport, "spec")), *rows]),
+        "",
+        *_table(("metric", "value"), _plain(metrics)),
+        "",
+        "Inputs:",
+        "",
+        *_table(("input", "SHA-256"), digests),
+        "",
+        "Libraries: "
+        + ", ".join(f"{name} {value}" for name, value in _plain(section(passport, "libraries")))
+        + ".",
+    ])  # fmt: skip
+
+
+def _evaluation(found: Evaluation | None) -> str:
+    if found is None:
+        return "## Evaluation\n\nThe model was not evaluated."
+    figures = [*_plain(found.figures)]
+    return "\n".join([
+        "## Evaluation",
+        "",
+        f"Verdict on held-out rows: `{found.verdict}`. {found.sentence}",
+        *(["", *_table(("figure", "value"), figures)] if figures else []),
+    ])  # fmt: skip
+
+
+def _proof(proof: Proof) -> str:
+    figures = [
+        ("answers", proof.answers),
+        ("answers with the same text", proof.same_answers),
+        ("mean chrF", round(proof.chrf, 3)),
+        ("mean difference of log-probabilities, nats", round(proof.logprob_difference, 4)),
+        ("largest difference, nats", round(proof.largest_logprob_difference, 4)),
+    ]
+    return "\n".join([
+        "## Proof",
+        "",
+        ("These files were loaded, and their answers were compared with those of the engine that "
+        "serves the model."),
+        "",
+        *_table(("figure", "value"), figures),
+        *_merged_onto(proof.merged_onto),
+    ])  # fmt: skip
+
+
+def _merged_onto(found: MergedOnto | None) -> list[str]:
+    if found is None:
+        return []
+    words = f"The adapter was merged into {_BASES[found.base]}."
+    if found.bf16_difference is not None and found.nf4_difference is not None:
+        words += (
+            f" Merged into the weights in the files, the answers differ from the engine's by "
+            f"{found.bf16_difference:.4f} nats per token, and merged into those rounded to NF4 by "
+            f"{found.nf4_difference:.4f}."
+        )
+    return ["", words]
+
+
+def _plain(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the names and numbers of an object. Texts and lists are left out."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _plain(value, f"{prefix}{name}.")
+        elif isinstance(value, float):
+            yield prefix + name, float(f"{value:.4g}")
+        elif isinstance(value, int) or (isinstance(value, str) and _VALUE.fullmatch(value)):
+            yield prefix + name, value
+
+
+def _table(head: tuple[str, str], rows: Iterable[tuple[str, Any]]) -> list[str]:
+    return [
+        f"| {head[0]} | {head[1]} |",
+        "|---|---|",
+        *(f"| {name} | `{value}` |" for name, value in rows if value is not None),
+    ]
+
+
+def write_card(spec: ExportSpec, usage: str, proof: Proof) -> None:
+    """Write the model card and the proof to the artifact."""
+    (spec.output_dir / "README.md").write_text(model_card(spec, usage, proof), "utf-8")
+    (spec.output_dir / "proof.json").write_text(proof.model_dump_json(indent=2) + "\n", "utf-8")
