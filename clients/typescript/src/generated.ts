@@ -3556,6 +3556,28 @@ export interface components {
             rendered_prompt?: string | null;
         };
         /**
+         * ExportMergedOnto
+         * @description Base weights that the adapter was merged into.
+         */
+        ExportMergedOnto: {
+            /**
+             * Base
+             * @description `bf16`: the weights in the base model's files; `nf4`: those rounded to NF4, as in training. The one closer to the engine is used.
+             * @enum {string}
+             */
+            base: "bf16" | "nf4";
+            /**
+             * Bf16 Difference
+             * @description Mean absolute difference of the log-probabilities from the engine's with `bf16`, in nats per token; null if the training was not quantized.
+             */
+            bf16_difference?: number | null;
+            /**
+             * Nf4 Difference
+             * @description The same with `nf4`.
+             */
+            nf4_difference?: number | null;
+        };
+        /**
          * ExportObject
          * @description Export of a trained model for other software.
          */
@@ -3628,7 +3650,7 @@ export interface components {
         ExportProgressObject: {
             /**
              * Step
-             * @description `asking` the engine, `merging`, `converting`, `quantizing`, `loading`, `proving`, `hashing` or `packing`.
+             * @description `asking` the engine, `merging`, `comparing` both base models, `converting`, `quantizing`, `loading`, `proving`, `hashing` or `packing`.
              * @example merging
              */
             step: string;
@@ -3673,6 +3695,8 @@ export interface components {
              * @description Difference of the token where it is largest, in nats.
              */
             largest_logprob_difference: number;
+            /** @description Base weights that the adapter was merged into; null if it was not merged. */
+            merged_onto?: components["schemas"]["ExportMergedOnto"] | null;
         };
         /**
          * ExportStatus

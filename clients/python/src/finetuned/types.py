@@ -681,6 +681,25 @@ class ExportErrorObject(Model):
     """
 
 
+class ExportMergedOnto(Model):
+    """
+    Base weights that the adapter was merged into.
+    """
+
+    base: Literal["bf16", "nf4"]
+    """
+    `bf16`: the weights in the base model's files; `nf4`: those rounded to NF4, as in training. The one closer to the engine is used.
+    """
+    bf16_difference: float | None = None
+    """
+    Mean absolute difference of the log-probabilities from the engine's with `bf16`, in nats per token; null if the training was not quantized.
+    """
+    nf4_difference: float | None = None
+    """
+    The same with `nf4`.
+    """
+
+
 class ExportProgressObject(Model):
     """
     Step that an export is at.
@@ -688,7 +707,7 @@ class ExportProgressObject(Model):
 
     step: str
     """
-    `asking` the engine, `merging`, `converting`, `quantizing`, `loading`, `proving`, `hashing` or `packing`.
+    `asking` the engine, `merging`, `comparing` both base models, `converting`, `quantizing`, `loading`, `proving`, `hashing` or `packing`.
     """
     done: int
     """
@@ -724,6 +743,10 @@ class ExportProof(Model):
     largest_logprob_difference: float
     """
     Difference of the token where it is largest, in nats.
+    """
+    merged_onto: ExportMergedOnto | None = None
+    """
+    Base weights that the adapter was merged into; null if it was not merged.
     """
 
 
