@@ -16,6 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 # The fixture that a group shares, and the tests in it. Two processes share the trainers' tests.
 GROUPS: Final = {
     "stack": (
+        "tests/e2e/test_advice.py",
         "tests/e2e/test_cli.py",
         "tests/e2e/test_docs.py",
         "tests/e2e/test_evals.py",
@@ -26,6 +27,7 @@ GROUPS: Final = {
         "tests/e2e/test_observability.py",
         "tests/e2e/test_openapi.py",
         "tests/e2e/test_restart.py",
+        "tests/e2e/test_tools.py",
         "tests/e2e/test_typescript.py",
     ),
     # One engine after another: four at once, of 3 GB each, do not fit into 16 GB. Files that end

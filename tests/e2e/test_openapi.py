@@ -20,6 +20,7 @@ async def test_training_and_serving_answer_as_described(stack: Stack):
         await scenario.look(world, job)
         await scenario.evaluate(world, job)
         await scenario.ask(world, job)
+        await scenario.advise(world, rows=6)
         await scenario.usage(world)
     finally:
         await world.close()

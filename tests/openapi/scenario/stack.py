@@ -16,7 +16,7 @@ _CHATS = ROOT / "examples" / "lighthouse-bookshop.jsonl"
 _HELD_OUT = ROOT / "examples" / "lighthouse-bookshop.validation.jsonl"
 _MAX_TOKENS = {"createResponse": {"max_output_tokens": 24}, "createEmbedding": {}}
 _STREAMED = ("createChatCompletion", "createCompletion", "createResponse")
-_TRAIN_S, _EVALUATE_S, _METERED_S = 600, 600, 30
+_TRAIN_S, _EVALUATE_S, _ADVISE_S, _METERED_S = 600, 600, 600, 30
 
 
 async def train(world: World) -> dict[str, Any]:
@@ -89,6 +89,25 @@ async def evaluate(world: World, job: dict[str, Any]) -> None:
     await world.call(restart, "again", path=path)
     await world.call(restart, expect=409, path=path)
     await world.call(report, expect=409, path=path)
+
+
+async def advise(world: World, rows: int | None = None) -> None:
+    """Ask for advice on the first rows of a file, or on all, and read it once it has ended."""
+    content = b"".join(_CHATS.read_bytes().splitlines(keepends=True)[:rows])
+    form = {"purpose": "fine-tune"}
+    file = (await world.call("createFile", form=form, file=(_CHATS.name, content))).json()
+    retrieve = "retrieveFineTuningAdvice"
+    async with asyncio.timeout(_ADVISE_S):
+        while file["status"] == "uploaded":
+            await asyncio.sleep(0.5)
+            file = (await world.call("retrieveFile", path={"file_id": file["id"]})).json()
+        body = {"model": DEMO_MODEL, "training_file": file["id"]}
+        made = await world.call("createFineTuningAdvice", json=body)
+        path = {"advice_id": made.json()["id"]}
+        while (await world.call(retrieve, path=path)).json()["status"] == "in_progress":
+            await asyncio.sleep(0.5)
+    done = await world.call(retrieve, "completed", "Advice with its figures", path=path)
+    assert done.json()["status"] == "completed", done.text
 
 
 async def ask(world: World, job: dict[str, Any]) -> None:
