@@ -1,4 +1,4 @@
-"""A server with the files, jobs, models and chat completions of an OpenAI account."""
+"""A server with the files, jobs, evals, models and chat completions of an OpenAI account."""
 
 from __future__ import annotations
 
@@ -60,10 +60,64 @@ def jobs() -> list[dict[str, Any]]:
     ]
 
 
+def evals() -> list[dict[str, Any]]:
+    """Three evals: the schema of their items, and a grader."""
+    return [
+        {
+            "id": f"eval_{n}",
+            "object": "eval",
+            "created_at": n,
+            "name": f"Voice {n}",
+            "metadata": {},
+            "data_source_config": {"type": "custom", "schema": {"type": "object"}},
+            "testing_criteria": [
+                {"type": "string_check", "name": "kind", "operation": "ilike",
+                 "input": "{{sample.output_text}}", "reference": "please"}
+            ],
+        }
+        for n in range(3)
+    ]  # fmt: skip
+
+
+def runs(eval_id: str) -> list[dict[str, Any]]:
+    """Three runs of an eval, with their items and results."""
+    return [
+        {
+            "id": f"evalrun_{n}",
+            "object": "eval.run",
+            "eval_id": eval_id,
+            "created_at": n,
+            "name": "nightly",
+            "model": MODEL,
+            "status": "completed",
+            "error": None,
+            "metadata": {},
+            "report_url": "https://platform.openai.com",
+            "per_model_usage": [],
+            "per_testing_criteria_results": [
+                {"testing_criteria": "kind", "passed": n, "failed": 1}
+            ],
+            "result_counts": {"total": n + 1, "passed": n, "failed": 1, "errored": 0},
+            "data_source": {
+                "type": "completions",
+                "model": MODEL,
+                "source": {"type": "file_content", "content": [{"item": {"question": "Open?"}}]},
+            },
+        }
+        for n in range(3)
+    ]
+
+
 @dataclass
 class Account:
-    """The account. `faults` are answered first, in order; each may return None to pass."""
+    """The account. `faults` are answered first, in order; each may return None to pass.
 
+    A file's content is its ID, unless `contents` has it.
+    """
+
+    contents: dict[str, bytes] = field(default_factory=dict)
+    jobs: list[dict[str, Any]] = field(default_factory=jobs)
+    models: list[str] = field(default_factory=lambda: [OTHER, MODEL])
     requests: Counter[str] = field(default_factory=Counter)
     asked: list[tuple[str, str]] = field(default_factory=list)
     faults: list[Callable[[web.Request], web.Response | None]] = field(default_factory=list)
@@ -92,9 +146,13 @@ class Account:
             case ["files", "file-secret", "content"]:
                 return error(400, "invalid", "Not allowed to download files of this purpose.")
             case ["files", file_id, "content"]:
-                return web.Response(body=file_id.encode())
+                return web.Response(body=self.contents.get(file_id, file_id.encode()))
+            case ["evals"]:
+                return _page(request, evals())
+            case ["evals", eval_id, "runs"]:
+                return _page(request, runs(eval_id))
             case ["fine_tuning", "jobs"]:
-                return _page(request, jobs())
+                return _page(request, self.jobs)
             case ["fine_tuning", "jobs", _, "events"]:
                 events = [
                     {"id": f"e{n}", "object": "fine_tuning.job.event", "created_at": n,
@@ -105,7 +163,7 @@ class Account:
             case ["fine_tuning", "jobs", _, "checkpoints"]:
                 return _page(request, [])
             case ["models"]:
-                names = ["gpt-4o-mini-2024-07-18", OTHER, MODEL]
+                names = ["gpt-4o-mini-2024-07-18", *self.models]
                 models = [
                     {"id": name, "object": "model", "created": 1, "owned_by": "acme"}
                     for name in names

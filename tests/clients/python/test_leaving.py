@@ -15,7 +15,15 @@ from finetuned import errors
 from finetuned.cli.app import run
 from finetuned.leaving import Archive, Estimate, Prompts, Recorder, Settings, Summary
 
-from tests.clients.python.openai_account import KEY, MODEL, OTHER, Account, error
+from tests.clients.python.openai_account import (
+    KEY,
+    MODEL,
+    OTHER,
+    Account,
+    error,
+    evals,
+    runs,
+)
 from tests.http_server import http_server
 
 QUICK = Settings(max_tokens=20, requests_per_minute=60_000)
@@ -71,7 +79,7 @@ def answers(archive: Archive, model: str) -> list[dict[str, Any]]:
 
 async def test_everything_is_recorded_once(account, archive, record):
     done = await record()
-    assert (done.files, done.jobs, done.models) == (6, 3, [OTHER, MODEL])
+    assert (done.files, done.jobs, done.evals, done.models) == (6, 3, 3, [OTHER, MODEL])
     assert (done.estimate.requests, done.refused) == (0, 2)
     stored = {file["id"]: file["content"] for file in archive.read("files.json")}
     assert list(stored) == [*(f"file-{n}" for n in range(5)), "file-secret"]
@@ -80,6 +88,9 @@ async def test_everything_is_recorded_once(account, archive, record):
     assert (archive.folder / "files" / "file-4").read_bytes() == b"file-4"
     assert [job["hyperparameters"]["n_epochs"] for job in archive.read("jobs.json")] == [3, 3, 3]
     assert len(archive.read("jobs", "ftjob-2", "events.json")) == 3
+    assert archive.read("evals.json") == evals()
+    assert archive.read("evals", "eval_2", "runs.json") == runs("eval_2")
+    assert [row.get("expected") for row in archive.read("prompts.json")] == ["Yes.", None, None]
     first, refused, third = answers(archive, MODEL)
     assert first["answer"]["choices"][0]["message"]["content"] == "Ahoy! Open?"
     assert refused["error"]["code"] == "content_policy"
@@ -123,16 +134,37 @@ async def test_an_interrupted_recording_continues_where_it_stopped(account, arch
     assert archive.faults() == []
 
 
-async def test_a_key_without_rights_is_named(account, record):
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        ("/v1/fine_tuning/jobs", "fine-tuning jobs"),
+        ("/v1/evals", "evals"),
+        ("/v1/evals/eval_0/runs", "the runs of evals"),
+    ],
+)
+async def test_a_key_without_rights_is_named(account, record, path, what):
     account.faults.append(
         lambda request: (
-            error(403, "forbidden", "Missing scopes: api.fine_tuning.jobs.read")
-            if "jobs" in request.path
-            else None
+            error(403, "forbidden", "Missing scopes: api.read") if request.path == path else None
         )
     )
-    with pytest.raises(errors.PermissionDenied, match=r"fine-tuning jobs: .*Missing scopes"):
+    with pytest.raises(errors.PermissionDenied, match=f"may not read {what}: .*Missing scopes"):
         await record()
+
+
+@pytest.mark.parametrize("status", [404, 410])
+async def test_the_rest_is_recorded_after_evals_have_been_shut_down(
+    account, archive, record, status
+):
+    account.faults.append(
+        lambda request: (
+            error(status, "not_found", "Gone.") if request.path.startswith("/v1/evals") else None
+        )
+    )
+    done = await record()
+    assert (done.evals, done.jobs) == (0, 3)
+    assert archive.read("evals.json") == []
+    assert archive.faults() == []
 
 
 async def test_an_unknown_key_is_named(record):

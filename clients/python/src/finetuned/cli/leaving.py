@@ -53,7 +53,7 @@ def record(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Record an OpenAI account's files, jobs and models, and its models' answers to prompts.
+    """Record an OpenAI account's files, jobs, evals and models, and its models' answers to prompts.
 
     The key is read from OPENAI_API_KEY. An interrupted recording continues if it is repeated.
     """
@@ -90,6 +90,7 @@ def _show(found: Summary, out: Out, *, to_errors: bool = False) -> None:
     facts: list[tuple[str, object]] = [
         ("files", f"{found.files} ({size(found.file_bytes)})"),
         ("jobs", found.jobs),
+        ("evals", found.evals),
         ("models", ", ".join(found.models) or "none"),
         ("answers to fetch", estimate.requests),
         ("tokens of prompts", estimate.prompt_tokens),
@@ -102,6 +103,7 @@ def _show(found: Summary, out: Out, *, to_errors: bool = False) -> None:
                 "files": found.files,
                 "file_bytes": found.file_bytes,
                 "jobs": found.jobs,
+                "evals": found.evals,
                 "models": found.models,
                 "missing_answers": estimate.requests,
                 "prompt_tokens": estimate.prompt_tokens,

@@ -5,8 +5,10 @@ files.json, files/ID       the account's files and their content
 jobs.json                  fine-tuning jobs, with their hyperparameters
 jobs/ID/events.json        events of a job
 jobs/ID/checkpoints.json   checkpoints of a job
+evals.json                 evals: the schema of their items and their graders
+evals/ID/runs.json         runs of an eval, with their data sources and results
 models.json                fine-tuned models
-prompts.json               the prompts that the models were asked
+prompts.json               the prompts that the models were asked, and the expected answers
 answers/MODEL.jsonl        a model's answers, one line per prompt
 manifest.json              SHA-256 of every file, written last
 """
@@ -117,6 +119,12 @@ class Answers:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(line)
         self.done.add(index)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return all answers, in the order in which they arrived."""
+        if not self._path.exists():
+            return []
+        return [json.loads(line) for line in self._path.read_bytes().splitlines()]
 
     def _read(self) -> set[int]:
         """Return the prompts that have an answer. A line that was cut off is removed."""

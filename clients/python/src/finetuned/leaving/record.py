@@ -1,8 +1,7 @@
-"""Record an OpenAI account's files, jobs and models, and the answers of its models."""
+"""Record an OpenAI account's files, jobs, evals and models, and the answers of its models."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 import time
@@ -11,23 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetuned.errors import (
-    BadRequest,
-    ConnectionFailed,
-    FinetunedError,
-    NotAuthenticated,
-    PermissionDenied,
-    RateLimited,
-    ServerError,
-)
+from finetuned.errors import BadRequest
 from finetuned.leaving.archive import Archive
 from finetuned.leaving.estimate import Estimate
+from finetuned.leaving.openai_errors import errors_of
 from finetuned.leaving.prompts import Prompts
 
 if TYPE_CHECKING:
     import openai
 
 _PAGE = 100
+_GONE = (404, 410)  # what a server without evals answers
 _KEPT_PURPOSES = ("fine-tune", "fine-tune-results", "evals")
 Say = Callable[[str], None]
 
@@ -49,10 +42,19 @@ class Summary:
     files: int
     file_bytes: int
     jobs: int
+    evals: int
     models: list[str]
     estimate: Estimate
     refused: int = 0
     """Number of prompts that a model refused to answer."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    files: list[dict[str, Any]]
+    jobs: list[dict[str, Any]]
+    evals: list[dict[str, Any]]
+    models: list[str]
 
 
 class Recorder:
@@ -77,23 +79,28 @@ class Recorder:
 
         Stores nothing. Raises FinetunedError.
         """
-        files, jobs, models = self._files(), self._jobs(), self._models()
-        return self._summary(files, jobs, models, archive)
+        return self._summary(self._found(), archive)
 
     def record(self, archive: Archive) -> Summary:
         """Store everything that is not yet in the archive, and seal it. Raises FinetunedError."""
         archive.begin(self._head())
-        files, jobs, models = self._files(), self._jobs(), self._models()
-        archive.write("models.json", [{"id": name} for name in models])
-        archive.write("jobs.json", jobs)
-        for job in jobs:
+        found = self._found()
+        archive.write("models.json", [{"id": name} for name in found.models])
+        archive.write("jobs.json", found.jobs)
+        for job in found.jobs:
             self._details(archive, job["id"])
-        for file in files:
+        archive.write("evals.json", found.evals)
+        for one in found.evals:
+            archive.write("evals", one["id"], "runs.json", self._runs(one["id"]))
+        for file in found.files:
             file["content"] = self._content(archive, file)
-        archive.write("files.json", files)
-        refused = self._answers(archive, models)
+        archive.write("files.json", found.files)
+        refused = self._answers(archive, found.models)
         archive.seal()
-        return self._summary(files, jobs, models, archive, refused)
+        return self._summary(found, archive, refused)
+
+    def _found(self) -> _Found:
+        return _Found(self._files(), self._jobs(), self._evals(), self._models())
 
     def _head(self) -> dict[str, Any]:
         return {
@@ -105,19 +112,18 @@ class Recorder:
 
     def _summary(
         self,
-        files: list[dict[str, Any]],
-        jobs: list[dict[str, Any]],
-        models: list[str],
+        found: _Found,
         archive: Archive | None,
         refused: int = 0,
     ) -> Summary:
         settings = self._settings
-        missing = [(model, chat) for model, _, chat in self._missing(models, archive)]
+        missing = [(model, chat) for model, _, chat in self._missing(found.models, archive)]
         return Summary(
-            files=len(files),
-            file_bytes=sum(int(file.get("bytes") or 0) for file in files),
-            jobs=len(jobs),
-            models=models,
+            files=len(found.files),
+            file_bytes=sum(int(file.get("bytes") or 0) for file in found.files),
+            jobs=len(found.jobs),
+            evals=len(found.evals),
+            models=found.models,
             estimate=Estimate.of(missing, max_tokens=settings.max_tokens, price=settings.price),
             refused=refused,
         )
@@ -130,6 +136,23 @@ class Recorder:
     def _jobs(self) -> list[dict[str, Any]]:
         with errors_of("fine-tuning jobs"):
             return self._plain(self._client.fine_tuning.jobs.list(limit=_PAGE))
+
+    def _evals(self) -> list[dict[str, Any]]:
+        import openai
+
+        with errors_of("evals"):
+            try:
+                return self._plain(self._client.evals.list(limit=_PAGE))
+            except openai.APIStatusError as e:
+                if e.status_code not in _GONE:
+                    raise
+                self._say("The server has no evals any more: none are recorded.")
+                return []
+
+    def _runs(self, eval_id: str) -> list[dict[str, Any]]:
+        """The runs of an eval: their data sources and results, without the single items."""
+        with errors_of("the runs of evals"):
+            return self._plain(self._client.evals.runs.list(eval_id, limit=_PAGE))
 
     def _models(self) -> list[str]:
         with errors_of("models"):
@@ -198,8 +221,7 @@ class Recorder:
         """Ask the models, and return the number of prompts that were refused."""
         if self._prompts is None:
             return 0
-        lines = [{"index": i, "messages": chat} for i, chat in enumerate(self._prompts.chats)]
-        archive.write("prompts.json", lines)
+        archive.write("prompts.json", self._prompts.numbered())
         refused = 0
         for model in models:
             answers = archive.answers(model)
@@ -229,11 +251,11 @@ class Recorder:
         return {"answer": answer.model_dump(mode="json", exclude_none=True)}
 
     def _plain(self, first: Any) -> list[dict[str, Any]]:
-        """All objects of a list, given its first page."""
+        """All objects of a list as they were sent, given its first page."""
         found = []
         for page in first.iter_pages():
             self._pace.wait()  # before the next page
-            found += [item.model_dump(mode="json") for item in page.data]
+            found += [item.to_dict(mode="json", warnings=False) for item in page.data]
         return found
 
 
@@ -249,45 +271,3 @@ class _Pace:
         if now < self._next:
             time.sleep(self._next - now)
         self._next = max(now, self._next) + self._every_s
-
-
-@contextlib.contextmanager
-def errors_of(what: str, *, refusals: bool = True) -> Iterator[None]:
-    """Turn the SDK's errors into ours. With `refusals=False`, those of one object are left."""
-    import openai
-
-    try:
-        yield
-    except openai.AuthenticationError as e:
-        raise NotAuthenticated(
-            "OpenAI does not know the key.", next_step="Set OPENAI_API_KEY to a key of the account."
-        ) from e
-    except openai.PermissionDeniedError as e:
-        if not refusals:
-            raise
-        raise PermissionDenied(
-            f"The key may not read {what}: {e.message[:300]}",
-            next_step="Use a key with all permissions, or one that may read files, models and "
-            "fine-tuning, and request model capabilities.",
-        ) from e
-    except openai.RateLimitError as e:
-        raise RateLimited(
-            f"OpenAI's limit was reached again and again, or there is no credit: {e.message[:300]}",
-            next_step="Run the command again later, with a lower --requests-per-minute.",
-        ) from e
-    except (openai.BadRequestError, openai.NotFoundError) as e:
-        if not refusals:
-            raise
-        raise BadRequest(f"OpenAI refuses to list {what}: {e.message[:300]}") from e
-    except openai.APIConnectionError as e:
-        raise ConnectionFailed(
-            f"OpenAI cannot be reached for {what}.",
-            next_step="Run the command again: it continues where it stopped.",
-        ) from e
-    except openai.APIStatusError as e:
-        raise ServerError(
-            f"OpenAI failed on {what}: {e.message[:300]}",
-            next_step="Run the command again: it continues where it stopped.",
-        ) from e
-    except openai.OpenAIError as e:
-        raise FinetunedError(f"OpenAI's answer for {what} cannot be used: {str(e)[:300]}") from e
