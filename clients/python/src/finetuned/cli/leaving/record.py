@@ -1,4 +1,4 @@
-"""The `finetuned leave-openai` commands."""
+"""The `finetuned leave-openai record` command: an account into an archive."""
 
 from __future__ import annotations
 
@@ -15,18 +15,9 @@ from finetuned.leaving import Archive, Prompts, Recorder, Settings, Summary
 if TYPE_CHECKING:
     import openai
 
-app = typer.Typer(
-    help="Move fine-tuned models from OpenAI, before they are shut down.", no_args_is_help=True
-)
 _RETRIES = 8
 
 
-@app.callback()
-def leave_openai() -> None:
-    """Move fine-tuned models from OpenAI, before they are shut down."""
-
-
-@app.command()
 def record(
     folder: Annotated[Path, typer.Argument(metavar="ARCHIVE", show_default=False)],
     prompts: Annotated[

@@ -1,0 +1,15 @@
+"""The `finetuned leave-openai` commands."""
+
+from __future__ import annotations
+
+import typer
+
+from finetuned.cli.leaving import plan, record, report, retrain
+
+app = typer.Typer(
+    help="Move fine-tuned models from OpenAI, before they are shut down.", no_args_is_help=True
+)
+app.command()(record.record)
+app.command()(plan.plan)
+app.command()(retrain.retrain)
+app.command()(report.report)

@@ -1,0 +1,95 @@
+"""The `finetuned leave-openai plan` command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from finetuned.cli import complete
+from finetuned.cli.leaving.options import Folder, Only, chosen
+from finetuned.cli.output import Json, Out, size, span
+from finetuned.cli.session import client
+from finetuned.leaving import Plan, Planner, Source
+from finetuned.leaving.desk import Desk
+from finetuned.leaving.plan import Fit, ModelPlan
+
+
+def plan(
+    folder: Folder,
+    only: Only = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help="Base model. Default: all.", autocompletion=complete.bases
+        ),
+    ] = None,
+    upload: Annotated[
+        bool,
+        typer.Option("--upload", help="Upload the training files, for languages, memory and time."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show which base models fit each old model, what differs, and what is left behind.
+
+    Creates nothing without --upload. `retrain` uses the files that were uploaded.
+    """
+    out = Out(as_json)
+    source = Source.open(folder)
+    with client() as server:
+        desk = Desk(server, source, say=lambda text: out.say(text, "dim"))
+        found = Planner(server, source, upload=upload, desk=desk).plan(chosen(only), model)
+    if out.json:
+        out.value(found)
+        return
+    _show(found, out)
+
+
+def _show(found: Plan, out: Out) -> None:
+    for model in found.models:
+        _show_model(model, out)
+    if found.left_behind:
+        out.say("left behind:")
+        for one in found.left_behind:
+            out.line(f"- {one.what}: {one.reason}")
+
+
+def _show_model(model: ModelPlan, out: Out) -> None:
+    out.facts(
+        [
+            ("model", model.model),
+            ("trained", f"{model.method}, {model.job}" if model.job else None),
+            ("rows", model.rows or None),
+            ("languages", ", ".join(model.languages)),
+            ("answers", model.answers),
+            ("migrates", model.migrates),
+        ]
+    )
+    for obstacle in model.obstacles:
+        out.line(f"- {obstacle}")
+    for difference in model.differences:
+        out.line(f"- {difference}")
+    if model.bases:
+        out.table(
+            ["base", "fits", "license", "context", "languages", "memory", "time", "reasons"],
+            [_cells(fit) for fit in model.bases],
+        )
+    out.line("")
+
+
+def _cells(fit: Fit) -> list[object]:
+    memory, time = "", ""
+    if fit.memory is not None:
+        memory = f"{size(fit.memory)} of {size(fit.available_memory or 0)}"
+    if fit.expected_s is not None:
+        time = f"{span(fit.expected_s)} ({span(fit.low_s or 0)} to {span(fit.high_s or 0)})"
+    return [
+        fit.base,
+        "unknown" if fit.fits is None else fit.fits,
+        fit.license,
+        fit.context_length,
+        ", ".join(fit.languages),
+        memory,
+        time,
+        "; ".join(fit.reasons),
+    ]
