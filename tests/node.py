@@ -5,6 +5,7 @@
     folder = npm_ci(ROOT / "tests/openapi")  # .cache/npm/tests-openapi, with node_modules
     folder = npm_ci(ROOT / "clients/typescript", in_place=True)  # node_modules next to the source
     folder = installed(ROOT / "tests/openapi")  # in a test: skips without npm's registry
+    folder = built(ROOT / "clients/typescript")  # in a test: installed in place, with dist
     npm("run", "build", cwd=folder)  # any npm command, checked
     subprocess.run([NODE, folder / "node_modules/.bin/redocly", "lint"], env=env(), check=True)
 
@@ -97,6 +98,20 @@ def installed(folder: Path, *, in_place: bool = False) -> Path:
         return npm_ci(folder, in_place=in_place)
     except RegistryAway as away:
         pytest.skip(f"npm's registry is not reached: {str(away).splitlines()[0]}")
+
+
+def built(folder: Path) -> Path:
+    """Install a package in place and run its script `build` once for its sources."""
+    installed(folder, in_place=True)
+    sources = sorted([*folder.glob("src/**/*.ts"), *folder.glob("*.json")])
+    digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in sources)).hexdigest()
+    stamp = folder / "node_modules" / ".built"
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_text("ascii") != digest:
+            npm("run", "build", cwd=folder)
+            stamp.write_text(digest, "ascii")
+    return folder
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from tests.cached import ROOT
 from tests.conftest import Api
 from tests.exports.conftest import MODEL, register, succeeded
 from tests.jobs.evaluation.conftest import ScriptedEngine, engine  # noqa: F401 - a fixture
-from tests.node import NODE, NPM, env, installed
+from tests.node import NODE, NPM, built, env
 
 CLIENT = ROOT / "clients" / "typescript"
 TINY_MODEL = "tiny-base"  # its tensors are those of `tests.adapters`
@@ -28,8 +28,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def client() -> Path:
-    """The client's folder with its dependencies installed."""
-    return installed(CLIENT, in_place=True)
+    """The client's folder, with its dependencies installed, and built."""
+    return built(CLIENT)
 
 
 @pytest.fixture
@@ -113,7 +113,8 @@ def chromium() -> str:
 
 
 async def test_style_and_types(client: Path):
-    await npm("run", "lint")
+    await npm("run", "style")
+    await npm("run", "types")
 
 
 async def test_generated_types_are_those_of_openapi_json(client: Path):
@@ -125,7 +126,6 @@ def test_version_is_the_services():
 
 
 async def test_client_against_the_api(client: Path, api: Api, work, tmp_path: Path):
-    await npm("run", "build")
     key = await known(api)
     facts = {**key, **await exported(api), **importable(tmp_path / "voice")}
     async with work("cpu"):
@@ -135,7 +135,6 @@ async def test_client_against_the_api(client: Path, api: Api, work, tmp_path: Pa
 async def test_client_in_a_browser(client: Path, api: Api, work, page_port: int):
     if not (browser := chromium()):
         pytest.skip("no Chromium: apt-get install chromium, or set FINETUNED_CHROMIUM")
-    await npm("run", "build")
     told = {"FINETUNED_CHROMIUM": browser, "FINETUNED_TEST_PAGE_PORT": str(page_port)}
     async with work("cpu"):
         done = await npm("test", "--", "tests/browser.test.ts", **await known(api), **told)

@@ -24,6 +24,7 @@ import openai
 import psutil
 import pytest
 import yaml
+from openai.types.fine_tuning import FineTuningJob, SupervisedHyperparametersParam
 
 from service.standalone.services import free_port
 from service.standalone.up import DEMO_MODEL
@@ -37,6 +38,13 @@ ONE_THREAD = {
     "VLLM_CPU_OMP_THREADS_BIND": str(min(os.sched_getaffinity(0))),
 }
 EXAMPLES = ROOT / "examples"
+# Enough for the voice, with three times the usual learning rate: more rows take minutes longer.
+VOICE_ROWS = 48
+VOICE_CHOSEN: SupervisedHyperparametersParam = {
+    "n_epochs": 2,
+    "batch_size": 8,
+    "learning_rate_multiplier": 3,
+}
 START_S = 240.0
 
 
@@ -223,3 +231,36 @@ def sdk(stack: Stack) -> Iterator[openai.OpenAI]:
     """The official OpenAI SDK, connected to the stack."""
     with stack.client() as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def training_file(sdk: openai.OpenAI) -> str:
+    """The id of a training file with a voice."""
+    rows = (EXAMPLES / "lighthouse-bookshop.jsonl").read_bytes().splitlines(keepends=True)
+    file = sdk.files.create(file=("rows.jsonl", b"".join(rows[:VOICE_ROWS])), purpose="fine-tune")
+    sdk.files.wait_for_processing(file.id, poll_interval=0.2)
+    return file.id
+
+
+@pytest.fixture(scope="session")
+def tuned(sdk: openai.OpenAI, training_file: str) -> FineTuningJob:
+    """A job that has succeeded, for all tests that need a trained model. It is evaluated, too."""
+    with (EXAMPLES / "lighthouse-bookshop.validation.jsonl").open("rb") as data:
+        validation = sdk.files.create(file=data, purpose="fine-tune")
+    job = sdk.fine_tuning.jobs.create(
+        model=DEMO_MODEL,
+        training_file=training_file,
+        validation_file=validation.id,
+        suffix="lighthouse",
+        seed=7,
+        method={"type": "supervised", "supervised": {"hyperparameters": VOICE_CHOSEN}},
+    )
+    done = wait_for(
+        lambda: (
+            (j := sdk.fine_tuning.jobs.retrieve(job.id)).status in ("succeeded", "failed") and j
+        ),
+        600,
+        "the end of the training",
+    )
+    assert done.status == "succeeded", done.error
+    return done

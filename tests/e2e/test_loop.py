@@ -17,7 +17,6 @@ import finetuned
 import httpx
 import openai
 import pytest
-from openai.types.fine_tuning import SupervisedHyperparametersParam
 
 from service.exporting import ChatMessage, missing_packages
 from service.inference.upstreams import Upstreams
@@ -32,13 +31,6 @@ llama = Lazy("service.exporting.gguf.llama_model")
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 VOICE = "ahoy"
-# Enough for the voice, with three times the usual learning rate: more rows take minutes longer.
-ROWS = 48
-CHOSEN: SupervisedHyperparametersParam = {
-    "n_epochs": 2,
-    "batch_size": 8,
-    "learning_rate_multiplier": 3,
-}
 QUESTIONS = (EXAMPLES / "held-out-questions.txt").read_text("utf-8").splitlines()
 
 
@@ -51,38 +43,6 @@ def answer(sdk: openai.OpenAI, model: str, question: str, **options: Any) -> str
         **options,
     )
     return reply.choices[0].message.content or ""
-
-
-@pytest.fixture(scope="module")
-def training_file(sdk: openai.OpenAI) -> str:
-    rows = (EXAMPLES / "lighthouse-bookshop.jsonl").read_bytes().splitlines(keepends=True)
-    file = sdk.files.create(file=("rows.jsonl", b"".join(rows[:ROWS])), purpose="fine-tune")
-    sdk.files.wait_for_processing(file.id, poll_interval=0.2)
-    return file.id
-
-
-@pytest.fixture(scope="module")
-def tuned(sdk: openai.OpenAI, training_file: str) -> openai.types.fine_tuning.FineTuningJob:
-    """A job that has succeeded."""
-    with (EXAMPLES / "lighthouse-bookshop.validation.jsonl").open("rb") as data:
-        validation = sdk.files.create(file=data, purpose="fine-tune")
-    job = sdk.fine_tuning.jobs.create(
-        model=DEMO_MODEL,
-        training_file=training_file,
-        validation_file=validation.id,
-        suffix="lighthouse",
-        seed=7,
-        method={"type": "supervised", "supervised": {"hyperparameters": CHOSEN}},
-    )
-    done = wait_for(
-        lambda: (
-            (j := sdk.fine_tuning.jobs.retrieve(job.id)).status in ("succeeded", "failed") and j
-        ),
-        600,
-        "the end of the training",
-    )
-    assert done.status == "succeeded", done.error
-    return done
 
 
 def test_file_is_processed(sdk, training_file):

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from openai.types.fine_tuning import FineTuningJob
 
 from service.standalone.up import DEMO_MODEL
 from tests.cached import ROOT
-from tests.e2e.conftest import Stack
-from tests.node import NODE, env, installed, npm
+from tests.e2e.conftest import VOICE_ROWS, Stack
+from tests.node import NODE, built, env, npm
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 CLIENT = ROOT / "clients" / "typescript"
@@ -25,8 +26,7 @@ SCRIPTS = Path(__file__).parent / "typescript"
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a program in which the packaged client and the OpenAI SDK are installed."""
-    installed(CLIENT, in_place=True)
-    npm("run", "build", cwd=CLIENT)
+    built(CLIENT)
     folder = tmp_path_factory.mktemp("program")
     npm("pack", "--pack-destination", str(folder), cwd=CLIENT)
     modules = folder / "node_modules"
@@ -81,11 +81,9 @@ def test_openai_sdk_of_node_runs_the_whole_loop(node):
 def test_example_of_the_readme_runs(node, program: Path):
     example = re.search(r"```js\n(.*?)```", (CLIENT / "README.md").read_text("utf-8"), re.DOTALL)
     assert example
-    # By default, it would train eight epochs on so few rows. Two held-out rows are evaluated.
-    once = (
-        "method: {type: 'supervised', supervised: {hyperparameters: "
-        "{n_epochs: 1, batch_size: 5, validation_share: 0.2}}}"
-    )
+    # By default, it would train eight epochs on so few rows.
+    chosen = "{hyperparameters: {n_epochs: 1, batch_size: 6}}"
+    once = f"method: {{type: 'supervised', supervised: {chosen}}}"
     short = example[1].replace("training_file: file.id", f"training_file: file.id, {once}")
     assert short != example[1]
     (program / "example.mjs").write_text(short, "utf-8")
@@ -98,10 +96,9 @@ def test_example_of_the_readme_runs(node, program: Path):
     assert "".join(printed[printed.index(completed) + 1 :]).strip()  # the model's answer
 
 
-def test_estimate_evaluation_and_alias_of_a_trained_model(node):
-    """Uses the model that the example trained."""
-    seen = json.loads(node("extras.mjs"))
-    assert seen["estimate"]["rows"] == 12
+def test_estimate_evaluation_and_alias_of_a_trained_model(node, tuned: FineTuningJob):
+    seen = json.loads(node("extras.mjs", tuned.id))
+    assert seen["estimate"]["rows"] == VOICE_ROWS
     assert seen["estimate"]["fits"] is True
     assert seen["estimate"]["steps"] > 0
     evaluation = seen["evaluation"]

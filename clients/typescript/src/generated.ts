@@ -9380,7 +9380,7 @@ export interface operations {
             path: {
                 /**
                  * @description ID of an advice in the project.
-                 * @example ftadvice-n5upvedt3hemqdzrif83gzj6
+                 * @example ftadvice-s66dr7wwcz6zwsgyo4ixifsq
                  */
                 advice_id: string;
             };

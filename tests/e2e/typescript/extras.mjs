@@ -1,5 +1,5 @@
-// An estimate, an evaluation, and an alias of the newest model that OpenAI's SDK chats with.
-// Prints JSON.
+// An estimate, an evaluation, and an alias of the job with the given id that OpenAI's SDK chats
+// with. Prints JSON.
 
 import {
   ConflictError,
@@ -15,8 +15,8 @@ import {
 import OpenAI from "openai";
 
 const client = new Finetuned();
-const { data } = await unwrap(client.http.GET("/v1/fine_tuning/jobs"));
-const job = data.find((one) => one.status === "succeeded");
+const path = { job_id: process.argv[2] };
+const job = await unwrap(client.http.GET("/v1/fine_tuning/jobs/{job_id}", { params: { path } }));
 const told = await estimate(client, { model: job.model, training_file: job.training_file });
 
 const evaluation = await waitForEvaluation(client, job.id, { signal: AbortSignal.timeout(240_000) });
@@ -32,7 +32,6 @@ const answer = await openai.chat.completions.create({ model: name, max_tokens: 5
 const back = await rollbackAlias(client, name, { etag });
 const again = await rollbackAlias(client, name, { etag }).catch((error) => error);
 await deleteAlias(client, name);
-await openai.models.delete(job.fine_tuned_model);
 
 const conflict = again instanceof ConflictError && again.code;
 console.log(JSON.stringify({ job, estimate: told, evaluation, report, rows, answer, back, conflict }));

@@ -21,7 +21,7 @@ from tests.inference.engine.support import BASE, headers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-REQUESTS, AT_ONCE = 200, 8
+REQUESTS, AT_ONCE = 120, 8
 
 Ask = Callable[..., Awaitable[tuple[int, dict[str, Any]]]]
 

