@@ -38,6 +38,8 @@ fi
 echo "installing finetuned with $extras,$inference into $venv (a few minutes at first) …"
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 pip="$venv/bin/python -m pip --disable-pip-version-check"
+# Without compiling all modules, of which most are never imported: that takes as long as the rest.
+export PIP_NO_COMPILE=1
 $pip install --quiet --upgrade 'pip>=25'
 # The constraints were generated on Python 3.11; on other versions, pip resolves without them.
 constraints=""

@@ -13,15 +13,22 @@ from service.grading.samples import parse_json
 from service.grading.tool_call import MAX_CALLS
 
 _MAX_CHARS: Final = 100_000
+_MAX_TRIES: Final = 1000  # each may read up to the end: a text of brackets would take seconds
 _ARGUMENTS: Final = ("arguments", "parameters")  # Llama's templates write `parameters`
 
 
 def written_calls(text: str) -> list[dict[str, Any]]:
-    """Return the tool calls in a text, in the shape of chat completions; at most `MAX_CALLS`."""
+    """Return the tool calls in a text, in the shape of chat completions; at most `MAX_CALLS`.
+
+    Only the first thousand brackets are tried as the beginning of a call.
+    """
     found: list[dict[str, Any]] = []
     decoder, place = json.JSONDecoder(), 0
     text = text[:_MAX_CHARS]
-    while len(found) < MAX_CALLS and (place := _next(text, place)) >= 0:
+    for _ in range(_MAX_TRIES):
+        place = _next(text, place)
+        if place < 0 or len(found) >= MAX_CALLS:
+            break
         try:
             value, end = decoder.raw_decode(text, place)
         except (ValueError, RecursionError):

@@ -50,5 +50,11 @@ def test_written_calls(text: str, expected: list[dict[str, Any]]) -> None:
     assert written_calls(text) == expected
 
 
+def test_few_of_many_brackets_are_tried() -> None:
+    written = '{"name": "a", "arguments": {}}'
+    assert written_calls("{" * 900 + written) == [call("a")]
+    assert written_calls("{" * 1000 + written) == []
+
+
 def test_the_number_of_calls_is_limited() -> None:
     assert len(written_calls('{"name": "a", "arguments": {}}' * 1000)) == 64
