@@ -190,6 +190,13 @@ def test_an_export_has_the_voice(stack: Stack, tuned, tmp_path):
         )
         export = client.exports.wait(made.id, timeout_s=600)
         assert export.status == "succeeded", export.error
+        assert export.proof is not None
+        onto = export.proof.merged_onto
+        assert onto is not None
+        assert onto.bf16_difference is not None
+        assert onto.nf4_difference is not None
+        # Trained on NF4, and served on the base model's own weights.
+        assert (onto.base, onto.bf16_difference < onto.nf4_difference) == ("bf16", True)
         archive = client.exports.download(export.id, tmp_path / "export.tar")
     with tarfile.open(archive) as files:
         files.extractall(tmp_path, filter="data")

@@ -13,16 +13,20 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from service.exporting import signature
 from service.exporting.contract import ExportFailure
-from tests.exporting.exports import isolation
+from tests.exporting.conftest import Tuned, spec_of
+from tests.exporting.exports import export, isolation
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("model_signing") is None, reason="model-signing is not installed"
-)
+pytestmark = [
+    pytest.mark.slow,  # imports torch
+    pytest.mark.skipif(
+        importlib.util.find_spec("model_signing") is None, reason="model-signing is not installed"
+    ),
+]
 
 
 @pytest.fixture
-def signed(tmp_path: Path) -> Path:
-    """A folder with a signed model. The public key is next to it."""
+def signed(tuned: Tuned, tmp_path: Path) -> Path:
+    """The folder of a signed export. The public key is next to it."""
     key = ec.generate_private_key(ec.SECP256R1())
     (tmp_path / "key.pem").write_bytes(_pem(key))
     (tmp_path / "public.pem").write_bytes(
@@ -30,11 +34,8 @@ def signed(tmp_path: Path) -> Path:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
     )
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "model.safetensors").write_bytes(bytes(1000))
-    signature.sign(folder, tmp_path / "key.pem")
-    return folder
+    export(spec_of(tuned, tmp_path, format="adapter", signing_key=tmp_path / "key.pem"))
+    return tmp_path / "out"
 
 
 def _pem(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
@@ -60,16 +61,19 @@ def test_a_signature_is_verified_with_the_public_key(signed: Path) -> None:
 
 
 def test_a_changed_byte_fails_the_verification(signed: Path) -> None:
-    (signed / "model.safetensors").write_bytes(bytes(999) + b"\1")
+    file = signed / "adapter_model.safetensors"
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     succeeded, output = verify(signed)
     assert not succeeded
-    assert "Hash mismatch for 'model.safetensors'" in output
+    assert "Hash mismatch" in output
+    assert "adapter_model.safetensors" in output
 
 
-def test_a_key_of_another_kind_is_refused(signed: Path, tmp_path: Path) -> None:
+def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "ed25519.pem"
     other.write_bytes(_pem(ed25519.Ed25519PrivateKey.generate()))
-    for key in (other, tmp_path / "missing.pem", tmp_path / "public.pem"):
+    for key in (other, tmp_path / "missing.pem"):
         with pytest.raises(ExportFailure, match="EC key") as caught:
-            signature.sign(signed, key)
+            signature.sign(tmp_path, key)
         assert caught.value.failure.code == "signing_failed"
