@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, queue
-from service.core.records import PREFIX, Collection, Record
+from service.core.attempts import AttemptedRecord, died_while_it
+from service.core.records import PREFIX, Collection
 from service.core.redis import Client
 from service.core.unfinished import count_unfinished, read_unfinished
 from service.files.records import tasks_of
@@ -44,15 +45,13 @@ class TaskFailure(BaseModel):
     message: str
 
 
-class Task(Record):
+class Task(AttemptedRecord):
     """A task on one file: a report, a cleaning, a measurement or an import."""
 
     file_id: str
     kind: TaskKind
     options: dict[str, Any]
     state: TaskState = TaskState.IN_PROGRESS
-    attempt: int = 1
-    lost_attempts: int = 0  # whose worker died
     finished_at: int | None = None
     error: TaskFailure | None = None
     result: dict[str, Any] | None = None
@@ -105,7 +104,7 @@ class Tasks:
             found.state is TaskState.FAILED
             and (found.finished_at or 0) + _FAILED_FOR_S < ids.now_s()
         ):
-            return await self.again(found)
+            return await self.restart(found)
         return found
 
     async def enqueue(self, task: Task) -> None:
@@ -114,13 +113,22 @@ class Tasks:
             self.redis, queue.CPU, FUNCTION, task.project_id, task.subject, task.attempt
         )
 
-    async def again(self, task: Task, *, lost_attempts: int = 0) -> Task:
-        """Start the next attempt of a task that failed or whose worker died.
+    async def restart(self, task: Task) -> Task:
+        """Start a task again that has ended. Raises Missing if it is gone."""
+        return await self._start_next(task, lost_attempts=0)
 
-        `lost_attempts` is the new number of those whose worker died. Raises Missing if the task is
-        gone.
+    async def lose(self, task: Task, most_lost: int) -> None:
+        """Start the next attempt of a task whose worker died, or fail the task.
+
+        Raises TaskSuperseded, and Missing if the task is gone.
         """
+        if task.is_hopeless(most_lost):
+            message = died_while_it("worked on this file")
+            await self.finish(task, error=TaskFailure(code="task_interrupted", message=message))
+        else:
+            await self._start_next(task, lost_attempts=task.lost_attempts + 1)
 
+    async def _start_next(self, task: Task, *, lost_attempts: int) -> Task:
         def change(current: Task) -> Task:
             if current.attempt != task.attempt:
                 return current  # already restarted by another process

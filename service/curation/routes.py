@@ -100,7 +100,7 @@ async def retrieve_report(
     try:
         content = await files.storage.get_bytes(f"{task.folder}/{FORMS[form]}")
     except StorageMissing as e:
-        await tasks.again(task)
+        await tasks.restart(task)
         raise NotFound("The report is no longer in storage; it is being generated again.") from e
     if form == "json":
         return Response(_with_head(task, content), media_type="application/json")

@@ -79,15 +79,17 @@ def hand_back(record: ExportRecord, attempt: int) -> ExportRecord:
 
 def lose(record: ExportRecord, attempt: int, most_lost: int, now_s: int) -> ExportRecord:
     """Release an attempt whose worker died. The export fails after `most_lost` of them."""
-    lost = fenced(record, attempt).lost_attempts + 1
-    if lost >= most_lost:
+    record = fenced(record, attempt)
+    counted = record.next_attempt(is_lost=True)
+    if record.is_hopeless(most_lost):
+        lost = counted["lost_attempts"]
         message = (
             f"The worker died {lost} times on it. The worker's log has the cause; the export may "
             "need more memory than there is."
         )
         error = ExportError(code=INTERRUPTED, message=message)
         return _ended(record, ExportStatus.FAILED, now_s, error=error, lost_attempts=lost)
-    return hand_back(record, attempt).model_copy(update={"lost_attempts": lost})
+    return hand_back(record, attempt).model_copy(update=counted)
 
 
 def _ended(record: ExportRecord, status: ExportStatus, now_s: int, **fields: Any) -> ExportRecord:

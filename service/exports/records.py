@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, outbox, queue
+from service.core.attempts import AttemptedRecord
 from service.core.outbox import Event
-from service.core.records import PREFIX, Collection, Record
+from service.core.records import PREFIX, Collection
 from service.core.redis import Client, reply, text
 from service.core.unfinished import count_unfinished, read_unfinished
 
@@ -65,7 +66,7 @@ class ExportError(_Value):
     rendered_prompt: str | None = None
 
 
-class ExportRecord(Record):
+class ExportRecord(AttemptedRecord):
     """An export of a trained model. `artifact` and `digest` are those of its adapter."""
 
     model: str
@@ -78,8 +79,6 @@ class ExportRecord(Record):
     quantization: str | None = None
     expires_at: int
     status: ExportStatus = ExportStatus.QUEUED
-    attempt: int = 1  # the fencing token
-    lost_attempts: int = 0  # whose worker died
     progress: ExportProgress | None = None
     key: str | None = None  # of the archive in storage
     bytes: int | None = None

@@ -12,17 +12,21 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 from redis.asyncio.client import Pipeline
 
 from service import __version__
+from service.core import metrics, queue
+from service.core.attempts import AttemptedRecord, died_while_it
 from service.core.records import PREFIX, Collection, Record, Unreadable
 from service.core.redis import Client, reply, text
 from service.core.storage import Storage
+from service.core.unfinished import read_unfinished
 from service.datasets.facts import RowFormat
 
+FUNCTION: Final = "check_file"  # the name of the check in the cpu queue
 EXPIRING = f"{PREFIX}:files-expiring"  # "project/file", scored by expiration time
 UNCHECKED = f"{PREFIX}:files-unchecked"  # "project/file" of files awaiting their check
 
@@ -48,8 +52,8 @@ class Purpose(StrEnum):
 CHECKED = frozenset({Purpose.FINE_TUNE, Purpose.EVALS})  # files that are checked after upload
 
 
-class FileRecord(Record):
-    """A file record. The file's bytes are in storage."""
+class FileRecord(AttemptedRecord):
+    """A file record. The file's bytes are in storage, and the attempts are those at its check."""
 
     filename: str
     purpose: Purpose
@@ -59,8 +63,6 @@ class FileRecord(Record):
     status_details: str | None = None
     expires_at: int | None = None
     format: dict[str, Any] | None = None  # format options given at upload
-    attempt: int = 1  # attempt number of the check
-    lost_attempts: int = 0  # attempts at the check whose worker died
     # Results of the check:
     rows: int | None = None
     warnings: int | None = None
@@ -197,6 +199,40 @@ class Files:
                 pipe.hset(_twins_key(record.project_id), record.meaning, record.id)
 
         await self.records.update(record.project_id, record.id, change, also=also)
+
+    async def enqueue_check(self, record: FileRecord) -> None:
+        """Enqueue the check's attempt unless it is already queued."""
+        await queue.enqueue(
+            self.redis, queue.CPU, FUNCTION, record.project_id, record.id, record.attempt
+        )
+
+    async def lose_check(self, record: FileRecord, most_lost: int) -> None:
+        """Start the next attempt of a check whose worker died, or end the check. Raises Missing."""
+        if record.is_hopeless(most_lost):
+            reason = died_while_it("checked this file")
+            outcome = CheckOutcome(FileStatus.ERROR, reason, certain=False)
+            await self.finish_check(record, outcome)
+            metrics.FILES_CHECKED.cell(outcome.status).inc()
+            return
+
+        def change(current: FileRecord) -> FileRecord:
+            if current.attempt != record.attempt:
+                return current  # another reconciler was faster
+            return current.model_copy(update=record.next_attempt(is_lost=True))
+
+        after = await self.records.update(record.project_id, record.id, change)
+        await self.enqueue_check(after)
+
+    async def unchecked(self, now_s: int) -> list[FileRecord]:
+        """Return all readable files that are not checked yet."""
+
+        async def find(parts: list[str]) -> FileRecord | None:
+            project_id, file_id = parts
+            return await self.get(project_id, file_id, now_s)
+
+        return await read_unfinished(
+            self.redis, UNCHECKED, find, lambda file: file.status is FileStatus.UPLOADED
+        )
 
     async def delete(self, record: FileRecord) -> None:
         """Delete a file's bytes, then its record, so that an interrupted delete can be retried."""

@@ -196,7 +196,7 @@ async def test_an_attempt_that_was_overtaken_writes_nothing(api: Api, http, put)
     project = (await tasks.redis.keys("finetuned:*:files"))[0].decode().split(":")[1]
     old = await tasks.of(file_id).get(project, cleaning["id"])
     assert isinstance(old, Task)
-    new = await tasks.again(old)
+    new = await tasks.restart(old)
     assert new.attempt == 2
     with pytest.raises(TaskSuperseded):
         await tasks.finish(old, result={})

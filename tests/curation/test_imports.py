@@ -238,7 +238,7 @@ async def test_a_kill_between_bytes_and_record_is_repaired(
         patched.setattr(Tasks, "finish", killed)
         await run_until(api, task, tmp_path / "first", Cut)
     assert len(stored(api)) == 3
-    second = await Tasks(api.app.state.redis).again(task)
+    second = await Tasks(api.app.state.redis).restart(task)
     await run_until(api, second, tmp_path / "second", None)
     assert len(stored(api)) == 6
     await reconciled(api)

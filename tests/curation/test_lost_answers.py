@@ -124,7 +124,7 @@ async def test_its_files_stay_where_redis_goes_away_at_the_same_time(
 
 
 async def test_an_attempt_that_was_superseded_leaves_nothing(api: Api, cleaning, task, made):
-    await Tasks(api.app.state.redis).again(task)
+    await Tasks(api.app.state.redis).restart(task)
     with pytest.raises(TaskSuperseded):
         await cleaning._keep(task, SOURCE, made)
     assert await left(api) == []

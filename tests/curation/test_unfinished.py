@@ -104,7 +104,7 @@ async def test_outputs_of_a_killed_cleaning_are_deleted(api: Api, reconciler, ta
     assert stored(api) == of(outputs)
     await reconciler.once()
     assert stored(api) == of(outputs)  # the attempt may still be alive
-    await Tasks(api.app.state.redis).again(task)
+    await Tasks(api.app.state.redis).restart(task)
     await swept(api, reconciler)
     assert stored(api) == []
 

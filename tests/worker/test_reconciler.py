@@ -179,7 +179,7 @@ async def test_an_evaluation_that_kills_its_worker_fails(api: Api, reconciler, j
     )
     (event,), _ = await api.app.state.jobs.events_before(job.project_id, job.id, None, 1)
     assert after.error.message in event.message
-    again = await evaluations.restart(after, lost_attempts=0)
+    again = await evaluations.restart(after)
     assert (again.status, again.lost_attempts) == (EvaluationStatus.IN_PROGRESS, 0)
 
 

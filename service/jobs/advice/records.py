@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, queue
-from service.core.records import PREFIX, Collection, Record
+from service.core.attempts import AttemptedRecord, died_while_it
+from service.core.records import PREFIX, Collection
 from service.core.redis import Client, reply, text
 from service.core.unfinished import count_unfinished, read_unfinished
 
@@ -44,7 +45,7 @@ class AdviceFailure(BaseModel):
     message: str
 
 
-class AdviceRecord(Record):
+class AdviceRecord(AttemptedRecord):
     """A request for advice, and its result once it is completed."""
 
     training_file: str
@@ -54,8 +55,6 @@ class AdviceRecord(Record):
     seed: int
     expires_at: int
     status: AdviceStatus = AdviceStatus.IN_PROGRESS
-    attempt: int = 1
-    lost_attempts: int = 0  # whose worker died
     error: AdviceFailure | None = None
     result: dict[str, Any] | None = None
     finished_at: int | None = None
@@ -110,10 +109,8 @@ class AdviceStore:
         """Write the final status of this attempt. Raises AdviceSuperseded and Missing."""
 
         def change(current: AdviceRecord) -> AdviceRecord:
-            if not current.is_open or current.attempt != record.attempt:
-                raise AdviceSuperseded(record.id)
             status = AdviceStatus.COMPLETED if error is None else AdviceStatus.FAILED
-            return current.model_copy(
+            return _fenced(current, record.attempt).model_copy(
                 update={
                     "status": status,
                     "result": result,
@@ -127,19 +124,28 @@ class AdviceStore:
 
         return await self.records.update(record.project_id, record.id, change, also=also)
 
-    async def again(self, record: AdviceRecord, *, lost: bool) -> None:
-        """Enqueue the next attempt of an advice whose worker died, or stopped on purpose.
+    async def hand_back(self, record: AdviceRecord) -> None:
+        """Enqueue the next attempt of an advice whose worker stopped on purpose.
 
         Raises AdviceSuperseded and Missing.
         """
+        await self._start_next(record, is_lost=False)
 
+    async def lose(self, record: AdviceRecord, most_lost: int) -> None:
+        """Enqueue the next attempt of an advice whose worker died, or fail the advice.
+
+        Raises AdviceSuperseded and Missing.
+        """
+        if record.is_hopeless(most_lost):
+            message = died_while_it("worked on this advice")
+            await self.end(record, error=AdviceFailure(code="advice_interrupted", message=message))
+        else:
+            await self._start_next(record, is_lost=True)
+
+    async def _start_next(self, record: AdviceRecord, *, is_lost: bool) -> None:
         def change(current: AdviceRecord) -> AdviceRecord:
-            if not current.is_open or current.attempt != record.attempt:
-                raise AdviceSuperseded(record.id)
-            lost_attempts = current.lost_attempts + lost
-            return current.model_copy(
-                update={"attempt": current.attempt + 1, "lost_attempts": lost_attempts}
-            )
+            update = _fenced(current, record.attempt).next_attempt(is_lost=is_lost)
+            return current.model_copy(update=update)
 
         await self.enqueue(await self.records.update(record.project_id, record.id, change))
 
@@ -173,6 +179,13 @@ class AdviceStore:
             return await self.records.get(project_id, advice_id)
 
         return await read_unfinished(self.redis, UNFINISHED, find, lambda record: record.is_open)
+
+
+def _fenced(record: AdviceRecord, attempt: int) -> AdviceRecord:
+    """Return the record if this attempt may write to it. Raises AdviceSuperseded otherwise."""
+    if not record.is_open or record.attempt != attempt:
+        raise AdviceSuperseded(record.id)
+    return record
 
 
 def _member(record: AdviceRecord) -> str:

@@ -78,7 +78,7 @@ class AdviseTraining(EngineTask):
         if ending is Ending.LOST:
             raise AdviceSuperseded(record.id)
         if ending is Ending.STOPPED:
-            await self._advices.again(record, lost=False)
+            await self._advices.hand_back(record)
             log.info("attempt %d at %s is handed back", record.attempt, record.id)
 
     async def _is_ours(self, record: AdviceRecord) -> bool:

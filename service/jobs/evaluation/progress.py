@@ -8,9 +8,18 @@ from typing import Any, Literal
 
 from redis.asyncio.client import Pipeline
 
+from service.core import metrics
+from service.core.attempts import died_while_it
 from service.evaluation.comparison import BASE, PROMPT, TUNED, Answer
 from service.evaluation.gate import fault
-from service.jobs.evaluation.records import Evaluations, GateOutcome, JobEvaluation, Phase
+from service.jobs.evaluation.records import (
+    EvaluationFailure,
+    Evaluations,
+    EvaluationStatus,
+    GateOutcome,
+    JobEvaluation,
+    Phase,
+)
 from service.jobs.records import Jobs, NewEvent
 
 _CODE = "evaluation"
@@ -60,6 +69,16 @@ class Progress:
         if (gate := fields.get("gate")) is not None:
             events.append(_gate_event(gate))
         await self._change(*events, also=also, **fields)
+
+    async def lose(self, most_lost: int) -> None:
+        """Report that the worker died. The next attempt starts, or the evaluation fails."""
+        if not self._evaluation.is_hopeless(most_lost):
+            await self._evaluations.start_after_loss(self._evaluation)
+            return
+        message, status = died_while_it("evaluated this job"), EvaluationStatus.FAILED
+        failure = EvaluationFailure(code="evaluation_interrupted", message=message)
+        await self.end(f"failed: {message}", "warn", status=status, error=failure)
+        metrics.JOB_EVALUATIONS.cell(status).inc()
 
     async def _change(
         self, *events: NewEvent, also: Callable[[Pipeline], Any] | None = None, **fields: Any

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, queue
-from service.core.records import PREFIX, Collection, Record
+from service.core.attempts import AttemptedRecord
+from service.core.records import PREFIX, Collection
 from service.core.redis import Client
 from service.core.unfinished import read_unfinished
 
@@ -78,14 +79,12 @@ class GateOutcome(BaseModel):
     failed: tuple[GateFault, ...]
 
 
-class JobEvaluation(Record):
+class JobEvaluation(AttemptedRecord):
     """The evaluation of one job. `id` is the job's ID."""
 
     model: str
     artifact: str
     status: EvaluationStatus = EvaluationStatus.IN_PROGRESS
-    attempt: int = 1
-    lost_attempts: int = 0  # whose worker died
     phase: Phase = Phase.WAITING
     rows: int | None = None
     error: EvaluationFailure | None = None
@@ -175,23 +174,29 @@ class Evaluations:
             evaluation.project_id, evaluation.id, change, also=together
         )
 
-    async def restart(
-        self, evaluation: JobEvaluation, *, lost_attempts: int | None = None
-    ) -> JobEvaluation:
-        """Start the next attempt of an evaluation that stopped or has ended.
+    async def restart(self, evaluation: JobEvaluation) -> JobEvaluation:
+        """Start an evaluation again that has ended. Raises Missing."""
+        return await self._start_next(evaluation, lost_attempts=0)
 
-        `lost_attempts` is the new number of those whose worker died, by default unchanged. Raises
-        Missing.
+    async def hand_back(self, evaluation: JobEvaluation) -> None:
+        """Start the next attempt of an evaluation whose worker stopped on purpose.
+
+        Raises Missing.
         """
+        await self._start_next(evaluation, lost_attempts=evaluation.lost_attempts)
 
+    async def start_after_loss(self, evaluation: JobEvaluation) -> None:
+        """Start the next attempt of an evaluation whose worker died. Raises Missing."""
+        await self._start_next(evaluation, lost_attempts=evaluation.lost_attempts + 1)
+
+    async def _start_next(self, evaluation: JobEvaluation, *, lost_attempts: int) -> JobEvaluation:
         def change(current: JobEvaluation) -> JobEvaluation:
             if current.attempt != evaluation.attempt:
                 return current  # another process restarted it already
-            lost = current.lost_attempts if lost_attempts is None else lost_attempts
             return current.model_copy(
                 update={
                     "attempt": current.attempt + 1,
-                    "lost_attempts": lost,
+                    "lost_attempts": lost_attempts,
                     "status": EvaluationStatus.IN_PROGRESS,
                     "phase": Phase.WAITING,
                     "error": None,

@@ -86,7 +86,7 @@ async def restart_evaluation(
             code="evaluation_in_progress",
         )
     try:
-        return JobEvaluationObject.of(await evaluations.restart(evaluation, lost_attempts=0))
+        return JobEvaluationObject.of(await evaluations.restart(evaluation))
     except Missing as e:
         raise NotFound("The evaluation was deleted.", code="evaluation_not_found") from e
 

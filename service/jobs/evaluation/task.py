@@ -90,7 +90,7 @@ class EvaluateJob(EngineTask):
         if ending is Ending.LOST:
             raise EvaluationSuperseded(evaluation.id)
         if ending is Ending.STOPPED:
-            await self._evaluations.restart(evaluation)
+            await self._evaluations.hand_back(evaluation)
             log.info("evaluation attempt %d is handed back", evaluation.attempt)
 
     async def _is_ours(self, evaluation: JobEvaluation) -> bool:

@@ -1,0 +1,122 @@
+"""The kinds of work that workers do in attempts, besides jobs: where it is, and how it is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from service.core import ids, metrics, queue
+from service.core.redis import Client
+from service.curation.records import FUNCTION as CURATE_FILE
+from service.curation.records import Tasks
+from service.evals import lifecycle as run_lifecycle
+from service.evals.records import FINAL as FINAL_RUN
+from service.evals.records import FUNCTION as RUN_EVAL
+from service.evals.records import Evals, RunRecord, RunStatus
+from service.exports import lifecycle as export_lifecycle
+from service.exports.records import FUNCTION as EXPORT_MODEL
+from service.exports.records import ExportRecord, Exports
+from service.files.records import FUNCTION as CHECK_FILE
+from service.files.records import Files
+from service.jobs.advice.records import FUNCTION as ADVISE_TRAINING
+from service.jobs.advice.records import AdviceStore
+from service.jobs.evaluation.progress import Progress
+from service.jobs.evaluation.records import FUNCTION as EVALUATE_JOB
+from service.jobs.evaluation.records import Evaluations, JobEvaluation
+from service.jobs.records import Jobs
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of work.
+
+    `lose` notes that the worker of an attempt died: it enqueues the next one, or ends the work if
+    this many attempts were lost. `observe` gets all unfinished work, for metrics.
+    """
+
+    function: str
+    lane: str
+    unfinished: Callable[[], Awaitable[Sequence[Any]]]
+    enqueue: Callable[[Any], Awaitable[object]]
+    lose: Callable[[Any, int], Awaitable[object]]
+    observe: Callable[[Sequence[Any]], None] = lambda _: None
+
+
+def kinds_of_work(redis: Client, jobs: Jobs, files: Files) -> tuple[Kind, ...]:
+    """Return all kinds except jobs, whose records are their queue."""
+    return (
+        _checks(files),
+        _file_tasks(Tasks(redis)),
+        _evaluations(Evaluations(redis), jobs),
+        _advice(AdviceStore(redis)),
+        _exports(Exports(redis)),
+        _runs(Evals(redis)),
+    )
+
+
+def _checks(files: Files) -> Kind:
+    return Kind(
+        CHECK_FILE,
+        queue.CPU,
+        unfinished=lambda: files.unchecked(ids.now_s()),
+        enqueue=files.enqueue_check,
+        lose=files.lose_check,
+    )
+
+
+def _file_tasks(tasks: Tasks) -> Kind:
+    return Kind(CURATE_FILE, queue.CPU, tasks.unfinished, tasks.enqueue, tasks.lose)
+
+
+def _advice(store: AdviceStore) -> Kind:
+    return Kind(ADVISE_TRAINING, queue.EVALS, store.unfinished, store.enqueue, store.lose)
+
+
+def _evaluations(evaluations: Evaluations, jobs: Jobs) -> Kind:
+    async def lose(evaluation: JobEvaluation, most_lost: int) -> None:
+        await Progress(evaluations, jobs, evaluation).lose(most_lost)
+
+    return Kind(
+        EVALUATE_JOB,
+        queue.EVALS,
+        evaluations.unfinished,
+        evaluations.enqueue,
+        lose,
+        observe=lambda found: metrics.JOB_EVALUATIONS_UNFINISHED.cell().set(len(found)),
+    )
+
+
+def _exports(exports: Exports) -> Kind:
+    async def lose(record: ExportRecord, most_lost: int) -> None:
+        after = await exports.change(
+            record, lambda r: export_lifecycle.lose(r, record.attempt, most_lost, ids.now_s())
+        )
+        if not after.is_final:
+            await exports.enqueue(after)
+
+    return Kind(
+        EXPORT_MODEL,
+        queue.EVALS,
+        exports.unfinished,
+        exports.enqueue,
+        lose,
+        observe=lambda found: metrics.EXPORTS_UNFINISHED.cell().set(len(found)),
+    )
+
+
+def _runs(evals: Evals) -> Kind:
+    async def lose(run: RunRecord, most_fruitless: int) -> None:
+        after = await evals.change(
+            run, lambda r: run_lifecycle.lose(r, run.attempt, most_fruitless, ids.now_s())
+        )
+        if after.status not in FINAL_RUN:
+            await evals.enqueue(after)
+
+    return Kind(RUN_EVAL, queue.EVALS, evals.unfinished, evals.enqueue, lose, observe=_observe_runs)
+
+
+def _observe_runs(runs: Sequence[RunRecord]) -> None:
+    for status in (RunStatus.QUEUED, RunStatus.IN_PROGRESS):
+        number = sum(run.status is status for run in runs)
+        metrics.EVAL_RUNS_UNFINISHED.cell(status).set(number)
