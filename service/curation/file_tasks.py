@@ -8,12 +8,13 @@ from fastapi import Depends
 
 from service.config import Settings
 from service.core import ids
-from service.core.errors import BadRequest, NotFound, RateLimited
+from service.core.errors import NotFound, RateLimited
 from service.core.records import Missing, Page
 from service.curation.records import Task, TaskKind, Tasks
 from service.files.records import FileRecord
 from service.web.auth import Principal
 from service.web.deps import resource
+from service.web.http import unknown_after
 
 TaskStore = Annotated[Tasks, Depends(resource("curation"))]
 
@@ -39,7 +40,7 @@ async def page_of_tasks(
             file.project_id, after=after, limit=limit, where=lambda task: task.kind is kind
         )
     except Missing as e:
-        raise BadRequest(f"No {noun} has the id given in 'after'.", param="after") from e
+        raise unknown_after(noun) from e
 
 
 async def task_of(tasks: Tasks, file: FileRecord, task_id: str, prefix: str, noun: str) -> Task:

@@ -37,7 +37,7 @@ from service.evals.schemas import (
 from service.files.records import Files
 from service.models.registry import ModelRegistry
 from service.web.deps import Caller, resource
-from service.web.http import ListOf, list_of
+from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import once
 
 router = APIRouter(prefix="/v1/evals", tags=["Evals"])
@@ -121,7 +121,7 @@ async def list_evals(
             index=by_update,
         )
     except Missing as e:
-        raise BadRequest("No eval has the id given in 'after'.", param="after") from e
+        raise unknown_after("eval") from e
     return list_of([EvalObject.of(record) for record in page.items], page.has_more)
 
 
@@ -213,7 +213,7 @@ async def list_runs(
             oldest_first=order == "asc",
         )
     except Missing as e:
-        raise BadRequest("No run has the id given in 'after'.", param="after") from e
+        raise unknown_after("run") from e
     shown, is_whole = await _shown(request, record, page.items)
     return list_of(shown, page.has_more or not is_whole)
 
@@ -324,7 +324,7 @@ async def retrieve_item(
 
 
 def _no_item_after() -> BadRequest:
-    return BadRequest("No output item has the id given in 'after'.", param="after")
+    return unknown_after("output item")
 
 
 def _dump(shown: EvalObject | EvalRunObject) -> dict[str, Any]:

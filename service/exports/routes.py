@@ -28,7 +28,7 @@ from service.fleet import workers
 from service.models.registry import ModelRegistry
 from service.web.auth import Principal
 from service.web.deps import AppSettings, Caller, resource
-from service.web.http import ListOf, list_of
+from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import once
 from service.web.openapi.parts import headers
 
@@ -106,7 +106,7 @@ async def list_exports(
             oldest_first=order == "asc",
         )
     except Missing as e:
-        raise BadRequest("No export has the id given in 'after'.", param="after") from e
+        raise unknown_after("export") from e
     return list_of([ExportObject.of(record) for record in page.items], page.has_more)
 
 

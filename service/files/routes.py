@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
 from service.core import ids
-from service.core.errors import BadRequest, NotFound
+from service.core.errors import NotFound
 from service.core.records import Missing
 from service.core.storage import StorageMissing
 from service.files.body import BYTES, FILE_BODY, body_of
@@ -17,7 +17,7 @@ from service.files.records import FileRecord, Files, Purpose
 from service.files.schemas import FileDeleted, FileObject
 from service.files.upload import enqueue_check, receive
 from service.web.deps import AppSettings, Caller, resource
-from service.web.http import ListOf, list_of
+from service.web.http import ListOf, list_of, unknown_after
 from service.web.openapi.parts import headers
 
 router = APIRouter(prefix="/v1/files", tags=["Files"])
@@ -75,7 +75,7 @@ async def list_files(
             oldest_first=order == "asc",
         )
     except Missing as e:
-        raise BadRequest("No file has the id given in 'after'.", param="after") from e
+        raise unknown_after("file") from e
     return list_of([FileObject.of(r) for r in page.items], page.has_more)
 
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from service.core import ids, queue
-from service.core.errors import BadRequest, Conflict, NotFound
+from service.core.errors import Conflict, NotFound
 from service.core.records import Missing
 from service.files.records import Files
 from service.jobs import lifecycle
@@ -27,7 +27,7 @@ from service.jobs.schemas.jobs import JobObject
 from service.jobs.stream import server_sent_events
 from service.models.registry import ModelRegistry
 from service.web.deps import AppSettings, Caller, RedisClient, caller_check, resource
-from service.web.http import ListOf, list_of
+from service.web.http import ListOf, list_of, unknown_after
 from service.web.idempotency import once
 from service.web.openapi.parts import headers
 
@@ -153,7 +153,7 @@ async def list_jobs(
             caller.project_id, after=after, limit=limit, where=_metadata_filter(request)
         )
     except Missing as e:
-        raise BadRequest("No job has the id given in 'after'.", param="after") from e
+        raise unknown_after("job") from e
     return list_of(await _shown(dispatcher, page.items), page.has_more)
 
 
@@ -250,7 +250,7 @@ async def list_events(
     job = await existing(store, caller.project_id, job_id)
     cursor = last_event_id if stream and last_event_id else after
     if cursor is not None and not _EVENT_ID.fullmatch(cursor):
-        raise BadRequest("No event has the id given in 'after'.", param="after")
+        raise unknown_after("event")
     if stream:
         return StreamingResponse(
             server_sent_events(store, job.project_id, job.id, cursor, caller_check(request)),
@@ -280,7 +280,7 @@ async def list_checkpoints(
     try:
         page = await store.checkpoints(job.id).page(job.project_id, after=after, limit=limit)
     except Missing as e:
-        raise BadRequest("No checkpoint has the id given in 'after'.", param="after") from e
+        raise unknown_after("checkpoint") from e
     return list_of([CheckpointObject.of(c) for c in page.items], page.has_more)
 
 

@@ -15,7 +15,7 @@ from service.models.registry import ModelInUse, ModelRegistry
 from service.models.schemas import ModelDeleted, ModelObject
 from service.web.auth import Principal
 from service.web.deps import Caller, resource
-from service.web.http import ListOf, list_of
+from service.web.http import ListOf, list_of, unknown_after
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/models", tags=["Models"])
@@ -51,7 +51,7 @@ async def list_models(
     try:
         page = await registry.trained(caller.project_id, after, room)
     except Missing as e:
-        raise BadRequest("No model has the id given in 'after'.", param="after") from e
+        raise unknown_after("model") from e
     trained = [ModelObject.of_adapter(r, caller.project_name) for r in page.items]
     return list_of([*named[:limit], *trained], len(named) > limit or page.has_more)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from service.core import ids
-from service.core.errors import BadRequest, Conflict, NotFound
+from service.core.errors import Conflict, NotFound
 from service.core.records import Missing
 from service.projects.records import INSTALLATION, NameTaken, Project, Projects
 from service.projects.schemas import (
@@ -20,7 +20,7 @@ from service.projects.schemas import (
     UpdateLimits,
 )
 from service.web.deps import Admin, resource
-from service.web.http import ListOf, list_of
+from service.web.http import ListOf, list_of, unknown_after
 
 router = APIRouter(prefix="/v1/organization/projects", tags=["Projects"])
 
@@ -64,7 +64,7 @@ async def list_projects(
     try:
         page = await store.projects.page(INSTALLATION, after=after, limit=limit)
     except Missing as e:
-        raise BadRequest("No project has the id given in 'after'.", param="after") from e
+        raise unknown_after("project") from e
     return list_of([ProjectObject.of(p) for p in page.items], page.has_more)
 
 
@@ -108,7 +108,7 @@ async def list_keys(
     try:
         page = await store.keys.page(project.id, after=after, limit=limit)
     except Missing as e:
-        raise BadRequest("No key has the id given in 'after'.", param="after") from e
+        raise unknown_after("key") from e
     return list_of([KeyObject.of(k) for k in page.items], page.has_more)
 
 

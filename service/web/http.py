@@ -187,3 +187,8 @@ def list_of(items: list[T], has_more: bool) -> ListOf[T]:
         first_id=identified[0] if identified else None,
         last_id=identified[-1] if identified else None,
     )
+
+
+def unknown_after(noun: str, *, has: str = "id") -> BadRequest:
+    """Return the error of a list whose parameter `after` names no object."""
+    return BadRequest(f"No {noun} has the {has} given in 'after'.", param="after")

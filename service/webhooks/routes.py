@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Depends, Query
 from service.core.errors import BadRequest, Conflict, NotFound, Unavailable
 from service.core.records import Missing
 from service.web.deps import AppSettings, Caller, resource
-from service.web.http import ListOf, list_of
+from service.web.http import ListOf, list_of, unknown_after
 from service.webhooks.allowed_hosts import AllowedHosts, HostNotAllowed, InvalidUrl, parse_url
 from service.webhooks.events import EventType
 from service.webhooks.records import MAX_ENDPOINTS, Endpoint, TooMany, Webhooks
@@ -121,7 +121,7 @@ async def list_endpoints(
     try:
         page = await store.endpoints.page(caller.project_id, after=after, limit=limit)
     except Missing as e:
-        raise BadRequest("No webhook endpoint has the id given in 'after'.", param="after") from e
+        raise unknown_after("webhook endpoint") from e
     return list_of([WebhookEndpointObject.of(e) for e in page.items], page.has_more)
 
 
@@ -234,7 +234,7 @@ async def list_deliveries(
     try:
         attempts, has_more = await store.log(endpoint.address, after, limit)
     except Missing as e:
-        raise BadRequest("No delivery has the id given in 'after'.", param="after") from e
+        raise unknown_after("delivery") from e
     return list_of([WebhookDeliveryObject.of(a) for a in attempts], has_more)
 
 

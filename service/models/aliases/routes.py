@@ -26,7 +26,7 @@ from service.models.aliases.gates import GateFailed, explain
 from service.models.aliases.records import AliasRecord
 from service.models.aliases.schemas import AliasChange, AliasDeleted, AliasObject, SetAlias
 from service.web.deps import Caller, resource
-from service.web.http import ListOf, list_of
+from service.web.http import ListOf, list_of, unknown_after
 from service.web.openapi.parts import headers
 
 router = APIRouter(prefix="/v1/aliases", tags=["Aliases"])
@@ -81,7 +81,7 @@ async def list_aliases(
     try:
         page = await store.records.page(caller.project_id, after=after, limit=limit)
     except Missing as e:
-        raise BadRequest("No alias has the name given in 'after'.", param="after") from e
+        raise unknown_after("alias", has="name") from e
     return list_of([AliasObject.of(r) for r in page.items], page.has_more)
 
 
