@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from service.core.errors import RateLimited
 from service.core.records import R, Unreadable
 from service.core.redis import Client, reply, text
 
@@ -15,6 +16,23 @@ async def count_unfinished(redis: Client, key: str, project_id: str) -> int:
     """Return the number of the project's members of the set at `key`."""
     members = await reply(redis.smembers(key))
     return sum(text(member).startswith(f"{project_id}/") for member in members)
+
+
+def check_room(
+    unfinished: int, most: int, noun: str, *, code: str, retry_after_s: int = 30
+) -> None:
+    """Raise RateLimited if the project has as much unfinished work as it may have.
+
+    This is not atomic with the write that follows, so concurrent requests may exceed the limit by
+    their number. `noun` names the work in the plural.
+    """
+    if unfinished >= most:
+        raise RateLimited(
+            f"The project has {unfinished} {noun} in progress, and the limit is {most}. Try again "
+            "when some have ended.",
+            code=code,
+            headers={"retry-after": str(retry_after_s)},
+        )
 
 
 async def read_unfinished(

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import Depends
 
 from service.config import Settings
-from service.core import ids
-from service.core.errors import NotFound, RateLimited
+from service.core import ids, unfinished
+from service.core.errors import NotFound
 from service.core.records import Missing, Page
 from service.curation.records import Task, TaskKind, Tasks
 from service.files.records import FileRecord
@@ -21,14 +21,13 @@ TaskStore = Annotated[Tasks, Depends(resource("curation"))]
 
 async def check_room(settings: Settings, tasks: Tasks, caller: Principal) -> None:
     """Raise RateLimited if the project has reached its limit of unfinished tasks."""
-    most = settings.max_file_tasks_per_project
-    if await tasks.waiting(caller.project_id) >= most:
-        raise RateLimited(
-            f"The project has {most} unfinished reports, cleanings and imports, which is the "
-            "maximum. Try again when some have finished.",
-            code="too_many_file_tasks",
-            headers={"retry-after": "10"},
-        )
+    unfinished.check_room(
+        await tasks.waiting(caller.project_id),
+        settings.max_file_tasks_per_project,
+        "reports, cleanings and imports",
+        code="too_many_file_tasks",
+        retry_after_s=10,
+    )
 
 
 async def page_of_tasks(

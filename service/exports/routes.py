@@ -9,9 +9,10 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
 
 from service.core import ids
-from service.core.errors import BadRequest, Conflict, NotFound, RangeNotSatisfiable, RateLimited
+from service.core.errors import BadRequest, Conflict, NotFound, RangeNotSatisfiable
 from service.core.records import Missing
 from service.core.storage import Storage, StorageMissing
+from service.core.unfinished import check_room
 from service.exporting import EXTRA, EXTRA_FORMATS, QUANTIZED_FORMATS
 from service.exports import lifecycle
 from service.exports.archive import MEDIA_TYPE
@@ -33,7 +34,6 @@ from service.web.idempotency import once
 from service.web.openapi.parts import headers
 
 router = APIRouter(prefix="/v1/exports", tags=["Exports"])
-_RETRY_AFTER_S = "30"
 _QUANTIZATION = "q8_0"
 _CONTENT_HEADERS = headers("accept-ranges", "content-disposition", "etag", "repr-digest")
 _CONTENT = {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}
@@ -261,15 +261,8 @@ async def _check_workers(body: CreateExport, store: Exports) -> None:
 
 
 async def _check_room(caller: Principal, store: Exports, most: int) -> None:
-    # Not atomic with the write: concurrent requests may exceed the limits by their number.
     waiting = await store.count_unfinished(caller.project_id)
-    if waiting >= MAX_UNFINISHED:
-        raise RateLimited(
-            f"The project has {waiting} exports in progress, and the limit is {MAX_UNFINISHED}. "
-            "Try again when some have ended.",
-            code="too_many_exports",
-            headers={"retry-after": _RETRY_AFTER_S},
-        )
+    check_room(waiting, MAX_UNFINISHED, "exports", code="too_many_exports")
     kept = await store.count(caller.project_id)
     if kept >= most:
         raise Conflict(

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Header
 
 from service.config import Settings
 from service.core import ids
-from service.core.errors import BadRequest, Conflict, NotFound, NotReady, RateLimited
+from service.core.errors import BadRequest, Conflict, NotFound, NotReady
+from service.core.unfinished import check_room
 from service.files.records import FileRecord, Files, FileStatus
 from service.jobs.advice.records import KEPT_S, MAX_UNFINISHED, AdviceRecord, AdviceStore
 from service.jobs.advice.schemas import AdviceDeleted, AdviceObject, CreateAdvice
@@ -21,7 +22,6 @@ from service.web.idempotency import once
 from service.web.openapi.parts import headers
 
 router = APIRouter(prefix="/v1/fine_tuning/advice", tags=["Fine-tuning"])
-_RETRY_AFTER_S = "30"
 
 Store = Annotated[AdviceStore, Depends(resource("advice_store"))]
 FileStore = Annotated[Files, Depends(resource("files"))]
@@ -63,7 +63,8 @@ async def create_advice(
 
     async def make() -> dict[str, Any]:
         record = await _checked(body, caller, files, registry, settings)
-        await _check_queue(caller, store)
+        waiting = await store.waiting(caller.project_id)
+        check_room(waiting, MAX_UNFINISHED, "advice", code="too_many_advice")
         await store.create(record)
         return AdviceObject.of(record).model_dump(mode="json")
 
@@ -131,16 +132,4 @@ def _require_processed(file: FileRecord) -> None:
             file.status_details or "The file is invalid.",
             param="training_file",
             code="invalid_training_file",
-        )
-
-
-async def _check_queue(caller: Principal, store: AdviceStore) -> None:
-    # Not atomic with the write: concurrent requests may exceed the limit by their number.
-    waiting = await store.waiting(caller.project_id)
-    if waiting >= MAX_UNFINISHED:
-        raise RateLimited(
-            f"The project has {waiting} advice in progress, and the limit is {MAX_UNFINISHED}. "
-            "Try again when some have ended.",
-            code="too_many_advice",
-            headers={"retry-after": _RETRY_AFTER_S},
         )
