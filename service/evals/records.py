@@ -125,6 +125,11 @@ class RunRecord(Record):
         return f"{self.eval_id}/{self.id}"
 
     @property
+    def is_final(self) -> bool:
+        """Whether the run has a final status."""
+        return self.status in FINAL
+
+    @property
     def place(self) -> RunPlace:
         """The IDs of the run."""
         return RunPlace(self.project_id, self.eval_id, self.id)

@@ -11,7 +11,6 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from service.core import ids, metrics, tracing
-from service.core.leases import Held
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError
@@ -25,7 +24,7 @@ from service.evals.engine_task import EngineTask, Resources
 from service.evals.engines import EngineCalls, ModelGone
 from service.evals.item_work import ItemWork, Plan
 from service.evals.lifecycle import RunSuperseded
-from service.evals.records import FINAL, EvalRecord, Evals, RunFailure, RunRecord
+from service.evals.records import EvalRecord, Evals, RunFailure, RunRecord
 from service.evals.sampling import Sampler
 from service.evals.source import RunFailed
 from service.grading.sandbox.sandbox import Sandbox
@@ -39,28 +38,23 @@ _NOT_SAMPLED: Final = {"seed": 0, "temperature": 0.0, "top_p": 0.0}
 _NO_ITEMS: Final[list[Any]] = [{"item": {}}]
 
 
-class RunEval(EngineTask):
+class RunEval(EngineTask[RunRecord]):
     """Runs evaluation runs on this worker."""
+
+    superseded = RunSuperseded
 
     def __init__(self, resources: Resources) -> None:
         super().__init__(resources)
         self._evals = Evals(self._files.redis)
 
-    async def run(self, _ctx: dict[str, Any], project_id: str, subject: str, attempt: int) -> None:
-        """Run the task. Does nothing if the run has ended or another attempt has taken over."""
-        eval_id, run_id = subject.split("/")
-        try:
-            async with self._leases.hold(subject, attempt) as lease_lost:
-                run = await self._evals.get_run(project_id, eval_id, run_id)
-                record = await self._evals.get(project_id, eval_id)
-                if run is not None and record is not None and not self.draining.is_set():
-                    await self._start(run, record, attempt, lease_lost)
-        except (Held, Missing, RunSuperseded) as e:
-            log.info("%s is no longer this worker's to run: %s", run_id, type(e).__name__)
+    async def _find(self, project_id: str, subject: str) -> RunRecord | None:
+        return await self._evals.get_run(project_id, *subject.split("/"))
 
-    async def _start(
-        self, run: RunRecord, record: EvalRecord, attempt: int, lease_lost: asyncio.Event
-    ) -> None:
+    async def _do(self, run: RunRecord, lease_lost: asyncio.Event) -> None:
+        record = await self._evals.get(run.project_id, run.eval_id)
+        if record is None:
+            return
+        attempt = run.attempt
         run = await self._evals.change(run, lambda r: lifecycle.start(r, attempt, ids.now_s()))
         facts: dict[str, tracing.Value] = {"run": run.id, "attempt": attempt}
         log.info("%s: attempt %d begins", run.id, attempt)
@@ -113,12 +107,6 @@ class RunEval(EngineTask):
         async with scratch_folder(self._settings.scratch / run.id) as folder:
             # While answers are graded, others are sampled.
             await attempt.run(folder, 2 * self._settings.eval_requests_at_once)
-
-    async def _is_ours(self, run: RunRecord) -> bool:
-        current = await self._evals.get_run(run.project_id, run.eval_id, run.id)
-        return (
-            current is not None and current.attempt == run.attempt and current.status not in FINAL
-        )
 
     async def _hand_back(self, run: RunRecord) -> None:
         after = await self._evals.change(run, lambda r: lifecycle.hand_back(r, run.attempt))

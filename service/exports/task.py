@@ -10,17 +10,15 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 from service.core import ids
-from service.core.leases import Held
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError, StorageFull, StorageMissing
-from service.core.watching import Ending, watched
 from service.curation.child_runner import DeskFailed
 from service.curation.scratch import scratch_folder
-from service.evals.engine_task import EngineTask, Resources
+from service.evals.engine_task import CancelableTask, Resources
 from service.evals.engines import ModelGone
 from service.exporting import Evaluation, ExportSpec, Progress, Reference
 from service.exports import archive, child, lifecycle, references
@@ -40,8 +38,10 @@ _DISK_FULL: Final = "disk_full"
 _FREE_SPACE: Final = "The operator must free space before you try again."
 
 
-class ExportModel(EngineTask):
+class ExportModel(CancelableTask[ExportRecord]):
     """Exports trained models on this worker, one at a time: each may need the model's memory."""
+
+    superseded = ExportSuperseded
 
     def __init__(self, jobs: Jobs, resources: Resources) -> None:
         super().__init__(resources)
@@ -50,40 +50,17 @@ class ExportModel(EngineTask):
         self._evaluations = Evaluations(jobs.redis)
         self._turn = asyncio.Semaphore(1)
 
-    async def run(
-        self, _ctx: dict[str, Any], project_id: str, export_id: str, attempt: int
-    ) -> None:
-        """Run the task. Does nothing if the export has ended or another attempt works on it."""
-        try:
-            async with self._leases.hold(export_id, attempt) as lease_lost:
-                record = await self._exports.get(project_id, export_id)
-                if _is_current(record, attempt) and not self.draining.is_set():
-                    await self._watched(record, lease_lost)
-        except (Held, Missing, ExportSuperseded):
-            log.info("attempt %d at %s is no longer this worker's", attempt, export_id)
+    async def _find(self, project_id: str, subject: str) -> ExportRecord | None:
+        return await self._exports.get(project_id, subject)
 
-    async def _watched(self, record: ExportRecord, lease_lost: asyncio.Event) -> None:
-        ending = await watched(
-            asyncio.create_task(self._in_turn(record)),
-            draining=self.draining,
-            lease_lost=lease_lost,
-            is_ours=lambda: self._is_ours(record),
-        )
-        if ending is Ending.LOST:
-            await self._exports.sweep_again(record)
-            raise ExportSuperseded(record.id)
-        if ending is Ending.STOPPED:
-            after = await self._exports.change(
-                record, lambda r: lifecycle.hand_back(r, record.attempt)
-            )
-            await self._exports.enqueue(after)
-            log.info("attempt %d at %s is handed back", record.attempt, record.id)
+    async def _hand_back(self, record: ExportRecord) -> None:
+        after = await self._exports.change(record, lambda r: lifecycle.hand_back(r, record.attempt))
+        await self._exports.enqueue(after)
 
-    async def _is_ours(self, record: ExportRecord) -> bool:
-        current = await self._exports.get(record.project_id, record.id)
-        return _is_current(current, record.attempt)
+    async def _clear(self, record: ExportRecord) -> None:
+        await self._exports.sweep_again(record)
 
-    async def _in_turn(self, record: ExportRecord) -> None:
+    async def _work(self, record: ExportRecord) -> None:
         async with self._turn:
             record = await self._exports.change(
                 record, lambda r: lifecycle.start(r, record.attempt)
@@ -265,7 +242,3 @@ def _full_disk_reported() -> Iterator[None]:
         if e.errno != errno.ENOSPC:
             raise
         raise ExportFailed(_DISK_FULL, f"The worker's disk is full. {_FREE_SPACE}") from e
-
-
-def _is_current(record: ExportRecord | None, attempt: int) -> TypeGuard[ExportRecord]:
-    return record is not None and record.attempt == attempt and not record.is_final

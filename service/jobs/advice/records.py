@@ -60,9 +60,9 @@ class AdviceRecord(AttemptedRecord):
     finished_at: int | None = None
 
     @property
-    def is_open(self) -> bool:
-        """Whether the advice has no final status."""
-        return self.status is AdviceStatus.IN_PROGRESS
+    def is_final(self) -> bool:
+        """Whether the advice has a final status."""
+        return self.status is not AdviceStatus.IN_PROGRESS
 
 
 class AdviceSuperseded(Exception):
@@ -178,12 +178,14 @@ class AdviceStore:
             project_id, advice_id = parts
             return await self.records.get(project_id, advice_id)
 
-        return await read_unfinished(self.redis, UNFINISHED, find, lambda record: record.is_open)
+        return await read_unfinished(
+            self.redis, UNFINISHED, find, lambda record: not record.is_final
+        )
 
 
 def _fenced(record: AdviceRecord, attempt: int) -> AdviceRecord:
     """Return the record if this attempt may write to it. Raises AdviceSuperseded otherwise."""
-    if not record.is_open or record.attempt != attempt:
+    if record.is_final or record.attempt != attempt:
         raise AdviceSuperseded(record.id)
     return record
 

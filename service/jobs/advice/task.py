@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from service.core import ids
 from service.core.errors import BadRequest, NotReady
-from service.core.leases import Held
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError
-from service.core.watching import Ending, watched
 from service.curation.child_runner import Desk, DeskFailed
 from service.curation.scratch import fetch, fetch_rows, scratch_folder
 from service.datasets.contract import ReportSpec
-from service.evals.engine_task import EngineTask, Resources
+from service.evals.engine_task import CancelableTask, Resources
 from service.evals.engines import ModelGone
 from service.evaluation.comparison import Comparison
 from service.evaluation.recommendation import Finding
@@ -47,8 +45,10 @@ class _Failed(Exception):
         self.failure = AdviceFailure(code=code, message=message)
 
 
-class AdviseTraining(EngineTask):
+class AdviseTraining(CancelableTask[AdviceRecord]):
     """The `advise_training` task: takes an advice from in progress to its end."""
+
+    superseded = AdviceSuperseded
 
     def __init__(self, resources: Resources) -> None:
         super().__init__(resources)
@@ -56,36 +56,13 @@ class AdviseTraining(EngineTask):
         self._advices = AdviceStore(self._files.redis)
         self._estimates = Estimates(self._files.redis, self._files, self._settings)
 
-    async def run(
-        self, _ctx: dict[str, Any], project_id: str, advice_id: str, attempt: int
-    ) -> None:
-        """Run the task. Does nothing if the advice has ended or another attempt works on it."""
-        try:
-            async with self._leases.hold(advice_id, attempt) as lease_lost:
-                record = await self._advices.get(project_id, advice_id)
-                if _is_current(record, attempt) and not self.draining.is_set():
-                    await self._watched(record, lease_lost)
-        except (Held, Missing, AdviceSuperseded):
-            log.info("attempt %d at %s is no longer this worker's", attempt, advice_id)
+    async def _find(self, project_id: str, subject: str) -> AdviceRecord | None:
+        return await self._advices.get(project_id, subject)
 
-    async def _watched(self, record: AdviceRecord, lease_lost: asyncio.Event) -> None:
-        ending = await watched(
-            asyncio.create_task(self._run(record)),
-            draining=self.draining,
-            lease_lost=lease_lost,
-            is_ours=lambda: self._is_ours(record),
-        )
-        if ending is Ending.LOST:
-            raise AdviceSuperseded(record.id)
-        if ending is Ending.STOPPED:
-            await self._advices.hand_back(record)
-            log.info("attempt %d at %s is handed back", record.attempt, record.id)
+    async def _hand_back(self, record: AdviceRecord) -> None:
+        await self._advices.hand_back(record)
 
-    async def _is_ours(self, record: AdviceRecord) -> bool:
-        current = await self._advices.get(record.project_id, record.id)
-        return _is_current(current, record.attempt)
-
-    async def _run(self, record: AdviceRecord) -> None:
+    async def _work(self, record: AdviceRecord) -> None:
         try:
             result = await self._advise(record)
         except _Failed as e:
@@ -193,10 +170,6 @@ def method_of(file: FileRecord) -> MethodName:
     """Return the training method for the rows of a file."""
     found = (name for name, method in METHODS.items() if method.row_format == file.row_format)
     return next(found, "supervised")
-
-
-def _is_current(record: AdviceRecord | None, attempt: int) -> TypeGuard[AdviceRecord]:
-    return record is not None and record.attempt == attempt and record.is_open
 
 
 def _job(record: AdviceRecord, method: MethodName) -> JobRecord:

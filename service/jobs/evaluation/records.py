@@ -94,6 +94,11 @@ class JobEvaluation(AttemptedRecord):
     finished_at: int | None = None
 
     @property
+    def is_final(self) -> bool:
+        """Whether the evaluation has a final status."""
+        return self.status is not EvaluationStatus.IN_PROGRESS
+
+    @property
     def subject(self) -> str:
         """Name of the evaluation in the queue and in leases, distinct from the job's own."""
         return _SUBJECT + self.id
@@ -156,16 +161,14 @@ class Evaluations:
         """
 
         def change(current: JobEvaluation) -> JobEvaluation:
-            is_open = current.status is EvaluationStatus.IN_PROGRESS
-            if not is_open or current.attempt != evaluation.attempt:
+            if current.is_final or current.attempt != evaluation.attempt:
                 raise EvaluationSuperseded(evaluation.id)
             after = current.model_copy(update=fields)
-            if after.status is EvaluationStatus.IN_PROGRESS:
-                return after
-            return after.model_copy(update={"finished_at": ids.now_s()})
+            finished_at = ids.now_s() if after.is_final else None
+            return after.model_copy(update={"finished_at": finished_at})
 
         def together(pipe: Pipeline, after: JobEvaluation) -> None:
-            if after.status is not EvaluationStatus.IN_PROGRESS:
+            if after.is_final:
                 pipe.srem(UNFINISHED, _member(after))
             if also is not None:
                 also(pipe)
@@ -218,9 +221,7 @@ class Evaluations:
             project_id, job_id = parts
             return await self.get(project_id, job_id)
 
-        return await read_unfinished(
-            self.redis, UNFINISHED, find, lambda one: one.status is EvaluationStatus.IN_PROGRESS
-        )
+        return await read_unfinished(self.redis, UNFINISHED, find, lambda one: not one.is_final)
 
 
 def _member(evaluation: JobEvaluation) -> str:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeGuard
 
 from redis.asyncio.client import Pipeline
 
 from service.core import logs, metrics
-from service.core.leases import Held
 from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.core.storage import StorageError
-from service.core.watching import Ending, watched
 from service.curation.child_runner import DeskFailed
 from service.curation.scratch import scratch_folder
-from service.evals.engine_task import EngineTask, Resources
+from service.evals.engine_task import CancelableTask, Resources
 from service.evals.engines import ModelGone
 from service.grading.sandbox.sandbox import Sandbox
 from service.jobs.evaluation.checkpoints import Checkpoint, chosen
@@ -59,52 +56,33 @@ class _Ended(Exception):
         self.failure = EvaluationFailure(code=code, message=message)
 
 
-class EvaluateJob(EngineTask):
+class EvaluateJob(CancelableTask[JobEvaluation]):
     """The `evaluate_job` task: takes an evaluation from in progress to its end."""
+
+    superseded = EvaluationSuperseded
 
     def __init__(self, jobs: Jobs, resources: Resources) -> None:
         super().__init__(resources)
         self._jobs = jobs
         self._evaluations = Evaluations(jobs.redis)
 
-    async def run(self, _ctx: dict[str, Any], project_id: str, subject: str, attempt: int) -> None:
-        """Run the task. Does nothing if the evaluation has ended or another attempt runs it."""
-        job_id = job_of(subject)
-        with logs.bound(logs.job_id, job_id):
-            try:
-                async with self._leases.hold(subject, attempt) as lease_lost:
-                    evaluation = await self._evaluations.get(project_id, job_id)
-                    if _is_current(evaluation, attempt) and not self.draining.is_set():
-                        await self._watched(evaluation, lease_lost)
-            except (Held, Missing, EvaluationSuperseded):
-                log.info("evaluation attempt %d is no longer this worker's to run", attempt)
+    def _logged(self, _subject: str) -> AbstractContextManager[object]:
+        return logs.bound(logs.job_id, job_of(_subject))
 
-    async def _watched(self, evaluation: JobEvaluation, lease_lost: asyncio.Event) -> None:
-        """Evaluate until the evaluation ends, or the lease, the record or the worker does."""
-        ending = await watched(
-            asyncio.create_task(self._run(evaluation)),
-            draining=self.draining,
-            lease_lost=lease_lost,
-            is_ours=lambda: self._is_ours(evaluation),
-        )
-        if ending is Ending.LOST:
-            raise EvaluationSuperseded(evaluation.id)
-        if ending is Ending.STOPPED:
-            await self._evaluations.hand_back(evaluation)
-            log.info("evaluation attempt %d is handed back", evaluation.attempt)
+    async def _find(self, project_id: str, subject: str) -> JobEvaluation | None:
+        return await self._evaluations.get(project_id, job_of(subject))
 
-    async def _is_ours(self, evaluation: JobEvaluation) -> bool:
-        current = await self._evaluations.get(evaluation.project_id, evaluation.id)
-        return _is_current(current, evaluation.attempt)
+    async def _hand_back(self, record: JobEvaluation) -> None:
+        await self._evaluations.hand_back(record)
 
-    async def _run(self, evaluation: JobEvaluation) -> None:
-        progress = Progress(self._evaluations, self._jobs, evaluation)
+    async def _work(self, record: JobEvaluation) -> None:
+        progress = Progress(self._evaluations, self._jobs, record)
         try:
-            found = await self._evaluate(evaluation, progress)
+            found = await self._evaluate(record, progress)
         except _Ended as e:
             status, is_failed = e.status, e.status is EvaluationStatus.FAILED
             if e.failure.code == _GONE:
-                await self._storage.delete_prefix(evaluation.folder)
+                await self._storage.delete_prefix(record.folder)
             text = f"{status}: {e.failure.message}"
             await progress.end(
                 text, "warn" if is_failed else "info", status=status, error=e.failure
@@ -126,7 +104,7 @@ class EvaluateJob(EngineTask):
                 verdict=found.verdict,
                 figures=found.figures,
                 gate=found.gate,
-                also=partial(_write_figures, evaluation=evaluation, found=found),
+                also=partial(_write_figures, evaluation=record, found=found),
             )
         metrics.JOB_EVALUATIONS.cell(status).inc()
 
@@ -228,15 +206,6 @@ def _write_figures(pipe: Pipeline, evaluation: JobEvaluation, found: Conclusion)
     measured = {**found.checkpoints, evaluation.model: found.figures}
     for model, of_model in measured.items():
         figures.write(pipe, evaluation.project_id, model, of_model)
-
-
-def _is_current(evaluation: JobEvaluation | None, attempt: int) -> TypeGuard[JobEvaluation]:
-    """Return whether the attempt may work on the evaluation."""
-    return (
-        evaluation is not None
-        and evaluation.attempt == attempt
-        and evaluation.status is EvaluationStatus.IN_PROGRESS
-    )
 
 
 def _nothing_to_ask(data: Data, model: str) -> str:
