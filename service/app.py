@@ -241,8 +241,8 @@ def _probes(app: FastAPI, settings: Settings, upstreams: Upstreams) -> dict[str,
     async def worker_answers() -> bool:
         return bool(await workers.alive(redis))
 
-    async def engines_answer() -> bool:
-        return await upstreams.all_ready()
+    async def engines_answer() -> dict[str, bool]:
+        return await upstreams.ready_bases()
 
     every: dict[str, health.Probe] = {
         "redis": redis_answers,

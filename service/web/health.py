@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
@@ -17,27 +18,40 @@ from service.web.deps import resource
 
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["Health"])
-Probe = Callable[[], Awaitable[bool]]
+Probe = Callable[[], Awaitable[bool | Mapping[str, bool]]]
+"""Returns whether a part responds, or which of the base models that it serves."""
+
 Probes = Annotated[dict[str, Probe], Depends(resource("probes"))]
-PartState = Literal["ok", "away", "refused"]
+PartState = Literal["ok", "degraded", "away", "refused"]
 _TIMEOUT_S = 5.0
 
 
-async def state(probe: Probe) -> PartState:
+class Found(NamedTuple):
+    """What a probe found."""
+
+    state: PartState
+    models: Mapping[str, bool] = MappingProxyType({})
+
+
+async def check(probe: Probe) -> Found:
     """Check whether a part responds in time and accepts requests."""
     try:
         async with asyncio.timeout(_TIMEOUT_S):
-            return "ok" if await probe() else "away"
+            answer = await probe()
     except StorageRefused as e:
         log.error("storage cannot be used: %s", e)
-        return "refused"
+        return Found("refused")
     except (*REDIS_ERRORS, StorageError, TimeoutError):
-        return "away"
+        return Found("away")
+    if isinstance(answer, bool):
+        return Found("ok" if answer else "away")
+    served = set(answer.values()) or {True}  # without models, nothing is missing
+    return Found("away" if True not in served else "degraded" if False in served else "ok", answer)
 
 
 async def passes(probe: Probe) -> bool:
     """Check whether a part responds in time and accepts requests."""
-    return await state(probe) == "ok"
+    return (await check(probe)).state == "ok"
 
 
 class Alive(BaseModel):
@@ -49,9 +63,15 @@ class Alive(BaseModel):
 class Ready(BaseModel):
     """Readiness of the API and of each required part."""
 
-    status: Literal["ok", "away"]
+    status: Literal["ok", "degraded", "away"] = Field(
+        description="Status of the whole: `degraded` if some base models are not served."
+    )
     parts: dict[str, PartState] = Field(
         description="State of each required part: redis, storage, worker, inference."
+    )
+    models: dict[str, Literal["ok", "away"]] | None = Field(
+        default=None,
+        description="State of each base model; absent unless inference is a required part.",
     )
 
 
@@ -69,16 +89,26 @@ async def livez() -> Alive:
     operation_id="readyz",
     summary="Check readiness",
     response_model=Ready,
+    response_model_exclude_none=True,
     responses={503: {"model": Ready, "description": "A required part does not respond."}},
 )
 async def readyz(probes: Probes) -> JSONResponse:
     """Readiness check of all parts that this installation requires.
 
-    Answers 200 if every part responds, otherwise 503. The state of a part is `ok`, `away` (it does
-    not respond) or `refused` (it responds, but rejects requests).
+    Answers 200 if every part responds, otherwise 503. The state of a part is `ok`, `degraded` (some
+    base models are served, and others are not), `away` (it does not respond) or `refused` (it
+    responds, but rejects requests). A degraded installation is ready: requests for the other
+    models, and all requests without a model, succeed.
     """
-    found = await asyncio.gather(*(state(p) for p in probes.values()))
-    parts = dict(zip(probes, found, strict=True))
-    ready = all(part == "ok" for part in found)
-    content: dict[str, Any] = {"status": "ok" if ready else "away", "parts": parts}
+    found = await asyncio.gather(*(check(p) for p in probes.values()))
+    states = {one.state for one in found}
+    ready = states <= {"ok", "degraded"}
+    status = "away" if not ready else "degraded" if "degraded" in states else "ok"
+    parts = {name: one.state for name, one in zip(probes, found, strict=True)}
+    models = {
+        name: "ok" if served else "away" for one in found for name, served in one.models.items()
+    }
+    content: dict[str, Any] = {"status": status, "parts": parts}
+    if models:
+        content["models"] = models
     return JSONResponse(content, status_code=200 if ready else 503)

@@ -102,7 +102,8 @@ class Stack:
     def ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"`up` ended with {self.process.returncode}"
-        return httpx.get(f"{self.url}/readyz", timeout=60).status_code == 200
+        answer = httpx.get(f"{self.url}/readyz", timeout=60)
+        return answer.status_code == 200 and answer.json()["status"] == "ok"
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Stop `up` with a signal."""

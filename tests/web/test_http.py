@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
 import pytest
+from aiohttp import web
 from prometheus_client import generate_latest
 from pydantic import SecretStr
 
 from service.app import create_app
 from tests.conftest import Api, running
+from tests.http_server import http_server
 
 
 @pytest.mark.parametrize(
@@ -43,12 +50,51 @@ async def test_ready_says_which_part_is_away(api: Api, http):
     }
 
 
+async def test_one_missing_engine_of_several_leaves_the_service_ready(settings):
+    """A probe that removed the service then would fail the requests for the other model too."""
+    healthy = {"a": True, "b": True}
+
+    def engine(model: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def answer(_: web.Request) -> web.Response:
+            if not healthy[model]:
+                await asyncio.sleep(60)  # it hangs
+            return web.Response()
+
+        return answer
+
+    async def readiness(**now: bool) -> tuple[int, dict[str, Any]]:
+        healthy.update(now)
+        expected = {model: "ok" if up else "away" for model, up in healthy.items()}
+        async with asyncio.timeout(60):
+            while True:  # until the probes have noticed
+                found = await client.get("/readyz")
+                if found.json().get("models") == expected:
+                    return found.status_code, found.json()
+                await asyncio.sleep(0.05)
+
+    async with http_server(engine("a")) as a, http_server(engine("b")) as b:
+        update = {
+            "upstreams": {"a": a, "b": b},
+            "ready_parts": ("redis", "inference"),
+            "upstream_probe_every_s": 0.2,
+            "upstream_probe_timeout_s": 1.0,
+        }
+        app = create_app(settings.model_copy(update=update))
+        async with running(app) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
+            status, body = await readiness()
+            assert (status, body["status"]) == (200, "ok")
+            status, body = await readiness(b=False)
+            assert (status, body["status"]) == (200, "degraded")
+            assert body["parts"] == {"redis": "ok", "inference": "degraded"}
+            status, body = await readiness(a=False)
+            assert (status, body["status"]) == (503, "away")
+            assert body["parts"] == {"redis": "ok", "inference": "away"}
+
+
 @pytest.mark.slow
 async def test_without_redis_answers_are_503_with_retry_after(settings):
     away = settings.model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:1/0")})
     app = create_app(away)
-    import httpx
-
     async with running(app) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         headers = {"authorization": "Bearer sk-ft-x"}
         for request in (

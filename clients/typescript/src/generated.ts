@@ -1372,8 +1372,10 @@ export interface paths {
          * Check readiness
          * @description Readiness check of all parts that this installation requires.
          *
-         *     Answers 200 if every part responds, otherwise 503. The state of a part is `ok`, `away` (it does
-         *     not respond) or `refused` (it responds, but rejects requests).
+         *     Answers 200 if every part responds, otherwise 503. The state of a part is `ok`, `degraded` (some
+         *     base models are served, and others are not), `away` (it does not respond) or `refused` (it
+         *     responds, but rejects requests). A degraded installation is ready: requests for the other
+         *     models, and all requests without a model, succeed.
          */
         get: operations["readyz"];
         put?: never;
@@ -5953,16 +5955,24 @@ export interface components {
         Ready: {
             /**
              * Status
+             * @description Status of the whole: `degraded` if some base models are not served.
              * @enum {string}
              */
-            status: "ok" | "away";
+            status: "ok" | "degraded" | "away";
             /**
              * Parts
              * @description State of each required part: redis, storage, worker, inference.
              */
             parts: {
-                [key: string]: "ok" | "away" | "refused";
+                [key: string]: "ok" | "degraded" | "away" | "refused";
             };
+            /**
+             * Models
+             * @description State of each base model; absent unless inference is a required part.
+             */
+            models?: {
+                [key: string]: "ok" | "away";
+            } | null;
         };
         /**
          * Recommendation

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 # Time for the first DNS lookup, before requests arrive.
 _FIRST_LOOK_UP_S = 2.0
+_READY_S = 3.0  # one silent engine must not use up the time of the readiness of all parts
 
 
 class Upstreams:
@@ -172,10 +173,18 @@ class Upstreams:
         served = self._served.get(model)
         return served is not None and served.replicas.any_usable
 
-    async def all_ready(self) -> bool:
-        """Return whether every model is served. A base model's engine also serves merged ones."""
+    async def ready_bases(self) -> dict[str, bool]:
+        """Return whether each base model is served.
+
+        Its engine also serves merged models. Without one, all merged models must be served.
+        """
         readiness = await self.ready()
-        return all(ready for model, ready in readiness.items() if base_of(model) not in readiness)
+        bases: dict[str, bool] = {}
+        for model, ready in readiness.items():
+            base = base_of(model) or model
+            if model == base or base not in readiness:
+                bases[base] = bases.get(base, True) and ready
+        return bases
 
     def _next(
         self, replicas: Replicas, adapter: str | None, tried: list[Replica], began: float
@@ -243,7 +252,13 @@ class _Served:
 
     async def ready(self) -> bool:
         """Return whether a replica serves. If that is in doubt, probe them now."""
-        return self.replicas.any_well or await self._probes.any_healthy()
+        if self.replicas.any_well:
+            return True
+        try:
+            async with asyncio.timeout(_READY_S):
+                return await self._probes.any_healthy()
+        except TimeoutError:
+            return False
 
     def _on_change(self, urls: Sequence[str]) -> None:
         self.replicas.set_urls(urls)

@@ -101,12 +101,12 @@ async def test_alone_it_is_asked_even_where_it_is_in_doubt(serve_engine, ask):
 async def test_it_is_ready_without_its_engine_where_the_base_models_runs(serve_engine, until):
     own, base = await serve_engine(healthy=False), await serve_engine()
     async with upstreams(own, base) as gateway:
-        assert await gateway.all_ready()
+        assert await gateway.ready_bases() == {BASE: True}
         base.healthy = False
         await until(lambda: not usable(gateway, BASE))
-        assert not await gateway.all_ready()
+        assert await gateway.ready_bases() == {BASE: False}
     async with upstreams(own) as gateway:
-        assert not await gateway.all_ready()
+        assert await gateway.ready_bases() == {BASE: False}
 
 
 @pytest.fixture

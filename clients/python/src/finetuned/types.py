@@ -1473,10 +1473,17 @@ class Ready(Model):
     Readiness of the API and of each required part.
     """
 
-    status: Literal["ok", "away"]
-    parts: dict[str, Literal["ok", "away", "refused"]]
+    status: Literal["ok", "degraded", "away"]
+    """
+    Status of the whole: `degraded` if some base models are not served.
+    """
+    parts: dict[str, Literal["ok", "degraded", "away", "refused"]]
     """
     State of each required part: redis, storage, worker, inference.
+    """
+    models: dict[str, Literal["ok", "away"]] | None = None
+    """
+    State of each base model; absent unless inference is a required part.
     """
 
 
