@@ -105,13 +105,25 @@ async def test_everything_is_recorded_once(account, archive, record):
     assert archive.faults() == ["files/file-4"]
 
 
-async def test_limits_and_lost_connections_are_outlasted(account, archive, record):
-    slow = {"retry-after-ms": "5"}
-    limited = (error(429, "rate_limit", "Slow down.", **slow) for _ in range(3))
-    account.faults.append(lambda _: next(limited, None))
-    account.cuts = 1
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/evals", "/v1/evals/eval_1/runs"])
+async def test_limits_and_lost_connections_are_outlasted(account, archive, record, path):
+    limited = iter(range(3))
+
+    def fault(request: web.Request) -> web.Response | None:
+        if request.path != path:
+            return None
+        left = next(limited, None)
+        if left == 1:
+            account.cuts = 1  # this answer ends in the middle
+            return None
+        limit = {"retry-after-ms": "5"}
+        return None if left is None else error(429, "rate_limit", "Slow down.", **limit)
+
+    account.faults.append(fault)
     done = await record(retries=5)
-    assert done.estimate.requests == 0
+    assert (done.estimate.requests, account.cuts) == (0, 0)
+    assert next(limited, None) is None
+    assert len(archive.read("evals.json")) == len(archive.read("evals", "eval_1", "runs.json")) == 3
     assert archive.faults() == []
 
 
