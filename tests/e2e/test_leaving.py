@@ -75,6 +75,7 @@ def command(
 
     async def go(name: str, *more: str) -> tuple[int, Any]:
         arguments = ["leave-openai", name, str(tmp_path / "acme"), *more, "--json"]
+        capsys.readouterr()
         code = await asyncio.to_thread(run, arguments)
         printed = capsys.readouterr()
         assert printed.out, printed.err
@@ -125,7 +126,9 @@ async def test_a_program_keeps_its_model_name(
         assert report["figures"]["expected_answer_old"] == pytest.approx(100)
         assert report["worst"][0]["old"].startswith("Ahoy!")
         gate = ["--gate", "answers>=10", "--gate", "unanswered==0"]
-        assert (await command("report", *gate))[0] == 0
+        code, (moved,) = await command("report", *gate, "--move")
+        assert (code, moved["alias"], moved["forced"]) == (0, "moved", False)
+        await delete_alias()
         code, (forced,) = await command("report", "--move", "--force")
         assert (code, forced["alias"], forced["forced"]) == (1, "moved", True)
         noted = sdk.evals.retrieve(forced["eval"]).metadata
@@ -139,4 +142,11 @@ async def test_a_program_keeps_its_model_name(
         assert (answered_by, bool(answer)) == (first["new_model"], True)
         with pytest.raises(openai.ConflictError):
             sdk.models.delete(first["new_model"])  # the old name points at it
+        await delete_alias()
+        sdk.models.delete(first["new_model"])
         sdk.evals.delete(forced["eval"])
+
+
+async def delete_alias() -> None:
+    """Delete the old name, which is an alias of the stack's project."""
+    assert await asyncio.to_thread(run, ["alias", "delete", MODEL, "--yes"]) == 0
