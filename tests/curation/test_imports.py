@@ -26,6 +26,8 @@ from service.worker.reconciler import Reconciler
 from tests.adapters import PAIR, Q, adapter, base_folder, tar_of, zip_of
 from tests.conftest import BASE_MODEL, Api, upload
 
+pytestmark = pytest.mark.slow
+
 Import = Callable[..., Awaitable[dict[str, Any]]]
 
 

@@ -9,6 +9,8 @@ from tests.clients.python.test_cli import cli, env  # noqa: F401 - fixtures
 from tests.conftest import BASE_MODEL
 from tests.jobs.evaluation.conftest import engine  # noqa: F401 - a fixture
 
+pytestmark = pytest.mark.slow
+
 
 async def test_advise_prints_the_recommendation(
     cli,  # noqa: F811

@@ -14,6 +14,8 @@ from service.exports.records import ExportError
 from tests.clients.python.test_cli import cli, env  # noqa: F401 - fixtures
 from tests.exports.conftest import MODEL, engine, register, settings  # noqa: F401 - fixtures
 
+pytestmark = pytest.mark.slow
+
 
 def archive(root: str) -> bytes:
     """An archive with one file."""

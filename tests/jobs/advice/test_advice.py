@@ -10,6 +10,8 @@ from service.models import figures
 from tests.conftest import BASE_MODEL, Api, chat_line, checked, upload
 from tests.jobs.advice.conftest import ADVICE, advised
 
+pytestmark = pytest.mark.slow
+
 WORDS = ["anchor", "beacon", "cedar", "dragon", "ember", "falcon"]
 
 

@@ -16,6 +16,8 @@ from tests.cached import ROOT
 from tests.conftest import BASE_MODEL, Api
 from tests.jobs.advice.conftest import ADVICE, advised, ask, ended
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def file_id(file_of, chats) -> str:
