@@ -78,8 +78,8 @@ def undisturbed(bare_sdk: openai.OpenAI, file_id: str) -> list[str]:
     return rows
 
 
-def test_killed_trainer_store_and_worker(bare_stack, bare_sdk, file_id, undisturbed):
-    """One job survives all kills, and its result equals that of an undisturbed job."""
+def test_every_process_is_killed_during_one_job(bare_stack, bare_sdk, file_id, undisturbed):
+    """The job survives each kill and the stop of `up`, and its result is the undisturbed one."""
     job_id = start_job(bare_sdk, file_id)
     step = wait_for_checkpoint(bare_sdk, job_id)
     os.kill(bare_stack.pid_of("service.training"), signal.SIGKILL)
@@ -92,17 +92,46 @@ def test_killed_trainer_store_and_worker(bare_stack, bare_sdk, file_id, undistur
     assert {f.id for f in bare_sdk.files.list()} == before
 
     wait_for_checkpoint(bare_sdk, job_id, after=step)
+    assert attempt_of(bare_sdk.fine_tuning.jobs.retrieve(job_id)) == 2, "the trainer saw the kill"
     worker = bare_stack.pid_of("service.cli worker")
     os.kill(worker, signal.SIGKILL)
     wait_for(lambda: not alive([worker, trainer]), 60, "the end of worker and trainer")
+
+    wait_for_step(bare_sdk, job_id, attempt=3)
+    stop_and_start(bare_stack)
+    wait_for_step(bare_sdk, job_id, attempt=4)
+    kill_and_start(bare_stack, bare_sdk)
 
     job = wait_for_success(bare_sdk, job_id)
     found = messages(bare_sdk, job_id)
     assert any(m.startswith("The trainer was killed by SIGKILL") for m in found)
     assert any("Attempt 2 was lost" in m for m in found)
-    assert sum("resuming at step" in m for m in found) == 2
-    assert attempt_of(job) == 3, "the trainer must not notice that the store was away"
+    assert any("Attempt 4 was lost" in m for m in found)
+    assert sum("resuming at step" in m for m in found) == 4
+    assert attempt_of(job) == 5
     assert result(bare_sdk, job) == undisturbed
+
+
+def stop_and_start(stack: Stack) -> None:
+    """Stop `up` as Ctrl-C does. Nothing is left running."""
+    pids = stack.all_pids()
+    stack.stop(signal.SIGINT)
+    assert alive(pids) == []
+    assert "nothing is left running" in (stack.data_dir / "up.log").read_text()
+    stack.start()
+
+
+def kill_and_start(stack: Stack, sdk: openai.OpenAI) -> None:
+    """Kill `up`. The next one ends what is left of it, and finds everything again."""
+    files = [f.id for f in sdk.files.list()]
+    models = [m.id for m in sdk.models.list()]
+    pids = stack.all_pids()
+    stack.stop(signal.SIGKILL)
+    stack.start()
+    assert not set(alive(pids)) - set(stack.all_pids()), "a process of the first run lives on"
+    found = [f.id for f in sdk.files.list()]
+    assert found[-len(files) :] == files  # before them, if the job has ended: its result
+    assert set(models) <= {m.id for m in sdk.models.list()}
 
 
 def test_second_up_on_the_same_folder_says_so_and_exits(bare_stack):
@@ -116,32 +145,6 @@ def test_second_up_on_the_same_folder_says_so_and_exits(bare_stack):
 
 def test_key_file_is_private(bare_stack):
     assert (bare_stack.data_dir / "api-key").stat().st_mode & 0o777 == 0o600
-
-
-def test_up_finds_everything_again(bare_stack, bare_sdk, file_id, undisturbed):
-    """Ctrl-C and then `kill -9` stop the whole stack during a job."""
-    job_id = start_job(bare_sdk, file_id)
-    wait_for_checkpoint(bare_sdk, job_id)
-    files = [f.id for f in bare_sdk.files.list()]
-    models = [m.id for m in bare_sdk.models.list()]
-    pids = bare_stack.all_pids()
-    bare_stack.stop(signal.SIGINT)
-    assert alive(pids) == []
-    assert "nothing is left running" in (bare_stack.data_dir / "up.log").read_text()
-    bare_stack.start()
-
-    wait_for_step(bare_sdk, job_id, attempt=2)
-    pids = bare_stack.all_pids()
-    bare_stack.stop(signal.SIGKILL)
-    bare_stack.start()
-    assert not set(alive(pids)) - set(bare_stack.all_pids()), "a process of the first run lives on"
-    found = [f.id for f in bare_sdk.files.list()]
-    assert found[-len(files) :] == files  # before them, if the job has ended: its result
-    assert set(models) <= {m.id for m in bare_sdk.models.list()}
-    job = wait_for_success(bare_sdk, job_id)
-    assert attempt_of(job) == 3
-    assert sum("resuming at step" in m for m in messages(bare_sdk, job_id)) == 2
-    assert result(bare_sdk, job) == undisturbed
 
 
 def test_event_times_run_forward(bare_sdk, undisturbed):
