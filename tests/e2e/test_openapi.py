@@ -9,7 +9,7 @@ from tests.openapi.record import EXAMPLES
 from tests.openapi.scenario import stack as scenario
 from tests.openapi.world import World
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 async def test_training_and_serving_answer_as_described(stack: Stack):
