@@ -167,7 +167,7 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
         models_file=models_file,
         lookup_cache_s=0,
         lease_s=1.0,
-        reconcile_every_s=0.2,
+        reconcile_every_s=0.5,
         worker_name="test-worker",
     )
 
@@ -289,7 +289,7 @@ async def checked(http: httpx.AsyncClient, file_id: str) -> dict[str, Any]:
             file = (await http.get(f"/v1/files/{file_id}")).json()
             if file["status"] != "uploaded":
                 return file
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
 
 
 def chat_line(question: str, answer: str) -> str:

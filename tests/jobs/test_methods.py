@@ -52,7 +52,7 @@ async def ended(http, job_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]
             job = (await http.get(f"{JOBS}/{job_id}")).json()
             if job["status"] in ("succeeded", "failed", "cancelled"):
                 break
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
     return job, await all_events(http, job_id)
 
 

@@ -130,7 +130,7 @@ def _settings(
         models_file=models_file,
         lookup_cache_s=0,
         lease_s=1.0,
-        reconcile_every_s=0.2,
+        reconcile_every_s=0.5,
         worker_name="worker",
         worker_port=0,
         upstreams=engines,

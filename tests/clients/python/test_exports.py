@@ -99,3 +99,13 @@ async def test_export_unpacks_a_folder_or_keeps_the_archive(
     assert (await cli("export", MODEL, "-f", "merged", "-o", "voice")).code == 2
     failed = await cli("export", MODEL, "--format", "adapter", "--output", "other")
     assert (failed.code, "disk is full" in failed.err) == (5, True)
+
+
+async def test_a_deleted_model_keeps_its_finished_exports(cli, api, client):  # noqa: F811
+    await register(api)
+    made = await client.exports.create(model=MODEL, format="merged")
+    await finish(api, made.id)
+    assert (await cli("models", "delete", MODEL)).code == 2  # asks for --yes
+    assert (await cli("models", "delete", MODEL, "--yes")).code == 0
+    assert (await cli("models", "delete", MODEL, "--yes")).code == 4
+    assert (await client.exports.retrieve(made.id)).status == "succeeded"
