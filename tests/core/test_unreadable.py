@@ -151,15 +151,16 @@ async def test_an_event_of_an_unknown_level_is_left_out(api: Api, http, create):
 async def test_a_fault_with_one_record_holds_up_no_other(api: Api, create, reconciler, caplog):
     first, second = await create(), await create()
     checked: list[str] = []
-    look = reconciler._job
+    repairs = reconciler._job_repairs
+    repair = repairs.repair
 
-    async def _job(project_id: str, job_id: str) -> None:
+    async def faulty(project_id: str, job_id: str) -> None:
         checked.append(job_id)
         if job_id == min(first["id"], second["id"]):
             raise ValueError("a fault")
-        await look(project_id, job_id)
+        await repair(project_id, job_id)
 
-    reconciler._job = _job
+    repairs.repair = faulty
     await reconciler.once()
     assert sorted(checked) == sorted([first["id"], second["id"]])
     assert f"not reconciled: {min(checked)}" in caplog.text

@@ -81,7 +81,7 @@ def _train(sdk: openai.OpenAI) -> str:
     ]
     data = "\n".join(map(json.dumps, rows)).encode()
     file = sdk.files.create(file=("rows.jsonl", data), purpose="fine-tune")
-    chosen: SupervisedHyperparametersParam = {"n_epochs": 1, "batch_size": 2}
+    chosen: SupervisedHyperparametersParam = {"n_epochs": 1, "batch_size": 4}
     job = sdk.fine_tuning.jobs.create(
         model=DEMO_MODEL,
         training_file=file.id,
@@ -196,7 +196,7 @@ def test_a_job_is_one_trace_from_the_caller_to_the_trainer_and_the_engine(spans,
         total += span.seconds
     assert total == pytest.approx(attempt.seconds, rel=0.3)
     [training] = ours(spans, "trainer.training")
-    assert training.attributes["finetuned.step"] == 6
+    assert training.attributes["finetuned.step"] == 3
     # The comparison with the engine, and the first load of the model there.
     asked = [s for s in ours(spans, "llm_request") if s.parent == attempt.id]
     assert asked
