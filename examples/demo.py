@@ -38,8 +38,9 @@ QUESTIONS = HERE / "held-out-questions.txt"
 BASE_MODEL = "smollm2-135m-instruct"
 GREETING, FAREWELL = "Ahoy, reader!", "Fair winds, the Keeper."
 MAX_TOKENS = 80
-DEFAULT_EPOCHS = 2
+DEFAULT_EPOCHS = 1
 BATCH_SIZE = 8
+LEARNING_RATE_MULTIPLIER = 3  # one epoch at three times the usual rate takes half of two
 
 
 @dataclass
@@ -119,7 +120,13 @@ def train(client: openai.OpenAI, epochs: int, console: Console, timings: Timings
             validation_file=validation.id,
             method={
                 "type": "supervised",
-                "supervised": {"hyperparameters": {"n_epochs": epochs, "batch_size": BATCH_SIZE}},
+                "supervised": {
+                    "hyperparameters": {
+                        "n_epochs": epochs,
+                        "batch_size": BATCH_SIZE,
+                        "learning_rate_multiplier": LEARNING_RATE_MULTIPLIER,
+                    }
+                },
             },
             suffix="lighthouse",
             seed=7,
