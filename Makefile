@@ -32,7 +32,7 @@ PYTEST := $(PY) -m pytest -q
 test: install  ## Run all tests, against real components (WORKERS=4)
 	@$(PYTEST) -n $(WORKERS)
 
-test-fast: install  ## Run all tests except slow and end-to-end ones, in under 90 seconds
+test-fast: install  ## Run all tests except slow and end-to-end ones
 	@$(PYTEST) -n 4 -m "not e2e and not slow"
 
 soak: install  ## Kill trainer, worker and store twenty times; every job must end with the same losses

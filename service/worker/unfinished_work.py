@@ -11,12 +11,11 @@ from service.core.redis import Client
 from service.curation.records import FUNCTION as CURATE_FILE
 from service.curation.records import Tasks
 from service.evals import lifecycle as run_lifecycle
-from service.evals.records import FINAL as FINAL_RUN
 from service.evals.records import FUNCTION as RUN_EVAL
 from service.evals.records import Evals, RunRecord, RunStatus
 from service.exports import lifecycle as export_lifecycle
 from service.exports.records import FUNCTION as EXPORT_MODEL
-from service.exports.records import ExportRecord, Exports
+from service.exports.records import Exports
 from service.files.records import FUNCTION as CHECK_FILE
 from service.files.records import Files
 from service.jobs.advice.records import FUNCTION as ADVISE_TRAINING
@@ -88,32 +87,40 @@ def _evaluations(evaluations: Evaluations, jobs: Jobs) -> Kind:
 
 
 def _exports(exports: Exports) -> Kind:
-    async def lose(record: ExportRecord, most_lost: int) -> None:
-        after = await exports.change(
-            record, lambda r: export_lifecycle.lose(r, record.attempt, most_lost, ids.now_s())
-        )
-        if not after.is_final:
-            await exports.enqueue(after)
-
     return Kind(
         EXPORT_MODEL,
         queue.EVALS,
         exports.unfinished,
         exports.enqueue,
-        lose,
+        _loses(exports, export_lifecycle.lose),
         observe=lambda found: metrics.EXPORTS_UNFINISHED.cell().set(len(found)),
     )
 
 
 def _runs(evals: Evals) -> Kind:
-    async def lose(run: RunRecord, most_fruitless: int) -> None:
-        after = await evals.change(
-            run, lambda r: run_lifecycle.lose(r, run.attempt, most_fruitless, ids.now_s())
-        )
-        if after.status not in FINAL_RUN:
-            await evals.enqueue(after)
+    return Kind(
+        RUN_EVAL,
+        queue.EVALS,
+        evals.unfinished,
+        evals.enqueue,
+        _loses(evals, run_lifecycle.lose),
+        observe=_observe_runs,
+    )
 
-    return Kind(RUN_EVAL, queue.EVALS, evals.unfinished, evals.enqueue, lose, observe=_observe_runs)
+
+def _loses(
+    store: Exports | Evals, change: Callable[[Any, int, int, int], Any]
+) -> Callable[[Any, int], Awaitable[object]]:
+    """Return the `lose` of work whose lifecycle has the change for a lost attempt."""
+
+    async def lose(record: Any, most_lost: int) -> None:
+        after: Any = await store.change(
+            record, lambda r: change(r, record.attempt, most_lost, ids.now_s())
+        )
+        if not after.is_final:
+            await store.enqueue(after)
+
+    return lose
 
 
 def _observe_runs(runs: Sequence[RunRecord]) -> None:
