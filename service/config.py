@@ -115,7 +115,7 @@ class Settings(BaseSettings):
         description="Number of runs and evaluations of jobs that a worker executes concurrently.",
     )
     eval_requests_at_once: int = Field(
-        default=16,
+        default=64,
         ge=1,
         le=1024,
         description="Number of concurrent requests of a run, or of the evaluation of a job.",

@@ -30,7 +30,7 @@ from bench.evals.recorder import Recorder, Request, recorded_service, tokens_of
 from bench.evals.service import train_and_evaluate
 from bench.evals.trainings import voice_pairs
 
-CONCURRENCY = 16
+CONCURRENCY = 64
 LEARNED = 64
 OPTIONS: SupervisedHyperparametersParam = {"batch_size": 8, "n_epochs": 1}
 TARGET_S, TARGET_SHARE = 240, 0.8

@@ -50,6 +50,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "FINETUNED_WORKER_NAME": "killed",
         "FINETUNED_LEASE_S": str(settings.lease_s),
         "FINETUNED_RECONCILE_EVERY_S": str(settings.reconcile_every_s),
+        "FINETUNED_EVAL_REQUESTS_AT_ONCE": str(settings.eval_requests_at_once),
     }
 
 
@@ -62,6 +63,7 @@ async def test_kill_9_repeats_and_loses_no_item(
         return says(request, body, f"A{question}")
 
     engine.reply = reply
+    settings.eval_requests_at_once = 16  # few of 300, so that a kill finds most of them unasked
     run = await made(http, f"/v1/evals/{eval_id}/runs", sampled(items(300)))
     kept: dict[str, Any] = {}
     for done in (30, 80):

@@ -3,6 +3,10 @@
 vLLM 0.32's reader of a shared-memory queue spins for a second after each message before it sleeps.
 On a GPU this saves microseconds. On a CPU, the engine's process spins while its worker computes
 each step, and the worker spins after each request, on the cores that compute.
+
+The spin also hides that a message may not wake a sleeping reader: ZeroMQ drops a wake-up that
+follows another within about a millisecond, or that is sent before the reader has subscribed. vLLM
+looks for such messages every 5 s, which is how long a request then waits at each step.
 """
 
 from __future__ import annotations
@@ -11,8 +15,8 @@ from typing import Any
 
 # A sent message wakes a sleeping reader within 0.1 ms; a step takes tens of ms.
 _SPIN_S = 0.001
-# A message sent before the reader has subscribed does not wake it.
-_SUBSCRIBE_S = 1.0
+# The longest delay of a message whose wake-up is lost. An idle engine wakes this often.
+_RECHECK_MS = 20
 
 
 def install() -> None:
@@ -28,6 +32,9 @@ def install() -> None:
             super().__init__(is_reader, *args, **options)
             if is_reader:
                 self.busy_loop_s = _SPIN_S
-                self.last_read += _SUBSCRIBE_S
+
+        def wait(self, timeout_ms: int | None = None) -> None:
+            """Return once there may be a message, or after `_RECHECK_MS`."""
+            super().wait(_RECHECK_MS if timeout_ms is None else min(timeout_ms, _RECHECK_MS))
 
     shm_broadcast.SpinCondition = BriefSpin
