@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from service.jobs.evaluation.records import (
 )
 from service.jobs.evaluation.results import store
 from service.jobs.records import JobRecord, NewEvent, Status
+from tests.clients.python.commands import Cli
 from tests.conftest import BASE_MODEL, Api
 
 
@@ -53,6 +55,19 @@ def sync_client(api: Api, key: str) -> Iterator[finetuned.Client]:
     """A synchronous client. Call it in a thread, because the api runs in this event loop."""
     with finetuned.Client(api_key=key, base_url=api.base_url) as client:
         yield client
+
+
+@pytest.fixture
+def env(api: Api, key: str) -> dict[str, str]:
+    """Environment variables with a member key, and the width of a pipe in any terminal."""
+    own = {"FINETUNED_API_KEY": key, "FINETUNED_BASE_URL": api.base_url, "COLUMNS": "80"}
+    return os.environ | own
+
+
+@pytest.fixture
+def cli(env: dict[str, str], tmp_path: Path) -> Cli:
+    """Commands of project acme, in the test's folder."""
+    return Cli(env, tmp_path)
 
 
 class Story:

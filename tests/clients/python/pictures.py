@@ -13,13 +13,13 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
+from tests.clients.python.commands import PROGRAM
 from tests.clients.python.terminal import Terminal
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
 PICTURES = ROOT / "docs" / "pictures"
 MODEL = "smollm2-135m-instruct"
-PROGRAM = [sys.executable, "-m", "finetuned.cli"]
 TRAIN_S = 900.0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import finetuned
 import pytest
 
-from tests.clients.python.test_cli import cli, env  # noqa: F401 - fixtures
 from tests.conftest import BASE_MODEL
 from tests.jobs.evaluation.conftest import engine  # noqa: F401 - a fixture
 
@@ -13,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 
 async def test_advise_prints_the_recommendation(
-    cli,  # noqa: F811
+    cli,
     api,
     client,
     work,

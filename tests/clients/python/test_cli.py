@@ -1,74 +1,22 @@
-"""Tests of the command line as a process, against a real api."""
+"""Tests of the command line against a real api."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from service.jobs.records import JobFailure, Status
 from service.projects.records import Role
+from tests.clients.python.commands import PROGRAM
 from tests.clients.python.terminal import Terminal
 from tests.conftest import BASE_MODEL, Api
 
 pytestmark = pytest.mark.slow
 
-PROGRAM = [sys.executable, "-m", "finetuned.cli"]
 CHAT = '{"messages": [{"role": "user", "content": "Q%d"}, {"role": "assistant", "content": "A"}]}'
-
-
-@dataclass
-class Result:
-    """Result of a command: exit code and output."""
-
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> object:
-        return json.loads(self.out)
-
-
-@dataclass
-class Cli:
-    """Runs commands of the CLI."""
-
-    env: dict[str, str]
-    folder: Path
-
-    async def __call__(self, *arguments: str, stdin: str = "", **env: str) -> Result:
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
-            *PROGRAM,
-            *arguments,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
-            env=self.env | env,
-            cwd=self.folder,
-        )
-        out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 60)
-        assert process.returncode is not None
-        result = Result(process.returncode, out.decode(), err.decode())
-        assert "Traceback" not in result.err, result.err
-        assert "\x1b" not in result.out + result.err
-        return result
-
-
-@pytest.fixture
-def env(api: Api, key: str) -> dict[str, str]:
-    """Environment variables with a member key."""
-    return os.environ | {"FINETUNED_API_KEY": key, "FINETUNED_BASE_URL": api.base_url}
-
-
-@pytest.fixture
-def cli(env, tmp_path: Path) -> Cli:
-    return Cli(env, tmp_path)
 
 
 @pytest.fixture
@@ -83,10 +31,10 @@ async def test_login_reads_the_key_from_stdin_and_keeps_it(api: Api, cli, key, h
     missing = await cli("models")
     assert (missing.code, missing.out) == (3, "")
     assert "finetuned login" in missing.err
-    wrong = await cli("login", "--url", api.base_url, stdin="sk-ft-wrong\n")
+    wrong = await cli.start("login", "--url", api.base_url, stdin="sk-ft-wrong\n")
     assert wrong.code == 3
     assert not (home / ".config/finetuned/config.json").exists()
-    done = await cli("login", "--url", api.base_url, stdin=f"{key}\n")
+    done = await cli.start("login", "--url", api.base_url, stdin=f"{key}\n")
     assert done.code == 0, done.err
     for text in (wrong.out, wrong.err, done.out, done.err):
         assert key not in text
@@ -139,8 +87,8 @@ async def test_files_from_upload_to_deletion(cli, rows, work, tmp_path):
 
 
 async def test_job_is_watched_in_lines_and_in_json(cli, story):
-    watching = asyncio.create_task(cli("jobs", "watch", story.job.id))
-    as_json = asyncio.create_task(cli("jobs", "watch", story.job.id, "--json"))
+    watching = asyncio.create_task(cli.start("jobs", "watch", story.job.id))
+    as_json = asyncio.create_task(cli.start("jobs", "watch", story.job.id, "--json"))
     await story.tell("Loading the model")
     for step in range(1, 41):
         await story.step(step, 40, 4.0 - step / 20)
@@ -160,7 +108,7 @@ async def test_failed_job_exits_with_5(cli, story):
     result = await cli("jobs", "watch", story.job.id)
     assert result.code == 5
     assert "Too large." in result.err
-    as_json = await cli("jobs", "watch", story.job.id, "--json")
+    as_json = await cli.start("jobs", "watch", story.job.id, "--json")
     assert as_json.code == 5
     assert json.loads(as_json.err)["error"]["code"] == "out_of_memory"
 
@@ -257,7 +205,7 @@ async def test_no_server_and_wrong_usage_have_their_codes(cli):
 
 
 async def test_shell_completion_knows_models(cli):
-    result = await cli(
+    result = await cli.start(
         _FINETUNED_COMPLETE="complete_bash",
         COMP_WORDS="finetuned chat ti",
         COMP_CWORD="2",

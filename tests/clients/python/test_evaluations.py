@@ -12,8 +12,8 @@ import pytest
 from service.evaluation.comparison import Memorization
 from service.jobs.evaluation.records import EvaluationStatus, Phase
 from service.jobs.records import Status
+from tests.clients.python.commands import PROGRAM
 from tests.clients.python.terminal import Terminal
-from tests.clients.python.test_cli import PROGRAM, cli, env  # noqa: F401 - fixtures
 from tests.conftest import BASE_MODEL
 from tests.evaluation.build import build
 from tests.models.aliases.conftest import evaluate, register
@@ -80,7 +80,7 @@ async def test_wait_ends_if_the_job_ends_without_an_evaluation(client, story):
 
 
 async def test_eval_prints_the_verdict_first_and_exits_by_the_gate(
-    cli,  # noqa: F811
+    cli,
     story,
     evaluating,
     tmp_path,
@@ -137,7 +137,7 @@ async def test_eval_prints_the_verdict_first_and_exits_by_the_gate(
 
 
 @pytest.mark.parametrize("status", [EvaluationStatus.FAILED, EvaluationStatus.SKIPPED])
-async def test_eval_exits_with_5_without_a_verdict(cli, story, evaluating, status):  # noqa: F811
+async def test_eval_exits_with_5_without_a_verdict(cli, story, evaluating, status):
     await story.end()
     await evaluating.begin()
     await evaluating.end(status, "not_served", "No engine serves the base model tiny.")
@@ -151,7 +151,7 @@ async def test_eval_exits_with_5_without_a_verdict(cli, story, evaluating, statu
     assert again.code == 6
 
 
-async def test_eval_fits_a_terminal_of_80_columns(env, story, evaluating):  # noqa: F811
+async def test_eval_fits_a_terminal_of_80_columns(env, story, evaluating):
     await story.end()
     await evaluating.begin()
     terminal = Terminal([*PROGRAM, "eval", story.job.id], env, columns=80)
@@ -166,7 +166,7 @@ async def test_eval_fits_a_terminal_of_80_columns(env, story, evaluating):  # no
         terminal.close()
 
 
-async def test_alias_set_with_a_gate(api, client, cli):  # noqa: F811
+async def test_alias_set_with_a_gate(api, client, cli):
     good, bad = await register(api), await register(api)
     await evaluate(api, good, chrf_gain=31.0)
     await evaluate(api, bad, chrf_gain=2.0)

@@ -11,7 +11,6 @@ import pytest
 
 from service.exports import lifecycle
 from service.exports.records import ExportError
-from tests.clients.python.test_cli import cli, env  # noqa: F401 - fixtures
 from tests.exports.conftest import MODEL, engine, register, settings  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.slow
@@ -69,7 +68,7 @@ async def test_the_methods_of_exports(api, client, tmp_path):
 
 
 async def test_export_unpacks_a_folder_or_keeps_the_archive(
-    cli,  # noqa: F811
+    cli,
     api,
     client,
     tmp_path,
@@ -101,7 +100,7 @@ async def test_export_unpacks_a_folder_or_keeps_the_archive(
     assert (failed.code, "disk is full" in failed.err) == (5, True)
 
 
-async def test_a_deleted_model_keeps_its_finished_exports(cli, api, client):  # noqa: F811
+async def test_a_deleted_model_keeps_its_finished_exports(cli, api, client):
     await register(api)
     made = await client.exports.create(model=MODEL, format="merged")
     await finish(api, made.id)

@@ -8,7 +8,6 @@ import finetuned
 import pytest
 
 from tests.adapters import adapter, base_folder, tar_of
-from tests.clients.python.test_cli import cli, env  # noqa: F401 - fixtures
 from tests.conftest import BASE_MODEL
 
 
@@ -24,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-async def test_a_folder_is_imported_by_the_command(cli, work, folder):  # noqa: F811
+async def test_a_folder_is_imported_by_the_command(cli, work, folder):
     async with work("cpu"):
         done = await cli("import-model", str(folder), "--model", BASE_MODEL, "--suffix", "voice")
         assert done.code == 0, done.err

@@ -12,7 +12,6 @@ import finetuned
 import openai
 import pytest
 from finetuned import errors
-from finetuned.cli.app import run
 from finetuned.cli.leaving.documents import markdown, text
 from finetuned.leaving import Archive, Compared, Prompts, Recorder, Settings, Source
 from finetuned.leaving.changes import Change, conclude
@@ -20,8 +19,9 @@ from finetuned.leaving.report import Row
 from finetuned.leaving.request import method_of, obstacles
 from finetuned.leaving.source import OldModel
 
+from tests.clients.python.commands import Cli
 from tests.clients.python.openai_account import KEY, MODEL, OTHER, Account
-from tests.conftest import BASE_MODEL, Api
+from tests.conftest import BASE_MODEL
 from tests.http_server import http_server
 
 pytestmark = pytest.mark.slow
@@ -101,17 +101,12 @@ async def source(tmp_path: Path) -> Source:
 
 
 @pytest.fixture
-def command(
-    api: Api, key: str, source: Source, monkeypatch: pytest.MonkeyPatch, capsys
-) -> Callable[..., Any]:
+def command(cli: Cli, source: Source) -> Callable[..., Any]:
     """Run a command on the archive: its exit code and what it printed."""
-    monkeypatch.setenv("FINETUNED_BASE_URL", api.base_url)
-    monkeypatch.setenv("FINETUNED_API_KEY", key)
 
     async def go(name: str, *more: str) -> tuple[int, str, str]:
-        code = await asyncio.to_thread(run, ["leave-openai", name, str(source.folder), *more])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
+        done = await cli("leave-openai", name, str(source.folder), *more)
+        return done.code, done.out, done.err
 
     return go
 
@@ -170,14 +165,12 @@ async def test_a_repeated_training_sends_nothing_twice_and_replaces_a_job_that_e
     assert (code, report["verdict"], report["passed"]) == (1, "no_model", False)
 
 
-async def test_a_job_is_found_again_by_its_own_project_alone(
-    api, command, work, client, monkeypatch
-):
+async def test_a_job_is_found_again_by_its_own_project_alone(api, cli, command, work, client):
     options = ("--model", BASE_MODEL, "--only", MODEL, "--no-wait", "--json")
     async with work("cpu"):
         first = json.loads((await command("retrain", *options))[1])[0]["job"]
         other_key = await api.key("other")
-        monkeypatch.setenv("FINETUNED_API_KEY", other_key)
+        cli.env["FINETUNED_API_KEY"] = other_key
         second = json.loads((await command("retrain", *options))[1])[0]["job"]
     assert first != second
     async with finetuned.AsyncClient(api_key=other_key, base_url=api.base_url) as other:
