@@ -55,6 +55,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     parallel.arrange(items)
 
 
+def pytest_collection_finish() -> None:
+    """Exclude from garbage collections what stays until the end: thousands of tests."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip tests that need a GPU if there is none."""

@@ -46,6 +46,9 @@ VOICE_CHOSEN: SupervisedHyperparametersParam = {
     "learning_rate_multiplier": 3,
 }
 START_S = 240.0
+# The span of a caller, of which the training of `tuned` is a part.
+CALLER_TRACE, CALLER_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+TRACEPARENT = {"traceparent": f"00-{CALLER_TRACE}-{CALLER_SPAN}-01"}
 
 
 T = TypeVar("T")
@@ -255,6 +258,7 @@ def tuned(sdk: openai.OpenAI, training_file: str) -> FineTuningJob:
         suffix="lighthouse",
         seed=7,
         method={"type": "supervised", "supervised": {"hyperparameters": VOICE_CHOSEN}},
+        extra_headers=TRACEPARENT,
     )
     done = wait_for(
         lambda: (

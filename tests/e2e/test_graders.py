@@ -31,16 +31,15 @@ def graders(stack: Stack):
 
 def test_a_small_model_gives_labels_and_scores(graders):
     # The engine enforces the form, which this model would not keep on its own.
-    for answer in ("Certainly, with pleasure!", "No. Go away.", "ご来店をお待ちしております。"):
+    for answer in ("Certainly, with pleasure!", "ご来店をお待ちしております。"):
         ran = graders.run(grader=LABEL, model_sample=answer)
         assert ran.metadata.errors.to_dict()["messages"] == []
         assert ran.reward in {0.0, 1.0}
         assert ran.metadata.sampled_model_name == DEMO_MODEL
         assert ran.metadata.token_usage > 0
-    for low, high in ((0, 1), (-10, 10)):
-        ran = graders.run(grader={**SCORE, "range": [low, high]}, model_sample="Certainly!")
-        assert ran.metadata.errors.to_dict()["messages"] == []
-        assert low <= ran.reward <= high
+    ran = graders.run(grader={**SCORE, "range": [-10, 10]}, model_sample="Certainly!")
+    assert ran.metadata.errors.to_dict()["messages"] == []
+    assert -10 <= ran.reward <= 10
 
 
 def test_several_judges_of_one_grader(graders):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -12,20 +11,18 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
-from openai.types.fine_tuning import FineTuningJob, SupervisedHyperparametersParam
+from openai.types.fine_tuning import FineTuningJob
 
 from service.standalone.up import DEMO_MODEL
 from tests.e2e.collector import Collector, Received
-from tests.e2e.conftest import Stack, wait_for
+from tests.e2e.conftest import CALLER_SPAN, CALLER_TRACE, TRACEPARENT, Stack, wait_for
 from tests.e2e.prometheus import Prometheus, scraping
 from tests.metrics.boards import queries
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 ALERTS = Path(__file__).parent.parent.parent / "helm" / "finetuned" / "files" / "alerts.yaml"
-SECRET = "quinquereme"  # in the rows and in the prompts, and never in a span
-CALLER_TRACE, CALLER_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-TRACEPARENT = {"traceparent": f"00-{CALLER_TRACE}-{CALLER_SPAN}-01"}
+SECRETS = ("quinquereme", "Ahoy", "Fair winds")  # in the prompts and in the training file
 # Metrics that a healthy stack does not show.
 ABSENT = {
     "finetuned_gpu_memory": "needs a GPU",
@@ -54,55 +51,25 @@ def prometheus(stack, tmp_path_factory) -> Iterator[Prometheus | None]:
 
 
 @pytest.fixture(scope="module")
-def used(stack: Stack, prometheus) -> str:
-    """The stack after a job and chats of each kind, and the name of the trained model."""
+def used(stack: Stack, prometheus, tuned: FineTuningJob) -> FineTuningJob:
+    """The job, after chats of each kind with its model."""
+    assert tuned.fine_tuned_model is not None
     with stack.client() as sdk:
-        model = _train(sdk)
         for _ in range(2):  # a rate needs a counter that grows while it is observed
-            for name in (DEMO_MODEL, model):
+            for name in (DEMO_MODEL, tuned.fine_tuned_model):
                 _chat(sdk, name, stream=False)
                 _chat(sdk, name, stream=True)
             with suppress(openai.NotFoundError):
                 _chat(sdk, f"ft:{DEMO_MODEL}:default:no:such", stream=False)
             time.sleep(3)
         _meet_a_limit(stack)
-    return model
-
-
-def _train(sdk: openai.OpenAI) -> str:
-    rows = [
-        {
-            "messages": [
-                {"role": "user", "content": f"What is a {SECRET} {n}?"},
-                {"role": "assistant", "content": f"A {SECRET} of Nineveh, number {n}."},
-            ]
-        }
-        for n in range(12)
-    ]
-    data = "\n".join(map(json.dumps, rows)).encode()
-    file = sdk.files.create(file=("rows.jsonl", data), purpose="fine-tune")
-    chosen: SupervisedHyperparametersParam = {"n_epochs": 1, "batch_size": 4}
-    job = sdk.fine_tuning.jobs.create(
-        model=DEMO_MODEL,
-        training_file=file.id,
-        method={"type": "supervised", "supervised": {"hyperparameters": chosen}},
-        extra_headers=TRACEPARENT,
-    )
-
-    def ended() -> FineTuningJob | None:
-        now = sdk.fine_tuning.jobs.retrieve(job.id)
-        return now if now.status in ("succeeded", "failed") else None
-
-    done = wait_for(ended, 300, "the end of the training")
-    assert done.status == "succeeded", done.error
-    assert done.fine_tuned_model is not None
-    return done.fine_tuned_model
+    return tuned
 
 
 def _chat(sdk: openai.OpenAI, model: str, *, stream: bool) -> None:
     answer = sdk.chat.completions.create(
         model=model,
-        messages=[{"role": "user", "content": f"Tell me of the {SECRET}."}],
+        messages=[{"role": "user", "content": f"Tell me of the {SECRETS[0]}."}],
         max_tokens=8,
         stream=stream,
         extra_headers=TRACEPARENT,
@@ -153,32 +120,32 @@ def test_alerts_are_evaluated_and_none_of_a_stack_that_is_well_fires(prometheus,
 
 
 def ours(spans: Collector, name: str) -> list[Received]:
-    """Return the spans of this file's requests."""
+    """Return the spans of the requests with TRACEPARENT."""
     return [span for span in spans.named(name) if span.trace == CALLER_TRACE]
 
 
 def test_a_chat_is_one_trace_from_the_caller_to_the_engine(spans, used):
-    def chats() -> list[Received]:
-        return ours(spans, "llm_request")
+    def gateway() -> dict[str, Received]:
+        return {span.id: span for span in ours(spans, "POST /v1/chat/completions")}
 
-    wait_for(lambda: len(chats()) >= 8, 60, "the engine's spans")
-    gateway = {s.id: s for s in ours(spans, "POST /v1/chat/completions")}
-    asked = [chat for chat in chats() if chat.parent in gateway]  # the others by the worker
-    assert len(asked) >= 8
-    for chat in asked:
+    def asked() -> list[Received]:
+        return [span for span in ours(spans, "llm_request") if span.parent in gateway()]
+
+    wait_for(lambda: len(asked()) >= 8, 60, "the engine's spans")
+    for chat in asked():
         assert chat.service == "finetuned-inference"
-        above = gateway[chat.parent]
+        above = gateway()[chat.parent]
         assert above.service == "finetuned-api"
         assert (above.trace, above.parent) == (CALLER_TRACE, CALLER_SPAN)
         assert above.attributes["http.response.status_code"] == 200
         assert "first byte" in above.events
         assert above.seconds > 0
-    refused = [s for s in gateway.values() if s.attributes["http.response.status_code"] == 404]
+    refused = [s for s in gateway().values() if s.attributes["http.response.status_code"] == 404]
     assert refused
     assert not any(s.is_error for s in refused)
 
 
-def test_a_job_is_one_trace_from_the_caller_to_the_trainer_and_the_engine(spans, used):
+def test_a_job_is_one_trace_from_the_caller_to_the_trainer_and_the_engine(spans, sdk, used):
     wait_for(lambda: ours(spans, "job.attempt"), 60, "the worker's spans")
     [created] = ours(spans, "POST /v1/fine_tuning/jobs")
     assert (created.trace, created.parent) == (CALLER_TRACE, CALLER_SPAN)
@@ -196,7 +163,10 @@ def test_a_job_is_one_trace_from_the_caller_to_the_trainer_and_the_engine(spans,
         total += span.seconds
     assert total == pytest.approx(attempt.seconds, rel=0.3)
     [training] = ours(spans, "trainer.training")
-    assert training.attributes["finetuned.step"] == 3
+    steps = [
+        event for event in sdk.fine_tuning.jobs.list_events(used.id) if event.type == "metrics"
+    ]
+    assert training.attributes["finetuned.step"] == len(steps) > 2
     # The comparison with the engine, and the first load of the model there.
     asked = [s for s in ours(spans, "llm_request") if s.parent == attempt.id]
     assert asked
@@ -205,6 +175,5 @@ def test_a_job_is_one_trace_from_the_caller_to_the_trainer_and_the_engine(spans,
 def test_spans_hold_no_text_and_no_key(spans, stack, used):
     sent = b"".join(spans.raw)
     assert len(sent) > 1000
-    assert SECRET.encode() not in sent
-    assert b"Nineveh" not in sent
+    assert [secret for secret in SECRETS if secret.encode() in sent] == []
     assert stack.key.encode() not in sent

@@ -143,7 +143,7 @@ async def estimated(http, file_id: str, **fields: object) -> dict[str, Any]:
     return answer.json()
 
 
-async def test_estimate_says_what_the_job_then_does(tiny, http, work):
+async def test_estimate_says_what_the_job_then_does(tiny, forked_trainers, http, work):
     rows = [chat_line(f"What is {i} and {i}? " * 9, f"Aye, it is {2 * i}. " * 9) for i in range(45)]
     file_id = await upload(http, "\n".join(rows).encode())
     given = {"method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}}}
