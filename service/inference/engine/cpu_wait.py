@@ -6,7 +6,7 @@ each step, and the worker spins after each request, on the cores that compute.
 
 The spin also hides that a message may not wake a sleeping reader: ZeroMQ drops a wake-up that
 follows another within about a millisecond, or that is sent before the reader has subscribed. vLLM
-looks for such messages every 5 s, which is how long a request then waits at each step.
+looks for such messages only every 5 s, which is how long a request then waits.
 """
 
 from __future__ import annotations
