@@ -165,6 +165,13 @@ USED = [
         _TRAINER,
         "service/training/methods/reference.py",
     ),
+    internals(  # and the operator: tests/training/test_nf4_kernel.py
+        "bitsandbytes",
+        "bitsandbytes/functional.py",
+        None,
+        "get_4bit_type",
+        "service/training/model/nf4_kernel.py",
+    ),
     internals(
         "vllm",
         _SHM,

@@ -13,12 +13,14 @@ from transformers.quantizers.base import get_keys_to_not_convert
 from transformers.quantizers.quantizers_utils import should_convert_module
 
 from service.exporting.base_layers import BaseLayers
+from service.training.model.nf4_kernel import use_fast_kernel
 
 
 class Nf4Weights:
     """Rounds each weight that training quantizes to what NF4 keeps of it."""
 
     def __init__(self, base: Path, layers: BaseLayers) -> None:
+        use_fast_kernel()
         found = (layers.find(name) for name in _quantized_modules(base))
         self._quantized = {f"{name}.weight" for name in found if name is not None}
 

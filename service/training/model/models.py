@@ -22,6 +22,7 @@ from transformers import (
 from service.training.contract.failures import is_out_of_memory
 from service.training.contract.spec import TrainSpec
 from service.training.model.folder import invalid_model
+from service.training.model.nf4_kernel import use_fast_kernel
 
 _BF16_CPU_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16", "svebf16"})
 _LOAD_ERRORS: Final = (
@@ -100,6 +101,7 @@ def load_base(spec: TrainSpec, place: Place) -> PreTrainedModel:
     device = 0 if place.device == "cuda" and spec.sharding != "fsdp" else "cpu"
     quantization = None
     if spec.hyperparameters.quantization == "nf4":
+        use_fast_kernel()
         quantization = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
