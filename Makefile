@@ -56,6 +56,10 @@ coverage: install  ## Run all tests and report uncovered lines
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report
 
+.PHONY: exports
+exports: install  ## Export the demo's model in every format, and chat with each
+	@FINETUNED_ALL_EXPORTS=1 $(PY) -m pytest -s tests/e2e/test_exports.py
+
 .PHONY: pages
 pages: install  ## Run the code blocks of all pages, including long ones
 	@FINETUNED_LONG_PAGES=1 $(PY) -m pytest tests/docs tests/e2e/test_docs.py

@@ -20,6 +20,7 @@ GROUPS: Final = {
         "tests/e2e/test_cli.py",
         "tests/e2e/test_docs.py",
         "tests/e2e/test_evals.py",
+        "tests/e2e/test_exports.py",
         "tests/e2e/test_gateway.py",
         "tests/e2e/test_graders.py",
         "tests/e2e/test_kto.py",

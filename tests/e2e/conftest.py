@@ -45,6 +45,8 @@ VOICE_CHOSEN: SupervisedHyperparametersParam = {
     "batch_size": 8,
     "learning_rate_multiplier": 3,
 }
+VOICE = "ahoy"
+QUESTIONS = (EXAMPLES / "held-out-questions.txt").read_text("utf-8").splitlines()
 START_S = 240.0
 # The span of a caller, of which the training of `tuned` is a part.
 CALLER_TRACE, CALLER_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

@@ -13,12 +13,19 @@ import pytest
 from finetuned.cli.app import run
 
 from service.standalone.up import DEMO_MODEL
-from tests.clients.python.openai_account import KEY, MODEL, Account, jobs
+from tests.clients.python.openai_account import KEY, MODEL, Account, evals, jobs
 from tests.e2e.conftest import Stack
 from tests.http_server import http_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 ROWS = 10
+GREETS = {
+    "type": "string_check",
+    "name": "greets",
+    "operation": "ilike",
+    "input": "{{sample.output_text}}",
+    "reference": "Ahoy",
+}
 
 
 def program(base_url: str, key: str) -> tuple[str, str]:
@@ -87,7 +94,7 @@ def command(
 async def test_a_program_keeps_its_model_name(
     stack: Stack, openai_url: str, command, tmp_path: Path
 ) -> None:
-    prompts = tmp_path / "prompts.jsonl"
+    prompts, graders = tmp_path / "prompts.jsonl", tmp_path / "graders.json"
     chats = [
         [
             {"role": "user", "content": f"What is item {n}?"},
@@ -136,6 +143,15 @@ async def test_a_program_keeps_its_model_name(
         assert first["new_model"] in noted["forced_move"]
         assert len(list(sdk.evals.runs.list(forced["eval"]))) == 2
 
+        graders.write_text(json.dumps([GREETS]), "utf-8")
+        chosen = ["--graders", str(graders), "--eval", evals()[0]["id"]]
+        code, (graded,) = await command("report", *chosen, "--gate", "greets_new==0")
+        assert (code, graded["figures"]["greets_old"]) == (0, 100)
+        names = {
+            one["name"] for one in sdk.evals.retrieve(graded["eval"]).to_dict()["testing_criteria"]
+        }
+        assert names > {"greets", evals()[0]["testing_criteria"][0]["name"]}
+
         code, (again,) = await command("retrain", "--model", DEMO_MODEL)
         assert (code, again["job"], again["alias"]) == (0, first["job"], "set")
         answered_by, answer = await asyncio.to_thread(program, f"{stack.url}/v1", stack.key)
@@ -145,6 +161,7 @@ async def test_a_program_keeps_its_model_name(
         await delete_alias()
         sdk.models.delete(first["new_model"])
         sdk.evals.delete(forced["eval"])
+        sdk.evals.delete(graded["eval"])
 
 
 async def delete_alias() -> None:

@@ -13,25 +13,17 @@ import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import finetuned
 import httpx
 import openai
 import pytest
 
-from service.exporting import ChatMessage, missing_packages
 from service.inference.upstreams import Upstreams
 from service.jobs.attempt.verify import ask_engine, compare
 from service.standalone.up import DEMO_MODEL
 from service.training.contract.protocol import Probe
-from tests.e2e.conftest import EXAMPLES, Stack, wait_for
-from tests.lazy import Lazy
-
-llama = Lazy("service.exporting.gguf.llama_model")
+from tests.e2e.conftest import QUESTIONS, VOICE, Stack, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
-
-VOICE = "ahoy"
-QUESTIONS = (EXAMPLES / "held-out-questions.txt").read_text("utf-8").splitlines()
 
 
 def answer(sdk: openai.OpenAI, model: str, question: str, **options: Any) -> str:
@@ -179,32 +171,6 @@ def test_an_adapter_of_elsewhere_is_imported_and_answers_alike(stack: Stack, sdk
     assert said[:20] == answer(sdk, tuned.fine_tuned_model, QUESTIONS[0])[:20]
     assert said[:20] != answer(sdk, DEMO_MODEL, QUESTIONS[0])[:20]
     assert sdk.models.delete(name).deleted
-
-
-@pytest.mark.skipif(bool(missing_packages()), reason="no extra 'export'")
-def test_an_export_has_the_voice(stack: Stack, tuned, tmp_path):
-    """The adapter is merged, converted and quantized; tests/exporting has the other formats."""
-    with finetuned.Client(api_key=stack.key, base_url=stack.url) as client:
-        made = client.exports.create(
-            model=tuned.fine_tuned_model, format="gguf", quantization="q8_0"
-        )
-        export = client.exports.wait(made.id, timeout_s=600)
-        assert export.status == "succeeded", export.error
-        assert export.proof is not None
-        onto = export.proof.merged_onto
-        assert onto is not None
-        assert onto.bf16_difference is not None
-        assert onto.nf4_difference is not None
-        # Trained on NF4, and served on the base model's own weights.
-        assert (onto.base, onto.bf16_difference < onto.nf4_difference) == ("bf16", True)
-        archive = client.exports.download(export.id, tmp_path / "export.tar")
-    with tarfile.open(archive) as files:
-        files.extractall(tmp_path, filter="data")
-    folder = tmp_path / export.id
-    messages = [ChatMessage(role="user", content=QUESTIONS[0])]
-    model = llama.LlamaModel(folder / "model-q8_0.gguf", context=512, threads=2)
-    prompt = model.tokenize(model.render(messages))
-    assert VOICE in model.answer(prompt, 60).lower()
 
 
 def test_unknown_model_is_404(sdk):

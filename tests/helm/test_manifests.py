@@ -37,6 +37,7 @@ EVERYTHING: dict[str, Any] = {
     "models": [{**MODEL, "image": {"repository": "m", "tag": "1"}, "engine": {"keda": KEDA}}],
     "worker": {"gpuPools": [{"name": "a", "gpu": {"count": 2, "product": "L4"}, "keda": KEDA}]},
     "api": {"autoscaling": {"enabled": True}},
+    "exports": {"signingKey": {"existingSecret": "s"}},
     "ingress": {"enabled": True, "hosts": ["a.example"], "tls": [{"secretName": "t"}]},
     "httpRoute": {"enabled": True, "parentRefs": [{"name": "g"}], "timeouts": {"request": "0s"}},
     "priorityClasses": {"create": True},

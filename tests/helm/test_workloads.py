@@ -280,3 +280,24 @@ def test_children_of_a_worker_get_no_secret(render, monkeypatch):
         for key in secret:
             monkeypatch.setenv(key, "secret")
         assert not secret & set(environment())
+
+
+def test_workers_of_the_cpu_queue_sign_exports(render):
+    """The key is a file, and only the pods that make exports have it."""
+    pools = [{"name": "both", "queues": ["cpu", "gpu"]}, {"name": "gpu"}]
+    values = {
+        "exports": {"signingKey": {"existingSecret": "export-signing"}},
+        "worker": {"gpuPools": pools},
+    }
+    rendered = render(values)
+    for name in ("worker-cpu", "worker-both"):
+        pod, container = (get("Deployment", name) for get in (rendered.pod, rendered.container))
+        (mount,) = (m for m in container["volumeMounts"] if m["name"] == "signing-key")
+        (volume,) = (v for v in pod["volumes"] if v["name"] == "signing-key")
+        assert volume["secret"]["secretName"] == "export-signing"
+        assert mount["readOnly"]
+        path = env_of(container)["FINETUNED_EXPORT_SIGNING_KEY"]
+        assert path == f"{mount['mountPath']}/signing-key.pem"
+    mounting = [name for name, pod in rendered.pods() if "export-signing" in str(pod)]
+    assert len(mounting) == 2
+    assert "signing" not in str(render({"worker": {"gpuPools": pools}}).objects)

@@ -5,6 +5,7 @@
 {{- $values := $root.Values }}
 {{- $queues := $part.queues | default (list "gpu") }}
 {{- $gpu := $part.gpu | default dict }}
+{{- $signingKey := and (has "cpu" $queues) $values.exports.signingKey.existingSecret }}
 {{- $grace := int $values.worker.stopGraceSeconds }}
 {{- $which := dict "root" $root "component" "worker" "name" (printf "worker-%s" $part.name) "pool" $part.name "part" $part "priority" "training" }}
 ---
@@ -39,6 +40,10 @@ spec:
           {{- include "finetuned.envOfAll" (dict "root" $root "component" "worker" "env" (merge (dict) ($part.env | default dict) (include "finetuned.trainerEnv" $gpu | fromYaml))) | nindent 10 }}
             - name: FINETUNED_WORKER_NAME
               valueFrom: {fieldRef: {fieldPath: metadata.name}}
+            {{- if $signingKey }}
+            - name: FINETUNED_EXPORT_SIGNING_KEY
+              value: /etc/finetuned-signing/signing-key.pem
+            {{- end }}
           ports:
             - {name: metrics, containerPort: 9100}
           startupProbe:
@@ -60,11 +65,18 @@ spec:
           volumeMounts:
             {{- include "finetuned.mounts" (dict "root" $root) | nindent 12 }}
             - {name: shm, mountPath: /dev/shm}
+            {{- if $signingKey }}
+            - {name: signing-key, mountPath: /etc/finetuned-signing, readOnly: true}
+            {{- end }}
       volumes:
         {{- include "finetuned.volumes" $root | nindent 8 }}
         {{- include "finetuned.scratchVolume" (dict "name" "data" "size" $values.worker.scratch.size "storageClass" $values.worker.scratch.storageClass) | nindent 8 }}
         - name: shm
           emptyDir: {medium: Memory, sizeLimit: {{ $values.worker.sharedMemory }}}
+        {{- with $signingKey }}
+        - name: signing-key
+          secret: {secretName: {{ . }}, defaultMode: 0440}
+        {{- end }}
 ---
 {{- include "finetuned.headless" (merge (dict "port" 9100 "portName" "metrics") $which) }}
 ---

@@ -39,6 +39,7 @@ async def finish(api, export_id: str, sha256: str | None = None) -> None:
         "chrf": 0.9,
         "logprob_difference": 0.01,
         "largest_logprob_difference": 0.1,
+        "merged_onto": {"base": "bf16", "bf16_difference": 0.029, "nf4_difference": 0.29},
     }
     done = {"key": key, "bytes": len(content), "sha256": digest, "proof": proof}
     await api.app.state.exports.change(record, lambda r: lifecycle.succeed(r, 1, 7, **done))
@@ -91,6 +92,7 @@ async def test_export_unpacks_a_folder_or_keeps_the_archive(
     done = await cli("export", MODEL, "--format", "merged", "--output", "voice")
     assert done.code == 0, done.err
     assert "7 of 8" in done.out
+    assert "bf16 weights (bf16 0.029, nf4 0.290 nats)" in done.out
     assert (tmp_path / "voice" / "README.md").read_text() == "hello"
     kept = await cli("export", MODEL, "-f", "merged", "-o", "voice.tar", "--json")
     assert kept.json()["status"] == "succeeded"

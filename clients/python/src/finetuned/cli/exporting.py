@@ -14,7 +14,7 @@ from finetuned.cli.failures import ExportEnded, WrongUsage
 from finetuned.cli.output import Json, Out
 from finetuned.cli.session import client
 from finetuned.client import Client
-from finetuned.types import ExportObject
+from finetuned.types import ExportMergedOnto, ExportObject
 
 
 def export(
@@ -61,9 +61,18 @@ def export(
             ("bytes", found.bytes),
             ("sha256", found.sha256),
             ("same answers", proof and f"{proof.same_answers} of {proof.answers}"),
+            ("chrF", proof and f"{proof.chrf:.2f}"),
             ("difference", proof and f"{proof.logprob_difference:.4f} nats per token"),
+            ("merged onto", proof and proof.merged_onto and _merged_onto(proof.merged_onto)),
         ]
     )
+
+
+def _merged_onto(found: ExportMergedOnto) -> str:
+    """Name the base weights, with how far each lies from the engine if both were tried."""
+    tried = {"bf16": found.bf16_difference, "nf4": found.nf4_difference}
+    figures = [f"{name} {gap:.3f}" for name, gap in tried.items() if gap is not None]
+    return f"{found.base} weights" + (f" ({', '.join(figures)} nats)" if figures else "")
 
 
 def _say(export: ExportObject, out: Out) -> None:
