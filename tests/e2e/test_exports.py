@@ -42,11 +42,11 @@ class Kind(NamedTuple):
         return ", ".join(f"`{part}`" for part in self if part)
 
 
-DEFAULT = Kind("gguf", "q8_0")
+DEFAULT = Kind("adapter")
 OTHERS = (
-    Kind("adapter"),
     Kind("merged"),
     Kind("gguf", "f16"),
+    Kind("gguf", "q8_0"),
     Kind("gguf", "q5_k_m"),
     Kind("gguf", "q4_k_m"),
     Kind("gguf-adapter"),

@@ -153,6 +153,7 @@ def settings(settings: Settings, engine: Engine) -> Settings:
             "upstreams": {BASE_MODEL: engine.url},
             "upstream_api_key": SecretStr(ENGINE_KEY),
             "usage_flush_s": 0.1,
+            "eval_requests_at_once": 16,  # fewer than a run's items, so that some wait
         }
     )
 

@@ -63,7 +63,6 @@ async def test_kill_9_repeats_and_loses_no_item(
         return says(request, body, f"A{question}")
 
     engine.reply = reply
-    settings.eval_requests_at_once = 16  # few of 300, so that a kill finds most of them unasked
     run = await made(http, f"/v1/evals/{eval_id}/runs", sampled(items(300)))
     kept: dict[str, Any] = {}
     for done in (30, 80):
