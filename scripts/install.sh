@@ -42,22 +42,26 @@ $pip install --quiet --upgrade 'pip>=25' 'uv>=0.11,<1'
 
 # uv installs in a third of pip's time, but reads nothing of pip's configuration, such as a mirror.
 settings=$($pip config list)
+setting() { # the value of pip's setting $1; the one in its environment comes last
+    printf '%s\n' "$settings" | sed -n "s/^[^.]*[.]$1='\(.*\)'\$/\1/p" | tail -n 1
+}
 use_setting() { # pip's setting $1 becomes uv's variable $2, with $3 between several values
-    value=$(printf '%s\n' "$settings" | sed -n "s/^[^.]*[.]$1='\(.*\)'\$/\1/p" | head -n 1)
+    value=$(setting "$1")
     if [ -n "$value" ] && ! printenv "$2" >/dev/null; then
-        value=$(printf '%b' "$value" | tr '\n' "$3")
-        export "$2=$value"
+        export "$2=$(printf '%b' "$value" | tr '\n' "$3")"
     fi
 }
 use_setting index-url UV_DEFAULT_INDEX ' '
 use_setting extra-index-url UV_INDEX ' '
-use_setting no-index UV_NO_INDEX ' '
 use_setting find-links UV_FIND_LINKS ','
 use_setting constraint UV_CONSTRAINT ' '
 use_setting trusted-host UV_INSECURE_HOST ' '
 use_setting cert SSL_CERT_FILE ' '
 
 uv="$venv/bin/uv pip install --quiet --python $venv/bin/python"
+if [ -n "$(setting no-index)" ]; then
+    uv="$uv --no-index"
+fi
 # The constraints were generated on Python 3.11; on other versions, uv resolves without them.
 constraints=""
 if "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
