@@ -21,6 +21,8 @@ from service.models.catalogue import Catalogue
 from service.worker.reconciler import Reconciler
 from tests.conftest import Api
 
+pytestmark = pytest.mark.slow
+
 PROJECT = "proj_a"
 
 

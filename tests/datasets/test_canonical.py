@@ -18,6 +18,8 @@ from service.datasets.checks.rows import check_chat_row
 from service.datasets.rows.lines import Batch
 from service.datasets.rows.raw_json import parse
 
+pytestmark = pytest.mark.slow
+
 CASES: list[tuple[str, str]] = [
     (
         '{"messages":[{"content":"a","role":"user"},{"role":"assistant","content":"\\u3042"}]}',

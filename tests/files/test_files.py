@@ -12,6 +12,8 @@ import pytest
 
 from tests.conftest import Api, checked, upload
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 
 

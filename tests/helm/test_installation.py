@@ -12,6 +12,8 @@ from service.config import Settings
 from service.models.catalogue import Catalogue
 from tests.helm.support import FIXED, MODEL, PROFILES, containers, env_of
 
+pytestmark = pytest.mark.slow
+
 EGRESS = [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]
 S3 = {"storage": {"type": "s3", "s3": {"bucket": "b"}}, "networkPolicy": {"storageEgress": EGRESS}}
 OURS = [("Deployment", "api"), ("Deployment", "worker-cpu"), ("Deployment", "vllm-tiny")]

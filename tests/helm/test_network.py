@@ -10,6 +10,8 @@ import yaml
 
 from tests.helm.support import CHART, MODEL, PROFILES
 
+pytestmark = pytest.mark.slow
+
 PROMETHEUS = {"prometheus": "http://prometheus:9090"}
 MODELS = {"models": [MODEL]}
 

@@ -9,6 +9,8 @@ import pytest
 from service.config import Settings
 from tests.helm.support import MODEL, PROFILES, containers, env_of
 
+pytestmark = pytest.mark.slow
+
 SCHEDULING = {
     "nodeSelector": {"zone": "a"},
     "tolerations": [{"key": "k", "operator": "Exists"}],

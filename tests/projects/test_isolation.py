@@ -22,6 +22,8 @@ from service.models.records import ModelRecord
 from service.projects.records import Role
 from tests.conftest import BASE_MODEL, Api
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def owned(api: Api, chats) -> dict[str, str]:

@@ -23,6 +23,8 @@ from tests.conftest import Api, chat_line, checked, upload
 from tests.jobs.scheduling.test_fair_share import job
 from tests.lossy import road_to
 
+pytestmark = pytest.mark.slow
+
 FILE = "\n".join(chat_line(f"q{i}", f"a{i}") for i in range(12)).encode()
 REFUSALS = {"min-replicas-to-write": ("1", "0"), "maxmemory": ("1", "0")}
 
