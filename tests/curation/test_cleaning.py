@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 
 import pytest
 
@@ -12,6 +10,7 @@ from service.core import ids
 from service.core.records import Missing
 from service.curation.records import Task, Tasks, TaskSuperseded
 from tests.conftest import Api, chat_line, checked, upload
+from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.slow
 
@@ -208,23 +207,15 @@ async def test_an_attempt_that_was_overtaken_writes_nothing(api: Api, http, put)
         await tasks.finish(new, result={})
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 async def test_full_worker_disk_is_a_clear_failure(api: Api, http, work, put, cleaned):
     """A disk that is really full: scratch on a tmpfs with room only for the upload."""
-    scratch = api.settings.scratch
-    scratch.mkdir(parents=True)
     rows = [chat_line(f"Frage {i}", f"Antwort {i} " * 20) for i in range(4000)]
     data = "\n".join(rows).encode()
     file_id = await put(data, "user.jsonl")
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={len(data) + 65536}", "tmpfs", str(scratch)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("this machine lets no one mount a tmpfs")
-    try:
+    with small_disk(api.settings.scratch, str(len(data) + 65536)):
         async with work("cpu"):
             file = await checked(http, file_id)
             made = await cleaned(file_id)
-    finally:
-        subprocess.run(["umount", str(scratch)], check=True)
     assert file["status"] == "error"
     assert "space" in file["status_details"].lower()
     assert made["status"] == "failed"

@@ -176,8 +176,7 @@ def alive(pids: list[int]) -> list[int]:
 @contextmanager
 def started(data_dir: Path, model: Mapping[str, object], **env: str) -> Iterator[Stack]:
     """A stack with one base model in its catalog."""
-    # A longer context would take longer prompts, with more examples, in each evaluation.
-    entry = {"license": "apache-2.0", "context_length": 1024, "languages": ["en"], **model}
+    entry = {"license": "apache-2.0", "context_length": 2048, "languages": ["en"], **model}
     (data_dir / "models.yaml").write_text(yaml.safe_dump({"models": [entry]}))
     stack = Stack(data_dir, free_port(), env)
     try:

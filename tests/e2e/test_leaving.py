@@ -147,9 +147,7 @@ async def test_a_program_keeps_its_model_name(
         chosen = ["--graders", str(graders), "--eval", evals()[0]["id"]]
         code, (graded,) = await command("report", *chosen, "--gate", "greets_new==0")
         assert (code, graded["figures"]["greets_old"]) == (0, 100)
-        names = {
-            one["name"] for one in sdk.evals.retrieve(graded["eval"]).to_dict()["testing_criteria"]
-        }
+        names = {one.name for one in sdk.evals.retrieve(graded["eval"]).testing_criteria}
         assert names > {"greets", evals()[0]["testing_criteria"][0]["name"]}
 
         code, (again,) = await command("retrain", "--model", DEMO_MODEL)

@@ -14,9 +14,10 @@ import pytest
 from service.exporting import ExportSpec, Progress, Reference, Succeeded
 from service.exporting.__main__ import classify
 from service.exporting.contract import MergedOnto
-from tests.exporting.conftest import Tuned, make_adapter
+from tests.exporting.conftest import Tuned, make_adapter, spec_of
 from tests.exporting.exports import changed_template, export, failure_of, run
 from tests.lazy import Lazy
+from tests.small_disk import small_disk
 
 merging = Lazy("service.exporting.merge")
 peft = Lazy("peft")
@@ -129,6 +130,16 @@ def test_an_output_folder_with_files_is_refused(
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "left").touch()
     assert failure_of(spec()).code == "invalid_spec"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"format": "adapter"}, {"format": "gguf", "quantization": "f16"}], ids=str
+)
+def test_a_full_disk_fails_the_export(tuned: Tuned, tmp_path: Path, fields: dict[str, Any]) -> None:
+    with small_disk(tmp_path / "disk", "128k") as disk:
+        folders = {"output_dir": disk / "out", "work_dir": disk / "work"}
+        code, (*_, failed) = run(spec_of(tuned, tmp_path, **fields, **folders), tmp_path)
+    assert (code, failed.code) == (1, "disk_full")
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,14 @@
 """Tests of runs that exceed their memory or disk."""
 
-import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from service.training import CheckpointSaved, Failed, Succeeded
 from tests.lazy import Lazy
+from tests.small_disk import small_disk
 
 from .conftest import write_chats
 
@@ -95,39 +94,23 @@ def test_a_resumed_run_takes_no_more_memory(start, make_spec, tmp_path):
     assert peaks[1] < peaks[0] + 6 * MIB
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of 24 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("this machine lets no one mount a tmpfs")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 @pytest.mark.e2e
-def test_a_full_disk_is_told_and_the_older_checkpoint_stays_whole(start, make_spec, small_disk):
+def test_a_full_disk_is_told_and_the_older_checkpoint_stays_whole(start, make_spec, tmp_path):
     # A checkpoint is some 6 MiB: six do not fit.
-    spec = make_spec(small_disk / "out", lora={"r": 256}, n_checkpoints=6)
-    run = start(spec)
-    assert run.wait() == 1
-    (failed,) = run.of(Failed)
-    assert failed.code == "disk_full", run.log.read_text()
-    saved = run.of(CheckpointSaved)
-    assert 1 <= len(saved) < 6
-    for message in saved:
-        folder = Path(message.path)
-        record = checkpoints.Seal.model_validate_json((folder / "run.json").read_bytes())
-        assert checkpoints.open_checkpoint(folder, record.run).step == message.step
-    folders = {path.name for path in (small_disk / "out").glob("checkpoint-*")}
-    assert folders == {Path(message.path).name for message in saved}
-
-    room = shutil.copytree(saved[-1].path, small_disk.parent / "room")
-    again = start(
-        spec.model_copy(update={"output_dir": small_disk.parent / "out", "resume_from": room})
-    )
+    with small_disk(tmp_path / "disk", "24m") as disk:
+        spec = make_spec(disk / "out", lora={"r": 256}, n_checkpoints=6)
+        run = start(spec)
+        assert run.wait() == 1
+        (failed,) = run.of(Failed)
+        assert failed.code == "disk_full", run.log.read_text()
+        saved = run.of(CheckpointSaved)
+        assert 1 <= len(saved) < 6
+        for message in saved:
+            folder = Path(message.path)
+            record = checkpoints.Seal.model_validate_json((folder / "run.json").read_bytes())
+            assert checkpoints.open_checkpoint(folder, record.run).step == message.step
+        folders = {path.name for path in (disk / "out").glob("checkpoint-*")}
+        assert folders == {Path(message.path).name for message in saved}
+        room = shutil.copytree(saved[-1].path, tmp_path / "room")
+    again = start(spec.model_copy(update={"output_dir": tmp_path / "out", "resume_from": room}))
     assert again.wait() == 0, again.log.read_text()
