@@ -13,7 +13,7 @@ import pytest
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """Mount a disk of so many bytes, or such as 24m, on a new folder. Skips if that is refused."""
+    """Mount a disk of `size` bytes, or such as 24m, on a new folder. Skips if that is refused."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small disk needs root")
     folder.mkdir(parents=True)

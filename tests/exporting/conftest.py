@@ -35,9 +35,8 @@ def make_adapter(base: Path, folder: Path, *, strength: float, **options: Any) -
     """Write an adapter with random weights; `strength` is the standard deviation of B."""
     torch.manual_seed(1)
     model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
-    config = peft.LoraConfig(
-        task_type="CAUSAL_LM", r=8, lora_alpha=16, target_modules="all-linear", **options
-    )
+    options = {"target_modules": "all-linear", **options}
+    config = peft.LoraConfig(task_type="CAUSAL_LM", r=8, lora_alpha=16, **options)
     model = peft.get_peft_model(model, config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -15,7 +15,7 @@ import pytest
 from service.exporting import ExportSpec, Succeeded, missing_packages
 from service.exporting.contract import ExportFailure
 from service.exporting.proof import prove
-from tests.exporting.conftest import Tuned, spec_of
+from tests.exporting.conftest import Tuned, make_adapter, spec_of
 from tests.exporting.exports import export, failure_of, isolation, run
 from tests.lazy import Lazy
 
@@ -98,6 +98,19 @@ def test_an_adapter_is_converted(spec: Callable[..., ExportSpec]) -> None:
     result = export(spec(format="gguf-adapter"))
     assert "adapter.gguf" in {file.path for file in result.files}
     assert result.proof.logprob_difference < 0.05
+
+
+@pytest.mark.filterwarnings("ignore")  # PEFT warns about tied weights
+@pytest.mark.parametrize("module", ["embed_tokens", "lm_head"])
+def test_an_adapter_of_the_embeddings_or_the_head_is_refused(
+    spec: Callable[..., ExportSpec], tuned: Tuned, tmp_path: Path, module: str
+) -> None:
+    """llama.cpp would abort the process."""
+    adapter = tmp_path / "adapter"
+    make_adapter(tuned.base, adapter, strength=0.01, target_modules=["q_proj", module])
+    failure = failure_of(spec(format="gguf-adapter", adapter_path=adapter))
+    assert failure.code == "unsupported_adapter"
+    assert f"changes {module}, and" in failure.message
 
 
 def test_an_unknown_pre_tokenizer_is_refused(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
+
+from safetensors import safe_open
 
 from service.exporting.contract import ExportFailure, FailureCode
 from service.exporting.gguf.converters import converter
@@ -15,6 +18,7 @@ from service.training.contract.channel import die_with_parent
 
 _UNKNOWN_PRE_TOKENIZER: Final = "pre-tokenizer was not recognized"
 _UNKNOWN_MODEL: Final = "is not supported"
+_MODULE_END: Final = re.compile(r"\.(?:lora_|base_layer|modules_to_save|weight)")
 
 
 def convert_model(folder: Path, target: Path) -> None:
@@ -29,12 +33,26 @@ def convert_model(folder: Path, target: Path) -> None:
 
 def convert_adapter(adapter: Path, base: Path, target: Path) -> None:
     """Convert a PEFT adapter to 16 bits. Raises ExportFailure, and OSError for no space."""
+    if modules := _outside_layers(adapter):
+        # llama.cpp aborts its process when it applies such an adapter.
+        raise ExportFailure(
+            "unsupported_adapter",
+            f"The adapter changes {', '.join(modules)}, and llama.cpp applies adapters to layers "
+            "alone. Export the adapter itself (format adapter).",
+        )
     _run(
         "convert_lora_to_gguf.py",
         [str(adapter), "--base", str(base), "--outfile", str(target), "--outtype", "f16"],
         code="unsupported_adapter",
         what="The adapter",
     )
+
+
+def _outside_layers(adapter: Path) -> list[str]:
+    """Return the modules that an adapter changes besides the layers, such as the embeddings."""
+    with safe_open(adapter / "adapter_model.safetensors", "numpy") as file:
+        outside = [name for name in file.keys() if ".layers." not in name]  # noqa: SIM118
+    return sorted({_MODULE_END.split(name)[0].rpartition(".")[2] for name in outside})
 
 
 def _run(name: str, arguments: list[str], *, code: FailureCode, what: str) -> None:
