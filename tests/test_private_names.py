@@ -176,7 +176,7 @@ USED = [
         "vllm",
         _SHM,
         "SpinCondition",
-        "busy_loop_s last_read",
+        "busy_loop_s wait",
         "service/inference/engine/cpu_wait.py",
     ),
     internals(

@@ -9,13 +9,14 @@ import os
 import re
 import tarfile
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import finetuned
 import pytest
 from openai.types.fine_tuning import FineTuningJob
 
 from service.exporting import ChatMessage, missing_packages
+from service.exporting.contract import Format, Quantization
 from service.exporting.gguf.convert import convert_model
 from tests.e2e.conftest import QUESTIONS, VOICE, Stack
 from tests.lazy import Lazy
@@ -35,8 +36,8 @@ _ALL = os.environ.get("FINETUNED_ALL_EXPORTS") == "1"
 class Kind(NamedTuple):
     """What to export."""
 
-    format: Literal["adapter", "merged", "gguf", "gguf-adapter", "ollama"]
-    quantization: Literal["f16", "q8_0", "q5_k_m", "q4_k_m"] | None = None
+    format: Format
+    quantization: Quantization | None = None
 
     def __str__(self) -> str:
         return ", ".join(f"`{part}`" for part in self if part)

@@ -51,5 +51,6 @@ def test_several_judges_of_one_grader(graders):
     }
     ran = graders.run(grader=multi, model_sample="Certainly!")
     assert ran.metadata.errors.to_dict()["messages"] == []
+    assert 0 <= ran.sub_rewards["score"] <= 1  # the default range
     assert ran.reward == min(ran.sub_rewards.values())
     assert ran.api_model_grader_token_usage_per_model[DEMO_MODEL] > 0
