@@ -98,16 +98,23 @@ def keep_one_series_of_running_adapters() -> None:
     """Keep only the latest series of `vllm:lora_requests_info`.
 
     vLLM 0.32 keeps a series for every set of adapters that ever ran together, for as long as the
-    process lives.
+    process lives. Metrics are read in another thread, so the previous series is removed only after
+    there is a new one.
     """
     gauge = getattr(REGISTRY, "_names_to_collectors", {}).get(_RUNNING_ADAPTERS)
     if gauge is None:
         return
     labelled = gauge.labels
+    latest: dict[str, str] = {}
 
-    def labels(*values: str, **named: str) -> Any:
-        gauge.clear()
-        return labelled(*values, **named)
+    def labels(**named: Any) -> Any:
+        child = labelled(**named)
+        values = {name: str(value) for name, value in named.items()}
+        if latest and latest != values:
+            gauge.remove(*(latest[name] for name in gauge._labelnames))  # noqa: SLF001
+        latest.clear()
+        latest.update(values)
+        return child
 
     gauge.labels = labels
 
