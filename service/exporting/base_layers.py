@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from service.training.contract.tensor_names import path_in_layers
+
+HEAD: Final = "lm_head"
+_EMBEDDINGS: Final = frozenset({"embed_tokens", "embed_in", "wte"})
 
 
 class BaseLayers:
@@ -17,3 +21,8 @@ class BaseLayers:
     def find(self, name: str) -> str | None:
         """Return the name of a layer in the base model's files; None if it has no such layer."""
         return name if name in self._names else self._by_path.get(path_in_layers(name))
+
+    def embeddings(self) -> str | None:
+        """Return the name of the layer that embeds tokens; None if that is not certain."""
+        found = [name for name in self._names if name.rpartition(".")[2] in _EMBEDDINGS]
+        return found[0] if len(found) == 1 else None

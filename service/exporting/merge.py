@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from service.exporting.base_layers import BaseLayers
+from service.exporting.base_layers import HEAD, BaseLayers
 
 INDEX: Final = "model.safetensors.index.json"
 _PREFIX: Final = "base_model.model."
@@ -62,7 +62,8 @@ def merge(
 ) -> None:
     """Write the merged weights, their index and config.json to `target`.
 
-    The files are named as those of the base model. The weights are converted to `dtype`; by default
+    The files are named as those of the base model. A head that shares the weight of the embeddings
+    gets its own if the adapter changes it. The weights are converted to `dtype`; by default
     each keeps the base model's. With `nf4`, the base model's weights are first rounded as QLoRA
     rounds them for training. `progress` is called with the number of finished files and of all
     files. Raises MergeRefused, and OSError, for example if the disk is full.
@@ -71,6 +72,7 @@ def merge(
     files = weight_files(base)
     layers = BaseLayers(_layers_of(files))
     deltas = _Deltas(adapter, layers)
+    embeddings = layers.embeddings() if deltas.has_tied_head else None
     rounded = _nf4_weights(base, layers) if nf4 else _unchanged
     _check_room(target, sum(file.stat().st_size for file in files))
     target.mkdir(parents=True, exist_ok=True)
@@ -82,12 +84,17 @@ def merge(
         merged = {
             name: _cast(deltas.merged(name, rounded(name, w)), dtype) for name, w in tensors.items()
         }
+        if embeddings is not None and f"{embeddings}.weight" in tensors:
+            head = deltas.merged(f"{HEAD}.weight", tensors[f"{embeddings}.weight"])
+            merged[f"{HEAD}.weight"] = _cast(head, dtype)
         _save(merged, target / file.name, about)
         places |= dict.fromkeys(merged, file.name)
         total_bytes += sum(tensor.numel() * tensor.element_size() for tensor in merged.values())
     if (base / INDEX).is_file():
         index = {"metadata": {"total_size": total_bytes}, "weight_map": places}
         (target / INDEX).write_text(json.dumps(index, indent=2), "utf-8")
+    if embeddings is not None:
+        _untie(config)
     if dtype is not None:
         config.pop("torch_dtype", None)
         config["dtype"] = str(dtype).removeprefix("torch.")
@@ -169,6 +176,13 @@ def _cast(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
     return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
 
 
+def _untie(config: dict[str, Any]) -> None:
+    """Let the head have its own weight. Models with several parts repeat the setting."""
+    config["tie_word_embeddings"] = False
+    if isinstance(config.get("text_config"), dict):
+        config["text_config"]["tie_word_embeddings"] = False
+
+
 def _check_room(target: Path, needed: int) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(target.parent).free
@@ -186,6 +200,8 @@ class _Deltas:
     def __init__(self, adapter: Path, base_layers: BaseLayers) -> None:
         self._config = _adapter_config(adapter)
         self._layers: dict[str, dict[str, torch.Tensor]] = {}
+        self.has_tied_head = False
+        """Whether the adapter changes the head of a model whose head is its embeddings."""
         try:
             tensors = load_file(adapter / "adapter_model.safetensors")
         except (OSError, SafetensorError):
@@ -196,6 +212,9 @@ class _Deltas:
         for name, tensor in tensors.items():
             layer, part = _layer_and_part(name)
             found = base_layers.find(layer)
+            if found is None and layer == HEAD and base_layers.embeddings():
+                found = HEAD
+                self.has_tied_head = True
             if found is None:
                 unknown.add(layer)
             else:

@@ -42,7 +42,7 @@ def make_adapter(base: Path, folder: Path, *, strength: float, **options: Any) -
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(std=strength)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink()
     (folder / "passport.json").write_text("{}")
 

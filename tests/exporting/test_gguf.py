@@ -15,7 +15,7 @@ import pytest
 from service.exporting import ExportSpec, Succeeded, missing_packages
 from service.exporting.contract import ExportFailure
 from service.exporting.proof import prove
-from tests.exporting.conftest import Tuned, make_adapter, spec_of
+from tests.exporting.conftest import QUESTIONS, Answering, Tuned, make_adapter, spec_of
 from tests.exporting.exports import export, failure_of, isolation, run
 from tests.lazy import Lazy
 
@@ -111,6 +111,20 @@ def test_an_adapter_of_the_embeddings_or_the_head_is_refused(
     failure = failure_of(spec(format="gguf-adapter", adapter_path=adapter))
     assert failure.code == "unsupported_adapter"
     assert f"changes {module}, and" in failure.message
+    assert "format gguf or ollama" in failure.message
+
+
+@pytest.mark.filterwarnings("ignore")  # PEFT warns about tied weights
+def test_an_adapter_of_the_head_is_merged(
+    spec: Callable[..., ExportSpec], tuned: Tuned, tmp_path: Path
+) -> None:
+    adapter = tmp_path / "adapter"
+    make_adapter(tuned.base, adapter, strength=0.01, target_modules=["q_proj", "lm_head"])
+    model = Answering(tuned.base, adapter)
+    references = tuple(map(model.reference, QUESTIONS))
+    asked = spec(format="gguf", quantization="f16", adapter_path=adapter, references=references)
+    result = export(asked)
+    assert result.proof.logprob_difference < 0.05
 
 
 def test_an_unknown_pre_tokenizer_is_refused(

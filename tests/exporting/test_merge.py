@@ -164,10 +164,32 @@ def test_a_quantised_base_is_refused(base, adapter, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Model (has|with) .tie_word_embeddings")
-def test_a_layer_that_shares_its_weight_is_refused(base, adapter, tmp_path):
-    source = base(tie_word_embeddings=True)
+@pytest.mark.parametrize("config", ["LlamaConfig", "Gemma3TextConfig"])
+def test_a_head_that_shares_the_weight_of_the_embeddings_gets_its_own(
+    base, adapter, tmp_path, config
+):
+    source = base(config, tie_word_embeddings=True)
     folder, _ = adapter(source, target_modules=["q_proj", "lm_head"])
-    with pytest.raises(merging.MergeRefused, match=r"no weight of their own .* such as lm_head"):
+    merging.merge(source, folder, tmp_path / "merged")
+    ids = torch.arange(20).reshape(1, 20)
+    load = transformers.AutoModelForCausalLM.from_pretrained
+    plain = load(source, dtype=torch.float32)
+    before = plain(ids).logits
+    tuned = peft.PeftModel.from_pretrained(plain, folder)(ids).logits
+    made = load(tmp_path / "merged", dtype=torch.float32)
+    assert torch.equal(
+        made.get_input_embeddings().weight, weights(source)["model.embed_tokens.weight"]
+    )
+    assert (made(ids).logits - tuned).abs().max() < 0.02 * (tuned - before).abs().max()
+
+
+def test_a_layer_that_the_base_does_not_have_is_refused(base, adapter, tmp_path):
+    source = base()
+    folder, _ = adapter(source, target_modules=["q_proj"])
+    file = folder / "adapter_model.safetensors"
+    tensors = {name.replace("q_proj", "qkv"): t for name, t in safetensors.load_file(file).items()}
+    safetensors.save_file(tensors, file)
+    with pytest.raises(merging.MergeRefused, match=r"no weight of their own .* such as .*qkv"):
         merging.merge(source, folder, tmp_path / "merged")
 
 

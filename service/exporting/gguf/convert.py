@@ -38,7 +38,7 @@ def convert_adapter(adapter: Path, base: Path, target: Path) -> None:
         raise ExportFailure(
             "unsupported_adapter",
             f"The adapter changes {', '.join(modules)}, and llama.cpp applies adapters to layers "
-            "alone. Export the adapter itself (format adapter).",
+            "alone. Export the merged model instead (format gguf or ollama).",
         )
     _run(
         "convert_lora_to_gguf.py",
