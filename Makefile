@@ -41,6 +41,11 @@ soak: install  ## Kill trainer, worker and store twenty times; every job must en
 stateless: install  ## Run two of every process on Redis and S3, and kill each once; nothing may be lost
 	@FINETUNED_STATELESS=1 $(PY) -m pytest tests/e2e/test_stateless.py
 
+.PHONY: faults
+faults: install  ## Let each operation of each actor fail in each way (ONLY=case, or PAIRS=1000 SEED=1)
+	@FINETUNED_FAULTS=all FINETUNED_FAULTS_ONLY=$(ONLY) FINETUNED_FAULTS_PAIRS=$(PAIRS) \
+	  FINETUNED_FAULTS_SEED=$(SEED) $(PYTEST) -rP --show-capture=stdout -n $(WORKERS) tests/faults
+
 .PHONY: policies
 policies: install  ## Check the chart against checkov's policies
 	@FINETUNED_POLICIES=1 $(PY) -m pytest tests/helm/test_checkov.py

@@ -1,0 +1,84 @@
+"""Known holes: what is wrong after some faults until it is repaired. A repair removes its entry.
+
+An entry of which no case fails any more is an error, so that it is removed with the repair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from tests.faults.cases import Case, Failure
+from tests.faults.gate import Operation
+
+
+@dataclass(frozen=True)
+class Hole:
+    """What is wrong, after which faults, and why. All but the reason are patterns."""
+
+    actor: str
+    faults: str
+    operations: str
+    violation: str
+    reason: str
+
+    def covers(self, case: Case, operation: str) -> bool:
+        """Return whether the hole is at this case."""
+        wanted = (self.actor, case.actor), (self.faults, case.fault), (self.operations, operation)
+        return all(_matches(pattern, value) for pattern, value in wanted)
+
+    def explains(self, failure: Failure, violation: str) -> bool:
+        """Return whether the hole is why this is wrong."""
+        return self.covers(failure.case, failure.operation) and _matches(self.violation, violation)
+
+
+def _matches(patterns: str, value: str) -> bool:
+    return any(fnmatchcase(value, pattern) for pattern in patterns.split("|"))
+
+
+_ORPHANS = "bytes of an interrupted upload stay: no record names them, and nothing looks for them"
+_TWICE = "the answer is lost or an error although the record exists, and a retry makes another one"
+_ENTRIES = "the queue entry of a killed worker stays if the work had ended: nothing looks for it"
+_LAST = "kill|kill-after"
+
+HOLES: Sequence[Hole] = (
+    Hole("post-file", "kill", "put *manifest.json", "left in storage: *", _ORPHANS),
+    Hole("post-file", "away|cut|lost|lost-away|full", "put *manifest.json", "left *", _ORPHANS),
+    Hole("post-file", "*", "WATCH *:files:*|GET *:files:*", "left in storage: *", _ORPHANS),
+    Hole("post-file", "kill-after|lost*", "close */content|put *", "left in storage: *", _ORPHANS),
+    Hole("post-file", "*", "transaction(SET *:files:**", "left in storage: *", _ORPHANS),
+    Hole("post-file", "kill-after|lost*", "transaction(SET *:files:**", "2 files after *", _TWICE),
+    Hole("post-file", "*", "* arq:job:check_file:**", "2 files after one upload", _TWICE),
+    Hole("post-job", "*", "transaction(SET *:jobs:**", "2 jobs for one *", _TWICE),
+    Hole("post-job", "*", "* arq:job:prepare_job:**", "2 jobs for one *", _TWICE),
+    Hole("post-job", "*", "SET *:idempotency:**", "2 jobs for one *", _TWICE),
+    Hole("check-file", _LAST, "EVAL lease:*", "left in *", _ENTRIES),
+    Hole("check-file", "kill", "transaction(ZREM arq:abort*", "left in *", _ENTRIES),
+)
+
+
+def examples(hole: Hole, cases: Iterable[Case], found: Sequence[Operation]) -> list[Case]:
+    """Return the cases at the hole."""
+    return [case for case in cases if hole.covers(case, found[case.number - 1].words)]
+
+
+def unexplained(failures: Iterable[Failure]) -> list[Failure]:
+    """Return the failures that are not known."""
+    return [
+        failure
+        for failure in failures
+        if not all(
+            any(hole.explains(failure, violation) for hole in HOLES) for violation in failure.found
+        )
+    ]
+
+
+def closed(actor: str, failures: Sequence[Failure]) -> list[Hole]:
+    """Return the holes of an actor that explain no failure."""
+    return [
+        hole
+        for hole in HOLES
+        if _matches(hole.actor, actor)
+        and not any(hole.explains(f, violation) for f in failures for violation in f.found)
+    ]

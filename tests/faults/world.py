@@ -1,0 +1,264 @@
+"""One installation in this process: the api, a worker's parts, a real Valkey and a folder.
+
+Nothing runs by itself. A case calls the actor that it is about, and then `settle` runs reconciler,
+outbox and queued tasks in rounds until nothing changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import httpx
+from pydantic import SecretStr
+from redis.backoff import NoBackoff
+
+from service.app import Api, create_app
+from service.config import Settings
+from service.core import outbox, queue
+from service.core.redis import REDIS_ERRORS, Client, connect, reply
+from service.core.storage import StorageError
+from service.fleet.capacity import measure
+from service.projects.records import Role
+from service.worker.main import WorkerProcess
+from tests.adapters import base_folder
+from tests.conftest import BASE_MODEL
+from tests.faults import children, gate
+
+_MOST_ROUNDS = 12
+_MOST_TRIES = 4  # of tasks that put themselves back into their queue, in a round
+# Returns a digest of all keys, except what a round may write without having changed anything.
+_PASS_TIME = """
+local keys, seen = redis.call('KEYS', '*'), {}
+table.sort(keys)
+for _, key in ipairs(keys) do
+  if key:find('^finetuned:lease:') then redis.call('DEL', key)
+  elseif key:find('^finetuned:unheld:') then redis.call('SET', key, 0); table.insert(seen, key)
+  elseif key:find('^finetuned:.*:idempotency:') and
+    not redis.call('GET', key):find('"answer"') then redis.call('DEL', key)
+  elseif key:find('^finetuned:queue:%a+$') then
+    for _, entry in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+      redis.call('ZADD', key, 1, entry)
+    end
+  end
+  if not (key:find('^finetuned:written:') or key:find('^finetuned:lease:')
+    or key:find('^finetuned:unheld:') or key:find('^finetuned:worker')
+    or key:find('^finetuned:dispatch%-wanted') or key:find('^finetuned:queue:%a+:')) then
+    table.insert(seen, key .. (redis.call('DUMP', key) or ''))
+  end
+end
+return redis.sha1hex(table.concat(seen, ' '))
+"""
+
+
+class Unsettled(AssertionError):
+    """Rounds without faults still change something."""
+
+
+@dataclass
+class World:
+    """An installation."""
+
+    app: Api
+    settings: Settings
+    redis: Client
+    storage: Path
+    worker: WorkerProcess
+    http: httpx.AsyncClient
+    errors: list[str] = field(default_factory=list)
+    deleted: set[str] = field(default_factory=set)
+    notes: dict[str, Any] = field(default_factory=dict)
+    queues: Sequence[str] = ("cpu",)
+    sent: int = 0
+    """Requests so far."""
+
+    @property
+    def scratch(self) -> Path:
+        """The folder of running tasks."""
+        return self.settings.scratch
+
+    async def begin(self, queues: Sequence[str]) -> None:
+        """Make the installation empty, with a project and a worker for the queues."""
+        await self.redis.flushdb()
+        for folder in (self.storage, self.scratch):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        self.errors.clear()
+        self.deleted, self.notes, self.queues = set(), {}, queues
+        await self.restart_worker()
+        projects = self.app.state.projects
+        project = await projects.create("acme")
+        self.notes["project"] = project.id
+        _, secret = await projects.create_key(project, "test", Role.ADMIN)
+        self.http.headers["authorization"] = f"Bearer {secret}"
+
+    async def restart_worker(self) -> None:
+        """Put a new worker in the place of one that was killed."""
+        self.worker = _worker(self.settings, self.redis, self.queues)
+        await self.worker._presence.announce()
+
+    async def work(self, lane: str) -> int:
+        """Run what is due in a queue, as arq does, and return how many tasks that were."""
+        arq = self.worker._arq_worker(lane)
+        try:
+            await arq._poll_iteration()
+        finally:
+            tasks = list(arq.tasks.values())
+            await asyncio.gather(*tasks)
+        return len(tasks)
+
+    async def settle(self) -> None:
+        """Run rounds without faults until one changes nothing. Raises Unsettled."""
+        before = await self._pass_time()
+        for _ in range(_MOST_ROUNDS):
+            await self.round()
+            after = await self._pass_time()
+            if before == after:
+                return
+            before = after
+        raise Unsettled(f"{_MOST_ROUNDS} rounds without a fault still changed something")
+
+    async def round(self) -> None:
+        """Run what the loops of a worker do, once each, as they do: only an outage ends a step."""
+        with contextlib.suppress(*REDIS_ERRORS, StorageError):
+            await self.worker._reconciler.once()
+        with contextlib.suppress(*REDIS_ERRORS):
+            await outbox.process(self.redis, self.worker._outbox._readers)
+        for lane in queue.QUEUES:
+            with contextlib.suppress(*REDIS_ERRORS):
+                await self._work_off(lane)
+
+    async def _work_off(self, lane: str) -> None:
+        for _ in range(_MOST_TRIES):
+            if not await self.redis.zcard(queue.QUEUES[lane]) or not await self.work(lane):
+                return
+            await self._pass_time()
+
+    async def _pass_time(self) -> object:
+        """Let leases and marks of unfinished requests expire, and what is due later become due.
+
+        Returns what is stored.
+        """
+        return await reply(self.redis.eval(_PASS_TIME, 0)), self.objects()
+
+    async def keys(self, pattern: str = "*") -> list[str]:
+        """Return the names of the keys in Redis that match a pattern."""
+        return sorted(key.decode() for key in await self.redis.keys(pattern))
+
+    def objects(self) -> list[str]:
+        """Return the files in the storage's folder, including those not visible in listings."""
+        return _files(self.storage)
+
+    def scraps(self) -> list[str]:
+        """Return the files in the scratch folder."""
+        return _files(self.scratch)
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def _worker(settings: Settings, redis: Client, queues: Sequence[str]) -> WorkerProcess:
+    with (
+        mock.patch("service.worker.main.connect", return_value=redis),
+        mock.patch("service.worker.main.measure", return_value=_measured()),
+    ):
+        return WorkerProcess(settings, queues)
+
+
+@cache
+def _measured() -> Any:
+    return measure()
+
+
+class _Errors(logging.Handler):
+    """Collects the errors that are logged, for the world of the task that logs them."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        world = CURRENT.get()
+        error = record.exc_info[1] if record.exc_info else None
+        if world is None or isinstance(error, gate.Buried):
+            return
+        # Behind the gate, arq logs every task that ends with an error, as it should.
+        if record.name.startswith("service") or not gate.is_behind():
+            reason = f": {type(error).__name__}: {error}" if error else ""
+            world.errors.append(gate.without_ids(record.getMessage() + reason))
+
+
+CURRENT: ContextVar[World | None] = ContextVar("world", default=None)
+
+
+@asynccontextmanager
+async def worlds(redis_url: str, folder: Path, number: int) -> AsyncIterator[list[World]]:
+    """Open installations behind the gate, each with its own database of one Valkey."""
+    handler = _Errors()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(logging.getLogger().removeHandler, handler)
+        logging.getLogger().addHandler(handler)
+        for patch in _patches():
+            stack.enter_context(patch)
+        address = redis_url.rpartition("/")[0] if redis_url.count("/") > 2 else redis_url
+        yield [
+            await stack.enter_async_context(_world(f"{address}/{database}", folder / str(database)))
+            for database in range(number)
+        ]
+
+
+@asynccontextmanager
+async def _world(redis_url: str, folder: Path) -> AsyncIterator[World]:
+    base = base_folder(folder / "base")
+    models_file = folder / "models.yaml"
+    models_file.write_text(
+        f"models:\n- {{id: {BASE_MODEL}, path: {base}, license: mit, "
+        "context_length: 2048, parameters: 135000000}\n",
+        "utf-8",
+    )
+    settings = Settings(
+        redis_url=SecretStr(redis_url),
+        storage_url=(folder / "storage").as_uri(),
+        storage_patience_s=0,
+        data_dir=folder,
+        models_file=models_file,
+        lookup_cache_s=0,
+        worker_name="test-worker",
+    )
+    redis = connect(redis_url, retries=1, patience_s=0)
+    redis.connection_pool.connection_kwargs["retry"]._backoff = NoBackoff()
+    app = create_app(settings)
+    with mock.patch("service.app.connect", return_value=redis):
+        lifespan = app.router.lifespan_context(app)
+        await lifespan.__aenter__()
+    try:
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            worker = _worker(settings, redis, ("cpu",))
+            yield World(app, settings, redis, folder / "storage", worker, http)
+    finally:
+        await lifespan.__aexit__(None, None, None)
+
+
+def _patches() -> list[Any]:
+    """Everything that makes retries short, and child processes parts of this one."""
+    return [
+        gate.installed(),
+        mock.patch("service.core.records._REFUSED_S", 0.0),
+        mock.patch("service.worker.arq_queue._PAUSE_S", 0.001),
+        mock.patch("service.web.idempotency._POLL_S", 0.01),
+        mock.patch("service.web.idempotency._WAIT_S", 0.2),
+        mock.patch("service.jobs.attempt.process._LOOK_S", 0.05),
+        mock.patch("service.curation.child_runner.Child", children.InlineDesk),
+        mock.patch("service.jobs.attempt.task.Child", children.ScriptedTrainer),
+    ]
