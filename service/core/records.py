@@ -5,41 +5,36 @@ partitioned by project: every lookup names a project.
 
     finetuned:{project}:{collection}:{id}   the record as JSON
     finetuned:{project}:{collection}        sorted set of IDs, scored by creation time
-    finetuned:written:{random}              left by a write for ten minutes, see Collection._commit
 
 A record that this version cannot parse, because a newer one wrote it, is logged and counted
 (`Unreadable`). Lists skip it.
 
 Writes that belong together are made in one MULTI: `also` adds commands to it. Updates are
 optimistic (WATCH), so a change function sees the latest record and no update between read and write
-is lost. A write whose reply is lost with the connection counts as written.
+is lost. A write whose reply is lost with the connection counts as written (see transactions.py).
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.exceptions import ResponseError, WatchError
 
-from service.core import ids, metrics
+from service.core import metrics
 from service.core.errors import InternalError
-from service.core.redis import Client, is_refusal
+from service.core.transactions import Write, commit
 
 log = logging.getLogger(__name__)
 PREFIX = "finetuned"
 _SCAN_PAGE, _LARGEST_SCAN_PAGE = 100, 1000  # IDs read at once
-_MARK_S = 600  # longer than any caller retries a write
-_REFUSED_S = 0.5
-_MAX_TRIES = 1000  # each conflict is another writer's success, so racing writers need few
 _MAX_LOGGED = 10_000
 _logged: set[str] = set()  # loops read the same record every few seconds
 
@@ -56,6 +51,8 @@ class Record(BaseModel):
 
 R = TypeVar("R", bound=Record)
 Also = Callable[["Pipeline"], Any]
+Check = Callable[["Pipeline"], Awaitable[Any]]
+"""Raises if a transaction must not be made. It watches what it reads."""
 
 
 @dataclass(frozen=True)
@@ -128,20 +125,23 @@ class Collection(Generic[R]):
         """Return the Redis key of the project's list of IDs."""
         return f"{PREFIX}:{project_id}:{self.name}"
 
-    async def create(self, record: R, also: Also | None = None) -> R:
+    async def create(self, record: R, also: Also | None = None, check: Check | None = None) -> R:
         """Write a new record exactly once. Raises ValueError if its ID is taken."""
+        key = self.key(record.project_id, record.id)
 
-        def decide(raw: bytes | None) -> R:
-            if raw is not None:
+        async def decide(pipe: Pipeline) -> tuple[R, Write]:
+            if await pipe.exists(key):
                 raise ValueError(f"{self.name} {record.id} exists already")
-            return record
+            if check:
+                await check(pipe)
+            return record, write
 
-        def write(pipe: Pipeline, record: R) -> None:
+        def write(pipe: Pipeline) -> None:
             self.add(pipe, record)
             if also:
                 also(pipe)
 
-        return await self._commit(self.key(record.project_id, record.id), decide, write)
+        return await commit(self.redis, [key], decide)
 
     def add(self, pipe: Pipeline, record: R) -> None:
         """Add to a transaction the write of a new record and of its list entry."""
@@ -171,6 +171,7 @@ class Collection(Generic[R]):
         record_id: str,
         change: Callable[[R], R],
         also: Callable[[Pipeline, R], Any] | None = None,
+        check: Check | None = None,
     ) -> R:
         """Read, change and write back a record atomically. `change` can raise to cancel the update.
 
@@ -178,67 +179,38 @@ class Collection(Generic[R]):
         if the record does not exist, and Unreadable.
         """
 
-        def decide(raw: bytes | None) -> R:
+        key = self.key(project_id, record_id)
+
+        async def decide(pipe: Pipeline) -> tuple[R, Write]:
+            raw = await pipe.get(key)
             if raw is None:
                 raise Missing(record_id)
-            return change(parse(self.model, raw, record_id))
+            record = change(parse(self.model, raw, record_id))
+            if check:
+                await check(pipe)
+            return record, partial(write, record)
 
-        def write(pipe: Pipeline, record: R) -> None:
+        def write(record: R, pipe: Pipeline) -> None:
             self.write(pipe, record)
             if also:
                 also(pipe, record)
 
-        return await self._commit(self.key(project_id, record_id), decide, write)
-
-    async def _commit(
-        self,
-        key: str,
-        decide: Callable[[bytes | None], R],
-        write: Callable[[Pipeline, R], None],
-    ) -> R:
-        """Apply `decide` to the value at `key` and write the result exactly once, in a transaction.
-
-        If Redis temporarily rejects a write, it is retried for the client's `patience_s`. A failed
-        attempt may have been executed and its reply lost, so each attempt leaves a mark that is
-        checked before the next one. The mark is read after the record: a late attempt either shows
-        in both, or changes the record and makes the next attempt fail. So if `decide` raises, this
-        call has written nothing and will not write anything.
-        """
-        patience_s = self.redis.patience_s if isinstance(self.redis, Client) else 0.0
-        until = time.monotonic() + patience_s
-        mark, tried = f"{PREFIX}:written:{ids.random_part()}", list[R]()
-        async with self.redis.pipeline(transaction=True) as pipe:
-            for _ in range(_MAX_TRIES):
-                try:
-                    await pipe.watch(key)
-                    raw = await pipe.get(key)
-                    if tried and (number := await pipe.get(mark)) is not None:
-                        return tried[int(number)]
-                    record = decide(raw)
-                    pipe.multi()  # type: ignore[no-untyped-call]
-                    write(pipe, record)
-                    pipe.set(mark, len(tried), ex=_MARK_S)
-                    tried.append(record)
-                    await pipe.execute()
-                except WatchError:
-                    continue
-                except ResponseError as e:
-                    if not is_refusal(e) or time.monotonic() >= until:
-                        raise
-                    await asyncio.sleep(_REFUSED_S)
-                else:
-                    return record
-        raise WatchError(f"{self.name}: all {_MAX_TRIES} tries failed")
+        return await commit(self.redis, [key], decide)
 
     async def delete(self, project_id: str, record_id: str, also: Also | None = None) -> bool:
         """Remove the record. Returns False if there was none."""
-        async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.delete(self.key(project_id, record_id))
+        key = self.key(project_id, record_id)
+
+        async def decide(pipe: Pipeline) -> tuple[bool, Write]:
+            return bool(await pipe.exists(key)), write
+
+        def write(pipe: Pipeline) -> None:
+            pipe.delete(key)
             pipe.zrem(self.index(project_id), record_id)
             if also:
                 also(pipe)
-            removed, *_ = await pipe.execute()
-        return bool(removed)
+
+        return await commit(self.redis, [key], decide)
 
     async def clear(self, project_id: str) -> None:
         """Remove all of the project's records."""

@@ -1,0 +1,96 @@
+"""Transactions on Redis whose caller always learns whether they were applied.
+
+    finetuned:written:{random}   left by a transaction for ten minutes: the number of its attempt
+
+Redis may execute a transaction although its response is lost with the connection. Therefore each
+transaction writes a key of its own, which is read before another attempt is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.exceptions import ResponseError, WatchError
+
+from service.core import ids
+from service.core.redis import REDIS_ERRORS, Client, is_refusal
+
+T = TypeVar("T")
+Write = Callable[[Pipeline], Any]
+Decide = Callable[[Pipeline], Awaitable[tuple[T, Write | None]]]
+
+_MARKS: Final = "finetuned:written"
+_MARK_LIFETIME_S: Final = 600  # longer than any caller retries a write
+_REFUSED_S: Final = 0.5
+_MAX_TRIES: Final = 1000  # each conflict is another writer's success, so racing writers need few
+
+
+async def commit(redis: Redis, keys: Sequence[str], decide: Decide[T]) -> T:
+    """Make the transaction that `decide` returns exactly once, and return its result.
+
+    `decide` gets a pipeline that watches `keys` and executes commands immediately. It may watch
+    more keys, must read only watched ones, and returns the result and the function that adds the
+    commands to the transaction, or None if there is nothing to write. If another process wrote in
+    between, it runs again, so it must have no side effects. It can raise to cancel: then nothing
+    was written, and nothing will be.
+
+    If Redis temporarily rejects a write, it is retried for the client's `patience_s`. If Redis
+    stays unavailable, its error is raised, and the transaction may or may not have been applied.
+    """
+    patience_s = redis.patience_s if isinstance(redis, Client) else 0.0
+    until = time.monotonic() + patience_s
+    attempts = _Attempts[T]()
+    async with redis.pipeline(transaction=True) as pipe:
+        for _ in range(_MAX_TRIES):
+            try:
+                return await attempts.make(pipe, keys, decide)
+            except WatchError:
+                continue
+            except ResponseError as e:
+                if not is_refusal(e) or time.monotonic() >= until:
+                    raise
+                await asyncio.sleep(_REFUSED_S)
+    raise WatchError(f"all {_MAX_TRIES} attempts at a transaction failed")
+
+
+class _Attempts(Generic[T]):
+    """The attempts at a transaction, of which at most one is applied."""
+
+    def __init__(self) -> None:
+        self._mark = f"{_MARKS}:{ids.random_part()}"
+        self._results: list[T] = []
+
+    async def make(self, pipe: Pipeline, keys: Sequence[str], decide: Decide[T]) -> T:
+        """Make another attempt, unless an earlier one was applied. Raises WatchError."""
+        # The mark is watched, so that this attempt fails if an earlier one is executed from now on.
+        await pipe.watch(self._mark, *keys)
+        if (number := await self._applied(pipe)) is not None:
+            return self._results[number]
+        try:
+            result, write = await decide(pipe)
+        except REDIS_ERRORS:
+            raise
+        except Exception:
+            # `decide` may have seen what an earlier attempt wrote since the mark was read.
+            if (number := await self._applied(pipe)) is not None:
+                return self._results[number]
+            raise
+        if write is not None:
+            pipe.multi()  # type: ignore[no-untyped-call]
+            write(pipe)
+            pipe.set(self._mark, len(self._results), ex=_MARK_LIFETIME_S)
+            self._results.append(result)
+            await pipe.execute()
+        return result
+
+    async def _applied(self, pipe: Pipeline) -> int | None:
+        """Return the number of the attempt that was applied, if any."""
+        if not self._results:
+            return None
+        number = await pipe.get(self._mark)
+        return None if number is None else int(number)
