@@ -3,17 +3,27 @@
 A task ID consists of the function, the object and the attempt: `train:ftjob-x:2`. arq rejects a
 second entry with a known ID, so enqueueing is idempotent. A new attempt has a new ID, so the
 in-progress mark of a killed worker cannot block it.
+
+An entry's score is the time at which the task is due, in milliseconds on the clock of Redis, which
+all hosts share.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
 import arq.worker
 from arq.constants import in_progress_key_prefix, job_key_prefix
+from arq.jobs import serialize_job
 
-from service.core.redis import Client
+from service.core.redis import REDIS_ERRORS, Client, reply, text, to_json, why
+
+log = logging.getLogger(__name__)
 
 CPU = "finetuned:queue:cpu"
 GPU = "finetuned:queue:gpu"
@@ -27,6 +37,20 @@ WORKERS_OF = {"cpu": "cpu", "gpu": "gpu", "evals": "cpu"}
 # Far longer than any training: arq's own timeout is final and ignores checkpoints, so the lease
 # decides when a task is lost.
 TASK_TIMEOUT_S = 90 * 24 * 3600
+
+_ENTRY_LIFETIME_MS = 90 * 24 * 3600 * 1000  # queues can be long; arq's default is a day
+
+# Adds a task unless it is known.
+#   KEYS[1]  arq's job; KEYS[2] the queue
+#   ARGV     the task's ID, the job, its lifetime and the delay in milliseconds
+_ENQUEUE = """
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+local now = redis.call('TIME')
+local due_ms = now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[4]
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+redis.call('ZADD', KEYS[2], due_ms, ARGV[1])
+return 1
+"""
 
 # A running task keeps its entry, near the head of the queue. Only this many entries are read.
 _HEAD_ENTRIES = 200
@@ -68,16 +92,30 @@ async def enqueue(
     delay_s: float = 0,
 ) -> bool:
     """Add a task to a queue. Returns False if this attempt already exists."""
-    job = await redis.enqueue_job(
+    name, delay_ms = task_id(function, subject_id, attempt), int(delay_s * 1000)
+    job = serialize_job(
         function,
-        project_id,
-        subject_id,
-        attempt,
-        _job_id=task_id(function, subject_id, attempt),
-        _queue_name=queue,
-        _defer_by=delay_s or None,
+        (project_id, subject_id, attempt),
+        {},
+        None,
+        int(time.time() * 1000),  # only for the worker's log
+        serializer=to_json,
     )
-    return job is not None
+    arguments = (name, text(job), str(_ENTRY_LIFETIME_MS + delay_ms), str(delay_ms))
+    keys = (job_key_prefix + name, queue)
+    return bool(await reply(redis.eval(_ENQUEUE, 2, *keys, *arguments)))
+
+
+@contextlib.contextmanager
+def left_to_the_reconciler() -> Iterator[None]:
+    """Suppress Redis errors of a step after a stored change, which the reconciler makes up for.
+
+    The change is made, so a request that failed here would wrongly be sent again.
+    """
+    try:
+        yield
+    except REDIS_ERRORS as e:
+        log.warning("Redis became unavailable after a change, which waits for a worker: %s", why(e))
 
 
 async def forget(redis: Client, queue: str, function: str, subject_id: str, attempt: int) -> None:

@@ -38,7 +38,6 @@ T = TypeVar("T")
 REDIS_ERRORS = (ConnectionError, TimeoutError, ResponseError, WatchError, OSError)
 _CODE = re.compile(r"[A-Z]{3,}\b")
 _REFUSALS = frozenset({"NOREPLICAS", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "TRYAGAIN"})
-_QUEUE_ENTRY_LIFETIME_MS = 90 * 24 * 3600 * 1000  # queues can be long; arq's default is a day
 
 
 class Client(ArqRedis):
@@ -126,7 +125,6 @@ def connect(
         pool,
         job_serializer=to_json,
         job_deserializer=from_json,
-        expires_extra_ms=_QUEUE_ENTRY_LIFETIME_MS,
         patience_s=patience_s,
     )
 

@@ -58,6 +58,15 @@ async def commit(redis: Redis, keys: Sequence[str], decide: Decide[T]) -> T:
     raise WatchError(f"all {_MAX_TRIES} attempts at a transaction failed")
 
 
+async def write_once(redis: Redis, write: Write) -> None:
+    """Make a transaction that depends on nothing, exactly once. Raises like `commit`."""
+
+    async def decide(_: Pipeline) -> tuple[None, Write]:
+        return None, write
+
+    await commit(redis, [], decide)
+
+
 class _Attempts(Generic[T]):
     """The attempts at a transaction, of which at most one is applied."""
 

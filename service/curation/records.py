@@ -11,6 +11,7 @@ from redis.asyncio.client import Pipeline
 
 from service.core import ids, queue
 from service.core.attempts import AttemptedRecord, died_while_it
+from service.core.claims import Claim
 from service.core.records import PREFIX, Collection
 from service.core.redis import Client
 from service.core.unfinished import count_unfinished, read_unfinished
@@ -85,11 +86,17 @@ class Tasks:
         """The number of the project's unfinished tasks."""
         return await count_unfinished(self.redis, UNFINISHED, project_id)
 
-    async def create(self, task: Task) -> Task:
-        """Store a new task and enqueue it. Raises ValueError if its ID is taken."""
-        member = f"{task.project_id}/{task.subject}"
-        await self.of(task.file_id).create(task, also=lambda pipe: pipe.sadd(UNFINISHED, member))
-        await self.enqueue(task)
+    async def create(self, task: Task, claim: Claim[Task] | None = None) -> Task:
+        """Store a new task and enqueue it. Raises ValueError if its ID is taken, and ClaimLost."""
+        claim = claim or Claim()
+
+        def also(pipe: Pipeline) -> None:
+            pipe.sadd(UNFINISHED, f"{task.project_id}/{task.subject}")
+            claim.settle(pipe, task)
+
+        await self.of(task.file_id).create(task, also=also, check=claim.check)
+        with queue.left_to_the_reconciler():
+            await self.enqueue(task)
         return task
 
     async def asked_for(self, requested: Task) -> Task:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Depends, Header, Query
 from fastapi.responses import JSONResponse, Response
 
 from service.core import ids
+from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
 from service.core.storage import StorageMissing
 from service.curation.file_tasks import TaskStore, check_room, page_of_tasks, task_of
@@ -124,7 +125,7 @@ async def clean_file(
     """
     file = await existing(files, caller.project_id, file_id)
 
-    async def make() -> dict[str, Any]:
+    async def make(claim: Claim[Task]) -> Task:
         await check_room(settings, tasks, caller)
         task = Task(
             id=ids.new(ids.CLEANING),
@@ -134,11 +135,14 @@ async def clean_file(
             kind=TaskKind.CLEANING,
             options=body.options(),
         )
-        return CleaningObject.of(await tasks.create(task)).model_dump(mode="json")
+        return await tasks.create(task, claim)
+
+    def answer(task: Task) -> dict[str, Any]:
+        return CleaningObject.of(task).model_dump(mode="json")
 
     raw = f"{file.id} {body.model_dump_json()}".encode()
-    answer = await once(tasks.redis, caller.project_id, idempotency_key, raw, make)
-    return CleaningObject.model_validate(answer)
+    found = await once(tasks.redis, caller.project_id, idempotency_key, raw, make, answer)
+    return CleaningObject.model_validate(found)
 
 
 @router.get("/{file_id}/clean", operation_id="listFileCleanings", summary="List a file's cleanings")

@@ -10,6 +10,7 @@ import msgspec
 
 from service.config import Settings
 from service.core import ids, tracing
+from service.core.claims import Claim, ClaimLost
 from service.core.errors import BadRequest, NotFound, RateLimited
 from service.core.records import Missing
 from service.core.storage import Storage
@@ -39,9 +40,13 @@ _RETRY_AFTER_S: Final = "30"
 
 
 async def create_eval(
-    body: CreateEval, caller: Principal, evals: Evals, settings: Settings
+    body: CreateEval,
+    caller: Principal,
+    evals: Evals,
+    settings: Settings,
+    claim: Claim[EvalRecord],
 ) -> EvalRecord:
-    """Validate the request body and store the eval. Raises BadRequest."""
+    """Validate the request body and store the eval. Raises BadRequest and ClaimLost."""
     config = body.data_source_config
     try:
         ItemSchema(config.item_schema)
@@ -69,7 +74,8 @@ async def create_eval(
             item_schema=config.item_schema,
             include_sample_schema=config.include_sample_schema,
             testing_criteria=[_defined(grader) for grader in body.testing_criteria],
-        )
+        ),
+        claim,
     )
 
 
@@ -82,10 +88,11 @@ async def create_run(
     files: Files,
     registry: ModelRegistry,
     settings: Settings,
+    claim: Claim[RunRecord],
 ) -> RunRecord:
     """Validate the request body, and store and enqueue the run.
 
-    Raises BadRequest, NotFound and RateLimited.
+    Raises BadRequest, NotFound, RateLimited and ClaimLost.
     """
     source = body.data_source
     if not isinstance(source, JsonlDataSource):
@@ -107,7 +114,13 @@ async def create_run(
         trace=dict(tracing.carrier()) or None,
     )
     await _check_room(record, evals, settings)
-    return await _store(run, source.source, evals, files.storage)
+    return await _store(run, items_of(body), evals, files.storage, claim)
+
+
+def items_of(body: CreateEvalRun) -> list[dict[str, Any]] | None:
+    """The items in the request body, or None if they are in a file."""
+    source = body.data_source.source
+    return [_line(row) for row in source.content] if isinstance(source, FileContentSource) else None
 
 
 def _check_graders(body: CreateEval) -> None:
@@ -240,13 +253,20 @@ async def _check_room(record: EvalRecord, evals: Evals, settings: Settings) -> N
 
 
 async def _store(
-    run: RunRecord, source: FileContentSource | FileIdSource, evals: Evals, storage: Storage
+    run: RunRecord,
+    items: list[dict[str, Any]] | None,
+    evals: Evals,
+    storage: Storage,
+    claim: Claim[RunRecord],
 ) -> RunRecord:
-    if isinstance(source, FileContentSource):
-        lines = [msgspec.json.encode(_line(row)) for row in source.content]
+    if items is not None:
+        lines = [msgspec.json.encode(item) for item in items]
         await storage.put_bytes(run.source_key, b"\n".join(lines))
     try:
-        return await evals.create_run(run)
+        return await evals.create_run(run, claim)
+    except ClaimLost:
+        await storage.delete_prefix(run.folder)
+        raise
     except Missing as e:
         await storage.delete_prefix(run.folder)
         raise NotFound(f"No such eval: {run.eval_id}", param="eval_id") from e

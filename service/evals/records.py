@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, outbox, queue
+from service.core.claims import Claim
 from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Missing, Record
 from service.core.redis import Client, reply, text
@@ -211,9 +212,17 @@ class Evals:
         """The number of the project's runs without a final status."""
         return await count_unfinished(self.redis, UNFINISHED, project_id)
 
-    async def create(self, record: EvalRecord) -> EvalRecord:
-        """Store a new eval."""
-        return await self.evals.create(record, also=lambda pipe: self._updated(pipe, record))
+    async def create(
+        self, record: EvalRecord, claim: Claim[EvalRecord] | None = None
+    ) -> EvalRecord:
+        """Store a new eval. Raises ClaimLost."""
+        claim = claim or Claim()
+
+        def also(pipe: Pipeline) -> None:
+            self._updated(pipe, record)
+            claim.settle(pipe, record)
+
+        return await self.evals.create(record, also=also, check=claim.check)
 
     async def update(
         self, project_id: str, eval_id: str, change: Callable[[EvalRecord], EvalRecord]
@@ -224,16 +233,24 @@ class Evals:
     def _updated(self, pipe: Pipeline, record: EvalRecord) -> None:
         pipe.zadd(self.by_update(record.project_id), {record.id: time.time()})
 
-    async def create_run(self, run: RunRecord) -> RunRecord:
-        """Store a new run and enqueue it. Raises Missing if its eval has been deleted."""
+    async def create_run(self, run: RunRecord, claim: Claim[RunRecord] | None = None) -> RunRecord:
+        """Store a new run and enqueue it.
+
+        Raises Missing if its eval has been deleted, and ClaimLost.
+        """
+        claim = claim or Claim()
 
         def also(pipe: Pipeline, _: EvalRecord) -> None:
             self.runs(run.eval_id).add(pipe, run)
             pipe.sadd(UNFINISHED, run.place.member)
+            claim.settle(pipe, run)
 
         # The eval is written back as it is, so that its deletion and this cannot both succeed.
-        await self.evals.update(run.project_id, run.eval_id, lambda record: record, also=also)
-        await self.enqueue(run)
+        await self.evals.update(
+            run.project_id, run.eval_id, lambda record: record, also=also, check=claim.check
+        )
+        with queue.left_to_the_reconciler():
+            await self.enqueue(run)
         return run
 
     async def enqueue(self, run: RunRecord) -> None:

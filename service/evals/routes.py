@@ -10,11 +10,12 @@ from fastapi import APIRouter, Body, Depends, Header, Query, Request
 
 from service.config import Settings
 from service.core import ids
+from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotFound
 from service.core.records import Missing
 from service.core.storage import StorageMissing
 from service.evals import lifecycle
-from service.evals.creation import create_eval, create_run
+from service.evals.creation import create_eval, create_run, items_of
 from service.evals.outcomes import read_outcomes
 from service.evals.records import (
     EvalRecord,
@@ -91,12 +92,15 @@ async def create(
     """
     settings = cast("Settings", request.app.state.settings)
 
-    async def make() -> dict[str, Any]:
-        return _dump(EvalObject.of(await create_eval(body, caller, store, settings)))
+    async def make(claim: Claim[EvalRecord]) -> EvalRecord:
+        return await create_eval(body, caller, store, settings, claim)
+
+    def answer(record: EvalRecord) -> dict[str, Any]:
+        return _dump(EvalObject.of(record))
 
     raw = body.model_dump_json(by_alias=True).encode()
-    answer = await once(store.redis, caller.project_id, idempotency_key, raw, make)
-    return EvalObject.model_validate(answer)
+    found = await once(store.redis, caller.project_id, idempotency_key, raw, make, answer)
+    return EvalObject.model_validate(found)
 
 
 @router.get("", operation_id="listEvals", summary="List evals")
@@ -174,8 +178,8 @@ async def create_eval_run(
     """
     state = request.app.state
 
-    async def make() -> dict[str, Any]:
-        run = await create_run(
+    async def make(claim: Claim[RunRecord]) -> RunRecord:
+        return await create_run(
             body,
             record,
             caller,
@@ -183,12 +187,15 @@ async def create_eval_run(
             files=cast("Files", state.files),
             registry=cast("ModelRegistry", state.registry),
             settings=cast("Settings", state.settings),
+            claim=claim,
         )
-        return _dump(await _one(request, record, run))
+
+    def answer(run: RunRecord) -> dict[str, Any]:
+        return _dump(_object_of(request, record, run, items_of(body)))
 
     raw = f"{record.id} {body.model_dump_json(by_alias=True)}".encode()
-    answer = await once(store.redis, caller.project_id, idempotency_key, raw, make)
-    return EvalRunObject.model_validate(answer)
+    found = await once(store.redis, caller.project_id, idempotency_key, raw, make, answer)
+    return EvalRunObject.model_validate(found)
 
 
 @router.get(_RUNS, operation_id="getEvalRuns", summary="List runs")
@@ -343,8 +350,6 @@ async def _shown(
 ) -> tuple[list[EvalRunObject], bool]:
     """The API objects of the first runs, as many as fit a page, and whether all of them do."""
     storage = cast("Files", request.app.state.files).storage
-    base_url = str(request.base_url).rstrip("/")
-    graders = [str(grader["name"]) for grader in record.testing_criteria]
     shown, size = list[EvalRunObject](), 0
     for run in runs:
         content = None
@@ -357,5 +362,16 @@ async def _shown(
             if shown and size > _MAX_PAGE_BYTES:
                 return shown, False
             content = [msgspec.json.decode(line) for line in raw.splitlines()]
-        shown.append(EvalRunObject.of(run, graders=graders, content=content, base_url=base_url))
+        shown.append(_object_of(request, record, run, content))
     return shown, True
+
+
+def _object_of(
+    request: Request, record: EvalRecord, run: RunRecord, content: list[Any] | None
+) -> EvalRunObject:
+    return EvalRunObject.of(
+        run,
+        graders=[str(grader["name"]) for grader in record.testing_criteria],
+        content=content,
+        base_url=str(request.base_url).rstrip("/"),
+    )

@@ -19,6 +19,7 @@ from redis.asyncio.client import Pipeline
 
 from service.core import ids, outbox, queue
 from service.core.attempts import AttemptedRecord
+from service.core.claims import Claim
 from service.core.outbox import Event
 from service.core.records import PREFIX, Collection
 from service.core.redis import Client, reply, text
@@ -113,15 +114,21 @@ class Exports:
         self.redis = redis
         self.records = Collection(redis, "exports", ExportRecord)
 
-    async def create(self, record: ExportRecord) -> None:
-        """Store a new export and enqueue it."""
+    async def create(
+        self, record: ExportRecord, claim: Claim[ExportRecord] | None = None
+    ) -> ExportRecord:
+        """Store a new export and enqueue it. Raises ClaimLost."""
+        claim = claim or Claim()
 
         def also(pipe: Pipeline) -> None:
             pipe.sadd(UNFINISHED, _member(record))
             pipe.zadd(EXPIRING, {_member(record): record.expires_at})
+            claim.settle(pipe, record)
 
-        await self.records.create(record, also=also)
-        await self.enqueue(record)
+        await self.records.create(record, also=also, check=claim.check)
+        with queue.left_to_the_reconciler():
+            await self.enqueue(record)
+        return record
 
     async def get(self, project_id: str, export_id: str) -> ExportRecord | None:
         """Return the project's export with this ID, or None if it is unknown or has expired."""

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
 
 from service.core import ids
+from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotFound, RangeNotSatisfiable
 from service.core.records import Missing
 from service.core.storage import Storage, StorageMissing
@@ -74,16 +75,18 @@ async def create_export(
     fails. Exports are deleted 7 days after they were created.
     """
 
-    async def make() -> dict[str, Any]:
+    async def make(claim: Claim[ExportRecord]) -> ExportRecord:
         record = await _checked(body, caller, registry)
         await _check_workers(body, store)
         await _check_room(caller, store, settings.max_exports_per_project)
-        await store.create(record)
+        return await store.create(record, claim)
+
+    def answer(record: ExportRecord) -> dict[str, Any]:
         return ExportObject.of(record).model_dump(mode="json")
 
     raw = body.model_dump_json().encode()
-    answer = await once(store.redis, caller.project_id, idempotency_key, raw, make)
-    return ExportObject.model_validate(answer)
+    found = await once(store.redis, caller.project_id, idempotency_key, raw, make, answer)
+    return ExportObject.model_validate(found)
 
 
 @router.get("", operation_id="listExports", summary="List exports")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 
-from service.core import ids, metrics
+from service.core import ids, metrics, queue
 from service.core.errors import BadRequest, TooLarge
 from service.files.body import Body
 from service.files.format_fields import format_of
@@ -84,7 +84,8 @@ def new_record(
 async def enqueue_check(files: Files, record: FileRecord) -> None:
     """Enqueue the check of a file if it needs one."""
     if record.status is FileStatus.UPLOADED:
-        await files.enqueue_check(record)
+        with queue.left_to_the_reconciler():
+            await files.enqueue_check(record)
 
 
 def purpose_of(given: str | None) -> Purpose:

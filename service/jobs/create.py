@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from service.core import ids, tracing
+from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound, RateLimited
 from service.core.redis import Client
 from service.files.records import FileRecord, Files, Purpose
@@ -34,8 +35,12 @@ async def create(
     registry: ModelRegistry,
     max_lora_rank: int,
     max_queued_jobs: int,
+    claim: Claim[JobRecord],
 ) -> JobRecord:
-    """Validate the request body and store the job. Raises BadRequest, NotFound or RateLimited."""
+    """Validate the request body and store the job.
+
+    Raises BadRequest, NotFound, RateLimited or ClaimLost.
+    """
     job, entry = await checked(
         body, caller, files=files, registry=registry, max_lora_rank=max_lora_rank
     )
@@ -45,6 +50,7 @@ async def create(
         job,
         NewEvent(message=f"Created fine-tuning job: {job.id}"),
         NewEvent(message=f"Validating training file: {job.training_file}"),
+        claim=claim,
     )
 
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, outbox
+from service.core.claims import Claim
 from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Record, parse_known
 from service.core.redis import Client, reply
@@ -161,14 +162,18 @@ class Jobs:
         """Return the checkpoint collection of a job."""
         return Collection(self.redis, f"checkpoints:{job_id}", CheckpointRecord)
 
-    async def create(self, job: JobRecord, *events: NewEvent) -> JobRecord:
-        """Store a new job with its first events."""
+    async def create(
+        self, job: JobRecord, *events: NewEvent, claim: Claim[JobRecord] | None = None
+    ) -> JobRecord:
+        """Store a new job with its first events. Raises ClaimLost."""
+        claim = claim or Claim()
 
         def also(pipe: Pipeline) -> None:
             pipe.sadd(ACTIVE, _member(job))
             self.add_events(pipe, job.project_id, job.id, events)
+            claim.settle(pipe, job)
 
-        return await self.records.create(job, also=also)
+        return await self.records.create(job, also=also, check=claim.check)
 
     async def get(self, project_id: str, job_id: str) -> JobRecord | None:
         """Return the project's job with this ID, or None."""

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from service.core import ids, queue
+from service.core.claims import Claim
 from service.core.errors import Conflict, NotFound
 from service.core.records import Missing
 from service.files.records import Files
@@ -111,7 +112,7 @@ async def create_job(
     give the reasons.
     """
 
-    async def make() -> dict[str, Any]:
+    async def make(claim: Claim[JobRecord]) -> JobRecord:
         job = await create(
             body,
             caller,
@@ -120,15 +121,20 @@ async def create_job(
             registry=registry,
             max_lora_rank=settings.lora_rank_limit,
             max_queued_jobs=settings.max_queued_jobs_per_project,
+            claim=claim,
         )
-        await queue.enqueue(
-            store.redis, queue.CPU, "prepare_job", job.project_id, job.id, job.attempt
-        )
+        with queue.left_to_the_reconciler():
+            await queue.enqueue(
+                store.redis, queue.CPU, "prepare_job", job.project_id, job.id, job.attempt
+            )
+        return job
+
+    def answer(job: JobRecord) -> dict[str, Any]:
         return JobObject.of(job).model_dump(mode="json")
 
     raw = body.model_dump_json().encode()
-    answer = await once(store.redis, caller.project_id, idempotency_key, raw, make)
-    return JobObject.model_validate(answer)
+    found = await once(store.redis, caller.project_id, idempotency_key, raw, make, answer)
+    return JobObject.model_validate(found)
 
 
 @router.get(
@@ -180,7 +186,8 @@ async def cancel_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
         lambda job: lifecycle.cancel(job, ids.now_s()),
         lambda _: "The job was cancelled",
     )
-    await dispatcher.dispatch()
+    with queue.left_to_the_reconciler():
+        await dispatcher.dispatch()
     return JobObject.of(job)
 
 
@@ -195,7 +202,8 @@ async def pause_job(job_id: str, caller: Caller, store: Store, dispatcher: Dispa
     its files.
     """
     job = await _act(store, caller.project_id, job_id, lifecycle.pause, _pause_event)
-    await dispatcher.dispatch()
+    with queue.left_to_the_reconciler():
+        await dispatcher.dispatch()
     return JobObject.of(job)
 
 
@@ -212,7 +220,8 @@ async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
         lambda job: lifecycle.resume(job, ids.now_s()),
         lambda _: "The job was resumed",
     )
-    await dispatcher.dispatch()
+    with queue.left_to_the_reconciler():
+        await dispatcher.dispatch()
     return (await _shown(dispatcher, [job]))[0]
 
 

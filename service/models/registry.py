@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.exceptions import WatchError
 
 from service.core import invalidation
 from service.core.cache import LookupCache
 from service.core.records import PREFIX, Collection, Page, parse
 from service.core.redis import Client, reply, text
+from service.core.transactions import Write, commit
 from service.models import figures, ranks
 from service.models.aliases import records as aliases
 from service.models.catalogue import Catalogue
@@ -160,27 +160,27 @@ class ModelRegistry:
         """
         if not NAME.fullmatch(name):
             return None
-        record: ModelRecord | None = None
         key, users = self.models.key(project_id, name), users_key(project_id, name)
-        async with self.redis.pipeline(transaction=True) as pipe:
-            while True:
-                await pipe.watch(key, users)
-                raw = await pipe.get(key)
-                if raw is None:
-                    break  # unknown, or deleted by our own transaction whose response was lost
-                record = parse(ModelRecord, raw, name)
-                if names := await reply(pipe.smembers(users)):
-                    raise ModelInUse(sorted(text(n) for n in names))
-                pipe.multi()  # type: ignore[no-untyped-call]
-                pipe.delete(key)
-                pipe.zrem(self.models.index(project_id), name)
-                figures.forget(pipe, project_id, name)
-                invalidation.publish(pipe, invalidation.InvalidationKind.MODEL, project_id, name)
-                try:
-                    await pipe.execute()
-                except WatchError:
-                    continue
-                break
+
+        found: ModelRecord | None = None
+
+        async def decide(pipe: Pipeline) -> tuple[ModelRecord | None, Write | None]:
+            nonlocal found
+            raw = await pipe.get(key)
+            if raw is None:
+                return found, None  # unknown, or deleted by another process since it was found
+            found = parse(ModelRecord, raw, name)
+            if names := await reply(pipe.smembers(users)):
+                raise ModelInUse(sorted(text(n) for n in names))
+            return found, write
+
+        def write(pipe: Pipeline) -> None:
+            pipe.delete(key)
+            pipe.zrem(self.models.index(project_id), name)
+            figures.forget(pipe, project_id, name)
+            invalidation.publish(pipe, invalidation.InvalidationKind.MODEL, project_id, name)
+
+        record = await commit(self.redis, [key, users], decide)
         self.forget(project_id, name)
         return record
 

@@ -10,6 +10,7 @@ import hashlib
 import re
 import secrets
 from enum import StrEnum
+from functools import partial
 
 from redis.asyncio.client import Pipeline
 
@@ -17,6 +18,7 @@ from service.core import ids, invalidation
 from service.core.limits import NO_LIMITS, Limits
 from service.core.records import PREFIX, Collection, Missing, Record
 from service.core.redis import Client, reply, text
+from service.core.transactions import Write, commit
 
 # Project records are stored under the installation instead of a project.
 INSTALLATION = "-"
@@ -84,24 +86,38 @@ class Projects:
             name=name,
             limits=limits,
         )
-        return await self._claim(project)
+        return await self._claim(project, adopts=True)
 
     async def restore(self, project_id: str, name: str) -> Project:
         """Recreate a project whose record was lost, under its old ID. Raises NameTaken."""
         now_s = ids.now_s()
         return await self._claim(
-            Project(id=project_id, project_id=INSTALLATION, created_at=now_s, name=name)
+            Project(id=project_id, project_id=INSTALLATION, created_at=now_s, name=name),
+            adopts=False,
         )
 
-    async def _claim(self, project: Project) -> Project:
-        # The name is claimed first: a crash here wastes a name but never leaves a project
-        # without one.
-        if not await reply(self.redis.hsetnx(_NAMES, project.name, project.id)):
-            # The name is already ours if the response to a first attempt was lost.
-            owner = await reply(self.redis.hget(_NAMES, project.name))
-            if owner is None or text(owner) != project.id:
+    async def _claim(self, project: Project, *, adopts: bool) -> Project:
+        """Create a project together with its name. Raises NameTaken.
+
+        If the name belongs to an ID without a project, and `adopts` is set, the project gets this
+        ID. Earlier versions wrote the name first and could end before they wrote the project.
+        """
+
+        async def decide(pipe: Pipeline) -> tuple[Project, Write]:
+            owner = await reply(pipe.hget(_NAMES, project.name))
+            new = project if owner is None else project.model_copy(update={"id": text(owner)})
+            if new.id != project.id and not adopts:
                 raise NameTaken(project.name)
-        return await self.projects.create(project)
+            await pipe.watch(key := self.projects.key(INSTALLATION, new.id))
+            if await pipe.exists(key):
+                raise NameTaken(project.name)
+            return new, partial(write, new)
+
+        def write(new: Project, pipe: Pipeline) -> None:
+            pipe.hset(_NAMES, new.name, new.id)
+            self.projects.add(pipe, new)
+
+        return await commit(self.redis, [_NAMES], decide)
 
     async def get(self, project_id: str) -> Project | None:
         """The project with this ID, or None."""

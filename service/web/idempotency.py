@@ -2,25 +2,44 @@
 
 The OpenAI SDKs retry after a timeout. A client that sends the header gets the first response
 again. Another body with the same key is a conflict.
+
+The response is stored in the transaction that creates the record (core/claims.py). So a request
+that failed without knowing whether the record was created can be sent again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
+import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from service.core import ids
+from service.core.claims import Claim, ClaimLost, StoredClaim
 from service.core.errors import BadRequest, Conflict
 from service.core.records import PREFIX
-from service.core.redis import Client
+from service.core.redis import REDIS_ERRORS, Client, reply, text
 
-_KEEP_S = 24 * 3600
-_PENDING_S = 60
+T = TypeVar("T")
+_PENDING_S: Final = 60
 _WAIT_S, _POLL_S = 10.0, 0.2
-_MAX_KEY_CHARS = 255
+_MAX_CLAIMS: Final = 3
+_MAX_KEY_CHARS: Final = 255
+
+# Replaces the mark of a request that has ended or has not answered for long.
+#   KEYS[1]  the mark; ARGV  the mark to replace, our own, its lifetime in seconds
+_CLAIM: Final = """
+local held = redis.call('GET', KEYS[1])
+if held ~= false and held ~= ARGV[1] and held ~= ARGV[2] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return 1
+"""
+_RELEASE: Final = (
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
+)
 
 
 async def once(
@@ -28,50 +47,58 @@ async def once(
     project_id: str,
     key: str | None,
     body: bytes,
-    make: Callable[[], Awaitable[dict[str, Any]]],
+    make: Callable[[Claim[T]], Awaitable[T]],
+    answer: Callable[[T], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Return `make()`, or its first result for this key and body.
+    """Return `answer(await make(claim))`, or the first result for this key and body.
 
-    Raises BadRequest if the key is empty or too long, and Conflict if the key was used with another
-    body or the first request is still running.
+    `make` must check and settle the claim in the transaction that creates the record. If the first
+    request does not answer for ten seconds, its claim is taken over: from then on, it cannot create
+    anything. Raises BadRequest if the key is empty or too long, and Conflict if the key was used
+    with another body or other requests with it are still running.
     """
     if key is None:
-        return await make()
+        return answer(await make(Claim()))
     if not 0 < len(key) <= _MAX_KEY_CHARS:
         raise BadRequest("Idempotency-Key must have 1 to 255 characters.")
     digest = hashlib.sha256(body).hexdigest()
     # The key is arbitrary client input, so only its digest becomes part of a Redis key.
     place = f"{PREFIX}:{project_id}:idempotency:{hashlib.sha256(key.encode()).hexdigest()}"
-    # The random part distinguishes our own mark, if its answer was lost, from another request's.
-    pending = json.dumps({"body": digest, "by": ids.random_part()})
-    is_first = await redis.set(place, pending, nx=True, ex=_PENDING_S)
-    if not is_first and await redis.get(place) != pending.encode():
-        return await _first_answer(redis, place, digest)
-    try:
-        answer = await make()
-    except BaseException:
-        await redis.delete(place)
-        raise
-    await redis.set(place, json.dumps({"body": digest, "answer": answer}), ex=_KEEP_S)
-    return answer
-
-
-async def _first_answer(redis: Client, place: str, digest: str) -> dict[str, Any]:
-    for _ in range(int(_WAIT_S / _POLL_S)):
-        raw = await redis.get(place)
-        if raw is None:
-            break
-        kept: dict[str, Any] = json.loads(raw)
-        if kept["body"] != digest:
-            raise Conflict(
-                "This Idempotency-Key was used with another body. Send a new key.",
-                code="idempotency_key_reused",
-            )
-        if "answer" in kept:
-            answer: dict[str, Any] = kept["answer"]
-            return answer
-        await asyncio.sleep(_POLL_S)
+    for _ in range(_MAX_CLAIMS):
+        pending = json.dumps({"body": digest, "by": ids.random_part()})
+        if (first := await _claim(redis, place, digest, pending)) is not None:
+            return first
+        try:
+            return answer(await make(StoredClaim(place, pending.encode(), digest, answer)))
+        except ClaimLost:
+            continue
+        except BaseException:
+            with contextlib.suppress(*REDIS_ERRORS):
+                await reply(redis.eval(_RELEASE, 1, place, pending))
+            raise
     raise Conflict(
-        "The first request with this Idempotency-Key has not finished. Try again in a minute.",
+        "Other requests with this Idempotency-Key have not finished. Try again in a minute.",
         code="idempotency_in_progress",
     )
+
+
+async def _claim(redis: Client, place: str, digest: str, pending: str) -> dict[str, Any] | None:
+    """Claim the key and return None, or return the first answer. Raises Conflict."""
+    replaced = ""
+    while not await reply(redis.eval(_CLAIM, 1, place, replaced, pending, str(_PENDING_S))):
+        until = time.monotonic() + _WAIT_S
+        while (raw := await redis.get(place)) is not None:
+            kept: dict[str, Any] = json.loads(raw)
+            if kept["body"] != digest:
+                raise Conflict(
+                    "This Idempotency-Key was used with another body. Send a new key.",
+                    code="idempotency_key_reused",
+                )
+            if "answer" in kept:
+                answer: dict[str, Any] = kept["answer"]
+                return answer
+            if time.monotonic() >= until:
+                break
+            await asyncio.sleep(_POLL_S)
+        replaced = text(raw or "")
+    return None

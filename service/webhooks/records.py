@@ -17,7 +17,6 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 from redis.asyncio.client import Pipeline
-from redis.exceptions import WatchError
 
 from service.core import ids
 from service.core.outbox import Event
@@ -126,18 +125,13 @@ class Webhooks:
             updated_at=now_s,
         )
         index = self.endpoints.index(project_id)
-        async with self.redis.pipeline(transaction=True) as pipe:
-            while True:
-                await pipe.watch(index)
-                if await pipe.zcard(index) >= MAX_ENDPOINTS:
-                    raise TooMany
-                pipe.multi()  # type: ignore[no-untyped-call]
-                self.endpoints.add(pipe, endpoint)
-                try:
-                    await pipe.execute()
-                except WatchError:
-                    continue
-                return endpoint
+
+        async def check_room(pipe: Pipeline) -> None:
+            await pipe.watch(index)
+            if await pipe.zcard(index) >= MAX_ENDPOINTS:
+                raise TooMany
+
+        return await self.endpoints.create(endpoint, check=check_room)
 
     async def get(self, project_id: str, webhook_id: str) -> Endpoint | None:
         """The project's endpoint with this id, or None."""

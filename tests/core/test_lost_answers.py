@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError
 
+from service.core import queue
+from service.core.claims import Claim
 from service.core.records import Collection, Record
 from service.core.redis import Client, connect
+from service.core.transactions import write_once
 from service.jobs import lifecycle
 from service.jobs.records import Jobs, NewEvent, Status
-from service.projects.records import Projects
+from service.projects.records import NameTaken, Projects
 from service.web import idempotency
 from tests.jobs.scheduling.test_fair_share import job
 from tests.lossy import Road, road_to
@@ -159,17 +161,54 @@ async def test_a_job_succeeds_once_and_tells_it_once(road, through):
     assert len(events) == 1
 
 
+async def test_a_deletion_happens_once(road, through):
+    things = Collection(through, "things", Thing)
+    await things.create(thing())
+    road.lose(b"EXEC")
+    assert await things.delete("p", "t", also=lambda pipe: pipe.incr("count"))
+    assert await through.get("count") == b"1"
+    assert not await things.delete("p", "t")
+
+
+async def test_a_transaction_without_conditions_is_made_once(road, through):
+    road.lose(b"EXEC")
+    await write_once(through, lambda pipe: pipe.rpush("list", "entry"))
+    assert (road.lost, await through.llen("list")) == (1, 1)
+
+
+async def test_a_task_is_enqueued_once(road, through):
+    road.lose(b"EVAL")
+    await queue.enqueue(through, queue.CPU, "check_file", "p", "file-1", 1)
+    assert road.lost == 1
+    assert await through.zcard(queue.CPU) == 1
+
+
 async def test_a_project_gets_the_name_that_it_claimed(road, through):
-    road.lose(b"HSETNX")
+    road.lose(b"EXEC")
     project = await Projects(through).create("acme")
     assert road.lost == 1
     assert await Projects(through).by_name("acme") == project
 
 
+async def test_a_name_without_a_project_can_be_used(redis):
+    """Earlier versions wrote the name first."""
+    await redis.hset("finetuned:project-names", "acme", "proj_1")
+    projects = Projects(redis)
+    with pytest.raises(NameTaken):
+        await projects.restore("proj_2", "acme")
+    assert (await projects.create("acme")).id == "proj_1"
+    with pytest.raises(NameTaken):
+        await projects.create("acme")
+
+
 async def test_the_first_with_an_idempotency_key_is_the_first(road, through):
-    async def make() -> dict[str, Any]:
-        return {"made": True}
+    things = Collection(through, "things", Thing)
+
+    async def make(claim: Claim[Thing]) -> Thing:
+        new = thing()
+        return await things.create(new, lambda pipe: claim.settle(pipe, new), claim.check)
 
     road.lose(b"SET", b"idempotency")
-    assert await idempotency.once(through, "p", "key", b"body", make) == {"made": True}
+    answer = await idempotency.once(through, "p", "key", b"body", make, Thing.model_dump)
+    assert answer == thing().model_dump()
     assert road.lost == 1

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Header, Query
 
 from service.core import ids
+from service.core.claims import Claim
 from service.core.errors import BadRequest, NotFound
 from service.curation.file_tasks import TaskStore, check_room, page_of_tasks, task_of
 from service.curation.imports.options import ImportOptions
@@ -47,7 +48,7 @@ async def import_model(
     The model can then be used like one that was trained here.
     """
 
-    async def make() -> dict[str, Any]:
+    async def make(claim: Claim[Task]) -> Task:
         file = await _archive(files, caller, body.file)
         options = _options(body, caller, registry)
         await check_room(settings, tasks, caller)
@@ -59,11 +60,14 @@ async def import_model(
             kind=TaskKind.IMPORT,
             options=msgspec.to_builtins(options),
         )
-        return ModelImport.of(await tasks.create(task)).model_dump(mode="json")
+        return await tasks.create(task, claim)
+
+    def answer(task: Task) -> dict[str, Any]:
+        return ModelImport.of(task).model_dump(mode="json")
 
     raw = body.model_dump_json().encode()
-    answer = await once(tasks.redis, caller.project_id, idempotency_key, raw, make)
-    return ModelImport.model_validate(answer)
+    found = await once(tasks.redis, caller.project_id, idempotency_key, raw, make, answer)
+    return ModelImport.model_validate(found)
 
 
 @router.get("/files/{file_id}/imports", operation_id="listModelImports", summary="List imports")

@@ -17,6 +17,7 @@ from redis.asyncio.client import Pipeline
 
 from service.core import ids, queue
 from service.core.attempts import AttemptedRecord, died_while_it
+from service.core.claims import Claim
 from service.core.records import PREFIX, Collection
 from service.core.redis import Client, reply, text
 from service.core.unfinished import count_unfinished, read_unfinished
@@ -76,15 +77,21 @@ class AdviceStore:
         self.redis = redis
         self.records = Collection(redis, "advice", AdviceRecord)
 
-    async def create(self, record: AdviceRecord) -> None:
-        """Store a new request and enqueue it."""
+    async def create(
+        self, record: AdviceRecord, claim: Claim[AdviceRecord] | None = None
+    ) -> AdviceRecord:
+        """Store a new request and enqueue it. Raises ClaimLost."""
+        claim = claim or Claim()
 
         def also(pipe: Pipeline) -> None:
             pipe.sadd(UNFINISHED, _member(record))
             pipe.zadd(EXPIRING, {_member(record): record.expires_at})
+            claim.settle(pipe, record)
 
-        await self.records.create(record, also=also)
-        await self.enqueue(record)
+        await self.records.create(record, also=also, check=claim.check)
+        with queue.left_to_the_reconciler():
+            await self.enqueue(record)
+        return record
 
     async def get(self, project_id: str, advice_id: str) -> AdviceRecord | None:
         """Return the project's advice with this ID, or None if it is unknown or has expired."""

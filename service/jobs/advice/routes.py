@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Header
 
 from service.config import Settings
 from service.core import ids
+from service.core.claims import Claim
 from service.core.errors import BadRequest, Conflict, NotFound, NotReady
 from service.core.unfinished import check_room
 from service.files.records import FileRecord, Files, FileStatus
@@ -61,16 +62,18 @@ async def create_advice(
     `failed`. While the file is being checked, the response is 409 with the code `file_not_ready`.
     """
 
-    async def make() -> dict[str, Any]:
+    async def make(claim: Claim[AdviceRecord]) -> AdviceRecord:
         record = await _checked(body, caller, files, registry, settings)
         waiting = await store.waiting(caller.project_id)
         check_room(waiting, MAX_UNFINISHED, "advice", code="too_many_advice")
-        await store.create(record)
+        return await store.create(record, claim)
+
+    def answer(record: AdviceRecord) -> dict[str, Any]:
         return AdviceObject.of(record).model_dump(mode="json")
 
     raw = body.model_dump_json().encode()
-    answer = await once(store.redis, caller.project_id, idempotency_key, raw, make)
-    return AdviceObject.model_validate(answer)
+    found = await once(store.redis, caller.project_id, idempotency_key, raw, make, answer)
+    return AdviceObject.model_validate(found)
 
 
 @router.get("/{advice_id}", operation_id="retrieveFineTuningAdvice", summary="Retrieve advice")

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 
+from redis.asyncio.client import Pipeline
+
 from service.core.records import PREFIX
 from service.core.redis import Client, reply, text
+from service.core.transactions import write_once
 from service.fleet.workers import Capacity
 from service.jobs.records import JobRecord
 from service.training.contract.methods import METHODS, MethodName
@@ -86,10 +89,12 @@ class Speeds:
 
     async def record(self, kind: SpeedKey, tokens_per_second: float) -> None:
         """Store the speed of a finished job, which is above 0."""
-        async with self._redis.pipeline(transaction=True) as pipe:
+
+        def write(pipe: Pipeline) -> None:
             pipe.lpush(kind.key, f"{tokens_per_second:.3f}")
             pipe.ltrim(kind.key, 0, _KEPT - 1)
-            await pipe.execute()
+
+        await write_once(self._redis, write)
 
     async def expected(self, kind: SpeedKey, machine: Capacity, parameters: int) -> Speed:
         """Return the expected speed of a job of that kind."""

@@ -2,8 +2,7 @@
 
 A transaction watches the alias and its new target models, so concurrent changes never mix, and a
 model cannot be deleted while an alias is being pointed at it. Each change has a random ID, which
-becomes the alias's etag. If the response to a transaction is lost with the connection, the next
-read shows whether it was applied.
+becomes the alias's etag.
 """
 
 from __future__ import annotations
@@ -11,15 +10,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.exceptions import WatchError
 
 from service.core import ids, invalidation
 from service.core.records import Missing, parse, parse_known
 from service.core.redis import reply
+from service.core.transactions import Decide, Write, commit
 from service.models.aliases import gains
 from service.models.aliases.gates import GateFailed, failed_conditions
 from service.models.aliases.records import (
@@ -120,27 +120,23 @@ class Aliases:
         if not is_name(name):
             raise ValueError(name)
         change_id = ids.random_part()
-        async with self._redis.pipeline(transaction=True) as pipe:
-            while True:
-                current = await self._watched(pipe, project_id, name)
-                if current is not None and current.etag == change_id:
-                    after = current
-                    break
-                expected.check(current)
-                await self._refuse_reserved(pipe, name)
-                if current is None:
-                    await self._refuse_too_many(pipe, project_id)
-                after = _changed(current, project_id, name, targets, gate, change_id)
-                if current is not None and _same(current, after):
-                    return current
-                await self._watch_targets(pipe, after)
-                failed = await self._failed(pipe, current, after)
-                if failed and not force:
-                    raise GateFailed(failed)
-                if await self._written(pipe, current, after, "set", key_id, failed):
-                    break
-        self._registry.forget(project_id, name)
-        return after
+
+        async def decide(pipe: Pipeline) -> tuple[AliasRecord, Write | None]:
+            current = await self._current(pipe, project_id, name)
+            expected.check(current)
+            await self._refuse_reserved(pipe, name)
+            if current is None:
+                await self._refuse_too_many(pipe, project_id)
+            after = _changed(current, project_id, name, targets, gate, change_id)
+            if current is not None and _same(current, after):
+                return current, None
+            await self._watch_targets(pipe, after)
+            failed = await self._failed(pipe, current, after)
+            if failed and not force:
+                raise GateFailed(failed)
+            return after, self._write(current, after, "set", key_id, failed)
+
+        return await self._commit(project_id, name, change_id, decide, key_id)
 
     async def rollback(
         self, project_id: str, name: str, *, key_id: str, expected: Expected = ANYTHING
@@ -154,56 +150,55 @@ class Aliases:
         """
         change_id = ids.random_part()
         seen: str | None = None
-        async with self._redis.pipeline(transaction=True) as pipe:
-            while True:
-                current = await self._watched(pipe, project_id, name)
-                if current is None:
-                    raise Missing(name)
-                if current.etag == change_id:
-                    after = current
-                    break
-                expected.check(current)
-                if seen is not None and current.etag != seen:
-                    raise Changed
-                seen = current.etag
-                targets = await self._before(pipe, project_id, name)
-                after = _changed(current, project_id, name, targets, None, change_id)
-                await self._watch_targets(pipe, after)
-                if await self._written(pipe, current, after, "rollback", key_id):
-                    break
-        self._registry.forget(project_id, name)
-        return after
+
+        async def decide(pipe: Pipeline) -> tuple[AliasRecord, Write]:
+            nonlocal seen
+            current = await self._current(pipe, project_id, name)
+            if current is None:
+                raise Missing(name)
+            expected.check(current)
+            if seen is not None and current.etag != seen:
+                raise Changed
+            seen = current.etag
+            targets = await self._before(pipe, project_id, name)
+            after = _changed(current, project_id, name, targets, None, change_id)
+            await self._watch_targets(pipe, after)
+            return after, self._write(current, after, "rollback", key_id)
+
+        return await self._commit(project_id, name, change_id, decide, key_id)
 
     async def delete(
         self, project_id: str, name: str, *, key_id: str, expected: Expected = ANYTHING
     ) -> None:
         """Delete an alias and its history. Raises Missing or Changed."""
-        tried = False
-        async with self._redis.pipeline(transaction=True) as pipe:
-            while True:
-                current = await self._watched(pipe, project_id, name)
-                if current is None and tried:
-                    break  # deleted, by us with the response lost or by another process
-                if current is None:
-                    raise Missing(name)
-                expected.check(current)
-                pipe.multi()  # type: ignore[no-untyped-call]
-                pipe.delete(self.records.key(project_id, name), history_key(project_id, name))
-                pipe.zrem(self.records.index(project_id), name)
-                gains.forget(pipe, project_id, name)
-                for target in current.targets:
-                    pipe.srem(users_key(project_id, target.model), name)
-                invalidation.publish(pipe, invalidation.InvalidationKind.MODEL, project_id, name)
-                tried = True
-                if await _executed(pipe):
-                    break
+
+        async def decide(pipe: Pipeline) -> tuple[None, Write]:
+            current = await self._current(pipe, project_id, name)
+            if current is None:
+                raise Missing(name)
+            expected.check(current)
+            return None, partial(self._write_deletion, current)
+
+        await commit(self._redis, [self.records.key(project_id, name)], decide)
         log.info("alias %s was deleted by %s", name, key_id)
         self._registry.forget(project_id, name)
 
-    async def _watched(self, pipe: Pipeline, project_id: str, name: str) -> AliasRecord | None:
-        key = self.records.key(project_id, name)
-        await pipe.watch(key)
-        raw = await pipe.get(key)
+    async def _commit(
+        self,
+        project_id: str,
+        name: str,
+        change_id: str,
+        decide: Decide[AliasRecord],
+        key_id: str,
+    ) -> AliasRecord:
+        after = await commit(self._redis, [self.records.key(project_id, name)], decide)
+        if after.etag == change_id:
+            log.info("alias %s: changed by %s, generation %d", name, key_id, after.generation)
+            self._registry.forget(project_id, name)
+        return after
+
+    async def _current(self, pipe: Pipeline, project_id: str, name: str) -> AliasRecord | None:
+        raw = await pipe.get(self.records.key(project_id, name))
         return None if raw is None else parse(AliasRecord, raw, name)
 
     async def _before(self, pipe: Pipeline, project_id: str, name: str) -> tuple[Target, ...]:
@@ -247,16 +242,15 @@ class Aliases:
             pipe, self._registry, after.project_id, after.targets, after.gate
         )
 
-    async def _written(
+    def _write(
         self,
-        pipe: Pipeline,
         current: AliasRecord | None,
         after: AliasRecord,
         action: Literal["set", "rollback"],
         key_id: str,
         failed: tuple[FailedCondition, ...] = (),
-    ) -> bool:
-        """Write an alias, its history and its targets' alias sets; False if a race was lost."""
+    ) -> Write:
+        """Return what writes an alias, its history and its targets' alias sets."""
         project_id, name = after.project_id, after.id
         before = () if current is None else current.targets
         change = Change(
@@ -270,21 +264,28 @@ class Aliases:
             gate=after.gate,
             failed=failed,
         )
-        pipe.multi()  # type: ignore[no-untyped-call]
-        self.records.add(pipe, after)
-        gains.note(pipe, after)
-        for target in before:
+
+        def write(pipe: Pipeline) -> None:
+            self.records.add(pipe, after)
+            gains.note(pipe, after)
+            for target in before:
+                pipe.srem(users_key(project_id, target.model), name)
+            for target in after.targets:
+                pipe.sadd(users_key(project_id, target.model), name)
+            pipe.lpush(history_key(project_id, name), change.model_dump_json())
+            pipe.ltrim(history_key(project_id, name), 0, MAX_HISTORY - 1)
+            invalidation.publish(pipe, invalidation.InvalidationKind.MODEL, project_id, name)
+
+        return write
+
+    def _write_deletion(self, current: AliasRecord, pipe: Pipeline) -> None:
+        project_id, name = current.project_id, current.id
+        pipe.delete(self.records.key(project_id, name), history_key(project_id, name))
+        pipe.zrem(self.records.index(project_id), name)
+        gains.forget(pipe, project_id, name)
+        for target in current.targets:
             pipe.srem(users_key(project_id, target.model), name)
-        for target in after.targets:
-            pipe.sadd(users_key(project_id, target.model), name)
-        pipe.lpush(history_key(project_id, name), change.model_dump_json())
-        pipe.ltrim(history_key(project_id, name), 0, MAX_HISTORY - 1)
         invalidation.publish(pipe, invalidation.InvalidationKind.MODEL, project_id, name)
-        if not await _executed(pipe):
-            return False
-        how = f"forced {action}" if failed else action
-        log.info("alias %s: %s by %s, generation %d", name, how, key_id, after.generation)
-        return True
 
 
 def _changed(
@@ -311,12 +312,3 @@ def _changed(
 
 def _same(current: AliasRecord, after: AliasRecord) -> bool:
     return (current.targets, current.gate) == (after.targets, after.gate)
-
-
-async def _executed(pipe: Pipeline) -> bool:
-    """Execute the transaction; False if a watched key has changed."""
-    try:
-        await pipe.execute()
-    except WatchError:
-        return False
-    return True
