@@ -77,7 +77,7 @@ class _Attempts(Generic[T]):
     async def make(self, pipe: Pipeline, keys: Sequence[str], decide: Decide[T]) -> T:
         """Make another attempt, unless an earlier one was applied. Raises WatchError."""
         # The mark is watched, so that this attempt fails if an earlier one is executed from now on.
-        await pipe.watch(self._mark, *keys)
+        await pipe.watch(*keys, self._mark)
         if (number := await self._applied(pipe)) is not None:
             return self._results[number]
         try:

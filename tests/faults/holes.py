@@ -45,14 +45,11 @@ _LAST = "kill|kill-after"
 HOLES: Sequence[Hole] = (
     Hole("post-file", "kill", "put *manifest.json", "left in storage: *", _ORPHANS),
     Hole("post-file", "away|cut|lost|lost-away|full", "put *manifest.json", "left *", _ORPHANS),
-    Hole("post-file", "*", "WATCH *:files:*|GET *:files:*", "left in storage: *", _ORPHANS),
+    Hole("post-file", "*", "WATCH *:files:*|EXISTS *:files:*", "left in storage: *", _ORPHANS),
     Hole("post-file", "kill-after|lost*", "close */content|put *", "left in storage: *", _ORPHANS),
     Hole("post-file", "*", "transaction(SET *:files:**", "left in storage: *", _ORPHANS),
     Hole("post-file", "kill-after|lost*", "transaction(SET *:files:**", "2 files after *", _TWICE),
     Hole("post-file", "*", "* arq:job:check_file:**", "2 files after one upload", _TWICE),
-    Hole("post-job", "*", "transaction(SET *:jobs:**", "2 jobs for one *", _TWICE),
-    Hole("post-job", "*", "* arq:job:prepare_job:**", "2 jobs for one *", _TWICE),
-    Hole("post-job", "*", "SET *:idempotency:**", "2 jobs for one *", _TWICE),
     Hole("check-file", _LAST, "EVAL lease:*", "left in *", _ENTRIES),
     Hole("check-file", "kill", "transaction(ZREM arq:abort*", "left in *", _ENTRIES),
 )

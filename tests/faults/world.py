@@ -254,7 +254,7 @@ def _patches() -> list[Any]:
     """Everything that makes retries short, and child processes parts of this one."""
     return [
         gate.installed(),
-        mock.patch("service.core.records._REFUSED_S", 0.0),
+        mock.patch("service.core.transactions._REFUSED_S", 0.0),
         mock.patch("service.worker.arq_queue._PAUSE_S", 0.001),
         mock.patch("service.web.idempotency._POLL_S", 0.01),
         mock.patch("service.web.idempotency._WAIT_S", 0.2),
