@@ -14,7 +14,7 @@ can read from anywhere, but only the loop writes.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Generic, TypeVar
@@ -146,6 +146,18 @@ class Gauge(_SingleValue):
 
     kind = "gauge"
     _family = GaugeMetricFamily
+
+    def values(self) -> list[tuple[tuple[str, ...], float]]:
+        """Return the label values and the number of each cell."""
+        return [(labels, cell.value) for labels, cell in self._all()]
+
+    def replace(self, values: Iterable[tuple[tuple[str, ...], float]]) -> None:
+        """Replace all cells with those of other `values`, if these have the same labels."""
+        cells = {labels: value for labels, value in values if len(labels) == len(self.labels)}
+        for labels in self._cells.keys() - cells.keys():
+            del self._cells[labels]
+        for labels, value in cells.items():
+            self.cell(*labels).set(value)
 
 
 class Histogram(Metric[HistogramCell]):

@@ -179,7 +179,7 @@ JOBS = _ENDED_JOBS.counter(
     "Fine-tuning jobs of the installation that reached a final state.",
     ["status"],
 )
-# Set from the records by every worker's reconciler.
+# Set from the records by the reconciler, on every worker.
 JOBS_UNFINISHED = _ALL_JOBS.gauge(
     "finetuned_jobs_unfinished", "Fine-tuning jobs of the installation, by status.", ["status"]
 )

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ import arq.worker
 from arq.constants import in_progress_key_prefix, job_key_prefix
 from arq.jobs import serialize_job
 
-from service.core.redis import REDIS_ERRORS, Client, reply, text, to_json, why
+from service.core.redis import REDIS_ERRORS, Client, batched, reply, text, to_json, why
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ return 1
 
 # A running task keeps its entry, near the head of the queue. Only this many entries are read.
 _HEAD_ENTRIES = 200
+_STATES_AT_ONCE = 500
 
 
 class Retry(arq.worker.Retry):
@@ -129,14 +130,26 @@ async def forget(redis: Client, queue: str, function: str, subject_id: str, atte
 
 async def state(redis: Client, function: str, subject_id: str, attempt: int) -> EntryState:
     """Return whether the attempt waits, was taken by a worker, or is unknown to arq."""
-    name = task_id(function, subject_id, attempt)
-    async with redis.pipeline(transaction=True) as pipe:
-        pipe.exists(job_key_prefix + name)
-        pipe.exists(in_progress_key_prefix + name)
-        known, taken = await pipe.execute()
-    if taken:
+    (found,) = await states(redis, [task_id(function, subject_id, attempt)])
+    return found
+
+
+async def states(redis: Client, tasks: Sequence[str]) -> list[EntryState]:
+    """Return the states of the tasks with these IDs, in the order of the IDs."""
+    found: list[EntryState] = []
+    for some in batched(tasks, _STATES_AT_ONCE):
+        marks = [in_progress_key_prefix + task for task in some]
+        entries = [job_key_prefix + task for task in some]
+        values = await redis.mget(marks + entries)
+        pairs = zip(values[: len(some)], values[len(some) :], strict=True)
+        found += [_state(mark, entry) for mark, entry in pairs]
+    return found
+
+
+def _state(mark: bytes | None, entry: bytes | None) -> EntryState:
+    if mark is not None:
         return EntryState.TAKEN
-    return EntryState.WAITING if known else EntryState.ABSENT
+    return EntryState.ABSENT if entry is None else EntryState.WAITING
 
 
 async def waiting(redis: Client, queue: str) -> Waiting:

@@ -34,7 +34,7 @@ from service.core.transactions import Write, commit
 
 log = logging.getLogger(__name__)
 PREFIX = "finetuned"
-_SCAN_PAGE, _LARGEST_SCAN_PAGE = 100, 1000  # IDs read at once
+_SCAN_PAGE, _LARGEST_SCAN_PAGE = 100, 500  # IDs read at once
 _MAX_LOGGED = 10_000
 _logged: set[str] = set()  # loops read the same record every few seconds
 
@@ -244,7 +244,8 @@ class Collection(Generic[R]):
                 raise Missing(after)
             start = int(position) + 1
         items: list[R] = []
-        scan = min(max(limit + 1, _SCAN_PAGE), _LARGEST_SCAN_PAGE)
+        is_filtered = where is not None or where_id is not None
+        scan = min(max(limit + 1, _SCAN_PAGE if is_filtered else 0), _LARGEST_SCAN_PAGE)
         ids_from = self.redis.zrange if oldest_first else self.redis.zrevrange
         while len(items) <= limit:
             raw = await ids_from(index, start, start + scan - 1)
@@ -255,4 +256,5 @@ class Collection(Generic[R]):
             if len(ids) < scan:
                 break
             start += scan
+            scan = min(2 * scan, _LARGEST_SCAN_PAGE)
         return Page(items[:limit], len(items) > limit)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import weakref
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from arq.connections import ArqRedis
@@ -150,3 +150,9 @@ async def reply(answer: Awaitable[T] | T) -> T:
 def text(value: bytes | str) -> str:
     """Decode a value that Redis stores as bytes."""
     return value.decode() if isinstance(value, bytes) else value
+
+
+def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield the items in batches, so that no command blocks Redis and this process for long."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -5,11 +5,13 @@ A member is "project/…/id". It is added with the record, and removed with its 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 
 from service.core.errors import RateLimited
-from service.core.records import R, Unreadable
-from service.core.redis import Client, reply, text
+from service.core.records import Collection, R, Unreadable, parse
+from service.core.redis import Client, batched, reply, text
+
+_READ_AT_ONCE = 500
 
 
 async def count_unfinished(redis: Client, key: str, project_id: str) -> int:
@@ -38,22 +40,45 @@ def check_room(
 async def read_unfinished(
     redis: Client,
     key: str,
-    find: Callable[[list[str]], Awaitable[R | None]],
+    collection_of: Callable[[list[str]], Collection[R]],
     is_unfinished: Callable[[R], bool],
 ) -> list[R]:
     """Return all readable unfinished records in the set at `key`.
 
-    `find` gets the parts of a member. Members of finished or deleted records are removed, and those
-    that only a newer version can read are left to it.
+    `collection_of` gets the parts of a member and returns the record's collection. Members of
+    finished or deleted records are removed, and those that only a newer version can read are left
+    to it.
     """
-    found = []
-    for member in await reply(redis.smembers(key)):
+    members = [text(member) for member in await reply(redis.smembers(key))]
+    found: list[R] = []
+    for some in batched(members, _READ_AT_ONCE):
+        read, ended = await _read(redis, some, collection_of, is_unfinished)
+        found += read
+        if ended:
+            await reply(redis.srem(key, *ended))
+    return found
+
+
+async def _read(
+    redis: Client,
+    members: Sequence[str],
+    collection_of: Callable[[list[str]], Collection[R]],
+    is_unfinished: Callable[[R], bool],
+) -> tuple[list[R], list[str]]:
+    """Return the unfinished records of some members, and the members of ended ones."""
+    found: list[R] = []
+    ended: list[str] = []
+    places = [member.split("/") for member in members]
+    collections = [collection_of(parts) for parts in places]
+    keys = [c.key(parts[0], parts[-1]) for c, parts in zip(collections, places, strict=True)]
+    values = await redis.mget(keys)
+    for member, collection, raw in zip(members, collections, values, strict=True):
         try:
-            record = await find(text(member).split("/"))
+            record = None if raw is None else parse(collection.model, raw, member.split("/")[-1])
         except Unreadable:
             continue
         if record is None or not is_unfinished(record):
-            await reply(redis.srem(key, member))
+            ended.append(member)
         else:
             found.append(record)
-    return found
+    return found, ended

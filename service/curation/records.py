@@ -192,11 +192,9 @@ class Tasks:
 
     async def unfinished(self) -> list[Task]:
         """All readable unfinished tasks. Entries of ended or deleted tasks are removed."""
-
-        async def find(parts: list[str]) -> Task | None:
-            project_id, file_id, task_id = parts
-            return await self.of(file_id).get(project_id, task_id)
-
         return await read_unfinished(
-            self.redis, UNFINISHED, find, lambda task: task.state is TaskState.IN_PROGRESS
+            self.redis,
+            UNFINISHED,
+            lambda parts: self.of(parts[1]),
+            lambda task: task.state is TaskState.IN_PROGRESS,
         )

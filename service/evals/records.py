@@ -342,13 +342,11 @@ class Evals:
 
     async def unfinished(self) -> list[RunRecord]:
         """All readable runs without a final status. Entries of ended or deleted ones go."""
-
-        async def find(parts: list[str]) -> RunRecord | None:
-            project_id, eval_id, run_id = parts
-            return await self.runs(eval_id).get(project_id, run_id)
-
         return await read_unfinished(
-            self.redis, UNFINISHED, find, lambda run: run.status not in FINAL
+            self.redis,
+            UNFINISHED,
+            lambda parts: self.runs(parts[1]),
+            lambda run: run.status not in FINAL,
         )
 
     async def delete(self, record: EvalRecord) -> None:

@@ -175,13 +175,8 @@ class Exports:
 
     async def unfinished(self) -> list[ExportRecord]:
         """Return all readable exports without a final status."""
-
-        async def find(parts: list[str]) -> ExportRecord | None:
-            project_id, export_id = parts
-            return await self.records.get(project_id, export_id)
-
         return await read_unfinished(
-            self.redis, UNFINISHED, find, lambda record: not record.is_final
+            self.redis, UNFINISHED, lambda _: self.records, lambda record: not record.is_final
         )
 
     async def delete(self, record: ExportRecord) -> bool:

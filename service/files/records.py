@@ -20,7 +20,8 @@ from redis.asyncio.client import Pipeline
 from service import __version__
 from service.core import metrics, queue
 from service.core.attempts import AttemptedRecord, died_while_it
-from service.core.records import PREFIX, Collection, Record, Unreadable
+from service.core.labels import Labels
+from service.core.records import PREFIX, Collection, Page, Record, Unreadable
 from service.core.redis import Client, reply, text
 from service.core.storage import Storage
 from service.core.unfinished import read_unfinished
@@ -139,6 +140,7 @@ class Files:
         self.redis = redis
         self.storage = storage
         self.records = Collection(redis, "files", FileRecord)
+        self._labels = Labels(self.records, lambda file: [file.purpose])
 
     async def add(self, record: FileRecord) -> FileRecord:
         """Register a file whose bytes are in storage. The manifest is written first."""
@@ -161,9 +163,9 @@ class Files:
         self.records.add(pipe, record)
         self._note(pipe, record)
 
-    @staticmethod
-    def _note(pipe: Pipeline, record: FileRecord) -> None:
+    def _note(self, pipe: Pipeline, record: FileRecord) -> None:
         member = f"{record.project_id}/{record.id}"
+        self._labels.add(pipe, record)
         if record.status is FileStatus.UPLOADED:
             pipe.sadd(UNCHECKED, member)
         if record.expires_at is not None:
@@ -173,6 +175,26 @@ class Files:
         """The project's file, or None if it does not exist or has expired."""
         record = await self.records.get(project_id, file_id)
         return None if record is None or record.expired(now_s) else record
+
+    async def page(
+        self,
+        project_id: str,
+        now_s: int,
+        *,
+        after: str | None,
+        limit: int,
+        oldest_first: bool,
+        purpose: Purpose | None,
+    ) -> Page[FileRecord]:
+        """Return a page of the project's files that have not expired. Raises Missing."""
+        return await self._labels.page(
+            project_id,
+            [] if purpose is None else [purpose],
+            after=after,
+            limit=limit,
+            where=lambda file: not file.expired(now_s),
+            oldest_first=oldest_first,
+        )
 
     async def checked_twin(self, record: FileRecord, now_s: int) -> FileRecord | None:
         """Another file of the project with the same `meaning` whose check has ended."""
@@ -225,13 +247,11 @@ class Files:
 
     async def unchecked(self, now_s: int) -> list[FileRecord]:
         """Return all readable files that are not checked yet."""
-
-        async def find(parts: list[str]) -> FileRecord | None:
-            project_id, file_id = parts
-            return await self.get(project_id, file_id, now_s)
-
         return await read_unfinished(
-            self.redis, UNCHECKED, find, lambda file: file.status is FileStatus.UPLOADED
+            self.redis,
+            UNCHECKED,
+            lambda _: self.records,
+            lambda file: file.status is FileStatus.UPLOADED and not file.expired(now_s),
         )
 
     async def delete(self, record: FileRecord) -> None:
@@ -241,6 +261,7 @@ class Files:
         def also(pipe: Pipeline) -> None:
             pipe.srem(UNCHECKED, member)
             pipe.zrem(EXPIRING, member)
+            self._labels.remove(pipe, record)
             # The entry may point to a twin; then the next such file is merely checked again.
             pipe.hdel(_twins_key(record.project_id), record.meaning)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from service.core import ids
 from service.core.errors import NotFound
@@ -17,7 +17,7 @@ from service.files.records import FileRecord, Files, Purpose
 from service.files.schemas import FileDeleted, FileObject
 from service.files.upload import enqueue_check, receive
 from service.web.deps import AppSettings, Caller, resource
-from service.web.http import ListOf, list_of, unknown_after
+from service.web.http import ListOf, long_list, unknown_after
 from service.web.openapi.parts import headers
 
 router = APIRouter(prefix="/v1/files", tags=["Files"])
@@ -55,7 +55,7 @@ async def create_file(
     return FileObject.of(record)
 
 
-@router.get("", operation_id="listFiles", summary="List files")
+@router.get("", operation_id="listFiles", summary="List files", response_model=ListOf[FileObject])
 async def list_files(
     caller: Caller,
     store: Store,
@@ -63,20 +63,20 @@ async def list_files(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     order: Literal["asc", "desc"] = "desc",
     purpose: Annotated[Purpose | None, Query(description="Purpose to filter by.")] = None,
-) -> ListOf[FileObject]:
+) -> Response:
     """List the project's files, newest first by default. Expired files are omitted."""
-    now_s = ids.now_s()
     try:
-        page = await store.records.page(
+        page = await store.page(
             caller.project_id,
+            ids.now_s(),
             after=after,
             limit=limit,
-            where=lambda r: not r.expired(now_s) and purpose in (None, r.purpose),
             oldest_first=order == "asc",
+            purpose=purpose,
         )
     except Missing as e:
         raise unknown_after("file") from e
-    return list_of([FileObject.of(r) for r in page.items], page.has_more)
+    return await long_list(page.items, FileObject.of, page.has_more)
 
 
 @router.get("/{file_id}", operation_id="retrieveFile", summary="Retrieve a file")

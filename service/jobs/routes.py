@@ -155,8 +155,8 @@ async def list_jobs(
     `metadata=null` for jobs without metadata.
     """
     try:
-        page = await store.records.page(
-            caller.project_id, after=after, limit=limit, where=_metadata_filter(request)
+        page = await store.page(
+            caller.project_id, after=after, limit=limit, metadata=_metadata_of(request)
         )
     except Missing as e:
         raise unknown_after("job") from e
@@ -331,13 +331,9 @@ def _unknown(job_id: str) -> NotFound:
     return NotFound(f"Could not find fine tune: {job_id[:80]}", param="fine_tuning_job_id")
 
 
-def _metadata_filter(request: Request) -> Callable[[JobRecord], bool] | None:
+def _metadata_of(request: Request) -> dict[str, str] | None:
+    """Return the metadata pairs to filter by; None for jobs without metadata."""
     pairs = parse_qsl(request.url.query, keep_blank_values=True)
     if ("metadata", "null") in pairs:
-        return lambda job: not job.metadata
-    metadata = {
-        match[1]: value for name, value in pairs if (match := _METADATA_FILTER.fullmatch(name))
-    }
-    if not metadata:
         return None
-    return lambda job: metadata.items() <= (job.metadata or {}).items()
+    return {match[1]: value for name, value in pairs if (match := _METADATA_FILTER.fullmatch(name))}

@@ -7,15 +7,17 @@ from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response
 
 from service.core.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound
 from service.core.records import Missing
 from service.core.storage import Storage, StorageError
+from service.models.records import ModelRecord
 from service.models.registry import ModelInUse, ModelRegistry
 from service.models.schemas import ModelDeleted, ModelObject
 from service.web.auth import Principal
 from service.web.deps import Caller, resource
-from service.web.http import ListOf, list_of, unknown_after
+from service.web.http import ListOf, long_list, unknown_after
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/models", tags=["Models"])
@@ -27,14 +29,16 @@ Artifacts = Annotated[Storage, Depends(resource("storage"))]
 Serves = Annotated[Callable[[str], bool], Depends(resource("serves"))]
 
 
-@router.get("", operation_id="listModels", summary="List models")
+@router.get(
+    "", operation_id="listModels", summary="List models", response_model=ListOf[ModelObject]
+)
 async def list_models(
     caller: Caller,
     registry: Registry,
     serves: Serves,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=_MAX_MODELS)] = _MAX_MODELS,
-) -> ListOf[ModelObject]:
+) -> Response:
     """List the catalog's base models, the project's aliases, then its trained models, newest first.
 
     Each `id` can be used as the model name in inference requests. Checkpoints are not listed. The
@@ -52,8 +56,13 @@ async def list_models(
         page = await registry.trained(caller.project_id, after, room)
     except Missing as e:
         raise unknown_after("model") from e
-    trained = [ModelObject.of_adapter(r, caller.project_name) for r in page.items]
-    return list_of([*named[:limit], *trained], len(named) > limit or page.has_more)
+    owner = caller.project_name
+    found: list[ModelObject | ModelRecord] = [*named[:limit], *page.items]
+    return await long_list(
+        found,
+        lambda m: m if isinstance(m, ModelObject) else ModelObject.of_adapter(m, owner),
+        len(named) > limit or page.has_more,
+    )
 
 
 def _bases(registry: ModelRegistry, serves: Callable[[str], bool]) -> list[ModelObject]:

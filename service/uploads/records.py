@@ -5,6 +5,7 @@ Storage per upload: `{project}/uploads/{id}/{part id}` holds the bytes of each p
     finetuned:{project}:uploads:{id}         the upload
     finetuned:{project}:uploads:{id}:parts   hash: part id → part as JSON
     finetuned:{project}:uploads:{id}:files   set: ids of files being joined from it
+    finetuned:{project}:uploads-pending      pending uploads, scored by expiration time
     finetuned:uploads-due                    "project/upload", scored by the next sweep time
 
 No other state is shared, so each part may arrive at a different replica of the API.
@@ -112,9 +113,12 @@ class Uploads:
 
     async def create(self, upload: UploadRecord) -> UploadRecord:
         """Register a new upload."""
-        return await self.records.create(
-            upload, also=lambda pipe: pipe.zadd(DUE, {upload.member: upload.expires_at})
-        )
+
+        def also(pipe: Pipeline) -> None:
+            pipe.zadd(DUE, {upload.member: upload.expires_at})
+            pipe.zadd(_pending(upload.project_id), {upload.id: upload.expires_at})
+
+        return await self.records.create(upload, also=also)
 
     async def get(self, project_id: str, upload_id: str, now_s: int) -> UploadRecord | None:
         """The project's upload. An overdue upload is returned as expired even before the sweep."""
@@ -124,13 +128,8 @@ class Uploads:
         return upload
 
     async def pending(self, project_id: str, now_s: int) -> int:
-        """The number of pending uploads among the project's latest 1,000."""
-        page = await self.records.page(
-            project_id,
-            limit=1000,
-            where=lambda u: u.status is UploadStatus.PENDING and u.expires_at > now_s,
-        )
-        return len(page.items)
+        """The number of the project's pending uploads."""
+        return int(await self.redis.zcount(_pending(project_id), f"({now_s}", "+inf"))
 
     async def file_of(self, upload: UploadRecord) -> FileRecord | None:
         """The resulting file; None if there is none or it was deleted."""
@@ -213,7 +212,9 @@ class Uploads:
         )
 
     def _sweep_at(self, pipe: Pipeline, upload: UploadRecord, at_s: int) -> None:
+        """Schedule the next sweep of an upload that has ended."""
         pipe.zadd(DUE, {upload.member: at_s})
+        pipe.zrem(_pending(upload.project_id), upload.id)
 
     async def discard_file(self, upload: UploadRecord, file_id: str) -> None:
         """Remove the remains of an attempt to complete, unless the file was registered."""
@@ -263,6 +264,10 @@ class Uploads:
         await self.records.delete(
             upload.project_id, upload.id, also=lambda pipe: pipe.zrem(DUE, upload.member)
         )
+
+
+def _pending(project_id: str) -> str:
+    return f"{PREFIX}:{project_id}:uploads-pending"
 
 
 def must_have_room(upload: UploadRecord, more_bytes: int, most_bytes: int) -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from service.core import metrics, queue
+from service.core.queue import EntryState
 from service.core.redis import reply
 from service.jobs import lifecycle
 from service.jobs.outcomes import lose, lose_preparation
-from service.jobs.records import ACTIVE, FINAL, JobRecord, Jobs, Status
+from service.jobs.records import ACTIVE, FINAL, JobRecord, Jobs, Status, UnfinishedJob
 from service.worker.lost_attempts import LostAttempts
 
 _PREPARE, _TRAIN = "prepare_job", "train"
+_TASKS = {Status.VALIDATING: _PREPARE}
+# The states of its task in which a job needs no repair.
+_WAITS = {
+    Status.VALIDATING: {EntryState.WAITING},
+    Status.QUEUED: {EntryState.WAITING, EntryState.ABSENT},  # the dispatcher enqueues it
+    Status.PAUSED: set(EntryState),
+}
 
 
 class JobRepairs:
@@ -19,6 +27,20 @@ class JobRepairs:
         self._jobs = jobs
         self._lost_attempts = lost_attempts
         self._most_fruitless = most_fruitless
+
+    async def to_repair(self, unfinished: list[UnfinishedJob]) -> list[tuple[str, str]]:
+        """Return the (project, job) IDs of the active jobs that `repair` may change.
+
+        Those are all but the jobs that wait for a worker, or for a user.
+        """
+        tasks = [queue.task_id(_TASKS.get(j.status, _TRAIN), j.id, j.attempt) for j in unfinished]
+        states = await queue.states(self._jobs.redis, tasks)
+        waiting = {
+            (job.project_id, job.id)
+            for job, state in zip(unfinished, states, strict=True)
+            if state in _WAITS.get(job.status, ())
+        }
+        return [pair for pair in await self._jobs.active() if pair not in waiting]
 
     async def repair(self, project_id: str, job_id: str) -> None:
         """Repair a job. Raises AttemptSuperseded and Missing if it progressed on its own."""
@@ -54,7 +76,7 @@ class JobRepairs:
             await lose(self._jobs, job, self._most_fruitless)
 
 
-def observe(unfinished: list[JobRecord], now_s: int) -> None:
+def observe(unfinished: list[UnfinishedJob], now_s: int) -> None:
     """Set the gauges for jobs that are not in a final state."""
     for status in Status:
         if status not in FINAL:

@@ -1,7 +1,7 @@
 """Finds work that no worker is doing and puts it back into its queue.
 
-Records are written before queue entries, and a worker may die at any moment. Every few seconds,
-each worker therefore compares records with queues and leases:
+Records are written before queue entries, and a worker may die at any moment. Every few seconds, a
+worker therefore compares records with queues and leases:
 
 - If the queue entry of a file check, a task on a file, a job validation, the evaluation of a job,
   an advice, an export or an evaluation run is missing, it is enqueued (arq rejects duplicates).
@@ -13,7 +13,8 @@ each worker therefore compares records with queues and leases:
   continues under the next attempt number. It fails after several lost attempts, because what kills
   a worker takes down everything that this worker does.
 
-Every step is fenced and may run in many workers at once.
+Every step is fenced and may run in many workers at once. One worker at a time runs a round, because
+each round reads all unfinished records.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
+from typing import Any
 
 from service.config import Settings
-from service.core import ids, metrics
-from service.core.leases import Leases
+from service.core import ids, metrics, queue
+from service.core.leases import Held, Leases
+from service.core.queue import EntryState
 from service.core.records import Missing, Unreadable
 from service.core.redis import REDIS_ERRORS, Client, why
 from service.core.storage import StorageError
@@ -47,8 +50,10 @@ from service.jobs.records import Jobs
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.models.aliases import gains
 from service.uploads.records import Uploads
+from service.worker import turns
 from service.worker.job_repairs import JobRepairs, observe
 from service.worker.lost_attempts import LostAttempts
+from service.worker.turns import Turns
 from service.worker.unfinished_work import Kind, kinds_of_work
 
 log = logging.getLogger(__name__)
@@ -61,6 +66,19 @@ _PROGRESSED = (
     ExportSuperseded,
     Missing,
 )
+
+
+# Gauges of the whole installation, which a round sets.
+_GAUGES = (
+    metrics.JOBS_UNFINISHED,
+    metrics.OLDEST_QUEUED_JOB_SECONDS,
+    metrics.JOB_EVALUATIONS_UNFINISHED,
+    metrics.EVAL_RUNS_UNFINISHED,
+    metrics.EXPORTS_UNFINISHED,
+    metrics.ALIAS_GAIN_POINTS,
+)
+_PAUSE = 0.7  # of the interval between rounds; less than the shortest sleep of `run`
+Step = Callable[[], Awaitable[object]]
 
 
 class Reconciler:
@@ -93,6 +111,7 @@ class Reconciler:
         self._patience_s = settings.lease_s / 2
         self._most_lost = settings.max_attempts_without_progress
         self._kinds = kinds_of_work(redis, jobs, files)
+        self._turns = Turns(redis, every_s=_PAUSE * self._every_s, lease_s=settings.lease_s)
         self._lost_attempts = LostAttempts(redis, leases, self._patience_s)
         self._job_repairs = JobRepairs(jobs, self._lost_attempts, self._most_lost)
 
@@ -100,7 +119,7 @@ class Reconciler:
         """Reconcile forever. A Redis or storage outage skips a round."""
         while True:
             try:
-                await self.once()
+                await self.take_turns()
             except (*REDIS_ERRORS, StorageError) as e:
                 log.warning("a required part is unavailable, nothing reconciled: %s", why(e))
             await asyncio.sleep(self._every_s * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
@@ -111,18 +130,38 @@ class Reconciler:
         An error in one step or with one record does not affect the others. Raises REDIS_ERRORS or
         StorageError.
         """
-        for what, step in self._steps():
+        await self._run(self._repairs())
+        await self._run(self._cleanups())
+
+    async def take_turns(self) -> None:
+        """Run the parts of a round that no other worker runs, or has run a moment ago.
+
+        A worker that waits for storage keeps no other one from the repairs.
+        """
+        self._on_step()
+        try:
+            async with self._turns.take("repairs"):
+                await self._run(self._repairs())
+                await turns.share(self._redis, _GAUGES)
+        except Held:
+            await turns.show(self._redis, _GAUGES)
+        with contextlib.suppress(Held):
+            async with self._turns.take("cleanups"):
+                await self._run(self._cleanups())
+
+    async def _run(self, steps: Iterable[tuple[str, Step]]) -> None:
+        for what, step in steps:
             with self._logged_errors(what):
                 await step()
 
-    def _steps(self) -> Iterator[tuple[str, Callable[[], Awaitable[object]]]]:
+    def _repairs(self) -> Iterator[tuple[str, Step]]:
         for kind in self._kinds:
             yield kind.function, partial(self._every, kind)
+        for step in (self._every_job, self._dispatcher.dispatch, self._observe_aliases):
+            yield step.__name__, step
+
+    def _cleanups(self) -> Iterator[tuple[str, Step]]:
         for step in (
-            self._every_job,
-            self._dispatcher.dispatch,
-            self._observe,
-            self._observe_aliases,
             self._delete_expired,
             self._sweep_uploads,
             self._sweep_outputs,
@@ -147,22 +186,27 @@ class Reconciler:
         """Enqueue all work of a kind that no worker does."""
         unfinished = await kind.unfinished()
         kind.observe(unfinished)
-        for record in unfinished:
-            with self._logged_errors(record.subject):
-                if await self._lost_attempts.taken_and_lost(
-                    kind.lane, kind.function, record.subject, record.attempt
-                ):
-                    await kind.lose(record, self._most_lost)
-                else:
-                    await kind.enqueue(record)
+        tasks = [queue.task_id(kind.function, r.subject, r.attempt) for r in unfinished]
+        states = await queue.states(self._redis, tasks)
+        for record, state in zip(unfinished, states, strict=True):
+            if state is not EntryState.WAITING:
+                with self._logged_errors(record.subject):
+                    await self._repair(kind, record, state)
+
+    async def _repair(self, kind: Kind, record: Any, state: EntryState) -> None:
+        if state is EntryState.ABSENT:
+            await kind.enqueue(record)
+        elif await self._lost_attempts.lost(
+            kind.lane, kind.function, record.subject, record.attempt
+        ):
+            await kind.lose(record, self._most_lost)
 
     async def _every_job(self) -> None:
-        for project_id, job_id in await self._jobs.active():
+        unfinished = await self._jobs.unfinished()
+        observe(unfinished, ids.now_s())
+        for project_id, job_id in await self._job_repairs.to_repair(unfinished):
             with self._logged_errors(job_id):
                 await self._job_repairs.repair(project_id, job_id)
-
-    async def _observe(self) -> None:
-        observe(await self._jobs.unfinished(), ids.now_s())
 
     async def _observe_aliases(self) -> None:
         found = await gains.read(self._redis, self._most_aliases)

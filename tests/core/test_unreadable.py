@@ -161,6 +161,7 @@ async def test_a_fault_with_one_record_holds_up_no_other(api: Api, create, recon
         await repair(project_id, job_id)
 
     repairs.repair = faulty
+    await api.app.state.redis.delete(queue.CPU, *await api.app.state.redis.keys("arq:job:*"))
     await reconciler.once()
     assert sorted(checked) == sorted([first["id"], second["id"]])
     assert f"not reconciled: {min(checked)}" in caplog.text

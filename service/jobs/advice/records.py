@@ -180,13 +180,8 @@ class AdviceStore:
 
     async def unfinished(self) -> list[AdviceRecord]:
         """Return all readable advice in progress."""
-
-        async def find(parts: list[str]) -> AdviceRecord | None:
-            project_id, advice_id = parts
-            return await self.records.get(project_id, advice_id)
-
         return await read_unfinished(
-            self.redis, UNFINISHED, find, lambda record: not record.is_final
+            self.redis, UNFINISHED, lambda _: self.records, lambda record: not record.is_final
         )
 
 

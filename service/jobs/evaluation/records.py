@@ -216,12 +216,9 @@ class Evaluations:
 
     async def unfinished(self) -> list[JobEvaluation]:
         """Return all readable evaluations that have not ended."""
-
-        async def find(parts: list[str]) -> JobEvaluation | None:
-            project_id, job_id = parts
-            return await self.get(project_id, job_id)
-
-        return await read_unfinished(self.redis, UNFINISHED, find, lambda one: not one.is_final)
+        return await read_unfinished(
+            self.redis, UNFINISHED, lambda _: self.records, lambda one: not one.is_final
+        )
 
 
 def _member(evaluation: JobEvaluation) -> str:

@@ -12,15 +12,15 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
 
-from service.jobs.records import JobRecord, Status
+from service.jobs.records import Status, UnfinishedJob
 
 
 def next_jobs(
-    queued: Iterable[JobRecord],
-    running: Iterable[JobRecord],
+    queued: Iterable[UnfinishedJob],
+    running: Iterable[UnfinishedJob],
     slots: int,
     max_running_per_project: int | None = None,
-) -> list[JobRecord]:
+) -> list[UnfinishedJob]:
     """Return up to `slots` of the queued jobs, in the order in which to run them.
 
     `running` has the jobs that a worker runs or is about to take. The result does not depend on the
@@ -31,7 +31,7 @@ def next_jobs(
 
 
 def queue_positions(
-    jobs: Iterable[JobRecord], max_running_per_project: int | None = None
+    jobs: Iterable[UnfinishedJob], max_running_per_project: int | None = None
 ) -> dict[str, int]:
     """Map the ID of every queued job in `jobs` to its position in the queue; 1 is next.
 
@@ -48,12 +48,12 @@ def queue_positions(
 
 
 def _by_turn(
-    queued: Iterable[JobRecord], counts: Counter[str], limit: int | None
-) -> Iterator[JobRecord]:
+    queued: Iterable[UnfinishedJob], counts: Counter[str], limit: int | None
+) -> Iterator[UnfinishedJob]:
     """Yield the jobs that may run, in order, and add each one to `counts`."""
     ordered = sorted(queued, key=lambda job: (-job.priority, *_age(job)))
     for _, equals in groupby(ordered, key=lambda job: job.priority):
-        lines: dict[str, deque[JobRecord]] = defaultdict(deque)
+        lines: dict[str, deque[UnfinishedJob]] = defaultdict(deque)
         for job in equals:
             lines[job.project_id].append(job)
         # Only the chosen project's count changes, so a heap of the first jobs stays valid.
@@ -69,6 +69,6 @@ def _by_turn(
                 heapq.heappush(heads, (counts[project], _age(lines[project][0]), project))
 
 
-def _age(job: JobRecord) -> tuple[int, int, str]:
+def _age(job: UnfinishedJob) -> tuple[int, int, str]:
     """Return a sort key: smaller for jobs that have waited longer, and unique."""
     return job.queued_at or job.created_at, job.created_at, job.id

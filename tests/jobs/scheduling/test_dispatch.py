@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -16,14 +17,34 @@ from service.core.redis import Client, connect
 from service.fleet import workers
 from service.fleet.capacity import measure
 from service.jobs import lifecycle
-from service.jobs.records import JobRecord, Jobs
+from service.jobs.records import JobRecord, Jobs, Status
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.worker.main import WorkerProcess
 from tests.conftest import Api
-from tests.jobs.scheduling.test_fair_share import job
 from tests.jobs.test_jobs import JOBS, create, until, upload
 
 pytestmark = pytest.mark.slow
+
+
+def job(name: str, priority: int, queued_at: int) -> JobRecord:
+    """Create a job named after its project and a number, such as `a1`."""
+    return JobRecord(
+        id=f"ftjob-{name}",
+        project_id=f"proj_{name[0]}",
+        project_name=name[0],
+        created_at=queued_at,
+        queued_at=queued_at,
+        model="base",
+        training_file="file-x",
+        validation_file=None,
+        suffix=None,
+        seed=1,
+        metadata=None,
+        hyperparameters={},
+        model_tag="tag",
+        priority=priority,
+        status=Status.QUEUED,
+    )
 
 
 @dataclass
@@ -69,6 +90,16 @@ async def here(settings: Settings) -> AsyncIterator[Installation]:
     await redis.flushdb()
     yield Installation(redis, settings)
     await redis.aclose(close_connection_pool=True)
+
+
+async def test_a_job_that_only_a_newer_version_can_read_takes_no_slot(here: Installation):
+    await here.queued("a1", priority=9)
+    await here.queued("b1")
+    key = here.jobs.records.key("proj_a", "ftjob-a1")
+    record = json.loads(await here.redis.get(key))
+    await here.redis.set(key, json.dumps(record | {"method": "of a newer version"}))
+    await here.worker("gpu")
+    assert await here.dispatch() == ["b1:1"]
 
 
 async def test_a_job_waits_in_the_records_until_a_gpu_worker_lives(here: Installation):

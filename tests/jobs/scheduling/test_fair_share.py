@@ -4,36 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.jobs.records import JobRecord, Status
+from service.jobs.records import Status, UnfinishedJob
 from service.jobs.scheduling.fair_share import next_jobs, queue_positions
 
 
-def job(name: str, priority: int = 0, queued_at: int = 0, status=Status.QUEUED) -> JobRecord:
+def job(
+    name: str, priority: int = 0, queued_at: int = 0, *, status: Status = Status.QUEUED
+) -> UnfinishedJob:
     """Create a job named after its project and a number, such as `a1`."""
-    return JobRecord(
+    return UnfinishedJob(
         id=f"ftjob-{name}",
         project_id=f"proj_{name[0]}",
-        project_name=name[0],
         created_at=queued_at,
         queued_at=queued_at,
-        model="base",
-        training_file="file-x",
-        validation_file=None,
-        suffix=None,
-        seed=1,
-        metadata=None,
-        hyperparameters={},
-        model_tag="tag",
         priority=priority,
         status=status,
     )
 
 
-def names(jobs: list[JobRecord]) -> list[str]:
+def names(jobs: list[UnfinishedJob]) -> list[str]:
     return [j.id.removeprefix("ftjob-") for j in jobs]
 
 
@@ -99,7 +93,7 @@ def test_choice(queued, running, slots, limit, chosen):
 
 
 @st.composite
-def some_jobs(draw: st.DrawFn) -> list[JobRecord]:
+def some_jobs(draw: st.DrawFn) -> list[UnfinishedJob]:
     drawn = draw(st.lists(st.tuples(st.sampled_from("abc"), st.integers(-2, 2), st.integers(1, 9))))
     return [job(f"{project}{i}", *rest) for i, (project, *rest) in enumerate(drawn)]
 
@@ -162,7 +156,7 @@ def test_every_job_has_its_turn_when_jobs_end_and_none_come(queued, limit):
 
 @given(some_jobs(), RUNNING, st.integers(0, 12), LIMITS)
 def test_places_are_one_to_n_and_tell_who_is_next(queued, running, slots, limit):
-    begun = [j.model_copy(update={"status": Status.RUNNING}) for j in running]
+    begun = [msgspec.structs.replace(j, status=Status.RUNNING) for j in running]
     others = [job("a-paused", 9, status=Status.PAUSED), job("b-new", 9, status=Status.VALIDATING)]
     places = queue_positions([*others, *begun, *queued], limit)
     assert sorted(places.values()) == list(range(1, len(queued) + 1))

@@ -1,0 +1,142 @@
+"""Tests of the rounds of the reconciler: what they cost, and that workers take turns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from prometheus_client import REGISTRY
+
+from service.config import Settings
+from service.core import metrics, queue
+from service.core.leases import Held, Leases
+from service.core.redis import Client, connect
+from service.core.storage import Storage
+from service.files.records import FileRecord, Files, FileStatus, Purpose
+from service.jobs.records import Jobs, Status
+from service.jobs.scheduling.dispatch import Dispatcher
+from service.worker import turns
+from service.worker.reconciler import Reconciler
+from service.worker.turns import Turns
+from tests.jobs.running import running_job
+from tests.redis_work import work_of
+
+FEW, MANY = 3, 100
+
+
+class Site:
+    """Records on an empty Valkey, and the reconcilers of several workers."""
+
+    def __init__(self, redis: Client, settings: Settings) -> None:
+        self.redis = redis
+        self.settings = settings
+        self.jobs = Jobs(redis)
+        self.files = Files(redis, Storage.from_url(settings.storage_url))
+
+    def reconciler(self, worker: str = "me") -> Reconciler:
+        leases = Leases(self.redis, worker, lease_s=self.settings.lease_s)
+        dispatcher = Dispatcher(self.jobs, self.redis, self.settings)
+        return Reconciler(self.redis, self.jobs, self.files, leases, self.settings, dispatcher)
+
+    async def add_files(self, count: int) -> None:
+        """Add files that wait for their check."""
+        for number in range(count):
+            file = FileRecord(
+                id=f"file-{number}",
+                project_id="proj_a",
+                created_at=1,
+                filename="f",
+                purpose=Purpose.FINE_TUNE,
+                bytes=1,
+                sha256="",
+                status=FileStatus.UPLOADED,
+            )
+            await self.files.restore(file)
+            await self.files.enqueue_check(file)
+
+    async def add_jobs(self, count: int) -> None:
+        """Add queued jobs."""
+        for number in range(count):
+            queued = {"status": Status.QUEUED, "queued_at": number}
+            await self.jobs.create(running_job("proj_a").model_copy(update=queued))
+
+
+@pytest.fixture
+async def site(settings: Settings) -> AsyncIterator[Site]:
+    redis = connect(settings.redis_url.get_secret_value())
+    await redis.flushdb()
+    yield Site(redis, settings)
+    await redis.aclose(close_connection_pool=True)
+
+
+def gauge(status: str) -> float | None:
+    return REGISTRY.get_sample_value("finetuned_jobs_unfinished", {"status": status})
+
+
+async def commands_of_a_round(site: Site) -> int:
+    async with work_of(site.redis) as work:
+        await site.reconciler().once()
+    return work.commands
+
+
+async def test_a_round_costs_no_more_commands_for_more_records(site: Site):
+    await site.add_files(FEW)
+    await site.add_jobs(FEW)
+    few = await commands_of_a_round(site)
+    await site.redis.flushdb()
+    await site.add_files(MANY)
+    await site.add_jobs(MANY)
+    assert await commands_of_a_round(site) == few
+
+
+async def test_missing_entries_are_found_among_many(site: Site):
+    await site.add_files(MANY)
+    lost = queue.task_id("check_file", "file-77", 1)
+    await queue.forget(site.redis, queue.CPU, "check_file", "file-77", 1)
+    await site.reconciler().once()
+    assert await site.redis.zscore(queue.CPU, lost) is not None
+    assert await site.redis.zcard(queue.CPU) == MANY
+
+
+async def test_one_worker_at_a_time_runs_a_round(site: Site):
+    first, second = (Turns(site.redis, every_s=0.001, lease_s=5) for _ in "ab")
+    async with first.take("repairs"):
+        with pytest.raises(Held):
+            async with second.take("repairs"):
+                pass
+        async with second.take("cleanups"):
+            pass
+    await asyncio.sleep(0.05)
+    async with second.take("repairs"):
+        pass
+
+
+async def test_workers_share_rounds_instead_of_running_one_each(site: Site):
+    site.settings.reconcile_every_s = 600.0
+    await site.add_files(50)
+    await site.reconciler("a").take_turns()
+    async with work_of(site.redis) as work:
+        await site.reconciler("b").take_turns()
+    assert work.keys_read < 20, "the records were read again"
+
+
+async def test_a_round_that_failed_is_run_by_the_next_worker(site: Site):
+    turns_ = Turns(site.redis, every_s=600, lease_s=5)
+    with pytest.raises(ValueError, match="a fault"):
+        async with turns_.take("repairs"):
+            raise ValueError("a fault")
+    async with turns_.take("repairs"):
+        pass
+
+
+async def test_every_worker_shows_the_gauges_of_the_last_round(site: Site):
+    gauges = (metrics.JOBS_UNFINISHED,)
+    await turns.show(site.redis, gauges)  # nothing was stored yet
+    metrics.JOBS_UNFINISHED.cell(Status.QUEUED).set(7)
+    await turns.share(site.redis, gauges)
+    metrics.JOBS_UNFINISHED.cell(Status.QUEUED).set(1)
+    metrics.JOBS_UNFINISHED.cell("of an older version").set(1)
+    await turns.show(site.redis, gauges)
+    assert gauge("queued") == 7
+    assert gauge("of an older version") is None
