@@ -147,6 +147,18 @@ class ModelRegistry:
             project_id, after=after, limit=limit, where_id=lambda name: not is_checkpoint(name)
         )
 
+    async def listed_aliases(
+        self, project_id: str, after: str | None, limit: int
+    ) -> Page[aliases.AliasRecord]:
+        """A page of the aliases that requests can use. Base models take precedence.
+
+        Trained models do too, but their names are reserved. Raises Missing.
+        """
+        bases = {entry.id for entry in self.catalogue.all()}
+        return await self.aliases.page(
+            project_id, after=after, limit=limit, where_id=lambda name: name not in bases
+        )
+
     async def alias(self, project_id: str, name: str) -> aliases.AliasRecord | None:
         """The project's alias with this name, or None."""
         return await self.aliases.get(project_id, name) if aliases.is_name(name) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -12,10 +13,10 @@ from fastapi.responses import Response
 from service.core.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound
 from service.core.records import Missing
 from service.core.storage import Storage, StorageError
+from service.models.aliases.records import AliasRecord
 from service.models.records import ModelRecord
 from service.models.registry import ModelInUse, ModelRegistry
 from service.models.schemas import ModelDeleted, ModelObject
-from service.web.auth import Principal
 from service.web.deps import Caller, resource
 from service.web.http import ListOf, long_list, unknown_after
 
@@ -45,38 +46,48 @@ async def list_models(
     response contains all models unless `limit` is set; to page, pass the last `id` of the previous
     page as `after`.
     """
-    named = [*_bases(registry, serves), *await _aliases(registry, caller)]
-    place = next((i for i, model in enumerate(named) if model.id == after), None)
-    if place is not None:
-        named, after = named[place + 1 :], None
-    elif after is not None:
-        named = []  # `after` is a trained model; those come last
-    room = max(limit - len(named), 0)
+    owner = caller.project_name
+    bases = [ModelObject.of_base(e, available=serves(e.id)) for e in registry.catalogue.all()]
     try:
-        page = await registry.trained(caller.project_id, after, room)
+        page = await _page(registry, caller.project_id, bases, after, limit)
     except Missing as e:
         raise unknown_after("model") from e
-    owner = caller.project_name
-    found: list[ModelObject | ModelRecord] = [*named[:limit], *page.items]
-    return await long_list(
-        found,
-        lambda m: m if isinstance(m, ModelObject) else ModelObject.of_adapter(m, owner),
-        len(named) > limit or page.has_more,
-    )
+    return await long_list(page.items, lambda model: _shown(model, owner), page.has_more)
 
 
-def _bases(registry: ModelRegistry, serves: Callable[[str], bool]) -> list[ModelObject]:
-    entries = registry.catalogue.all()
-    return [ModelObject.of_base(entry, available=serves(entry.id)) for entry in entries]
+@dataclass(frozen=True)
+class _Page:
+    items: list[ModelObject | AliasRecord | ModelRecord]
+    has_more: bool
 
 
-async def _aliases(registry: ModelRegistry, caller: Principal) -> list[ModelObject]:
-    page = await registry.aliases.page(caller.project_id, limit=_MAX_MODELS)
-    return [
-        ModelObject.of_alias(r, caller.project_name)
-        for r in page.items
-        if await registry.find(caller.project_id, r.id) is None  # models take precedence
-    ]
+async def _page(
+    registry: ModelRegistry,
+    project_id: str,
+    bases: list[ModelObject],
+    after: str | None,
+    limit: int,
+) -> _Page:
+    """A page of base models, then aliases, then trained models. Raises Missing."""
+    found: list[ModelObject | AliasRecord | ModelRecord] = []
+    has_more = False
+    place = next((i for i, base in enumerate(bases, 1) if base.id == after), None)
+    if after is None or place is not None:
+        found, after = [*bases[place or 0 :]], None
+    if after is None or await registry.get(project_id, after) is None:
+        aliases = await registry.listed_aliases(project_id, after, limit)
+        found, after, has_more = [*found, *aliases.items], None, aliases.has_more
+    trained = await registry.trained(project_id, after, max(limit - len(found), 0))
+    has_more = has_more or trained.has_more or len(found) > limit
+    return _Page([*found[:limit], *trained.items], has_more)
+
+
+def _shown(model: ModelObject | AliasRecord | ModelRecord, owner: str) -> ModelObject:
+    if isinstance(model, ModelObject):
+        return model
+    if isinstance(model, AliasRecord):
+        return ModelObject.of_alias(model, owner)
+    return ModelObject.of_adapter(model, owner)
 
 
 @router.get("/{model:path}", operation_id="retrieveModel", summary="Retrieve a model")

@@ -15,7 +15,7 @@ from service.fleet import workers
 from service.fleet.capacity import measure
 from service.jobs.records import Status
 from service.worker.job_repairs import observe
-from tests.jobs.scheduling.test_fair_share import job
+from tests.jobs.scheduling.test_fair_share import brief
 
 
 @pytest.fixture
@@ -69,8 +69,8 @@ async def test_a_real_worker_tells_its_queues_and_leaves(redis: Client, work):
 
 
 def test_gauges_of_unfinished_jobs():
-    running = job("a9", status=Status.RUNNING)
-    observe([job("a1", queued_at=40), job("a2", queued_at=90), running], now_s=100)
+    running = brief("a9", status=Status.RUNNING)
+    observe([brief("a1", queued_at=40), brief("a2", queued_at=90), running], now_s=100)
     read = REGISTRY.get_sample_value
     assert read("finetuned_jobs_unfinished", {"status": "queued"}) == 2
     assert read("finetuned_jobs_unfinished", {"status": "running"}) == 1

@@ -17,34 +17,14 @@ from service.core.redis import Client, connect
 from service.fleet import workers
 from service.fleet.capacity import measure
 from service.jobs import lifecycle
-from service.jobs.records import JobRecord, Jobs, Status
+from service.jobs.records import JobRecord, Jobs
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.worker.main import WorkerProcess
 from tests.conftest import Api
+from tests.jobs.scheduling.test_fair_share import job
 from tests.jobs.test_jobs import JOBS, create, until, upload
 
 pytestmark = pytest.mark.slow
-
-
-def job(name: str, priority: int, queued_at: int) -> JobRecord:
-    """Create a job named after its project and a number, such as `a1`."""
-    return JobRecord(
-        id=f"ftjob-{name}",
-        project_id=f"proj_{name[0]}",
-        project_name=name[0],
-        created_at=queued_at,
-        queued_at=queued_at,
-        model="base",
-        training_file="file-x",
-        validation_file=None,
-        suffix=None,
-        seed=1,
-        metadata=None,
-        hyperparameters={},
-        model_tag="tag",
-        priority=priority,
-        status=Status.QUEUED,
-    )
 
 
 @dataclass
