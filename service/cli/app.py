@@ -238,6 +238,27 @@ def rebuild(data_dir: DataDir = None) -> None:
 
 
 @app.command()
+def gc(
+    data_dir: DataDir = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what is found.")] = False,
+    older_than: Annotated[
+        int, typer.Option(help="Age in hours. Younger data may be in the making.", min=0)
+    ] = 24,
+) -> None:
+    """Remove data from storage that no record refers to."""
+    from service.cli import operator
+    from service.core.storage import StorageError
+
+    try:
+        for line in asyncio.run(
+            operator.gc(data_dir, dry_run=dry_run, older_than_s=3600 * older_than)
+        ):
+            typer.echo(line)
+    except (*operator.CHORE_ERRORS, StorageError) as e:
+        _fail(str(e))
+
+
+@app.command()
 def openapi(
     output: Annotated[Path | None, typer.Option(help="File to write. Defaults to stdout.")] = None,
 ) -> None:

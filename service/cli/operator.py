@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from service.cli.gc import Collector, Garbage
 from service.cli.rebuild import Rebuild
 from service.config import Settings
 from service.core.redis import REDIS_ERRORS, Client, connect
@@ -130,7 +131,7 @@ async def _project(projects: Projects, name: str, role: str) -> Project:
 
 async def rebuild(data_dir: Path | None) -> str:
     """Recreate lost records from storage and return a message for the operator."""
-    url = DataLayout(data_dir.resolve()).storage.as_uri() if data_dir else Settings().storage_url
+    url = _storage_url(data_dir)
     async with _store(data_dir) as redis:
         restored = await Rebuild(redis, Storage.from_url(url), catalogue(data_dir)).run()
     counts = ", ".join(f"{restored[what]} {what}" for what in ("projects", "files", "models"))
@@ -139,6 +140,31 @@ async def rebuild(data_dir: Path | None) -> str:
         f"{restored['figures']} models. Recreate keys, aliases, limits and evals by hand: see "
         f"'finetuned-server keys create'."
     )
+
+
+async def gc(data_dir: Path | None, *, dry_run: bool, older_than_s: int) -> Iterator[str]:
+    """Remove what no record refers to from storage, and return lines for the operator."""
+    async with _store(data_dir) as redis:
+        collector = Collector(redis, Storage.from_url(_storage_url(data_dir)))
+        garbage = await collector.find(older_than_s=older_than_s)
+        if not dry_run:
+            await collector.remove(garbage)
+    return _lines(garbage, "would remove" if dry_run else "removed")
+
+
+def _lines(garbage: Garbage, verb: str) -> Iterator[str]:
+    for folder, objects in garbage.folders.items():
+        size = sum(found.size for found in objects)
+        yield f"{verb} {folder}: {len(objects)} objects, {size:,} bytes"
+    yield f"{verb} {len(garbage.folders)} folders with {garbage.size:,} bytes in total"
+    if garbage.restorable:
+        yield f"kept {garbage.restorable} files without a record, which 'rebuild' can restore"
+    for project_id in sorted(garbage.projects_without_record):
+        yield f"kept everything of {project_id}, which has no record: run 'rebuild' first"
+
+
+def _storage_url(data_dir: Path | None) -> str:
+    return DataLayout(data_dir.resolve()).storage.as_uri() if data_dir else Settings().storage_url
 
 
 def _settings(data_dir: Path | None) -> Settings:

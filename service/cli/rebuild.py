@@ -96,7 +96,7 @@ class Rebuild:
             log.warning("the manifest of %s cannot be read: the file is not restored", file_id)
             return
         if (record.project_id, record.id) == (project_id, file_id):
-            await self._files.restore(record)
+            await self._files.register(record)
             self.restored["files"] += 1
 
     async def _models(self, keys: Iterable[str]) -> list[ModelRecord]:

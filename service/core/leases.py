@@ -64,6 +64,10 @@ class Leases:
                 with contextlib.suppress(*REDIS_ERRORS):
                     await self._run(_RELEASE, subject, token)
 
+    async def is_held(self, subject: str) -> bool:
+        """Return whether any worker holds the lease."""
+        return bool(await reply(self.redis.exists(_key(subject))))
+
     async def unheld_s(self, subject: str, attempt: int) -> float:
         """Return the seconds since reconcilers first saw the attempt without a lease; 0 with one.
 

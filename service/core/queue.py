@@ -69,6 +69,14 @@ class EntryState(StrEnum):
     ABSENT = "absent"
 
 
+class TaskId(NamedTuple):
+    """The parts of a task's ID."""
+
+    function: str
+    subject_id: str
+    attempt: int
+
+
 class Waiting(NamedTuple):
     """The tasks of a queue that no worker has taken."""
 
@@ -80,6 +88,13 @@ class Waiting(NamedTuple):
 def task_id(function: str, subject_id: str, attempt: int) -> str:
     """Return arq's job ID for one attempt of a task on an object."""
     return f"{function}:{subject_id}:{attempt}"
+
+
+def parsed(task_id: str) -> TaskId:
+    """Return the parts of a task's ID. A subject may contain colons."""
+    function, _, rest = task_id.partition(":")
+    subject_id, _, attempt = rest.rpartition(":")
+    return TaskId(function, subject_id, int(attempt))
 
 
 async def enqueue(
@@ -155,9 +170,24 @@ def _state(mark: bytes | None, entry: bytes | None) -> EntryState:
 async def waiting(redis: Client, queue: str) -> Waiting:
     """Count the tasks of a queue that no worker has taken."""
     entries = await redis.zcard(queue)
+    head = await _head(redis, queue)
+    # An entry's score is the time in milliseconds at which the task is due.
+    due_ms = [due for _, due, is_taken in head if not is_taken]
+    return Waiting(entries - (len(head) - len(due_ms)), min(due_ms) / 1000 if due_ms else None)
+
+
+async def taken(redis: Client, queue: str) -> list[TaskId]:
+    """Return the tasks near the head of the queue that a worker has taken."""
+    names = (name for name, _, is_taken in await _head(redis, queue) if is_taken)
+    return [parsed(name) for name in names]
+
+
+async def _head(redis: Client, queue: str) -> list[tuple[str, float, bool]]:
+    """Return the name, the score and whether a worker has it, of the first entries of a queue."""
     head = await redis.zrange(queue, 0, _HEAD_ENTRIES - 1, withscores=True)
     marks = [in_progress_key_prefix + task.decode() for task, _ in head]
-    taken = await redis.mget(marks) if marks else []
-    # An entry's score is the time in milliseconds at which the task is due.
-    due_ms = [due for (_, due), mark in zip(head, taken, strict=True) if mark is None]
-    return Waiting(entries - (len(head) - len(due_ms)), min(due_ms) / 1000 if due_ms else None)
+    found = await redis.mget(marks) if marks else []
+    return [
+        (task.decode(), due, mark is not None)
+        for (task, due), mark in zip(head, found, strict=True)
+    ]

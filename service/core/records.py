@@ -212,10 +212,13 @@ class Collection(Generic[R]):
 
         return await commit(self.redis, [key], decide)
 
+    async def ids(self, project_id: str) -> list[str]:
+        """Return the IDs of all of the project's records, oldest first."""
+        return [i.decode() for i in await self.redis.zrange(self.index(project_id), 0, -1)]
+
     async def clear(self, project_id: str) -> None:
         """Remove all of the project's records."""
-        ids = await self.redis.zrange(self.index(project_id), 0, -1)
-        keys = [self.key(project_id, i.decode()) for i in ids]
+        keys = [self.key(project_id, i) for i in await self.ids(project_id)]
         await self.redis.delete(*keys, self.index(project_id))
 
     async def page(

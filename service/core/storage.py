@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, ParamSpec, Self, TypeVar, cast
+from typing import Any, NamedTuple, ParamSpec, Self, TypeVar, cast
 
 import msgspec
 import obstore
@@ -29,6 +29,7 @@ from service.core.object_store import PART_BYTES, S3Writer, open_store, refusal
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+_HEALTH = ".health"
 _FIRST_WAIT_S, _MAX_WAIT_S = 0.5, 10.0
 _CHUNK_BYTES = 1024 * 1024
 _READ_BYTES = 4 * _CHUNK_BYTES  # on S3, each read is a request
@@ -58,6 +59,14 @@ class StorageMissing(StorageError):
 
 class StorageCorrupt(StorageError):
     """The bytes read differ from those written."""
+
+
+class StoredObject(NamedTuple):
+    """An object in storage. `written_at` is in UTC seconds."""
+
+    key: str
+    size: int
+    written_at: int
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -265,6 +274,16 @@ class Storage:
         listing = obstore.list(self.store, prefix=prefix or None)
         return [item["path"] for item in await _guard("list", listing.collect_async(), prefix)]
 
+    @_patient
+    async def objects(self) -> list[StoredObject]:
+        """Return all objects, except `.health`."""
+        listing = await _guard("list", obstore.list(self.store).collect_async(), "")
+        return [
+            StoredObject(item["path"], item["size"], int(item["last_modified"].timestamp()))
+            for item in listing
+            if item["path"] != _HEALTH
+        ]
+
     async def delete_prefix(self, prefix: str) -> None:
         """Remove all objects under a prefix, the manifest first."""
         await self.delete(f"{prefix}/{MANIFEST}")
@@ -277,8 +296,8 @@ class Storage:
 
     async def check(self) -> None:
         """Raise StorageError if storage is not writable and readable."""
-        await self.put_bytes(".health", b"ok")
-        await self.get_bytes(".health")
+        await self.put_bytes(_HEALTH, b"ok")
+        await self.get_bytes(_HEALTH)
 
 
 class Writer:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from service.core import scratch
 from service.core.storage import Storage, StorageFull, StorageMissing
 from service.curation.child_runner import DeskFailed
 from service.files.records import FileRecord
@@ -20,18 +19,15 @@ async def scratch_folder(path: Path) -> AsyncIterator[Path]:
 
     Raises DeskFailed if the worker's disk or the storage is full inside the block.
     """
-    await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
     try:
-        path.mkdir(parents=True, mode=0o700)
-        yield path
+        async with scratch.claimed(path):
+            yield path
     except StorageFull as e:
         raise _full("The service's storage is full") from e
     except OSError as e:
         if e.errno != errno.ENOSPC:
             raise
         raise _full("The worker's disk is full") from e
-    finally:
-        await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
 
 
 async def fetch(storage: Storage, file: FileRecord, path: Path) -> Path:

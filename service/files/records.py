@@ -6,11 +6,16 @@ Storage layout per file, under `{project}/files/{id}/`:
     canonical.jsonl  the rows as a trainer reads them, if they differ from the content
     manifest.json    the data needed to rebuild the record; without it, the file does not exist
     tasks/           the outputs of reports and cleanings
+
+A file is noted in `leftovers` before its bytes are written, until its record is, and with the
+deletion of its record, until its bytes are gone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
 from enum import StrEnum
 from typing import Any, Final, Self
 
@@ -18,18 +23,23 @@ import msgspec
 from redis.asyncio.client import Pipeline
 
 from service import __version__
-from service.core import metrics, queue
+from service.core import ids, metrics, queue
 from service.core.attempts import AttemptedRecord, died_while_it
 from service.core.labels import Labels
+from service.core.leases import Leases
+from service.core.leftovers import Leftovers
 from service.core.records import PREFIX, Collection, Page, Record, Unreadable
 from service.core.redis import Client, reply, text
-from service.core.storage import Storage
+from service.core.storage import Storage, StorageError
 from service.core.unfinished import read_unfinished
 from service.datasets.facts import RowFormat
+
+log = logging.getLogger(__name__)
 
 FUNCTION: Final = "check_file"  # the name of the check in the cpu queue
 EXPIRING = f"{PREFIX}:files-expiring"  # "project/file", scored by expiration time
 UNCHECKED = f"{PREFIX}:files-unchecked"  # "project/file" of files awaiting their check
+_WRITTEN_IN_S = 24 * 3600  # a file whose record is not written by then never will be
 
 
 class FileStatus(StrEnum):
@@ -141,14 +151,23 @@ class Files:
         self.storage = storage
         self.records = Collection(redis, "files", FileRecord)
         self._labels = Labels(self.records, lambda file: [file.purpose])
+        self._leftovers = Leftovers(redis, "files")
+
+    async def begin(self, project_id: str, file_id: str) -> None:
+        """Note a file whose bytes are about to be written, until it is added or discarded."""
+        await self._leftovers.noted(f"{project_id}/{file_id}", ids.now_s() + _WRITTEN_IN_S)
+
+    async def discard(self, project_id: str, file_id: str) -> None:
+        """Remove what was written of a file that was not added."""
+        await self._remove(project_id, file_id, f"{project_id}/{file_id}")
 
     async def add(self, record: FileRecord) -> FileRecord:
         """Register a file whose bytes are in storage. The manifest is written first."""
         await self.put_manifest(record)
-        return await self.restore(record)
+        return await self.register(record)
 
-    async def restore(self, record: FileRecord) -> FileRecord:
-        """Register a file from its manifest."""
+    async def register(self, record: FileRecord) -> FileRecord:
+        """Register a file whose bytes and manifest are in storage."""
         return await self.records.create(record, also=lambda pipe: self._note(pipe, record))
 
     async def put_manifest(self, record: FileRecord) -> None:
@@ -166,6 +185,7 @@ class Files:
     def _note(self, pipe: Pipeline, record: FileRecord) -> None:
         member = f"{record.project_id}/{record.id}"
         self._labels.add(pipe, record)
+        self._leftovers.forget(pipe, member)
         if record.status is FileStatus.UPLOADED:
             pipe.sadd(UNCHECKED, member)
         if record.expires_at is not None:
@@ -255,8 +275,10 @@ class Files:
         )
 
     async def delete(self, record: FileRecord) -> None:
-        """Delete a file's bytes, then its record, so that an interrupted delete can be retried."""
+        """Delete a file's record, then its bytes. Bytes that cannot be deleted now are swept."""
         member = f"{record.project_id}/{record.id}"
+        tasks = Collection(self.redis, tasks_of(record.id), Record)
+        running = await tasks.ids(record.project_id)
 
         def also(pipe: Pipeline) -> None:
             pipe.srem(UNCHECKED, member)
@@ -264,10 +286,34 @@ class Files:
             self._labels.remove(pipe, record)
             # The entry may point to a twin; then the next such file is merely checked again.
             pipe.hdel(_twins_key(record.project_id), record.meaning)
+            for name in (member, *(f"{member}/{task_id}" for task_id in running)):
+                self._leftovers.note(pipe, name, ids.now_s())
 
-        await self.storage.delete_prefix(record.folder)
-        await Collection(self.redis, tasks_of(record.id), Record).clear(record.project_id)
         await self.records.delete(record.project_id, record.id, also=also)
+        await tasks.clear(record.project_id)
+        try:
+            await self.storage.delete_prefix(record.folder)
+        except StorageError as e:
+            log.warning("the bytes of a deleted file are left in storage for now: %s", e)
+
+    async def sweep(self, leases: Leases, now_s: int) -> None:
+        """Remove what is left of deleted files, and of files that were never added.
+
+        A check of a deleted file, or a task on it, may still write. The file waits for its lease.
+        """
+        for name in await self._leftovers.due(now_s):
+            project_id, subject = name.split("/", 1)
+            file_id = subject.split("/")[0]
+            with contextlib.suppress(Unreadable):
+                if await self.records.get(project_id, file_id) is not None:
+                    await self._leftovers.removed(name)
+                elif not await leases.is_held(subject):
+                    await self._remove(project_id, file_id, name)
+
+    async def _remove(self, project_id: str, file_id: str, name: str) -> None:
+        await self.storage.delete_prefix(f"{project_id}/files/{file_id}")
+        await Collection(self.redis, tasks_of(file_id), Record).clear(project_id)
+        await self._leftovers.removed(name)
 
     async def delete_expired(self, now_s: int) -> int:
         """Delete all expired files and return their number."""

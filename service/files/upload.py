@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import unicodedata
 
 from service.core import ids, metrics, queue
 from service.core.errors import BadRequest, TooLarge
+from service.core.redis import REDIS_ERRORS
+from service.core.storage import StorageError
 from service.files.body import Body
 from service.files.format_fields import format_of
 from service.files.records import CHECKED, FileRecord, Files, FileStatus, Purpose
@@ -23,34 +26,49 @@ async def receive(body: Body, files: Files, project_id: str, *, max_bytes: int) 
     the disk is full. In each case, nothing of the file is kept or listed.
     """
     file_id = ids.new(ids.FILE)
+    await files.begin(project_id, file_id)
+    try:
+        with disk_full_errors():
+            record = await _stored(body, files, project_id, file_id, max_bytes=max_bytes)
+    except BaseException:
+        with contextlib.suppress(*REDIS_ERRORS, StorageError):  # else it is swept
+            await files.discard(project_id, file_id)
+        raise
+    await files.register(record)
+    metrics.UPLOADED_BYTES.cell().inc(record.bytes)
+    return record
+
+
+async def _stored(
+    body: Body, files: Files, project_id: str, file_id: str, *, max_bytes: int
+) -> FileRecord:
+    """Write the file's bytes and manifest, and return the record to register it with."""
     digest = hashlib.sha256()
-    with disk_full_errors():
-        async with await files.storage.writer(f"{project_id}/files/{file_id}/content") as writer:
-            size = await write_stream(
-                body.chunks(),
-                writer,
-                [digest],
-                max_bytes=max_bytes,
-                too_large=TooLarge(
-                    f"The file is over the limit of {max_bytes} bytes. Send it in parts through "
-                    "/v1/uploads, or send fewer examples: a few hundred good ones are enough.",
-                    param="file",
-                ),
-            )
-            purpose = purpose_of(body.fields.get("purpose"))
-            expires_after_s, format_ = _expires_after_s(body), format_of(body.fields)
-        record = new_record(
-            file_id,
-            project_id,
-            filename=clean_name(body.filename),
-            purpose=purpose,
-            size=size,
-            sha256=digest.hexdigest(),
-            expires_after_s=expires_after_s,
-            format_=format_,
+    async with await files.storage.writer(f"{project_id}/files/{file_id}/content") as writer:
+        size = await write_stream(
+            body.chunks(),
+            writer,
+            [digest],
+            max_bytes=max_bytes,
+            too_large=TooLarge(
+                f"The file is over the limit of {max_bytes} bytes. Send it in parts through "
+                "/v1/uploads, or send fewer examples: a few hundred good ones are enough.",
+                param="file",
+            ),
         )
-        await files.add(record)
-    metrics.UPLOADED_BYTES.cell().inc(size)
+        purpose = purpose_of(body.fields.get("purpose"))
+        expires_after_s, format_ = _expires_after_s(body), format_of(body.fields)
+    record = new_record(
+        file_id,
+        project_id,
+        filename=clean_name(body.filename),
+        purpose=purpose,
+        size=size,
+        sha256=digest.hexdigest(),
+        expires_after_s=expires_after_s,
+        format_=format_,
+    )
+    await files.put_manifest(record)
     return record
 
 

@@ -5,6 +5,8 @@
     finetuned:{project}:checkpoints:{id}:{ckpt} its checkpoints
     finetuned:jobs-active                       "project/job" of all jobs without a final status
 
+A job that has ended is noted in `leftovers` until its storage holds only what is served.
+
 A change to a job and its events are one transaction. The writes of an attempt are fenced: they
 succeed only while the record names that attempt.
 """
@@ -26,6 +28,7 @@ from redis.asyncio.client import Pipeline
 from service.core import ids, outbox
 from service.core.claims import Claim
 from service.core.labels import Labels
+from service.core.leftovers import Leftovers
 from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Page, Record, parse_known
 from service.core.redis import Client, batched, reply
@@ -234,6 +237,7 @@ class Jobs:
         writes the end of the job to the outbox.
         """
         was_final = False
+        leftovers = Leftovers(self.redis, "jobs")
 
         def noting(job: JobRecord) -> JobRecord:
             nonlocal was_final
@@ -245,6 +249,7 @@ class Jobs:
                 pipe.srem(ACTIVE, _member(job))
                 if not was_final:
                     outbox.add(pipe, _end_of(job))
+                    leftovers.note(pipe, _member(job), ids.now_s())
             self.add_events(pipe, job.project_id, job.id, events(job))
             also(pipe)
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from service.core import invalidation
+from service.core import ids, invalidation
 from service.core.cache import LookupCache
+from service.core.leftovers import Leftovers
 from service.core.records import PREFIX, Collection, Page, parse
 from service.core.redis import Client, reply, text
 from service.core.transactions import Write, commit
@@ -74,6 +75,7 @@ class ModelRegistry:
         self.catalogue = catalogue
         self.models = Collection(redis, "models", ModelRecord)
         self.aliases = aliases.collection(redis)
+        self.leftovers = adapter_leftovers(redis)
         self._resolutions = LookupCache(self._load, ttl_s=cache_s)
 
     def remembered(self, project_id: str, name: str) -> ResolvedModel | None:
@@ -187,7 +189,9 @@ class ModelRegistry:
             return found, write
 
         def write(pipe: Pipeline) -> None:
+            assert found is not None
             pipe.delete(key)
+            self.leftovers.note(pipe, found.artifact, ids.now_s())
             pipe.zrem(self.models.index(project_id), name)
             figures.forget(pipe, project_id, name)
             invalidation.publish(pipe, invalidation.InvalidationKind.MODEL, project_id, name)
@@ -246,6 +250,11 @@ class ModelRegistry:
         if len(shares) <= 1:
             return shares[0][0] if shares else None
         return _Split(tuple(shares))
+
+
+def adapter_leftovers(redis: Client) -> Leftovers:
+    """The storage prefixes of deleted adapters whose bytes are not gone yet."""
+    return Leftovers(redis, "adapters")
 
 
 def users_key(project_id: str, model: str) -> str:

@@ -12,6 +12,7 @@ from fastapi.responses import Response
 
 from service.core.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound
 from service.core.records import Missing
+from service.core.redis import REDIS_ERRORS
 from service.core.storage import Storage, StorageError
 from service.models.aliases.records import AliasRecord
 from service.models.records import ModelRecord
@@ -134,9 +135,10 @@ async def delete_model(
         raise await _not_deletable(registry, caller.project_id, model)
     try:
         await storage.delete_prefix(record.artifact)
-    except StorageError as e:
-        # The model is already gone for all callers; only its files remain.
-        log.warning("files of a deleted model are left in storage: %s", e)
+        await registry.leftovers.removed(record.artifact)
+    except (*REDIS_ERRORS, StorageError) as e:
+        # The model is already gone for all callers; only its files remain, and they are swept.
+        log.warning("files of a deleted model are left in storage for now: %s", e)
     return ModelDeleted(id=model)
 
 

@@ -7,8 +7,8 @@ worker therefore compares records with queues and leases:
   an advice, an export or an evaluation run is missing, it is enqueued (arq rejects duplicates).
   Queued jobs are dispatched to free GPU workers.
 - Expired files, advice and exports are deleted, as are the parts of uploads that have ended, the
-  outputs of cleanings that were not finished, and what deleted evals, runs and exports have in
-  storage.
+  outputs of cleanings that were not finished, files that were never registered, the states of
+  jobs that have ended, and what deleted files, models, evals, runs and exports have in storage.
 - Work that was taken but has had no lease for half the lease duration is considered lost and
   continues under the next attempt number. It fails after several lost attempts, because what kills
   a worker takes down everything that this worker does.
@@ -28,7 +28,7 @@ from functools import partial
 from typing import Any
 
 from service.config import Settings
-from service.core import ids, metrics, queue
+from service.core import ids, metrics, queue, scratch
 from service.core.leases import Held, Leases
 from service.core.queue import EntryState
 from service.core.records import Missing, Unreadable
@@ -43,14 +43,17 @@ from service.exports import deletion as export_deletion
 from service.exports.lifecycle import ExportSuperseded
 from service.exports.records import Exports
 from service.files.records import Files
+from service.jobs import leftovers as job_leftovers
 from service.jobs.advice.records import AdviceStore, AdviceSuperseded
 from service.jobs.evaluation.records import EvaluationSuperseded
 from service.jobs.lifecycle import AttemptSuperseded
 from service.jobs.records import Jobs
 from service.jobs.scheduling.dispatch import Dispatcher
 from service.models.aliases import gains
+from service.models.registry import adapter_leftovers
 from service.uploads.records import Uploads
 from service.worker import turns
+from service.worker.dead_entries import DeadEntries
 from service.worker.job_repairs import JobRepairs, observe
 from service.worker.lost_attempts import LostAttempts
 from service.worker.turns import Turns
@@ -107,6 +110,7 @@ class Reconciler:
         self._dispatcher = dispatcher
         self._on_step = on_step
         self._most_aliases = settings.metrics_max_aliases
+        self._scratch = settings.scratch
         self._every_s = settings.reconcile_every_s
         self._patience_s = settings.lease_s / 2
         self._most_lost = settings.max_attempts_without_progress
@@ -114,6 +118,7 @@ class Reconciler:
         self._turns = Turns(redis, every_s=_PAUSE * self._every_s, lease_s=settings.lease_s)
         self._lost_attempts = LostAttempts(redis, leases, self._patience_s)
         self._job_repairs = JobRepairs(jobs, self._lost_attempts, self._most_lost)
+        self._dead_entries = DeadEntries(redis, self._lost_attempts)
 
     async def run(self) -> None:
         """Reconcile forever. A Redis or storage outage skips a round."""
@@ -132,6 +137,7 @@ class Reconciler:
         """
         await self._run(self._repairs())
         await self._run(self._cleanups())
+        await self._sweep_scratch()
 
     async def take_turns(self) -> None:
         """Run the parts of a round that no other worker runs, or has run a moment ago.
@@ -148,6 +154,7 @@ class Reconciler:
         with contextlib.suppress(Held):
             async with self._turns.take("cleanups"):
                 await self._run(self._cleanups())
+        await self._sweep_scratch()
 
     async def _run(self, steps: Iterable[tuple[str, Step]]) -> None:
         for what, step in steps:
@@ -157,13 +164,21 @@ class Reconciler:
     def _repairs(self) -> Iterator[tuple[str, Step]]:
         for kind in self._kinds:
             yield kind.function, partial(self._every, kind)
-        for step in (self._every_job, self._dispatcher.dispatch, self._observe_aliases):
+        for step in (
+            self._every_job,
+            self._dead_entries.sweep,
+            self._dispatcher.dispatch,
+            self._observe_aliases,
+        ):
             yield step.__name__, step
 
     def _cleanups(self) -> Iterator[tuple[str, Step]]:
         for step in (
             self._delete_expired,
+            self._sweep_files,
             self._sweep_uploads,
+            self._sweep_jobs,
+            self._sweep_adapters,
             self._sweep_outputs,
             self._sweep_evals,
             self._sweep_exports,
@@ -219,8 +234,20 @@ class Reconciler:
         await self._advices.delete_expired(ids.now_s())
         await self._exports.delete_expired(ids.now_s())
 
+    async def _sweep_files(self) -> None:
+        await self._files.sweep(self._leases, ids.now_s())
+
     async def _sweep_uploads(self) -> None:
         await self._uploads.sweep(ids.now_s())
+
+    async def _sweep_jobs(self) -> None:
+        await job_leftovers.sweep(self._jobs, self._files.storage, self._leases, ids.now_s())
+
+    async def _sweep_adapters(self) -> None:
+        leftovers = adapter_leftovers(self._redis)
+        for artifact in await leftovers.due(ids.now_s()):
+            await self._files.storage.delete_prefix(artifact)
+            await leftovers.removed(artifact)
 
     async def _sweep_outputs(self) -> None:
         await self._outputs.sweep(self._leases, self._patience_s)
@@ -234,3 +261,8 @@ class Reconciler:
         for member in await self._exports.to_sweep():
             with self._logged_errors(member):
                 await export_deletion.sweep(self._exports, self._files.storage, member)
+
+    async def _sweep_scratch(self) -> None:
+        """Delete what dead workers on this machine left of users' data."""
+        for name in await asyncio.to_thread(scratch.sweep, self._scratch):
+            log.warning("the scratch folder of a dead worker is deleted: %s", name)

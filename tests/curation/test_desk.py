@@ -96,7 +96,7 @@ async def test_an_answer_that_breaks_the_contract_is_a_clear_error(spec, setting
 
 async def test_an_answer_that_breaks_the_contract_fails_the_task_once(api: Api, path, caplog):
     state = api.app.state
-    file = await state.files.restore(FILE)
+    file = await state.files.register(FILE)
     task = await Tasks(state.redis).create(TASK)
 
     async def work(task: Task, file: FileRecord, folder: Path) -> None:

@@ -42,7 +42,7 @@ def record(name: str, data: bytes = b"") -> FileRecord:
 @pytest.fixture
 async def source(api: Api) -> FileRecord:
     """A file without bytes: the tests below cut off what comes after reading them."""
-    return await api.app.state.files.restore(record("chats.jsonl"))
+    return await api.app.state.files.register(record("chats.jsonl"))
 
 
 @pytest.fixture

@@ -18,32 +18,12 @@ from service.fleet.capacity import measure
 from service.jobs import lifecycle
 from service.jobs.evaluation.records import Evaluations, EvaluationStatus, JobEvaluation
 from service.jobs.records import JobRecord, Status
-from service.jobs.scheduling.dispatch import Dispatcher
 from service.worker.reconciler import Reconciler
-from tests.conftest import BASE_MODEL, Api
+from tests.conftest import Api
 
 pytestmark = pytest.mark.slow
 
-JOBS = "/v1/fine_tuning/jobs"
 TAKEN = EntryState.TAKEN
-
-
-@pytest.fixture
-async def reconciler(api: Api) -> Reconciler:
-    state = api.app.state
-    leases = Leases(state.redis, "me", lease_s=api.settings.lease_s)
-    dispatcher = Dispatcher(state.jobs, state.redis, api.settings)
-    return Reconciler(state.redis, state.jobs, state.files, leases, api.settings, dispatcher)
-
-
-@pytest.fixture
-async def job(api: Api, http, chats) -> JobRecord:
-    file = await http.post(
-        "/v1/files", files={"file": ("f", chats(12))}, data={"purpose": "fine-tune"}
-    )
-    created = await http.post(JOBS, json={"model": BASE_MODEL, "training_file": file.json()["id"]})
-    body = created.json()
-    return await api.app.state.jobs.get(body["organization_id"], body["id"])
 
 
 async def entries(api: Api, name: str) -> list[str]:

@@ -174,7 +174,6 @@ class Ledger:
         )
         results = await write_results(self.job, self._jobs, self._files)
         model = self._model_record(self.model, artifact, manifest.digest, message.final_step, False)
-        checkpoints = await self._jobs.checkpoints(self.job.id).page(self.job.project_id, limit=100)
         await self._change(
             lambda job: lifecycle.succeed(
                 job,
@@ -192,7 +191,6 @@ class Ledger:
         if (speed := self._progress.tokens_per_second) is not None:
             kind = SpeedKey.of(self.job, self._device_name)
             await Speeds(self._jobs.redis).record(kind, speed)
-        await self._drop_states(checkpoints.items)
 
     def _add_model(self, pipe: Any, model: ModelRecord) -> None:
         """Register the finished model, and its evaluation if the job holds rows out."""

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from service.config import Settings
-from service.core import ids
+from service.core import ids, scratch
 from service.core.child import Child, environment
 from service.core.storage import Storage, StorageCorrupt, StorageMissing
 from service.files.records import Files
@@ -107,7 +106,11 @@ class Attempt:
 
     async def run(self) -> Outcome:
         """Run the training and return its outcome. Raises Superseded if the job has moved on."""
-        await asyncio.to_thread(_fresh_folder, self._dir)
+        async with scratch.claimed(self._dir.parent):
+            return await self._run()
+
+    async def _run(self) -> Outcome:
+        self._dir.mkdir()
         try:
             try:
                 spec_file = await self._write_spec()
@@ -119,7 +122,6 @@ class Attempt:
                 return await self._train(spec_file)
         finally:
             self._phases.end()
-            await asyncio.to_thread(shutil.rmtree, self._dir.parent, ignore_errors=True)
 
     async def _train(self, spec_file: Path) -> Outcome:
         await self._report_gpu_turn()
@@ -329,12 +331,6 @@ class Attempt:
         await self._ledger.event(
             f"The trainer {how} before it finished", "warn", {"exit_code": code}
         )
-
-
-def _fresh_folder(path: Path) -> None:
-    """Create an empty folder that only this user can read, because it will hold training text."""
-    shutil.rmtree(path.parent, ignore_errors=True)
-    path.mkdir(parents=True, mode=0o700)
 
 
 def _log_tail(path: Path, lines: int = 20) -> None:

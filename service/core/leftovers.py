@@ -1,0 +1,45 @@
+"""Objects in storage that may belong to no record, noted until they are removed.
+
+A note is written before the bytes, or in the transaction that deletes the record or makes it final.
+It is removed with the transaction that registers the bytes, or once the bytes are gone. So whatever
+dies in between, the reconciler finds what is left. After a loss of Redis there are no notes, and
+nothing that could be recovered is removed.
+
+    finetuned:leftovers:{kind}    sorted set of names, scored by when the object may be removed
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.core.records import PREFIX
+from service.core.redis import Client, reply, text
+
+
+class Leftovers:
+    """The notes about one kind of objects."""
+
+    def __init__(self, redis: Client, kind: str) -> None:
+        self._redis = redis
+        self.key = f"{PREFIX}:leftovers:{kind}"
+
+    def note(self, pipe: Any, name: str, at_s: float) -> None:
+        """Add to a transaction that the object may be removed at this time."""
+        pipe.zadd(self.key, {name: at_s})
+
+    def forget(self, pipe: Any, name: str) -> None:
+        """Add to a transaction that a record refers to the object."""
+        pipe.zrem(self.key, name)
+
+    async def noted(self, name: str, at_s: float) -> None:
+        """Note an object whose bytes are about to be written."""
+        await reply(self._redis.zadd(self.key, {name: at_s}))
+
+    async def removed(self, name: str) -> None:
+        """Forget an object whose bytes are gone, or which a record refers to."""
+        await reply(self._redis.zrem(self.key, name))
+
+    async def due(self, now_s: float) -> list[str]:
+        """Return the objects that may be removed, those that were noted for the earliest first."""
+        members = await reply(self._redis.zrangebyscore(self.key, "-inf", now_s))
+        return [text(member) for member in members]
