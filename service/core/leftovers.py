@@ -5,7 +5,7 @@ It is removed with the transaction that registers the bytes, or once the bytes a
 dies in between, the reconciler finds what is left. After a loss of Redis there are no notes, and
 nothing that could be recovered is removed.
 
-    finetuned:leftovers:{kind}    sorted set of names, scored by when the object may be removed
+    finetuned:{kind}-leftover    sorted set of names, scored by when the object may be removed
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Leftovers:
 
     def __init__(self, redis: Client, kind: str) -> None:
         self._redis = redis
-        self.key = f"{PREFIX}:leftovers:{kind}"
+        self.key = f"{PREFIX}:{kind}-leftover"
 
     def note(self, pipe: Any, name: str, at_s: float) -> None:
         """Add to a transaction that the object may be removed at this time."""

@@ -25,9 +25,13 @@ class LostAttempts:
         state = await queue.state(self._redis, function, subject, attempt)
         return state is EntryState.TAKEN and await self.lost(lane, function, subject, attempt)
 
+    async def unheld(self, subject: str, attempt: int) -> bool:
+        """Return whether the attempt has had no lease for long enough."""
+        return await self._leases.unheld_s(subject, attempt) >= self._patience_s
+
     async def lost(self, lane: str, function: str, subject: str, attempt: int) -> bool:
         """Return whether the attempt, which was taken, has no living worker."""
-        if await self._leases.unheld_s(subject, attempt) < self._patience_s:
+        if not await self.unheld(subject, attempt):
             return False
         log.warning("%s: attempt %d has no living worker", subject, attempt)
         await queue.forget(self._redis, lane, function, subject, attempt)
