@@ -37,21 +37,13 @@ def _matches(patterns: str, value: str) -> bool:
     return any(fnmatchcase(value, pattern) for pattern in patterns.split("|"))
 
 
-_ORPHANS = "bytes of an interrupted upload stay: no record names them, and nothing looks for them"
-_TWICE = "the answer is lost or an error although the record exists, and a retry makes another one"
-_ENTRIES = "the queue entry of a killed worker stays if the work had ended: nothing looks for it"
-_LAST = "kill|kill-after"
+_TWICE = (
+    "the answer is lost although the record exists, and a retry without a key makes another one"
+)
 
 HOLES: Sequence[Hole] = (
-    Hole("post-file", "kill", "put *manifest.json", "left in storage: *", _ORPHANS),
-    Hole("post-file", "away|cut|lost|lost-away|full", "put *manifest.json", "left *", _ORPHANS),
-    Hole("post-file", "*", "WATCH *:files:*|EXISTS *:files:*", "left in storage: *", _ORPHANS),
-    Hole("post-file", "kill-after|lost*", "close */content|put *", "left in storage: *", _ORPHANS),
-    Hole("post-file", "*", "transaction(SET *:files:**", "left in storage: *", _ORPHANS),
     Hole("post-file", "kill-after|lost*", "transaction(SET *:files:**", "2 files after *", _TWICE),
-    Hole("post-file", "*", "* arq:job:check_file:**", "2 files after one upload", _TWICE),
-    Hole("check-file", _LAST, "EVAL lease:*", "left in *", _ENTRIES),
-    Hole("check-file", "kill", "transaction(ZREM arq:abort*", "left in *", _ENTRIES),
+    Hole("post-file", "kill*", "* arq:job:check_file:**", "2 files after one upload", _TWICE),
 )
 
 

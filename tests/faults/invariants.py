@@ -17,6 +17,9 @@ from tests.faults.world import World
 # Sets of work that has not ended, and where its records are.
 _UNFINISHED = (
     "files-unchecked",
+    "files-leftover",
+    "adapters-leftover",
+    "jobs-leftover",
     "curation-unfinished",
     "curation-outputs",
     "jobs-active",

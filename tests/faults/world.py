@@ -46,7 +46,7 @@ for _, key in ipairs(keys) do
   elseif key:find('^finetuned:unheld:') then redis.call('SET', key, 0); table.insert(seen, key)
   elseif key:find('^finetuned:.*:idempotency:') and
     not redis.call('GET', key):find('"answer"') then redis.call('DEL', key)
-  elseif key:find('^finetuned:queue:%a+$') then
+  elseif key:find('^finetuned:queue:%a+$') or key:find('%-leftover$') then
     for _, entry in ipairs(redis.call('ZRANGE', key, 0, -1)) do
       redis.call('ZADD', key, 1, entry)
     end
