@@ -45,7 +45,7 @@ class Fill:
         files = [self._file(i, checked=checked) for i in range(count)]
 
         async def add(file: FileRecord) -> None:
-            await self._files.restore(file)
+            await self._files.register(file)
             if not checked:
                 await self._files.enqueue_check(file)
 

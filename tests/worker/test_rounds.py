@@ -52,7 +52,7 @@ class Site:
                 sha256="",
                 status=FileStatus.UPLOADED,
             )
-            await self.files.restore(file)
+            await self.files.register(file)
             await self.files.enqueue_check(file)
 
     async def add_jobs(self, count: int) -> None:
