@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
 from service.config import Settings
-from service.core import metrics
+from service.core import clock_sync, metrics
 from service.core.invalidation import Invalidations
 from service.core.metric_types import Process
 from service.core.redis import connect
@@ -169,6 +169,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             Upstreams.from_settings(settings) as upstreams,
             Meter.from_settings(redis, settings) as meter,
             invalidations.listening(),
+            clock_sync.following(redis),
         ):
             app.gateway = Gateway(
                 authenticator,

@@ -71,8 +71,9 @@ USED = [
         "arq",
         "arq/worker.py",
         "Worker",
-        "_release_sem_dec_counter_on_complete finish_job heart_beat job_counter main max_jobs "
-        "queue_name start_jobs",
+        "_poll_iteration _release_sem_dec_counter_on_complete allow_pick_jobs finish_job "
+        "heart_beat in_progress_timeout_s job_counter loop main max_jobs pool queue_name run_job "
+        "sem tasks",
         "service/worker/arq_queue.py",
     ),
     internals(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import itertools
 import re
 import secrets
-import time
+
+from service.core import clock
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _RANDOM_CHARS = 24  # 124 bits: not guessable, never repeated
@@ -69,4 +70,4 @@ def is_valid(value: str, prefix: str) -> bool:
 
 def now_s() -> int:
     """Return the current UTC time in seconds, the unit of all times in the API."""
-    return int(time.time())
+    return clock.now_s()

@@ -10,12 +10,12 @@ creates the record. Older versions did not store them, so a list first adds thos
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic
 
 from redis.asyncio.client import Pipeline
 
+from service.core import clock
 from service.core.records import PREFIX, Collection, Page, R
 from service.core.redis import batched, text
 
@@ -31,7 +31,7 @@ class Labels(Generic[R]):
 
     def add(self, pipe: Pipeline, record: R) -> None:
         """Add the labels of a new record to the transaction that creates it."""
-        self._add(pipe, record, time.time())
+        self._add(pipe, record, clock.now())
 
     def remove(self, pipe: Pipeline, record: R) -> None:
         """Remove the labels of a record in the transaction that deletes it."""

@@ -21,6 +21,7 @@ import arq.worker
 from arq.constants import in_progress_key_prefix, job_key_prefix
 from arq.jobs import serialize_job
 
+from service.core import ids
 from service.core.redis import REDIS_ERRORS, Client, batched, reply, text, to_json, why
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,39 @@ redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 redis.call('ZADD', KEYS[2], due_ms, ARGV[1])
 return 1
 """
+
+# Returns the tasks that are due and that no worker has taken, oldest first.
+#   KEYS[1]  the queue
+#   ARGV     the number of tasks wanted, the prefix of the marks of taken tasks, the most to look at
+_DUE = """
+local now = redis.call('TIME')
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+local most, looked_at, found = tonumber(ARGV[1]), 0, {}
+while #found < most and looked_at < tonumber(ARGV[3]) do
+  local page = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now_ms, 'LIMIT', looked_at, 100)
+  if #page == 0 then break end
+  looked_at = looked_at + #page
+  for _, task in ipairs(page) do
+    if redis.call('EXISTS', ARGV[2] .. task) == 0 then found[#found + 1] = task end
+  end
+end
+return found
+"""
+
+# Takes a task unless another worker has it or it is not due. Returns its score and the time.
+#   KEYS[1]  the mark of the taken task; KEYS[2] the queue
+#   ARGV     the task, the value of the mark, its lifetime in milliseconds
+_TAKE = """
+local held = redis.call('GET', KEYS[1])
+if held ~= false and held ~= ARGV[2] then return nil end
+local now = redis.call('TIME')
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+local score = redis.call('ZSCORE', KEYS[2], ARGV[1])
+if score == false or tonumber(score) > now_ms then return nil end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return {tonumber(score), now_ms}
+"""
+_MOST_LOOKED_AT = 10_000
 
 # A running task keeps its entry, near the head of the queue. Only this many entries are read.
 _HEAD_ENTRIES = 200
@@ -132,6 +166,28 @@ def left_to_the_reconciler() -> Iterator[None]:
         yield
     except REDIS_ERRORS as e:
         log.warning("Redis became unavailable after a change, which waits for a worker: %s", why(e))
+
+
+async def due(redis: Client, queue: str, most: int) -> list[str]:
+    """Return up to `most` tasks that are due and that no worker has taken, oldest first."""
+    arguments = (str(most), in_progress_key_prefix, str(_MOST_LOOKED_AT))
+    return [text(task) for task in await reply(redis.eval(_DUE, 1, queue, *arguments))]
+
+
+class Taken(NamedTuple):
+    """A task that a worker has just taken: when it was due and the time, in milliseconds."""
+
+    due_ms: int
+    now_ms: int
+
+
+async def take(redis: Client, queue: str, task: str, lifetime_s: float) -> Taken | None:
+    """Mark a task as taken, for at most this time. Returns None if it cannot be taken."""
+    keys = (in_progress_key_prefix + task, queue)
+    # The random value distinguishes our own mark, if the answer was lost, from another worker's.
+    arguments = (task, ids.random_part(), str(int(lifetime_s * 1000)))
+    taken = await reply(redis.eval(_TAKE, 2, *keys, *arguments))
+    return None if taken is None else Taken(*map(int, taken))
 
 
 async def forget(redis: Client, queue: str, function: str, subject_id: str, attempt: int) -> None:

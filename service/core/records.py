@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from service.core import metrics
+from service.core import clock, metrics
 from service.core.errors import InternalError
 from service.core.transactions import Write, commit
 
@@ -146,7 +145,7 @@ class Collection(Generic[R]):
     def add(self, pipe: Pipeline, record: R) -> None:
         """Add to a transaction the write of a new record and of its list entry."""
         self.write(pipe, record)
-        pipe.zadd(self.index(record.project_id), {record.id: time.time()}, nx=True)
+        pipe.zadd(self.index(record.project_id), {record.id: clock.now()}, nx=True)
 
     def write(self, pipe: Pipeline, record: R) -> None:
         """Add the write of `record` to a transaction."""

@@ -15,7 +15,6 @@ are written in one transaction, which is fenced by the run's attempt.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, Literal, NamedTuple
@@ -24,7 +23,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, outbox, queue
+from service.core import clock, ids, outbox, queue
 from service.core.claims import Claim
 from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Missing, Record
@@ -231,7 +230,7 @@ class Evals:
         return await self.evals.update(project_id, eval_id, change, also=self._updated)
 
     def _updated(self, pipe: Pipeline, record: EvalRecord) -> None:
-        pipe.zadd(self.by_update(record.project_id), {record.id: time.time()})
+        pipe.zadd(self.by_update(record.project_id), {record.id: clock.now()})
 
     async def create_run(self, run: RunRecord, claim: Claim[RunRecord] | None = None) -> RunRecord:
         """Store a new run and enqueue it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from service.core import metrics, outbox, queue
+from service.core import clock, metrics, outbox, queue
 from service.core.metric_types import Cell, Metric
 from service.core.redis import REDIS_ERRORS, Client
 from service.fleet import workers
@@ -63,7 +63,7 @@ def _observe_ends(processed: dict[str, int]) -> None:
 
 async def _observe_queue(redis: Client, name: str) -> None:
     waiting = await queue.waiting(redis, queue.QUEUES[name])
-    oldest_s = 0.0 if waiting.oldest_due_s is None else time.time() - waiting.oldest_due_s
+    oldest_s = 0.0 if waiting.oldest_due_s is None else clock.now() - waiting.oldest_due_s
     metrics.QUEUE_DEPTH.cell(name).set(waiting.tasks)
     metrics.QUEUE_OLDEST_SECONDS.cell(name).set(max(oldest_s, 0.0))
 

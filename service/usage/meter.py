@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -21,6 +20,7 @@ from redis.exceptions import RedisError
 
 from service.config import Settings
 from service.core import metrics, tasks
+from service.core.clock import now
 from service.core.limits import NO_LIMITS, Limits
 from service.core.metric_types import BoundedLabel
 from service.usage import refusals
@@ -80,7 +80,7 @@ class Meter:
         flush_every_s: float = 1.0,
         in_flight_ttl_s: float = 10.0,
         max_labelled_projects: int = 50,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = now,
     ) -> None:
         self._defaults: dict[Scope, Limits] = {"key": key_limits, "project": project_limits}
         self._flush_every_s = flush_every_s

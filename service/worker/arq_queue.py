@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from arq.worker import Worker
 
-from service.core.redis import REDIS_ERRORS, why
+from service.core import queue
+from service.core.redis import REDIS_ERRORS, Client, why
 
 log = logging.getLogger(__name__)
 _PAUSE_S = 1.0
@@ -18,15 +20,14 @@ _PAUSE_S = 1.0
 class QueueWorker(Worker):
     """Takes tasks from one queue. `on_poll()` is called in every polling round.
 
-    arq's own loop ends on the first Redis error, while its running tasks continue. It also leaks a
-    slot for each task that it fails to take, after which a worker with one slot would never take a
-    task again.
+    arq's own loop ends on the first Redis error, while its running tasks continue. It compares the
+    times in the queue with the clock of its host, leaks a slot for each task that it fails to take,
+    and never reads beyond the oldest entries, even if killed workers had taken all of them.
     """
 
     def __init__(self, *args: Any, on_poll: Callable[[], None], **options: Any) -> None:
         super().__init__(*args, **options)
         self._on_poll = on_poll
-        self._given_back = 0  # slots, since the start
 
     async def run_forever(self) -> None:
         """Poll the queue forever, pausing after a Redis error."""
@@ -43,22 +44,33 @@ class QueueWorker(Worker):
         await super().heart_beat()
         self._on_poll()
 
-    async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Take as many tasks as there are free slots."""
-        for job_id in job_ids:
-            if self.job_counter >= self.max_jobs:
-                return
-            taken = self.job_counter + self._given_back
-            try:
-                await super().start_jobs([job_id])
-            except Exception:
-                if self.job_counter + self._given_back > taken:
-                    self._release_sem_dec_counter_on_complete()
-                raise
+    async def _poll_iteration(self) -> None:
+        free = self.max_jobs - self.job_counter
+        if self.allow_pick_jobs and free > 0:
+            for task_id in await queue.due(self._client, self.queue_name, free):
+                await self._start(task_id)
+        for task_id, task in list(self.tasks.items()):
+            if task.done():
+                del self.tasks[task_id]
+                task.result()  # raises what ended it
+        await self.heart_beat()
 
-    def _release_sem_dec_counter_on_complete(self) -> None:
-        self._given_back += 1
-        super()._release_sem_dec_counter_on_complete()
+    async def _start(self, task_id: str) -> None:
+        """Start a task unless another worker is faster."""
+        taken = await queue.take(self._client, self.queue_name, task_id, self.in_progress_timeout_s)
+        if taken is None:
+            return
+        await self.sem.acquire()  # free, because fewer than `max_jobs` tasks run
+        self.job_counter += 1
+        # arq compares the score with the clock of this host when a task is to run again later.
+        local_ms = int(time.time() * 1000) - taken.now_ms
+        task = self.loop.create_task(self.run_job(task_id, taken.due_ms + local_ms))
+        task.add_done_callback(lambda _: self._release_sem_dec_counter_on_complete())
+        self.tasks[task_id] = task
+
+    @property
+    def _client(self) -> Client:
+        return cast("Client", self.pool)
 
     async def finish_job(self, job_id: str, *args: Any) -> None:
         """Remove a finished task from its queue, retrying until Redis accepts it.

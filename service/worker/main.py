@@ -17,7 +17,7 @@ from arq.worker import func
 
 from service import __version__
 from service.config import Settings
-from service.core import logs, metrics, queue, tasks, tracing
+from service.core import clock_sync, logs, metrics, queue, tasks, tracing
 from service.core.leases import Leases
 from service.core.metric_types import Process
 from service.core.redis import REDIS_ERRORS, connect, from_json, to_json
@@ -201,6 +201,7 @@ class WorkerProcess:
             serve_probes(self._redis, self._settings, self._pulse),
             self._upstreams,
             self._meter,
+            clock_sync.following(self._redis),
             asyncio.TaskGroup() as group,
         ):
             background = [
