@@ -146,6 +146,12 @@ class Settings(BaseSettings):
         default=30.0, gt=0, description="Time after which a job without lease renewal is lost."
     )
     reconcile_every_s: float = Field(default=5.0, gt=0)
+    metrics_kept_days: int = Field(
+        default=30,
+        ge=0,
+        description="How long the metrics of a job that has ended stay in its events. They are "
+        "then only in its result file.",
+    )
     max_attempts_without_progress: int = Field(default=3, ge=1)
     storage_patience_s: float = Field(
         default=600.0, ge=0, description="How long a worker waits for unavailable storage."

@@ -347,6 +347,13 @@ REDIS_UP = _REDIS.gauge("finetuned_redis_up", "Whether Redis answered at the las
 REDIS_ROUND_TRIP_SECONDS = _REDIS.gauge(
     "finetuned_redis_round_trip_seconds", "Time of a PING at the last scrape."
 )
+REDIS_MEMORY_BYTES = _REDIS.gauge(
+    "finetuned_redis_memory_bytes", "Memory that Redis used at the last scrape."
+)
+REDIS_MEMORY_LIMIT_BYTES = _REDIS.gauge(
+    "finetuned_redis_memory_limit_bytes",
+    "Memory at which Redis rejects writes (maxmemory). Absent without a limit.",
+)
 REDIS_RECONNECTS = _CONNECTIONS.counter(
     "finetuned_redis_reconnects_total", "Times that a connection to Redis was re-established."
 )

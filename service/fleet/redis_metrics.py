@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from service.core import clock, metrics, outbox, queue
 from service.core.metric_types import Cell, Metric
@@ -20,6 +22,7 @@ async def observe_redis(redis: Client) -> None:
             began = time.perf_counter()
             await redis.ping()
             metrics.REDIS_ROUND_TRIP_SECONDS.cell().set(time.perf_counter() - began)
+            _observe_memory(await redis.info("memory"))
             for name in queue.QUEUES:
                 await _observe_queue(redis, name)
             _observe_workers(await workers.alive(redis))
@@ -35,11 +38,21 @@ async def observe_redis(redis: Client) -> None:
 
 _OF_REDIS = (
     metrics.REDIS_ROUND_TRIP_SECONDS,
+    metrics.REDIS_MEMORY_BYTES,
+    metrics.REDIS_MEMORY_LIMIT_BYTES,
     metrics.QUEUE_DEPTH,
     metrics.QUEUE_OLDEST_SECONDS,
     metrics.WORKERS,
     metrics.GPU_WORKERS_FREE,
 )
+
+
+def _observe_memory(info: Mapping[str, Any]) -> None:
+    metrics.REDIS_MEMORY_BYTES.cell().set(info["used_memory"])
+    if limit := info.get("maxmemory"):
+        metrics.REDIS_MEMORY_LIMIT_BYTES.cell().set(limit)
+    else:
+        metrics.REDIS_MEMORY_LIMIT_BYTES.clear()
 
 
 # The metric and the status that count an event.

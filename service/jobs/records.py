@@ -4,6 +4,8 @@
     finetuned:{project}:events:{id}             a stream of its events
     finetuned:{project}:checkpoints:{id}:{ckpt} its checkpoints
     finetuned:jobs-active                       "project/job" of all jobs without a final status
+    finetuned:jobs-with-metrics                 "project/job" of ended jobs whose metrics are in
+                                                their events, scored by when they ended
 
 A job that has ended is noted in `leftovers` until its storage holds only what is served.
 
@@ -32,10 +34,12 @@ from service.core.leftovers import Leftovers
 from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Page, Record, parse_known
 from service.core.redis import Client, batched, reply
+from service.core.transactions import Write, commit
 from service.training.contract.hyperparameters import REQUESTED, RESOLVED, Requested, Resolved
 from service.training.contract.methods import MethodName
 
 ACTIVE = f"{PREFIX}:jobs-active"
+WITH_METRICS = f"{PREFIX}:jobs-with-metrics"
 _MAX_EVENTS = 20_000
 _READ_AT_ONCE = 500
 _NO_METADATA = "none"
@@ -250,6 +254,7 @@ class Jobs:
                 if not was_final:
                     outbox.add(pipe, _end_of(job))
                     leftovers.note(pipe, _member(job), ids.now_s())
+                    pipe.zadd(WITH_METRICS, {_member(job): ids.now_s()})
             self.add_events(pipe, job.project_id, job.id, events(job))
             also(pipe)
 
@@ -290,6 +295,31 @@ class Jobs:
         start = "-" if after is None else f"({_stream_id(after)}"
         rows = await self.redis.xrange(_stream(project_id, job_id), min=start, max="+", count=limit)
         return parse_known(EventRecord, map(_event, rows))
+
+    async def has_metrics(self, project_id: str, job_id: str) -> bool:
+        """Return whether the job's events include metrics."""
+        rows = await self.redis.xrange(_stream(project_id, job_id))
+        return any(map(_is_metrics, rows))
+
+    async def remove_metrics(self, project_id: str, job_id: str) -> None:
+        """Remove the metrics of a job that has ended from its events.
+
+        The other events are written again under their IDs: Redis frees no memory for a deleted
+        entry while there is another one near it.
+        """
+        stream = _stream(project_id, job_id)
+
+        async def decide(pipe: Pipeline) -> tuple[None, Write]:
+            kept = [row for row in await pipe.xrange(stream) if not _is_metrics(row)]
+
+            def write(pipe: Pipeline) -> None:
+                pipe.delete(stream)
+                for stream_id, fields in kept:
+                    pipe.xadd(stream, dict(fields), id=stream_id)
+
+            return None, write
+
+        await commit(self.redis, [stream], decide)
 
     def add_events(
         self, pipe: Pipeline, project_id: str, job_id: str, events: Sequence[NewEvent]
@@ -350,6 +380,10 @@ def _stream(project_id: str, job_id: str) -> str:
 
 def _stream_id(event_id: str) -> str:
     return event_id.removeprefix(ids.EVENT)
+
+
+def _is_metrics(row: tuple[bytes, dict[bytes, bytes]]) -> bool:
+    return bool(json.loads(row[1][b"event"])["type"] == "metrics")
 
 
 def _event(row: tuple[bytes, dict[bytes, bytes]]) -> tuple[str, dict[str, Any]]:

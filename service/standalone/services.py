@@ -17,6 +17,7 @@ import aiohttp
 from redis.exceptions import RedisError
 
 from service.core.redis import connect
+from service.fleet.capacity import memory_bytes
 from service.standalone.layout import DataLayout, write_private
 from service.standalone.supervisor import Probe, Service
 
@@ -26,6 +27,7 @@ GPU_SHARING = "share"
 """Default for `up`, whose engines and trainings share a machine; the operator's setting wins."""
 # Linux hands out ports from 32768, macOS from 49152.
 _PORTS, _MOST_TRIES = range(20_000, 32_768), 100
+_LEAST_STORE_BYTES = 2**30
 _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 
@@ -103,6 +105,8 @@ def valkey(layout: DataLayout, ports: Ports) -> Service:
                 "appendfsync always",
                 'save ""',
                 "daemonize no",
+                # Records are not a cache: a full store rejects writes and evicts nothing.
+                f"maxmemory {max(memory_bytes() // 8, _LEAST_STORE_BYTES)}",
                 "maxmemory-policy noeviction",
             ]
         ),

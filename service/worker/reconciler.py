@@ -8,7 +8,8 @@ worker therefore compares records with queues and leases:
   Queued jobs are dispatched to free GPU workers.
 - Expired files, advice and exports are deleted, as are the parts of uploads that have ended, the
   outputs of cleanings that were not finished, files that were never registered, the states of
-  jobs that have ended, and what deleted files, models, evals, runs and exports have in storage.
+  jobs that have ended, metrics of old jobs in their events, and what deleted files, models, evals,
+  runs and exports have in storage.
 - Work that was taken but has had no lease for half the lease duration is considered lost and
   continues under the next attempt number. It fails after several lost attempts, because what kills
   a worker takes down everything that this worker does.
@@ -44,6 +45,7 @@ from service.exports.lifecycle import ExportSuperseded
 from service.exports.records import Exports
 from service.files.records import Files
 from service.jobs import leftovers as job_leftovers
+from service.jobs import retention
 from service.jobs.advice.records import AdviceStore, AdviceSuperseded
 from service.jobs.evaluation.records import EvaluationSuperseded
 from service.jobs.lifecycle import AttemptSuperseded
@@ -111,6 +113,7 @@ class Reconciler:
         self._on_step = on_step
         self._most_aliases = settings.metrics_max_aliases
         self._scratch = settings.scratch
+        self._metrics_kept_s = settings.metrics_kept_days * 24 * 3600
         self._every_s = settings.reconcile_every_s
         self._patience_s = settings.lease_s / 2
         self._most_lost = settings.max_attempts_without_progress
@@ -179,6 +182,7 @@ class Reconciler:
             self._sweep_uploads,
             self._sweep_jobs,
             self._sweep_adapters,
+            self._remove_old_metrics,
             self._sweep_outputs,
             self._sweep_evals,
             self._sweep_exports,
@@ -248,6 +252,9 @@ class Reconciler:
         for artifact in await leftovers.due(ids.now_s()):
             await self._files.storage.delete_prefix(artifact)
             await leftovers.removed(artifact)
+
+    async def _remove_old_metrics(self) -> None:
+        await retention.sweep(self._jobs, self._files, ids.now_s() - self._metrics_kept_s)
 
     async def _sweep_outputs(self) -> None:
         await self._outputs.sweep(self._leases, self._patience_s)

@@ -240,6 +240,7 @@ def test_the_bundled_store_keeps_what_it_acknowledged(render):
     config = rendered.one("ConfigMap", "valkey")["data"]["valkey.conf"]
     assert "appendonly yes" in config
     assert "appendfsync everysec" in config
+    assert "maxmemory 1536mb" in config
     assert "maxmemory-policy noeviction" in config
     url = env_of(rendered.container("Deployment", "api"))["FINETUNED_REDIS_URL"]
     assert url == "redis://:$(FINETUNED_VALKEY_PASSWORD)@ft-valkey.models.svc.cluster.local:6379/0"

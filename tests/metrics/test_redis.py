@@ -65,17 +65,25 @@ async def test_workers_by_queue_and_those_that_are_free(redis):
     assert value(found, "gpu_workers_free") == 1
 
 
+async def test_the_memory_limit_is_exported_if_there_is_one(redis):
+    assert value(await scraped(redis), "redis_memory_limit_bytes") is None
+    await redis.config_set("maxmemory", "100mb")
+    assert value(await scraped(redis), "redis_memory_limit_bytes") == 100 * 2**20
+
+
 @pytest.mark.parametrize("how", ["kill", "hang"])
 async def test_an_outage_is_told_in_time_and_its_end_too(valkey, redis, how):
     since = Since()
     found = await scraped(redis)
     assert value(found, "redis_up") == 1
     assert (value(found, "redis_round_trip_seconds") or 0) > 0
+    assert (value(found, "redis_memory_bytes") or 0) > 0
     {"kill": valkey.kill, "hang": valkey.hang}[how]()
     async with asyncio.timeout(60):  # a hung Redis never answers
         found = await scraped(redis)
     assert value(found, "redis_up") == 0
     assert value(found, "queue_depth", queue="cpu") is None
+    assert value(found, "redis_memory_bytes") is None
     {"kill": valkey.start, "hang": valkey.go_on}[how]()
     until = time.monotonic() + 10
     while value(await scraped(redis), "redis_up") == 0:
