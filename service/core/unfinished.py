@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+
 from service.core.errors import RateLimited
 from service.core.records import Collection, R, Unreadable, parse
 from service.core.redis import Client, batched, reply, text
+from service.core.transactions import Write, commit
 
 _READ_AT_ONCE = 500
 
@@ -55,12 +59,33 @@ async def read_unfinished(
         read, ended = await _read(redis, some, collection_of, is_unfinished)
         found += read
         if ended:
-            await reply(redis.srem(key, *ended))
+            await _remove_ended(redis, key, ended, collection_of, is_unfinished)
     return found
 
 
-async def _read(
+async def _remove_ended(
     redis: Client,
+    key: str,
+    members: Sequence[str],
+    collection_of: Callable[[list[str]], Collection[R]],
+    is_unfinished: Callable[[R], bool],
+) -> None:
+    """Remove members from the set. Those whose work was restarted since they were read stay."""
+
+    async def decide(pipe: Pipeline) -> tuple[None, Write | None]:
+        _, ended = await _read(pipe, members, collection_of, is_unfinished)
+        return None, (lambda pipe: pipe.srem(key, *ended)) if ended else None
+
+    await commit(redis, _keys(members, collection_of), decide)
+
+
+def _keys(members: Sequence[str], collection_of: Callable[[list[str]], Collection[R]]) -> list[str]:
+    places = [member.split("/") for member in members]
+    return [collection_of(parts).key(parts[0], parts[-1]) for parts in places]
+
+
+async def _read(
+    redis: Redis,
     members: Sequence[str],
     collection_of: Callable[[list[str]], Collection[R]],
     is_unfinished: Callable[[R], bool],
@@ -68,13 +93,11 @@ async def _read(
     """Return the unfinished records of some members, and the members of ended ones."""
     found: list[R] = []
     ended: list[str] = []
-    places = [member.split("/") for member in members]
-    collections = [collection_of(parts) for parts in places]
-    keys = [c.key(parts[0], parts[-1]) for c, parts in zip(collections, places, strict=True)]
-    values = await redis.mget(keys)
-    for member, collection, raw in zip(members, collections, values, strict=True):
+    values = await redis.mget(_keys(members, collection_of))
+    for member, raw in zip(members, values, strict=True):
+        parts = member.split("/")
         try:
-            record = None if raw is None else parse(collection.model, raw, member.split("/")[-1])
+            record = None if raw is None else parse(collection_of(parts).model, raw, parts[-1])
         except Unreadable:
             continue
         if record is None or not is_unfinished(record):
