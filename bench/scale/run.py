@@ -234,7 +234,10 @@ def fill_of(site: Site) -> Fill:
 
 @contextlib.asynccontextmanager
 async def site_of(requests: int, series: int, rounds: int) -> AsyncIterator[Site]:
-    with tempfile.TemporaryDirectory() as folder, ValkeyServer(port=free_port()) as valkey:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ValkeyServer(port=free_port(), appendonly="yes") as valkey,
+    ):
         async with api_on(Path(folder), valkey.connection_url, requests, series, rounds) as site:
             yield site
 

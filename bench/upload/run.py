@@ -210,7 +210,7 @@ def our_server(work: Path, redis_url: str, key: str) -> Server:
 @contextlib.contextmanager
 def contestants(work: Path) -> Iterator[list[Contestant]]:
     (work / "models.yaml").write_text("models: []\n", "utf-8")
-    with ValkeyServer() as valkey:
+    with ValkeyServer(appendonly="yes") as valkey:
         key = asyncio.run(new_key(valkey.connection_url))
 
         def ours() -> Server:

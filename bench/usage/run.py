@@ -103,7 +103,7 @@ async def question(redis: Client) -> None:
 
 
 async def main() -> None:
-    with ValkeyServer() as server:
+    with ValkeyServer(appendonly="yes") as server:
         redis = connect(server.connection_url)
         hot_path(redis)
         for pairs in (100, 1000, 5000):

@@ -32,7 +32,7 @@ async def measure(redis: Client) -> None:
     difference_s = seconds + micros / 1e6 - (before + round_trip_s / 2)
     change_s = abs(difference_s - clock.difference_s())
     if change_s < max(_IGNORED_S, round_trip_s / 2):
-        return  # a clock that jumps to and fro would change the order of records
+        return  # a clock that keeps changing would mix up the order of records
     if change_s > _NOTEWORTHY_S:
         log.warning(
             "this host's clock differs from that of Redis by %.1f s. Synchronize both (NTP). The "

@@ -28,7 +28,7 @@ MODEL = "smollm2-135m-embeddings"
 async def embeddings(folder: Path, base: Path) -> World:
     """Record the embeddings response."""
     offer(folder / "models.yaml", base, MODEL)
-    with ValkeyServer(port=free_port()) as store:
+    with ValkeyServer(port=free_port(), appendonly="yes") as store:
         async with _engine(base, folder / "engine.log") as url:
             settings = Settings(
                 redis_url=SecretStr(store.connection_url),

@@ -46,7 +46,7 @@ _FILE_BYTES = 1024 * 1024
 async def run(folder: Path, base: Path, *, strict: bool = True) -> World:
     """Run all scenarios and return the recorded responses. `base` is the demo model's folder."""
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(ValkeyServer(port=free_port()))
+        store = stack.enter_context(ValkeyServer(port=free_port(), appendonly="yes"))
         async with (
             inference.engines(free_port()) as engines,
             running(webhooks.receive) as receiver,

