@@ -1,11 +1,14 @@
 """Upload benchmark: speed of large file uploads through a real uvicorn on loopback.
 
-    python bench/upload/run.py [--megabytes 500] [--rounds 5] [--work FOLDER]
+    python bench/upload/run.py [--megabytes 500] [--rounds 5] [--work FOLDER] [--before CHECKOUT]
 
 All contestants run side by side in one run. Each writes the file to disk and computes its SHA-256.
 Each has its own server process, so that its peak memory is measured separately. Contestants take
 turns and the best round counts, since the machine may have other work. The client sends from the
 page cache with sendfile, so that it does not limit the result.
+
+Our uploads are synced to the disk before they are acknowledged. `UploadFile` is measured with and
+without. `--before` adds the uploads of another checkout to the table.
 """
 
 from __future__ import annotations
@@ -52,11 +55,12 @@ class Server:
     env: dict[str, str]
     port: int
     key: str = ""
+    checkout: Path = ROOT
     process: subprocess.Popen[bytes] = field(init=False)
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            self.command, cwd=ROOT, env=os.environ | self.env, stdout=subprocess.DEVNULL
+            self.command, cwd=self.checkout, env=os.environ | self.env, stdout=subprocess.DEVNULL
         )
         for _ in range(300):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
@@ -137,7 +141,7 @@ class Usual(Contestant):
         return self.server.request(self.path, FORM, head=HEAD, file=file, span=(0, size), tail=TAIL)
 
 
-class UsualSync(Usual):
+class UsualDef(Usual):
     path = "/sync"
 
 
@@ -171,6 +175,13 @@ class Parts(Multipart):
         return self.server.request(f"{path}/complete", head=json.dumps(body).encode())["file"]
 
 
+OURS = (
+    (Multipart, "`POST /v1/files`, multipart"),
+    (Raw, "`POST /v1/files`, raw body"),
+    (Parts, f"`/v1/uploads`, parts of 64 MiB, {PARALLEL} at a time, and complete"),
+)
+
+
 def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -185,13 +196,13 @@ async def new_key(redis_url: str) -> str:
     return secret
 
 
-def usual_server(work: Path) -> Server:
+def usual_server(work: Path, **more: str) -> Server:
     port = free_port()
-    env = {"BENCH_FOLDER": str(work), "TMPDIR": str(work)}
+    env = {"BENCH_FOLDER": str(work), "TMPDIR": str(work)} | more
     return Server([sys.executable, "bench/upload/usual.py", str(port)], env, port)
 
 
-def our_server(work: Path, redis_url: str, key: str) -> Server:
+def our_server(work: Path, redis_url: str, key: str, checkout: Path) -> Server:
     port = free_port()
     env = {
         "FINETUNED_REDIS_URL": redis_url,
@@ -204,25 +215,26 @@ def our_server(work: Path, redis_url: str, key: str) -> Server:
         "FINETUNED_LOG_LEVEL": "WARNING",
     }
     command = [sys.executable, "-c", "from service.server import main; main()"]
-    return Server(command, env, port, key)
+    return Server(command, env, port, key, checkout)
 
 
 @contextlib.contextmanager
-def contestants(work: Path) -> Iterator[list[Contestant]]:
+def contestants(work: Path, before: Path | None) -> Iterator[list[Contestant]]:
     (work / "models.yaml").write_text("models: []\n", "utf-8")
     with ValkeyServer(appendonly="yes") as valkey:
         key = asyncio.run(new_key(valkey.connection_url))
 
-        def ours() -> Server:
-            return our_server(work, valkey.connection_url, key)
-
         every: list[Contestant] = [
             Usual("FastAPI `UploadFile`, `async def`", usual_server(work)),
-            UsualSync("FastAPI `UploadFile`, `def`", usual_server(work)),
-            Multipart("`POST /v1/files`, multipart", ours()),
-            Raw("`POST /v1/files`, raw body", ours()),
-            Parts(f"`/v1/uploads`, parts of 64 MiB, {PARALLEL} at a time, and complete", ours()),
+            UsualDef("FastAPI `UploadFile`, `def`", usual_server(work)),
+            Usual("FastAPI `UploadFile`, `async def`, synced", usual_server(work, BENCH_SYNC="1")),
         ]
+        for checkout, suffix in ((before, ", before"), (ROOT, "")):
+            if checkout is not None:
+                every += [
+                    way(name + suffix, our_server(work, valkey.connection_url, key, checkout))
+                    for way, name in OURS
+                ]
         try:
             for each in every:
                 each.server.start()
@@ -236,7 +248,7 @@ def contestants(work: Path) -> Iterator[list[Contestant]]:
 
 def table(every: list[Contestant], size: int) -> str:
     """Format a Markdown table. Ratios are relative to the faster of the two usual methods."""
-    usual = min(c.best_s for c in every if isinstance(c, Usual) and not c.server.key)
+    usual = min(c.best_s for c in every[:2])
     lines = [
         "| way in | MiB/s | against `UploadFile` | server's CPU s/GiB | its memory, peak MiB |",
         "|---|---:|---:|---:|---:|",
@@ -254,6 +266,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--work", type=Path, default=None)
+    parser.add_argument("--before", type=Path, default=None)
     options = parser.parse_args()
     size, block = options.megabytes * MIB, os.urandom(MIB)
     with tempfile.TemporaryDirectory(dir=options.work) as folder:
@@ -264,7 +277,7 @@ def main() -> None:
                 data = number.to_bytes(8, "big") + block[8:]
                 out.write(data)
                 digest.update(data)
-        with contestants(work) as every:
+        with contestants(work, options.before) as every:
             for each in every:
                 each.run(file, MIB, hashlib.sha256(file.open("rb").read(MIB)).hexdigest())
                 each.best_s = each.cpu_s = float("inf")  # discard the warm-up

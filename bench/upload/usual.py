@@ -14,6 +14,7 @@ from fastapi import FastAPI, UploadFile
 app = FastAPI()
 FOLDER = Path(os.environ.get("BENCH_FOLDER", "."))
 CHUNK_BYTES = 1024 * 1024
+SYNC = "BENCH_SYNC" in os.environ  # write the file to the disk before answering
 
 
 @app.post("/async")
@@ -24,6 +25,8 @@ async def upload_async(file: UploadFile) -> dict[str, object]:
             out.write(chunk)
             digest.update(chunk)
             size += len(chunk)
+        if SYNC:
+            os.fsync(out.fileno())
     path.unlink()
     return {"bytes": size, "sha256": digest.hexdigest()}
 

@@ -3,6 +3,8 @@
 A folder of artifacts is written file by file, and its `manifest.json` last, with the size and
 sha256 of each file. A folder without a manifest does not exist for readers, so they never see an
 incomplete upload, neither on a file system nor on S3.
+
+A write that returns survives a power failure: a file and its folders are synced to the disk.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, Self, TypeVar, cast
 
@@ -23,7 +25,7 @@ import msgspec
 import obstore
 from obstore.store import LocalStore, ObjectStore
 
-from service.core import metrics
+from service.core import local_files, metrics
 from service.core.object_store import PART_BYTES, S3Writer, open_store, refusal
 
 log = logging.getLogger(__name__)
@@ -144,10 +146,30 @@ class Storage:
         """Return a writer for one object, which becomes visible when the writer is closed."""
         return Writer(self, key)
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the objects, or None if they are on S3."""
+        return self.store.prefix if isinstance(self.store, LocalStore) else None
+
     @_patient
     async def put_bytes(self, key: str, data: bytes) -> None:
         """Write a small object."""
         await _guard("put", obstore.put_async(self.store, key, data), key)
+        await self.sync(key)
+
+    async def sync(self, key: str) -> None:
+        """Write an object in a folder to the disk, so that it survives a power failure.
+
+        An object on S3 does so once it is written. Whatever cannot be synced is removed.
+        """
+        if (folder := self.folder) is None:
+            return
+        path = folder / key
+        try:
+            await _guard("sync", asyncio.to_thread(local_files.sync, folder, path), key)
+        except StorageError:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+            raise
 
     @_patient
     async def get_bytes(self, key: str) -> bytes:
@@ -253,6 +275,23 @@ class Storage:
     async def copy(self, source: str, target: str) -> None:
         """Copy one object within the storage. Raises StorageMissing if it does not exist."""
         await _guard("copy", obstore.copy_async(self.store, source, target), source)
+        await self.sync(target)
+
+    async def join(
+        self, sources: Sequence[str], target: str, digests: Sequence[local_files.Digest]
+    ) -> int:
+        """Join objects in a folder to one, and return its size. Hashes them meanwhile.
+
+        Raises StorageMissing if one of them does not exist, and ValueError on S3.
+        """
+        if (folder := self.folder) is None:
+            raise ValueError("objects on S3 cannot be joined")
+        paths = [folder / source for source in sources]
+        joining = asyncio.to_thread(local_files.join, paths, folder / target)
+        hashing = (asyncio.to_thread(local_files.update, digest, paths) for digest in digests)
+        size, *_ = await _guard("join", _all_ended(joining, *hashing), target)
+        await self.sync(target)
+        return int(size)
 
     @_patient
     async def delete(self, key: str) -> None:
@@ -289,14 +328,14 @@ class Storage:
         await self.delete(f"{prefix}/{MANIFEST}")
         for key in await self.keys(prefix):
             await self.delete(key)
-        if isinstance(self.store, LocalStore) and self.store.prefix is not None:
+        if self.folder is not None:
             # Listings do not include files that a killed process had staged.
-            staged = Path(self.store.prefix) / prefix
+            staged = self.folder / prefix
             await asyncio.to_thread(shutil.rmtree, staged, ignore_errors=True)
 
     async def check(self) -> None:
         """Raise StorageError if storage is not writable and readable."""
-        await self.put_bytes(_HEALTH, b"ok")
+        await _guard("put", obstore.put_async(self.store, _HEALTH, b"ok"), _HEALTH)
         await self.get_bytes(_HEALTH)
 
 
@@ -304,6 +343,7 @@ class Writer:
     """Writes one object in chunks. Use it as a context manager: an error discards the object."""
 
     def __init__(self, storage: Storage, key: str) -> None:
+        self._storage = storage
         self._key = key
         self._writer: S3Writer | obstore.AsyncWritableFile
         if isinstance(storage.store, LocalStore):
@@ -322,8 +362,26 @@ class Writer:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             await _guard("commit", self._writer.close(), self._key)
+            await self._storage.sync(self._key)
         elif isinstance(self._writer, S3Writer):
             await self._writer.discard()
+
+
+async def _all_ended(*threads: Awaitable[Any]) -> list[Any]:
+    """Wait until all threads have ended, even if this task is canceled, and return their results.
+
+    A thread that outlived its request would write an object that nobody deletes.
+    """
+    running = asyncio.gather(*threads, return_exceptions=True)
+    try:
+        results = await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
 
 
 def _replace_folder(part: Path, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 
@@ -11,7 +12,7 @@ from service.core.records import Missing
 from service.core.storage import Storage, StorageError, StorageMissing
 from service.files.body import Body
 from service.files.records import FileRecord
-from service.files.stream_to_storage import disk_full_errors, write_stream
+from service.files.stream_to_storage import Digest, disk_full_errors, write_stream
 from service.files.upload import new_record
 from service.uploads.records import (
     PartRecord,
@@ -153,23 +154,24 @@ async def _joined(
     md5: str | None,
 ) -> FileRecord:
     sha256, whole = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    async with await storage.writer(f"{upload.project_id}/files/{file_id}/content") as writer:
-        size = await write_stream(
-            _bytes_of(storage, upload, parts),
-            writer,
-            [sha256] if md5 is None else [sha256, whole],
-            max_bytes=upload.bytes,
-            too_large=TooLarge("The parts in storage are larger than those that were sent."),
+    key, digests = f"{upload.project_id}/files/{file_id}/content", [sha256]
+    if md5 is not None:
+        digests.append(whole)
+    if len(parts) == 1:
+        size = await _copied(storage, part_key(upload, parts[0].id), key, digests)
+    elif storage.folder is not None:
+        size = await storage.join([part_key(upload, part.id) for part in parts], key, digests)
+    else:
+        size = await _rewritten(storage, upload, parts, key, digests)
+    if size != upload.bytes:
+        raise StorageError(f"the bytes of the parts of {upload.id} have changed in storage")
+    if md5 is not None and whole.hexdigest() != md5.lower():
+        raise BadRequest(
+            f"The parts in this order have the md5 {whole.hexdigest()}, not the one given. "
+            "Compare the md5 of each part, and their order.",
+            param="md5",
+            code="wrong_md5",
         )
-        if size != upload.bytes:
-            raise StorageError(f"parts of {upload.id} have lost bytes in storage")
-        if md5 is not None and whole.hexdigest() != md5.lower():
-            raise BadRequest(
-                f"The parts in this order have the md5 {whole.hexdigest()}, not the one given. "
-                "Compare the md5 of each part, and their order.",
-                param="md5",
-                code="wrong_md5",
-            )
     return new_record(
         file_id,
         upload.project_id,
@@ -180,6 +182,34 @@ async def _joined(
         expires_after_s=upload.file_expires_after_s,
         format_=upload.format,
     )
+
+
+async def _copied(storage: Storage, part: str, key: str, digests: Sequence[Digest]) -> int:
+    """Copy the only part within the storage, and hash it. Returns its size."""
+    await storage.copy(part, key)
+    size = 0
+    async for chunk in await storage.stream(key):
+        size += len(chunk)
+        await asyncio.gather(*(asyncio.to_thread(digest.update, chunk) for digest in digests))
+    return size
+
+
+async def _rewritten(
+    storage: Storage,
+    upload: UploadRecord,
+    parts: Sequence[PartRecord],
+    key: str,
+    digests: Sequence[Digest],
+) -> int:
+    """Read the parts and write them as one object. Returns its size."""
+    async with await storage.writer(key) as writer:
+        return await write_stream(
+            _bytes_of(storage, upload, parts),
+            writer,
+            digests,
+            max_bytes=upload.bytes,
+            too_large=TooLarge("The parts in storage are larger than those that were sent."),
+        )
 
 
 async def _bytes_of(

@@ -18,6 +18,7 @@ from service.app import create_app
 from service.cli.doctor import _storage as doctors_storage
 from service.config import Settings
 from service.core.object_store import PART_BYTES
+from service.core.redis import connect
 from service.core.storage import (
     Storage,
     StorageCorrupt,
@@ -25,7 +26,8 @@ from service.core.storage import (
     StorageMissing,
     StorageRefused,
 )
-from tests.conftest import running
+from service.projects.records import INSTALLATION
+from tests.conftest import Api, running
 from tests.e2e.seaweed import BUCKET, Seaweed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -264,3 +266,26 @@ async def test_patience_outlasts_a_killed_server(s3, folder, tmp_path):
     await listing
     assert (await patient.get_folder("x", tmp_path / "back")).size == 2 * PART_BYTES + 2
     assert await impatient.get_bytes("acknowledged") == b"1"
+
+
+@pytest.mark.parametrize("sizes", [[7], [6 * MIB, 3, 9 * MIB]])
+async def test_parts_of_an_upload_become_one_file(s3, settings: Settings, sizes):
+    parts = [os.urandom(size) for size in sizes]
+    upload = {"filename": "f", "purpose": "user_data", "bytes": sum(sizes), "mime_type": "x/y"}
+    redis = connect(settings.redis_url.get_secret_value())
+    await redis.flushdb()
+    await redis.aclose(close_connection_pool=True)
+    app = create_app(settings.model_copy(update={"storage_url": URL}))
+    async with running(app) as url, await Api(app, url, settings).client() as http:
+        path = f"/v1/uploads/{(await http.post('/v1/uploads', json=upload)).json()['id']}"
+        octets = {"content-type": "application/octet-stream"}
+        sent = [
+            (await http.post(f"{path}/parts", content=part, headers=octets)).json()["id"]
+            for part in parts
+        ]
+        file = (await http.post(f"{path}/complete", json={"part_ids": sent})).json()["file"]
+        assert (await http.get(f"/v1/files/{file['id']}/content")).content == b"".join(parts)
+        (project,) = (await app.state.projects.projects.page(INSTALLATION)).items
+        (stored,) = (await app.state.files.records.page(project.id)).items
+        assert stored.sha256 == hashlib.sha256(b"".join(parts)).hexdigest()
+        assert [key for key in s3.objects() if "/uploads/" in key] == []
