@@ -42,7 +42,7 @@ async def add_files(api: Api, project_id: str, count: int) -> list[str]:
         for number in range(count)
     ]
     for file in files:
-        await api.app.state.files.restore(file)
+        await api.app.state.files.register(file)
     return [file.id for file in files]
 
 
