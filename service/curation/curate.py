@@ -40,15 +40,17 @@ class Curate:
         self._kinds = kinds
 
     async def run(self, _ctx: dict[str, Any], project_id: str, subject: str, attempt: int) -> None:
-        """Run the task. A task that has ended, or whose file is gone, is skipped."""
+        """Run the task. A task that has ended is skipped, and one whose file is gone is deleted."""
         file_id, task_id = subject.split("/")
         try:
             async with self._leases.hold(subject, attempt):
                 task = await self._tasks.of(file_id).get(project_id, task_id)
                 file = await self._files.get(project_id, file_id, ids.now_s())
-                if task is None or file is None or task.attempt != attempt:
+                if task is None or task.attempt != attempt:
                     return
-                if task.state is TaskState.IN_PROGRESS:
+                if file is None:
+                    await self._tasks.forget(task)
+                elif task.state is TaskState.IN_PROGRESS:
                     await self._run(task, file)
         except (Held, Missing, TaskSuperseded) as e:
             log.info("%s is no longer this worker's to finish: %s", task_id, type(e).__name__)

@@ -190,6 +190,16 @@ class Tasks:
 
         await self.of(task.file_id).update(task.project_id, task.id, change, also=together)
 
+    async def forget(self, task: Task) -> None:
+        """Delete a task that was created while its file was being deleted.
+
+        Otherwise it would be enqueued forever.
+        """
+        member = f"{task.project_id}/{task.subject}"
+        await self.of(task.file_id).delete(
+            task.project_id, task.id, also=lambda pipe: pipe.srem(UNFINISHED, member)
+        )
+
     async def unfinished(self) -> list[Task]:
         """All readable unfinished tasks. Entries of ended or deleted tasks are removed."""
         return await read_unfinished(

@@ -14,6 +14,7 @@ from service.core import ids, queue
 from service.core.claims import Claim
 from service.core.errors import Conflict, NotFound
 from service.core.records import Missing
+from service.core.redis import REDIS_ERRORS
 from service.files.records import Files
 from service.jobs import lifecycle
 from service.jobs.create import checked, create
@@ -222,7 +223,10 @@ async def resume_job(job_id: str, caller: Caller, store: Store, dispatcher: Disp
     )
     with queue.left_to_the_reconciler():
         await dispatcher.dispatch()
-    return (await _shown(dispatcher, [job]))[0]
+    try:
+        return (await _shown(dispatcher, [job]))[0]
+    except REDIS_ERRORS:
+        return JobObject.of(job)  # it is resumed; only its position in the queue is not known
 
 
 @router.get(

@@ -12,6 +12,7 @@ from service.core import ids
 from service.core.leases import Leases
 from service.core.records import Missing
 from service.curation.check import CheckFile
+from service.curation.curate import Curate
 from service.curation.outputs import NOTED, Output, Outputs
 from service.curation.records import Task, TaskKind, Tasks
 from service.curation.report import MakeReport, ReportOptions, report_task
@@ -166,3 +167,22 @@ async def test_a_check_of_a_file_that_was_deleted_meanwhile_leaves_nothing(api: 
     with pytest.raises(Missing):
         await check._finish(file, outcome)
     assert stored(api) == []
+
+
+async def test_a_task_that_is_created_while_its_file_is_deleted_goes_too(api: Api, source):
+    """Otherwise the reconciler would enqueue it forever."""
+    state, tasks = api.app.state, Tasks(api.app.state.redis)
+    await state.files.delete(source)
+    late = Task(
+        id=ids.new(ids.CLEANING),
+        project_id=PROJECT,
+        created_at=1,
+        file_id=source.id,
+        kind=TaskKind.CLEANING,
+        options={},
+    )
+    await tasks.create(late)
+    leases = Leases(state.redis, "me", lease_s=30)
+    await Curate(state.files, leases, api.settings, {}).run({}, PROJECT, late.subject, 1)
+    assert await tasks.unfinished() == []
+    assert await tasks.of(source.id).get(PROJECT, late.id) is None

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from tests.faults.actors import BY_NAME, Actor
+from tests.faults.actor.base import Actor
+from tests.faults.actor.every import BY_NAME
 from tests.faults.gate import Fault, Gate, Operation, without_ids
 from tests.faults.invariants import violations
 from tests.faults.world import CURRENT, Unsettled, World
@@ -128,11 +129,11 @@ async def _failure(world: World, case: Case) -> Failure | None:
 
 
 async def _run(world: World, actor: Actor, gate: Gate, afterwards: Sequence[Gate]) -> list[str]:
-    await world.begin(actor.queues)
+    await world.begin()
     await actor.arrange(world)
     world.notes.pop("answer", None)
     if Fault.FULL in gate.faults.values():
-        world.notes["failed"] = True  # as the user is told: the operator has to free space
+        world.notes["failed"] = True  # the user learns that the operator has to free space
     found = []
     try:
         try:
@@ -151,7 +152,7 @@ async def _run(world: World, actor: Actor, gate: Gate, afterwards: Sequence[Gate
     except (AssertionError, Unsettled) as e:
         found.append(f"{type(e).__name__}: {e}")
     finally:
-        for one in (gate, *afterwards):
+        for one in (gate, *afterwards, *world.graves):
             await one.bury()
     return found
 

@@ -21,7 +21,8 @@ from service.training.contract.protocol import (
 )
 from tests.adapters import adapter
 
-STEPS = 3
+STEPS = 2
+_SLOW_S = 0.2
 _METRICS: Mapping[str, float] = {"train_loss": 1.0, "train_mean_token_accuracy": 0.5}
 
 
@@ -59,8 +60,8 @@ class ScriptedTrainer:
 
     starts: list[tuple[str, int]] = []
     """The job and the attempt of each start."""
-    waits_s = 0.0
-    """How long the trainer takes for a step."""
+    slow: set[str] = set()
+    """The jobs whose steps take long enough for the worker to see that it has to stop."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self._spec, self._out = spec, Path(spec["output_dir"])
@@ -80,7 +81,7 @@ class ScriptedTrainer:
         self._step = json.loads((Path(resumed) / "state.json").read_text()) if resumed else 0
         yield self._started()
         while self._step < STEPS:
-            await asyncio.sleep(self.waits_s)
+            await asyncio.sleep(_SLOW_S if self._spec["job_id"] in self.slow else 0)
             if self._killed:
                 return
             if self._told_to_stop:

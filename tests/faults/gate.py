@@ -33,9 +33,14 @@ from service.core import storage as core_storage
 AWAY_FOR = 8
 """Operations that fail one after another where a part is away: more than any caller tries again."""
 
-_ID = re.compile(r"\b[a-z]+[-_][0-9A-Za-z]{16,}\b|\b[0-9a-f]{32,}\b|:written:\w+")
+_LAST_S = 1.0
+
+_ID = re.compile(
+    r"\b[a-z]+[-_][0-9A-Za-z]{16,}\b|\b[0-9a-f]{32,}\b|(?<=:written:)\w+|(?<=acme::)\w+|"
+    r"(?<=/items/a\d-)\w+"
+)
 _READ: Final = re.compile(
-    "EXISTS|GET|HGET|HGETALL|HLEN|HMGET|INFO|MGET|PING|PTTL|SCAN|SCARD|SISMEMBER|SMEMBERS|STRLEN|"
+    "EXISTS|GET|HGET|HGETALL|HKEYS|HLEN|HMGET|INFO|MGET|PING|PTTL|SCAN|SCARD|SISMEMBER|SMEMBERS|STRLEN|"
     "TIME|TTL|TYPE|UNWATCH|WATCH|XLEN|XRANGE|XREVRANGE|ZCARD|ZCOUNT|ZRANGE|ZRANGEBYSCORE|ZRANK|"
     "ZREVRANGE|ZREVRANK|ZSCORE"
 )
@@ -82,8 +87,11 @@ class Operation:
 
         An answer that is lost and a kill after it matter only if the operation changed something.
         """
+        if self.place == "storage" and self.writes:
+            adds = not self.words.startswith("delete")
+            return (*_ANY, *_DONE, Fault.FULL) if adds else (*_ANY, *_DONE)
         if self.place == "storage":
-            return (*_ANY, *_DONE, Fault.FULL) if self.writes else _ANY
+            return _ANY
         return (*_ANY, *_DONE, *_REPLIES) if self.writes else (*_ANY, Fault.LOADING)
 
 
@@ -126,8 +134,10 @@ class Gate:
         for task in self.acting:
             await task
         if self.killed.is_set():
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            ended, _ = await asyncio.wait([self._task], timeout=_LAST_S)
+            if not ended:  # it waits for something else than an operation
+                self._task.cancel()
+                await asyncio.wait([self._task])
             if not self._task.cancelled():
                 self._task.exception()
 
@@ -143,6 +153,8 @@ class Gate:
         number = len(self.operations)
         await self._act(number)
         fault = self.faults.get(number)
+        if fault is not None and fault not in (*operation.faults, *_DONE):
+            fault = Fault.CUT  # of a pair, or where the order of operations is not the usual one
         if fault is None and number <= self._away_until.get(operation.place, 0):
             fault = Fault.CUT
         if fault in (Fault.AWAY, Fault.LOST_AWAY):

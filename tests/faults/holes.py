@@ -41,9 +41,22 @@ _TWICE = (
     "the answer is lost although the record exists, and a retry without a key makes another one"
 )
 
+_AGAIN = "a client that got no answer and asks again receives 409"
+_AFTERWARDS = "* dispatch-wanted|EVAL lease:dispatch|SMEMBERS workers|SMEMBERS jobs-active"
+
 HOLES: Sequence[Hole] = (
-    Hole("post-file", "kill-after|lost*", "transaction(SET *:files:**", "2 files after *", _TWICE),
-    Hole("post-file", "kill*", "* arq:job:check_file:**", "2 files after one upload", _TWICE),
+    Hole("cancel-job|pause-job|resume-job", "kill", _AFTERWARDS, "* receives 409 *", _AGAIN),
+    Hole(
+        "cancel-job|pause-job|resume-job",
+        "lost-away|kill-after",
+        "transaction(SET *:jobs:**|* dispatch-wanted|EVAL lease:dispatch",
+        "* receives 409 *",
+        _AGAIN,
+    ),
+    Hole(
+        "post-file", "kill-after|lost*", "transaction(SET *:files:**", "2 files for one *", _TWICE
+    ),
+    Hole("post-file", "kill*", "* arq:job:check_file:**", "2 files for one *", _TWICE),
 )
 
 

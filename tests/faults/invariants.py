@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
-from service.core import outbox, queue
+from service.core import ids, outbox, queue
 from service.core.storage import StorageError
 from service.jobs.records import FINAL, Status
 from service.uploads.records import UploadStatus
+from tests.faults.children import ScriptedTrainer
 from tests.faults.world import World
 
 # Sets of work that has not ended, and where its records are.
@@ -32,6 +33,7 @@ _UNFINISHED = (
     "webhook-outbox",
 )
 JOBS = "/v1/fine_tuning/jobs"
+_DAY_S = 24 * 3600
 
 
 async def violations(world: World) -> list[str]:
@@ -47,6 +49,8 @@ async def violations(world: World) -> list[str]:
     ):
         found += [violation async for violation in check(world)]
     await _delete_everything(world)
+    # An upload that has ended is kept for a day, and with it what it may have left.
+    await world.app.state.uploads.sweep(ids.now_s() + 2 * _DAY_S)
     await world.settle()
     found += [violation async for violation in _nothing_is_left(world)]
     return found
@@ -115,6 +119,9 @@ async def _jobs_end_or_wait(world: World) -> AsyncIterator[str]:
     jobs, project = world.app.state.jobs, world.notes["project"]
     for shown in await listed(world, JOBS):
         job = await jobs.get(project, shown["id"])
+        starts = [start for start in ScriptedTrainer.starts if start[0] == job.id]
+        if len(starts) > len(set(starts)):
+            yield "two trainers have the same attempt number"
         if job.status in FINAL or job.status is Status.PAUSED:
             if job.status is Status.FAILED and "failed" not in world.notes:
                 yield f"a job failed: {job.error.code}: {job.error.message}"
@@ -161,6 +168,8 @@ async def _delete_everything(world: World) -> None:
     for upload in page.items:
         if upload.status is UploadStatus.PENDING:
             await world.http.post(f"/v1/uploads/{upload.id}/cancel")
+    for alias in await listed(world, "/v1/aliases"):
+        await world.http.delete(f"/v1/aliases/{alias['id']}")
     names = [name for path in ("exports", "evals", "files") for name in await _names(world, path)]
     for name in names + [f"models/{model}" for model in await _models(world)]:
         answer = await world.http.delete(f"/v1/{name}")

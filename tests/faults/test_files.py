@@ -1,15 +1,20 @@
-"""The handlers and tasks of files, with a fault at each of their operations."""
+"""The handlers and tasks of files, with a fault at each operation."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.faults.actors import FILE_ACTORS
+from tests.faults.actor.every import NAMES
 from tests.faults.enumeration import enumerate_faults
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(3600),
+    # What killed tasks held is closed by nobody.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
-@pytest.mark.parametrize("name", FILE_ACTORS)
+@pytest.mark.parametrize("name", NAMES["files"])
 async def test_files(redis_url, tmp_path, name):
     await enumerate_faults(name, redis_url, tmp_path)

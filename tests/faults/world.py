@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -78,6 +79,8 @@ class World:
     errors: list[str] = field(default_factory=list)
     deleted: set[str] = field(default_factory=set)
     notes: dict[str, Any] = field(default_factory=dict)
+    graves: list[gate.Gate] = field(default_factory=list)
+    """The gates of processes that were killed before the case."""
     queues: Sequence[str] = ("cpu",)
     sent: int = 0
     """Requests so far."""
@@ -87,14 +90,14 @@ class World:
         """The folder of running tasks."""
         return self.settings.scratch
 
-    async def begin(self, queues: Sequence[str]) -> None:
-        """Make the installation empty, with a project and a worker for the queues."""
+    async def begin(self) -> None:
+        """Make the installation empty, with a project and a worker that does not train."""
         await self.redis.flushdb()
         for folder in (self.storage, self.scratch):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
         self.errors.clear()
-        self.deleted, self.notes, self.queues = set(), {}, queues
+        self.deleted, self.notes, self.graves, self.queues = set(), {}, [], ("cpu",)
         await self.restart_worker()
         projects = self.app.state.projects
         project = await projects.create("acme")
@@ -104,6 +107,10 @@ class World:
 
     async def restart_worker(self) -> None:
         """Put a new worker in the place of one that was killed."""
+        for claim in self.scratch.glob("*/.claimed"):
+            claim.unlink()  # the lock of a dead process is released
+            claim.touch()
+            os.utime(claim, (0, 0))
         self.worker = _worker(self.settings, self.redis, self.queues)
         await self.worker._presence.announce()
 
@@ -119,10 +126,10 @@ class World:
 
     async def settle(self) -> None:
         """Run rounds without faults until one changes nothing. Raises Unsettled."""
-        before = await self._pass_time()
+        before = await self.pass_time()
         for _ in range(_MOST_ROUNDS):
             await self.round()
-            after = await self._pass_time()
+            after = await self.pass_time()
             if before == after:
                 return
             before = after
@@ -130,6 +137,7 @@ class World:
 
     async def round(self) -> None:
         """Run what the loops of a worker do, once each, as they do: only an outage ends a step."""
+        await self.worker._presence.announce()
         with contextlib.suppress(*REDIS_ERRORS, StorageError):
             await self.worker._reconciler.once()
         with contextlib.suppress(*REDIS_ERRORS):
@@ -142,9 +150,9 @@ class World:
         for _ in range(_MOST_TRIES):
             if not await self.redis.zcard(queue.QUEUES[lane]) or not await self.work(lane):
                 return
-            await self._pass_time()
+            await self.pass_time()
 
-    async def _pass_time(self) -> object:
+    async def pass_time(self) -> object:
         """Let leases and marks of unfinished requests expire, and what is due later become due.
 
         Returns what is stored.
@@ -190,8 +198,8 @@ class _Errors(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         world = CURRENT.get()
         error = record.exc_info[1] if record.exc_info else None
-        if world is None or isinstance(error, gate.Buried):
-            return
+        if world is None or isinstance(error, gate.Buried) or record.name == "asyncio":
+            return  # asyncio logs what the garbage collector finds of an earlier case
         # Behind the gate, arq logs every task that ends with an error, as it should.
         if record.name.startswith("service") or not gate.is_behind():
             reason = f": {type(error).__name__}: {error}" if error else ""

@@ -1,0 +1,125 @@
+"""Handlers and tasks of files."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from tests.adapters import adapter, tar_of
+from tests.conftest import BASE_MODEL
+from tests.faults.actor.base import ROWS, Actor, key, make, one, requests, send, works
+from tests.faults.invariants import listed
+from tests.faults.world import World
+
+# Not canonical, so that the check stores the rows.
+_TABLE = b"question,answer\n" + b"".join(b"q%d,a%d\n" % (i, i) for i in range(12))
+
+
+async def post_file(
+    world: World, data: bytes = ROWS, name: str = "chats.jsonl", purpose: str = "fine-tune"
+) -> None:
+    """Upload a file."""
+    form = {"files": {"file": (name, data)}, "data": {"purpose": purpose}}
+    await make(world, "/v1/files", "file", **form)
+
+
+async def _post_table(world: World) -> None:
+    await post_file(world, _TABLE, "table.csv")
+
+
+async def checked_file(world: World) -> None:
+    """Upload a file, which is checked."""
+    await post_file(world)
+    await world.settle()
+
+
+async def delete_file(world: World) -> None:
+    """Delete the file. What needs it may then fail."""
+    file_id = world.notes["file"]
+    world.notes["failed"] = True
+    if await send(world, "DELETE", f"/v1/files/{file_id}") in (200, 404):
+        world.deleted.add(file_id)
+
+
+async def _twins(world: World) -> None:
+    await _post_table(world)
+    await world.settle()
+    await _post_table(world)
+
+
+async def _clean(world: World) -> None:
+    path = f"/v1/files/{world.notes['file']}/clean"
+    body = {"validation_share": 0.25, "seed": 7}
+    await make(world, path, "cleaning", json=body, headers=key("clean"))
+
+
+async def _cleaning_waits(world: World) -> None:
+    await checked_file(world)
+    await _clean(world)
+
+
+async def _report(world: World) -> None:
+    await send(world, "GET", f"/v1/files/{world.notes['file']}/report")
+
+
+async def _report_waits(world: World) -> None:
+    await checked_file(world)
+    await _report(world)
+
+
+async def _post_archive(world: World) -> None:
+    await post_file(world, tar_of(adapter()), "voice.tar", "model-import")
+
+
+async def import_model(world: World) -> None:
+    """Import the uploaded adapter."""
+    body = {"file": world.notes["file"], "base_model": BASE_MODEL}
+    await make(world, "/v1/models/import", "import", json=body, headers=key("import"))
+
+
+async def _import_waits(world: World) -> None:
+    await _post_archive(world)
+    await import_model(world)
+
+
+async def imported_model(world: World) -> None:
+    """Import an adapter, and note the name of its model."""
+    await _import_waits(world)
+    await world.settle()
+    models = await listed(world, "/v1/models")
+    world.notes["model"] = next(m["id"] for m in models if m["id"].startswith("ft:"))
+
+
+def _number_of(path: str) -> Callable[[World], Awaitable[int]]:
+    async def count(world: World) -> int:
+        return len(await listed(world, path))
+
+    return count
+
+
+async def _cleanings(world: World) -> int:
+    path = f"/v1/files/{world.notes['file']}/clean"
+    answer = await world.http.get(path)
+    return len(answer.json()["data"]) if answer.status_code == 200 else 0
+
+
+async def _imported(world: World) -> int:
+    models = await listed(world, "/v1/models")
+    return sum(model["id"].startswith("ft:") for model in models)
+
+
+_DELETE = {"delete": delete_file}
+
+FILES = (
+    requests("post-file", post_file, check=one(_number_of("/v1/files"), "file")),
+    requests("delete-file", delete_file, arrange=checked_file),
+    Actor("check-file", works("cpu"), _post_table, acts=_DELETE),
+    Actor("check-twin", works("cpu"), _twins, acts=_DELETE),
+)
+CURATION = (
+    requests("post-cleaning", _clean, arrange=checked_file, check=one(_cleanings, "cleaning")),
+    Actor("cleaning", works("cpu"), _cleaning_waits, acts=_DELETE),
+    requests("get-report", _report, arrange=checked_file),
+    Actor("report", works("cpu"), _report_waits, acts=_DELETE),
+    requests("post-import", import_model, arrange=_post_archive, check=one(_imported, "model")),
+    Actor("import", works("cpu"), _import_waits, acts=_DELETE),
+)
