@@ -174,6 +174,7 @@ def contestants(given: argparse.Namespace, engine: int, redis_url: str, work: Pa
         ADAPTER,
         {
             "FINETUNED_REDIS_URL": redis_url,
+            "FINETUNED_REDIS_CHECK": "warn",  # it keeps no data
             "FINETUNED_STORAGE_URL": (work / "storage").as_uri(),
             "FINETUNED_MODELS_FILE": str(models_file),
             "FINETUNED_UPSTREAMS": json.dumps({MODEL: f"http://127.0.0.1:{engine}"}),

@@ -251,6 +251,7 @@ async def api_on(
     port = free_port()
     env = {
         "FINETUNED_REDIS_URL": redis_url,
+        "FINETUNED_REDIS_CHECK": "warn",  # it keeps no data
         "FINETUNED_STORAGE_URL": (work / "storage").as_uri(),
         "FINETUNED_DATA_DIR": str(work),
         "FINETUNED_MODELS_FILE": str(models_file),

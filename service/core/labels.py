@@ -83,6 +83,9 @@ class Labels(Generic[R]):
             pipe.zcard(labeled)
             if len(set(await pipe.execute())) == 1:
                 return
+        # An older version deleted these. Lists skip their IDs, which are still under labels.
+        if deleted := await redis.zdiff([labeled, index]):
+            await redis.zrem(labeled, *deleted)
         missing = [text(record_id) for record_id in await redis.zdiff([index, labeled])]
         for some in batched(missing, _READ_AT_ONCE):
             scores = dict(zip(some, await redis.zmscore(index, list(some)), strict=True))

@@ -15,6 +15,8 @@ from typing import Protocol
 
 _READ_BYTES = 1024 * 1024
 _COPY_BYTES = 64 * 1024 * 1024
+# Errors of network file systems whose folders cannot be synced.
+_CANNOT_SYNC = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSUP})
 # Errors of file systems on which the kernel cannot copy between files.
 _CANNOT_COPY = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
 
@@ -34,9 +36,17 @@ def sync(root: Path, path: Path) -> None:
     """
     _sync(path)
     for folder in path.parents:
-        _sync(folder)
+        _sync_folder(folder)
         if folder == root:
             return
+
+
+def _sync_folder(folder: Path) -> None:
+    try:
+        _sync(folder)
+    except OSError as e:
+        if e.errno not in _CANNOT_SYNC:
+            raise
 
 
 def _sync(path: Path) -> None:
@@ -50,23 +60,37 @@ def _sync(path: Path) -> None:
 def join(sources: Sequence[Path], target: Path) -> int:
     """Write the bytes of all sources to `target` and return their number.
 
-    The kernel copies them. On XFS and Btrfs, it only shares the blocks. The target appears
-    completely or not at all.
+    The kernel copies them. On XFS and Btrfs, it only shares the blocks. A single source is linked,
+    because stored files never change. The target appears completely or not at all.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = target.with_name(f"{target.name}#1")  # as obstore names them; not listed
     try:
-        with staged.open("wb") as out:
-            for source in sources:
-                _append(source, out.fileno())
-            size = os.fstat(out.fileno()).st_size
-            os.fsync(out.fileno())  # here, and not only in `sync`, beside the hashing of the parts
+        if len(sources) != 1 or not _link(sources[0], staged):
+            _copy(sources, staged)
+        _sync(staged)  # beside the hashing of the parts; `sync` then only syncs the folders
+        size = staged.stat().st_size
         staged.rename(target)
     except BaseException:
         with contextlib.suppress(OSError):
             staged.unlink()
         raise
     return size
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Give a file a second name. Returns False if the file system has no hard links."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        return False
+    return True
+
+
+def _copy(sources: Iterable[Path], target: Path) -> None:
+    with target.open("wb") as out:
+        for source in sources:
+            _append(source, out.fileno())
 
 
 def _append(source: Path, out: int) -> None:

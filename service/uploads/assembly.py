@@ -157,10 +157,10 @@ async def _joined(
     key, digests = f"{upload.project_id}/files/{file_id}/content", [sha256]
     if md5 is not None:
         digests.append(whole)
-    if len(parts) == 1:
-        size = await _copied(storage, part_key(upload, parts[0].id), key, digests)
-    elif storage.folder is not None:
+    if storage.folder is not None:
         size = await storage.join([part_key(upload, part.id) for part in parts], key, digests)
+    elif len(parts) == 1:
+        size = await _copied(storage, part_key(upload, parts[0].id), key, digests)
     else:
         size = await _rewritten(storage, upload, parts, key, digests)
     if size != upload.bytes:
@@ -185,7 +185,7 @@ async def _joined(
 
 
 async def _copied(storage: Storage, part: str, key: str, digests: Sequence[Digest]) -> int:
-    """Copy the only part within the storage, and hash it. Returns its size."""
+    """Have S3 copy the only part, and hash it. Returns its size."""
     await storage.copy(part, key)
     size = 0
     async for chunk in await storage.stream(key):

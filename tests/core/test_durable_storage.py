@@ -121,6 +121,37 @@ async def test_file_systems_without_kernel_copies_work_too(storage, monkeypatch,
     assert await storage.get_bytes("whole") == A + B + A
 
 
+async def test_a_single_part_is_linked_if_the_file_system_can(storage, root, monkeypatch):
+    await storage.put_bytes("part", A)
+    digest = hashlib.sha256()
+    assert await storage.join(["part"], "linked", [digest]) == len(A)
+    assert digest.digest() == hashlib.sha256(A).digest()
+    assert (root / "linked").samefile(root / "part")
+    await storage.delete("part")
+    assert await storage.get_bytes("linked") == A
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert await storage.join(["linked"], "copied", []) == len(A)
+    assert not (root / "copied").samefile(root / "linked")
+    assert await storage.get_bytes("copied") == A
+
+
+async def test_folders_that_cannot_be_synced_are_no_failure(storage, monkeypatch):
+    fsync: Callable[[int], None] = os.fsync
+
+    def refuse_folders(handle: int) -> None:
+        if Path(f"/proc/self/fd/{handle}").is_dir():
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    await write(storage, "x/y")
+    assert await storage.get_bytes("x/y") == A
+
+
 async def test_a_canceled_join_has_ended_when_the_request_has(storage, root):
     await storage.put_bytes("a", A)
     joining = asyncio.create_task(storage.join(["a"] * 50, "whole", [hashlib.sha256()]))

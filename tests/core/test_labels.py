@@ -92,6 +92,16 @@ async def test_records_of_older_versions_are_labeled_in_their_place(things: Thin
     assert work.commands < 10, "they are labeled again and again"
 
 
+async def test_records_that_older_versions_deleted_are_not_searched_for_again(things: Things):
+    for number in range(3):
+        await things.add(number, "red")
+    await things.records.delete(PROJECT, "t1")
+    assert await things.listed("red") == [2, 0]
+    async with work_of(things.redis) as work:
+        assert await things.listed("red") == [2, 0]
+    assert work.commands < 7
+
+
 async def test_an_unreadable_record_hides_no_other(things: Things):
     await things.add_as_an_older_version(1, "red")
     await things.add_as_an_older_version(2, "red")
