@@ -34,12 +34,12 @@ from service.projects.records import NameTaken, Projects
 log = logging.getLogger(__name__)
 _FILE = re.compile(rf"(?P<project>[^/]+)/files/(?P<id>[^/]+)/{re.escape(MANIFEST)}")
 _ADAPTER = re.compile(
-    rf"(?P<artifact>(?P<project>[^/]+)/jobs/[^/]+/a(?P<attempt>\d+)/(?P<step>step-\d+/)?adapter)/"
+    rf"(?P<artifact>(?P<project>[^/]+)/jobs/[^/]+/a(?P<attempt>\d+)(?:-\w+)?/(?P<step>step-\d+/)?adapter)/"
     rf"{re.escape(MANIFEST)}"
 )
 _IMPORTED = re.compile(rf"(?P<artifact>(?P<project>[^/]+)/adapters/[^/]+)/{re.escape(MANIFEST)}")
 _COMPARISON = re.compile(
-    rf"(?P<artifact>(?P<project>[^/]+)/jobs/[^/]+/a\d+/adapter)/evaluation/"
+    rf"(?P<artifact>(?P<project>[^/]+)/jobs/[^/]+/a\d+(?:-\w+)?/adapter)/evaluation/"
     rf"{re.escape(FORMS['json'])}"
 )
 

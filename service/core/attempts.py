@@ -7,15 +7,46 @@ the work after too many. `restart` begins to count again.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
+from service.core import ids
 from service.core.records import Record
 
+_NONCE_CHARS = 8
 
-class AttemptedRecord(Record):
-    """A record of work. `attempt` is the fencing token of what its worker writes."""
+
+class NumberedRecord(Record):
+    """A record of work with the number of its present attempt.
+
+    If a failover of Redis loses the start of an attempt, the next one has the same number. So each
+    attempt after the first also gets a random `nonce`. Records of older versions have none.
+    """
 
     attempt: int = 1
+    nonce: str = ""
+
+    def changed_from(self, before: Self) -> Self:
+        """Return the record, with a new nonce if this change starts an attempt."""
+        if self.attempt == before.attempt:
+            return self
+        return self.model_copy(update={"nonce": ids.random_part(_NONCE_CHARS)})
+
+    def is_attempt_of(self, other: Self) -> bool:
+        """Return whether both records are of the same attempt."""
+        if self.attempt != other.attempt:
+            return False
+        # An older version drops the nonce when it writes a record.
+        return self.nonce == other.nonce or not (self.nonce and other.nonce)
+
+    @property
+    def attempt_name(self) -> str:
+        """Name of the attempt in storage, which no other attempt has."""
+        return f"a{self.attempt}-{self.nonce}" if self.nonce else f"a{self.attempt}"
+
+
+class AttemptedRecord(NumberedRecord):
+    """A record of work. The attempt is the fencing token of what its worker writes."""
+
     lost_attempts: int = 0  # whose worker died
 
     @property

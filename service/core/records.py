@@ -21,7 +21,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.asyncio import Redis
@@ -46,6 +46,10 @@ class Record(BaseModel):
     id: str
     project_id: str
     created_at: int
+
+    def changed_from(self, _before: Self) -> Self:
+        """Return what to store of this record, which replaces another. Subclasses may add to it."""
+        return self
 
 
 R = TypeVar("R", bound=Record)
@@ -184,7 +188,8 @@ class Collection(Generic[R]):
             raw = await pipe.get(key)
             if raw is None:
                 raise Missing(record_id)
-            record = change(parse(self.model, raw, record_id))
+            before = parse(self.model, raw, record_id)
+            record = change(before).changed_from(before)
             if check:
                 await check(pipe)
             return record, partial(write, record)

@@ -137,7 +137,7 @@ class Tasks:
 
     async def _start_next(self, task: Task, *, lost_attempts: int) -> Task:
         def change(current: Task) -> Task:
-            if current.attempt != task.attempt:
+            if not current.is_attempt_of(task):
                 return current  # already restarted by another process
             return current.model_copy(
                 update={
@@ -171,7 +171,7 @@ class Tasks:
         """
 
         def change(current: Task) -> Task:
-            if current.attempt != task.attempt or current.state is not TaskState.IN_PROGRESS:
+            if not current.is_attempt_of(task) or current.state is not TaskState.IN_PROGRESS:
                 raise TaskSuperseded(task.id)
             state = TaskState.COMPLETED if error is None else TaskState.FAILED
             return current.model_copy(

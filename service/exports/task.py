@@ -139,7 +139,7 @@ class ExportModel(CancelableTask[ExportRecord]):
                 await self._served(record)  # nothing is stored for a model that was deleted
                 made = await archive.store(
                     self._storage,
-                    f"{record.folder}/a{record.attempt}.tar",
+                    f"{record.folder}/{record.attempt_name}.tar",
                     spec.output_dir,
                     record.id,
                     record.created_at,

@@ -229,12 +229,12 @@ class Files:
         """Store a check's outcome. Does nothing if another attempt is the current one."""
 
         def change(current: FileRecord) -> FileRecord:
-            if current.attempt != record.attempt or current.status is not FileStatus.UPLOADED:
+            if not current.is_attempt_of(record) or current.status is not FileStatus.UPLOADED:
                 return current
             return current.model_copy(update=outcome.fields())
 
         def also(pipe: Pipeline, after: FileRecord) -> None:
-            if after.attempt != record.attempt:
+            if not after.is_attempt_of(record):
                 return  # the current attempt needs its mark
             pipe.srem(UNCHECKED, f"{record.project_id}/{record.id}")
             if outcome.certain:
@@ -258,7 +258,7 @@ class Files:
             return
 
         def change(current: FileRecord) -> FileRecord:
-            if current.attempt != record.attempt:
+            if not current.is_attempt_of(record):
                 return current  # another reconciler was faster
             return current.model_copy(update=record.next_attempt(is_lost=True))
 

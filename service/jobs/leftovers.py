@@ -13,7 +13,7 @@ from service.core.leftovers import Leftovers
 from service.core.storage import Storage
 from service.jobs.records import FINAL, JobRecord, Jobs
 
-_FOLDER = re.compile(r"(?P<folder>.+/a\d+/(?:step-\d+/)?(?:adapter|state))/.+")
+_FOLDER = re.compile(r"(?P<folder>.+/a\d+(?:-\w+)?/(?:step-\d+/)?(?:adapter|state))/.+")
 
 
 async def sweep(jobs: Jobs, storage: Storage, leases: Leases, now_s: int) -> None:
@@ -45,7 +45,7 @@ async def served_by(jobs: Jobs, job: JobRecord) -> set[str]:
     checkpoints = await jobs.checkpoints(job.id).page(job.project_id, limit=100)
     adapters = {checkpoint.adapter for checkpoint in checkpoints.items}
     if job.fine_tuned_model is not None:
-        adapters.add(f"{_prefix(job)}/a{job.attempt}/adapter")
+        adapters.add(job.adapter or f"{_prefix(job)}/a{job.attempt}/adapter")
     return adapters
 
 

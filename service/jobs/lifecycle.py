@@ -93,6 +93,13 @@ def fenced(job: JobRecord, attempt: int) -> JobRecord:
     return job
 
 
+def same_attempt(job: JobRecord, own: JobRecord) -> JobRecord:
+    """Return the record if it is still that of our own attempt. Raises Superseded otherwise."""
+    if not job.is_attempt_of(own):
+        raise AttemptSuperseded
+    return job
+
+
 def cancel(job: JobRecord, now_s: int) -> JobRecord:
     """Cancel the job. Raises NotAllowed if it has ended."""
     if job.status in FINAL:
@@ -200,6 +207,7 @@ def succeed(
     attempt: int,
     *,
     model: str,
+    adapter: str | None = None,
     result_files: tuple[str, ...],
     trained_tokens: int,
     now_s: int,
@@ -208,6 +216,7 @@ def succeed(
     return _ended(fenced(job, attempt), Status.SUCCEEDED, now_s).model_copy(
         update={
             "fine_tuned_model": model,
+            "adapter": adapter,
             "result_files": result_files,
             "trained_tokens": trained_tokens,
         }

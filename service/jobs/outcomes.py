@@ -18,10 +18,14 @@ async def fail(
 ) -> None:
     """Fail the job; `attempt` is None if no worker has it yet. Raises Superseded."""
     event = _failed(failure, data)
+
+    def own(current: JobRecord) -> JobRecord:
+        return current if attempt is None else lifecycle.same_attempt(current, job)
+
     await jobs.change(
         job.project_id,
         job.id,
-        lambda current: lifecycle.fail(current, attempt, failure, ids.now_s()),
+        lambda current: lifecycle.fail(own(current), attempt, failure, ids.now_s()),
         events=lambda _: [event],
     )
 
@@ -31,7 +35,9 @@ async def lose_preparation(jobs: Jobs, job: JobRecord, most_fruitless: int) -> J
     return await jobs.change(
         job.project_id,
         job.id,
-        lambda current: lifecycle.prepare_again(current, job.attempt, most_fruitless, ids.now_s()),
+        lambda current: lifecycle.prepare_again(
+            lifecycle.same_attempt(current, job), job.attempt, most_fruitless, ids.now_s()
+        ),
         events=lambda after: [_failed(after.error)] if after.error is not None else [],
     )
 
@@ -57,7 +63,9 @@ async def lose(jobs: Jobs, job: JobRecord, most_fruitless: int) -> JobRecord:
     return await jobs.change(
         job.project_id,
         job.id,
-        lambda current: lifecycle.lose(current, job.attempt, most_fruitless, ids.now_s()),
+        lambda current: lifecycle.lose(
+            lifecycle.same_attempt(current, job), job.attempt, most_fruitless, ids.now_s()
+        ),
         events=events,
     )
 

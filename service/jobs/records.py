@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, outbox
+from service.core.attempts import NumberedRecord
 from service.core.claims import Claim
 from service.core.labels import Labels
 from service.core.leftovers import Leftovers
@@ -72,7 +73,7 @@ class JobFailure(_Value):
     param: str | None = None
 
 
-class JobRecord(Record):
+class JobRecord(NumberedRecord):
     """A fine-tuning job."""
 
     project_name: str
@@ -88,6 +89,7 @@ class JobRecord(Record):
     status: Status = Status.VALIDATING
     error: JobFailure | None = None
     fine_tuned_model: str | None = None
+    adapter: str | None = None  # folder of its result in storage; None in older records
     result_files: tuple[str, ...] = ()
     trained_tokens: int | None = None
     estimated_finish: int | None = None
@@ -95,7 +97,6 @@ class JobRecord(Record):
     started_at: int | None = None
     finished_at: int | None = None
     pausing: bool = False  # pause requested, but the worker has not released the job yet
-    attempt: int = 1  # the fencing token
     fruitless_attempts: int = 0  # attempts lost since the last checkpoint
     priority: int = 0  # higher runs first
     key_id: str = ""  # the key that created the job, for usage; empty in older records

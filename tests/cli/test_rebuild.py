@@ -24,6 +24,7 @@ from tests.evaluation.build import build
 pytestmark = pytest.mark.slow
 
 JOB = f"{ids.JOB}one"
+ATTEMPTS = {1: "a1", 2: "a2-4k9x0d2m"}  # with the nonce of each attempt after the first
 MODEL = model_name(BASE_MODEL, "acme", "voice", "abc123def456")
 
 
@@ -53,7 +54,9 @@ async def put_adapter(
     (folder / "adapter_config.json").write_text(json.dumps({"r": 8, "rank_pattern": {"q": 24}}))
     meta = {"base_model": BASE_MODEL, "project_id": project_id, "job_id": JOB, "step": step}
     meta["model"] = checkpoint_name(MODEL, step) if checkpoint else MODEL
-    place = f"{project_id}/jobs/{JOB}/a{attempt}/" + (f"step-{step}/" if checkpoint else "")
+    place = f"{project_id}/jobs/{JOB}/{ATTEMPTS[attempt]}/" + (
+        f"step-{step}/" if checkpoint else ""
+    )
     await Storage.from_url(api.settings.storage_url).put_folder(
         f"{place}adapter", folder, meta=meta
     )
@@ -96,7 +99,7 @@ async def test_files_models_and_projects_are_known_again(api: Api, chats, work, 
     checkpoint = await registry.get(project.id, checkpoint_name(MODEL, 3))
     assert record is not None
     assert checkpoint is not None
-    assert record.artifact == f"{project.id}/jobs/{JOB}/a2/adapter"
+    assert record.artifact == f"{project.id}/jobs/{JOB}/{ATTEMPTS[2]}/adapter"
     assert checkpoint.checkpoint
     assert (await api.app.state.projects.by_name("acme")).id == project.id
     assert await ranks.highest(registry.redis, BASE_MODEL) == 24
@@ -116,7 +119,7 @@ async def put_evaluation(
         for c in made.columns
     ]
     made = msgspec.structs.replace(made, columns=columns)
-    key = f"{project_id}/jobs/{JOB}/a{attempt}/adapter/evaluation/comparison.json"
+    key = f"{project_id}/jobs/{JOB}/{ATTEMPTS[attempt]}/adapter/evaluation/comparison.json"
     await Storage.from_url(api.settings.storage_url).put_bytes(key, made.to_json())
     return made
 

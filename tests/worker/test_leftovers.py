@@ -151,7 +151,7 @@ async def checkpoint_of(
     folder.mkdir()
     (folder / "adapter_model.safetensors").write_bytes(b"adapter")
     (folder / "optimizer.pt").write_bytes(b"state")
-    kept = await artifacts.put_checkpoint(state.files.storage, job, job.attempt, step, folder, {})
+    kept = await artifacts.put_checkpoint(state.files.storage, job, step, folder, {})
     if recorded:
         record = CheckpointRecord(
             id=f"ftckpt-{step}", project_id=job.project_id, created_at=1, job_id=job.id,

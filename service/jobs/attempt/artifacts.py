@@ -1,11 +1,11 @@
 """Storage layout of job artifacts, with upload and download of checkpoints.
 
-    {project}/jobs/{job}/a{attempt}/step-{N}/adapter   served; kept
-    {project}/jobs/{job}/a{attempt}/step-{N}/state     also needed to resume
-    {project}/jobs/{job}/a{attempt}/adapter            the job's result
+    {project}/jobs/{job}/{attempt}/step-{N}/adapter   served; kept
+    {project}/jobs/{job}/{attempt}/step-{N}/state     also needed to resume
+    {project}/jobs/{job}/{attempt}/adapter            the job's result
 
-Every path includes the attempt number, so an attempt that was presumed dead and comes back cannot
-overwrite the files of its successor.
+Every path includes the attempt, such as `a1` or `a2-4k9x0d2m`: its number and nonce. So an attempt
+that was presumed dead and comes back cannot overwrite the files of its successor.
 """
 
 from __future__ import annotations
@@ -35,13 +35,12 @@ class StoredCheckpoint:
 async def put_checkpoint(
     storage: Storage,
     job: JobRecord,
-    attempt: int,
     step: int,
     folder: Path,
     meta: dict[str, Any],
 ) -> StoredCheckpoint:
     """Upload a trainer's checkpoint folder in two parts; the adapter's manifest is written last."""
-    prefix = f"{_prefix(job, attempt)}/step-{step}"
+    prefix = f"{_prefix(job)}/step-{step}"
     await storage.put_folder(
         f"{prefix}/state", folder, only=lambda name: name not in _ADAPTER_FILES
     )
@@ -63,12 +62,12 @@ async def get_checkpoint(storage: Storage, record: CheckpointRecord, target: Pat
 
 
 async def put_adapter(
-    storage: Storage, job: JobRecord, attempt: int, folder: Path, meta: dict[str, Any]
+    storage: Storage, job: JobRecord, folder: Path, meta: dict[str, Any]
 ) -> tuple[str, Manifest]:
     """Upload the job's final adapter and return its storage prefix and manifest."""
-    prefix = f"{_prefix(job, attempt)}/adapter"
+    prefix = f"{_prefix(job)}/adapter"
     return prefix, await storage.put_folder(prefix, folder, meta=meta)
 
 
-def _prefix(job: JobRecord, attempt: int) -> str:
-    return f"{job.project_id}/jobs/{job.id}/a{attempt}"
+def _prefix(job: JobRecord) -> str:
+    return f"{job.project_id}/jobs/{job.id}/{job.attempt_name}"

@@ -187,7 +187,7 @@ class Train:
             job = await self._jobs.get(attempt.job.project_id, attempt.job.id)
         except (*REDIS_ERRORS, Unreadable):
             return attempt.job  # training continues while Redis is down
-        if job is None or job.attempt != attempt.number or job.status is Status.CANCELLED:
+        if job is None or not job.is_attempt_of(attempt.job) or job.status is Status.CANCELLED:
             return None
         return job
 
@@ -197,7 +197,7 @@ class Train:
             await self._jobs.change(
                 job.project_id,
                 job.id,
-                lambda current: lifecycle.hand_back(current, number),
+                lambda current: lifecycle.hand_back(lifecycle.same_attempt(current, job), number),
                 events=self._handed_back_events,
             )
         elif outcome is Outcome.LOST:

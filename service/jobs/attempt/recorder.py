@@ -120,7 +120,7 @@ class Ledger:
         name = checkpoint_name(self.model, step)
         rank = await asyncio.to_thread(ranks.rank_of, folder)
         stored = await artifacts.put_checkpoint(
-            self._storage, self.job, self.number, step, folder, self._meta(name, step)
+            self._storage, self.job, step, folder, self._meta(name, step)
         )
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         record = CheckpointRecord(
@@ -168,7 +168,6 @@ class Ledger:
         artifact, manifest = await artifacts.put_adapter(
             self._storage,
             self.job,
-            self.number,
             Path(message.adapter_path),
             self._meta(self.model, message.final_step),
         )
@@ -179,6 +178,7 @@ class Ledger:
                 job,
                 self.number,
                 model=self.model,
+                adapter=artifact,
                 result_files=(results.id,),
                 trained_tokens=message.trained_tokens,
                 now_s=ids.now_s(),
@@ -280,7 +280,11 @@ class Ledger:
 
     async def _change(self, change: Any, *events: NewEvent, also: Any = lambda _: None) -> None:
         await self._jobs.change(
-            self.job.project_id, self.job.id, change, events=lambda _: events, also=also
+            self.job.project_id,
+            self.job.id,
+            lambda job: change(lifecycle.same_attempt(job, self.job)),
+            events=lambda _: events,
+            also=also,
         )
 
     def _meta(self, name: str, step: int) -> dict[str, Any]:

@@ -161,7 +161,7 @@ class Evaluations:
         """
 
         def change(current: JobEvaluation) -> JobEvaluation:
-            if current.is_final or current.attempt != evaluation.attempt:
+            if current.is_final or not current.is_attempt_of(evaluation):
                 raise EvaluationSuperseded(evaluation.id)
             after = current.model_copy(update=fields)
             finished_at = ids.now_s() if after.is_final else None
@@ -194,7 +194,7 @@ class Evaluations:
 
     async def _start_next(self, evaluation: JobEvaluation, *, lost_attempts: int) -> JobEvaluation:
         def change(current: JobEvaluation) -> JobEvaluation:
-            if current.attempt != evaluation.attempt:
+            if not current.is_attempt_of(evaluation):
                 return current  # another process restarted it already
             return current.model_copy(
                 update={

@@ -1,0 +1,97 @@
+"""Tests of a failover of Redis that loses the start of an attempt, whose number is used again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from service.core.redis import Client, connect
+from service.core.storage import Storage
+from service.curation.records import Task, TaskKind, Tasks, TaskSuperseded
+from service.jobs import lifecycle, outcomes
+from service.jobs.attempt import artifacts
+from service.jobs.records import JobFailure, JobRecord, Jobs, Status
+from tests.jobs.scheduling.test_fair_share import job
+
+FAILURE = JobFailure(code="x", message="It failed.")
+
+
+@pytest.fixture
+async def redis(redis_url) -> AsyncIterator[Client]:
+    client = connect(redis_url)
+    await client.flushdb()
+    yield client
+    await client.aclose(close_connection_pool=True)
+
+
+async def next_attempt(jobs: Jobs, running: JobRecord) -> JobRecord:
+    """Lose an attempt, and start the next one."""
+    queued = await outcomes.lose(jobs, running, 9)
+    return await jobs.change(
+        queued.project_id, queued.id, lambda j: lifecycle.start(j, queued.attempt, 1)
+    )
+
+
+@pytest.fixture
+async def twins(redis) -> tuple[JobRecord, JobRecord]:
+    """Two attempts with the same number, of which Redis knows only the second."""
+    jobs = Jobs(redis)
+    first = await jobs.create(job("a", status=Status.RUNNING))
+    key = jobs.records.key(first.project_id, first.id)
+    kept = await redis.get(key)
+    forgotten = await next_attempt(jobs, first)
+    await redis.set(key, kept)
+    return forgotten, await next_attempt(jobs, first)
+
+
+async def test_the_forgotten_attempt_of_a_job_writes_nothing(redis, twins):
+    jobs, (forgotten, known) = Jobs(redis), twins
+    assert forgotten.attempt == known.attempt == 2
+    with pytest.raises(lifecycle.AttemptSuperseded):
+        await outcomes.fail(jobs, forgotten, forgotten.attempt, FAILURE)
+    with pytest.raises(lifecycle.AttemptSuperseded):
+        await outcomes.lose(jobs, forgotten, 9)
+    assert await jobs.get(known.project_id, known.id) == known
+
+
+async def test_both_attempts_have_their_own_place_in_storage(twins, tmp_path):
+    storage = Storage.from_url((tmp_path / "storage").as_uri())
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "adapter_model.safetensors").write_bytes(b"adapter")
+    places = {(await artifacts.put_adapter(storage, j, tmp_path / "made", {}))[0] for j in twins}
+    assert len(places) == 2
+    assert all("/a2-" in place for place in places)
+
+
+async def test_the_record_of_an_older_version_is_of_the_same_attempt(redis, twins):
+    """It has dropped the nonce, which must not end a running attempt."""
+    jobs, (_, known) = Jobs(redis), twins
+    old = known.model_copy(update={"nonce": ""})
+    await redis.set(jobs.records.key(known.project_id, known.id), old.model_dump_json())
+    after = await jobs.change(
+        known.project_id, known.id, lambda j: lifecycle.same_attempt(j, known)
+    )
+    assert after.attempt == known.attempt
+
+
+async def test_the_forgotten_attempt_of_a_task_writes_nothing(redis):
+    tasks = Tasks(redis)
+    task = await tasks.create(
+        Task(
+            id="report-1",
+            project_id="proj_a",
+            created_at=1,
+            file_id="file-1",
+            kind=TaskKind.REPORT,
+            options={},
+        )
+    )
+    key = tasks.of(task.file_id).key(task.project_id, task.id)
+    kept = await redis.get(key)
+    forgotten = await tasks.restart(task)
+    await redis.set(key, kept)
+    known = await tasks.restart(task)
+    with pytest.raises(TaskSuperseded):
+        await tasks.finish(forgotten)
+    await tasks.finish(known)
