@@ -24,7 +24,6 @@ from pydantic import BaseModel, ConfigDict
 from redis.asyncio.client import Pipeline
 
 from service.core import clock, ids, outbox, queue
-from service.core.attempts import NumberedRecord
 from service.core.claims import Claim
 from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Missing, Record
@@ -99,7 +98,7 @@ class RunPlace(NamedTuple):
         return f"{PREFIX}:{self.project_id}:eval-items:{self.run_id}"
 
 
-class RunRecord(NumberedRecord):
+class RunRecord(Record):
     """A run of an eval. `data_source` is as requested, without the items of the request."""
 
     eval_id: str
@@ -114,6 +113,7 @@ class RunRecord(NumberedRecord):
     tally: Tally = Tally()
     started_at: int | None = None
     finished_at: int | None = None
+    attempt: int = 1  # the fencing token
     attempt_started_at: int | None = None
     attempt_started_with: int = 0  # outcomes of earlier attempts
     fruitless_attempts: int = 0

@@ -8,7 +8,7 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,7 +54,7 @@ class ExportModel(CancelableTask[ExportRecord]):
         return await self._exports.get(project_id, subject)
 
     async def _hand_back(self, record: ExportRecord) -> None:
-        after = await self._exports.change(record, _own(record, lifecycle.hand_back))
+        after = await self._exports.change(record, lambda r: lifecycle.hand_back(r, record.attempt))
         await self._exports.enqueue(after)
 
     async def _clear(self, record: ExportRecord) -> None:
@@ -62,7 +62,9 @@ class ExportModel(CancelableTask[ExportRecord]):
 
     async def _work(self, record: ExportRecord) -> None:
         async with self._turn:
-            record = await self._exports.change(record, _own(record, lifecycle.start))
+            record = await self._exports.change(
+                record, lambda r: lifecycle.start(r, record.attempt)
+            )
             log.info("%s: attempt %d begins", record.id, record.attempt)
             await self._run(record)
 
@@ -84,9 +86,9 @@ class ExportModel(CancelableTask[ExportRecord]):
             now_s = ids.now_s()
             await self._exports.change(
                 record,
-                _own(
-                    record,
-                    lifecycle.succeed,
+                lambda r: lifecycle.succeed(
+                    r,
+                    record.attempt,
                     now_s,
                     key=made.key,
                     bytes=made.bytes,
@@ -100,7 +102,9 @@ class ExportModel(CancelableTask[ExportRecord]):
     ) -> None:
         log.warning("%s failed: %s", record.id, error.code)
         now_s = ids.now_s()
-        await self._exports.change(record, _own(record, lifecycle.fail, error, now_s, proof))
+        await self._exports.change(
+            record, lambda r: lifecycle.fail(r, record.attempt, error, now_s, proof)
+        )
 
     async def _export(self, record: ExportRecord) -> tuple[Archive, dict[str, Any]]:
         """Write the artifact, prove it and store its archive. Raises ExportFailed."""
@@ -221,17 +225,8 @@ class _Noting:
             return
         self._step, self._at_s = progress.step, now_s
         shown = ExportProgress(step=progress.step, done=progress.done, total=progress.total)
-        change = _own(self._record, lifecycle.advance, shown)
-        await self._exports.change(self._record, change)
-
-
-def _own(
-    record: ExportRecord, change: Callable[..., ExportRecord], *args: Any, **fields: Any
-) -> Callable[[ExportRecord], ExportRecord]:
-    """Return a change that is made only while the record is that of our own attempt."""
-    return lambda current: change(
-        lifecycle.same_attempt(current, record), record.attempt, *args, **fields
-    )
+        attempt = self._record.attempt
+        await self._exports.change(self._record, lambda r: lifecycle.advance(r, attempt, shown))
 
 
 @contextlib.contextmanager

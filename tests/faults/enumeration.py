@@ -21,7 +21,7 @@ ALL = os.environ.get("FINETUNED_FAULTS") == "all"
 _ONLY = os.environ.get("FINETUNED_FAULTS_ONLY", "")
 _PAIRS = int(os.environ.get("FINETUNED_FAULTS_PAIRS") or 0)
 _SEED = int(os.environ.get("FINETUNED_FAULTS_SEED") or 1)
-_BOUND = 10  # cases of an actor in a test run, besides two of each known hole
+_BOUND = 8  # cases of an actor in a test run, besides two of each known hole
 _AT_ONCE = 8 if ALL else 4
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 from unittest import mock
 
@@ -44,6 +45,7 @@ _READ: Final = re.compile(
     "TIME|TTL|TYPE|UNWATCH|WATCH|XLEN|XRANGE|XREVRANGE|ZCARD|ZCOUNT|ZRANGE|ZRANGEBYSCORE|ZRANK|"
     "ZREVRANGE|ZREVRANK|ZSCORE"
 )
+_WITHOUT_OBSTORE: Final = frozenset({"join", "sync"})
 _STORAGE_READS: Final = frozenset({"get_async", "get_range_async", "head_async", "list"})
 
 
@@ -213,6 +215,7 @@ def installed() -> Iterator[None]:
         mock.patch.object(pipeline, "_execute_transaction", _batch(pipeline, "transaction")),
         mock.patch.object(pipeline, "_execute_pipeline", _batch(pipeline, "pipeline")),
         mock.patch.object(core_storage, "obstore", _Obstore()),
+        mock.patch.object(core_storage, "_guard", _guarding(core_storage._guard)),
     ):
         yield
 
@@ -241,12 +244,14 @@ def _batch(kind: Any, name: str) -> Any:
         gate = _CURRENT.get()
         if gate is None:
             return await real(self, connection, commands, raise_on_error)
-        operation = _redis_operation([command[0] for command in commands], name)
-        return await gate.passing(
-            operation,
-            lambda: real(self, connection, commands, raise_on_error),
-            lambda: _closed(connection),
-        )
+        operation, watching = _redis_operation([c[0] for c in commands], name), self.watching
+
+        async def cut() -> Exception:
+            self.watching = watching  # as it is until the answer is read
+            return await _closed(connection)
+
+        do = partial(real, self, connection, commands, raise_on_error)
+        return await gate.passing(operation, do, cut)
 
     return execute
 
@@ -316,6 +321,24 @@ class _Writer:
     async def close(self) -> Any:
         """Make the object visible."""
         return await _stored("close", self._key, self._writer.close)
+
+
+def _guarding(real: Any) -> Any:
+    """Return storage's `_guard`, with the gate in front of what it does without obstore."""
+
+    async def guard(name: str, work: Any, key: str) -> Any:
+        if name in _WITHOUT_OBSTORE and is_behind():
+            work = _begun_later(name, work, key)
+        return await real(name, work, key)
+
+    return guard
+
+
+async def _begun_later(name: str, work: Any, key: str) -> Any:
+    try:
+        return await _stored(name, key, lambda: work)
+    finally:
+        work.close()  # if it has not begun
 
 
 async def _stored(name: str, key: Any, do: Callable[[], Awaitable[Any]]) -> Any:

@@ -45,18 +45,24 @@ _AGAIN = "a client that got no answer and asks again receives 409"
 _AFTERWARDS = "* dispatch-wanted|EVAL lease:dispatch|SMEMBERS workers|SMEMBERS jobs-active"
 
 HOLES: Sequence[Hole] = (
-    Hole("cancel-job|pause-job|resume-job", "kill", _AFTERWARDS, "* receives 409 *", _AGAIN),
     Hole(
-        "cancel-job|pause-job|resume-job",
+        "cancelFineTuningJob|pauseFineTuningJob|resumeFineTuningJob",
+        "kill",
+        _AFTERWARDS,
+        "* receives 409 *",
+        _AGAIN,
+    ),
+    Hole(
+        "cancelFineTuningJob|pauseFineTuningJob|resumeFineTuningJob",
         "lost-away|kill-after",
         "transaction(SET *:jobs:**|* dispatch-wanted|EVAL lease:dispatch",
         "* receives 409 *",
         _AGAIN,
     ),
     Hole(
-        "post-file", "kill-after|lost*", "transaction(SET *:files:**", "2 files for one *", _TWICE
+        "createFile", "kill-after|lost*", "transaction(SET *:files:**", "2 files for one *", _TWICE
     ),
-    Hole("post-file", "kill*", "* arq:job:check_file:**", "2 files for one *", _TWICE),
+    Hole("createFile", "kill*", "* arq:job:check_file:**", "2 files for one *", _TWICE),
 )
 
 

@@ -139,7 +139,13 @@ async def _events_happen_once(world: World) -> AsyncIterator[str]:
             ends[f"fine_tuning.job.{job.status}"] += 1
         events, _ = await jobs.events_before(project, job.id, None, 1000)
         said = Counter((e.message, json.dumps(e.data, sort_keys=True)) for e in events)
-        repeatable = ("Training started", "Step ", "The job was paused", "The job was resumed")
+        repeatable = (
+            "Training started",
+            "Evaluation: ",
+            "Step ",
+            "The job was paused",
+            "The job was resumed",
+        )
         for (message, _), times in said.items():
             if times > 1 and not message.startswith(repeatable):
                 yield f"{times} events: {message.replace(job.id, 'ftjob')}"

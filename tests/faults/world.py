@@ -28,6 +28,7 @@ from service.app import Api, create_app
 from service.config import Settings
 from service.core import outbox, queue
 from service.core.redis import REDIS_ERRORS, Client, connect, reply
+from service.core.redis_connection import PatientRetry
 from service.core.storage import StorageError
 from service.fleet.capacity import measure
 from service.projects.records import Role
@@ -242,9 +243,11 @@ async def _world(redis_url: str, folder: Path) -> AsyncIterator[World]:
         models_file=models_file,
         lookup_cache_s=0,
         worker_name="test-worker",
+        webhook_allowed_hosts=("127.0.0.1:9",),
     )
     redis = connect(redis_url, retries=1, patience_s=0)
-    redis.connection_pool.connection_kwargs["retry"]._backoff = NoBackoff()
+    # A command is tried twice without a pause.
+    redis.connection_pool.connection_kwargs["retry"] = PatientRetry(NoBackoff(), 1, 60)
     app = create_app(settings)
     with mock.patch("service.app.connect", return_value=redis):
         lifespan = app.router.lifespan_context(app)

@@ -110,16 +110,18 @@ async def _imported(world: World) -> int:
 _DELETE = {"delete": delete_file}
 
 FILES = (
-    requests("post-file", post_file, check=one(_number_of("/v1/files"), "file")),
-    requests("delete-file", delete_file, arrange=checked_file),
+    requests("createFile", post_file, check=one(_number_of("/v1/files"), "file")),
+    requests("deleteFile", delete_file, arrange=checked_file),
     Actor("check-file", works("cpu"), _post_table, acts=_DELETE),
     Actor("check-twin", works("cpu"), _twins, acts=_DELETE),
 )
 CURATION = (
-    requests("post-cleaning", _clean, arrange=checked_file, check=one(_cleanings, "cleaning")),
+    requests("createFileCleaning", _clean, arrange=checked_file, check=one(_cleanings, "cleaning")),
     Actor("cleaning", works("cpu"), _cleaning_waits, acts=_DELETE),
-    requests("get-report", _report, arrange=checked_file),
+    requests("retrieveFileReport", _report, arrange=checked_file),
     Actor("report", works("cpu"), _report_waits, acts=_DELETE),
-    requests("post-import", import_model, arrange=_post_archive, check=one(_imported, "model")),
+    requests(
+        "createModelImport", import_model, arrange=_post_archive, check=one(_imported, "model")
+    ),
     Actor("import", works("cpu"), _import_waits, acts=_DELETE),
 )

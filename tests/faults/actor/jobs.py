@@ -106,6 +106,15 @@ async def _paused(world: World) -> None:
     await _pause(world)
 
 
+async def _evaluate_again(world: World) -> None:
+    await _act(world, "evaluation")
+
+
+async def _evaluation_ended(world: World) -> None:
+    await _evaluated_job(world)
+    await world.settle()
+
+
 async def _number(world: World) -> int:
     return len(await listed(world, PATH))
 
@@ -164,7 +173,7 @@ async def _read_outbox(world: World) -> None:
 
 JOBS = (
     requests(
-        "post-job",
+        "createFineTuningJob",
         post_job,
         arrange=checked_file,
         acts={"delete": delete_file, "same-key": post_job},
@@ -176,9 +185,15 @@ JOBS = (
         _job_waits,
         acts={"delete": delete_file, "cancel": _cancel},
     ),
-    requests("cancel-job", _cancel, arrange=_queued, check=both(answered(200), _is("cancelled"))),
-    requests("pause-job", _pause, arrange=_queued, check=both(answered(200), _is("paused"))),
-    requests("resume-job", _resume, arrange=_paused, check=both(answered(200), _is("queued"))),
+    requests(
+        "cancelFineTuningJob", _cancel, arrange=_queued, check=both(answered(200), _is("cancelled"))
+    ),
+    requests(
+        "pauseFineTuningJob", _pause, arrange=_queued, check=both(answered(200), _is("paused"))
+    ),
+    requests(
+        "resumeFineTuningJob", _resume, arrange=_paused, check=both(answered(200), _is("queued"))
+    ),
     Actor("dispatch", _dispatch, _gpu_worker, acts={"cancel": _cancel}),
     Actor("outbox", _read_outbox, _canceled_job),
 )
@@ -194,6 +209,7 @@ TRAINING = (
             "pause-and-resume": _pause_and_resume,
         },
     ),
+    requests("restartFineTuningJobEvaluation", _evaluate_again, arrange=_evaluation_ended),
     Actor("evaluate-job", works("evals"), _evaluated_job),
     Actor("reconcile", _reconcile, _lost_work),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+from tests.conftest import BASE_MODEL
 from tests.faults.actor.base import Actor, answered, key, make, one, requests, send, works
 from tests.faults.actor.files import imported_model
 from tests.faults.invariants import listed
@@ -143,22 +144,89 @@ async def _exports(world: World) -> int:
     return len(await listed(world, "/v1/exports"))
 
 
+async def _update_eval(world: World) -> None:
+    await send(world, "POST", _eval(world), json={"name": "Other hours"})
+
+
+async def _delete_run(world: World) -> None:
+    await send(world, "DELETE", _eval(world, f"/runs/{world.notes['run']}"))
+
+
+async def _cancel_run_by_path(world: World) -> None:
+    await send(world, "POST", _eval(world, f"/runs/{world.notes['run']}/cancel"))
+
+
+async def _two_targets(world: World) -> None:
+    await _aliased(world)
+    await send(world, "PUT", "/v1/aliases/voice", json={"model": BASE_MODEL})
+
+
+async def _rollback(world: World) -> None:
+    await send(world, "POST", "/v1/aliases/voice/rollback")
+
+
+async def _update_project(world: World) -> None:
+    path = f"/v1/organization/projects/{world.notes['project']}"
+    await send(world, "POST", path, json=_LIMITS)
+
+
+async def _update_key(world: World) -> None:
+    await send(world, "POST", f"{_keys(world)}/{world.notes['key']}", json=_LIMITS)
+
+
+_LIMITS = {"limits": {"requests_per_minute": 100}}
+
+
+async def _create_webhook(world: World) -> None:
+    body = {"name": "hook", "url": "http://127.0.0.1:9/", "event_types": [_ENDED]}
+    await make(world, _WEBHOOKS, "webhook", json=body)
+
+
+_WEBHOOKS, _ENDED = "/v1/webhook_endpoints", "fine_tuning.job.succeeded"
+
+
+def _webhook(world: World, what: str = "") -> str:
+    return f"{_WEBHOOKS}/{world.notes['webhook']}{what}"
+
+
+async def _update_webhook(world: World) -> None:
+    await send(world, "POST", _webhook(world), json={"name": "other"})
+
+
+async def _rotate(world: World) -> None:
+    await send(world, "POST", _webhook(world, "/rotate_secret"), json={})
+
+
+async def _delete_webhook(world: World) -> None:
+    await send(world, "DELETE", _webhook(world))
+
+
 MODELS = (
-    requests("delete-model", _delete_model, arrange=imported_model, check=_model_stays_gone),
-    requests("set-alias", _set_alias, arrange=imported_model, check=answered(200)),
-    requests("delete-alias", _delete_alias, arrange=_aliased),
-    requests("create-project", _create_project, check=_project_is_there),
-    requests("create-key", _create_key),
+    requests("deleteModel", _delete_model, arrange=imported_model, check=_model_stays_gone),
+    requests("setAlias", _set_alias, arrange=imported_model, check=answered(200)),
+    requests("deleteAlias", _delete_alias, arrange=_aliased),
+    requests("createProject", _create_project, check=_project_is_there),
+    requests("createApiKey", _create_key),
+    requests("updateProject", _update_project, check=answered(200)),
+    requests("updateApiKey", _update_key, arrange=_create_key, check=answered(200)),
+    requests("deleteApiKey", _revoke_key, arrange=_create_key, check=answered(200, 404)),
+    requests("rollbackAlias", _rollback, arrange=_two_targets, check=answered(200)),
+    requests("createWebhookEndpoint", _create_webhook, check=answered(200)),
+    requests("updateWebhookEndpoint", _update_webhook, arrange=_create_webhook),
+    requests("rotateWebhookEndpointSecret", _rotate, arrange=_create_webhook),
+    requests("deleteWebhookEndpoint", _delete_webhook, arrange=_create_webhook),
 )
 EVALS = (
-    requests("create-eval", _create_eval, check=one(_evals, "eval")),
-    requests("create-run", _create_run, arrange=_create_eval, check=one(_runs, "run")),
+    requests("createEval", _create_eval, check=one(_evals, "eval")),
+    requests("createEvalRun", _create_run, arrange=_create_eval, check=one(_runs, "run")),
     Actor("run-eval", works("evals"), _run_waits, acts={"delete": _delete_eval}),
-    requests("delete-eval", _delete_eval, arrange=_run_ended),
-    requests(
-        "create-export", _create_export, arrange=imported_model, check=one(_exports, "export")
-    ),
+    requests("deleteEval", _delete_eval, arrange=_run_ended),
+    requests("updateEval", _update_eval, arrange=_create_eval, check=answered(200)),
+    requests("cancelEvalRun", _cancel_run, arrange=_run_waits),
+    requests("cancelEvalRunByPath", _cancel_run_by_path, arrange=_run_waits),
+    requests("deleteEvalRun", _delete_run, arrange=_run_ended),
+    requests("createExport", _create_export, arrange=imported_model, check=one(_exports, "export")),
     Actor("export", works("evals"), _export_waits, acts={"delete": _delete_export}),
-    requests("cancel-export", _cancel_export, arrange=_export_waits),
-    requests("delete-export", _delete_export, arrange=_export_waits),
+    requests("cancelExport", _cancel_export, arrange=_export_waits),
+    requests("deleteExport", _delete_export, arrange=_export_waits),
 )

@@ -54,17 +54,17 @@ async def _ended(world: World) -> AsyncIterator[str]:
 
 
 UPLOADS = (
-    requests("create-upload", _create),
-    requests("add-part", _add, arrange=_create, acts={"cancel": _cancel}),
+    requests("createUpload", _create),
+    requests("addUploadPart", _add, arrange=_create, acts={"cancel": _cancel}),
     requests(
-        "complete-upload",
+        "completeUpload",
         _complete,
         arrange=_with_parts,
         acts={"complete": _complete, "cancel": _cancel},
         check=_ended,
     ),
     requests(
-        "cancel-upload",
+        "cancelUpload",
         _cancel,
         arrange=_with_parts,
         acts={"complete": _complete},
