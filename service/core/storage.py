@@ -167,6 +167,9 @@ class Storage:
         path = folder / key
         try:
             await _guard("sync", asyncio.to_thread(local_files.sync, folder, path), key)
+        except StorageMissing as e:
+            # It was just written: the folder is away, which is worth another try.
+            raise StorageError(f"storage lost {key} while it was written") from e
         except StorageError:
             await asyncio.to_thread(path.unlink, missing_ok=True)
             raise

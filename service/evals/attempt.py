@@ -60,7 +60,8 @@ class Attempt:
         await self._all(read_items(path, done), workers)
         if not self.stopped:
             self._run = await self._evals.change(
-                self._run, lambda run: lifecycle.complete(run, self._run.attempt, ids.now_s())
+                self._run,
+                lambda run: lifecycle.complete(self._own(run), self._run.attempt, ids.now_s()),
             )
             self.completed = True
 
@@ -71,9 +72,12 @@ class Attempt:
             schema = ItemSchema(self._record.item_schema)
             items = await asyncio.to_thread(check_items, path, schema)
             self._run = await self._evals.change(
-                self._run, lambda run: lifecycle.counted(run, self._run.attempt, items)
+                self._run, lambda run: lifecycle.counted(self._own(run), self._run.attempt, items)
             )
         return path
+
+    def _own(self, run: RunRecord) -> RunRecord:
+        return lifecycle.same_attempt(run, self._run)
 
     def stop(self) -> None:
         """Drop the items that are being worked on. Finished outcomes are still stored.
@@ -132,7 +136,9 @@ class Attempt:
             more = more.plus(outcome.tally)
         rows = await self._writer.write(outcomes)
         await self._evals.add_outcomes(
-            self._run, lambda run: lifecycle.advance(run, self._run.attempt, more), rows
+            self._run,
+            lambda run: lifecycle.advance(self._own(run), self._run.attempt, more),
+            rows,
         )
         for outcome in outcomes:
             metrics.EVAL_ITEMS.cell(outcome.status).inc()

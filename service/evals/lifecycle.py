@@ -26,6 +26,13 @@ class RunSuperseded(Exception):
     """The attempt is no longer the run's current one, or the run has ended."""
 
 
+def same_attempt(run: RunRecord, own: RunRecord) -> RunRecord:
+    """Return the record if it is still that of our own attempt. Raises RunSuperseded."""
+    if not run.is_attempt_of(own):
+        raise RunSuperseded
+    return run
+
+
 def start(run: RunRecord, attempt: int, now_s: int) -> RunRecord:
     """Mark the run as in progress when a worker takes the attempt."""
     if run.attempt != attempt or run.status in FINAL:

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict
 from redis.asyncio.client import Pipeline
 
 from service.core import clock, ids, outbox, queue
+from service.core.attempts import NumberedRecord
 from service.core.claims import Claim
 from service.core.outbox import Event
 from service.core.records import PREFIX, Collection, Missing, Record
@@ -98,7 +99,7 @@ class RunPlace(NamedTuple):
         return f"{PREFIX}:{self.project_id}:eval-items:{self.run_id}"
 
 
-class RunRecord(Record):
+class RunRecord(NumberedRecord):
     """A run of an eval. `data_source` is as requested, without the items of the request."""
 
     eval_id: str
@@ -113,7 +114,6 @@ class RunRecord(Record):
     tally: Tally = Tally()
     started_at: int | None = None
     finished_at: int | None = None
-    attempt: int = 1  # the fencing token
     attempt_started_at: int | None = None
     attempt_started_with: int = 0  # outcomes of earlier attempts
     fruitless_attempts: int = 0

@@ -81,7 +81,10 @@ class RunEval(EngineTask[RunRecord]):
 
     async def _fail(self, run: RunRecord, failure: RunFailure) -> None:
         await self._evals.change(
-            run, lambda r: lifecycle.fail(r, run.attempt, failure, ids.now_s())
+            run,
+            lambda r: lifecycle.fail(
+                lifecycle.same_attempt(r, run), run.attempt, failure, ids.now_s()
+            ),
         )
 
     async def _watched(self, run: RunRecord, record: EvalRecord, lease_lost: asyncio.Event) -> None:
@@ -109,7 +112,9 @@ class RunEval(EngineTask[RunRecord]):
             await attempt.run(folder, 2 * self._settings.eval_requests_at_once)
 
     async def _hand_back(self, run: RunRecord) -> None:
-        after = await self._evals.change(run, lambda r: lifecycle.hand_back(r, run.attempt))
+        after = await self._evals.change(
+            run, lambda r: lifecycle.hand_back(lifecycle.same_attempt(r, run), run.attempt)
+        )
         await self._evals.enqueue(after)
         log.info("%s: attempt %d is handed back", run.id, run.attempt)
 

@@ -34,6 +34,13 @@ def fenced(record: ExportRecord, attempt: int) -> ExportRecord:
     return record
 
 
+def same_attempt(record: ExportRecord, own: ExportRecord) -> ExportRecord:
+    """Return the record if it is still that of our own attempt. Raises ExportSuperseded."""
+    if not record.is_attempt_of(own):
+        raise ExportSuperseded(record.id)
+    return record
+
+
 def start(record: ExportRecord, attempt: int) -> ExportRecord:
     """Mark the export as in progress when a worker takes the attempt."""
     return fenced(record, attempt).model_copy(

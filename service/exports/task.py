@@ -8,7 +8,7 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,7 +54,7 @@ class ExportModel(CancelableTask[ExportRecord]):
         return await self._exports.get(project_id, subject)
 
     async def _hand_back(self, record: ExportRecord) -> None:
-        after = await self._exports.change(record, lambda r: lifecycle.hand_back(r, record.attempt))
+        after = await self._exports.change(record, _own(record, lifecycle.hand_back))
         await self._exports.enqueue(after)
 
     async def _clear(self, record: ExportRecord) -> None:
@@ -62,9 +62,7 @@ class ExportModel(CancelableTask[ExportRecord]):
 
     async def _work(self, record: ExportRecord) -> None:
         async with self._turn:
-            record = await self._exports.change(
-                record, lambda r: lifecycle.start(r, record.attempt)
-            )
+            record = await self._exports.change(record, _own(record, lifecycle.start))
             log.info("%s: attempt %d begins", record.id, record.attempt)
             await self._run(record)
 
@@ -86,9 +84,9 @@ class ExportModel(CancelableTask[ExportRecord]):
             now_s = ids.now_s()
             await self._exports.change(
                 record,
-                lambda r: lifecycle.succeed(
-                    r,
-                    record.attempt,
+                _own(
+                    record,
+                    lifecycle.succeed,
                     now_s,
                     key=made.key,
                     bytes=made.bytes,
@@ -102,9 +100,7 @@ class ExportModel(CancelableTask[ExportRecord]):
     ) -> None:
         log.warning("%s failed: %s", record.id, error.code)
         now_s = ids.now_s()
-        await self._exports.change(
-            record, lambda r: lifecycle.fail(r, record.attempt, error, now_s, proof)
-        )
+        await self._exports.change(record, _own(record, lifecycle.fail, error, now_s, proof))
 
     async def _export(self, record: ExportRecord) -> tuple[Archive, dict[str, Any]]:
         """Write the artifact, prove it and store its archive. Raises ExportFailed."""
@@ -225,8 +221,17 @@ class _Noting:
             return
         self._step, self._at_s = progress.step, now_s
         shown = ExportProgress(step=progress.step, done=progress.done, total=progress.total)
-        attempt = self._record.attempt
-        await self._exports.change(self._record, lambda r: lifecycle.advance(r, attempt, shown))
+        change = _own(self._record, lifecycle.advance, shown)
+        await self._exports.change(self._record, change)
+
+
+def _own(
+    record: ExportRecord, change: Callable[..., ExportRecord], *args: Any, **fields: Any
+) -> Callable[[ExportRecord], ExportRecord]:
+    """Return a change that is made only while the record is that of our own attempt."""
+    return lambda current: change(
+        lifecycle.same_attempt(current, record), record.attempt, *args, **fields
+    )
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.core.storage import Storage, StorageFull, StorageMissing
+from service.core.storage import Storage, StorageError, StorageFull, StorageMissing
 
 A, B = os.urandom(3 * 1024 * 1024 + 7), b"the end"
 
@@ -88,6 +88,21 @@ async def test_a_disk_that_fills_while_syncing_leaves_no_object(storage, monkeyp
     with pytest.raises(StorageFull):
         await write(storage, "x")
     assert await storage.keys("") == []
+
+
+async def test_a_folder_that_goes_away_before_the_sync_is_an_outage(storage, root, monkeypatch):
+    fsync: Callable[[int], None] = os.fsync
+    away = root.with_name("away")
+
+    def vanish(handle: int) -> None:
+        fsync(handle)
+        monkeypatch.setattr(os, "fsync", fsync)
+        root.rename(away)
+
+    monkeypatch.setattr(os, "fsync", vanish)
+    with pytest.raises(StorageError) as failure:
+        await storage.put_bytes("x/y", A)
+    assert not isinstance(failure.value, StorageMissing), "it would not be tried again"
 
 
 async def test_parts_are_joined_and_hashed(storage):

@@ -9,6 +9,12 @@ import pytest
 from service.core.redis import Client, connect
 from service.core.storage import Storage
 from service.curation.records import Task, TaskKind, Tasks, TaskSuperseded
+from service.evals import lifecycle as run_lifecycle
+from service.evals.lifecycle import RunSuperseded
+from service.evals.records import RunRecord
+from service.exports import lifecycle as export_lifecycle
+from service.exports.lifecycle import ExportSuperseded
+from service.exports.records import ExportRecord
 from service.jobs import lifecycle, outcomes
 from service.jobs.attempt import artifacts
 from service.jobs.records import JobFailure, JobRecord, Jobs, Status
@@ -95,3 +101,22 @@ async def test_the_forgotten_attempt_of_a_task_writes_nothing(redis):
     with pytest.raises(TaskSuperseded):
         await tasks.finish(forgotten)
     await tasks.finish(known)
+
+
+def test_the_forgotten_attempts_of_exports_and_runs_write_nothing():
+    export = ExportRecord(
+        id="export-1", project_id="p", created_at=1, model="m", base_model="b", job_id=None,
+        artifact="a", digest="d", key_id="k", format="adapter", expires_at=2,
+    )  # fmt: skip
+    run = RunRecord(
+        id="evalrun_1", project_id="p", created_at=1, eval_id="eval_1", key_id="k", name="",
+        metadata={}, data_source={}, model=None,
+    )  # fmt: skip
+    second = {"attempt": 2}
+    forgotten, known = [export.model_copy(update=second).changed_from(export) for _ in range(2)]
+    with pytest.raises(ExportSuperseded):
+        export_lifecycle.same_attempt(known, forgotten)
+    assert forgotten.attempt_name != known.attempt_name
+    lost, current = [run.model_copy(update=second).changed_from(run) for _ in range(2)]
+    with pytest.raises(RunSuperseded):
+        run_lifecycle.same_attempt(current, lost)
