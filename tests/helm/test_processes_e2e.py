@@ -1,6 +1,6 @@
 """Runs the demo profile: the command and environment of each container as real processes.
 
-Runs Valkey, the admin-key job, the api, a cpu worker, the trainer, vLLM with the demo model and, at
+Runs Valkey, the admin-key job, the api, a cpu worker, the trainer, vLLM with a tiny model and, at
 the end, the pod of `helm test`, which uploads, fine-tunes and chats.
 """
 
@@ -36,8 +36,8 @@ def rendered(helm) -> Rendered:
 
 
 @pytest.fixture(scope="module")
-def node(rendered: Rendered, tmp_path_factory, demo_model_path: Path) -> Node:
-    """This machine, with the programs of the images."""
+def node(rendered: Rendered, tmp_path_factory, tiny_model_path: Path) -> Node:
+    """This machine, with the programs of the images and a tiny model instead of the demo model."""
     folder = tmp_path_factory.mktemp("node")
     programs = folder / "bin"
     programs.mkdir()
@@ -48,7 +48,7 @@ def node(rendered: Rendered, tmp_path_factory, demo_model_path: Path) -> Node:
         folder,
         entrypoint=[str(Path(sys.executable).with_name("finetuned-server"))],
         path=f"{programs}:/usr/bin:/bin",
-        images={"finetuned-demo-model:1": {"/model": demo_model_path}},
+        images={"finetuned-demo-model:1": {"/model": tiny_model_path}},
     )
 
 

@@ -51,7 +51,7 @@ def test_a_run_out_of_memory_goes_on_with_what_it_suggests(start_process, make_s
     def spec(name, **changes):
         return make_spec(tmp_path / name, **(given | {"lora": {"r": 4}} | changes))
 
-    small = start_process(spec("small", tokens_at_once=512))
+    small = start_process(spec("small", tokens_at_once=4096))
     assert small.wait() == 0, small.log.read_text()
 
     # A fork of a larger process could grow without reaching its limit.

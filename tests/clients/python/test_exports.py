@@ -80,13 +80,14 @@ async def test_export_unpacks_a_folder_or_keeps_the_archive(
     store = api.app.state.exports
     create = store.create
 
-    async def created(record) -> None:
-        await create(record)
+    async def created(record, claim=None):
+        kept = await create(record, claim)
         if record.format == "merged":
             await finish(api, record.id)
         else:
             error = ExportError(code="disk_full", message="The worker's disk is full.")
             await store.change(record, lambda r: lifecycle.fail(r, 1, error, 7))
+        return kept
 
     monkeypatch.setattr(store, "create", created)
     done = await cli("export", MODEL, "--format", "merged", "--output", "voice")

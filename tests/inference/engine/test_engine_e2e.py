@@ -17,7 +17,8 @@ from tests.inference.engine.support import BASE, name_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+# The base model's answer is clear: rounding, which differs between processors, does not change it.
+QUESTION = [{"role": "user", "content": "Complete the sentence: The capital of France is"}]
 
 
 @pytest.fixture

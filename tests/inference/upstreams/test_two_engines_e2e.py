@@ -1,4 +1,7 @@
-"""Tests two real vLLM engines behind a gateway: affinity, a death under load, and recovery."""
+"""Tests two real vLLM engines behind a gateway: affinity, a death under load, and recovery.
+
+The model is tiny, because what it says does not matter if its adapters say different things.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,7 @@ class _Address:
 
 
 @pytest.fixture(scope="module")
-def site(demo_model_path, redis_url, tmp_path_factory) -> Iterator[Site]:
+def site(tiny_model_path, redis_url, tmp_path_factory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     settings = settings_on(
         folder,
@@ -89,7 +92,7 @@ def site(demo_model_path, redis_url, tmp_path_factory) -> Iterator[Site]:
         max_model_len=1024,
         lookup_cache_s=0.1,
     )
-    model = catalogued(settings, demo_model_path)
+    model = catalogued(settings, tiny_model_path)
     cores = sorted(os.sched_getaffinity(0))
     one, two = (
         # One core each: the threads of two engines on the same cores would block each other.
@@ -104,7 +107,7 @@ def site(demo_model_path, redis_url, tmp_path_factory) -> Iterator[Site]:
     )
     engines = (one, two)
     homes = _names_with_homes(engines)
-    asyncio.run(_fill(settings, homes, folder, demo_model_path))
+    asyncio.run(_fill(settings, homes, folder, tiny_model_path))
     with ExitStack() as running, ThreadPoolExecutor(2) as starting:
         for engine in starting.map(lambda e: e.__enter__(), engines):
             running.callback(engine.stop)
