@@ -154,6 +154,7 @@ async def _run(world: World, actor: Actor, gate: Gate, afterwards: Sequence[Gate
     finally:
         for one in (gate, *afterwards, *world.graves):
             await one.bury()
+        world.graves.clear()
     return found
 
 

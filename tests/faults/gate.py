@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from unittest import mock
 
 import obstore
 from obstore.exceptions import GenericError
+from redis.asyncio.client import Pipeline
 from redis.exceptions import (
     BusyLoadingError,
     ConnectionError,
@@ -109,6 +111,7 @@ class Gate:
     """Numbers the operations of one run, from 1. `acts` run before the operations with a number.
 
     A killed run waits at its operation, with all its tasks, until `bury`: no `finally` runs.
+    `tasks` and `pipelines` are those that began behind the gate.
     """
 
     faults: dict[int, Fault] = field(default_factory=dict)
@@ -116,32 +119,47 @@ class Gate:
     operations: list[Operation] = field(default_factory=list)
     acting: list[asyncio.Task[object]] = field(default_factory=list)
     killed: asyncio.Event = field(default_factory=asyncio.Event)
+    tasks: weakref.WeakSet[asyncio.Task[Any]] = field(default_factory=weakref.WeakSet)
+    pipelines: weakref.WeakSet[Pipeline] = field(default_factory=weakref.WeakSet)
     _buried: asyncio.Event = field(default_factory=asyncio.Event)
     _away_until: dict[str, int] = field(default_factory=dict)
 
     async def run(self, work: Awaitable[object]) -> None:
-        """Run the work behind the gate until it ends or is killed. Raises the work's error."""
+        """Run the work behind the gate until it ends or is killed. Raises the work's error.
+
+        Unless it is killed, its acts have ended too.
+        """
         context = copy_context()
         context.run(_CURRENT.set, self)
-        self._task = asyncio.get_running_loop().create_task(_awaited(work), context=context)
+        task = asyncio.get_running_loop().create_task(_awaited(work), context=context)
         dying = asyncio.create_task(self.killed.wait())
-        await asyncio.wait([self._task, dying], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([task, dying], return_when=asyncio.FIRST_COMPLETED)
         dying.cancel()
         if not self.killed.is_set():
-            await self._task
+            try:
+                await task
+            finally:
+                await asyncio.gather(*self.acting)
 
     async def bury(self) -> None:
-        """End the tasks of a killed run. What they do first, such as cleaning up, has no effect."""
+        """End the tasks that are left, and close what they held.
+
+        What they do first, such as cleaning up, has no effect.
+        """
         self._buried.set()
-        for task in self.acting:
-            await task
-        if self.killed.is_set():
-            ended, _ = await asyncio.wait([self._task], timeout=_LAST_S)
-            if not ended:  # it waits for something else than an operation
-                self._task.cancel()
-                await asyncio.wait([self._task])
-            if not self._task.cancelled():
-                self._task.exception()
+        await asyncio.gather(*self.acting)
+        left = {task for task in self.tasks if not task.done()}
+        if left:
+            _, left = await asyncio.wait(left, timeout=_LAST_S)
+        while left:  # they wait for something else than an operation
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=_LAST_S)
+        for task in self.tasks:
+            if task.done() and not task.cancelled():
+                task.exception()
+        for pipeline in self.pipelines:
+            await _release(pipeline)
 
     async def passing(
         self,
@@ -192,6 +210,7 @@ class Gate:
             return
         context = copy_context()
         context.run(_CURRENT.set, None)
+        context.run(_ACTING.set, True)
         task = asyncio.get_running_loop().create_task(_awaited(act()), context=context)
         self.acting.append(task)
         # The user's request may wait for ours.
@@ -199,6 +218,30 @@ class Gate:
 
 
 _CURRENT: ContextVar[Gate | None] = ContextVar("gate", default=None)
+_ACTING: ContextVar[bool] = ContextVar("acting", default=False)
+
+
+def _track(
+    loop: asyncio.AbstractEventLoop,
+    work: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
+    **options: Any,
+) -> asyncio.Task[Any]:
+    """Create a task, and note it at the gate that it is behind."""
+    task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **options)
+    context = options.get("context")
+    gate = _CURRENT.get() if context is None else context.get(_CURRENT)
+    if gate is not None:
+        gate.tasks.add(task)
+    return task
+
+
+async def _release(pipeline: Pipeline) -> None:
+    """Close the connection of a pipeline whose task ended in the middle of using it."""
+    connection = pipeline.connection
+    if connection is not None:
+        pipeline.connection = None
+        await connection.disconnect(nowait=True)
+        await pipeline.connection_pool.release(connection)
 
 
 async def _awaited(work: Awaitable[object]) -> object:
@@ -209,6 +252,8 @@ async def _awaited(work: Awaitable[object]) -> object:
 def installed() -> Iterator[None]:
     """Put the gate in front of Redis and of storage inside the block."""
     client, pipeline = core_redis.Client, core_redis._Pipeline
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(_track)
     with (
         mock.patch.object(client, "_send_command_parse_response", _command(client)),
         mock.patch.object(pipeline, "_send_command_parse_response", _command(pipeline)),
@@ -217,7 +262,10 @@ def installed() -> Iterator[None]:
         mock.patch.object(core_storage, "obstore", _Obstore()),
         mock.patch.object(core_storage, "_guard", _guarding(core_storage._guard)),
     ):
-        yield
+        try:
+            yield
+        finally:
+            loop.set_task_factory(None)
 
 
 def _command(kind: Any) -> Any:
@@ -227,6 +275,8 @@ def _command(kind: Any) -> Any:
         gate = _CURRENT.get()
         if gate is None:
             return await real(self, connection, name, *args, **options)
+        if isinstance(self, Pipeline):
+            gate.pipelines.add(self)
         operation = _redis_operation([args])
         return await gate.passing(
             operation,
@@ -244,6 +294,7 @@ def _batch(kind: Any, name: str) -> Any:
         gate = _CURRENT.get()
         if gate is None:
             return await real(self, connection, commands, raise_on_error)
+        gate.pipelines.add(self)
         operation, watching = _redis_operation([c[0] for c in commands], name), self.watching
 
         async def cut() -> Exception:
@@ -351,6 +402,11 @@ async def _stored(name: str, key: Any, do: Callable[[], Awaitable[Any]]) -> Any:
 
     words = f"{name.removesuffix('_async')} {_ID.sub('*', str(key))}"
     return await gate.passing(Operation("storage", words, name not in _STORAGE_READS), do, cut)
+
+
+def is_acting() -> bool:
+    """Return whether the current task is an act."""
+    return _ACTING.get()
 
 
 def is_behind() -> bool:
