@@ -16,7 +16,7 @@ from service.config import Settings
 from service.core import clock_sync, metrics
 from service.core.invalidation import Invalidations
 from service.core.metric_types import Process
-from service.core.redis import connect
+from service.core.redis import Confirmation, connect
 from service.core.storage import Storage
 from service.curation import routes as curation_routes
 from service.curation.imports import routes as import_routes
@@ -154,7 +154,10 @@ def _routes() -> list[BaseRoute]:
 @asynccontextmanager
 async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
     metrics.begin(Process.API, __version__)
-    redis = connect(settings.redis_url.get_secret_value())
+    redis = connect(
+        settings.redis_url.get_secret_value(),
+        confirmation=Confirmation(settings.redis_wait_replicas, settings.redis_wait_aof),
+    )
     storage = Storage.from_url(settings.storage_url)
     projects = Projects(redis)
     registry = ModelRegistry(

@@ -41,6 +41,17 @@ class Settings(BaseSettings):
         default="refuse",
         description="Whether to refuse to start if the settings of Redis lose data, or only warn.",
     )
+    redis_wait_replicas: int = Field(
+        default=0,
+        ge=0,
+        le=16,
+        description="Number of Redis replicas that must have a change before the API confirms it.",
+    )
+    redis_wait_aof: bool = Field(
+        default=False,
+        description="Whether Redis, and that many replicas, must sync a change to their disks "
+        "before the API confirms it.",
+    )
     storage_url: str = "file:///var/lib/finetuned/storage"
     data_dir: Path = Path("/var/lib/finetuned")
     models_file: Path = Path("/var/lib/finetuned/models.yaml")

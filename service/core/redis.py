@@ -11,6 +11,7 @@ import json
 import re
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from arq.connections import ArqRedis
@@ -40,15 +41,41 @@ _CODE = re.compile(r"[A-Z]{3,}\b")
 _REFUSALS = frozenset({"NOREPLICAS", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "TRYAGAIN"})
 
 
+class Unconfirmed(ConnectionError):
+    """A transaction that is not on the disks or replicas that `Confirmation` requires.
+
+    It may have been applied.
+    """
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What a transaction waits for after Redis has applied it.
+
+    `replicas`: the number of replicas that must have it. `on_disk`: the server, and these replicas,
+    must have synced it to their append-only files.
+    """
+
+    replicas: int = 0
+    on_disk: bool = False
+
+
 class Client(ArqRedis):
     """arq's client. Its errors omit command arguments, because these contain records.
 
     `patience_s`: how long a write is retried while Redis rejects it.
     """
 
-    def __init__(self, *args: Any, patience_s: float = 0.0, **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        patience_s: float = 0.0,
+        confirmation: Confirmation | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
         self.patience_s = patience_s
+        self.confirmation = confirmation or Confirmation()
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Return redis-py's pipeline."""
@@ -96,6 +123,7 @@ def connect(
     max_connections: int = 64,
     timeout_s: float = 2.0,
     patience_s: float = 1.5,
+    confirmation: Confirmation | None = None,
 ) -> Client:
     """Create a client that retries lost connections `retries` times, waiting up to 1 s in between.
 
@@ -126,6 +154,7 @@ def connect(
         job_serializer=to_json,
         job_deserializer=from_json,
         patience_s=patience_s,
+        confirmation=confirmation,
     )
 
 

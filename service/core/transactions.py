@@ -4,6 +4,9 @@
 
 Redis may execute a transaction although its response is lost with the connection. Therefore each
 transaction writes a key of its own, which is read before another attempt is made.
+
+A client can require a confirmation: then a transaction only succeeds once it is on enough replicas
+or disks (`Confirmation` in redis.py).
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import ResponseError, WatchError
 
 from service.core import ids
-from service.core.redis import REDIS_ERRORS, Client, is_refusal
+from service.core.redis import REDIS_ERRORS, Client, Confirmation, Unconfirmed, is_refusal
 
 T = TypeVar("T")
 Write = Callable[[Pipeline], Any]
@@ -27,6 +30,8 @@ Decide = Callable[[Pipeline], Awaitable[tuple[T, Write | None]]]
 _MARKS: Final = "finetuned:written"
 _MARK_LIFETIME_S: Final = 600  # longer than any caller retries a write
 _REFUSED_S: Final = 0.5
+# Longer than `appendfsync everysec` takes, and shorter than the client waits for a reply.
+_CONFIRMED_MS: Final = 1500
 _MAX_TRIES: Final = 1000  # each conflict is another writer's success, so racing writers need few
 
 
@@ -41,10 +46,18 @@ async def commit(redis: Redis, keys: Sequence[str], decide: Decide[T]) -> T:
 
     If Redis temporarily rejects a write, it is retried for the client's `patience_s`. If Redis
     stays unavailable, its error is raised, and the transaction may or may not have been applied.
+    The same is true of Unconfirmed.
     """
+    attempts = _Attempts[T]()
+    result = await _made(redis, keys, decide, attempts)
+    if attempts.is_applied:
+        await confirm(redis, attempts.mark, _MARK_LIFETIME_S)
+    return result
+
+
+async def _made(redis: Redis, keys: Sequence[str], decide: Decide[T], attempts: _Attempts[T]) -> T:
     patience_s = redis.patience_s if isinstance(redis, Client) else 0.0
     until = time.monotonic() + patience_s
-    attempts = _Attempts[T]()
     async with redis.pipeline(transaction=True) as pipe:
         for _ in range(_MAX_TRIES):
             try:
@@ -67,17 +80,42 @@ async def write_once(redis: Redis, write: Write) -> None:
     await commit(redis, [], decide)
 
 
+async def confirm(redis: Redis, key: str, lifetime_s: int) -> None:
+    """Wait until what wrote the key is where the client requires it to be. Raises Unconfirmed.
+
+    The key's lifetime is set again: Redis waits for the writes of one connection, and whatever was
+    written before them is then confirmed too. If the key is gone, a failover lost it.
+    """
+    wanted = redis.confirmation if isinstance(redis, Client) else Confirmation()
+    if wanted == Confirmation():
+        return
+    async with redis.pipeline(transaction=False) as pipe:
+        pipe.expire(key, lifetime_s)
+        if wanted.on_disk:
+            pipe.execute_command("WAITAOF", 1, wanted.replicas, _CONFIRMED_MS)
+        else:
+            pipe.execute_command("WAIT", wanted.replicas, _CONFIRMED_MS)
+        is_there, reached = await pipe.execute()
+    local, replicas = reached if wanted.on_disk else (1, reached)
+    if not is_there:
+        raise Unconfirmed("a failover of Redis lost a write")
+    if not local or replicas < wanted.replicas:
+        disk = "" if local else ", and the server has not synced it to its disk"
+        raise Unconfirmed(f"{replicas} of {wanted.replicas} replicas have a write{disk}")
+
+
 class _Attempts(Generic[T]):
     """The attempts at a transaction, of which at most one is applied."""
 
     def __init__(self) -> None:
-        self._mark = f"{_MARKS}:{ids.random_part()}"
+        self.mark = f"{_MARKS}:{ids.random_part()}"
+        self.is_applied = False
         self._results: list[T] = []
 
     async def make(self, pipe: Pipeline, keys: Sequence[str], decide: Decide[T]) -> T:
         """Make another attempt, unless an earlier one was applied. Raises WatchError."""
         # The mark is watched, so that this attempt fails if an earlier one is executed from now on.
-        await pipe.watch(*keys, self._mark)
+        await pipe.watch(*keys, self.mark)
         if (number := await self._applied(pipe)) is not None:
             return self._results[number]
         try:
@@ -92,14 +130,16 @@ class _Attempts(Generic[T]):
         if write is not None:
             pipe.multi()  # type: ignore[no-untyped-call]
             write(pipe)
-            pipe.set(self._mark, len(self._results), ex=_MARK_LIFETIME_S)
+            pipe.set(self.mark, len(self._results), ex=_MARK_LIFETIME_S)
             self._results.append(result)
             await pipe.execute()
+            self.is_applied = True
         return result
 
     async def _applied(self, pipe: Pipeline) -> int | None:
         """Return the number of the attempt that was applied, if any."""
         if not self._results:
             return None
-        number = await pipe.get(self._mark)
+        number = await pipe.get(self.mark)
+        self.is_applied = number is not None
         return None if number is None else int(number)

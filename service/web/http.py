@@ -30,7 +30,7 @@ from service.core.errors import (
     Unavailable,
 )
 from service.core.metric_types import OTHER
-from service.core.redis import REDIS_ERRORS, batched, why
+from service.core.redis import REDIS_ERRORS, Unconfirmed, batched, why
 from service.core.storage import StorageError
 
 log = logging.getLogger(__name__)
@@ -120,6 +120,18 @@ def install_error_handlers(app: FastAPI) -> None:
 
     for kind in (*REDIS_ERRORS, StorageError):
         app.add_exception_handler(kind, away)
+
+    @app.exception_handler(Unconfirmed)
+    async def unconfirmed(_: Request, error: Unconfirmed) -> JSONResponse:
+        log.warning("a write is not confirmed: %s", error)
+        return answer(
+            Unavailable(
+                "Too few replicas or disks of Redis confirmed the change in time. It may have been "
+                "made, but a failure could undo it. Try again in a few seconds, with the same "
+                "Idempotency-Key if you sent one.",
+                code="write_unconfirmed",
+            )
+        )
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, _: Exception) -> JSONResponse:

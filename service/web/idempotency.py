@@ -18,10 +18,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 from service.core import ids
-from service.core.claims import Claim, ClaimLost, StoredClaim
+from service.core.claims import ANSWER_LIFETIME_S, Claim, ClaimLost, StoredClaim
 from service.core.errors import BadRequest, Conflict
 from service.core.records import PREFIX
 from service.core.redis import REDIS_ERRORS, Client, reply, text
+from service.core.transactions import confirm
 
 T = TypeVar("T")
 _PENDING_S: Final = 60
@@ -67,6 +68,7 @@ async def once(
     for _ in range(_MAX_CLAIMS):
         pending = json.dumps({"body": digest, "by": ids.random_part()})
         if (first := await _claim(redis, place, digest, pending)) is not None:
+            await confirm(redis, place, ANSWER_LIFETIME_S)
             return first
         try:
             return answer(await make(StoredClaim(place, pending.encode(), digest, answer)))
