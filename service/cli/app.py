@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -259,6 +260,63 @@ def gc(
 
 
 @app.command()
+def backup(
+    target: Annotated[str, typer.Argument(help="A folder, or s3://bucket/prefix.")],
+    keep: Annotated[
+        int | None,
+        typer.Option(help="Number of newest backups to keep. Defaults to all.", min=1),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Back up all records and stored objects while the service runs. Copies only what is new."""
+    from service.cli import backup as commands
+
+    _report(commands.backup(data_dir, target, keep))
+
+
+@app.command()
+def backups(
+    source: Annotated[str, typer.Argument(help="A folder, or s3://bucket/prefix.")],
+) -> None:
+    """List the backups in a folder or bucket."""
+    from service.cli import backup as commands
+
+    _report(commands.backups(source))
+
+
+@app.command()
+def restore(
+    source: Annotated[str, typer.Argument(help="A folder, or s3://bucket/prefix.")],
+    at: Annotated[
+        str | None,
+        typer.Option(help="Restore the newest backup at or before this time (UTC) or ID."),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only check that the backup is intact.")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Restore a backup into an empty Redis and storage."""
+    from service.cli import backup as commands
+
+    _report(commands.check(source, at) if check else commands.restore(data_dir, source, at))
+
+
+def _report(lines: Coroutine[Any, Any, list[str]]) -> None:
+    from service.backup.errors import BackupError
+    from service.cli import operator
+    from service.core.storage import StorageError
+    from service.standalone.layout import AlreadyRunning
+    from service.standalone.supervisor import StartFailed
+
+    try:
+        for line in asyncio.run(lines):
+            typer.echo(line)
+    except (*operator.CHORE_ERRORS, AlreadyRunning, BackupError, StartFailed, StorageError) as e:
+        _fail(str(e))
+
+
+@app.command()
 def openapi(
     output: Annotated[Path | None, typer.Option(help="File to write. Defaults to stdout.")] = None,
 ) -> None:
@@ -316,6 +374,8 @@ def main(argv: Any = None) -> NoReturn:
         app(argv)
     except SystemExit as leaving:
         code = leaving.code
+        if isinstance(code, str):
+            typer.echo(code, err=True)
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

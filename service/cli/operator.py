@@ -131,7 +131,7 @@ async def _project(projects: Projects, name: str, role: str) -> Project:
 
 async def rebuild(data_dir: Path | None) -> str:
     """Recreate lost records from storage and return a message for the operator."""
-    url = _storage_url(data_dir)
+    url = storage_url(data_dir)
     async with _store(data_dir) as redis:
         restored = await Rebuild(redis, Storage.from_url(url), catalogue(data_dir)).run()
     counts = ", ".join(f"{restored[what]} {what}" for what in ("projects", "files", "models"))
@@ -145,7 +145,7 @@ async def rebuild(data_dir: Path | None) -> str:
 async def gc(data_dir: Path | None, *, dry_run: bool, older_than_s: int) -> Iterator[str]:
     """Remove what no record refers to from storage, and return lines for the operator."""
     async with _store(data_dir) as redis:
-        collector = Collector(redis, Storage.from_url(_storage_url(data_dir)))
+        collector = Collector(redis, Storage.from_url(storage_url(data_dir)))
         garbage = await collector.find(older_than_s=older_than_s)
         if not dry_run:
             await collector.remove(garbage)
@@ -163,7 +163,8 @@ def _lines(garbage: Garbage, verb: str) -> Iterator[str]:
         yield f"kept everything of {project_id}, which has no record: run 'rebuild' first"
 
 
-def _storage_url(data_dir: Path | None) -> str:
+def storage_url(data_dir: Path | None) -> str:
+    """Return the URL of the storage of a standalone folder, or the one from the settings."""
     return DataLayout(data_dir.resolve()).storage.as_uri() if data_dir else Settings().storage_url
 
 
@@ -176,7 +177,7 @@ def _settings(data_dir: Path | None) -> Settings:
         data_dir=layout.root,
         models_file=layout.models_file,
         storage_url=layout.storage.as_uri(),
-        redis_url=SecretStr(_redis_url(data_dir)),
+        redis_url=SecretStr(redis_url(data_dir)),
     )
 
 
@@ -188,7 +189,7 @@ async def _projects(data_dir: Path | None) -> AsyncIterator[Projects]:
 
 @asynccontextmanager
 async def _store(data_dir: Path | None) -> AsyncIterator[Client]:
-    redis = connect(_redis_url(data_dir), retries=0)
+    redis = connect(redis_url(data_dir), retries=0)
     try:
         yield redis
     except REDIS_ERRORS as e:
@@ -200,7 +201,8 @@ async def _store(data_dir: Path | None) -> AsyncIterator[Client]:
         await redis.aclose(close_connection_pool=True)
 
 
-def _redis_url(data_dir: Path | None) -> str:
+def redis_url(data_dir: Path | None) -> str:
+    """Return the URL of the Redis of a standalone folder, or the one from the settings."""
     if data_dir is None:
         return Settings().redis_url.get_secret_value()
     store = running_store(data_dir)

@@ -1,4 +1,4 @@
-"""Check that Redis keeps what is written to it, run before a process starts."""
+"""Checks of Redis before a process starts: it keeps what is written to it, and is complete."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from service.core.redis import REDIS_ERRORS, connect, why
+from service.core.redis import REDIS_ERRORS, connect, reply, text, why
 
 log = logging.getLogger(__name__)
+RESTORING = "finetuned:restoring"
+"""The Redis key with the ID of the backup that is being restored."""
 
 
 def losses(info: Mapping[str, Any]) -> Iterator[str]:
@@ -35,13 +37,19 @@ def losses(info: Mapping[str, Any]) -> Iterator[str]:
 def require_durable_redis(url: str, check: Literal["refuse", "warn"]) -> None:
     """Exit this process if Redis would lose data. An unavailable Redis may recover, so it passes.
 
-    With `warn`, only log what is wrong.
+    With `warn`, only log what is wrong. Exits too while a restore has not finished.
     """
     try:
-        found = list(losses(asyncio.run(_info(url))))
+        info, restoring = asyncio.run(_ask(url))
+        found = list(losses(info))
     except REDIS_ERRORS as e:
         log.warning("Redis is unavailable, so its settings were not checked: %s", why(e))
         return
+    if restoring is not None:
+        raise SystemExit(
+            f"finetuned-server: the restore of backup {restoring} has not finished. If it was "
+            f"interrupted, run 'finetuned-server restore SOURCE --at {restoring}' again."
+        )
     for loss in found:
         log.warning("Redis may lose data: %s", loss)
     if found and check == "refuse":
@@ -52,9 +60,11 @@ def require_durable_redis(url: str, check: Literal["refuse", "warn"]) -> None:
         )
 
 
-async def _info(url: str) -> dict[str, Any]:
+async def _ask(url: str) -> tuple[dict[str, Any], str | None]:
+    """Return the INFO of Redis, and the ID of the backup that is being restored, if any."""
     redis = connect(url, retries=2)
     try:
-        return dict(await redis.info())
+        restoring = await reply(redis.get(RESTORING))
+        return dict(await redis.info()), None if restoring is None else text(restoring)
     finally:
         await redis.aclose(close_connection_pool=True)

@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Self, TypeVar, cast
 
 import msgspec
 import obstore
@@ -27,6 +27,9 @@ from obstore.store import LocalStore, ObjectStore
 
 from service.core import local_files, metrics
 from service.core.object_store import PART_BYTES, S3Writer, open_store, refusal
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +72,8 @@ class StoredObject(NamedTuple):
     key: str
     size: int
     written_at: int
+    tag: str = ""
+    """Changes if the object is overwritten; comparable only within one storage."""
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -317,14 +322,16 @@ class Storage:
         return [item["path"] for item in await _guard("list", listing.collect_async(), prefix)]
 
     @_patient
-    async def objects(self) -> list[StoredObject]:
-        """Return all objects, except `.health`."""
-        listing = await _guard("list", obstore.list(self.store).collect_async(), "")
-        return [
-            StoredObject(item["path"], item["size"], int(item["last_modified"].timestamp()))
-            for item in listing
-            if item["path"] != _HEALTH
-        ]
+    async def objects(self, prefix: str = "") -> list[StoredObject]:
+        """Return all objects under a prefix, or all if it is empty, except `.health`."""
+        listing = obstore.list(self.store, prefix=prefix or None)
+        found = await _guard("list", listing.collect_async(), prefix)
+        return [_stored(item) for item in found if item["path"] != _HEALTH]
+
+    @_patient
+    async def stat(self, key: str) -> StoredObject:
+        """Return the size and tag of one object. Raises StorageMissing."""
+        return _stored(await _guard("head", obstore.head_async(self.store, key), key))
 
     async def delete_prefix(self, prefix: str) -> None:
         """Remove all objects under a prefix, the manifest first."""
@@ -368,6 +375,11 @@ class Writer:
             await self._storage.sync(self._key)
         elif isinstance(self._writer, S3Writer):
             await self._writer.discard()
+
+
+def _stored(item: ObjectMeta) -> StoredObject:
+    written_at = int(item["last_modified"].timestamp())
+    return StoredObject(item["path"], item["size"], written_at, item["e_tag"] or "")
 
 
 async def _all_ended(*threads: Awaitable[Any]) -> list[Any]:

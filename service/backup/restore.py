@@ -1,0 +1,246 @@
+"""`restore`: writes a backup into an empty Redis and an empty storage.
+
+Objects are written first, then records. A mark in Redis says which backup is being restored, from
+before the first object until after the last record:
+
+    finetuned:restoring    the ID of the backup
+
+While it exists, the API and workers do not start, and only the same backup can be restored. So an
+interrupted restore can be repeated, and continues with what is already there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from redis.exceptions import ResponseError
+
+from service.backup import contents
+from service.backup.at_once import each
+from service.backup.contents import Manifest, SavedObject
+from service.backup.errors import BackupError, Damaged
+from service.backup.snapshot import Saved, is_ephemeral
+from service.backup.target import Target
+from service.core.records import PREFIX
+from service.core.redis import Client, batched, reply, text
+from service.core.redis_check import RESTORING
+from service.core.storage import MANIFEST, Storage
+from service.exports.records import Exports
+from service.files.records import Files
+from service.models.catalogue import Catalogue
+from service.models.registry import ModelInUse, ModelRegistry
+
+log = logging.getLogger(__name__)
+_RECORDS_AT_ONCE: Final = 500
+_SCANNED_AT_ONCE: Final = 1000
+_PROBE: Final = f"{RESTORING}:probe"
+_WORKER: Final = f"{PREFIX}:worker-alive:"
+_SUBJECT: Final = re.compile(
+    rf"{PREFIX}:(?P<project>[^:]+):(?P<collection>exports|files|models):(?P<id>[^:]+|ft:.+)"
+)
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was restored, and the records that were removed because their bytes are not there."""
+
+    manifest: Manifest
+    removed: list[str]
+
+
+async def check(target: Target, at: str | None) -> Manifest:
+    """Read a whole backup and compare all digests. Raises Damaged, which names all damages."""
+    with tempfile.TemporaryDirectory(prefix="finetuned-restore-") as folder:
+        manifest, objects = await _fetch(target, at, Path(folder))
+    damages: list[str] = []
+
+    async def read(digest: str) -> None:
+        try:
+            async for _ in target.read(digest):
+                pass
+        except Damaged as e:
+            damages.append(str(e))
+
+    await each(sorted({saved.sha256 for saved in objects}), read)
+    _raise(damages)
+    return manifest
+
+
+async def restore(
+    redis: Client, storage: Storage, catalogue: Catalogue, target: Target, *, at: str | None
+) -> Restored:
+    """Restore the newest backup, or the newest at or before a time.
+
+    Raises BackupError, StorageError and REDIS_ERRORS. Nothing was written if Redis or storage is
+    not empty, and no record if the backup is damaged.
+    """
+    with tempfile.TemporaryDirectory(prefix="finetuned-restore-") as folder:
+        manifest, objects = await _fetch(target, at, Path(folder))
+        records = Path(folder) / contents.RECORDS
+        await _begin(redis, storage, manifest)
+        await _probe(redis, manifest, records)
+        await _write_objects(target, storage, objects)
+        await _write_records(redis, manifest, contents.read_records(records))
+        names = [saved.key.decode() for saved in contents.read_records(records)]
+    removed = await _Orphans(redis, storage, catalogue, objects).remove(names)
+    await redis.delete(RESTORING)
+    return Restored(manifest, removed)
+
+
+async def _fetch(
+    target: Target, at: str | None, folder: Path
+) -> tuple[Manifest, list[SavedObject]]:
+    manifest = await target.find(at)
+    await target.fetch(manifest.id, contents.RECORDS, manifest.records, folder / contents.RECORDS)
+    return manifest, await target.objects_of(manifest.id, folder)
+
+
+async def _begin(redis: Client, storage: Storage, manifest: Manifest) -> None:
+    """Set the mark. Raises BackupError unless Redis and storage are empty or already have it."""
+    restoring = await reply(redis.get(RESTORING))
+    if restoring is not None:
+        if text(restoring) != manifest.id:
+            raise BackupError(
+                f"the restore of {text(restoring)} was interrupted: repeat it with --at "
+                f"{text(restoring)}, or empty Redis and storage first"
+            )
+        return
+    async for key in redis.scan_iter(f"{PREFIX}:*", count=_SCANNED_AT_ONCE):
+        if key.startswith(_WORKER.encode()):
+            raise BackupError("a worker is running: stop the API and all workers first")
+        if not is_ephemeral(key):
+            raise BackupError(
+                "Redis is not empty, and restoring would mix two installations. Give it an empty "
+                "database (FINETUNED_REDIS_URL), or delete the data in this one with FLUSHDB"
+            )
+    if await storage.objects():
+        raise BackupError(
+            "the storage is not empty, and restoring would mix two installations. Give it an empty "
+            "folder or prefix (FINETUNED_STORAGE_URL), or delete what is in this one"
+        )
+    await redis.set(RESTORING, manifest.id)
+
+
+async def _probe(redis: Client, manifest: Manifest, records: Path) -> None:
+    """Raise BackupError if this Redis cannot read the backup's records."""
+    for saved in contents.read_records(records):
+        await _put(redis, manifest, [Saved(_PROBE.encode(), -1, saved.value)])
+        await redis.delete(_PROBE)
+        return
+
+
+async def _write_objects(target: Target, storage: Storage, objects: list[SavedObject]) -> None:
+    present = {found.key: found.size for found in await storage.objects()}
+    missing = [saved for saved in objects if present.get(saved.key) != saved.size]
+    damages: list[str] = []
+
+    async def write(saved: SavedObject) -> None:
+        try:
+            async with await storage.writer(saved.key) as writer:
+                async for chunk in target.read(saved.sha256):
+                    await writer.write(chunk)
+        except Damaged as e:
+            damages.append(f"{e} (of {saved.key})")
+
+    await each(missing, write)
+    _raise(damages)
+
+
+def _raise(damages: list[str]) -> None:
+    if damages:
+        raise Damaged(
+            "; ".join(sorted(damages))
+            + ". Restore an earlier backup with --at, or another copy of "
+            "this one. If the storage that was backed up still has the objects, delete the damaged "
+            "ones: the next backup copies them again"
+        )
+
+
+async def _write_records(redis: Client, manifest: Manifest, records: Iterable[Saved]) -> None:
+    iterator = iter(records)
+    while some := [*itertools.islice(iterator, _RECORDS_AT_ONCE)]:
+        await _put(redis, manifest, some)
+
+
+async def _put(redis: Client, manifest: Manifest, records: Sequence[Saved]) -> None:
+    async with redis.pipeline(transaction=False) as pipe:
+        for saved in records:
+            expires_at_ms = max(saved.expires_at_ms, 0)  # 0: never
+            pipe.restore(saved.key, expires_at_ms, saved.value, replace=True, absttl=True)
+        try:
+            await pipe.execute()
+        except ResponseError as e:
+            raise BackupError(
+                f"Redis cannot read the records, which {manifest.server} wrote: restore into that "
+                f"version or a later one. Redis says: {e}"
+            ) from e
+
+
+class _Orphans:
+    """The records whose objects were deleted while the backup ran."""
+
+    def __init__(
+        self, redis: Client, storage: Storage, catalogue: Catalogue, objects: list[SavedObject]
+    ) -> None:
+        self._keys = {saved.key for saved in objects}
+        self._files = Files(redis, storage)
+        self._registry = ModelRegistry(redis, catalogue, cache_s=0)
+        self._exports = Exports(redis)
+
+    async def remove(self, names: Iterable[str]) -> list[str]:
+        """Delete those of some Redis keys as their owners did, and return their IDs.
+
+        Records that only a newer version can read are left to it.
+        """
+        ids: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for name in names:
+            if place := _SUBJECT.fullmatch(name):
+                ids[place["collection"], place["project"]].append(place["id"])
+        removed = []
+        for (collection, project_id), of_project in ids.items():
+            for some in batched(of_project, _RECORDS_AT_ONCE):
+                removed += await self._remove(collection, project_id, some)
+        return removed
+
+    async def _remove(self, collection: str, project_id: str, ids: Sequence[str]) -> list[str]:
+        match collection:
+            case "files":
+                return await self._remove_files(project_id, ids)
+            case "models":
+                return await self._remove_models(project_id, ids)
+        return await self._remove_exports(project_id, ids)
+
+    async def _remove_files(self, project_id: str, ids: Sequence[str]) -> list[str]:
+        files = await self._files.records.get_many(project_id, ids)
+        lost = [file for file in files if f"{file.folder}/{MANIFEST}" not in self._keys]
+        for file in lost:
+            await self._files.delete(file)
+        return [file.id for file in lost]
+
+    async def _remove_models(self, project_id: str, names: Sequence[str]) -> list[str]:
+        removed = []
+        for model in await self._registry.models.get_many(project_id, names):
+            if f"{model.artifact}/{MANIFEST}" in self._keys:
+                continue
+            try:
+                await self._registry.delete(project_id, model.id)
+            except ModelInUse as e:
+                log.warning("the bytes of %s are missing, but it is in use: %s", model.id, e)
+            else:
+                removed.append(model.id)
+        return removed
+
+    async def _remove_exports(self, project_id: str, ids: Sequence[str]) -> list[str]:
+        exports = await self._exports.records.get_many(project_id, ids)
+        lost = [e for e in exports if e.key is not None and e.key not in self._keys]
+        for export in lost:
+            await self._exports.delete(export)
+        return [export.id for export in lost]

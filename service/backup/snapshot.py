@@ -1,0 +1,269 @@
+"""A snapshot of all records in Redis at one point in time, while the service runs.
+
+The records are what Redis held between two commands, so whatever a transaction writes together is
+in the snapshot together or not at all. A restored installation is as if all its processes had been
+killed at that moment, which the service is built to survive.
+
+Reading all keys in one transaction would give the same, but Redis would answer nothing else
+meanwhile: for 250,000 records longer than the 2 s after which the service treats it as hanging.
+Therefore the keys are read in batches while Redis reports which keys are changed
+(`CLIENT TRACKING`). Changed keys are read again. When few are left, writes are paused
+(`CLIENT PAUSE`), usually for a few milliseconds and never longer than a second, and the last
+changed keys are read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import IO, Any, Final, NamedTuple
+
+from redis.exceptions import RedisError, ResponseError
+
+from service.backup.errors import BackupError
+from service.core import ids
+from service.core.records import PREFIX
+from service.core.redis import Client, batched, connect, reply
+
+EPHEMERAL: Final = tuple(
+    f"{PREFIX}:{name}".encode()
+    for name in (
+        "dispatch-wanted",
+        "gauges",
+        "in-flight",
+        "lease:",
+        "queue:",
+        "restoring",
+        "turn-taken:",
+        "unheld:",
+        "usage-settled:",
+        "worker-alive:",
+        "workers",
+        "written:",
+    )
+)
+"""Beginnings of the keys of running processes: leases, queue entries, marks of transactions.
+
+The reconciler enqueues all unfinished work again, so the queues are not needed.
+"""
+
+_INVALIDATIONS: Final = "__redis__:invalidate"
+_KEYS_AT_ONCE: Final = 200  # Redis is busy for about a millisecond per batch
+_SCANNED_AT_ONCE: Final = 1000
+_PAUSE_MS: Final = 1000  # half of the service's time limit for an answer
+_KEYS_IN_PAUSE: Final = 500
+_MOST_ROUNDS, _MOST_PAUSES = 100, 10
+_TIMEOUT_S: Final = 10.0
+
+# Reads keys with their expiration times, as {key, time in ms or -1, value as RESTORE takes it}.
+# Missing keys have the value false. It runs during a pause, because it cannot write.
+_READ: Final = """
+local found = {}
+for i, key in ipairs(KEYS) do
+  found[i] = {key, redis.call('PEXPIRETIME', key), redis.call('DUMP', key)}
+end
+return found
+"""
+
+
+class Saved(NamedTuple):
+    """A key with its value as `RESTORE` takes it."""
+
+    key: bytes
+    expires_at_ms: int
+    """-1 if the key does not expire."""
+    value: bytes
+
+
+class _Place(NamedTuple):
+    offset: int
+    size: int
+    expires_at_ms: int
+
+
+class Snapshot:
+    """All records at `taken_at`, in UTC seconds on the clock of Redis. Values are in `spool`."""
+
+    def __init__(self, spool: IO[bytes]) -> None:
+        self._spool = spool
+        self._places: dict[bytes, _Place] = {}
+        self.taken_at = 0.0
+        self.server = ""
+        self.paused_s = 0.0
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, key: str) -> bool:
+        return key.encode() in self._places
+
+    def __iter__(self) -> Iterator[Saved]:
+        for key, place in self._places.items():
+            self._spool.seek(place.offset)
+            yield Saved(key, place.expires_at_ms, self._spool.read(place.size))
+
+    def put(self, saved: Saved) -> None:
+        """Store the newest value of a key."""
+        offset = self._spool.seek(0, 2)
+        self._spool.write(saved.value)
+        self._places[saved.key] = _Place(offset, len(saved.value), saved.expires_at_ms)
+
+    def drop(self, key: bytes) -> None:
+        """Forget a key that no longer exists."""
+        self._places.pop(key, None)
+
+
+def is_ephemeral(key: bytes) -> bool:
+    """Return whether a key belongs to running processes and is not backed up."""
+    return key.startswith(EPHEMERAL)
+
+
+async def take(url: str, spool: IO[bytes]) -> Snapshot:
+    """Read all records of the Redis at `url` into a snapshot, whose values are in `spool`.
+
+    Raises BackupError, and REDIS_ERRORS if Redis is unavailable.
+    """
+    snapshot = Snapshot(spool)
+    redis = connect(url, retries=0, timeout_s=_TIMEOUT_S)
+    try:
+        async with _Changes.of(redis) as changes:
+            await _Reading(redis, changes, snapshot).run()
+            info = await redis.info("server")
+    except ResponseError as e:
+        raise BackupError(
+            f"Redis refuses a command: {e}. Backups need version 7 or later, and the commands "
+            "CLIENT TRACKING, CLIENT PAUSE, CLIENT UNPAUSE, EVAL_RO and DUMP."
+        ) from e
+    finally:
+        await redis.aclose(close_connection_pool=True)
+    version = info.get("valkey_version")
+    snapshot.server = f"Valkey {version}" if version else f"Redis {info['redis_version']}"
+    return snapshot
+
+
+class _Changes:
+    """The keys that were changed since they were last taken, as Redis reports them."""
+
+    def __init__(self, redis: Client, pubsub: Any, tracker: Any, subscriber: int) -> None:
+        self._redis = redis
+        self._pubsub = pubsub
+        self._tracker = tracker
+        self._subscriber = subscriber
+        self._keys: set[bytes] = set()
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def of(cls, redis: Client) -> AsyncIterator[_Changes]:
+        """Track all keys of the service while the context is open."""
+        async with redis.pubsub() as pubsub, redis.client() as tracker:
+            # Redis sends the names of changed keys to another connection, which subscribes to them.
+            await pubsub.connect()
+            await pubsub.connection.send_command("CLIENT", "ID")
+            subscriber = int(await pubsub.connection.read_response())
+            await pubsub.subscribe(_INVALIDATIONS)
+            await tracker.client_tracking_on(subscriber, [PREFIX], bcast=True)
+            changes = cls(redis, pubsub, tracker, subscriber)
+            await changes.prove()
+            yield changes
+
+    async def prove(self) -> None:
+        """Make a change, and raise BackupError unless Redis reports it."""
+        mark = f"{PREFIX}:written:{ids.random_part()}"
+        await self._redis.set(mark, 1, px=1)
+        if mark.encode() not in await self._reported():
+            raise BackupError(
+                "Redis does not report changes (CLIENT TRACKING). Use Redis or Valkey 7 or later, "
+                "without a proxy in between."
+            )
+
+    async def take(self) -> list[bytes]:
+        """Return the keys that were changed until now, and forget them."""
+        self._keys |= {key for key in await self._reported() if not is_ephemeral(key)}
+        taken, self._keys = [*self._keys], set()
+        return taken
+
+    async def check(self) -> None:
+        """Raise BackupError unless all changes were reported."""
+        pairs = await self._tracker.execute_command("CLIENT", "TRACKINGINFO")
+        info = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        flags = set(info.get(b"flags", ()))
+        is_on = {b"on", b"bcast"} <= flags and b"broken_redirect" not in flags
+        if not is_on or info.get(b"redirect") != self._subscriber:
+            raise BackupError("a connection to Redis was lost: run the backup again")
+
+    async def _reported(self) -> set[bytes]:
+        """Return the keys of all reports of commands that were executed before."""
+        found: set[bytes] = set()
+        # Redis sends reports before it executes another command, so they come before this answer.
+        await self._pubsub.ping()
+        while True:
+            message = await self._pubsub.get_message(timeout=_TIMEOUT_S)
+            if message is None:
+                raise BackupError("Redis does not answer: run the backup again")
+            if message["type"] == "pong":
+                return found
+            if message["type"] == "message":
+                if message["data"] is None:
+                    raise BackupError("Redis was emptied (FLUSHDB) while the backup ran")
+                found.update(message["data"])
+
+
+class _Reading:
+    def __init__(self, redis: Client, changes: _Changes, snapshot: Snapshot) -> None:
+        self._redis = redis
+        self._changes = changes
+        self._snapshot = snapshot
+
+    async def run(self) -> None:
+        """Read all keys, then those that changed meanwhile, until none is left."""
+        await self._read_all()
+        for _ in range(_MOST_PAUSES):
+            await self._read_changed()
+            if await self._finish():
+                return
+        raise BackupError("Redis changes too fast for a backup: run it at a quieter time")
+
+    async def _read_all(self) -> None:
+        cursor = 0
+        while True:
+            cursor, keys = await self._redis.scan(
+                cursor, match=f"{PREFIX}:*", count=_SCANNED_AT_ONCE
+            )
+            await self._read([key for key in keys if not is_ephemeral(key)])
+            if cursor == 0:
+                return
+
+    async def _read_changed(self) -> None:
+        for _ in range(_MOST_ROUNDS):
+            changed = await self._changes.take()
+            await self._read(changed)
+            if len(changed) <= _KEYS_IN_PAUSE:
+                return
+        raise BackupError("Redis changes too fast for a backup: run it at a quieter time")
+
+    async def _finish(self) -> bool:
+        """Read the last changes while writes are paused. Returns False if that took too long."""
+        began = time.monotonic()
+        await reply(self._redis.client_pause(_PAUSE_MS, all=False))
+        try:
+            changed = await self._changes.take()
+            await self._read(changed)
+            seconds, micros = await self._redis.time()
+            await self._changes.check()
+            self._snapshot.paused_s = time.monotonic() - began
+        finally:
+            with contextlib.suppress(RedisError, OSError):  # the pause ends by itself
+                await reply(self._redis.client_unpause())
+        self._snapshot.taken_at = seconds + micros / 1e6
+        # The pause began after `began`, so it lasted until here.
+        return self._snapshot.paused_s < _PAUSE_MS / 1000
+
+    async def _read(self, keys: Sequence[bytes]) -> None:
+        for some in batched(keys, _KEYS_AT_ONCE):
+            run: Any = self._redis.eval_ro  # redis-py types keys and answers as str
+            for key, expires_at_ms, value in await run(_READ, len(some), *some):
+                if value is None:
+                    self._snapshot.drop(key)
+                else:
+                    self._snapshot.put(Saved(key, expires_at_ms, value))

@@ -1,0 +1,103 @@
+"""Backups and restores, as an operator runs them. Each function returns lines for the operator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from redis.exceptions import RedisError
+
+from service.backup import restore as restoring
+from service.backup.backup import back_up
+from service.backup.contents import Manifest
+from service.backup.errors import BackupError
+from service.backup.target import Target
+from service.cli.operator import catalogue, redis_url, storage_url
+from service.core.redis import Client, connect, why
+from service.core.storage import Storage
+from service.standalone.store import only_store
+
+_PATIENCE_S = 60.0
+_TIMEOUT_S = 10.0
+
+
+async def backup(data_dir: Path | None, place: str, keep: int | None) -> list[str]:
+    """Back up to a folder or an S3 URL."""
+    os.umask(0o077)  # backups contain training text and the secrets of webhooks
+    target, storage = Target.open(place, create=True), _storage(data_dir)
+    async with _connected(redis_url(data_dir)) as redis:
+        done = await back_up(redis, redis_url(data_dir), storage, target, keep=keep)
+    copied = f"copied {done.copied_objects:,} new objects, {done.copied_bytes:,} bytes"
+    paused = f"writes to Redis were paused for {done.paused_s * 1000:.0f} ms"
+    lines = [f"backed up {_contents(done.manifest)}", f"{copied}; {paused}"]
+    if done.removed_backups or done.removed_objects:
+        lines.append(
+            f"removed {done.removed_backups} old backups and {done.removed_objects} objects that "
+            "no backup needs"
+        )
+    return lines
+
+
+async def backups(place: str) -> list[str]:
+    """List the backups in a folder or at an S3 URL."""
+    target = Target.open(place, create=False)
+    return [_contents(await target.manifest(backup_id)) for backup_id in await target.ids()]
+
+
+async def check(place: str, at: str | None) -> list[str]:
+    """Compare all bytes of a backup with their digests."""
+    manifest = await restoring.check(Target.open(place, create=False), at)
+    return [f"intact: {_contents(manifest)}"]
+
+
+async def restore(data_dir: Path | None, place: str, at: str | None) -> list[str]:
+    """Restore a backup from a folder or an S3 URL."""
+    os.umask(0o077)
+    target = Target.open(place, create=False)
+    async with _empty(data_dir) as redis:
+        done = await restoring.restore(
+            redis, _storage(data_dir), catalogue(data_dir), target, at=at
+        )
+    lines = [f"restored {_contents(done.manifest)}"]
+    if done.removed:
+        removed = ", ".join(done.removed)
+        lines.append(f"removed records whose bytes were deleted while the backup ran: {removed}")
+    return lines
+
+
+@asynccontextmanager
+async def _empty(data_dir: Path | None) -> AsyncIterator[Client]:
+    """Connect to Redis. In a standalone folder, it runs only for the restore."""
+    if data_dir is None:
+        async with _connected(redis_url(None)) as redis:
+            yield redis
+    else:
+        async with only_store(data_dir) as url, _connected(url) as redis:
+            yield redis
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[Client]:
+    redis = connect(url, retries=2, timeout_s=_TIMEOUT_S)
+    try:
+        yield redis
+    except RedisError as e:
+        raise BackupError(f"Redis failed ({why(e)}): check FINETUNED_REDIS_URL") from e
+    finally:
+        await redis.aclose(close_connection_pool=True)
+
+
+def _storage(data_dir: Path | None) -> Storage:
+    return Storage.from_url(storage_url(data_dir), patience_s=_PATIENCE_S)
+
+
+def _contents(manifest: Manifest) -> str:
+    taken = datetime.fromtimestamp(manifest.taken_at, UTC)
+    return (
+        f"{manifest.id}: {manifest.records.count:,} records of {taken:%Y-%m-%d %H:%M:%S} UTC, "
+        f"{manifest.objects.count:,} objects, {manifest.size:,} bytes "
+        f"(version {manifest.version}, {manifest.server})"
+    )
