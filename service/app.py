@@ -29,6 +29,7 @@ from service.exports import routes as export_routes
 from service.exports.records import Exports
 from service.files import routes as file_routes
 from service.files.records import Files
+from service.files.upload import upload_slots
 from service.fleet import workers
 from service.inference.gateway import PATHS, Gateway
 from service.inference.gateway.openapi_routes import router as inference_routes
@@ -198,7 +199,8 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
             state.uploads = Uploads(redis, state.files)
             state.curation = Tasks(redis)
             state.webhooks = Webhooks(redis)
-            state.running_graders = graders_routes.RunningGraders()
+            state.upload_slots = upload_slots(settings.max_uploads_at_once)
+            state.running_graders = graders_routes.running_graders()
             state.evals = Evals(redis)
             state.probes = _probes(app, settings, upstreams)
             state.serves = upstreams.serves

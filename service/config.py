@@ -89,6 +89,12 @@ class Settings(BaseSettings):
         "response.",
     )
     max_pending_uploads_per_project: int = Field(default=100, ge=1)
+    max_uploads_at_once: int = Field(
+        default=64,
+        ge=1,
+        description="Maximum number of files and parts that an API process receives at once. "
+        "Further ones wait for up to 30 s and are then answered 429.",
+    )
     max_file_tasks_per_project: int = Field(
         default=50,
         ge=1,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
 
 from service.core import ids
 from service.core.errors import BadRequest, NotFound, RateLimited
+from service.core.slots import Slots
 from service.evals.graders_judge import CallersJudge
 from service.evals.graders_schemas import GraderRun, RunGrader, ValidatedGrader, ValidateGrader
 from service.grading.check import check
@@ -29,35 +29,25 @@ router = APIRouter(prefix="/v1/fine_tuning/alpha/graders", tags=["Graders"])
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
 
 
-class RunningGraders:
-    """Counts of the runs in this process. Each may start a child with up to 512 MiB of memory."""
-
-    per_project: Final = 2
-    in_all: Final = 8
-
-    def __init__(self) -> None:
-        self._running: dict[str, int] = {}
-
-    @contextmanager
-    def one(self, project_id: str) -> Iterator[None]:
-        """Count a run of the project during a block. Raises RateLimited."""
-        mine = self._running.get(project_id, 0)
-        if mine >= self.per_project or sum(self._running.values()) >= self.in_all:
-            raise RateLimited(
-                f"Too many graders run at the moment; a project may run {self.per_project}. Try "
-                f"again in a second, or create an eval, which grades many items.",
-                code="too_many_graders",
-            )
-        self._running[project_id] = mine + 1
-        try:
-            yield
-        finally:
-            self._running[project_id] -= 1
-            if not self._running[project_id]:
-                del self._running[project_id]
+# Each run may start a child with up to 512 MiB of memory.
+MOST_RUNS: Final = 8
+MOST_RUNS_PER_PROJECT: Final = 2
 
 
-Running = Annotated[RunningGraders, Depends(resource("running_graders"))]
+def running_graders() -> Slots:
+    """Return the slots of an API process for runs of graders. A run never waits for one."""
+
+    def refusal() -> RateLimited:
+        return RateLimited(
+            f"Too many graders run at the moment; a project may run {MOST_RUNS_PER_PROJECT}. Try "
+            f"again in a second, or create an eval, which grades many items.",
+            code="too_many_graders",
+        )
+
+    return Slots(MOST_RUNS, refusal, most_per_owner=MOST_RUNS_PER_PROJECT, wait_s=0)
+
+
+Running = Annotated[Slots, Depends(resource("running_graders"))]
 
 
 @router.post("/run", operation_id="runGrader", summary="Run a grader")
@@ -71,10 +61,9 @@ async def run(
     await _check(body.grader, caller.project_id, registry)
     judge = CallersJudge(request.app.gateway, request.headers, _request_id(request))
     sample = Sample.of(body.model_sample)
-    with running.one(caller.project_id):
-        async with Sandbox() as sandbox:
-            tools = GraderTools(judge, sandbox)
-            result = await grade(body.grader, body.item or {}, sample, tools)
+    async with running.one(caller.project_id), Sandbox() as sandbox:
+        tools = GraderTools(judge, sandbox)
+        result = await grade(body.grader, body.item or {}, sample, tools)
     return GraderRun.of(body.grader, result)
 
 

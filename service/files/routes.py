@@ -11,6 +11,7 @@ from fastapi.responses import Response, StreamingResponse
 from service.core import ids
 from service.core.errors import NotFound
 from service.core.records import Missing
+from service.core.slots import Slots
 from service.core.storage import StorageMissing
 from service.files.body import BYTES, FILE_BODY, body_of
 from service.files.records import FileRecord, Files, Purpose
@@ -24,6 +25,7 @@ router = APIRouter(prefix="/v1/files", tags=["Files"])
 
 
 Store = Annotated[Files, Depends(resource("files"))]
+UploadSlots = Annotated[Slots, Depends(resource("upload_slots"))]
 
 
 async def existing(store: Files, project_id: str, file_id: str) -> FileRecord:
@@ -38,7 +40,7 @@ async def existing(store: Files, project_id: str, file_id: str) -> FileRecord:
 
 @router.post("", operation_id="createFile", summary="Upload a file", openapi_extra=FILE_BODY)
 async def create_file(
-    request: Request, caller: Caller, store: Store, settings: AppSettings
+    request: Request, caller: Caller, store: Store, slots: UploadSlots, settings: AppSettings
 ) -> FileObject:
     """Upload a file as a multipart form, as the SDKs do, or as raw bytes with the fields in the
     query string. The file streams to storage in one pass.
@@ -48,9 +50,9 @@ async def create_file(
     Supported formats are JSON Lines, JSON, CSV, TSV, Parquet and XLSX, optionally compressed with
     gzip or zstd. Set `format` if the columns have custom names. Use `/v1/uploads` for larger files.
     """
-    record = await receive(
-        body_of(request, "file"), store, caller.project_id, max_bytes=settings.max_file_bytes
-    )
+    body = body_of(request, "file")
+    async with slots.one(caller.project_id):
+        record = await receive(body, store, caller.project_id, max_bytes=settings.max_file_bytes)
     await enqueue_check(store, record)
     return FileObject.of(record)
 

@@ -7,8 +7,9 @@ import hashlib
 import unicodedata
 
 from service.core import ids, metrics, queue
-from service.core.errors import BadRequest, TooLarge
+from service.core.errors import BadRequest, RateLimited, TooLarge
 from service.core.redis import REDIS_ERRORS
+from service.core.slots import WAIT_S, Slots
 from service.core.storage import StorageError
 from service.files.body import Body
 from service.files.format_fields import format_of
@@ -17,6 +18,23 @@ from service.files.stream_to_storage import disk_full_errors, write_stream
 
 _UPLOADABLE = (Purpose.FINE_TUNE, Purpose.EVALS, Purpose.USER_DATA, Purpose.MODEL_IMPORT)
 MIN_EXPIRY_S, MAX_EXPIRY_S = 3600, 2592000
+
+
+def upload_slots(most: int, *, wait_s: float = WAIT_S) -> Slots:
+    """Return the slots of an API process for the bodies of uploads.
+
+    Each holds 1 to 2 MiB of its file in memory, or more on S3, until its client has sent it.
+    """
+
+    def refusal() -> RateLimited:
+        return RateLimited(
+            f"The service is already receiving {most} uploads, its maximum, and none of them ended "
+            "soon enough. Try again in a few seconds, with fewer concurrent uploads.",
+            code="too_many_uploads",
+            headers={"retry-after": "5"},
+        )
+
+    return Slots(most, refusal, wait_s=wait_s)
 
 
 async def receive(body: Body, files: Files, project_id: str, *, max_bytes: int) -> FileRecord:

@@ -10,6 +10,7 @@ from service.core import ids
 from service.core.errors import BadRequest, RateLimited
 from service.core.records import Missing
 from service.files.body import body_of, described
+from service.files.routes import UploadSlots
 from service.files.upload import clean_name, enqueue_check
 from service.uploads import assembly
 from service.uploads.records import (
@@ -97,15 +98,17 @@ async def retrieve_upload(upload: Existing, store: Store) -> UploadObject:
     responses=_ENDED,
 )
 async def add_part(
-    request: Request, upload: Existing, store: Store, settings: AppSettings
+    request: Request, upload: Existing, store: Store, slots: UploadSlots, settings: AppSettings
 ) -> UploadPartObject:
     """Add a part as the field `data` of a multipart form, as the SDKs do, or as raw bytes.
 
     Parts may arrive in any order and in parallel; `completeUpload` sets their order.
     """
-    part = await assembly.take_part(
-        store, upload, body_of(request, "data"), max_part_bytes=settings.max_upload_part_bytes
-    )
+    body = body_of(request, "data")
+    async with slots.one(upload.project_id):
+        part = await assembly.take_part(
+            store, upload, body, max_part_bytes=settings.max_upload_part_bytes
+        )
     return UploadPartObject.of(part)
 
 

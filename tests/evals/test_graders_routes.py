@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
 
 from service.config import Settings
-from service.evals.graders_routes import RunningGraders
+from service.core.errors import RateLimited
+from service.evals.graders_routes import MOST_RUNS, running_graders
 from service.models.records import ModelRecord
 from tests.conftest import BASE_MODEL, Api, running
 from tests.grading.test_formula import MULTI
@@ -232,16 +234,14 @@ async def test_few_graders_run_at_once(api: Api) -> None:
         assert (await acme.post(path, json=body)).status_code == 200
 
 
-def test_the_number_of_runs_is_limited_in_all() -> None:
-    running = RunningGraders()
-    blocks = [running.one(f"proj_{n}") for n in range(RunningGraders.in_all)]
-    for block in blocks:
-        block.__enter__()
-    with pytest.raises(Exception, match="Too many graders"), running.one("proj_more"):
-        pass
-    for block in blocks:
-        block.__exit__(None, None, None)
-    with running.one("proj_more"):
+async def test_the_number_of_runs_is_limited_in_all() -> None:
+    running = running_graders()
+    async with contextlib.AsyncExitStack() as stack:
+        for n in range(MOST_RUNS):
+            await stack.enter_async_context(running.one(f"proj_{n}"))
+        with pytest.raises(RateLimited, match="Too many graders"):
+            await stack.enter_async_context(running.one("proj_more"))
+    async with running.one("proj_more"):
         pass
 
 

