@@ -103,6 +103,8 @@ class Rendered:
                 yield name, o["spec"]
             elif o["kind"] in {"Deployment", "StatefulSet", "Job"}:
                 yield name, o["spec"]["template"]["spec"]
+            elif o["kind"] == "CronJob":
+                yield name, o["spec"]["jobTemplate"]["spec"]["template"]["spec"]
 
     def pod(self, kind: str, name: str) -> Manifest:
         """Return the pod spec of one object."""

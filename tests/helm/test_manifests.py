@@ -38,6 +38,7 @@ EVERYTHING: dict[str, Any] = {
     "worker": {"gpuPools": [{"name": "a", "gpu": {"count": 2, "product": "L4"}, "keda": KEDA}]},
     "api": {"autoscaling": {"enabled": True}},
     "exports": {"signingKey": {"existingSecret": "s"}},
+    "backup": {"enabled": True},
     "ingress": {"enabled": True, "hosts": ["a.example"], "tls": [{"secretName": "t"}]},
     "httpRoute": {"enabled": True, "parentRefs": [{"name": "g"}], "timeouts": {"request": "0s"}},
     "priorityClasses": {"create": True},

@@ -21,8 +21,10 @@ def selected(rendered, policy) -> set[str]:
     wanted = policy["spec"]["podSelector"]["matchLabels"].items()
     found = set()
     for o in rendered.objects:
-        pod = o if o["kind"] == "Pod" else o.get("spec", {}).get("template", {})
-        if o["kind"] in {"Deployment", "StatefulSet", "Job", "Pod"} and (
+        spec = o.get("spec", {})
+        owner = spec.get("jobTemplate", {}).get("spec", spec)  # of a CronJob
+        pod = o if o["kind"] == "Pod" else owner.get("template", {})
+        if o["kind"] in {"Deployment", "StatefulSet", "Job", "CronJob", "Pod"} and (
             wanted <= pod["metadata"]["labels"].items()
         ):
             found.add(o["metadata"]["name"].removeprefix("ft-"))

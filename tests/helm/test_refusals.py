@@ -36,6 +36,8 @@ SCHEMA = [
     ({"storage": {"pvc": {"size": "big"}}}, "size", "pattern"),
     ({"redis": {"external": {"url": "http://x"}}}, "url", "redis"),
     ({"ingress": {"paths": ["v1"]}}, "paths", "pattern"),
+    ({"backup": {"keep": 0}}, "keep", "1"),
+    ({"backup": {"schedule": "daily"}}, "schedule", "pattern"),
 ]
 
 TOGETHER = [
@@ -103,6 +105,18 @@ TOGETHER = [
         "worker.cpu.replicas: KEDA needs a cpu worker",
     ),
     ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs: name the Gateway"),
+    (
+        {"backup": {"enabled": True, "type": "s3"}},
+        "backup.s3.bucket: backup.type is s3, so set the bucket",
+    ),
+    (
+        {"backup": {"enabled": True, "type": "s3", "s3": {"bucket": "b"}}},
+        "backup.s3.existingSecret: name a Secret with the credentials",
+    ),
+    (
+        {"backup": {"enabled": True, "type": "s3", "s3": {"bucket": "b", "existingSecret": "s"}}},
+        "networkPolicy.backupEgress: allow egress to the S3 of backups",
+    ),
     ({"settings": {"REDIS_URL": "x"}}, "settings: REDIS_URL is set from other values"),
     ({"settings": {"FINETUNED_LEASE_S": 3}}, "settings: write FINETUNED_LEASE_S without"),
 ]

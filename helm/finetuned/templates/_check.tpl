@@ -21,6 +21,7 @@
 {{- end -}}
 {{- include "finetuned.checkRedis" . -}}
 {{- include "finetuned.checkStorage" . -}}
+{{- include "finetuned.checkBackup" . -}}
 {{- if and $v.webhooks.allowedHosts $v.networkPolicy.enabled (not $v.networkPolicy.webhookEgress) -}}
 {{- fail "networkPolicy.webhookEgress: allow egress to the receivers of webhooks, such as [{to: [{ipBlock: {cidr: 10.1.2.3/32}}], ports: [{port: 443}]}], or set networkPolicy.enabled=false" -}}
 {{- end -}}
