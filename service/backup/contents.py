@@ -56,7 +56,7 @@ class Manifest(msgspec.Struct, frozen=True):
     format: int = FORMAT
 
     def encode(self) -> bytes:
-        """Return the JSON with a digest of itself."""
+        """Return the JSON, which contains a digest of all other fields."""
         fields = msgspec.to_builtins(self)
         return msgspec.json.format(
             msgspec.json.encode({**fields, "sha256": _digest_of(fields)}), indent=2
