@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.summary"]
 
+# OpenMP's threads synchronize at every operation, which is slow if other tests use the cores. And
+# they do not survive the forks of tests/training/forked.py.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> parallel.GroupScheduling:
     """Divide the tests among the xdist processes."""

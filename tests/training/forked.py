@@ -22,8 +22,6 @@ from service.core.child import Child
 _CONTEXT: Any = multiprocessing.get_context("forkserver")
 # Importing this module preloads the fork server, and nothing else.
 _CONTEXT.set_forkserver_preload(["tests.training.preload"])
-# Threads do not survive a fork, so the server must not start OpenMP's.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 class ForkedTrainer:
