@@ -84,6 +84,10 @@ format: install  ## Format the code
 openapi: install  ## Write openapi.json from the app
 	@$(PY) -m service.cli openapi --output openapi.json
 
+.PHONY: snapshot
+snapshot: install  ## Save in tests/upgrade what this version writes to Redis and storage, when it is released
+	@$(PY) -m tests.upgrade.write
+
 .PHONY: openapi-examples openapi-release lint-openapi
 openapi-examples: install  ## Fetch the examples of openapi.json from a running api, then write it
 	@$(PY) -m tests.openapi.record

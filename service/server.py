@@ -12,7 +12,7 @@ from service import __version__
 from service.app import create_app
 from service.config import Settings
 from service.core import logs, tracing
-from service.core.redis_check import require_durable_redis
+from service.core.redis_check import require_redis
 from service.core.storage_check import require_storage
 from service.inference.gateway import PATHS
 from service.web.traced import Traced
@@ -28,7 +28,7 @@ def main() -> None:
     settings = Settings()
     logs.configure("api", settings.log_level)
     require_storage(settings.storage_url)
-    require_durable_redis(settings.redis_url.get_secret_value(), settings.redis_check)
+    require_redis(settings.redis_url.get_secret_value(), settings.redis_check)
     tracing.start("api", __version__)
     app: ASGIApp = create_app(settings, with_metrics_port=True)
     if tracing.is_on():  # otherwise requests do not pass through this layer

@@ -29,6 +29,7 @@ from service.backup.contents import Manifest, SavedObject
 from service.backup.errors import BackupError, Damaged
 from service.backup.snapshot import Saved, is_ephemeral
 from service.backup.target import Target
+from service.core import schema
 from service.core.records import PREFIX
 from service.core.redis import Client, batched, reply, text
 from service.core.redis_check import RESTORING
@@ -116,7 +117,8 @@ async def _begin(redis: Client, storage: Storage, manifest: Manifest) -> None:
     async for key in redis.scan_iter(f"{PREFIX}:*", count=_SCANNED_AT_ONCE):
         if key.startswith(_WORKER.encode()):
             raise BackupError("a worker is running: stop the API and all workers first")
-        if not is_ephemeral(key):
+        # The version of the data is written by each process that has started on this Redis.
+        if not is_ephemeral(key) and key != schema.KEY.encode():
             raise BackupError(
                 "Redis is not empty, and restoring would mix two installations. Give it an empty "
                 "database (FINETUNED_REDIS_URL), or delete the data in this one with FLUSHDB"

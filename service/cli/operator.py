@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from service.cli.gc import Collector, Garbage
 from service.cli.rebuild import Rebuild
 from service.config import Settings
+from service.core import schema
 from service.core.redis import REDIS_ERRORS, Client, connect
 from service.core.storage import Storage
 from service.inference.engine.launch import EngineConfigError, claim_cache
@@ -191,6 +192,7 @@ async def _projects(data_dir: Path | None) -> AsyncIterator[Projects]:
 async def _store(data_dir: Path | None) -> AsyncIterator[Client]:
     redis = connect(redis_url(data_dir), retries=0)
     try:
+        await schema.require(redis)
         yield redis
     except REDIS_ERRORS as e:
         raise ValueError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
 
 # Higher limits have no effect, and sums stay exact in the store's floats.
 _MAX = 1_000_000_000_000
@@ -58,7 +58,19 @@ class Limits(BaseModel):
         return self.model_copy(update=change.model_dump(exclude_unset=True))
 
 
+class _StoredLimits(Limits):
+    model_config = ConfigDict(extra="allow")
+
+
+def _stored(value: Any) -> Any:
+    if isinstance(value, dict) and not value.keys() <= Limits.model_fields.keys():
+        return _StoredLimits.model_validate(value)
+    return value
+
+
 NO_LIMITS = Limits()
+StoredLimits = Annotated[SerializeAsAny[Limits], BeforeValidator(_stored)]
+"""Limits in a record. Those that only a newer version knows are kept, like the record's fields."""
 
 
 def ceiling(value: int | str | None) -> int | None:

@@ -38,10 +38,16 @@ _MAX_LOGGED = 10_000
 _logged: set[str] = set()  # loops read the same record every few seconds
 
 
-class Record(BaseModel):
-    """Fields that every record has."""
+class Stored(BaseModel):
+    """A record, or a value in one. Fields that only a newer version knows are kept when it is
+    written again, so that both versions can run at the same time.
+    """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Record(Stored):
+    """Fields that every record has."""
 
     id: str
     project_id: str

@@ -1,4 +1,7 @@
-"""Checks of Redis before a process starts: it keeps what is written to it, and is complete."""
+"""Checks of Redis before a process starts.
+
+It keeps what is written to it, its data is complete, and this version can read it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from service.core import schema
 from service.core.redis import REDIS_ERRORS, connect, reply, text, why
 
 log = logging.getLogger(__name__)
@@ -34,17 +38,20 @@ def losses(info: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def require_durable_redis(url: str, check: Literal["refuse", "warn"]) -> None:
-    """Exit this process if Redis would lose data. An unavailable Redis may recover, so it passes.
+def require_redis(url: str, check: Literal["refuse", "warn"]) -> None:
+    """Exit this process if Redis would lose data, or if its data needs a newer version.
 
-    With `warn`, only log what is wrong. Exits too while a restore has not finished.
+    With `warn`, only log what would lose data. Exits too while a restore has not finished. An
+    unavailable Redis may recover, so it passes.
     """
     try:
         info, restoring = asyncio.run(_ask(url))
         found = list(losses(info))
     except REDIS_ERRORS as e:
-        log.warning("Redis is unavailable, so its settings were not checked: %s", why(e))
+        log.warning("Redis is unavailable, so it was not checked: %s", why(e))
         return
+    except schema.NewerData as e:
+        raise SystemExit(f"finetuned-server: {e}") from None
     if restoring is not None:
         raise SystemExit(
             f"finetuned-server: the restore of backup {restoring} has not finished. If it was "
@@ -65,6 +72,8 @@ async def _ask(url: str) -> tuple[dict[str, Any], str | None]:
     redis = connect(url, retries=2)
     try:
         restoring = await reply(redis.get(RESTORING))
+        if restoring is None:
+            await schema.require(redis)
         return dict(await redis.info()), None if restoring is None else text(restoring)
     finally:
         await redis.aclose(close_connection_pool=True)

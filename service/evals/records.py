@@ -20,14 +20,13 @@ from enum import StrEnum
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
-from pydantic import BaseModel, ConfigDict
 from redis.asyncio.client import Pipeline
 
 from service.core import clock, ids, outbox, queue
 from service.core.attempts import NumberedRecord
 from service.core.claims import Claim
 from service.core.outbox import Event
-from service.core.records import PREFIX, Collection, Missing, Record
+from service.core.records import PREFIX, Collection, Missing, Record, Stored
 from service.core.redis import Client, reply, text
 from service.core.unfinished import count_unfinished, read_unfinished
 from service.evals.tally import Tally
@@ -59,10 +58,6 @@ _EVENTS: Final = {
 }
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
 class EvalRecord(Record):
     """An eval: the schema of its items, and the graders of its runs, which never change."""
 
@@ -74,7 +69,7 @@ class EvalRecord(Record):
     testing_criteria: list[dict[str, Any]]
 
 
-class RunFailure(_Value):
+class RunFailure(Stored):
     """Reason why a run failed, as shown in the API."""
 
     code: str

@@ -18,7 +18,7 @@ from service.evals.records import (
     RunStatus,
     item_id,
 )
-from service.evals.tally import MAX_LABEL_PAIRS
+from service.evals.tally import MAX_LABEL_PAIRS, ModelUsage
 from service.grading.schemas import MAX_GRADERS, Grader
 
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -261,7 +261,7 @@ class EvalRunObject(BaseModel):
                     {
                         "model_name": name,
                         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-                        **usage.model_dump(),
+                        **usage.model_dump(include=set(ModelUsage.model_fields)),
                     }
                     for name, usage in tally.usage.items()
                 ],

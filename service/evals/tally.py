@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
-
+from service.core.records import Stored
 from service.grading.confusion import OTHER, ConfusionTable, Counts, table_of
 from service.grading.results import LabelPair
 
@@ -16,11 +15,7 @@ MAX_LABEL_PAIRS: Final = 1_000
 _MAX_LABEL_CHARS: Final = 200
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class ModelUsage(_Value):
+class ModelUsage(Stored):
     """Tokens of a run's requests to one model, to sample or to judge."""
 
     invocation_count: int = 0
@@ -38,7 +33,7 @@ class ModelUsage(_Value):
         )
 
 
-class CriterionCounts(_Value):
+class CriterionCounts(Stored):
     """Outcomes of one grader. `score` is the sum of the scores that passed or failed.
 
     `labels` counts items by expected and given label. It is None if there are more than
@@ -84,7 +79,7 @@ def counted_labels(pair: LabelPair | None) -> Counts:
     return {expected: {pair.given if pair.given and is_short else OTHER: 1}}
 
 
-class Tally(_Value):
+class Tally(Stored):
     """Counters of outcomes: of a run, or of the items that are added to it."""
 
     passed: int = 0

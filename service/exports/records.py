@@ -14,14 +14,13 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, outbox, queue
 from service.core.attempts import AttemptedRecord
 from service.core.claims import Claim
 from service.core.outbox import Event
-from service.core.records import PREFIX, Collection
+from service.core.records import PREFIX, Collection, Stored
 from service.core.redis import Client, reply, text
 from service.core.unfinished import count_unfinished, read_unfinished
 
@@ -46,11 +45,7 @@ class ExportStatus(StrEnum):
 FINAL: Final = frozenset({ExportStatus.SUCCEEDED, ExportStatus.FAILED, ExportStatus.CANCELLED})
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class ExportProgress(_Value):
+class ExportProgress(Stored):
     """The step that is being worked on, and its finished parts."""
 
     step: str
@@ -58,7 +53,7 @@ class ExportProgress(_Value):
     total: int
 
 
-class ExportError(_Value):
+class ExportError(Stored):
     """Reason why an export failed. The prompts are set if the chat template is wrong."""
 
     code: str

@@ -33,7 +33,7 @@ from service.core.claims import Claim
 from service.core.labels import Labels
 from service.core.leftovers import Leftovers
 from service.core.outbox import Event
-from service.core.records import PREFIX, Collection, Page, Record, parse_known
+from service.core.records import PREFIX, Collection, Page, Record, Stored, parse_known
 from service.core.redis import Client, batched, reply
 from service.core.transactions import Write, commit
 from service.training.contract.hyperparameters import REQUESTED, RESOLVED, Requested, Resolved
@@ -65,7 +65,7 @@ class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class JobFailure(_Value):
+class JobFailure(Stored):
     """Reason why a job failed, as shown in the API."""
 
     code: str

@@ -15,7 +15,7 @@ from functools import partial
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, invalidation
-from service.core.limits import NO_LIMITS, Limits
+from service.core.limits import NO_LIMITS, Limits, StoredLimits
 from service.core.records import PREFIX, Collection, Missing, Record
 from service.core.redis import Client, reply, text
 from service.core.transactions import Write, commit
@@ -39,7 +39,7 @@ class Project(Record):
     """A tenant. Its name is part of its model names, so it never changes."""
 
     name: str
-    limits: Limits = NO_LIMITS
+    limits: StoredLimits = NO_LIMITS
 
 
 class ApiKey(Record):
@@ -49,7 +49,7 @@ class ApiKey(Record):
     role: Role
     digest: str
     hint: str  # the secret's last four characters, to tell keys apart
-    limits: Limits = NO_LIMITS
+    limits: StoredLimits = NO_LIMITS
 
 
 class NameTaken(Exception):

@@ -21,7 +21,7 @@ from service.core import clock_sync, logs, metrics, queue, tasks, tracing
 from service.core.leases import Leases
 from service.core.metric_types import Process
 from service.core.redis import REDIS_ERRORS, connect, from_json, to_json
-from service.core.redis_check import require_durable_redis
+from service.core.redis_check import require_redis
 from service.core.storage import Storage
 from service.core.storage_check import require_storage
 from service.curation.check import CheckFile
@@ -324,7 +324,7 @@ def main(queues: Sequence[str]) -> None:
     logging.getLogger("arq").setLevel(logging.WARNING)
     tracing.start("worker", __version__)
     require_storage(settings.storage_url)
-    require_durable_redis(settings.redis_url.get_secret_value(), settings.redis_check)
+    require_redis(settings.redis_url.get_secret_value(), settings.redis_check)
     asyncio.run(_main(settings, queues))
 
 

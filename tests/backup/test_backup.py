@@ -15,6 +15,7 @@ import pytest
 from service.backup.errors import BackupError, Damaged
 from service.backup.target import Target
 from service.cli.backup import check
+from service.core import schema
 from service.core.leases import Leases
 from service.core.redis import reply
 from service.core.redis_check import RESTORING
@@ -263,6 +264,15 @@ async def test_an_installation_with_data_is_not_overwritten(http, site):
     started = run("api", FINETUNED_REDIS_URL=site.empty.redis_url.get_secret_value())
     assert started.returncode == 1
     assert f"restore of backup {done.manifest.id} has not finished" in started.stderr
+
+
+async def test_a_process_that_started_before_the_restore_leaves_redis_empty(http, site):
+    await upload(http, b"kept", purpose="user_data")
+    await site.back_up()
+    async with connected(site.empty) as redis:
+        await schema.require(redis)
+        assert await redis.keys("*") == [schema.KEY.encode()]
+    assert (await site.restore()).removed == []
 
 
 async def test_a_standalone_folder_is_restored(http, site, tmp_path):

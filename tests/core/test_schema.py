@@ -1,0 +1,100 @@
+"""Tests of data from newer versions: what can be kept is kept, and the rest is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from service.cli import operator
+from service.core import schema
+from service.core.limits import Limits, StoredLimits
+from service.core.records import Collection, Record, Stored
+from service.core.redis import Client, connect
+from service.core.redis_check import require_redis
+
+
+class Inner(Stored):
+    a: int = 0
+
+
+class Thing(Record):
+    n: int = 0
+    inner: Inner = Inner()
+    several: tuple[Inner, ...] = ()
+    limits: StoredLimits = Limits()
+
+
+OF_A_NEWER_VERSION = {
+    "id": "t",
+    "project_id": "p",
+    "created_at": 1,
+    "n": 1,
+    "new": {"x": [1]},
+    "inner": {"a": 1, "new": 2},
+    "several": [{"a": 1, "new": 3}],
+    "limits": {"requests_per_minute": 5, "new": 4},
+}
+
+
+@pytest.fixture
+async def redis(redis_url) -> AsyncIterator[Client]:
+    client = connect(redis_url)
+    await client.flushdb()
+    yield client
+    await client.delete(schema.KEY)
+    await client.aclose(close_connection_pool=True)
+
+
+async def test_fields_of_a_newer_version_are_kept(redis):
+    things = Collection(redis, "things", Thing)
+    await redis.set(things.key("p", "t"), json.dumps(OF_A_NEWER_VERSION))
+
+    def change(found: Thing) -> Thing:
+        limits = found.limits.changed(Limits(tokens_per_minute=6))
+        return found.model_copy(update={"n": 2, "limits": limits})
+
+    await things.update("p", "t", change)
+    stored = json.loads(await redis.get(things.key("p", "t")))
+    kept = {name: stored[name] for name in ("new", "inner", "several")}
+    assert kept == {name: OF_A_NEWER_VERSION[name] for name in kept}
+    assert stored["n"] == 2
+    limits = {name: value for name, value in stored["limits"].items() if value is not None}
+    assert limits == {"requests_per_minute": 5, "tokens_per_minute": 6, "new": 4}
+
+
+async def test_the_version_is_only_raised(redis):
+    await schema.require(redis)
+    assert await redis.get(schema.KEY) == str(schema.VERSION).encode()
+    await redis.set(schema.KEY, schema.VERSION + 1)
+    with pytest.raises(schema.NewerData):
+        await schema.require(redis)
+    assert await redis.get(schema.KEY) == str(schema.VERSION + 1).encode()
+
+
+@pytest.mark.parametrize("check", ["refuse", "warn"])
+def test_processes_refuse_newer_data(newer, check):
+    with pytest.raises(SystemExit, match=r"^finetuned-server: Redis contains data of version"):
+        require_redis(newer, check)
+
+
+def test_commands_refuse_newer_data(newer, monkeypatch):
+    monkeypatch.setenv("FINETUNED_REDIS_URL", newer)
+    with pytest.raises(schema.NewerData, match="Start a newer finetuned"):
+        asyncio.run(operator.create_key(None, "acme", "test", "member"))
+
+
+@pytest.fixture
+def newer(redis_url) -> Iterator[str]:
+    """The URL of a Redis with data of a newer version."""
+    asyncio.run(_write(redis_url, schema.VERSION + 1))
+    yield redis_url
+    asyncio.run(_write(redis_url, schema.VERSION))
+
+
+async def _write(redis_url: str, version: int) -> None:
+    client = connect(redis_url)
+    await client.set(schema.KEY, version)
+    await client.aclose(close_connection_pool=True)
