@@ -37,6 +37,7 @@ from service.inference.upstreams import Upstreams
 from service.jobs import routes as job_routes
 from service.jobs.advice import routes as advice_routes
 from service.jobs.advice.records import AdviceStore
+from service.jobs.changes import JobChanges
 from service.jobs.evaluation import routes as evaluation_routes
 from service.jobs.evaluation.records import Evaluations
 from service.jobs.records import Jobs
@@ -165,9 +166,10 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
         redis, Catalogue(settings.models_file), cache_s=settings.lookup_cache_s
     )
     authenticator = Authenticator(find_principal(projects), cache_s=settings.lookup_cache_s)
-    invalidations = Invalidations(redis)
+    invalidations, job_changes = Invalidations(redis), JobChanges()
     registry.listen(invalidations)
     authenticator.listen(invalidations)
+    job_changes.listen(invalidations)
     try:
         async with (
             Upstreams.from_settings(settings) as upstreams,
@@ -192,6 +194,7 @@ async def _opened(app: Api, settings: Settings) -> AsyncIterator[None]:
                 redis, registry, max_per_project=settings.max_aliases_per_project
             )
             state.files, state.jobs = Files(redis, storage), Jobs(redis)
+            state.job_changes = job_changes
             state.evaluations = Evaluations(redis)
             state.advice_store = AdviceStore(redis)
             state.exports = Exports(redis)

@@ -1,9 +1,10 @@
-"""Cache invalidation across all API processes.
+"""Messages to all API processes about what a write has changed.
 
 A write that makes a cached key or model stale publishes a message in its own transaction. Each API
-process listens and drops the entry at once. Messages can be lost, because Redis keeps none for
-disconnected subscribers. So after a new subscription nothing cached is used without asking again,
-and the caches' own time limits bound the rest.
+process listens and drops the entry at once. Changes of jobs wake event streams in the same way.
+Messages can be lost, because Redis keeps none for disconnected subscribers. So after a new
+subscription nothing cached is used without asking again, and the caches' own time limits bound the
+rest.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from service.core.records import PREFIX
 
 log = logging.getLogger(__name__)
 CHANNEL = f"{PREFIX}:invalidations"
+# Apart from the others: processes of versions before 0.2 would drop all that is cached whenever
+# a job has a new event.
+JOBS_CHANNEL = f"{PREFIX}:job-changes"
 _WAIT_S = (0.1, 0.2, 0.5, 1.0)  # between attempts to subscribe
 
 
@@ -34,6 +38,7 @@ class InvalidationKind(StrEnum):
     KEY = "key"  # an API key's ID
     PROJECT = "project"  # the project itself: its limits, its name
     MODEL = "model"  # a name that the project can request: a model or an alias
+    JOB = "job"  # a fine-tuning job's ID: it has new events or a final status
 
 
 Forget = Callable[[str, str], Any]
@@ -42,7 +47,8 @@ Forget = Callable[[str, str], Any]
 
 def publish(pipe: Pipeline, kind: InvalidationKind, project_id: str, name: str) -> None:
     """Add to a transaction a message that `name` of this project has changed."""
-    pipe.publish(CHANNEL, json.dumps([kind, project_id, name]))
+    channel = JOBS_CHANNEL if kind is InvalidationKind.JOB else CHANNEL
+    pipe.publish(channel, json.dumps([kind, project_id, name]))
 
 
 class Invalidations:
@@ -79,7 +85,7 @@ class Invalidations:
         while True:
             try:
                 async with self._redis.pubsub() as pubsub:
-                    await pubsub.subscribe(CHANNEL)
+                    await pubsub.subscribe(CHANNEL, JOBS_CHANNEL)
                     while await self._receive(pubsub):
                         tries = 0
             except (RedisError, OSError) as e:
@@ -97,9 +103,11 @@ class Invalidations:
         if message is None:
             raise ConnectionError("no answer to a ping")
         if message["type"] == "subscribe":
-            # Also sent after a reconnect inside redis-py, which is not reported otherwise.
-            metrics.INVALIDATION_SUBSCRIPTIONS.cell().inc()
-            self._gap()
+            # Also sent after a reconnect inside redis-py, which is not reported otherwise. Redis
+            # answers for each channel, but subscribes to both at once.
+            if message["channel"] == CHANNEL.encode():
+                metrics.INVALIDATION_SUBSCRIPTIONS.cell().inc()
+                self._gap()
         elif message["type"] == "message":
             self._dispatch(message["data"])
         return True

@@ -322,7 +322,7 @@ LOOKUPS_STALE = _LOOKUPS.counter(
 )
 INVALIDATIONS = _LOOKUPS.counter(
     "finetuned_invalidations_total",
-    "Messages from other processes that invalidated cached keys and models.",
+    "Messages about changes: of cached keys, projects and models, and of jobs with new events.",
     ["kind"],
 )
 INVALIDATION_SUBSCRIPTIONS = _LOOKUPS.counter(

@@ -27,7 +27,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from redis.asyncio.client import Pipeline
 
-from service.core import ids, outbox
+from service.core import ids, invalidation, outbox
 from service.core.attempts import NumberedRecord
 from service.core.claims import Claim
 from service.core.labels import Labels
@@ -256,7 +256,10 @@ class Jobs:
                     outbox.add(pipe, _end_of(job))
                     leftovers.note(pipe, _member(job), ids.now_s())
                     pipe.zadd(WITH_METRICS, {_member(job): ids.now_s()})
-            self.add_events(pipe, job.project_id, job.id, events(job))
+            new = events(job)
+            self.add_events(pipe, job.project_id, job.id, new)
+            if job.status in FINAL and not was_final and not new:
+                self._announce(pipe, job.project_id, job.id)
             also(pipe)
 
         return await self.records.update(project_id, job_id, noting, also=together)
@@ -325,7 +328,9 @@ class Jobs:
     def add_events(
         self, pipe: Pipeline, project_id: str, job_id: str, events: Sequence[NewEvent]
     ) -> None:
-        """Add events of a job to a transaction."""
+        """Add events of a job to a transaction, and wake the streams of its events."""
+        if events:
+            self._announce(pipe, project_id, job_id)
         for event in events:
             body = event.model_dump() | {"created_at": ids.now_s()}
             pipe.xadd(
@@ -334,6 +339,10 @@ class Jobs:
                 maxlen=_MAX_EVENTS,
                 approximate=True,
             )
+
+    def _announce(self, pipe: Pipeline, project_id: str, job_id: str) -> None:
+        """Add to a transaction a message that the streams of the job's events have news."""
+        invalidation.publish(pipe, invalidation.InvalidationKind.JOB, project_id, job_id)
 
 
 def _labels_of(job: JobRecord) -> list[str]:

@@ -17,6 +17,7 @@ from service.core.records import Missing
 from service.core.redis import REDIS_ERRORS
 from service.files.records import Files
 from service.jobs import lifecycle
+from service.jobs.changes import JobChanges
 from service.jobs.create import checked, create
 from service.jobs.planning.estimate import Estimates
 from service.jobs.records import JobRecord, Jobs, NewEvent
@@ -49,6 +50,7 @@ _METADATA = {
 
 
 Store = Annotated[Jobs, Depends(resource("jobs"))]
+Changes = Annotated[JobChanges, Depends(resource("job_changes"))]
 FileStore = Annotated[Files, Depends(resource("files"))]
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
 Dispatch = Annotated[Dispatcher, Depends(resource("dispatcher"))]
@@ -246,6 +248,7 @@ async def list_events(
     job_id: str,
     caller: Caller,
     store: Store,
+    changes: Changes,
     after: str | None = None,
     limit: Limit = 20,
     stream: Annotated[
@@ -266,7 +269,9 @@ async def list_events(
         raise unknown_after("event")
     if stream:
         return StreamingResponse(
-            server_sent_events(store, job.project_id, job.id, cursor, caller_check(request)),
+            server_sent_events(
+                store, changes, job.project_id, job.id, cursor, caller_check(request)
+            ),
             media_type="text/event-stream",
             headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
         )

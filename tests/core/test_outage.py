@@ -17,10 +17,11 @@ from pydantic import SecretStr
 from service.app import create_app
 from service.core.redis import connect
 from service.fleet import workers
+from service.jobs.stream import server_sent_events
 from service.models.aliases.records import Target
 from service.projects.records import Role
 from service.worker.main import WorkerProcess
-from tests.conftest import BASE_MODEL, Api, running
+from tests.conftest import BASE_MODEL, Api, running, upload
 
 pytestmark = pytest.mark.slow
 
@@ -167,3 +168,26 @@ async def answers(client: httpx.AsyncClient, path: str, status: int) -> None:
     async with asyncio.timeout(60):
         while (await client.get(path, timeout=60)).status_code != status:
             await asyncio.sleep(0.05)
+
+
+async def test_an_event_stream_waits_for_redis(api, valkey, chats):
+    async with await api.client() as http:
+        file = await upload(http, chats(12))
+        body = {"model": BASE_MODEL, "training_file": file.json()["id"]}
+        job_id = (await http.post("/v1/fine_tuning/jobs", json=body)).json()["id"]
+    state = api.app.state
+    project = await state.projects.by_name("acme")
+
+    async def check_caller() -> None:
+        """The caller is known."""
+
+    valkey.kill()
+    stream = server_sent_events(
+        state.jobs, state.job_changes, project.id, job_id, None, check_caller
+    )
+    first = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(3)  # the client's retries end
+    assert not first.done()
+    valkey.start()
+    assert b"Created fine-tuning job" in await asyncio.wait_for(first, 60)
+    await stream.aclose()

@@ -1,12 +1,19 @@
-"""Tests that an event stream ends when its key is revoked."""
+"""Tests of event streams: they follow what other connections write, and cost nothing else."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 
+from service.core.invalidation import InvalidationKind, publish
+from service.core.records import Also
+from service.core.redis import Client, connect
+from service.jobs import lifecycle
+from service.jobs.records import JobRecord, Jobs, NewEvent
 from service.projects.records import INSTALLATION, digest_of
 from tests.conftest import BASE_MODEL, Api
 
@@ -32,6 +39,10 @@ async def listen(http, job_id: str, seen: asyncio.Event) -> list[str]:
     return data
 
 
+def tell_of(project_id: str) -> Also:
+    return lambda pipe: publish(pipe, InvalidationKind.PROJECT, project_id, project_id)
+
+
 @pytest.mark.parametrize("what", ["key", "project"])
 async def test_a_stream_ends_with_an_error_once_its_key_or_project_is_gone(
     api: Api, http, job_id, what
@@ -45,7 +56,7 @@ async def test_a_stream_ends_with_an_error_once_its_key_or_project_is_gone(
         projects = api.app.state.projects
         project = await projects.by_name("acme")
         if what == "project":
-            await projects.projects.delete(INSTALLATION, project.id)
+            await projects.projects.delete(INSTALLATION, project.id, also=tell_of(project.id))
         else:
             secret = http.headers["authorization"].removeprefix("Bearer ")
             key, _ = await projects.find_key(digest_of(secret))
@@ -58,3 +69,108 @@ async def test_a_stream_ends_with_an_error_once_its_key_or_project_is_gone(
             assert not others.done()
             await other.post(f"{JOBS}/{job_id}/cancel")
             assert (await asyncio.wait_for(others, 60))[-1] == "[DONE]"
+
+
+# Shorter than the time after which a stream reads without having been woken.
+PUSHED_S = 25
+
+
+@pytest.fixture
+async def writer(redis_url: str) -> AsyncIterator[Client]:
+    """The connection of another process."""
+    client = connect(redis_url)
+    yield client
+    await client.aclose(close_connection_pool=True)
+
+
+async def project_of(api: Api) -> str:
+    project = await api.app.state.projects.by_name("acme")
+    return project.id
+
+
+async def write(api: Api, writer: Client, job_id: str, *messages: str) -> None:
+    """Add events to a job, as a worker does."""
+    events = [NewEvent(message=message) for message in messages]
+    jobs, project_id = Jobs(writer), await project_of(api)
+    await jobs.change(project_id, job_id, lambda job: job, events=lambda _: events)
+
+
+class Follower:
+    """A client that reads an event stream."""
+
+    def __init__(self, http: httpx.AsyncClient, job_id: str) -> None:
+        self.messages: asyncio.Queue[str] = asyncio.Queue()
+        self.reading = asyncio.create_task(self._read(http, job_id))
+
+    async def _read(self, http: httpx.AsyncClient, job_id: str) -> None:
+        url, params = f"{JOBS}/{job_id}/events", {"stream": "true"}
+        async with http.stream("GET", url, params=params, timeout=60) as stream:
+            async for line in stream.aiter_lines():
+                if line.startswith("data: {"):
+                    self.messages.put_nowait(json.loads(line.removeprefix("data: "))["message"])
+
+    async def until(self, message: str) -> None:
+        """Read up to a message, which must be pushed."""
+        async with asyncio.timeout(PUSHED_S):
+            while await self.messages.get() != message:
+                pass
+
+
+@pytest.fixture
+async def follower(http: httpx.AsyncClient, job_id: str) -> AsyncIterator[Follower]:
+    """A client that has read the first events of a job."""
+    follower = Follower(http, job_id)
+    await follower.until(f"Created fine-tuning job: {job_id}")
+    yield follower
+    follower.reading.cancel()
+
+
+async def test_events_that_another_process_writes_are_pushed(api, job_id, writer, follower):
+    for number in range(3):
+        await write(api, writer, job_id, f"Step {number}")
+        await follower.until(f"Step {number}")
+
+
+async def test_the_end_of_a_job_is_pushed_without_an_event(api, job_id, writer, follower):
+    def end(job: JobRecord) -> JobRecord:
+        return lifecycle.cancel(job, 1_767_225_600)
+
+    await Jobs(writer).change(await project_of(api), job_id, end)
+    await asyncio.wait_for(follower.reading, PUSHED_S)
+
+
+async def test_an_event_that_is_written_without_a_subscription_arrives(
+    api, job_id, writer, follower
+):
+    await writer.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    await write(api, writer, job_id, "Missed")
+    await follower.until("Missed")
+    await write(api, writer, job_id, "Next")
+    await follower.until("Next")
+
+
+async def test_idle_streams_read_nothing(http, job_id, writer, follower):
+    others = [Follower(http, job_id) for _ in range(20)]
+    for other in others:
+        await other.until(f"Created fine-tuning job: {job_id}")
+    await asyncio.sleep(0.5)
+
+    async def reads() -> int:
+        return int((await writer.info("commandstats"))["cmdstat_xrange"]["calls"])
+
+    before = await reads()
+    await asyncio.sleep(2)
+    assert await reads() == before
+    for other in others:
+        other.reading.cancel()
+
+
+async def test_a_stream_that_starts_after_the_end_has_all_events(api, http, job_id, writer):
+    messages = [f"Step {number}" for number in range(1200)]
+    await write(api, writer, job_id, *messages)
+    await http.post(f"{JOBS}/{job_id}/cancel")
+    follower = Follower(http, job_id)
+    await asyncio.wait_for(follower.reading, 60)
+    received = [follower.messages.get_nowait() for _ in range(follower.messages.qsize())]
+    assert [m for m in received if m.startswith("Step")] == messages
+    assert received[-1] == "The job was cancelled"
