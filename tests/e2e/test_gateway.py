@@ -18,9 +18,17 @@ from tests.e2e.conftest import Stack, wait_for
 
 pytestmark = pytest.mark.e2e
 
-MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Name three colours."}]
+# Clear to the model: how it rounds depends on the engine's other requests, and changes nothing.
+MESSAGES: list[ChatCompletionMessageParam] = [
+    {"role": "user", "content": "Complete the sentence: The capital of France is"}
+]
 CHAT = {"model": DEMO_MODEL, "messages": MESSAGES, "max_tokens": 12, "temperature": 0}
-PROMPT = {"model": DEMO_MODEL, "prompt": "One, two,", "max_tokens": 12, "temperature": 0}
+PROMPT = {
+    "model": DEMO_MODEL,
+    "prompt": "One, two, three, four, five,",
+    "max_tokens": 6,
+    "temperature": 0,
+}
 # Values that vLLM creates for each request.
 _NEW = re.compile(rb'"(id|response_id|item_id|created|created_at|completed_at)":("[^"]*"|[0-9.]+)')
 
@@ -116,7 +124,7 @@ def test_a_caller_may_use_a_request_id_twice_at_the_same_time(gateway):
     def ask(_: int) -> httpx.Response:
         return gateway.post(
             "/v1/chat/completions",
-            json={**CHAT, "max_tokens": 40},
+            json={**CHAT, "max_tokens": 40, "ignore_eos": True},
             headers={"x-request-id": "mine-1"},
         )
 
@@ -124,7 +132,7 @@ def test_a_caller_may_use_a_request_id_twice_at_the_same_time(gateway):
         answers = list(pool.map(ask, range(4)))
     assert [a.status_code for a in answers] == [200] * 4
     assert {a.headers["x-request-id"] for a in answers} == {"mine-1"}
-    assert len({same(a.content) for a in answers}) == 1
+    assert [a.json()["usage"]["completion_tokens"] for a in answers] == [40] * 4
 
 
 def test_tokens_of_streams_and_answers_are_accounted_alike(stack: Stack, gateway, engine):
