@@ -17,6 +17,7 @@ import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -76,9 +77,17 @@ async def check(target: Target, at: str | None) -> Manifest:
 
 
 async def restore(
-    redis: Client, storage: Storage, catalogue: Catalogue, target: Target, *, at: str | None
+    redis: Client,
+    storage: Storage,
+    catalogue: Catalogue,
+    target: Target,
+    *,
+    at: str | None,
+    only_records: bool = False,
 ) -> Restored:
     """Restore the newest backup, or the newest at or before a time.
+
+    With `only_records`, storage keeps its objects: those of the installation that lost its Redis.
 
     Raises BackupError, StorageError and REDIS_ERRORS. Nothing was written if Redis or storage is
     not empty, and no record if the backup is damaged.
@@ -86,12 +95,24 @@ async def restore(
     with tempfile.TemporaryDirectory(prefix="finetuned-restore-") as folder:
         manifest, objects = await _fetch(target, at, Path(folder))
         records = Path(folder) / contents.RECORDS
-        await _begin(redis, storage, manifest)
+        is_repeated = await _is_repeated(redis, manifest)
+        present = {found.key: found.size for found in await storage.objects()}
+        if only_records:
+            _require_own(present.keys(), objects)
+        elif present and not is_repeated:
+            raise BackupError(
+                "the storage is not empty, and restoring would mix two installations. Give it an "
+                "empty folder or prefix (FINETUNED_STORAGE_URL), or delete what is in this one. If "
+                "only Redis was lost, use --only-records, which keeps the storage"
+            )
+        await redis.set(RESTORING, manifest.id)
         await _probe(redis, manifest, records)
-        await _write_objects(target, storage, objects)
+        if not only_records:
+            await _write_objects(target, storage, present, objects)
         await _write_records(redis, manifest, contents.read_records(records))
         names = [saved.key.decode() for saved in contents.read_records(records)]
-    removed = await _Orphans(redis, storage, catalogue, objects).remove(names)
+    stored = present.keys() if only_records else {saved.key for saved in objects}
+    removed = await _Orphans(redis, storage, catalogue, stored).remove(names)
     await redis.delete(RESTORING)
     return Restored(manifest, removed)
 
@@ -104,8 +125,8 @@ async def _fetch(
     return manifest, await target.objects_of(manifest.id, folder)
 
 
-async def _begin(redis: Client, storage: Storage, manifest: Manifest) -> None:
-    """Set the mark. Raises BackupError unless Redis and storage are empty or already have it."""
+async def _is_repeated(redis: Client, manifest: Manifest) -> bool:
+    """Return whether Redis has the mark of this restore. Raises BackupError unless it is empty."""
     restoring = await reply(redis.get(RESTORING))
     if restoring is not None:
         if text(restoring) != manifest.id:
@@ -113,7 +134,7 @@ async def _begin(redis: Client, storage: Storage, manifest: Manifest) -> None:
                 f"the restore of {text(restoring)} was interrupted: repeat it with --at "
                 f"{text(restoring)}, or empty Redis and storage first"
             )
-        return
+        return True
     async for key in redis.scan_iter(f"{PREFIX}:*", count=_SCANNED_AT_ONCE):
         if key.startswith(_WORKER.encode()):
             raise BackupError("a worker is running: stop the API and all workers first")
@@ -123,12 +144,16 @@ async def _begin(redis: Client, storage: Storage, manifest: Manifest) -> None:
                 "Redis is not empty, and restoring would mix two installations. Give it an empty "
                 "database (FINETUNED_REDIS_URL), or delete the data in this one with FLUSHDB"
             )
-    if await storage.objects():
+    return False
+
+
+def _require_own(present: AbstractSet[str], objects: list[SavedObject]) -> None:
+    """Raise BackupError if nothing in storage is of the installation that was backed up."""
+    if objects and not any(saved.key in present for saved in objects):
         raise BackupError(
-            "the storage is not empty, and restoring would mix two installations. Give it an empty "
-            "folder or prefix (FINETUNED_STORAGE_URL), or delete what is in this one"
+            "the storage has none of the objects that the records refer to: check "
+            "FINETUNED_STORAGE_URL, or restore the objects too, without --only-records"
         )
-    await redis.set(RESTORING, manifest.id)
 
 
 async def _probe(redis: Client, manifest: Manifest, records: Path) -> None:
@@ -139,8 +164,9 @@ async def _probe(redis: Client, manifest: Manifest, records: Path) -> None:
         return
 
 
-async def _write_objects(target: Target, storage: Storage, objects: list[SavedObject]) -> None:
-    present = {found.key: found.size for found in await storage.objects()}
+async def _write_objects(
+    target: Target, storage: Storage, present: dict[str, int], objects: list[SavedObject]
+) -> None:
     missing = [saved for saved in objects if present.get(saved.key) != saved.size]
     damages: list[str] = []
 
@@ -187,12 +213,12 @@ async def _put(redis: Client, manifest: Manifest, records: Sequence[Saved]) -> N
 
 
 class _Orphans:
-    """The records whose objects were deleted while the backup ran."""
+    """The records whose objects were deleted while or after the backup ran."""
 
     def __init__(
-        self, redis: Client, storage: Storage, catalogue: Catalogue, objects: list[SavedObject]
+        self, redis: Client, storage: Storage, catalogue: Catalogue, stored: AbstractSet[str]
     ) -> None:
-        self._keys = {saved.key for saved in objects}
+        self._keys = stored
         self._files = Files(redis, storage)
         self._registry = ModelRegistry(redis, catalogue, cache_s=0)
         self._exports = Exports(redis)

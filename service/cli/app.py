@@ -291,6 +291,14 @@ def restore(
         str | None,
         typer.Option(help="Restore the newest backup at or before this time (UTC) or ID."),
     ] = None,
+    only_records: Annotated[
+        bool,
+        typer.Option(
+            "--only-records",
+            help="Keep the storage, and restore records into an empty Redis. Files and models that "
+            "are newer than the backup are registered again.",
+        ),
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Only check that the backup is intact.")
     ] = False,
@@ -299,7 +307,10 @@ def restore(
     """Restore a backup into an empty Redis and storage."""
     from service.cli import backup as commands
 
-    _report(commands.check(source, at) if check else commands.restore(data_dir, source, at))
+    if check:
+        _report(commands.check(source, at))
+    else:
+        _report(commands.restore(data_dir, source, at, only_records=only_records))
 
 
 def _report(lines: Coroutine[Any, Any, list[str]]) -> None:

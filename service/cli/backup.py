@@ -16,6 +16,7 @@ from service.backup.contents import Manifest
 from service.backup.errors import BackupError
 from service.backup.target import Target
 from service.cli.operator import catalogue, redis_url, storage_url
+from service.cli.rebuild import Rebuild
 from service.core.redis import Client, connect, why
 from service.core.storage import Storage
 from service.standalone.store import only_store
@@ -53,18 +54,30 @@ async def check(place: str, at: str | None) -> list[str]:
     return [f"intact: {_contents(manifest)}"]
 
 
-async def restore(data_dir: Path | None, place: str, at: str | None) -> list[str]:
-    """Restore a backup from a folder or an S3 URL."""
+async def restore(
+    data_dir: Path | None, place: str, at: str | None, *, only_records: bool
+) -> list[str]:
+    """Restore a backup from a folder or an S3 URL.
+
+    With `only_records`, storage is kept, and what it has beyond the backup is registered too.
+    """
     os.umask(0o077)
     target = Target.open(place, create=False)
     async with _empty(data_dir) as redis:
+        storage, models = _storage(data_dir), catalogue(data_dir)
         done = await restoring.restore(
-            redis, _storage(data_dir), catalogue(data_dir), target, at=at
+            redis, storage, models, target, at=at, only_records=only_records
         )
-    lines = [f"restored {_contents(done.manifest)}"]
+        lines = [f"restored {_contents(done.manifest)}"]
+        if only_records:
+            found = await Rebuild(redis, storage, models).run()
+            lines.append(
+                f"rebuilt what is newer from storage: {found['files']} files, {found['models']} "
+                f"models, {found['checkpoints']} checkpoints"
+            )
     if done.removed:
         removed = ", ".join(done.removed)
-        lines.append(f"removed records whose bytes were deleted while the backup ran: {removed}")
+        lines.append(f"removed records whose bytes had been deleted: {removed}")
     return lines
 
 

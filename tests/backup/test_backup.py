@@ -275,6 +275,33 @@ async def test_a_process_that_started_before_the_restore_leaves_redis_empty(http
     assert (await site.restore()).removed == []
 
 
+async def test_a_lost_redis_is_restored_and_storage_is_kept(http, api, site):
+    key = http.headers["authorization"].removeprefix("Bearer ")
+    kept = (await upload(http, b"kept", purpose="user_data")).json()["id"]
+    gone = (await upload(http, b"gone", purpose="user_data")).json()["id"]
+    assert (await http.put("/v1/aliases/voice", json={"model": BASE_MODEL})).is_success
+    await site.back_up()
+    await http.delete(f"/v1/files/{gone}")
+    newer = (await upload(http, b"newer", purpose="user_data")).json()["id"]
+    await api.app.state.redis.flushdb()
+    assert "is not empty" in run("restore", site.place, **environment(site)).stderr
+    elsewhere = {**environment(site), "FINETUNED_STORAGE_URL": site.empty.storage_url}
+    refused = run("restore", site.place, "--only-records", **elsewhere)
+    assert "has none of the objects" in refused.stderr
+    done = run("restore", site.place, "--only-records", **environment(site))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1:] == [
+        "rebuilt what is newer from storage: 1 files, 0 models, 0 checkpoints",
+        f"removed records whose bytes had been deleted: {gone}",
+    ]
+    site.empty = site.settings
+    async with site.restored(key) as restored:
+        files = (await restored.get("/v1/files")).json()["data"]
+        assert {file["id"] for file in files} == {kept, newer}
+        assert (await restored.get(f"/v1/files/{newer}/content")).content == b"newer"
+        assert len((await restored.get("/v1/aliases")).json()["data"]) == 1
+
+
 async def test_a_standalone_folder_is_restored(http, site, tmp_path):
     await upload(http, b"kept", purpose="user_data")
     made = run("backup", site.place, "--keep", "3", **environment(site))
