@@ -51,6 +51,21 @@ class Target:
         with _guarded(place), _own_credentials():
             return cls(Storage.from_url(place, patience_s=_PATIENCE_S), place)
 
+    def require_apart(self, storage_url: str) -> None:
+        """Raise BackupError if the target and the storage are inside each other.
+
+        Then each backup would contain all earlier ones. Buckets of different endpoints may have the
+        same name.
+        """
+        if self.place.startswith("s3://") and f"{_OWN_PREFIX}ENDPOINT_URL" in os.environ:
+            return
+        places = [f"{place.rstrip('/')}/" for place in (self.place, storage_url)]
+        if places[0].startswith(places[1]) or places[1].startswith(places[0]):
+            raise BackupError(
+                f"the target {self.place} and the storage {storage_url} are inside each other: "
+                "choose another folder or prefix, best on other disks or in another account"
+            )
+
     async def ids(self) -> list[str]:
         """Return the IDs of all complete backups, oldest first."""
         with _guarded(self.place):

@@ -29,6 +29,7 @@ async def backup(data_dir: Path | None, place: str, keep: int | None) -> list[st
     """Back up to a folder or an S3 URL."""
     os.umask(0o077)  # backups contain training text and the secrets of webhooks
     target, storage = Target.open(place, create=True), _storage(data_dir)
+    target.require_apart(storage_url(data_dir))
     async with _connected(redis_url(data_dir)) as redis:
         done = await back_up(redis, redis_url(data_dir), storage, target, keep=keep)
     copied = f"copied {done.copied_objects:,} new objects, {done.copied_bytes:,} bytes"

@@ -320,6 +320,14 @@ async def test_a_standalone_folder_is_restored(http, site, tmp_path):
             assert await reply(redis.hkeys("finetuned:project-names")) == [b"acme"]
 
 
+@pytest.mark.parametrize("place", ["", "backups", ".."])
+async def test_a_target_inside_the_storage_is_refused(http, site, place):
+    storage = Path(site.settings.storage_url.removeprefix("file://"))
+    refused = run("backup", str(storage / place), **environment(site))
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "are inside each other: choose another folder" in refused.stderr
+
+
 def test_a_place_without_backups_is_named(tmp_path):
     missing = run("restore", str(tmp_path / "nowhere"))
     assert missing.stderr == f"finetuned-server: there is no folder {tmp_path}/nowhere\n"

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from service.backup.errors import BackupError
+from service.backup.target import Target
 from tests.backup.conftest import Site
 from tests.conftest import upload
 from tests.e2e.seaweed import BUCKET, Seaweed
@@ -51,3 +53,14 @@ async def test_a_folder_is_backed_up_to_s3_and_restored_to_s3(
     # Back up the restored installation, whose storage is S3 too, to the same target.
     site.settings = site.empty
     assert (await site.back_up()).copied_objects == 0, "the same bytes were copied again"
+
+
+def test_buckets_of_different_endpoints_may_have_the_same_name(monkeypatch):
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(f"AWS_{name}", "x")
+    target = Target.open("s3://finetuned/a", create=True)
+    with pytest.raises(BackupError, match="are inside each other"):
+        target.require_apart("s3://finetuned")
+    target.require_apart("s3://finetuned/ab")
+    monkeypatch.setenv("FINETUNED_BACKUP_AWS_ENDPOINT_URL", "https://elsewhere")
+    target.require_apart("s3://finetuned")
