@@ -42,7 +42,10 @@ _TWICE = (
 )
 
 _AGAIN = "a client that got no answer and asks again receives 409"
-_AFTERWARDS = "* dispatch-wanted|EVAL lease:dispatch|SMEMBERS workers|SMEMBERS jobs-active"
+_AFTERWARDS = (
+    "* dispatch-wanted|EVAL lease:dispatch|SMEMBERS workers|SMEMBERS jobs-active|"
+    "MGET worker-alive:*|MGET *:jobs:*"
+)
 
 HOLES: Sequence[Hole] = (
     Hole(
