@@ -87,7 +87,6 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
         await data_sets.look(world, made, cleaning, DEMO_MODEL)
         await jobs.estimate(world, made, DEMO_MODEL, waiting[0])
         await jobs.look(world, waiting)
-        await webhooks.no_event_waits(api.app.state.redis)
     await files.delete(world, made)
     trained = await _trained(api, waiting)
     await models.aliases(world, trained)
@@ -95,6 +94,8 @@ async def _calls(world: World, api: Api, base: Path, receiver: str) -> None:
     await models.models(world, DEMO_MODEL, trained)
     await projects.projects(world)
     await projects.usage(world)
+    async with _worker(settings):
+        await webhooks.no_event_waits(api.app.state.redis)
     webhook = await webhooks.create(world, receiver)
     async with _worker(settings):
         await webhooks.look(world, webhook, waiting[1], receiver)

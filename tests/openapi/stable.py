@@ -10,7 +10,8 @@ from typing import Any
 
 _LETTERS = string.digits + string.ascii_lowercase
 _EPOCH_S = 1_767_225_600  # 1 January 2026, the day on which every example begins
-_TIME = re.compile(r"(?:.*_at|created|estimated_finish|(?:start|end)_time)")
+_ESTIMATE_S = 600
+_TIME = re.compile(r"(?:.*_at|created|(?:start|end)_time)")
 # A prefix, which is kept, and a random part.
 _BY_CHANCE = re.compile(
     r"(?P<prefix>(?:file-|fileclean-|filereport-|filemeasure-|upload_|part_|ftjob-|ftadvice-|ftckpt_|proj_"
@@ -48,6 +49,8 @@ class Stable:
                 return [self.value(v, key) for v in value]
             case str():
                 return self._text(value)
+            case int() if key == "estimated_finish":
+                return _EPOCH_S + _ESTIMATE_S
             case int() if _TIME.fullmatch(key) and value > _EPOCH_S:
                 return self._time(value)
         return value
@@ -64,7 +67,8 @@ class Stable:
         )
 
     def _time(self, seconds: int) -> int:
-        return _EPOCH_S + round((seconds - self._began_s) / 60) * 60
+        # To the hour, which no run takes.
+        return _EPOCH_S + round((seconds - self._began_s) / 3600) * 3600
 
     def _name(self, match: re.Match[str]) -> str:
         prefix, chance = match["prefix"], match["chance"]
