@@ -146,7 +146,7 @@ def _settings(
         data_dir=folder,
         models_file=models_file,
         lookup_cache_s=0,
-        lease_s=1.0,
+        lease_s=10.0,
         reconcile_every_s=0.5,
         worker_name="worker",
         worker_port=0,
