@@ -109,26 +109,28 @@ async def test_unfinished_work_continues_after_a_restore(api: Api, site: Site, c
 
 async def test_a_backup_while_files_are_uploaded_and_deleted_has_all_its_files(api, site, chats):
     key = await api.key()
-    stop = asyncio.Event()
+    stop, counts = asyncio.Event(), [0] * 4
 
-    async def keep_changing(http: httpx.AsyncClient, number: int) -> int:
-        count = 0
+    async def keep_changing(http: httpx.AsyncClient, number: int) -> None:
         while not stop.is_set():
-            data = f"{number} {count}".encode()
+            data = f"{number} {counts[number]}".encode()
             made = (await upload(http, data, purpose="user_data", name=data.decode())).json()
-            if count % 3 == 2:
+            if counts[number] % 3 == 2:
                 await http.delete(f"/v1/files/{made['id']}")
-            count += 1
-        return count
+            counts[number] += 1
 
     async with client(api.base_url, key) as http:
         changing = [asyncio.create_task(keep_changing(http, i)) for i in range(4)]
-        await asyncio.sleep(0.3)
         try:
+            async with asyncio.timeout(60):
+                while min(counts) < 3:
+                    await asyncio.sleep(0.05)
+            before = sum(counts)
             await site.back_up()
+            assert sum(counts) > before, "nothing changed meanwhile"
         finally:
             stop.set()
-        assert min(await asyncio.gather(*changing)) > 3, "nothing changed meanwhile"
+            await asyncio.gather(*changing)
     await site.restore()
     async with site.restored(key) as http:
         files = (await http.get("/v1/files", params={"limit": 10_000})).json()["data"]
