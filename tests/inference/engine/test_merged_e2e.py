@@ -157,7 +157,8 @@ async def delete(settings: Settings) -> None:
 async def test_merged_it_scores_as_its_adapter_and_goes_with_its_model(place, engine_site):
     as_adapter = scores(engine_site.url, NAME, NAME)
     as_base = scores(engine_site.url, BASE, None)
-    assert apart(as_adapter, as_base) > 0.5
+    learned = apart(as_adapter, as_base)
+    assert learned > 0.5
 
     done = place.command("models", "merge", NAME)
     assert done.returncode == 0, done.stderr
@@ -170,7 +171,8 @@ async def test_merged_it_scores_as_its_adapter_and_goes_with_its_model(place, en
     with place.engine_of(NAME) as (process, url):
         assert (home / "model" / "model.safetensors").stat().st_mtime_ns == stamp
         merged = scores(url, NAME, None)
-        assert apart(merged, as_adapter) < 0.05, (merged, as_adapter)
+        # Merged weights are rounded to bf16, and processors round sums differently.
+        assert apart(merged, as_adapter) < learned / 5, (merged, as_adapter)
         for model, adapter in ((BASE, None), (name_of("other"), None), (NAME, NAME)):
             body = {"model": model, "prompt": PROMPT, "max_tokens": 1}
             assert post(f"{url}/v1/completions", body, headers(adapter))[0] == 404
