@@ -104,7 +104,7 @@ async def until_watched(group: Group) -> None:
 
 
 @contextlib.asynccontextmanager
-async def client(url: str, **options: int) -> AsyncIterator[Client]:
+async def client(url: str, **options: Any) -> AsyncIterator[Client]:
     redis = connect(url, **options)
     try:
         yield redis

@@ -68,8 +68,10 @@ def test_examples_are_what_a_running_api_says(world: World):
 
 
 def _changes(name: str, before: Any, after: Any) -> Iterator[str]:
-    lines = (json.dumps(value, indent=1, sort_keys=True).splitlines() for value in (before, after))
-    return difflib.unified_diff(*lines, f"{name}, kept", f"{name}, said", n=1, lineterm="")
+    kept, said = (
+        json.dumps(value, indent=1, sort_keys=True).splitlines() for value in (before, after)
+    )
+    return difflib.unified_diff(kept, said, f"{name}, kept", f"{name}, said", n=1, lineterm="")
 
 
 def test_every_operation_was_called(world: World):
