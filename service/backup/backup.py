@@ -121,7 +121,8 @@ class _Backup:
         if not (found := await self._target.ids()):
             return {}
         try:
-            objects = await self._target.objects_of(found[-1], self._folder)
+            newest = await self._target.manifest(found[-1])
+            objects = await self._target.objects_of(newest, self._folder)
         except Damaged as e:
             log.warning("%s. All objects are read again", e)
             return {}

@@ -23,7 +23,6 @@ FORMAT: Final = 1
 RECORDS, OBJECTS, MANIFEST = "records.gz", "objects.gz", "manifest.json"
 _HEAD: Final = struct.Struct(">IIq")
 _LEVEL: Final = 1  # higher levels take several times as long and save little
-_READ_BYTES: Final = 1024 * 1024
 
 
 class SavedObject(msgspec.Struct, frozen=True):
@@ -88,7 +87,7 @@ def write_records(path: Path, records: Iterable[Saved]) -> Part:
         for key, expires_at_ms, value in records:
             count += 1
             sink.write(_HEAD.pack(len(key), len(value), expires_at_ms) + key + value)
-    return Part(sha256=digest_of(path), count=count)
+    return _part(path, count)
 
 
 def read_records(path: Path) -> Iterator[Saved]:
@@ -106,7 +105,7 @@ def write_objects(path: Path, objects: Iterable[SavedObject]) -> Part:
         for found in objects:
             count += 1
             sink.write(msgspec.json.encode(found) + b"\n")
-    return Part(sha256=digest_of(path), count=count)
+    return _part(path, count)
 
 
 def read_objects(path: Path) -> Iterator[SavedObject]:
@@ -117,13 +116,9 @@ def read_objects(path: Path) -> Iterator[SavedObject]:
             yield decode(line)
 
 
-def digest_of(path: Path) -> str:
-    """Return the sha256 of a file."""
-    digest = hashlib.sha256()
+def _part(path: Path, count: int) -> Part:
     with path.open("rb") as source:
-        while chunk := source.read(_READ_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return Part(sha256=hashlib.file_digest(source, "sha256").hexdigest(), count=count)
 
 
 def _digest_of(fields: object) -> str:

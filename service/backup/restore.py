@@ -122,7 +122,7 @@ async def _fetch(
 ) -> tuple[Manifest, list[SavedObject]]:
     manifest = await target.find(at)
     await target.fetch(manifest.id, contents.RECORDS, manifest.records, folder / contents.RECORDS)
-    return manifest, await target.objects_of(manifest.id, folder)
+    return manifest, await target.objects_of(manifest, folder)
 
 
 async def _is_repeated(redis: Client, manifest: Manifest) -> bool:

@@ -154,18 +154,18 @@ class Target:
             for key in await self.storage.keys(_BACKUPS):
                 if key.split("/")[1] not in kept:  # an interrupted backup
                     await self.storage.delete(key)
-        needed = {o.sha256 for i in kept for o in await self.objects_of(i, folder)}
+        manifests = [await self.manifest(backup_id) for backup_id in kept]
+        needed = {o.sha256 for each in manifests for o in await self.objects_of(each, folder)}
         unneeded = [digest for digest in await self.sizes() if digest not in needed]
         with _guarded(self.place):
             for digest in unneeded:
                 await self.storage.delete(object_key(digest))
         return len(removed), len(unneeded)
 
-    async def objects_of(self, backup_id: str, folder: Path) -> list[SavedObject]:
+    async def objects_of(self, manifest: Manifest, folder: Path) -> list[SavedObject]:
         """Return the objects of a backup. `folder` is for temporary files. Raises Damaged."""
-        path = folder / f"{backup_id}-{contents.OBJECTS}"
-        manifest = await self.manifest(backup_id)
-        await self.fetch(backup_id, contents.OBJECTS, manifest.objects, path)
+        path = folder / f"{manifest.id}-{contents.OBJECTS}"
+        await self.fetch(manifest.id, contents.OBJECTS, manifest.objects, path)
         return [*contents.read_objects(path)]
 
 

@@ -10,7 +10,7 @@ from service.backup.errors import BackupError
 from service.backup.target import Target
 from tests.backup.conftest import Site
 from tests.conftest import upload
-from tests.e2e.seaweed import BUCKET, Seaweed
+from tests.e2e.seaweed import BUCKET, Seaweed, seaweed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -19,12 +19,8 @@ MIB = 1024 * 1024
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
-    server = Seaweed(tmp_path_factory.mktemp("s3") / "weed")
-    try:
-        server.start()
+    with seaweed(tmp_path_factory.mktemp("s3") / "weed") as server:
         yield server
-    finally:
-        server.close()
 
 
 async def test_a_folder_is_backed_up_to_s3_and_restored_to_s3(

@@ -28,7 +28,7 @@ from service.core.storage import (
 )
 from service.projects.records import INSTALLATION
 from tests.conftest import Api, running
-from tests.e2e.seaweed import BUCKET, Seaweed
+from tests.e2e.seaweed import BUCKET, Seaweed, seaweed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -38,12 +38,8 @@ URL = f"s3://{BUCKET}/one/installation"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
-    server = Seaweed(tmp_path_factory.mktemp("s3") / "weed")
-    try:
-        server.start()
+    with seaweed(tmp_path_factory.mktemp("s3") / "weed") as server:
         yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from socket import create_server
@@ -168,3 +169,14 @@ def _free_ports(count: int) -> list[int]:
     with ExitStack() as held:
         listeners = [held.enter_context(create_server(("127.0.0.1", 0))) for _ in range(count)]
         return [listener.getsockname()[1] for listener in listeners]
+
+
+@contextmanager
+def seaweed(folder: Path) -> Iterator[Seaweed]:
+    """Run a server with its data in a folder."""
+    server = Seaweed(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
