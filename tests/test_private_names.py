@@ -45,6 +45,7 @@ _HTTPTOOLS = "uvicorn/protocols/http/httptools_impl.py"
 _TRAINER = "service/training/methods/trainer.py"
 _PUNICA = "vllm/lora/punica_wrapper/punica_cpu.py"
 _CORE_START = "vllm/v1/engine/utils.py"
+_WORKER_START = "vllm/v1/executor/multiproc_executor.py"
 _SHM = "vllm/distributed/device_communicators/shm_broadcast.py"
 
 USED = [
@@ -183,6 +184,13 @@ USED = [
     internals(
         "vllm",
         _CORE_START,
+        None,
+        "get_mp_context",
+        "service/inference/engine/cpu_fork.py",
+    ),
+    internals(
+        "vllm",
+        _WORKER_START,
         None,
         "get_mp_context",
         "service/inference/engine/cpu_fork.py",

@@ -1,22 +1,26 @@
-"""Faster start of an engine on a CPU: its core is forked from the API server.
+"""Faster start of an engine on a CPU: its child processes are forked from the API server.
 
-On a CPU, vLLM 0.32 starts both of its child processes anew, and each imports vLLM again. Only the
-worker needs that: its OpenMP library reads the binding of its threads when it is loaded. The core
-schedules and computes nothing, so it is forked, as vLLM does on a GPU.
+On a CPU, vLLM 0.32 starts both of its child processes anew, and each imports vLLM again. On a GPU
+it forks them. The core schedules and computes nothing, so it can be forked here as well. So can
+the worker if it computes on one CPU core: then it is enough to restrict the process to this core.
+With several, the worker is started anew, because its OpenMP library reads which thread belongs on
+which core when it is loaded.
 """
 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import socket
 import stat
-from multiprocessing.context import ForkContext, ForkProcess
+from multiprocessing.context import ForkContext, ForkProcess, SpawnContext
 from pathlib import Path
 
 from service.inference.engine.process import die_with_parent
 
 _TCP = (socket.AF_INET, socket.AF_INET6)
+_BINDING = "VLLM_CPU_OMP_THREADS_BIND"
 
 
 class _Core(ForkProcess):
@@ -28,6 +32,14 @@ class _Core(ForkProcess):
     def run(self) -> None:
         die_with_parent()
         _release_ports()
+        super().run()
+
+
+class _Worker(_Core):
+    """A forked process that computes on one core."""
+
+    def run(self) -> None:
+        os.sched_setaffinity(0, {int(os.environ[_BINDING])})
         super().run()
 
 
@@ -63,12 +75,25 @@ class _CoreContext(ForkContext):
     Process = _Core
 
 
+class _WorkerContext(ForkContext):
+    Process = _Worker
+
+
+def _of_workers() -> ForkContext | SpawnContext:
+    """Return how to start workers, which depends on the cores that they are bound to."""
+    if os.environ.get(_BINDING, "").isdigit():
+        return _WorkerContext()
+    return multiprocessing.get_context("spawn")
+
+
 def install() -> None:
-    """Fork the engine's core from this process if the platform is a CPU."""
+    """Fork the engine's processes from this process if the platform is a CPU."""
     from vllm.platforms import current_platform
 
     if not current_platform.is_cpu():
         return
     from vllm.v1.engine import utils
+    from vllm.v1.executor import multiproc_executor
 
     utils.get_mp_context = _CoreContext
+    multiproc_executor.get_mp_context = _of_workers

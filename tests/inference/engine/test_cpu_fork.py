@@ -1,13 +1,15 @@
-"""Tests of the engine core as a forked process."""
+"""Tests of the engine's child processes as forks."""
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Any
 
 import psutil
+import pytest
 
-from service.inference.engine.cpu_fork import _CoreContext
+from service.inference.engine.cpu_fork import _CoreContext, _of_workers
 
 
 def _say_ports(said: Any) -> None:
@@ -32,3 +34,25 @@ def test_the_core_does_not_hold_the_port_of_its_api_server():
         assert listening.getsockname()[1] not in ports
         assert client.getsockname()[1] in ports
         listening.accept()[0].close()  # the parent's is open
+
+
+def _say_cores(said: Any) -> None:
+    said.put(psutil.Process().cpu_affinity())
+
+
+def test_the_worker_of_one_core_is_a_fork_that_runs_on_this_core(monkeypatch):
+    core = max(os.sched_getaffinity(0))
+    monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", str(core))
+    context = _of_workers()
+    said = context.SimpleQueue()
+    worker = context.Process(target=_say_cores, args=(said,))
+    worker.start()
+    assert said.get() == [core]
+    worker.join()
+    assert (context.get_start_method(), worker.exitcode) == ("fork", 0)
+
+
+@pytest.mark.parametrize("cores", ["0,1", "0-3", "auto", "nobind", "0|1"])
+def test_any_other_worker_is_started_anew_with_its_own_openmp(monkeypatch, cores):
+    monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", cores)
+    assert _of_workers().get_start_method() == "spawn"
