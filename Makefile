@@ -54,6 +54,10 @@ policies: install  ## Check the chart against checkov's policies
 calibration: install  ## Train on tasks whose right verdict is known, and print the table of verdicts
 	@$(PY) -m bench.evals.calibration
 
+.PHONY: personal-data
+personal-data: install  ## Print what the detection of personal data finds, misses and invents
+	@$(PY) -m tests.datasets.personal_cases.score
+
 .PHONY: coverage
 coverage: install  ## Run all tests and report uncovered lines
 	@$(PY) -m coverage erase

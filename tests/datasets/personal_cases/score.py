@@ -1,0 +1,92 @@
+"""Score of the detection of personal data on the cases: found, missed and false.
+
+    python -m tests.datasets.personal_cases.score [--list]
+
+A value counts as found if a finding of its kind covers all of its letters and digits, and at most
+a few characters more. Each finding that is no value of its kind is false.
+`--list` prints what is missed and false.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from service.datasets.personal_data.detect import Found, find_personal_data
+from tests.datasets.personal_cases.cases import TOPICS, Case, Truth, all_cases
+
+_MORE_CHARS = 12  # such as the words around an address
+
+
+def findings(case: Case) -> Iterator[tuple[int, Found]]:
+    """Yield the findings in each turn of a case."""
+    for turn, text in enumerate(case.turns):
+        for found in find_personal_data(text, case.language):
+            yield turn, found
+
+
+def score(case: Case) -> tuple[list[Truth], list[tuple[int, Found]]]:
+    """Return what is missed in a case, and the findings that are false."""
+    found = list(findings(case))
+    used: set[tuple[int, Found]] = set()
+    missed = []
+    for truth in case.truth:
+        match = next((one for one in found if _matches(truth, *one)), None)
+        if match is None:
+            missed.append(truth)
+        else:
+            used.add(match)
+    return missed, [one for one in found if one not in used]
+
+
+def _matches(truth: Truth, turn: int, found: Found) -> bool:
+    return (
+        (truth.kind, truth.turn) == (found.kind, turn)
+        and found.start <= truth.start + 1  # the plus sign or a bracket may be left out
+        and found.end >= truth.end - 1
+        and found.end - found.start <= truth.end - truth.start + _MORE_CHARS
+    )
+
+
+def totals() -> dict[str, Counter[str]]:
+    """Return the number of cases, values, found, missed and false findings by topic."""
+    counts = {topic: Counter[str]() for topic in TOPICS}
+    for case in all_cases():
+        missed, false = score(case)
+        counts[case.topic] += Counter(
+            cases=1,
+            values=len(case.truth),
+            found=len(case.truth) - len(missed),
+            missed=len(missed),
+            false=len(false),
+        )
+    return counts
+
+
+def main() -> None:
+    """Print the table, or all that is missed and false."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--list", action="store_true", help="print what is missed and false")
+    if parser.parse_args().list:
+        for case in all_cases():
+            missed, false = score(case)
+            for truth in missed:
+                print("missed", case.group, truth.kind, repr(case.turns[truth.turn]))
+            for turn, found in false:
+                value = case.turns[turn][found.start : found.end]
+                print("false", case.group, found.kind, repr(value), repr(case.turns[turn]))
+        return
+    started = time.process_time()
+    print(
+        "| topic | cases | values | found | missed | false |\n| --- | --- | --- | --- | --- | --- |"
+    )
+    for topic, n in totals().items():
+        figures = [n[name] for name in ("cases", "values", "found", "missed", "false")]
+        print("|", " | ".join((topic.replace("_", " "), *map(str, figures))), "|")
+    print(f"\n{time.process_time() - started:.1f} CPU s")
+
+
+if __name__ == "__main__":
+    main()
