@@ -167,6 +167,12 @@ class Settings(BaseSettings):
         default=30.0, gt=0, description="Time after which a job without lease renewal is lost."
     )
     reconcile_every_s: float = Field(default=5.0, gt=0)
+    journal_every_s: float = Field(
+        default=10.0,
+        ge=0,
+        description="How often a worker writes changes of Redis to the journal in storage, from "
+        "which 'rebuild' restores it. 0: never.",
+    )
     metrics_kept_days: int = Field(
         default=30,
         ge=0,

@@ -178,6 +178,7 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
         lookup_cache_s=0,
         lease_s=1.0,
         reconcile_every_s=0.5,
+        journal_every_s=0,
         worker_name="test-worker",
     )
 

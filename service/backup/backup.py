@@ -25,6 +25,8 @@ from service.backup import contents, snapshot
 from service.backup.contents import Manifest, SavedObject
 from service.backup.copying import Copier
 from service.backup.errors import BackupError, Damaged
+from service.backup.journal import not_of_journal
+from service.backup.moments import BACKED_UP_AT
 from service.backup.snapshot import Snapshot
 from service.backup.target import Target, id_at
 from service.core import ids
@@ -66,6 +68,7 @@ async def back_up(
         async with _alone(redis) as check:
             run = _Backup(redis_url, storage, target, Path(folder))
             manifest = await run.make(check)
+            await redis.set(BACKED_UP_AT, manifest.taken_at)
             removed = (0, 0) if keep is None else await target.prune(keep, Path(folder))
     return Done(
         manifest,
@@ -111,7 +114,7 @@ class _Backup:
         with tempfile.TemporaryFile(dir=self._folder) as spool:
             records = await snapshot.take(self._redis_url, spool)
             self.paused_s = records.paused_s
-            after = {found.key: found for found in await self._storage.objects()}
+            after = await self._objects()
             await self.copier.copy(after.values())
             objects = [*self._referenced(records, before.keys(), after.keys())]
             return await self._write(records, objects, check)
@@ -132,13 +135,17 @@ class _Backup:
         """Copy all objects, then the new ones, until a pass finds few. Returns the last pass."""
         seen: set[tuple[str, str]] = set()
         for _ in range(_MOST_PASSES):
-            found = {each.key: each for each in await self._storage.objects()}
+            found = await self._objects()
             versions = {(each.key, each.tag) for each in found.values()}
             await self.copier.copy(found.values())
             if len(versions - seen) <= _FEW_NEW:
                 break
             seen = versions
         return found
+
+    async def _objects(self) -> dict[str, StoredObject]:
+        found = await self._storage.objects()
+        return {each.key: each for each in found if not_of_journal(each.key)}
 
     def _referenced(
         self, records: Snapshot, before: AbstractSet[str], after: AbstractSet[str]

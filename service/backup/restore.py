@@ -12,11 +12,8 @@ interrupted restore can be repeated, and continues with what is already there.
 from __future__ import annotations
 
 import itertools
-import logging
-import re
 import tempfile
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,26 +25,27 @@ from service.backup import contents
 from service.backup.at_once import each
 from service.backup.contents import Manifest, SavedObject
 from service.backup.errors import BackupError, Damaged
-from service.backup.snapshot import Saved, is_ephemeral
+from service.backup.journal import INSTALLATION, not_of_journal
+from service.backup.orphans import Orphans
+from service.backup.snapshot import DROPPED, Saved, is_ephemeral
 from service.backup.target import Target
 from service.core import schema
 from service.core.records import PREFIX
-from service.core.redis import Client, batched, reply, text
-from service.core.redis_check import RESTORING
-from service.core.storage import MANIFEST, Storage
-from service.exports.records import Exports
-from service.files.records import Files
+from service.core.redis import Client, reply, text
+from service.core.redis_check import RESTORING, unfinished
+from service.core.storage import Storage
 from service.models.catalogue import Catalogue
-from service.models.registry import ModelInUse, ModelRegistry
 
-log = logging.getLogger(__name__)
 _RECORDS_AT_ONCE: Final = 500
 _SCANNED_AT_ONCE: Final = 1000
 _PROBE: Final = f"{RESTORING}:probe"
+# What each process writes that has started on this Redis: the version of the data, and its ID.
+_OF_EMPTY: Final = frozenset({schema.KEY.encode(), INSTALLATION.encode()})
 _WORKER: Final = f"{PREFIX}:worker-alive:"
-_SUBJECT: Final = re.compile(
-    rf"{PREFIX}:(?P<project>[^:]+):(?P<collection>exports|files|models):(?P<id>[^:]+|ft:.+)"
-)
+
+
+class NotEmpty(BackupError):
+    """Redis has records, or is in use."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +82,12 @@ async def restore(
     *,
     at: str | None,
     only_records: bool = False,
+    finish: Callable[[], Awaitable[object]] | None = None,
 ) -> Restored:
     """Restore the newest backup, or the newest at or before a time.
 
     With `only_records`, storage keeps its objects: those of the installation that lost its Redis.
+    `finish` runs before the service may start: what it registers is not removed as left over.
 
     Raises BackupError, StorageError and REDIS_ERRORS. Nothing was written if Redis or storage is
     not empty, and no record if the backup is damaged.
@@ -95,8 +95,10 @@ async def restore(
     with tempfile.TemporaryDirectory(prefix="finetuned-restore-") as folder:
         manifest, objects = await _fetch(target, at, Path(folder))
         records = Path(folder) / contents.RECORDS
-        is_repeated = await _is_repeated(redis, manifest)
-        present = {found.key: found.size for found in await storage.objects()}
+        is_repeated = await begun(redis, manifest.id)
+        present = {
+            found.key: found.size for found in await storage.objects() if not_of_journal(found.key)
+        }
         if only_records:
             _require_own(present.keys(), objects)
         elif present and not is_repeated:
@@ -109,10 +111,12 @@ async def restore(
         await _probe(redis, manifest, records)
         if not only_records:
             await _write_objects(target, storage, present, objects)
-        await _write_records(redis, manifest, contents.read_records(records))
+        await write_records(redis, manifest.server, contents.read_records(records))
         names = [saved.key.decode() for saved in contents.read_records(records)]
     stored = present.keys() if only_records else {saved.key for saved in objects}
-    removed = await _Orphans(redis, storage, catalogue, stored).remove(names)
+    removed = await Orphans(redis, storage, catalogue, stored).remove(names)
+    if finish:
+        await finish()
     await redis.delete(RESTORING)
     return Restored(manifest, removed)
 
@@ -125,22 +129,18 @@ async def _fetch(
     return manifest, await target.objects_of(manifest, folder)
 
 
-async def _is_repeated(redis: Client, manifest: Manifest) -> bool:
+async def begun(redis: Client, mark: str) -> bool:
     """Return whether Redis has the mark of this restore. Raises BackupError unless it is empty."""
     restoring = await reply(redis.get(RESTORING))
     if restoring is not None:
-        if text(restoring) != manifest.id:
-            raise BackupError(
-                f"the restore of {text(restoring)} was interrupted: repeat it with --at "
-                f"{text(restoring)}, or empty Redis and storage first"
-            )
+        if text(restoring) != mark:
+            raise BackupError(f"{unfinished(text(restoring))}, or empty Redis and storage first")
         return True
     async for key in redis.scan_iter(f"{PREFIX}:*", count=_SCANNED_AT_ONCE):
         if key.startswith(_WORKER.encode()):
-            raise BackupError("a worker is running: stop the API and all workers first")
-        # The version of the data is written by each process that has started on this Redis.
-        if not is_ephemeral(key) and key != schema.KEY.encode():
-            raise BackupError(
+            raise NotEmpty("a worker is running: stop the API and all workers first")
+        if not is_ephemeral(key) and key not in _OF_EMPTY:
+            raise NotEmpty(
                 "Redis is not empty, and restoring would mix two installations. Give it an empty "
                 "database (FINETUNED_REDIS_URL), or delete the data in this one with FLUSHDB"
             )
@@ -159,7 +159,7 @@ def _require_own(present: AbstractSet[str], objects: list[SavedObject]) -> None:
 async def _probe(redis: Client, manifest: Manifest, records: Path) -> None:
     """Raise BackupError if this Redis cannot read the backup's records."""
     for saved in contents.read_records(records):
-        await _put(redis, manifest, [Saved(_PROBE.encode(), -1, saved.value)])
+        await put(redis, manifest.server, [Saved(_PROBE.encode(), -1, saved.value)])
         await redis.delete(_PROBE)
         return
 
@@ -192,83 +192,26 @@ def _raise(damages: list[str]) -> None:
         )
 
 
-async def _write_records(redis: Client, manifest: Manifest, records: Iterable[Saved]) -> None:
+async def write_records(redis: Client, server: str, records: Iterable[Saved]) -> None:
+    """Write records that `server` wrote, and remove dropped ones. Raises BackupError."""
     iterator = iter(records)
     while some := [*itertools.islice(iterator, _RECORDS_AT_ONCE)]:
-        await _put(redis, manifest, some)
+        await put(redis, server, some)
 
 
-async def _put(redis: Client, manifest: Manifest, records: Sequence[Saved]) -> None:
+async def put(redis: Client, server: str, records: Sequence[Saved]) -> None:
+    """Write some records in one round trip. Raises BackupError."""
     async with redis.pipeline(transaction=False) as pipe:
         for saved in records:
+            if saved.expires_at_ms == DROPPED:
+                pipe.delete(saved.key)
+                continue
             expires_at_ms = max(saved.expires_at_ms, 0)  # 0: never
             pipe.restore(saved.key, expires_at_ms, saved.value, replace=True, absttl=True)
         try:
             await pipe.execute()
         except ResponseError as e:
             raise BackupError(
-                f"Redis cannot read the records, which {manifest.server} wrote: restore into that "
-                f"version or a later one. Redis says: {e}"
+                f"Redis cannot read the records, which {server} wrote: restore into that version "
+                f"or a later one. Redis says: {e}"
             ) from e
-
-
-class _Orphans:
-    """The records whose objects were deleted while or after the backup ran."""
-
-    def __init__(
-        self, redis: Client, storage: Storage, catalogue: Catalogue, stored: AbstractSet[str]
-    ) -> None:
-        self._keys = stored
-        self._files = Files(redis, storage)
-        self._registry = ModelRegistry(redis, catalogue, cache_s=0)
-        self._exports = Exports(redis)
-
-    async def remove(self, names: Iterable[str]) -> list[str]:
-        """Delete those of some Redis keys as their owners did, and return their IDs.
-
-        Records that only a newer version can read are left to it.
-        """
-        ids: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for name in names:
-            if place := _SUBJECT.fullmatch(name):
-                ids[place["collection"], place["project"]].append(place["id"])
-        removed = []
-        for (collection, project_id), of_project in ids.items():
-            for some in batched(of_project, _RECORDS_AT_ONCE):
-                removed += await self._remove(collection, project_id, some)
-        return removed
-
-    async def _remove(self, collection: str, project_id: str, ids: Sequence[str]) -> list[str]:
-        match collection:
-            case "files":
-                return await self._remove_files(project_id, ids)
-            case "models":
-                return await self._remove_models(project_id, ids)
-        return await self._remove_exports(project_id, ids)
-
-    async def _remove_files(self, project_id: str, ids: Sequence[str]) -> list[str]:
-        files = await self._files.records.get_many(project_id, ids)
-        lost = [file for file in files if f"{file.folder}/{MANIFEST}" not in self._keys]
-        for file in lost:
-            await self._files.delete(file)
-        return [file.id for file in lost]
-
-    async def _remove_models(self, project_id: str, names: Sequence[str]) -> list[str]:
-        removed = []
-        for model in await self._registry.models.get_many(project_id, names):
-            if f"{model.artifact}/{MANIFEST}" in self._keys:
-                continue
-            try:
-                await self._registry.delete(project_id, model.id)
-            except ModelInUse as e:
-                log.warning("the bytes of %s are missing, but it is in use: %s", model.id, e)
-            else:
-                removed.append(model.id)
-        return removed
-
-    async def _remove_exports(self, project_id: str, ids: Sequence[str]) -> list[str]:
-        exports = await self._exports.records.get_many(project_id, ids)
-        lost = [e for e in exports if e.key is not None and e.key not in self._keys]
-        for export in lost:
-            await self._exports.delete(export)
-        return [export.id for export in lost]

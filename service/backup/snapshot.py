@@ -7,9 +7,9 @@ killed at that moment, which the service is built to survive.
 Reading all keys in one transaction would give the same, but Redis would answer nothing else
 meanwhile: for 250,000 records longer than the 2 s after which the service treats it as hanging.
 Therefore the keys are read in batches while Redis reports which keys are changed
-(`CLIENT TRACKING`). Changed keys are read again. When few are left, writes are paused
-(`CLIENT PAUSE`), usually for a few milliseconds and never longer than a second, and the last
-changed keys are read.
+(`CLIENT TRACKING`). Changed keys are read again, until nothing is changed while they are read. If
+that does not happen soon, writes are paused when few changed keys are left (`CLIENT PAUSE`),
+usually for a few milliseconds and never longer than a second, and the last changed keys are read.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import IO, Any, Final, NamedTuple
 
 from redis.exceptions import RedisError, ResponseError
@@ -32,6 +33,7 @@ EPHEMERAL: Final = tuple(
         "dispatch-wanted",
         "gauges",
         "in-flight",
+        "journaled-at",
         "lease:",
         "queue:",
         "restoring",
@@ -54,6 +56,8 @@ _SCANNED_AT_ONCE: Final = 1000
 _PAUSE_MS: Final = 1000  # half of the service's time limit for an answer
 _KEYS_IN_PAUSE: Final = 500
 _MOST_ROUNDS, _MOST_PAUSES = 100, 10
+_MOST_CALM_ROUNDS: Final = 5
+DROPPED: Final = -2  # as PEXPIRETIME says of a key that does not exist
 _TIMEOUT_S: Final = 10.0
 
 # Reads keys with their expiration times, as {key, time in ms or -1, value as RESTORE takes it}.
@@ -72,7 +76,7 @@ class Saved(NamedTuple):
 
     key: bytes
     expires_at_ms: int
-    """-1 if the key does not expire."""
+    """-1 if the key does not expire, and DROPPED if it was removed."""
     value: bytes
 
 
@@ -114,6 +118,14 @@ class Snapshot:
         self._places.pop(key, None)
 
 
+class Delta(Snapshot):
+    """The records that changed before `taken_at`, and the keys that were removed."""
+
+    def drop(self, key: bytes) -> None:
+        """Note a key that no longer exists."""
+        self._places[key] = _Place(0, 0, DROPPED)
+
+
 def is_ephemeral(key: bytes) -> bool:
     """Return whether a key belongs to running processes and is not backed up."""
     return key.startswith(EPHEMERAL)
@@ -125,11 +137,24 @@ async def take(url: str, spool: IO[bytes]) -> Snapshot:
     Raises BackupError, and REDIS_ERRORS if Redis is unavailable.
     """
     snapshot = Snapshot(spool)
+    async with tracking(url) as tracked:
+        await tracked.read_all(snapshot)
+    return snapshot
+
+
+@contextlib.asynccontextmanager
+async def tracking(url: str) -> AsyncIterator[Tracked]:
+    """Follow the changes of the Redis at `url` inside the block.
+
+    Raises BackupError, and REDIS_ERRORS if Redis is unavailable.
+    """
     redis = connect(url, retries=0, timeout_s=_TIMEOUT_S)
     try:
         async with _Changes.of(redis) as changes:
-            await _Reading(redis, changes, snapshot).run()
             info = await redis.info("server")
+            version = info.get("valkey_version")
+            server = f"Valkey {version}" if version else f"Redis {info['redis_version']}"
+            yield Tracked(redis, changes, server)
     except ResponseError as e:
         raise BackupError(
             f"Redis refuses a command: {e}. Backups need version 7 or later, and the commands "
@@ -137,9 +162,29 @@ async def take(url: str, spool: IO[bytes]) -> Snapshot:
         ) from e
     finally:
         await redis.aclose(close_connection_pool=True)
-    version = info.get("valkey_version")
-    snapshot.server = f"Valkey {version}" if version else f"Redis {info['redis_version']}"
-    return snapshot
+
+
+class Tracked:
+    """The records of a Redis whose changes are followed. `server` is its name and version."""
+
+    def __init__(self, redis: Client, changes: _Changes, server: str) -> None:
+        self._redis = redis
+        self._changes = changes
+        self.server = server
+
+    async def read_all(self, snapshot: Snapshot) -> None:
+        """Read all records, as they are at one moment."""
+        snapshot.server = self.server
+        await _Reading(self._redis, self._changes, snapshot).run()
+
+    async def read_changed(self, snapshot: Snapshot) -> None:
+        """Read the records that were changed since the last reading, as they are at one moment."""
+        snapshot.server = self.server
+        await _Reading(self._redis, self._changes, snapshot).catch_up()
+
+    async def changed(self) -> AbstractSet[bytes]:
+        """Return the keys that were changed since the last reading."""
+        return await self._changes.seen()
 
 
 class _Changes:
@@ -177,10 +222,15 @@ class _Changes:
                 "without a proxy in between."
             )
 
+    async def seen(self) -> AbstractSet[bytes]:
+        """Return the keys that were changed until now."""
+        self._keys |= {key for key in await self._reported() if not is_ephemeral(key)}
+        return self._keys
+
     async def take(self) -> list[bytes]:
         """Return the keys that were changed until now, and forget them."""
-        self._keys |= {key for key in await self._reported() if not is_ephemeral(key)}
-        taken, self._keys = [*self._keys], set()
+        taken = [*await self.seen()]
+        self._keys = set()
         return taken
 
     async def check(self) -> None:
@@ -218,6 +268,19 @@ class _Reading:
     async def run(self) -> None:
         """Read all keys, then those that changed meanwhile, until none is left."""
         await self._read_all()
+        await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Read the changed keys until none is left. Writes are paused only if that never ends."""
+        for _ in range(_MOST_CALM_ROUNDS):
+            if not (changed := await self._changes.take()):
+                # Nothing was changed from the last reading until now.
+                await self._end()
+                return
+            await self._read(changed)
+        await self._finish_reading()
+
+    async def _finish_reading(self) -> None:
         for _ in range(_MOST_PAUSES):
             await self._read_changed()
             if await self._finish():
@@ -249,15 +312,18 @@ class _Reading:
         try:
             changed = await self._changes.take()
             await self._read(changed)
-            seconds, micros = await self._redis.time()
-            await self._changes.check()
+            await self._end()
             self._snapshot.paused_s = time.monotonic() - began
         finally:
             with contextlib.suppress(RedisError, OSError):  # the pause ends by itself
                 await reply(self._redis.client_unpause())
-        self._snapshot.taken_at = seconds + micros / 1e6
         # The pause began after `began`, so it lasted until here.
         return self._snapshot.paused_s < _PAUSE_MS / 1000
+
+    async def _end(self) -> None:
+        seconds, micros = await self._redis.time()
+        await self._changes.check()
+        self._snapshot.taken_at = seconds + micros / 1e6
 
     async def _read(self, keys: Sequence[bytes]) -> None:
         for some in batched(keys, _KEYS_AT_ONCE):

@@ -227,15 +227,17 @@ def models_unmerge(
 
 
 @app.command()
-def rebuild(data_dir: DataDir = None) -> None:
-    """Recreate lost records of files and models from storage. Existing records are kept."""
-    from service.cli import operator
-    from service.core.storage import StorageError
+def rebuild(
+    journal: Annotated[
+        str | None,
+        typer.Option(help="Which journal to restore, if storage has those of several Redis."),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Restore lost records from storage. Existing records are kept."""
+    from service.cli import backup as commands
 
-    try:
-        typer.echo(asyncio.run(operator.rebuild(data_dir)))
-    except (*operator.CHORE_ERRORS, StorageError) as e:
-        _fail(str(e))
+    _report(commands.rebuild(data_dir, journal))
 
 
 @app.command()

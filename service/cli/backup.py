@@ -14,15 +14,27 @@ from service.backup import restore as restoring
 from service.backup.backup import back_up
 from service.backup.contents import Manifest
 from service.backup.errors import BackupError
+from service.backup.replay import replay
+from service.backup.restore import NotEmpty
 from service.backup.target import Target
 from service.cli.operator import catalogue, redis_url, storage_url
 from service.cli.rebuild import Rebuild
+from service.core import schema
 from service.core.redis import Client, connect, why
 from service.core.storage import Storage
+from service.standalone.layout import AlreadyRunning, DataLayout
 from service.standalone.store import only_store
 
 _PATIENCE_S = 60.0
 _TIMEOUT_S = 10.0
+_NOT_EMPTY = (
+    "Redis has records, which were kept. To restore jobs, keys, aliases and all others from the "
+    "journal, stop the API and workers, empty Redis with FLUSHDB, and run this again"
+)
+_NO_JOURNAL = (
+    "The storage has no journal: restore a backup, or create keys, aliases, limits and evals by "
+    "hand (see 'finetuned-server keys create')"
+)
 
 
 async def backup(data_dir: Path | None, place: str, keep: int | None) -> list[str]:
@@ -66,20 +78,75 @@ async def restore(
     target = Target.open(place, create=False)
     async with _empty(data_dir) as redis:
         storage, models = _storage(data_dir), catalogue(data_dir)
+        newer = Rebuild(redis, storage, models)
         done = await restoring.restore(
-            redis, storage, models, target, at=at, only_records=only_records
+            redis,
+            storage,
+            models,
+            target,
+            at=at,
+            only_records=only_records,
+            finish=newer.run if only_records else None,
         )
-        lines = [f"restored {_contents(done.manifest)}"]
-        if only_records:
-            found = await Rebuild(redis, storage, models).run()
-            lines.append(
-                f"rebuilt what is newer from storage: {found['files']} files, {found['models']} "
-                f"models, {found['checkpoints']} checkpoints"
-            )
-    if done.removed:
-        removed = ", ".join(done.removed)
-        lines.append(f"removed records whose bytes had been deleted: {removed}")
-    return lines
+    lines = [f"restored {_contents(done.manifest)}"]
+    if only_records:
+        lines.append(f"rebuilt what is newer: {_counts(newer)}")
+    return [*lines, *_removed(done.removed)]
+
+
+async def rebuild(data_dir: Path | None, journal: str | None) -> list[str]:
+    """Restore the journal in storage into an empty Redis, then what is newer.
+
+    If Redis has records, they are kept, and only files and models are added.
+    """
+    async with _running_or_alone(data_dir) as redis:
+        storage, models = _storage(data_dir), catalogue(data_dir)
+        newer = Rebuild(redis, storage, models)
+        try:
+            done = await replay(redis, storage, models, installation=journal, finish=newer.run)
+        except NotEmpty:
+            if journal is not None:
+                raise
+            await newer.run()
+            return [f"rebuilt: {_counts(newer)}. {_NOT_EMPTY}"]
+        if done is None:
+            await newer.run()
+            return [f"rebuilt: {_counts(newer)}. {_NO_JOURNAL}"]
+    taken = datetime.fromtimestamp(done.taken_at, UTC)
+    return [
+        f"restored {done.records:,} records of {taken:%Y-%m-%d %H:%M:%S} UTC from the journal",
+        f"rebuilt what is newer: {_counts(newer)}",
+        *_removed(done.removed),
+        "webhook endpoints are not in the journal: create them again",
+    ]
+
+
+def _counts(newer: Rebuild) -> str:
+    found = newer.restored
+    counts = ", ".join(f"{found[what]} {what}" for what in ("projects", "files", "models"))
+    return f"{counts}, {found['checkpoints']} checkpoints, figures of {found['figures']} models"
+
+
+def _removed(ids: list[str]) -> list[str]:
+    return [f"removed records whose bytes had been deleted: {', '.join(ids)}"] if ids else []
+
+
+@asynccontextmanager
+async def _running_or_alone(data_dir: Path | None) -> AsyncIterator[Client]:
+    """Connect to Redis. In a standalone folder, it runs only for this unless `up` runs it."""
+    if data_dir is None:
+        async with _connected(redis_url(None)) as redis:
+            await schema.require(redis)
+            yield redis
+        return
+    if not DataLayout(data_dir.resolve()).storage.is_dir():
+        raise ValueError(f"no 'finetuned-server up' has run on {data_dir}")
+    try:
+        async with _empty(data_dir) as redis:
+            yield redis
+    except AlreadyRunning:
+        async with _connected(redis_url(data_dir)) as redis:
+            yield redis
 
 
 @asynccontextmanager

@@ -10,7 +10,6 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from service.cli.gc import Collector, Garbage
-from service.cli.rebuild import Rebuild
 from service.config import Settings
 from service.core import schema
 from service.core.redis import REDIS_ERRORS, Client, connect
@@ -128,19 +127,6 @@ async def _project(projects: Projects, name: str, role: str) -> Project:
     if role not in set(Role):
         raise ValueError(f"no such role: {role}; the roles are admin and member")
     return await projects.by_name(name) or await projects.create(name)
-
-
-async def rebuild(data_dir: Path | None) -> str:
-    """Recreate lost records from storage and return a message for the operator."""
-    url = storage_url(data_dir)
-    async with _store(data_dir) as redis:
-        restored = await Rebuild(redis, Storage.from_url(url), catalogue(data_dir)).run()
-    counts = ", ".join(f"{restored[what]} {what}" for what in ("projects", "files", "models"))
-    return (
-        f"rebuilt: {counts}, {restored['checkpoints']} checkpoints, figures of "
-        f"{restored['figures']} models. Recreate keys, aliases, limits and evals by hand: see "
-        f"'finetuned-server keys create'."
-    )
 
 
 async def gc(data_dir: Path | None, *, dry_run: bool, older_than_s: int) -> Iterator[str]:

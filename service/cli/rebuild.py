@@ -1,8 +1,8 @@
-"""`rebuild`: recreates the records of files and models from their manifests in storage.
+"""Recreates the records of files and models from their manifests in storage.
 
-Use it for an installation that lost its Redis data but whose storage is intact. Keys, aliases,
-limits, usage, evals and job records, including the gates of jobs, exist only in Redis and stay
-lost. Files are checked again. The figures of models come from the evaluations next to them.
+`rebuild` does this after it has restored the journal, for what is newer. Without a journal, keys,
+aliases, limits, usage, evals and job records, including the gates of jobs, stay lost. Files are
+checked again. The figures of models come from the evaluations next to them.
 """
 
 from __future__ import annotations
@@ -89,6 +89,8 @@ class Rebuild:
                 return
         except Unreadable:
             return  # the record exists, so it is not lost
+        if await self._files.is_deleted(project_id, file_id):
+            return
         raw = await self._storage.get_bytes(f"{project_id}/files/{file_id}/{MANIFEST}")
         try:
             record = FileRecord.model_validate_json(raw)

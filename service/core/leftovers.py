@@ -39,6 +39,10 @@ class Leftovers:
         """Forget an object whose bytes are gone, or which a record refers to."""
         await reply(self._redis.zrem(self.key, name))
 
+    async def noted_for(self, name: str) -> float | None:
+        """Return when an object may be removed, in UTC seconds, or None if it is not noted."""
+        return await reply(self._redis.zscore(self.key, name))
+
     async def due(self, now_s: float) -> list[str]:
         """Return the objects that may be removed, those that were noted for the earliest first."""
         members = await reply(self._redis.zrangebyscore(self.key, "-inf", now_s))

@@ -39,6 +39,7 @@ _ALL_EXPORTS = Group("Exports", (_WORKER,), note=_SHARED)
 _ALIASES = Group("Aliases", (_WORKER,), note=_SHARED)
 _WEBHOOKS = Group("Webhooks", (_WORKER,))
 _ALL_WEBHOOKS = Group("Webhooks", (_WORKER,), note=_SHARED)
+_BACKUPS = Group("Backups", (_WORKER,), note=_SHARED)
 _RECORDS = Group("Records", _EVERY)
 _LOOKUPS = Group("Cached keys and models", (_API,))
 _STORAGE = Group("Storage", _EVERY)
@@ -328,6 +329,17 @@ INVALIDATIONS = _LOOKUPS.counter(
 INVALIDATION_SUBSCRIPTIONS = _LOOKUPS.counter(
     "finetuned_invalidation_subscriptions_total",
     "Times that this process subscribed to invalidations: 1, plus 1 for each lost connection.",
+)
+
+# Set by every worker's reconciler.
+BACKUP_TIMESTAMP_SECONDS = _BACKUPS.gauge(
+    "finetuned_backup_timestamp_seconds",
+    "Unix time of the records in the newest complete backup. Absent before the first backup.",
+)
+JOURNAL_TIMESTAMP_SECONDS = _BACKUPS.gauge(
+    "finetuned_journal_timestamp_seconds",
+    "Unix time until which the journal in storage has all changes of records. Absent without a "
+    "journal.",
 )
 
 STORAGE_SECONDS = _STORAGE.histogram(

@@ -15,7 +15,19 @@ from service.core.redis import REDIS_ERRORS, connect, reply, text, why
 
 log = logging.getLogger(__name__)
 RESTORING = "finetuned:restoring"
-"""The Redis key with the ID of the backup that is being restored."""
+"""The Redis key with the ID of the backup that is being restored, or with `REBUILDING`."""
+REBUILDING = "journal:"
+"""Begins the mark of a rebuild. The ID of the installation follows."""
+
+
+def unfinished(mark: str) -> str:
+    """Return what to do about a restore that has not finished."""
+    if mark.startswith(REBUILDING):
+        return "a rebuild was interrupted: repeat it with 'finetuned-server rebuild'"
+    return (
+        f"the restore of backup {mark} was interrupted: repeat it with 'finetuned-server restore "
+        f"SOURCE --at {mark}'"
+    )
 
 
 def losses(info: Mapping[str, Any]) -> Iterator[str]:
@@ -54,8 +66,8 @@ def require_redis(url: str, check: Literal["refuse", "warn"]) -> None:
         raise SystemExit(f"finetuned-server: {e}") from None
     if restoring is not None:
         raise SystemExit(
-            f"finetuned-server: the restore of backup {restoring} has not finished. If it was "
-            f"interrupted, run 'finetuned-server restore SOURCE --at {restoring}' again."
+            f"finetuned-server: Redis is not complete. If nothing restores it now, "
+            f"{unfinished(restoring)}."
         )
     for loss in found:
         log.warning("Redis may lose data: %s", loss)

@@ -157,6 +157,11 @@ class Files:
         """Note a file whose bytes are about to be written, until it is added or discarded."""
         await self._leftovers.noted(f"{project_id}/{file_id}", ids.now_s() + _WRITTEN_IN_S)
 
+    async def is_deleted(self, project_id: str, file_id: str) -> bool:
+        """Return whether a file without a record was deleted, but its bytes are not removed yet."""
+        noted = await self._leftovers.noted_for(f"{project_id}/{file_id}")
+        return noted is not None and noted <= ids.now_s()
+
     async def discard(self, project_id: str, file_id: str) -> None:
         """Remove what was written of a file that was not added."""
         await self._remove(project_id, file_id, f"{project_id}/{file_id}")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 from arq.worker import func
 
 from service import __version__
+from service.backup.journal import Journal
 from service.config import Settings
 from service.core import clock_sync, logs, metrics, queue, tasks, tracing
 from service.core.leases import Leases
@@ -174,6 +175,13 @@ class WorkerProcess:
             on_processed=self._on_new_events,
             on_round=lambda: self._pulse.beat("outbox"),
         )
+        self._journal = Journal(
+            self._redis,
+            settings.redis_url.get_secret_value(),
+            storage,
+            every_s=settings.journal_every_s,
+            on_round=lambda: self._pulse.beat("journal"),
+        )
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -198,6 +206,8 @@ class WorkerProcess:
                 "webhooks": self._webhooks.run,
                 "warm-ups": self._warm_ups.run,
             }
+            if self._settings.journal_every_s:
+                loops["journal"] = self._journal.run
         async with (
             serve_probes(self._redis, self._settings, self._pulse),
             self._upstreams,

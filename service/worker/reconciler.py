@@ -28,6 +28,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
+from service.backup import moments
 from service.config import Settings
 from service.core import ids, metrics, queue, scratch
 from service.core.leases import Held, Leases
@@ -81,6 +82,8 @@ _GAUGES = (
     metrics.EVAL_RUNS_UNFINISHED,
     metrics.EXPORTS_UNFINISHED,
     metrics.ALIAS_GAIN_POINTS,
+    metrics.BACKUP_TIMESTAMP_SECONDS,
+    metrics.JOURNAL_TIMESTAMP_SECONDS,
 )
 _PAUSE = 0.7  # of the interval between rounds; less than the shortest sleep of `run`
 Step = Callable[[], Awaitable[object]]
@@ -112,6 +115,7 @@ class Reconciler:
         self._dispatcher = dispatcher
         self._on_step = on_step
         self._most_aliases = settings.metrics_max_aliases
+        self._has_journal = settings.journal_every_s > 0
         self._scratch = settings.scratch
         self._metrics_kept_s = settings.metrics_kept_days * 24 * 3600
         self._every_s = settings.reconcile_every_s
@@ -172,6 +176,7 @@ class Reconciler:
             self._dead_entries.sweep,
             self._dispatcher.dispatch,
             self._observe_aliases,
+            self._observe_backups,
         ):
             yield step.__name__, step
 
@@ -232,6 +237,9 @@ class Reconciler:
         metrics.ALIAS_GAIN_POINTS.clear()
         for labels, points in found.items():
             metrics.ALIAS_GAIN_POINTS.cell(*labels).set(points)
+
+    async def _observe_backups(self) -> None:
+        await moments.observe(self._redis, journals=self._has_journal)
 
     async def _delete_expired(self) -> None:
         await self._files.delete_expired(ids.now_s())

@@ -265,7 +265,7 @@ async def test_an_installation_with_data_is_not_overwritten(http, site):
         await redis.set(RESTORING, done.manifest.id)
     started = run("api", FINETUNED_REDIS_URL=site.empty.redis_url.get_secret_value())
     assert started.returncode == 1
-    assert f"restore of backup {done.manifest.id} has not finished" in started.stderr
+    assert f"the restore of backup {done.manifest.id} was interrupted" in started.stderr
 
 
 async def test_a_process_that_started_before_the_restore_leaves_redis_empty(http, site):
@@ -293,7 +293,7 @@ async def test_a_lost_redis_is_restored_and_storage_is_kept(http, api, site):
     done = run("restore", site.place, "--only-records", **environment(site))
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[1:] == [
-        "rebuilt what is newer from storage: 1 files, 0 models, 0 checkpoints",
+        "rebuilt what is newer: 0 projects, 1 files, 0 models, 0 checkpoints, figures of 0 models",
         f"removed records whose bytes had been deleted: {gone}",
     ]
     site.empty = site.settings

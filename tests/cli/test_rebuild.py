@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from service.cli.operator import rebuild
+from service.cli.backup import rebuild
 from service.core import ids
 from service.core.redis import connect
 from service.core.storage import Storage
@@ -207,4 +207,4 @@ async def test_manifests_that_lie_are_passed_over(api: Api, command, tmp_path):
 
 async def test_a_redis_that_is_away_is_told(tmp_path):
     with pytest.raises(ValueError, match="no 'finetuned-server up' has run"):
-        await rebuild(tmp_path)
+        await rebuild(tmp_path, None)

@@ -1,0 +1,264 @@
+"""The journal: what Redis holds, kept in storage, so that storage alone can restore it.
+
+    journal/{installation}/{epoch}/00000000.gz    all records
+    journal/{installation}/{epoch}/00000001.gz    what changed since, and so on
+
+One worker writes it in the background, so no request waits for it. Each object is a state of Redis
+between two commands: what a transaction wrote together is in the journal together. A key that was
+removed, such as that of a revoked key or of a deleted alias, is noted as removed. An epoch begins
+with all records, and ends when changes may have been missed, as after a lost connection, or when
+it has grown long. The epoch before it is then removed.
+
+    finetuned:installation    the random ID of the data in this Redis
+
+A Redis that lost its data gets another ID, so its journal does not replace the one before.
+
+Webhook endpoints are left out: their signing secrets are in plain text, and engines may read the
+storage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import re
+import struct
+import tempfile
+import time
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from service import __version__
+from service.backup import contents, snapshot
+from service.backup.errors import BackupError, Damaged
+from service.backup.snapshot import Delta, Saved, Snapshot, Tracked
+from service.backup.target import id_at
+from service.core import ids
+from service.core.leases import Held, Leases
+from service.core.records import PREFIX
+from service.core.redis import REDIS_ERRORS, Client, reply, text, why
+from service.core.storage import Storage, StorageError
+
+log = logging.getLogger(__name__)
+
+ROOM: Final = "journal"
+INSTALLATION: Final = f"{PREFIX}:installation"
+JOURNALED_AT: Final = f"{PREFIX}:journaled-at"
+"""The moment, in UTC seconds, until which the journal has everything."""
+
+_FORMAT: Final = 1
+_LEASE: Final = "journal"
+_LEASE_S: Final = 10.0
+_POLL_S: Final = 1.0
+_PAUSE_S: Final = 10.0
+_MOST_OBJECTS: Final = 1000
+_MOST_AGE_S: Final = 24 * 3600.0
+_KEPT_S: Final = 30 * 24 * 3600.0
+_PLACE: Final = re.compile(
+    rf"{ROOM}/(?P<installation>\w+)/(?P<epoch>[\w.]+-\w+)/(?P<number>\d{{8}})\.gz"
+)
+_LEFT_OUT: Final = re.compile(rb"finetuned:(?:proj_\w+:)?webhook")
+_URGENT: Final = re.compile(
+    rb"finetuned:(?:[^:]+:(?:aliases|keys|models|projects)(?::|$)|key-digests|model-owners$)"
+)
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The first record of an object in the journal."""
+
+    taken_at: float
+    version: str
+    server: str
+    format: int = _FORMAT
+
+
+class Journal:
+    """Writes the journal. Of all workers, one at a time does.
+
+    Changes to keys, aliases, models and projects are written within about a second, all others
+    within `every_s`.
+    """
+
+    def __init__(
+        self,
+        redis: Client,
+        redis_url: str,
+        storage: Storage,
+        *,
+        every_s: float,
+        on_round: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._redis = redis
+        self._redis_url = redis_url
+        self._storage = storage
+        self._every_s = every_s
+        self._on_round = on_round
+
+    async def run(self) -> None:
+        """Write until cancelled. After an error, a new epoch begins."""
+        while True:
+            self._on_round()
+            try:
+                leases = Leases(self._redis, ids.random_part(), lease_s=_LEASE_S)
+                async with leases.hold(_LEASE, 1) as lost:
+                    await self.write_epoch(until=lost)
+            except Held:
+                pass
+            except (BackupError, StorageError) as e:
+                log.warning("the journal is not written: %s", e)
+            except REDIS_ERRORS as e:
+                log.warning("the journal is not written: Redis is unavailable: %s", why(e))
+            await asyncio.sleep(min(_PAUSE_S, self._every_s))
+
+    async def write_epoch(self, until: asyncio.Event) -> None:
+        """Write all records, then what changes, until the epoch is long or the event is set.
+
+        Raises BackupError, StorageError and REDIS_ERRORS.
+        """
+        await self._redis.set(INSTALLATION, ids.random_part(), nx=True)
+        installation = text(await reply(self._redis.get(INSTALLATION)) or "")
+        began = time.monotonic()
+        async with snapshot.tracking(self._redis_url) as tracked:
+            epoch = _Epoch(self._redis, self._storage, tracked, f"{ROOM}/{installation}")
+            await epoch.begin()
+            written = time.monotonic()
+            while epoch.count < _MOST_OBJECTS and written - began < _MOST_AGE_S:
+                await asyncio.sleep(min(_POLL_S, self._every_s))
+                self._on_round()
+                if until.is_set():
+                    return
+                if await epoch.is_due(time.monotonic() - written >= self._every_s):
+                    await epoch.write_changes()
+                    written = time.monotonic()
+
+
+class _Epoch:
+    def __init__(self, redis: Client, storage: Storage, tracked: Tracked, place: str) -> None:
+        self._redis = redis
+        self._storage = storage
+        self._tracked = tracked
+        self._place = place
+        self._folder = ""
+        self.count = 0
+
+    async def begin(self) -> None:
+        """Write all records, then remove earlier epochs, and journals that are long unused."""
+        with tempfile.TemporaryFile() as spool:
+            await self._tracked.read_all(records := Snapshot(spool))
+            self._folder = f"{self._place}/{id_at(records.taken_at)}-{ids.random_part()[:8]}"
+            await self._write(records)
+        await self._prune()
+
+    async def is_due(self, is_time: bool) -> bool:
+        """Return whether changes are to be written now."""
+        changed = await self._tracked.changed()
+        return is_time or any(_URGENT.match(key) for key in changed)
+
+    async def write_changes(self) -> None:
+        """Write what changed since the last object."""
+        with tempfile.TemporaryFile() as spool:
+            await self._tracked.read_changed(records := Delta(spool))
+            if len(records):
+                await self._write(records)
+            else:
+                await self._note(records.taken_at)
+
+    async def _write(self, records: Snapshot) -> None:
+        with tempfile.TemporaryDirectory(prefix="finetuned-journal-") as folder:
+            path = Path(folder) / "records.gz"
+            await asyncio.to_thread(contents.write_records, path, _with_head(records))
+            await self._storage.put_file(f"{self._folder}/{self.count:08}.gz", path)
+        self.count += 1
+        await self._note(records.taken_at)
+
+    async def _note(self, taken_at: float) -> None:
+        await self._redis.set(JOURNALED_AT, taken_at)
+
+    async def _prune(self) -> None:
+        oldest = ids.now_s() - _KEPT_S
+        newest: dict[str, int] = {}
+        objects = await self._storage.objects(ROOM)
+        for found in objects:
+            place = "/".join(found.key.split("/")[:2])
+            newest[place] = max(newest.get(place, 0), found.written_at)
+        for found in objects:
+            place = "/".join(found.key.split("/")[:2])
+            is_own = place == self._place
+            if (is_own and not found.key.startswith(f"{self._folder}/")) or (
+                not is_own and newest[place] < oldest
+            ):
+                await self._storage.delete(found.key)
+
+
+def _with_head(records: Snapshot) -> Iterator[Saved]:
+    head = Head(records.taken_at, __version__, records.server)
+    yield Saved(b"", -1, msgspec.json.encode(head))
+    yield from (saved for saved in records if not _LEFT_OUT.match(saved.key))
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A journal in storage: the objects of its newest epoch, in their order."""
+
+    installation: str
+    keys: list[str]
+    written_at: int
+
+    async def read(
+        self, storage: Storage, folder: Path
+    ) -> AsyncIterator[tuple[Head, Iterator[Saved]]]:
+        """Yield the first record and the other records of each object.
+
+        Raises Damaged and StorageError.
+        """
+        for key in self.keys:
+            path = folder / "journal.gz"
+            await storage.get_file(key, path)
+            yield _head(path, key), itertools.islice(_readable(path, key), 1, None)
+
+
+async def find(storage: Storage) -> list[Found]:
+    """Return the journals in storage, of which the last one was written last.
+
+    Raises StorageError.
+    """
+    epochs: dict[tuple[str, str], dict[int, tuple[str, int]]] = {}
+    for found in await storage.objects(ROOM):
+        if place := _PLACE.fullmatch(found.key):
+            objects = epochs.setdefault((place["installation"], place["epoch"]), {})
+            objects[int(place["number"])] = (found.key, found.written_at)
+    journals: dict[str, Found] = {}
+    for (installation, _), objects in sorted(epochs.items()):
+        if 0 in objects:  # else its first object was not written, or is already removed
+            numbers = itertools.takewhile(objects.__contains__, itertools.count())
+            keys, times = zip(*(objects[number] for number in numbers), strict=True)
+            journals[installation] = Found(installation, list(keys), max(times))
+    return sorted(journals.values(), key=lambda journal: journal.written_at)
+
+
+def _head(path: Path, key: str) -> Head:
+    for saved in _readable(path, key):
+        try:
+            head = msgspec.json.decode(saved.value, type=Head)
+        except msgspec.DecodeError as e:
+            raise Damaged(f"{key} is damaged: it cannot be read") from e
+        if head.format != _FORMAT:
+            raise BackupError(f"{key} is of version {head.version}: rebuild with that version")
+        return head
+    raise Damaged(f"{key} is damaged: it is empty")
+
+
+def _readable(path: Path, key: str) -> Iterator[Saved]:
+    try:
+        yield from contents.read_records(path)
+    except (OSError, EOFError, struct.error, zlib.error) as e:
+        raise Damaged(f"{key} is damaged: {type(e).__name__}") from e
+
+
+def not_of_journal(key: str) -> bool:
+    """Return whether an object in storage is not a part of a journal."""
+    return not key.startswith(f"{ROOM}/")

@@ -1,0 +1,86 @@
+"""`rebuild`: writes the journal that is in storage into an empty Redis.
+
+The records are those of the last moment in the journal. As a restore, it sets a mark in Redis that
+keeps the API and workers from starting, and it can be repeated if it is interrupted.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from service.backup import journal
+from service.backup.errors import BackupError
+from service.backup.journal import Found
+from service.backup.orphans import Orphans
+from service.backup.restore import begun, write_records
+from service.core.records import PREFIX
+from service.core.redis import Client, reply, text
+from service.core.redis_check import REBUILDING, RESTORING
+from service.core.storage import Storage
+from service.models.catalogue import Catalogue
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What was restored. `taken_at` is the moment of the records, in UTC seconds."""
+
+    installation: str
+    taken_at: float
+    records: int
+    removed: list[str]
+
+
+async def replay(
+    redis: Client,
+    storage: Storage,
+    catalogue: Catalogue,
+    *,
+    installation: str | None,
+    finish: Callable[[], Awaitable[object]],
+) -> Replayed | None:
+    """Restore the journal of an installation, or the only one. Returns None if there is none.
+
+    `finish` runs before the service may start. Raises BackupError, with NotEmpty if Redis has
+    records, StorageError and REDIS_ERRORS.
+    """
+    journals = {each.installation: each for each in await journal.find(storage)}
+    if not journals:
+        return None
+    before = text(await reply(redis.get(RESTORING)) or "")
+    is_repeated = before.startswith(REBUILDING)
+    await begun(redis, before if is_repeated else REBUILDING)
+    if is_repeated:
+        installation = before.removeprefix(REBUILDING)
+    found = _choose(journals, installation)
+    await redis.set(RESTORING, f"{REBUILDING}{found.installation}")
+    with tempfile.TemporaryDirectory(prefix="finetuned-rebuild-") as folder:
+        async for head, records in found.read(storage, Path(folder)):
+            await write_records(redis, head.server, records)
+    names = [text(key) async for key in redis.scan_iter(f"{PREFIX}:*", count=1000)]
+    stored = {each.key for each in await storage.objects()}
+    removed = await Orphans(redis, storage, catalogue, stored).remove(names)
+    await finish()
+    await redis.delete(RESTORING)
+    return Replayed(found.installation, head.taken_at, len(names), removed)
+
+
+def _choose(journals: dict[str, Found], installation: str | None) -> Found:
+    """Return the journal to restore. Raises BackupError if it is not clear which."""
+    if installation is None and len(journals) == 1:
+        return next(iter(journals.values()))
+    if installation in journals:
+        return journals[installation]
+    listed = "; ".join(
+        f"{each.installation}, until {datetime.fromtimestamp(each.written_at, UTC):%F %T} UTC"
+        for each in journals.values()
+    )
+    if installation is None:
+        raise BackupError(
+            "the storage has the journals of several installations, because a worker ran on an "
+            f"empty Redis: {listed}. Choose one with --journal"
+        )
+    raise BackupError(f"the storage has no journal of {installation}, but these: {listed}")
