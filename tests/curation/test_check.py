@@ -66,71 +66,75 @@ def workbook(change: Callable[..., Any] = lambda _: None) -> bytes:
 
 
 QUESTIONS, ANSWERS = (list(column) for column in zip(*PAIRS, strict=True))
-GOOD = {
-    # name: (bytes, container, shape, encoding)
-    "chat.jsonl": (lines([chat(*p) for p in PAIRS]), "jsonl", "chat", "UTF-8"),
-    "pairs.jsonl": (
-        lines([{"prompt": q, "completion": a} for q, a in PAIRS]),
-        "jsonl",
-        "prompt_completion",
-        "UTF-8",
-    ),
-    "alpaca.json": (
-        json.dumps([{"instruction": q, "input": "", "output": a} for q, a in PAIRS]).encode(),
-        "json",
-        "alpaca",
-        "UTF-8",
-    ),
-    "sharegpt.jsonl": (
-        lines(
-            [
-                {
-                    "conversations": [
-                        {"from": "human", "value": q},
-                        {"from": "gpt", "value": a},
-                    ]
-                }
-                for q, a in PAIRS
-            ]
+
+
+def good() -> dict[str, tuple[bytes, str, str, str | None]]:
+    """Return files by name: bytes, container, shape and encoding."""
+    return {
+        "chat.jsonl": (lines([chat(*p) for p in PAIRS]), "jsonl", "chat", "UTF-8"),
+        "pairs.jsonl": (
+            lines([{"prompt": q, "completion": a} for q, a in PAIRS]),
+            "jsonl",
+            "prompt_completion",
+            "UTF-8",
         ),
-        "jsonl",
-        "sharegpt",
-        "UTF-8",
-    ),
-    "sjis.csv": (table(PAIRS).encode("cp932"), "csv", "prompt_completion", "Shift-JIS"),
-    "gb.csv": (table(CHINESE).encode("gb18030"), "csv", "prompt_completion", "GB18030"),
-    "thai.tsv": (table(THAI, "\t").encode("cp874"), "csv", "prompt_completion", "TIS-620"),
-    "excel.csv": (table(PAIRS).encode("utf-16"), "csv", "prompt_completion", "UTF-16"),
-    "rows.parquet": (
-        parquet({"prompt": QUESTIONS, "completion": ANSWERS}),
-        "parquet",
-        "prompt_completion",
-        None,
-    ),
-    "rows.xlsx": (workbook(), "xlsx", "prompt_completion", None),
-    "chat.jsonl.gz": (
-        gzip.compress(lines([chat(*p) for p in PAIRS])),
-        "jsonl",
-        "chat",
-        "UTF-8",
-    ),
-    "chat.jsonl.zst": (
-        zstandard.compress(lines([chat(*p) for p in PAIRS])),
-        "jsonl",
-        "chat",
-        "UTF-8",
-    ),
-}
+        "alpaca.json": (
+            json.dumps([{"instruction": q, "input": "", "output": a} for q, a in PAIRS]).encode(),
+            "json",
+            "alpaca",
+            "UTF-8",
+        ),
+        "sharegpt.jsonl": (
+            lines(
+                [
+                    {
+                        "conversations": [
+                            {"from": "human", "value": q},
+                            {"from": "gpt", "value": a},
+                        ]
+                    }
+                    for q, a in PAIRS
+                ]
+            ),
+            "jsonl",
+            "sharegpt",
+            "UTF-8",
+        ),
+        "sjis.csv": (table(PAIRS).encode("cp932"), "csv", "prompt_completion", "Shift-JIS"),
+        "gb.csv": (table(CHINESE).encode("gb18030"), "csv", "prompt_completion", "GB18030"),
+        "thai.tsv": (table(THAI, "\t").encode("cp874"), "csv", "prompt_completion", "TIS-620"),
+        "excel.csv": (table(PAIRS).encode("utf-16"), "csv", "prompt_completion", "UTF-16"),
+        "rows.parquet": (
+            parquet({"prompt": QUESTIONS, "completion": ANSWERS}),
+            "parquet",
+            "prompt_completion",
+            None,
+        ),
+        "rows.xlsx": (workbook(), "xlsx", "prompt_completion", None),
+        "chat.jsonl.gz": (
+            gzip.compress(lines([chat(*p) for p in PAIRS])),
+            "jsonl",
+            "chat",
+            "UTF-8",
+        ),
+        "chat.jsonl.zst": (
+            zstandard.compress(lines([chat(*p) for p in PAIRS])),
+            "jsonl",
+            "chat",
+            "UTF-8",
+        ),
+    }
 
 
 async def test_every_format_is_found_out_and_made_canonical(api: Api, http, work, put):
-    made = {name: await put(data, name) for name, (data, *_) in GOOD.items()}
+    formats = good()
+    made = {name: await put(data, name) for name, (data, *_) in formats.items()}
     async with work("cpu"):
         files = {name: await checked(http, file_id) for name, file_id in made.items()}
     store = api.app.state.files
     project = (await store.redis.keys("finetuned:*:files"))[0].decode().split(":")[1]
     for name, file in files.items():
-        data, container, shape, encoding = GOOD[name]
+        data, container, shape, encoding = formats[name]
         assert (file["status"], file["rows"]) == ("processed", 12), (name, file)
         found = file["found"]
         assert (found["container"], found["shape"]) == (container, shape), name
@@ -155,28 +159,29 @@ def formulas(sheet) -> None:
     sheet["B3"] = "=1+1"
 
 
-BAD = {
-    # name: (bytes, words in the message, case-insensitive)
-    "bomb.jsonl.gz": (BOMB, ["times"]),
-    "deep.jsonl": (DEEP, ["Line 1", "nested", "64"]),
-    "ragged.csv": (table([*PAIRS, ("a", "b", "c")]).encode(), ["Line 14", "3 fields"]),
-    "wrong.parquet": (parquet({"price": [1.5], "count": [2]}), ["price", "count", "map"]),
-    "cut.parquet": (parquet({"prompt": QUESTIONS, "completion": ANSWERS})[:-40], ["parquet"]),
-    "merged.xlsx": (workbook(merged), ["Line 3", "prompt is empty"]),
-    "formulas.xlsx": (workbook(formulas), ["Line 3", "completion is empty"]),
-    "nul.jsonl": (lines([chat("a\0b", "c")]), ["Line 1", "NUL"]),
-    "surrogate.jsonl": (
-        b'{"messages": [{"role": "user", "content": "\\ud800"},'
-        b' {"role": "assistant", "content": "x"}]}\n',
-        ["Line 1", "unpaired"],
-    ),
-    "roles.jsonl": (
-        lines([{"messages": [{"role": "tool", "content": "x"}]}]),
-        ["Line 1", "/messages/0"],
-    ),
-    "image.png": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), ["format"]),
-    "archive.zip": (b"", ["format"]),
-}
+def bad() -> dict[str, tuple[bytes, list[str]]]:
+    """Return files by name: bytes, and words in the message, case-insensitive."""
+    return {
+        "bomb.jsonl.gz": (BOMB, ["times"]),
+        "deep.jsonl": (DEEP, ["Line 1", "nested", "64"]),
+        "ragged.csv": (table([*PAIRS, ("a", "b", "c")]).encode(), ["Line 14", "3 fields"]),
+        "wrong.parquet": (parquet({"price": [1.5], "count": [2]}), ["price", "count", "map"]),
+        "cut.parquet": (parquet({"prompt": QUESTIONS, "completion": ANSWERS})[:-40], ["parquet"]),
+        "merged.xlsx": (workbook(merged), ["Line 3", "prompt is empty"]),
+        "formulas.xlsx": (workbook(formulas), ["Line 3", "completion is empty"]),
+        "nul.jsonl": (lines([chat("a\0b", "c")]), ["Line 1", "NUL"]),
+        "surrogate.jsonl": (
+            b'{"messages": [{"role": "user", "content": "\\ud800"},'
+            b' {"role": "assistant", "content": "x"}]}\n',
+            ["Line 1", "unpaired"],
+        ),
+        "roles.jsonl": (
+            lines([{"messages": [{"role": "tool", "content": "x"}]}]),
+            ["Line 1", "/messages/0"],
+        ),
+        "image.png": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), ["format"]),
+        "archive.zip": (_zip(), ["format"]),
+    }
 
 
 def _zip() -> bytes:
@@ -187,14 +192,14 @@ def _zip() -> bytes:
 
 
 async def test_every_bad_file_is_refused_with_its_place(http, work, put):
-    bad = {**BAD, "archive.zip": (_zip(), BAD["archive.zip"][1])}
-    made = {name: await put(data, name) for name, (data, _) in bad.items()}
+    refused = bad()
+    made = {name: await put(data, name) for name, (data, _) in refused.items()}
     async with work("cpu"):
         files = {name: await checked(http, file_id) for name, file_id in made.items()}
     missing = [
         (name, word, file["status_details"])
         for name, file in files.items()
-        for word in bad[name][1]
+        for word in refused[name][1]
         if word.lower() not in (file["status_details"] or "").lower()
     ]
     assert not missing, "\n".join(map(str, missing))

@@ -91,17 +91,17 @@ def test_the_place_and_the_limit_are_said(tmp_path: Path) -> None:
         convert(source, tmp_path / "out")
 
 
-HONEST: dict[str, bytes] = {
+HONEST: dict[str, Callable[[], bytes]] = {
     # 50 times, as a system prompt does to short rows.
-    "csv": b"prompt,completion\n" + b"a question,an answer\n" * 20_000,
-    "gzip": gzip.compress(b"".join(lines(f"answer {i} " * 20, 1) for i in range(40_000))),
-    "parquet": in_parquet("a" * 1_000, 15_000),
+    "csv": lambda: b"prompt,completion\n" + b"a question,an answer\n" * 20_000,
+    "gzip": lambda: gzip.compress(b"".join(lines(f"answer {i} " * 20, 1) for i in range(40_000))),
+    "parquet": lambda: in_parquet("a" * 1_000, 15_000),
 }
 
 
-@pytest.mark.parametrize("data", HONEST.values(), ids=HONEST.keys())
-def test_what_grows_as_honest_files_do_passes(tmp_path: Path, data: bytes) -> None:
-    source = tmp_path / "source"
+@pytest.mark.parametrize("make", HONEST.values(), ids=HONEST.keys())
+def test_what_grows_as_honest_files_do_passes(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    data, source = make(), tmp_path / "source"
     source.write_bytes(data)
     options = FormatOptions(system="Be brief. " * 80) if data[:6] == b"prompt" else FormatOptions()
     result = convert(source, tmp_path / "out", options)
