@@ -307,7 +307,11 @@ class Settings(BaseSettings):
         description="Time for running requests to finish before an engine sleeps. Then they are "
         "aborted.",
     )
-    tool_call_parser: str | None = None
+    tool_call_parser: str | None = Field(
+        default=None,
+        description="vLLM's parser of tool calls for all models without `tool_call_parser` in the "
+        "catalog; `none` disables tools. If unset, it is detected from each chat template.",
+    )
     adapter_cache_dir: Path | None = None
     adapter_cache_bytes: int = Field(default=10 * GIB, gt=0)
     adapter_sweep_s: float = Field(

@@ -6,6 +6,7 @@
         license: apache-2.0
         context_length: 8192
         languages: [en]
+        tool_call_parser: hermes
         merged: ["ft:smollm2-135m-instruct:acme:voice:ab12cd"]
 
 The file is reloaded when it changes, so adding a model with `models add` does not require an API
@@ -53,6 +54,12 @@ class BaseModelEntry(BaseModel):
     languages: tuple[str, ...] = ()
     parameters: int | None = Field(default=None, gt=0, description="Number of parameters.")
     created_at: int = 0
+    tool_call_parser: str | None = Field(
+        default=None,
+        max_length=64,
+        description="vLLM's parser of the model's tool calls, or `none`. By default, it is "
+        "detected from the chat template.",
+    )
     served: bool = Field(default=True, description="Whether `up` starts vLLM for it.")
     merged: tuple[str, ...] = Field(
         default=(),

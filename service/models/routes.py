@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -17,7 +17,8 @@ from service.core.storage import Storage, StorageError
 from service.models.aliases.records import AliasRecord
 from service.models.records import ModelRecord
 from service.models.registry import ModelInUse, ModelRegistry
-from service.models.schemas import ModelDeleted, ModelObject
+from service.models.schemas import Base, ModelDeleted, ModelObject
+from service.models.tools import ToolCallParsers
 from service.web.deps import Caller, resource
 from service.web.http import ListOf, long_list, unknown_after
 
@@ -28,6 +29,7 @@ _MAX_MODELS = 100_000  # about 20 MB in one response
 
 Registry = Annotated[ModelRegistry, Depends(resource("registry"))]
 Artifacts = Annotated[Storage, Depends(resource("storage"))]
+Tools = Annotated[ToolCallParsers, Depends(resource("tools"))]
 Serves = Annotated[Callable[[str], bool], Depends(resource("serves"))]
 
 
@@ -38,6 +40,7 @@ async def list_models(
     caller: Caller,
     registry: Registry,
     serves: Serves,
+    tools: Tools,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=_MAX_MODELS)] = _MAX_MODELS,
 ) -> Response:
@@ -48,12 +51,13 @@ async def list_models(
     page as `after`.
     """
     owner = caller.project_name
-    bases = [ModelObject.of_base(e, available=serves(e.id)) for e in registry.catalogue.all()]
+    known = {e.id: Base(e, tools.calls_tools(e)) for e in registry.catalogue.all()}
+    bases = [ModelObject.of_base(base, available=serves(name)) for name, base in known.items()]
     try:
         page = await _page(registry, caller.project_id, bases, after, limit)
     except Missing as e:
         raise unknown_after("model") from e
-    return await long_list(page.items, lambda model: _shown(model, owner), page.has_more)
+    return await long_list(page.items, lambda model: _shown(model, owner, known), page.has_more)
 
 
 @dataclass(frozen=True)
@@ -83,25 +87,30 @@ async def _page(
     return _Page([*found[:limit], *trained.items], has_more)
 
 
-def _shown(model: ModelObject | AliasRecord | ModelRecord, owner: str) -> ModelObject:
+def _shown(
+    model: ModelObject | AliasRecord | ModelRecord, owner: str, bases: Mapping[str, Base]
+) -> ModelObject:
     if isinstance(model, ModelObject):
         return model
     if isinstance(model, AliasRecord):
         return ModelObject.of_alias(model, owner)
-    return ModelObject.of_adapter(model, owner)
+    return ModelObject.of_adapter(model, owner, bases.get(model.base_model))
 
 
 @router.get("/{model:path}", operation_id="retrieveModel", summary="Retrieve a model")
 async def retrieve_model(
-    model: str, caller: Caller, registry: Registry, serves: Serves
+    model: str, caller: Caller, registry: Registry, serves: Serves, tools: Tools
 ) -> ModelObject:
     """Retrieve a base model, a trained model or an alias (`alias_of` lists its targets)."""
     entry = registry.catalogue.get(model)
     if entry is not None:
-        return ModelObject.of_base(entry, available=serves(entry.id))
+        base = Base(entry, tools.calls_tools(entry))
+        return ModelObject.of_base(base, available=serves(entry.id))
     record = await registry.get(caller.project_id, model)
     if record is not None:
-        return ModelObject.of_adapter(record, caller.project_name)
+        entry = registry.catalogue.get(record.base_model)
+        of = None if entry is None else Base(entry, tools.calls_tools(entry))
+        return ModelObject.of_adapter(record, caller.project_name, of)
     alias = await registry.alias(caller.project_id, model)
     if alias is not None:
         return ModelObject.of_alias(alias, caller.project_name)

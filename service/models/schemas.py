@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, Field
 
@@ -10,6 +10,25 @@ from service.models.aliases.records import AliasRecord
 from service.models.aliases.schemas import TargetShare, shares
 from service.models.catalogue import BaseModelEntry
 from service.models.records import ModelOrigin, ModelRecord
+
+Capability = Literal["tools"]
+
+
+class Base(NamedTuple):
+    """A base model of the catalog, and whether it calls tools; None if that is not known."""
+
+    entry: BaseModelEntry
+    calls_tools: bool | None
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the API objects of the model and its trained models have in common."""
+        known = self.calls_tools is not None
+        return {
+            "license": self.entry.license,
+            "context_length": self.entry.context_length,
+            "languages": list(self.entry.languages),
+            "capabilities": ["tools"] * bool(self.calls_tools) if known else None,
+        }
 
 
 class ModelObject(BaseModel):
@@ -23,17 +42,21 @@ class ModelObject(BaseModel):
         default=None, description="Base model of a trained model; null for other models."
     )
     license: str | None = Field(
-        default=None, description="License of a base model; null for other models."
+        default=None, description="License of the base model; null for aliases."
     )
     context_length: int | None = Field(
         default=None,
-        description="Context length of a base model in tokens, prompt and completion together; "
-        "null for other models.",
+        description="Context length of the base model in tokens, prompt and completion together; "
+        "null for aliases.",
     )
     languages: list[str] | None = Field(
         default=None,
-        description="Languages of a base model, as declared by the operator; null for other "
-        "models.",
+        description="Languages of the base model, as declared by the operator; null for aliases.",
+    )
+    capabilities: list[Capability] | None = Field(
+        default=None,
+        description="What the base model can do in addition to chats. `tools`: requests may "
+        "contain `tools`. Null for aliases, and if it is not known.",
     )
     available: bool | None = Field(
         default=None,
@@ -52,21 +75,19 @@ class ModelObject(BaseModel):
     )
 
     @classmethod
-    def of_base(cls, entry: BaseModelEntry, *, available: bool) -> Self:
+    def of_base(cls, base: Base, *, available: bool) -> Self:
         """The API object for a catalog entry, without its path."""
         return cls(
-            id=entry.id,
-            created=entry.created_at,
+            id=base.entry.id,
+            created=base.entry.created_at,
             owned_by="system",
-            license=entry.license,
-            context_length=entry.context_length,
-            languages=list(entry.languages),
             available=available,
+            **base.facts(),
         )
 
     @classmethod
-    def of_adapter(cls, record: ModelRecord, project_name: str) -> Self:
-        """The API object for a trained model."""
+    def of_adapter(cls, record: ModelRecord, project_name: str, base: Base | None) -> Self:
+        """The API object for a trained model. `base` is None if the catalog no longer has it."""
         return cls(
             id=record.id,
             created=record.created_at,
@@ -74,6 +95,7 @@ class ModelObject(BaseModel):
             base_model=record.base_model,
             fine_tuning_job=record.job_id,
             origin=record.origin,
+            **({} if base is None else base.facts()),
         )
 
     @classmethod

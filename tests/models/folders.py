@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from importlib import resources
 from pathlib import Path
 
 
@@ -21,3 +22,11 @@ def model_folder(parent: Path) -> Path:
     ).encode()
     (path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 400)
     return path
+
+
+def with_template(folder: Path, name: str) -> Path:
+    """Write the chat template of a real model, as shipped with TRL, into a folder."""
+    source = resources.files("trl") / "chat_templates" / f"{name}.jinja"
+    folder.mkdir(exist_ok=True)
+    (folder / "chat_template.jinja").write_text(source.read_text("utf-8"), "utf-8")
+    return folder

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from service.core.records import Collection
 from service.models.records import ModelRecord, checkpoint_name
 from tests.conftest import BASE_MODEL, Api, running
+from tests.models.folders import with_template
 
 MODELS, CHECKPOINTS = 1500, 10  # more records than were read in the past
 
@@ -127,3 +128,23 @@ async def test_an_alias_of_a_models_name_is_listed_once(api: Api, http):
     file.write_text(file.read_text("utf-8") + added, "utf-8")
     names = await trained(api, project_id, 1, 0)
     assert [page[0] for page in await pages(http, 1)] == [BASE_MODEL, "late-base", *names]
+
+
+async def test_a_trained_model_has_the_facts_of_its_base_model(api: Api, http):
+    (name,) = await trained(api, await project_of(api), 1, 0)
+    await http.put("/v1/aliases/voice", json={"model": name})
+    facts = ("license", "context_length", "languages", "capabilities")
+
+    async def known(model: str) -> list[object]:
+        shown = (await http.get(f"/v1/models/{model}")).json()
+        (listed,) = (m for m in (await http.get("/v1/models")).json()["data"] if m["id"] == model)
+        assert [listed[fact] for fact in facts] == [shown[fact] for fact in facts]
+        return [shown[fact] for fact in facts]
+
+    folder = api.settings.data_dir / "base"  # of the catalog
+    assert await known(name) == await known(BASE_MODEL) == ["mit", 2048, [], None]
+    with_template(folder, "llama3")
+    assert await known(name) == await known(BASE_MODEL) == ["mit", 2048, [], []]
+    with_template(folder, "llama3_1")
+    assert await known(name) == await known(BASE_MODEL) == ["mit", 2048, [], ["tools"]]
+    assert await known("voice") == [None] * len(facts)

@@ -5518,19 +5518,24 @@ export interface components {
             base_model?: string | null;
             /**
              * License
-             * @description License of a base model; null for other models.
+             * @description License of the base model; null for aliases.
              */
             license?: string | null;
             /**
              * Context Length
-             * @description Context length of a base model in tokens, prompt and completion together; null for other models.
+             * @description Context length of the base model in tokens, prompt and completion together; null for aliases.
              */
             context_length?: number | null;
             /**
              * Languages
-             * @description Languages of a base model, as declared by the operator; null for other models.
+             * @description Languages of the base model, as declared by the operator; null for aliases.
              */
             languages?: string[] | null;
+            /**
+             * Capabilities
+             * @description What the base model can do in addition to chats. `tools`: requests may contain `tools`. Null for aliases, and if it is not known.
+             */
+            capabilities?: "tools"[] | null;
             /**
              * Available
              * @description Whether an engine currently serves a base model and the models trained on it; null for other models.

@@ -167,7 +167,7 @@ interfere with each other.
 */}}
 {{- define "finetuned.modelCopies" -}}
 {{- $root := .root -}}
-{{- $only := .only -}}
+{{- $withoutWeights := .withoutWeights -}}
 {{- range .models }}
 {{- if .image }}
 - name: model-{{ include "finetuned.modelSlug" .id }}
@@ -181,7 +181,13 @@ interfere with each other.
       part="$2.part-$(hostname)"
       rm -rf "$part"
       mkdir -p "$part"
-      cp -R "$1"/{{ $only | default "." }} "$part"/
+      {{- if $withoutWeights }}
+      for file in "$1"/*.json "$1"/*.jinja; do
+        if [ -e "$file" ]; then cp "$file" "$part"/; fi
+      done
+      {{- else }}
+      cp -R "$1"/. "$part"/
+      {{- end }}
       mv -T "$part" "$2" || [ -d "$2" ]
       rm -rf "$part"
     - model

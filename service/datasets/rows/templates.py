@@ -8,6 +8,7 @@ its result are rendered with unique words, which are then searched for in the te
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,14 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-_NAME, _VALUE, _RESULT = "probed_function", "probedvalue", "probedresult"
+NAME, VALUE, _RESULT = "probed_function", "probedvalue", "probedresult"
 # Mistral's templates accept only IDs of nine letters and digits.
 _CALL_ID = "probe0001"
 _TOOLS = [
     {
         "type": "function",
         "function": {
-            "name": _NAME,
+            "name": NAME,
             "description": "A function.",
             "parameters": {
                 "type": "object",
@@ -43,7 +44,7 @@ _CALL: dict[str, Any] = {
         {
             "id": _CALL_ID,
             "type": "function",
-            "function": {"name": _NAME, "arguments": {"word": _VALUE}},
+            "function": {"name": NAME, "arguments": {"word": VALUE}},
         }
     ],
 }
@@ -53,6 +54,7 @@ _FOUND: dict[str, Any] = {
     "content": json.dumps({"word": _RESULT}),
 }
 _TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token")
+_Render = Callable[[list[dict[str, Any]], list[dict[str, Any]] | None], str | None]
 # Errors that templates raise for an unsupported conversation, from their own raise_exception or
 # from operations on undefined values.
 _REFUSALS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
@@ -62,6 +64,40 @@ def takes_tools(folder: Path) -> bool | None:
     """Whether the chat template in a base model's folder writes tool calls and results.
 
     Returns None if this cannot be determined.
+    """
+    render = _renderer(folder)
+    if render is None:
+        return None
+    if _with_call(render) is not None:
+        return True
+    # If the template rejects even a plain conversation, the result is unknown.
+    return None if render([_QUESTION, _ANSWER], None) is None else False
+
+
+def rendered_call(folder: Path) -> str | None:
+    """Return a conversation in which `NAME` is called with the argument `word`, `VALUE`.
+
+    It is written by the chat template in a base model's folder. Returns None if the template does
+    not write calls and results, or cannot be used.
+    """
+    render = _renderer(folder)
+    return None if render is None else _with_call(render)
+
+
+def _with_call(render: _Render) -> str | None:
+    named = {**_FOUND, "name": NAME}
+    for found in (_FOUND, named):
+        for after in ([_ANSWER], []):
+            rendered = render([_QUESTION, _CALL, found, *after], _TOOLS) or ""
+            if VALUE in rendered and _RESULT in rendered:
+                return rendered
+    return None
+
+
+def _renderer(folder: Path) -> _Render | None:
+    """Return a function that renders messages and tools, or None if there is no usable template.
+
+    The function returns None for a conversation that the template rejects.
     """
     try:
         config = _config(folder)
@@ -85,14 +121,7 @@ def takes_tools(folder: Path) -> bool | None:
         except _REFUSALS:
             return None
 
-    named = {**_FOUND, "name": _NAME}
-    for found in (_FOUND, named):
-        for after in ([_ANSWER], []):
-            rendered = render([_QUESTION, _CALL, found, *after], _TOOLS) or ""
-            if _VALUE in rendered and _RESULT in rendered:
-                return True
-    # If the template rejects even a plain conversation, the result is unknown.
-    return None if render([_QUESTION, _ANSWER], None) is None else False
+    return render
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from service.inference.engine.vllm_options import OptionError, parallel, with_op
 from service.models import ranks
 from service.models.catalogue import BaseModelEntry, Catalogue
 from service.models.records import base_of
+from service.models.tools import ToolCallParsers
 from service.models.weights import folder_fault
 
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
@@ -127,7 +128,8 @@ def engine_command(
         sys.executable,
         "-m",
         "vllm.entrypoints.openai.api_server",
-        *_what_it_serves(settings, name, path, sizes),
+        *_what_it_serves(name, path, sizes),
+        *_tool_flags(ToolCallParsers(settings.tool_call_parser).of(model)),
         *_where_it_listens(settings, port),
         *_machine_flags(settings, machine, sizes),
         *trace_options.flags(),
@@ -164,7 +166,7 @@ def _adapters_env(sizes: Sizes, merged: MergedModel | None) -> dict[str, str]:
     }
 
 
-def _what_it_serves(settings: Settings, name: str, path: Path, sizes: Sizes) -> list[str]:
+def _what_it_serves(name: str, path: Path, sizes: Sizes) -> list[str]:
     flags = [
         f"--model={path}",
         f"--served-model-name={name}",
@@ -185,12 +187,11 @@ def _what_it_serves(settings: Settings, name: str, path: Path, sizes: Sizes) -> 
             f"--max-cpu-loras={sizes.max_cpu_loras}",
             f"--max-lora-rank={sizes.max_lora_rank}",
         ]
-    if settings.tool_call_parser:
-        flags += [
-            "--enable-auto-tool-choice",
-            f"--tool-call-parser={settings.tool_call_parser}",
-        ]
     return flags
+
+
+def _tool_flags(parser: str | None) -> list[str]:
+    return ["--enable-auto-tool-choice", f"--tool-call-parser={parser}"] if parser else []
 
 
 def _where_it_listens(settings: Settings, port: int) -> list[str]:

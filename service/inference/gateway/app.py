@@ -27,6 +27,7 @@ from service.inference.gateway.engine_errors import (
     map_error,
     map_events,
     model_not_found,
+    unsupported_tools,
 )
 from service.inference.gateway.exchange import CLIENT_GONE, Exchange, Watch
 from service.inference.gateway.parameters import PATHS, Request
@@ -35,6 +36,7 @@ from service.inference.gateway.usage_tap import Usage, UsageTap
 from service.inference.upstreams import Upstreams
 from service.models.records import ModelKind
 from service.models.registry import ModelRegistry, ResolvedModel, ServableModel
+from service.models.tools import ToolCallParsers
 from service.usage.meter import Admission, Meter, Served
 from service.web.auth import Authenticator
 
@@ -60,6 +62,7 @@ class Gateway:
         client_timeout_s: float,
         max_answers: int = 16,
         salt_secret: str = "",
+        tools: ToolCallParsers | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._registry = registry
@@ -69,6 +72,7 @@ class Gateway:
         self._client_timeout_s = client_timeout_s
         self._max_answers = max_answers
         self._salt_of = cache_salts(salt_secret)
+        self._tools = tools or ToolCallParsers()
         self._watch = Watch()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,6 +127,8 @@ class Gateway:
         ) or await self._registry.resolve(caller.project_id, request.model)
         if found is None:
             raise model_not_found(request.model)
+        if request.offers_tools:
+            self._check_tools(found.model)
         tap = UsageTap(strip=_hides_usage(request, path), level=_usage_level(request, path))
         salt = self._salt_of(caller.project_id)
         sent = _for_engine(body, request, found, salt, with_usage=tap.strips)
@@ -144,6 +150,12 @@ class Gateway:
             self._meter.done(
                 admission, _served(exchange, found.model, usage, streamed=request.streamed)
             )
+
+    def _check_tools(self, model: ServableModel) -> None:
+        """Raise BadRequest if the model cannot call tools."""
+        entry = self._registry.catalogue.get(model.base_model)
+        if entry is not None and self._tools.calls_tools(entry) is False:
+            raise unsupported_tools(model.name, model.base_model)
 
     async def _exchange(
         self,

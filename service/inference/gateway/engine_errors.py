@@ -28,13 +28,15 @@ from service.inference.gateway.parameters import constraint_of
 
 MAX_ERROR_BYTES = 64 * 1024
 _MAX_MESSAGE_CHARS = 2000
-# vLLM answers 400 for an adapter that it found but cannot load, which is not a client error.
 # vLLM's message for a request that it aborted. Without cache transfers between engines, which this
 # service does not use, only grammars cause it. A failing engine reports something else.
 _GAVE_UP = "Internal server error"
 # Matches only at the start of a line: JSON escapes line breaks.
 _ERROR_MARK = b'data: {"error":'
 _ERROR_EVENT = re.compile(rb'^data: (\{"error":.*\})$', re.MULTILINE)
+# vLLM's answer to `tools` without a parser names its own options, which a client cannot set.
+_NO_TOOL_PARSER = "--enable-auto-tool-choice"
+# vLLM answers 400 for an adapter that it found but cannot load, which is not a client error.
 _NOT_LOADABLE = "was found but could not be loaded"
 
 
@@ -65,6 +67,8 @@ def map_error(status: int, body: bytes, request: EngineRequest) -> ApiError:
         return not_loadable(request.model)
     if status == 404:
         return _not_found(detail, request.model, request.path)
+    if status == 400 and _NO_TOOL_PARSER in detail.message:
+        return unsupported_tools(request.model, request.model)
     if 400 <= status < 500:
         return _callers_fault(status, detail)
     return _engines_fault(status, detail)
@@ -145,6 +149,19 @@ def model_not_found(model: str) -> NotFound:
         f"The model '{model}' does not exist or you do not have access to it.",
         param="model",
         code="model_not_found",
+    )
+
+
+def unsupported_tools(model: str, base_model: str) -> BadRequest:
+    """Build the error for a request with tools to a model that cannot call any."""
+    named = f"'{model}'" if model == base_model else f"'{model}' and its base model '{base_model}'"
+    verb = "does" if model == base_model else "do"
+    return BadRequest(
+        f"{named} {verb} not support tools: the chat template of the base model does not write "
+        "tool calls. Choose a model whose `capabilities` in GET /v1/models include 'tools', or "
+        "send the request without 'tools'.",
+        param="tools",
+        code="unsupported_tools",
     )
 
 

@@ -52,6 +52,11 @@ class Request(msgspec.Struct):
         return self.stream is True
 
     @property
+    def offers_tools(self) -> bool:
+        """Whether the model may call tools in this request."""
+        return False
+
+    @property
     def asks_for_usage(self) -> bool:
         """Whether the caller requested a final stream event with the token counts."""
         return self.stream_options is not None and self.stream_options.get("include_usage") is True
@@ -70,7 +75,20 @@ class Request(msgspec.Struct):
         """Raise BadRequest if the request has too many answers or inputs."""
 
 
-class ChatRequest(Request):
+class _ToolRequest(Request):
+    tools: msgspec.Raw = msgspec.Raw(b"")
+    tool_choice: msgspec.Raw = msgspec.Raw(b"")
+
+    @property
+    def offers_tools(self) -> bool:
+        """Whether the model may call tools in this request."""
+        tools = bytes(self.tools)
+        return (
+            tools.strip(b"[] \n\r\t") not in (b"", b"null") and bytes(self.tool_choice) != b'"none"'
+        )
+
+
+class ChatRequest(_ToolRequest):
     """Body of `POST /v1/chat/completions`."""
 
     max_tokens: int | None = None
@@ -136,7 +154,7 @@ class CompletionRequest(Request, dict=True):
             )
 
 
-class ResponseRequest(Request):
+class ResponseRequest(_ToolRequest):
     """Body of `POST /v1/responses`."""
 
     max_output_tokens: int | None = None

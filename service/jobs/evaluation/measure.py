@@ -196,7 +196,8 @@ class Evaluator:
         if self._data.without_calls:
             notes.append(
                 f"{self._data.without_calls} held-out rows use tools and were left out: the engine "
-                f"of {self._job.model} returns no tool calls. Set FINETUNED_TOOL_CALL_PARSER."
+                f"of {self._job.model} returns no tool calls. Set `tool_call_parser` of the base "
+                "model in the catalog."
             )
         if not self._data.training:
             notes.append(

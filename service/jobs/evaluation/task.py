@@ -212,7 +212,7 @@ def _nothing_to_ask(data: Data, model: str) -> str:
     if data.without_calls:
         return (
             f"All held-out rows use tools, and the engine of {model} returns no tool calls. Set "
-            "FINETUNED_TOOL_CALL_PARSER."
+            "`tool_call_parser` of its base model in the catalog."
         )
     return "None of the held-out rows is a chat with an answer."
 

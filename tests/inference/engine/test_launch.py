@@ -18,6 +18,7 @@ from service.inference.engine.launch import (
 )
 from service.inference.engine.merged import MergedModel
 from service.models.catalogue import BaseModelEntry
+from tests.models.folders import with_template
 
 CPU = Machine(has_gpu=False, has_bf16=True, cores=(0, 1))
 GPU = Machine(has_gpu=True, has_bf16=True, cores=tuple(range(64)))
@@ -40,8 +41,8 @@ def test_the_operator_may_choose_the_cores_of_an_engine(settings, monkeypatch):
     assert command(settings).env["VLLM_CPU_OMP_THREADS_BIND"] == "1"
 
 
-def command(settings, machine=CPU, merged=None, **changes):
-    return engine_command(settings(**changes), MODEL, 8100, machine=machine, merged=merged)
+def command(settings, machine=CPU, merged=None, model=MODEL, **changes):
+    return engine_command(settings(**changes), model, 8100, machine=machine, merged=merged)
 
 
 def test_serves_the_model_under_its_id(settings):
@@ -143,9 +144,16 @@ def test_memory_slots_are_no_fewer_than_the_engines(settings):
     assert "--max-cpu-loras=8" in argv
 
 
-def test_tools_are_off_until_a_parser_is_named(settings):
+def test_tools_are_off_without_a_parser(settings):
     assert "--enable-auto-tool-choice" not in command(settings).argv
     argv = command(settings, tool_call_parser="hermes").argv
+    assert "--enable-auto-tool-choice" in argv
+    assert "--tool-call-parser=hermes" in argv
+
+
+def test_the_parser_of_tool_calls_is_detected_from_the_chat_template(settings, tmp_path):
+    model = MODEL.model_copy(update={"path": with_template(tmp_path / "base", "qwen3")})
+    argv = command(settings, model=model).argv
     assert "--enable-auto-tool-choice" in argv
     assert "--tool-call-parser=hermes" in argv
 

@@ -3497,15 +3497,19 @@ class ModelObject(Model):
     """
     license: str | None = None
     """
-    License of a base model; null for other models.
+    License of the base model; null for aliases.
     """
     context_length: int | None = None
     """
-    Context length of a base model in tokens, prompt and completion together; null for other models.
+    Context length of the base model in tokens, prompt and completion together; null for aliases.
     """
     languages: list[str] | None = None
     """
-    Languages of a base model, as declared by the operator; null for other models.
+    Languages of the base model, as declared by the operator; null for aliases.
+    """
+    capabilities: list[Literal["tools"]] | None = None
+    """
+    What the base model can do in addition to chats. `tools`: requests may contain `tools`. Null for aliases, and if it is not known.
     """
     available: bool | None = None
     """

@@ -1,0 +1,93 @@
+"""Tests of which base models call tools, and how their calls are read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from service.models.catalogue import BaseModelEntry
+from service.models.tools import ToolCallParsers, detect_parser
+from tests.models.folders import with_template
+
+MISTRAL = """\
+{%- for m in messages %}
+    {%- if m.tool_calls %}{{- '[TOOL_CALLS]' + (m.tool_calls | map(attribute='function') | list
+        | tojson) + eos_token }}
+    {%- else %}{{- m.content }}{% endif %}
+{%- endfor %}"""
+PHI = MISTRAL.replace("[TOOL_CALLS]", "functools")
+PYTHONIC = """\
+{%- for m in messages %}{% for call in m.tool_calls or [] %}[{{ call.function.name }}(
+{%- for name, value in call.function.arguments.items() %}{{ name }}={{ value | tojson }}{% endfor %}
+{{- ")]" }}{% endfor %}{{- m.content }}{% endfor %}"""
+OWN = MISTRAL.replace("[TOOL_CALLS]", "CALLS OF A NEW MODEL ")
+
+
+def entry(path: Path, parser: str | None = None) -> BaseModelEntry:
+    return BaseModelEntry(
+        id="m", path=path, license="mit", context_length=1, tool_call_parser=parser
+    )
+
+
+def own_template(folder: Path, template: str) -> Path:
+    (folder / "chat_template.jinja").write_text(template, "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("template", "parser"),
+    [
+        ("qwen2_5", "hermes"),
+        ("qwen3_vl", "hermes"),
+        ("qwen3_8", "qwen3_coder"),
+        ("nemotron_3_ultra", "qwen3_coder"),
+        ("llama3_1", "llama3_json"),
+        ("llama3_2", "llama3_json"),
+        ("glm4moe", "glm45"),
+        ("gptoss", "openai"),
+        ("gemma4_v5", "gemma4"),
+        ("lfm2_2_5", "lfm2"),
+        ("muse_glimmer", None),  # a format that is not known here
+        ("llama3", None),
+        ("phi3_5", None),
+        ("gemma3", None),
+    ],
+)
+def test_the_parser_follows_from_a_real_models_template(template, parser, tmp_path):
+    assert detect_parser(with_template(tmp_path, template)) == parser
+
+
+@pytest.mark.parametrize(
+    ("template", "parser"),
+    [(MISTRAL, "mistral"), (PHI, "phi4_mini_json"), (PYTHONIC, "pythonic"), (OWN, None)],
+)
+def test_the_parser_follows_from_a_template(template, parser, tmp_path):
+    assert detect_parser(own_template(tmp_path, template)) == parser
+
+
+def test_the_catalog_comes_before_the_setting_and_both_before_the_template(tmp_path):
+    folder = with_template(tmp_path, "qwen3")
+    parsers = ToolCallParsers("mistral")
+    assert parsers.of(entry(folder, "llama3_json")) == "llama3_json"
+    assert parsers.of(entry(folder)) == "mistral"
+    assert parsers.of(entry(folder, "none")) is None
+    assert parsers.calls_tools(entry(folder, "none")) is False
+    assert ToolCallParsers().of(entry(folder)) == "hermes"
+    assert ToolCallParsers("none").calls_tools(entry(folder)) is False
+
+
+def test_it_is_unknown_what_a_folder_elsewhere_can_do(tmp_path):
+    parsers = ToolCallParsers()
+    assert parsers.calls_tools(entry(tmp_path / "on-another-machine")) is None
+    assert parsers.calls_tools(entry(tmp_path / "on-another-machine", "hermes")) is True
+
+
+def test_a_changed_template_counts_at_once(tmp_path):
+    parsers = ToolCallParsers()
+    file = with_template(tmp_path, "llama3") / "chat_template.jinja"
+    assert parsers.calls_tools(entry(tmp_path)) is False
+    with_template(tmp_path, "llama3_1")
+    os.utime(file, ns=(1, 1))
+    assert parsers.calls_tools(entry(tmp_path)) is True
