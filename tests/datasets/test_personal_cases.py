@@ -16,8 +16,21 @@ def test_cases_are_the_same_in_each_run_and_have_their_values_in_place() -> None
         assert bool(case.truth) == (case.topic != "clean"), case
 
 
-def test_every_topic_is_scored() -> None:
+# Most values that may be missed, of each topic: fewer than a fifth of what was missed at first.
+MOST_MISSED = {
+    "national_ids": 2,
+    "phones": 4,
+    "secrets_and_passports": 4,
+    "names_and_addresses": 4,
+    "clean": 0,
+}
+
+
+def test_almost_all_values_are_found_and_almost_no_order_number_is_taken_for_one() -> None:
     figures = totals()
     assert tuple(figures) == TOPICS
-    assert all(n["found"] + n["missed"] == n["values"] for n in figures.values())
+    assert {
+        topic: n["missed"] for topic, n in figures.items() if n["missed"] > MOST_MISSED[topic]
+    } == {}
+    assert sum(n["false"] for n in figures.values()) <= 4
     assert figures["clean"]["cases"] >= 1_300

@@ -1,21 +1,31 @@
 """Detection of personal data in a text, with the kind and position of each finding.
 
-It finds email addresses, telephone numbers, payment card numbers (by the Luhn check), IBANs,
-national IDs with check digits, and names of persons in Japanese (see `person_names`).
+A number is judged by its check digits or numbering plan, by the words before it (`clues`), and by
+the language around it. What none of them confirms is reported apart, as possible.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 
-import phonenumbers
 from stdnum import iban, luhn
 
-from service.datasets.personal_data.national_ids import NATIONAL_IDS
+from service.datasets.personal_data.addresses import find_addresses
+from service.datasets.personal_data.clues import CARD, clue, is_labeled_other
+from service.datasets.personal_data.credentials import find_secrets
+from service.datasets.personal_data.name_patterns import find_names_by_pattern, may_name_someone
+from service.datasets.personal_data.national_ids import NATIONAL_IDS, NationalId
+from service.datasets.personal_data.network import (
+    find_emails,
+    find_ip_addresses,
+    may_hide_email,
+    plain_email,
+)
+from service.datasets.personal_data.passports import find_passports, may_mention_passport
 from service.datasets.personal_data.person_names import find_names, may_hold_names
+from service.datasets.personal_data.phones import find_phones, phone_forms
 
 
 class Found(NamedTuple):
@@ -26,21 +36,26 @@ class Found(NamedTuple):
     end: int
 
 
-_EMAIL = re.compile(
-    r"(?<![\w.+-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b",
-    re.ASCII,
-)
-# A group of seven digits, an Indian PAN, or a Hong Kong ID whose check character is a letter.
-# A text without any of these has no number to look for.
-_NUMBER = re.compile(
-    r"\d(?:[ \-().‐‑‒–—−ー\u3000\u00a0]{0,2}\d){6}|[A-Z]{5}\d{4}[A-Z]|[A-Z]\d{6}\(A\)"
-)
+class Findings(NamedTuple):
+    """What is personal data in a text, and what only may be: numbers that no word announces."""
+
+    certain: list[Found]
+    possible: list[Found]
+
+
+_NOTHING: Final = Findings([], [])
+
+# A group of seven digits or more, or a number that contains letters. Without one, a text has no
+# number to look for.
+_NUMBER = re.compile(r"\d(?:[ \-().]{0,3}\d){6}|[A-Z]{5}\d{4}[A-Z]|[A-Z]\d{6} ?\(?A", re.ASCII)
+_DIGIT = re.compile(r"\d")
+_RUN = re.compile(r"\d(?:[ \-.()]{0,3}\d)*", re.ASCII)
+_LETTER_AND_DIGIT = re.compile(r"[A-Za-z]\d", re.ASCII)
+_DIGIT_OR_AT = re.compile(r"\d|[@＠]|PRIVATE KEY| dot |アット|\bat[)\]]")
 _CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-]|\.\d)", re.ASCII)
 _IBAN = re.compile(
     r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)", re.ASCII
 )
-_PHONE = re.compile(r"(?<![\w.\-/])(?:\+\d|\(?0)(?:[ \-().]{0,2}\d){6,14}(?![\w-]|\.\d)", re.ASCII)
-_INLAND_PHONE = re.compile(r"(?<![\w.\-/])(?:1[3-9]|[6-9])\d{8,9}(?!\w)", re.ASCII)
 # Maps digits of other scripts, full-width letters, and the various hyphens to ASCII. Each
 # character maps to exactly one character, so positions stay the same.
 _ZEROS = (
@@ -50,62 +65,67 @@ _ZEROS = (
 ASCII = str.maketrans(
     {chr(0xFF01 + i): chr(0x21 + i) for i in range(94)}
     | {chr(zero + i): str(i) for zero in _ZEROS for i in range(10)}
-    | dict.fromkeys("‐‑‒–—−ー", "-")
+    | dict.fromkeys("‐‑‒–—―−﹣─", "-")
     | {"\u3000": " ", "\u00a0": " "}
 )
-# A form of a telephone number with fewer digits is not added to the spellings to search for.
-_MIN_DIGITS = 8
-_WORDS_BEFORE = 40  # number of preceding characters searched for a word that introduces an ID
+_LONG_VOWEL = re.compile(r"(?<=[0-9)])[ーｰ](?=[0-9(])")
 
 # Prefixes and lengths of common payment cards (Visa, Mastercard, Amex, JCB, UnionPay, …).
 _CARD_FORMS = re.compile(
     r"4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|35\d{14}|62\d{14,17}"
     r"|6(?:011|5\d\d)\d{12}|3(?:0[0-5]|[68]\d)\d{11}"
 )
-_REGIONS: dict[str, tuple[str, ...]] = {
-    "ja": ("JP",),
-    "ko": ("KR",),
-    "zh-Hans": ("CN",),
-    "zh-Hant": ("TW", "HK"),
-    "th": ("TH",),
-    "vi": ("VN",),
-    "id": ("ID",),
-    "ms": ("MY",),
-    "tl": ("PH",),
-    "hi": ("IN",),
-    "de": ("DE", "AT", "CH"),
-    "fr": ("FR",),
-    "es": ("ES",),
-    "it": ("IT",),
-    "nl": ("NL",),
-    "pt": ("BR", "PT"),
-}
-# English is used everywhere, so a national number in an English text is valid if it is valid
-# in any of these regions.
-_ENGLISH = ("GB", "SG", "IN", "MY", "PH", "AU")
+# Characters of the previous message that are searched for a word, where a message is only a number.
+_BEFORE_CHARS: Final = 60
 
 
-def find_personal_data(text: str, *languages: str) -> list[Found]:
+def to_ascii(text: str) -> str:
+    """Return a text with ASCII digits, letters and hyphens, and each character in its place.
+
+    The long vowel mark of Japanese (ー) is a hyphen only between digits.
+    """
+    if text.isascii():
+        return text
+    text = text.translate(ASCII)
+    return _LONG_VOWEL.sub("-", text) if "ー" in text or "ｰ" in text else text
+
+
+def find_personal_data(text: str, *languages: str, before: str = "") -> list[Found]:
     """Find personal data in a text, in order and without overlaps (see `without_overlap`).
 
-    `languages` are the languages of the conversation that contains the text.
+    `languages` are the languages of the conversation that contains the text, and `before` is the
+    message before it: a question may announce the number that the text answers with.
     """
-    found = (
-        [Found("person_name", *place) for place in find_names(text)] if "ja" in languages else []
-    )
-    has_number = _NUMBER.search(text) is not None
-    if has_number or "@" in text or "＠" in text:
-        if not text.isascii():
-            text = text.translate(ASCII)
-        found += _emails(text)
-        if has_number:
-            found += _numbers(text, languages)
-    return without_overlap(found)
+    return find_all(text, *languages, before=before).certain
+
+
+def find_all(text: str, *languages: str, before: str = "") -> Findings:
+    """Find personal data in a text, and numbers that are possibly personal data."""
+    plain = to_ascii(text)
+    has_digit = _DIGIT.search(plain) is not None
+    certain: list[Found] = []
+    lower = plain.lower()
+    if has_digit or "_" in plain:
+        certain += (Found(*secret) for secret in find_secrets(plain, lower))
+    found = _names_and_emails(text, plain, languages)
+    possible: list[Found] = []
+    if has_digit:
+        found += [Found("address", *place) for place in find_addresses(plain, languages)]
+        found += [Found("ip_address", *place) for place in find_ip_addresses(plain)]
+        if may_mention_passport(lower):
+            found += [Found("passport", *place) for place in find_passports(plain)]
+        if _NUMBER.search(plain) is not None:
+            numbers, possible = _numbers_after(before, plain, languages)
+            found += numbers
+    if not (found or certain or possible):
+        return _NOTHING
+    certain = without_overlap([*_outside(found, certain), *certain])
+    return Findings(certain, without_overlap(_outside(possible, certain)))
 
 
 def may_hold_personal_data(text: str) -> bool:
-    """Whether a text, in any language, can contain personal data."""
-    return _NUMBER.search(text) is not None or "@" in text or "＠" in text or may_hold_names(text)
+    """Whether a text, in any language, can contain personal data: a digit, an @, or a name."""
+    return _DIGIT_OR_AT.search(text) is not None or may_hold_names(text) or may_name_someone(text)
 
 
 def without_overlap(found: Iterable[Found]) -> list[Found]:
@@ -123,67 +143,89 @@ def spellings(kind: str, value: str, *languages: str) -> set[str]:
     A telephone number has several forms: with the country code, with the leading zero, and
     with neither, as in a spreadsheet.
     """
-    plain = value.translate(ASCII)
+    plain = to_ascii(value)
+    if kind == "email":
+        return {plain_email(plain)}
     forms = {"".join(c for c in plain.upper() if c.isascii() and c.isalnum())}
     if kind == "phone":
-        forms |= _phone_forms(plain, _regions(languages))
+        forms |= phone_forms(plain, languages)
     return forms
 
 
-def _emails(text: str) -> Iterator[Found]:
-    if "@" in text:
-        for match in _EMAIL.finditer(text):
-            yield Found("email", match.start(), match.end())
+def _outside(found: Iterable[Found], taken: Sequence[Found]) -> Iterator[Found]:
+    for one in found:
+        if all(one.end <= other.start or one.start >= other.end for other in taken):
+            yield one
 
 
-def _numbers(text: str, languages: tuple[str, ...]) -> Iterator[Found]:
-    yield from _national_ids(text, languages)
+def _names_and_emails(text: str, plain: str, languages: tuple[str, ...]) -> list[Found]:
+    """Find names and email addresses. `plain` is the text with ASCII digits and marks."""
+    found = [Found("person_name", *place) for place in find_names_by_pattern(text, languages)]
+    if "ja" in languages:
+        found += [Found("person_name", *place) for place in find_names(text)]
+    if "@" in plain or may_hide_email(plain):
+        found += [Found("email", *place) for place in find_emails(plain)]
+    return found
+
+
+def _numbers_after(
+    before: str, text: str, languages: tuple[str, ...]
+) -> tuple[list[Found], list[Found]]:
+    """Find numbers in a text, with the end of the message before it."""
+    lead = to_ascii(before[-_BEFORE_CHARS:]) + "\n" if before else ""
+    certain, possible = _numbers(lead + text, languages)
+    return list(_moved(certain, len(lead))), list(_moved(possible, len(lead)))
+
+
+def _moved(found: Iterable[Found], lead: int) -> Iterator[Found]:
+    return (Found(one.kind, one.start - lead, one.end - lead) for one in found if one.start >= lead)
+
+
+def _numbers(text: str, languages: tuple[str, ...]) -> tuple[list[Found], list[Found]]:
+    certain: list[Found] = []
+    possible: list[Found] = []
+    digits = max(len(_DIGIT.findall(run)) for run in _RUN.findall(text))
+    has_letter = _LETTER_AND_DIGIT.search(text) is not None
+    for kind in NATIONAL_IDS:
+        if digits < kind.digits or (kind.has_letter and not has_letter):
+            continue
+        for match in kind.pattern.finditer(text):
+            if kind.is_valid(match.group()):
+                found = Found(kind.kind, *match.span())
+                if _is_confirmed(kind, text, match, languages):
+                    certain.append(found)
+                elif not kind.languages.isdisjoint(languages) and clue(text, found.start) is None:
+                    possible.append(found)
+    certain += _accounts(text)
+    for phone in find_phones(text, languages):
+        found = Found("phone", phone.start, phone.end)
+        (possible if phone.possible else certain).append(found)
+    return certain, possible
+
+
+def _is_confirmed(
+    kind: NationalId, text: str, match: re.Match[str], languages: tuple[str, ...]
+) -> bool:
+    if kind.strong:
+        return not is_labeled_other(text, match.start(), kind.words)
+    says = clue(text, match.start(), kind.words)
+    if says is not None:
+        return says == "own"
+    at_home = not kind.languages.isdisjoint(languages)
+    return at_home and kind.grouped is not None and bool(kind.grouped.fullmatch(match.group()))
+
+
+def _accounts(text: str) -> Iterator[Found]:
+    """Find payment cards and IBANs. A card number after a word such as "order" is none."""
     for match in _CARD.finditer(text):
         digits = re.sub(r"\D", "", match.group())
         if _CARD_FORMS.fullmatch(digits) and luhn.is_valid(digits):
-            yield Found("payment_card", match.start(), match.end())
+            if match.group().isdigit():
+                is_other = clue(text, match.start(), CARD) not in (None, "own")
+            else:
+                is_other = is_labeled_other(text, match.start(), CARD)
+            if not is_other:
+                yield Found("payment_card", match.start(), match.end())
     for match in _IBAN.finditer(text):
         if iban.is_valid(match.group()):
             yield Found("iban", match.start(), match.end())
-    yield from _phones(text, languages)
-
-
-def _national_ids(text: str, languages: tuple[str, ...]) -> Iterator[Found]:
-    for kind in NATIONAL_IDS:
-        for match in kind.pattern.finditer(text):
-            at_home = kind.strong or not kind.languages.isdisjoint(languages)
-            if not at_home:
-                before = text[max(match.start() - _WORDS_BEFORE, 0) : match.start()]
-                at_home = kind.words.search(before) is not None
-            if at_home and kind.is_valid(match.group()):
-                yield Found(kind.kind, match.start(), match.end())
-
-
-def _regions(languages: tuple[str, ...]) -> tuple[str, ...]:
-    named = [_REGIONS.get(language, _ENGLISH) for language in languages or ("und",)]
-    return tuple(dict.fromkeys(region for regions in named for region in regions))
-
-
-def _phones(text: str, languages: tuple[str, ...]) -> Iterator[Found]:
-    regions = _regions(languages)
-    inland = not {"zh-Hans", "hi"}.isdisjoint(languages)
-    for pattern in (_PHONE, _INLAND_PHONE) if inland else (_PHONE,):
-        for match in pattern.finditer(text):
-            if _phone_forms(match.group(), regions):
-                yield Found("phone", match.start(), match.end())
-
-
-@lru_cache(maxsize=4096)
-def _phone_forms(written: str, regions: tuple[str, ...]) -> frozenset[str]:
-    """Return the digits of a telephone number in each form, or nothing if it is invalid."""
-    for region in ("ZZ",) if written.startswith("+") else regions:
-        try:
-            number = phonenumbers.parse(written, region)
-        except phonenumbers.NumberParseException:
-            continue
-        if phonenumbers.is_valid_number(number):
-            own = phonenumbers.national_significant_number(number)
-            inland = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
-            forms = {f"{number.country_code}{own}", re.sub(r"\D", "", inland), own}
-            return frozenset(form for form in forms if len(form) >= _MIN_DIGITS)
-    return frozenset()

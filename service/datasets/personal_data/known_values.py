@@ -13,11 +13,23 @@ import string
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from service.datasets.personal_data.detect import ASCII, Found, spellings, without_overlap
+from service.datasets.personal_data.detect import (
+    ASCII,
+    Found,
+    spellings,
+    to_ascii,
+    without_overlap,
+)
+from service.datasets.personal_data.literals import Literals
+from service.datasets.personal_data.network import hidden_emails, may_hide_email, plain_email
 from service.datasets.personal_data.person_names import count_names, find_name_words
 
 # Converts to ASCII and uppercase. Each character maps to exactly one character.
-_FOLD = ASCII | {ord(c): c.upper() for c in string.ascii_lowercase}
+_FOLD = (
+    ASCII
+    | dict.fromkeys(map(ord, "ーｰ"), "-")
+    | {ord(c): c.upper() for c in string.ascii_lowercase}
+)
 _FOLD |= {0xFF41 + i: c for i, c in enumerate(string.ascii_uppercase)}
 _DIGIT = re.compile(r"[0-9]")
 _MARKS = r"[\s\-().,/·・_\u00ad\u200b-\u200d\u2060\ufeff]"
@@ -27,6 +39,10 @@ _AT = re.compile("@|%40")
 _LOCAL = re.compile(r"[A-Z0-9._%+-]+\Z")
 _DOMAIN = re.compile(r"[A-Z0-9-]{1,63}(?:\.[A-Z0-9-]{1,63}){1,8}")
 _LOCAL_CHARS = 64
+
+
+# Kinds that are written in one way, and whose marks matter.
+_LITERAL_KINDS = frozenset({"address", "ip_address", "password", "secret"})
 
 
 class Value(NamedTuple):
@@ -51,18 +67,25 @@ class KnownValues:
         self._numbers = _Spelled()
         self._names = _Spelled()
         self._lone_names = _Spelled()
+        self._literals: Literals[Value] = Literals()
         self._emails: dict[str, Value] = {}
         self._least_digits = 99
 
     def __bool__(self) -> bool:
-        return bool(self._numbers or self._names or self._lone_names or self._emails)
+        spelled = self._numbers or self._names or self._lone_names
+        return bool(spelled or self._emails or self._literals)
 
     def learn(self, found: Found, text: str, *languages: str) -> None:
         """Remember the value at a finding's position in `text`."""
         written = text[found.start : found.end]
         if found.kind == "email":
-            plain = written.translate(_FOLD)
+            plain = plain_email(to_ascii(written)).translate(_FOLD)
             self._emails.setdefault(plain, Value("email", plain))
+        elif found.kind in _LITERAL_KINDS or (
+            found.kind == "person_name" and not _is_japanese(written, languages)
+        ):
+            plain = " ".join(written.split())
+            self._literals.add(written, Value(found.kind, plain))
         elif found.kind == "person_name":
             plain = "".join(written.split())
             names = self._names if count_names(written) > 1 else self._lone_names
@@ -81,6 +104,8 @@ class KnownValues:
             found += _widened(folded, self._numbers.find(folded, _NUMBER_LIKE))
         if self._emails:
             found += self._find_emails(folded)
+        if self._literals:
+            found += [KnownFound(*one) for one in self._literals.find(text)]
         if not text.isascii():
             found += self._names.find(text, _NAME_LIKE)
             found += self._find_lone_names(text)
@@ -90,6 +115,11 @@ class KnownValues:
 
     def _find_emails(self, text: str) -> Iterator[KnownFound]:
         """Find known addresses around each @. The surrounding text can extend past the address."""
+        if may_hide_email(text):
+            for start, end in hidden_emails(text):
+                value = self._emails.get(plain_email(text[start:end]).upper())
+                if value is not None:
+                    yield KnownFound(value, start, end)
         for at in _AT.finditer(text):
             local = _LOCAL.search(text, max(at.start() - _LOCAL_CHARS, 0), at.start())
             domain = _DOMAIN.match(text, at.end())
@@ -133,7 +163,11 @@ class _Spelled:
         return bool(self._values)
 
     def add(self, forms: set[str], value: Value) -> None:
-        known = next((self._values[form] for form in forms if form in self._values), value)
+        """Add a value. If another spelling of it is known, the forms belong to that value."""
+        others = [self._values[form] for form in sorted(forms) if form in self._values]
+        known = others[0] if others else value
+        if len(set(others)) > 1:  # two values turn out to be the same
+            self._values = {f: known if v in others else v for f, v in self._values.items()}
         for form in forms:
             self._values.setdefault(form, known)
             lengths = self._lengths.setdefault(form[0], [])
@@ -163,6 +197,10 @@ class _Spelled:
                     index += length - 1
                     break
             index += 1
+
+
+def _is_japanese(name: str, languages: tuple[str, ...]) -> bool:
+    return "ja" in languages and _NAME_LIKE.fullmatch(name) is not None
 
 
 def _stands_alone(text: str, first: int, last: int) -> bool:

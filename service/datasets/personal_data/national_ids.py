@@ -1,8 +1,8 @@
 """National IDs and their validation by check digits.
 
 One in eleven random twelve-digit numbers is a valid My Number. An ID that is confirmed only
-by a check digit therefore counts only in a text in its country's language, or after a word
-that introduces it.
+by a check digit therefore counts only after a word that introduces it, or if it is grouped as its
+country writes it, in a text in the country's language. `COUNTRIES` is what the documentation lists.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from datetime import date
 from typing import NamedTuple
 
 from stdnum.cn import ric
-from stdnum.id import nik
 from stdnum.in_ import aadhaar, pan
 from stdnum.jp import in_ as my_number
 from stdnum.kr import rrn
@@ -24,15 +23,21 @@ from stdnum.th import pin
 class NationalId(NamedTuple):
     """A kind of national ID: its pattern, its validation, and the languages of its country.
 
-    `strong` IDs have a format, or several checks, that random numbers do not match.
+    `strong` IDs have a format, or several checks, that random numbers do not match. Others need
+    one of the `words` before them; `grouped` is a form that needs none in the country's languages.
     """
 
     kind: str
+    country: str
     pattern: re.Pattern[str]
     is_valid: Callable[[str], bool]
     languages: frozenset[str]
     words: re.Pattern[str]
     strong: bool
+    grouped: re.Pattern[str] | None
+    digits: int
+    """Digits in a row, with marks between them, that a text needs to contain such an ID."""
+    has_letter: bool
 
 
 def _weighted(digits: str, weights: tuple[int, ...]) -> int:
@@ -41,6 +46,7 @@ def _weighted(digits: str, weights: tuple[int, ...]) -> int:
 
 def is_singapore_nric(value: str) -> bool:
     """Whether the check letter is valid: S, T, F, G, or M, seven digits, and the check letter."""
+    value = value.upper()
     first, digits, last = value[0], value[1:-1], value[-1]
     total = _weighted(digits, (2, 7, 6, 5, 4, 3, 2)) + {"T": 4, "G": 4, "M": 3}.get(first, 0)
     letters = {"S": "JZIHGFEDCBA", "T": "JZIHGFEDCBA", "F": "XWUTRQPNMLK", "G": "XWUTRQPNMLK"}
@@ -64,7 +70,8 @@ def is_hong_kong_id(value: str) -> bool:
 
     The ID is one or two letters, six digits, and the check digit (0–9 or A) in parentheses.
     """
-    letters, digits, check = re.fullmatch(r"([A-Z]{1,2})(\d{6})\(?([\dA])\)?", value).groups()  # type: ignore[union-attr]
+    bare = value.upper().replace(" ", "")
+    letters, digits, check = re.fullmatch(r"([A-Z]{1,2})(\d{6})\(?([\dA])\)?", bare).groups()  # type: ignore[union-attr]
     numbers = [36] * (2 - len(letters)) + [ord(letter) - 55 for letter in letters]
     numbers += [int(digit) for digit in digits] + [10 if check == "A" else int(check)]
     return sum(n * w for n, w in zip(numbers, range(9, 0, -1), strict=True)) % 11 == 0
@@ -72,19 +79,59 @@ def is_hong_kong_id(value: str) -> bool:
 
 def _is_indonesian(value: str) -> bool:
     """Whether the ID has a valid province, and a date of birth whose day is +40 for women."""
-    if not nik.is_valid(value) or not 11 <= int(value[:2]) <= 97:
+    digits = _digits(value)
+    if digits[:2] not in _INDONESIAN_PROVINCES or digits[-4:] == "0000":
         return False
-    day = int(value[6:8]) % 40
-    return _is_date(int(value[10:12]), int(value[8:10]), day)
+    return _is_date(int(digits[10:12]), int(digits[8:10]), int(digits[6:8]) % 40)
 
 
 def _is_mykad(value: str) -> bool:
-    return bool(mykad.is_valid(value))
+    return bool(mykad.is_valid(_digits(value)))
 
 
 def _is_rrn(value: str) -> bool:
-    """Whether the number is valid. Numbers issued since October 2020 have no check digit."""
-    return bool(rrn.is_valid(value))
+    """Whether the check digit is valid."""
+    return bool(rrn.is_valid(_digits(value)))
+
+
+def _is_rrn_by_date(value: str) -> bool:
+    """Whether the date of birth is valid. Numbers since October 2020 have no check digit."""
+    digits = _digits(value)
+    return _is_date(int(digits[:2]), int(digits[2:4]), int(digits[4:6]))
+
+
+def is_chinese_id(value: str) -> bool:
+    """Whether the province, the date of birth, and the check digit are valid.
+
+    The county is not compared with a list: many IDs are older than the last change of counties.
+    A 15-digit ID, as issued until 1999, has no check digit.
+    """
+    value = value.upper()
+    if value[:2] not in _CHINESE_PROVINCES:
+        return False
+    if len(value) == 15:
+        return _is_date(int(value[6:8]), int(value[8:10]), int(value[10:12]))
+    if not 1880 <= int(value[6:10]) <= 2099:
+        return False
+    born = _is_date(int(value[6:10]) - 2000, int(value[10:12]), int(value[12:14]))
+    return born and bool(ric.calc_check_digit(value) == value[-1])
+
+
+def is_vietnamese_id(value: str) -> bool:
+    """Whether the province and the digit for century and sex of a citizen ID (CCCD) are valid."""
+    digits = _digits(value)
+    if len(digits) == 9:  # a CMND, as issued until 2021
+        return True
+    return digits[:3] in _VIETNAMESE_PROVINCES and digits[3] in "0123"
+
+
+def _has_digits(value: str) -> bool:
+    """Whether the digits are more than one digit repeated. Used where there is no check digit."""
+    return len(set(_digits(value))) > 2
+
+
+def _digits(value: str) -> str:
+    return "".join(c for c in value if c.isdigit())
 
 
 def _is_date(year: int, month: int, day: int) -> bool:
@@ -95,77 +142,206 @@ def _is_date(year: int, month: int, day: int) -> bool:
     return True
 
 
+# Codes between spaces, so that no two codes together contain another one.
+_CHINESE_PROVINCES = (
+    "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65"
+    " 71 81 82 83"
+)
+_INDONESIAN_PROVINCES = (
+    "11 12 13 14 15 16 17 18 19 21 31 32 33 34 35 36 51 52 53 61 62 63 64 65 71 72 73 74 75 76 81"
+    " 82 91 92 93 94 95 96 97"
+)
+# All codes from before the mergers of 2025, which are still in the IDs.
+_VIETNAMESE_PROVINCES = (
+    "001 002 004 006 008 010 011 012 014 015 017 019 020 022 024 025 026 027 030 031 033 034 035"
+    " 036 037 038 040 042 044 045 046 048 049 051 052 054 056 058 060 062 064 066 067 068 070 072"
+    " 074 075 077 079 080 082 083 084 086 087 089 091 092 093 094 095 096"
+)
+_WITH_LETTERS = frozenset({"hk_id", "in_pan", "sg_nric", "tw_national_id"})
 _EDGE, _END = r"(?<![\w.-])", r"(?![\w-]|\.\d)"
 
 
 def _id(
     kind: str,
+    country: str,
     pattern: str,
     is_valid: Callable[[str], bool],
     languages: str,
     words: str,
     *,
+    digits: int,
     strong: bool = False,
+    grouped: str = "",
 ) -> NationalId:
     return NationalId(
         kind,
+        country,
         re.compile(_EDGE + pattern + _END, re.ASCII),
         is_valid,
         frozenset(languages.split()),
         re.compile(words, re.IGNORECASE),
         strong,
+        re.compile(grouped, re.ASCII) if grouped else None,
+        digits,
+        kind in _WITH_LETTERS,
     )
 
 
+_CHINESE = r"身[份分][证證]|证件号|證件號|公民身份|resident id|chinese id|identity card"
+_KOREAN = r"주민(?:등록)?\s?번호|외국인\s?등록\s?번호|resident registration|\brrn\b|\barc\b"
+_HONG_KONG = r"\bhkid\b|身[份分][證证]|hong kong (?:id|identity)|\bid(?:entity)? card|\bid no"
+_FOURS = r"\d{4}[ -]\d{4}[ -]\d{4}"
+
 NATIONAL_IDS: tuple[NationalId, ...] = (
-    _id("cn_resident_id", r"\d{17}[\dXx]", ric.is_valid, "zh-Hans", r"身份证", strong=True),
+    _id(
+        "cn_resident_id",
+        "China",
+        r"\d{17}[\dXx]",
+        is_chinese_id,
+        "zh-Hans",
+        _CHINESE,
+        strong=True,
+        digits=17,
+    ),
+    _id("cn_resident_id", "China", r"\d{15}", is_chinese_id, "", _CHINESE, digits=15),
     _id(
         "jp_my_number",
+        "Japan",
         r"\d{4}[ -]?\d{4}[ -]?\d{4}",
         my_number.is_valid,
         "ja",
-        r"マイナンバー|個人番号|my[ _-]?number",
+        r"マイナンバー|個人番号|通知カード|my[ _-]?number|individual number",
+        grouped=_FOURS,
+        digits=12,
+    ),
+    _id("kr_rrn", "Korea", r"\d{6} ?- ?[1-8]\d{6}", _is_rrn, "ko", _KOREAN, strong=True, digits=13),
+    _id("kr_rrn", "Korea", r"\d{6}[ -]{0,3}[1-8]\d{6}", _is_rrn_by_date, "", _KOREAN, digits=13),
+    _id(
+        "sg_nric",
+        "Singapore",
+        r"[STFGM]\d{7}[A-Z]",
+        is_singapore_nric,
+        "",
+        r"\bnric\b|\bfin\b",
+        strong=True,
+        digits=7,
     ),
     _id(
-        "kr_rrn",
-        r"\d{6}-[1-8]\d{6}",
-        _is_rrn,
-        "ko",
-        r"주민(?:등록)?번호|resident registration|\brrn\b",
-        strong=True,
+        "sg_nric",
+        "Singapore",
+        r"[STFGMstfgm]\d{7}[A-Za-z]",
+        is_singapore_nric,
+        "",
+        r"\bnric\b|\bfin\b|\bic\b",
+        digits=7,
     ),
-    _id("sg_nric", r"[STFGM]\d{7}[A-Z]", is_singapore_nric, "", r"\bnric\b|\bfin\b", strong=True),
     _id(
         "my_nric",
-        r"\d{6}-\d{2}-\d{4}|\d{12}",
+        "Malaysia",
+        r"\d{6}[ -]\d{2}[ -]\d{4}|\d{12}",
         _is_mykad,
         "ms",
-        r"\bnric\b|mykad|kad pengenalan|\bic\b",
+        r"\bnric\b|my ?kad|kad pengenalan|\bic\b|identity card",
+        grouped=r"\d{6}-\d{2}-\d{4}",
+        digits=12,
     ),
     _id(
         "th_national_id",
+        "Thailand",
         r"[1-8][ -]?\d{4}[ -]?\d{5}[ -]?\d{2}[ -]?\d",
         pin.is_valid,
         "th",
-        r"บัตรประชาชน|ประจำตัวประชาชน|thai id",
+        r"บัตรประชาชน|ประจำตัว|เลขบัตร|บัตร ?ปชช|thai (?:national )?id|thai citizen|citizen id",
+        grouped=r"\d[ -]\d{4}[ -]\d{5}[ -]\d{2}[ -]\d",
+        digits=13,
     ),
-    _id("in_aadhaar", r"[2-9]\d{3}[ -]?\d{4}[ -]?\d{4}", aadhaar.is_valid, "hi", r"aadhaar|आधार"),
+    _id(
+        "in_aadhaar",
+        "India",
+        r"[2-9]\d{3}[ -]?\d{4}[ -]?\d{4}",
+        aadhaar.is_valid,
+        "hi",
+        r"aa?dhaa?r|uidai|आधार",
+        grouped=_FOURS,
+        digits=12,
+    ),
     _id(
         "in_pan",
+        "India",
         r"[A-Z]{3}[ABCFGHLJPTK][A-Z]\d{4}[A-Z]",
         pan.is_valid,
         "",
-        r"\bpan\b",
+        r"\bpan\b|पैन",
         strong=True,
+        digits=4,
     ),
-    _id("id_nik", r"\d{16}", _is_indonesian, "id", r"\bnik\b|\bktp\b"),
-    _id("tw_national_id", r"[A-Z][1289]\d{8}", is_taiwan_id, "zh-Hant", r"身[分份]證", strong=True),
+    _id(
+        "id_nik",
+        "Indonesia",
+        r"\d{16}|\d{4}[ -]\d{4}[ -]\d{4}[ -]\d{4}|\d{6}[. -]\d{6}[. -]\d{4}",
+        _is_indonesian,
+        "id",
+        r"\bnik\b|\be?-?ktp\b|induk kependudukan|nomor identitas|indonesian id",
+        grouped=r"\d{6}[. -]\d{6}[. -]\d{4}",
+        digits=16,
+    ),
+    _id(
+        "tw_national_id",
+        "Taiwan",
+        r"[A-Z][1289]\d{8}",
+        is_taiwan_id,
+        "zh-Hant",
+        r"身[分份][證证]|居留證|national id|taiwan(?:ese)? id",
+        strong=True,
+        digits=9,
+    ),
     _id(
         "hk_id",
-        r"[A-Z]{1,2}\d{6}\([\dA]\)",
+        "Hong Kong",
+        r"[A-Z]{1,2}\d{6} ?\([\dA]\)",
         is_hong_kong_id,
         "",
-        r"\bhkid\b|身份證",
+        _HONG_KONG,
         strong=True,
+        digits=6,
+    ),
+    _id(
+        "hk_id",
+        "Hong Kong",
+        r"[A-Za-z]{1,2}\d{6}[\dAa]",
+        is_hong_kong_id,
+        "",
+        _HONG_KONG,
+        digits=6,
+    ),
+    _id(
+        "vn_cccd",
+        "Vietnam",
+        r"\d{3}[ .]?\d{3}[ .]?\d{3}[ .]?\d{3}|\d{9}",
+        is_vietnamese_id,
+        "",
+        r"\bcccd\b|\bcmnd\b|\bcmt\b|căn cước|chứng minh (?:nhân dân|thư)|định danh|citizen id",
+        digits=9,
+    ),
+    _id(
+        "ph_tin",
+        "Philippines",
+        r"\d{3}[ -]?\d{3}[ -]?\d{3}(?:[ -]?\d{3,5})?",
+        _has_digits,
+        "",
+        r"\btin\b|tax(?:payer)? ?identification|\bbir\b",
+        digits=9,
+    ),
+    _id(
+        "ph_philsys",
+        "Philippines",
+        r"\d{4}[ -]?\d{4}[ -]?\d{4}(?:[ -]?\d{4})?",
+        _has_digits,
+        "",
+        r"phil ?sys|phil ?id|\bpcn\b|\bpsn\b|philippine (?:national )?id",
+        digits=12,
     ),
 )  # fmt: skip
+
+COUNTRIES: tuple[str, ...] = tuple(sorted({kind.country for kind in NATIONAL_IDS}))
+"""Countries whose national IDs are detected."""

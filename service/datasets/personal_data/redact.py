@@ -29,14 +29,14 @@ class Redactor:
         self._numbers: dict[Value, int] = {}
         self._used: Counter[str] = Counter()
 
-    def learn(self, text: str, *languages: str) -> None:
-        """Remember the personal data found in the text.
+    def learn(self, text: str, *languages: str, before: str = "") -> None:
+        """Remember the personal data found in the text. `before` is the message before it.
 
         The search is repeated without the values already found, because they can hide
         adjacent values.
         """
         for _ in range(_ROUNDS):
-            places = find_personal_data(text, *languages)
+            places = find_personal_data(text, *languages, before=before)
             for found in places:
                 self._known.learn(found, text, *languages)
             if not places:

@@ -19,12 +19,14 @@ Change = Callable[[str], str]
 def learn_row(redactor: Redactor, row: Row) -> None:
     """Pass each text of a row to the redactor, with the languages of the conversation."""
     talk = take_apart(row)
-    turn_texts = (turn.text for turn in (*talk.turns, *talk.rejected, *talk.beside))
+    turn_texts = [turn.text for turn in (*talk.turns, *talk.rejected, *talk.beside)]
+    pairs = [*zip(["", *turn_texts], turn_texts, strict=False)]
+    pairs += (("", text) for text in _packed_texts(row))
     # Language detection is the slowest step here, so skip it if no text needs it.
-    texts = [text for text in (*turn_texts, *_packed_texts(row)) if may_hold_personal_data(text)]
-    languages = languages_of(talk) if texts else []
-    for text in texts:
-        redactor.learn(text, *languages)
+    pairs = [(before, text) for before, text in pairs if may_hold_personal_data(text)]
+    languages = languages_of(talk) if pairs else []
+    for before, text in pairs:
+        redactor.learn(text, *languages, before=before)
 
 
 def languages_of(talk: Conversation) -> list[str]:

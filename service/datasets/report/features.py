@@ -230,9 +230,11 @@ def _personal(row: Conversation, languages: tuple[str, ...]) -> list[tuple[str, 
     """
     texts: list[Turn] = [*row.turns, *row.rejected, *row.beside]
     known = KnownValues()
+    before = ""
     for turn in texts:
-        for found in find_personal_data(turn.text, *languages):
+        for found in find_personal_data(turn.text, *languages, before=before):
             known.learn(found, turn.text, *languages)
+        before = turn.text
     if not known:
         return []
     return [(one.value.kind, turn.pointer) for turn in texts for one in known.find(turn.text)]

@@ -23,7 +23,7 @@ from service.datasets.report.report import Distribution, GroupStats, Report
 from service.datasets.text.languages import language_name
 
 _MAX_ISSUES_A_CODE = 5
-_NAMES = "Names of people are detected only in Japanese."
+_NAMES = "Names of people count only next to a title or a phrase such as “my name is”."
 
 
 def to_markdown(report: Report, *, title: str = "Data set report") -> str:

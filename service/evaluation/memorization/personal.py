@@ -62,11 +62,12 @@ def _learned(
     """Learn the values of all rows. Yields the texts that may contain any, with their lines."""
     for index, row in enumerate(rows):
         talk = take_apart(row)
-        texts = [turn.text for turn in (*talk.turns, *talk.rejected, *talk.beside)]
-        texts = [text for text in texts if may_hold_personal_data(text)]
+        said = [turn.text for turn in (*talk.turns, *talk.rejected, *talk.beside)]
+        pairs = zip(["", *said], said, strict=False)
+        texts = [(before, text) for before, text in pairs if may_hold_personal_data(text)]
         languages = languages_of(talk) if texts else []
-        for text in texts:
-            for found in find_personal_data(text, *languages):
+        for before, text in texts:
+            for found in find_personal_data(text, *languages, before=before):
                 known.learn(found, text, *languages)
             yield index + 1 if lines is None else lines[index], text
 

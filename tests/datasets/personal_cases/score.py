@@ -23,7 +23,8 @@ _MORE_CHARS = 12  # such as the words around an address
 def findings(case: Case) -> Iterator[tuple[int, Found]]:
     """Yield the findings in each turn of a case."""
     for turn, text in enumerate(case.turns):
-        for found in find_personal_data(text, case.language):
+        before = case.turns[turn - 1] if turn else ""
+        for found in find_personal_data(text, case.language, before=before):
             yield turn, found
 
 

@@ -303,6 +303,7 @@ VALUES: dict[str, Maker] = {
     "email.words": _email(" at example dot com"),
     "email.half": _email("(at)example.co.jp"),
     "email.wide": _email("（アット）example.co.jp"),
+    "email.upper": _email(" AT example DOT com"),
     "email.star": _email(" @ example . com"),
     "secret.aws": _token("AK" + "IA", 16, _UPPER),
     "secret.aws_secret": _token("", 40, _LETTERS_AND_DIGITS + "/+"),
