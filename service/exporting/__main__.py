@@ -24,7 +24,7 @@ from service.exporting.contract import (
     Succeeded,
 )
 from service.training.contract.channel import Channel, die_with_parent
-from service.training.contract.environment import offline
+from service.training.contract.environment import offline, quick_imports
 from service.training.contract.spec import faults
 
 log: Final = logging.getLogger("service.exporting")
@@ -44,7 +44,8 @@ def main(arguments: list[str]) -> int:
         spec = _read_spec(arguments)
         _set_environment(spec)
         # Imported here, since it loads torch.
-        from service.exporting.export import export
+        with quick_imports():
+            from service.exporting.export import export
 
         outcome = export(spec, send)
     except ExportFailure as error:

@@ -7,7 +7,6 @@ second argument (`launcher.RankPlace`).
 from __future__ import annotations
 
 import faulthandler
-import gc
 import logging
 import os
 import sys
@@ -24,7 +23,7 @@ from service.training.contract.channel import (
     listen,
     stop_on_signals,
 )
-from service.training.contract.environment import offline
+from service.training.contract.environment import offline, quick_imports
 from service.training.contract.failures import TrainingFailure, classify
 from service.training.contract.protocol import (
     EXIT_FAILED,
@@ -88,14 +87,9 @@ def _run(
     try:
         spec.output_dir.mkdir(parents=True, exist_ok=True)
         check_folder(spec)
-        # This import is deferred because it loads torch, which takes seconds. The objects it
-        # creates are permanent, so garbage collection would take a quarter of that time and find
-        # nothing.
-        gc.disable()
-        from service.training.loop.run import run
-
-        gc.freeze()
-        gc.enable()
+        # This import is deferred because it loads torch, which takes seconds.
+        with quick_imports():
+            from service.training.loop.run import run
         return run(spec, channel, flag, enter, rank)
     except TrainingFailure:
         raise

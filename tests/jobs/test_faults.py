@@ -14,7 +14,10 @@ from tests.jobs.test_methods import ended
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_trainers")]
 
+# What ends in the middle of a training needs one that lasts. Checkpoints are at its thirds.
 LONG = {"n_epochs": 20, "batch_size": 4, "quantization": "none", "lora": {"r": 8}}
+WHOLE = LONG | {"n_epochs": 6}  # of 80 rows: 120 steps
+PAUSED = LONG | {"n_epochs": 15}  # of 40 rows: 150 steps
 
 
 def rows(n: int) -> bytes:
@@ -31,12 +34,12 @@ async def event(http, job_id: str, words: str) -> dict[str, Any]:
             for found in answer.json()["data"]:
                 if words in found["message"]:
                     return found
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)  # reading a hundred events takes the api 10 ms
 
 
 async def test_storage_that_is_away_for_a_while_costs_nothing(tiny, api: Api, http, work):
     """Training continues, its checkpoint waits, and no attempt is lost."""
-    job = await create(http, await upload(http, rows(80)), hyperparameters=LONG)
+    job = await create(http, await upload(http, rows(80)), hyperparameters=WHOLE)
     storage = api.settings.data_dir / "storage"
     hidden = api.settings.data_dir / "hidden"
     async with work("cpu", "gpu"):
@@ -81,9 +84,9 @@ async def test_cancel_does_not_wait_for_a_storage_that_is_away(
 @pytest.mark.parametrize("broken", ["state", "adapter"])
 async def test_poisoned_checkpoint_is_passed_over(tiny, api: Api, http, work, broken):
     """The newest checkpoint is corrupt, so the previous one is used."""
-    job = await create(http, await upload(http, rows(40)), hyperparameters=LONG)
+    job = await create(http, await upload(http, rows(40)), hyperparameters=PAUSED)
     async with work("cpu", "gpu"):
-        await event(http, job["id"], "Checkpoint saved at step 133")
+        await event(http, job["id"], "Checkpoint saved at step 100")
         assert (await http.post(f"{JOBS}/{job['id']}/pause")).status_code == 200
     folder = api.settings.data_dir / "storage"
     newest = sorted(folder.rglob(f"step-*/{broken}"), key=lambda p: int(p.parent.name[5:]))[-1]
@@ -96,5 +99,5 @@ async def test_poisoned_checkpoint_is_passed_over(tiny, api: Api, http, work, br
     assert job["status"] == "succeeded", job["error"]
     assert any("cannot be used" in e["message"] for e in events)
     steps = [e["data"]["step"] for e in events if e["type"] == "metrics"]
-    assert max(steps) == 200
+    assert max(steps) == 150
     assert BASE_MODEL in job["fine_tuned_model"]

@@ -5,10 +5,12 @@ import tempfile
 from pathlib import Path
 
 from service.training.__main__ import _settle_environment
+from service.training.contract.environment import quick_imports
 
 # Libraries read the location of their caches when imported; nothing is written there.
 _settle_environment(Path(tempfile.gettempdir()) / "finetuned-fork-server")
 
 with contextlib.suppress(ImportError):
     import pytest  # noqa: F401 - each fork imports pytest's __main__, as multiprocessing has it
-import service.training.loop.run  # noqa: E402, F401
+with quick_imports():
+    import service.training.loop.run  # noqa: F401

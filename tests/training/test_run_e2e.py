@@ -142,11 +142,9 @@ def test_the_result_is_the_same_however_a_batch_is_laid_out(start, make_spec, tm
     assert packed.of(StepDone)[-1].trained_tokens == in_parts.of(StepDone)[-1].trained_tokens
 
 
-def test_a_loss_that_is_no_number_fails_and_leaves_no_checkpoint(
-    start_process, make_spec, tmp_path
-):
+def test_a_loss_that_is_no_number_fails_and_leaves_no_checkpoint(start, make_spec, tmp_path):
     spec = make_spec(tmp_path / "out", learning_rate=1e30)
-    trainer = start_process(spec)
+    trainer = start(spec)
     assert trainer.wait() == 1
     (failed,) = trainer.of(Failed)
     assert failed.code == "loss_not_finite"

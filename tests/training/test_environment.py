@@ -1,0 +1,26 @@
+"""Tests of the environment in which child processes import large libraries."""
+
+from __future__ import annotations
+
+import gc
+from importlib import metadata
+
+import pytest
+
+from service.training.contract.environment import quick_imports
+
+
+def test_imports_read_the_metadata_once_and_collect_no_garbage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reads: list[dict[str, list[str]]] = []
+
+    def read() -> dict[str, list[str]]:
+        reads.append({"torch": ["torch"]})
+        return reads[-1]
+
+    monkeypatch.setattr(metadata, "packages_distributions", read)
+    with quick_imports():
+        assert not gc.isenabled()
+        assert metadata.packages_distributions() == metadata.packages_distributions()
+    assert (len(reads), gc.isenabled()) == (1, True)
