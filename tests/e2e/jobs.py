@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 
 import openai
 
@@ -25,6 +27,22 @@ def small_file(sdk: openai.OpenAI, rows: int = 32) -> str:
     file = sdk.files.create(file=("small.jsonl", "\n".join(lines).encode()), purpose="fine-tune")
     sdk.files.wait_for_processing(file.id, poll_interval=0.2)
     return file.id
+
+
+@contextlib.contextmanager
+def models_deleted(sdk: openai.OpenAI) -> Iterator[None]:
+    """Delete, at the end of the block, the models that were trained in it.
+
+    Their evaluations end with them. Each would keep the engine busy for half a minute.
+    """
+    known = {model.id for model in sdk.models.list()}
+    try:
+        yield
+    finally:
+        for model in sdk.models.list():
+            if model.id.startswith("ft:") and model.id not in known:
+                with contextlib.suppress(openai.NotFoundError, openai.ConflictError):
+                    sdk.models.delete(model.id)
 
 
 def messages(sdk: openai.OpenAI, job_id: str) -> list[str]:

@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 from tests.cached import cache
 from tests.docs.pages import ON_THE_STACK, ROOT, blocks_of
 from tests.docs.session import Session
 from tests.e2e.conftest import Stack
+from tests.e2e.jobs import models_deleted
 from tests.node import RegistryAway, npm_ci
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -52,13 +54,22 @@ def node_modules() -> Path:
 
 
 @pytest.mark.parametrize("page", ON_THE_STACK)
-def test_page(page: str, stack: Stack, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_page(
+    page: str,
+    stack: Stack,
+    sdk: openai.OpenAI,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
     if page in _LONG and not _ALL:
         pytest.skip(f"{_LONG[page]}: 'make pages' runs it")
     options: dict[str, Any] = {}
     if page == "docs/integrations.md":
         options["python"] = request.getfixturevalue("framework_python")
         options["node_modules"] = request.getfixturevalue("node_modules")
-    with Session(tmp_path, server=stack.url, data_dir=stack.data_dir, **options) as session:
+    with (
+        models_deleted(sdk),
+        Session(tmp_path, server=stack.url, data_dir=stack.data_dir, **options) as session,
+    ):
         for block in blocks_of(page):
             session.take(block)
