@@ -17,6 +17,7 @@ from service.core import clock_sync, metrics
 from service.core.invalidation import Invalidations
 from service.core.metric_types import Process
 from service.core.redis import Confirmation, connect
+from service.core.redis_check import is_complete
 from service.core.storage import Storage
 from service.curation import routes as curation_routes
 from service.curation.imports import routes as import_routes
@@ -245,7 +246,7 @@ def _probes(app: FastAPI, settings: Settings, upstreams: Upstreams) -> dict[str,
     redis, storage = app.state.redis, app.state.storage
 
     async def redis_answers() -> bool:
-        return bool(await redis.ping())
+        return await is_complete(redis)
 
     async def storage_answers() -> bool:
         await storage.check()

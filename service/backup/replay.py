@@ -16,7 +16,7 @@ from service.backup import journal
 from service.backup.errors import BackupError
 from service.backup.journal import Found
 from service.backup.orphans import Orphans
-from service.backup.restore import begun, write_records
+from service.backup.restore import begin, begun, write_records
 from service.core.records import PREFIX
 from service.core.redis import Client, reply, text
 from service.core.redis_check import REBUILDING, RESTORING
@@ -56,7 +56,7 @@ async def replay(
     if is_repeated:
         installation = before.removeprefix(REBUILDING)
     found = _choose(journals, installation)
-    await redis.set(RESTORING, f"{REBUILDING}{found.installation}")
+    await begin(redis, f"{REBUILDING}{found.installation}", is_repeated=is_repeated)
     with tempfile.TemporaryDirectory(prefix="finetuned-rebuild-") as folder:
         async for head, records in found.read(storage, Path(folder)):
             await write_records(redis, head.server, records)

@@ -107,7 +107,7 @@ async def restore(
                 "empty folder or prefix (FINETUNED_STORAGE_URL), or delete what is in this one. If "
                 "only Redis was lost, use --only-records, which keeps the storage"
             )
-        await redis.set(RESTORING, manifest.id)
+        await begin(redis, manifest.id, is_repeated=is_repeated)
         await _probe(redis, manifest, records)
         if not only_records:
             await _write_objects(target, storage, present, objects)
@@ -145,6 +145,18 @@ async def begun(redis: Client, mark: str) -> bool:
                 "database (FINETUNED_REDIS_URL), or delete the data in this one with FLUSHDB"
             )
     return False
+
+
+async def begin(redis: Client, mark: str, *, is_repeated: bool) -> None:
+    """Set the mark, and remove what an interrupted restore has written.
+
+    It may have registered files that the lists in the backup, which are written again, do not have.
+    """
+    await redis.set(RESTORING, mark)
+    if is_repeated:
+        async for key in redis.scan_iter(f"{PREFIX}:*", count=_SCANNED_AT_ONCE):
+            if not is_ephemeral(key):
+                await redis.unlink(key)
 
 
 def _require_own(present: AbstractSet[str], objects: list[SavedObject]) -> None:

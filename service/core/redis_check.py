@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from service.core import schema
-from service.core.redis import REDIS_ERRORS, connect, reply, text, why
+from service.core.redis import REDIS_ERRORS, Client, connect, reply, text, why
 
 log = logging.getLogger(__name__)
 RESTORING = "finetuned:restoring"
@@ -28,6 +28,11 @@ def unfinished(mark: str) -> str:
         f"the restore of backup {mark} was interrupted: repeat it with 'finetuned-server restore "
         f"SOURCE --at {mark}'"
     )
+
+
+async def is_complete(redis: Client) -> bool:
+    """Return whether no restore is writing to Redis. Raises REDIS_ERRORS if it is unavailable."""
+    return not await redis.exists(RESTORING)
 
 
 def losses(info: Mapping[str, Any]) -> Iterator[str]:

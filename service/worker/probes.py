@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.config import Settings
 from service.core.redis import Client
+from service.core.redis_check import is_complete
 from service.fleet.redis_metrics import observe_redis
 from service.web.health import passes
 from service.worker.gpu_metrics import GpuMetrics
@@ -39,7 +40,7 @@ async def serve_probes(redis: Client, settings: Settings, pulse: Pulse) -> Async
         return web.json_response(body, status=200 if ready else 503)
 
     async def _answers() -> bool:
-        return bool(await redis.ping())
+        return await is_complete(redis)
 
     gpus = GpuMetrics()
 
