@@ -60,14 +60,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """Collect the tests without garbage collections, which take a fifth of the time.
 
     Nearly all objects stay until the end: thousands of tests. Later collections exclude them.
     """
     gc.disable()
     try:
-        return (yield)
+        with parallel.compiled_once(session.config):
+            return (yield)
     finally:
         gc.collect()
         gc.freeze()
