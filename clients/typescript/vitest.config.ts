@@ -5,5 +5,6 @@ export default defineConfig({
     include: ["tests/**/*.test.ts"],
     testTimeout: 240_000,
     hookTimeout: 240_000,
+    isolate: false, // one process imports the modules once for all files
   },
 });
