@@ -154,7 +154,7 @@ async def test_workbook_warnings_are_in_the_report(http, work, put, report):
 
 async def test_report_survives_a_killed_worker(models, api: Api, http, put, report, work):
     """The worker is killed during a report. Its child dies, and another worker makes the report."""
-    rows = [chat_line(f"Frage {i} " * 40, f"Antwort {i} " * 40) for i in range(6_000)]
+    rows = [chat_line(f"Frage {i} " * 40, f"Antwort {i} " * 40) for i in range(2_500)]
     file_id = await put("\n".join(rows).encode())
     redis = api.app.state.redis
     await redis.srem(
@@ -183,7 +183,7 @@ async def test_report_survives_a_killed_worker(models, api: Api, http, put, repo
     assert not child.is_running()
     async with work("cpu"):
         made = (await report(file_id)).json()
-    assert made["rows"] == 6_000
+    assert made["rows"] == 2_500
 
 
 async def _child_of(pid: int) -> psutil.Process:
