@@ -58,7 +58,7 @@ class Curate:
     async def _run(self, task: Task, file: FileRecord) -> None:
         outcome = TaskState.COMPLETED
         try:
-            async with scratch_folder(self._scratch / task.id) as folder:
+            async with scratch_folder(self._scratch / f"{file.id}-{task.id}") as folder:
                 await self._kinds[task.kind](task, file, folder)
         except DeskFailed as e:
             outcome = TaskState.FAILED
