@@ -41,6 +41,10 @@ soak: install  ## Kill trainer, worker and store twenty times; every job must en
 stateless: install  ## Run two of every process on Redis and S3, and kill each once; nothing may be lost
 	@FINETUNED_STATELESS=1 $(PY) -m pytest tests/e2e/test_stateless.py
 
+.PHONY: upgrade
+upgrade: install  ## Run the previous release and this one side by side under traffic (FROM=commit)
+	@FINETUNED_UPGRADE=1 FINETUNED_UPGRADE_FROM=$(FROM) $(PYTEST) -s tests/upgrade/test_side_by_side.py
+
 .PHONY: faults
 faults: install  ## Let each operation of each actor fail in each way (ONLY=case, or PAIRS=1000 SEED=1)
 	@FINETUNED_FAULTS=all FINETUNED_FAULTS_ONLY=$(ONLY) FINETUNED_FAULTS_PAIRS=$(PAIRS) \
