@@ -62,6 +62,10 @@ calibration: install  ## Train on tasks whose right verdict is known, and print 
 personal-data: install  ## Print what the detection of personal data finds, misses and invents
 	@$(PY) -m tests.datasets.personal_cases.score
 
+.PHONY: known-pairs
+known-pairs: install  ## Print which known near-duplicates, contradictions and leaks the report finds
+	@$(PY) -m tests.datasets.cases.score
+
 .PHONY: coverage
 coverage: install  ## Run all tests and report uncovered lines
 	@$(PY) -m coverage erase

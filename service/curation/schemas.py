@@ -49,14 +49,16 @@ class CleanRequest(BaseModel):
     )
     near_duplicates: bool = Field(
         default=_DEFAULTS.near_duplicates,
-        description="Whether to also remove near duplicates: rows similar to an earlier row with "
-        "the same system prompt, tools, rejected answer and label. Such rows may differ in a "
-        "number, a date, or yes and no; the report lists them.",
+        description="Whether to also remove near duplicates: rows that mean the same as an earlier "
+        "row with the same system prompt, tools, rejected answer and label. Rows that differ in a "
+        "number, a date, a name, or a negation are kept. The report shows the pairs.",
     )
     near_threshold: Annotated[float, Field(ge=0.5, le=1)] = Field(
         default=_DEFAULTS.near_threshold,
-        description="Jaccard similarity at or above which two rows are near duplicates. At 1, "
-        "they differ only in case and spacing.",
+        description="Similarity at or above which two rows with the same facts are near "
+        "duplicates: the share of words, or of characters in scripts without spaces, that each "
+        "turn has in common with its counterpart. At 1, they differ only in case, spacing, "
+        "punctuation, and politeness.",
     )
     contradictions: ContradictionRule = Field(
         default=_DEFAULTS.contradictions,

@@ -1,4 +1,4 @@
-"""Tests of reports over HTTP: created once, in every format, without any text from the data."""
+"""Tests of reports over HTTP: created once, in every format, without personal data."""
 
 from __future__ import annotations
 
@@ -63,13 +63,16 @@ async def test_report_says_what_is_in_the_file(models, http, work, put, report):
     assert made["advice"]
 
 
-async def test_no_form_repeats_the_data(models, http, work, put, report):
+async def test_no_form_repeats_personal_data(models, http, work, put, report):
+    answer = "My card is 4111 1111 1111 1111, write to a.b@example.com"
+    again = [chat_line(question, answer) for question in ("Which card?", "Which card, please?")]
     async with work("cpu"):
-        file_id = await put(DATA)
+        file_id = await put("\n".join([*ROWS, *again]).encode())
         forms = [(await report(file_id, format=f)).text for f in ("json", "html", "md")]
     for text in forms:
-        for value in (SECRET, "4111", "example.com", "倉庫"):
+        for value in ("4111", "example.com"):
             assert value not in text
+        assert "My card is" in text  # in the pair of rows that mean the same
 
 
 async def test_report_of_one_model_is_that_tokenizers_view(models, http, work, put, report):

@@ -95,7 +95,7 @@ def test_duplicates_and_contradictions_name_the_lines_of_the_file(tmp_path: Path
     rows[3] = {"broken": True}
     rows += [
         chat("Is it covered?", long + " in all of our shops"),  # 31
-        chat("Is it covered?", long + " in all of our shops."),  # 32: near 31, and contradicts
+        chat("Is it covered, please?", long + " in all of our shops."),  # 32: near 31
         rows[0],  # 33
         chat(rows[1]["messages"][0]["content"], "Quite another answer."),  # 34
         chat(" " + rows[0]["messages"][0]["content"].upper(), rows[0]["messages"][1]["content"]),
@@ -103,11 +103,44 @@ def test_duplicates_and_contradictions_name_the_lines_of_the_file(tmp_path: Path
     report = report_of(tmp_path, rows)
     assert report.exact_duplicates.examples == [[1, 33]]
     assert report.near_duplicates.examples == [[1, 35], [31, 32]]
-    assert sorted(report.contradictions.examples) == [[2, 34], [31, 32]]
+    assert report.contradictions.examples == [[2, 34]]
     told = {(i.code, i.line) for i in report.findings}
     assert {("exact_duplicate", 33), ("near_duplicate", 32), ("contradiction", 34)} <= told
     assert advice_codes(report)[0] == "fix_broken_rows"
     assert "contradictions" in advice_codes(report)
+
+
+def test_pairs_have_their_similarity_and_both_texts_without_personal_data(tmp_path: Path) -> None:
+    long = (
+        "Hello, my card 4111 1111 1111 1111 was charged twice for the same blue garden chair, and "
+    )
+    rows = varied(30)
+    rows += [
+        chat(long + "I want it back", "We refund it to a.b@example.com within a few days."),  # 31
+        chat(long + "I need it back!", "We refund it to a.b@example.com within a few days"),  # 32
+        chat("Is table 4 free at noon on Monday?", "Table 4 is free."),  # 33
+        chat("Is table 5 free at noon on Monday?", "Table 5 is free."),  # 34
+        chat("Do you ship to Norway?", "Yes, in a week."),  # 35
+        chat("Hi! Do you ship to Norway", "No, we ship to the EU only."),  # 36
+    ]
+    report = report_of(tmp_path, rows)
+    found = {(pair.kind, pair.line, pair.other_line): pair for pair in report.pairs}
+    near = found["near_duplicate", 31, 32]
+    assert 0.9 < near.similarity < 1
+    assert near.text.startswith("user: Hello, my card [PAYMENT_CARD] was")
+    assert near.other_text.endswith(
+        "I need it back!\nassistant: We refund it to [EMAIL] within a few days"
+    )
+    assert found["same_form", 33, 34].similarity == 1
+    assert found["same_form", 33, 34].other_text.endswith("assistant: Table 5 is free.")
+    assert (
+        found["contradiction", 35, 36].text
+        == "user: Do you ship to Norway?\nassistant: Yes, in a week."
+    )
+    assert [33, 34] in report.same_form.examples
+    for form in (to_html(report), to_markdown(report)):
+        assert "Table 5 is free." in form
+        assert "example.com" not in form
 
 
 def test_overlap_with_a_validation_file(tmp_path: Path) -> None:

@@ -2023,13 +2023,13 @@ export interface components {
             exact_duplicates?: boolean;
             /**
              * Near Duplicates
-             * @description Whether to also remove near duplicates: rows similar to an earlier row with the same system prompt, tools, rejected answer and label. Such rows may differ in a number, a date, or yes and no; the report lists them.
+             * @description Whether to also remove near duplicates: rows that mean the same as an earlier row with the same system prompt, tools, rejected answer and label. Rows that differ in a number, a date, a name, or a negation are kept. The report shows the pairs.
              * @default false
              */
             near_duplicates?: boolean;
             /**
              * Near Threshold
-             * @description Jaccard similarity at or above which two rows are near duplicates. At 1, they differ only in case and spacing.
+             * @description Similarity at or above which two rows with the same facts are near duplicates: the share of words, or of characters in scripts without spaces, that each turn has in common with its counterpart. At 1, they differ only in case, spacing, punctuation, and politeness.
              * @default 0.8
              */
             near_threshold?: number;
@@ -7320,6 +7320,10 @@ export interface components {
         /**
          * OverlapStats
          * @description Rows of the validation file that also appear in the training file.
+         *
+         *         `near` counts rows that mean the same as a training row, and `contained` counts rows with a
+         *         question and answer that a training conversation contains. `same_prompt` counts rows that ask
+         *         a question of the training file, whatever the answer.
          */
         OverlapStats: {
             rows: number;
@@ -7327,6 +7331,8 @@ export interface components {
             near: number;
             same_prompt: number;
             examples: number[][];
+            /** @default 0 */
+            contained?: number;
         };
         /**
          * PersonalData
@@ -7366,8 +7372,31 @@ export interface components {
             lines?: number[];
         };
         /**
+         * RowPair
+         * @description Two rows that are worth a look next to each other.
+         *
+         *         `similarity` is the share of words, or of characters in scripts without spaces, that the rows
+         *         have in common in the same order, from 0 to 1, without punctuation and politeness. For
+         *         `contradiction`, only the questions count. In the texts, personal data that was found is
+         *         masked, and what is long is cut. For `overlap`,
+         *         `line` refers to the validation file, and `other_line` to the training file.
+         */
+        RowPair: {
+            /** @enum {unknown} */
+            kind: "contradiction" | "near_duplicate" | "overlap" | "same_form";
+            line: number;
+            other_line: number;
+            similarity: number;
+            text: string;
+            other_text: string;
+        };
+        /**
          * FileReport
          * @description Report on a data set. Line numbers refer to the file as uploaded.
+         *
+         *         Rows of `near_duplicates` mean the same. Rows of `same_form` differ in numbers, dates, names or
+         *         negation, and are not copies. `pairs` shows examples of both, of `contradictions`, and of
+         *         `overlap`, with their texts.
          */
         FileReport: {
             id: string;
@@ -7398,6 +7427,17 @@ export interface components {
                 [key: string]: number;
             };
             advice: components["schemas"]["Advice"][];
+            /**
+             * @default {
+             *       "groups": 0,
+             *       "rows": 0,
+             *       "extra_rows": 0,
+             *       "examples": []
+             *     }
+             */
+            same_form?: components["schemas"]["GroupStats"];
+            /** @default [] */
+            pairs?: components["schemas"]["RowPair"][];
         };
         /**
          * Error

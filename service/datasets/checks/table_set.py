@@ -23,12 +23,18 @@ SET: dict[str, Check] = {
     ),
     "near_duplicate": Check(
         "info",
-        "The row is nearly the same as line {other}.",
-        "Keep both if the difference matters (a number, a date, yes or no); otherwise drop one.",
+        "The row means the same as line {other}, in slightly different words.",
+        "Drop one of them, unless you want to teach both wordings.",
+    ),
+    "same_form": Check(
+        "info",
+        "The row has the same form as line {other} but other facts, such as a number or a name.",
+        "Keep both if the facts matter. Many rows of one form teach the form, not the facts.",
     ),
     "contradiction": Check(
         "warning",
-        "The row asks the same question as line {other} but gives a different answer.",
+        "The row asks the same question as line {other}, perhaps in other words, but gives a "
+        "different answer.",
         "Keep the answer that the model should give.",
     ),
     "label_contradiction": Check(

@@ -185,7 +185,7 @@ class _Cleaning:
                 left = left[features["context"][left] == features["context"][left[:1]]]
                 if len(left) > 1:
                     self._drop(left[1:], int(left[0]), "near_duplicate", lines, dropped)
-        return dropped, [*likeness.exact, *likeness.linked]
+        return dropped, [*likeness.exact, *likeness.near]
 
     def _resolve(
         self,

@@ -17,9 +17,9 @@ class CleanOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `exact_duplicates` drops rows that are identical in everything that is trained on: the
     system prompt, the tools, all messages, the rejected answer of a preference row, and the
     label of a labeled row.
-    `near_duplicates` also drops rows that differ only in case, spacing, a number, or a word,
-    if their system prompt, tools, rejected answer, and label are the same. With a
-    `near_threshold` of 1, the rows may differ only in case and spacing.
+    `near_duplicates` also drops rows that mean the same as an earlier one, if their system
+    prompt, tools, rejected answer, and label are the same. With a `near_threshold` of 1, the rows
+    may differ only in case, spacing, punctuation, and politeness.
     `contradictions` selects the answer to keep if a question has several, or the label to keep
     if the same answer has both. For `unicode`, NFKC also folds full-width letters and similar
     characters, which changes what the model writes. `validation_share` is the share of rows,

@@ -8,37 +8,42 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from service.datasets.checks.issues import IssueLog, make_issue
+from service.datasets.duplicates.classes import find_classes
+from service.datasets.duplicates.compare import compare
 from service.datasets.duplicates.groups import (
     Hashes,
     Rows,
     contradictions,
     equal_groups,
-    near_groups,
-    star_groups,
 )
 from service.datasets.duplicates.signatures import SignatureStack
+from service.datasets.duplicates.texts import RowTexts
 from service.datasets.report.collect import Collected
 from service.datasets.report.features import UNLABELED, FeatureArray
-from service.datasets.report.report import GroupStats, OverlapStats
+from service.datasets.report.report import GroupStats
 
 Lines = np.ndarray[Any, np.dtype[np.uint32]]
 
 _EXAMPLES = 20
 _LINES_AN_EXAMPLE = 5
 _MIX = np.uint64(0x9E3779B185EBCA87)
+# Groups of conflicting answers, and different answers in a group, that are compared in full.
+_COMPARED_GROUPS, _COMPARED_ANSWERS = 20_000, 20
 
 
 class Likeness(NamedTuple):
     """Groups of row numbers. Near groups contain at most one row of each exact group.
 
-    In a `near` group, each row is similar to the group's first row. In a `linked` group, each
-    row is similar to some other row of the group, so a split must keep the group together.
+    Each row of a `near` group means the same as the group's first row. Rows of a `same_form`
+    group have the same form but different facts. Rows of a `contradicting` group have the same
+    question, apart from politeness, and rows of a `reworded` pair nearly the same.
     """
 
     exact: list[Rows]
     near: list[Rows]
-    linked: list[Rows]
+    same_form: list[Rows]
     contradicting: list[Rows]
+    reworded: list[Rows]
 
 
 def find_likeness(collected: Collected, *, near_threshold: float) -> Likeness:
@@ -50,33 +55,92 @@ def find_likeness(collected: Collected, *, near_threshold: float) -> Likeness:
         unique[group[1:]] = False
     kept = np.flatnonzero(unique)
     stack = SignatureStack(collected.signatures)
-    linked = near_groups(stack, kept, near_threshold)
-    near = star_groups(stack, linked, near_threshold)
-    return Likeness(exact, near, linked, contradictions(questions(features), verdicts(features)))
+    with collected.texts() as texts:
+        classes = find_classes(features, kept, stack, texts, near_threshold)
+        contradicting = _contradictions(features, texts, near_threshold)
+    near = [group for one in classes.copies for group in one if len(group) > 1]
+    return Likeness(
+        exact,
+        sorted(near, key=lambda group: int(group[0])),
+        _same_form(classes.copies, features),
+        contradicting,
+        [pair for pair in classes.opposed if (features["label"][pair] == UNLABELED).all()],
+    )
+
+
+def _same_form(classes: list[list[Rows]], features: FeatureArray) -> list[Rows]:
+    """Return a row of each group of copies in a class.
+
+    Rows with the same question are left out, because they may contradict each other instead.
+    """
+    found: list[Rows] = []
+    for one in classes:
+        rows: list[int] = []
+        asked: set[int] = set()
+        for group in one:
+            question = int(features["question"][group[0]])
+            if not question or question not in asked:
+                rows.append(int(group[0]))
+                asked.add(question)
+        if len(rows) > 1:
+            found.append(np.array(rows, dtype=np.int64))
+    return sorted(found, key=lambda group: int(group[0]))
+
+
+def _contradictions(features: FeatureArray, texts: RowTexts, threshold: float) -> list[Rows]:
+    """Return groups of rows with the same question and verdicts that do not mean the same."""
+    asked = np.flatnonzero((features["label"] != UNLABELED) | (features["question"] != 0))
+    groups = contradictions(questions(features)[asked], verdicts(features)[asked])
+    found: list[Rows] = []
+    for number, group in enumerate(asked[rows] for rows in groups):
+        is_labeled = features["label"][group[0]] != UNLABELED
+        if is_labeled or number >= _COMPARED_GROUPS or _disagree(group, features, texts, threshold):
+            found.append(group)
+    return found
+
+
+def _disagree(group: Rows, features: FeatureArray, texts: RowTexts, threshold: float) -> bool:
+    """Whether a question has one right answer, but some answers do not mean the same."""
+    if not texts[int(group[0])].asks_one_thing:
+        return False
+    _, firsts = np.unique(features["reply"][group], return_index=True)
+    if len(firsts) > _COMPARED_ANSWERS:
+        return True
+    first, *others = (texts[int(row)].answer for row in group[np.sort(firsts)])
+    for other in others:
+        found = compare(first, other, threshold=threshold)
+        if found is None or not found.same:
+            return True
+    return False
 
 
 def questions(features: FeatureArray) -> Hashes:
-    """Return a hash of what each row has a verdict on: the prompt.
+    """Return a hash of what each row has a verdict on: the prompt, without politeness.
 
     A labeled row has a verdict on the prompt and the answer. Several answers to a prompt, some
     of them bad, are no contradiction there.
     """
-    prompts, answers = features["prompt"], features["answer"]
-    return np.where(features["label"] == UNLABELED, prompts, prompts * _MIX ^ answers)
+    asked = np.where(features["question"] == 0, features["prompt"], features["question"])
+    return np.where(features["label"] == UNLABELED, asked, asked * _MIX ^ features["answer"])
 
 
 def verdicts(features: FeatureArray) -> Hashes:
     """Return a hash of each row's verdict: the answer, or the label of a labeled row."""
     labels = features["label"]
-    return np.where(labels == UNLABELED, features["answer"], labels.astype(np.uint64))
+    return np.where(labels == UNLABELED, features["reply"], labels.astype(np.uint64))
 
 
 def group_stats(groups: list[Rows], lines: Lines) -> GroupStats:
     """Return the counts of the groups, and the line numbers of the largest."""
     rows = sum(len(group) for group in groups)
-    largest = sorted(groups, key=lambda group: (-len(group), int(group[0])))[:_EXAMPLES]
+    largest = largest_groups(groups)
     examples = [[int(lines[row]) for row in group[:_LINES_AN_EXAMPLE]] for group in largest]
     return GroupStats(len(groups), rows, rows - len(groups), examples)
+
+
+def largest_groups(groups: list[Rows]) -> list[Rows]:
+    """Return the largest groups, which serve as examples."""
+    return sorted(groups, key=lambda group: (-len(group), int(group[0])))[:_EXAMPLES]
 
 
 def log_groups(log: IssueLog, code: str, groups: Iterable[Rows], lines: Lines) -> None:
@@ -85,56 +149,3 @@ def log_groups(log: IssueLog, code: str, groups: Iterable[Rows], lines: Lines) -
         other = int(lines[group[0]])
         for row in group[1:]:
             log.add(make_issue(code, int(lines[row]), other=other))
-
-
-def find_overlap(
-    train: Collected,
-    train_lines: Lines,
-    held: Collected,
-    held_lines: Lines,
-    *,
-    near_threshold: float,
-    log: IssueLog,
-) -> OverlapStats:
-    """Find rows of the validation file that also appear in the training file."""
-    found: dict[int, int] = {}  # validation row -> training row
-    exact = _known(train.features["exact"], held.features["exact"])
-    found.update(exact)
-    same_prompt = _known(train.features["prompt"], held.features["prompt"])
-    near = _near_across(train, held, near_threshold)
-    near_only = {row: other for row, other in near.items() if row not in exact}
-    found.update(near_only)
-    for row, other in sorted(found.items()):
-        log.add(make_issue("overlap", int(held_lines[row]), other=int(train_lines[other])))
-    return OverlapStats(
-        rows=len(held.features),
-        exact=len(exact),
-        near=len(near_only),
-        same_prompt=len(same_prompt),
-        examples=[
-            [int(held_lines[row]), int(train_lines[other])]
-            for row, other in sorted(found.items())[:_EXAMPLES]
-        ],
-    )
-
-
-def _known(train: Any, held: Any) -> dict[int, int]:
-    """Map each row of `held` whose hash occurs in `train` to the first such training row."""
-    if not len(train):
-        return {}
-    values, first = np.unique(train, return_index=True)
-    at = np.minimum(np.searchsorted(values, held), len(values) - 1)
-    rows = np.flatnonzero(values[at] == held)
-    return {int(row): int(first[at[row]]) for row in rows}
-
-
-def _near_across(train: Collected, held: Collected, threshold: float) -> dict[int, int]:
-    """Map each held-out row that is in a near group with a training row to that row."""
-    stack = SignatureStack(train.signatures, held.signatures)
-    split = len(train.signatures)
-    found: dict[int, int] = {}
-    for group in near_groups(stack, np.arange(len(stack)), threshold):
-        if group[0] < split:
-            for row in group[group >= split]:
-                found[int(row) - split] = int(group[0])
-    return found

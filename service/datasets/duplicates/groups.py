@@ -15,12 +15,11 @@ from service.datasets.duplicates.signatures import PERMUTATIONS, SignatureStack
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
-# 21 bands of 6: 99.8% of the pairs that share 80% of their character runs match in at least
-# one band, as does 1 in 12 of the pairs that share 40%. Comparing the full signatures then
-# rejects the latter.
-_BANDS, _BAND_SIZE = 21, 6
+# 32 bands of 4: 98.8% of the pairs that share 60% of their character runs match in at least
+# one band, 87% of those that share 50%, and 1 in 20 of those that share 20%. Comparing the full
+# signatures then rejects the last.
+_BANDS, _BAND_SIZE = 32, 4
 _PAIRS_AT_ONCE = 20_000
-_STARS_A_GROUP = 1_000
 
 
 def equal_groups(hashes: Hashes) -> list[Rows]:
@@ -48,6 +47,28 @@ def near_groups(stack: SignatureStack, rows: Rows, threshold: float) -> list[Row
     about ±0.04. Reduce identical rows to one beforehand.
     """
     parents = np.arange(len(rows))
+    for pairs, _ in _similar_pairs(stack, rows, threshold):
+        for first, second in pairs.tolist():
+            join(parents, first, second)
+    return connected(parents, rows)
+
+
+def near_pairs(stack: SignatureStack, rows: Rows, threshold: float) -> Rows:
+    """Return pairs of similar rows, the most similar first. Not every pair of a group is listed."""
+    found = list(_similar_pairs(stack, rows, threshold))
+    if not found:
+        return np.empty((0, 2), dtype=np.int64)
+    pairs = np.sort(np.concatenate([pairs for pairs, _ in found]), axis=1)
+    shared = np.concatenate([shared for _, shared in found])
+    _, firsts = np.unique(pairs[:, 0] * len(rows) + pairs[:, 1], return_index=True)
+    order = np.argsort(-shared[firsts], kind="stable")
+    return np.asarray(rows[pairs[firsts][order]])
+
+
+def _similar_pairs(
+    stack: SignatureStack, rows: Rows, threshold: float
+) -> Iterator[tuple[Rows, Rows]]:
+    """Yield arrays of pairs of places in `rows`, and how many values the rows of a pair share."""
     for band in range(_BANDS):
         keys = _band_keys(stack, rows, band)
         order = np.argsort(keys, kind="stable")
@@ -55,32 +76,15 @@ def near_groups(stack: SignatureStack, rows: Rows, threshold: float) -> list[Row
         for start in range(0, len(pairs), _PAIRS_AT_ONCE):
             part = pairs[start : start + _PAIRS_AT_ONCE]
             one, other = stack.take(rows[part[:, 0]]), stack.take(rows[part[:, 1]])
-            alike = (one == other).sum(axis=1) >= threshold * PERMUTATIONS
-            for first, second in part[alike].tolist():
-                _join(parents, first, second)
-    roots = np.array([_root(parents, row) for row in range(len(parents))], dtype=np.uint64)
+            shared = (one == other).sum(axis=1)
+            alike = shared >= threshold * PERMUTATIONS
+            yield part[alike], shared[alike]
+
+
+def connected(parents: Rows, rows: Rows) -> list[Rows]:
+    """Return the groups of rows that are joined, sorted by first row."""
+    roots = np.array([root(parents, row) for row in range(len(parents))], dtype=np.uint64)
     return [rows[group] for group in equal_groups(roots)]
-
-
-def star_groups(stack: SignatureStack, groups: list[Rows], threshold: float) -> list[Rows]:
-    """Split groups into stars, in which each row is similar to the star's first row.
-
-    The ends of a chain of similar rows can differ from each other. In a star, every row
-    except the first can be dropped without losing content. The rows of a group that remain
-    after `_STARS_A_GROUP` stars are left out.
-    """
-    stars: list[Rows] = []
-    for group in groups:
-        left = group
-        signatures = stack.take(group)
-        for _ in range(_STARS_A_GROUP):
-            if len(left) < 2:
-                break
-            alike = (signatures == signatures[0]).sum(axis=1) >= threshold * PERMUTATIONS
-            if alike.sum() > 1:
-                stars.append(left[alike])
-            left, signatures = left[~alike], signatures[~alike]
-    return sorted(stars, key=lambda star: int(star[0]))
 
 
 def _band_keys(stack: SignatureStack, rows: Rows, band: int) -> Hashes:
@@ -108,16 +112,17 @@ def _pairs(ordered: Hashes, order: Rows) -> Rows:
     return np.concatenate((neighbours, to_first[firsts[same + 1] != order[same]]))
 
 
-def _root(parents: Rows, row: int) -> int:
+def root(parents: Rows, row: int) -> int:
+    """Return the first row of a row's set."""
     while parents[row] != row:
         parents[row] = parents[parents[row]]
         row = int(parents[row])
     return row
 
 
-def _join(parents: Rows, one: int, other: int) -> None:
+def join(parents: Rows, one: int, other: int) -> None:
     """Join two sets. The smaller root wins, so that groups do not depend on the order."""
-    first, second = _root(parents, one), _root(parents, other)
+    first, second = root(parents, one), root(parents, other)
     parents[max(first, second)] = min(first, second)
 
 

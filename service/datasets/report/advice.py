@@ -35,6 +35,7 @@ class Figures(NamedTuple):
     mojibake_rows: int
     exact: GroupStats
     near: GroupStats
+    same_form: GroupStats
     contradictions: GroupStats
     overlap: OverlapStats | None
     system_prompts: SystemPrompts
@@ -118,13 +119,18 @@ def _personal(f: Figures) -> Iterator[Advice]:
 
 
 def _overlap(f: Figures) -> Iterator[Advice]:
-    if f.overlap is not None and f.overlap.exact + f.overlap.near:
-        count = f.overlap.exact + f.overlap.near
+    if f.overlap is not None and f.overlap.exact + f.overlap.near + f.overlap.contained:
+        count = f.overlap.exact + f.overlap.near + f.overlap.contained
         yield Advice(
             "overlap",
             f"{count} row(s) of the validation file are also in the training file",
             "The validation loss will look better than it is. Remove them from one of the files.",
-            {"exact": f.overlap.exact, "near": f.overlap.near, "of": f.overlap.rows},
+            {
+                "exact": f.overlap.exact,
+                "near": f.overlap.near,
+                "contained": f.overlap.contained,
+                "of": f.overlap.rows,
+            },
             [lines[0] for lines in f.overlap.examples[:_LINES]],
         )
 
@@ -152,8 +158,7 @@ def _uniform(f: Figures) -> Iterator[Advice]:
             "too_uniform",
             f"{extra} of {f.rows} rows are copies or near copies of others",
             "Copies count double. The clean call drops identical rows, and near copies with "
-            "`near_duplicates`; review those first, since they may differ in a number, a date "
-            "or yes and no. Write rows that ask different things.",
+            "`near_duplicates`. Write rows that ask different things.",
             {
                 "exact": f.exact.extra_rows,
                 "near": f.near.extra_rows,

@@ -15,10 +15,10 @@ from service.datasets.contract import ConvertResult
 from service.datasets.duplicates.find import (
     Lines,
     find_likeness,
-    find_overlap,
     group_stats,
     log_groups,
 )
+from service.datasets.duplicates.overlap import Overlap, overlap
 from service.datasets.formats.convert import prepare
 from service.datasets.formats.options import FormatOptions
 from service.datasets.report.advice import Figures, advise
@@ -33,7 +33,8 @@ from service.datasets.report.outliers import (
     script_shares,
     system_prompts,
 )
-from service.datasets.report.report import OverlapStats, PersonalData, Report
+from service.datasets.report.pairs import overlap_pairs, overlap_stats, row_pairs
+from service.datasets.report.report import OverlapStats, PersonalData, Report, RowPair
 from service.datasets.report.token_stats import token_stats, tokenizer_fit
 from service.datasets.rows.tool_rows import log_tool_rows
 
@@ -79,19 +80,18 @@ def analyse(
     log = IssueLog(chosen.max_issues)
     with tempfile.TemporaryDirectory(dir=work, prefix="report-") as folder:
         read = _read(Path(path), Path(folder), chosen, models, progress)
-        overlap = None
+        shared: OverlapStats | None = None
+        shared_pairs: list[RowPair] = []
         if validation is not None:
             of_held = msgspec.structs.replace(chosen, format=chosen.validation_format)
             held = _read(Path(validation), Path(folder) / "held", of_held, {}, None)
-            overlap = find_overlap(
-                read.collected,
-                read.lines,
-                held.collected,
-                held.lines,
-                near_threshold=chosen.near_threshold,
-                log=log,
+            found = overlap(read.collected, held.collected, near_threshold=chosen.near_threshold)
+            _log_overlap(found, read.lines, held.lines, log)
+            shared = overlap_stats(found, read.lines, held.lines)
+            shared_pairs = overlap_pairs(
+                found, read.collected, read.lines, held.collected, held.lines
             )
-        return _report(read, chosen, models, context_lengths, overlap, log)
+        return _report(read, chosen, models, context_lengths, shared, shared_pairs, log)
 
 
 def _read(
@@ -127,6 +127,7 @@ def _report(
     tokenizers: Mapping[str, Path],
     context_lengths: Sequence[int],
     overlap: OverlapStats | None,
+    shared_pairs: list[RowPair],
     log: IssueLog,
 ) -> Report:
     collected, lines, models = read.collected, read.lines, list(tokenizers)
@@ -134,9 +135,13 @@ def _report(
     likeness = find_likeness(collected, near_threshold=options.near_threshold)
     is_labeled = read.result.facts.row_format == "labeled"
     code = "label_contradiction" if is_labeled else "contradiction"
-    log_groups(log, code, likeness.contradicting, lines)
+    contradicting = sorted(
+        (*likeness.contradicting, *likeness.reworded), key=lambda group: int(group[0])
+    )
+    log_groups(log, code, contradicting, lines)
     log_groups(log, "exact_duplicate", likeness.exact, lines)
     log_groups(log, "near_duplicate", likeness.near, lines)
+    log_groups(log, "same_form", likeness.same_form, lines)
     log_languages(collected, lines, log)
     log_lengths(collected, lines, log)
     log_mojibake(collected, lines, log)
@@ -154,7 +159,8 @@ def _report(
         mojibake_rows=int(features["mojibake"].sum()),
         exact=group_stats(likeness.exact, lines),
         near=group_stats(likeness.near, lines),
-        contradictions=group_stats(likeness.contradicting, lines),
+        same_form=group_stats(likeness.same_form, lines),
+        contradictions=group_stats(contradicting, lines),
         overlap=overlap,
         system_prompts=prompts,
         languages=language_shares(collected),
@@ -176,6 +182,7 @@ def _report(
         scripts=script_shares(collected),
         exact_duplicates=figures.exact,
         near_duplicates=figures.near,
+        same_form=figures.same_form,
         contradictions=figures.contradictions,
         overlap=overlap,
         personal_data=personal,
@@ -183,7 +190,13 @@ def _report(
         findings=tuple(log.issues),
         finding_counts=log.counts,
         advice=advise(figures),
+        pairs=[*row_pairs(likeness, collected, lines), *shared_pairs],
     )
+
+
+def _log_overlap(found: Overlap, lines: Lines, held_lines: Lines, log: IssueLog) -> None:
+    for row, other in sorted(found.all.items()):
+        log.add(make_issue("overlap", int(held_lines[row]), other=int(lines[other])))
 
 
 def _personal_data(collected: Collected, lines: Lines, log: IssueLog) -> list[PersonalData]:

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from service.datasets.duplicates.signatures import PERMUTATIONS, Signatures
+from service.datasets.duplicates.texts import RowTexts
 from service.datasets.parallel import map_ordered
 from service.datasets.report.features import (
     FEATURES,
     TOKEN_KINDS,
     Block,
+    Exchanges,
     FeatureArray,
     FeatureOptions,
     Place,
@@ -34,7 +36,12 @@ Progress = Callable[[int, int], None]
 
 
 class Collected(NamedTuple):
-    """Features of all rows of a file. `tokens` covers only `token_rows`, a sample or all rows."""
+    """Features of all rows of the canonical file `path`.
+
+    `tokens` covers only `token_rows`, a sample or all rows.
+    """
+
+    path: Path
 
     features: FeatureArray
     signatures: Signatures
@@ -44,6 +51,13 @@ class Collected(NamedTuple):
     fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]]
     personal: Counter[str]
     places: list[Place]
+    exchanges: Exchanges
+
+    def texts(self) -> RowTexts:
+        """Open the file to read single rows."""
+        offsets = np.zeros(len(self.features) + 1, dtype=np.int64)
+        np.cumsum(self.features["bytes"], out=offsets[1:])
+        return RowTexts(self.path, offsets)
 
 
 def collect(
@@ -57,14 +71,14 @@ def collect(
 ) -> Collected:
     """Read a canonical file with `rows` rows and collect its features.
 
-    Memory use is about 50 bytes per row. Signatures take 512 bytes per row and are stored in
+    Memory use is about 120 bytes per row. Signatures take 512 bytes per row and are stored in
     a file in `work` if there are many.
     """
     ranges = list(line_ranges(path, start=0, range_bytes=_RANGE_BYTES))
     size = path.stat().st_size
     step = max(1, -(-size * max(len(options.tokenizers), 1) // _TOKEN_BYTES))
     tasks = [(*span, number % step == 0) for number, span in enumerate(ranges)]
-    gathered = _Gathered(rows, work, options)
+    gathered = _Gathered(path, rows, work, options)
     for (_, end, _), block in zip(
         tasks, map_ordered(partial(_read, path, options), tasks, processes=processes), strict=True
     ):
@@ -90,7 +104,8 @@ def _read(path: Path, options: FeatureOptions, task: tuple[int, int, bool]) -> B
 class _Gathered:
     """Concatenates blocks of features."""
 
-    def __init__(self, rows: int, work: Path, options: FeatureOptions) -> None:
+    def __init__(self, path: Path, rows: int, work: Path, options: FeatureOptions) -> None:
+        self._path = path
         self._done = 0
         self._features = np.zeros(rows, dtype=FEATURES)
         kept = rows if options.signatures else 0
@@ -109,6 +124,7 @@ class _Gathered:
         self._fit: dict[tuple[str, str], np.ndarray[Any, np.dtype[np.int64]]] = {}
         self._personal: Counter[str] = Counter()
         self._places: list[Place] = []
+        self._exchanges: list[Exchanges] = [np.zeros((0, 2), dtype=np.uint64)]
 
     def add(self, block: Block) -> None:
         first, count = self._done, len(block.features)
@@ -127,10 +143,12 @@ class _Gathered:
         self._personal.update(block.personal)
         room = _PLACES - len(self._places)
         self._places += [p._replace(row=p.row + first) for p in block.places[: max(room, 0)]]
+        self._exchanges.append(block.exchanges + np.array([first, 0], dtype=np.uint64))
         self._done += count
 
     def whole(self) -> Collected:
         return Collected(
+            self._path,
             self._features[: self._done],
             self._signatures[: self._done],
             list(self._languages),
@@ -139,4 +157,5 @@ class _Gathered:
             self._fit,
             self._personal,
             self._places,
+            np.concatenate(self._exchanges),
         )

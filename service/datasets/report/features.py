@@ -17,6 +17,12 @@ from service.datasets.duplicates.signatures import Signatures, normalised, signa
 from service.datasets.limits import MAX_LINE_BYTES
 from service.datasets.personal_data.detect import find_personal_data
 from service.datasets.personal_data.known_values import KnownValues
+from service.datasets.report.wordings import (
+    describe_wording,
+    exchange_hashes,
+    hash_text,
+    what_is_said,
+)
 from service.datasets.rows.conversation import Conversation, Turn, take_apart
 from service.datasets.rows.lines import FileSlice, LongLine, read_batches
 from service.datasets.text.languages import SCRIPTS, UNKNOWN, Language, detect
@@ -44,6 +50,11 @@ FEATURES = np.dtype(
         ("context", np.uint64),  # hash of the system prompt, tools, rejected answer, and label
         ("prompt", np.uint64),  # hash of the tools and everything before the last answer
         ("answer", np.uint64),  # hash of the last answer
+        ("form", np.uint64),  # hash of the wording of the turns without its numbers
+        ("figures", np.uint64),  # hash of the numbers
+        ("question", np.uint64),  # as `prompt`, but of the wording; 0 if nothing is asked
+        ("reply", np.uint64),  # hash of the wording of the last answer
+        ("bytes", np.uint32),  # length of the line with its line break
         ("label", np.uint8),  # UNLABELED, GOOD or BAD
         ("system", np.uint64),  # 0 if there is no system prompt
         ("language", np.uint16),  # index in the block's list
@@ -76,6 +87,10 @@ class Place(NamedTuple):
     pointer: str
 
 
+Exchanges = np.ndarray[Any, np.dtype[np.uint64]]
+"""[exchange, (row, hash)]: a question with the answer that follows it, anywhere in a row."""
+
+
 class Block(NamedTuple):
     """Features of a block of rows, in order."""
 
@@ -87,12 +102,14 @@ class Block(NamedTuple):
     """(model, language) -> [rows, characters, tokens, fallback tokens]."""
     personal: Counter[str]
     places: list[Place]
+    exchanges: Exchanges
 
 
 def read_block(path: Path, start: int, end: int, options: FeatureOptions) -> Block:
     """Compute the features of the canonical rows in a byte range of a file."""
     rows: list[Conversation] = []
     wholes: list[int] = []
+    lengths: list[int] = []
     with FileSlice(path, start, end) as stream:
         for batch in read_batches(stream, max_line_bytes=_CANONICAL_LINE_BYTES):
             if not isinstance(batch, LongLine):
@@ -100,7 +117,10 @@ def read_block(path: Path, start: int, end: int, options: FeatureOptions) -> Blo
                     row = _decode(line)
                     rows.append(take_apart(row))
                     wholes.append(xxhash.xxh3_64_intdigest(_trained(line, row)))
-    return _make_block(rows, wholes, options)
+                    lengths.append(len(line) + 1)
+    block = _make_block(rows, wholes, options)
+    block.features["bytes"] = lengths
+    return block
 
 
 def _trained(line: bytes, row: dict[str, Any]) -> bytes:
@@ -134,12 +154,16 @@ def _make_block(
     places: list[Place] = []
     texts: list[str] = []
     named: list[str] = []
+    exchanges: list[tuple[int, int]] = []
     for number, row in enumerate(rows):
         plain = [normalised(turn.text) for turn in row.turns]
         said = zip(row.turns, plain, strict=True)
         text = " ".join(text for turn, text in said if turn.role != "system")
-        texts.append(text)
-        features[number]["said"] = _hash(text)
+        features[number]["said"] = hash_text(text)
+        if options.signatures:
+            reduced = what_is_said(row, plain)
+            texts.append(describe_wording(features[number], row, reduced))
+            exchanges += ((number, found) for found in exchange_hashes(reduced))
         said_in = _describe(features[number], row, plain, options)
         features[number]["language"] = languages.setdefault(said_in[0], len(languages))
         named.append(said_in[0])
@@ -151,12 +175,8 @@ def _make_block(
                 if len(places) < _PLACES_A_BLOCK:
                     places.append(Place(kind, number, pointer))
     tokens, fit = _tokens(rows, named, options)
-    made = signatures(texts) if options.signatures else signatures([])
-    return Block(features, made, list(languages), tokens, fit, personal, places)
-
-
-def _hash(text: str) -> int:
-    return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
+    pairs = np.array(exchanges, dtype=np.uint64).reshape(-1, 2)
+    return Block(features, signatures(texts), list(languages), tokens, fit, personal, places, pairs)
 
 
 def _describe(
@@ -175,12 +195,12 @@ def _describe(
     tools = [talk.tools] if talk.tools else []
     worse = [turn.text for turn in talk.rejected]
     label = [] if talk.label is None else [str(talk.label)]
-    row["context"] = _hash("\0".join((system, *tools, *worse, *label)))
+    row["context"] = hash_text("\0".join((system, *tools, *worse, *label)))
     roles = [turn.role for turn in talk.turns[:last]]
-    row["prompt"] = _hash("\0".join((*roles, *plain[:last], *tools)))
-    row["answer"] = _hash(plain[last] if last < len(plain) else "")
+    row["prompt"] = hash_text("\0".join((*roles, *plain[:last], *tools)))
+    row["answer"] = hash_text(plain[last] if last < len(plain) else "")
     row["label"] = UNLABELED if talk.label is None else GOOD if talk.label else BAD
-    row["system"] = _hash(system) if system else 0
+    row["system"] = hash_text(system) if system else 0
     row["factual"] = _is_factual(answer)
     row["tools"] = talk.has_tools
     if options.mojibake:

@@ -23,6 +23,12 @@ from service.datasets.report.report import Distribution, GroupStats, Report
 from service.datasets.text.languages import language_name
 
 _MAX_ISSUES_A_CODE = 5
+_PAIRS = {
+    "near_duplicate": "near duplicate",
+    "same_form": "same form, different facts",
+    "contradiction": "same question, different answer",
+    "overlap": "in both files",
+}
 _NAMES = "Names of people count only next to a title or a phrase such as “my name is”."
 
 
@@ -60,6 +66,7 @@ def parts(report: Report) -> Iterator[Part]:
     yield from _sizes(report)
     yield from _languages(report)
     yield from _alike(report)
+    yield from _pairs(report)
     yield from _personal(report)
     yield from _issues(report)
 
@@ -129,7 +136,8 @@ def _alike(report: Report) -> Iterator[Part]:
         ["", "Groups", "Rows", "Removable", "Lines"],
         [
             _group_row("exact duplicates", report.exact_duplicates),
-            _group_row("near duplicates", report.near_duplicates),
+            _group_row("near duplicates (mean the same)", report.near_duplicates),
+            _group_row("same form, different facts", report.same_form, removable=False),
             _group_row(opposed, report.contradictions),
         ],
     )
@@ -137,8 +145,8 @@ def _alike(report: Report) -> Iterator[Part]:
         o = report.overlap
         yield Paragraph(
             f"Of {o.rows:,} validation rows, {o.exact:,} are also in the training file, "
-            f"{o.near:,} nearly match one of its rows, and {o.same_prompt:,} ask one of its "
-            f"questions."
+            f"{o.near:,} mean the same as one of its rows, {o.contained:,} are part of one of its "
+            f"conversations, and {o.same_prompt:,} ask one of its questions."
         )
     p = report.system_prompts
     yield Paragraph(
@@ -147,9 +155,33 @@ def _alike(report: Report) -> Iterator[Part]:
     )
 
 
-def _group_row(name: str, stats: GroupStats) -> list[str]:
+def _group_row(name: str, stats: GroupStats, *, removable: bool = True) -> list[str]:
     examples = "; ".join(_lines(lines) for lines in stats.examples[:5])
-    return [name, f"{stats.groups:,}", f"{stats.rows:,}", f"{stats.extra_rows:,}", examples]
+    extra = f"{stats.extra_rows:,}" if removable else "0"
+    return [name, f"{stats.groups:,}", f"{stats.rows:,}", extra, examples]
+
+
+def _pairs(report: Report) -> Iterator[Part]:
+    """Yield the examples of pairs: what they are, where they are, and both texts."""
+    if not report.pairs:
+        return
+    yield Heading("Pairs to look at")
+    rows = [
+        [
+            _PAIRS[pair.kind],
+            f"{pair.line:,} and {pair.other_line:,}",
+            f"{pair.similarity:.0%}",
+            pair.text,
+            pair.other_text,
+        ]
+        for pair in report.pairs
+    ]
+    header = ["What", "Lines", "Similarity", "Text", "Other text"]
+    yield Table(header, rows, label="Pairs to look at")
+    yield Paragraph(
+        "The similarity does not count punctuation, greetings and politeness, and treats all "
+        "numbers as equal. For the same question with another answer, it compares the questions."
+    )
 
 
 def _personal(report: Report) -> Iterator[Part]:

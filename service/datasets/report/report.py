@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -79,13 +79,37 @@ class GroupStats(msgspec.Struct, frozen=True):
 
 
 class OverlapStats(msgspec.Struct, frozen=True):
-    """Rows of the validation file that also appear in the training file."""
+    """Rows of the validation file that also appear in the training file.
+
+    `near` counts rows that mean the same as a training row, and `contained` counts rows with a
+    question and answer that a training conversation contains. `same_prompt` counts rows that ask
+    a question of the training file, whatever the answer.
+    """
 
     rows: int
     exact: int
     near: int
     same_prompt: int
     examples: list[list[int]]  # [validation line, training line]
+    contained: int = 0
+
+
+class RowPair(msgspec.Struct, frozen=True):
+    """Two rows that are worth a look next to each other.
+
+    `similarity` is the share of words, or of characters in scripts without spaces, that the rows
+    have in common in the same order, from 0 to 1, without punctuation and politeness. For
+    `contradiction`, only the questions count. In the texts, personal data that was found is
+    masked, and what is long is cut. For `overlap`,
+    `line` refers to the validation file, and `other_line` to the training file.
+    """
+
+    kind: Literal["near_duplicate", "same_form", "contradiction", "overlap"]
+    line: int
+    other_line: int
+    similarity: float
+    text: str
+    other_text: str
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -126,7 +150,12 @@ class Advice(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """Report on a data set. Line numbers refer to the file as uploaded."""
+    """Report on a data set. Line numbers refer to the file as uploaded.
+
+    Rows of `near_duplicates` mean the same. Rows of `same_form` differ in numbers, dates, names or
+    negation, and are not copies. `pairs` shows examples of both, of `contradictions`, and of
+    `overlap`, with their texts.
+    """
 
     version: int
     source: SourceFacts
@@ -148,6 +177,8 @@ class Report(msgspec.Struct, frozen=True):
     findings: tuple[Issue, ...]
     finding_counts: Mapping[str, int]
     advice: list[Advice]
+    same_form: GroupStats = GroupStats(0, 0, 0, [])
+    pairs: list[RowPair] = msgspec.field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""

@@ -23,8 +23,8 @@ def split_rows(
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return a mask of the rows to hold out: about `share` (0 to 1) of all rows.
 
-    Rows of the same group in `linked`, and rows with the same prompt, go to the same side.
-    The share is the same within each language and each third of row lengths, as far as the
+    Rows of the same group in `linked`, and rows with the same prompt or question, go to the same
+    side. The share is the same within each language and each third of row lengths, as far as the
     groups allow. The same rows, share, and seed give the same split.
     """
     held = np.zeros(len(features), dtype=bool)
@@ -66,9 +66,11 @@ def _clusters(features: FeatureArray, linked: Iterable[Sequence[int] | Rows]) ->
     for group in linked:
         for row in group[1:]:
             join(int(group[0]), int(row))
-    seen: dict[int, int] = {}
-    for row, prompt in enumerate(features["prompt"].tolist()):
-        join(seen.setdefault(prompt, row), row)
+    for column in ("prompt", "question"):
+        seen: dict[int, int] = {}
+        for row, prompt in enumerate(features[column].tolist()):
+            if prompt:  # a question of 0 asks nothing
+                join(seen.setdefault(prompt, row), row)
     members: dict[int, list[int]] = {}
     for row in range(len(features)):
         members.setdefault(root(row), []).append(row)

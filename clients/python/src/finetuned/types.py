@@ -2275,6 +2275,10 @@ class GroupStats(Model):
 class OverlapStats(Model):
     """
     Rows of the validation file that also appear in the training file.
+
+        `near` counts rows that mean the same as a training row, and `contained` counts rows with a
+        question and answer that a training conversation contains. `same_prompt` counts rows that ask
+        a question of the training file, whatever the answer.
     """
 
     rows: int
@@ -2282,6 +2286,7 @@ class OverlapStats(Model):
     near: int
     same_prompt: int
     examples: list[list[int]]
+    contained: int = 0
 
 
 class PersonalData(Model):
@@ -2316,6 +2321,25 @@ class Advice(Model):
     text: str
     evidence: dict[str, float]
     lines: list[int] = []
+
+
+class RowPair(Model):
+    """
+    Two rows that are worth a look next to each other.
+
+        `similarity` is the share of words, or of characters in scripts without spaces, that the rows
+        have in common in the same order, from 0 to 1, without punctuation and politeness. For
+        `contradiction`, only the questions count. In the texts, personal data that was found is
+        masked, and what is long is cut. For `overlap`,
+        `line` refers to the validation file, and `other_line` to the training file.
+    """
+
+    kind: Literal["contradiction", "near_duplicate", "overlap", "same_form"]
+    line: int
+    other_line: int
+    similarity: float
+    text: str
+    other_text: str
 
 
 class ErrorDetail(Model):
@@ -2462,11 +2486,11 @@ class CleanRequest(Model):
     """
     near_duplicates: bool = False
     """
-    Whether to also remove near duplicates: rows similar to an earlier row with the same system prompt, tools, rejected answer and label. Such rows may differ in a number, a date, or yes and no; the report lists them.
+    Whether to also remove near duplicates: rows that mean the same as an earlier row with the same system prompt, tools, rejected answer and label. Rows that differ in a number, a date, a name, or a negation are kept. The report shows the pairs.
     """
     near_threshold: float = 0.8
     """
-    Jaccard similarity at or above which two rows are near duplicates. At 1, they differ only in case and spacing.
+    Similarity at or above which two rows with the same facts are near duplicates: the share of words, or of characters in scripts without spaces, that each turn has in common with its counterpart. At 1, they differ only in case, spacing, punctuation, and politeness.
     """
     contradictions: Literal["keep", "first", "last", "most_common", "longest", "drop"] = "keep"
     """
@@ -4191,6 +4215,10 @@ class ValidationReport(Model):
 class FileReport(Model):
     """
     Report on a data set. Line numbers refer to the file as uploaded.
+
+        Rows of `near_duplicates` mean the same. Rows of `same_form` differ in numbers, dates, names or
+        negation, and are not copies. `pairs` shows examples of both, of `contradictions`, and of
+        `overlap`, with their texts.
     """
 
     id: str
@@ -4217,6 +4245,8 @@ class FileReport(Model):
     findings: list[Issue]
     finding_counts: dict[str, int]
     advice: list[Advice]
+    same_form: GroupStats | None = None
+    pairs: Annotated[list[RowPair], Field(validate_default=True)] = []
 
 
 class CreateEval(Model):

@@ -1,0 +1,140 @@
+"""Classes of rows that have the same form, found by comparing the texts of similar rows."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from service.datasets.duplicates.compare import Facts, compare_all
+from service.datasets.duplicates.groups import Rows, connected, join, near_pairs, root
+from service.datasets.duplicates.signatures import SignatureStack
+from service.datasets.duplicates.texts import RowText, RowTexts
+
+# Estimated share of common character runs from which two rows are compared. Three words changed
+# among twenty-five leave about 60%, and two characters changed twice among thirty, 55%.
+CANDIDATES = 0.45
+# A comparison takes about 0.1 ms. The most similar pairs are compared first, until there is no
+# room, or fewer than 1 in 10 are alike.
+_COMPARISONS = 30_000
+_WINDOW, _LEAST_ALIKE = 1_000, 100
+_FAILURES_A_ROW = 3
+_STARS_A_GROUP = 100
+
+Star = list[tuple[int, Facts]]
+"""Rows that have the form of the first row, with the facts in which they differ from it."""
+
+
+class Classes(NamedTuple):
+    """Groups of copies by class, and pairs that ask the same question but answer it differently.
+
+    A class has rows of the same form, grouped by their facts: rows of a group mean the same.
+    """
+
+    copies: list[list[Rows]]
+    opposed: list[Rows]
+
+
+def find_classes(
+    features: Any, rows: Rows, stack: SignatureStack, texts: RowTexts, threshold: float
+) -> Classes:
+    """Find the classes of the given rows. Each class has at least two rows."""
+    of_form = _by_form(features, rows)
+    forms = np.array(sorted(of_form), dtype=np.int64)
+    pairs = near_pairs(stack, forms, CANDIDATES)
+    groups, opposed = _verified(forms, pairs, texts, threshold)
+    stars = _stars(groups, texts, threshold)
+    in_star = {row for star in stars for row, _ in star}
+    alone: list[Star] = [
+        [(row, ())] for row, group in of_form.items() if row not in in_star and len(group) > 1
+    ]
+    copies = [_copies(star, of_form, features) for star in (*stars, *alone)]
+    return Classes(copies, opposed)
+
+
+def compare_rows(one: RowText, other: RowText, threshold: float) -> Facts | None:
+    """Return the facts, except numbers, in which two rows differ. None if their forms differ."""
+    if one.roles != other.roles:
+        return None
+    found = compare_all(one.turns, other.turns, threshold=threshold)
+    return None if found is None else found.facts
+
+
+def _by_form(features: Any, rows: Rows) -> dict[int, Rows]:
+    """Return the rows of each form, by the first of them."""
+    if not len(rows):
+        return {}
+    _, places, counts = np.unique(features["form"][rows], return_inverse=True, return_counts=True)
+    members = np.split(rows[np.argsort(places, kind="stable")], np.cumsum(counts)[:-1])
+    return {int(group[0]): group for group in members}
+
+
+def _verified(
+    forms: Rows, pairs: Rows, texts: RowTexts, threshold: float
+) -> tuple[list[Rows], list[Rows]]:
+    """Return groups of forms connected by pairs that are alike, and pairs that contradict."""
+    parents = np.arange(len(forms))
+    place = {int(row): at for at, row in enumerate(forms)}
+    failures: dict[int, int] = {}
+    opposed: list[Rows] = []
+    compared = alike = 0
+    for one, other in pairs.tolist():
+        first, second = place[one], place[other]
+        tired = max(failures.get(one, 0), failures.get(other, 0)) >= _FAILURES_A_ROW
+        if tired or root(parents, first) == root(parents, second):
+            continue
+        if compared % _WINDOW == 0:
+            if compared == _COMPARISONS or (compared and alike < _LEAST_ALIKE):
+                break
+            alike = 0
+        compared += 1
+        if compare_rows(texts[one], texts[other], threshold) is not None:
+            alike += 1
+            join(parents, first, second)
+            continue
+        for row in (one, other):
+            failures[row] = failures.get(row, 0) + 1
+        if _oppose(texts[one], texts[other], threshold):
+            opposed.append(np.array([one, other], dtype=np.int64))
+    return connected(parents, forms), opposed
+
+
+def _oppose(one: RowText, other: RowText, threshold: float) -> bool:
+    """Whether two rows with different answers ask the same question in other words."""
+    if one.roles != other.roles or not one.asks_one_thing:
+        return False
+    found = compare_all(one.turns[: one.last], other.turns[: other.last], threshold=threshold)
+    return found is not None and found.same and found.similarity < 1
+
+
+def _stars(groups: list[Rows], texts: RowTexts, threshold: float) -> list[Star]:
+    """Split groups into stars.
+
+    The ends of a chain of similar rows can differ from each other. In a star, each row is like
+    the star's first row. The rows of a group that remain after `_STARS_A_GROUP` stars are left
+    out.
+    """
+    stars: list[Star] = []
+    room = _COMPARISONS
+    for group in groups:
+        left = group.tolist()
+        for _ in range(_STARS_A_GROUP):
+            if len(left) < 2 or room <= 0:
+                break
+            first, others = left[0], left[1:]
+            room -= len(others)
+            found = [(row, compare_rows(texts[first], texts[row], threshold)) for row in others]
+            star = [(first, ()), *((row, facts) for row, facts in found if facts is not None)]
+            if len(star) > 1:
+                stars.append(star)
+            left = [row for row, facts in found if facts is None]
+    return stars
+
+
+def _copies(star: Star, of_form: dict[int, Rows], features: Any) -> list[Rows]:
+    groups: dict[tuple[Facts, int], list[int]] = {}
+    for form, facts in star:
+        for row in of_form[form].tolist():
+            groups.setdefault((facts, int(features["figures"][row])), []).append(row)
+    copies = (np.array(sorted(group), dtype=np.int64) for group in groups.values())
+    return sorted(copies, key=lambda group: int(group[0]))

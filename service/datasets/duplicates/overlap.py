@@ -1,0 +1,114 @@
+"""Search for rows of a validation file that also appear in the training file."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from service.datasets.duplicates.classes import CANDIDATES
+from service.datasets.duplicates.compare import compare_all
+from service.datasets.duplicates.groups import near_groups
+from service.datasets.duplicates.signatures import PERMUTATIONS, SignatureStack
+from service.datasets.duplicates.texts import RowTexts
+from service.datasets.report.collect import Collected
+
+# Training rows that are compared with each validation row, the most similar first.
+_COMPARED = 5
+# Training rows of a group that are considered. More than this many similar rows are a template.
+_CONSIDERED = 5_000
+
+Found = dict[int, int]
+"""Validation row -> training row."""
+
+
+class Overlap(NamedTuple):
+    """Rows that appear in both files.
+
+    A row is in the first of `exact`, `near` and `contained` that applies. `near` rows mean the
+    same as a training row. `contained` rows have a question and answer that some training
+    conversation contains. `same_question` rows ask a question of the training file, whatever the
+    answer.
+    """
+
+    exact: Found
+    near: Found
+    contained: Found
+    same_question: Found
+
+    @property
+    def all(self) -> Found:
+        """Each row that is exactly, nearly, or partly in the training file."""
+        return {**self.contained, **self.near, **self.exact}
+
+
+def overlap(train: Collected, held: Collected, *, near_threshold: float) -> Overlap:
+    """Find rows of the validation file that also appear in the training file."""
+    exact = _known(train.features["exact"], held.features["exact"])
+    same = _known(_meanings(train), _meanings(held))
+    near = {**_near(train, held, near_threshold, known={*exact, *same}), **same}
+    contained = _contained(train, held)
+    questions = held.features["question"]
+    asked = _known(train.features["question"], questions)
+    return Overlap(
+        exact,
+        {row: other for row, other in near.items() if row not in exact},
+        {r: other for r, other in contained.items() if r not in exact and r not in near},
+        {row: other for row, other in asked.items() if questions[row]},
+    )
+
+
+def _meanings(collected: Collected) -> Any:
+    features = collected.features
+    return features["form"] * np.uint64(0x9E3779B185EBCA87) ^ features["figures"]
+
+
+def _known(train: Any, held: Any) -> Found:
+    """Map each row of `held` whose hash occurs in `train` to the first such training row."""
+    if not len(train):
+        return {}
+    values, first = np.unique(train, return_index=True)
+    at = np.minimum(np.searchsorted(values, held), len(values) - 1)
+    rows = np.flatnonzero(values[at] == held)
+    return {int(row): int(first[at[row]]) for row in rows}
+
+
+def _contained(train: Collected, held: Collected) -> Found:
+    """Map each held-out row one of whose exchanges is part of a training row to that row."""
+    found = _known(train.exchanges[:, 1], held.exchanges[:, 1])
+    rows: Found = {}
+    for exchange, other in found.items():
+        rows.setdefault(int(held.exchanges[exchange, 0]), int(train.exchanges[other, 0]))
+    return rows
+
+
+def _near(train: Collected, held: Collected, threshold: float, *, known: set[int]) -> Found:
+    """Map each held-out row that means the same as a training row, unless known, to that row."""
+    stack = SignatureStack(train.signatures, held.signatures)
+    split = len(train.signatures)
+    found: Found = {}
+    with train.texts() as of_train, held.texts() as of_held:
+        for group in near_groups(stack, np.arange(len(stack)), CANDIDATES):
+            sources, others = group[group < split][:_CONSIDERED], group[group >= split] - split
+            if not len(sources):
+                continue
+            signatures = stack.take(sources)
+            for row in (int(other) for other in others if int(other) not in known):
+                shared = (signatures == held.signatures[row]).sum(axis=1)
+                closest = np.argsort(-shared, kind="stable")[:_COMPARED]
+                likely = closest[shared[closest] >= CANDIDATES * PERMUTATIONS]
+                for source in sources[likely].tolist():
+                    if _mean_the_same(of_train, source, of_held, row, threshold):
+                        found[row] = source
+                        break
+    return found
+
+
+def _mean_the_same(
+    of_train: RowTexts, source: int, of_held: RowTexts, row: int, threshold: float
+) -> bool:
+    one, other = of_train[source], of_held[row]
+    if one.roles != other.roles:
+        return False
+    compared = compare_all(one.turns, other.turns, threshold=threshold)
+    return compared is not None and compared.same

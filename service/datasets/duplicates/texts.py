@@ -1,0 +1,91 @@
+"""Reading of single rows of a canonical file, for comparisons."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import msgspec
+import numpy as np
+
+from service.datasets.duplicates.compare import Wording, read
+from service.datasets.duplicates.wording import is_open
+from service.datasets.rows.conversation import Conversation, take_apart
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+Offsets = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class RowText(NamedTuple):
+    """The turns of a row, except the system prompt.
+
+    `last` is the index of the last turn that is trained on, or the number of turns.
+    """
+
+    roles: tuple[str, ...]
+    turns: tuple[Wording, ...]
+    last: int
+
+    @property
+    def question(self) -> str:
+        """The wording of the last question, or an empty text."""
+        asked = [
+            turn.said
+            for role, turn in zip(self.roles[: self.last], self.turns, strict=False)
+            if role == "user"
+        ]
+        return asked[-1] if asked else ""
+
+    @property
+    def asks_one_thing(self) -> bool:
+        """Whether there is a question, and it has one right answer, unlike the wish for a poem."""
+        return bool(self.question) and not is_open(self.question)
+
+    @property
+    def answer(self) -> Wording:
+        """The last answer that is trained on, or an empty text."""
+        return self.turns[self.last] if self.last < len(self.turns) else read("")
+
+
+class RowTexts:
+    """Reads rows by number from a canonical file.
+
+    `offsets` has the start of each row, and the end of the file.
+    """
+
+    def __init__(self, path: Path, offsets: Offsets) -> None:
+        self._file = path.open("rb")
+        self._offsets = offsets
+        self._read = lru_cache(maxsize=8192)(self._row)
+
+    def conversation(self, row: int) -> Conversation:
+        """Return a row."""
+        start, end = int(self._offsets[row]), int(self._offsets[row + 1])
+        self._file.seek(start)
+        return take_apart(_decode(self._file.read(end - start)))
+
+    def __getitem__(self, row: int) -> RowText:
+        return self._read(row)
+
+    def _row(self, row: int) -> RowText:
+        talk = self.conversation(row)
+        said = [(at, turn) for at, turn in enumerate(talk.turns) if turn.role != "system"]
+        last = [place for place, (at, _) in enumerate(said) if at == talk.last_answer]
+        return RowText(
+            tuple(turn.role for _, turn in said),
+            tuple(read(turn.text) for _, turn in said),
+            last[0] if last else len(said),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._file.close()

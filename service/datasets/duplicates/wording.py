@@ -1,0 +1,96 @@
+"""Reduces a text to what it says: without punctuation, greetings, thanks, and politeness.
+
+Two texts with the same wording mean the same. The reduced texts are only compared and never shown,
+so they need not be well-formed, but texts that mean different things must not become equal:
+negations, numbers, and names stay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from service.datasets.duplicates.phrases import (
+    CALLS,
+    CHINESE,
+    HANGUL_ENDINGS,
+    JAPANESE,
+    LEADING,
+    OPEN_REQUESTS,
+    POLITE_WORDS,
+    THAI,
+    Replacements,
+)
+
+# ASCII and general punctuation, CJK punctuation without 々 and 〇, full-width forms, dandas, Arabic
+# and Thai punctuation, and symbols such as emoji.
+_PUNCTUATION = re.compile(
+    "[\\s!-/:-@\\[-`{-~\u00a0-\u00a9\u00ab-\u00b4\u00b6-\u00b8\u00bb\u00bf"
+    "\u2000-\u200b\u200e-\u206f\u2190-\u2bff"
+    "\u3000-\u3004\u3008-\u3020\u3030\u30fb\ufe30-\ufe4f\uff01-\uff0f\uff1a-\uff20\uff5f-\uff65\u0964\u0965"
+    "\u060c\u061b\u061f\u0e2f\u0e46\u0e5a\u0e5b\ufe0f\U0001f000-\U0001faff]+"
+)
+_NOT = re.compile(r"\b(?:can)?n[’']t\b|n[’']t\b|\bcannot\b")
+_NUMBER = re.compile(r"\d+")
+_THAI, _KANA, _HAN, _HANGUL = map(
+    re.compile, ("[\u0e00-\u0e7f]", "[\u3040-\u30ff]", "[\u4e00-\u9fff]", "[\uac00-\ud7a3]")
+)
+
+
+def wording(normal: str) -> str:
+    """Return the wording of a normalized text. It is empty if the text is only polite."""
+    if "n't" in normal or "n’t" in normal or "cannot" in normal:
+        normal = _NOT.sub(_spelled_out, normal)
+    text = bare(normal)
+    if text.isascii():
+        return _without_polite_words(text)
+    for replacements in _for_scripts(text):
+        for pattern, replacement in replacements:
+            text = pattern.sub(replacement, text)
+    text = _without_polite_words(text)
+    return HANGUL_ENDINGS.sub("", text) if _HANGUL.search(text) else text
+
+
+def _for_scripts(text: str) -> Iterator[Replacements]:
+    if _THAI.search(text):
+        yield THAI
+    if _KANA.search(text):
+        yield JAPANESE
+    elif _HAN.search(text):
+        yield CHINESE
+
+
+def bare(normal: str) -> str:
+    """Return a normalized text without punctuation and symbols."""
+    return _PUNCTUATION.sub(" ", normal).strip()
+
+
+def _spelled_out(match: re.Match[str]) -> str:
+    return "can not" if match.group().startswith("ca") else " not"
+
+
+def _without_polite_words(text: str) -> str:
+    words = text.split()
+    if POLITE_WORDS.isdisjoint(words):
+        return " ".join(words)
+    text = " ".join(words)
+    before = None
+    while text != before:  # "hi there good morning" has several
+        before = text
+        text = LEADING.sub("", text)
+    return " ".join(CALLS.sub(" ", text).split())
+
+
+def masked(text: str) -> str:
+    """Return a wording with each number replaced by 0."""
+    return _NUMBER.sub("0", text)
+
+
+def numbers(text: str) -> list[str]:
+    """Return the numbers of a wording in order."""
+    return _NUMBER.findall(text)
+
+
+def is_open(text: str) -> bool:
+    """Whether a wording asks for something with many right answers, such as a poem or a joke."""
+    return OPEN_REQUESTS.search(text) is not None

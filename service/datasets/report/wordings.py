@@ -1,0 +1,62 @@
+"""Features of what a row says: form, numbers, question, reply, and exchanges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import xxhash
+
+from service.datasets.duplicates.wording import bare, masked, numbers, wording
+from service.datasets.rows.conversation import Conversation
+
+# In a shorter exchange, such as "Why?" and "Because.", two conversations have too little in common.
+_MIN_EXCHANGE_CHARS = 10
+
+
+class Said(NamedTuple):
+    """What a turn says. A turn that is only polite is compared as it is."""
+
+    role: str
+    text: str
+    is_polite_only: bool
+
+
+def hash_text(text: str) -> int:
+    """Return a 64-bit hash of a text."""
+    return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
+
+
+def what_is_said(talk: Conversation, normal: list[str]) -> list[Said]:
+    """Return what each turn says, given the normalized texts of the turns."""
+    reduced = map(wording, normal)
+    return [
+        Said(turn.role, text or bare(plain) or plain, not text)
+        for turn, plain, text in zip(talk.turns, normal, reduced, strict=True)
+    ]
+
+
+def describe_wording(row: Any, talk: Conversation, said: list[Said]) -> str:
+    """Fill in one row of the features. Returns the text to sign: the form without the system."""
+    turns = [one for one in said if one.role != "system"]
+    whole = "\0".join(one.text for one in turns)
+    form = masked(whole)
+    row["form"] = hash_text("\0".join((form, *(one.role for one in turns))))
+    if form != whole:
+        row["figures"] = hash_text(" ".join(numbers(whole)))
+    last = talk.last_answer
+    row["reply"] = hash_text(said[last].text if last < len(said) else "")
+    if any(one.role == "user" and not one.is_polite_only for one in said[:last]):
+        parts = [part for one in said[:last] for part in (one.role, one.text)]
+        row["question"] = hash_text("\0".join((*parts, talk.tools)))
+    return form.replace("\0", " ")
+
+
+def exchange_hashes(said: list[Said]) -> Iterator[int]:
+    """Yield a hash of each question with its answer."""
+    for question, answer in pairwise(said):
+        if (question.role, answer.role) == ("user", "assistant") and not question.is_polite_only:
+            both = f"{question.text}\0{answer.text}"
+            if len(both) > _MIN_EXCHANGE_CHARS:
+                yield hash_text(both)
