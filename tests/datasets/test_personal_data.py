@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stdnum.cn import ric
 
-from service.datasets.personal_data.detect import find_personal_data
+from service.datasets.personal_data.detect import find_all, find_personal_data
 from service.datasets.personal_data.national_ids import (
+    COUNTRIES,
+    is_chinese_id,
     is_hong_kong_id,
     is_singapore_nric,
     is_taiwan_id,
@@ -82,6 +86,83 @@ def test_a_word_that_announces_an_id_counts_in_any_language() -> None:
     assert [f.kind for f in find_personal_data("My Number: 123456789018", "en")] == ["jp_my_number"]
 
 
+def test_a_bare_number_without_a_word_is_only_possible() -> None:
+    assert find_all("0812345678", "th") == ([], [("phone", 0, 10)])
+    assert find_all("123456789018", "ja") == ([], [("jp_my_number", 0, 12)])
+    assert find_all("เบอร์ 0812345678", "th").certain == [("phone", 6, 16)]
+    assert find_all("ออเดอร์ 0812345678", "th") == ([], [])
+
+
+def test_the_nearest_word_decides() -> None:
+    text = "Order 0812345678, phone 0898765432"
+    assert [text[f.start : f.end] for f in find_personal_data(text, "th")] == ["0898765432"]
+
+
+def test_a_question_announces_the_number_that_answers_it() -> None:
+    number = "0812345678"
+    assert find_personal_data(number, "th", before="ขอเบอร์โทรด้วยค่ะ") == [("phone", 0, 10)]
+    assert find_all(number, "th", before="ขอเลขพัสดุด้วยค่ะ") == ([], [])
+
+
+def test_an_id_of_a_county_that_no_longer_exists_is_valid() -> None:
+    old = "11010319850307001"  # Chongwen, merged into Dongcheng in 2010
+    assert is_chinese_id(old + ric.calc_check_digit(old + "X"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "language", "first", "others"),
+    [
+        (
+            "phone",
+            "th",
+            "โทร 081-234-5678",
+            [
+                "+66 81 234 5678",
+                "+66 (0)81 234 5678",
+                "0066 81 234 5678",
+                "๐๘๑-๒๓๔-๕๖๗๘",
+                "0812345678",
+            ],
+        ),
+        (
+            "phone",
+            "ja",
+            "電話 03-3224-5555",
+            ["０３ー３２２４ー５５５５", "03（3224）5555", "+81 3 3224 5555"],
+        ),
+        (
+            "email",
+            "en",
+            "mail ann.lee@example.com",
+            ["ann.lee (at) example (dot) com", "ann.lee at example dot com", "Ann.Lee@Example.com"],
+        ),
+        ("hk_id", "zh-Hant", "身份證 A123456(3)", ["A123456（３）", "A1234563", "a123456 (3)"]),
+        ("ip_address", "en", "from 203.0.113.7 again", ["203.0.113.7"]),
+    ],
+)
+def test_all_spellings_of_a_value_have_one_pseudonym(
+    kind: str, language: str, first: str, others: list[str]
+) -> None:
+    redactor = Redactor("pseudonym")
+    for text in (first, *others):
+        redactor.learn(text, language)
+    label = f"[{kind.upper()}_1]"
+    assert label in redactor.redact(first, Counter())
+    for other in others:
+        assert redactor.redact(f"It is {other}.", Counter()) == f"It is {label}.", other
+
+
+def test_secrets_addresses_and_names_are_replaced_wherever_they_are_repeated() -> None:
+    redactor = Redactor("mask")
+    redactor.learn("My name is Martha Ellingworth, 12 Orchard Lane, Millbrook, NY 12545", "en")
+    redactor.learn("password: tiger$3760", "en")
+    made = redactor.redact(
+        "Martha Ellingworth (tiger$3760) of 12 Orchard Lane, Millbrook, NY 12545; Marthas",
+        Counter(),
+    )
+    assert made == "[PERSON_NAME] ([PASSWORD]) of [ADDRESS]; Marthas"
+
+
 def test_check_digits_of_our_own() -> None:
     assert is_singapore_nric("F1234567N")
     assert is_singapore_nric("T0000001E")
@@ -122,3 +203,9 @@ def test_names_are_redacted_the_same_for_the_same_person() -> None:
     redactor.learn(text, "ja")
     made = redactor.redact(text, Counter())
     assert made == "[PERSON_NAME_1]様、[PERSON_NAME_2]です。[PERSON_NAME_1]様"
+
+
+def test_the_documentation_lists_the_countries_of_the_code() -> None:
+    page = (Path(__file__).parents[2] / "docs/data-sets.md").read_text()
+    listed = ", ".join(COUNTRIES[:-1]) + f" and {COUNTRIES[-1]}"
+    assert listed in " ".join(page.split())

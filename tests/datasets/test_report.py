@@ -305,3 +305,16 @@ def test_the_readable_forms_hold_the_figures_and_no_text(tmp_path: Path) -> None
     assert json.loads(json.dumps(report.to_dict())) == report.to_dict()
     codes = {i.code for i in report.findings} | set(report.validation.counts)
     assert codes <= set(CHECKS)
+
+
+def test_numbers_without_a_word_are_reported_apart(tmp_path: Path) -> None:
+    rows = [
+        chat("ขอถามหน่อยค่ะ 0812345678", "ได้ค่ะ ยินดีให้บริการค่ะ"),
+        chat("เบอร์ 0898765432 ค่ะ", "ขอบคุณค่ะ จะติดต่อกลับที่ 0898765432"),
+    ]
+    report = report_of(tmp_path, rows)
+    assert [(p.kind, p.count) for p in report.personal_data] == [("phone", 2)]
+    (possible,) = report.possible_personal_data
+    assert (possible.kind, possible.places) == ("phone", [(1, "/messages/0")])
+    assert report.finding_counts["personal_data"] == 1
+    assert "Possibly personal" in to_markdown(report, title="t")

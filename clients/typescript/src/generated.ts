@@ -7438,6 +7438,8 @@ export interface components {
             same_form?: components["schemas"]["GroupStats"];
             /** @default [] */
             pairs?: components["schemas"]["RowPair"][];
+            /** @default [] */
+            possible_personal_data?: components["schemas"]["PersonalData"][];
         };
         /**
          * Error

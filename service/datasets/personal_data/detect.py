@@ -43,6 +43,9 @@ class Findings(NamedTuple):
     possible: list[Found]
 
 
+POSSIBLE: Final = "possible_"
+"""Start of the names under which possible findings of a kind are counted."""
+
 _NOTHING: Final = Findings([], [])
 
 # A group of seven digits or more, or a number that contains letters. Without one, a text has no

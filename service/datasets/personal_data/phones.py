@@ -18,7 +18,7 @@ _START: Final = r"(?<![\w.\-/#])"
 # Numbers with a country code or a leading zero; then numbers without either, which need a word
 # before them, except for mobile numbers in China and India.
 _PHONE: Final = re.compile(_START + r"(?:\+\d|\(?0)(?:[ \-.()]{0,2}\d){6,14}" + _END, re.ASCII)
-_SHORT: Final = re.compile(_START + r"\(?[1-9](?:[ \-.()]{0,2}\d){6,10}" + _END, re.ASCII)
+_SHORT: Final = re.compile(_START + r"\(?[1-9](?:[ \-.()]{0,2}\d){7,10}" + _END, re.ASCII)
 _MOBILE: Final = re.compile(r"1[3-9]\d[ -]?\d{4}[ -]?\d{4}|[6-9]\d{4}[ -]?\d{5}", re.ASCII)
 _ZERO: Final = re.compile(r"(\+\d{1,3}[ \-.]?)\(0\)")
 _DIALED: Final = re.compile(r"(?:001[03]?|002|008|009|0011|010|011|00)[ \-.]?(?=[1-9])")

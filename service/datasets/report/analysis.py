@@ -21,6 +21,7 @@ from service.datasets.duplicates.find import (
 from service.datasets.duplicates.overlap import Overlap, overlap
 from service.datasets.formats.convert import prepare
 from service.datasets.formats.options import FormatOptions
+from service.datasets.personal_data.detect import POSSIBLE
 from service.datasets.report.advice import Figures, advise
 from service.datasets.report.collect import Collected, Progress, collect
 from service.datasets.report.distributions import distribution
@@ -147,7 +148,7 @@ def _report(
     log_mojibake(collected, lines, log)
     prompts = system_prompts(collected, lines, log)
     tokens = token_stats(collected, models, context_lengths, lines, log)
-    personal = _personal_data(collected, lines, log)
+    personal, possible = _personal_data(collected, lines, log)
     tool_rows = log_tool_rows(collected, tokenizers, lines, log)
     figures = Figures(
         validation=read.result.validation,
@@ -186,6 +187,7 @@ def _report(
         contradictions=figures.contradictions,
         overlap=overlap,
         personal_data=personal,
+        possible_personal_data=possible,
         system_prompts=prompts,
         findings=tuple(log.issues),
         finding_counts=log.counts,
@@ -199,18 +201,26 @@ def _log_overlap(found: Overlap, lines: Lines, held_lines: Lines, log: IssueLog)
         log.add(make_issue("overlap", int(held_lines[row]), other=int(lines[other])))
 
 
-def _personal_data(collected: Collected, lines: Lines, log: IssueLog) -> list[PersonalData]:
+def _personal_data(
+    collected: Collected, lines: Lines, log: IssueLog
+) -> tuple[list[PersonalData], list[PersonalData]]:
+    """Return what is personal data by kind, and what possibly is."""
     by_row: dict[int, set[str]] = {}
     places: dict[str, list[tuple[int, str]]] = {}
     for kind, row, pointer in collected.places:
-        by_row.setdefault(row, set()).add(kind)
+        if not kind.startswith(POSSIBLE):
+            by_row.setdefault(row, set()).add(kind)
         kept = places.setdefault(kind, [])
         if len(kept) < _PLACES_A_KIND:
             kept.append((int(lines[row]), pointer))
     for row in np.flatnonzero(collected.features["personal"]):
         kinds = ", ".join(sorted(by_row.get(int(row), {"of a kind listed in the report"})))
         log.add(make_issue("personal_data", int(lines[row]), kinds=kinds))
-    return [
-        PersonalData(kind, count, places.get(kind, []))
-        for kind, count in collected.personal.most_common()
+    counts = collected.personal.most_common()
+    found = [PersonalData(name, count, places.get(name, [])) for name, count in counts]
+    possible = [
+        PersonalData(one.kind.removeprefix(POSSIBLE), one.count, one.places)
+        for one in found
+        if one.kind.startswith(POSSIBLE)
     ]
+    return [one for one in found if not one.kind.startswith(POSSIBLE)], possible

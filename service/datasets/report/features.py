@@ -15,7 +15,7 @@ from ftfy.badness import is_bad
 
 from service.datasets.duplicates.signatures import Signatures, normalised, signatures
 from service.datasets.limits import MAX_LINE_BYTES
-from service.datasets.personal_data.detect import find_personal_data
+from service.datasets.personal_data.detect import POSSIBLE, Found, find_all
 from service.datasets.personal_data.known_values import KnownValues
 from service.datasets.report.wordings import (
     describe_wording,
@@ -169,7 +169,8 @@ def _make_block(
         named.append(said_in[0])
         if options.personal_data:
             found = _personal(row, said_in)
-            features[number]["personal"] = min(len(found), 65535)
+            certain = sum(not kind.startswith(POSSIBLE) for kind, _ in found)
+            features[number]["personal"] = min(certain, 65535)
             for kind, pointer in found:
                 personal[kind] += 1
                 if len(places) < _PLACES_A_BLOCK:
@@ -246,18 +247,28 @@ def _is_factual(answer: str) -> bool:
 def _personal(row: Conversation, languages: tuple[str, ...]) -> list[tuple[str, str]]:
     """Return the kinds and JSON Pointers of personal data in a row.
 
-    A value confirmed in one text of the row counts in all its texts.
+    A value confirmed in one text of the row counts in all its texts. The kinds of values that
+    are possibly personal start with `POSSIBLE`.
     """
     texts: list[Turn] = [*row.turns, *row.rejected, *row.beside]
     known = KnownValues()
+    possible: list[tuple[Found, Turn]] = []
     before = ""
     for turn in texts:
-        for found in find_personal_data(turn.text, *languages, before=before):
+        findings = find_all(turn.text, *languages, before=before)
+        for found in findings.certain:
             known.learn(found, turn.text, *languages)
+        possible += ((found, turn) for found in findings.possible)
         before = turn.text
-    if not known:
-        return []
-    return [(one.value.kind, turn.pointer) for turn in texts for one in known.find(turn.text)]
+    places = [(turn, known.find(turn.text)) for turn in texts] if known else []
+    kinds = [(one.value.kind, turn.pointer) for turn, found in places for one in found]
+    taken = {(turn.pointer, one.start) for turn, found in places for one in found}
+    kinds += (
+        (POSSIBLE + found.kind, turn.pointer)
+        for found, turn in possible
+        if (turn.pointer, found.start) not in taken
+    )
+    return kinds
 
 
 def _tokens(

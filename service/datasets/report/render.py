@@ -19,7 +19,7 @@ from service.datasets.report.parts import (
     part_to_html,
     part_to_markdown,
 )
-from service.datasets.report.report import Distribution, GroupStats, Report
+from service.datasets.report.report import Distribution, GroupStats, PersonalData, Report
 from service.datasets.text.languages import language_name
 
 _MAX_ISSUES_A_CODE = 5
@@ -188,15 +188,25 @@ def _personal(report: Report) -> Iterator[Part]:
     yield Heading("Personal data")
     if not report.personal_data:
         yield Paragraph(f"None found. {_NAMES}")
-        return
-    yield Table(
+    else:
+        yield _kinds(report.personal_data)
+        yield Paragraph(_NAMES)
+    if report.possible_personal_data:
+        yield Paragraph(
+            "Possibly personal: numbers that have the form of personal data, but that no word "
+            "before them announces. Cleaning keeps them."
+        )
+        yield _kinds(report.possible_personal_data)
+
+
+def _kinds(found: list[PersonalData]) -> Table:
+    return Table(
         ["Kind", "Found", "Lines"],
         [
             [p.kind, f"{p.count:,}", _lines(list(dict.fromkeys(line for line, _ in p.places)))]
-            for p in report.personal_data
+            for p in found
         ],
     )
-    yield Paragraph(_NAMES)
 
 
 def _issues(report: Report) -> Iterator[Part]:

@@ -179,6 +179,8 @@ class Report(msgspec.Struct, frozen=True):
     advice: list[Advice]
     same_form: GroupStats = GroupStats(0, 0, 0, [])
     pairs: list[RowPair] = msgspec.field(default_factory=list)
+    possible_personal_data: list[PersonalData] = []
+    """Numbers that no word announces. Reports of earlier versions have none."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""

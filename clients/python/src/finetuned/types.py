@@ -4247,6 +4247,7 @@ class FileReport(Model):
     advice: list[Advice]
     same_form: GroupStats | None = None
     pairs: Annotated[list[RowPair], Field(validate_default=True)] = []
+    possible_personal_data: Annotated[list[PersonalData], Field(validate_default=True)] = []
 
 
 class CreateEval(Model):
