@@ -70,6 +70,11 @@ class Secret(NamedTuple):
     end: int
 
 
+def may_hold_secret(text: str) -> bool:
+    """Whether a text contains a prefix of keys or tokens."""
+    return _PREFIX.search(text) is not None
+
+
 def find_secrets(text: str, lower: str) -> Iterator[Secret]:
     """Find keys, tokens, private keys and passwords in a text, given also in lowercase."""
     if _PREFIX.search(text):

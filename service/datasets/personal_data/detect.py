@@ -14,7 +14,7 @@ from stdnum import iban, luhn
 
 from service.datasets.personal_data.addresses import find_addresses
 from service.datasets.personal_data.clues import CARD, clue, is_labeled_other
-from service.datasets.personal_data.credentials import find_secrets
+from service.datasets.personal_data.credentials import find_secrets, may_hold_secret
 from service.datasets.personal_data.name_patterns import find_names_by_pattern, may_name_someone
 from service.datasets.personal_data.national_ids import NATIONAL_IDS, NationalId
 from service.datasets.personal_data.network import (
@@ -50,7 +50,15 @@ _NOTHING: Final = Findings([], [])
 
 # A group of seven digits or more, or a number that contains letters. Without one, a text has no
 # number to look for.
-_NUMBER = re.compile(r"\d(?:[ \-().]{0,3}\d){6}|[A-Z]{5}\d{4}[A-Z]|[A-Z]\d{6} ?\(?A", re.ASCII)
+_DIGITS = re.compile(r"\d(?:[ \-().]{0,3}\d){6}", re.ASCII)
+_LETTERS = re.compile(r"[A-Z](?:[A-Z]{4}\d{4}[A-Z]|\d{6} ?\(?A)", re.ASCII)
+# Words before secrets, passwords and passports, in lowercase. Most texts contain none of them.
+_WORDS = re.compile(
+    "key|secret|token|bearer|pass|paspor|pasaporte|pwd|db_pass|private|パス|暗証番号|旅券|密码|密碼|口令|照"
+    "|비밀번호|비번|패스워드|암호|여권"
+    "|รหัส|พาส|หนังสือเดินทาง|mật khẩu|hộ chiếu|sandi|contraseña|mot de pass"
+    "|kennwort|पास|://|p<|hf_"
+)
 _DIGIT = re.compile(r"\d")
 _RUN = re.compile(r"\d(?:[ \-.()]{0,3}\d)*", re.ASCII)
 _LETTER_AND_DIGIT = re.compile(r"[A-Za-z]\d", re.ASCII)
@@ -71,6 +79,9 @@ ASCII = str.maketrans(
     | dict.fromkeys("‐‑‒–—―−﹣─", "-")
     | {"\u3000": " ", "\u00a0": " "}
 )
+# What `ASCII` changes, without the full-width marks that end sentences: to look for one of these
+# takes a fifth of the time that it takes to replace them.
+_FOREIGN = re.compile("[" + "".join(chr(c) for c in ASCII if chr(c) not in "！，．？；") + "ーｰ．]")
 _LONG_VOWEL = re.compile(r"(?<=[0-9)])[ーｰ](?=[0-9(])")
 
 # Prefixes and lengths of common payment cards (Visa, Mastercard, Amex, JCB, UnionPay, …).
@@ -87,7 +98,7 @@ def to_ascii(text: str) -> str:
 
     The long vowel mark of Japanese (ー) is a hyphen only between digits.
     """
-    if text.isascii():
+    if text.isascii() or _FOREIGN.search(text) is None:
         return text
     text = text.translate(ASCII)
     return _LONG_VOWEL.sub("-", text) if "ー" in text or "ｰ" in text else text
@@ -108,16 +119,17 @@ def find_all(text: str, *languages: str, before: str = "") -> Findings:
     has_digit = _DIGIT.search(plain) is not None
     certain: list[Found] = []
     lower = plain.lower()
-    if has_digit or "_" in plain:
+    has_word = _WORDS.search(lower) is not None
+    if has_word or (has_digit and may_hold_secret(plain)):
         certain += (Found(*secret) for secret in find_secrets(plain, lower))
     found = _names_and_emails(text, plain, languages)
     possible: list[Found] = []
     if has_digit:
         found += [Found("address", *place) for place in find_addresses(plain, languages)]
         found += [Found("ip_address", *place) for place in find_ip_addresses(plain)]
-        if may_mention_passport(lower):
+        if has_word and may_mention_passport(lower):
             found += [Found("passport", *place) for place in find_passports(plain)]
-        if _NUMBER.search(plain) is not None:
+        if _DIGITS.search(plain) is not None or _LETTERS.search(plain) is not None:
             numbers, possible = _numbers_after(before, plain, languages)
             found += numbers
     if not (found or certain or possible):

@@ -75,7 +75,7 @@ def _names(needs: str, *patterns: str) -> _Names:
 
 
 _ENGLISH: Final = _names(
-    r"M(?:r|s|iss)\b|Mrs|Dr|Prof|[Nn]ame|I(?: a|')m|his is|Sincerely|egards|stomer:|cipient:",
+    r"Mr|Ms|Miss|Dr|Prof|Name|name|I am|I'm|his is|Sincerely|egards|stomer:|cipient:",
     rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof)\.? ({_NAME})",
     rf"\b(?:[Mm]y name is|[Nn]ame's) ({_NAME})",
     rf"\b(?:I am|I'm|[Tt]his is|[Nn]ame: ?|[Cc]ustomer: ?|[Rr]ecipient: ?) ?({_FULL_NAME})",
@@ -114,7 +114,7 @@ _BY_LANGUAGE: Final[dict[str, tuple[_Names, ...]]] = {
     ),
     "th": (
         _names(
-            rf"{_TH_TITLE}|ชื่อ",
+            r"นาย|นาง|น\.ส\.|คุณ|ด\.ช\.|ด\.ญ\.|ดร\.|ชื่อ",
             rf"{_TH_TITLE} ?({_TH_NAME})",
             rf"(?:ผม|ฉัน|หนู|เรา)ชื่อ ?({_TH_NAME})|ชื่อ(?:-นามสกุล|ผู้รับ"
             rf"|ลูกค้า) ?:? ?({_TH_NAME})",
