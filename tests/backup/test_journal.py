@@ -177,6 +177,7 @@ async def test_the_journal_of_an_emptied_redis_does_not_replace_the_one_before(a
     assert (await rebuild())[0].endswith("run this again")
     async with journaling(site) as written:  # continues in the place of the first
         await written()
+        await written()  # after the removal of the first epoch
     after = {each.installation for each in await journal.find(storage)}
     assert after == {one.installation, two.installation}
     assert not set(one.keys) & set(await storage.keys(journal.ROOM))

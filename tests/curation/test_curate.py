@@ -22,7 +22,7 @@ async def test_the_same_task_on_two_files_at_once_has_two_folders(api: Api):
     state, both = api.app.state, asyncio.Barrier(2)
     left: list[str] = []
 
-    async def measure(_task: Task, file: FileRecord, folder: Path) -> None:
+    async def measure(task: Task, file: FileRecord, folder: Path) -> None:
         (folder / "answer").write_text(file.id)
         await both.wait()
         left.append((folder / "answer").read_text())
