@@ -31,7 +31,7 @@ _PUNCTUATION = re.compile(
     "\u060c\u061b\u061f\u0e2f\u0e46\u0e5a\u0e5b\ufe0f\U0001f000-\U0001faff]+"
 )
 _NOT = re.compile(r"\b(?:can)?n[’']t\b|n[’']t\b|\bcannot\b")
-_NUMBER = re.compile(r"\d+")
+_NUMBERS = re.compile(r"(\d+)")
 _THAI, _KANA, _HAN, _HANGUL = map(
     re.compile, ("[\u0e00-\u0e7f]", "[\u3040-\u30ff]", "[\u4e00-\u9fff]", "[\uac00-\ud7a3]")
 )
@@ -81,14 +81,15 @@ def _without_polite_words(text: str) -> str:
     return " ".join(CALLS.sub(" ", text).split())
 
 
-def masked(text: str) -> str:
-    """Return a wording with each number replaced by 0."""
-    return _NUMBER.sub("0", text)
+def split_numbers(text: str) -> tuple[str, list[str]]:
+    """Return a wording with each number replaced by 0, and the numbers in order."""
+    parts = _NUMBERS.split(text)
+    return "0".join(parts[::2]), parts[1::2]
 
 
 def numbers(text: str) -> list[str]:
     """Return the numbers of a wording in order."""
-    return _NUMBER.findall(text)
+    return _NUMBERS.findall(text)
 
 
 def is_open(text: str) -> bool:

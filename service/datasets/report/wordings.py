@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import xxhash
 
-from service.datasets.duplicates.wording import bare, masked, numbers, wording
+from service.datasets.duplicates.wording import bare, split_numbers, wording
 from service.datasets.rows.conversation import Conversation
 
 # In a shorter exchange, such as "Why?" and "Because.", two conversations have too little in common.
@@ -30,21 +30,24 @@ def hash_text(text: str) -> int:
 
 def what_is_said(talk: Conversation, normal: list[str]) -> list[Said]:
     """Return what each turn says, given the normalized texts of the turns."""
-    reduced = map(wording, normal)
-    return [
-        Said(turn.role, text or bare(plain) or plain, not text)
-        for turn, plain, text in zip(talk.turns, normal, reduced, strict=True)
-    ]
+    return [_said(turn.role, plain) for turn, plain in zip(talk.turns, normal, strict=True)]
+
+
+def _said(role: str, plain: str) -> Said:
+    if role == "system":  # a long text, and the same in many rows
+        return Said(role, plain, is_polite_only=False)
+    text = wording(plain)
+    return Said(role, text or bare(plain) or plain, is_polite_only=not text)
 
 
 def describe_wording(row: Any, talk: Conversation, said: list[Said]) -> str:
     """Fill in one row of the features. Returns the text to sign: the form without the system."""
     turns = [one for one in said if one.role != "system"]
     whole = "\0".join(one.text for one in turns)
-    form = masked(whole)
+    form, figures = split_numbers(whole)
     row["form"] = hash_text("\0".join((form, *(one.role for one in turns))))
-    if form != whole:
-        row["figures"] = hash_text(" ".join(numbers(whole)))
+    if figures:
+        row["figures"] = hash_text(" ".join(figures))
     last = talk.last_answer
     row["reply"] = hash_text(said[last].text if last < len(said) else "")
     if any(one.role == "user" and not one.is_polite_only for one in said[:last]):
