@@ -7,6 +7,7 @@ with very few letters are `und`, because no method is reliable for them.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -248,10 +249,20 @@ def detect(text: str) -> Language:
         return Language(_BY_SCRIPT[script], script, 1.0)
     if letters < _LETTERS_NEEDED_LATIN:
         return Language(UNKNOWN, script, 0.0)
-    code, confidence = _identifier().classify(text[:_CHARS_READ])
+    code, confidence = _classify(_DIGITS.sub("0", text[:_CHARS_READ]))
     if confidence < _CONFIDENCE_NEEDED:
         return Language(UNKNOWN, script, confidence)
     return Language(str(code), script, float(confidence))
+
+
+_DIGITS = re.compile(r"\d+")
+
+
+@lru_cache(maxsize=4096)
+def _classify(text: str) -> tuple[str, float]:
+    """Classify a text whose numbers are 0, as they say nothing. Templates then repeat."""
+    code, confidence = _identifier().classify(text)
+    return str(code), float(confidence)
 
 
 _MASK_SIZE = 0x3042
