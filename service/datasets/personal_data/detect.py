@@ -231,15 +231,12 @@ def _is_confirmed(
 
 
 def _accounts(text: str) -> Iterator[Found]:
-    """Find payment cards and IBANs. A card number after a word such as "order" is none."""
+    """Find payment cards and IBANs. A bare number after a word such as "order" is none."""
     for match in _CARD.finditer(text):
         digits = re.sub(r"\D", "", match.group())
         if _CARD_FORMS.fullmatch(digits) and luhn.is_valid(digits):
-            if match.group().isdigit():
-                is_other = clue(text, match.start(), CARD) not in (None, "own")
-            else:
-                is_other = is_labeled_other(text, match.start(), CARD)
-            if not is_other:
+            grouped = not match.group().isdigit()
+            if grouped or clue(text, match.start(), CARD) in (None, "own"):
                 yield Found("payment_card", match.start(), match.end())
     for match in _IBAN.finditer(text):
         if iban.is_valid(match.group()):
