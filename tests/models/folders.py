@@ -30,3 +30,37 @@ def with_template(folder: Path, name: str) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "chat_template.jinja").write_text(source.read_text("utf-8"), "utf-8")
     return folder
+
+
+_TOOLS = """\
+{%- if tools %}{{ '<|im_start|>system\n# Tools\n' }}{% for tool in tools %}{{ tool | tojson }}
+{% endfor %}{{ '<|im_end|>\n' }}{% endif %}
+{%- for message in messages %}
+    {%- if message.tool_calls %}
+        {{- '<|im_start|>assistant\n' }}
+        {%- for call in message.tool_calls %}
+            {{- '<tool_call>\n{"name": "' + call.function.name + '", "arguments": ' }}
+            {{- call.function.arguments | tojson + '}\n</tool_call>' }}
+        {%- endfor %}
+        {{- '<|im_end|>\n' }}
+    {%- elif message.role == 'tool' %}
+        {{- '<|im_start|>tool\n' + message.content + '<|im_end|>\n' }}
+    {%- else %}{{ one_message }}{% endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"""
+
+
+def with_tools(folder: Path, base: Path) -> Path:
+    """Link the demo model into a folder, with a chat template that also writes tools and calls.
+
+    Conversations without tools are written as before.
+    """
+    folder.mkdir(parents=True)
+    for file in base.iterdir():
+        (folder / file.name).symlink_to(file)
+    template = folder / "chat_template.jinja"
+    own = template.read_text("utf-8")
+    one = own[own.index("{% if loop.first") : own.index("{% endfor %}")]
+    template.unlink()
+    template.write_text(_TOOLS.replace("{{ one_message }}", one), "utf-8")
+    return folder

@@ -24,6 +24,7 @@ from tests.inference.engine.support import (
     settings_on,
     write_adapter,
 )
+from tests.models.folders import with_tools
 
 SMALL_ADAPTERS = 60
 SLOTS = 4
@@ -84,7 +85,7 @@ def engine_site(
         gpu_sharing="time-slice",
         engine_drain_s=5,
     )
-    entry = catalogued(settings, demo_model_path)
+    entry = catalogued(settings, with_tools(folder / "base", demo_model_path))
     asyncio.run(_fill(settings, made, folder))
     env = {"PATH": str(_without_compilers(folder)), **ONE_CORE}
     with Engine(settings, entry, folder / "engine.log", env=env) as engine:

@@ -7,6 +7,7 @@ import json
 
 import psutil
 import pytest
+from openai import AsyncOpenAI
 
 from service.core.redis import connect
 from service.inference.upstreams import Timeouts
@@ -71,6 +72,36 @@ async def test_an_adapter_answers_on_its_first_request(ask):
     assert "Paris" in base
     assert one != base
     assert said(await ask(name_of("one"))) == one
+
+
+@pytest.mark.parametrize("model", [BASE, name_of("one")])
+async def test_openais_sdk_gets_the_tool_calls_of_a_model(client, model):
+    city = {"type": "string", "enum": ["Oslo", "Bangkok"]}
+    schema = {"type": "object", "properties": {"city": city}, "required": ["city"]}
+    function = {
+        "name": "get_weather",
+        "description": "The weather.",
+        "parameters": schema,
+        "strict": True,
+    }
+    async with AsyncOpenAI(base_url=f"{client.url}/v1", api_key=ACME_KEY, max_retries=0) as openai:
+        chat = await openai.chat.completions.create(
+            model=model,
+            messages=[{"role": "user", "content": "How is the weather in Oslo?"}],
+            tools=[{"type": "function", "function": function}],
+            tool_choice="required",
+        )
+        response = await openai.responses.create(
+            model=model,
+            input="How is the weather in Oslo?",
+            tools=[{"type": "function", **function}],
+            tool_choice="required",
+        )
+    (called,) = chat.choices[0].message.tool_calls[:1]
+    (item,) = [item for item in response.output if item.type == "function_call"][:1]
+    for call in (called.function, item):
+        assert call.name == "get_weather"
+        assert json.loads(call.arguments)["city"] in city["enum"]
 
 
 async def test_base_and_two_adapters_at_once(ask):
