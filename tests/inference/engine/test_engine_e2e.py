@@ -84,7 +84,8 @@ async def test_openais_sdk_gets_the_tool_calls_of_a_model(client):
         "parameters": schema,
         "strict": True,
     }
-    async with AsyncOpenAI(base_url=f"{client.url}/v1", api_key=ACME_KEY, max_retries=0) as openai:
+    openai: Any = AsyncOpenAI(base_url=f"{client.url}/v1", api_key=ACME_KEY, max_retries=0)
+    async with openai:
         chat = await openai.chat.completions.create(
             model=BASE,
             messages=[{"role": "user", "content": "How is the weather in Oslo?"}],
