@@ -47,9 +47,11 @@ async def test_pause_and_resume_of_a_running_job_lose_no_step(tiny, http, work):
 async def test_a_pausing_job_whose_worker_died_is_paused(api: Api, http, chats, work):
     job_id = (await create(http, await upload(http, chats(12))))["id"]
     async with work("cpu"):
-        project_id = (await until(http, job_id, "queued"))["organization_id"]
-    jobs = api.app.state.jobs
-    await jobs.change(project_id, job_id, lambda job: lifecycle.start(job, 1, 1))
+        queued = await until(http, job_id, "queued")
+    jobs, number = api.app.state.jobs, queued["attempt"]
+    await jobs.change(
+        queued["organization_id"], job_id, lambda job: lifecycle.start(job, number, 1)
+    )
     pausing = (await http.post(f"{JOBS}/{job_id}/pause")).json()
     again = await http.post(f"{JOBS}/{job_id}/pause")
     async with work("cpu"):
@@ -58,7 +60,8 @@ async def test_a_pausing_job_whose_worker_died_is_paused(api: Api, http, chats, 
     assert (pausing["status"], pausing["pausing"]) == ("running", True)
     assert again.status_code == 409
     assert "is pausing and cannot be paused" in again.json()["error"]["message"]
-    assert (paused["pausing"], paused["attempt"]) == (False, 1)
-    assert events[0]["message"] == "Attempt 1 was lost; the job is paused at the newest checkpoint"
+    assert (paused["pausing"], paused["attempt"]) == (False, number)
+    lost = f"Attempt {number} was lost; the job is paused at the newest checkpoint"
+    assert events[0]["message"] == lost
     resumed = (await http.post(f"{JOBS}/{job_id}/resume")).json()
-    assert (resumed["status"], resumed["attempt"]) == ("queued", 2)
+    assert (resumed["status"], resumed["attempt"]) == ("queued", number + 1)
