@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from service.datasets.duplicates.compare import Facts, compare_all
+from service.datasets.duplicates.compare import Facts
 from service.datasets.duplicates.groups import Rows, connected, join, near_pairs, root
 from service.datasets.duplicates.signatures import SignatureStack
 from service.datasets.duplicates.texts import RowText, RowTexts
@@ -52,11 +52,9 @@ def find_classes(
     return Classes(copies, opposed)
 
 
-def compare_rows(one: RowText, other: RowText, threshold: float) -> Facts | None:
+def _differing(one: RowText, other: RowText, threshold: float) -> Facts | None:
     """Return the facts, except numbers, in which two rows differ. None if their forms differ."""
-    if one.roles != other.roles:
-        return None
-    found = compare_all(one.turns, other.turns, threshold=threshold)
+    found = one.compare(other, threshold=threshold)
     return None if found is None else found.facts
 
 
@@ -88,7 +86,7 @@ def _verified(
                 break
             alike = 0
         compared += 1
-        if compare_rows(texts[one], texts[other], threshold) is not None:
+        if _differing(texts[one], texts[other], threshold) is not None:
             alike += 1
             join(parents, first, second)
             continue
@@ -103,7 +101,7 @@ def _oppose(one: RowText, other: RowText, threshold: float) -> bool:
     """Whether two rows with different answers ask the same question in other words."""
     if one.roles != other.roles or not one.asks_one_thing:
         return False
-    found = compare_all(one.turns[: one.last], other.turns[: other.last], threshold=threshold)
+    found = one.before_answer.compare(other.before_answer, threshold=threshold)
     return found is not None and found.same and found.similarity < 1
 
 
@@ -123,7 +121,7 @@ def _stars(groups: list[Rows], texts: RowTexts, threshold: float) -> list[Star]:
                 break
             first, others = left[0], left[1:]
             room -= len(others)
-            found = [(row, compare_rows(texts[first], texts[row], threshold)) for row in others]
+            found = [(row, _differing(texts[first], texts[row], threshold)) for row in others]
             star = [(first, ()), *((row, facts) for row, facts in found if facts is not None)]
             if len(star) > 1:
                 stars.append(star)

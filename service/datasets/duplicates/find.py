@@ -16,7 +16,7 @@ from service.datasets.duplicates.groups import (
     contradictions,
     equal_groups,
 )
-from service.datasets.duplicates.signatures import SignatureStack
+from service.datasets.duplicates.signatures import MIX, SignatureStack
 from service.datasets.duplicates.texts import RowTexts
 from service.datasets.report.collect import Collected
 from service.datasets.report.features import UNLABELED, FeatureArray
@@ -26,7 +26,6 @@ Lines = np.ndarray[Any, np.dtype[np.uint32]]
 
 _EXAMPLES = 20
 _LINES_AN_EXAMPLE = 5
-_MIX = np.uint64(0x9E3779B185EBCA87)
 # Groups of conflicting answers, and different answers in a group, that are compared in full.
 _COMPARED_GROUPS, _COMPARED_ANSWERS = 20_000, 20
 
@@ -121,7 +120,7 @@ def questions(features: FeatureArray) -> Hashes:
     of them bad, are no contradiction there.
     """
     asked = np.where(features["question"] == 0, features["prompt"], features["question"])
-    return np.where(features["label"] == UNLABELED, asked, asked * _MIX ^ features["answer"])
+    return np.where(features["label"] == UNLABELED, asked, asked * MIX ^ features["answer"])
 
 
 def verdicts(features: FeatureArray) -> Hashes:

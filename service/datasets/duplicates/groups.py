@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from service.datasets.duplicates.signatures import PERMUTATIONS, SignatureStack
+from service.datasets.duplicates.signatures import MIX, PERMUTATIONS, SignatureStack
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 Rows = np.ndarray[Any, np.dtype[np.int64]]
@@ -91,7 +91,7 @@ def _band_keys(stack: SignatureStack, rows: Rows, band: int) -> Hashes:
     part = stack.columns(band * _BAND_SIZE, (band + 1) * _BAND_SIZE)[rows].astype(np.uint64)
     keys = np.zeros(len(part), dtype=np.uint64)
     for column in range(_BAND_SIZE):
-        keys = (keys ^ part[:, column]) * np.uint64(0x9E3779B185EBCA87)
+        keys = (keys ^ part[:, column]) * MIX
         keys ^= keys >> np.uint64(31)
     return keys
 

@@ -7,10 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from service.datasets.duplicates.classes import CANDIDATES
-from service.datasets.duplicates.compare import compare_all
 from service.datasets.duplicates.groups import near_groups
-from service.datasets.duplicates.signatures import PERMUTATIONS, SignatureStack
-from service.datasets.duplicates.texts import RowTexts
+from service.datasets.duplicates.signatures import MIX, PERMUTATIONS, SignatureStack
 from service.datasets.report.collect import Collected
 
 # Training rows that are compared with each validation row, the most similar first.
@@ -60,7 +58,7 @@ def overlap(train: Collected, held: Collected, *, near_threshold: float) -> Over
 
 def _meanings(collected: Collected) -> Any:
     features = collected.features
-    return features["form"] * np.uint64(0x9E3779B185EBCA87) ^ features["figures"]
+    return features["form"] * MIX ^ features["figures"]
 
 
 def _known(train: Any, held: Any) -> Found:
@@ -98,17 +96,8 @@ def _near(train: Collected, held: Collected, threshold: float, *, known: set[int
                 closest = np.argsort(-shared, kind="stable")[:_COMPARED]
                 likely = closest[shared[closest] >= CANDIDATES * PERMUTATIONS]
                 for source in sources[likely].tolist():
-                    if _mean_the_same(of_train, source, of_held, row, threshold):
+                    likeness = of_train[source].compare(of_held[row], threshold=threshold)
+                    if likeness is not None and likeness.same:
                         found[row] = source
                         break
     return found
-
-
-def _mean_the_same(
-    of_train: RowTexts, source: int, of_held: RowTexts, row: int, threshold: float
-) -> bool:
-    one, other = of_train[source], of_held[row]
-    if one.roles != other.roles:
-        return False
-    compared = compare_all(one.turns, other.turns, threshold=threshold)
-    return compared is not None and compared.same

@@ -18,7 +18,8 @@ PERMUTATIONS = 128
 _SEED = 42
 _WIDE_FROM = 0x2E80  # CJK, kana, and Hangul syllables are above this code point
 _NARROW_RUN, _WIDE_RUN = 5, 3
-_PRIME = np.uint64(0x9E3779B185EBCA87)
+MIX = np.uint64(0x9E3779B185EBCA87)
+"""An odd factor that spreads the bits of a hash, to combine it with another."""
 
 Signatures = np.ndarray[Any, np.dtype[np.uint32]]
 
@@ -63,10 +64,10 @@ def _of_one_run(encoded: list[bytes], run: int) -> Signatures:
     points = points.astype(np.uint64)
     hashes = points[: len(points) - run + 1].copy()
     for offset in range(1, run):
-        hashes *= _PRIME
+        hashes *= MIX
         hashes += points[offset : len(points) - run + 1 + offset]
     hashes ^= hashes >> np.uint64(29)
-    hashes *= _PRIME
+    hashes *= MIX
     hashes ^= hashes >> np.uint64(32)
     # Exclude runs that start near the end of a text, because they would extend into the next.
     inside = np.ones(len(points), dtype=bool)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 import msgspec
 import numpy as np
 
-from service.datasets.duplicates.compare import Wording, read
+from service.datasets.duplicates.compare import Likeness, Wording, compare_all, read
 from service.datasets.duplicates.wording import is_open
 from service.datasets.rows.conversation import Conversation, take_apart
 
@@ -39,6 +39,11 @@ class RowText(NamedTuple):
         return asked[-1] if asked else ""
 
     @property
+    def before_answer(self) -> RowText:
+        """The turns before the last one that is trained on."""
+        return self._replace(roles=self.roles[: self.last], turns=self.turns[: self.last])
+
+    @property
     def asks_one_thing(self) -> bool:
         """Whether there is a question, and it has one right answer, unlike the wish for a poem."""
         return bool(self.question) and not is_open(self.question)
@@ -47,6 +52,12 @@ class RowText(NamedTuple):
     def answer(self) -> Wording:
         """The last answer that is trained on, or an empty text."""
         return self.turns[self.last] if self.last < len(self.turns) else read("")
+
+    def compare(self, other: RowText, *, threshold: float) -> Likeness | None:
+        """Compare two rows turn by turn. Returns None if the roles or any turns are not alike."""
+        if self.roles != other.roles:
+            return None
+        return compare_all(self.turns, other.turns, threshold=threshold)
 
 
 class RowTexts:

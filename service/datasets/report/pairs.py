@@ -132,14 +132,10 @@ def _cut(text: str, start: int) -> str:
 def _similarity(one: RowText, other: RowText, *, questions_only: bool) -> float:
     """Return the similarity of two rows, or of the shorter one and its best place in the other."""
     if questions_only:
-        one, other = _question(one), _question(other)
+        one, other = one.before_answer, other.before_answer
     few, many = sorted((one.turns, other.turns), key=len)
     found = (
         compare_all(few, many[at : at + len(few)], threshold=0)
         for at in range(len(many) - len(few) + 1)
     )
     return round(max((likeness.similarity for likeness in found if likeness), default=0.0), 2)
-
-
-def _question(row: RowText) -> RowText:
-    return row._replace(roles=row.roles[: row.last], turns=row.turns[: row.last])
